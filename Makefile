@@ -1,0 +1,57 @@
+# Every target sets itself up: a fresh clone needs Python 3.11 to 3.13 and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help install demo dev test check bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     set up, replay ten sessions on a synthetic market, print the result"
+	@echo "make dev      Dagster's UI on http://127.0.0.1:3000, with its daemon"
+	@echo "make test     the test suite"
+	@echo "make check    ruff, mypy, import-linter, definitions load"
+	@echo "make bench    speed and memory, as ratios against a reference of the same run"
+	@echo "make lock     rewrite requirements.lock from pyproject.toml"
+	@echo "make clean    remove the virtual environment (.scizor, with your data, stays)"
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed; {sys.executable} is {sys.version.split()[0]}. Set PYTHON=python3.12, for example.")'
+	@echo "Installing into $(VENV): about a minute, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	@$(BIN)/scizor demo
+
+dev: $(INSTALLED)
+	@$(BIN)/scizor dev
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.definitions_load
+
+bench: $(INSTALLED)
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock:
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/pip install --quiet uv
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	@rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build *.egg-info

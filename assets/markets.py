@@ -1,0 +1,179 @@
+"""The assets of one market: from its universe to the one continuous view of its prices.
+
+What belongs here: keys, dependencies, descriptions, checks, and bodies of a few lines that call
+`scizor_dagster.flow` and render what it returns. What does not: any rule.
+"""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from assets.checks import FactCheck, SchemaCheck
+from assets.failures import clear_failures
+from assets.market_rendering import (
+    actions_metadata,
+    history_metadata,
+    prices_metadata,
+    sessions_metadata,
+    symbols_metadata,
+)
+from assets.metadata import table
+from assets.partitions import session_partitions, sessions_of, year_partitions, years_of
+from resources.desk import TradingDesk
+from scizor_dagster.config import Config
+from scizor_dagster.flow.markets import (
+    collect_closed_session,
+    fill_history,
+    price_coverage,
+    quarantined,
+    refresh_actions,
+    refresh_prices,
+    refresh_symbols,
+)
+from scizor_dagster.flow.stored import stored_rows
+from scizor_dagster.lake.schemas import actions_schema, bars_schema, symbols_schema
+from scizor_dagster.sessions import TradingCalendar
+
+OWNERS = ["team:data"]
+MAX_MISSING_SHARE = 0.1
+
+
+class HistoryConfig(dg.Config):
+    """`through`: collect no session after this date (ISO 8601); empty means up to the last closed one."""
+
+    through: str = ""
+
+
+def market_assets(config: Config, market: str) -> list[dg.AssetsDefinition]:
+    """Every asset of `market`."""
+    settings = config.markets[market]
+    calendar = TradingCalendar(settings.calendar)
+    common: dict[str, Any] = {"group_name": f"market_{market}", "owners": OWNERS, "code_version": "1"}
+    return [
+        _symbols(market, common),
+        _corporate_actions(market, common),
+        _historical_chunks(market, year_partitions(calendar, settings.first_session), common),
+        _daily_prices(market, session_partitions(calendar, settings.first_session), common),
+        _prices(market, common),
+    ]
+
+
+def _symbols(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([market, "symbols"])
+    schema = SchemaCheck(key, symbols_schema)
+    identified = FactCheck(key, "every_symbol_is_identified", "The provider knows each symbol as one instrument.")
+
+    @dg.asset(
+        key=key, kinds={"csv", "ducklake"}, check_specs=[schema.spec, identified.spec], **common,
+        description="The tracked universe, each symbol with its verified identity and when it was last verified.",
+    )
+    def symbols(desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            report = refresh_symbols(desk.desk, market)
+            stored = stored_rows(desk.desk, "symbols", market=market)
+        unverified = ", ".join(item.symbol for item in report.unverified)
+        return dg.MaterializeResult(
+            metadata=symbols_metadata(report, stored),
+            check_results=[schema.result(stored), identified.result(not report.unverified, unverified=unverified)],
+        )
+
+    return symbols
+
+
+def _corporate_actions(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([market, "corporate_actions"])
+    schema = SchemaCheck(key, actions_schema)
+
+    @dg.asset(
+        key=key, deps=[dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"}, check_specs=[schema.spec],
+        **common, description="Splits, dividends, renames and delistings as known.",
+    )
+    def corporate_actions(desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            report = refresh_actions(desk.desk, market)
+            stored = stored_rows(desk.desk, "corporate_actions", market=market)
+        return dg.MaterializeResult(metadata=actions_metadata(report, stored), check_results=[schema.result(stored)])
+
+    return corporate_actions
+
+
+def _historical_chunks(
+    market: str, partitions: dg.PartitionsDefinition, common: dict[str, Any]
+) -> dg.AssetsDefinition:
+    key = dg.AssetKey([market, "historical_chunks"])
+    sound = FactCheck(key, "bars_are_believable", "No bar of the range had to be quarantined.")
+
+    @dg.asset(
+        key=key, deps=[dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"}, partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(), check_specs=[sound.spec], **common,
+        description="Bars by the year for the whole universe, gap-driven: any range of years in one run.",
+    )
+    def historical_chunks(
+        context: dg.AssetExecutionContext, config: HistoryConfig, desk: TradingDesk
+    ) -> dg.MaterializeResult:
+        first, last = years_of(context)
+        with clear_failures():
+            through = date.fromisoformat(config.through) if config.through else None
+            report = fill_history(desk.desk, market, (first, last), through)
+            refused = quarantined(desk.desk, market, date(first, 1, 1), date(last, 12, 31))
+        return dg.MaterializeResult(
+            metadata=history_metadata(report, refused),
+            check_results=[sound.result(refused.empty, rows=int(refused["rows"].sum()), by_reason=table(refused))],
+        )
+
+    return historical_chunks
+
+
+def _daily_prices(market: str, partitions: dg.PartitionsDefinition, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([market, "daily_prices"])
+    schema = SchemaCheck(key, bars_schema)
+    sound = FactCheck(key, "bars_are_believable", "No bar of the session had to be quarantined.")
+    complete = FactCheck(
+        key, "most_symbols_have_a_bar", blocking=True,
+        description=f"At most {MAX_MISSING_SHARE:.0%} of the symbols are without a bar.",
+    )
+
+    @dg.asset(
+        key=key, deps=[dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"}, partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(), check_specs=[schema.spec, sound.spec, complete.spec], **common,
+        description="One closed session, all symbols, checked. A session that has not closed is refused.",
+    )
+    def daily_prices(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+        sessions = sessions_of(context)
+        with clear_failures():
+            reports = [collect_closed_session(desk.desk, market, session) for session in sessions]
+            stored = stored_rows(desk.desk, "bars", market=market, session=sessions[-1])
+            refused = quarantined(desk.desk, market, sessions[0], sessions[-1])
+        worst = max(len(report.missing) / max(report.asked, 1) for report in reports)
+        return dg.MaterializeResult(
+            metadata=sessions_metadata(reports, stored, refused),
+            check_results=[
+                schema.result(stored),
+                sound.result(refused.empty, rows=int(refused["rows"].sum()), by_reason=table(refused)),
+                complete.result(worst <= MAX_MISSING_SHARE, missing_share=worst),
+            ],
+        )
+
+    return daily_prices
+
+
+def _prices(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([market, "prices"])
+    computed = FactCheck(key, "every_action_has_a_factor", "Each split and dividend could be turned into a factor.")
+
+    @dg.asset(
+        key=key, kinds={"duckdb", "ducklake"}, check_specs=[computed.spec], **common,
+        deps=[dg.AssetKey([market, name]) for name in ("historical_chunks", "daily_prices", "corporate_actions")],
+        description="The one continuous view: raw, split-adjusted and total-return columns side by side.",
+    )
+    def prices(desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            report = refresh_prices(desk.desk, market)
+            metadata = prices_metadata(report, price_coverage(desk.desk, market))
+        skipped = "; ".join(f"{item.symbol} {item.ex_session}: {item.reason}" for item in report.skipped)
+        return dg.MaterializeResult(
+            metadata=metadata, check_results=[computed.result(not report.skipped, skipped=skipped)]
+        )
+
+    return prices

@@ -1,0 +1,57 @@
+"""Partitions: exchange sessions and calendar years.
+
+What belongs here: partition definitions made from an exchange calendar. What does not: schedules.
+Start date, time zone and key format are stored with every materialization: changing them orphans
+history. Keys equal the exchange's sessions exactly; a test holds that.
+"""
+
+from datetime import date, datetime
+
+import dagster as dg
+
+from scizor_dagster.sessions import TradingCalendar
+
+SESSION_FORMAT = "%Y-%m-%d"
+YEAR_FORMAT = "%Y"
+
+
+def session_partitions(calendar: TradingCalendar, first_session: date) -> dg.TimeWindowPartitionsDefinition:
+    """One partition per session since `first_session`, today's included (`end_offset=1`)."""
+    zone = calendar.timezone
+    holidays = calendar.weekday_holidays(first_session, calendar.last)
+    return dg.TimeWindowPartitionsDefinition(
+        start=datetime(first_session.year, first_session.month, first_session.day, tzinfo=zone),
+        fmt=SESSION_FORMAT,
+        cron_schedule="0 0 * * 1-5",
+        timezone=str(zone),
+        end_offset=1,
+        exclusions=[datetime(day.year, day.month, day.day, tzinfo=zone) for day in holidays],
+    )
+
+
+def year_partitions(calendar: TradingCalendar, first_session: date) -> dg.TimeWindowPartitionsDefinition:
+    """One partition per calendar year since that of `first_session`, the present one included."""
+    zone = calendar.timezone
+    return dg.TimeWindowPartitionsDefinition(
+        start=datetime(first_session.year, 1, 1, tzinfo=zone),
+        fmt=YEAR_FORMAT,
+        cron_schedule="0 0 1 1 *",
+        timezone=str(zone),
+        end_offset=1,
+    )
+
+
+def session_of(context: dg.AssetExecutionContext) -> date:
+    """The session that this step is about."""
+    return date.fromisoformat(context.partition_key)
+
+
+def sessions_of(context: dg.AssetExecutionContext) -> list[date]:
+    """Every session of a single-run backfill, ascending."""
+    return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def years_of(context: dg.AssetExecutionContext) -> tuple[int, int]:
+    """First and last year of a single-run backfill."""
+    years = sorted(int(key) for key in context.partition_keys)
+    return years[0], years[-1]

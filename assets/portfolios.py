@@ -1,0 +1,230 @@
+"""The assets of one portfolio: from a weight file to measured, reconciled positions.
+
+What belongs here: keys, dependencies, descriptions, checks, and bodies of a few lines that call
+`scizor_dagster.flow` and render what it returns. What does not: any rule.
+
+`executions` is the only asset with an effect on the outside world. It has no retry policy, no
+automation condition and no backfill policy, runs in a pool of one per account, and reads every gate
+from stored facts: a blocking check guards only its own run.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from assets.checks import FactCheck, SchemaCheck
+from assets.failures import clear_failures
+from assets.partitions import session_of, session_partitions
+from assets.rendering import (
+    execution_metadata,
+    performance_metadata,
+    plan_metadata,
+    reconciliation_metadata,
+    signals_metadata,
+    targets_metadata,
+)
+from resources.desk import TradingDesk
+from scizor_dagster.config import Config
+from scizor_dagster.flow.closing import measure_session, reconcile_session
+from scizor_dagster.flow.plans import plan_session
+from scizor_dagster.flow.signals import consolidate_session, take_signals
+from scizor_dagster.flow.stored import stored_rows
+from scizor_dagster.flow.trades import SCHEDULED_FOR, trade_session
+from scizor_dagster.lake.schemas import (
+    order_results_schema,
+    performance_schema,
+    plan_lines_schema,
+    planned_orders_schema,
+    signals_schema,
+    target_weights_schema,
+)
+from scizor_dagster.sessions import TradingCalendar
+
+OWNERS = ["team:trading"]
+
+
+def portfolio_assets(config: Config, portfolio: str) -> list[dg.AssetsDefinition]:
+    """Every asset of `portfolio`, on the session partitions of its market."""
+    settings = config.portfolios[portfolio]
+    market = config.markets[settings.market]
+    calendar = TradingCalendar(market.calendar)
+    common: dict[str, Any] = {
+        "partitions_def": session_partitions(calendar, market.first_session),
+        "group_name": f"portfolio_{portfolio}",
+        "owners": OWNERS,
+    }
+    signals_key = dg.AssetKey([portfolio, "raw_signals", settings.signals.strategy])
+    return [
+        _raw_signals(signals_key, portfolio, common),
+        _target_weights(signals_key, portfolio, settings.market, common),
+        _planned_orders(portfolio, settings.market, common),
+        _executions(portfolio, settings.account, common),
+        _reconciliations(portfolio, common),
+        _performance(portfolio, common),
+    ]
+
+
+def _raw_signals(key: dg.AssetKey, portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    schema = SchemaCheck(key, signals_schema)
+
+    @dg.asset(
+        key=key, kinds={"file", "ducklake"}, check_specs=[schema.spec], code_version="1", **common,
+        description="The weight file as accepted: hash, line numbers, values. Accepted whole or refused whole.",
+    )
+    def raw_signals(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            taken = take_signals(desk.desk, portfolio, session_of(context))
+            stored = stored_rows(desk.desk, "signals", strategy=key.path[-1], session=session_of(context))
+        return dg.MaterializeResult(
+            metadata=signals_metadata(taken), check_results=[schema.result(stored)],
+            data_version=dg.DataVersion(taken.accepted.file_hash),
+        )
+
+    return raw_signals
+
+
+def _target_weights(signals: dg.AssetKey, portfolio: str, market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([portfolio, "target_weights"])
+    schema = SchemaCheck(key, target_weights_schema)
+    resolved = FactCheck(key, "every_id_has_an_instrument", "Each id of the file stands for exactly one instrument.")
+
+    @dg.asset(
+        key=key, deps=[signals, dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"},
+        check_specs=[schema.spec, resolved.spec], code_version="1", **common,
+        description="Consolidated targets: the chosen strategy's weights, each mapped to an instrument or to a reason.",
+    )
+    def target_weights(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            targets = consolidate_session(desk.desk, portfolio, session_of(context))
+            stored = stored_rows(desk.desk, "target_weights", portfolio=portfolio, session=session_of(context))
+        return dg.MaterializeResult(
+            metadata=targets_metadata(targets),
+            check_results=[
+                schema.result(stored),
+                resolved.result(
+                    not targets.set_aside, unresolved=", ".join(row.asset_id for row in targets.set_aside),
+                    weight=targets.weight_set_aside,
+                ),
+            ],
+        )
+
+    return target_weights
+
+
+def _planned_orders(portfolio: str, market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([portfolio, "planned_orders"])
+    lines_schema = SchemaCheck(key, plan_lines_schema, "lines_match_schema")
+    orders_schema = SchemaCheck(key, planned_orders_schema, "orders_match_schema")
+    affordable = FactCheck(
+        key, "plan_fits_the_equity", "Targets need no more than equity less the cash buffer.", blocking=True
+    )
+
+    @dg.asset(
+        key=key, deps=[dg.AssetKey([portfolio, "target_weights"]), dg.AssetKey([market, "prices"])],
+        check_specs=[lines_schema.spec, orders_schema.spec, affordable.spec], kinds={"numpy", "ducklake"},
+        code_version="1", **common,
+        description="Every instrument with its orders, or the reason why there are none. Same inputs, same bytes.",
+    )
+    def planned_orders(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            planned = plan_session(desk.desk, portfolio, session_of(context))
+            lines = stored_rows(desk.desk, "plan_lines", plan_id=planned.plan.plan_id)
+            orders = stored_rows(desk.desk, "planned_orders", plan_id=planned.plan.plan_id)
+        plan = planned.plan
+        return dg.MaterializeResult(
+            metadata=plan_metadata(planned), data_version=dg.DataVersion(plan.plan_id),
+            check_results=[
+                lines_schema.result(lines),
+                orders_schema.result(orders),
+                affordable.result(planned.needed <= plan.equity - plan.cash_buffer, needed=float(planned.needed)),
+            ],
+        )
+
+    return planned_orders
+
+
+def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([portfolio, "executions"])
+    known = FactCheck(key, "every_outcome_is_known", "No order is in doubt at the broker.", blocking=True)
+    unskipped = FactCheck(key, "no_session_was_skipped", "No planned session before this one was left unexecuted.")
+
+    @dg.asset(
+        key=key, deps=[dg.AssetKey([portfolio, "planned_orders"])], kinds={"python", "sqlalchemy"},
+        check_specs=[known.spec, unskipped.spec], pool=f"account_{account}", code_version="1", **common,
+        description="What was sent and what came back. Running it again continues; nothing is sent twice.",
+    )
+    def executions(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            scheduled_for = context.run.tags.get(SCHEDULED_FOR)
+            result = trade_session(desk.desk, portfolio, session_of(context), context.run_id, scheduled_for)
+        return dg.MaterializeResult(
+            metadata=execution_metadata(result),
+            check_results=[
+                known.result(result.state != "frozen", state=str(result.state)),
+                unskipped.result(not result.skipped, skipped=", ".join(map(str, result.skipped))),
+            ],
+        )
+
+    return executions
+
+
+def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([portfolio, "reconciliations"])
+    clean = FactCheck(
+        key, "no_unexplained_breaks", blocking=True,
+        description="Plan, ledger and broker agree on orders, fills, positions and cash.",
+    )
+
+    schema = SchemaCheck(key, order_results_schema)
+
+    @dg.asset(
+        key=key, deps=[dg.AssetKey([portfolio, "executions"])], kinds={"python", "ducklake"},
+        check_specs=[schema.spec, clean.spec], code_version="1", **common,
+        description="Breaks between plan, ledger and broker; order results; end-of-day positions.",
+    )
+    def reconciliations(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            report = reconcile_session(desk.desk, portfolio, session_of(context))
+            stored = stored_rows(desk.desk, "order_results", portfolio=portfolio, session=session_of(context))
+        return dg.MaterializeResult(
+            metadata=reconciliation_metadata(report),
+            check_results=[
+                schema.result(stored), clean.result(report.break_count == 0, breaks=report.break_count),
+            ],
+        )
+
+    return reconciliations
+
+
+def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+    key = dg.AssetKey([portfolio, "performance"])
+    schema = SchemaCheck(key, performance_schema)
+    priced = FactCheck(key, "every_holding_has_a_price", "Each instrument held has a price of this session.")
+
+    # As a multi-asset of one, it may leave out its output and its checks while there is nothing to measure.
+    @dg.multi_asset(
+        name=f"{portfolio}__performance", check_specs=[schema.spec, priced.spec], can_subset=True,
+        specs=[
+            dg.AssetSpec(
+                key, deps=[dg.AssetKey([portfolio, "reconciliations"])], kinds={"pandas", "ducklake"},
+                skippable=True, code_version="1", **common,
+                description="Equity, return and drawdown of the session, once its prices are collected.",
+            )
+        ],
+    )
+    def performance(context: dg.AssetExecutionContext, desk: TradingDesk) -> Iterator[dg.MaterializeResult]:
+        with clear_failures():
+            measured = measure_session(desk.desk, portfolio, session_of(context))
+        if measured is None:
+            context.log.info("The session's prices are not collected yet; follow_orders measures it when they are.")
+            return
+        yield dg.MaterializeResult(
+            asset_key=key, metadata=performance_metadata(measured),
+            check_results=[
+                schema.result(measured.row),
+                priced.result(not measured.unpriced, unpriced=", ".join(measured.unpriced)),
+            ],
+        )
+
+    return performance

@@ -1,0 +1,108 @@
+"""What each stage shows of itself in the UI: counts, tables, and a picture where one would rather look.
+
+What belongs here: turning results of `scizor_dagster.flow` into Dagster metadata. What does not:
+computing anything that is not a count or a sum of what is shown.
+"""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from assets.metadata import picture, price_label, table
+from scizor_dagster.analytics.plots import equity_plot, weights_plot
+from scizor_dagster.execution.executor import ExecutionResult
+from scizor_dagster.flow.closing import MeasuredSession
+from scizor_dagster.flow.plans import SessionPlan
+from scizor_dagster.flow.signals import TakenSignals
+from scizor_dagster.planning.model import ORDERING_REASONS
+from scizor_dagster.reconciliation.model import ReconciliationReport
+from scizor_dagster.signals.consolidation import TargetWeights
+
+
+def signals_metadata(taken: TakenSignals) -> dict[str, Any]:
+    accepted = taken.accepted
+    return {
+        "dagster/row_count": len(taken.rows),
+        "file": dg.MetadataValue.path(str(accepted.path)),
+        "file_sha256": accepted.file_hash,
+        "weight_sum": float(taken.rows["weight"].sum()),
+        "weights_date": ", ".join(sorted({str(day) for day in taken.rows["weights_date"]})),
+        "warnings": len(accepted.warnings),
+        "warning_texts": dg.MetadataValue.md("\n".join(f"- {item}" for item in accepted.warnings) or "none"),
+        "rows": table(taken.rows, ["asset_id", "weight", "weights_date", "line"]),
+    }
+
+
+def targets_metadata(targets: TargetWeights) -> dict[str, Any]:
+    frame = targets.frame()
+    good = frame[frame["status"] == "ok"]
+    return {
+        "dagster/row_count": len(frame),
+        "weight_sum": targets.total,
+        "weight_set_aside": targets.weight_set_aside,
+        "warnings": dg.MetadataValue.md("\n".join(f"- {item}" for item in targets.warnings) or "none"),
+        "targets": table(frame, ["symbol", "instrument_id", "target_weight", "asset_id", "line", "status", "note"]),
+        "weights": picture(weights_plot(good), "target weights"),
+    }
+
+
+def plan_metadata(planned: SessionPlan) -> dict[str, Any]:
+    plan = planned.plan
+    lines = planned.lines_table()
+    reasons = Counter(str(line.reason) for line in plan.lines)
+    idle = lines[~lines["reason"].isin([str(reason) for reason in ORDERING_REASONS])]
+    return {
+        "dagster/row_count": len(plan.lines),
+        "orders": table(planned.orders_table()),
+        "order_count": len(plan.orders),
+        "buy_notional": float(sum(order.notional for order in plan.orders if order.side == "buy")),
+        "sell_notional": float(sum(order.notional for order in plan.orders if order.side == "sell")),
+        "equity": float(plan.equity),
+        "cash_buffer": float(plan.cash_buffer),
+        "priced_on": str(plan.priced_on),
+        "prices": price_label(plan.adjustment, planned.synthetic),
+        "plan_id": plan.plan_id,
+        "admitted_earlier": planned.kept,
+        "reasons": dg.MetadataValue.json(dict(sorted(reasons.items()))),
+        "no_order": table(idle),
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in plan.notes) or "none"),
+    }
+
+
+def execution_metadata(result: ExecutionResult) -> dict[str, Any]:
+    rows = pd.DataFrame([asdict(order) for order in result.orders])
+    return {
+        "dagster/row_count": len(rows),
+        "state": str(result.state),
+        "counts": dg.MetadataValue.json({str(key): value for key, value in result.counts.items()}),
+        "release_factor": str(result.factor) if result.factor is not None else "not released",
+        "orders": table(rows),
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),
+    }
+
+
+def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
+    return {
+        "dagster/row_count": len(report.order_results),
+        "state": str(report.state),
+        "breaks": report.break_count,
+        "summary": dg.MetadataValue.md(f"```\n{report.summary}\n```"),
+        "break_table": table(report.breaks),
+        "order_results": table(report.order_results),
+        "positions": table(report.positions),
+    }
+
+
+def performance_metadata(measured: MeasuredSession) -> dict[str, Any]:
+    row = measured.row.iloc[0]
+    return {
+        "equity": float(row["equity"]),
+        "cash": float(row["cash"]),
+        "return": None if pd.isna(row["return"]) else float(row["return"]),
+        "drawdown": None if pd.isna(row["drawdown"]) else float(row["drawdown"]),
+        "prices": price_label(str(row["adjustment"]), bool(row["synthetic"])),
+        "equity_curve": picture(equity_plot(measured.curve), "equity curve"),
+    }

@@ -1,0 +1,114 @@
+"""When jobs run: cron in exchange time, the exchange's calendar for what cron does not know.
+
+What belongs here: ticks. What does not: the work. Every schedule passes an explicit partition key;
+a tick that comes late (after downtime Dagster fires the last missed one, however old) is skipped
+with a reason, because a plan made for 09:00 is not one for 11:00.
+"""
+
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from resources.desk import TradingDesk
+from scizor_dagster.config import Config
+from scizor_dagster.flow.signals import weight_sessions, weights_are_refused
+from scizor_dagster.flow.trades import SCHEDULED_FOR, has_open_orders
+from scizor_dagster.jobnames import name_for
+from scizor_dagster.sessions import TradingCalendar
+
+MAX_TICK_AGE = timedelta(minutes=15)
+
+
+def schedules(config: Config) -> list[dg.ScheduleDefinition]:
+    """`collect_daily` after the close, `rebalance` before the open, `follow_orders` in between, per owner."""
+    found = [_collection(config, market) for market in config.markets]
+    for portfolio in config.portfolios:
+        found.append(_rebalance(config, portfolio))
+        found.append(_follow(config, portfolio, "open", "*/15 9-16 * * 1-5"))
+        found.append(_follow(config, portfolio, "after_collection", "0 18 * * 1-5"))
+    return found
+
+
+def _collection(config: Config, market: str) -> dg.ScheduleDefinition:
+    calendar = TradingCalendar(config.markets[market].calendar)
+    job = name_for("collect_daily", market, config.markets)
+
+    @dg.schedule(
+        name=f"{job}_after_close", job_name=job, cron_schedule="30 17 * * 1-5",
+        execution_timezone=str(calendar.timezone),
+        description="90 minutes after the regular close, on sessions only. A late tick still collects.",
+    )
+    def after_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        session = context.scheduled_execution_time.astimezone(calendar.timezone).date()
+        if not calendar.is_session(session):
+            return dg.SkipReason(f"{session} is no session of {calendar.code}.")
+        return dg.RunRequest(run_key=f"{job}:{session}", partition_key=session.isoformat())
+
+    return after_close
+
+
+def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:
+    settings = config.portfolios[portfolio]
+    calendar = TradingCalendar(config.markets[settings.market].calendar)
+    job = name_for("rebalance", portfolio, config.portfolios)
+
+    @dg.schedule(
+        name=f"{job}_before_open", job_name=job, cron_schedule="0 9 * * 1-5", execution_timezone=str(calendar.timezone),
+        description="Before the open, on sessions for which the strategy has weights. A stale tick is refused.",
+    )
+    def before_open(context: dg.ScheduleEvaluationContext, desk: TradingDesk) -> dg.RunRequest | dg.SkipReason:
+        scheduled = context.scheduled_execution_time
+        session = scheduled.astimezone(calendar.timezone).date()
+        if not calendar.is_session(session):
+            return dg.SkipReason(f"{session} is no session of {calendar.code}.")
+        stale = staleness(scheduled, desk.clock.now())
+        if stale:
+            return dg.SkipReason(stale)
+        if settings.signals.as_of == "exact" and not has_weights(desk, portfolio, session):
+            return dg.SkipReason(f"Strategy {settings.signals.strategy} has no weights for {session}.")
+        return dg.RunRequest(
+            run_key=f"{job}:{session}", partition_key=session.isoformat(), tags={SCHEDULED_FOR: scheduled.isoformat()}
+        )
+
+    return before_open
+
+
+def _follow(config: Config, portfolio: str, when: str, cron: str) -> dg.ScheduleDefinition:
+    settings = config.portfolios[portfolio]
+    calendar = TradingCalendar(config.markets[settings.market].calendar)
+    job = name_for("follow_orders", portfolio, config.portfolios)
+
+    @dg.schedule(
+        name=f"{job}_{when}", job_name=job, cron_schedule=cron, execution_timezone=str(calendar.timezone),
+        description="Continues the session's orders: during the session, and once its prices are collected.",
+    )
+    def follow(context: dg.ScheduleEvaluationContext, desk: TradingDesk) -> dg.RunRequest | dg.SkipReason:
+        scheduled = context.scheduled_execution_time
+        session = scheduled.astimezone(calendar.timezone).date()
+        if not calendar.is_session(session):
+            return dg.SkipReason(f"{session} is no session of {calendar.code}.")
+        if when == "open" and not calendar.open_at(session) <= scheduled <= calendar.close_at(session):
+            return dg.SkipReason(f"{calendar.code} is not open at {scheduled.isoformat()}.")
+        if when == "open" and not has_open_orders(desk.desk, portfolio, session):
+            return dg.SkipReason(f"Portfolio {portfolio} has no open orders for {session}.")
+        return dg.RunRequest(run_key=f"{job}:{scheduled.isoformat()}", partition_key=session.isoformat())
+
+    return follow
+
+
+def staleness(scheduled: datetime, now: datetime) -> str:
+    """A sentence when the tick is older than `MAX_TICK_AGE`, else nothing."""
+    age = now - scheduled
+    if age <= MAX_TICK_AGE:
+        return ""
+    minutes = int(age.total_seconds() // 60)
+    limit = int(MAX_TICK_AGE.total_seconds() // 60)
+    return (
+        f"The tick of {scheduled.isoformat()} is {minutes} minutes old; {limit} are allowed. "
+        "To trade this session all the same: scizor run."
+    )
+
+
+def has_weights(desk: TradingDesk, portfolio: str, session: date) -> bool:
+    """Whether the strategy's file has rows that trade in `session`; a refused file counts, so that the run says why."""
+    return session in weight_sessions(desk.desk, portfolio) or weights_are_refused(desk.desk, portfolio)

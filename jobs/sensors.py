@@ -1,0 +1,66 @@
+"""What is looked for: new weight files.
+
+What belongs here: looking, quickly. What does not: acting; a sensor only asks for a run, ticks come
+at least once, and a tick that comes twice changes nothing.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import dagster as dg
+
+from resources.desk import TradingDesk
+from scizor_dagster.config import Config
+from scizor_dagster.flow.signals import weight_file_state, weight_sessions
+from scizor_dagster.jobnames import name_for
+from scizor_dagster.sessions import TradingCalendar
+
+
+def sensors(config: Config) -> list[dg.SensorDefinition]:
+    """`new_weight_file` of every portfolio."""
+    return [_new_weight_file(config, portfolio) for portfolio in config.portfolios]
+
+
+def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:
+    settings = config.portfolios[portfolio]
+    calendar = TradingCalendar(config.markets[settings.market].calendar)
+    job = name_for("take_signals", portfolio, config.portfolios)
+
+    @dg.sensor(
+        name=name_for("new_weight_file", portfolio, config.portfolios), job_name=job, minimum_interval_seconds=60,
+        description=f"Takes in the weight file of strategy {settings.signals.strategy} when its content has changed.",
+    )
+    def new_weight_file(context: dg.SensorEvaluationContext, desk: TradingDesk) -> dg.SensorResult | dg.SkipReason:
+        seen = json.loads(context.cursor) if context.cursor else {}
+        found = weight_file_state(desk.desk, portfolio)
+        if found is None:
+            return dg.SkipReason(f"The weight file of strategy {settings.signals.strategy} does not exist yet.")
+        if found == seen.get("taken"):
+            return dg.SkipReason("The weight file has not changed.")
+        if found != seen.get("waiting"):
+            # Half a file may have been seen: it counts once two ticks agree.
+            cursor = json.dumps({**seen, "waiting": found})
+            return dg.SensorResult(skip_reason="The weight file has changed; is it stable?", cursor=cursor)
+        cursor = json.dumps({"taken": found, "waiting": found})
+        now = desk.clock.now()
+        session = session_to_take_in(sorted(weight_sessions(desk.desk, portfolio)), calendar, now)
+        if session > now.astimezone(calendar.timezone).date():
+            # Its partition does not exist yet; the rebalance of that day takes the file in.
+            return dg.SensorResult(skip_reason=f"The next weights are for {session}, which is ahead.", cursor=cursor)
+        request = dg.RunRequest(run_key=f"{job}:{found}", partition_key=session.isoformat())
+        return dg.SensorResult(run_requests=[request], cursor=cursor)
+
+    return new_weight_file
+
+
+def session_to_take_in(sessions: Sequence[date], calendar: TradingCalendar, now: datetime) -> date:
+    """The first session from today on that the file names, else its last one.
+
+    A refused file names none: its run is of the last closed session, and shows the reasons.
+    """
+    current = calendar.current_session(now)
+    ahead = [session for session in sessions if session >= current]
+    if ahead:
+        return ahead[0]
+    return sessions[-1] if sessions else calendar.last_closed(now)

@@ -1,0 +1,1 @@
+"""What a portfolio is worth and how it has done."""

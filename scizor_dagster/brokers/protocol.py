@@ -1,0 +1,236 @@
+"""What Scizor asks of a broker, in Scizor's words.
+
+What belongs here: the protocol, its value objects and their states. What does not: anything that
+one broker does differently from another; that stays inside its adapter.
+
+Quantities and money are `Decimal`; a quantity is unsigned in orders and fills (the side gives the
+sign) and signed in positions. All instants are aware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+
+class OrderType(StrEnum):
+    MARKET = "market"
+    LIMIT = "limit"
+    BRACKET = "bracket"
+    """A market entry with a take-profit limit and a stop-loss that live once it has filled."""
+
+
+class TimeInForce(StrEnum):
+    DAY = "day"
+
+
+class PositionIntent(StrEnum):
+    """What the order may do to the position; a broker that infers another one refuses it."""
+
+    BUY_TO_OPEN = "buy_to_open"
+    BUY_TO_CLOSE = "buy_to_close"
+    SELL_TO_OPEN = "sell_to_open"
+    SELL_TO_CLOSE = "sell_to_close"
+
+
+class OrderStatus(StrEnum):
+    ACCEPTED = "accepted"
+    """Resting: taken by the broker, waiting for its session or its price."""
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the broker takes, asked at plan time so that nothing is planned that it would refuse.
+
+    Attributes:
+        quantity_decimals: Decimals of a fractional quantity; 0 where only whole shares trade.
+        min_notional: Smallest value of an opening order in the account's currency.
+        full_exit_below_minimum: Whether a full exit may be smaller than `min_notional`.
+        unique_client_ids: Whether a second order with the same client order id is refused.
+    """
+
+    fractional: bool
+    quantity_decimals: int
+    short: bool
+    order_types: frozenset[OrderType]
+    min_notional: Decimal
+    full_exit_below_minimum: bool
+    unique_client_ids: bool
+    max_client_id_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerIdentity:
+    """What the broker itself says it is: matched against the configuration before anything is sent."""
+
+    broker: str
+    environment: str
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    cash: Decimal
+    equity: Decimal
+    buying_power: Decimal
+    currency: str
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPosition:
+    symbol: str
+    qty: Decimal
+    """Signed: negative is short."""
+    market_price: Decimal | None
+    average_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """One order as it goes out. Every field is part of the parameter hash in the ledger."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    order_type: OrderType
+    time_in_force: TimeInForce
+    session: date
+    intent: PositionIntent
+    limit_price: Decimal | None = None
+    take_profit: Decimal | None = None
+    stop_loss: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOrder:
+    """An order as the broker knows it."""
+
+    broker_order_id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    filled_qty: Decimal
+    average_price: Decimal | None
+    status: OrderStatus
+    submitted_at: datetime
+    updated_at: datetime
+    reason: str = ""
+    parent_client_order_id: str | None = None
+    """Set on the take-profit and stop-loss legs of a bracket, which have client ids of their own."""
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFill:
+    """One execution. `fill_id` is the broker's and unique for ever; a repeat is the same fill."""
+
+    fill_id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    session: date
+    executed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerActivity:
+    """A change of cash or quantity without a trade.
+
+    Attributes:
+        kind: `split`, `dividend`, `fee`, `interest`, `deposit` or `withdrawal`.
+        qty_factor: For a split: new quantity per old one.
+        amount: Signed cash in the account's currency; zero for a split.
+    """
+
+    activity_id: str
+    kind: str
+    session: date
+    symbol: str | None
+    amount: Decimal
+    qty_factor: Decimal | None
+    description: str = ""
+
+
+class Broker(Protocol):
+    """One account at one broker.
+
+    Reads are complete or raise `BrokerUnavailable`: an empty answer means empty, never "could not
+    tell". `submit` returns, or raises `OrderRejected` or `OutcomeUnknown`, and nothing else.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def identity(self) -> BrokerIdentity: ...
+
+    def account(self) -> AccountState: ...
+
+    def positions(self) -> Sequence[BrokerPosition]: ...
+
+    def submit(self, order: OrderRequest) -> BrokerOrder:
+        """Send once.
+
+        Raises:
+            OrderRejected: a definite refusal; no such order exists.
+            OutcomeUnknown: anything else that is not an acknowledgement.
+        """
+        ...
+
+    def find(self, client_order_id: str) -> BrokerOrder | None:
+        """Look an order up. None only when its absence is proven; raises `BrokerUnavailable` otherwise."""
+        ...
+
+    def orders(self, session: date) -> Sequence[BrokerOrder]:
+        """Every order of the session, open or ended, bracket legs and foreign orders included."""
+        ...
+
+    def open_orders(self) -> Sequence[BrokerOrder]:
+        """Every order that may still fill, of whatever session."""
+        ...
+
+    def fills(self, first: date, last: date) -> Sequence[BrokerFill]:
+        """Every fill of the sessions from `first` to `last`, both included."""
+        ...
+
+    def activities(self, first: date, last: date) -> Sequence[BrokerActivity]:
+        """Every non-trade activity of the sessions from `first` to `last`, both included."""
+        ...
+
+    def cancel(self, client_order_id: str) -> None:
+        """Ask for a cancel. Final only when a later read says so."""
+        ...
+
+    def advance(self, session: date) -> bool:
+        """Let the venue take one step of `session` if it has data for it; True while more may follow.
+
+        A real venue moves by itself and always returns False.
+        """
+        ...

@@ -1,0 +1,29 @@
+"""`scizor dev`: Dagster's UI and daemon on the prepared instance."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scizor_dagster.settings import PROJECT_ROOT, Settings
+
+
+def dev(
+    port: Annotated[int, typer.Option(help="Port of the UI, on 127.0.0.1 only.")] = 3000,
+) -> None:
+    """Start Dagster's UI with its daemon on 127.0.0.1. Stop it with Ctrl-C."""
+    from scizor_dagster.cli.instance import prepare_home
+
+    settings = Settings.from_environment(os.environ)
+    prepare_home(settings)
+    typer.echo(f"Dagster's UI: http://127.0.0.1:{port} (Ctrl-C stops it)")
+    command = [
+        str(Path(sys.executable).parent / "dagster"), "dev", "--workspace", str(PROJECT_ROOT / "workspace.yaml"),
+        "--host", "127.0.0.1", "--port", str(port),
+    ]
+    os.chdir(PROJECT_ROOT)
+    os.execv(command[0], command)  # noqa: S606

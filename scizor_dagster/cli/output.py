@@ -1,0 +1,77 @@
+"""How the command line speaks: tables and sentences for people, JSON for programs.
+
+What belongs here: printing. What does not: deciding anything.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from scizor_dagster.errors import ScizorError
+
+PROGRESS_LOGGER = "scizor.progress"
+
+
+def print_error(error: ScizorError, *, as_json: bool) -> None:
+    if as_json:
+        body = {
+            "error": type(error).__name__, "problem": error.problem, "where": error.where, "remedy": error.remedy,
+        }
+        typer.echo(json.dumps(body, default=str))
+    else:
+        typer.secho(f"scizor: {error}", err=True, fg=typer.colors.RED)
+
+
+def emit_json(body: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(body, default=str, indent=2))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(table)
+
+
+@contextmanager
+def working(title: str, *, quiet: bool = False) -> Iterator[None]:
+    """A spinner with the newest progress message, on a terminal; plain lines elsewhere; nothing when quiet."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet:
+        yield
+        return
+    if not console.is_terminal:
+        console.print(title)
+        yield
+        return
+    with console.status(title) as status:
+        handler = _StatusHandler(lambda text: status.update(f"{title}: {text}"))
+        logger = logging.getLogger(PROGRESS_LOGGER)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+
+
+class _StatusHandler(logging.Handler):
+    def __init__(self, show: Any) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._show(record.getMessage())

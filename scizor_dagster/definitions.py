@@ -1,0 +1,56 @@
+"""Where all parts meet: assets, resources, jobs, schedules and sensors of one configuration.
+
+What belongs here: assembly, by explicit lists. What does not: any body. Tests and the command line
+call `build_defs` with settings of their own; `workspace.yaml` loads `defs`.
+"""
+
+import os
+import warnings
+
+import dagster as dg
+
+from assets.markets import market_assets
+from assets.portfolios import portfolio_assets
+from assets.rates import fx_rates
+from jobs.collection import collection_jobs
+from jobs.schedules import schedules
+from jobs.sensors import sensors
+from jobs.trading import trading_jobs
+from resources.desk import SystemClock, TradingDesk
+from scizor_dagster.config import load_config
+from scizor_dagster.settings import Settings
+
+
+def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None) -> dg.Definitions:
+    """Assemble the definitions.
+
+    Args:
+        settings: Places of stores and configuration; by default those of the environment.
+        fixed_now: ISO 8601 instant that replaces the clock, for replays and tests.
+
+    Raises:
+        ConfigError: the configuration cannot be used; the UI shows it as the location's load error.
+    """
+    settings = settings or Settings.from_environment(os.environ)
+    config = load_config(settings.config_path, settings.environment)
+    clock = SystemClock(fixed_at=fixed_now)
+    desk = TradingDesk(home=str(settings.home), config_path=str(settings.config_path), clock=clock)
+    with warnings.catch_warnings():
+        # Single-run backfills are the point of the year partitions; their parameter is still called beta.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = [asset for market in config.markets for asset in market_assets(config, market)]
+        assets += [asset for portfolio in config.portfolios for asset in portfolio_assets(config, portfolio)]
+    return dg.Definitions(
+        assets=[*assets, fx_rates],
+        jobs=[*collection_jobs(config), *trading_jobs(config)],
+        schedules=schedules(config),
+        sensors=sensors(config),
+        resources={"desk": desk},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `workspace.yaml` loads: the configuration that the environment names."""
+    return build_defs()

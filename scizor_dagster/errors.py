@@ -1,0 +1,164 @@
+"""The one error tree. Every error says what is wrong, where, and what to do next.
+
+What belongs here: exceptions that cross a package border. What does not: violations that are
+collected and reported together (those are rows of a report, see `signals.report`).
+
+Objects carry their inputs as attributes; `str()` is one sentence for a person. Only the asset
+edge turns them into `dagster.Failure(allow_retries=False)`, and only the command line turns them
+into exit codes.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+
+class ScizorError(Exception):
+    """Root of the tree.
+
+    Args:
+        problem: What is wrong, with the offending value, as a sentence.
+        remedy: What the reader should do next, as a sentence.
+        where: File, line, key or instrument that the problem is in.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, remedy: str, where: str | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        self.where = where
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.problem} {self.remedy}"
+
+
+class ConfigError(ScizorError):
+    """A configuration that cannot be used: `where` names file, line and key."""
+
+    exit_code = 2
+
+
+class DataError(ScizorError):
+    """Input data that cannot be used."""
+
+
+class InputError(DataError):
+    """A value or file handed in by the caller that cannot be used (exit code 2, nothing written)."""
+
+    exit_code = 2
+
+
+class NotASession(InputError):
+    """A date on which the exchange does not trade."""
+
+    def __init__(self, calendar: str, value: date, nearest: Sequence[date]) -> None:
+        self.calendar = calendar
+        self.value = value
+        self.nearest = tuple(nearest)
+        near = " or ".join(day.isoformat() for day in self.nearest)
+        super().__init__(
+            f"{value.isoformat()} is not a session of {calendar}.",
+            remedy=f"Use {near}." if near else "Use a date within the calendar.",
+        )
+
+
+class SessionNotClosed(DataError):
+    """A session whose bars are asked for before the exchange has closed."""
+
+    def __init__(self, calendar: str, session: date) -> None:
+        self.calendar = calendar
+        self.session = session
+        super().__init__(
+            f"Session {session.isoformat()} of {calendar} has not closed.",
+            remedy="Run again after the close; a bar of an open session is never stored.",
+        )
+
+
+class SignalRefused(DataError):
+    """A weight file that was refused whole.
+
+    `violations` holds every one of them; `report` is the `signals.report.SignalReport`, where there is one.
+    """
+
+    def __init__(
+        self, strategy: str, path: str, violations: Sequence[object], report: object | None = None
+    ) -> None:
+        self.strategy = strategy
+        self.path = path
+        self.violations = tuple(violations)
+        self.report = report
+        first = f" First: {self.violations[0]}" if self.violations else ""
+        super().__init__(
+            f"Strategy '{strategy}': the weight file was refused with {len(self.violations)} violation(s).{first}",
+            remedy="Mend the file and deliver it again; nothing was traded from it. "
+            f"See all reasons with: scizor signals check {path} --strategy {strategy}",
+            where=path,
+        )
+
+
+class PriceUnavailable(DataError):
+    """No usable price for an instrument on a session."""
+
+
+class BrokerError(ScizorError):
+    """A broker that answered no, or did not answer."""
+
+
+class OrderRejected(BrokerError):
+    """A definite refusal: the order does not exist at the broker."""
+
+    def __init__(self, client_order_id: str, code: str, message: str) -> None:
+        self.client_order_id = client_order_id
+        self.code = code
+        self.message = message
+        super().__init__(
+            f"The broker refused order {client_order_id} ({code}): {message}.",
+            remedy="See the reason in the order's events; the next plan takes it into account.",
+        )
+
+
+class OutcomeUnknown(BrokerError):
+    """A send whose outcome is not known. It is never treated as rejected and never resent blindly."""
+
+    def __init__(self, client_order_id: str, cause: str) -> None:
+        self.client_order_id = client_order_id
+        self.cause = cause
+        super().__init__(
+            f"The outcome of order {client_order_id} is unknown: {cause}.",
+            remedy="The instrument is frozen until the order is found or proven absent; run again to look it up.",
+        )
+
+
+class BrokerUnavailable(BrokerError):
+    """A broker that cannot be read. Nothing was sent."""
+
+
+class WrongAccount(BrokerError):
+    """The broker's own identity differs from the one pinned in the configuration."""
+
+
+class RiskLimitBreached(ScizorError):
+    """A pre-trade limit that stops more than one instrument."""
+
+
+class StaleTick(ScizorError):
+    """A trigger that arrived too late to act on."""
+
+
+class LedgerError(ScizorError):
+    """A ledger that contradicts itself, or cannot be read or written."""
+
+
+class AccountBusy(LedgerError):
+    """Another process holds the lease of the account."""
+
+    def __init__(self, account: str, holder: str, expires_at: str) -> None:
+        self.account = account
+        self.holder = holder
+        self.expires_at = expires_at
+        super().__init__(
+            f"Account '{account}' is leased to {holder} until {expires_at}.",
+            remedy="Wait for the other run to end; a dead holder's lease expires by itself.",
+        )

@@ -1,0 +1,68 @@
+"""What a broker's reads prove about an intent.
+
+What belongs here: pure functions from orders and fills to the state that follows. What does not:
+reading the broker and writing the ledger (`tracking`, `recovery`, `submission`).
+
+An end is believed only when the executions agree with it: an order that the broker calls filled,
+canceled or expired keeps its open state until the recorded fills add up to its filled quantity.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderStatus
+from scizor_dagster.ledger.rows import IntentRow
+from scizor_dagster.ledger.states import IntentState
+
+_ENDS = {
+    OrderStatus.CANCELED: IntentState.CANCELED,
+    OrderStatus.EXPIRED: IntentState.EXPIRED,
+    OrderStatus.REJECTED: IntentState.REJECTED,
+}
+
+
+def state_from(intent: IntentRow, order: BrokerOrder | None, filled: Decimal) -> IntentState | None:
+    """The state that the evidence shows, or None where it shows nothing.
+
+    `order` is the broker's own view, if it gave one; `filled` is the sum of the recorded fills.
+    """
+    if filled > 0 and filled >= intent.qty:
+        return IntentState.FILLED
+    if order is not None and order.status in _ENDS and order.filled_qty == filled:
+        return _ENDS[order.status]
+    if filled > 0:
+        return IntentState.PARTIALLY_FILLED
+    return None if order is None else IntentState.WORKING
+
+
+def mismatch(intent: IntentRow, order: BrokerOrder) -> str | None:
+    """What the broker's order has otherwise than the intent; None when they are the same order."""
+    for name, ours, theirs in (
+        ("id", intent.client_order_id, order.client_order_id),
+        ("symbol", intent.symbol, order.symbol),
+        ("side", intent.side, order.side),
+        ("quantity", intent.final_qty, order.qty),
+    ):
+        if ours != theirs:
+            return f"the broker's order {order.client_order_id} has {name} {theirs}, not {ours}"
+    return None
+
+
+def seen(order: BrokerOrder) -> dict[str, Any]:
+    """The broker's reply as an event keeps it."""
+    return {
+        "broker_order_id": order.broker_order_id,
+        "status": order.status,
+        "filled": order.filled_qty,
+        "message": order.reason,
+        "raw": {str(key): str(value) for key, value in order.raw.items()},
+    }
+
+
+def reason_of(order: BrokerOrder | None, intent: IntentRow, state: IntentState) -> str:
+    """The sentence beside the state: the broker's where it gave one, for an end that needs one."""
+    if order is not None and order.reason:
+        return order.reason
+    return f"{state} by the broker" if state in _ENDS.values() else intent.reason

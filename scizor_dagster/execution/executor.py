@@ -1,0 +1,207 @@
+"""The two doors of execution: `execute` a plan, and `follow` what an execution has left working.
+
+What belongs here: the order of things under one lease: recover, end what is open from earlier
+sessions, admit, drive. What does not: the steps themselves.
+
+Either may run any number of times, be killed at any line, or run on two machines at once: the
+ledger decides what is sent, and it is sent once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+
+from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
+from scizor_dagster.errors import RiskLimitBreached
+from scizor_dagster.execution import gates
+from scizor_dagster.execution.drive import drive
+from scizor_dagster.execution.recovery import recover
+from scizor_dagster.execution.result import ExecutionResult, ExecutionState, OrderRow, result_of
+from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.settings import ExecutionSettings
+from scizor_dagster.execution.tracking import poll
+from scizor_dagster.ledger.batches import account_clock, admit
+from scizor_dagster.ledger.lease import lease
+from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, open_batches
+from scizor_dagster.ledger.states import BatchState
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.planning.model import Plan
+from scizor_dagster.sessions import Clock
+
+__all__ = ["ExecutionResult", "ExecutionSettings", "ExecutionState", "OrderRow", "execute", "follow"]
+
+
+def execute(
+    plan: Plan,
+    *,
+    ledger: Ledger,
+    broker: Broker,
+    account: str,
+    portfolio: str,
+    clock: Clock,
+    holder: str,
+    settings: ExecutionSettings,
+    previous_unexecuted: Sequence[date] = (),
+) -> ExecutionResult:
+    """Carry the plan out, or continue where an earlier run has left it.
+
+    A session before the account's clock sends nothing and returns what the ledger holds. An order
+    of an earlier session that is still open must end first; where it does not, nothing is admitted
+    or sent, and the result says which.
+
+    `holder` names this run to a person; `previous_unexecuted` are earlier sessions that had a plan.
+
+    Raises:
+        WrongAccount: the broker's identity or currency is not the expected one.
+        RiskLimitBreached: a live account that is not armed, not trading today, or not on raw prices.
+        LedgerError: another plan was admitted for the session, or the holdings have changed since.
+        AccountBusy: another run holds the account.
+        BrokerUnavailable: the broker cannot be read; nothing was admitted or sent.
+    """
+    identity = gates.check_identity(broker, settings)
+    gates.check_plan(plan, account, portfolio, identity)
+    notes = _skip_notes(plan.session, previous_unexecuted)
+    with ledger.read() as connection:
+        now_at = account_clock(connection, account)
+        if now_at is not None and plan.session < now_at:
+            notes.append(
+                f"Account '{account}' has traded on {now_at.isoformat()}; nothing is sent for "
+                f"{plan.session.isoformat()}, which lies before it."
+            )
+            return result_of(
+                connection, account, portfolio, plan.session, notes=notes, skipped=previous_unexecuted
+            )
+    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings) as run:
+        run.notes.extend(notes)
+        blocking = _recover_and_end_earlier(run, plan.session)
+        if blocking is None:
+            drive(run, _admitted(run, plan))
+    return _result(run, plan.session, skipped=previous_unexecuted, blocking=blocking)
+
+
+def follow(
+    session: date,
+    *,
+    ledger: Ledger,
+    broker: Broker,
+    account: str,
+    portfolio: str,
+    clock: Clock,
+    holder: str,
+    settings: ExecutionSettings,
+) -> ExecutionResult:
+    """Continue the open batch of `session`, and of earlier sessions before it.
+
+    Without a batch of the session it only looks: the venue goes through the session if it has data,
+    and fills, splits and dividends up to it are recorded. Call it for the last closed session before
+    a plan is made, so that the plan's holdings are complete.
+
+    Raises:
+        WrongAccount: the broker's identity is not the expected one.
+        AccountBusy: another run holds the account.
+        BrokerUnavailable: the broker cannot be read; nothing was sent.
+    """
+    identity = gates.check_identity(broker, settings)
+    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings) as run:
+        blocking = _recover_and_end_earlier(run, session)
+        if blocking is None:
+            _follow_session(run, session)
+    return _result(run, session, blocking=blocking)
+
+
+@contextmanager
+def _leased(
+    ledger: Ledger,
+    broker: Broker,
+    identity: BrokerIdentity,
+    account: str,
+    portfolio: str,
+    clock: Clock,
+    holder: str,
+    settings: ExecutionSettings,
+) -> Iterator[Run]:
+    with lease(ledger, account, holder, clock, settings.lease_ttl) as held:
+        yield Run(
+            ledger=ledger,
+            broker=broker,
+            identity=identity,
+            account=account,
+            portfolio=portfolio,
+            clock=clock,
+            settings=settings,
+            lease=held,
+        )
+
+
+def _recover_and_end_earlier(run: Run, session: date) -> BatchRow | None:
+    """Resolve doubtful orders, then drive earlier batches to their end; the first that stays open."""
+    recover(run)
+    with run.ledger.read() as connection:
+        earlier = [batch for batch in open_batches(connection, run.account) if batch.session < session]
+    for batch in earlier:
+        left = drive(run, batch)
+        if left.state.open:
+            run.note(
+                f"Portfolio '{left.portfolio}' still has orders of {left.session.isoformat()} "
+                f"({left.state}); nothing is sent for {session.isoformat()} before they have ended."
+            )
+            return left
+    return None
+
+
+def _admitted(run: Run, plan: Plan) -> BatchRow:
+    with run.ledger.read() as connection:
+        existing = batches_of(connection, run.account, run.portfolio, plan.session)
+    known = any(batch.batch == plan.batch for batch in existing)
+    if not known:
+        _check_live(run, plan.session)
+        gates.check_currency(run.broker, plan)
+        poll(run, [plan.session])
+    with run.write() as connection:
+        if not known:
+            gates.check_armed(connection, run)
+            gates.check_holdings(connection, plan)
+        return admit(connection, plan, starting_cash=run.settings.starting_cash, now=run.now()).batch
+
+
+def _check_live(run: Run, session: date) -> None:
+    if not run.may_send(session):
+        raise RiskLimitBreached(
+            f"Session {session.isoformat()} does not trade now, and account '{run.account}' is live.",
+            remedy="Nothing was admitted. A live account trades today's session or not at all.",
+        )
+
+
+def _follow_session(run: Run, session: date) -> None:
+    with run.ledger.read() as connection:
+        batch = batch_of(connection, run.account, run.portfolio, session)
+    if batch is not None and batch.state is not BatchState.NOTHING_TO_DO:
+        drive(run, batch)
+        return
+    for _ in range(run.settings.max_rounds):
+        if not run.broker.advance(session):
+            break
+    poll(run, [session])
+
+
+def _skip_notes(session: date, previous: Sequence[date]) -> list[str]:
+    return [
+        f"Session {day.isoformat()} had a plan and is skipped for {session.isoformat()}." for day in previous
+    ]
+
+
+def _result(
+    run: Run, session: date, *, blocking: BatchRow | None, skipped: Sequence[date] = ()
+) -> ExecutionResult:
+    with run.ledger.read() as connection:
+        return result_of(
+            connection,
+            run.account,
+            run.portfolio,
+            session,
+            notes=run.notes,
+            skipped=skipped,
+            waiting_for=blocking.state if blocking else None,
+        )

@@ -1,0 +1,104 @@
+"""What became of an order whose outcome is not known: look it up, adopt it, or freeze it.
+
+What belongs here: the table of what to do with an intent found in `sending` or `unknown`. What does
+not: orders that the broker has acknowledged (`tracking`).
+
+| found at the broker | what is done |
+|---|---|
+| the order, as it was meant | adopted, with its status |
+| an order of that id with other parameters | stays unknown, instrument frozen |
+| cannot be read | stays unknown, instrument frozen |
+| proven absent, ids unique there | sent again with the same id, once per run; a refusal then counts |
+| proven absent, ids not unique there | stays unknown, instrument frozen: a person decides |
+| proven absent, and its session is over | ends as expired |
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from scizor_dagster.brokers.protocol import BrokerOrder
+from scizor_dagster.errors import BrokerUnavailable
+from scizor_dagster.execution import evidence
+from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.submission import send_again
+from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.rows import IntentRow, intents_in
+from scizor_dagster.ledger.states import IntentState
+
+
+def recover(run: Run) -> None:
+    """Resolve every order of the account that was found in `sending` or `unknown`."""
+    with run.ledger.read() as connection:
+        doubtful = intents_in(connection, run.account, [IntentState.SENDING, IntentState.UNKNOWN])
+    for intent in doubtful:
+        resolve(run, intent)
+
+
+def resolve(run: Run, intent: IntentRow) -> IntentRow:
+    """Find out what became of one doubtful order; see the table above."""
+    if intent.state is IntentState.SENDING:
+        with run.write() as connection:
+            intent = intents.move(
+                connection,
+                intent,
+                IntentState.UNKNOWN,
+                now=run.now(),
+                reason="a run ended while it was being sent",
+            )
+    intent = _look_up(run, intent)
+    if intent.state is IntentState.UNKNOWN:
+        run.note(f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({intent.reason}).")
+    return intent
+
+
+def _look_up(run: Run, intent: IntentRow) -> IntentRow:
+    try:
+        order = run.broker.find(intent.client_order_id)
+    except BrokerUnavailable as unavailable:
+        return _still_unknown(run, intent, f"it could not be looked up: {unavailable.problem}")
+    if order is not None:
+        return adopt(run, intent, order)
+    if not run.may_send(intent.session):
+        return _ended(
+            run, intent, IntentState.EXPIRED, "proven absent at the broker, and its session is over"
+        )
+    if intent.client_order_id in run.resent:
+        refusal = run.resent[intent.client_order_id]
+        return _ended(run, intent, IntentState.REJECTED, refusal) if refusal else intent
+    if not run.broker.capabilities.unique_client_ids:
+        return _still_unknown(
+            run, intent, "the broker does not list it, and would take a second one with its id"
+        )
+    again = send_again(run, intent)
+    return _look_up(run, again) if again.state is IntentState.UNKNOWN else again
+
+
+def adopt(run: Run, intent: IntentRow, order: BrokerOrder) -> IntentRow:
+    """Take the broker's order as this intent's, unless it is another one."""
+    wrong = evidence.mismatch(intent, order)
+    if wrong is not None:
+        return _still_unknown(run, intent, wrong)
+    state = evidence.state_from(intent, order, Decimal(0))
+    assert state is not None
+    with run.write() as connection:
+        return intents.move(
+            connection,
+            intent,
+            state,
+            now=run.now(),
+            broker_order_id=order.broker_order_id,
+            reason=evidence.reason_of(order, intent, state),
+            detail={"found": evidence.seen(order)},
+        )
+
+
+def _ended(run: Run, intent: IntentRow, state: IntentState, reason: str) -> IntentRow:
+    with run.write() as connection:
+        return intents.move(connection, intent, state, now=run.now(), reason=reason)
+
+
+def _still_unknown(run: Run, intent: IntentRow, reason: str) -> IntentRow:
+    if reason == intent.reason:
+        return intent
+    return _ended(run, intent, IntentState.UNKNOWN, reason)

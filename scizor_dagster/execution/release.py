@@ -1,0 +1,204 @@
+"""The second phase: buys scaled to the cash that is really there, second legs when the first is done.
+
+What belongs here: the one release of a batch, and what becomes of orders that wait for others. What
+does not: sending them (`submission`).
+
+The release is one transaction that stores the factor and every final quantity before any of them is
+sent; it is written once and never recomputed, so that a run that dies after it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import Capabilities, OrderType, PositionIntent, Side
+from scizor_dagster.execution.run import Run
+from scizor_dagster.ledger import events, intents
+from scizor_dagster.ledger.holdings import cash_flow
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of, release_of
+from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.tables import releases
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+_FACTOR_STEP = Decimal("0.000000000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """What a release is scaled to.
+
+    Attributes:
+        factor: From 0 to 1, to twelve decimals, rounded down.
+        cash: The smaller of the portfolio's cash less its buffer, and the broker's buying power.
+        needed: Planned value of everything that waits.
+    """
+
+    factor: Decimal
+    cash: Decimal
+    needed: Decimal
+
+
+def advance_waiting(run: Run, batch: BatchRow) -> bool:
+    """Release the batch if it is due, and move the orders that wait for others.
+
+    Returns:
+        Whether anything moved.
+
+    Raises:
+        BrokerUnavailable: the buying power cannot be read; nothing was released.
+    """
+    return _release_if_due(run, batch) | _move_dependents(run, batch)
+
+
+def funding(waiting: Sequence[IntentRow], cash: Decimal, buying_power: Decimal) -> Funding:
+    """One factor for all that waits: buys need cash, and whatever opens needs buying power.
+
+    `cash` is the portfolio's own, less its buffer; both are in the account's currency.
+    """
+    buys = sum((row.planned_qty * row.price_used for row in waiting if row.side is Side.BUY), ZERO)
+    needed = sum((row.planned_qty * row.price_used for row in waiting), ZERO)
+    factor = min(ONE, _ratio(cash, buys), _ratio(buying_power, needed))
+    return Funding(factor.quantize(_FACTOR_STEP, ROUND_DOWN), min(cash, buying_power), needed)
+
+
+def scaled(row: IntentRow, factor: Decimal, increments: Mapping[str, Decimal]) -> Decimal:
+    """`factor` of the planned quantity, rounded down to the instrument's increment; all of it for 1."""
+    if factor == ONE:
+        return row.planned_qty
+    step = increments.get(row.symbol) or _own_step(row.planned_qty)
+    if row.order_type is not OrderType.MARKET or row.intent is PositionIntent.SELL_TO_OPEN:
+        step = max(step, ONE)
+    return (row.planned_qty * factor / step).to_integral_value(ROUND_DOWN) * step
+
+
+def _release_if_due(run: Run, batch: BatchRow) -> bool:
+    with run.ledger.read() as connection:
+        if not _due(connection, batch):
+            return False
+    buying_power = run.broker.account().buying_power
+    with run.write() as connection:
+        # Read again under the write lock: the decision and the release are one.
+        if not _due(connection, batch):
+            return False
+        _release(connection, run, batch, buying_power)
+    return True
+
+
+def _due(connection: sa.Connection, batch: BatchRow) -> bool:
+    rows = intents_of(connection, batch.batch_id)
+    waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
+    first = [row for row in rows if row.phase == 1]
+    return (
+        bool(waiting)
+        and all(row.state.terminal for row in first)
+        and not release_of(connection, batch.batch_id)
+    )
+
+
+def _release(connection: sa.Connection, run: Run, batch: BatchRow, buying_power: Decimal) -> None:
+    now = run.now()
+    rows = intents_of(connection, batch.batch_id)
+    waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
+    waiting = [row for row in waiting if not _drop_orphan(connection, run, row, rows)]
+    flows = cash_flow(connection, batch.account, batch.portfolio, through=batch.session)
+    cash = batch.starting_cash + flows - batch.cash_buffer
+    money = funding(waiting, cash, buying_power)
+    connection.execute(
+        releases.insert().values(
+            batch_id=batch.batch_id, factor=money.factor, cash=money.cash, needed=money.needed, created_at=now
+        )
+    )
+    payload = {
+        "batch_id": batch.batch_id,
+        "factor": money.factor,
+        "cash": cash,
+        "buying_power": buying_power,
+        "needed": money.needed,
+        "orders": len(waiting),
+    }
+    events.append(connection, now, batch.account, "released", payload)
+    for row in waiting:
+        _set_quantity(connection, run, row, money.factor)
+
+
+def _set_quantity(connection: sa.Connection, run: Run, row: IntentRow, factor: Decimal) -> None:
+    qty = scaled(row, factor, run.settings.increments)
+    too_small = _below_minimum(row, qty, run.broker.capabilities)
+    if too_small is not None:
+        intents.move(
+            connection,
+            row,
+            IntentState.DROPPED,
+            now=run.now(),
+            reason=f"{too_small} once scaled by {factor.normalize():f} to the cash available",
+        )
+        return
+    state = IntentState.HELD if row.depends_on else IntentState.READY
+    intents.move(connection, row, state, now=run.now(), **intents.fix_quantity(row, qty))
+
+
+def _below_minimum(row: IntentRow, qty: Decimal, capabilities: Capabilities) -> str | None:
+    if qty <= 0:
+        return "nothing left to trade"
+    closes_whole = row.intent is PositionIntent.BUY_TO_CLOSE and qty == row.planned_qty
+    if closes_whole and capabilities.full_exit_below_minimum:
+        return None
+    notional = qty * row.price_used
+    return f"{notional:f} is below the broker's minimum" if notional < capabilities.min_notional else None
+
+
+def _move_dependents(run: Run, batch: BatchRow) -> bool:
+    """Orders whose parents have filled whole become ready; those whose parents cannot any more end."""
+    moved = False
+    while True:
+        with run.ledger.read() as connection:
+            rows = intents_of(connection, batch.batch_id)
+            due = [row for row in rows if _dependent_due(row, rows)]
+        if not due:
+            return moved
+        with run.write() as connection:
+            for row in due:
+                if not _drop_orphan(connection, run, row, rows):
+                    intents.move(connection, row, IntentState.READY, now=run.now())
+        moved = True
+
+
+def _dependent_due(row: IntentRow, rows: Sequence[IntentRow]) -> bool:
+    if row.state is not IntentState.HELD or not row.depends_on:
+        return False
+    parents = _parents(row, rows)
+    whole = row.final_qty is not None and all(parent.filled_whole for parent in parents)
+    return whole or any(_failed(parent) for parent in parents)
+
+
+def _drop_orphan(connection: sa.Connection, run: Run, row: IntentRow, rows: Sequence[IntentRow]) -> bool:
+    failed = [parent for parent in _parents(row, rows) if _failed(parent)]
+    if not failed:
+        return False
+    parent = failed[0]
+    reason = f"order {parent.client_order_id} before it ended {parent.state} with {parent.filled_qty} filled"
+    intents.move(connection, row, IntentState.DROPPED, now=run.now(), reason=reason)
+    return True
+
+
+def _failed(parent: IntentRow) -> bool:
+    return parent.state.terminal and not parent.filled_whole
+
+
+def _parents(row: IntentRow, rows: Sequence[IntentRow]) -> list[IntentRow]:
+    return [other for other in rows if other.client_order_id in row.depends_on]
+
+
+def _own_step(qty: Decimal) -> Decimal:
+    exponent = qty.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)
+    return Decimal(1).scaleb(min(exponent, 0))
+
+
+def _ratio(available: Decimal, needed: Decimal) -> Decimal:
+    return max(available, ZERO) / needed if needed > 0 else ONE

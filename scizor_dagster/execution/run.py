@@ -1,0 +1,67 @@
+"""One run under one lease: the parts that every step of the protocol shares.
+
+What belongs here: the handed-in parts, the guarded transaction, and what the run has to say. What
+does not: any step of the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
+from scizor_dagster.execution.settings import PAPER, ExecutionSettings
+from scizor_dagster.ledger.lease import Lease
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.sessions import Clock
+
+
+@dataclass
+class Run:
+    """Everything that a step needs.
+
+    Attributes:
+        notes: Sentences for a person, in the order in which they came up.
+        resent: The ids that this run has sent a second time, and the refusal if that was the answer.
+    """
+
+    ledger: Ledger
+    broker: Broker
+    identity: BrokerIdentity
+    account: str
+    portfolio: str
+    clock: Clock
+    settings: ExecutionSettings
+    lease: Lease
+    notes: list[str] = field(default_factory=list)
+    resent: dict[str, str | None] = field(default_factory=dict)
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A write transaction that holds only while the lease does. The broker is never called in it.
+
+        Raises:
+            LedgerError: the lease was lost; nothing is written.
+        """
+        with self.ledger.transaction() as connection:
+            self.lease.guard(connection)
+            yield connection
+
+    def now(self) -> datetime:
+        return self.clock()
+
+    @property
+    def live(self) -> bool:
+        return self.identity.environment != PAPER
+
+    def may_send(self, session: date) -> bool:
+        """Whether orders of `session` may still go out. A paper venue says itself when one is over."""
+        return not self.live or session == self.settings.live_session
+
+    def note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)

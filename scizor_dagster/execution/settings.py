@@ -1,0 +1,58 @@
+"""What one execution is handed beside its plan, ledger, broker and clock.
+
+What belongs here: figures and expectations of the portfolio's owner. What does not: facts that the
+ledger or the broker know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+
+from scizor_dagster.brokers.protocol import BrokerIdentity
+from scizor_dagster.ledger.lease import DEFAULT_TTL
+from scizor_dagster.risk.limits import PreTradeLimits
+
+PAPER = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    """Settings of one portfolio.
+
+    Attributes:
+        starting_cash: The portfolio's cash before its first flow: at any time its cash is this plus
+            `ledger.holdings.cash_flow`. Fixed per batch when it is admitted.
+        expected_broker: What the broker's own identity must say, with environment and account id.
+        max_share_per_order: Limits; None is `unlimited`.
+        increments: Smallest step of quantity by symbol, for scaled buys; a symbol that is not named
+            keeps the decimals of its planned quantity.
+        live_session: The session that the exchange's calendar calls today's. Only it ever trades on
+            an account that is not paper; None means that nothing does.
+        lookback: How far before the oldest open session fills and activities are read again, so
+            that late ones are seen.
+        max_rounds: Bound of the loop over steps of the venue.
+    """
+
+    starting_cash: Decimal
+    expected_broker: str
+    expected_environment: str
+    expected_account_id: str
+    max_share_per_order: Decimal | None
+    max_notional_per_order: Decimal | None
+    max_total_notional: Decimal | None
+    increments: Mapping[str, Decimal] = field(default_factory=dict)
+    live_session: date | None = None
+    lease_ttl: timedelta = DEFAULT_TTL
+    lookback: timedelta = timedelta(days=7)
+    max_rounds: int = 64
+
+    @property
+    def identity(self) -> BrokerIdentity:
+        return BrokerIdentity(self.expected_broker, self.expected_environment, self.expected_account_id)
+
+    @property
+    def limits(self) -> PreTradeLimits:
+        return PreTradeLimits(self.max_share_per_order, self.max_notional_per_order, self.max_total_notional)

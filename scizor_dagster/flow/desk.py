@@ -1,0 +1,117 @@
+"""The desk: one object that knows every store, market and account of a configuration.
+
+What belongs here: opening things lazily and once. What does not: what is done with them; the
+other modules of `flow` hold one function per stage, and assets and the command line call those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from scizor_dagster.brokers.protocol import Broker
+from scizor_dagster.config import Config, Market, Portfolio, load_config
+from scizor_dagster.errors import ConfigError
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.tables import initialise
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.market_data.factory import open_provider
+from scizor_dagster.market_data.provider import MarketData
+from scizor_dagster.market_data.universe import UniverseEntry, read_universe
+from scizor_dagster.sessions import Clock, TradingCalendar
+from scizor_dagster.settings import Settings
+from scizor_dagster.signals.manifest import Manifest, load_manifest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything a stage of the flow may need. Opening it reads nothing; each part opens when asked for."""
+
+    settings: Settings
+    clock: Clock
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], clock: Clock) -> Desk:
+        return cls(Settings.from_environment(environment), clock)
+
+    @cached_property
+    def config(self) -> Config:
+        if self.settings.environment.get("DATABASE_URL"):
+            raise ConfigError(
+                "DATABASE_URL is set, but this version keeps its stores embedded.",
+                remedy="Unset DATABASE_URL; the stores are then files under SCIZOR_HOME.",
+                where="environment",
+            )
+        return load_config(self.settings.config_path, self.settings.environment)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return load_manifest(self.config.folder / self.config.strategy_manifest, self.settings.environment)
+
+    @cached_property
+    def lake(self) -> Lake:
+        self.settings.lake_folder.mkdir(parents=True, exist_ok=True)
+        lake = Lake(LakeLocation.embedded(self.settings.lake_folder))
+        initialise(lake)
+        return lake
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger.open(self.settings.ledger_url)
+
+    @cached_property
+    def _providers(self) -> dict[str, MarketData]:
+        return {}
+
+    def market(self, name: str) -> Market:
+        return _named(self.config.markets, name, "market")
+
+    def portfolio(self, name: str) -> Portfolio:
+        return _named(self.config.portfolios, name, "portfolio")
+
+    def calendar(self, market: str) -> TradingCalendar:
+        return TradingCalendar(self.market(market).calendar)
+
+    def provider(self, market: str) -> MarketData:
+        if market not in self._providers:
+            self._providers[market] = open_provider(market, self.market(market), self.config.folder)
+        return self._providers[market]
+
+    def universe(self, market: str) -> tuple[UniverseEntry, ...]:
+        paths = [self._config_file(name) for name in self.market(market).universes]
+        return read_universe(paths, market)
+
+    def instruments(self, market: str) -> Mapping[str, Instrument]:
+        """The market's instruments by symbol."""
+        return {entry.instrument.symbol: entry.instrument for entry in self.universe(market)}
+
+    def broker(self, account: str, market: str) -> Broker:
+        """The broker of `account`, trading the instruments of `market`."""
+        from scizor_dagster.brokers.paper import PaperBroker
+        from scizor_dagster.paper_exchange.lake_data import LakeSessionData
+
+        settings = _named(self.config.accounts, account, "account")
+        return PaperBroker(
+            self.ledger, account, settings, self.calendar(market), LakeSessionData(self.lake, market),
+            self.instruments(market), self.clock,
+        )
+
+    def _config_file(self, name: str) -> Path:
+        path = self.config.folder / name
+        if not path.is_file():
+            raise ConfigError("The file does not exist.", remedy="Create it, or correct the name.", where=str(path))
+        return path
+
+
+def _named(items: Mapping[str, T], name: str, kind: str) -> T:
+    try:
+        return items[name]
+    except KeyError as error:
+        known = ", ".join(sorted(items))
+        raise ConfigError(f"There is no {kind} '{name}'.", remedy=f"Use one of: {known}.", where="config") from error

@@ -1,0 +1,95 @@
+"""Collecting one market: what each asset of a market does.
+
+What belongs here: handing the desk's parts to `market_data`. What does not: how bars are judged,
+stored or adjusted.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+
+import pandas as pd
+
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.market_data.adjustment import rebuild_prices
+from scizor_dagster.market_data.collect import collect_actions, collect_symbols
+from scizor_dagster.market_data.history import collect_history
+from scizor_dagster.market_data.reports import (
+    ActionsReport,
+    HistoryReport,
+    PricesReport,
+    SessionReport,
+    SymbolsReport,
+)
+from scizor_dagster.market_data.session_bars import collect_session
+
+ACTIONS_AHEAD = timedelta(days=7)
+PROGRESS = logging.getLogger("scizor.progress")
+
+
+def refresh_symbols(desk: Desk, market: str) -> SymbolsReport:
+    """Verify the universe's symbols at the provider, and store them with what was found."""
+    return collect_symbols(
+        desk.lake, market, desk.market(market), desk.universe(market), desk.provider(market), desk.clock()
+    )
+
+
+def refresh_actions(desk: Desk, market: str) -> ActionsReport:
+    """Store every corporate action from the market's first session to the last closed one, and those ahead."""
+    settings = desk.market(market)
+    now = desk.clock()
+    ahead = desk.calendar(market).last_closed(now) + ACTIONS_AHEAD
+    return collect_actions(
+        desk.lake, market, settings, desk.provider(market), sorted(desk.instruments(market)),
+        settings.first_session, ahead, now,
+    )
+
+
+def fill_history(desk: Desk, market: str, years: tuple[int, int], through: date | None) -> HistoryReport:
+    """Fill the gaps of a range of years, up to the last closed session or `through`."""
+    return collect_history(
+        desk.lake, market, desk.market(market), desk.provider(market), desk.calendar(market),
+        sorted(desk.instruments(market)), *years, desk.clock(), _report_progress, through,
+    )
+
+
+def collect_closed_session(desk: Desk, market: str, session: date) -> SessionReport:
+    """Collect one closed session.
+
+    Raises:
+        SessionNotClosed: it has not closed.
+    """
+    return collect_session(
+        desk.lake, market, desk.market(market), desk.provider(market), desk.calendar(market),
+        sorted(desk.instruments(market)), session, desk.clock(),
+    )
+
+
+def refresh_prices(desk: Desk, market: str) -> PricesReport:
+    """Compute the adjustment factors anew; the view `prices` follows them."""
+    return rebuild_prices(desk.lake, market, desk.clock())
+
+
+def quarantined(desk: Desk, market: str, first: date, last: date) -> pd.DataFrame:
+    """Bars of a range of dates that were not believed: symbol, session, reason and count of rows."""
+    with desk.lake.read() as cursor:
+        return cursor.execute(
+            "SELECT reason, count(*) AS rows, min(session) AS first, max(session) AS last, "
+            "string_agg(DISTINCT symbol, ', ' ORDER BY symbol)[:200] AS symbols FROM quarantined_bars "
+            "WHERE market = ? AND session BETWEEN ? AND ? GROUP BY reason ORDER BY reason", [market, first, last],
+        ).fetch_df()
+
+
+def _report_progress(done: int, total: int, what: str) -> None:
+    PROGRESS.info("%s (%d of %d)", what, done, total)
+
+
+def price_coverage(desk: Desk, market: str) -> pd.DataFrame:
+    """Bars, symbols and first and last session by year."""
+    with desk.lake.read() as cursor:
+        return cursor.execute(
+            "SELECT year(session) AS year, count(*) AS bars, count(DISTINCT symbol) AS symbols, "
+            "min(session) AS first, max(session) AS last, min(adjustment) AS adjustment, "
+            "bool_or(synthetic) AS synthetic FROM bars WHERE market = ? GROUP BY 1 ORDER BY 1", [market],
+        ).fetch_df()

@@ -1,0 +1,60 @@
+"""What a portfolio owns and what it is worth, before a session.
+
+What belongs here: the bridge from ledger and broker to `analytics.valuation`. What does not: the
+arithmetic (there), or how quantities follow from fills (`ledger.holdings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+import pandas as pd
+
+from scizor_dagster.analytics.valuation import Valuation, value_portfolio
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.holdings import cash_flow, owned
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Book:
+    """A portfolio's own positions and cash. `cash` is what it may spend, in its market's currency."""
+
+    holdings: Mapping[str, Decimal]
+    cash: Decimal
+    valuation: Valuation
+
+
+def book_before(desk: Desk, portfolio: str, session: date, closes: pd.DataFrame) -> Book:
+    """The book as it stood before anything of `session` happened, valued at `closes`."""
+    return _book(desk, portfolio, closes, {"before": session})
+
+
+def book_through(desk: Desk, portfolio: str, session: date, closes: pd.DataFrame) -> Book:
+    """The book after everything that is recorded up to the end of `session`."""
+    return _book(desk, portfolio, closes, {"through": session})
+
+
+def _book(
+    desk: Desk, portfolio: str, closes: pd.DataFrame, when: Mapping[str, date]
+) -> Book:
+    settings = desk.portfolio(portfolio)
+    with desk.ledger.read() as connection:
+        holdings = owned(connection, settings.account, portfolio, **when)
+        flows = cash_flow(connection, settings.account, portfolio, **when)
+    cash = starting_cash(desk, portfolio) + flows
+    return Book(holdings, cash, value_portfolio(holdings, cash, closes))
+
+
+def starting_cash(desk: Desk, portfolio: str) -> Decimal:
+    """What the portfolio began with: its amount, or its share of the account's first deposit."""
+    settings = desk.portfolio(portfolio)
+    if settings.capital.amount is not None:
+        return Decimal(str(settings.capital.amount)).quantize(CENT)
+    share = Decimal(str(settings.capital.share))
+    deposit = Decimal(str(desk.config.accounts[settings.account].initial_cash))
+    return (share * deposit).quantize(CENT)

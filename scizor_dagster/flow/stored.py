@@ -1,0 +1,22 @@
+"""Rows as they are stored, for checks and for showing.
+
+What belongs here: one read of a table by equality of its key. What does not: reads with a meaning
+(`market_data.reading`, `planning.frames`, `signals.consolidation`).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.lake.tables import TABLES
+
+
+def stored_rows(desk: Desk, table: str, **key: str | date) -> pd.DataFrame:
+    """Rows of `table` whose columns equal `key`, in the order they were written."""
+    assert table in TABLES, table
+    where = " AND ".join(f"{name} = ?" for name in key)
+    with desk.lake.read() as cursor:
+        return cursor.execute(f"SELECT * FROM {table} WHERE {where}", list(key.values())).fetch_df()

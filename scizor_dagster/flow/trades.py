@@ -1,0 +1,135 @@
+"""Execution of one session: gates read from stored facts, then the ledger's protocol.
+
+What belongs here: what must be true before anything is sent, and handing the parts to `execution`.
+What does not: the protocol itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TypedDict
+
+from scizor_dagster.brokers.protocol import Broker
+from scizor_dagster.errors import DataError, StaleTick
+from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, execute, follow
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.money import starting_cash
+from scizor_dagster.ledger.rows import batch_of, batches_of
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.planning.frames import read_plan
+from scizor_dagster.sessions import Clock
+
+SCHEDULED_FOR = "scizor/scheduled_for"
+MAX_START_DELAY = timedelta(minutes=30)
+
+
+def trade_session(
+    desk: Desk, portfolio: str, session: date, run_id: str, scheduled_for: str | None = None
+) -> ExecutionResult:
+    """Execute the session's plan, or continue it; sends nothing that the ledger has not admitted first.
+
+    Raises:
+        StaleTick: a scheduled run that starts too late to trade what it was scheduled for.
+        DataError: an earlier session ended with breaks.
+        AccountBusy: another process holds the account.
+    """
+    settings = desk.portfolio(portfolio)
+    desk.calendar(settings.market).require(session)
+    parts = _parts(desk, portfolio, run_id)
+    plan = read_plan(desk.lake, portfolio, session)
+    with desk.ledger.read() as connection:
+        admitted = batch_of(connection, settings.account, portfolio, session)
+    if admitted is not None or plan is None:
+        return follow(session, **parts)
+    _refuse_stale(scheduled_for, desk.clock())
+    _refuse_after_breaks(desk, portfolio, session)
+    return execute(plan, previous_unexecuted=_unexecuted(desk, portfolio, session), **parts)
+
+
+def has_open_orders(desk: Desk, portfolio: str, session: date) -> bool:
+    """Whether the session's batch has not ended."""
+    with desk.ledger.read() as connection:
+        batch = batch_of(connection, desk.portfolio(portfolio).account, portfolio, session)
+    return batch is not None and batch.state.open
+
+
+def catch_up(desk: Desk, portfolio: str, through: date) -> None:
+    """Record everything that happened at the broker up to `through`, so that a plan sees all of it."""
+    follow(through, **_parts(desk, portfolio, "plan"))
+
+
+class _Parts(TypedDict):
+    ledger: Ledger
+    broker: Broker
+    account: str
+    portfolio: str
+    clock: Clock
+    holder: str
+    settings: ExecutionSettings
+
+
+def _parts(desk: Desk, portfolio: str, purpose: str) -> _Parts:
+    settings = desk.portfolio(portfolio)
+    return _Parts(
+        ledger=desk.ledger, broker=desk.broker(settings.account, settings.market), account=settings.account,
+        portfolio=portfolio, clock=desk.clock, holder=f"{socket.gethostname()}:{os.getpid()}:{purpose[:8]}",
+        settings=execution_settings(desk, portfolio),
+    )
+
+
+def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
+    settings = desk.portfolio(portfolio)
+    return ExecutionSettings(
+        starting_cash=starting_cash(desk, portfolio),
+        expected_broker=desk.config.accounts[settings.account].broker,
+        expected_environment="paper",
+        expected_account_id=settings.account,
+        max_share_per_order=_limit(settings.risk.max_share_per_order),
+        max_notional_per_order=_limit(settings.risk.max_notional_per_order),
+        max_total_notional=_limit(settings.risk.max_total_notional),
+    )
+
+
+def _limit(value: float | str) -> Decimal | None:
+    return None if isinstance(value, str) else Decimal(str(value))
+
+
+def _refuse_stale(scheduled_for: str | None, now: datetime) -> None:
+    if scheduled_for is None:
+        return
+    delay = now - datetime.fromisoformat(scheduled_for)
+    if delay > MAX_START_DELAY:
+        raise StaleTick(
+            f"The run was scheduled for {scheduled_for} and starts {int(delay.total_seconds() // 60)} minutes late.",
+            remedy="Look at the plan, then start it yourself: scizor run.",
+        )
+
+
+def _refuse_after_breaks(desk: Desk, portfolio: str, session: date) -> None:
+    with desk.lake.read() as cursor:
+        row = cursor.execute(
+            "SELECT session, breaks FROM reconciliations WHERE portfolio = ? AND session < ? "
+            "ORDER BY session DESC LIMIT 1", [portfolio, session],
+        ).fetchone()
+    if row is not None and row[1] > 0:
+        raise DataError(
+            f"Session {row[0]} ended with {row[1]} unexplained break(s); nothing is sent after it.",
+            remedy=f"Clear them, then run: scizor reconcile --portfolio {portfolio} --date {row[0]}.",
+            where=f"portfolio {portfolio}",
+        )
+
+
+def _unexecuted(desk: Desk, portfolio: str, session: date) -> tuple[date, ...]:
+    """Sessions before this one that have a stored plan which was never admitted."""
+    settings = desk.portfolio(portfolio)
+    with desk.lake.read() as cursor:
+        planned = cursor.execute(
+            "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session < ?", [portfolio, session]
+        ).fetchall()
+    with desk.ledger.read() as connection:
+        executed = {batch.session for batch in batches_of(connection, settings.account, portfolio)}
+    newest = max(executed, default=date.min)
+    return tuple(sorted(day for (day,) in planned if day > newest))

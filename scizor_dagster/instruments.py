@@ -1,0 +1,65 @@
+"""What is traded: an instrument is `TICKER.MIC`, with the units it trades in.
+
+What belongs here: identity, currency, lot and tick of a listed share or fund. What does not:
+prices, positions, and how a provider spells the name (`market_data`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from scizor_dagster.errors import InputError
+
+EXCHANGE_MICS = {
+    "NASDAQ": "XNAS", "NMS": "XNAS", "NGM": "XNAS", "NCM": "XNAS",
+    "NYSE": "XNYS", "NYQ": "XNYS",
+    "ARCA": "ARCX", "PCX": "ARCX",
+    "BATS": "BATS", "BTS": "BATS",
+    "AMEX": "XASE", "ASE": "XASE",
+    "ASX": "XASX",
+}
+"""Exchange names as vendors write them to ISO 10383 market identifier codes."""
+
+_SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.\-/ ]{0,20}$")
+
+
+def check_symbol(symbol: str) -> str:
+    """Return `symbol`, or raise `InputError` if it is not an upper-case ticker."""
+    if not _SYMBOL.match(symbol):
+        raise InputError(
+            f"'{symbol}' is not a ticker.",
+            remedy="Use upper-case letters, digits, '.', '-' and '/' as the exchange writes it.",
+        )
+    return symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A listed share or fund.
+
+    Attributes:
+        symbol: Ticker as the exchange writes it, unique within a market.
+        mic: ISO 10383 code of the listing exchange.
+        currency: ISO 4217 code that prices and cash are in.
+        lot: Smallest whole quantity that trades.
+        tick: Smallest price step at the current price.
+        fractionable: Whether the broker takes fractions of a share.
+        shortable: Whether it may be sold short.
+        tradable: Whether orders are taken at all.
+    """
+
+    symbol: str
+    mic: str
+    currency: str
+    name: str = ""
+    lot: int = 1
+    tick: Decimal = Decimal("0.01")
+    fractionable: bool = True
+    shortable: bool = True
+    tradable: bool = True
+
+    @property
+    def id(self) -> str:
+        return f"{self.symbol}.{self.mic}"

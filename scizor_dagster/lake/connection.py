@@ -1,0 +1,180 @@
+"""The lake's door: DuckDB with one DuckLake catalog attached.
+
+What belongs here: opening, locking, transactions, snapshots. What does not: tables (`tables`) and
+what is written to them (the packages that own the rows).
+
+Embedded, the catalog is SQLite in WAL mode: readers are never blocked, and writers queue on a file
+lock, because DuckLake resolves conflicts by failing the second commit. With a Postgres catalog the
+file lock is not taken; many machines may write. Extensions come from pip packages and are loaded
+by path, so nothing is downloaded at run time (`duckdb` verifies their signatures).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from scizor_dagster.errors import DataError, InputError
+
+LOCK_TIMEOUT_SECONDS = 120.0
+_EXTENSIONS = ("sqlite_scanner", "ducklake", "postgres_scanner")
+
+
+@dataclass(frozen=True)
+class LakeLocation:
+    """Where a lake lives.
+
+    Attributes:
+        catalog: DuckLake catalog string: `sqlite:/path/catalog.sqlite` or `postgres:dbname=...`.
+        data_path: Folder (or object-store prefix) of the Parquet files.
+        lock_path: File that embedded writers lock; None for a catalog that arbitrates by itself.
+    """
+
+    catalog: str
+    data_path: str
+    lock_path: Path | None
+
+    @classmethod
+    def embedded(cls, folder: Path) -> LakeLocation:
+        return cls(
+            catalog=f"sqlite:{folder / 'catalog.sqlite'}",
+            data_path=str(folder / "data"),
+            lock_path=folder / "write.lock",
+        )
+
+
+class Lake:
+    """One lake. Safe to share between threads; a forked child opens its own connection."""
+
+    def __init__(self, location: LakeLocation) -> None:
+        self.location = location
+        self._guard = threading.Lock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._owner = 0
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor on one consistent state of the lake: a read transaction that sees no later commit."""
+        cursor = self._cursor()
+        try:
+            cursor.execute("BEGIN TRANSACTION")
+            yield cursor
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor in a transaction: committed when the block ends, rolled back when it raises."""
+        # The cursor comes before the lock: opening the catalog takes the same lock for itself.
+        cursor = self._cursor()
+        try:
+            with self._writer_lock():
+                try:
+                    cursor.execute("BEGIN TRANSACTION")
+                    yield cursor
+                    cursor.execute("COMMIT")
+                except BaseException:
+                    _rollback(cursor)
+                    raise
+        finally:
+            cursor.close()
+
+    def snapshot(self) -> int:
+        """Number of the newest committed snapshot."""
+        with self.read() as cursor:
+            row = cursor.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def close(self) -> None:
+        with self._guard:
+            if self._connection is not None and self._owner == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _writer_lock(self) -> Iterator[None]:
+        if self.location.lock_path is None:
+            yield
+            return
+        lock = FileLock(self.location.lock_path, timeout=LOCK_TIMEOUT_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise DataError(
+                f"Another process has been writing to the lake for more than {LOCK_TIMEOUT_SECONDS:.0f} s.",
+                remedy="Wait for it, or end it; the lock goes with the process.",
+                where=str(self.location.lock_path),
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._guard:
+            if self._connection is None or self._owner != os.getpid():
+                self._connection = self._open()
+                self._owner = os.getpid()
+            cursor = self._connection.cursor()
+        cursor.execute("USE lake")
+        return cursor
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        kind = self.location.catalog.split(":", 1)[0]
+        if kind not in ("sqlite", "postgres"):
+            raise InputError(
+                f"'{kind}' is not a catalog kind.", remedy="Use sqlite: or postgres:.", where=self.location.catalog
+            )
+        if self.location.lock_path is not None:
+            Path(self.location.data_path).mkdir(parents=True, exist_ok=True)
+        options = [f"DATA_PATH '{_quoted(self.location.data_path)}'"]
+        if kind == "sqlite":
+            options += ["META_JOURNAL_MODE 'WAL'", "META_BUSY_TIMEOUT 60000"]
+        connection = duckdb.connect(
+            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+        )
+        for name in _EXTENSIONS:
+            if name == "postgres_scanner" and kind != "postgres":
+                continue
+            connection.execute(f"LOAD '{_quoted(str(_extension_path(name)))}'")
+        # Creating the catalog is itself a write, and two first openers would collide.
+        with self._writer_lock():
+            connection.execute(
+                f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})"
+            )
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection
+
+
+def _rollback(cursor: duckdb.DuckDBPyConnection) -> None:
+    try:
+        cursor.execute("ROLLBACK")
+    except duckdb.TransactionException:
+        # The failed statement has already ended the transaction.
+        return
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _extension_path(name: str) -> Path:
+    package = import_module(f"duckdb_extension_{name}")
+    assert package.__file__ is not None
+    path = Path(package.__file__).parent / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+    if not path.exists():
+        raise DataError(
+            f"DuckDB {duckdb.__version__} has no packaged extension '{name}'.",
+            remedy="Install from requirements.lock, which pins both to one version.",
+            where=str(path),
+        )
+    return path

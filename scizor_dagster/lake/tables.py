@@ -1,0 +1,152 @@
+"""Every table of the lake, and the two ways to write one.
+
+What belongs here: column names, types and layout, once. What does not: what rows mean or which are
+good (pandera schemas in `schemas`, rules in the packages that write them).
+
+DuckLake has no primary keys. A write is a `DELETE` of its key range and an `INSERT` in one
+transaction (`replace_rows`), so that writing the same thing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from scizor_dagster.lake.connection import Lake
+
+SCHEMA_VERSION = 1
+
+_PROVENANCE = "source VARCHAR NOT NULL, fetched_at TIMESTAMPTZ NOT NULL"
+
+TABLES: dict[str, str] = {
+    "symbols": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL, mic VARCHAR NOT NULL,
+        name VARCHAR, currency VARCHAR NOT NULL, sector VARCHAR, category VARCHAR, lot INTEGER NOT NULL,
+        tick DECIMAL(12,6) NOT NULL, fractionable BOOLEAN NOT NULL, shortable BOOLEAN NOT NULL,
+        tradable BOOLEAN NOT NULL, verified BOOLEAN NOT NULL, verified_at TIMESTAMPTZ, note VARCHAR, {_PROVENANCE}""",
+    "bars": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, open DOUBLE NOT NULL,
+        high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE NOT NULL,
+        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+    "quarantined_bars": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, open DOUBLE, high DOUBLE,
+        low DOUBLE, close DOUBLE, volume DOUBLE, reason VARCHAR NOT NULL, detail VARCHAR, {_PROVENANCE}""",
+    "corporate_actions": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, ex_session DATE NOT NULL, kind VARCHAR NOT NULL,
+        ratio DOUBLE, amount DOUBLE, currency VARCHAR, new_symbol VARCHAR, {_PROVENANCE}""",
+    "adjustment_factors": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
+        split_factor DOUBLE NOT NULL, total_return_factor DOUBLE NOT NULL, {_PROVENANCE}""",
+    "fx_rates": f"""
+        base VARCHAR NOT NULL, quote VARCHAR NOT NULL, session DATE NOT NULL, rate DOUBLE NOT NULL, {_PROVENANCE}""",
+    "signals": f"""
+        strategy VARCHAR NOT NULL, session DATE NOT NULL, weights_date DATE NOT NULL, asset_id VARCHAR NOT NULL,
+        weight DOUBLE NOT NULL, sheet VARCHAR, line INTEGER NOT NULL, path VARCHAR NOT NULL,
+        file_hash VARCHAR NOT NULL, {_PROVENANCE}""",
+    "target_weights": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL,
+        target_weight DOUBLE NOT NULL, strategy VARCHAR NOT NULL, asset_id VARCHAR NOT NULL, line INTEGER NOT NULL,
+        file_hash VARCHAR NOT NULL, status VARCHAR NOT NULL, note VARCHAR, candidates VARCHAR, {_PROVENANCE}""",
+    "plans": f"""
+        portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, batch INTEGER NOT NULL,
+        plan_id VARCHAR NOT NULL, currency VARCHAR NOT NULL, equity VARCHAR NOT NULL, cash_buffer VARCHAR NOT NULL,
+        priced_on DATE, adjustment VARCHAR NOT NULL, overflow_factor VARCHAR NOT NULL, lake_snapshot BIGINT NOT NULL,
+        code_version VARCHAR NOT NULL, rules VARCHAR NOT NULL, notes VARCHAR NOT NULL, {_PROVENANCE}""",
+    "plan_lines": f"""
+        plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL,
+        instrument_id VARCHAR NOT NULL, current_qty VARCHAR NOT NULL, target_weight VARCHAR NOT NULL, price VARCHAR,
+        price_session DATE, price_source VARCHAR NOT NULL, target_qty VARCHAR, delta_qty VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL, note VARCHAR NOT NULL, asset_ids VARCHAR NOT NULL, {_PROVENANCE}""",
+    "planned_orders": f"""
+        plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL, side VARCHAR NOT NULL, qty VARCHAR NOT NULL,
+        order_type VARCHAR NOT NULL, time_in_force VARCHAR NOT NULL, intent VARCHAR NOT NULL,
+        price_used VARCHAR NOT NULL, leg INTEGER NOT NULL, slice INTEGER NOT NULL, phase INTEGER NOT NULL,
+        reason VARCHAR NOT NULL, depends_on VARCHAR NOT NULL, limit_price VARCHAR, take_profit VARCHAR,
+        stop_loss VARCHAR, {_PROVENANCE}""",
+    "reconciliations": f"""
+        portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, state VARCHAR NOT NULL,
+        orders INTEGER NOT NULL, filled INTEGER NOT NULL, working INTEGER NOT NULL, breaks INTEGER NOT NULL,
+        summary VARCHAR NOT NULL, {_PROVENANCE}""",
+    "breaks": f"""
+        portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, kind VARCHAR NOT NULL,
+        symbol VARCHAR, client_order_id VARCHAR, expected VARCHAR NOT NULL, found VARCHAR NOT NULL,
+        severity VARCHAR NOT NULL, remedy VARCHAR NOT NULL, {_PROVENANCE}""",
+    "order_results": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
+        side VARCHAR NOT NULL, planned_qty VARCHAR NOT NULL, sent_qty VARCHAR NOT NULL, filled_qty VARCHAR NOT NULL,
+        average_price VARCHAR, fees VARCHAR NOT NULL, price_used VARCHAR NOT NULL, state VARCHAR NOT NULL,
+        slippage_bps DOUBLE, reason VARCHAR NOT NULL, {_PROVENANCE}""",
+    "end_of_day_positions": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, qty VARCHAR NOT NULL,
+        broker_qty VARCHAR NOT NULL, target_qty VARCHAR, price DOUBLE, price_session DATE, market_value DOUBLE,
+        {_PROVENANCE}""",
+    "performance": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, equity DOUBLE NOT NULL, cash DOUBLE NOT NULL,
+        market_value DOUBLE NOT NULL, flows DOUBLE NOT NULL, fees DOUBLE NOT NULL, return DOUBLE,
+        cumulative_return DOUBLE, drawdown DOUBLE, turnover DOUBLE, unpriced INTEGER NOT NULL,
+        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+}
+
+PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}
+
+
+def initialise(lake: Lake) -> None:
+    """Create what is missing. Safe to call from many processes, cheap when nothing is missing."""
+    with lake.read() as cursor:
+        if _existing(cursor) >= set(TABLES):
+            return
+    with lake.write() as cursor:
+        existing = _existing(cursor)
+        for name, columns in TABLES.items():
+            if name in existing:
+                continue
+            cursor.execute(f"CREATE TABLE {name} ({columns})")
+            if name in PARTITIONING:
+                cursor.execute(f"ALTER TABLE {name} SET PARTITIONED BY ({PARTITIONING[name]})")
+
+
+def _existing(cursor: duckdb.DuckDBPyConnection) -> set[str]:
+    rows = cursor.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'lake' AND table_type = 'BASE TABLE'"
+    ).fetchall()
+    return {str(name) for (name,) in rows}
+
+
+def replace_rows(
+    cursor: duckdb.DuckDBPyConnection,
+    table: str,
+    frame: pd.DataFrame,
+    where: str,
+    parameters: Sequence[Any] | Mapping[str, Any] = (),
+) -> int:
+    """Replace the key range `where` of `table` by the rows of `frame`, in the cursor's transaction.
+
+    Args:
+        table: A key of `TABLES`.
+        frame: Rows with the table's columns by name; a column left out becomes NULL.
+        where: SQL condition with `?` or `$name` placeholders, bound from `parameters`.
+
+    Returns:
+        The number of rows inserted.
+    """
+    assert table in TABLES, table
+    cursor.execute(f"DELETE FROM {table} WHERE {where}", parameters)
+    return append_rows(cursor, table, frame)
+
+
+def append_rows(cursor: duckdb.DuckDBPyConnection, table: str, frame: pd.DataFrame) -> int:
+    """Insert the rows of `frame` by column name, in the cursor's transaction."""
+    assert table in TABLES, table
+    if frame.empty:
+        return 0
+    columns = ", ".join(frame.columns)
+    cursor.register("incoming_rows", frame)
+    try:
+        cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming_rows")
+    finally:
+        cursor.unregister("incoming_rows")
+    return len(frame)

@@ -1,0 +1,105 @@
+"""The append-only history of everything that changed, each entry sealed by the one before it.
+
+What belongs here: appending and verifying. What does not: what is worth an entry (each writer says).
+
+The hash of an entry is SHA-256 over its fields and the hash before it, so that an entry edited,
+inserted or removed shows at the next one. An end that is cut off leaves no later entry to show it:
+keep the last hash elsewhere (a backup has it) where that matters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.tables import events
+
+GENESIS = "0" * 64
+_SECRET = re.compile(r"(?i)secret|password|passwd|api_?key|authorization|credential")
+
+
+def append(
+    connection: sa.Connection,
+    at: datetime,
+    account: str,
+    kind: str,
+    payload: Mapping[str, Any],
+    client_order_id: str | None = None,
+) -> int:
+    """Append one entry in the caller's write transaction and return its sequence number, from 1.
+
+    `payload` maps names to plain values, decimals, dates or enumerations; it is stored as canonical JSON.
+
+    Raises:
+        LedgerError: a name in the payload speaks of a secret.
+    """
+    _refuse_secrets(payload)
+    last = connection.execute(sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)).first()
+    seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False)
+    connection.execute(
+        events.insert().values(
+            seq=seq,
+            at=at,
+            account=account,
+            client_order_id=client_order_id,
+            kind=kind,
+            payload=text,
+            previous_hash=previous,
+            hash=_hash(seq, at, account, client_order_id, kind, text, previous),
+        )
+    )
+    return int(seq)
+
+
+def verify_chain(connection: sa.Connection) -> list[str]:
+    """Check every entry; empty when the chain is whole, else one sentence naming the first broken row."""
+    previous, expected = GENESIS, 1
+    for row in connection.execute(sa.select(events).order_by(events.c.seq)):
+        if row.seq != expected:
+            return [f"Event {expected} is missing: the next one in the ledger is {row.seq}."]
+        if row.previous_hash != previous:
+            return [f"Event {row.seq} does not follow from the one before it."]
+        if row.hash != _hash(
+            row.seq, row.at, row.account, row.client_order_id, row.kind, row.payload, row.previous_hash
+        ):
+            return [f"Event {row.seq} ({row.kind}) was changed after it was written."]
+        previous, expected = row.hash, expected + 1
+    return []
+
+
+def _hash(
+    seq: int, at: datetime, account: str, client_order_id: str | None, kind: str, payload: str, previous: str
+) -> str:
+    fields = [seq, at.astimezone(UTC).isoformat(), account, client_order_id, kind, payload, previous]
+    return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
+
+
+def _refuse_secrets(value: Any) -> None:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if _SECRET.search(str(key)):
+                raise LedgerError(
+                    f"An event's field '{key}' looks like a secret.",
+                    remedy="Leave it out: events are kept for ever.",
+                )
+            _refuse_secrets(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_secrets(item)

@@ -1,0 +1,201 @@
+"""What the ledger's rows add up to: quantities and cash of a portfolio.
+
+What belongs here: arithmetic over fills, adoptions and activities, each quantity owned by exactly
+one portfolio. What does not: prices and value (`analytics`), and what the broker says it holds.
+
+A session's splits come before its fills: a split of session S multiplies what was held before S,
+and a fill of S is already in new shares. An adoption of S counts as held from the end of S.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import BrokerPosition
+from scizor_dagster.ledger.rows import (
+    ActivityRow,
+    BatchRow,
+    FillRow,
+    IntentRow,
+    activities_of,
+    batch_of,
+    fills_of,
+    intents_of,
+    release_of,
+)
+from scizor_dagster.ledger.tables import adoptions, fills
+
+__all__ = [
+    "ActivityRow",
+    "BatchRow",
+    "FillRow",
+    "IntentRow",
+    "activities_of",
+    "batch_of",
+    "cash_flow",
+    "fills_of",
+    "foreign",
+    "intents_of",
+    "owned",
+    "release_of",
+]
+
+ZERO = Decimal(0)
+NOISE = Decimal("0.000000001")
+"""Differences up to one billionth of a share are rounding of split factors, not positions."""
+
+Owner = str | None
+"""A portfolio, or None for what the account traded outside of Scizor."""
+Book = dict[tuple[Owner, str], Decimal]
+
+
+def owned(
+    connection: sa.Connection,
+    account: str,
+    portfolio: str,
+    *,
+    before: date | None = None,
+    through: date | None = None,
+) -> dict[str, Decimal]:
+    """Signed quantities that `portfolio` owns by symbol, zeros dropped.
+
+    With `before`, only what happened in sessions before that one; with `through`, what happened up
+    to its end. At most one of the two is given.
+    """
+    book = _book(connection, account, before=before, through=through)
+    return {symbol: qty for (owner, symbol), qty in sorted(book.items(), key=str) if owner == portfolio and qty != 0}
+
+
+def cash_flow(
+    connection: sa.Connection,
+    account: str,
+    portfolio: str,
+    *,
+    before: date | None = None,
+    through: date | None = None,
+) -> Decimal:
+    """Signed cash that flowed to `portfolio`, in the account's currency.
+
+    The sum of its fills' cash and fees, and of dividends in proportion to what it owned of the
+    account's recorded holding before the ex session. Money that came or went in other ways
+    (deposits, interest) belongs to the account.
+    """
+    last = _last(before, through)
+    total = sum(
+        (fill.cash for fill in fills_of(connection, account, portfolio=portfolio) if _within(fill, last)),
+        ZERO,
+    )
+    for dividend in activities_of(connection, account):
+        if dividend.kind == "dividend" and dividend.symbol is not None and _within(dividend, last):
+            total += dividend.amount * _share(connection, account, portfolio, dividend.symbol, dividend.session)
+    return total
+
+
+def foreign(connection: sa.Connection, account: str, broker_positions: Iterable[BrokerPosition]) -> dict[str, Decimal]:
+    """Broker quantity less the sum of what all portfolios own, by symbol; agreement is dropped."""
+    rest: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
+    for position in broker_positions:
+        rest[position.symbol] += position.qty
+    for (owner, symbol), qty in _book(connection, account).items():
+        if owner is not None:
+            rest[symbol] -= qty
+    return {symbol: qty for symbol, qty in sorted(rest.items()) if abs(qty) > NOISE}
+
+
+def earliest_session(connection: sa.Connection, account: str) -> date | None:
+    """First session in which anything of the account was filled or adopted."""
+    firsts = [
+        connection.execute(sa.select(sa.func.min(table.c.session)).where(table.c.account == account)).scalar()
+        for table in (fills, adoptions)
+    ]
+    return min((first for first in firsts if first is not None), default=None)
+
+
+def _share(connection: sa.Connection, account: str, portfolio: str, symbol: str, session: date) -> Decimal:
+    book = _book(connection, account, before=session, symbol=symbol)
+    total = sum((qty for (owner, _), qty in book.items() if owner is not None), ZERO)
+    total += _outside(book.get((None, symbol), ZERO), total)
+    return book.get((portfolio, symbol), ZERO) / total if total != 0 else ZERO
+
+
+def _outside(foreign_fills: Decimal, by_portfolios: Decimal) -> Decimal:
+    """Foreign holding that the ledger knows of; one that was adopted is a portfolio's by now."""
+    return foreign_fills if foreign_fills * by_portfolios > 0 else ZERO
+
+
+def _last(before: date | None, through: date | None) -> tuple[date, bool] | None:
+    assert before is None or through is None, "give at most one of 'before' and 'through'"
+    if before is not None:
+        return before, False
+    return (through, True) if through is not None else None
+
+
+def _within(row: FillRow | ActivityRow, last: tuple[date, bool] | None) -> bool:
+    if last is None:
+        return True
+    return row.session <= last[0] if last[1] else row.session < last[0]
+
+
+def _book(
+    connection: sa.Connection,
+    account: str,
+    *,
+    before: date | None = None,
+    through: date | None = None,
+    symbol: str | None = None,
+) -> Book:
+    """Signed quantities by owner and symbol, the adopted ones taken off the foreign owner None."""
+    last = _last(before, through)
+    changes: list[tuple[date, Owner, str, Decimal]] = _fill_changes(connection, account, symbol)
+    changes += _adoption_changes(connection, account, symbol)
+    days: defaultdict[date, list[tuple[Owner, str, Decimal]]] = defaultdict(list)
+    for session, owner, name, qty in changes:
+        days[session].append((owner, name, qty))
+    splits = _splits(connection, account)
+    book: Book = {}
+    for session in sorted({*days, *splits}):
+        if last is not None and (session > last[0] or (session == last[0] and not last[1])):
+            break
+        for name, factor in splits.get(session, ()):
+            for key in [key for key in book if key[1] == name]:
+                book[key] *= factor
+        for owner, name, qty in days.get(session, ()):
+            book[owner, name] = book.get((owner, name), ZERO) + qty
+    return book
+
+
+def _fill_changes(
+    connection: sa.Connection, account: str, symbol: str | None
+) -> list[tuple[date, Owner, str, Decimal]]:
+    columns = (fills.c.session, fills.c.portfolio, fills.c.symbol, fills.c.side, fills.c.qty)
+    statement = sa.select(*columns).where(fills.c.account == account)
+    if symbol is not None:
+        statement = statement.where(fills.c.symbol == symbol)
+    return [
+        (session, owner, name, qty if side == "buy" else -qty)
+        for session, owner, name, side, qty in connection.execute(statement)
+    ]
+
+
+def _adoption_changes(
+    connection: sa.Connection, account: str, symbol: str | None
+) -> list[tuple[date, Owner, str, Decimal]]:
+    changes: list[tuple[date, Owner, str, Decimal]] = []
+    for row in connection.execute(sa.select(adoptions).where(adoptions.c.account == account)):
+        if symbol is None or row.symbol == symbol:
+            changes.append((row.session, row.portfolio, row.symbol, row.qty))
+            changes.append((row.session, None, row.symbol, -row.qty))
+    return changes
+
+
+def _splits(connection: sa.Connection, account: str) -> dict[date, Sequence[tuple[str, Decimal]]]:
+    found: defaultdict[date, list[tuple[str, Decimal]]] = defaultdict(list)
+    for activity in activities_of(connection, account):
+        if activity.kind == "split" and activity.symbol is not None and activity.qty_factor is not None:
+            found[activity.session].append((activity.symbol, activity.qty_factor))
+    return dict(found)

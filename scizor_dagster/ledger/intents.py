@@ -1,0 +1,174 @@
+"""The one way to change an intent: a checked transition, with its event, in one transaction.
+
+What belongs here: transitions, the parameter hash, and the fields that are written once. What does
+not: when a transition is due (`execution`), and how a batch comes to be (`batches`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import OrderRequest
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger import events
+from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
+from scizor_dagster.ledger.states import IntentState, check_transition
+from scizor_dagster.ledger.tables import intents
+
+_MAY_CHANGE = frozenset({"final_qty", "parameter_hash", "cleared_hash", "broker_order_id", "filled_qty"})
+_WRITTEN_ONCE = ("final_qty", "parameter_hash")
+
+
+def request_of(intent: IntentRow) -> OrderRequest:
+    """The order as it goes out.
+
+    Raises:
+        LedgerError: its quantity is not final yet.
+    """
+    if intent.final_qty is None:
+        raise LedgerError(
+            f"Order {intent.client_order_id} has no final quantity.",
+            remedy="It waits for its batch's release.",
+        )
+    return OrderRequest(
+        client_order_id=intent.client_order_id,
+        symbol=intent.symbol,
+        side=intent.side,
+        qty=intent.final_qty,
+        order_type=intent.order_type,
+        time_in_force=intent.time_in_force,
+        session=intent.session,
+        intent=intent.intent,
+        limit_price=intent.limit_price,
+        take_profit=intent.take_profit,
+        stop_loss=intent.stop_loss,
+    )
+
+
+def parameter_hash(account: str, portfolio: str, order: OrderRequest) -> str:
+    """SHA-256 over everything that is sent, and for whom; hexadecimal."""
+    values: list[Any] = [
+        account,
+        portfolio,
+        order.client_order_id,
+        order.symbol,
+        order.side,
+        _text(order.qty),
+        order.order_type,
+        order.time_in_force,
+        order.session.isoformat(),
+        order.intent,
+        _text(order.limit_price),
+        _text(order.take_profit),
+        _text(order.stop_loss),
+    ]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def load(connection: sa.Connection, client_order_id: str) -> IntentRow:
+    """The intent as it stands.
+
+    Raises:
+        LedgerError: there is none.
+    """
+    found = intents_by_id(connection, [client_order_id])
+    if client_order_id not in found:
+        raise LedgerError(f"Order {client_order_id} is not in the ledger.", remedy="Look at the plan that made it.")
+    return found[client_order_id]
+
+
+def frozen_symbols(connection: sa.Connection, account: str) -> dict[str, str]:
+    """Symbols with an order of unknown outcome, in any portfolio of the account, and which order it is."""
+    unknown = intents_in(connection, account, [IntentState.UNKNOWN, IntentState.SENDING])
+    return {intent.symbol: f"order {intent.client_order_id} is {intent.state}" for intent in unknown}
+
+
+def move(
+    connection: sa.Connection,
+    intent: IntentRow,
+    to: IntentState,
+    *,
+    now: datetime,
+    reason: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> IntentRow:
+    """Take `intent` to state `to`, append the event, and return the row as it is afterwards.
+
+    `reason` is a sentence that replaces the row's own; `detail` goes into the event beside it, such as
+    the broker's raw reply; `changes` are new values of the columns that may change.
+
+    Raises:
+        LedgerError: the transition is not allowed, a field that is written once has a value, or
+            the row is no longer as the caller read it.
+    """
+    check_transition(intent.client_order_id, intent.state, to)
+    assert set(changes) <= _MAY_CHANGE, changes
+    for name in _WRITTEN_ONCE:
+        if name in changes and getattr(intent, name) is not None:
+            raise LedgerError(
+                f"Order {intent.client_order_id} already has its {name}.",
+                remedy="Nothing was changed: a release is written once and never recomputed.",
+            )
+    values: dict[str, Any] = {**changes, "state": to.value, "updated_at": now}
+    if reason is not None:
+        values["reason"] = reason
+    changed = connection.execute(
+        intents.update()
+        .where(intents.c.client_order_id == intent.client_order_id, intents.c.state == intent.state.value)
+        .values(**values)
+    )
+    if changed.rowcount != 1:
+        raise LedgerError(
+            f"Order {intent.client_order_id} is no longer in state '{intent.state}'.",
+            remedy="Nothing was changed. Another run has moved it; follow the orders again.",
+        )
+    payload = {"from": intent.state, "to": to, "reason": reason, **changes, **(detail or {})}
+    events.append(connection, now, intent.account, f"intent_{to.value}", payload, intent.client_order_id)
+    kept = intent.reason if reason is None else reason
+    return replace(intent, state=to, reason=kept, updated_at=now, **changes)
+
+
+def fix_quantity(intent: IntentRow, final_qty: Decimal) -> dict[str, Any]:
+    """The two fields that make `intent` sendable: its final quantity and its parameter hash."""
+    assert final_qty > 0, final_qty
+    request = request_of(replace(intent, final_qty=final_qty))
+    return {
+        "final_qty": final_qty,
+        "parameter_hash": parameter_hash(intent.account, intent.portfolio, request),
+    }
+
+
+def mark_sending(connection: sa.Connection, intent: IntentRow, *, now: datetime, resend: bool = False) -> IntentRow:
+    """The last commit before a send.
+
+    Raises:
+        LedgerError: no passed verdict is committed for exactly these parameters, or they do not
+            match their hash.
+    """
+    current = load(connection, intent.client_order_id)
+    expected = parameter_hash(current.account, current.portfolio, request_of(current))
+    if current.parameter_hash != expected or current.cleared_hash != expected:
+        raise LedgerError(
+            f"Order {current.client_order_id} has no committed pre-trade verdict for what would be sent.",
+            remedy="Nothing was sent. Run again; if it repeats, verify the ledger.",
+        )
+    origin = IntentState.UNKNOWN if resend else IntentState.READY
+    if current.state is not origin:
+        raise LedgerError(
+            f"Order {current.client_order_id} is '{current.state}', not '{origin}'.",
+            remedy="Nothing was sent.",
+        )
+    return move(connection, current, IntentState.SENDING, now=now, detail={"resend": resend})
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else format(value.normalize(), "f")

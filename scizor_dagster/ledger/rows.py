@@ -1,0 +1,300 @@
+"""The ledger's rows as frozen values, and the plain reads that return them.
+
+What belongs here: one dataclass per table that others read, and selections without arithmetic.
+What does not: changes (`batches`, `intents`) and what the rows add up to (`holdings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
+from scizor_dagster.ledger.states import BatchState, IntentState
+from scizor_dagster.ledger.tables import activities, batches, fills, intents, releases
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One admitted plan. `starting_cash` is the portfolio's cash before its first flow."""
+
+    batch_id: str
+    account: str
+    portfolio: str
+    session: date
+    batch: int
+    plan_id: str
+    origin: str
+    state: BatchState
+    cash_buffer: Decimal
+    starting_cash: Decimal
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRow:
+    """One order as it is meant, and how far it has come.
+
+    Attributes:
+        final_qty: What is sent; None until the batch is released. Unsigned shares, as `planned_qty`.
+        filled_qty: Sum of the recorded fills of this order.
+        parameter_hash: SHA-256 over everything that is sent; None as long as `final_qty` is.
+        cleared_hash: The parameter hash that passed the pre-trade checks last.
+    """
+
+    client_order_id: str
+    batch_id: str
+    account: str
+    portfolio: str
+    session: date
+    position: int
+    symbol: str
+    instrument_id: str
+    side: Side
+    planned_qty: Decimal
+    final_qty: Decimal | None
+    order_type: OrderType
+    time_in_force: TimeInForce
+    intent: PositionIntent
+    limit_price: Decimal | None
+    take_profit: Decimal | None
+    stop_loss: Decimal | None
+    price_used: Decimal
+    leg: int
+    slice: int
+    phase: int
+    depends_on: tuple[str, ...]
+    parameter_hash: str | None
+    cleared_hash: str | None
+    state: IntentState
+    reason: str
+    broker_order_id: str | None
+    filled_qty: Decimal
+    updated_at: datetime
+
+    @property
+    def qty(self) -> Decimal:
+        """The quantity that counts now: the final one where it is known."""
+        return self.planned_qty if self.final_qty is None else self.final_qty
+
+    @property
+    def notional(self) -> Decimal:
+        """`qty` at the price that sized it, in the instrument's currency."""
+        return self.qty * self.price_used
+
+    @property
+    def filled_whole(self) -> bool:
+        """Whether all that was planned has filled, not only what a release left of it."""
+        return self.state is IntentState.FILLED and self.filled_qty >= self.planned_qty
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """The one release of a batch's second phase."""
+
+    batch_id: str
+    factor: Decimal
+    cash: Decimal
+    needed: Decimal
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """One execution. `portfolio` is None for an order that is not ours."""
+
+    account: str
+    fill_id: str
+    portfolio: str | None
+    client_order_id: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    session: date
+    executed_at: datetime
+    recorded_at: datetime
+
+    @property
+    def signed_qty(self) -> Decimal:
+        return self.qty * self.side.sign
+
+    @property
+    def cash(self) -> Decimal:
+        """What it did to the cash: negative for a buy, the fee taken off."""
+        return -self.signed_qty * self.price - self.fee
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRow:
+    """A change of cash or quantity without a trade; see `brokers.protocol.BrokerActivity`."""
+
+    account: str
+    activity_id: str
+    kind: str
+    session: date
+    symbol: str | None
+    amount: Decimal
+    qty_factor: Decimal | None
+    description: str
+    recorded_at: datetime
+
+
+_TYPES: dict[str, Any] = {
+    "side": Side,
+    "order_type": OrderType,
+    "time_in_force": TimeInForce,
+    "intent": PositionIntent,
+    "depends_on": tuple,
+}
+_STATES: dict[type, Any] = {BatchRow: BatchState, IntentRow: IntentState}
+R = TypeVar("R", BatchRow, IntentRow, FillRow, ActivityRow, ReleaseRow)
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Column names of a row type, each with what its value becomes, or None."""
+    types = {**_TYPES, "state": _STATES.get(kind)}
+    return tuple((field.name, types.get(field.name)) for field in fields(kind))
+
+
+def _row(kind: type[R], row: Any) -> R:
+    values = row._mapping
+    return kind(*[values[name] if to is None else to(values[name]) for name, to in _fields(kind)])
+
+
+def _rows(connection: sa.Connection, kind: type[R], statement: sa.Select[Any]) -> list[R]:
+    return [_row(kind, row) for row in connection.execute(statement)]
+
+
+def batch_by_id(connection: sa.Connection, batch_id: str) -> BatchRow | None:
+    found = _rows(connection, BatchRow, sa.select(batches).where(batches.c.batch_id == batch_id))
+    return found[0] if found else None
+
+
+def batches_of(connection: sa.Connection, account: str, portfolio: str, session: date | None = None) -> list[BatchRow]:
+    """Every batch of the portfolio, in one session or in all, by session and number."""
+    statement = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
+    if session is not None:
+        statement = statement.where(batches.c.session == session)
+    return _rows(connection, BatchRow, statement.order_by(batches.c.session, batches.c.batch))
+
+
+def batch_of(connection: sa.Connection, account: str, portfolio: str, session: date) -> BatchRow | None:
+    """The latest batch of the portfolio in the session, or None."""
+    found = batches_of(connection, account, portfolio, session)
+    return found[-1] if found else None
+
+
+def open_batches(connection: sa.Connection, account: str) -> list[BatchRow]:
+    """Batches of every portfolio on the account that have not ended, oldest first."""
+    states = [state.value for state in BatchState if state.open]
+    return _rows(
+        connection,
+        BatchRow,
+        sa.select(batches)
+        .where(batches.c.account == account, batches.c.state.in_(states))
+        .order_by(batches.c.session, batches.c.portfolio, batches.c.batch),
+    )
+
+
+def intents_of(connection: sa.Connection, batch_id: str) -> list[IntentRow]:
+    """The batch's intents in plan order."""
+    return _rows(
+        connection,
+        IntentRow,
+        sa.select(intents).where(intents.c.batch_id == batch_id).order_by(intents.c.position),
+    )
+
+
+def intents_in(connection: sa.Connection, account: str, states: Collection[IntentState]) -> list[IntentRow]:
+    """The account's intents in any of `states`, whatever batch they belong to."""
+    return _rows(
+        connection,
+        IntentRow,
+        sa.select(intents)
+        .where(intents.c.account == account, intents.c.state.in_([state.value for state in states]))
+        .order_by(intents.c.session, intents.c.batch_id, intents.c.position),
+    )
+
+
+def intents_by_id(connection: sa.Connection, client_order_ids: Sequence[str]) -> dict[str, IntentRow]:
+    """The intents among `client_order_ids`; foreign ids are simply absent."""
+    found: dict[str, IntentRow] = {}
+    for chunk in _chunks(sorted(set(client_order_ids))):
+        for row in _rows(connection, IntentRow, sa.select(intents).where(intents.c.client_order_id.in_(chunk))):
+            found[row.client_order_id] = row
+    return found
+
+
+def release_of(connection: sa.Connection, batch_id: str) -> ReleaseRow | None:
+    found = _rows(connection, ReleaseRow, sa.select(releases).where(releases.c.batch_id == batch_id))
+    return found[0] if found else None
+
+
+def fills_of(
+    connection: sa.Connection,
+    account: str,
+    *,
+    portfolio: str | None = None,
+    first: date | None = None,
+    last: date | None = None,
+) -> list[FillRow]:
+    """Recorded fills in the order they were executed: of one portfolio, or all with foreign ones.
+
+    `first` and `last` bound the sessions, both included.
+    """
+    statement = sa.select(fills).where(fills.c.account == account)
+    if portfolio is not None:
+        statement = statement.where(fills.c.portfolio == portfolio)
+    if first is not None:
+        statement = statement.where(fills.c.session >= first)
+    if last is not None:
+        statement = statement.where(fills.c.session <= last)
+    return _rows(connection, FillRow, statement.order_by(fills.c.session, fills.c.executed_at, fills.c.fill_id))
+
+
+def fills_for_orders(
+    connection: sa.Connection, account: str, client_order_ids: Collection[str]
+) -> dict[str, list[FillRow]]:
+    """Recorded fills by client order id, for the ids that have any."""
+    found: dict[str, list[FillRow]] = {}
+    for chunk in _chunks(sorted(set(client_order_ids))):
+        statement = sa.select(fills).where(fills.c.account == account, fills.c.client_order_id.in_(chunk))
+        for row in _rows(connection, FillRow, statement.order_by(fills.c.executed_at, fills.c.fill_id)):
+            found.setdefault(row.client_order_id, []).append(row)
+    return found
+
+
+def known_fill_ids(connection: sa.Connection, account: str, first: date, last: date) -> set[str]:
+    statement = sa.select(fills.c.fill_id).where(
+        fills.c.account == account, fills.c.session >= first, fills.c.session <= last
+    )
+    return set(connection.execute(statement).scalars())
+
+
+def activities_of(
+    connection: sa.Connection, account: str, *, first: date | None = None, last: date | None = None
+) -> list[ActivityRow]:
+    """Recorded activities of the account by session."""
+    statement = sa.select(activities).where(activities.c.account == account)
+    if first is not None:
+        statement = statement.where(activities.c.session >= first)
+    if last is not None:
+        statement = statement.where(activities.c.session <= last)
+    return _rows(connection, ActivityRow, statement.order_by(activities.c.session, activities.c.activity_id))
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]

@@ -1,0 +1,328 @@
+"""The ledger's tables: what cannot be rebuilt.
+
+What belongs here: SQLAlchemy Core tables and their column types. What does not: what may be done
+to the rows (`intents`, `lease`, `positions`, ...) and how the schema is migrated (`migrations/`).
+
+Money and quantity are `Decimal`, stored as text on SQLite (which has no decimal type) and as
+NUMERIC on Postgres. Instants are aware and stored in UTC. Tables whose name begins with `paper_`
+are the embedded exchange's own books: the broker's side of the story, never read by the order core.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+
+class ExactDecimal(sa.types.TypeDecorator[Decimal]):
+    """A `Decimal` that comes back as it went in: text on SQLite, NUMERIC on Postgres."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        return dialect.type_descriptor(sa.String(60) if dialect.name == "sqlite" else sa.Numeric())
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        assert isinstance(value, Decimal), value
+        assert value.is_finite(), value
+        return format(value, "f") if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+        return None if value is None else Decimal(value)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware instant, stored in UTC; a naive one is refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        assert value.tzinfo is not None, value
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _key(name: str, length: int = 128) -> sa.Column[str]:
+    return sa.Column(name, sa.String(length), nullable=False)
+
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("account", sa.String(64), primary_key=True),
+    sa.Column("holder", sa.String(200), nullable=True),
+    # Grows with every taking: a holder that lost its lease is told apart from the one that has it.
+    sa.Column("token", sa.Integer, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    # Whether the holder also has the process lock, which dies with it: free again, the holder is gone.
+    sa.Column("advisory", sa.Boolean, nullable=False),
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("batch_id", sa.String(128), primary_key=True),
+    _key("account", 64),
+    _key("portfolio", 64),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False),
+    _key("plan_id", 64),
+    _key("origin", 16),
+    _key("state", 24),
+    sa.Column("cash_buffer", ExactDecimal, nullable=False),
+    # Cash before the portfolio's first flow, fixed at admission: a later run must release the same.
+    sa.Column("starting_cash", ExactDecimal, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.UniqueConstraint("account", "portfolio", "session", "batch"),
+)
+
+intents = sa.Table(
+    "intents",
+    metadata,
+    sa.Column("client_order_id", sa.String(48), primary_key=True),
+    sa.Column("batch_id", sa.ForeignKey("batches.batch_id"), nullable=False, index=True),
+    _key("account", 64),
+    _key("portfolio", 64),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    _key("symbol", 32),
+    _key("instrument_id", 48),
+    _key("side", 8),
+    sa.Column("planned_qty", ExactDecimal, nullable=False),
+    # Written once: with the intent for phase 1, by the release transaction for phase 2.
+    sa.Column("final_qty", ExactDecimal, nullable=True),
+    _key("order_type", 16),
+    _key("time_in_force", 8),
+    _key("intent", 24),
+    sa.Column("limit_price", ExactDecimal, nullable=True),
+    sa.Column("take_profit", ExactDecimal, nullable=True),
+    sa.Column("stop_loss", ExactDecimal, nullable=True),
+    sa.Column("price_used", ExactDecimal, nullable=False),
+    sa.Column("leg", sa.Integer, nullable=False),
+    sa.Column("slice", sa.Integer, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("depends_on", sa.JSON, nullable=False),
+    sa.Column("parameter_hash", sa.String(64), nullable=True),
+    # The parameter hash that the last pre-trade verdict passed: nothing is sent without its match.
+    sa.Column("cleared_hash", sa.String(64), nullable=True),
+    _key("state", 24),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("broker_order_id", sa.String(128), nullable=True),
+    sa.Column("filled_qty", ExactDecimal, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.UniqueConstraint("batch_id", "position"),
+    sa.Index(None, "account", "state"),
+)
+
+releases = sa.Table(
+    "releases",
+    metadata,
+    sa.Column("batch_id", sa.ForeignKey("batches.batch_id"), primary_key=True),
+    sa.Column("factor", ExactDecimal, nullable=False),
+    sa.Column("cash", ExactDecimal, nullable=False),
+    sa.Column("needed", ExactDecimal, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    # Append-only; each row's hash covers the one before it, so that an edit shows.
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", Instant, nullable=False),
+    _key("account", 64),
+    sa.Column("client_order_id", sa.String(48), nullable=True, index=True),
+    _key("kind", 32),
+    sa.Column("payload", sa.Text, nullable=False),
+    _key("previous_hash", 64),
+    _key("hash", 64),
+)
+
+fills = sa.Table(
+    "fills",
+    metadata,
+    _key("account", 64),
+    _key("fill_id"),
+    sa.Column("portfolio", sa.String(64), nullable=True, index=True),
+    _key("client_order_id", 128),
+    _key("symbol", 32),
+    _key("side", 8),
+    sa.Column("qty", ExactDecimal, nullable=False),
+    sa.Column("price", ExactDecimal, nullable=False),
+    sa.Column("fee", ExactDecimal, nullable=False),
+    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("executed_at", Instant, nullable=False),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("account", "fill_id"),
+    sa.Index(None, "account", "client_order_id"),
+)
+
+activities = sa.Table(
+    "activities",
+    metadata,
+    _key("account", 64),
+    _key("activity_id"),
+    _key("kind", 16),
+    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("symbol", sa.String(32), nullable=True),
+    sa.Column("amount", ExactDecimal, nullable=False),
+    sa.Column("qty_factor", ExactDecimal, nullable=True),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("account", "activity_id"),
+)
+
+adoptions = sa.Table(
+    "adoptions",
+    metadata,
+    # A position handed to a portfolio by a person: the other way, beside fills, to own something.
+    sa.Column("adoption_id", sa.String(128), primary_key=True),
+    _key("account", 64),
+    _key("portfolio", 64),
+    _key("symbol", 32),
+    sa.Column("qty", ExactDecimal, nullable=False),
+    sa.Column("price", ExactDecimal, nullable=False),
+    sa.Column("session", sa.Date, nullable=False),
+    _key("actor", 64),
+    sa.Column("recorded_at", Instant, nullable=False),
+)
+
+arming = sa.Table(
+    "arming",
+    metadata,
+    sa.Column("account", sa.String(64), primary_key=True),
+    _key("broker_account_id", 64),
+    _key("environment", 16),
+    _key("actor", 64),
+    sa.Column("armed_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+)
+
+risk_events = sa.Table(
+    "risk_events",
+    metadata,
+    sa.Column("event_id", sa.String(64), primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    _key("account", 64),
+    _key("portfolio", 64),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("client_order_id", sa.String(48), nullable=True),
+    _key("limit_name", 48),
+    sa.Column("value", sa.String(64), nullable=False),
+    sa.Column("threshold", sa.String(64), nullable=False),
+    _key("verdict", 16),
+)
+
+account_clocks = sa.Table(
+    "account_clocks",
+    metadata,
+    # Sessions of an account only move forward: this is the last one for which a batch was admitted.
+    sa.Column("account", sa.String(64), primary_key=True),
+    sa.Column("session", sa.Date, nullable=False),
+)
+
+paper_accounts = sa.Table(
+    "paper_accounts",
+    metadata,
+    sa.Column("account", sa.String(64), primary_key=True),
+    _key("currency", 3),
+    sa.Column("cash", ExactDecimal, nullable=False),
+    # The exchange's own clock: the session it is in, and the step within it (0 is before the open).
+    sa.Column("session", sa.Date, nullable=True),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("next_number", sa.Integer, nullable=False),
+)
+
+paper_orders = sa.Table(
+    "paper_orders",
+    metadata,
+    _key("account", 64),
+    _key("client_order_id", 128),
+    sa.Column("number", sa.Integer, nullable=False),
+    _key("broker_order_id"),
+    _key("symbol", 32),
+    _key("side", 8),
+    sa.Column("qty", ExactDecimal, nullable=False),
+    sa.Column("filled_qty", ExactDecimal, nullable=False),
+    sa.Column("average_price", ExactDecimal, nullable=True),
+    _key("order_type", 16),
+    _key("role", 16),
+    sa.Column("parent", sa.String(128), nullable=True),
+    sa.Column("limit_price", ExactDecimal, nullable=True),
+    sa.Column("stop_price", ExactDecimal, nullable=True),
+    sa.Column("take_profit", ExactDecimal, nullable=True),
+    sa.Column("stop_loss", ExactDecimal, nullable=True),
+    sa.Column("session", sa.Date, nullable=False, index=True),
+    _key("status", 24),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("submitted_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("account", "client_order_id"),
+    sa.UniqueConstraint("account", "number"),
+)
+
+paper_fills = sa.Table(
+    "paper_fills",
+    metadata,
+    _key("account", 64),
+    _key("fill_id"),
+    _key("client_order_id", 128),
+    _key("symbol", 32),
+    _key("side", 8),
+    sa.Column("qty", ExactDecimal, nullable=False),
+    sa.Column("price", ExactDecimal, nullable=False),
+    sa.Column("fee", ExactDecimal, nullable=False),
+    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("executed_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("account", "fill_id"),
+)
+
+paper_positions = sa.Table(
+    "paper_positions",
+    metadata,
+    _key("account", 64),
+    _key("symbol", 32),
+    sa.Column("qty", ExactDecimal, nullable=False),
+    sa.Column("average_price", ExactDecimal, nullable=False),
+    sa.Column("last_price", ExactDecimal, nullable=True),
+    sa.PrimaryKeyConstraint("account", "symbol"),
+)
+
+paper_activities = sa.Table(
+    "paper_activities",
+    metadata,
+    _key("account", 64),
+    _key("activity_id"),
+    _key("kind", 16),
+    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("symbol", sa.String(32), nullable=True),
+    sa.Column("amount", ExactDecimal, nullable=False),
+    sa.Column("qty_factor", ExactDecimal, nullable=True),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("account", "activity_id"),
+)

@@ -1,0 +1,135 @@
+"""The view `prices`: raw, split-adjusted and total-return columns side by side, and the factors behind it.
+
+What belongs here: computing `adjustment_factors` from stored actions and bars, and the view's SQL. What
+does not: the formula (`factors`), collecting (`collect`).
+
+What a source does not give is NULL, never computed back: a split-adjusted source has no raw columns, a
+total-return one neither raw nor split columns. A symbol without factors has no adjusted columns.
+`total_return_close` holds the dividends that are stored as actions, and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.tables import replace_rows
+from scizor_dagster.market_data.factors import ExDay, symbol_factors
+from scizor_dagster.market_data.reports import PricesReport, SkippedAction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SOURCE = "corporate_actions"
+
+_RAW = ", ".join(
+    f"CASE WHEN b.adjustment = 'raw' THEN b.{name} END AS raw_{name}" for name in ("open", "high", "low", "close")
+)
+_SPLIT = ", ".join(
+    f"CASE b.adjustment WHEN 'raw' THEN b.{name} * f.split_factor WHEN 'split' THEN b.{name} END AS split_{name}"
+    for name in ("open", "high", "low", "close")
+)
+VIEW = f"""
+SELECT b.market, b.symbol, b.session, {_RAW}, b.volume, {_SPLIT},
+    CASE b.adjustment WHEN 'raw' THEN b.volume / f.split_factor WHEN 'split' THEN b.volume END
+        AS split_volume,
+    CASE b.adjustment WHEN 'total_return' THEN b.close ELSE b.close * f.total_return_factor END
+        AS total_return_close,
+    b.adjustment, b.synthetic, b.source, b.fetched_at
+FROM bars b ASOF LEFT JOIN adjustment_factors f
+    ON b.market = f.market AND b.symbol = f.symbol AND b.session >= f.first_session
+"""
+_VIEW_VERSION = "scizor prices 1"
+
+_EX_DAYS = """
+WITH ends AS (SELECT max(session) AS session FROM bars WHERE market = $market),
+series AS (SELECT DISTINCT symbol, adjustment FROM bars WHERE market = $market),
+days AS (
+    SELECT a.symbol, a.ex_session, s.adjustment,
+        coalesce(product(a.ratio) FILTER (a.kind = 'split' AND s.adjustment = 'raw'), 1.0) AS ratio,
+        coalesce(sum(a.amount) FILTER (a.kind = 'dividend' AND s.adjustment <> 'total_return'), 0.0)
+            AS amount,
+        list(DISTINCT a.currency) FILTER (a.kind = 'dividend') AS paid_in
+    FROM corporate_actions a JOIN series s USING (symbol)
+    WHERE a.market = $market AND a.kind IN ('split', 'dividend')
+        AND a.ex_session <= (SELECT session FROM ends)
+    GROUP BY ALL
+)
+SELECT d.symbol, d.ex_session, d.ratio, d.amount, b.session AS previous_session, b.close AS previous_close,
+    d.paid_in, y.currency
+FROM days d ASOF LEFT JOIN (SELECT symbol, session, close FROM bars WHERE market = $market) b
+    ON d.symbol = b.symbol AND d.ex_session > b.session
+LEFT JOIN (SELECT symbol, currency FROM symbols WHERE market = $market) y ON y.symbol = d.symbol
+ORDER BY d.symbol, d.ex_session
+"""
+
+
+def rebuild_prices(lake: Lake, market_name: str, now: datetime) -> PricesReport:
+    """Compute the factors of every symbol with bars, and make the view `prices` if it is not there.
+
+    Actions that take effect after the last stored session wait. A dividend in another currency than its
+    instrument's, without a close before it, or not smaller than that close makes no factor and is
+    reported. Written in one transaction; nothing is written when nothing changed.
+    """
+    with lake.write() as cursor:
+        days, skipped = _ex_days(cursor, market_name)
+        names = cursor.execute("SELECT DISTINCT symbol FROM bars WHERE market = ? ORDER BY 1", [market_name]).fetchall()
+        by_symbol = {symbol: list(group) for symbol, group in groupby(days, key=lambda day: day.symbol)}
+        rows: list[tuple[str, date, float, float]] = []
+        for (symbol,) in names:
+            factors, without = symbol_factors(by_symbol.get(symbol, []))
+            skipped.extend(without)
+            rows.extend((symbol, f.first_session, f.split, f.total_return) for f in factors)
+        changed = _store(cursor, market_name, rows, now)
+        made = _ensure_view(cursor)
+    return PricesReport(market_name, len(names), len(rows), tuple(skipped), changed or made)
+
+
+def _ex_days(cursor: duckdb.DuckDBPyConnection, market: str) -> tuple[list[ExDay], list[SkippedAction]]:
+    days: list[ExDay] = []
+    skipped: list[SkippedAction] = []
+    for row in cursor.execute(_EX_DAYS, {"market": market}).fetchall():
+        symbol, ex_session, ratio, amount, previous_session, previous_close, paid_in, currency = row
+        foreign = sorted(
+            paid for paid in paid_in or [] if paid is not None and currency is not None and paid != currency
+        )
+        if amount and foreign:
+            skipped.append(SkippedAction(symbol, ex_session, f"it pays in {foreign[0]}, the price is in {currency}"))
+            amount = 0.0
+        days.append(ExDay(symbol, ex_session, ratio, amount, previous_session, previous_close))
+    return days, skipped
+
+
+def _store(cursor: duckdb.DuckDBPyConnection, market: str, rows: Sequence[tuple[Any, ...]], now: datetime) -> bool:
+    stored = cursor.execute(
+        "SELECT symbol, first_session, split_factor, total_return_factor FROM adjustment_factors "
+        "WHERE market = ? ORDER BY symbol, first_session",
+        [market],
+    ).fetchall()
+    if stored == list(rows):
+        return False
+    replace_rows(cursor, "adjustment_factors", _frame(market, rows, now), "market = ?", [market])
+    return True
+
+
+def _frame(market: str, rows: Sequence[tuple[Any, ...]], now: datetime) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=["symbol", "first_session", "split_factor", "total_return_factor"])
+    return frame.assign(market=market, source=_SOURCE, fetched_at=now)
+
+
+def _ensure_view(cursor: duckdb.DuckDBPyConnection) -> bool:
+    row = cursor.execute(
+        "SELECT comment FROM duckdb_views() WHERE database_name = 'lake' AND view_name = 'prices'"
+    ).fetchone()
+    if row is not None and row[0] == _VIEW_VERSION:
+        return False
+    cursor.execute(f"CREATE OR REPLACE VIEW prices AS {VIEW}")
+    cursor.execute(f"COMMENT ON VIEW prices IS '{_VIEW_VERSION}'")
+    return True

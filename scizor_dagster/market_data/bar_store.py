@@ -1,0 +1,223 @@
+"""The lake's bars: reading what is stored and writing what was checked, inside a caller's transaction.
+
+What belongs here: SQL over `bars` and `quarantined_bars`. What does not: providers, rules, and when to
+write (`history`, `session_bars`). Rows travel as whole frames; nothing here looks at single rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from scizor_dagster.errors import DataError
+from scizor_dagster.market_data.provider import Adjustment, MarketData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_VALUES = "open, high, low, close, volume"
+_INCOMING = "SELECT symbol, CAST(session AS DATE) AS session, open, high, low, close, volume FROM incoming_bars"
+_QUARANTINED = f"symbol, session, {_VALUES}, reason, detail"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What every bar of one answer has in common."""
+
+    market: str
+    adjustment: Adjustment
+    synthetic: bool
+    source: str
+    fetched_at: datetime
+
+    @classmethod
+    def of(cls, market: str, provider: MarketData, now: datetime) -> Origin:
+        return cls(market, provider.adjustment, provider.synthetic, provider.name, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    inserted: int
+    changed: int
+    unchanged: int
+
+
+def check_same_basis(cursor: duckdb.DuckDBPyConnection, origin: Origin, first: date, last: date) -> None:
+    """Refuse to put bars beside stored ones of another adjustment, or made-up ones beside real ones.
+
+    Raises:
+        DataError: the market has bars of another basis in the sessions from `first` to `last`.
+    """
+    other = cursor.execute(
+        "SELECT adjustment, synthetic, any_value(source) FROM bars "
+        "WHERE market = ? AND session BETWEEN ? AND ? AND (adjustment, synthetic) <> (?, ?) "
+        "GROUP BY ALL LIMIT 1",
+        [origin.market, first, last, origin.adjustment, origin.synthetic],
+    ).fetchone()
+    if other is not None:
+        raise DataError(
+            f"The lake holds {_basis(other[0], other[1])} bars of market '{origin.market}' from {other[2]}; "
+            f"{origin.source} gives {_basis(origin.adjustment, origin.synthetic)} ones.",
+            remedy="Give the new source a market of its own, or use another SCIZOR_HOME; the two are never mixed.",
+            where=f"markets.{origin.market}.provider",
+        )
+
+
+def _basis(adjustment: str, synthetic: bool) -> str:
+    return f"{'synthetic ' if synthetic else ''}{adjustment}"
+
+
+def stored_bars(
+    cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], first: date, last: date
+) -> pd.DataFrame:
+    """Stored prices of `symbols`: columns symbol, session (`datetime64`), open, high, low, close."""
+    return cursor.execute(
+        "SELECT symbol, session, open, high, low, close FROM bars "
+        "WHERE market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
+        [market, first, last, list(symbols)],
+    ).df()
+
+
+def gaps(
+    cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
+) -> pd.DataFrame:
+    """Symbols with sessions that have no stored bar: columns symbol, gaps, first, last (dates).
+
+    Sessions from a symbol's delisting on are none. `sessions` is ascending and not empty.
+    """
+    return cursor.execute(
+        """
+        WITH wanted AS (SELECT s.symbol, d.session FROM (SELECT unnest($symbols) AS symbol) s,
+                        (SELECT unnest($sessions) AS session) d),
+        stored AS (SELECT symbol, session FROM bars
+                   WHERE market = $market AND session BETWEEN $first AND $last),
+        ended AS (SELECT symbol, max(ex_session) AS ex_session FROM corporate_actions
+                  WHERE market = $market AND kind = 'delisting' GROUP BY symbol)
+        SELECT symbol, count(*) AS gaps, min(session) AS first, max(session) AS last
+        FROM wanted ANTI JOIN stored USING (symbol, session) LEFT JOIN ended USING (symbol)
+        WHERE ended.ex_session IS NULL OR session < ended.ex_session
+        GROUP BY symbol ORDER BY symbol
+        """,
+        {
+            "symbols": list(symbols),
+            "sessions": list(sessions),
+            "market": market,
+            "first": sessions[0],
+            "last": sessions[-1],
+        },
+    ).df()
+
+
+def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> int:
+    """Insert the bars whose key is not stored yet; the number inserted."""
+    if bars.empty:
+        return 0
+    first, last = bars["session"].min().date(), bars["session"].max().date()
+    cursor.register("incoming_bars", bars)
+    try:
+        row = cursor.execute(
+            f"""
+            INSERT INTO bars (market, symbol, session, {_VALUES}, adjustment, synthetic, source, fetched_at)
+            SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, $source, $fetched_at
+            FROM ({_INCOMING}) i ANTI JOIN
+                 (SELECT symbol, session FROM bars
+                  WHERE market = $market AND session BETWEEN $first AND $last) b
+                 USING (symbol, session)
+            ORDER BY symbol, session
+            """,
+            {
+                "market": origin.market,
+                "adjustment": origin.adjustment,
+                "synthetic": origin.synthetic,
+                "source": origin.source,
+                "fetched_at": origin.fetched_at,
+                "first": first,
+                "last": last,
+            },
+        ).fetchone()
+    finally:
+        cursor.unregister("incoming_bars")
+    return int(row[0]) if row else 0
+
+
+def store_session(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, session: date, origin: Origin) -> Stored:
+    """Store the bars of one session: insert new ones, replace changed ones, leave all others alone."""
+    cursor.register("incoming_bars", bars)
+    try:
+        compared = cursor.execute(
+            f"""
+            SELECT i.symbol, (b.{_VALUES.replace(", ", ", b.")}, b.adjustment, b.synthetic, b.source)
+                IS DISTINCT FROM
+                (i.{_VALUES.replace(", ", ", i.")}, $adjustment, $synthetic, $source) AS changed
+            FROM ({_INCOMING}) i JOIN bars b
+                ON b.market = $market AND b.session = $session AND b.symbol = i.symbol
+            """,
+            {
+                "market": origin.market,
+                "session": session,
+                "adjustment": origin.adjustment,
+                "synthetic": origin.synthetic,
+                "source": origin.source,
+            },
+        ).df()
+    finally:
+        cursor.unregister("incoming_bars")
+    changed = compared.loc[compared["changed"].astype(bool), "symbol"].tolist()
+    if changed:
+        cursor.execute(
+            "DELETE FROM bars WHERE market = ? AND session = ? AND symbol IN (SELECT unnest(?))",
+            [origin.market, session, changed],
+        )
+    fresh = insert_missing(cursor, bars, origin)
+    return Stored(fresh - len(changed), len(changed), len(compared) - len(changed))
+
+
+def delete_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str]) -> None:
+    """Delete every stored bar of `symbols`."""
+    if symbols:
+        cursor.execute("DELETE FROM bars WHERE market = ? AND symbol IN (SELECT unnest(?))", [market, list(symbols)])
+
+
+def replace_quarantined(
+    cursor: duckdb.DuckDBPyConnection,
+    rows: pd.DataFrame,
+    symbols: Sequence[str],
+    first: date,
+    last: date,
+    origin: Origin,
+) -> None:
+    """Make `rows` the quarantined bars of `symbols` from `first` to `last`; a no-op if they are already."""
+    asked = sorted(set(symbols) | set(rows["symbol"]))
+    where = "market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))"
+    parameters = [origin.market, first, last, asked]
+    stored = f"SELECT {_QUARANTINED} FROM quarantined_bars WHERE {where}"
+    incoming = f"SELECT {_QUARANTINED.replace('session', 'CAST(session AS DATE) AS session')} FROM incoming_rows"
+    cursor.register("incoming_rows", rows)
+    try:
+        difference = cursor.execute(
+            f"SELECT count(*) FROM (({stored} EXCEPT ALL {incoming}) UNION ALL ({incoming} EXCEPT ALL {stored}))",
+            parameters + parameters,
+        ).fetchone()
+        if difference is None or difference[0] == 0:
+            return
+        cursor.execute(f"DELETE FROM quarantined_bars WHERE {where}", parameters)
+        cursor.execute(
+            f"INSERT INTO quarantined_bars (market, {_QUARANTINED}, source, fetched_at) "
+            f"SELECT ?, {_QUARANTINED}, ?, ? FROM ({incoming}) ORDER BY symbol, session",
+            [origin.market, origin.source, origin.fetched_at],
+        )
+    finally:
+        cursor.unregister("incoming_rows")
+
+
+def delisted(cursor: duckdb.DuckDBPyConnection, market: str, session: date) -> set[str]:
+    """Symbols whose delisting took effect on or before `session`."""
+    rows = cursor.execute(
+        "SELECT DISTINCT symbol FROM corporate_actions WHERE market = ? AND kind = 'delisting' AND ex_session <= ?",
+        [market, session],
+    ).fetchall()
+    return {str(symbol) for (symbol,) in rows}

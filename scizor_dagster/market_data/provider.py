@@ -1,0 +1,100 @@
+"""What Scizor asks of a source of prices, in Scizor's words.
+
+What belongs here: the protocol, its value objects and the columns of its frames. What does not: how
+one source spells, pages or limits (its own module), and which rows are good (`quality`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Adjustment = Literal["raw", "split", "total_return"]
+ADJUSTMENTS: tuple[Adjustment, ...] = ("raw", "split", "total_return")
+
+PRICE_COLUMNS = ("open", "high", "low", "close")
+BAR_COLUMNS = ("symbol", "session", *PRICE_COLUMNS, "volume")
+ACTION_COLUMNS = ("symbol", "ex_session", "kind", "ratio", "amount", "currency", "new_symbol")
+ACTION_KINDS = ("split", "dividend", "rename", "delisting")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One match of a symbol at the provider.
+
+    Attributes:
+        provider_id: The provider's own id of the instrument.
+        mic: Listing exchange, where the provider knows it.
+        currency: Currency of the prices, where the provider knows it.
+    """
+
+    symbol: str
+    provider_id: str
+    mic: str | None = None
+    currency: str | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LatestPrice:
+    """A price with the instant it is of, which may be long ago: the reader judges its age."""
+
+    symbol: str
+    price: Decimal
+    at: datetime
+    source: str
+
+
+class MarketData(Protocol):
+    """One source of prices.
+
+    Attributes:
+        name: Written to every row as `source`.
+        adjustment: What the prices are: as traded, split-adjusted, or split- and dividend-adjusted.
+        synthetic: Whether the prices are made up; shown wherever they show.
+
+    In frames `symbol` is text, and `session` and `ex_session` are naive `datetime64` at midnight that
+    stand for the exchange's session date.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def adjustment(self) -> Adjustment: ...
+
+    @property
+    def synthetic(self) -> bool: ...
+
+    def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
+        """For every symbol its matches: none, one or many. A near miss is not a match."""
+        ...
+
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
+        """Bars of the sessions from `first` to `last`, both included, in batches as they arrive.
+
+        A bar of a session that has not closed at `now` is left out. A frame has the columns
+        `BAR_COLUMNS`: prices per share in the instrument's currency and volume in shares, float64. A
+        symbol without bars is absent; rows are otherwise handed on as the source has them.
+        """
+        ...
+
+    def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
+        """Newest known price of each symbol at `now`; a symbol without one is absent."""
+        ...
+
+    def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Actions with an ex session from `first` to `last`, both included; columns `ACTION_COLUMNS`.
+
+        `kind` is one of `ACTION_KINDS`. `ratio` is new shares per old share of a split, `amount` cash
+        per share held into the ex session of a dividend (per share after a split of the same session,
+        and on the same split basis as the source's prices), in `currency`. A delisting's ex session
+        is the first one without trading.
+        """
+        ...

@@ -1,0 +1,141 @@
+"""What the collecting functions did, as counts and names.
+
+What belongs here: value objects. What does not: how they are shown (`assets/`, the command line).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+Progress = Callable[[int, int, str], None]
+"""Called with the steps done, the steps in all, and a few words on the one just done."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedSymbol:
+    symbol: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolsReport:
+    market: str
+    source: str
+    symbols: int
+    verified: int
+    unverified: tuple[UnverifiedSymbol, ...]
+    removed: tuple[str, ...]
+    """Symbols that were tracked before and are not in the universe any more."""
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectedSplit:
+    """A series whose stored bars differ from the provider's by one constant factor.
+
+    Attributes:
+        factor: The provider's price per stored price.
+        overlap: Number of sessions compared.
+        refetched: Whether the history was replaced. If not, the provider does not have every session
+            that is stored; the old bars stay, and the new ones are quarantined as `restated_source`.
+    """
+
+    symbol: str
+    factor: float
+    overlap: int
+    refetched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """One session collected. `inserted + changed + unchanged` bars of the answer are stored."""
+
+    market: str
+    session: date
+    source: str
+    adjustment: str
+    synthetic: bool
+    asked: int
+    inserted: int
+    changed: int
+    unchanged: int
+    quarantined: int
+    missing: tuple[str, ...]
+    """Symbols without a stored bar of the session; delisted ones are not counted."""
+    suspected_splits: tuple[SuspectedSplit, ...]
+    differing: tuple[str, ...]
+    """Symbols whose earlier stored bars differ from the provider's, by no common factor; they were kept."""
+
+    @property
+    def stored(self) -> int:
+        return self.inserted + self.changed + self.unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class YearReport:
+    """One year of history. A gap is a symbol's session without a stored bar."""
+
+    year: int
+    sessions: int
+    asked: int
+    gaps_before: int
+    inserted: int
+    quarantined: int
+
+    @property
+    def gaps_after(self) -> int:
+        return self.gaps_before - self.inserted
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryReport:
+    market: str
+    source: str
+    adjustment: str
+    synthetic: bool
+    through: date
+    years: tuple[YearReport, ...]
+    suspected_splits: tuple[SuspectedSplit, ...]
+
+    @property
+    def inserted(self) -> int:
+        return sum(year.inserted for year in self.years)
+
+    @property
+    def quarantined(self) -> int:
+        return sum(year.quarantined for year in self.years)
+
+    @property
+    def gaps(self) -> int:
+        return sum(year.gaps_after for year in self.years)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsReport:
+    market: str
+    source: str
+    first: date
+    last: date
+    total: int
+    kinds: dict[str, int]
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedAction:
+    """A corporate action that no factor was computed from, and why."""
+
+    symbol: str
+    ex_session: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PricesReport:
+    market: str
+    symbols: int
+    factors: int
+    skipped: tuple[SkippedAction, ...]
+    changed: bool

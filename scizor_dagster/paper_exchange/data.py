@@ -1,0 +1,61 @@
+"""What the exchange is fed with: bars and corporate actions of sessions that have happened.
+
+What belongs here: the protocol and its value objects. What does not: where they come from
+(`lake_data`), and what they do to orders and positions (`matching`, `overnight`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBar:
+    """One instrument's trading in one session: prices in its currency, volume in shares."""
+
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAction:
+    """A corporate action that takes effect before the open of `session`.
+
+    Attributes:
+        kind: `split` or `dividend`; others are passed over.
+        ratio: For a split: new shares per old one.
+        amount: For a dividend: cash per share as it trades on `session`.
+    """
+
+    symbol: str
+    session: date
+    kind: str
+    ratio: Decimal | None = None
+    amount: Decimal | None = None
+
+
+class SessionData(Protocol):
+    """The market as the exchange may see it."""
+
+    def bars(self, session: date) -> Mapping[str, SessionBar] | None:
+        """Bars of a session by symbol; None while there are none of that session."""
+        ...
+
+    def actions(self, session: date) -> Sequence[SessionAction]:
+        """Corporate actions whose ex session is `session`."""
+        ...
+
+    def last_prices(self, before: date) -> Mapping[str, Decimal]:
+        """Last close before the session `before`, by symbol, in the units that trade on `before`.
+
+        A close from before a split that takes effect up to and including `before` is divided by its
+        ratio. A symbol without a close is absent.
+        """
+        ...

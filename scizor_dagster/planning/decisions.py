@@ -1,0 +1,148 @@
+"""From a target quantity to the exact change, or the reason why there is none.
+
+What belongs here: the rules for one instrument, in `Decimal`: increments, minimum, full exits, zero
+crossings, limits. What does not: rules that look at the whole book (`fit`) and order objects
+(`orders`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from scizor_dagster.brokers.protocol import Capabilities
+from scizor_dagster.planning.model import Reason
+from scizor_dagster.planning.quantities import ZERO, increment_of, slices, toward_zero
+from scizor_dagster.planning.rows import Row
+from scizor_dagster.planning.rules import PlanningRules
+
+ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """Rules and capabilities together: what is wanted, cut to what the broker takes.
+
+    Attributes:
+        minimum: The larger of the rules' minimum and the broker's.
+        precision: Decimals of a fractional target.
+    """
+
+    rules: PlanningRules
+    capabilities: Capabilities
+    minimum: Decimal
+    precision: int
+
+    def order_decimals(self, row: Row) -> int:
+        """Decimals of an order's quantity: closing a holding whole may need more than a target has."""
+        if not self.capabilities.fractional or row.instrument is None or not row.instrument.fractionable:
+            return 0
+        assert row.target is not None, row.symbol
+        closes = row.target == 0 or row.current * row.target < 0
+        return self.capabilities.quantity_decimals if closes or self.rules.fractional else 0
+
+    def target_step(self, row: Row) -> Decimal:
+        """Increment of the target quantity."""
+        if not row.whole:
+            return increment_of(self.precision)
+        return Decimal(row.instrument.lot) if row.instrument else ONE
+
+    def pieces(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...] | None:
+        """Slices of one leg; None where the leg cannot be split under the limit."""
+        maximum, price = self.rules.max_notional_per_order, row.usable_price
+        assert price is not None, row.symbol
+        if maximum is None or quantity * price <= maximum:
+            return (quantity,)
+        return slices(quantity, price, maximum, self.minimum, self._slice_steps(row, quantity))
+
+    def _slice_steps(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...]:
+        """Increments that a slice may have, the tidy one first: whole orders stay whole where they can."""
+        if quantity % 1 == 0 and (row.whole or self.order_decimals(row) == 0):
+            return (self.target_step(row), ONE)
+        fractions = (increment_of(self.precision), increment_of(self.order_decimals(row)))
+        return (ONE, *fractions) if quantity % 1 == 0 else fractions
+
+    def leg_quantities(self, row: Row) -> tuple[Decimal, ...]:
+        """Unsigned quantities of the legs of a decided row: two where it crosses zero."""
+        if row.reason is Reason.CROSS_ZERO:
+            return (abs(row.current), abs(row.current + row.delta))
+        return (abs(row.delta),)
+
+
+def decide(row: Row, venue: Venue) -> None:
+    """Set change and reason of a row whose `target` is set; a row without a usable price is not asked."""
+    assert row.target is not None, row.symbol
+    wanted = row.target - row.current
+    row.delta = ZERO
+    if wanted == 0:
+        row.reason = Reason.ON_TARGET
+        return
+    quantity = toward_zero(wanted, venue.order_decimals(row))
+    if quantity == 0:
+        row.reason = Reason.DUST if row.target == 0 else Reason.ON_TARGET
+        return
+    row.delta = quantity
+    if row.target == 0:
+        _decide_exit(row, venue, whole_exit=quantity == wanted)
+    elif row.current * row.target < 0:
+        _decide_crossing(row, venue)
+    else:
+        row.reason = Reason.OPEN if row.current == 0 else Reason.REBALANCE
+        if _value(row, quantity) < venue.minimum:
+            row.reason = Reason.BELOW_MIN_NOTIONAL
+    check_limits(row, venue)
+
+
+def check_limits(row: Row, venue: Venue) -> None:
+    """Withhold an order that is larger than allowed, or that no slices can bring under the maximum."""
+    if row.reason not in (Reason.OPEN, Reason.REBALANCE, Reason.LIQUIDATE, Reason.CROSS_ZERO):
+        return
+    largest = venue.rules.max_share_per_order
+    if largest is not None and abs(row.delta) > largest:
+        row.withhold(Reason.LIMIT, f"{abs(row.delta)} shares; risk.max_share_per_order allows {largest}.")
+        return
+    maximum = venue.rules.max_notional_per_order
+    if maximum is None:
+        return
+    if any(venue.pieces(row, quantity) is None for quantity in venue.leg_quantities(row)):
+        row.withhold(Reason.LIMIT, f"No slices both fit risk.max_notional_per_order = {maximum} and can be sent.")
+
+
+def _decide_exit(row: Row, venue: Venue, *, whole_exit: bool) -> None:
+    row.reason = Reason.LIQUIDATE
+    exempt = whole_exit and venue.capabilities.full_exit_below_minimum
+    if _value(row, row.delta) < venue.minimum and not exempt:
+        row.withhold(Reason.DUST, "The broker does not sell so small a rest.")
+    elif not whole_exit:
+        row.add_note(f"{abs(row.current + row.delta)} remains: the broker takes no such fraction.")
+
+
+def _decide_crossing(row: Row, venue: Venue) -> None:
+    """A crossing closes the holding whole before it opens the other side; both legs must be sendable."""
+    closes_whole = toward_zero(row.current, venue.order_decimals(row)) == row.current
+    close_small = _value(row, row.current) < venue.minimum
+    if _value(row, row.delta) < venue.minimum:
+        row.reason = Reason.BELOW_MIN_NOTIONAL
+    elif not closes_whole or _value(row, row.target or ZERO) < venue.minimum:
+        exit_only(row, venue, "The other side of zero is too small, or the holding cannot be closed whole.")
+    elif close_small and not venue.capabilities.full_exit_below_minimum:
+        row.withhold(Reason.DUST, "The holding is too small to close, so the other side cannot be opened.")
+    else:
+        row.reason = Reason.CROSS_ZERO
+
+
+def exit_only(row: Row, venue: Venue, note: str) -> None:
+    """Turn a row's change into closing what is held."""
+    row.target = ZERO
+    row.delta = -toward_zero(row.current, venue.order_decimals(row))
+    row.add_note(note)
+    if row.delta == 0:
+        row.reason = Reason.DUST
+        return
+    _decide_exit(row, venue, whole_exit=row.delta == -row.current)
+
+
+def _value(row: Row, quantity: Decimal) -> Decimal:
+    price = row.usable_price
+    assert price is not None, row.symbol
+    return abs(quantity) * price

@@ -1,0 +1,247 @@
+"""Planning on files alone: targets, prices, positions and a mapping in, plan inputs out.
+
+What belongs here: what the four files must hold, and how an id that means several tickers is
+settled. What does not: how tables are read (`table_files`), written (`output_files`) or planned.
+No store is touched and the orchestrator is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from scizor_dagster.brokers.protocol import Capabilities, OrderType
+from scizor_dagster.errors import InputError
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
+from scizor_dagster.planning.table_files import Cell, Table, read_table
+
+SYMBOL_COLUMNS = ("symbol", "tic", "ticker")
+ID_COLUMNS = ("asset_id", "gvkey")
+NAME = "files"
+NO_MARKET = "XXXX"
+"""ISO 10383's code for "no market": files do not say where a ticker is listed."""
+
+OnAmbiguous = Literal["refuse", "quarantine", "first_priced"]
+
+FILE_CAPABILITIES = Capabilities(
+    fractional=True,
+    quantity_decimals=9,
+    short=True,
+    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.BRACKET}),
+    min_notional=Decimal(1),
+    full_exit_below_minimum=True,
+    unique_client_ids=True,
+    max_client_id_length=128,
+)
+"""What a plan on files assumes of the broker: as at Alpaca (fractions of nine decimals, from 1.00 on)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """An id with several tickers, and what was made of it. `chosen` is None where it gets no order."""
+
+    asset_id: str
+    candidates: tuple[str, ...]
+    chosen: str | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileInputs:
+    """What the files amount to.
+
+    Attributes:
+        inputs: For the planner.
+        ambiguities: Every id with several tickers that is targeted.
+        unpriced: Targeted or held tickers without a price, candidates of an ambiguous id included.
+    """
+
+    inputs: PlanInputs
+    ambiguities: tuple[Ambiguity, ...]
+    unpriced: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSources:
+    """Where the inputs are, and how an ambiguous id is settled."""
+
+    targets: Path
+    prices: Path
+    positions: Path
+    mapping: Path | None = None
+    on_ambiguous: OnAmbiguous = "first_priced"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    cell: Cell
+    weight: Decimal
+
+
+def read_inputs(sources: FileSources, *, equity: Decimal, day: date | None, currency: str = "USD") -> FileInputs:
+    """Read and check the files.
+
+    Args:
+        sources: The files.
+        equity: Account value to size on.
+        day: The trade date, where the targets hold several.
+        currency: Currency of prices and equity.
+
+    Raises:
+        InputError: the first thing that is wrong, with file, line, column and value.
+    """
+    session, by_symbol, wanted = _read_targets(sources.targets, day)
+    prices = _numbers(sources.prices, "price")
+    for cell, price in prices.values():
+        if price <= 0:
+            raise cell.fail("a price must be above zero", "Correct it, or leave the row out: no price, no order.")
+    holdings = {symbol: number for symbol, (_, number) in _numbers(sources.positions, "qty").items()}
+    quotes = {symbol: ReferencePrice(price, None, sources.prices.name) for symbol, (_, price) in prices.items()}
+    targets, ambiguities = _resolve(wanted, by_symbol, sources, quotes)
+    named = {target.symbol for target in targets} | {name for item in ambiguities for name in item.candidates}
+    known = sorted({*named, *holdings, *quotes} - {""})
+    inputs = PlanInputs(
+        portfolio=NAME,
+        account=NAME,
+        session=session,
+        batch=1,
+        currency=currency,
+        equity=equity,
+        targets=tuple(targets),
+        holdings=holdings,
+        prices=quotes,
+        instruments={symbol: Instrument(symbol, NO_MARKET, currency) for symbol in known},
+        priced_on=None,
+        adjustment="unstated",
+        notes=tuple(item.note for item in ambiguities),
+    )
+    held = {symbol for symbol, quantity in holdings.items() if quantity}
+    return FileInputs(inputs, tuple(ambiguities), tuple(sorted((named | held) - quotes.keys() - {""})))
+
+
+def _read_targets(path: Path, day: date | None) -> tuple[date, bool, list[_Wanted]]:
+    table = read_table(path)
+    name = table.pick(("symbol", "asset_id"))
+    names, weights = table.cells(name), table.cells(table.pick(("target_weight",)))
+    dates = [cell.day() for cell in table.cells(table.pick(("trade_date",)))]
+    if not dates:
+        raise InputError(
+            "The file holds no target; that would be read as: sell everything.",
+            remedy="Write the targets. To sell all, give each held symbol the weight 0.",
+            where=str(path),
+        )
+    session = _session(path, sorted(set(dates)), day)
+    chosen: list[_Wanted] = []
+    seen: dict[str, Cell] = {}
+    for cell, weight, on in zip(names, weights, dates, strict=True):
+        number = weight.number()
+        if on != session:
+            continue
+        first = seen.setdefault(cell.word(), cell)
+        if first is not cell:
+            raise cell.fail(f"already targeted for {on} at {first.where}", "Give one weight for each instrument.")
+        chosen.append(_Wanted(cell, number))
+    return session, name == "symbol", chosen
+
+
+def _session(path: Path, dates: list[date], day: date | None) -> date:
+    if day is not None:
+        if day not in dates:
+            raise InputError(
+                f"There are no targets for {day}; the file holds {dates[0]} to {dates[-1]}.",
+                remedy="Give a --date that the file has.",
+                where=str(path),
+            )
+        return day
+    if len(dates) > 1:
+        raise InputError(
+            f"The file holds targets for {len(dates)} dates, {dates[0]} to {dates[-1]}.",
+            remedy="Choose one with --date YYYY-MM-DD.",
+            where=str(path),
+        )
+    return dates[0]
+
+
+def _numbers(path: Path, column: str) -> dict[str, tuple[Cell, Decimal]]:
+    table = read_table(path)
+    names, values = table.cells(table.pick(SYMBOL_COLUMNS)), table.cells(table.pick((column,)))
+    found: dict[str, tuple[Cell, Decimal]] = {}
+    for name, value in zip(names, values, strict=True):
+        symbol = name.symbol()
+        if symbol in found:
+            raise name.fail(f"it stands here and at {found[symbol][0].where}", "Keep one row for each symbol.")
+        found[symbol] = (value, value.number())
+    return found
+
+
+def _read_mapping(path: Path) -> dict[str, tuple[str, ...]]:
+    table: Table = read_table(path)
+    symbols, ids = table.cells(table.pick(SYMBOL_COLUMNS)), table.cells(table.pick(ID_COLUMNS))
+    found: dict[str, list[str]] = {}
+    for symbol, asset_id in zip(symbols, ids, strict=True):
+        candidates = found.setdefault(asset_id.word(), [])
+        if symbol.symbol() not in candidates:
+            candidates.append(symbol.text)
+    return {asset_id: tuple(candidates) for asset_id, candidates in found.items()}
+
+
+def _resolve(
+    wanted: list[_Wanted],
+    by_symbol: bool,
+    sources: FileSources,
+    prices: Collection[str],
+) -> tuple[list[Target], list[Ambiguity]]:
+    mapping = _read_mapping(sources.mapping) if sources.mapping and not by_symbol else None
+    if not by_symbol and mapping is None and not any(item.cell.text in prices for item in wanted):
+        raise InputError(
+            f"No asset_id of the file is a symbol of {sources.prices}.",
+            remedy="Name the table from ids to symbols with --mapping.",
+            where=str(sources.targets),
+        )
+    targets: list[Target] = []
+    ambiguities: list[Ambiguity] = []
+    owners: dict[str, Cell] = {}
+    for item in wanted:
+        target, ambiguity = _target(item, _candidates(item.cell, mapping, sources), sources, prices)
+        first = owners.setdefault(target.symbol, item.cell) if target.symbol else item.cell
+        if first is not item.cell:
+            raise item.cell.fail(f"it means {target.symbol}, as does the id at {first.where}", "Merge the two rows.")
+        targets.append(target)
+        ambiguities += [ambiguity] if ambiguity else []
+    return targets, ambiguities
+
+
+def _candidates(cell: Cell, mapping: Mapping[str, tuple[str, ...]] | None, sources: FileSources) -> tuple[str, ...]:
+    if mapping is None:
+        return (cell.symbol(),)
+    if cell.text not in mapping:
+        raise cell.fail(f"the id is not in {sources.mapping}", "Add the id to the mapping, or remove the row.")
+    return mapping[cell.text]
+
+
+def _target(
+    item: _Wanted, candidates: tuple[str, ...], sources: FileSources, prices: Collection[str]
+) -> tuple[Target, Ambiguity | None]:
+    asset_id = item.cell.text
+    if len(candidates) == 1:
+        symbol = candidates[0]
+        return Target((asset_id,), symbol, f"{symbol}.{NO_MARKET}", item.weight), None
+    meanings = ", ".join(candidates)
+    if sources.on_ambiguous == "refuse":
+        raise item.cell.fail(f"the id means {meanings}", "Keep one of them in the mapping, or see --on-ambiguous.")
+    priced = [symbol for symbol in candidates if symbol in prices]
+    if sources.on_ambiguous == "first_priced" and len(priced) == 1:
+        others = ", ".join(symbol for symbol in candidates if symbol != priced[0])
+        note = f"Id {asset_id} means {meanings}; {priced[0]} takes the weight, because {others} has no price."
+        target = Target((asset_id,), priced[0], f"{priced[0]}.{NO_MARKET}", item.weight, "ok", note, candidates)
+        return target, Ambiguity(asset_id, candidates, priced[0], note)
+    why = f"{len(priced)} of them have a price" if sources.on_ambiguous == "first_priced" else "none is chosen"
+    note = f"Id {asset_id} means {meanings}; {why}, so it gets no order and what is held of them is kept."
+    return Target((asset_id,), "", "", item.weight, "ambiguous_id", note, candidates), Ambiguity(
+        asset_id, candidates, None, note
+    )

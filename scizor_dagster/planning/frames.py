@@ -1,0 +1,166 @@
+"""Plans in the lake: to tables and back without losing a digit.
+
+What belongs here: the columns of `plans`, `plan_lines` and `planned_orders`. What does not: when a
+plan is made or admitted (`assets`, `ledger`).
+
+Decimals travel as plain text and tuples as JSON, so that reading a stored plan gives an equal one.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
+from scizor_dagster.errors import DataError
+from scizor_dagster.lake.tables import replace_rows
+from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
+from scizor_dagster.planning.orders import sort_key
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+    from scizor_dagster.lake.connection import Lake
+
+LINE_COLUMNS = (
+    "symbol", "instrument_id", "current_qty", "target_weight", "price", "price_session", "price_source",
+    "target_qty", "delta_qty", "reason", "note", "asset_ids",
+)  # fmt: skip
+ORDER_COLUMNS = (
+    "client_order_id", "symbol", "instrument_id", "side", "qty", "order_type", "time_in_force", "intent",
+    "price_used", "leg", "slice", "phase", "reason", "depends_on", "limit_price", "take_profit", "stop_loss",
+)  # fmt: skip
+PLAN_COLUMNS = (
+    "portfolio", "account", "session", "batch", "plan_id", "currency", "equity", "cash_buffer", "priced_on",
+    "adjustment", "overflow_factor", "notes",
+)  # fmt: skip
+
+
+def plan_frames(
+    plan: Plan, *, lake_snapshot: int, code_version: str, rules_text: str, source: str, fetched_at: datetime
+) -> dict[str, pd.DataFrame]:
+    """The rows of a plan for the lake's tables `plans`, `plan_lines` and `planned_orders`.
+
+    Args:
+        plan: The plan.
+        lake_snapshot: Snapshot of the lake that its inputs were read from.
+        code_version: Version of the code that made it.
+        rules_text: The rules it was made with, `PlanningRules.as_text()`.
+        source: Where the rows come from, for the lake's provenance column.
+        fetched_at: Aware instant of making.
+    """
+    import pandas as pd
+
+    origin = {"source": source, "fetched_at": fetched_at}
+    key = {"plan_id": plan.plan_id, "portfolio": plan.portfolio, "session": plan.session}
+    head = _record(plan, PLAN_COLUMNS) | {
+        "lake_snapshot": lake_snapshot, "code_version": code_version, "rules": rules_text,
+    }  # fmt: skip
+    lines = [key | _record(line, LINE_COLUMNS) | origin for line in plan.lines]
+    orders = [key | _record(order, ORDER_COLUMNS) | origin for order in plan.orders]
+    shared = [*key, *origin]
+    return {
+        "plans": pd.DataFrame([head | origin]),
+        "plan_lines": pd.DataFrame(lines, columns=[*LINE_COLUMNS, *shared]),
+        "planned_orders": pd.DataFrame(orders, columns=[*ORDER_COLUMNS, *shared]),
+    }
+
+
+def store_plan(
+    lake: Lake,
+    plan: Plan,
+    *,
+    lake_snapshot: int,
+    code_version: str,
+    rules_text: str,
+    source: str,
+    fetched_at: datetime,
+) -> None:
+    """Store a plan in one transaction, replacing an earlier one of its portfolio, session and batch."""
+    frames = plan_frames(
+        plan, lake_snapshot=lake_snapshot, code_version=code_version, rules_text=rules_text,
+        source=source, fetched_at=fetched_at,
+    )  # fmt: skip
+    key = [plan.portfolio, plan.session, plan.batch]
+    where = "portfolio = ? AND session = ? AND batch = ?"
+    with lake.write() as cursor:
+        replaced = cursor.execute(f"SELECT plan_id FROM plans WHERE {where}", key).fetchall()
+        stale = [str(plan_id) for (plan_id,) in replaced] or [plan.plan_id]
+        marks = ", ".join("?" * len(stale))
+        replace_rows(cursor, "plans", frames["plans"], where, key)
+        for table in ("plan_lines", "planned_orders"):
+            replace_rows(cursor, table, frames[table], f"plan_id IN ({marks})", stale)
+
+
+def read_plan(lake: Lake, portfolio: str, session: date, batch: int | None = None) -> Plan | None:
+    """Read a stored plan as an equal object, or None. Without `batch`, the one with the highest number.
+
+    Raises:
+        DataError: the lake holds two plans for one batch.
+    """
+    where = "portfolio = ? AND session = ?" + (" AND batch = ?" if batch is not None else "")
+    key = [portfolio, session] + ([batch] if batch is not None else [])
+    with lake.read() as cursor:
+        heads = _rows(cursor, "plans", PLAN_COLUMNS, f"{where} ORDER BY batch DESC", key)
+        if not heads:
+            return None
+        head = heads[0]
+        if len(heads) > 1 and heads[1]["batch"] == head["batch"]:
+            raise DataError(
+                f"The lake holds two plans of portfolio '{portfolio}' for {session}, batch {head['batch']}.",
+                remedy="Materialize planned_orders for that session again; it replaces both.",
+            )
+        lines = _rows(cursor, "plan_lines", LINE_COLUMNS, "plan_id = ? ORDER BY symbol", [head["plan_id"]])
+        orders = _rows(cursor, "planned_orders", ORDER_COLUMNS, "plan_id = ?", [head["plan_id"]])
+    made = sorted((_order(row) for row in orders), key=sort_key)
+    return _plan(head, tuple(_line(row) for row in lines), tuple(made))
+
+
+def _record(item: Plan | PlanLine | PlannedOrder, columns: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _stored(getattr(item, name)) for name in columns}
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return str(value) if isinstance(value, str) else value
+
+
+def _rows(
+    cursor: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...], where: str, key: list[Any]
+) -> list[dict[str, Any]]:
+    found = cursor.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", key).fetchall()
+    return [dict(zip(columns, row, strict=True)) for row in found]
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _plan(row: dict[str, Any], lines: tuple[PlanLine, ...], orders: tuple[PlannedOrder, ...]) -> Plan:
+    amounts = {name: Decimal(row[name]) for name in ("equity", "cash_buffer", "overflow_factor")}
+    return Plan(**(row | amounts | {"notes": tuple(json.loads(row["notes"]))}), lines=lines, orders=orders)
+
+
+def _line(row: dict[str, Any]) -> PlanLine:
+    exact = {name: _decimal(row[name]) for name in ("current_qty", "target_weight", "price", "target_qty", "delta_qty")}
+    words = {"reason": Reason(row["reason"]), "asset_ids": tuple(json.loads(row["asset_ids"]))}
+    return PlanLine(**(row | exact | words))
+
+
+def _order(row: dict[str, Any]) -> PlannedOrder:
+    exact = {name: _decimal(row[name]) for name in ("qty", "price_used", "limit_price", "take_profit", "stop_loss")}
+    words = {
+        "side": Side(row["side"]),
+        "order_type": OrderType(row["order_type"]),
+        "time_in_force": TimeInForce(row["time_in_force"]),
+        "intent": PositionIntent(row["intent"]),
+        "reason": Reason(row["reason"]),
+        "depends_on": tuple(json.loads(row["depends_on"])),
+    }
+    return PlannedOrder(**(row | exact | words))

@@ -1,0 +1,216 @@
+"""What a plan is made from, and the identity of a plan: a digest of exactly that.
+
+What belongs here: the frozen inputs, their checks, their canonical text. What does not: where they
+come from (the lake, the ledger, files) and what is made of them (`planner`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+from scizor_dagster.brokers.protocol import Capabilities
+from scizor_dagster.errors import InputError
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.planning.model import Reason
+from scizor_dagster.planning.rules import PlanningRules
+
+FORMAT = "scizor-plan/1"
+"""Part of every plan's digest: raised when the same inputs would give another plan."""
+
+STATUS_OK = "ok"
+STATUS_REASONS = {
+    "unknown_id": Reason.UNKNOWN_ID,
+    "ambiguous_id": Reason.AMBIGUOUS_ID,
+    "quarantined": Reason.QUARANTINED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target of a strategy.
+
+    Attributes:
+        asset_ids: Ids of the weight file that it answers for.
+        symbol: Ticker; empty where the id has none.
+        weight: Share of equity, negative for a short.
+        status: `ok`, or `unknown_id`, `ambiguous_id`, `quarantined`: a line without orders.
+        candidates: Tickers that an ambiguous id may mean; what is held of them is kept.
+    """
+
+    asset_ids: tuple[str, ...]
+    symbol: str
+    instrument_id: str
+    weight: Decimal
+    status: str = STATUS_OK
+    note: str = ""
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePrice:
+    """A price, the session it is of (None where a file does not say) and where it comes from."""
+
+    price: Decimal
+    session: date | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInputs:
+    """Everything a plan depends on besides rules and the broker's capabilities.
+
+    Attributes:
+        equity: What the portfolio sizes on, in `currency`.
+        holdings: Signed quantities by symbol.
+        prices: Reference prices by symbol; a symbol left out has none.
+        instruments: By symbol; a symbol left out is not tradable here.
+        stale_symbols: Symbols whose price is too old to trade on.
+        frozen_symbols: Symbol to the sentence that says why it is frozen.
+        action_symbols: Symbol to the corporate action that needs a person or another session.
+        cash: The portfolio's cash where it is known; it makes the cash rule exact even where
+            a holding has no price.
+        notes: Sentences that belong on the plan, from whoever made the inputs.
+    """
+
+    portfolio: str
+    account: str
+    session: date
+    batch: int
+    currency: str
+    equity: Decimal
+    targets: tuple[Target, ...]
+    holdings: Mapping[str, Decimal]
+    prices: Mapping[str, ReferencePrice]
+    instruments: Mapping[str, Instrument]
+    priced_on: date | None
+    adjustment: str
+    stale_symbols: frozenset[str] = frozenset()
+    frozen_symbols: Mapping[str, str] = field(default_factory=dict)
+    action_symbols: Mapping[str, str] = field(default_factory=dict)
+    cash: Decimal | None = None
+    notes: tuple[str, ...] = ()
+
+
+def check(inputs: PlanInputs, rules: PlanningRules) -> None:
+    """Refuse inputs that no plan can be made from.
+
+    Raises:
+        InputError: equity or cash that is no amount, a weight or holding that is no finite number,
+            a symbol targeted twice, an unknown status, weights above their maximum.
+    """
+    if not inputs.equity.is_finite() or inputs.equity <= 0:
+        raise InputError(
+            f"The equity of portfolio '{inputs.portfolio}' is {inputs.equity}; nothing can be sized on it.",
+            remedy="Give the equity as an amount above zero.",
+        )
+    if inputs.cash is not None and not inputs.cash.is_finite():
+        raise InputError(f"The cash is {inputs.cash}.", remedy="Give it as an amount, or leave it out.")
+    seen: dict[str, Target] = {}
+    for target in inputs.targets:
+        _check_target(target, rules)
+        if target.status == STATUS_OK and seen.setdefault(target.symbol, target) is not target:
+            ids = ", ".join((*seen[target.symbol].asset_ids, *target.asset_ids))
+            raise InputError(
+                f"{target.symbol} is targeted twice (ids {ids}).",
+                remedy="Give one weight for each instrument.",
+            )
+    for symbol, quantity in inputs.holdings.items():
+        if not quantity.is_finite():
+            raise InputError(f"The holding of {symbol} is {quantity}.", remedy="Give a finite quantity.")
+
+
+def _check_target(target: Target, rules: PlanningRules) -> None:
+    name = target.symbol or ", ".join(target.asset_ids)
+    if not target.weight.is_finite():
+        raise InputError(f"The weight of {name} is {target.weight}.", remedy="Give a finite share of equity.")
+    if target.status != STATUS_OK and target.status not in STATUS_REASONS:
+        raise InputError(
+            f"The target of {name} has the status '{target.status}'.",
+            remedy=f"Use ok, {', '.join(STATUS_REASONS)}.",
+        )
+    if target.status == STATUS_OK and not target.symbol:
+        raise InputError(f"The target of {name} has no symbol.", remedy="Map the id, or mark it unknown_id.")
+    if rules.max_weight is not None and abs(target.weight) > rules.max_weight:
+        raise InputError(
+            f"The weight of {name} is {target.weight}; weights.max_weight allows {rules.max_weight}.",
+            remedy="Lower the weight, or raise the limit.",
+        )
+
+
+def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilities) -> str:
+    """SHA-256 over canonical JSON of every input, rule and capability; independent of row order.
+
+    Prices and instruments count as inputs where something is targeted or held of them.
+    """
+    used = {symbol for target in inputs.targets for symbol in (target.symbol, *target.candidates)}
+    used |= inputs.holdings.keys()
+    body = {
+        "format": FORMAT,
+        "portfolio": inputs.portfolio,
+        "account": inputs.account,
+        "session": inputs.session.isoformat(),
+        "batch": inputs.batch,
+        "currency": inputs.currency,
+        "equity": plain(inputs.equity),
+        "cash": None if inputs.cash is None else plain(inputs.cash),
+        "targets": sorted(map(_target_values, inputs.targets)),
+        "holdings": [(symbol, plain(quantity)) for symbol, quantity in sorted(inputs.holdings.items()) if quantity],
+        "prices": [(symbol, *_price_values(inputs.prices[symbol])) for symbol in sorted(used & inputs.prices.keys())],
+        "instruments": [
+            _instrument_values(inputs.instruments[symbol]) for symbol in sorted(used & inputs.instruments.keys())
+        ],
+        "priced_on": inputs.priced_on.isoformat() if inputs.priced_on else None,
+        "adjustment": inputs.adjustment,
+        "stale": sorted(inputs.stale_symbols),
+        "frozen": sorted(inputs.frozen_symbols.items()),
+        "actions": sorted(inputs.action_symbols.items()),
+        "notes": inputs.notes,
+        "rules": rules.as_text(),
+        "capabilities": _capabilities_text(capabilities),
+    }
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _target_values(target: Target) -> tuple[object, ...]:
+    return (
+        target.symbol, sorted(target.asset_ids), target.instrument_id, plain(target.weight), target.status,
+        target.note, sorted(target.candidates),
+    )  # fmt: skip
+
+
+def _price_values(price: ReferencePrice) -> tuple[object, ...]:
+    return (plain(price.price), price.session.isoformat() if price.session else None, price.source)
+
+
+def _instrument_values(instrument: Instrument) -> tuple[object, ...]:
+    return (
+        instrument.symbol, instrument.mic, instrument.currency, instrument.lot, plain(instrument.tick),
+        instrument.fractionable, instrument.shortable, instrument.tradable,
+    )  # fmt: skip
+
+
+def _capabilities_text(capabilities: Capabilities) -> list[object]:
+    return [
+        capabilities.fractional,
+        capabilities.quantity_decimals,
+        capabilities.short,
+        sorted(kind.value for kind in capabilities.order_types),
+        plain(capabilities.min_notional),
+        capabilities.full_exit_below_minimum,
+        capabilities.unique_client_ids,
+        capabilities.max_client_id_length,
+    ]
+
+
+def plain(value: Decimal) -> str:
+    """One text for one number: 10, 10.0 and 1E+1 are all `10`."""
+    text = str(value)
+    # Most texts are plain already; normalising costs four times as much.
+    if "E" not in text and (text[-1] != "0" or "." not in text):
+        return text
+    return format(value.normalize(), "f")

@@ -1,0 +1,232 @@
+"""The sizing kernel: weights, prices and holdings in, target quantities and reason codes out.
+
+What belongs here: vectorised float64 arithmetic over one book, shared by every way of trading and
+by the backtester. What does not: identities, `Decimal`, orders, sentences; the planner adds those
+and is exact again at its border (`decisions`).
+
+The arithmetic, for instrument i with weight w, price p, holding c, equity E and buffer b:
+
+    target value   = w * scale * E * (1 - b)
+    increments     = trunc(value / p / increment * (1 + SNAP))
+    target         = increments * increment
+    delta          = target - c
+
+`trunc` is toward zero for longs and shorts alike. `SNAP` counts a quotient within 1e-9 (relative)
+below a whole number of increments as that number, because 0.06 * 1000 / 10 is 5.999999999999999 in
+binary and a person means 6. What that may add to a plan, at most 1e-9 of equity, is taken back by
+`fit` where it would touch the cash buffer.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from scizor_dagster.planning.model import Reason
+from scizor_dagster.planning.rules import PlanningRules
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+
+SNAP: Final = 1e-9
+MINIMUM_SLACK: Final = 1e-12
+"""An order within this relative distance below the minimum counts as the minimum (binary noise)."""
+
+REASONS: Final = (
+    Reason.ON_TARGET,
+    Reason.REBALANCE,
+    Reason.OPEN,
+    Reason.LIQUIDATE,
+    Reason.CROSS_ZERO,
+    Reason.BELOW_MIN_NOTIONAL,
+    Reason.NO_PRICE,
+    Reason.BAD_PRICE,
+    Reason.NOT_TRADABLE,
+    Reason.NOT_SHORTABLE,
+    Reason.FROZEN,
+)
+"""Reason of each code: `REASONS[code]`. NO_PRICE is a price of NaN, BAD_PRICE one of <= 0 or infinity."""
+
+CODE: Final = {reason: code for code, reason in enumerate(REASONS)}
+_BAD_PRICE, _NO_PRICE = CODE[Reason.BAD_PRICE], CODE[Reason.NO_PRICE]
+_ON_TARGET, _BELOW = CODE[Reason.ON_TARGET], CODE[Reason.BELOW_MIN_NOTIONAL]
+_REBALANCE = np.int8(CODE[Reason.REBALANCE])
+assert CODE[Reason.OPEN] == _REBALANCE + 1, "the code of an opening is that of a change, plus one"
+
+
+class Book(NamedTuple):
+    """One row per instrument, all arrays of length n.
+
+    Attributes:
+        weights: Target weights, shares of equity; 0 for what is held and not targeted.
+        prices: Reference prices; NaN where there is none.
+        current: Signed quantities held.
+        tradable: None means all are.
+        fractionable: None means all are; where False, targets are whole lots.
+        shortable: None means all are.
+        frozen: None means none is; where True, the holding is kept.
+        lots: Smallest whole quantity that trades; None means 1.
+    """
+
+    weights: Floats
+    prices: Floats
+    current: Floats
+    tradable: Flags | None = None
+    fractionable: Flags | None = None
+    shortable: Flags | None = None
+    frozen: Flags | None = None
+    lots: Floats | None = None
+
+
+class Sizing(NamedTuple):
+    """Target and change in shares, and a code of `REASONS` per row. A kept row has target = current."""
+
+    target: Floats
+    delta: Floats
+    codes: Codes
+    scale: float
+    """Factor that all weights were multiplied by; 1.0 where nothing had to give way."""
+
+
+def weight_scale(weights: Floats, rules: PlanningRules) -> float:
+    """Factor that brings gross weight to `max_total_weight` and net weight to 1; never above 1."""
+    gross = float(np.abs(weights).sum())
+    net = float(weights.sum())
+    limits = [1.0]
+    if gross > 0.0:
+        limits.append(float(rules.max_total_weight) / gross)
+    if net > 0.0:
+        limits.append(1.0 / net)
+    return min(limits)
+
+
+def size(book: Book, equity: float, rules: PlanningRules, scale: float = 1.0, reserved: float = 0.0) -> Sizing:
+    """Size one book.
+
+    Args:
+        book: Arrays of one length; they are not changed.
+        equity: Account value in the prices' currency, finite and above zero.
+        rules: Buffer, precision, minimum, and whether fractions and shorts are allowed.
+        scale: Factor on all weights, from `weight_scale` or a recorded one.
+        reserved: Value of holdings that have no price here but are known to be part of equity.
+
+    Returns:
+        Targets, changes and codes. What may not be traded keeps its holding; where its value
+        leaves less room than the other weights ask for, those share what is left (`Sizing.scale`).
+    """
+    kept = _kept_codes(book, rules)
+    investable = equity * (1.0 - float(rules.min_cash_buffer_pct))
+    if kept is None:
+        target = _targets(book, investable * scale, rules)
+        delta = target - book.current
+        return Sizing(target, delta, _codes(book, target, delta, rules), scale)
+    scale *= room_factor(book, kept, investable, scale, reserved, rules)
+    # Rows without a usable price are overwritten below.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        target = _targets(book, investable * scale, rules)
+        stays = (kept != 0) | (book.weights == 0.0) & ~(book.prices > 0.0)
+        np.copyto(target, book.current, where=stays)
+        delta = target - book.current
+        codes = _codes(book, target, delta, rules)
+    np.copyto(codes, kept, where=stays)
+    return Sizing(target, delta, codes, scale)
+
+
+def room_factor(
+    book: Book, kept: Codes, investable: float, scale: float, reserved: float, rules: PlanningRules
+) -> float:
+    """Factor that fits the weights of what trades into the room that kept holdings leave.
+
+    It depends on weights, prices and the kept holdings alone, so that a plan on the filled result
+    finds the same factor. Without any room the factor is 1 and `fit` withholds the buys: what is
+    stuck never causes a sale of everything else.
+    """
+    moving = kept == 0
+    stuck = ~moving & (book.prices > 0.0) & np.isfinite(book.prices)
+    stuck_value = book.current[stuck] * book.prices[stuck]
+    weights = book.weights[moving] * scale
+    gross_room = investable * float(rules.max_total_weight) - float(np.abs(stuck_value).sum()) - abs(reserved)
+    net_room = investable - float(stuck_value.sum()) - reserved
+    factor = 1.0
+    for room, wanted in (
+        (gross_room, float(np.abs(weights).sum()) * investable),
+        (net_room, float(weights.sum()) * investable),
+    ):
+        if room > 0.0 and wanted > room:
+            factor = min(factor, room / wanted)
+    return factor
+
+
+def _kept_codes(book: Book, rules: PlanningRules) -> Codes | None:
+    """Codes of rows that may not be ordered, 0 elsewhere; None where every row may be."""
+    # NaN fails both comparisons, infinity the second one.
+    sound = bool(np.minimum.reduce(book.prices, initial=1.0) > 0.0)
+    sound = sound and bool(np.maximum.reduce(book.prices, initial=0.0) < np.inf)
+    shorts = bool(np.minimum.reduce(book.weights, initial=0.0) < 0.0)
+    blocked = book.tradable is not None and not book.tradable.all()
+    blocked = blocked or (book.frozen is not None and bool(book.frozen.any()))
+    if sound and not shorts and not blocked:
+        return None
+    codes = np.zeros(len(book.prices), dtype=np.int8)
+    if shorts:
+        refused = book.weights < 0.0
+        if rules.allow_short:
+            refused &= np.False_ if book.shortable is None else ~book.shortable
+        codes[refused] = CODE[Reason.NOT_SHORTABLE]
+    if not sound:
+        codes[~(book.prices > 0.0) | np.isinf(book.prices)] = _BAD_PRICE
+        codes[np.isnan(book.prices)] = _NO_PRICE
+        codes[((codes == _NO_PRICE) | (codes == _BAD_PRICE)) & (book.weights == 0.0) & (book.current == 0.0)] = 0
+    if book.tradable is not None:
+        codes[~book.tradable] = CODE[Reason.NOT_TRADABLE]
+    if book.frozen is not None:
+        codes[book.frozen] = CODE[Reason.FROZEN]
+    return codes if codes.any() else None
+
+
+def _targets(book: Book, investable: float, rules: PlanningRules) -> Floats:
+    """Quantities toward zero, in increments of each row; one array is allocated in the common case."""
+    steps = 10.0**rules.quantity_precision if rules.fractional else 1.0
+    target: Floats = book.weights / book.prices
+    whole = _whole_rows(book, target, rules)
+    if whole is None:
+        target *= investable * steps * (1.0 + SNAP)
+        np.trunc(target, out=target)
+        target /= steps
+    else:
+        lots = 1.0 if book.lots is None else book.lots
+        unit = np.where(whole, lots, 1.0 / steps)
+        target *= investable * (1.0 + SNAP)
+        # Dividing by 0.01 is not multiplying by 100: whole steps per share keep the quotient exact.
+        target = np.where(whole, np.trunc(target / unit) * lots, np.trunc(target * steps) / steps)
+    return target
+
+
+def _whole_rows(book: Book, quantity: Floats, rules: PlanningRules) -> Flags | None:
+    """Rows that trade in whole lots; None where all trade in the same plain increments."""
+    shorts = rules.allow_short and bool((quantity < 0.0).any())
+    if not rules.fractional:
+        return None if book.lots is None else np.ones(len(quantity), dtype=np.bool_)
+    if book.fractionable is None:
+        return quantity < 0.0 if shorts else None
+    whole = ~book.fractionable
+    if shorts:
+        whole |= quantity < 0.0
+    return whole if whole.any() else None
+
+
+def _codes(book: Book, target: Floats, delta: Floats, rules: PlanningRules) -> Codes:
+    """What each change amounts to, as if every row could be ordered."""
+    notional = np.abs(delta)
+    notional *= book.prices
+    codes: Codes = (book.current == 0.0).view(np.int8)
+    codes += _REBALANCE
+    if rules.allow_short:
+        np.putmask(codes, target * book.current < 0.0, CODE[Reason.CROSS_ZERO])
+    np.putmask(codes, notional < float(rules.min_order_notional) * (1.0 - MINIMUM_SLACK), _BELOW)
+    np.putmask(codes, target == 0.0, CODE[Reason.LIQUIDATE])
+    np.putmask(codes, delta == 0.0, _ON_TARGET)
+    return codes

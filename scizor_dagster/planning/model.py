@@ -1,0 +1,133 @@
+"""The plan: every instrument with its orders, or the reason why there are none.
+
+What belongs here: the value objects that the planner makes and that execution, reconciliation,
+files and the lake read. What does not: how they are computed (`kernel`, `orders`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
+
+
+class Reason(StrEnum):
+    """Why a plan line looks as it does. One reason per line; `rebalance` and its kin carry orders."""
+
+    REBALANCE = "rebalance"
+    OPEN = "open"
+    LIQUIDATE = "liquidate"
+    """A full exit of what is no longer targeted: the exact quantity held."""
+    CROSS_ZERO = "cross_zero"
+    ON_TARGET = "on_target"
+    """Nothing to do: the difference is smaller than one increment of quantity."""
+    BELOW_MIN_NOTIONAL = "below_min_notional"
+    DUST = "dust"
+    """A rest too small for the broker to sell."""
+    NO_PRICE = "no_price"
+    BAD_PRICE = "bad_price"
+    STALE_PRICE = "stale_price"
+    NOT_TRADABLE = "not_tradable"
+    NOT_SHORTABLE = "not_shortable"
+    AMBIGUOUS_ID = "ambiguous_id"
+    UNKNOWN_ID = "unknown_id"
+    QUARANTINED = "quarantined"
+    FROZEN = "frozen"
+    CORPORATE_ACTION = "corporate_action"
+    LIMIT = "limit"
+    NO_CASH = "no_cash"
+    """A buy withheld because what cannot be sold leaves no cash for it."""
+
+
+ORDERING_REASONS = frozenset({Reason.REBALANCE, Reason.OPEN, Reason.LIQUIDATE, Reason.CROSS_ZERO})
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOrder:
+    """One order of a plan: a slice of a leg of an instrument's change.
+
+    Attributes:
+        client_order_id: Pure function of account, session, portfolio, plan and leg; at most 48 characters.
+        leg: 1, or 2 for the part of a zero crossing that waits for the fill of leg 1.
+        slice: From 1 within the leg, where `max_notional_per_order` split it.
+        phase: 1 for orders that free cash (sales of what is held), 2 for orders that need it.
+        depends_on: Client order ids that must have filled whole before this one is released.
+        price_used: Reference price that sized it, in the instrument's currency.
+    """
+
+    client_order_id: str
+    symbol: str
+    instrument_id: str
+    side: Side
+    qty: Decimal
+    order_type: OrderType
+    time_in_force: TimeInForce
+    intent: PositionIntent
+    price_used: Decimal
+    leg: int
+    slice: int
+    phase: int
+    reason: Reason
+    depends_on: tuple[str, ...] = ()
+    limit_price: Decimal | None = None
+    take_profit: Decimal | None = None
+    stop_loss: Decimal | None = None
+
+    @property
+    def notional(self) -> Decimal:
+        return self.qty * self.price_used
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """One instrument of a plan. Quantities are signed shares, weights are shares of equity."""
+
+    symbol: str
+    instrument_id: str
+    current_qty: Decimal
+    target_weight: Decimal
+    price: Decimal | None
+    price_session: date | None
+    price_source: str
+    target_qty: Decimal | None
+    delta_qty: Decimal
+    reason: Reason
+    note: str = ""
+    asset_ids: tuple[str, ...] = ()
+    """Ids of the weight file that this line answers for."""
+
+    @property
+    def has_orders(self) -> bool:
+        return self.reason in ORDERING_REASONS
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An immutable plan. Same inputs give the same `plan_id` and the same bytes.
+
+    Attributes:
+        plan_id: SHA-256 over every input and line, hexadecimal.
+        session: The session it trades in.
+        priced_on: Last session whose close sized it; None where prices came from a file.
+        adjustment: `raw`, or what the price source is labelled with; anything else never trades live.
+        overflow_factor: Factor that scaled the weights to the maximum; 1 when none was needed.
+        notes: Sentences for a person: what was scaled, left out, or labelled.
+    """
+
+    plan_id: str
+    portfolio: str
+    account: str
+    session: date
+    batch: int
+    currency: str
+    equity: Decimal
+    cash_buffer: Decimal
+    priced_on: date | None
+    adjustment: str
+    overflow_factor: Decimal
+    lines: tuple[PlanLine, ...]
+    orders: tuple[PlannedOrder, ...]
+    notes: tuple[str, ...] = ()

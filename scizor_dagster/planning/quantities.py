@@ -1,0 +1,90 @@
+"""Exact quantities and prices: increments, ticks and slices in `Decimal`.
+
+What belongs here: pure arithmetic at the border between the float kernel and the broker. What does
+not: which order is wanted (`decisions`), and what it is called (`orders`).
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
+from functools import cache
+
+ZERO = Decimal(0)
+EXACT = Context(prec=60)
+"""Context of all planning arithmetic: no product of a quantity and a price is ever rounded in it."""
+
+SUB_DOLLAR_TICK = Decimal("0.0001")
+"""US venues take four decimals below 1.00, two from there on (SEC Rule 612)."""
+
+
+@cache
+def increment_of(decimals: int) -> Decimal:
+    return Decimal(1).scaleb(-decimals)
+
+
+def toward_zero(quantity: Decimal, decimals: int) -> Decimal:
+    """`quantity` cut to `decimals`; unchanged where it has no more."""
+    exponent = quantity.as_tuple().exponent
+    if isinstance(exponent, int) and exponent >= -decimals:
+        return quantity
+    return quantity.quantize(increment_of(decimals), rounding=ROUND_DOWN, context=EXACT)
+
+
+def tick_at(price: Decimal, tick: Decimal) -> Decimal:
+    """Smallest step of a limit or stop price near `price`."""
+    return tick if price >= 1 else min(tick, SUB_DOLLAR_TICK)
+
+
+def tick_down(price: Decimal, tick: Decimal) -> Decimal:
+    """The highest price on the tick table that is not above `price`, at least one tick."""
+    step = tick_at(price, tick)
+    return max(step, (price / step).to_integral_value(rounding=ROUND_FLOOR) * step)
+
+
+def tick_up(price: Decimal, tick: Decimal) -> Decimal:
+    """The lowest price on the tick table that is not below `price`."""
+    step = tick_at(price, tick)
+    return (price / step).to_integral_value(rounding=ROUND_CEILING) * step
+
+
+MAX_SLICES = 100
+"""More slices than this are a limit set too low, not an order."""
+
+
+def slices(
+    quantity: Decimal, price: Decimal, maximum: Decimal, minimum: Decimal, steps: tuple[Decimal, ...]
+) -> tuple[Decimal, ...] | None:
+    """Split `quantity` into pieces of at most `maximum` value each, as few and as even as can be.
+
+    Args:
+        quantity: Unsigned, above zero.
+        price: Reference price.
+        maximum: Largest value of a piece.
+        minimum: Smallest value of a piece.
+        steps: Increments of a piece, the preferred first; the last piece takes the exact rest.
+
+    Returns:
+        Pieces that sum to `quantity` exactly, or None where no such split exists.
+    """
+    for step in steps:
+        pieces = _even_slices(quantity, maximum / price, step)
+        if pieces is not None and min(pieces) * price >= minimum:
+            return pieces
+    return None
+
+
+def _even_slices(quantity: Decimal, largest: Decimal, step: Decimal) -> tuple[Decimal, ...] | None:
+    count = int((quantity / largest).to_integral_value(rounding=ROUND_CEILING))
+    while count <= MAX_SLICES:
+        piece = (quantity / count / step).to_integral_value(rounding=ROUND_FLOOR) * step
+        if piece <= 0:
+            return None
+        rest = quantity - piece * count
+        # The rest is spread one step at a time; what is finer than a step goes to the last piece.
+        extra = int(rest / step)
+        pieces = [piece + step] * extra + [piece] * (count - extra)
+        pieces[-1] += rest - extra * step
+        if max(pieces) <= largest:
+            return tuple(pieces)
+        count += 1
+    return None

@@ -1,0 +1,82 @@
+"""Reading the two sides for a reconciliation: the broker first, then the ledger.
+
+What belongs here: which reads, in which order. What does not: comparing them (`reconcile`), and
+recording what is new at the broker (`execution.tracking`), which should have run before.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import Broker
+from scizor_dagster.ledger.holdings import foreign, owned
+from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.reconciliation.model import BrokerView, LedgerView
+
+
+def read_sides(
+    ledger: Ledger,
+    broker: Broker,
+    *,
+    account: str,
+    portfolio: str,
+    session: date,
+    cash: Decimal | None = None,
+) -> tuple[LedgerView, BrokerView]:
+    """Both sides of one session.
+
+    Args:
+        ledger: The ledger.
+        broker: The account's broker.
+        account: Name of the account in the configuration.
+        portfolio: Whose orders and positions are compared.
+        session: The session.
+        cash: What the account must hold now if the ledger is complete, where the portfolio is alone
+            on it; None leaves cash out of the comparison.
+
+    Raises:
+        BrokerUnavailable: a read failed; an answer that is missing is not an empty one.
+    """
+    view = read_broker(broker, session)
+    with ledger.read() as connection:
+        return read_ledger(connection, view, account=account, portfolio=portfolio, session=session, cash=cash), view
+
+
+def read_broker(broker: Broker, session: date) -> BrokerView:
+    return BrokerView(
+        orders=broker.orders(session),
+        fills=broker.fills(session, session),
+        activities=broker.activities(session, session),
+        positions=broker.positions(),
+        account=broker.account(),
+    )
+
+
+def read_ledger(
+    connection: sa.Connection,
+    broker: BrokerView,
+    *,
+    account: str,
+    portfolio: str,
+    session: date,
+    cash: Decimal | None = None,
+) -> LedgerView:
+    """The ledger's side, with the intents that the broker's orders and fills name."""
+    batches = batches_of(connection, account, portfolio, session)
+    named = {row.client_order_id for row in broker.orders} | {row.client_order_id for row in broker.fills}
+    named |= {row.parent_client_order_id for row in broker.orders if row.parent_client_order_id}
+    known = intents_by_id(connection, sorted(named))
+    return LedgerView(
+        batches=batches,
+        intents=[row for batch in batches for row in intents_of(connection, batch.batch_id)],
+        known_orders={name: row for name, row in known.items() if row.account == account},
+        fills=fills_of(connection, account, first=session, last=session),
+        activities=activities_of(connection, account, first=session, last=session),
+        owned=owned(connection, account, portfolio, through=session),
+        differences=foreign(connection, account, broker.positions),
+        cash=cash,
+    )

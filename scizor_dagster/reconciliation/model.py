@@ -1,0 +1,218 @@
+"""What a reconciliation is made of: the two sides as they were read, and what came of comparing them.
+
+What belongs here: value objects and their frames. What does not: reading (`gather`), comparing
+(`orders`, `positions`, `reconcile`) and storing (`storage`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from scizor_dagster.brokers.protocol import (
+    AccountState,
+    BrokerActivity,
+    BrokerFill,
+    BrokerOrder,
+    BrokerPosition,
+    Side,
+)
+from scizor_dagster.ledger.rows import ActivityRow, BatchRow, FillRow, IntentRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    """Unexplained: counted as a break, and nothing is traded after it until it is cleared."""
+    WORKING = "working"
+    """Not ended yet, and rightly so."""
+    INFO = "info"
+    """Outside of what Scizor manages."""
+
+
+class BreakKind(StrEnum):
+    PLAN_NOT_ADMITTED = "plan_not_admitted"
+    """The stored plan is not the one that the ledger has admitted, or none was."""
+    PLANNED_WITHOUT_INTENT = "planned_without_intent"
+    INTENT_DIFFERS = "intent_differs"
+    """An intent is not what the plan says."""
+    NOT_SENT = "not_sent"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    MISSING_AT_BROKER = "missing_at_broker"
+    SENT_UNEXPECTEDLY = "sent_unexpectedly"
+    """The broker has an order that the ledger says was never sent, or was refused."""
+    ORDER_DIFFERS = "order_differs"
+    STATE_DIFFERS = "state_differs"
+    FILLED_QTY_DIFFERS = "filled_qty_differs"
+    OPEN_ORDER = "open_order"
+    FOREIGN_ORDER = "foreign_order"
+    FILL_MISSING_IN_LEDGER = "fill_missing_in_ledger"
+    FILL_MISSING_AT_BROKER = "fill_missing_at_broker"
+    FILL_DIFFERS = "fill_differs"
+    FOREIGN_FILL = "foreign_fill"
+    ACTIVITY_MISSING_IN_LEDGER = "activity_missing_in_ledger"
+    POSITION_DIFFERS = "position_differs"
+    FOREIGN_POSITION = "foreign_position"
+    CASH_DIFFERS = "cash_differs"
+
+
+class ReconciliationState(StrEnum):
+    NO_PLAN = "no_plan"
+    NOTHING_TO_DO = "nothing_to_do"
+    WORKING = "working"
+    RECONCILED = "reconciled"
+    BREAKS = "breaks"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One difference between two sides. `expected` is what the side nearer to the plan says."""
+
+    kind: BreakKind
+    symbol: str | None
+    client_order_id: str | None
+    expected: str
+    found: str
+    severity: Severity
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderResult:
+    """What became of one order: planned, sent, filled, and at what cost.
+
+    Attributes:
+        sent_qty: What the broker was asked for; 0 for an order that was never sent.
+        average_price: Over the recorded fills; None without any.
+        slippage_bps: Cost against `price_used` in basis points of it; positive is worse. None
+            without a fill, and on the exits of a bracket, which no price of the plan sized.
+    """
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    planned_qty: Decimal
+    sent_qty: Decimal
+    filled_qty: Decimal
+    average_price: Decimal | None
+    fees: Decimal
+    price_used: Decimal
+    state: str
+    slippage_bps: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfDayPosition:
+    """What the portfolio holds after the session.
+
+    Attributes:
+        qty: Signed shares that the ledger assigns to the portfolio.
+        broker_qty: The same with the broker's difference in it; equal to `qty` when explained.
+        target_qty: What the plan wanted; None where the plan has no line or no quantity.
+        price: Last close, and `price_session` its session; None without one.
+    """
+
+    symbol: str
+    qty: Decimal
+    broker_qty: Decimal
+    target_qty: Decimal | None
+    price: Decimal | None
+    price_session: date | None
+    market_value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """The ledger's side.
+
+    Attributes:
+        batches: Every batch of the portfolio in the session, by number.
+        intents: Their orders, in plan order.
+        known_orders: Every intent that a broker order or fill of the session names, of whatever portfolio.
+        fills: Recorded fills of the account in the session, foreign ones included.
+        owned: What the portfolio owns at the end of the session, by symbol.
+        differences: Broker quantity less what all portfolios of the account own now, by symbol;
+            agreement is left out.
+        cash: What the account must hold if the ledger is complete; None where the portfolio is not
+            alone on it.
+    """
+
+    batches: Sequence[BatchRow]
+    intents: Sequence[IntentRow]
+    known_orders: Mapping[str, IntentRow]
+    fills: Sequence[FillRow]
+    activities: Sequence[ActivityRow]
+    owned: Mapping[str, Decimal]
+    differences: Mapping[str, Decimal]
+    cash: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerView:
+    """The broker's side: orders, fills and activities of the session, positions and money now."""
+
+    orders: Sequence[BrokerOrder]
+    fills: Sequence[BrokerFill]
+    activities: Sequence[BrokerActivity]
+    positions: Sequence[BrokerPosition]
+    account: AccountState
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationReport:
+    """What comparing plan, ledger and broker came to. The tables are also there as frames."""
+
+    portfolio: str
+    account: str
+    session: date
+    state: ReconciliationState
+    break_rows: tuple[Break, ...]
+    order_rows: tuple[OrderResult, ...]
+    position_rows: tuple[EndOfDayPosition, ...]
+    summary: str
+
+    @property
+    def break_count(self) -> int:
+        """Number of unexplained differences; what is working or foreign is not counted."""
+        return sum(row.severity is Severity.ERROR for row in self.break_rows)
+
+    @property
+    def filled_count(self) -> int:
+        return sum(row.filled_qty > 0 and row.filled_qty >= row.sent_qty for row in self.order_rows)
+
+    @property
+    def working_count(self) -> int:
+        return sum(row.severity is Severity.WORKING for row in self.break_rows)
+
+    @property
+    def breaks(self) -> pd.DataFrame:
+        return _frame(self.break_rows, Break)
+
+    @property
+    def order_results(self) -> pd.DataFrame:
+        return _frame(self.order_rows, OrderResult)
+
+    @property
+    def positions(self) -> pd.DataFrame:
+        return _frame(self.position_rows, EndOfDayPosition)
+
+
+def _frame(rows: Sequence[Any], kind: type[Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    names = [column.name for column in fields(kind)]
+    return pd.DataFrame([{key: _plain(value) for key, value in asdict(row).items()} for row in rows], columns=names)
+
+
+def _plain(value: Any) -> Any:
+    """Text for what a frame would round or misread: quantities, money, enumerations."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(value) if isinstance(value, StrEnum) else value

@@ -1,0 +1,206 @@
+"""The verdict on one session: plan, ledger and broker compared, in one pure function.
+
+What belongs here: putting the comparisons together, the table of orders, the summary. What does not:
+the comparisons (`orders`, `positions`), reading (`gather`), storing (`storage`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+from scizor_dagster.analytics.valuation import Close
+from scizor_dagster.brokers.protocol import BrokerOrder
+from scizor_dagster.ledger.rows import FillRow, IntentRow
+from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.planning.model import Plan, PlannedOrder
+from scizor_dagster.reconciliation.model import (
+    Break,
+    BrokerView,
+    LedgerView,
+    OrderResult,
+    ReconciliationReport,
+    ReconciliationState,
+    Severity,
+)
+from scizor_dagster.reconciliation.orders import (
+    activity_breaks,
+    fill_breaks,
+    fills_by_order,
+    order_breaks,
+    plan_breaks,
+)
+from scizor_dagster.reconciliation.positions import cash_breaks, end_of_day, position_breaks
+
+ZERO = Decimal(0)
+_AVERAGE_STEP = Decimal("0.00000001")
+_BASIS_POINTS = 10_000
+_NAMED_BREAKS = 10
+_UNSENT = (IntentState.HELD, IntentState.READY, IntentState.BLOCKED, IntentState.DROPPED)
+
+
+def reconcile(
+    plan: Plan | None,
+    ledger: LedgerView,
+    broker: BrokerView,
+    *,
+    portfolio: str,
+    account: str,
+    session: date,
+    closes: Mapping[str, Close],
+    session_over: bool,
+) -> ReconciliationReport:
+    """Compare the three sides of one session.
+
+    Args:
+        plan: The stored plan; None where none was made.
+        ledger: See `gather.read_sides`.
+        broker: See `gather.read_sides`.
+        portfolio: Whose session it is.
+        account: The account that it trades on.
+        session: The session.
+        closes: Last close by symbol, for the end-of-day table.
+        session_over: Whether the exchange has closed and its data are there: an order that is still
+            open then is a break, and before then it is working.
+    """
+    breaks = (
+        *plan_breaks(plan, ledger, session_over),
+        *order_breaks(ledger, broker, session_over),
+        *fill_breaks(ledger, broker, portfolio),
+        *activity_breaks(ledger, broker),
+        *position_breaks(ledger, broker),
+        *cash_breaks(ledger, broker),
+    )
+    results = order_results(plan, ledger, broker)
+    state = _state(plan, ledger, breaks)
+    summary = _summary(portfolio, session, state, results, breaks, broker)
+    return ReconciliationReport(
+        portfolio, account, session, state, breaks, results, end_of_day(plan, ledger, closes), summary
+    )
+
+
+def order_results(plan: Plan | None, ledger: LedgerView, broker: BrokerView) -> tuple[OrderResult, ...]:
+    """One row per intent, then per exit of a bracket, then per planned order that was never admitted."""
+    fills = fills_by_order(ledger.fills)
+    rows = [_result(intent, fills.get(intent.client_order_id, ())) for intent in ledger.intents]
+    mine = {intent.client_order_id: intent for intent in ledger.intents}
+    for order in broker.orders:
+        parent = mine.get(order.parent_client_order_id or "")
+        if parent is not None:
+            rows.append(_exit_result(order, parent, fills.get(order.client_order_id, ())))
+    planned = plan.orders if plan else ()
+    rows += [_not_admitted(order) for order in planned if order.client_order_id not in mine]
+    return tuple(rows)
+
+
+def _result(intent: IntentRow, fills: Sequence[FillRow]) -> OrderResult:
+    filled, average, fees = _filled(fills)
+    slippage = None
+    if average is not None:
+        slippage = float(intent.side.sign * (average / intent.price_used - 1) * _BASIS_POINTS)
+    never_sent = intent.state in _UNSENT or (intent.state is IntentState.EXPIRED and intent.broker_order_id is None)
+    return OrderResult(
+        intent.client_order_id,
+        intent.symbol,
+        intent.side,
+        intent.planned_qty,
+        ZERO if never_sent else intent.qty,
+        filled,
+        average,
+        fees,
+        intent.price_used,
+        intent.state.value,
+        slippage,
+        intent.reason,
+    )
+
+
+def _not_admitted(order: PlannedOrder) -> OrderResult:
+    return OrderResult(
+        order.client_order_id,
+        order.symbol,
+        order.side,
+        order.qty,
+        ZERO,
+        ZERO,
+        None,
+        ZERO,
+        order.price_used,
+        "not_admitted",
+        None,
+        "the plan was not executed",
+    )
+
+
+def _exit_result(order: BrokerOrder, parent: IntentRow, fills: Sequence[FillRow]) -> OrderResult:
+    filled, average, fees = _filled(fills)
+    return OrderResult(
+        order.client_order_id,
+        order.symbol,
+        order.side,
+        ZERO,
+        order.qty,
+        filled,
+        average,
+        fees,
+        parent.price_used,
+        order.status.value,
+        None,
+        f"exit of {parent.client_order_id}" + (f": {order.reason}" if order.reason else ""),
+    )
+
+
+def _filled(fills: Sequence[FillRow]) -> tuple[Decimal, Decimal | None, Decimal]:
+    qty = sum((row.qty for row in fills), ZERO)
+    value = sum((row.qty * row.price for row in fills), ZERO)
+    return qty, (value / qty).quantize(_AVERAGE_STEP) if qty else None, sum((row.fee for row in fills), ZERO)
+
+
+def _state(plan: Plan | None, ledger: LedgerView, breaks: Sequence[Break]) -> ReconciliationState:
+    severities = {row.severity for row in breaks}
+    if Severity.ERROR in severities:
+        return ReconciliationState.BREAKS
+    if Severity.WORKING in severities:
+        return ReconciliationState.WORKING
+    if ledger.intents:
+        return ReconciliationState.RECONCILED
+    return ReconciliationState.NO_PLAN if plan is None and not ledger.batches else ReconciliationState.NOTHING_TO_DO
+
+
+def _summary(
+    portfolio: str,
+    session: date,
+    state: ReconciliationState,
+    results: Sequence[OrderResult],
+    breaks: Sequence[Break],
+    broker: BrokerView,
+) -> str:
+    counts = Counter(row.state for row in results)
+    states = ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "none"
+    bought = sum((_value(row) for row in results if row.side.sign > 0), ZERO)
+    sold = sum((_value(row) for row in results if row.side.sign < 0), ZERO)
+    money = broker.account
+    errors = [row for row in breaks if row.severity is Severity.ERROR]
+    others = Counter(row.severity.value for row in breaks if row.severity is not Severity.ERROR)
+    lines = [
+        f"{portfolio} {session}: {state}",
+        f"orders   {len(results)} ({states})",
+        f"traded   bought {bought:.2f}, sold {sold:.2f}, fees {sum((row.fees for row in results), ZERO):.2f}",
+        f"account  equity {money.equity:.2f} {money.currency}, cash {money.cash:.2f}",
+        f"breaks   {len(errors)}" + "".join(f", {number} {name}" for name, number in sorted(others.items())),
+    ]
+    lines += [f"  {_break_text(row)}" for row in errors[:_NAMED_BREAKS]]
+    if len(errors) > _NAMED_BREAKS:
+        lines.append(f"  and {len(errors) - _NAMED_BREAKS} more")
+    return "\n".join(lines)
+
+
+def _value(row: OrderResult) -> Decimal:
+    return row.filled_qty * row.average_price if row.average_price is not None else ZERO
+
+
+def _break_text(row: Break) -> str:
+    place = " ".join(part for part in (row.symbol, row.client_order_id) if part)
+    return f"{row.kind} {place}: expected {row.expected}, found {row.found}".replace(" :", ":")

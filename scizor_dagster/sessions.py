@@ -1,0 +1,146 @@
+"""Exchange time: which days trade, when they open and close.
+
+What belongs here: the one wrapper around `exchange_calendars`. What does not: schedules and
+partitions (`jobs/`, `assets/partitions.py`), which ask this module. Nothing else in the project
+does weekday arithmetic, and nothing here reads a clock: `now` is always handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from scizor_dagster.errors import ConfigError, InputError, NotASession
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Clock = Callable[[], datetime]
+"""A source of aware timestamps. Production hands in `lambda: datetime.now(UTC)`."""
+
+FIRST_SESSION = date(1990, 1, 1)
+
+
+@cache
+def _exchange_calendar(code: str) -> Any:
+    import exchange_calendars
+
+    try:
+        return exchange_calendars.get_calendar(code, start=FIRST_SESSION.isoformat())
+    except exchange_calendars.errors.InvalidCalendarName as error:
+        raise ConfigError(
+            f"'{code}' is not a calendar of exchange_calendars.",
+            remedy="Use a market identifier code such as XNYS or XASX.",
+        ) from error
+
+
+class TradingCalendar:
+    """Sessions of one exchange. Sessions are `date`s in exchange time; instants are aware UTC datetimes.
+
+    Args:
+        code: Market identifier code (ISO 10383) as known to `exchange_calendars`, e.g. `XNYS`.
+
+    Raises:
+        ConfigError: the code is unknown.
+    """
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self._calendar = _exchange_calendar(code)
+        self.timezone = ZoneInfo(str(self._calendar.tz))
+
+    @property
+    def first(self) -> date:
+        return _date(self._calendar.first_session)
+
+    @property
+    def last(self) -> date:
+        """Last session that the calendar knows, about one year ahead of today."""
+        return _date(self._calendar.last_session)
+
+    def is_session(self, day: date) -> bool:
+        return self.first <= day <= self.last and bool(self._calendar.is_session(day.isoformat()))
+
+    def require(self, day: date) -> date:
+        """Return `day`, or raise `NotASession` naming the sessions on either side of it."""
+        if self.is_session(day):
+            return day
+        nearest = [self.session_on_or_before(day), self.session_on_or_after(day)] if self._covers(day) else []
+        raise NotASession(self.code, day, nearest)
+
+    def _covers(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def _check_covered(self, day: date) -> None:
+        if not self._covers(day):
+            raise InputError(
+                f"{day.isoformat()} is outside the calendar {self.code}, which covers {self.first} to {self.last}.",
+                remedy="Use a date inside it, or update exchange_calendars.",
+            )
+
+    def sessions(self, first: date, last: date) -> list[date]:
+        """Sessions from `first` to `last`, both included, ascending."""
+        lower, upper = max(first, self.first), min(last, self.last)
+        if lower > upper:
+            return []
+        return [_date(stamp) for stamp in self._calendar.sessions_in_range(lower.isoformat(), upper.isoformat())]
+
+    def session_on_or_after(self, day: date) -> date:
+        self._check_covered(day)
+        return _date(self._calendar.date_to_session(day.isoformat(), direction="next"))
+
+    def session_on_or_before(self, day: date) -> date:
+        self._check_covered(day)
+        return _date(self._calendar.date_to_session(day.isoformat(), direction="previous"))
+
+    def next_session(self, day: date) -> date:
+        """First session strictly after `day`, which need not be a session."""
+        return self.session_on_or_after(day + timedelta(days=1))
+
+    def previous_session(self, day: date) -> date:
+        """Last session strictly before `day`, which need not be a session."""
+        return self.session_on_or_before(day - timedelta(days=1))
+
+    def age_in_sessions(self, older: date, newer: date) -> int:
+        """Number of sessions in `(older, newer]`; 0 when nothing has traded since."""
+        if newer <= older:
+            return 0
+        return len(self.sessions(older + timedelta(days=1), newer))
+
+    def open_at(self, session: date) -> datetime:
+        return _instant(self._calendar.session_open(self.require(session).isoformat()))
+
+    def close_at(self, session: date) -> datetime:
+        """Closing instant; early closes included."""
+        return _instant(self._calendar.session_close(self.require(session).isoformat()))
+
+    def has_closed(self, session: date, now: datetime) -> bool:
+        return self.close_at(session) <= now
+
+    def last_closed(self, now: datetime) -> date:
+        """Last session whose close is not after `now`."""
+        today = now.astimezone(self.timezone).date()
+        candidate = self.session_on_or_before(today)
+        return candidate if self.has_closed(candidate, now) else self.previous_session(candidate)
+
+    def current_session(self, now: datetime) -> date:
+        """The session that trades now, or the next one to open."""
+        candidate = self.session_on_or_after(now.astimezone(self.timezone).date())
+        return self.next_session(candidate) if self.has_closed(candidate, now) else candidate
+
+    def weekday_holidays(self, first: date, last: date) -> list[date]:
+        """Mondays to Fridays without a session: what a weekday cron must exclude."""
+        trading = set(self.sessions(first, last))
+        days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
+        return [day for day in days if day.weekday() < 5 and day not in trading]
+
+
+def _date(stamp: pd.Timestamp) -> date:
+    return stamp.date()
+
+
+def _instant(stamp: pd.Timestamp) -> datetime:
+    return stamp.to_pydatetime()

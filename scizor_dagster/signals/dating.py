@@ -1,0 +1,152 @@
+"""From the dates in a file to exchange sessions, and from a session to its rows.
+
+What belongs here: `weights_dated`, weekends and holidays, `as_of`. What does not: reading the date
+cells (`cells`) and the calendar itself (`sessions`).
+
+A weight date that is no session belongs to the next one. With `signal_close` the weights were made on
+the close of their date, so that they trade in the first session after it: Friday's and Saturday's on
+Monday. Two weight dates on one session are refused: nobody can say which of them was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+from scizor_dagster.errors import InputError
+from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.signals.cells import ParsedRows
+from scizor_dagster.signals.report import Violation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scizor_dagster.signals.intake import AcceptedSignals
+
+WeightsDated = Literal["trade_session", "signal_close"]
+AsOf = Literal["exact", "latest"]
+
+
+def session_of(day: date, calendar: TradingCalendar, weights_dated: WeightsDated) -> date:
+    """The session that weights dated `day` trade in.
+
+    Raises:
+        InputError: the calendar does not reach that far.
+    """
+    return (
+        calendar.next_session(day) if weights_dated == "signal_close" else calendar.session_on_or_after(day)
+    )
+
+
+def sessions_of(
+    rows: ParsedRows, calendar: TradingCalendar, weights_dated: WeightsDated
+) -> tuple[dict[date, date], tuple[Violation, ...]]:
+    """Map every weight date of a file to its session.
+
+    Returns:
+        The session by weight date, and a violation for each date without one (on its first line) and
+        for each later date that falls on a session already taken.
+    """
+    first_lines: dict[date, int] = {}
+    for day, line in zip(rows.dates, rows.lines, strict=True):
+        first_lines.setdefault(day, line)
+    sessions: dict[date, date] = {}
+    taken: dict[date, date] = {}
+    violations: list[Violation] = []
+    for day in sorted(first_lines):
+        try:
+            session = session_of(day, calendar, weights_dated)
+        except InputError as error:
+            violations.append(
+                _dated(rows, first_lines[day], day, "date_outside_calendar", error.problem, error.remedy)
+            )
+            continue
+        if session in taken:
+            other = taken[session]
+            both = f"The weights of {other} (line {first_lines[other]}) and of {day}"
+            problem = f"{both} belong to one session, {session}."
+            remedy = "Keep one of the two dates."
+            violations.append(_dated(rows, first_lines[day], day, "two_dates_one_session", problem, remedy))
+        taken.setdefault(session, day)
+        sessions[day] = session
+    return sessions, tuple(violations)
+
+
+def select_session(
+    accepted: AcceptedSignals,
+    session: date,
+    as_of: AsOf,
+    max_age_sessions: int,
+    calendar: TradingCalendar,
+) -> pd.DataFrame:
+    """Rows of the accepted file that trade in `session`.
+
+    Args:
+        accepted: The file.
+        session: A session of `calendar`.
+        as_of: `exact` takes only rows of that session; `latest` the newest at or before it.
+        max_age_sessions: With `latest`, how many sessions may have passed since the rows' own.
+        calendar: The market's.
+
+    Returns:
+        A copy of the rows, with the columns of `AcceptedSignals.frame`; `session` is the rows' own.
+
+    Raises:
+        NotASession: `session` is none.
+        SignalRefused: no rows for the session, or they are too old.
+    """
+    chosen = chosen_session(accepted.sessions, session, as_of, max_age_sessions, calendar)
+    if isinstance(chosen, Violation):
+        raise accepted.refusal(chosen)
+    frame = accepted.frame
+    return frame[frame["session"] == chosen].reset_index(drop=True)
+
+
+def chosen_session(
+    found: Sequence[date],
+    session: date,
+    as_of: AsOf,
+    max_age_sessions: int,
+    calendar: TradingCalendar,
+) -> date | Violation:
+    """The one of a file's sessions that `session` trades on, or why there is none. As `select_session`.
+
+    Raises:
+        NotASession: `session` is none of the calendar's.
+    """
+    calendar.require(session)
+    chosen = session if as_of == "exact" else max((day for day in found if day <= session), default=None)
+    if chosen is None or chosen not in found:
+        return _no_rows(session, found)
+    age = calendar.age_in_sessions(chosen, session)
+    if age > max_age_sessions and as_of == "latest":
+        return _too_old(chosen, session, age, max_age_sessions)
+    return chosen
+
+
+def _no_rows(session: date, found: Sequence[date]) -> Violation:
+    before = max((day for day in found if day < session), default=None)
+    after = min((day for day in found if day > session), default=None)
+    nearest = " and ".join(day.isoformat() for day in (before, after) if day)
+    problem = f"The file has no rows that trade in session {session}; the nearest are {nearest}."
+    remedy = "Deliver the session's weights, use one of these, or set signals.as_of to latest."
+    return Violation("no_rows_for_session", problem, remedy, value=session.isoformat())
+
+
+def _too_old(chosen: date, session: date, age: int, limit: int) -> Violation:
+    problem = f"The newest weights for {session} are of {chosen}, {age} sessions ago; {limit} are allowed."
+    remedy = "Deliver newer weights, or raise signals.max_age_sessions."
+    return Violation("too_old", problem, remedy, value=chosen.isoformat())
+
+
+def _dated(rows: ParsedRows, line: int, day: date, rule: str, problem: str, remedy: str) -> Violation:
+    return Violation(
+        rule,
+        problem,
+        remedy,
+        line=line,
+        sheet=rows.sheet,
+        column=rows.headers["trade_date"],
+        value=day.isoformat(),
+    )

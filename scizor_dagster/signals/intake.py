@@ -1,0 +1,304 @@
+"""A weight file, accepted whole or refused whole.
+
+What belongs here: the order of the steps from bytes to a verdict, the memory of files already read,
+and storing an accepted session. What does not: the rules themselves (`cells`, `columns`, `rules`,
+`dating`, `mapping`) and targets per instrument (`consolidation`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from scizor_dagster.config import FractionalShares, WeightRules
+from scizor_dagster.errors import SignalRefused
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.tables import replace_rows
+from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.signals.cells import ParsedRows, parse_rows
+from scizor_dagster.signals.columns import locate
+from scizor_dagster.signals.dating import AsOf, chosen_session, sessions_of
+from scizor_dagster.signals.manifest import StrategyEntry
+from scizor_dagster.signals.mapping import read_identifier_map, too_much_set_aside, unresolved
+from scizor_dagster.signals.readers import RawTable, WeightFile, read_bytes, read_table
+from scizor_dagster.signals.report import SignalReport, Violation, WeightSum, listed
+from scizor_dagster.signals.rules import RULES, WARNINGS, limits_of
+
+FRAME_COLUMNS = ("weights_date", "session", "asset_id", "weight", "sheet", "line")
+REMEMBERED_FILES = 8
+
+
+@dataclass(frozen=True)
+class AcceptedSignals:
+    """A file that was accepted.
+
+    Attributes:
+        frame: One row per asset and date, in the file's order, columns `FRAME_COLUMNS`: dates as
+            `date`, the weight as a share of the portfolio, `sheet` None for a CSV. Read it, do not
+            write to it: it is shared by all who read the same file.
+        file_hash: SHA-256 of exactly the bytes that were read.
+        warnings: What was found and did not matter enough to refuse.
+    """
+
+    strategy: str
+    path: str
+    file_hash: str
+    frame: pd.DataFrame
+    warnings: tuple[Violation, ...]
+    report: SignalReport
+
+    @cached_property
+    def sessions(self) -> tuple[date, ...]:
+        """Sessions that the file trades in, ascending."""
+        return tuple(sorted(set(self.frame["session"])))
+
+    def refusal(self, *violations: Violation) -> SignalRefused:
+        """The exception that refuses a session of this accepted file."""
+        return replace(self.report, status="refused", violations=violations).refusal()
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    report: SignalReport
+    frame: pd.DataFrame | None
+
+
+def take_in(
+    entry: StrategyEntry,
+    calendar: TradingCalendar,
+    weights: WeightRules,
+    fractional: FractionalShares,
+    path: Path | None = None,
+) -> AcceptedSignals:
+    """Read, check and date a whole weight file.
+
+    The bytes are read and hashed each time; the same content under the same settings is parsed once in a
+    process.
+
+    Args:
+        entry: The strategy.
+        calendar: The market's.
+        weights: The portfolio's rules on single weights.
+        fractional: The portfolio's rules, for the maximum of the sum.
+        path: Instead of the entry's path.
+
+    Raises:
+        WeightFileMissing: there is no file.
+        SignalRefused: with a report of every violation.
+        ConfigError: the mapping table cannot be used.
+    """
+    verdict = _verdict(entry, calendar, weights, fractional, path)
+    if verdict.frame is None:
+        raise verdict.report.refusal()
+    report = replace(
+        verdict.report, warnings=(*verdict.report.warnings, *listed(_unidentified(entry, verdict.frame)))
+    )
+    return AcceptedSignals(entry.id, report.path, report.file_hash, verdict.frame, report.warnings, report)
+
+
+def check_file(
+    entry: StrategyEntry,
+    calendar: TradingCalendar,
+    weights: WeightRules,
+    fractional: FractionalShares,
+    path: Path | None = None,
+    *,
+    session: date | None = None,
+    as_of: AsOf = "exact",
+    max_age_sessions: int = 0,
+) -> SignalReport:
+    """The verdict on a file as a report, for one session where one is given. Arguments as of `take_in`.
+
+    Identifiers are judged by the strategy's policies on the rows that would trade: those of the session, else
+    those of the file's last one. Elsewhere in the file they are warnings: a company that has since left the
+    mapping table does not spoil today's weights.
+
+    Raises:
+        WeightFileMissing: there is no file.
+        NotASession: `session` is none of the calendar's.
+        ConfigError: the mapping table cannot be used.
+    """
+    verdict = _verdict(entry, calendar, weights, fractional, path)
+    if session is not None:
+        calendar.require(session)
+    report, frame = replace(verdict.report, session=session), verdict.frame
+    if frame is None:
+        return report
+    found = sorted(set(frame["session"]))
+    chosen = chosen_session(found, session, as_of, max_age_sessions, calendar) if session else found[-1]
+    if isinstance(chosen, Violation):
+        return replace(report, status="refused", violations=(chosen,), session_rows=0)
+    held = frame[frame["session"] == chosen]
+    refusing = tuple(_refused_ids(entry, held))
+    report = replace(report, warnings=(*report.warnings, *listed(_unidentified(entry, frame))))
+    if session is not None:
+        total = float(held["weight"].sum())
+        report = replace(report, session_rows=len(held), weight_sum=WeightSum(total, total))
+    return replace(report, status="refused", violations=refusing) if refusing else report
+
+
+def store_signals(
+    lake: Lake, strategy: str, session: date, rows: pd.DataFrame, accepted: AcceptedSignals, now: datetime
+) -> int:
+    """Replace the stored rows of `strategy` in `session`.
+
+    `rows` are those of `select_session`; with `as_of: latest` their own session may be an earlier one. `now`
+    is aware, and becomes `fetched_at`.
+
+    Returns:
+        The number of rows stored.
+    """
+    assert now.tzinfo is not None, now
+    frame = rows[["weights_date", "asset_id", "weight", "sheet", "line"]].assign(
+        strategy=strategy,
+        session=session,
+        path=accepted.path,
+        file_hash=accepted.file_hash,
+        source=f"file:{Path(accepted.path).name}",
+        fetched_at=now,
+    )
+    with lake.write() as cursor:
+        return replace_rows(cursor, "signals", frame, "strategy = ? AND session = ?", [strategy, session])
+
+
+_remembered: OrderedDict[Hashable, _Verdict] = OrderedDict()
+_guard = threading.Lock()
+
+
+def _verdict(
+    entry: StrategyEntry,
+    calendar: TradingCalendar,
+    weights: WeightRules,
+    fractional: FractionalShares,
+    path: Path | None,
+) -> _Verdict:
+    file, unusable = read_bytes(entry, path if path is not None else Path(entry.path))
+    if unusable:
+        return _refused(entry, file, 0, unusable)
+    # By content, not by modification time: a file may be rewritten within one tick of the clock.
+    key = (file.path, file.file_hash, entry.model_dump_json(), weights, fractional, calendar.code)
+    with _guard:
+        if key in _remembered:
+            _remembered.move_to_end(key)
+            return _remembered[key]
+    verdict = _examine(entry, calendar, weights, fractional, file)
+    with _guard:
+        _remembered[key] = verdict
+        while len(_remembered) > REMEMBERED_FILES:
+            _remembered.popitem(last=False)
+    return verdict
+
+
+def _examine(
+    entry: StrategyEntry,
+    calendar: TradingCalendar,
+    weights: WeightRules,
+    fractional: FractionalShares,
+    file: WeightFile,
+) -> _Verdict:
+    read = read_table(entry, file)
+    if read.table is None:
+        return _refused(entry, file, 0, read.violations, read.warnings)
+    located = locate(read.table, entry.columns)
+    violations = [*read.violations, *located.violations]
+    warnings = [*read.warnings, *located.warnings]
+    if located.columns is None:
+        return _refused(entry, file, read.table.rows, violations, warnings)
+    rows = parse_rows(read.table, located)
+    limits = limits_of(entry, weights, fractional)
+    sessions, misdated = sessions_of(rows, calendar, entry.weights_dated)
+    violations += [*_no_rows(read.table), *rows.violations, *misdated]
+    violations += [item for rule in RULES for item in rule(rows, limits)]
+    warnings += [*rows.warnings, *(item for rule in WARNINGS for item in rule(rows, limits))]
+    report = _report(entry, file, read.table.rows, rows, violations, warnings)
+    return _Verdict(report, _frame(rows, sessions) if report.accepted else None)
+
+
+def _no_rows(table: RawTable) -> tuple[Violation, ...]:
+    if table.rows:
+        return ()
+    remedy = "Deliver the weights; to sell everything, write the assets with weight 0."
+    problem = "The file has a header and no rows."
+    return (Violation("no_rows", problem, remedy, line=table.header_line, sheet=table.sheet),)
+
+
+def _unidentified(entry: StrategyEntry, frame: pd.DataFrame) -> Iterator[Violation]:
+    """Identifiers that the mapping table does not settle, each on the first line it stands on."""
+    table = read_identifier_map(entry)
+    firsts = frame.drop_duplicates("asset_id")
+    sheet = frame["sheet"].iloc[0]
+    return unresolved(firsts["line"], firsts["asset_id"], sheet, entry.columns["asset_id"], table)
+
+
+def _refused_ids(entry: StrategyEntry, held: pd.DataFrame) -> list[Violation]:
+    """What the strategy's policies refuse among the rows of one session."""
+    found = list(_unidentified(entry, held))
+    refused = [item for item in found if _refuses(entry, item.rule)]
+    set_aside = held[held["line"].isin([item.line for item in found])]
+    rows = list(zip(set_aside["asset_id"], set_aside["line"], set_aside["weight"], strict=True))
+    return refused or list(too_much_set_aside(entry, rows))
+
+
+def _refuses(entry: StrategyEntry, rule: str) -> bool:
+    if rule == "unknown_id":
+        return entry.on_unknown_id == "refuse"
+    return entry.mapping is not None and entry.mapping.on_ambiguous == "refuse"
+
+
+def _refused(
+    entry: StrategyEntry,
+    file: WeightFile,
+    rows: int,
+    violations: Iterable[Violation],
+    warnings: Iterable[Violation] = (),
+) -> _Verdict:
+    return _Verdict(_report(entry, file, rows, None, violations, warnings), None)
+
+
+def _report(
+    entry: StrategyEntry,
+    file: WeightFile,
+    count: int,
+    rows: ParsedRows | None,
+    violations: Iterable[Violation],
+    warnings: Iterable[Violation],
+) -> SignalReport:
+    found = listed(sorted(violations, key=lambda item: (item.line or 0, item.rule)))
+    days = sorted(set(rows.dates)) if rows else []
+    return SignalReport(
+        status="refused" if found else "accepted",
+        strategy=entry.id,
+        path=file.path,
+        file_hash=file.file_hash,
+        rows=count,
+        dates=len(days),
+        first_date=days[0] if days else None,
+        last_date=days[-1] if days else None,
+        weight_sum=_weight_sum(rows) if rows and days else None,
+        violations=found,
+        warnings=listed(warnings),
+    )
+
+
+def _weight_sum(rows: ParsedRows) -> WeightSum:
+    sums = pd.Series(rows.weights).groupby(pd.Series(rows.dates)).sum()
+    return WeightSum(float(sums.min()), float(sums.max()))
+
+
+def _frame(rows: ParsedRows, sessions: dict[date, date]) -> pd.DataFrame:
+    values = {
+        "weights_date": pd.Series(rows.dates, dtype=object),
+        "session": pd.Series([sessions[day] for day in rows.dates], dtype=object),
+        "asset_id": pd.Series(rows.asset_ids, dtype=str),
+        "weight": pd.Series(rows.weights, dtype=float),
+        "sheet": pd.Series([rows.sheet] * len(rows.lines), dtype=object),
+        "line": pd.Series(rows.lines, dtype=int),
+    }
+    return pd.DataFrame(values)[list(FRAME_COLUMNS)]

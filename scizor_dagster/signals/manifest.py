@@ -1,0 +1,146 @@
+"""The strategy manifest: which strategies there are, and how each one's file is to be read.
+
+What belongs here: names, types and defaults of `config/strategy_manifest.yaml`. What does not: reading
+weight files (`readers`) and the rules on their content (`rules`).
+
+Paths are relative to the manifest's folder. Keys of the older system (`id`, `path`, `format`,
+`column_mapping` from their column to ours) keep their names and meaning.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from scizor_dagster.config import MappingTable, Model, Name, Positive, validated
+from scizor_dagster.errors import ConfigError
+from scizor_dagster.strict_yaml import YamlDocument, read_yaml
+
+OUR_COLUMNS = ("trade_date", "asset_id", "target_weight")
+
+
+class StrategyEntry(Model):
+    """One strategy.
+
+    Attributes:
+        path: The weight file; absolute once loaded.
+        column_mapping: Their column to ours (`gvkey: asset_id`); one of ours that is not named is
+            looked for under its own name.
+        sheet: Worksheet of a workbook; needed only where more than one is visible.
+        mapping: Table from the file's ids to tickers; without one an id is itself the ticker.
+        weights_dated: `trade_session`: weights of D trade in D (or the next session, where D is none);
+            `signal_close`: they were made on the close of D and trade in the next session after it.
+        on_unknown_id: What an id without an instrument does: refuse the session's weights, or only set that
+            id aside (no order, what is held is kept, the weight stays in cash).
+        max_quarantined_weight: Sum of absolute weights that may be set aside in one session. Above it
+            the session is refused: what is left no longer resembles what the strategy asked for.
+        max_total_weight: A stricter maximum than the portfolio's; a looser one has no effect.
+    """
+
+    id: Name
+    path: Annotated[str, Field(min_length=1)]
+    format: Literal["csv", "xlsx"]
+    column_mapping: dict[str, Literal["trade_date", "asset_id", "target_weight"]] = Field(
+        default_factory=dict
+    )
+    sheet: str | None = None
+    mapping: MappingTable | None = None
+    weights_dated: Literal["trade_session", "signal_close"] = "trade_session"
+    on_unknown_id: Literal["refuse", "quarantine"] = "refuse"
+    max_quarantined_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    max_total_weight: Positive | None = None
+
+    @field_validator("column_mapping")
+    @classmethod
+    def _one_column_each(cls, value: dict[str, str]) -> dict[str, str]:
+        twice = [name for name, count in Counter(value.values()).items() if count > 1]
+        if twice:
+            raise ValueError(f"two columns are mapped to {', '.join(twice)}")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> StrategyEntry:
+        if self.sheet is not None and self.format != "xlsx":
+            raise ValueError("'sheet' is only for format xlsx")
+        shared = [name for name, count in Counter(self.columns.values()).items() if count > 1]
+        if shared:
+            raise ValueError(f"the column '{shared[0]}' would be read as two of {', '.join(OUR_COLUMNS)}")
+        return self
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Our column to the header that the file writes it under."""
+        theirs: dict[str, str] = {ours: name for name, ours in self.column_mapping.items()}
+        return {ours: theirs.get(ours, ours) for ours in OUR_COLUMNS}
+
+
+class Manifest(Model):
+    strategies: tuple[StrategyEntry, ...] = Field(min_length=1)
+    _source: str = PrivateAttr(default="")
+
+    def strategy(self, name: str) -> StrategyEntry:
+        """The entry with this id.
+
+        Raises:
+            ConfigError: there is none; the known ids are named.
+        """
+        for entry in self.strategies:
+            if entry.id == name:
+                return entry
+        known = ", ".join(entry.id for entry in self.strategies)
+        raise ConfigError(
+            f"There is no strategy '{name}'.", remedy=f"Use one of: {known}.", where=self._source
+        )
+
+
+def load_manifest(path: Path, environment: Mapping[str, str]) -> Manifest:
+    """Read and check a manifest.
+
+    Args:
+        path: The YAML file.
+        environment: The variables that `${NAME}` in it may use.
+
+    Raises:
+        ConfigError: with file, line and key of what is wrong.
+    """
+    document = read_yaml(path, environment)
+    if not isinstance(document.value, dict):
+        raise ConfigError(
+            "The file must have the key 'strategies'.",
+            remedy="See config/strategy_manifest.yaml.",
+            where=str(path),
+        )
+    _refuse_duplicate_ids(document)
+    manifest = validated(Manifest, document.value, document)
+    folder = path.resolve().parent
+    entries = tuple(_resolved(entry, folder) for entry in manifest.strategies)
+    manifest = manifest.model_copy(update={"strategies": entries})
+    manifest._source = str(path)
+    return manifest
+
+
+def _refuse_duplicate_ids(document: YamlDocument) -> None:
+    strategies = document.value.get("strategies")
+    seen: dict[Any, int] = {}
+    for index, entry in enumerate(strategies if isinstance(strategies, list) else []):
+        name = entry.get("id") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name in seen:
+            first = document.where(("strategies", seen[name], "id"))
+            raise ConfigError(
+                f"The strategy '{name}' stands twice (first at {first}).",
+                remedy="Keep one of the two, or give one another id.",
+                where=document.where(("strategies", index, "id")),
+            )
+        if isinstance(name, str):
+            seen[name] = index
+
+
+def _resolved(entry: StrategyEntry, folder: Path) -> StrategyEntry:
+    changes: dict[str, Any] = {"path": str(folder / entry.path)}
+    if entry.mapping is not None:
+        changes["mapping"] = entry.mapping.model_copy(update={"file": str(folder / entry.mapping.file)})
+    return entry.model_copy(update=changes)

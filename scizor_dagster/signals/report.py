@@ -1,0 +1,146 @@
+"""What was found wrong with a weight file, as rows a person can act on.
+
+What belongs here: violations, the report of one file, and how both are written out. What does not:
+the rules that find violations (`cells`, `columns`, `rules`, `dating`), and exceptions (`errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Literal
+
+from scizor_dagster.errors import SignalRefused
+
+Status = Literal["accepted", "refused"]
+TABLE_COLUMNS = ("severity", "rule", "sheet", "line", "column", "value", "problem", "remedy")
+MAX_LISTED_PER_RULE = 1000
+"""Findings of one rule that are listed; the rest are counted in one more finding of that rule."""
+MAX_VALUE_LENGTH = 120
+"""Characters of an offending value that a report repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong, or in a report's warnings, worth knowing.
+
+    Attributes:
+        rule: Stable name in snake case, for programs.
+        line: Line of the file from 1; the row number in a workbook. None for the file as a whole.
+        sheet: Worksheet, None for a CSV.
+        column: Header of the column as the file writes it.
+        value: The offending value as text, shortened to `MAX_VALUE_LENGTH` characters.
+    """
+
+    rule: str
+    problem: str
+    remedy: str
+    line: int | None = None
+    sheet: str | None = None
+    column: str | None = None
+    value: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.value is not None and len(self.value) > MAX_VALUE_LENGTH:
+            object.__setattr__(self, "value", self.value[:MAX_VALUE_LENGTH] + "...")
+
+    def __str__(self) -> str:
+        named = (("sheet", self.sheet), ("line", self.line), ("column", self.column), ("value", self.value))
+        place = ", ".join(f"{name} {value!r}" for name, value in named if value is not None)
+        return f"{self.rule} ({place}): {self.problem}" if place else f"{self.rule}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSum:
+    """Sum of the weights of one date, or its range over the dates of a file."""
+
+    lowest: float
+    highest: float
+
+    def to_json(self) -> float | dict[str, float]:
+        """One number where there is one, rounded to 12 decimals; else `{"min": ..., "max": ...}`."""
+        low, high = round(self.lowest, 12), round(self.highest, 12)
+        return low if low == high else {"min": low, "max": high}
+
+
+@dataclass(frozen=True)
+class SignalReport:
+    """The verdict on one file.
+
+    Attributes:
+        file_hash: SHA-256 of exactly the bytes that were read, hexadecimal; empty when none were.
+        rows: Rows below the header, blank ones left out, those in error included.
+        dates: Number of distinct weight dates among the readable rows.
+        weight_sum: Of the session asked for, else over all dates; None when no row is readable.
+        session: The session asked for, with `session_rows`, the number of rows that trade in it.
+    """
+
+    status: Status
+    strategy: str
+    path: str
+    file_hash: str
+    rows: int
+    dates: int
+    first_date: date | None
+    last_date: date | None
+    weight_sum: WeightSum | None
+    violations: tuple[Violation, ...]
+    warnings: tuple[Violation, ...]
+    session: date | None = None
+    session_rows: int | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.status == "accepted"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only: ready for `json.dumps`."""
+        days = ("first_date", "last_date", "session")
+        body = asdict(self) | {name: _iso(getattr(self, name)) for name in days}
+        return body | {
+            "weight_sum": self.weight_sum.to_json() if self.weight_sum else None,
+            "violations": [asdict(item) for item in self.violations],
+            "warnings": [asdict(item) for item in self.warnings],
+        }
+
+    def to_table(self) -> list[tuple[str, ...]]:
+        """Rows under `TABLE_COLUMNS`, violations before warnings, all as text."""
+        groups: tuple[tuple[str, tuple[Violation, ...]], ...] = (
+            ("refused", self.violations),
+            ("warning", self.warnings),
+        )
+        return [
+            (severity, *(_text(getattr(item, name)) for name in TABLE_COLUMNS[1:]))
+            for severity, items in groups
+            for item in items
+        ]
+
+    def refusal(self) -> SignalRefused:
+        """The exception that carries this report."""
+        return SignalRefused(self.strategy, self.path, self.violations, report=self)
+
+
+def listed(findings: Iterable[Violation]) -> tuple[Violation, ...]:
+    """Collect findings, at most `MAX_LISTED_PER_RULE` of each rule and then one that counts the others."""
+    kept: list[Violation] = []
+    seen: dict[str, int] = {}
+    last: dict[str, Violation] = {}
+    for item in findings:
+        seen[item.rule] = seen.get(item.rule, 0) + 1
+        if seen[item.rule] <= MAX_LISTED_PER_RULE:
+            kept.append(item)
+        last[item.rule] = item
+    for rule, count in seen.items():
+        if count > MAX_LISTED_PER_RULE:
+            problem = f"{count - MAX_LISTED_PER_RULE} more findings of this rule are not listed."
+            kept.append(Violation(rule, problem, last[rule].remedy, sheet=last[rule].sheet))
+    return tuple(kept)
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

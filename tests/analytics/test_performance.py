@@ -1,0 +1,142 @@
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal as D
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scizor_dagster.analytics.performance import (
+    COLUMNS,
+    SessionFigures,
+    equity_curve,
+    measure,
+    read_performance,
+    store_performance,
+)
+from scizor_dagster.analytics.valuation import value_portfolio
+from scizor_dagster.errors import InputError
+from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.tables import initialise
+
+START = date(2024, 3, 4)
+NOW = datetime(2024, 3, 8, tzinfo=UTC)
+NO_CLOSES = pd.DataFrame({"symbol": [], "session": [], "close": []})
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    opened = Lake(LakeLocation.embedded(tmp_path_factory.mktemp("lake")))
+    initialise(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lake(shared: Lake) -> Lake:
+    with shared.write() as cursor:
+        cursor.execute("DELETE FROM performance")
+    return shared
+
+
+def figures(day: int, equity: object, flows: object = 0, traded: object = 0, portfolio: str = "main") -> SessionFigures:
+    return SessionFigures(
+        portfolio=portfolio,
+        session=START + timedelta(days=day),
+        starting_equity=D(1000),
+        flows=D(str(flows)),
+        valuation=value_portfolio({}, D(str(equity)), NO_CLOSES),
+        fees=D("0.5"),
+        traded=D(str(traded)),
+        adjustment="raw",
+        synthetic=True,
+    )
+
+
+def store(lake: Lake, one: SessionFigures) -> pd.DataFrame:
+    row = measure(one, read_performance(lake, one.portfolio))
+    store_performance(lake, row, NOW)
+    return row
+
+
+def curve_of(*equities: float, flows: tuple[float, ...] = ()) -> pd.DataFrame:
+    days = [START + timedelta(days=index) for index in range(len(equities))]
+    rows = pd.DataFrame({"session": days, "equity": equities, "flows": flows or [0.0] * len(equities)})
+    return equity_curve(rows, 1000.0)
+
+
+def test_returns_follow_the_equity_and_the_first_one_the_starting_equity():
+    curve = curve_of(1100, 990, 1188)
+    assert list(curve["return"]) == pytest.approx([0.1, -0.1, 0.2])
+    assert list(curve["cumulative_return"]) == pytest.approx([0.1, -0.01, 0.188])
+    assert list(curve["drawdown"]) == pytest.approx([0.0, -0.1, 0.0])
+
+
+def test_a_loss_from_the_start_is_a_drawdown():
+    assert list(curve_of(900, 950)["drawdown"]) == pytest.approx([-0.1, -0.05])
+
+
+def test_a_deposit_is_no_gain_and_a_withdrawal_no_loss():
+    curve = curve_of(1500, 1000, flows=(500.0, -500.0))
+    assert list(curve["cumulative_return"]) == pytest.approx([0.0, 0.0])
+
+
+def test_after_an_equity_of_zero_there_are_no_returns():
+    curve = curve_of(0, 500, 600)
+    assert curve["return"].iloc[0] == -1
+    assert curve["return"].isna().tolist() == [False, True, False]
+    assert curve["cumulative_return"].isna().tolist() == [False, True, True]
+
+
+def test_a_starting_equity_of_nothing_is_refused():
+    with pytest.raises(InputError):
+        equity_curve(pd.DataFrame({"session": [START], "equity": [1.0], "flows": [0.0]}), 0.0)
+
+
+def test_a_measured_session_has_every_column_and_its_turnover(lake):
+    row = measure(figures(0, 1100, traded=550), read_performance(lake, "main"))
+    assert tuple(row.columns) == COLUMNS
+    assert row.loc[0, "turnover"] == pytest.approx(0.25)
+    assert (row.loc[0, "adjustment"], bool(row.loc[0, "synthetic"])) == ("raw", True)
+
+
+def test_stored_rows_come_back_in_order_and_by_portfolio(lake):
+    store(lake, figures(0, 1100))
+    store(lake, figures(1, 990))
+    store(lake, figures(0, 77, portfolio="other"))
+    frame = read_performance(lake, "main")
+    assert list(frame["session"]) == [START, START + timedelta(days=1)]
+    assert list(frame["cumulative_return"]) == pytest.approx([0.1, -0.01])
+    assert len(read_performance(lake, "main", START)) == 1
+    assert read_performance(lake, "nobody").empty
+
+
+def test_measuring_a_session_again_replaces_it_and_mends_what_follows(lake):
+    for day, equity in enumerate((1100, 990, 1188)):
+        store(lake, figures(day, equity))
+    store(lake, figures(1, 1210))
+    frame = read_performance(lake, "main")
+    assert list(frame["return"]) == pytest.approx([0.1, 0.1, 1188 / 1210 - 1])
+    assert list(frame["cumulative_return"]) == pytest.approx([0.1, 0.21, 0.188])
+    assert frame["drawdown"].iloc[2] == pytest.approx(1188 / 1210 - 1)
+
+
+def test_a_session_measured_late_takes_its_place(lake):
+    store(lake, figures(1, 1100))
+    store(lake, figures(0, 1050))
+    frame = read_performance(lake, "main")
+    assert list(frame["return"]) == pytest.approx([0.05, 1100 / 1050 - 1])
+    assert frame["cumulative_return"].iloc[1] == pytest.approx(0.1)
+
+
+def test_storing_twice_changes_nothing(lake):
+    store(lake, figures(0, 1100))
+    before = read_performance(lake, "main")
+    store(lake, figures(0, 1100))
+    pd.testing.assert_frame_equal(read_performance(lake, "main"), before)
+
+
+def test_a_year_of_sessions_ends_where_compounding_says(tmp_path: Path):
+    equities = [1000 * 1.001 ** (index + 1) for index in range(252)]
+    curve = curve_of(*equities)
+    assert curve["cumulative_return"].iloc[-1] == pytest.approx(1.001**252 - 1)
+    assert (curve["drawdown"] > -1e-12).all()

@@ -1,0 +1,169 @@
+"""The configuration: what loads, what is refused, and what the refusal says."""
+
+from pathlib import Path
+
+import pytest
+
+from scizor_dagster.config import load_config
+from scizor_dagster.errors import ConfigError
+
+ENVIRONMENT = {"SCIZOR_HOME": "/nowhere"}
+OVERRIDE = "      max_age_sessions: 5\n    risk:\n      min_cash_buffer_pct: 0.1"
+
+
+@pytest.fixture
+def shipped(project_root: Path) -> str:
+    return (project_root / "config" / "config.yaml").read_text(encoding="utf-8")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_configuration_loads(project_root: Path) -> None:
+    config = load_config(project_root / "config" / "config.yaml", ENVIRONMENT)
+    assert set(config.markets) == {"us"}
+    assert config.portfolios["main"].risk.fractional_shares.quantity_precision == 4
+    assert config.legacy_notes == ()
+
+
+def test_an_unknown_key_is_refused_with_file_line_and_key(tmp_path: Path, shipped: str) -> None:
+    path = write(tmp_path, shipped.replace("min_cash_buffer_pct: 0.02", "min_cash_buffer_pct: 0.02\n  max_ordrs: 5"))
+    line = path.read_text(encoding="utf-8").splitlines().index("  max_ordrs: 5") + 1
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ENVIRONMENT)
+    assert f"{path}:{line}: risk.max_ordrs" in str(caught.value)
+    assert "not a known key" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-0.1", "1.0", "yes", "'0.02'", "null", ""])
+def test_a_cash_buffer_that_is_no_fraction_is_refused(tmp_path: Path, shipped: str, value: str) -> None:
+    path = write(tmp_path, shipped.replace("min_cash_buffer_pct: 0.02", f"min_cash_buffer_pct: {value}"))
+    with pytest.raises(ConfigError, match="min_cash_buffer_pct"):
+        load_config(path, ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    "limit", ["max_notional_per_order", "max_share_per_order", "max_total_notional", "min_cash_buffer_pct"]
+)
+def test_a_missing_limit_is_refused_and_never_unlimited(tmp_path: Path, shipped: str, limit: str) -> None:
+    kept = [line for line in shipped.splitlines() if not line.strip().startswith(limit)]
+    with pytest.raises(ConfigError, match=f"risk.{limit}: the key is missing"):
+        load_config(write(tmp_path, "\n".join(kept)), ENVIRONMENT)
+
+
+def test_a_limit_may_say_that_it_is_unlimited(tmp_path: Path, shipped: str) -> None:
+    text = shipped.replace("max_notional_per_order: 25000.0", "max_notional_per_order: unlimited")
+    config = load_config(write(tmp_path, text), ENVIRONMENT)
+    assert config.portfolios["main"].risk.max_notional_per_order == "unlimited"
+
+
+def test_every_violation_is_named_at_once(tmp_path: Path, shipped: str) -> None:
+    text = shipped.replace("quantity_precision: 4", "quantity_precision: 40").replace("currency: USD", "currency: usd")
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text), ENVIRONMENT)
+    assert "quantity_precision" in str(caught.value)
+    assert "currency" in str(caught.value)
+
+
+def test_a_portfolio_of_a_market_that_is_not_configured_is_refused(tmp_path: Path, shipped: str) -> None:
+    with pytest.raises(ConfigError, match="market 'mars', which is not configured"):
+        load_config(write(tmp_path, shipped.replace("market: us", "market: mars")), ENVIRONMENT)
+
+
+def test_a_market_without_a_calendar_is_refused(tmp_path: Path, shipped: str) -> None:
+    with pytest.raises(ConfigError, match=r"markets\.us\.calendar"):
+        load_config(write(tmp_path, shipped.replace("    calendar: XNYS\n", "")), ENVIRONMENT)
+
+
+def test_shares_of_one_account_above_one_are_refused(tmp_path: Path, shipped: str) -> None:
+    start = shipped.index("  main:")
+    block = shipped[start : shipped.index("risk:")]
+    text = shipped.replace(block, block + block.replace("  main:", "  second:", 1))
+    with pytest.raises(ConfigError, match="sum to 2; at most 1"):
+        load_config(write(tmp_path, text), ENVIRONMENT)
+
+
+def test_a_portfolio_may_replace_one_shared_key_and_keeps_the_others(tmp_path: Path, shipped: str) -> None:
+    text = shipped.replace("      max_age_sessions: 5", OVERRIDE)
+    risk = load_config(write(tmp_path, text), ENVIRONMENT).portfolios["main"].risk
+    assert risk.min_cash_buffer_pct == 0.1
+    assert risk.max_total_notional == 1_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("risk: {a: 1, a: 2}", "stands twice"),
+        ("a: &x 1\nb: *x", "Aliases are not allowed"),
+        ("a: !!python/object:os.system x", "tag"),
+        ("a: [1, 2", "not valid YAML"),
+        ("- a", "must be a mapping"),
+        ("a: ${NOT_SET_ANYWHERE}", "NOT_SET_ANYWHERE is unset or empty"),
+    ],
+)
+def test_yaml_that_could_mean_something_else_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load_config(write(tmp_path, text), ENVIRONMENT)
+
+
+def test_a_missing_file_is_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be read .* Create it, or name another one\."):
+        load_config(tmp_path / "none.yaml", ENVIRONMENT)
+
+
+LEGACY = """
+alp_execution: {max_orders: 500, poll_fills: 1}
+alpaca: {api_key: k, api_secret: s, data_endpoint: d, env: paper, trading_endpoint: t}
+execution:
+  enable_idempotency: false
+  mode_on_buy: bracket
+  mode_on_sell: market
+  out_orders: ./data/outputs/planned_orders.csv
+  out_plan: ./data/outputs/rebalance_plan.csv
+  sl_pct: 0.03
+  time_in_force: DAY
+  tp_pct: 0.05
+idempotency: {client_order_id_prefix: SBX, enable_client_order_id: true}
+logging: {level: info}
+mapping: {file: ./map.csv, id_col: gvkey, id_column: gvkey, sym_col: symbol, symbol_column: tic, validate_unique: true}
+pricing: {batch_size: 200, fallback: last_bar, fill_price: null}
+risk:
+  fractional_shares:
+    adjust_for_overflow: true
+    enabled: true
+    max_total_weight: 1.0
+    min_order_notional: 2.0
+    quantity_precision: 2
+  max_notional_per_order: 200000
+  max_share_per_order: 100000
+  max_total_notional: 1000000
+  min_cash_buffer_pct: 0.02
+  price_source: alpaca_snapshot
+  price_tolerance_pct: 0.05
+  reject_if_price_missing: true
+scheduler: {m1: {blend: null, mode: select, pick: drl}, time: "09:00"}
+weights: {allow_cash: false, allow_short: false, blacklist: [], max_weight: 0.2}
+"""
+
+
+def test_the_older_systems_configuration_loads_and_each_idle_key_names_its_successor(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, LEGACY), ENVIRONMENT)
+    main = config.portfolios["main"]
+    assert main.signals.strategy == "drl"
+    assert main.idempotency.client_order_id_prefix == "SBX"
+    assert main.risk.fractional_shares.min_order_notional == 2.0
+    assert main.weights.max_weight == 0.2
+    notes = " ".join(config.legacy_notes)
+    for key in ("alp_execution", "alpaca", "pricing", "scheduler", "risk.price_source", "execution.out_orders"):
+        assert key in notes
+    assert "api_secret" not in notes
+
+
+def test_an_older_key_that_would_switch_a_safeguard_off_is_refused(tmp_path: Path) -> None:
+    text = LEGACY.replace("reject_if_price_missing: true", "reject_if_price_missing: false")
+    with pytest.raises(ConfigError, match="no price means no order"):
+        load_config(write(tmp_path, text), ENVIRONMENT)

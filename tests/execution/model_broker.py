@@ -1,0 +1,276 @@
+"""A broker that outlives the process which talks to it: the other side of every test of this package.
+
+It keeps its orders, fills and positions in memory, or in a file for tests that kill a real process.
+`submit` looks into the ledger by a connection of its own and refuses to go on unless the intent is
+committed there as `sending`: the law that everything else rests on is checked at every send.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from scizor_dagster.brokers.protocol import (
+    AccountState,
+    BrokerActivity,
+    BrokerFill,
+    BrokerIdentity,
+    BrokerOrder,
+    BrokerPosition,
+    Capabilities,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+)
+from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
+
+NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
+ZERO = Decimal(0)
+
+
+@dataclass
+class Book:
+    """What survives the death of a process."""
+
+    cash: Decimal
+    positions: dict[str, Decimal]
+    orders: list[BrokerOrder] = field(default_factory=list)
+    requests: list[OrderRequest] = field(default_factory=list)
+    fills: list[BrokerFill] = field(default_factory=list)
+    activities: list[BrokerActivity] = field(default_factory=list)
+    steps: dict[date, int] = field(default_factory=dict)
+    attempts: list[str] = field(default_factory=list)
+
+
+class ModelBroker:
+    """See the module. Faults are set by tests, by client order id or by symbol.
+
+    Attributes:
+        submit_faults: id -> list of faults, one per attempt: `lost` (never arrives), `timeout_after`
+            (arrives, reply lost), `garbage` (arrives, reply unreadable), `reject`, or None.
+        find_faults: how many of the next look-ups raise `BrokerUnavailable`.
+        hidden: ids whose look-up cannot tell yet (`BrokerUnavailable`).
+        fill_plan: symbol -> share of the order that fills at each step; all at the first by default.
+        has_data: sessions that the venue can step through; None for every session.
+    """
+
+    def __init__(
+        self,
+        *,
+        cash: Decimal = Decimal(10_000),
+        prices: dict[str, Decimal],
+        positions: dict[str, Decimal] | None = None,
+        ledger_path: Path | None = None,
+        path: Path | None = None,
+        unique: bool = True,
+        environment: str = "paper",
+        steps: int = 3,
+        buying_power: Decimal | None = None,
+    ) -> None:
+        self.path = path
+        if path is not None and path.exists():
+            self.book: Book = pickle.loads(path.read_bytes())
+        else:
+            self.book = Book(cash, dict(positions or {}))
+            self._save()
+        self.prices = prices
+        self.ledger_path = ledger_path
+        self.unique = unique
+        self.environment = environment
+        self.steps = steps
+        self.fixed_buying_power = buying_power
+        self.submit_faults: dict[str, list[str | None]] = {}
+        self.find_faults = 0
+        self.read_faults = 0
+        self.hidden: set[str] = set()
+        self.fill_plan: dict[str, list[Decimal]] = {}
+        self.has_data: set[date] | None = None
+        self.withheld_fills: set[str] = set()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            fractional=True,
+            quantity_decimals=4,
+            short=True,
+            order_types=frozenset(OrderType),
+            min_notional=Decimal(1),
+            full_exit_below_minimum=True,
+            unique_client_ids=self.unique,
+            max_client_id_length=48,
+        )
+
+    def identity(self) -> BrokerIdentity:
+        return BrokerIdentity("model", self.environment, "M1")
+
+    def account(self) -> AccountState:
+        self._read()
+        value = sum((qty * self.prices[symbol] for symbol, qty in self.book.positions.items()), ZERO)
+        power = self.fixed_buying_power if self.fixed_buying_power is not None else 2 * (self.book.cash + value)
+        return AccountState(self.book.cash, self.book.cash + value, power, "USD", NOON)
+
+    def positions(self) -> list[BrokerPosition]:
+        self._read()
+        return [BrokerPosition(symbol, qty, self.prices[symbol]) for symbol, qty in sorted(self.book.positions.items())]
+
+    def submit(self, order: OrderRequest) -> BrokerOrder:
+        self._assert_committed(order)
+        self.book.attempts.append(order.client_order_id)
+        faults = self.submit_faults.get(order.client_order_id, [])
+        fault = faults.pop(0) if faults else None
+        if fault == "lost":
+            raise OutcomeUnknown(order.client_order_id, "timeout")
+        if self.unique and any(known.client_order_id == order.client_order_id for known in self.book.orders):
+            raise OutcomeUnknown(order.client_order_id, "422 client_order_id must be unique")
+        if fault == "reject":
+            raise OrderRejected(order.client_order_id, "403", "insufficient buying power")
+        accepted = BrokerOrder(
+            broker_order_id=f"b{len(self.book.orders) + 1}",
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            side=order.side,
+            qty=order.qty,
+            filled_qty=ZERO,
+            average_price=None,
+            status=OrderStatus.ACCEPTED,
+            submitted_at=NOON,
+            updated_at=NOON,
+            raw={"id": len(self.book.orders) + 1},
+        )
+        self.book.orders.append(accepted)
+        self.book.requests.append(order)
+        self._save()
+        if fault == "timeout_after":
+            raise OutcomeUnknown(order.client_order_id, "504 after accept")
+        if fault == "garbage":
+            raise ValueError("reply is not JSON")
+        return accepted
+
+    def find(self, client_order_id: str) -> BrokerOrder | None:
+        if self.find_faults > 0 or client_order_id in self.hidden:
+            self.find_faults = max(self.find_faults - 1, 0)
+            raise BrokerUnavailable("The model does not answer.", remedy="Ask again.")
+        return next((order for order in self.book.orders if order.client_order_id == client_order_id), None)
+
+    def orders(self, session: date) -> list[BrokerOrder]:
+        self._read()
+        return [
+            order
+            for order, request in zip(self.book.orders, self.book.requests, strict=True)
+            if request.session == session and order.client_order_id not in self.hidden
+        ]
+
+    def open_orders(self) -> list[BrokerOrder]:
+        self._read()
+        return [order for order in self.book.orders if not order.status.terminal]
+
+    def fills(self, first: date, last: date) -> list[BrokerFill]:
+        self._read()
+        return [
+            fill
+            for fill in self.book.fills
+            if first <= fill.session <= last and fill.fill_id not in self.withheld_fills
+        ]
+
+    def activities(self, first: date, last: date) -> list[BrokerActivity]:
+        self._read()
+        return [activity for activity in self.book.activities if first <= activity.session <= last]
+
+    def cancel(self, client_order_id: str) -> None:
+        index = self._index(client_order_id)
+        self.book.orders[index] = replace(self.book.orders[index], status=OrderStatus.CANCELED)
+
+    def advance(self, session: date) -> bool:
+        step = self.book.steps.get(session, 0)
+        if step >= self.steps or (self.has_data is not None and session not in self.has_data):
+            return False
+        for index, order in enumerate(self.book.orders):
+            if self.book.requests[index].session == session and not order.status.terminal:
+                self._step_order(index, step, session)
+        self.book.steps[session] = step + 1
+        self._save()
+        return step + 1 < self.steps
+
+    def fill(self, client_order_id: str, qty: Decimal, *, session: date, step: int = 9) -> None:
+        """Fill without a step of the venue: a fill that arrives late."""
+        self._fill(self._index(client_order_id), qty, step, session)
+        self._save()
+
+    def sent(self) -> list[tuple[str, str, str, Decimal]]:
+        """Every order that arrived, sorted: id, symbol, side, quantity."""
+        return sorted((order.client_order_id, order.symbol, order.side.value, order.qty) for order in self.book.orders)
+
+    def _step_order(self, index: int, step: int, session: date) -> None:
+        order = self.book.orders[index]
+        plan = self.fill_plan.get(order.symbol, [Decimal(1)])
+        share = plan[step] if step < len(plan) else ZERO
+        qty = min((order.qty * share).quantize(Decimal("0.0001")), order.qty - order.filled_qty)
+        if step >= len(plan) and order.symbol not in self.fill_plan:
+            qty = order.qty - order.filled_qty
+        if qty > 0:
+            self._fill(index, qty, step, session)
+        order = self.book.orders[index]
+        if step + 1 >= self.steps and not order.status.terminal:
+            self.book.orders[index] = replace(order, status=OrderStatus.EXPIRED, reason="day order expired")
+
+    def _fill(self, index: int, qty: Decimal, step: int, session: date) -> None:
+        order = self.book.orders[index]
+        price = self.prices[order.symbol] + Decimal(step) / 100
+        fill_id = f"f{len(self.book.fills) + 1}"
+        self.book.fills.append(
+            BrokerFill(
+                fill_id=fill_id,
+                client_order_id=order.client_order_id,
+                symbol=order.symbol,
+                side=order.side,
+                qty=qty,
+                price=price,
+                fee=Decimal("0.10"),
+                session=session,
+                executed_at=NOON,
+            )
+        )
+        held = self.book.positions.get(order.symbol, ZERO) + qty * order.side.sign
+        self.book.positions[order.symbol] = held
+        self.book.cash -= qty * order.side.sign * price + Decimal("0.10")
+        filled = order.filled_qty + qty
+        status = order.status
+        if not status.terminal:
+            status = OrderStatus.FILLED if filled >= order.qty else OrderStatus.PARTIALLY_FILLED
+        self.book.orders[index] = replace(order, filled_qty=filled, average_price=price, status=status)
+
+    def _index(self, client_order_id: str) -> int:
+        return next(i for i, order in enumerate(self.book.orders) if order.client_order_id == client_order_id)
+
+    def _read(self) -> None:
+        if self.read_faults > 0:
+            self.read_faults -= 1
+            raise BrokerUnavailable("The model does not answer.", remedy="Ask again.")
+
+    def _save(self) -> None:
+        if self.path is None:
+            return
+        scratch = self.path.with_suffix(".new")
+        scratch.write_bytes(pickle.dumps(self.book))
+        os.replace(scratch, self.path)
+
+    def _assert_committed(self, order: OrderRequest) -> None:
+        if self.ledger_path is None:
+            return
+        connection = sqlite3.connect(self.ledger_path)
+        try:
+            row = connection.execute(
+                "SELECT state, final_qty, parameter_hash, cleared_hash FROM intents WHERE client_order_id=?",
+                [order.client_order_id],
+            ).fetchone()
+        finally:
+            connection.close()
+        assert row is not None, f"{order.client_order_id} was sent before it was committed"
+        assert row[0] == "sending", f"{order.client_order_id} was sent in state {row[0]}"
+        assert Decimal(row[1]) == order.qty, f"{order.client_order_id} was sent with another quantity"
+        assert row[2] == row[3], f"{order.client_order_id} was sent without a verdict"

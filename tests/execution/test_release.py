@@ -1,0 +1,203 @@
+"""The second phase: scaled once, to the cash that is there; second legs after the first."""
+
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
+from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
+from scizor_dagster.execution.release import funding, scaled
+from scizor_dagster.ledger.batches import admit
+from scizor_dagster.ledger.rows import IntentRow, intents_of, release_of
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import releases
+from tests.execution.scenario import START, D, adopt, full_plan, model, order, plan_of, resume, run
+
+BUY = order("b", "CCC", Side.BUY, "100.00")
+SMALL = order("d", "DDD", Side.BUY, "0.11")
+SELL = order("s", "AAA", Side.SELL, "10")
+CROSS = order("x", "AAA", Side.SELL, "4", phase=2, intent=PositionIntent.SELL_TO_OPEN, depends_on=["s"], leg=2)
+
+
+def _final(result: ExecutionResult) -> dict[str, Decimal | None]:
+    return {row.client_order_id: row.final_qty for row in result.orders}
+
+
+def _reasons(result: ExecutionResult) -> dict[str, str]:
+    return {row.client_order_id: f"{row.state}: {row.reason}" for row in result.orders}
+
+
+def _rows(ledger: Ledger, *orders: object) -> list[IntentRow]:
+    with ledger.transaction() as connection:
+        batch = admit(connection, plan_of(list(orders)), starting_cash=D(0), now=START).batch  # type: ignore[arg-type]
+        return intents_of(connection, batch.batch_id)
+
+
+def test_buys_go_out_whole_when_the_cash_is_there(ledger: Ledger) -> None:
+    result = run(ledger, model(ledger, cash=D(2_000)), plan_of([BUY]), starting_cash=D(2_000))
+    assert (result.factor, _final(result)) == (D(1), {"b": D(100)})
+
+
+def test_sells_that_expire_unfilled_scale_the_buys_down_to_the_cash_without_them(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    broker = model(ledger, positions={"AAA": D(10)})
+    broker.fill_plan = {"AAA": [], "CCC": [D(0), D(0), D(0), D(1)]}
+    plan = plan_of([SELL, BUY, SMALL, CROSS], held={"AAA": "10"}, buffer="100")
+    advance = broker.advance
+
+    def early_end(session: object) -> bool:
+        more = advance(session)  # type: ignore[arg-type]
+        if broker.book.orders[0].status.value == "accepted":
+            broker.cancel("s")
+        return more
+
+    broker.advance = early_end  # type: ignore[method-assign, assignment]
+    result = run(ledger, broker, plan)
+    # 1,000 of cash less the buffer of 100, for buys planned at 2,001.10.
+    assert result.factor == D("0.449752636050")
+    assert _final(result)["b"] == 44
+    assert _reasons(result)["d"] == "dropped: 0.40 is below the broker's minimum once scaled by " + (
+        "0.44975263605 to the cash available"
+    )
+    assert _reasons(result)["x"] == "dropped: order s before it ended canceled with 0 filled"
+    assert result.state is ExecutionState.DONE
+
+
+def test_without_cash_every_buy_is_dropped_with_its_reason(ledger: Ledger) -> None:
+    broker = model(ledger)
+    result = run(ledger, broker, plan_of([BUY], buffer="1000"))
+    assert (result.state, result.factor) == (ExecutionState.DONE, D(0))
+    assert _reasons(result) == {"b": "dropped: nothing left to trade once scaled by 0 to the cash available"}
+    assert broker.book.attempts == []
+
+
+def test_buying_power_bounds_a_release_even_where_the_portfolio_has_cash(ledger: Ledger) -> None:
+    result = run(ledger, model(ledger, buying_power=D(500)), plan_of([BUY]), starting_cash=D(5_000))
+    assert (result.factor, _final(result)) == (D("0.25"), {"b": D(25)})
+
+
+def test_cash_from_sells_is_what_they_really_brought(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    broker = model(ledger, positions={"AAA": D(10)}, cash=D(0))
+    broker.fill_plan = {"AAA": [D("0.5"), D("0.1")]}
+    broker.steps = 2
+    result = run(ledger, broker, plan_of([SELL, BUY], held={"AAA": "10"}), starting_cash=D(0))
+    # 5 at 100 and 1 at 100.01, less two fees of 0.10: 599.81 for 2,000.
+    assert result.factor == D("0.299905")
+
+
+def test_a_second_leg_is_sent_only_once_the_first_has_filled_whole(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    broker = model(ledger, positions={"AAA": D(10)}, steps=6)
+    broker.fill_plan = {"AAA": [D("0.5"), D("0.5"), D(1), D(1)]}
+    sent_when = []
+    submit = broker.submit
+
+    def watched(request: object) -> object:
+        sent_when.append((request.client_order_id, broker.book.positions["AAA"]))  # type: ignore[attr-defined]
+        return submit(request)  # type: ignore[arg-type]
+
+    broker.submit = watched  # type: ignore[method-assign, assignment]
+    result = run(ledger, broker, plan_of([SELL, CROSS], held={"AAA": "10"}))
+    assert sent_when == [("s", D(10)), ("x", D(0))]
+    assert (result.state, broker.book.positions["AAA"]) == (ExecutionState.DONE, D(-4))
+
+
+def test_a_second_leg_waits_for_a_first_leg_that_is_itself_a_released_buy(ledger: Ledger) -> None:
+    adopt(ledger, "DDD", "-10")
+    broker = model(ledger, positions={"DDD": D(-10)}, steps=6)
+    broker.fill_plan = {"DDD": [D("0.5"), D("0.5"), D(1), D(1)]}
+    cover = order("c", "DDD", Side.BUY, "10", intent=PositionIntent.BUY_TO_CLOSE)
+    turn = order("t", "DDD", Side.BUY, "6", depends_on=["c"], leg=2)
+    result = run(ledger, broker, plan_of([cover, turn], held={"DDD": "-10"}))
+    assert (result.state, broker.book.positions["DDD"]) == (ExecutionState.DONE, D(6))
+    assert broker.book.attempts == ["c", "t"]
+
+
+def test_a_first_leg_that_was_scaled_down_never_lets_the_second_go(ledger: Ledger) -> None:
+    adopt(ledger, "DDD", "-100")
+    broker = model(ledger, positions={"DDD": D(-100)}, buying_power=D(800))
+    cover = order("c", "DDD", Side.BUY, "100", intent=PositionIntent.BUY_TO_CLOSE)
+    turn = order("t", "DDD", Side.BUY, "60", depends_on=["c"], leg=2)
+    result = run(ledger, broker, plan_of([cover, turn], held={"DDD": "-100"}))
+    assert result.counts == {"dropped": 1, "filled": 1}
+    assert _final(result)["c"] == 50
+    assert broker.book.attempts == ["c"]
+
+
+def test_a_release_is_written_once_and_later_facts_do_not_change_it(ledger: Ledger) -> None:
+    broker = model(ledger, buying_power=D(500))
+    broker.has_data = set()
+    first = run(ledger, broker, plan_of([BUY]))
+    broker.fixed_buying_power = D(9_999)
+    broker.has_data = None
+    second = resume(ledger, broker, starting_cash=D(77_777))
+    assert first.factor == second.factor == D("0.25")
+    assert _final(first) == _final(second)
+    with ledger.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(releases)).scalar() == 1
+        stored = release_of(connection, second.batch_id or "")
+    assert stored is not None
+    assert (stored.cash, stored.needed) == (D(500), D(2_000))
+
+
+def test_the_starting_cash_of_the_first_run_is_the_one_that_counts(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    broker = model(ledger, positions={"AAA": D(10)}, cash=D(0))
+    broker.has_data = set()
+    plan = plan_of([SELL, BUY], held={"AAA": "10"})
+    run(ledger, broker, plan, starting_cash=D(0))
+    broker.has_data = None
+    assert run(ledger, broker, plan, starting_cash=D(5_000)).factor == D("0.49995")
+
+
+def test_no_second_phase_means_no_release(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    result = run(ledger, model(ledger, positions={"AAA": D(10)}), plan_of([SELL], held={"AAA": "10"}))
+    assert (result.state, result.factor) == (ExecutionState.DONE, None)
+
+
+def test_one_factor_fits_buys_into_cash_and_everything_that_opens_into_buying_power(ledger: Ledger) -> None:
+    short = order("x", "AAA", Side.SELL, "10", phase=2, intent=PositionIntent.SELL_TO_OPEN)
+    rows = _rows(ledger, BUY, short)
+    assert funding(rows, D(1_000), D(10_000)).factor == D("0.5")
+    assert funding(rows, D(10_000), D(1_500)).factor == D("0.5")
+    assert funding(rows, D(10_000), D(10_000)).factor == 1
+    assert funding(rows, D(-5), D(10_000)).factor == 0
+    assert funding([], D(0), D(0)).factor == 1
+
+
+@pytest.mark.parametrize(
+    ("qty", "order_type", "increments", "expected"),
+    [
+        ("10.1234", OrderType.MARKET, {}, "5.0617"),
+        ("10.12", OrderType.MARKET, {}, "5.06"),
+        ("11", OrderType.MARKET, {}, "5"),
+        ("11", OrderType.MARKET, {"CCC": D("0.001")}, "5.500"),
+        ("100", OrderType.MARKET, {}, "50"),
+        ("11", OrderType.LIMIT, {"CCC": D("0.001")}, "5"),
+        ("1", OrderType.MARKET, {}, "0"),
+    ],
+)
+def test_a_scaled_quantity_is_rounded_down_to_the_instruments_step(
+    ledger: Ledger, qty: str, order_type: OrderType, increments: dict[str, Decimal], expected: str
+) -> None:
+    (row,) = _rows(ledger, order("b", "CCC", Side.BUY, qty, order_type=order_type))
+    assert scaled(row, D("0.5"), increments) == D(expected)
+    assert scaled(row, D(1), increments) == D(qty)
+
+
+def test_the_buys_of_a_release_never_cost_more_than_its_cash_at_their_prices(ledger: Ledger) -> None:
+    plan, held = full_plan()
+    for symbol, qty in held.items():
+        adopt(ledger, symbol, qty)
+    broker = model(ledger, positions={symbol: D(qty) for symbol, qty in held.items()})
+    result = run(ledger, broker, plan)
+    spent = sum(
+        (row.final_qty or D(0)) * row.price_used for row in result.orders if row.side is Side.BUY and row.phase == 2
+    )
+    with ledger.read() as connection:
+        release = release_of(connection, result.batch_id or "")
+    assert release is not None
+    assert 0 < spent <= release.cash

@@ -1,0 +1,194 @@
+"""A send without an answer: looked up, adopted, sent again only where that is safe, else frozen."""
+
+from dataclasses import replace
+
+import pytest
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
+from scizor_dagster.ledger.intents import frozen_symbols
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.events import risk_events_of
+from tests.execution.model_broker import ModelBroker
+from tests.execution.scenario import MONDAY, TUESDAY, D, adopt, model, order, plan_of, resume, run
+
+BUY = order("b", "CCC", Side.BUY, "10")
+SECOND_SLICE = order("b-2", "CCC", Side.BUY, "10", slice_=2)
+OTHER = order("d", "DDD", Side.BUY, "10")
+SELL = order("s", "AAA", Side.SELL, "5")
+
+
+def _states(result: ExecutionResult) -> dict[str, str]:
+    return {row.client_order_id: row.state.value for row in result.orders}
+
+
+@pytest.mark.parametrize("fault", ["timeout_after", "garbage"])
+def test_an_order_whose_reply_was_lost_is_found_and_adopted_at_once(ledger: Ledger, fault: str) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = [fault]
+    result = run(ledger, broker, plan_of([BUY]))
+    assert result.state is ExecutionState.DONE
+    assert broker.book.attempts == ["b"]
+
+
+def test_an_order_that_is_proven_absent_is_sent_again_once_with_the_same_id(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["lost"]
+    assert run(ledger, broker, plan_of([BUY])).state is ExecutionState.DONE
+    assert broker.book.attempts == ["b", "b"]
+    assert len(broker.sent()) == 1
+
+
+def test_one_run_sends_again_once_and_the_next_run_once_more(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["lost", "lost"]
+    first = run(ledger, broker, plan_of([BUY]))
+    assert (first.state, broker.book.attempts) == (ExecutionState.FROZEN, ["b", "b"])
+    assert first.notes == ("CCC is frozen: order b is unknown (OutcomeUnknown: timeout).",)
+    assert resume(ledger, broker).state is ExecutionState.DONE
+    assert broker.book.attempts == ["b", "b", "b"]
+
+
+def test_a_broker_that_takes_an_id_twice_is_never_sent_it_again(ledger: Ledger) -> None:
+    broker = model(ledger, unique=False)
+    broker.submit_faults["b"] = ["lost"]
+    for _ in range(3):
+        result = run(ledger, broker, plan_of([BUY, OTHER]))
+        assert result.state is ExecutionState.FROZEN
+        assert "would take a second one" in result.notes[0]
+    assert broker.book.attempts == ["b", "d"]
+    with ledger.read() as connection:
+        assert frozen_symbols(connection, "paper") == {"CCC": "order b is unknown"}
+
+
+def test_an_unknown_order_stays_frozen_while_it_cannot_be_looked_up_and_the_next_run_resolves_it(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["timeout_after"]
+    broker.hidden = {"b"}
+    result = run(ledger, broker, plan_of([BUY, SECOND_SLICE, OTHER]))
+    assert result.state is ExecutionState.FROZEN
+    # The other slice of the frozen instrument waits; the other instrument does not.
+    assert _states(result) == {"b": "unknown", "b-2": "ready", "d": "working"}
+    assert resume(ledger, broker).state is ExecutionState.FROZEN
+    with ledger.read() as connection:
+        (event,) = risk_events_of(connection, "paper", MONDAY)
+    assert (event.limit, event.verdict, event.client_order_id) == ("instrument_frozen", "waiting", "b-2")
+    broker.hidden = set()
+    result = resume(ledger, broker)
+    assert result.state is ExecutionState.DONE
+    assert _states(result) == {"b": "filled", "b-2": "filled", "d": "filled"}
+    assert broker.book.attempts == ["b", "d", "b-2"]
+
+
+def test_a_listing_of_orders_is_evidence_where_the_look_up_fails(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["timeout_after"]
+    broker.find_faults = 1
+    result = run(ledger, broker, plan_of([BUY, SECOND_SLICE]))
+    assert result.state is ExecutionState.DONE
+    assert broker.book.attempts == ["b", "b-2"]
+
+
+def test_an_unknown_order_of_an_earlier_session_keeps_the_next_from_being_sent(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["timeout_after"]
+    broker.hidden = {"b"}
+    run(ledger, broker, plan_of([BUY]))
+    result = run(ledger, broker, plan_of([OTHER], session=TUESDAY))
+    assert result.state is ExecutionState.FROZEN
+    assert broker.book.attempts == ["b"]
+
+
+def test_a_refusal_is_final_and_the_other_orders_go_on(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["reject"]
+    result = run(ledger, broker, plan_of([BUY, OTHER]))
+    assert result.state is ExecutionState.DONE
+    assert _states(result) == {"b": "rejected", "d": "filled"}
+    assert result.orders[0].reason == "403: insufficient buying power"
+    assert resume(ledger, broker).state is ExecutionState.DONE
+    assert broker.book.attempts == ["b", "d"]
+
+
+def test_a_refusal_of_a_second_send_counts_only_when_the_order_is_absent(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["lost", "reject"]
+    result = run(ledger, broker, plan_of([BUY]))
+    assert _states(result) == {"b": "rejected"}
+    assert broker.book.attempts == ["b", "b"]
+
+
+def test_a_refusal_of_a_second_send_does_not_hide_the_first_one_that_arrived_after_all(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["timeout_after"]
+    find = broker.find
+    answers = iter([None])
+    broker.find = lambda name: next(answers, None) or find(name) if broker.book.attempts[1:] else None  # type: ignore[method-assign, assignment]
+    result = run(ledger, broker, plan_of([BUY]))
+    assert result.state is ExecutionState.DONE
+    assert _states(result) == {"b": "filled"}
+    assert len(broker.sent()) == 1
+
+
+def test_an_order_of_our_id_with_other_parameters_freezes_the_instrument(ledger: Ledger) -> None:
+    broker = model(ledger)
+    submit = broker.submit
+
+    def altered(request: object) -> object:
+        reply = replace(submit(request), qty=D(999))  # type: ignore[arg-type]
+        broker.book.orders[-1] = reply
+        return reply
+
+    broker.submit = altered  # type: ignore[assignment, method-assign]
+    result = run(ledger, broker, plan_of([BUY]))
+    assert result.state is ExecutionState.FROZEN
+    assert any("has quantity 999, not 10" in note for note in result.notes)
+
+
+def test_buys_wait_while_the_outcome_of_a_sell_is_unknown(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)})
+    broker.submit_faults["s"] = ["timeout_after"]
+    broker.hidden = {"s"}
+    result = run(ledger, broker, plan_of([SELL, BUY], held={"AAA": "5"}))
+    assert (result.state, result.factor) == (ExecutionState.FROZEN, None)
+    assert broker.book.attempts == ["s"]
+    broker.hidden = set()
+    assert resume(ledger, broker).state is ExecutionState.DONE
+
+
+def test_a_rejected_order_that_the_broker_lists_as_alive_is_taken_back(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["reject"]
+    broker.has_data = set()
+    run(ledger, broker, plan_of([BUY, OTHER]))
+    broker.ledger_path = None
+    broker.submit(
+        __import__("scizor_dagster.brokers.protocol", fromlist=["OrderRequest"]).OrderRequest(
+            "b", "CCC", Side.BUY, D(10), BUY.order_type, BUY.time_in_force, MONDAY, BUY.intent
+        )
+    )
+    broker.has_data = None
+    assert _states(resume(ledger, broker)) == {"b": "filled", "d": "filled"}
+
+
+def test_a_live_order_that_is_absent_once_its_session_is_over_has_expired(ledger: Ledger) -> None:
+    from datetime import timedelta
+
+    from scizor_dagster.ledger.arming import arm
+    from tests.execution.scenario import START
+
+    broker: ModelBroker = model(ledger, environment="live")
+    with ledger.transaction() as connection:
+        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    broker.submit_faults["b"] = ["lost"]
+    broker.find_faults = 1
+    live = {"expected_environment": "live"}
+    assert run(ledger, broker, plan_of([BUY]), live_session=MONDAY, **live).state is ExecutionState.FROZEN
+    result = resume(ledger, broker, live_session=TUESDAY, **live)
+    assert _states(result) == {"b": "expired"}
+    assert broker.book.attempts == ["b"]

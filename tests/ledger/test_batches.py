@@ -1,0 +1,124 @@
+"""Admission: once, whole, in order."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.batches import account_clock, admit, batch_of, batches_of, set_state
+from scizor_dagster.ledger.rows import intents_of
+from scizor_dagster.ledger.states import BatchState, IntentState
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import batches, intents
+from scizor_dagster.planning.model import Plan
+from tests.execution.scenario import BEFORE, MONDAY, TUESDAY, order, plan_of
+
+NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
+SELL = order("s", "AAA", Side.SELL, "5")
+BUY = order("b", "CCC", Side.BUY, "7.25")
+
+
+def _admit(ledger: Ledger, plan: Plan) -> bool:
+    with ledger.transaction() as connection:
+        return admit(connection, plan, starting_cash=Decimal("12.34"), now=NOW).created
+
+
+def test_a_plan_becomes_a_batch_with_all_its_intents_and_moves_the_account_clock(ledger: Ledger) -> None:
+    assert _admit(ledger, plan_of([SELL, BUY], buffer="9"))
+    with ledger.read() as connection:
+        batch = batch_of(connection, "paper", "main", MONDAY)
+        assert batch is not None
+        assert (batch.state, batch.cash_buffer, batch.starting_cash) == (
+            BatchState.WORKING,
+            9,
+            Decimal("12.34"),
+        )
+        sell, buy = intents_of(connection, batch.batch_id)
+        assert account_clock(connection, "paper") == MONDAY
+    assert (sell.state, sell.final_qty) == (IntentState.READY, 5)
+    assert (buy.state, buy.final_qty, buy.parameter_hash) == (IntentState.HELD, None, None)
+    assert buy.planned_qty == Decimal("7.25")
+
+
+def test_the_same_plan_again_is_the_batch_that_exists(ledger: Ledger) -> None:
+    assert _admit(ledger, plan_of([SELL]))
+    assert not _admit(ledger, plan_of([SELL]))
+    with ledger.read() as connection:
+        assert len(batches_of(connection, "paper", "main")) == 1
+
+
+def test_another_plan_for_the_session_must_be_asked_for_with_the_next_number(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([SELL]))
+    with pytest.raises(LedgerError, match="batch number 2"):
+        _admit(ledger, plan_of([BUY], plan_id="q"))
+
+
+def test_a_replan_waits_for_the_end_of_the_batch_before_it(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([SELL]))
+    replan = plan_of([BUY], plan_id="q", batch=2)
+    with pytest.raises(LedgerError, match="still working"):
+        _admit(ledger, replan)
+    with ledger.transaction() as connection:
+        batch = batch_of(connection, "paper", "main", MONDAY)
+        assert batch is not None
+        set_state(connection, batch, BatchState.DONE, now=NOW)
+    assert _admit(ledger, replan)
+
+
+def test_a_batch_number_is_never_left_out(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="not the next one"):
+        _admit(ledger, plan_of([SELL], batch=2))
+
+
+def test_a_session_before_the_account_clock_is_not_admitted(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([SELL], session=TUESDAY))
+    with pytest.raises(LedgerError, match="one way through time"):
+        _admit(ledger, plan_of([BUY], session=MONDAY))
+
+
+def test_the_clock_moves_on_with_a_later_session_and_stays_within_one(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([], session=MONDAY))
+    other = replace(plan_of([], session=MONDAY), portfolio="other")
+    assert _admit(ledger, other)
+    _admit(ledger, plan_of([], session=TUESDAY))
+    with ledger.read() as connection:
+        assert account_clock(connection, "paper") == TUESDAY
+
+
+def test_a_plan_without_orders_is_a_batch_with_nothing_to_do(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([]))
+    with ledger.read() as connection:
+        batch = batch_of(connection, "paper", "main", MONDAY)
+    assert batch is not None
+    assert batch.state is BatchState.NOTHING_TO_DO
+
+
+@pytest.mark.parametrize(
+    ("orders", "problem"),
+    [
+        ([SELL, SELL], "twice"),
+        ([replace(SELL, client_order_id="x" * 49)], "longer than 48"),
+        ([replace(BUY, depends_on=("elsewhere",))], "depends on one outside"),
+        ([replace(SELL, qty=Decimal(0))], "not positive"),
+        ([replace(SELL, price_used=Decimal(-1))], "not positive"),
+    ],
+)
+def test_a_plan_that_cannot_be_rows_is_refused_whole(
+    ledger: Ledger, orders: list[object], problem: str
+) -> None:
+    with pytest.raises(LedgerError, match=problem):
+        _admit(ledger, plan_of([BUY]) if not orders else replace(plan_of([BUY]), orders=tuple(orders)))  # type: ignore[arg-type]
+    with ledger.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(batches)).scalar() == 0
+
+
+def test_an_id_that_an_earlier_session_has_used_is_refused_whole(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([SELL], session=BEFORE))
+    with pytest.raises(LedgerError, match="already in the ledger"):
+        _admit(ledger, plan_of([BUY, SELL], session=MONDAY))
+    with ledger.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(intents)).scalar() == 1

@@ -1,0 +1,81 @@
+"""The hash chain shows any edit."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.events import append, verify_chain
+from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.store import Ledger
+
+AT = datetime(2026, 3, 2, 14, 30, 0, 123456, tzinfo=UTC)
+
+
+def _write(ledger: Ledger, count: int = 5) -> None:
+    with ledger.transaction() as connection:
+        for number in range(count):
+            append(connection, AT, "paper", "note", {"n": number, "qty": Decimal("1.50")}, f"id-{number}")
+
+
+def test_an_untouched_chain_is_whole(ledger: Ledger) -> None:
+    _write(ledger)
+    with ledger.read() as connection:
+        assert verify_chain(connection) == []
+
+
+def test_payloads_keep_decimals_dates_and_states_as_plain_text(ledger: Ledger) -> None:
+    payload = {
+        "qty": Decimal("1.50"),
+        "day": date(2026, 3, 2),
+        "state": IntentState.READY,
+        "none": None,
+        "at": AT,
+    }
+    with ledger.transaction() as connection:
+        assert append(connection, AT, "paper", "note", payload) == 1
+        text = connection.exec_driver_sql("SELECT payload FROM events").scalar()
+    assert text == (
+        '{"at":"2026-03-02T14:30:00.123456+00:00","day":"2026-03-02","none":null,"qty":"1.50","state":"ready"}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        ("UPDATE events SET payload = '{}' WHERE seq = 3", "Event 3 (note) was changed"),
+        ("UPDATE events SET at = '2026-03-02 14:30:01.000000' WHERE seq = 2", "Event 2 (note) was changed"),
+        ("UPDATE events SET client_order_id = NULL WHERE seq = 1", "Event 1 (note) was changed"),
+        ("DELETE FROM events WHERE seq = 3", "Event 3 is missing"),
+        ("DELETE FROM events WHERE seq = 1", "Event 1 is missing"),
+        ("UPDATE events SET previous_hash = hash WHERE seq = 4", "Event 4 does not follow"),
+    ],
+)
+def test_an_edit_is_named_by_its_first_broken_row(ledger: Ledger, edit: str, found: str) -> None:
+    _write(ledger)
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql(edit)
+    with ledger.read() as connection:
+        (sentence,) = verify_chain(connection)
+    assert sentence.startswith(found)
+
+
+def test_a_row_that_was_rehashed_breaks_the_next_one(ledger: Ledger) -> None:
+    from scizor_dagster.ledger import events
+
+    _write(ledger)
+    with ledger.transaction() as connection:
+        row = connection.exec_driver_sql("SELECT previous_hash FROM events WHERE seq = 2").one()
+        forged = events._hash(2, AT, "paper", "id-1", "note", "{}", row.previous_hash)
+        connection.exec_driver_sql("UPDATE events SET payload = '{}', hash = ? WHERE seq = 2", (forged,))
+    with ledger.read() as connection:
+        assert verify_chain(connection) == ["Event 3 does not follow from the one before it."]
+
+
+@pytest.mark.parametrize(
+    "payload", [{"api_key": "x"}, {"reply": {"Authorization": "x"}}, {"list": [{"secret": 1}]}]
+)
+def test_a_secret_is_never_written(ledger: Ledger, payload: dict[str, object]) -> None:
+    with pytest.raises(LedgerError, match="secret"), ledger.transaction() as connection:
+        append(connection, AT, "paper", "note", payload)

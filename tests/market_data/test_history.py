@@ -1,0 +1,159 @@
+"""History is filled by its gaps, whole or not at all, and asked for again only where something lacks."""
+
+from dataclasses import astuple
+from datetime import UTC, date, datetime
+
+import pandas as pd
+import pytest
+
+from scizor_dagster.config import FilesProvider
+from scizor_dagster.errors import DataError
+from scizor_dagster.market_data.collect import collect_actions, collect_history
+from scizor_dagster.market_data.files import FilesMarket
+from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, bars_frame, flat_bars, market, rows
+
+SESSIONS = XNYS.sessions(date(2023, 11, 1), date(2024, 3, 1))
+MARKET = market(date(2023, 11, 1))
+
+
+def _collect(lake, provider, symbols=("A", "B"), years=(2023, 2024), **more):
+    return collect_history(lake, "us", MARKET, provider, XNYS, symbols, *years, NOW, **more)
+
+
+def test_the_first_run_stores_every_bar_with_its_origin(lake):
+    report = _collect(lake, FrameMarket(flat_bars(["A", "B"], SESSIONS)))
+    assert (report.inserted, report.gaps, report.quarantined) == (2 * len(SESSIONS), 0, 0)
+    assert [(y.year, y.sessions, y.asked, y.inserted) for y in report.years] == [(2023, 41, 2, 82), (2024, 42, 2, 84)]
+    assert rows(lake, "SELECT DISTINCT market, adjustment, synthetic, source, fetched_at FROM bars") == [
+        ("us", "raw", False, "frame", NOW)
+    ]
+    assert rows(lake, "SELECT count(*), count(DISTINCT (symbol, session)) FROM bars") == [(166, 166)]
+
+
+def test_a_second_run_asks_nothing_and_writes_nothing(lake):
+    provider = FrameMarket(flat_bars(["A", "B"], SESSIONS))
+    _collect(lake, provider)
+    asked, snapshot = len(provider.asked), lake.snapshot()
+    report = _collect(lake, provider)
+    assert (report.inserted, len(provider.asked), lake.snapshot()) == (0, asked, snapshot)
+
+
+def test_only_symbols_and_ranges_with_gaps_are_asked_for(lake):
+    bars = flat_bars(["A", "B"], SESSIONS)
+    hole = (bars["symbol"] == "B") & bars["session"].between("2024-01-11", "2024-01-17")
+    _collect(lake, FrameMarket(bars[~hole]))
+    provider = FrameMarket(bars)
+    report = _collect(lake, provider)
+    # 15 January is a holiday; the range is widened over the days without a session beside it.
+    assert provider.asked == [(("B",), date(2024, 1, 11), date(2024, 1, 17))]
+    assert (report.inserted, report.gaps) == (4, 0)
+
+
+def test_bars_that_the_provider_does_not_have_are_asked_again_and_nothing_is_written(lake):
+    bars = flat_bars(["A", "B"], SESSIONS)
+    provider = FrameMarket(bars[~((bars["symbol"] == "B") & (bars["session"] < "2024-02-01"))])
+    first = _collect(lake, provider)
+    snapshot = lake.snapshot()
+    again = _collect(lake, provider)
+    assert (first.gaps, again.gaps, again.inserted, lake.snapshot()) == (61, 61, 0, snapshot)
+    assert again.years[0].asked == again.years[1].asked == 1
+
+
+def test_sessions_before_the_first_after_through_and_not_closed_are_not_asked_for(lake):
+    provider = FrameMarket(flat_bars(["A"], XNYS.sessions(date(2023, 1, 3), date(2024, 3, 28))))
+    report = _collect(lake, provider, ["A"], (2022, 2025), through=date(2024, 2, 9))
+    assert rows(lake, "SELECT min(session), max(session) FROM bars") == [(date(2023, 11, 1), date(2024, 2, 9))]
+    assert [year.sessions for year in report.years] == [0, 41, 28, 0]
+    assert _collect(lake, provider, ["A"]).inserted == len(XNYS.sessions(date(2024, 2, 12), date(2024, 3, 1)))
+
+
+def test_bad_bars_are_quarantined_in_the_same_write_and_released_when_mended(lake):
+    good = flat_bars(["A"], SESSIONS)
+    bad = good.copy()
+    bad.loc[5, "high"] = 1.0
+    holiday = bars_frame([("A", "2023-11-23", 1.0, 1.0, 1.0, 1.0, 1.0)])
+    report = _collect(lake, FrameMarket(pd.concat([bad, holiday])), ["A"])
+    assert (report.quarantined, report.gaps) == (2, 1)
+    stored = "SELECT session, reason, source, fetched_at FROM quarantined_bars ORDER BY 1"
+    assert rows(lake, stored) == [
+        (date(2023, 11, 8), "high_below_low", "frame", NOW),
+        (date(2023, 11, 23), "not_a_session", "frame", NOW),
+    ]
+    assert rows(lake, "SELECT count(*) FROM bars WHERE session IN ('2023-11-08', '2023-11-23')") == [(0,)]
+    _collect(lake, FrameMarket(good), ["A"])
+    assert [row[1] for row in rows(lake, stored)] == ["not_a_session"]
+    assert rows(lake, "SELECT count(*) FROM bars WHERE session = '2023-11-08'") == [(1,)]
+
+
+def test_sessions_after_a_delisting_are_no_gaps(lake):
+    bars = flat_bars(["A"], [day for day in SESSIONS if day < date(2024, 1, 5)])
+    provider = FrameMarket(bars, actions_frame([("A", "2024-01-05", "delisting", None, None, None, None)]))
+    assert _collect(lake, provider, ["A"]).gaps > 0
+    collect_actions(lake, "us", MARKET, provider, ["A"], date(2023, 1, 1), date(2024, 12, 31), NOW)
+    asked = len(provider.asked)
+    assert (_collect(lake, provider, ["A"]).gaps, len(provider.asked)) == (0, asked)
+
+
+def test_a_series_that_the_source_restated_is_replaced_whole(lake):
+    bars = flat_bars(["A", "B"], SESSIONS, price=60.0)
+    known = bars[bars["session"] != "2024-01-10"]
+    _collect(lake, FrameMarket(known, adjustment="split"))
+    halved = bars.copy()
+    halved.loc[halved["symbol"] == "A", ["open", "high", "low", "close"]] /= 2
+    # The gap's own year is asked from session to session, so only a wider gap overlaps what is stored.
+    with lake.write() as cursor:
+        cursor.execute("DELETE FROM bars WHERE symbol = 'A' AND session IN ('2024-01-03', '2024-02-27')")
+    report = _collect(lake, FrameMarket(halved, adjustment="split"))
+    (split,) = report.suspected_splits
+    assert (split.symbol, split.factor, split.refetched) == ("A", 0.5, True)
+    assert rows(lake, "SELECT symbol, count(*), max(close) < 40 FROM bars GROUP BY 1 ORDER BY 1") == [
+        ("A", len(SESSIONS), True), ("B", len(SESSIONS), False),
+    ]  # fmt: skip
+
+
+def test_bars_of_another_basis_are_never_put_beside_stored_ones(lake):
+    bars = flat_bars(["A"], SESSIONS)
+    _collect(lake, FrameMarket(bars), ["A"], (2023, 2023))
+    snapshot = lake.snapshot()
+    with pytest.raises(DataError, match="holds raw bars .* gives split ones"):
+        _collect(lake, FrameMarket(bars, adjustment="split"), ["A"])
+    assert lake.snapshot() == snapshot
+
+
+def test_a_provider_that_fails_leaves_finished_years_and_nothing_of_the_failed_one(lake):
+    class Failing(FrameMarket):
+        def daily_bars(self, symbols, first, last, now):
+            yield from super().daily_bars(symbols, first, last, now)
+            if first.year == 2024:
+                raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError):
+        _collect(lake, Failing(flat_bars(["A"], SESSIONS)), ["A"])
+    assert rows(lake, "SELECT min(session), max(session) FROM bars") == [(date(2023, 11, 1), date(2023, 12, 29))]
+
+
+def test_progress_is_told_by_the_year(lake):
+    heard = []
+    _collect(lake, FrameMarket(flat_bars(["A"], SESSIONS)), ["A"], progress=lambda *step: heard.append(step))
+    assert heard == [(1, 2, "2023: 41 bars"), (2, 2, "2024: 42 bars")]
+
+
+def test_the_real_sp500_years_fill_once_and_their_holiday_rows_are_quarantined(lake, reference_data):
+    settings = FilesProvider(
+        type="files", path="sp500_2018_2023/ohlcv.parquet", columns={"session": "date"}, adjustment="split"
+    )
+    provider = FilesMarket(settings, reference_data, XNYS)
+    symbols = pd.read_parquet(reference_data / settings.path, columns=["symbol"])["symbol"].unique().tolist()
+    now = datetime(2023, 6, 30, 12, tzinfo=UTC)
+    arguments = (lake, "us", market(date(2018, 1, 2)), provider, XNYS, symbols, 2018, 2023, now)
+    report = collect_history(*arguments)
+    assert (report.inserted, report.quarantined, report.gaps) == (686_591, 1_001, 5_791)
+    assert report.suspected_splits == ()
+    assert rows(lake, "SELECT session, reason, count(*) FROM quarantined_bars GROUP BY ALL ORDER BY 1") == [
+        (date(2022, 6, 20), "not_a_session", 500), (date(2023, 6, 19), "not_a_session", 501),
+    ]  # fmt: skip
+    assert rows(lake, "SELECT DISTINCT adjustment, synthetic FROM bars") == [("split", False)]
+    snapshot = lake.snapshot()
+    again = collect_history(*arguments)
+    assert (again.inserted, again.gaps, lake.snapshot()) == (0, 5_791, snapshot)
+    assert astuple(again)[:4] == astuple(report)[:4]

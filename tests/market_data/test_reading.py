@@ -1,0 +1,113 @@
+"""What others read: dates as dates, nothing older than allowed, nothing that is not known."""
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_symbols, rebuild_prices
+from scizor_dagster.market_data.reading import (
+    actions_on,
+    close_matrix,
+    coverage,
+    instruments,
+    last_closes,
+    session_bars,
+)
+from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, entry, flat_bars, market
+
+SESSIONS = XNYS.sessions(date(2023, 10, 2), date(2024, 3, 1))
+FIRST, LAST = SESSIONS[0], SESSIONS[-1]
+
+
+@pytest.fixture
+def filled(lake):
+    """A and B trade throughout, C until 2023-10-31, D until its delisting of 2024-02-01."""
+    bars = flat_bars(["A", "B", "C", "D"], SESSIONS)
+    gone = (bars["symbol"] == "C") & (bars["session"] > "2023-10-31")
+    gone |= (bars["symbol"] == "D") & (bars["session"] >= "2024-02-01")
+    actions = actions_frame(
+        [
+            ("B", "2024-01-03", "split", 2.0, None, None, None),
+            ("D", "2024-02-01", "delisting", None, None, None, None),
+        ]
+    )
+    provider = FrameMarket(bars[~gone], actions)
+    named = market(FIRST)
+    collect_symbols(lake, "us", named, [entry(symbol) for symbol in "ABCD"], provider, NOW)
+    collect_actions(lake, "us", named, provider, list("ABCD"), FIRST, LAST, NOW)
+    collect_history(lake, "us", named, provider, XNYS, list("ABCD"), 2023, 2024, NOW)
+    rebuild_prices(lake, "us", NOW)
+    return lake
+
+
+def test_the_bars_of_a_session_come_by_symbol_with_their_labels(filled):
+    frame = session_bars(filled, "us", LAST)
+    assert frame["symbol"].tolist() == ["A", "B"]
+    assert set(frame["session"]) == {LAST}
+    assert frame[["adjustment", "synthetic", "source"]].drop_duplicates().values.tolist() == [["raw", False, "frame"]]
+
+
+def test_a_session_or_market_without_bars_is_an_empty_frame_with_the_columns(filled):
+    for frame in (session_bars(filled, "us", date(2024, 3, 4)), session_bars(filled, "asx", LAST)):
+        assert (len(frame), "close" in frame.columns) == (0, True)
+    assert len(last_closes(filled, "asx", LAST)) == 0
+
+
+def test_the_last_close_is_the_newest_on_or_before_the_day_with_its_date(filled):
+    frame = last_closes(filled, "us", date(2024, 2, 4)).set_index("symbol")
+    assert frame["session"].to_dict() == {"A": date(2024, 2, 2), "B": date(2024, 2, 2), "D": date(2024, 1, 31)}
+    assert frame.loc["A", "close"] == pytest.approx(10 + 0.01 * SESSIONS.index(date(2024, 2, 2)))
+    assert frame.loc["A", ["adjustment", "source"]].tolist() == ["raw", "frame"]
+    assert frame["synthetic"].any() == np.False_
+
+
+def test_a_close_older_than_ninety_days_is_no_close(filled):
+    assert "C" in set(last_closes(filled, "us", date(2024, 1, 29))["symbol"])
+    assert "C" not in set(last_closes(filled, "us", date(2024, 1, 30))["symbol"])
+
+
+def test_a_matrix_has_a_row_for_each_session_and_a_column_for_each_symbol_asked(filled):
+    matrix = close_matrix(filled, "us", ["D", "A", "Z"], date(2024, 1, 30), date(2024, 2, 2))
+    assert list(matrix.index) == XNYS.sessions(date(2024, 1, 30), date(2024, 2, 2))
+    assert list(matrix.columns) == ["D", "A", "Z"]
+    assert matrix["D"].isna().tolist() == [False, False, True, True]
+    assert matrix["Z"].isna().all()
+    assert matrix.loc[date(2024, 2, 2), "A"] == pytest.approx(10 + 0.01 * SESSIONS.index(date(2024, 2, 2)))
+
+
+def test_the_kinds_of_close_differ_where_a_split_lies_between(filled):
+    day, first = date(2024, 1, 2), date(2023, 12, 29)
+    raw, split, total = (close_matrix(filled, "us", ["B"], first, LAST, kind) for kind in ("raw", "split", "total_return"))
+    assert split.loc[day, "B"] == pytest.approx(raw.loc[day, "B"] / 2)
+    assert total.loc[day, "B"] == pytest.approx(split.loc[day, "B"])
+    assert split.loc[date(2024, 1, 3), "B"] == raw.loc[date(2024, 1, 3), "B"]
+
+
+def test_a_split_adjusted_market_has_no_raw_matrix(lake):
+    provider = FrameMarket(flat_bars(["A"], SESSIONS[-3:]), adjustment="split")
+    collect_history(lake, "us", market(SESSIONS[-3]), provider, XNYS, ["A"], 2024, 2024, NOW)
+    rebuild_prices(lake, "us", NOW)
+    assert close_matrix(lake, "us", ["A"], FIRST, LAST).isna().all().all()
+    assert close_matrix(lake, "us", ["A"], FIRST, LAST, "split").notna().all().all()
+
+
+def test_actions_are_those_of_exactly_that_session(filled):
+    frame = actions_on(filled, "us", date(2024, 1, 3))
+    assert frame[["symbol", "ex_session", "kind", "ratio"]].to_numpy().tolist() == [["B", date(2024, 1, 3), "split", 2.0]]
+    assert len(actions_on(filled, "us", date(2024, 1, 4))) == 0
+
+
+def test_coverage_counts_the_universe_without_the_delisted(filled):
+    assert coverage(filled, "us", date(2023, 10, 31)) == (4, 4, ())
+    assert coverage(filled, "us", date(2024, 1, 31)) == (3, 4, ("C",))
+    assert coverage(filled, "us", LAST) == (2, 3, ("C",))
+
+
+def test_instruments_come_back_as_they_went_in_and_the_delisted_is_not_tradable_afterwards(filled):
+    assert instruments(filled, "us") == tuple(entry(symbol).instrument for symbol in "ABCD")
+    assert instruments(filled, "us")[0].tick == Decimal("0.01")
+    tradable = {each.symbol: each.tradable for each in instruments(filled, "us", as_of=date(2024, 2, 1))}
+    assert tradable == {"A": True, "B": True, "C": True, "D": False}
+    assert all(each.tradable for each in instruments(filled, "us", as_of=date(2024, 1, 31)))

@@ -1,0 +1,133 @@
+"""One closed session: stored once, compared with what came before, never half-written."""
+
+from datetime import UTC, date, datetime
+
+import pandas as pd
+import pytest
+
+from scizor_dagster.errors import DataError, NotASession, SessionNotClosed
+from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
+from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, bars_frame, flat_bars, market, rows
+
+SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 3, 1))
+LAST = SESSIONS[-1]
+PRICES = ["open", "high", "low", "close"]
+
+
+def _collect(lake, provider, session=LAST, symbols=("A", "B"), now=NOW):
+    return collect_session(lake, "us", market(), provider, XNYS, symbols, session, now)
+
+
+@pytest.fixture
+def bars():
+    return flat_bars(["A", "B"], SESSIONS, price=60.0)
+
+
+@pytest.fixture
+def filled(lake, bars):
+    """A lake with everything before the last session, as of its morning."""
+    morning = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
+    collect_history(lake, "us", market(), FrameMarket(bars, adjustment="split"), XNYS, ["A", "B"], 2024, 2024, morning)
+    return lake
+
+
+def test_a_session_is_stored_once_and_a_repeat_writes_nothing(lake, bars):
+    provider = FrameMarket(bars)
+    first = _collect(lake, provider)
+    snapshot = lake.snapshot()
+    again = _collect(lake, provider)
+    assert (first.inserted, first.changed, first.unchanged, first.stored) == (2, 0, 0, 2)
+    assert (again.inserted, again.changed, again.unchanged, again.stored) == (0, 0, 2, 2)
+    assert lake.snapshot() == snapshot
+    assert rows(lake, "SELECT symbol, session, source, fetched_at FROM bars ORDER BY 1") == [
+        ("A", LAST, "frame", NOW), ("B", LAST, "frame", NOW),
+    ]  # fmt: skip
+
+
+def test_a_corrected_bar_replaces_the_stored_one(lake, bars):
+    _collect(lake, FrameMarket(bars))
+    mended = bars.copy()
+    mended.loc[(mended["symbol"] == "A") & (mended["session"] == pd.Timestamp(LAST)), "volume"] = 7.0
+    report = _collect(lake, FrameMarket(mended))
+    assert (report.inserted, report.changed, report.unchanged) == (0, 1, 1)
+    assert rows(lake, "SELECT symbol, volume FROM bars ORDER BY 1") == [("A", 7.0), ("B", 1000.0)]
+
+
+def test_an_answer_without_a_stored_bar_does_not_delete_it(lake, bars):
+    _collect(lake, FrameMarket(bars))
+    report = _collect(lake, FrameMarket(bars[bars["symbol"] == "A"]))
+    assert report.missing == ()
+    assert rows(lake, "SELECT count(*) FROM bars") == [(2,)]
+
+
+def test_an_open_session_and_a_day_without_one_are_refused_before_anything_is_asked(lake, bars):
+    provider = FrameMarket(bars)
+    with pytest.raises(SessionNotClosed):
+        _collect(lake, provider, now=datetime(2024, 3, 1, 20, 59, tzinfo=UTC))
+    with pytest.raises(NotASession):
+        _collect(lake, provider, session=date(2024, 2, 19))
+    assert provider.asked == []
+
+
+def test_symbols_without_a_bar_are_named_unless_delisted(lake, bars):
+    provider = FrameMarket(
+        bars[bars["symbol"] == "A"], actions_frame([("D", "2024-02-01", "delisting", None, None, None, None)])
+    )
+    collect_actions(lake, "us", market(), provider, ["A", "B", "D"], SESSIONS[0], LAST, NOW)
+    assert _collect(lake, provider, symbols=("A", "B", "D")).missing == ("B",)
+
+
+def test_a_bad_bar_and_one_on_the_holiday_before_are_quarantined(lake, bars):
+    session = date(2024, 2, 20)
+    bars.loc[(bars["symbol"] == "B") & (bars["session"] == pd.Timestamp(session)), "close"] = -1.0
+    holiday = bars_frame([("A", "2024-02-19", 1.0, 1.0, 1.0, 1.0, 1.0)])
+    report = _collect(lake, FrameMarket(pd.concat([bars, holiday])), session)
+    assert (report.inserted, report.quarantined, report.missing) == (1, 2, ("B",))
+    assert rows(lake, "SELECT symbol, session, reason FROM quarantined_bars ORDER BY 1") == [
+        ("A", date(2024, 2, 19), "not_a_session"), ("B", session, "bad_price"),
+    ]  # fmt: skip
+
+
+def test_a_series_restated_by_a_constant_factor_is_fetched_anew_with_the_session(filled, bars):
+    bars.loc[bars["symbol"] == "A", PRICES] /= 4
+    report = _collect(filled, FrameMarket(bars, adjustment="split"))
+    (split,) = report.suspected_splits
+    assert (split.symbol, split.factor, split.overlap, split.refetched) == ("A", 0.25, 5, True)
+    assert rows(filled, "SELECT symbol, count(*), max(close) < 20 FROM bars GROUP BY 1 ORDER BY 1") == [
+        ("A", len(SESSIONS), True), ("B", len(SESSIONS), False),
+    ]  # fmt: skip
+
+
+def test_a_restated_series_that_cannot_be_had_whole_keeps_its_bars_and_gets_no_new_one(filled, bars):
+    bars.loc[bars["symbol"] == "A", PRICES] /= 4
+    shortened = bars[~((bars["symbol"] == "A") & (bars["session"] < "2024-02-01"))]
+    before = rows(filled, "SELECT count(*), sum(close) FROM bars WHERE symbol = 'A'")
+    report = _collect(filled, FrameMarket(shortened, adjustment="split"))
+    assert [split.refetched for split in report.suspected_splits] == [False]
+    assert report.missing == ("A",)
+    assert rows(filled, "SELECT count(*), sum(close) FROM bars WHERE symbol = 'A'") == before
+    assert rows(filled, "SELECT symbol, session, reason FROM quarantined_bars") == [("A", LAST, "restated_source")]
+
+
+def test_a_correction_of_an_earlier_bar_is_reported_and_not_taken(filled, bars):
+    earlier = (bars["symbol"] == "B") & (bars["session"] == pd.Timestamp(SESSIONS[-2]))
+    bars.loc[earlier, "close"] += 0.2
+    report = _collect(filled, FrameMarket(bars, adjustment="split"))
+    assert (report.differing, report.suspected_splits, report.inserted) == (("B",), (), 2)
+    stored = rows(filled, f"SELECT close FROM bars WHERE symbol = 'B' AND session = '{SESSIONS[-2]}'")
+    assert stored[0][0] == pytest.approx(float(bars.loc[earlier, "close"].iloc[0]) - 0.2)
+
+
+def test_a_real_split_of_a_raw_source_is_no_restatement(lake, bars):
+    split_at = pd.Timestamp(SESSIONS[-2])
+    bars.loc[(bars["symbol"] == "A") & (bars["session"] >= split_at), PRICES] /= 2
+    provider = FrameMarket(bars)
+    for session in SESSIONS[-6:]:
+        report = _collect(lake, provider, session)
+        assert (report.suspected_splits, report.differing) == ((), ())
+
+
+def test_a_session_on_another_basis_is_refused(filled, bars):
+    with pytest.raises(DataError, match="never mixed"):
+        _collect(filled, FrameMarket(bars))
+    assert rows(filled, f"SELECT count(*) FROM bars WHERE session = '{LAST}'") == [(0,)]

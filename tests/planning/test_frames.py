@@ -1,0 +1,83 @@
+"""Plans in the lake: stored and read back as equal objects."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from scizor_dagster.errors import DataError
+from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.tables import append_rows, initialise
+from scizor_dagster.planning.frames import plan_frames, read_plan, store_plan
+from scizor_dagster.planning.inputs import Target
+from scizor_dagster.planning.planner import make_plan
+from tests.planning.books import SESSION, number, random_book
+
+ORIGIN = {
+    "lake_snapshot": 7,
+    "code_version": "test",
+    "rules_text": "{}",
+    "source": "test",
+    "fetched_at": datetime(2025, 7, 28, 13, tzinfo=UTC),
+}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    lake = Lake(LakeLocation.embedded(tmp_path_factory.mktemp("lake")))
+    initialise(lake)
+    yield lake
+    lake.close()
+
+
+def rich_plan(portfolio, seed=54):
+    inputs, rules, capabilities = random_book(seed, True)
+    odd = Target(("1", "2"), "", "", number("0.000000001"), "ambiguous_id", "Which?", ("Y", "Z"))
+    return make_plan(
+        replace(inputs, portfolio=portfolio, targets=(*inputs.targets, odd), notes=("A note, with 'quotes'.",)),
+        rules,
+        capabilities,
+    )
+
+
+def count(lake, table, portfolio):
+    with lake.read() as cursor:
+        return cursor.execute(f"SELECT count(*) FROM {table} WHERE portfolio = ?", [portfolio]).fetchone()[0]
+
+
+@pytest.mark.parametrize("seed", [54, 369, 12])
+def test_a_stored_plan_is_read_back_equal(lake, seed):
+    plan = rich_plan(f"round_{seed}", seed)
+    assert plan.orders
+    store_plan(lake, plan, **ORIGIN)
+    assert read_plan(lake, plan.portfolio, SESSION) == plan
+    assert read_plan(lake, plan.portfolio, SESSION, batch=1) == plan
+
+
+def test_a_plan_without_lines_is_read_back_equal(lake):
+    plan = replace(rich_plan("empty"), lines=(), orders=(), notes=(), priced_on=None)
+    store_plan(lake, plan, **ORIGIN)
+    assert read_plan(lake, "empty", SESSION) == plan
+
+
+def test_storing_again_replaces_the_plan_of_its_batch_and_no_other(lake):
+    first, second = rich_plan("again"), rich_plan("again", 12)
+    other = replace(rich_plan("again", 369), batch=2)
+    for plan in (first, other, second, second):
+        store_plan(lake, plan, **ORIGIN)
+    assert read_plan(lake, "again", SESSION, batch=1) == second
+    assert read_plan(lake, "again", SESSION) == other
+    assert count(lake, "plan_lines", "again") == len(second.lines) + len(other.lines)
+    assert count(lake, "planned_orders", "again") == len(second.orders) + len(other.orders)
+
+
+def test_no_plan_is_none(lake):
+    assert read_plan(lake, "nobody", SESSION) is None
+
+
+def test_two_plans_for_one_batch_are_an_error_and_not_a_choice(lake):
+    for plan in (rich_plan("twice"), rich_plan("twice", 12)):
+        with lake.write() as cursor:
+            append_rows(cursor, "plans", plan_frames(plan, **ORIGIN)["plans"])
+    with pytest.raises(DataError, match="two plans"):
+        read_plan(lake, "twice", SESSION)

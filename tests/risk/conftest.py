@@ -1,0 +1,5 @@
+"""The ledgers of the tests of execution serve here too."""
+
+from tests.execution.conftest import empty_ledger, ledger
+
+__all__ = ["empty_ledger", "ledger"]

@@ -1,0 +1,107 @@
+"""Nothing reaches a broker except through the choke point, and every stop is a row."""
+
+import ast
+from pathlib import Path
+
+from scizor_dagster.brokers.protocol import PositionIntent, Side
+from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.events import risk_events_of
+from tests.execution.scenario import MONDAY, TUESDAY, D, adopt, model, order, plan_of, resume, run
+
+SUBMISSION = "scizor_dagster/execution/submission.py"
+POOLS = {"pool", "executor"}
+"""`submit` of a thread pool is another word."""
+
+
+def _submits(source: str) -> list[int]:
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr == "submit":
+            owner = node.value.id if isinstance(node.value, ast.Name) else getattr(node.value, "attr", "")
+            if owner not in POOLS:
+                lines.append(node.lineno)
+        if isinstance(node, ast.Constant) and node.value == "submit":
+            lines.append(node.lineno)
+    return lines
+
+
+def test_one_line_of_one_module_calls_a_brokers_submit(project_root: Path) -> None:
+    found = {}
+    for package in ("scizor_dagster", "assets", "resources", "jobs"):
+        for path in sorted((project_root / package).rglob("*.py")):
+            name = path.relative_to(project_root).as_posix()
+            # Adapters and the embedded exchange are the broker's side of the call.
+            if not name.startswith(("scizor_dagster/brokers/", "scizor_dagster/paper_exchange/")):
+                lines = _submits(path.read_text(encoding="utf-8"))
+                if lines:
+                    found[name] = len(lines)
+    assert found == {SUBMISSION: 1}
+
+
+def test_the_search_for_submit_finds_a_hidden_one() -> None:
+    assert _submits("def f(b):\n    g = b.submit\n    getattr(b, 'submit')(1)\n    pool.submit(f)\n") == [
+        2,
+        3,
+    ]
+
+
+def test_the_send_function_is_imported_by_the_protocol_alone(project_root: Path) -> None:
+    importers = set()
+    for path in sorted((project_root / "scizor_dagster").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "scizor_dagster.execution.submission":
+                importers.add(path.relative_to(project_root).as_posix())
+    assert importers == {"scizor_dagster/execution/drive.py", "scizor_dagster/execution/recovery.py"}
+
+
+def test_an_order_above_a_limit_is_blocked_with_a_row_and_the_others_go_on(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000))
+    orders = [order("big", "CCC", Side.BUY, "30"), order("small", "DDD", Side.BUY, "3")]
+    result = run(ledger, broker, plan_of(orders), starting_cash=D(10_000), max_notional_per_order=D(500))
+    assert result.state is ExecutionState.DONE
+    assert {row.client_order_id: row.state.value for row in result.orders} == {
+        "big": "blocked",
+        "small": "filled",
+    }
+    assert result.orders[0].reason == "max_notional_per_order: 600 against 500 allowed"
+    with ledger.read() as connection:
+        (event,) = risk_events_of(connection, "paper", MONDAY)
+        assert risk_events_of(connection, "paper", TUESDAY) == []
+    assert (event.limit, event.value, event.threshold, event.verdict) == (
+        "max_notional_per_order",
+        "600",
+        "500",
+        "stopped",
+    )
+    assert broker.book.attempts == ["small"]
+
+
+def test_the_session_total_counts_the_orders_of_earlier_runs_and_batches(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000))
+    limit = {"starting_cash": D(10_000), "max_total_notional": D(450)}
+    run(ledger, broker, plan_of([order("a", "CCC", Side.BUY, "10")]), **limit)
+    more = [order("b", "CCC", Side.BUY, "12"), order("c", "CCC", Side.BUY, "13")]
+    result = run(ledger, broker, plan_of(more, batch=2, plan_id="q", held={"CCC": "10"}), **limit)
+    assert result.counts == {"blocked": 1, "filled": 2}
+    assert broker.book.attempts == ["a", "b"]
+
+
+def test_a_sale_of_more_than_the_portfolio_owns_is_blocked_even_if_the_account_has_it(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(50)})
+    sales = [order("s1", "AAA", Side.SELL, "3"), order("s2", "AAA", Side.SELL, "3", slice_=2)]
+    result = run(ledger, broker, plan_of(sales, held={"AAA": "5"}))
+    assert result.counts == {"blocked": 1, "filled": 1}
+    assert result.orders[1].reason == "owned_quantity: 3 against 2 allowed"
+
+
+def test_opening_orders_together_stay_within_the_brokers_buying_power(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000), buying_power=D(300))
+    short = [
+        order(f"x{n}", "CCC", Side.SELL, "10", phase=1, intent=PositionIntent.SELL_TO_OPEN, slice_=n)
+        for n in (1, 2)
+    ]
+    result = run(ledger, broker, plan_of(short), starting_cash=D(10_000))
+    assert result.counts == {"blocked": 1, "filled": 1}
+    assert resume(ledger, broker).counts == {"blocked": 1, "filled": 1}

@@ -1,0 +1,174 @@
+"""`scizor signals`: the answers that a program reads, and the exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from scizor_dagster.cli.signals import app
+from scizor_dagster.errors import ConfigError, InputError, NotASession, SignalRefused
+from tests.signals.builders import HEADER, csv_file
+
+CONFIG = """\
+markets:
+  us:
+    calendar: XNYS
+    currency: USD
+    first_session: 2021-01-04
+    universes: [universe.csv]
+    provider: {type: sample}
+accounts:
+  paper: {broker: paper, initial_cash: 1000.0}
+portfolios:
+  main: {market: us, account: paper, capital: {share: 0.5}, signals: {strategy: weekly}}
+  bold:
+    market: us
+    account: paper
+    capital: {share: 0.5}
+    signals: {strategy: other, as_of: latest, max_age_sessions: 2}
+    weights: {max_weight: unlimited}
+risk:
+  fractional_shares:
+    enabled: true
+    min_order_notional: 1.0
+    quantity_precision: 4
+    max_total_weight: 1.0
+    adjust_for_overflow: true
+  max_notional_per_order: unlimited
+  max_share_per_order: unlimited
+  max_total_notional: unlimited
+  min_cash_buffer_pct: 0.0
+execution: {}
+weights: {max_weight: 0.5}
+idempotency: {}
+"""
+MANIFEST = """\
+strategies:
+- {id: weekly, path: weights.csv, format: csv, on_unknown_id: quarantine}
+- {id: other, path: weights.csv, format: csv}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / "strategy_manifest.yaml").write_text(MANIFEST)
+    header = "symbol,mic,name,currency,sector,category,exchange"
+    rows = ("AAPL,XNAS,Apple,USD,Tech,stock,NASDAQ", "MSFT,XNAS,Microsoft,USD,Tech,stock,NASDAQ")
+    (tmp_path / "universe.csv").write_text("\n".join((header, *rows)) + "\n")
+    monkeypatch.setenv("SCIZOR_CONFIG", str(tmp_path / "config.yaml"))
+    monkeypatch.setenv("SCIZOR_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def run(*arguments: str) -> tuple[int, Any]:
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_a_good_file_is_accepted_with_exit_code_zero(home: Path) -> None:
+    path = csv_file(home, "2024-01-02,AAPL,0.5", "2024-01-02,MSFT,0.25")
+    code, body = run("check", str(path), "--strategy", "weekly")
+    assert code == 0
+    assert (body["status"], body["rows"], body["weight_sum"], body["violations"]) == ("accepted", 2, 0.75, [])
+    assert body["portfolio"] == "main"
+    assert run("check", "--strategy", "weekly") == (code, body)
+
+
+def test_a_bad_file_is_refused_with_every_violation_and_exit_code_one(home: Path) -> None:
+    path = csv_file(home, "2024-01-02,AAPL,0.6", "2024-01-02,MSFT,")
+    code, body = run("check", str(path), "--strategy", "weekly")
+    assert code == 1
+    assert body["status"] == "refused"
+    assert [(item["rule"], item["line"], item["column"], item["value"]) for item in body["violations"]] == [
+        ("weight_above_maximum", 2, "target_weight", "0.6"),
+        ("missing_weight", 3, "target_weight", ""),
+    ]
+    assert all(item["remedy"] for item in body["violations"])
+
+
+def test_the_rules_are_those_of_the_portfolio_that_selects_the_strategy(home: Path) -> None:
+    csv_file(home, "2024-01-02,AAPL,0.6")
+    assert run("check", "--strategy", "other")[0] == 0
+    assert run("check", "--strategy", "other", "--portfolio", "main")[0] == 1
+
+
+def test_the_session_asked_for_must_have_rows(home: Path) -> None:
+    csv_file(home, "2024-01-02,AAPL,0.4", "2024-01-09,AAPL,0.3")
+    assert run("check", "--strategy", "weekly", "--date", "2024-01-09")[1]["weight_sum"] == 0.3
+    code, body = run("check", "--strategy", "weekly", "--date", "2024-01-04")
+    assert (code, body["violations"][0]["rule"]) == (1, "no_rows_for_session")
+    assert run("check", "--strategy", "other", "--date", "2024-01-04")[0] == 0
+
+
+def test_another_manifest_may_say_how_the_file_is_read(home: Path) -> None:
+    manifest = home / "m.yaml"
+    manifest.write_text(
+        "strategies:\n- {id: mine, path: none.csv, format: csv, column_mapping: {day: trade_date}}\n"
+    )
+    path = csv_file(home, "2024-01-02,AAPL,0.4", header=HEADER.replace("trade_date", "day"))
+    assert run("check", str(path), "--strategy", "mine", "--manifest", str(manifest))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("check", "--strategy", "nope"), ConfigError),
+        (("check", "--strategy", "weekly", "--portfolio", "nope"), ConfigError),
+        (("check", "--strategy", "weekly", "--manifest", "nope.yaml"), ConfigError),
+        (("check", "--strategy", "weekly", "--date", "2024-01-06"), NotASession),
+        (("check", "--strategy", "weekly", "--date", "today"), InputError),
+        (("check", "nope.csv", "--strategy", "weekly"), SignalRefused),
+        (("consolidate", "--portfolio", "nope", "--date", "2024-01-02"), ConfigError),
+        (("consolidate", "--portfolio", "main", "--date", "2024-01-06"), NotASession),
+    ],
+)
+def test_a_wrong_call_ends_with_exit_code_two(home: Path, arguments: tuple[str, ...], error: type) -> None:
+    csv_file(home, "2024-01-02,AAPL,0.4")
+    with pytest.raises(error) as caught:
+        run(*arguments)
+    assert caught.value.exit_code == 2
+
+
+def test_consolidate_prints_targets_and_stores_nothing(home: Path) -> None:
+    csv_file(home, "2024-01-02,AAPL,0.4", "2024-01-02,ZZZZ,0.01")
+    code, body = run("consolidate", "--portfolio", "main", "--date", "2024-01-02")
+    assert code == 0
+    assert [(row["symbol"], row["instrument_id"], row["status"]) for row in body["targets"]] == [
+        ("AAPL", "AAPL.XNAS", "ok"),
+        ("ZZZZ", "", "unknown_id"),
+    ]
+    assert (body["weight_sum"], body["weight_set_aside"]) == (0.4, 0.01)
+    assert not (home / "home").exists()
+
+
+def test_consolidate_refuses_what_the_strategy_refuses(home: Path) -> None:
+    csv_file(home, "2024-01-02,AAPL,0.4", "2024-01-02,ZZZZ,0.01")
+    code, body = run("consolidate", "--portfolio", "bold", "--date", "2024-01-03")
+    assert (code, body["status"]) == (1, "refused")
+    assert [(item["rule"], item["line"]) for item in body["violations"]] == [("unknown_id", 3)]
+    assert "universe of market us" in body["violations"][0]["problem"]
+
+
+def test_consolidate_without_a_file_says_where_it_was_looked_for(home: Path) -> None:
+    with pytest.raises(SignalRefused, match=r"weights\.csv.*cannot be read"):
+        run("consolidate", "--portfolio", "main", "--date", "2024-01-02")
+
+
+def test_a_person_sees_a_table_and_one_verdict(home: Path) -> None:
+    csv_file(home, "2024-01-02,AAPL,0.4", "2024-01-02,ZZZZ,x")
+    result = CliRunner().invoke(app, ["check", "--strategy", "weekly"])
+    assert result.exit_code == 1
+    assert "not_a_number" in result.stdout
+    assert "refused: " in result.stdout
+    csv_file(home, "2024-01-02,AAPL,0.4", "2024-01-02,ZZZZ,0")
+    accepted = CliRunner().invoke(app, ["check", "--strategy", "weekly"])
+    assert "accepted: " in accepted.stdout
+    targets = CliRunner().invoke(app, ["consolidate", "--portfolio", "main", "--date", "2024-01-02"])
+    assert targets.exit_code == 0
+    assert "AAPL" in targets.stdout
+    assert "2 targets" in targets.stdout
