@@ -6,6 +6,7 @@ What belongs here: rendering of frames as Dagster metadata. What does not: compu
 import base64
 import math
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -34,6 +35,11 @@ def violations_table(violations: Iterable[Any]) -> dg.MarkdownMetadataValue:
     return table(pd.DataFrame(rows, columns=list(names)))
 
 
+def money(amount: Decimal | float) -> float:
+    """An amount in whole cents."""
+    return round(float(amount), 2)
+
+
 def picture(png: bytes, caption: str) -> dg.MarkdownMetadataValue:
     """A PNG inside the metadata itself, so that it lives as long as the record."""
     data = base64.b64encode(png).decode("ascii")
@@ -49,5 +55,8 @@ def price_label(adjustment: str, synthetic: bool) -> str:
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, Decimal):
+        text = f"{value.normalize():f}"
+    else:
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")

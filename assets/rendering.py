@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from assets.metadata import picture, price_label, table
+from assets.metadata import money, picture, price_label, table
 from scizor_dagster.analytics.plots import equity_plot, weights_plot
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.closing import MeasuredSession
@@ -58,10 +58,10 @@ def plan_metadata(planned: SessionPlan) -> dict[str, Any]:
         "dagster/row_count": len(plan.lines),
         "orders": table(planned.orders_table()),
         "order_count": len(plan.orders),
-        "buy_notional": float(sum(order.notional for order in plan.orders if order.side == "buy")),
-        "sell_notional": float(sum(order.notional for order in plan.orders if order.side == "sell")),
-        "equity": float(plan.equity),
-        "cash_buffer": float(plan.cash_buffer),
+        "buy_notional": money(sum(order.notional for order in plan.orders if order.side == "buy")),
+        "sell_notional": money(sum(order.notional for order in plan.orders if order.side == "sell")),
+        "equity": money(plan.equity),
+        "cash_buffer": money(plan.cash_buffer),
         "priced_on": str(plan.priced_on),
         "prices": price_label(plan.adjustment, planned.synthetic),
         "plan_id": plan.plan_id,
@@ -99,8 +99,8 @@ def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
 def performance_metadata(measured: MeasuredSession) -> dict[str, Any]:
     row = measured.row.iloc[0]
     return {
-        "equity": float(row["equity"]),
-        "cash": float(row["cash"]),
+        "equity": money(row["equity"]),
+        "cash": money(row["cash"]),
         "return": None if pd.isna(row["return"]) else float(row["return"]),
         "drawdown": None if pd.isna(row["drawdown"]) else float(row["drawdown"]),
         "prices": price_label(str(row["adjustment"]), bool(row["synthetic"])),

@@ -9,9 +9,11 @@ or an input is wrong and nothing was written.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -35,15 +37,42 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(reconcile.reconcile)
 
+UsageError = typer.BadParameter.__mro__[1]
+"""Root of what Typer raises about the command line itself: an unknown option, a missing value, a word for a number."""
+
 
 def main() -> None:
-    """Run the command line; every `ScizorError` becomes one sentence on stderr and its exit code."""
+    """Run the command line; every `ScizorError` becomes one sentence on stderr and its exit code.
+
+    With `--json` the answer is one JSON object on stdout, also where the call itself is wrong.
+    """
     _log_level()
+    as_json = "--json" in sys.argv
     try:
-        app()
+        code = app(standalone_mode=False)
     except ScizorError as error:
-        print_error(error, as_json="--json" in sys.argv)
+        print_error(error, as_json=as_json)
         raise SystemExit(error.exit_code) from error
+    except UsageError as error:
+        _print_usage_error(error, as_json=as_json)
+        raise SystemExit(2) from error
+    except typer.Abort as error:
+        raise SystemExit(130) from error
+    raise SystemExit(code or 0)
+
+
+def _print_usage_error(error: Any, *, as_json: bool) -> None:
+    if as_json:
+        path = error.ctx.command_path if error.ctx is not None else "scizor"
+        body = {
+            "error": "UsageError",
+            "problem": error.format_message(),
+            "where": path,
+            "remedy": f"See what it takes: {path} --help.",
+        }
+        typer.echo(json.dumps(body))
+    else:
+        error.show()
 
 
 def _log_level() -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 import typer
 
-from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.preflight import check_market, open_desk
 from scizor_dagster.errors import InputError
-from scizor_dagster.settings import Settings
+from scizor_dagster.jobnames import name_for
 
 app = typer.Typer(help="Collect prices into the lake.", no_args_is_help=True)
 MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
@@ -25,15 +25,23 @@ def daily(
     day: Annotated[str | None, typer.Option("--date", help="Session; default: the last one that closed.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Collect one closed session for the whole universe, checked."""
-    from scizor_dagster.cli.instance import JobRunner
-    from scizor_dagster.flow.desk import Desk
+    """Collect one closed session for the whole universe, checked.
 
-    settings = Settings.from_environment(os.environ)
-    calendar = Desk(settings, lambda: datetime.now(UTC)).calendar(market)
-    session = calendar.require(parse_date(day, "--date")) if day else calendar.last_closed(datetime.now(UTC))
-    with working(f"Collecting {market} {session}", quiet=as_json), JobRunner.open(settings) as runner:
-        outcome = runner.run(f"collect_daily_{market}", partition=session.isoformat())
+    Fetches the bars of every symbol, quarantines those that cannot be true, and refreshes universe, corporate
+    actions and adjustment factors. Collecting a session again changes nothing. A session that has not closed is
+    refused, because a bar of an open session is never stored.
+
+    Example: scizor collect daily --market us --date 2026-11-20
+    """
+    from scizor_dagster.cli.instance import JobRunner
+
+    desk = open_desk()
+    calendar = check_market(desk, market)
+    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_closed(dates.now())
+    session = dates.closed_session_of_job(calendar, asked, desk.market(market).first_session, dates.now())
+    with working(f"Collecting {market} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
+        job = name_for("collect_daily", market, desk.config.markets)
+        outcome = runner.run(job, partition=session.isoformat())
     _report(outcome.run_id, outcome.metadata, outcome.failed_checks, as_json)
 
 
@@ -45,17 +53,30 @@ def history(
     through: Annotated[str | None, typer.Option(help="Collect no session after this date.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill the gaps of a range of years, in one run. A second call fetches only what is still missing."""
-    from scizor_dagster.cli.instance import JobRunner
-    from scizor_dagster.flow.desk import Desk
+    """Fill the gaps of a range of years, in one run.
 
-    settings = Settings.from_environment(os.environ)
-    begins = Desk(settings, lambda: datetime.now(UTC)).market(market).first_session.year
-    years = _years(first, last, begins, datetime.now(UTC).year)
-    config = history_config(market, parse_date(through, "--through") if through else None)
-    with working(f"Collecting {market} {years[0]} to {years[1]}", quiet=as_json), JobRunner.open(settings) as runner:
+    Compares what is stored with the exchange's sessions and fetches only what is missing, so that a second call
+    has next to nothing to do. Without years it covers all of them, from the market's first session to the last
+    one that closed.
+
+    Example: scizor collect history --market us --from-year 2024 --to-year 2026
+    """
+    from scizor_dagster.cli.instance import JobRunner
+
+    desk = open_desk()
+    calendar = check_market(desk, market)
+    begins = desk.market(market).first_session
+    years = _years(first, last, begins.year, dates.now().astimezone(calendar.timezone).year)
+    until = dates.parse_date(through, "--through") if through is not None else None
+    if until is not None and until < begins:
+        raise InputError(
+            f"{until} is before the market's first session, {begins}.", remedy="Use a later date.", where="--through"
+        )
+    title = f"Collecting {market} {years[0]} to {years[1]}"
+    with working(title, quiet=as_json), JobRunner.open(desk.settings) as runner:
+        job = name_for("collect_history", market, desk.config.markets)
         outcome = runner.run(
-            f"collect_history_{market}", partition_range=(str(years[0]), str(years[1])), config=config
+            job, partition_range=(str(years[0]), str(years[1])), config=history_config(market, until)
         )
     _report(outcome.run_id, outcome.metadata, outcome.failed_checks, as_json)
 
@@ -67,7 +88,7 @@ def history_config(market: str, through: date | None) -> dict[str, Any]:
 
 
 def _years(first: int | None, last: int | None, begins: int, today: int) -> tuple[int, int]:
-    lower, upper = first or begins, last or today
+    lower, upper = begins if first is None else first, today if last is None else last
     if not begins <= lower <= upper <= today:
         raise InputError(
             f"The years {lower} to {upper} cannot be collected.",

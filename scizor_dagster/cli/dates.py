@@ -1,10 +1,20 @@
-"""Dates of the command line: ISO 8601 or a clear error."""
+"""Dates of the command line: the time it is, ISO 8601, and whether a job may be asked about a session.
+
+What belongs here: reading and refusing dates before anything is opened. What does not: the exchange's
+calendar (`sessions`), which answers.
+"""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import InputError, SessionNotClosed
+from scizor_dagster.sessions import TradingCalendar
+
+
+def now() -> datetime:
+    """The clock of the command line."""
+    return datetime.now(UTC)
 
 
 def parse_date(text: str, option: str) -> date:
@@ -17,3 +27,39 @@ def parse_date(text: str, option: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"'{text}' is not a date.", remedy="Write it as YYYY-MM-DD.", where=option) from error
+
+
+def session_of_job(calendar: TradingCalendar, day: date, first_session: date, at: datetime) -> date:
+    """Return `day` where the jobs have a partition for it: a session, from the market's first one to today's.
+
+    Raises:
+        NotASession: the exchange does not trade on it; names the nearest sessions.
+        InputError: it lies before the market's first session, or after today.
+    """
+    session = calendar.require(day)
+    today = at.astimezone(calendar.timezone).date()
+    if session < first_session:
+        raise InputError(
+            f"{session} is before the market's first session, {first_session}.",
+            remedy="Use a later session, or set markets.<name>.first_session back and collect its history.",
+            where="--date",
+        )
+    if session > today:
+        raise InputError(
+            f"Session {session} is ahead; it is {today} at the exchange.",
+            remedy="Run it on its day: a session is planned from the last close before it.",
+            where="--date",
+        )
+    return session
+
+
+def closed_session_of_job(calendar: TradingCalendar, day: date, first_session: date, at: datetime) -> date:
+    """Like `session_of_job`, for what needs a closed session.
+
+    Raises:
+        SessionNotClosed: it trades still, or has yet to.
+    """
+    session = calendar.require(day)
+    if not calendar.has_closed(session, at):
+        raise SessionNotClosed(calendar.code, session)
+    return session_of_job(calendar, session, first_session, at)

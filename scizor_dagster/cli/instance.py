@@ -13,25 +13,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scizor_dagster.errors import ScizorError
+from scizor_dagster import errors
+from scizor_dagster.errors import ConfigError, ScizorError
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._core.execution.plan.objects import UserFailureData
     from dagster_shared.error import SerializableErrorInfo
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class RunFailed(ScizorError):
-    """A Dagster run that ended red. The cause is the failing step's own sentence."""
+    """A Dagster run that ended red. The cause is the failing step's own sentence.
+
+    The exit code is 2 where every failing step names bad input as its cause, else 1.
+    """
+
+    def __init__(self, problem: str, *, remedy: str, where: str, exit_code: int = 1) -> None:
+        super().__init__(problem, remedy=remedy, where=where)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """A finished run: its metadata by asset key, and the checks that did not pass."""
+    """A finished run: whether it is green, its metadata by asset key, and the checks that did not pass."""
 
     run_id: str
+    success: bool
     metadata: Mapping[str, Mapping[str, Any]]
     failed_checks: tuple[str, ...]
 
@@ -40,13 +50,23 @@ def prepare_home(settings: Settings) -> None:
     """Create `$DAGSTER_HOME` with its `dagster.yaml`, and the instance's databases.
 
     Webserver and daemon race on an empty home, so it is filled before either starts.
+
+    Raises:
+        ConfigError: the folder cannot be written.
     """
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
     shipped = PROJECT_ROOT / "dagster.yaml"
     target = home / "dagster.yaml"
-    if not target.exists() or target.read_bytes() != shipped.read_bytes():
-        shutil.copyfile(shipped, target)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != shipped.read_bytes():
+            shutil.copyfile(shipped, target)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder cannot be written ({error.strerror}).",
+            remedy="Set SCIZOR_HOME to a folder that you may write to.",
+            where=str(home),
+        ) from error
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["SCIZOR_HOME"] = str(settings.home)
     os.environ["SCIZOR_CONFIG"] = str(settings.config_path)
@@ -75,11 +95,15 @@ class JobRunner:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings, *, fixed_now: str | None = None) -> Iterator[JobRunner]:
-        """Prepare the home and load the definitions; `fixed_now` (ISO 8601) replaces the clock for replays."""
-        prepare_home(settings)
+        """Load the definitions, then prepare the home; `fixed_now` (ISO 8601) replaces the clock for replays.
+
+        Raises:
+            ConfigError: the definitions do not load (nothing is written), or the home cannot be prepared.
+        """
         from scizor_dagster.definitions import build_defs
 
         definitions = build_defs(settings, fixed_now=fixed_now)
+        prepare_home(settings)
         with _instance(settings) as instance:
             yield cls(settings, instance, definitions)
 
@@ -115,22 +139,34 @@ class JobRunner:
         failed_checks = _failed_checks(result)
         if not result.success and (raise_on_failed_check or not _only_checks_failed(result)):
             raise _failure(job, result)
-        return RunOutcome(result.run_id, _metadata(result), failed_checks)
+        return RunOutcome(result.run_id, result.success, _metadata(result), failed_checks)
 
 
 def _failure(job: str, result: dg.ExecuteInProcessResult) -> RunFailed:
     sentences = []
+    codes = set()
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
             described = failure.user_failure_data.description if failure.user_failure_data else None
             sentences.append(f"{event.step_key}: {described or _innermost(failure.error)}")
+            codes.add(_exit_code(failure.user_failure_data))
         elif event.is_failure and event.message and not sentences:
             sentences.append(event.message)
     text = " ".join(sentences) or "The run failed without naming a step."
     return RunFailed(
-        text, where=f"job {job}, run {result.run_id[:8]}", remedy="See the run in the UI: make dev.",
+        text,
+        where=f"job {job}, run {result.run_id[:8]}",
+        remedy="See the run in the UI: make dev.",
+        exit_code=2 if codes == {2} else 1,
     )
+
+
+def _exit_code(data: UserFailureData | None) -> int:
+    """The exit code of the error that the asset edge named as the kind of the failure; 1 where it named none."""
+    kind = data.metadata.get("kind") if data is not None else None
+    error = getattr(errors, str(kind.value), ScizorError) if kind is not None else ScizorError
+    return int(error.exit_code)
 
 
 def _innermost(error: SerializableErrorInfo | None) -> str:

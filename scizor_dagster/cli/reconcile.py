@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import emit_json, print_table, working
-from scizor_dagster.settings import Settings
+from scizor_dagster.cli.preflight import check_portfolio, open_desk
+
+if TYPE_CHECKING:
+    from scizor_dagster.cli.instance import RunOutcome
 
 
 def reconcile(
@@ -18,26 +19,35 @@ def reconcile(
     day: Annotated[str | None, typer.Option("--date", help="Session; default: the last one that closed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
 ) -> None:
-    """Reconcile one session. Exit code 0 only when there is no unexplained break."""
+    """Reconcile one session: compare plan, ledger and broker again.
+
+    Reads orders, fills, positions and cash on all three sides and names every difference with what to do about
+    it. Nothing is sent. The exit code is 0 only when there is no unexplained break.
+
+    Example: scizor reconcile --portfolio main --date 2026-11-20
+    """
     from scizor_dagster.cli.instance import JobRunner
-    from scizor_dagster.flow.desk import Desk
     from scizor_dagster.flow.summary import session_summary
     from scizor_dagster.jobnames import name_for
 
-    settings = Settings.from_environment(os.environ)
-    desk = Desk(settings, lambda: datetime.now(UTC))
-    calendar = desk.calendar(desk.portfolio(portfolio).market)
-    session = calendar.require(parse_date(day, "--date")) if day else calendar.last_closed(datetime.now(UTC))
-    with working(f"Reconciling {portfolio} {session}", quiet=as_json), JobRunner.open(settings) as runner:
+    desk = open_desk()
+    calendar = check_portfolio(desk, portfolio)
+    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_closed(dates.now())
+    first = desk.market(desk.portfolio(portfolio).market).first_session
+    session = dates.session_of_job(calendar, asked, first, dates.now())
+    with working(f"Reconciling {portfolio} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("reconcile", portfolio, desk.config.portfolios)
         outcome = runner.run(job, partition=session.isoformat(), raise_on_failed_check=False)
-    summary = session_summary(desk, portfolio, session)
-    print_summary({"run_id": outcome.run_id, **summary}, as_json)
-    raise typer.Exit(0 if summary["breaks"] == 0 else 1)
+    finish(session_summary(desk, portfolio, session), outcome, as_json)
 
 
-def print_summary(summary: dict[str, Any], as_json: bool) -> None:
-    """A session's result: counts, breaks and equity."""
+def finish(summary: dict[str, Any], outcome: RunOutcome, as_json: bool) -> None:
+    """Print a session's result and end: exit code 0 when the run is green and there is no break, else 1."""
+    _print_summary({"run_id": outcome.run_id, **summary, "failed_checks": list(outcome.failed_checks)}, as_json)
+    raise typer.Exit(0 if outcome.success and summary["breaks"] == 0 else 1)
+
+
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit_json(summary)
         return
@@ -51,3 +61,5 @@ def print_summary(summary: dict[str, Any], as_json: bool) -> None:
                 for row in summary["break_rows"]
             ],
         )
+    for check in summary["failed_checks"]:
+        typer.secho(f"check did not pass: {check}", fg=typer.colors.YELLOW)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import typer
 
-from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import working
-from scizor_dagster.cli.reconcile import print_summary
+from scizor_dagster.cli.preflight import check_portfolio, check_weight_file, open_desk
+from scizor_dagster.cli.reconcile import finish
 from scizor_dagster.sessions import TradingCalendar
-from scizor_dagster.settings import Settings
 
 POLL_SECONDS = 30.0
 
@@ -27,36 +26,38 @@ def run(
     """Rebalance one session: signals, targets, plan, orders, reconciliation.
 
     Running a session again continues it and sends nothing twice. Without --once the orders are followed
-    until they have ended or the session is over.
+    until they have ended or the session is over. The exit code is 0 only when every step and check went well
+    and plan, ledger and broker agree.
+
+    Example: scizor run --portfolio main --date 2026-11-20 --once
     """
     from scizor_dagster.cli.instance import JobRunner
-    from scizor_dagster.flow.desk import Desk
     from scizor_dagster.flow.summary import session_summary
     from scizor_dagster.jobnames import name_for
 
-    settings = Settings.from_environment(os.environ)
-    desk = Desk(settings, lambda: datetime.now(UTC))
-    calendar = desk.calendar(desk.portfolio(portfolio).market)
-    session = session_to_trade(calendar, day, datetime.now(UTC))
+    desk = open_desk()
+    calendar = check_portfolio(desk, portfolio)
+    first = desk.market(desk.portfolio(portfolio).market).first_session
+    session = session_to_trade(calendar, day, first, dates.now())
+    check_weight_file(desk, portfolio)
     jobs = {name: name_for(name, portfolio, desk.config.portfolios) for name in ("rebalance", "follow_orders")}
-    with JobRunner.open(settings) as runner:
+    with JobRunner.open(desk.settings) as runner:
         with working(f"Rebalancing {portfolio} for {session}", quiet=as_json):
-            runner.run(jobs["rebalance"], partition=session.isoformat(), raise_on_failed_check=False)
+            outcome = runner.run(jobs["rebalance"], partition=session.isoformat(), raise_on_failed_check=False)
             summary = session_summary(desk, portfolio, session)
-        while not once and summary["working"] and not calendar.has_closed(session, datetime.now(UTC)):
+        while not once and summary["working"] and not calendar.has_closed(session, dates.now()):
             time.sleep(POLL_SECONDS)
-            runner.run(jobs["follow_orders"], partition=session.isoformat(), raise_on_failed_check=False)
+            outcome = runner.run(jobs["follow_orders"], partition=session.isoformat(), raise_on_failed_check=False)
             summary = session_summary(desk, portfolio, session)
-    print_summary(summary, as_json)
-    raise typer.Exit(0 if summary["breaks"] == 0 else 1)
+    finish(summary, outcome, as_json)
 
 
-def session_to_trade(calendar: TradingCalendar, day: str | None, now: datetime) -> date:
+def session_to_trade(calendar: TradingCalendar, day: str | None, first_session: date, now: datetime) -> date:
     """The session asked for, or today's.
 
     Raises:
         NotASession: the date is no session; names the nearest ones.
+        InputError: it is no date, ahead, or before the market's first session.
     """
-    if day is not None:
-        return calendar.require(parse_date(day, "--date"))
-    return calendar.require(now.astimezone(calendar.timezone).date())
+    asked = dates.parse_date(day, "--date") if day is not None else now.astimezone(calendar.timezone).date()
+    return dates.session_of_job(calendar, asked, first_session, now)

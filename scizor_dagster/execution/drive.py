@@ -11,7 +11,7 @@ from scizor_dagster.execution.recovery import resolve
 from scizor_dagster.execution.release import advance_waiting
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.submission import clear, send
-from scizor_dagster.execution.tracking import Poll, poll
+from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger import intents
 from scizor_dagster.ledger.batches import set_state, state_from
 from scizor_dagster.ledger.rows import BatchRow, intents_of
@@ -35,10 +35,10 @@ def drive(run: Run, batch: BatchRow) -> BatchRow:
             moving = run.broker.advance(batch.session)
     except BrokerUnavailable as unavailable:
         run.note(f"The broker stopped answering: {unavailable.problem} Follow the orders when it is back.")
-        return _store_state(run, batch, others_open=True)
-    run.note(
-        f"{batch.session.isoformat()} was left working after {run.settings.max_rounds} steps of the venue."
-    )
+        with run.ledger.read() as connection:
+            rows = intents_of(connection, batch.batch_id)
+        return _set_state(run, batch, state_from(rows, others_open=True))
+    run.note(f"{batch.session.isoformat()} was left working after {run.settings.max_rounds} steps of the venue.")
     return batch
 
 
@@ -46,16 +46,18 @@ def _round(run: Run, batch: BatchRow) -> BatchRow:
     """Send what is ready, poll, and release, until nothing more can be sent at this moment."""
     if not run.may_send(batch.session):
         _expire_unsent(run, batch)
-    found = Poll(changed=False, open_exits=frozenset())
-    with run.ledger.read() as connection:
-        bound = len(intents_of(connection, batch.batch_id)) + 2
-    for _ in range(bound):
+    for _ in range(run.settings.max_rounds):
         _send_ready(run, batch)
         found = poll(run, [batch.session])
         advance_waiting(run, batch)
-        if not _sendable(run, batch):
+        with run.ledger.read() as connection:
+            rows = intents_of(connection, batch.batch_id)
+            frozen = intents.frozen_symbols(connection, run.account)
+        sendable = [row for row in rows if row.state is IntentState.READY and row.symbol not in frozen]
+        if not sendable or batch.portfolio != run.portfolio:
             break
-    return _store_state(run, batch, others_open=_has_open_exits(run, batch, found))
+    exits_open = any(row.client_order_id in found.open_exits for row in rows)
+    return _set_state(run, batch, state_from(rows, others_open=exits_open))
 
 
 def _send_ready(run: Run, batch: BatchRow) -> None:
@@ -65,15 +67,6 @@ def _send_ready(run: Run, batch: BatchRow) -> None:
         sent = send(run, cleared)
         if sent.state is IntentState.UNKNOWN:
             resolve(run, sent)
-
-
-def _sendable(run: Run, batch: BatchRow) -> bool:
-    if batch.portfolio != run.portfolio:
-        return False
-    with run.ledger.read() as connection:
-        frozen = intents.frozen_symbols(connection, run.account)
-        rows = intents_of(connection, batch.batch_id)
-    return any(row.state is IntentState.READY and row.symbol not in frozen for row in rows)
 
 
 def _expire_unsent(run: Run, batch: BatchRow) -> None:
@@ -91,14 +84,7 @@ def _expire_unsent(run: Run, batch: BatchRow) -> None:
                 )
 
 
-def _has_open_exits(run: Run, batch: BatchRow, found: Poll) -> bool:
-    with run.ledger.read() as connection:
-        return any(row.client_order_id in found.open_exits for row in intents_of(connection, batch.batch_id))
-
-
-def _store_state(run: Run, batch: BatchRow, *, others_open: bool) -> BatchRow:
-    with run.ledger.read() as connection:
-        state = state_from(intents_of(connection, batch.batch_id), others_open=others_open)
+def _set_state(run: Run, batch: BatchRow, state: BatchState) -> BatchRow:
     if state is batch.state:
         return batch
     with run.write() as connection:

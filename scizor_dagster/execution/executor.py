@@ -70,9 +70,7 @@ def execute(
                 f"Account '{account}' has traded on {now_at.isoformat()}; nothing is sent for "
                 f"{plan.session.isoformat()}, which lies before it."
             )
-            return result_of(
-                connection, account, portfolio, plan.session, notes=notes, skipped=previous_unexecuted
-            )
+            return result_of(connection, account, portfolio, plan.session, notes=notes, skipped=previous_unexecuted)
     with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings) as run:
         run.notes.extend(notes)
         blocking = _recover_and_end_earlier(run, plan.session)
@@ -187,14 +185,10 @@ def _follow_session(run: Run, session: date) -> None:
 
 
 def _skip_notes(session: date, previous: Sequence[date]) -> list[str]:
-    return [
-        f"Session {day.isoformat()} had a plan and is skipped for {session.isoformat()}." for day in previous
-    ]
+    return [f"Session {day.isoformat()} had a plan and is skipped for {session.isoformat()}." for day in previous]
 
 
-def _result(
-    run: Run, session: date, *, blocking: BatchRow | None, skipped: Sequence[date] = ()
-) -> ExecutionResult:
+def _result(run: Run, session: date, *, blocking: BatchRow | None, skipped: Sequence[date] = ()) -> ExecutionResult:
     with run.ledger.read() as connection:
         return result_of(
             connection,

@@ -60,16 +60,12 @@ def _look_up(run: Run, intent: IntentRow) -> IntentRow:
     if order is not None:
         return adopt(run, intent, order)
     if not run.may_send(intent.session):
-        return _ended(
-            run, intent, IntentState.EXPIRED, "proven absent at the broker, and its session is over"
-        )
+        return _ended(run, intent, IntentState.EXPIRED, "proven absent at the broker, and its session is over")
     if intent.client_order_id in run.resent:
         refusal = run.resent[intent.client_order_id]
         return _ended(run, intent, IntentState.REJECTED, refusal) if refusal else intent
     if not run.broker.capabilities.unique_client_ids:
-        return _still_unknown(
-            run, intent, "the broker does not list it, and would take a second one with its id"
-        )
+        return _still_unknown(run, intent, "the broker does not list it, and would take a second one with its id")
     again = send_again(run, intent)
     return _look_up(run, again) if again.state is IntentState.UNKNOWN else again
 

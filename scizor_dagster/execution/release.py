@@ -43,16 +43,17 @@ class Funding:
     needed: Decimal
 
 
-def advance_waiting(run: Run, batch: BatchRow) -> bool:
+def advance_waiting(run: Run, batch: BatchRow) -> None:
     """Release the batch if it is due, and move the orders that wait for others.
-
-    Returns:
-        Whether anything moved.
 
     Raises:
         BrokerUnavailable: the buying power cannot be read; nothing was released.
     """
-    return _release_if_due(run, batch) | _move_dependents(run, batch)
+    with run.ledger.read() as connection:
+        held = [row for row in intents_of(connection, batch.batch_id) if row.state is IntentState.HELD]
+    if held:
+        _release_if_due(run, batch)
+        _move_dependents(run, batch)
 
 
 def funding(waiting: Sequence[IntentRow], cash: Decimal, buying_power: Decimal) -> Funding:
@@ -76,28 +77,22 @@ def scaled(row: IntentRow, factor: Decimal, increments: Mapping[str, Decimal]) -
     return (row.planned_qty * factor / step).to_integral_value(ROUND_DOWN) * step
 
 
-def _release_if_due(run: Run, batch: BatchRow) -> bool:
+def _release_if_due(run: Run, batch: BatchRow) -> None:
     with run.ledger.read() as connection:
         if not _due(connection, batch):
-            return False
+            return
     buying_power = run.broker.account().buying_power
     with run.write() as connection:
         # Read again under the write lock: the decision and the release are one.
-        if not _due(connection, batch):
-            return False
-        _release(connection, run, batch, buying_power)
-    return True
+        if _due(connection, batch):
+            _release(connection, run, batch, buying_power)
 
 
 def _due(connection: sa.Connection, batch: BatchRow) -> bool:
     rows = intents_of(connection, batch.batch_id)
     waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
     first = [row for row in rows if row.phase == 1]
-    return (
-        bool(waiting)
-        and all(row.state.terminal for row in first)
-        and not release_of(connection, batch.batch_id)
-    )
+    return bool(waiting) and all(row.state.terminal for row in first) and not release_of(connection, batch.batch_id)
 
 
 def _release(connection: sa.Connection, run: Run, batch: BatchRow, buying_power: Decimal) -> None:
@@ -152,20 +147,18 @@ def _below_minimum(row: IntentRow, qty: Decimal, capabilities: Capabilities) -> 
     return f"{notional:f} is below the broker's minimum" if notional < capabilities.min_notional else None
 
 
-def _move_dependents(run: Run, batch: BatchRow) -> bool:
+def _move_dependents(run: Run, batch: BatchRow) -> None:
     """Orders whose parents have filled whole become ready; those whose parents cannot any more end."""
-    moved = False
     while True:
         with run.ledger.read() as connection:
             rows = intents_of(connection, batch.batch_id)
             due = [row for row in rows if _dependent_due(row, rows)]
         if not due:
-            return moved
+            return
         with run.write() as connection:
             for row in due:
                 if not _drop_orphan(connection, run, row, rows):
                     intents.move(connection, row, IntentState.READY, now=run.now())
-        moved = True
 
 
 def _dependent_due(row: IntentRow, rows: Sequence[IntentRow]) -> bool:

@@ -154,9 +154,7 @@ def _record_verdict(connection: sa.Connection, run: Run, intent: IntentRow, verd
         run.note(f"{intent.symbol}: order {intent.client_order_id} waits; {verdict.value}.")
 
 
-def _context(
-    connection: sa.Connection, run: Run, batch: BatchRow, buying_power: Decimal | None
-) -> PreTradeContext:
+def _context(connection: sa.Connection, run: Run, batch: BatchRow, buying_power: Decimal | None) -> PreTradeContext:
     closing: dict[str, Decimal] = {}
     unseen = ZERO
     for intent in intents_in(connection, run.account, [state for state in IntentState if state.at_broker]):

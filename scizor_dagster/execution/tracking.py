@@ -87,9 +87,7 @@ def poll(run: Run, sessions: Sequence[date]) -> Poll:
     if changed:
         with run.write() as connection:
             _record(connection, run, news)
-    with run.ledger.read() as connection:
-        exits = _open_exits(connection, run, read)
-    return Poll(changed, exits)
+    return Poll(changed, _open_exits(run, read))
 
 
 def _range(run: Run, sessions: Sequence[date]) -> tuple[date, date]:
@@ -147,9 +145,7 @@ def _moves(
 
 def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, filled: Decimal) -> IntentState | None:
     if intent.state in _NEVER_SENT:
-        run.note(
-            f"{intent.symbol}: the broker filled {intent.client_order_id}, which is {intent.state} here."
-        )
+        run.note(f"{intent.symbol}: the broker filled {intent.client_order_id}, which is {intent.state} here.")
         return None
     if order is not None and (wrong := evidence.mismatch(intent, order)) is not None:
         run.note(f"{intent.symbol}: {wrong}.")
@@ -204,9 +200,7 @@ def _insert_fill(connection: sa.Connection, run: Run, fill: BrokerFill, owner: I
     }
     now = run.now()
     connection.execute(fills.insert().values(account=run.account, recorded_at=now, **values))
-    events.append(
-        connection, now, run.account, "fill", values, owner.client_order_id if owner is not None else None
-    )
+    events.append(connection, now, run.account, "fill", values, owner.client_order_id if owner is not None else None)
 
 
 def _insert_activity(connection: sa.Connection, run: Run, activity: BrokerActivity) -> None:
@@ -224,9 +218,12 @@ def _insert_activity(connection: sa.Connection, run: Run, activity: BrokerActivi
     events.append(connection, now, run.account, f"activity_{activity.kind}", values)
 
 
-def _open_exits(connection: sa.Connection, run: Run, read: _Read) -> frozenset[str]:
+def _open_exits(run: Run, read: _Read) -> frozenset[str]:
     exits = [order for order in read.orders.values() if order.parent_client_order_id]
-    recorded = fills_for_orders(connection, run.account, [order.client_order_id for order in exits])
+    if not exits:
+        return frozenset()
+    with run.ledger.read() as connection:
+        recorded = fills_for_orders(connection, run.account, [order.client_order_id for order in exits])
     waiting = set()
     for order in exits:
         filled = sum((row.qty for row in recorded.get(order.client_order_id, ())), ZERO)

@@ -69,6 +69,10 @@ class Desk:
     def _providers(self) -> dict[str, MarketData]:
         return {}
 
+    @cached_property
+    def _universes(self) -> dict[str, tuple[UniverseEntry, ...]]:
+        return {}
+
     def market(self, name: str) -> Market:
         return _named(self.config.markets, name, "market")
 
@@ -84,8 +88,10 @@ class Desk:
         return self._providers[market]
 
     def universe(self, market: str) -> tuple[UniverseEntry, ...]:
-        paths = [self._config_file(name) for name in self.market(market).universes]
-        return read_universe(paths, market)
+        if market not in self._universes:
+            paths = [self._config_file(name) for name in self.market(market).universes]
+            self._universes[market] = read_universe(paths, market)
+        return self._universes[market]
 
     def instruments(self, market: str) -> Mapping[str, Instrument]:
         """The market's instruments by symbol."""

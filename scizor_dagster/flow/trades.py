@@ -90,7 +90,19 @@ def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
         max_share_per_order=_limit(settings.risk.max_share_per_order),
         max_notional_per_order=_limit(settings.risk.max_notional_per_order),
         max_total_notional=_limit(settings.risk.max_total_notional),
+        increments=_increments(desk, portfolio),
     )
+
+
+def _increments(desk: Desk, portfolio: str) -> dict[str, Decimal]:
+    """Smallest step of quantity by symbol, for buys that a release scales down."""
+    settings = desk.portfolio(portfolio)
+    fractional = settings.risk.fractional_shares
+    step = Decimal(1).scaleb(-fractional.quantity_precision)
+    return {
+        symbol: step if fractional.enabled and item.fractionable else Decimal(item.lot)
+        for symbol, item in desk.instruments(settings.market).items()
+    }
 
 
 def _limit(value: float | str) -> Decimal | None:

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from scizor_dagster.errors import DataError, InputError
 
 LOCK_TIMEOUT_SECONDS = 120.0
+LOCK_POLL_SECONDS = 0.01
 _EXTENSIONS = ("sqlite_scanner", "ducklake", "postgres_scanner")
 
 
@@ -107,7 +108,7 @@ class Lake:
             return
         lock = FileLock(self.location.lock_path, timeout=LOCK_TIMEOUT_SECONDS)
         try:
-            lock.acquire()
+            lock.acquire(poll_interval=LOCK_POLL_SECONDS)
         except Timeout as error:
             raise DataError(
                 f"Another process has been writing to the lake for more than {LOCK_TIMEOUT_SECONDS:.0f} s.",

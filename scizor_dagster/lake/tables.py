@@ -10,12 +10,14 @@ transaction (`replace_rows`), so that writing the same thing twice changes nothi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pandas as pd
 
 from scizor_dagster.lake.connection import Lake
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 
@@ -126,9 +128,11 @@ def replace_rows(
     """Replace the key range `where` of `table` by the rows of `frame`, in the cursor's transaction.
 
     Args:
+        cursor: Of `Lake.write`.
         table: A key of `TABLES`.
         frame: Rows with the table's columns by name; a column left out becomes NULL.
-        where: SQL condition with `?` or `$name` placeholders, bound from `parameters`.
+        where: SQL condition with `?` or `$name` placeholders.
+        parameters: What they are bound to.
 
     Returns:
         The number of rows inserted.

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -161,16 +160,16 @@ _STATES: dict[type, Any] = {BatchRow: BatchState, IntentRow: IntentState}
 R = TypeVar("R", BatchRow, IntentRow, FillRow, ActivityRow, ReleaseRow)
 
 
-@cache
-def _fields(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """Column names of a row type, each with what its value becomes, or None."""
-    types = {**_TYPES, "state": _STATES.get(kind)}
-    return tuple((field.name, types.get(field.name)) for field in fields(kind))
+_FIELDS: dict[type, list[tuple[str, Any]]] = {
+    kind: [(field.name, {**_TYPES, "state": _STATES.get(kind)}.get(field.name)) for field in fields(kind)]
+    for kind in (BatchRow, IntentRow, FillRow, ActivityRow, ReleaseRow)
+}
+"""Column names of each row type, each with what its value becomes, or None."""
 
 
 def _row(kind: type[R], row: Any) -> R:
     values = row._mapping
-    return kind(*[values[name] if to is None else to(values[name]) for name, to in _fields(kind)])
+    return kind(*[values[name] if to is None else to(values[name]) for name, to in _FIELDS[kind]])
 
 
 def _rows(connection: sa.Connection, kind: type[R], statement: sa.Select[Any]) -> list[R]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -194,15 +194,14 @@ def replace_quarantined(
     asked = sorted(set(symbols) | set(rows["symbol"]))
     where = "market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))"
     parameters = [origin.market, first, last, asked]
+    if rows.empty and not _any(cursor, f"SELECT 1 FROM quarantined_bars WHERE {where} LIMIT 1", parameters):
+        return
     stored = f"SELECT {_QUARANTINED} FROM quarantined_bars WHERE {where}"
     incoming = f"SELECT {_QUARANTINED.replace('session', 'CAST(session AS DATE) AS session')} FROM incoming_rows"
     cursor.register("incoming_rows", rows)
     try:
-        difference = cursor.execute(
-            f"SELECT count(*) FROM (({stored} EXCEPT ALL {incoming}) UNION ALL ({incoming} EXCEPT ALL {stored}))",
-            parameters + parameters,
-        ).fetchone()
-        if difference is None or difference[0] == 0:
+        difference = f"({stored} EXCEPT ALL {incoming}) UNION ALL ({incoming} EXCEPT ALL {stored})"
+        if not _any(cursor, difference, parameters + parameters):
             return
         cursor.execute(f"DELETE FROM quarantined_bars WHERE {where}", parameters)
         cursor.execute(
@@ -212,6 +211,10 @@ def replace_quarantined(
         )
     finally:
         cursor.unregister("incoming_rows")
+
+
+def _any(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any]) -> bool:
+    return cursor.execute(query, parameters).fetchone() is not None
 
 
 def delisted(cursor: duckdb.DuckDBPyConnection, market: str, session: date) -> set[str]:

@@ -54,8 +54,10 @@ def refetch_restated(
     lake: Lake, market: str, source: Source, restated: Mapping[str, Restatement], first: date, last: date
 ) -> Refetched:
     """Fetch the whole of every restated series; one that lacks a stored session is held, not replaced."""
+    if not restated:
+        return Refetched(_joined([]), (), (), ())
     symbols = sorted(restated)
-    fetched = source.fetch(symbols, first, last).good if symbols else _joined([])
+    fetched = source.fetch(symbols, first, last).good
     with lake.read() as cursor:
         stored = stored_bars(cursor, market, symbols, date.min, date.max)
     have = set(zip(fetched["symbol"], fetched["session"], strict=True))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar
@@ -29,6 +30,7 @@ _SPLITS = """
 _ACTIONS = """
     SELECT DISTINCT symbol, kind, ratio, amount FROM corporate_actions
     WHERE market = ? AND ex_session = ? AND kind IN ('split', 'dividend') ORDER BY ALL"""
+_ACTION_DAYS = "SELECT DISTINCT ex_session FROM corporate_actions WHERE market = ? AND kind IN ('split', 'dividend')"
 _ADJUSTMENTS = """
     SELECT symbol, arg_max(adjustment, session) FROM bars
     WHERE market = ? AND session <= ? AND session >= ? AND list_contains(?, symbol) GROUP BY symbol"""
@@ -37,6 +39,8 @@ _IN_PRICES = {"raw": (), "split": ("split",), "total_return": ("split", "dividen
 
 class LakeSessionData:
     """`SessionData` of one market of the lake.
+
+    The sessions that have actions are read once: open a new one after collecting actions.
 
     Args:
         market: Name of the market in the configuration.
@@ -54,6 +58,8 @@ class LakeSessionData:
 
     def actions(self, session: date) -> Sequence[SessionAction]:
         """Splits and dividends with this ex session that the stored prices do not know already."""
+        if session not in self._action_days:
+            return ()
         with self._lake.read() as cursor:
             rows = cursor.execute(_ACTIONS, [self._market, session]).fetchall()
             if not rows:
@@ -67,6 +73,13 @@ class LakeSessionData:
             for symbol, kind, ratio, amount in rows
             if kind not in _IN_PRICES[adjustments.get(symbol, "raw")]
         ]
+
+    @cached_property
+    def _action_days(self) -> frozenset[date]:
+        # A clock that crosses a quarter asks for every session of it; most have no action.
+        with self._lake.read() as cursor:
+            rows = cursor.execute(_ACTION_DAYS, [self._market]).fetchall()
+        return frozenset(day for (day,) in rows)
 
     def last_prices(self, before: date) -> Mapping[str, Decimal]:
         """Last close of the 90 days before `before`, in the units that trade on `before`."""

@@ -57,9 +57,7 @@ def record(
         verdict.decision,
     ]
     event_id = hashlib.sha256(repr(identity).encode()).hexdigest()
-    if connection.execute(
-        sa.select(risk_events.c.event_id).where(risk_events.c.event_id == event_id)
-    ).first():
+    if connection.execute(sa.select(risk_events.c.event_id).where(risk_events.c.event_id == event_id)).first():
         return False
     connection.execute(
         risk_events.insert().values(

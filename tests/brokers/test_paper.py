@@ -8,11 +8,10 @@ from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import Broker, OrderStatus, OrderType
 from scizor_dagster.config import Account, PaperExchangeRules
 from scizor_dagster.errors import BrokerUnavailable, NotASession, OrderRejected, OutcomeUnknown
-from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.sessions import TradingCalendar
 from tests.brokers.contract import BrokerContract, Venue
-from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, FakeData, bar
+from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, FakeData, bar, fresh_ledger
 
 CALENDAR = TradingCalendar("XNYS")
 CLOCK = datetime(2026, 1, 2, 14, 0, tzinfo=UTC)
@@ -26,7 +25,7 @@ def data() -> FakeData:
 
 @pytest.fixture
 def venue(tmp_path: Path, data: FakeData) -> Venue:
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}", synchronous="OFF")
+    ledger = fresh_ledger(tmp_path)
 
     def connect() -> Broker:
         account = Account(broker="paper", initial_cash=100_000.0)
@@ -55,7 +54,7 @@ def test_it_is_a_paper_account_by_its_configured_name(venue):
 def test_configured_rules_reach_the_exchange_exactly(tmp_path, data):
     rules = PaperExchangeRules(min_order_notional=2.5, fractional=False, short_selling=False)
     account = Account(broker="paper", initial_cash=10.1, exchange=rules)
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}", synchronous="OFF")
+    ledger = fresh_ledger(tmp_path)
     broker = PaperBroker(ledger, "test", account, CALENDAR, data, INSTRUMENTS, lambda: CLOCK)
     capabilities = broker.capabilities
     assert (capabilities.min_notional, capabilities.quantity_decimals, capabilities.short) == (

@@ -107,9 +107,7 @@ def test_a_plan_without_orders_is_a_batch_with_nothing_to_do(ledger: Ledger) -> 
         ([replace(SELL, price_used=Decimal(-1))], "not positive"),
     ],
 )
-def test_a_plan_that_cannot_be_rows_is_refused_whole(
-    ledger: Ledger, orders: list[object], problem: str
-) -> None:
+def test_a_plan_that_cannot_be_rows_is_refused_whole(ledger: Ledger, orders: list[object], problem: str) -> None:
     with pytest.raises(LedgerError, match=problem):
         _admit(ledger, plan_of([BUY]) if not orders else replace(plan_of([BUY]), orders=tuple(orders)))  # type: ignore[arg-type]
     with ledger.read() as connection:

@@ -73,9 +73,7 @@ def test_a_row_that_was_rehashed_breaks_the_next_one(ledger: Ledger) -> None:
         assert verify_chain(connection) == ["Event 3 does not follow from the one before it."]
 
 
-@pytest.mark.parametrize(
-    "payload", [{"api_key": "x"}, {"reply": {"Authorization": "x"}}, {"list": [{"secret": 1}]}]
-)
+@pytest.mark.parametrize("payload", [{"api_key": "x"}, {"reply": {"Authorization": "x"}}, {"list": [{"secret": 1}]}])
 def test_a_secret_is_never_written(ledger: Ledger, payload: dict[str, object]) -> None:
     with pytest.raises(LedgerError, match="secret"), ledger.transaction() as connection:
         append(connection, AT, "paper", "note", payload)

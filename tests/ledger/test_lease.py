@@ -111,8 +111,6 @@ def test_a_holder_without_the_process_lock_is_waited_for_until_its_lease_expires
         raise AssertionError("taken too early")
 
 
-def test_a_process_lock_that_cannot_be_had_never_stands_in_for_the_row(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_process_lock_that_cannot_be_had_never_stands_in_for_the_row(ledger: Ledger, tmp_path: Path) -> None:
     with FileLock(ledger.lock_path("lease-paper")), lease(ledger, "paper", "second", Hand(), TTL):
         assert _row(ledger).advisory is False

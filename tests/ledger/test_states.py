@@ -98,9 +98,7 @@ def test_a_verdict_for_other_parameters_does_not_count(ledger: Ledger, ready: In
 
 def test_an_order_is_marked_for_sending_once(ledger: Ledger, ready: IntentRow) -> None:
     with ledger.transaction() as connection:
-        cleared = intents.move(
-            connection, ready, IntentState.READY, now=NOW, cleared_hash=ready.parameter_hash
-        )
+        cleared = intents.move(connection, ready, IntentState.READY, now=NOW, cleared_hash=ready.parameter_hash)
         intents.mark_sending(connection, cleared, now=NOW)
     with pytest.raises(LedgerError, match="is 'sending', not 'ready'"), ledger.transaction() as connection:
         intents.mark_sending(connection, cleared, now=NOW)

@@ -104,9 +104,7 @@ def test_writers_take_turns_from_their_first_statement(ledger: Ledger) -> None:
         for _ in range(20):
             with ledger.transaction() as connection:
                 current = connection.execute(sa.select(account_clocks.c.session)).scalar_one()
-                connection.execute(
-                    account_clocks.update().values(session=date.fromordinal(current.toordinal() + 1))
-                )
+                connection.execute(account_clocks.update().values(session=date.fromordinal(current.toordinal() + 1)))
 
     threads = [threading.Thread(target=advance) for _ in range(4)]
     for thread in threads:

@@ -51,7 +51,12 @@ def test_raw_split_and_total_return_prices_stand_side_by_side(lake):
     ]
     report = _fill(lake, [100.0, 50.0, 49.0, 49.0], actions)
     assert (report.symbols, report.factors, report.skipped) == (1, 3, ())
-    expected = [(100.0, 50.0, 49.0, 200.0), (50.0, 50.0, 49.0, 100.0), (49.0, 49.0, 49.0, 100.0), (49.0,) * 3 + (100.0,)]
+    expected = [
+        (100.0, 50.0, 49.0, 200.0),
+        (50.0, 50.0, 49.0, 100.0),
+        (49.0, 49.0, 49.0, 100.0),
+        (49.0,) * 3 + (100.0,),
+    ]
     found = _prices(lake, "raw_close, split_close, total_return_close, split_volume")
     assert found == [pytest.approx(row) for row in expected]
 
@@ -142,8 +147,8 @@ def test_apples_factors_of_2020_agree_with_an_independent_factor_file(lake, refe
     end_of_2020 = reference.loc[reference["date"] == 20210204].iloc[0]
     for row in reference[reference["date"].between(20200101, 20201231)].itertuples():
         day = f"{str(row.date)[:4]}-{str(row.date)[4:6]}-{str(row.date)[6:]}"
-        query = f"SELECT raw_close, split_close / raw_close, total_return_close / raw_close FROM prices WHERE session = '{day}'"
-        ((close, split, total),) = rows(lake, query)
+        ratios = "raw_close, split_close / raw_close, total_return_close / raw_close"
+        ((close, split, total),) = rows(lake, f"SELECT {ratios} FROM prices WHERE session = '{day}'")
         assert close == pytest.approx(row.close)
         assert split == pytest.approx(row.split / end_of_2020["split"])
         # The reference states its price factor to seven decimals and dividends to the cent.

@@ -15,7 +15,7 @@ from scizor_dagster.market_data.factory import open_provider
 from scizor_dagster.market_data.files import FilesMarket
 from scizor_dagster.market_data.sample import SampleMarket
 from scizor_dagster.sessions import TradingCalendar
-from tests.market_data.support import NOW, XNYS, flat_bars, market
+from tests.market_data.support import NOW, XNYS, bars_frame, flat_bars, market
 
 HEADER = "symbol,session,open,high,low,close,volume\n"
 GOOD = "A,2024-01-02,1,2,0.5,1.5,100\nA,2024-01-03,1,2,0.5,1.6,100\nB,2024-01-02,3,4,2.5,3.5,50\n"
@@ -41,9 +41,8 @@ def _sessions(frame):
 def test_a_long_csv_gives_the_asked_symbols_and_sessions(tmp_path):
     provider = _provider(tmp_path, HEADER + GOOD)
     frame = _bars(provider, ["A"], date(2024, 1, 3), LAST)
-    assert frame.to_dict("records") == [
-        {"symbol": "A", "session": pd.Timestamp("2024-01-03"), "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.6, "volume": 100.0}
-    ]  # fmt: skip
+    expected = bars_frame([("A", "2024-01-03", 1.0, 2.0, 0.5, 1.6, 100.0)])
+    pd.testing.assert_frame_equal(frame, expected)
     assert (provider.name, provider.adjustment, provider.synthetic) == ("files:p.csv", "raw", False)
 
 

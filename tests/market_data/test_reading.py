@@ -15,15 +15,16 @@ from scizor_dagster.market_data.reading import (
     last_closes,
     session_bars,
 )
-from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, entry, flat_bars, market
+from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, entry, flat_bars, market, new_lake
 
 SESSIONS = XNYS.sessions(date(2023, 10, 2), date(2024, 3, 1))
 FIRST, LAST = SESSIONS[0], SESSIONS[-1]
 
 
-@pytest.fixture
-def filled(lake):
-    """A and B trade throughout, C until 2023-10-31, D until its delisting of 2024-02-01."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A and B trade throughout, C until 2023-10-31, D until its delisting of 2024-02-01. Only read by the tests."""
+    lake = new_lake(tmp_path_factory.mktemp("filled"))
     bars = flat_bars(["A", "B", "C", "D"], SESSIONS)
     gone = (bars["symbol"] == "C") & (bars["session"] > "2023-10-31")
     gone |= (bars["symbol"] == "D") & (bars["session"] >= "2024-02-01")
@@ -39,7 +40,8 @@ def filled(lake):
     collect_actions(lake, "us", named, provider, list("ABCD"), FIRST, LAST, NOW)
     collect_history(lake, "us", named, provider, XNYS, list("ABCD"), 2023, 2024, NOW)
     rebuild_prices(lake, "us", NOW)
-    return lake
+    yield lake
+    lake.close()
 
 
 def test_the_bars_of_a_session_come_by_symbol_with_their_labels(filled):
@@ -79,7 +81,9 @@ def test_a_matrix_has_a_row_for_each_session_and_a_column_for_each_symbol_asked(
 
 def test_the_kinds_of_close_differ_where_a_split_lies_between(filled):
     day, first = date(2024, 1, 2), date(2023, 12, 29)
-    raw, split, total = (close_matrix(filled, "us", ["B"], first, LAST, kind) for kind in ("raw", "split", "total_return"))
+    raw, split, total = (
+        close_matrix(filled, "us", ["B"], first, LAST, kind) for kind in ("raw", "split", "total_return")
+    )
     assert split.loc[day, "B"] == pytest.approx(raw.loc[day, "B"] / 2)
     assert total.loc[day, "B"] == pytest.approx(split.loc[day, "B"])
     assert split.loc[date(2024, 1, 3), "B"] == raw.loc[date(2024, 1, 3), "B"]
@@ -95,7 +99,9 @@ def test_a_split_adjusted_market_has_no_raw_matrix(lake):
 
 def test_actions_are_those_of_exactly_that_session(filled):
     frame = actions_on(filled, "us", date(2024, 1, 3))
-    assert frame[["symbol", "ex_session", "kind", "ratio"]].to_numpy().tolist() == [["B", date(2024, 1, 3), "split", 2.0]]
+    assert frame[["symbol", "ex_session", "kind", "ratio"]].to_numpy().tolist() == [
+        ["B", date(2024, 1, 3), "split", 2.0]
+    ]
     assert len(actions_on(filled, "us", date(2024, 1, 4))) == 0
 
 

@@ -129,7 +129,7 @@ def test_a_split_shows_as_a_jump_of_the_raw_price(whole):
 
 
 def test_shares_move_together_and_more_than_funds_do(universe, whole):
-    bars, actions = whole
+    bars, _actions = whole
     closes = np.log(bars.pivot(index="session", columns="symbol", values="close")).diff()
     returns = closes.where(closes.abs() < 0.25)
     correlation = returns.corr().to_numpy()

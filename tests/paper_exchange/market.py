@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar
 from scizor_dagster.paper_exchange.model import Position, Rules, State
 
@@ -57,6 +61,21 @@ class FakeData:
                 assert event.ratio is not None
                 closes[event.symbol] /= event.ratio
         return closes
+
+
+@cache
+def _migrated() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        Ledger.open(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
+def fresh_ledger(folder: Path) -> Ledger:
+    """An empty ledger in `folder`; migrated once for all tests, and not fsynced."""
+    path = folder / "ledger.sqlite"
+    path.write_bytes(_migrated())
+    return Ledger.open(f"sqlite:///{path}", synchronous="OFF")
 
 
 def request(

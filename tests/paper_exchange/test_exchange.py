@@ -15,7 +15,7 @@ from scizor_dagster.paper_exchange.exchange import PaperExchange
 from scizor_dagster.paper_exchange.model import Refused
 from scizor_dagster.paper_exchange.store import BookStore, Opening
 from scizor_dagster.sessions import TradingCalendar
-from tests.paper_exchange.market import DAY1, DAY2, DAY3, FREE, INSTRUMENTS, NOW, FakeData, bar, request
+from tests.paper_exchange.market import DAY1, DAY2, DAY3, FREE, INSTRUMENTS, NOW, FakeData, bar, fresh_ledger, request
 
 CALENDAR = TradingCalendar("XNYS")
 
@@ -44,7 +44,7 @@ class DyingDatabase:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}", synchronous="OFF")
+    opened = fresh_ledger(tmp_path)
     yield opened
     opened.close()
 

@@ -281,7 +281,8 @@ def test_planning_on_files_imports_neither_the_orchestrator_nor_a_store(files):
         "import sys, typer; from scizor_dagster.cli.plan import plan; app = typer.Typer(); app.command()(plan)\n"
         "try: app(sys.argv[1:])\n"
         "except SystemExit as error: assert not error.code, error.code\n"
-        "print(sorted({'dagster', 'duckdb', 'sqlalchemy', 'pandas', 'matplotlib', 'exchange_calendars'} & set(sys.modules)))"
+        "heavy = {'dagster', 'duckdb', 'sqlalchemy', 'pandas', 'matplotlib', 'exchange_calendars'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     options = [part for name, value in files.options.items() for part in (f"--{name}", value)]
     done = subprocess.run(

@@ -34,11 +34,14 @@ def test_the_order_is_the_exact_difference_from_what_is_held():
     assert [(order.side, order.qty) for order in plan.orders] == [(Side.SELL, Decimal("1.840434087"))]
 
 
-@pytest.mark.parametrize("weight", ["0.06", "0.3", str(0.1 + 0.2), "0.29999999999999998"])
-def test_binary_noise_does_not_cost_an_increment(weight):
-    whole = round(float(weight) * 100)
-    plan = plan_of({"A": weight}, {"A": 10}, equity=1000, rules=PlanningRules(fractional=False))
-    assert line_of(plan, "A").target_qty == whole
+@pytest.mark.parametrize("rules", [PlanningRules(fractional=False), PLAIN])
+@pytest.mark.parametrize("fractionable", [True, False])
+def test_binary_noise_does_not_cost_an_increment(rules, fractionable):
+    # Each weight is what a strategy computes in floats for exactly `shares` shares.
+    instruments = {"A": Instrument("A", "XNYS", "USD", fractionable=fractionable)}
+    for shares in range(1, 300):
+        plan = plan_of({"A": shares * 7 / 3000}, {"A": 7}, equity=3000, rules=rules, instruments=instruments)
+        assert line_of(plan, "A").target_qty == shares
 
 
 def test_a_quotient_that_is_really_below_an_increment_stays_below_it():
@@ -50,6 +53,18 @@ def test_the_cash_buffer_is_taken_off_before_anything_is_sized():
     plan = plan_of({"A": 1}, {"A": 10}, equity=1000, rules=PlanningRules(min_cash_buffer_pct=Decimal("0.02")))
     assert line_of(plan, "A").target_qty == 98
     assert plan.cash_buffer == 20
+
+
+def test_every_target_bears_its_share_of_the_cash_buffer():
+    rules = PlanningRules(min_cash_buffer_pct=Decimal("0.02"))
+    plan = plan_of({"A": "0.5", "B": "0.3"}, {"A": 10, "B": 10}, equity=1000, rules=rules)
+    assert [line.target_qty for line in plan.lines] == [49, Decimal("29.4")]
+
+
+def test_a_target_is_no_finer_than_what_the_broker_takes():
+    coarse = replace(ALPACA_LIKE, quantity_decimals=2)
+    plan = plan_of({"A": "0.1"}, {"A": 33}, equity=1000, rules=PlanningRules(quantity_precision=4), capabilities=coarse)
+    assert plan.orders[0].qty == line_of(plan, "A").target_qty == Decimal("3.03")
 
 
 def test_weights_within_the_tolerance_are_scaled_by_one_recorded_factor():
@@ -113,6 +128,12 @@ def test_what_is_held_and_not_targeted_is_sold_to_the_last_digit():
 def test_a_rest_that_the_broker_does_not_sell_is_dust():
     plan = plan_of({}, {"A": 10}, {"A": "0.4"}, capabilities=WHOLE_ONLY)
     assert (line_of(plan, "A").reason, plan.orders) == (Reason.DUST, ())
+
+
+def test_only_an_exit_that_leaves_nothing_is_exempt_from_the_minimum():
+    lenient = replace(WHOLE_ONLY, full_exit_below_minimum=True)
+    whole, rest = (plan_of({}, {"A": "0.5"}, {"A": held}, capabilities=lenient) for held in ("1", "1.5"))
+    assert (line_of(whole, "A").reason, line_of(rest, "A").reason) == (Reason.LIQUIDATE, Reason.DUST)
 
 
 def test_where_only_whole_shares_trade_a_full_exit_leaves_the_fraction_and_says_so():
@@ -235,6 +256,11 @@ def test_cash_that_is_known_counts_even_where_a_holding_has_no_price():
     inputs = inputs_of({"A": 1}, {"A": 1}, {"X": 5}, equity=1000, cash=Decimal(400))
     plan = make_plan(inputs, PLAIN, ALPACA_LIKE)
     assert sum(order.notional for order in plan.orders) == 400
+
+
+def test_the_value_of_an_unpriced_holding_leaves_less_room_for_every_weight():
+    plan = plan_of({"A": "0.5", "B": "0.3"}, {"A": 1, "B": 1}, {"X": 5}, equity=1000, cash=Decimal(400))
+    assert [line_of(plan, symbol).target_qty for symbol in "AB"] == [250, 150]
 
 
 def test_shorts_are_whole_and_only_where_they_are_allowed():

@@ -12,7 +12,6 @@ from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
 from scizor_dagster.config import Account
 from scizor_dagster.execution.executor import ExecutionSettings, execute, follow
 from scizor_dagster.ledger.holdings import cash_flow
-from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import fills
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.planning.model import Plan
@@ -20,7 +19,7 @@ from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.sessions import TradingCalendar
-from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, FakeData, bar
+from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, FakeData, bar, fresh_ledger
 from tests.reconciliation.world import line, plan_of, planned
 
 CALENDAR = TradingCalendar("XNYS")
@@ -42,7 +41,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         liquid = {"AAA": bar(volume=300_000), "BBB": bar(volume=300_000)}
         self.data = FakeData({DAY1: liquid, DAY2: dict(liquid)})
-        self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.sqlite'}", synchronous="OFF")
+        self.ledger = fresh_ledger(folder)
         account = Account(broker="paper", initial_cash=100_000.0)
         self.broker = PaperBroker(self.ledger, "paper", account, CALENDAR, self.data, INSTRUMENTS, lambda: NOW)
         self.common = {

@@ -99,8 +99,7 @@ def test_a_sale_of_more_than_the_portfolio_owns_is_blocked_even_if_the_account_h
 def test_opening_orders_together_stay_within_the_brokers_buying_power(ledger: Ledger) -> None:
     broker = model(ledger, cash=D(10_000), buying_power=D(300))
     short = [
-        order(f"x{n}", "CCC", Side.SELL, "10", phase=1, intent=PositionIntent.SELL_TO_OPEN, slice_=n)
-        for n in (1, 2)
+        order(f"x{n}", "CCC", Side.SELL, "10", phase=1, intent=PositionIntent.SELL_TO_OPEN, slice_=n) for n in (1, 2)
     ]
     result = run(ledger, broker, plan_of(short), starting_cash=D(10_000))
     assert result.counts == {"blocked": 1, "filled": 1}

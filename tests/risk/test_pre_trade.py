@@ -15,9 +15,7 @@ from scizor_dagster.risk.pre_trade import OPENING, Decision, PreTradeContext, ch
 D = Decimal
 TEN, FIVE = D(10), D(5)
 UNLIMITED = PreTradeLimits(None, None, None)
-FREE = PreTradeContext(
-    owned={}, closing={}, session_notional=D(0), opening_notional=D(0), buying_power=D(1_000_000)
-)
+FREE = PreTradeContext(owned={}, closing={}, session_notional=D(0), opening_notional=D(0), buying_power=D(1_000_000))
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,7 @@ class Order:
         return self.qty * self.price
 
 
-def _verdict(
-    order: Order, context: PreTradeContext = FREE, limits: PreTradeLimits = UNLIMITED
-) -> tuple[str, str]:
+def _verdict(order: Order, context: PreTradeContext = FREE, limits: PreTradeLimits = UNLIMITED) -> tuple[str, str]:
     verdict = check_order(order, context, limits)
     return verdict.decision.value, verdict.limit
 
@@ -173,17 +169,11 @@ def test_no_list_of_orders_gets_past_any_limit_together(
         if check_order(order, context, rules).decision is Decision.PASS:
             context = context.after(order)
             passed.append(order)
+    assert all(rules.max_share_per_order is None or order.qty <= rules.max_share_per_order for order in passed)
     assert all(
-        rules.max_share_per_order is None or order.qty <= rules.max_share_per_order for order in passed
+        rules.max_notional_per_order is None or order.notional <= rules.max_notional_per_order for order in passed
     )
-    assert all(
-        rules.max_notional_per_order is None or order.notional <= rules.max_notional_per_order
-        for order in passed
-    )
-    assert (
-        rules.max_total_notional is None
-        or sum(order.notional for order in passed) <= rules.max_total_notional
-    )
+    assert rules.max_total_notional is None or sum(order.notional for order in passed) <= rules.max_total_notional
     assert sum(order.notional for order in passed if order.intent in OPENING) <= power
     for symbol in ("AAA", "BBB"):
         closed = sum(order.qty for order in passed if order.symbol == symbol and order.intent not in OPENING)

@@ -1,0 +1,155 @@
+"""A process that runs `scizor` and dies by SIGKILL at a named point of the run.
+
+    python -m tests.acceptance.killable <point> <arguments of scizor>
+
+The product has no hook for this: the point is laid around one of its own functions before the command
+starts. `none` runs to the end. A point that is never reached lets the run end as well, so a test must
+see the signal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.paper import PaperBroker
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, Side
+from scizor_dagster.execution import drive
+from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.tracking import Poll
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.planning import frames
+
+_ADMITTED = "SELECT count(*) FROM batches WHERE state = 'working'"
+_BUYS_FILLED = (
+    "SELECT count(*) FROM paper_fills WHERE side = 'buy' "
+    "AND session = (SELECT session FROM batches WHERE state = 'working')"
+)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def while_the_plan_is_written() -> None:
+    """The plan's head and lines are in the lake's open transaction, its orders are not."""
+    original = frames.replace_rows
+
+    def mortal(cursor: Any, table: str, *arguments: Any) -> int:
+        if table == "planned_orders":
+            die()
+        return original(cursor, table, *arguments)
+
+    frames.replace_rows = mortal
+
+
+def before_the_admission_is_committed() -> None:
+    """Batch and intents are written in the ledger's transaction, which is not committed."""
+    _at_commit(_ADMITTED, after=False)
+
+
+def after_the_plan_is_admitted() -> None:
+    """The batch with all its intents is committed; nothing is cleared or sent."""
+    _at_commit(_ADMITTED, after=True)
+
+
+def after_a_sale_is_accepted() -> None:
+    """The exchange has the third sale, and the ledger says `sending`."""
+    _at_submit(Side.SELL, 3, after=True)
+
+
+def between_the_release_and_the_buys() -> None:
+    """Factor and quantities of the buys are committed, none of them is sent."""
+    _at_submit(Side.BUY, 1, after=False)
+
+
+def after_a_buy_is_accepted() -> None:
+    """The exchange has the second buy, and the ledger says `sending`."""
+    _at_submit(Side.BUY, 2, after=True)
+
+
+def after_the_fills_and_before_they_are_recorded() -> None:
+    """The exchange has filled a buy; the ledger has not polled it since."""
+    original = drive.poll
+
+    def mortal(run: Run, sessions: Sequence[date]) -> Poll:
+        with run.ledger.read() as connection:
+            if _count(connection, _BUYS_FILLED):
+                die()
+        return original(run, sessions)
+
+    drive.poll = mortal
+
+
+def before_reconciliation() -> None:
+    """Every fill is in the ledger; nothing has compared them."""
+    from assets import portfolios
+
+    portfolios.reconcile_session = lambda *_: die()  # type: ignore[assignment]
+
+
+POINTS: dict[str, Callable[[], None]] = {
+    point.__name__: point
+    for point in (
+        while_the_plan_is_written,
+        before_the_admission_is_committed,
+        after_the_plan_is_admitted,
+        after_a_sale_is_accepted,
+        between_the_release_and_the_buys,
+        after_a_buy_is_accepted,
+        after_the_fills_and_before_they_are_recorded,
+        before_reconciliation,
+    )
+}
+
+
+def _at_submit(side: Side, number: int, *, after: bool) -> None:
+    original = PaperBroker.submit
+    numbers = iter(range(1, 1_000))
+
+    def mortal(self: PaperBroker, order: OrderRequest) -> BrokerOrder:
+        last = order.side is side and next(numbers) == number
+        if last and not after:
+            die()
+        answer = original(self, order)
+        if last:
+            die()
+        return answer
+
+    PaperBroker.submit = mortal  # type: ignore[method-assign]
+
+
+def _at_commit(due: str, *, after: bool) -> None:
+    original = Ledger.transaction
+
+    @contextmanager
+    def mortal(self: Ledger) -> Iterator[sa.Connection]:
+        with original(self) as connection:
+            yield connection
+            is_due = _count(connection, due)
+            if is_due and not after:
+                die()
+        if is_due:
+            die()
+
+    Ledger.transaction = mortal  # type: ignore[method-assign]
+
+
+def _count(connection: sa.Connection, query: str) -> int:
+    return int(connection.execute(sa.text(query)).scalar_one())
+
+
+if __name__ == "__main__":
+    chosen, sys.argv = sys.argv[1], ["scizor", *sys.argv[2:]]
+    if chosen != "none":
+        POINTS[chosen]()
+    from scizor_dagster.cli.app import main
+
+    main()

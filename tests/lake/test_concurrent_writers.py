@@ -1,0 +1,42 @@
+"""Many processes at once: no error, no lost row, nothing half-written to be seen."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.tables import TABLES, initialise
+from tests.lake.writers import COMMITS, open_and_initialise, read_until_complete, write_rows
+
+WRITERS = 6
+
+
+def test_six_writers_of_twenty_commits_each_lose_nothing_while_one_reads(tmp_path: Path):
+    lake = Lake(LakeLocation.embedded(tmp_path))
+    initialise(lake)
+    before = lake.snapshot()
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(WRITERS + 1, mp_context=context) as pool:
+        barrier = manager.Barrier(WRITERS + 1)
+        reader = pool.submit(read_until_complete, str(tmp_path), 2 * WRITERS * COMMITS, barrier)
+        writers = [pool.submit(write_rows, str(tmp_path), writer, barrier) for writer in range(WRITERS)]
+        assert [writer.result(timeout=120) for writer in writers] == [COMMITS] * WRITERS
+        seen = reader.result(timeout=120)
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 2
+    assert all(count % 2 == 0 for count in seen), "a commit was seen by half"
+    query = "SELECT base, quote, count(DISTINCT rate), count(*) FROM fx_rates GROUP BY ALL ORDER BY ALL"
+    with lake.read() as cursor:
+        rows = cursor.execute(query).fetchall()
+    expected = [(f"W{writer}", half, COMMITS, COMMITS) for writer in range(WRITERS) for half in ("left", "right")]
+    assert rows == expected
+    assert lake.snapshot() == before + WRITERS * COMMITS
+    lake.close()
+
+
+def test_four_processes_may_create_the_same_lake_at_once(tmp_path: Path):
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(4, mp_context=context) as pool:
+        barrier = manager.Barrier(4)
+        results = [pool.submit(open_and_initialise, str(tmp_path), barrier) for _ in range(4)]
+        assert [result.result(timeout=120) for result in results] == [len(TABLES)] * 4

@@ -1,0 +1,149 @@
+"""The lake's door: transactions, snapshots, threads, and what it refuses."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.lake import connection
+from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.tables import TABLES, append_rows, initialise, replace_rows
+
+AT = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(LakeLocation.embedded(tmp_path / "lake"))
+    with lake.write() as cursor:
+        cursor.execute(f"CREATE TABLE fx_rates ({TABLES['fx_rates']})")
+    yield lake
+    lake.close()
+
+
+def _rates(*rates: float, base: str = "AUD") -> pd.DataFrame:
+    return pd.DataFrame(
+        {"base": base, "quote": "USD", "session": date(2024, 1, 2), "rate": rates, "source": "test", "fetched_at": AT}
+    )
+
+
+def _stored(lake: Lake) -> list[float]:
+    with lake.read() as cursor:
+        return [rate for (rate,) in cursor.execute("SELECT rate FROM fx_rates ORDER BY rate").fetchall()]
+
+
+def _write_and_fail(lake: Lake) -> None:
+    with lake.write() as cursor:
+        append_rows(cursor, "fx_rates", _rates(1.0, 2.0))
+        raise RuntimeError("midway")
+
+
+def _write_a_bad_row(lake: Lake) -> None:
+    with lake.write() as cursor:
+        append_rows(cursor, "fx_rates", _rates(1.0))
+        cursor.execute("INSERT INTO fx_rates (base) VALUES ('X')")
+
+
+def test_the_first_thing_a_new_lake_does_may_be_a_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT_SECONDS", 2.0)
+    lake = Lake(LakeLocation.embedded(tmp_path / "new"))
+    with lake.write() as cursor:
+        cursor.execute("CREATE TABLE t (a INTEGER)")
+    assert lake.snapshot() == 1
+    lake.close()
+
+
+def test_a_write_that_raises_leaves_nothing(lake):
+    snapshot = lake.snapshot()
+    with pytest.raises(RuntimeError, match="midway"):
+        _write_and_fail(lake)
+    assert (_stored(lake), lake.snapshot()) == ([], snapshot)
+    with lake.write() as cursor:
+        append_rows(cursor, "fx_rates", _rates(3.0))
+    assert _stored(lake) == [3.0]
+
+
+def test_a_statement_that_fails_rolls_the_whole_write_back(lake):
+    with pytest.raises(duckdb.ConstraintException):
+        _write_a_bad_row(lake)
+    assert _stored(lake) == []
+
+
+def test_a_read_sees_one_state_while_another_connection_commits(lake):
+    other = Lake(lake.location)
+    with lake.read() as cursor:
+        before = cursor.execute("SELECT count(*) FROM fx_rates").fetchone()
+        with other.write() as writer:
+            append_rows(writer, "fx_rates", _rates(1.0))
+        after = cursor.execute("SELECT count(*) FROM fx_rates").fetchone()
+    assert (before, after, _stored(lake)) == ((0,), (0,), [1.0])
+    other.close()
+
+
+def test_an_old_snapshot_can_be_read_again(lake):
+    with lake.write() as cursor:
+        append_rows(cursor, "fx_rates", _rates(1.0))
+    snapshot = lake.snapshot()
+    with lake.write() as cursor:
+        replace_rows(cursor, "fx_rates", _rates(2.0), "base = ?", ["AUD"])
+    with lake.read() as cursor:
+        old = cursor.execute(f"SELECT rate FROM fx_rates AT (VERSION => {snapshot})").fetchall()
+    assert (old, _stored(lake)) == ([(1.0,)], [2.0])
+
+
+def test_replacing_the_same_rows_twice_changes_nothing(lake):
+    for _ in range(2):
+        with lake.write() as cursor:
+            assert replace_rows(cursor, "fx_rates", _rates(1.0, 2.0), "base = $base", {"base": "AUD"}) == 2
+    with lake.write() as cursor:
+        replace_rows(cursor, "fx_rates", _rates(base="NZD").head(0), "base = ?", ["NZD"])
+    assert _stored(lake) == [1.0, 2.0]
+
+
+def test_threads_may_share_a_lake_from_its_first_use(tmp_path, lake):
+    shared = Lake(lake.location)
+
+    def write(number: int) -> None:
+        with shared.write() as cursor:
+            append_rows(cursor, "fx_rates", _rates(float(number)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(12)))
+    assert _stored(shared) == [float(number) for number in range(12)]
+    shared.close()
+
+
+def test_a_writer_that_never_ends_is_named_and_not_waited_for_for_ever(lake, monkeypatch):
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT_SECONDS", 0.05)
+    with (
+        FileLock(lake.location.lock_path),
+        pytest.raises(DataError, match="Another process") as caught,
+        lake.write(),
+    ):
+        raise AssertionError("the lock was not honoured")
+    assert caught.value.where == str(lake.location.lock_path)
+    assert _stored(lake) == []
+
+
+def test_an_unknown_catalog_is_refused(tmp_path):
+    with pytest.raises(InputError, match="'mysql' is not a catalog kind"):
+        Lake(LakeLocation("mysql:x", str(tmp_path), None)).snapshot()
+
+
+def test_creating_the_tables_twice_is_harmless_and_writes_once(tmp_path):
+    lake = Lake(LakeLocation.embedded(tmp_path / "lake"))
+    initialise(lake)
+    snapshot = lake.snapshot()
+    initialise(lake)
+    assert lake.snapshot() == snapshot
+    with lake.read() as cursor:
+        found = cursor.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'lake'"
+        ).fetchall()
+    assert {name for (name,) in found} == set(TABLES)
+    lake.close()
