@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help install demo dev test check bench lock clean
+.PHONY: help install demo dev test check bench screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
+	@echo "make screenshots   the pictures of the README, from the UI itself"
 	@echo "make lock     rewrite requirements.lock from pyproject.toml"
 	@echo "make clean    remove the virtual environment (.scizor, with your data, stays)"
 
@@ -55,3 +56,6 @@ lock:
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+screenshots: $(INSTALLED)
+	@SCIZOR_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/acceptance/test_ui.py

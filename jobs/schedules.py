@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from jobs.times import ticks_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.flow.signals import weight_sessions, weights_are_refused
@@ -24,8 +25,9 @@ def schedules(config: Config) -> list[dg.ScheduleDefinition]:
     found = [_collection(config, market) for market in config.markets]
     for portfolio in config.portfolios:
         found.append(_rebalance(config, portfolio))
-        found.append(_follow(config, portfolio, "open", "*/15 9-16 * * 1-5"))
-        found.append(_follow(config, portfolio, "after_collection", "0 18 * * 1-5"))
+        ticks = ticks_of(TradingCalendar(config.markets[config.portfolios[portfolio].market].calendar))
+        found.append(_follow(config, portfolio, "open", ticks.in_session))
+        found.append(_follow(config, portfolio, "after_collection", ticks.after_collection))
     return found
 
 
@@ -34,7 +36,9 @@ def _collection(config: Config, market: str) -> dg.ScheduleDefinition:
     job = name_for("collect_daily", market, config.markets)
 
     @dg.schedule(
-        name=f"{job}_after_close", job_name=job, cron_schedule="30 17 * * 1-5",
+        name=f"{job}_after_close",
+        job_name=job,
+        cron_schedule=ticks_of(calendar).after_close,
         execution_timezone=str(calendar.timezone),
         description="90 minutes after the regular close, on sessions only. A late tick still collects.",
     )
@@ -53,8 +57,11 @@ def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:
     job = name_for("rebalance", portfolio, config.portfolios)
 
     @dg.schedule(
-        name=f"{job}_before_open", job_name=job, cron_schedule="0 9 * * 1-5", execution_timezone=str(calendar.timezone),
-        description="Before the open, on sessions for which the strategy has weights. A stale tick is refused.",
+        name=f"{job}_before_open",
+        job_name=job,
+        cron_schedule=ticks_of(calendar).before_open,
+        execution_timezone=str(calendar.timezone),
+        description="30 minutes before the open, on sessions with weights of the strategy. Stale ticks are skipped.",
     )
     def before_open(context: dg.ScheduleEvaluationContext, desk: TradingDesk) -> dg.RunRequest | dg.SkipReason:
         scheduled = context.scheduled_execution_time
@@ -79,7 +86,10 @@ def _follow(config: Config, portfolio: str, when: str, cron: str) -> dg.Schedule
     job = name_for("follow_orders", portfolio, config.portfolios)
 
     @dg.schedule(
-        name=f"{job}_{when}", job_name=job, cron_schedule=cron, execution_timezone=str(calendar.timezone),
+        name=f"{job}_{when}",
+        job_name=job,
+        cron_schedule=cron,
+        execution_timezone=str(calendar.timezone),
         description="Continues the session's orders: during the session, and once its prices are collected.",
     )
     def follow(context: dg.ScheduleEvaluationContext, desk: TradingDesk) -> dg.RunRequest | dg.SkipReason:

@@ -25,10 +25,13 @@ def sensors(config: Config) -> list[dg.SensorDefinition]:
 def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:
     settings = config.portfolios[portfolio]
     calendar = TradingCalendar(config.markets[settings.market].calendar)
+    first = config.markets[settings.market].first_session
     job = name_for("take_signals", portfolio, config.portfolios)
 
     @dg.sensor(
-        name=name_for("new_weight_file", portfolio, config.portfolios), job_name=job, minimum_interval_seconds=60,
+        name=name_for("new_weight_file", portfolio, config.portfolios),
+        job_name=job,
+        minimum_interval_seconds=60,
         description=f"Takes in the weight file of strategy {settings.signals.strategy} when its content has changed.",
     )
     def new_weight_file(context: dg.SensorEvaluationContext, desk: TradingDesk) -> dg.SensorResult | dg.SkipReason:
@@ -42,13 +45,20 @@ def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:
             # Half a file may have been seen: it counts once two ticks agree.
             cursor = json.dumps({**seen, "waiting": found})
             return dg.SensorResult(skip_reason="The weight file has changed; is it stable?", cursor=cursor)
-        cursor = json.dumps({"taken": found, "waiting": found})
+        # The number keeps the run key new when a file returns to what it was once before.
+        number = int(seen.get("number", 0)) + 1
+        cursor = json.dumps({"taken": found, "waiting": found, "number": number})
         now = desk.clock.now()
-        session = session_to_take_in(sorted(weight_sessions(desk.desk, portfolio)), calendar, now)
+        weights = weight_sessions(desk.desk, portfolio)
+        known = sorted(session for session in weights if session >= first)
+        if weights and not known:
+            reason = f"The newest weights are for {max(weights)}; market {settings.market} begins on {first}."
+            return dg.SensorResult(skip_reason=reason, cursor=cursor)
+        session = session_to_take_in(known, calendar, now)
         if session > now.astimezone(calendar.timezone).date():
             # Its partition does not exist yet; the rebalance of that day takes the file in.
             return dg.SensorResult(skip_reason=f"The next weights are for {session}, which is ahead.", cursor=cursor)
-        request = dg.RunRequest(run_key=f"{job}:{found}", partition_key=session.isoformat())
+        request = dg.RunRequest(run_key=f"{job}:{number}:{found}", partition_key=session.isoformat())
         return dg.SensorResult(run_requests=[request], cursor=cursor)
 
     return new_weight_file

@@ -8,7 +8,7 @@ does weekday arithmetic, and nothing here reads a clock: `now` is always handed 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -130,6 +130,20 @@ class TradingCalendar:
         """The session that trades now, or the next one to open."""
         candidate = self.session_on_or_after(now.astimezone(self.timezone).date())
         return self.next_session(candidate) if self.has_closed(candidate, now) else candidate
+
+    def regular_hours(self) -> tuple[time, time]:
+        """Regular open and close in exchange time, as they are today; early closes are not regular.
+
+        Raises:
+            ConfigError: sessions of this calendar reach beyond one day of its time zone (futures, round the clock).
+        """
+        if self._calendar.open_offset or self._calendar.close_offset:
+            raise ConfigError(
+                f"Sessions of calendar {self.code} do not open and close on one day.",
+                remedy="Use the calendar of a stock exchange, such as XNYS or XASX.",
+                where="markets.<name>.calendar",
+            )
+        return self._calendar.open_times[-1][1], self._calendar.close_times[-1][1]
 
     def weekday_holidays(self, first: date, last: date) -> list[date]:
         """Mondays to Fridays without a session: what a weekday cron must exclude."""

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, cast
 
 import typer
 
@@ -37,7 +37,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(reconcile.reconcile)
 
-UsageError = typer.BadParameter.__mro__[1]
+UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Root of what Typer raises about the command line itself: an unknown option, a missing value, a word for a number."""
 
 

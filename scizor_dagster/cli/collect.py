@@ -75,9 +75,7 @@ def history(
     title = f"Collecting {market} {years[0]} to {years[1]}"
     with working(title, quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("collect_history", market, desk.config.markets)
-        outcome = runner.run(
-            job, partition_range=(str(years[0]), str(years[1])), config=history_config(market, until)
-        )
+        outcome = runner.run(job, partition_range=(str(years[0]), str(years[1])), config=history_config(market, until))
     _report(outcome.run_id, outcome.metadata, outcome.failed_checks, as_json)
 
 

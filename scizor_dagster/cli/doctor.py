@@ -5,17 +5,20 @@ What belongs here: looking, and saying what to do. What does not: mending.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import emit_json, print_table
-from scizor_dagster.errors import ScizorError
+from scizor_dagster.errors import ConfigError, ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.settings import Settings
 
@@ -24,41 +27,106 @@ MIN_CALENDAR_DAYS = 60
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False) -> None:
-    """Check Python, configuration, calendars, universes, stores, prices and accounts. Exit code 0 when all is well."""
-    desk = Desk(Settings.from_environment(os.environ), lambda: datetime.now(UTC))
-    findings = [_finding(name, check, desk) for name, check in CHECKS.items()]
+    """Check whether everything is there that the configuration needs, and say what to do where it is not.
+
+    Looks at Python, environment variables, configuration, strategies, calendars, universes, providers, accounts,
+    disk, stores and prices, and lists the older keys that have no effect. Mends nothing and creates nothing. The
+    exit code is 0 only when all is well.
+
+    Example: scizor doctor
+    """
+    desk = Desk(Settings.from_environment(os.environ), dates.now)
+    findings = _findings(desk)
+    well = all(ok for _, ok, _ in findings)
+    notes = desk.config.legacy_notes if _readable(findings) else ()
     if as_json:
-        emit_json({"ok": all(ok for _, ok, _ in findings),
-                   "checks": [{"check": name, "ok": ok, "detail": detail} for name, ok, detail in findings]})
+        checks = [{"check": name, "ok": ok, "detail": detail} for name, ok, detail in findings]
+        emit_json({"ok": well, "checks": checks, "notes": notes})
     else:
-        print_table("scizor doctor", ["check", "", "detail"],
-                    [(name, "ok" if ok else "PROBLEM", detail) for name, ok, detail in findings])
-    raise typer.Exit(0 if all(ok for _, ok, _ in findings) else 1)
+        rows = [(name, "ok" if ok else "PROBLEM", detail) for name, ok, detail in findings]
+        print_table("scizor doctor", ["check", "", "detail"], rows)
+        for note in notes:
+            typer.echo(f"note: {note}")
+    raise typer.Exit(0 if well else 1)
 
 
-def _finding(name: str, check: Callable[[Desk], str], desk: Desk) -> tuple[str, bool, str]:
+Finding = tuple[str, bool, str]
+
+
+def _findings(desk: Desk) -> list[Finding]:
+    findings = [_finding(name, check, desk) for name, check in FIRST_CHECKS.items()]
+    if _readable(findings):
+        return findings + [_finding(name, check, desk) for name, check in CHECKS.items()]
+    return findings + [(name, False, "not checked: the configuration comes first") for name in CHECKS]
+
+
+def _readable(findings: list[Finding]) -> bool:
+    return all(ok for name, ok, _ in findings if name == "configuration")
+
+
+def _finding(name: str, check: Callable[[Desk], str], desk: Desk) -> Finding:
     try:
         return name, True, check(desk)
     except ScizorError as error:
         return name, False, str(error)
+    except Exception as error:
+        # A damaged store fails in ways of its own; the other checks are still worth an answer.
+        return name, False, f"{type(error).__name__}: {error}"
 
 
 def _python(desk: Desk) -> str:  # noqa: ARG001
     return f"{sys.version.split()[0]} at {sys.executable}"
 
 
+def _environment(desk: Desk) -> str:
+    """Variables that are read, each with a value that means something."""
+    environment = desk.settings.environment
+    problems = [sentence for check in (_database_url, _log_level) if (sentence := check(environment))]
+    if problems:
+        raise ConfigError(" ".join(problems), remedy="Then run scizor doctor again.")
+    return f"SCIZOR_HOME {desk.settings.home}, SCIZOR_CONFIG {desk.settings.config_path}"
+
+
+def _database_url(environment: Mapping[str, str]) -> str:
+    if not environment.get("DATABASE_URL"):
+        return ""
+    return (
+        "DATABASE_URL is set: it would put lake, ledger and Dagster's storage into that database, but this version "
+        "keeps its stores in files under SCIZOR_HOME, and trades into no other place than the one asked for. "
+        "Unset DATABASE_URL."
+    )
+
+
+def _log_level(environment: Mapping[str, str]) -> str:
+    level = environment.get("LOG_LEVEL", "WARNING")
+    known = sorted(logging.getLevelNamesMapping(), key=lambda name: logging.getLevelNamesMapping()[name])
+    return "" if level.upper() in known else f"LOG_LEVEL is '{level}'; use one of {', '.join(known)}."
+
+
 def _configuration(desk: Desk) -> str:
     config = desk.config
-    notes = f"; {len(config.legacy_notes)} older key(s) without effect" if config.legacy_notes else ""
+    notes = f"; {len(config.legacy_notes)} older key(s) without effect, listed below" if config.legacy_notes else ""
     return f"{config.source}: {len(config.markets)} market(s), {len(config.portfolios)} portfolio(s){notes}"
 
 
 def _strategies(desk: Desk) -> str:
-    return ", ".join(desk.manifest.strategy(item.signals.strategy).id for item in desk.config.portfolios.values())
+    described = []
+    for name, portfolio in desk.config.portfolios.items():
+        entry = desk.manifest.strategy(portfolio.signals.strategy)
+        there = "" if Path(entry.path).is_file() else f", no weight file yet at {entry.path}"
+        described.append(f"{name}: {entry.id}{there}")
+    return "; ".join(described)
+
+
+def _accounts(desk: Desk) -> str:
+    return ", ".join(
+        f"{name}: {account.broker}, {account.initial_cash:,.2f} {account.currency} at the start"
+        for name, account in desk.config.accounts.items()
+    )
 
 
 def _calendars(desk: Desk) -> str:
-    today = datetime.now(UTC).date()
+    today = dates.now().date()
     for name in desk.config.markets:
         calendar = desk.calendar(name)
         if calendar.last < today + timedelta(days=MIN_CALENDAR_DAYS):
@@ -111,19 +179,23 @@ def _prices(desk: Desk) -> str:
             described.append(f"{name}: none")
             continue
         calendar = desk.calendar(name)
-        behind = calendar.age_in_sessions(newest, calendar.last_closed(datetime.now(UTC)))
+        behind = calendar.age_in_sessions(newest, calendar.last_closed(dates.now()))
         described.append(f"{name}: {count} bars, newest {newest}, {behind} session(s) behind")
     return ", ".join(described)
 
 
-CHECKS: dict[str, Callable[[Desk], str]] = {
+FIRST_CHECKS: dict[str, Callable[[Desk], str]] = {
     "python": _python,
+    "environment": _environment,
+    "disk": _disk,
     "configuration": _configuration,
+}
+CHECKS: dict[str, Callable[[Desk], str]] = {
     "strategies": _strategies,
     "calendars": _calendars,
     "universes": _universes,
     "providers": _providers,
-    "disk": _disk,
+    "accounts": _accounts,
     "stores": _stores,
     "prices": _prices,
 }

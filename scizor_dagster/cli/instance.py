@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scizor_dagster import errors
+from scizor_dagster.cli.dead_runs import PROCESS_TAG, end_dead_runs, living_process
 from scizor_dagster.errors import ConfigError, ScizorError
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 
@@ -87,10 +88,13 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 class JobRunner:
     """Runs jobs of the definitions in this process, one after the other, on one instance."""
 
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance, definitions: dg.Definitions) -> None:
+    def __init__(
+        self, settings: Settings, instance: dg.DagsterInstance, definitions: dg.Definitions, process: str
+    ) -> None:
         self._settings = settings
         self._instance = instance
         self._definitions = definitions
+        self._process = process
 
     @classmethod
     @contextmanager
@@ -104,8 +108,10 @@ class JobRunner:
 
         definitions = build_defs(settings, fixed_now=fixed_now)
         prepare_home(settings)
-        with _instance(settings) as instance:
-            yield cls(settings, instance, definitions)
+        home = settings.dagster_home
+        with _instance(settings) as instance, living_process(home) as process:
+            end_dead_runs(instance, home)
+            yield cls(settings, instance, definitions, process)
 
     def run(
         self,
@@ -125,7 +131,7 @@ class JobRunner:
         Raises:
             RunFailed: a step failed; names the step and its own sentence.
         """
-        run_tags = dict(tags or {})
+        run_tags = {PROCESS_TAG: self._process, **(tags or {})}
         if partition_range is not None:
             run_tags["dagster/asset_partition_range_start"] = partition_range[0]
             run_tags["dagster/asset_partition_range_end"] = partition_range[1]
@@ -193,6 +199,4 @@ def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
 
 def _failed_checks(result: dg.ExecuteInProcessResult) -> tuple[str, ...]:
     evaluations = result.get_asset_check_evaluations()
-    return tuple(
-        f"{'/'.join(item.asset_key.path)}:{item.check_name}" for item in evaluations if not item.passed
-    )
+    return tuple(f"{'/'.join(item.asset_key.path)}:{item.check_name}" for item in evaluations if not item.passed)

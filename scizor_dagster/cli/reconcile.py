@@ -55,7 +55,8 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
     print_table(f"Session {summary['session']}, portfolio {summary['portfolio']}", ["what", "value"], rows)
     if summary["break_rows"]:
         print_table(
-            "Breaks", ["kind", "symbol", "order", "expected", "found", "remedy"],
+            "Breaks",
+            ["kind", "symbol", "order", "expected", "found", "remedy"],
             [
                 (row["kind"], row["symbol"], row["client_order_id"], row["expected"], row["found"], row["remedy"])
                 for row in summary["break_rows"]

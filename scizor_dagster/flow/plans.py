@@ -20,7 +20,7 @@ from scizor_dagster.flow.money import book_before
 from scizor_dagster.flow.trades import catch_up
 from scizor_dagster.ledger.intents import frozen_symbols
 from scizor_dagster.ledger.rows import batch_of
-from scizor_dagster.market_data.reading import actions_on, instruments, last_closes
+from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
 from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import Plan
@@ -73,7 +73,6 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     synthetic = bool(closes["synthetic"].any())
     with desk.ledger.read() as connection:
         admitted = batch_of(connection, settings.account, portfolio, session)
-        frozen = frozen_symbols(connection, settings.account)
     if admitted is not None:
         kept = read_plan(desk.lake, portfolio, session)
         if kept is not None and kept.plan_id == admitted.plan_id:
@@ -85,6 +84,8 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
         )
     _require_fresh(closes, priced_on, settings.market)
     catch_up(desk, portfolio, priced_on)
+    with desk.ledger.read() as connection:
+        frozen = frozen_symbols(connection, settings.account)
     broker = desk.broker(settings.account, settings.market)
     book = book_before(desk, portfolio, session, closes)
     inputs = PlanInputs(
@@ -102,7 +103,7 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
         adjustment=price_adjustment(closes),
         stale_symbols=_stale(desk, market, settings.market, closes, priced_on),
         frozen_symbols=frozen,
-        action_symbols=_actions(desk, settings.market, session),
+        action_symbols=_actions(desk, settings.market, priced_on, session),
         cash=book.cash,
         notes=("The prices are synthetic.",) if synthetic else (),
     )
@@ -164,12 +165,10 @@ def _stale(desk: Desk, market: Market, name: str, closes: pd.DataFrame, priced_o
     )
 
 
-def _actions(desk: Desk, market: str, session: date) -> dict[str, str]:
-    """Splits and renames that take effect in `session`: the instrument waits a session, its units are changing."""
-    frame = actions_on(desk.lake, market, session)
-    return {
-        row["symbol"]: f"{row['kind']} on {session}" for row in frame.to_dict("records") if row["kind"] != "dividend"
-    }
+def _actions(desk: Desk, market: str, priced_on: date, session: date) -> dict[str, str]:
+    """Instruments whose units or name have changed since their last close: they wait for the next one."""
+    frame = pending_actions(desk.lake, market, priced_on, session)
+    return {row["symbol"]: f"{row['kind']} on {row['ex_session']}" for row in frame.to_dict("records")}
 
 
 def _table(items: Sequence[object], names: Sequence[str]) -> pd.DataFrame:

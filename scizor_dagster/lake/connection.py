@@ -140,6 +140,8 @@ class Lake:
         options = [f"DATA_PATH '{_quoted(self.location.data_path)}'"]
         if kind == "sqlite":
             options += ["META_JOURNAL_MODE 'WAL'", "META_BUSY_TIMEOUT 60000"]
+            # The catalog remembers an absolute path; a home that was moved or restored elsewhere brings its data along.
+            options.append("OVERRIDE_DATA_PATH true")
         connection = duckdb.connect(
             config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
         )

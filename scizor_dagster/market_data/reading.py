@@ -43,16 +43,28 @@ def session_bars(lake: Lake, market: str, session: date) -> pd.DataFrame:
 def last_closes(lake: Lake, market: str, through: date) -> pd.DataFrame:
     """For each symbol its last stored bar on or before `through`, at most `LOOK_BACK` old.
 
+    A raw close from before a split is divided by its ratio: it is in the units that trade on `through`.
+
     Columns: symbol, session, close, adjustment, synthetic, source. A symbol without such a bar is absent.
     """
+    window = [market, through - LOOK_BACK, through]
     with lake.read() as cursor:
         frame = cursor.execute(
             "SELECT symbol, unnest(arg_max({session: session, close: close, adjustment: adjustment, "
             "synthetic: synthetic, source: source}, session)) FROM bars "
             "WHERE market = ? AND session BETWEEN ? AND ? GROUP BY symbol ORDER BY symbol",
-            [market, through - LOOK_BACK, through],
+            window,
         ).df()
-    return _dated(frame, "session")
+        splits = cursor.execute(
+            "SELECT symbol, ex_session, ratio FROM corporate_actions "
+            "WHERE market = ? AND ex_session BETWEEN ? AND ? AND kind = 'split' AND ratio > 0",
+            window,
+        ).fetchall()
+    frame = _dated(frame, "session")
+    for symbol, ex_session, ratio in splits:
+        older = (frame["symbol"] == symbol) & (frame["session"] < ex_session) & (frame["adjustment"] == "raw")
+        frame.loc[older, "close"] /= ratio
+    return frame
 
 
 def close_matrix(
@@ -84,16 +96,23 @@ def close_matrix(
     return matrix.astype("float64")
 
 
-def actions_on(lake: Lake, market: str, session: date) -> pd.DataFrame:
-    """Corporate actions that take effect before the open of `session`.
+def pending_actions(lake: Lake, market: str, priced_on: date, session: date) -> pd.DataFrame:
+    """Splits, renames and delistings that take effect after a symbol's last close and up to `session`.
 
-    Columns: symbol, ex_session, kind, ratio, amount, currency, new_symbol.
+    Such a close is in other units, or of another name, than what trades in `session`. Splits that the
+    prices know already are left out.
+
+    Columns: symbol, ex_session, kind.
     """
     with lake.read() as cursor:
         frame = cursor.execute(
-            "SELECT symbol, ex_session, kind, ratio, amount, currency, new_symbol FROM corporate_actions "
-            "WHERE market = ? AND ex_session = ? ORDER BY symbol, kind",
-            [market, session],
+            "WITH last AS (SELECT symbol, max(session) AS session, arg_max(adjustment, session) AS adjustment "
+            "FROM bars WHERE market = $market AND session BETWEEN $oldest AND $priced_on GROUP BY symbol) "
+            "SELECT a.symbol, a.ex_session, a.kind FROM corporate_actions a LEFT JOIN last USING (symbol) "
+            "WHERE a.market = $market AND a.kind <> 'dividend' AND a.ex_session <= $session "
+            "AND a.ex_session > coalesce(last.session, $oldest) "
+            "AND NOT (a.kind = 'split' AND coalesce(last.adjustment, 'raw') <> 'raw') ORDER BY a.symbol, a.ex_session",
+            {"market": market, "oldest": priced_on - LOOK_BACK, "priced_on": priced_on, "session": session},
         ).df()
     return _dated(frame, "ex_session")
 

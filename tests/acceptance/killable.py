@@ -1,7 +1,5 @@
 """A process that runs `scizor` and dies by SIGKILL at a named point of the run.
 
-    python -m tests.acceptance.killable <point> <arguments of scizor>
-
 The product has no hook for this: the point is laid around one of its own functions before the command
 starts. `none` runs to the end. A point that is never reached lets the run end as well, so a test must
 see the signal.
@@ -12,20 +10,28 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+import scizor_dagster.definitions  # noqa: F401  (imported once, before the processes are forked)
+from assets import portfolios
 from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, Side
+from scizor_dagster.cli import app
+from scizor_dagster.cli.collect import history_config
+from scizor_dagster.cli.instance import JobRunner
 from scizor_dagster.execution import drive
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.tracking import Poll
+from scizor_dagster.jobnames import name_for
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning import frames
+from scizor_dagster.settings import Settings
 
 _ADMITTED = "SELECT count(*) FROM batches WHERE state = 'working'"
 _BUYS_FILLED = (
@@ -90,8 +96,6 @@ def after_the_fills_and_before_they_are_recorded() -> None:
 
 def before_reconciliation() -> None:
     """Every fill is in the ledger; nothing has compared them."""
-    from assets import portfolios
-
     portfolios.reconcile_session = lambda *_: die()  # type: ignore[assignment]
 
 
@@ -146,10 +150,22 @@ def _count(connection: sa.Connection, query: str) -> int:
     return int(connection.execute(sa.text(query)).scalar_one())
 
 
-if __name__ == "__main__":
-    chosen, sys.argv = sys.argv[1], ["scizor", *sys.argv[2:]]
-    if chosen != "none":
-        POINTS[chosen]()
-    from scizor_dagster.cli.app import main
+def scizor(environment: Mapping[str, str], said: Path, point: str, arguments: Sequence[str]) -> None:
+    """Be the command `scizor`: its environment, its arguments, its output (in the file `said`), its exit code."""
+    os.environ.update(environment)
+    with said.open("w", encoding="utf-8") as stream:
+        os.dup2(stream.fileno(), sys.stdout.fileno())
+        os.dup2(stream.fileno(), sys.stderr.fileno())
+    if point != "none":
+        POINTS[point]()
+    sys.argv = ["scizor", *arguments]
+    app.main()
 
-    main()
+
+def collect(environment: Mapping[str, str], through: date) -> None:
+    """Collect the sample market from the first session of its year to `through`."""
+    os.environ.update(environment)
+    year = str(through.year)
+    with JobRunner.open(Settings.from_environment(os.environ)) as runner:
+        job = name_for("collect_history", "us", ["us"])
+        runner.run(job, partition_range=(year, year), config=history_config("us", through))

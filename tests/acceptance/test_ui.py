@@ -78,7 +78,6 @@ def test_the_check_results_of_a_session_are_shown_as_succeeded(pages: tuple[str,
     chrome.get(f"{address}/assets/main/reconciliations?view=checks")
     shown = wait_for(chrome, "no_unexplained_breaks", "rows_match_schema", "Succeeded")
     assert "Failed" not in shown
-    keep(chrome, "checks")
 
 
 def test_no_dialog_stands_before_the_first_page(pages: tuple[str, Chrome]) -> None:

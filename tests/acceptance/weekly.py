@@ -7,15 +7,19 @@ of it has sales, a release and buys.
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
+import multiprocessing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.settings import PROJECT_ROOT, Settings
+from scizor_dagster.settings import Settings
+from tests.acceptance import killable
+
+# A server that has imported everything and opened nothing forks each process: the seconds of start-up are paid once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.acceptance.killable"])
 
 FIRST, SECOND = date(2024, 1, 16), date(2024, 1, 23)
 SYMBOLS = ("AAPL", "ADBE", "AMD", "AMGN", "AMZN", "AVGO", "COST", "CSCO", "GOOGL", "INTC", "MSFT", "NVDA")
@@ -83,32 +87,35 @@ class Weekly:
 
     @property
     def environment(self) -> dict[str, str]:
-        places = {"SCIZOR_HOME": str(self.home), "SCIZOR_CONFIG": str(self.folder / "config.yaml")}
-        return {**os.environ, **places, "LOG_LEVEL": "ERROR"}
+        return {"SCIZOR_HOME": str(self.home), "SCIZOR_CONFIG": str(self.folder / "config.yaml"), "LOG_LEVEL": "ERROR"}
+
+    def collect(self) -> None:
+        """Collect the history up to the second rebalance."""
+        process = PROCESSES.Process(target=killable.collect, args=(self.environment, SECOND))
+        process.start()
+        assert ended(process) == 0
 
     def desk(self) -> Desk:
         return Desk(Settings.from_environment(self.environment), lambda: datetime.now(UTC))
 
-    def collect(self) -> None:
-        """Collect the history up to the second rebalance, in a process of its own."""
-        command = [sys.executable, "-m", "tests.acceptance.weekly"]
-        subprocess.run(command, cwd=PROJECT_ROOT, env=self.environment, check=True, capture_output=True, timeout=120)
-
-    def start(self, point: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, point: str, *arguments: str, log: str = "said.txt") -> BaseProcess:
         """`scizor` with `arguments`, in a process of its own that dies at `point` (`none`: that does not)."""
-        command = [sys.executable, "-m", "tests.acceptance.killable", point, *arguments]
-        return subprocess.Popen(
-            command, cwd=PROJECT_ROOT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-
-    def run(self, point: str, *arguments: str) -> tuple[int, str]:
-        """Exit code (negative: the signal), and everything the process said."""
-        process = self.start(point, *arguments)
-        said, complained = process.communicate(timeout=120)
-        return process.returncode, said + complained
+        said = self.folder / log
+        process = PROCESSES.Process(target=killable.scizor, args=(self.environment, said, point, arguments))
+        process.start()
+        return process
 
     def rebalance(self, session: date, point: str = "none") -> tuple[int, str]:
-        return self.run(point, *run_arguments(session))
+        """Exit code (negative: the signal) of `scizor run`, and what it said."""
+        process = self.start(point, *run_arguments(session))
+        return ended(process), (self.folder / "said.txt").read_text(encoding="utf-8")
+
+
+def ended(process: BaseProcess) -> int:
+    """Wait for the process; its exit code."""
+    process.join(timeout=120)
+    assert process.exitcode is not None, "the process does not end"
+    return process.exitcode
 
 
 def run_arguments(session: date) -> tuple[str, ...]:
@@ -129,18 +136,3 @@ def write_weekly(folder: Path) -> Weekly:
         for session, weights in WEIGHTS.items():
             writer.writerows((session.isoformat(), symbol, weight) for symbol, weight in weights.items())
     return Weekly(folder)
-
-
-def _collect_history() -> None:
-    from scizor_dagster.cli.collect import history_config
-    from scizor_dagster.cli.instance import JobRunner
-    from scizor_dagster.jobnames import name_for
-
-    settings = Settings.from_environment(os.environ)
-    with JobRunner.open(settings) as runner:
-        job = name_for("collect_history", "us", ["us"])
-        runner.run(job, partition_range=("2024", "2024"), config=history_config("us", SECOND))
-
-
-if __name__ == "__main__":
-    _collect_history()

@@ -8,11 +8,11 @@ import pytest
 
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_symbols, rebuild_prices
 from scizor_dagster.market_data.reading import (
-    actions_on,
     close_matrix,
     coverage,
     instruments,
     last_closes,
+    pending_actions,
     session_bars,
 )
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, entry, flat_bars, market, new_lake
@@ -97,12 +97,32 @@ def test_a_split_adjusted_market_has_no_raw_matrix(lake):
     assert close_matrix(lake, "us", ["A"], FIRST, LAST, "split").notna().all().all()
 
 
-def test_actions_are_those_of_exactly_that_session(filled):
-    frame = actions_on(filled, "us", date(2024, 1, 3))
-    assert frame[["symbol", "ex_session", "kind", "ratio"]].to_numpy().tolist() == [
-        ["B", date(2024, 1, 3), "split", 2.0]
-    ]
-    assert len(actions_on(filled, "us", date(2024, 1, 4))) == 0
+def test_a_split_of_the_session_to_trade_is_pending_and_one_that_the_close_knows_is_not(filled):
+    frame = pending_actions(filled, "us", date(2024, 1, 2), date(2024, 1, 3))
+    assert frame.to_numpy().tolist() == [["B", date(2024, 1, 3), "split"]]
+    assert pending_actions(filled, "us", date(2024, 1, 3), date(2024, 1, 4)).empty
+
+
+def test_a_delisting_after_the_last_close_is_pending(filled):
+    frame = pending_actions(filled, "us", date(2024, 2, 2), date(2024, 2, 5))
+    assert frame["symbol"].tolist() == ["D"]
+    assert frame["kind"].tolist() == ["delisting"]
+
+
+def test_a_raw_close_from_before_a_split_comes_in_the_units_that_trade_now(tmp_path):
+    lake = new_lake(tmp_path)
+    sessions = XNYS.sessions(date(2024, 1, 2), date(2024, 1, 5))
+    bars = flat_bars(["A", "B"], sessions)
+    halted = bars[~((bars["symbol"] == "B") & (bars["session"] > "2024-01-02"))]
+    actions = actions_frame([("B", "2024-01-04", "split", 4.0, None, None, None)])
+    provider = FrameMarket(halted, actions)
+    collect_history(lake, "us", market(), provider, XNYS, ["A", "B"], 2024, 2024, NOW)
+    collect_actions(lake, "us", market(), provider, ["A", "B"], sessions[0], sessions[-1], NOW)
+    before = last_closes(lake, "us", date(2024, 1, 3)).set_index("symbol")["close"]
+    after = last_closes(lake, "us", date(2024, 1, 5)).set_index("symbol")["close"]
+    assert after["B"] == before["B"] / 4.0
+    assert (before["A"], after["A"]) == (10.01, 10.03)
+    assert pending_actions(lake, "us", date(2024, 1, 5), date(2024, 1, 8))["symbol"].tolist() == ["B"]
 
 
 def test_coverage_counts_the_universe_without_the_delisted(filled):

@@ -1,0 +1,66 @@
+"""Runs whose process was killed: told apart from runs that are alive, and ended in Dagster's books.
+
+What belongs here: the mark of a living process, and closing what a dead one left open. What does not:
+orders; the ledger decides what a killed run's successor sends.
+
+A killed run stays "started" for Dagster and keeps its account's pool and the place in the queue: the next
+run would wait for it for ever. Each process holds a lock file that the operating system drops with it,
+and its runs carry the file's name: whoever can take the lock knows that the run is dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+PROCESS_TAG = "scizor/process"
+FOLDER = "processes"
+
+
+@contextmanager
+def living_process(dagster_home: Path) -> Iterator[str]:
+    """Hold this process's mark for the block; its name is the value of `PROCESS_TAG` for every run in it."""
+    folder = dagster_home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    name = uuid4().hex
+    path = folder / f"{name}.lock"
+    with FileLock(path):
+        try:
+            yield name
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def end_dead_runs(instance: dg.DagsterInstance, dagster_home: Path) -> list[str]:
+    """Mark the runs of dead processes as failed and free their pools; their ids."""
+    import dagster as dg
+
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    ended = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
+        name = run.tags.get(PROCESS_TAG)
+        if name is None or _is_alive(dagster_home / FOLDER / f"{name}.lock"):
+            continue
+        instance.report_run_failed(run, "The process of this run has ended without it: killed, or out of memory.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        ended.append(run.run_id)
+    return ended
+
+
+def _is_alive(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            path.unlink(missing_ok=True)
+    except Timeout:
+        return True
+    return False

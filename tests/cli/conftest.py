@@ -1,0 +1,104 @@
+"""A small project whose home is filled once; tests that change it work on a copy."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scizor_dagster.cli.app import main
+from scizor_dagster.cli.instance import JobRunner
+from tests.projects import Project, project_at, small_project, write_weights
+
+TRADED = date(2025, 2, 3)
+"""A Monday that the project's weights name, and that has been run."""
+NEXT = date(2025, 2, 10)
+"""The other session that the weights name; it has prices and has not been run."""
+UNNAMED = date(2025, 2, 4)
+LAST_COLLECTED = date(2025, 2, 14)
+WEIGHTS = {TRADED: {"AAPL": 0.3, "MSFT": 0.3}, NEXT: {"MSFT": 0.4, "NVDA": 0.3}}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value on stdout; anything else there is an error."""
+        return json.loads(self.out)
+
+    @property
+    def sentence(self) -> str:
+        """What was said on stderr, on one line."""
+        return " ".join(self.err.split())
+
+
+Scizor = Callable[..., Answer]
+
+
+@pytest.fixture
+def scizor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Scizor:
+    """Runs the command line in this process, as the entry point does."""
+
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["scizor", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Answer(code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def _collected(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Six weeks of prices, and one session that has been traded."""
+    project = small_project(tmp_path_factory.mktemp("collected"))
+    write_weights(project.folder / "weights.csv", WEIGHTS)
+    config = {"ops": {"us__historical_chunks": {"config": {"through": LAST_COLLECTED.isoformat()}}}}
+    with pytest.MonkeyPatch.context() as patch:
+        _enter(patch, project)
+        with JobRunner.open(project.settings) as runner:
+            runner.run("collect_history", partition_range=("2025", "2025"), config=config)
+            runner.run("rebalance", partition=TRADED.isoformat())
+    return project
+
+
+@pytest.fixture
+def collected(_collected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the filled project, which the environment names."""
+    folder = tmp_path / "project"
+    shutil.copytree(_collected.folder, folder)
+    project = project_at(folder)
+    _enter(monkeypatch, project)
+    return project
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with a weight file and no home yet, which the environment names."""
+    project = small_project(tmp_path)
+    write_weights(project.folder / "weights.csv", WEIGHTS)
+    _enter(monkeypatch, project)
+    return project
+
+
+def _enter(patch: pytest.MonkeyPatch, project: Project) -> None:
+    for name in ("DATABASE_URL", "LOG_LEVEL", "DAGSTER_HOME"):
+        patch.setenv(name, "")
+        patch.delenv(name)
+    for name, value in project.environment.items():
+        patch.setenv(name, value)

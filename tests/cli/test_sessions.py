@@ -1,0 +1,166 @@
+"""`run`, `reconcile` and `collect` on a home with prices: what they answer, and what a second call does."""
+
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import LAST_COLLECTED, NEXT, TRADED, UNNAMED, Scizor
+from tests.projects import Project, write_weights
+
+
+def _sent(project: Project) -> list[Any]:
+    """Every order that the exchange has ever seen."""
+    with sqlite3.connect(project.home / "ledger.sqlite") as connection:
+        return connection.execute("SELECT * FROM paper_orders ORDER BY client_order_id").fetchall()
+
+
+def test_a_session_is_run_and_reconciled_with_exit_code_zero(scizor: Scizor, collected: Project) -> None:
+    before = len(_sent(collected))
+    answer = scizor("run", "--date", NEXT, "--once", "--json")
+    assert answer.code == 0
+    assert answer.json["state"] == "reconciled"
+    assert (answer.json["breaks"], answer.json["working"], answer.json["failed_checks"]) == (0, 0, [])
+    assert answer.json["filled"] == answer.json["orders"] > 0
+    assert answer.json["synthetic"] is True
+    assert len(_sent(collected)) == before + answer.json["orders"]
+
+
+def test_running_a_session_again_sends_nothing(scizor: Scizor, collected: Project) -> None:
+    sent = _sent(collected)
+    assert sent
+    again = scizor("run", "--date", TRADED, "--json")
+    assert again.code == 0
+    assert again.json["state"] == "reconciled"
+    assert _sent(collected) == sent
+
+
+def test_a_session_that_the_file_does_not_name_is_refused_by_rule(scizor: Scizor, collected: Project) -> None:
+    sent = _sent(collected)
+    answer = scizor("run", "--date", UNNAMED, "--once")
+    assert answer.code == 1
+    assert f"no_rows_for_session (value '{UNNAMED}')" in answer.sentence
+    assert f"the nearest are {TRADED} and {NEXT}" in answer.sentence
+    assert "scizor signals check" in answer.sentence
+    assert "Traceback" not in answer.err
+    assert _sent(collected) == sent
+
+
+def test_a_bad_weight_is_refused_by_line(scizor: Scizor, collected: Project) -> None:
+    write_weights(collected.folder / "weights.csv", {NEXT: {"AAPL": 0.3, "MSFT": float("nan")}})
+    answer = scizor("run", "--date", NEXT, "--once", "--json")
+    assert answer.code == 1
+    assert answer.json["error"] == "RunFailed"
+    assert "line 3" in answer.json["problem"]
+    assert "job rebalance" in answer.json["where"]
+
+
+def test_a_plan_without_prices_of_the_day_before_is_refused_with_the_command_that_helps(
+    scizor: Scizor, collected: Project
+) -> None:
+    from datetime import date
+
+    unpriced = date(2025, 2, 20)
+    write_weights(collected.folder / "weights.csv", {unpriced: {"AAPL": 0.3}})
+    answer = scizor("run", "--date", unpriced, "--once")
+    assert answer.code == 1
+    assert "scizor collect daily --market us --date 2025-02-19" in answer.sentence
+
+
+def test_a_clean_session_reconciles_with_exit_code_zero(scizor: Scizor, collected: Project) -> None:
+    answer = scizor("reconcile", "--date", TRADED, "--json")
+    assert (answer.code, answer.json["breaks"], answer.json["state"]) == (0, 0, "reconciled")
+    table = scizor("reconcile", "--date", TRADED)
+    assert table.code == 0
+    assert "reconciled" in table.out
+
+
+def test_a_fill_that_the_broker_does_not_know_is_a_break_with_exit_code_one(scizor: Scizor, collected: Project) -> None:
+    with sqlite3.connect(collected.home / "ledger.sqlite") as connection:
+        symbol, quantity = connection.execute("SELECT symbol, qty FROM fills ORDER BY fill_id LIMIT 1").fetchone()
+        connection.execute(
+            "UPDATE fills SET qty = ? WHERE fill_id = (SELECT min(fill_id) FROM fills)", [f"{float(quantity) + 1:.9f}"]
+        )
+    answer = scizor("reconcile", "--date", TRADED, "--json")
+    assert answer.code == 1
+    assert answer.json["breaks"] > 0
+    assert symbol in {row["symbol"] for row in answer.json["break_rows"]}
+    assert all(row["remedy"] for row in answer.json["break_rows"])
+    assert answer.json["failed_checks"] == ["main/reconciliations:no_unexplained_breaks"]
+    table = scizor("reconcile", "--date", TRADED)
+    assert table.code == 1
+    assert "Breaks" in table.out
+    assert "check did not pass: main/reconciliations:no_unexplained_breaks" in table.out
+
+
+def test_nothing_is_sent_in_the_session_after_a_break(scizor: Scizor, collected: Project) -> None:
+    sent = _sent(collected)
+    with sqlite3.connect(collected.home / "ledger.sqlite") as connection:
+        connection.execute("UPDATE fills SET qty = '1' WHERE fill_id = (SELECT min(fill_id) FROM fills)")
+    assert scizor("reconcile", "--date", TRADED).code == 1
+    answer = scizor("run", "--date", NEXT, "--once")
+    assert answer.code == 1
+    assert "unexplained break(s); nothing is sent after it" in answer.sentence
+    assert _sent(collected) == sent
+
+
+def test_one_session_is_collected_and_collecting_it_again_inserts_nothing(scizor: Scizor, collected: Project) -> None:
+    day = "2025-02-18"
+    first = scizor("collect", "daily", "--date", day, "--json")
+    assert first.code == 0
+    assert first.json["assets"]["us/daily_prices"]["inserted"] == 6
+    again = scizor("collect", "daily", "--date", day, "--json")
+    assert (again.code, again.json["assets"]["us/daily_prices"]["inserted"]) == (0, 0)
+
+
+def test_history_fills_gaps_and_a_second_call_finds_none(scizor: Scizor, collected: Project) -> None:
+    call = ("collect", "history", "--from-year", "2025", "--to-year", "2025", "--through", "2025-02-28", "--json")
+    first = scizor(*call)
+    assert first.code == 0
+    report = first.json["assets"]["us/historical_chunks"]
+    assert (report["inserted"] > 0, report["gaps_left"], report["through"]) == (True, 0, "2025-02-28")
+    assert scizor(*call).json["assets"]["us/historical_chunks"]["inserted"] == 0
+    said = scizor(*call[:-1])
+    assert said.code == 0
+    assert "us/historical_chunks" in said.out
+    assert LAST_COLLECTED.isoformat() < "2025-02-28"
+
+
+def test_runs_of_the_command_line_stand_on_the_instance_that_the_ui_shows(scizor: Scizor, collected: Project) -> None:
+    import dagster as dg
+
+    answer = scizor("reconcile", "--date", TRADED, "--json")
+    with dg.DagsterInstance.from_config(str(collected.settings.dagster_home)) as instance:
+        run = instance.get_run_by_id(answer.json["run_id"])
+        assert run is not None
+        assert (run.job_name, run.status) == ("reconcile", dg.DagsterRunStatus.SUCCESS)
+        assert run.tags["dagster/partition"] == TRADED.isoformat()
+
+
+def test_two_markets_and_two_portfolios_carry_their_names(
+    scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job of a command is that of its market or portfolio."""
+    from scizor_dagster.cli.instance import JobRunner, RunOutcome
+    from tests.jobs.support import two_of_each
+
+    two_of_each(fresh.folder)
+    asked = []
+
+    def record(self: JobRunner, job: str, **_: object) -> RunOutcome:
+        asked.append(job)
+        return RunOutcome("0" * 32, True, {}, ())
+
+    monkeypatch.setattr(JobRunner, "run", record)
+    scizor("collect", "daily", "--market", "asx", "--date", "2025-02-03", "--json")
+    scizor("collect", "history", "--market", "us", "--json")
+    scizor("reconcile", "--portfolio", "bold", "--date", "2025-02-03", "--json")
+    scizor("run", "--portfolio", "bold", "--date", "2025-02-03", "--json")
+    assert asked == ["collect_daily_asx", "collect_history_us", "reconcile_bold", "rebalance_bold"]
+
+
+def test_json_answers_are_one_object_and_tables_are_for_people(scizor: Scizor, collected: Project) -> None:
+    for call in (("doctor",), ("reconcile", "--date", TRADED), ("signals", "check", "--strategy", "weekly")):
+        assert isinstance(json.loads(scizor(*call, "--json").out), dict)
+        assert not scizor(*call).out.lstrip().startswith("{")

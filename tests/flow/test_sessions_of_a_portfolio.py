@@ -1,0 +1,203 @@
+"""The stages of a session in plain Python, as assets and the command line call them."""
+
+import shutil
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scizor_dagster.errors import DataError, InputError, NotASession, PriceUnavailable, SessionNotClosed, StaleTick
+from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
+from scizor_dagster.flow.closing import measure_session, reconcile_session
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.markets import collect_closed_session, fill_history, refresh_actions, refresh_symbols
+from scizor_dagster.flow.plans import plan_session
+from scizor_dagster.flow.signals import consolidate_session, weight_sessions
+from scizor_dagster.flow.trades import trade_session
+from scizor_dagster.lake.tables import append_rows
+from scizor_dagster.planning.model import Reason
+from tests.projects import project_at, small_project, write_weights
+
+EARLY = date(2025, 2, 28)
+FIRST = date(2025, 3, 3)
+SECOND = date(2025, 3, 10)
+NOW = datetime(2025, 3, 31, 22, tzinfo=UTC)
+WEIGHTS = {
+    FIRST: {"AAPL": 0.3, "MSFT": 0.3, "NVDA": 0.2},
+    SECOND: {"AAPL": 0.2, "GOOG": 0.4, "NVDA": 0.2},
+}
+
+
+def collected(folder: Path, now: datetime = NOW) -> Desk:
+    """A project whose history is collected up to `now`."""
+    project = small_project(folder)
+    write_weights(folder / "weights.csv", WEIGHTS)
+    desk = Desk(project.settings, lambda: now)
+    refresh_symbols(desk, "us")
+    refresh_actions(desk, "us")
+    fill_history(desk, "us", (2025, 2025), None)
+    desk.lake.close()
+    return desk
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    collected(folder)
+    return folder
+
+
+@pytest.fixture
+def desk(template: Path, tmp_path: Path) -> Desk:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return Desk(project_at(tmp_path).settings, lambda: NOW)
+
+
+def trade(desk: Desk, session: date) -> ExecutionResult:
+    consolidate_session(desk, "main", session)
+    plan_session(desk, "main", session)
+    return trade_session(desk, "main", session, "test-run")
+
+
+def add_action(desk: Desk, symbol: str, day: date, kind: str, ratio: float | None = None) -> None:
+    row = {"market": "us", "symbol": symbol, "ex_session": day, "kind": kind, "ratio": ratio, "source": "test"}
+    with desk.lake.write() as cursor:
+        append_rows(cursor, "corporate_actions", pd.DataFrame([{**row, "fetched_at": NOW}]))
+
+
+def test_two_rebalances_fill_and_reconcile_to_the_cent(desk: Desk) -> None:
+    for session in (FIRST, SECOND):
+        assert trade(desk, session).state is ExecutionState.DONE
+        assert reconcile_session(desk, "main", session).break_count == 0
+    measured = measure_session(desk, "main", SECOND)
+    assert measured is not None
+    assert list(measured.curve["session"]) == [SECOND]
+
+
+def test_a_plan_is_sized_on_the_last_session_closed_before_it(desk: Desk) -> None:
+    consolidate_session(desk, "main", FIRST)
+    plan = plan_session(desk, "main", FIRST).plan
+    assert plan.priced_on == EARLY
+    assert {line.price_session for line in plan.lines} == {EARLY}
+
+
+def test_making_a_plan_twice_gives_the_same_plan(desk: Desk) -> None:
+    consolidate_session(desk, "main", FIRST)
+    once = plan_session(desk, "main", FIRST)
+    again = plan_session(desk, "main", FIRST)
+    assert again.plan == once.plan
+    assert not again.kept
+
+
+def test_an_admitted_plan_is_kept_even_when_the_targets_change_afterwards(desk: Desk, tmp_path: Path) -> None:
+    trade(desk, FIRST)
+    admitted = plan_session(desk, "main", FIRST)
+    write_weights(tmp_path / "weights.csv", {FIRST: {"GOOG": 0.5}})
+    consolidate_session(desk, "main", FIRST)
+    assert plan_session(desk, "main", FIRST).plan == admitted.plan
+    assert admitted.kept
+
+
+def test_trading_a_session_again_sends_nothing_new(desk: Desk) -> None:
+    trade(desk, FIRST)
+    with desk.ledger.read() as connection:
+        before = connection.exec_driver_sql("SELECT count(*) FROM paper_orders").scalar()
+    again = trade(desk, FIRST)
+    with desk.ledger.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM paper_orders").scalar() == before
+    assert again.state is ExecutionState.DONE
+
+
+def test_an_earlier_session_sends_nothing_and_returns_what_the_ledger_holds(desk: Desk) -> None:
+    trade(desk, SECOND)
+    late = trade(desk, FIRST)
+    assert late.state is ExecutionState.NO_PLAN
+    assert late.orders == ()
+    assert any("nothing is sent" in note for note in late.notes)
+
+
+def test_an_instrument_that_splits_in_the_session_waits(desk: Desk) -> None:
+    add_action(desk, "MSFT", FIRST, "split", 4.0)
+    consolidate_session(desk, "main", FIRST)
+    lines = {line.symbol: line for line in plan_session(desk, "main", FIRST).plan.lines}
+    assert lines["MSFT"].reason is Reason.CORPORATE_ACTION
+    assert lines["MSFT"].delta_qty == 0
+    assert lines["AAPL"].reason is Reason.OPEN
+
+
+def test_a_split_in_an_idle_session_reaches_the_holdings_of_the_next_plan(desk: Desk) -> None:
+    add_action(desk, "NVDA", date(2025, 3, 5), "split", 2.0)
+    trade(desk, FIRST)
+    with desk.ledger.read() as connection:
+        bought = Decimal(
+            connection.exec_driver_sql("SELECT filled_qty FROM intents WHERE symbol = 'NVDA'").scalar_one()
+        )
+    consolidate_session(desk, "main", SECOND)
+    lines = {line.symbol: line for line in plan_session(desk, "main", SECOND).plan.lines}
+    assert lines["NVDA"].current_qty == 2 * bought
+
+
+def test_a_plan_without_targets_is_refused_with_the_remedy(desk: Desk) -> None:
+    with pytest.raises(InputError, match="Materialize target_weights"):
+        plan_session(desk, "main", date(2025, 3, 4))
+
+
+def test_a_plan_on_a_day_without_a_session_is_refused(desk: Desk) -> None:
+    with pytest.raises(NotASession, match="2025-03-07 or 2025-03-10"):
+        plan_session(desk, "main", date(2025, 3, 8))
+
+
+def test_a_plan_is_refused_while_the_session_before_has_no_prices(tmp_path: Path) -> None:
+    desk = collected(tmp_path, now=datetime(2025, 3, 7, 15, tzinfo=UTC))
+    consolidate_session(desk, "main", SECOND)
+    with pytest.raises(PriceUnavailable, match="scizor collect daily --market us --date 2025-03-07"):
+        plan_session(desk, "main", SECOND)
+
+
+def test_a_session_that_has_not_closed_is_not_collected(tmp_path: Path) -> None:
+    desk = collected(tmp_path, now=datetime(2025, 3, 10, 19, 59, tzinfo=UTC))
+    with pytest.raises(SessionNotClosed):
+        collect_closed_session(desk, "us", SECOND)
+
+
+def test_orders_rest_until_the_prices_of_their_session_are_collected(tmp_path: Path) -> None:
+    before_open = collected(tmp_path, now=datetime(2025, 3, 3, 13, tzinfo=UTC))
+    waiting = trade(before_open, FIRST)
+    assert waiting.state is ExecutionState.WORKING
+    assert reconcile_session(before_open, "main", FIRST).break_count == 0
+    assert measure_session(before_open, "main", FIRST) is None
+    after_close = Desk(before_open.settings, lambda: datetime(2025, 3, 3, 22, tzinfo=UTC))
+    collect_closed_session(after_close, "us", FIRST)
+    assert trade_session(after_close, "main", FIRST, "follow").state is ExecutionState.DONE
+    assert reconcile_session(after_close, "main", FIRST).break_count == 0
+
+
+def test_nothing_is_sent_after_a_session_that_ended_with_breaks(desk: Desk) -> None:
+    trade(desk, FIRST)
+    with desk.ledger.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM fills WHERE symbol = 'NVDA'")
+        connection.exec_driver_sql("UPDATE paper_positions SET qty = '1' WHERE symbol = 'AAPL'")
+    assert reconcile_session(desk, "main", FIRST).break_count > 0
+    with pytest.raises(DataError, match="unexplained break"):
+        trade(desk, SECOND)
+
+
+def test_a_run_that_starts_long_after_its_tick_is_refused(desk: Desk) -> None:
+    consolidate_session(desk, "main", FIRST)
+    plan_session(desk, "main", FIRST)
+    with pytest.raises(StaleTick, match="minutes late"):
+        trade_session(desk, "main", FIRST, "test-run", scheduled_for="2025-03-31T13:00:00+00:00")
+
+
+def test_a_planned_session_that_is_passed_over_is_named(desk: Desk) -> None:
+    consolidate_session(desk, "main", FIRST)
+    plan_session(desk, "main", FIRST)
+    assert trade(desk, SECOND).skipped == (FIRST,)
+
+
+def test_the_sessions_of_the_weight_file_are_known_without_storing_anything(desk: Desk) -> None:
+    assert weight_sessions(desk, "main") == frozenset({FIRST, SECOND})
+    with desk.lake.read() as cursor:
+        assert cursor.execute("SELECT count(*) FROM signals").fetchone() == (0,)
