@@ -35,7 +35,7 @@ dev: $(INSTALLED)
 	@$(BIN)/scizor dev
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -45,7 +45,7 @@ check: $(INSTALLED)
 	$(BIN)/python -m tests.definitions_load
 
 bench: $(INSTALLED)
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in planning lake rebalance; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 lock:
 	@$(PYTHON) -m venv .venv-lock

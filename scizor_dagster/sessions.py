@@ -35,6 +35,21 @@ def _exchange_calendar(code: str) -> Any:
             f"'{code}' is not a calendar of exchange_calendars.",
             remedy="Use a market identifier code such as XNYS or XASX.",
         ) from error
+    except ValueError:
+        # Some exchanges are known from a later year only; their own default start is the best there is.
+        return _from_its_own_start(code)
+
+
+def _from_its_own_start(code: str) -> Any:
+    import exchange_calendars
+
+    try:
+        return exchange_calendars.get_calendar(code)
+    except ValueError as error:
+        raise ConfigError(
+            f"Calendar '{code}' cannot be computed ({str(error)[:120]}).",
+            remedy="Update exchange_calendars, or use another calendar.",
+        ) from error
 
 
 class TradingCalendar:

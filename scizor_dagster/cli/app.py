@@ -4,7 +4,8 @@ What belongs here: the list of commands, the exit codes, the one place that prin
 does not: the commands (one module each, which import Dagster only when they run one of its jobs).
 
 Exit codes: 0 all is well; 1 it ran and the answer is no (refused, breaks, a failed run); 2 the call
-or an input is wrong and nothing was written.
+or an input is wrong. What can be known beforehand is refused before anything is written; an input that
+only a run can judge (a price file without a column) leaves nothing but the record of that run.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import sys
 from typing import Any, cast
 
 import typer
+from dotenv import load_dotenv
 
 from scizor_dagster.cli import collect, demo, dev, doctor, plan, reconcile, run, signals
 from scizor_dagster.cli.output import print_error
 from scizor_dagster.errors import ScizorError
+from scizor_dagster.settings import PROJECT_ROOT
 
 app = typer.Typer(
     name="scizor",
@@ -46,10 +49,12 @@ def main() -> None:
 
     With `--json` the answer is one JSON object on stdout, also where the call itself is wrong.
     """
+    # What the shell sets wins over the file, as everywhere.
+    load_dotenv(PROJECT_ROOT / ".env", override=False)
     _log_level()
     as_json = "--json" in sys.argv
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="scizor")
     except ScizorError as error:
         print_error(error, as_json=as_json)
         raise SystemExit(error.exit_code) from error

@@ -55,6 +55,12 @@ def prepare_home(settings: Settings) -> None:
     Raises:
         ConfigError: the folder cannot be written.
     """
+    _write_home(settings)
+    with _instance(settings):
+        return
+
+
+def _write_home(settings: Settings) -> None:
     home = settings.dagster_home
     shipped = PROJECT_ROOT / "dagster.yaml"
     target = home / "dagster.yaml"
@@ -71,8 +77,6 @@ def prepare_home(settings: Settings) -> None:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["SCIZOR_HOME"] = str(settings.home)
     os.environ["SCIZOR_CONFIG"] = str(settings.config_path)
-    with _instance(settings):
-        return
 
 
 @contextmanager
@@ -107,7 +111,7 @@ class JobRunner:
         from scizor_dagster.definitions import build_defs
 
         definitions = build_defs(settings, fixed_now=fixed_now)
-        prepare_home(settings)
+        _write_home(settings)
         home = settings.dagster_home
         with _instance(settings) as instance, living_process(home) as process:
             end_dead_runs(instance, home)

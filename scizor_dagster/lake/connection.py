@@ -26,6 +26,7 @@ from scizor_dagster.errors import DataError, InputError
 
 LOCK_TIMEOUT_SECONDS = 120.0
 LOCK_POLL_SECONDS = 0.01
+_MAX_IDLE = 4
 _EXTENSIONS = ("sqlite_scanner", "ducklake", "postgres_scanner")
 
 
@@ -60,6 +61,7 @@ class Lake:
         self._guard = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._owner = 0
+        self._idle: list[duckdb.DuckDBPyConnection] = []
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -69,7 +71,7 @@ class Lake:
             cursor.execute("BEGIN TRANSACTION")
             yield cursor
         finally:
-            cursor.close()
+            self._give_back(cursor)
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -86,7 +88,7 @@ class Lake:
                     _rollback(cursor)
                     raise
         finally:
-            cursor.close()
+            self._give_back(cursor)
 
     def snapshot(self) -> int:
         """Number of the newest committed snapshot."""
@@ -100,6 +102,7 @@ class Lake:
             if self._connection is not None and self._owner == os.getpid():
                 self._connection.close()
             self._connection = None
+            self._idle = []
 
     @contextmanager
     def _writer_lock(self) -> Iterator[None]:
@@ -125,9 +128,28 @@ class Lake:
             if self._connection is None or self._owner != os.getpid():
                 self._connection = self._open()
                 self._owner = os.getpid()
+                self._idle = []
+            if self._idle:
+                return self._idle.pop()
             cursor = self._connection.cursor()
         cursor.execute("USE lake")
         return cursor
+
+    def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Keep the cursor for the next caller, unless its lake was closed in the meantime.
+
+        `USE lake` is a question to the catalog: a cursor that has asked it is worth keeping.
+        """
+        try:
+            _rollback(cursor)
+        except duckdb.Error:
+            cursor.close()
+            return
+        with self._guard:
+            if self._connection is not None and self._owner == os.getpid() and len(self._idle) < _MAX_IDLE:
+                self._idle.append(cursor)
+                return
+        cursor.close()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         kind = self.location.catalog.split(":", 1)[0]
@@ -151,9 +173,7 @@ class Lake:
             connection.execute(f"LOAD '{_quoted(str(_extension_path(name)))}'")
         # Creating the catalog is itself a write, and two first openers would collide.
         with self._writer_lock():
-            connection.execute(
-                f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})"
-            )
+            connection.execute(f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})")
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 

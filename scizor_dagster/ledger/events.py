@@ -23,6 +23,9 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger.tables import events
 
 GENESIS = "0" * 64
+# Built once: an order makes several entries, and building a statement costs more than running it.
+_LAST = sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
+_INSERT = events.insert()
 _SECRET = re.compile(r"(?i)secret|password|passwd|api_?key|authorization|credential")
 
 
@@ -42,21 +45,20 @@ def append(
         LedgerError: a name in the payload speaks of a secret.
     """
     _refuse_secrets(payload)
-    last = connection.execute(sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)).first()
+    last = connection.execute(_LAST).first()
     seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False)
-    connection.execute(
-        events.insert().values(
-            seq=seq,
-            at=at,
-            account=account,
-            client_order_id=client_order_id,
-            kind=kind,
-            payload=text,
-            previous_hash=previous,
-            hash=_hash(seq, at, account, client_order_id, kind, text, previous),
-        )
-    )
+    row = {
+        "seq": seq,
+        "at": at,
+        "account": account,
+        "client_order_id": client_order_id,
+        "kind": kind,
+        "payload": text,
+        "previous_hash": previous,
+        "hash": _hash(seq, at, account, client_order_id, kind, text, previous),
+    }
+    connection.execute(_INSERT, row)
     return int(seq)
 
 

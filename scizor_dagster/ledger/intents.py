@@ -25,6 +25,10 @@ from scizor_dagster.ledger.tables import intents
 
 _MAY_CHANGE = frozenset({"final_qty", "parameter_hash", "cleared_hash", "broker_order_id", "filled_qty"})
 _WRITTEN_ONCE = ("final_qty", "parameter_hash")
+# Built once; the columns that it sets are those of the values that it is executed with.
+_UPDATE = intents.update().where(
+    intents.c.client_order_id == sa.bindparam("wanted_id"), intents.c.state == sa.bindparam("wanted_state")
+)
 
 
 def request_of(intent: IntentRow) -> OrderRequest:
@@ -121,11 +125,8 @@ def move(
     values: dict[str, Any] = {**changes, "state": to.value, "updated_at": now}
     if reason is not None:
         values["reason"] = reason
-    changed = connection.execute(
-        intents.update()
-        .where(intents.c.client_order_id == intent.client_order_id, intents.c.state == intent.state.value)
-        .values(**values)
-    )
+    key = {"wanted_id": intent.client_order_id, "wanted_state": intent.state.value}
+    changed = connection.execute(_UPDATE, {**values, **key})
     if changed.rowcount != 1:
         raise LedgerError(
             f"Order {intent.client_order_id} is no longer in state '{intent.state}'.",

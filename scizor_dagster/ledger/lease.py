@@ -25,6 +25,12 @@ from scizor_dagster.ledger.tables import leases
 from scizor_dagster.sessions import Clock
 
 DEFAULT_TTL = timedelta(minutes=2)
+# Built once: every guarded transaction begins with it.
+_RENEW = leases.update().where(
+    leases.c.account == sa.bindparam("wanted_account"),
+    leases.c.token == sa.bindparam("wanted_token"),
+    leases.c.holder.is_not(None),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,8 @@ def guard(connection: sa.Connection, account: str, token: int, now: datetime, *,
     Raises:
         LedgerError: the lease was taken by another holder, or given back.
     """
-    renewed = connection.execute(
-        leases.update()
-        .where(leases.c.account == account, leases.c.token == token, leases.c.holder.is_not(None))
-        .values(expires_at=now + ttl)
-    )
+    key = {"wanted_account": account, "wanted_token": token}
+    renewed = connection.execute(_RENEW, {"expires_at": now + ttl, **key})
     if renewed.rowcount != 1:
         raise LedgerError(
             f"The lease of account '{account}' was lost (number {token}).",

@@ -6,7 +6,7 @@ What does not: changes (`batches`, `intents`) and what the rows add up to (`hold
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -172,8 +172,20 @@ def _row(kind: type[R], row: Any) -> R:
     return kind(*[values[name] if to is None else to(values[name]) for name, to in _FIELDS[kind]])
 
 
-def _rows(connection: sa.Connection, kind: type[R], statement: sa.Select[Any]) -> list[R]:
-    return [_row(kind, row) for row in connection.execute(statement)]
+def _rows(
+    connection: sa.Connection, kind: type[R], statement: sa.Select[Any], values: Mapping[str, Any] | None = None
+) -> list[R]:
+    return [_row(kind, row) for row in connection.execute(statement, values)]
+
+
+# Built once: these are read for every order, and building a statement costs more than running it.
+_INTENTS_OF = sa.select(intents).where(intents.c.batch_id == sa.bindparam("batch_id")).order_by(intents.c.position)
+_INTENTS_IN = (
+    sa.select(intents)
+    .where(intents.c.account == sa.bindparam("account"), intents.c.state.in_(sa.bindparam("states", expanding=True)))
+    .order_by(intents.c.session, intents.c.batch_id, intents.c.position)
+)
+_INTENTS_BY_ID = sa.select(intents).where(intents.c.client_order_id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def batch_by_id(connection: sa.Connection, batch_id: str) -> BatchRow | None:
@@ -209,29 +221,20 @@ def open_batches(connection: sa.Connection, account: str) -> list[BatchRow]:
 
 def intents_of(connection: sa.Connection, batch_id: str) -> list[IntentRow]:
     """The batch's intents in plan order."""
-    return _rows(
-        connection,
-        IntentRow,
-        sa.select(intents).where(intents.c.batch_id == batch_id).order_by(intents.c.position),
-    )
+    return _rows(connection, IntentRow, _INTENTS_OF, {"batch_id": batch_id})
 
 
 def intents_in(connection: sa.Connection, account: str, states: Collection[IntentState]) -> list[IntentRow]:
     """The account's intents in any of `states`, whatever batch they belong to."""
-    return _rows(
-        connection,
-        IntentRow,
-        sa.select(intents)
-        .where(intents.c.account == account, intents.c.state.in_([state.value for state in states]))
-        .order_by(intents.c.session, intents.c.batch_id, intents.c.position),
-    )
+    key = {"account": account, "states": [state.value for state in states]}
+    return _rows(connection, IntentRow, _INTENTS_IN, key)
 
 
 def intents_by_id(connection: sa.Connection, client_order_ids: Sequence[str]) -> dict[str, IntentRow]:
     """The intents among `client_order_ids`; foreign ids are simply absent."""
     found: dict[str, IntentRow] = {}
     for chunk in _chunks(sorted(set(client_order_ids))):
-        for row in _rows(connection, IntentRow, sa.select(intents).where(intents.c.client_order_id.in_(chunk))):
+        for row in _rows(connection, IntentRow, _INTENTS_BY_ID, {"ids": chunk}):
             found[row.client_order_id] = row
     return found
 

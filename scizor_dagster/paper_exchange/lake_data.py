@@ -40,7 +40,8 @@ _IN_PRICES = {"raw": (), "split": ("split",), "total_return": ("split", "dividen
 class LakeSessionData:
     """`SessionData` of one market of the lake.
 
-    The sessions that have actions are read once: open a new one after collecting actions.
+    The sessions that have actions, and the bars of the session asked for last, are read once: open a new
+    one after collecting.
 
     Args:
         market: Name of the market in the configuration.
@@ -49,12 +50,17 @@ class LakeSessionData:
     def __init__(self, lake: Lake, market: str) -> None:
         self._lake = lake
         self._market = market
+        self._bars: tuple[date, Mapping[str, SessionBar]] | None = None
 
     def bars(self, session: date) -> Mapping[str, SessionBar] | None:
         """Bars of a stored session; None while the lake has none of it."""
-        with self._lake.read() as cursor:
-            rows = cursor.execute(_BARS, [self._market, session]).fetchall()
-        return {str(row[0]): SessionBar(*map(_exact, row[1:])) for row in rows} or None
+        if self._bars is None or self._bars[0] != session:
+            with self._lake.read() as cursor:
+                rows = cursor.execute(_BARS, [self._market, session]).fetchall()
+            found = {str(row[0]): SessionBar(*map(_exact, row[1:])) for row in rows}
+            # A session that is not stored yet is asked for again; one that is, is read once for all its steps.
+            self._bars = (session, found) if found else None
+        return self._bars[1] if self._bars else None
 
     def actions(self, session: date) -> Sequence[SessionAction]:
         """Splits and dividends with this ex session that the stored prices do not know already."""

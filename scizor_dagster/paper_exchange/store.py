@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -38,6 +39,13 @@ from scizor_dagster.paper_exchange.model import (
     Transition,
 )
 
+# Built once: an order takes each of them several times.
+_ACCOUNT = sa.select(paper_accounts).where(paper_accounts.c.account == sa.bindparam("wanted"))
+_LOCK_ACCOUNT = _ACCOUNT.with_for_update()
+_UPDATE_ACCOUNT = paper_accounts.update().where(paper_accounts.c.account == sa.bindparam("wanted"))
+_FIND = sa.select(paper_orders).where(
+    paper_orders.c.account == sa.bindparam("wanted"), paper_orders.c.client_order_id == sa.bindparam("id")
+)
 _OPEN = [status.value for status in OrderStatus if not status.terminal]
 
 
@@ -95,11 +103,8 @@ class BookStore:
         """Write what changed. The books in memory move on only when a later read finds them committed."""
         account = self._opening.account
         after = transition.after
-        connection.execute(
-            sa.update(paper_accounts)
-            .where(paper_accounts.c.account == account)
-            .values(cash=after.cash, session=after.session, step=after.step, next_number=after.next_number)
-        )
+        money = {"cash": after.cash, "session": after.session, "step": after.step, "next_number": after.next_number}
+        connection.execute(_UPDATE_ACCOUNT, {**money, "wanted": account})
         _upsert(connection, paper_orders, [_order_row(account, order) for order in transition.orders])
         if transition.fills:
             connection.execute(sa.insert(paper_fills), [_fill_row(account, fill) for fill in transition.fills])
@@ -114,8 +119,8 @@ class BookStore:
         self._cached = state
 
     def find(self, connection: sa.Connection, client_order_id: str) -> Order | None:
-        rows = self._orders(connection, paper_orders.c.client_order_id == client_order_id)
-        return rows[0] if rows else None
+        row = connection.execute(_FIND, {"wanted": self._opening.account, "id": client_order_id}).one_or_none()
+        return None if row is None else _order(row)
 
     def orders(self, connection: sa.Connection, session: date) -> list[Order]:
         return self._orders(connection, paper_orders.c.session == session)
@@ -157,8 +162,8 @@ class BookStore:
         return sorted(activities, key=lambda activity: _number(activity.activity_id))
 
     def _load(self, connection: sa.Connection, *, lock: bool) -> State | None:
-        query = sa.select(paper_accounts).where(paper_accounts.c.account == self._opening.account)
-        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+        query = _LOCK_ACCOUNT if lock else _ACCOUNT
+        row = connection.execute(query, {"wanted": self._opening.account}).one_or_none()
         if row is None:
             return None
         if self._cached is not None and self._cached.next_number == row.next_number:
@@ -228,13 +233,17 @@ def _insert_account(connection: sa.Connection, opening: Opening) -> sa.Executabl
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table)
+    if rows:
+        connection.execute(_upsert_statement(table, connection.dialect.name), list(rows))
+
+
+@cache
+def _upsert_statement(table: sa.Table, dialect: str) -> sa.Executable:
+    """Rows have every column of the table."""
+    statement = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
     keys = [column.name for column in table.primary_key]
-    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), list(rows))
+    values = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=values)
 
 
 def _number(identifier: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 SESSIONS = 6
 
@@ -21,8 +22,18 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Demo:
-    """`scizor demo --json` in a process of its own, on an empty home."""
-    home = tmp_path_factory.mktemp("demo") / "home"
+    """`scizor demo --json` in a process of its own, on an empty home; test processes side by side share one."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    answer = shared / "demo.json"
+    with FileLock(shared / "demo.lock"):
+        if not answer.exists():
+            answer.write_text(run_demo(shared / "demo-home", project_root), encoding="utf-8")
+    return Demo(shared / "demo-home", json.loads(answer.read_text(encoding="utf-8")))
+
+
+def run_demo(home: Path, project_root: Path) -> str:
     environment = {**os.environ, "SCIZOR_HOME": str(home)}
     environment.pop("SCIZOR_CONFIG", None)
     command = [sys.executable, "-m", "scizor_dagster", "demo", "--sessions", str(SESSIONS), "--json"]
@@ -30,4 +41,4 @@ def demo(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Demo:
         command, cwd=project_root, env=environment, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return Demo(home, json.loads(done.stdout))
+    return done.stdout

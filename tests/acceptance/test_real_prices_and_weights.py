@@ -11,6 +11,8 @@ from scizor_dagster.flow.signals import weight_sessions
 from scizor_dagster.flow.summary import session_summary
 from tests.acceptance.sp500 import write_project
 
+pytestmark = [pytest.mark.reference_data, pytest.mark.timeout(900)]
+
 HOLIDAY_ROWS = 1001
 LAST_PRICED = date(2023, 6, 29)
 

@@ -17,8 +17,17 @@ from tests.browser import browser, require_chromium, webserver
 
 WAIT_SECONDS = 45
 ASSETS = (
-    "symbols", "corporate_actions", "daily_prices", "historical_chunks", "prices", "demo_momentum", "target_weights",
-    "planned_orders", "executions", "reconciliations", "performance",
+    "symbols",
+    "corporate_actions",
+    "daily_prices",
+    "historical_chunks",
+    "prices",
+    "demo_momentum",
+    "target_weights",
+    "planned_orders",
+    "executions",
+    "reconciliations",
+    "performance",
 )
 
 pytestmark = pytest.mark.browser

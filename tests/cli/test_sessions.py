@@ -1,11 +1,12 @@
 """`run`, `reconcile` and `collect` on a home with prices: what they answer, and what a second call does."""
 
-import json
 import sqlite3
 from typing import Any
 
 import pytest
 
+from scizor_dagster.cli.instance import JobRunner, RunFailed
+from scizor_dagster.flow.trades import SCHEDULED_FOR
 from tests.cli.conftest import LAST_COLLECTED, NEXT, TRADED, UNNAMED, Scizor
 from tests.projects import Project, write_weights
 
@@ -68,12 +69,18 @@ def test_a_plan_without_prices_of_the_day_before_is_refused_with_the_command_tha
     assert "scizor collect daily --market us --date 2025-02-19" in answer.sentence
 
 
-def test_a_clean_session_reconciles_with_exit_code_zero(scizor: Scizor, collected: Project) -> None:
+def test_a_clean_session_reconciles_with_exit_code_zero_in_a_run_that_the_ui_shows(
+    scizor: Scizor, collected: Project
+) -> None:
+    import dagster as dg
+
     answer = scizor("reconcile", "--date", TRADED, "--json")
     assert (answer.code, answer.json["breaks"], answer.json["state"]) == (0, 0, "reconciled")
-    table = scizor("reconcile", "--date", TRADED)
-    assert table.code == 0
-    assert "reconciled" in table.out
+    with dg.DagsterInstance.from_config(str(collected.settings.dagster_home)) as instance:
+        run = instance.get_run_by_id(answer.json["run_id"])
+        assert run is not None
+        assert (run.job_name, run.status) == ("reconcile", dg.DagsterRunStatus.SUCCESS)
+        assert run.tags["dagster/partition"] == TRADED.isoformat()
 
 
 def test_a_fill_that_the_broker_does_not_know_is_a_break_with_exit_code_one(scizor: Scizor, collected: Project) -> None:
@@ -88,17 +95,16 @@ def test_a_fill_that_the_broker_does_not_know_is_a_break_with_exit_code_one(sciz
     assert symbol in {row["symbol"] for row in answer.json["break_rows"]}
     assert all(row["remedy"] for row in answer.json["break_rows"])
     assert answer.json["failed_checks"] == ["main/reconciliations:no_unexplained_breaks"]
-    table = scizor("reconcile", "--date", TRADED)
-    assert table.code == 1
-    assert "Breaks" in table.out
-    assert "check did not pass: main/reconciliations:no_unexplained_breaks" in table.out
 
 
 def test_nothing_is_sent_in_the_session_after_a_break(scizor: Scizor, collected: Project) -> None:
     sent = _sent(collected)
     with sqlite3.connect(collected.home / "ledger.sqlite") as connection:
         connection.execute("UPDATE fills SET qty = '1' WHERE fill_id = (SELECT min(fill_id) FROM fills)")
-    assert scizor("reconcile", "--date", TRADED).code == 1
+    table = scizor("reconcile", "--date", TRADED)
+    assert table.code == 1
+    assert "Breaks" in table.out
+    assert "check did not pass: main/reconciliations:no_unexplained_breaks" in table.out
     answer = scizor("run", "--date", NEXT, "--once")
     assert answer.code == 1
     assert "unexplained break(s); nothing is sent after it" in answer.sentence
@@ -121,28 +127,14 @@ def test_history_fills_gaps_and_a_second_call_finds_none(scizor: Scizor, collect
     report = first.json["assets"]["us/historical_chunks"]
     assert (report["inserted"] > 0, report["gaps_left"], report["through"]) == (True, 0, "2025-02-28")
     assert scizor(*call).json["assets"]["us/historical_chunks"]["inserted"] == 0
-    said = scizor(*call[:-1])
-    assert said.code == 0
-    assert "us/historical_chunks" in said.out
     assert LAST_COLLECTED.isoformat() < "2025-02-28"
-
-
-def test_runs_of_the_command_line_stand_on_the_instance_that_the_ui_shows(scizor: Scizor, collected: Project) -> None:
-    import dagster as dg
-
-    answer = scizor("reconcile", "--date", TRADED, "--json")
-    with dg.DagsterInstance.from_config(str(collected.settings.dagster_home)) as instance:
-        run = instance.get_run_by_id(answer.json["run_id"])
-        assert run is not None
-        assert (run.job_name, run.status) == ("reconcile", dg.DagsterRunStatus.SUCCESS)
-        assert run.tags["dagster/partition"] == TRADED.isoformat()
 
 
 def test_two_markets_and_two_portfolios_carry_their_names(
     scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The job of a command is that of its market or portfolio."""
-    from scizor_dagster.cli.instance import JobRunner, RunOutcome
+    from scizor_dagster.cli.instance import RunOutcome
     from tests.jobs.support import two_of_each
 
     two_of_each(fresh.folder)
@@ -160,7 +152,21 @@ def test_two_markets_and_two_portfolios_carry_their_names(
     assert asked == ["collect_daily_asx", "collect_history_us", "reconcile_bold", "rebalance_bold"]
 
 
-def test_json_answers_are_one_object_and_tables_are_for_people(scizor: Scizor, collected: Project) -> None:
-    for call in (("doctor",), ("reconcile", "--date", TRADED), ("signals", "check", "--strategy", "weekly")):
-        assert isinstance(json.loads(scizor(*call, "--json").out), dict)
-        assert not scizor(*call).out.lstrip().startswith("{")
+def test_a_run_that_starts_long_after_its_tick_sends_nothing(scizor: Scizor, collected: Project) -> None:
+    sent = _sent(collected)
+    with JobRunner.open(collected.settings) as runner, pytest.raises(RunFailed, match="minutes late") as failed:
+        runner.run("rebalance", partition=NEXT.isoformat(), tags={SCHEDULED_FOR: "2025-02-10T14:00:00+00:00"})
+    assert failed.value.exit_code == 1
+    assert _sent(collected) == sent
+
+
+def test_a_price_file_that_only_the_run_can_judge_ends_with_exit_code_two(scizor: Scizor, fresh: Project) -> None:
+    (fresh.folder / "prices.csv").write_text("symbol,session,open,high,low,volume\nAAPL,2025-02-03,1,1,1,1\n")
+    config = fresh.folder / "config.yaml"
+    provider = "type: files\n      path: prices.csv\n      format: csv\n      adjustment: raw"
+    config.write_text(config.read_text().replace("type: sample", provider))
+    answer = scizor("collect", "daily", "--date", "2025-02-03", "--json")
+    assert answer.code == 2
+    assert answer.json["error"] == "RunFailed"
+    assert "prices.csv" in answer.json["problem"]
+    assert "close" in answer.json["problem"]

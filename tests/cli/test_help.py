@@ -1,0 +1,41 @@
+"""Every command teaches: a description and an example that names the command itself."""
+
+import pytest
+
+from tests.cli.conftest import Scizor
+from tests.projects import Project
+
+TAUGHT = (
+    ("doctor",),
+    ("collect", "daily"),
+    ("collect", "history"),
+    ("run",),
+    ("reconcile",),
+)
+
+
+@pytest.mark.parametrize("command", TAUGHT, ids=" ".join)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_describes_the_command_with_an_example(
+    scizor: Scizor, fresh: Project, command: tuple[str, ...], flag: str
+) -> None:
+    answer = scizor(*command, flag)
+    assert answer.code == 0
+    text = " ".join(answer.out.split())
+    assert f"Example: scizor {' '.join(command)}" in text
+    assert "--json" in text
+    assert not fresh.home.exists()
+
+
+def test_the_list_of_commands_names_every_one(scizor: Scizor, fresh: Project) -> None:
+    answer = scizor("--help")
+    assert answer.code == 0
+    for name in ("demo", "dev", "doctor", "collect", "signals", "plan", "run", "reconcile"):
+        assert f" {name} " in answer.out
+
+
+def test_no_command_at_all_shows_the_help(scizor: Scizor, fresh: Project) -> None:
+    answer = scizor()
+    assert answer.code == 2
+    assert "Usage: scizor" in " ".join((answer.out + answer.err).split())
+    assert not fresh.home.exists()
