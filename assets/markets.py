@@ -22,6 +22,7 @@ from assets.metadata import table
 from assets.partitions import session_partitions, sessions_of, year_partitions, years_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
+from scizor_dagster.errors import InputError
 from scizor_dagster.flow.markets import (
     collect_closed_session,
     fill_history,
@@ -43,6 +44,21 @@ class HistoryConfig(dg.Config):
     """`through`: collect no session after this date (ISO 8601); empty means up to the last closed one."""
 
     through: str = ""
+
+    def last_session(self) -> date | None:
+        """The date, or None where there is none.
+
+        Raises:
+            InputError: the text is no date.
+        """
+        if not self.through:
+            return None
+        try:
+            return date.fromisoformat(self.through)
+        except ValueError as error:
+            raise InputError(
+                f"'{self.through}' is not a date.", remedy="Write it as YYYY-MM-DD.", where="run configuration: through"
+            ) from error
 
 
 def market_assets(config: Config, market: str) -> list[dg.AssetsDefinition]:
@@ -114,8 +130,7 @@ def _historical_chunks(
     ) -> dg.MaterializeResult:
         first, last = years_of(context)
         with clear_failures():
-            through = date.fromisoformat(config.through) if config.through else None
-            report = fill_history(desk.desk, market, (first, last), through)
+            report = fill_history(desk.desk, market, (first, last), config.last_session())
             refused = quarantined(desk.desk, market, date(first, 1, 1), date(last, 12, 31))
         return dg.MaterializeResult(
             metadata=history_metadata(report, refused),

@@ -16,7 +16,11 @@ YEAR_FORMAT = "%Y"
 
 
 def session_partitions(calendar: TradingCalendar, first_session: date) -> dg.TimeWindowPartitionsDefinition:
-    """One partition per session since `first_session`, today's included (`end_offset=1`)."""
+    """One partition per session since `first_session`, today's included (`end_offset=1`).
+
+    On a weekday holiday Dagster counts the next session in, a day early; `flow.trades.not_ahead` and
+    `SessionNotClosed` refuse work on it.
+    """
     zone = calendar.timezone
     holidays = calendar.weekday_holidays(first_session, calendar.last)
     return dg.TimeWindowPartitionsDefinition(

@@ -26,11 +26,13 @@ from assets.rendering import (
 )
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
+from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.closing import measure_session, reconcile_session
+from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
-from scizor_dagster.flow.trades import SCHEDULED_FOR, trade_session
+from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, follow_session, trade_session
 from scizor_dagster.lake.schemas import (
     order_results_schema,
     performance_schema,
@@ -39,9 +41,11 @@ from scizor_dagster.lake.schemas import (
     signals_schema,
     target_weights_schema,
 )
+from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.sessions import TradingCalendar
 
 OWNERS = ["team:trading"]
+REFUSED = ("rejected", "blocked")
 
 
 def portfolio_assets(config: Config, portfolio: str) -> list[dg.AssetsDefinition]:
@@ -149,24 +153,39 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
     known = FactCheck(key, "every_outcome_is_known", "No order is in doubt at the broker.", blocking=True)
     unskipped = FactCheck(key, "no_session_was_skipped", "No planned session before this one was left unexecuted.")
 
+    taken = FactCheck(key, "every_order_was_taken", "No order was rejected by the broker or blocked before it.")
+    in_force = FactCheck(key, "the_plan_was_admitted", "The session's stored plan, where it has orders, is in force.")
+
     @dg.asset(
         key=key, deps=[dg.AssetKey([portfolio, "planned_orders"])], kinds={"python", "sqlalchemy"},
-        check_specs=[known.spec, unskipped.spec], pool=f"account_{account}", code_version="1", **common,
+        check_specs=[known.spec, unskipped.spec, taken.spec, in_force.spec], pool=f"account_{account}",
+        code_version="1", **common,
         description="What was sent and what came back. Running it again continues; nothing is sent twice.",
     )
     def executions(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            scheduled_for = context.run.tags.get(SCHEDULED_FOR)
-            result = trade_session(desk.desk, portfolio, session_of(context), context.run_id, scheduled_for)
+            result = _execute(context, desk.desk, portfolio)
+            plan = read_plan(desk.desk.lake, portfolio, session_of(context))
+        refused = [f"{row.symbol} {row.state}: {row.reason}" for row in result.orders if row.state in REFUSED]
+        left_out = result.plan_id is None and plan is not None and bool(plan.orders)
         return dg.MaterializeResult(
             metadata=execution_metadata(result),
             check_results=[
                 known.result(result.state != "frozen", state=str(result.state)),
                 unskipped.result(not result.skipped, skipped=", ".join(map(str, result.skipped))),
+                taken.result(not refused, refused="; ".join(refused)),
+                in_force.result(not left_out, state=str(result.state), notes=" ".join(result.notes)),
             ],
         )
 
     return executions
+
+
+def _execute(context: dg.AssetExecutionContext, desk: Desk, portfolio: str) -> ExecutionResult:
+    tags, session = context.run.tags, session_of(context)
+    if tags.get(PURPOSE) == FOLLOW:
+        return follow_session(desk, portfolio, session, context.run_id)
+    return trade_session(desk, portfolio, session, context.run_id, tags.get(SCHEDULED_FOR))
 
 
 def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:

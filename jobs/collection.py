@@ -19,13 +19,15 @@ HISTORY = ("symbols", "corporate_actions", "historical_chunks", "prices")
 
 
 def collection_jobs(config: Config) -> list["UnresolvedAssetJobDefinition"]:
-    """`collect_daily` and `collect_history` of every market."""
+    """`collect_daily` and `collect_history` of every market; the first `collect_daily` takes `fx_rates` along."""
     jobs = []
     for market in config.markets:
+        shared = dg.AssetSelection.assets("fx_rates") if market == next(iter(config.markets)) else None
+        daily = _assets(market, DAILY)
         jobs.append(
             dg.define_asset_job(
                 name_for("collect_daily", market, config.markets),
-                selection=_assets(market, DAILY),
+                selection=daily | shared if shared else daily,
                 description=f"One closed session of market {market}: universe, actions, bars, the continuous view.",
                 tags={"dagster/max_runtime": "3600"},
                 executor_def=dg.in_process_executor,

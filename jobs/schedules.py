@@ -2,9 +2,11 @@
 
 What belongs here: ticks. What does not: the work. Every schedule passes an explicit partition key;
 a tick that comes late (after downtime Dagster fires the last missed one, however old) is skipped
-with a reason, because a plan made for 09:00 is not one for 11:00.
+with a reason, because a plan made for 09:00 is not one for 11:00. Collecting has no such age: its tick
+also asks for the sessions that were missed.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -13,11 +15,13 @@ from jobs.times import ticks_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.flow.signals import weight_sessions, weights_are_refused
+from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.flow.trades import SCHEDULED_FOR, has_open_orders
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.sessions import TradingCalendar
 
 MAX_TICK_AGE = timedelta(minutes=15)
+MAX_SESSIONS_CAUGHT_UP = 10
 
 
 def schedules(config: Config) -> list[dg.ScheduleDefinition]:
@@ -40,13 +44,24 @@ def _collection(config: Config, market: str) -> dg.ScheduleDefinition:
         job_name=job,
         cron_schedule=ticks_of(calendar).after_close,
         execution_timezone=str(calendar.timezone),
-        description="90 minutes after the regular close, on sessions only. A late tick still collects.",
+        description="90 minutes after the regular close, on sessions only. A late tick collects all that was missed.",
     )
-    def after_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def after_close(
+        context: dg.ScheduleEvaluationContext, desk: TradingDesk
+    ) -> Sequence[dg.RunRequest] | dg.SkipReason:
         session = context.scheduled_execution_time.astimezone(calendar.timezone).date()
         if not calendar.is_session(session):
             return dg.SkipReason(f"{session} is no session of {calendar.code}.")
-        return dg.RunRequest(run_key=f"{job}:{session}", partition_key=session.isoformat())
+        due = sessions_due(calendar, newest_stored_session(desk.desk, market), session)
+        if len(due) > MAX_SESSIONS_CAUGHT_UP:
+            context.log.warning(f"{len(due)} sessions are missing from {due[0]} on; fill them: scizor collect history.")
+        # A missed session carries the tick as well: a run of it that failed before does not keep this one away.
+        return [
+            dg.RunRequest(
+                run_key=f"{job}:{day}" if day == session else f"{job}:{day}:{session}", partition_key=day.isoformat()
+            )
+            for day in due[-MAX_SESSIONS_CAUGHT_UP:]
+        ]
 
     return after_close
 
@@ -104,6 +119,13 @@ def _follow(config: Config, portfolio: str, when: str, cron: str) -> dg.Schedule
         return dg.RunRequest(run_key=f"{job}:{scheduled.isoformat()}", partition_key=session.isoformat())
 
     return follow
+
+
+def sessions_due(calendar: TradingCalendar, newest: date | None, session: date) -> list[date]:
+    """The sessions after the `newest` stored one up to `session`, which is always among them."""
+    if newest is None or newest >= session:
+        return [session]
+    return calendar.sessions(calendar.next_session(newest), session)
 
 
 def staleness(scheduled: datetime, now: datetime) -> str:

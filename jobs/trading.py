@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from scizor_dagster.config import Config
+from scizor_dagster.flow.trades import FOLLOW, PURPOSE
 from scizor_dagster.jobnames import name_for
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 NO_RETRY = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false", "dagster/max_runtime": "900"}
+FOLLOWS = {PURPOSE: FOLLOW}
 DECIDE = ("target_weights", "planned_orders")
 ACT = ("executions", "reconciliations", "performance")
 CLOSE = ("reconciliations", "performance")
@@ -28,7 +30,7 @@ def trading_jobs(config: Config) -> list["UnresolvedAssetJobDefinition"]:
         signals = (f"raw_signals/{portfolio.signals.strategy}",)
         for job, assets, description in (
             ("rebalance", (*signals, *DECIDE, *ACT), "From the weight file to reconciled positions, for one session."),
-            ("follow_orders", ACT, "Continues the session's orders to their end; sends nothing that is not planned."),
+            ("follow_orders", ACT, "Continues what was admitted to its end; admits no plan."),
             ("take_signals", (*signals, DECIDE[0]), "Takes a weight file in and consolidates it; plans nothing."),
             ("reconcile", CLOSE, "Compares plan, ledger and broker again, and measures the session."),
         ):
@@ -37,7 +39,7 @@ def trading_jobs(config: Config) -> list["UnresolvedAssetJobDefinition"]:
                     name_for(job, name, config.portfolios),
                     selection=_assets(name, assets),
                     description=f"Portfolio {name}: {description}",
-                    tags={**NO_RETRY, "scizor/portfolio": name},
+                    tags={**NO_RETRY, "scizor/portfolio": name, **(FOLLOWS if job == "follow_orders" else {})},
                     executor_def=dg.in_process_executor,
                 )
             )

@@ -143,7 +143,10 @@ class Account(Model):
 
 
 class Capital(Model):
-    """What a portfolio sizes on: an amount of money that grows with its own fills, or a share of the account."""
+    """What a portfolio begins with: an amount, or a share of the account's `initial_cash`.
+
+    Either grows or shrinks with the portfolio's own fills alone.
+    """
 
     amount: Positive | None = None
     share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
@@ -187,16 +190,31 @@ class Config(Model):
     @model_validator(mode="after")
     def _references_exist(self) -> Config:
         shares: dict[str, float] = {}
+        amounts: dict[str, float] = {}
         for name, portfolio in self.portfolios.items():
             for kind, target, known in (
                 ("market", portfolio.market, self.markets), ("account", portfolio.account, self.accounts),
             ):
                 if target not in known:
                     raise ValueError(f"portfolio '{name}' names {kind} '{target}', which is not configured")
+            currency, held = self.markets[portfolio.market].currency, self.accounts[portfolio.account].currency
+            if currency != held:
+                raise ValueError(
+                    f"portfolio '{name}' trades in {currency} from account '{portfolio.account}' in {held}; "
+                    "use an account in the market's currency"
+                )
             shares[portfolio.account] = shares.get(portfolio.account, 0.0) + (portfolio.capital.share or 0.0)
+            amounts[portfolio.account] = amounts.get(portfolio.account, 0.0) + (portfolio.capital.amount or 0.0)
         for account, total in shares.items():
             if total > 1.0 + 1e-9:
                 raise ValueError(f"the shares of account '{account}' sum to {total:g}; at most 1 is allowed")
+            deposit = self.accounts[account].initial_cash
+            claimed = amounts[account] + total * deposit
+            if claimed > deposit * (1.0 + 1e-9):
+                raise ValueError(
+                    f"the portfolios of account '{account}' begin with {claimed:,.2f} together; "
+                    f"its initial_cash is {deposit:,.2f}"
+                )
         return self
 
     @property

@@ -24,7 +24,7 @@ NO_EFFECT: dict[Key, str] = {
     ("execution", "out_plan"): "use scizor plan --out",
     ("idempotency", "enable_client_order_id"): "every order carries a deterministic id; it cannot be switched off",
     ("risk", "price_source"): "prices come from markets.<name>.provider",
-    ("risk", "price_tolerance_pct"): "a price is used as it is, with its age; see markets.<name>.max_price_age_sessions",
+    ("risk", "price_tolerance_pct"): "a price is used as it is, with its age; see max_price_age_sessions",
     ("risk", "reject_if_price_missing"): "an instrument without a price is never traded",
     ("weights", "allow_cash"): "what the weights leave over stays in cash",
 }

@@ -21,6 +21,7 @@ from scizor_dagster.brokers.protocol import (
     Capabilities,
     OrderRequest,
     OrderType,
+    VenuePhase,
 )
 from scizor_dagster.config import Account, PaperExchangeRules
 from scizor_dagster.errors import BrokerError, BrokerUnavailable, InputError, OrderRejected, OutcomeUnknown
@@ -149,6 +150,11 @@ class PaperBroker:
                 self.exchange.cancel(client_order_id, self._clock())
             except Refused:
                 return
+
+    def phase(self, session: date) -> VenuePhase:
+        """Where the exchange's own clock stands in `session`."""
+        with self._reading("clock"):
+            return self.exchange.phase(session)
 
     def advance(self, session: date) -> bool:
         """Run the next step of `session`; False also after its last one, which may have filled orders."""

@@ -60,6 +60,17 @@ class OrderStatus(StrEnum):
         return self not in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
 
 
+class VenuePhase(StrEnum):
+    """Where the venue stands in a session."""
+
+    AHEAD = "ahead"
+    """Not open yet: orders rest."""
+    OPEN = "open"
+    CLOSING = "closing"
+    """The last moment at which an order still trades in the session."""
+    OVER = "over"
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the broker takes, asked at plan time so that nothing is planned that it would refuse.
@@ -226,6 +237,10 @@ class Broker(Protocol):
 
     def cancel(self, client_order_id: str) -> None:
         """Ask for a cancel. Final only when a later read says so."""
+        ...
+
+    def phase(self, session: date) -> VenuePhase:
+        """Where the venue stands in `session`, from its own books or clock."""
         ...
 
     def advance(self, session: date) -> bool:

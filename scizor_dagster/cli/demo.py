@@ -41,6 +41,8 @@ def demo(
     """Replay the last sessions on a synthetic market: collect, rebalance weekly, reconcile, measure.
 
     Needs no account and no network. Everything is written under .scizor (SCIZOR_HOME), where the UI finds it.
+
+    Example: scizor demo --sessions 10
     """
     from scizor_dagster.cli.instance import JobRunner
     from scizor_dagster.flow.desk import Desk
@@ -57,7 +59,7 @@ def demo(
         _deliver_weights(desk, replay, quiet=as_json)
         results = [_replay_session(runner, desk, session, replay, quiet=as_json) for session in replay.sessions]
     _report(results, time.monotonic() - began, as_json)
-    raise typer.Exit(0 if all(row["breaks"] == 0 for row in results) else 1)
+    raise typer.Exit(0 if all(row["breaks"] == 0 and row["refused"] == 0 for row in results) else 1)
 
 
 def plan_replay(sessions: tuple[date, ...]) -> Replay:

@@ -15,7 +15,12 @@ from scizor_dagster.settings import PROJECT_ROOT, Settings
 def dev(
     port: Annotated[int, typer.Option(help="Port of the UI, on 127.0.0.1 only.")] = 3000,
 ) -> None:
-    """Start Dagster's UI with its daemon on 127.0.0.1. Stop it with Ctrl-C."""
+    """Start Dagster's UI with its daemon on 127.0.0.1. Stop it with Ctrl-C.
+
+    Schedules and the sensor are off until they are switched on there, on the page Automation.
+
+    Example: scizor dev --port 3000
+    """
     from scizor_dagster.cli.instance import prepare_home
 
     settings = Settings.from_environment(os.environ)

@@ -40,7 +40,10 @@ def plan(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
-    """Plan a rebalance from files: every instrument with its order, or the reason why there is none."""
+    """Plan a rebalance from files: every instrument with its order, or the reason why there is none.
+
+    Example: scizor plan --targets t.csv --prices p.csv --positions q.csv --equity 100000 --out plan/
+    """
     from scizor_dagster.planning.files import FILE_CAPABILITIES, FileSources, read_inputs
     from scizor_dagster.planning.output_files import summary, write_plan
     from scizor_dagster.planning.planner import make_plan

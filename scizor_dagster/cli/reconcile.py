@@ -22,7 +22,7 @@ def reconcile(
     """Reconcile one session: compare plan, ledger and broker again.
 
     Reads orders, fills, positions and cash on all three sides and names every difference with what to do about
-    it. Nothing is sent. The exit code is 0 only when there is no unexplained break.
+    it. Nothing is sent. The exit code is 0 only when there is no unexplained break and no order was refused.
 
     Example: scizor reconcile --portfolio main --date 2026-11-20
     """
@@ -41,10 +41,15 @@ def reconcile(
     finish(session_summary(desk, portfolio, session), outcome, as_json)
 
 
-def finish(summary: dict[str, Any], outcome: RunOutcome, as_json: bool) -> None:
-    """Print a session's result and end: exit code 0 when the run is green and there is no break, else 1."""
+def finish(summary: dict[str, Any], outcome: RunOutcome, as_json: bool, *, ended: bool = False) -> None:
+    """Print a session's result and end.
+
+    Exit code 0 when the run is green, there is no break and no order was refused, else 1. With `ended`, orders that
+    still work make it 1 as well.
+    """
     _print_summary({"run_id": outcome.run_id, **summary, "failed_checks": list(outcome.failed_checks)}, as_json)
-    raise typer.Exit(0 if outcome.success and summary["breaks"] == 0 else 1)
+    well = outcome.success and summary["breaks"] == 0 and summary["refused"] == 0
+    raise typer.Exit(0 if well and not (ended and summary["working"]) else 1)
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
@@ -62,5 +67,11 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
                 for row in summary["break_rows"]
             ],
         )
+    for title, name in (("Refused orders", "refused_rows"), ("Orders that did not fill", "unfilled_rows")):
+        if summary[name]:
+            columns = ["symbol", "side", "state", "reason"]
+            print_table(title, columns, [[row[column] for column in columns] for row in summary[name]])
+    if summary.get("note"):
+        typer.secho(summary["note"], fg=typer.colors.YELLOW)
     for check in summary["failed_checks"]:
         typer.secho(f"check did not pass: {check}", fg=typer.colors.YELLOW)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import date, datetime
-from typing import Annotated
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +15,13 @@ from scizor_dagster.cli.preflight import check_portfolio, check_weight_file, ope
 from scizor_dagster.cli.reconcile import finish
 from scizor_dagster.sessions import TradingCalendar
 
+if TYPE_CHECKING:
+    from scizor_dagster.cli.instance import JobRunner, RunOutcome
+    from scizor_dagster.flow.desk import Desk
+
 POLL_SECONDS = 30.0
+PRICES_DUE = timedelta(hours=2)
+"""How long after the close a session's prices are waited for: the schedule collects 90 minutes after it."""
 
 
 def run(
@@ -25,9 +32,10 @@ def run(
 ) -> None:
     """Rebalance one session: signals, targets, plan, orders, reconciliation.
 
-    Running a session again continues it and sends nothing twice. Without --once the orders are followed
-    until they have ended or the session is over. The exit code is 0 only when every step and check went well
-    and plan, ledger and broker agree.
+    Running a session again continues it and sends nothing twice. Without --once it waits, up to two hours after the
+    close, until the session's prices are collected, because a paper account fills from them; then it follows the
+    orders to their end. The exit code is 0 only when every step and check went well, no order was refused, and plan,
+    ledger and broker agree; without --once also only when no order works any more.
 
     Example: scizor run --portfolio main --date 2026-11-20 --once
     """
@@ -45,15 +53,55 @@ def run(
         with working(f"Rebalancing {portfolio} for {session}", quiet=as_json):
             outcome = runner.run(jobs["rebalance"], partition=session.isoformat(), raise_on_failed_check=False)
             summary = session_summary(desk, portfolio, session)
-        while not once and summary["working"] and not calendar.has_closed(session, dates.now()):
-            time.sleep(POLL_SECONDS)
-            outcome = runner.run(jobs["follow_orders"], partition=session.isoformat(), raise_on_failed_check=False)
+        if not once and summary["working"]:
+            with working(f"Waiting for the prices of {session}", quiet=as_json):
+                followed = follow_once_priced(runner, desk, portfolio, session, jobs["follow_orders"])
+            outcome = followed or outcome
             summary = session_summary(desk, portfolio, session)
-    finish(summary, outcome, as_json)
+            if followed is None:
+                market = desk.portfolio(portfolio).market
+                summary["note"] = (
+                    f"Orders still wait, because no prices of {session} have come. Collect them: "
+                    f"scizor collect daily --market {market} --date {session}. "
+                    f"Then go on: scizor run --portfolio {portfolio} --date {session}."
+                )
+    finish(summary, outcome, as_json, ended=not once)
+
+
+def follow_once_priced(
+    runner: JobRunner,
+    desk: Desk,
+    portfolio: str,
+    session: date,
+    job: str,
+    wait: Callable[[float], None] = time.sleep,
+) -> RunOutcome | None:
+    """Wait for the prices of `session`, then run `job` on it once.
+
+    Args:
+        runner: Runs the job.
+        desk: Its lake is looked at and its clock says how late it is.
+        portfolio: Whose market's prices are waited for.
+        session: The partition of the run.
+        job: Name of the portfolio's `follow_orders`.
+        wait: Called with a number of seconds between two looks.
+
+    Returns:
+        The run, or None where `PRICES_DUE` has passed since the close and no prices have come.
+    """
+    from scizor_dagster.market_data.reading import session_bars
+
+    market = desk.portfolio(portfolio).market
+    due = desk.calendar(market).close_at(session) + PRICES_DUE
+    while session_bars(desk.lake, market, session).empty:
+        if desk.clock() >= due:
+            return None
+        wait(POLL_SECONDS)
+    return runner.run(job, partition=session.isoformat(), raise_on_failed_check=False)
 
 
 def session_to_trade(calendar: TradingCalendar, day: str | None, first_session: date, now: datetime) -> date:
-    """The session asked for, or today's.
+    """The date asked for, or today's.
 
     Raises:
         NotASession: the date is no session; names the nearest ones.

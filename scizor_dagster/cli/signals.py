@@ -65,7 +65,10 @@ def check(
     portfolio: PortfolioOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Accept or refuse a weight file, with every reason. Exit code 0 only when it is accepted."""
+    """Accept or refuse a weight file, with every reason. Exit code 0 only when it is accepted.
+
+    Example: scizor signals check weights.csv --strategy demo_momentum --date 2026-11-20
+    """
     from scizor_dagster.signals.intake import check_file
 
     session = parse_date(day, "--date") if day else None
@@ -92,7 +95,10 @@ def consolidate(
     day: DateOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the targets that a portfolio's weight file gives for a session."""
+    """Show the targets that a portfolio's weight file gives for a session.
+
+    Example: scizor signals consolidate --portfolio main --date 2026-11-20
+    """
     from scizor_dagster.signals.report import SignalReport
 
     session = parse_date(day, "--date")

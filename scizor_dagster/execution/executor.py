@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
-from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
+from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
 from scizor_dagster.errors import RiskLimitBreached
 from scizor_dagster.execution import gates
 from scizor_dagster.execution.drive import drive
@@ -74,8 +74,9 @@ def execute(
     with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings) as run:
         run.notes.extend(notes)
         blocking = _recover_and_end_earlier(run, plan.session)
-        if blocking is None:
-            drive(run, _admitted(run, plan))
+        batch = _admitted(run, plan) if blocking is None else None
+        if batch is not None:
+            drive(run, batch)
     return _result(run, plan.session, skipped=previous_unexecuted, blocking=blocking)
 
 
@@ -149,10 +150,17 @@ def _recover_and_end_earlier(run: Run, session: date) -> BatchRow | None:
     return None
 
 
-def _admitted(run: Run, plan: Plan) -> BatchRow:
+def _admitted(run: Run, plan: Plan) -> BatchRow | None:
+    """The plan's batch; None where the venue has already closed the session, so that no order could trade."""
     with run.ledger.read() as connection:
         existing = batches_of(connection, run.account, run.portfolio, plan.session)
     known = any(batch.batch == plan.batch for batch in existing)
+    if not known and run.broker.phase(plan.session) is VenuePhase.OVER:
+        run.note(
+            f"The venue of account '{run.account}' has closed {plan.session.isoformat()}; its plan is not admitted "
+            "and nothing is sent."
+        )
+        return None
     if not known:
         _check_live(run, plan.session)
         gates.check_currency(run.broker, plan)

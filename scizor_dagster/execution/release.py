@@ -15,7 +15,7 @@ from decimal import ROUND_DOWN, Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Capabilities, OrderType, PositionIntent, Side
+from scizor_dagster.brokers.protocol import AccountState, Capabilities, OrderType, PositionIntent, Side, VenuePhase
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import events, intents
 from scizor_dagster.ledger.holdings import cash_flow
@@ -34,7 +34,7 @@ class Funding:
 
     Attributes:
         factor: From 0 to 1, to twelve decimals, rounded down.
-        cash: The smaller of the portfolio's cash less its buffer, and the broker's buying power.
+        cash: The smallest of the portfolio's cash less its buffer, the account's cash and its buying power.
         needed: Planned value of everything that waits.
     """
 
@@ -78,31 +78,34 @@ def scaled(row: IntentRow, factor: Decimal, increments: Mapping[str, Decimal]) -
 
 
 def _release_if_due(run: Run, batch: BatchRow) -> None:
+    # A sale that cannot fill must not cost the session its buys: at the close they go with the cash that is there.
+    closing = run.broker.phase(batch.session) is VenuePhase.CLOSING
     with run.ledger.read() as connection:
-        if not _due(connection, batch):
+        if not _due(connection, batch, closing):
             return
-    buying_power = run.broker.account().buying_power
+    account = run.broker.account()
     with run.write() as connection:
         # Read again under the write lock: the decision and the release are one.
-        if _due(connection, batch):
-            _release(connection, run, batch, buying_power)
+        if _due(connection, batch, closing):
+            _release(connection, run, batch, account)
 
 
-def _due(connection: sa.Connection, batch: BatchRow) -> bool:
+def _due(connection: sa.Connection, batch: BatchRow, closing: bool) -> bool:
     rows = intents_of(connection, batch.batch_id)
     waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
-    first = [row for row in rows if row.phase == 1]
-    return bool(waiting) and all(row.state.terminal for row in first) and not release_of(connection, batch.batch_id)
+    ended = closing or all(row.state.terminal for row in rows if row.phase == 1)
+    return bool(waiting) and ended and not release_of(connection, batch.batch_id)
 
 
-def _release(connection: sa.Connection, run: Run, batch: BatchRow, buying_power: Decimal) -> None:
+def _release(connection: sa.Connection, run: Run, batch: BatchRow, account: AccountState) -> None:
     now = run.now()
     rows = intents_of(connection, batch.batch_id)
     waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
     waiting = [row for row in waiting if not _drop_orphan(connection, run, row, rows)]
     flows = cash_flow(connection, batch.account, batch.portfolio, through=batch.session)
-    cash = batch.starting_cash + flows - batch.cash_buffer
-    money = funding(waiting, cash, buying_power)
+    # The account may hold less than the portfolio may call its own: never more is spent than is there.
+    cash = min(batch.starting_cash + flows - batch.cash_buffer, account.cash)
+    money = funding(waiting, cash, account.buying_power)
     connection.execute(
         releases.insert().values(
             batch_id=batch.batch_id, factor=money.factor, cash=money.cash, needed=money.needed, created_at=now
@@ -112,7 +115,7 @@ def _release(connection: sa.Connection, run: Run, batch: BatchRow, buying_power:
         "batch_id": batch.batch_id,
         "factor": money.factor,
         "cash": cash,
-        "buying_power": buying_power,
+        "buying_power": account.buying_power,
         "needed": money.needed,
         "orders": len(waiting),
     }

@@ -15,10 +15,9 @@ import pandas as pd
 from scizor_dagster.analytics.performance import SessionFigures, measure, read_performance, store_performance
 from scizor_dagster.analytics.valuation import closes_of
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.money import CENT, book_through, starting_cash
-from scizor_dagster.flow.plans import price_adjustment
+from scizor_dagster.flow.money import CENT, book_through, price_adjustment, starting_cash
 from scizor_dagster.ledger.holdings import cash_flow
-from scizor_dagster.ledger.rows import fills_of
+from scizor_dagster.ledger.rows import batch_of, fills_of
 from scizor_dagster.market_data.reading import last_closes, session_bars
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.reconciliation.gather import read_sides
@@ -39,13 +38,25 @@ def reconcile_session(desk: Desk, portfolio: str, session: date) -> Reconciliati
     calendar = desk.calendar(settings.market)
     calendar.require(session)
     ledger_side, broker_side = read_sides(
-        desk.ledger, desk.broker(settings.account, settings.market), account=settings.account,
-        portfolio=portfolio, session=session, cash=_expected_cash(desk, portfolio),
+        desk.ledger,
+        desk.broker(settings.account, settings.market),
+        account=settings.account,
+        portfolio=portfolio,
+        session=session,
+        cash=_expected_cash(desk, portfolio),
     )
+    with desk.ledger.read() as connection:
+        admitted = batch_of(connection, settings.account, portfolio, session)
     priced = not session_bars(desk.lake, settings.market, session).empty
+    plan = read_plan(desk.lake, portfolio, session, admitted.plan_id if admitted else None)
     report = reconcile(
-        read_plan(desk.lake, portfolio, session), ledger_side, broker_side, portfolio=portfolio,
-        account=settings.account, session=session, closes=closes_of(last_closes(desk.lake, settings.market, session)),
+        plan,
+        ledger_side,
+        broker_side,
+        portfolio=portfolio,
+        account=settings.account,
+        session=session,
+        closes=closes_of(last_closes(desk.lake, settings.market, session)),
         session_over=priced and calendar.has_closed(session, desk.clock()),
     )
     store_reconciliation(desk.lake, report, desk.clock())
@@ -85,10 +96,15 @@ def measure_session(desk: Desk, portfolio: str, session: date) -> MeasuredSessio
     fills = [fill for fill in recorded if fill.portfolio == portfolio]
     row = measure(
         SessionFigures(
-            portfolio=portfolio, session=session, valuation=book.valuation,
-            starting_equity=starting_cash(desk, portfolio), flows=ZERO,
-            fees=sum((fill.fee for fill in fills), ZERO), traded=sum((fill.qty * fill.price for fill in fills), ZERO),
-            adjustment=price_adjustment(closes), synthetic=bool(closes["synthetic"].any()),
+            portfolio=portfolio,
+            session=session,
+            valuation=book.valuation,
+            starting_equity=starting_cash(desk, portfolio),
+            flows=ZERO,
+            fees=sum((fill.fee for fill in fills), ZERO),
+            traded=sum((fill.qty * fill.price for fill in fills), ZERO),
+            adjustment=price_adjustment(closes),
+            synthetic=bool(closes["synthetic"].any()),
         ),
         read_performance(desk.lake, portfolio),
     )

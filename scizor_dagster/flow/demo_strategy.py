@@ -57,7 +57,8 @@ def _ranking(desk: Desk, market: str, before: date) -> list[str]:
     if len(closes) < LOOKBACK_SESSIONS or complete.shape[1] < NAMES:
         raise PriceUnavailable(
             f"Only {len(closes)} sessions and {complete.shape[1]} complete names are stored before {before}.",
-            remedy="Collect history first: scizor collect history.", where=f"market {market}",
+            remedy="Collect history first: scizor collect history.",
+            where=f"market {market}",
         )
     momentum = complete.iloc[-1] / complete.iloc[0] - 1.0
     return [str(name) for name in momentum.sort_values(ascending=False, kind="stable").index]

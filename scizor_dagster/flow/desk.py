@@ -104,8 +104,13 @@ class Desk:
 
         settings = _named(self.config.accounts, account, "account")
         return PaperBroker(
-            self.ledger, account, settings, self.calendar(market), LakeSessionData(self.lake, market),
-            self.instruments(market), self.clock,
+            self.ledger,
+            account,
+            settings,
+            self.calendar(market),
+            LakeSessionData(self.lake, market),
+            self.instruments(market),
+            self.clock,
         )
 
     def _config_file(self, name: str) -> Path:

@@ -41,16 +41,30 @@ def refresh_actions(desk: Desk, market: str) -> ActionsReport:
     now = desk.clock()
     ahead = desk.calendar(market).last_closed(now) + ACTIONS_AHEAD
     return collect_actions(
-        desk.lake, market, settings, desk.provider(market), sorted(desk.instruments(market)),
-        settings.first_session, ahead, now,
+        desk.lake,
+        market,
+        settings,
+        desk.provider(market),
+        sorted(desk.instruments(market)),
+        settings.first_session,
+        ahead,
+        now,
     )
 
 
 def fill_history(desk: Desk, market: str, years: tuple[int, int], through: date | None) -> HistoryReport:
     """Fill the gaps of a range of years, up to the last closed session or `through`."""
     return collect_history(
-        desk.lake, market, desk.market(market), desk.provider(market), desk.calendar(market),
-        sorted(desk.instruments(market)), *years, desk.clock(), _report_progress, through,
+        desk.lake,
+        market,
+        desk.market(market),
+        desk.provider(market),
+        desk.calendar(market),
+        sorted(desk.instruments(market)),
+        *years,
+        desk.clock(),
+        _report_progress,
+        through,
     )
 
 
@@ -61,8 +75,14 @@ def collect_closed_session(desk: Desk, market: str, session: date) -> SessionRep
         SessionNotClosed: it has not closed.
     """
     return collect_session(
-        desk.lake, market, desk.market(market), desk.provider(market), desk.calendar(market),
-        sorted(desk.instruments(market)), session, desk.clock(),
+        desk.lake,
+        market,
+        desk.market(market),
+        desk.provider(market),
+        desk.calendar(market),
+        sorted(desk.instruments(market)),
+        session,
+        desk.clock(),
     )
 
 
@@ -77,7 +97,8 @@ def quarantined(desk: Desk, market: str, first: date, last: date) -> pd.DataFram
         return cursor.execute(
             "SELECT reason, count(*) AS rows, min(session) AS first, max(session) AS last, "
             "string_agg(DISTINCT symbol, ', ' ORDER BY symbol)[:200] AS symbols FROM quarantined_bars "
-            "WHERE market = ? AND session BETWEEN ? AND ? GROUP BY reason ORDER BY reason", [market, first, last],
+            "WHERE market = ? AND session BETWEEN ? AND ? GROUP BY reason ORDER BY reason",
+            [market, first, last],
         ).fetch_df()
 
 
@@ -91,5 +112,6 @@ def price_coverage(desk: Desk, market: str) -> pd.DataFrame:
         return cursor.execute(
             "SELECT year(session) AS year, count(*) AS bars, count(DISTINCT symbol) AS symbols, "
             "min(session) AS first, max(session) AS last, min(adjustment) AS adjustment, "
-            "bool_or(synthetic) AS synthetic FROM bars WHERE market = ? GROUP BY 1 ORDER BY 1", [market],
+            "bool_or(synthetic) AS synthetic FROM bars WHERE market = ? GROUP BY 1 ORDER BY 1",
+            [market],
         ).fetch_df()

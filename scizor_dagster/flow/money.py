@@ -39,9 +39,7 @@ def book_through(desk: Desk, portfolio: str, session: date, closes: pd.DataFrame
     return _book(desk, portfolio, closes, {"through": session})
 
 
-def _book(
-    desk: Desk, portfolio: str, closes: pd.DataFrame, when: Mapping[str, date]
-) -> Book:
+def _book(desk: Desk, portfolio: str, closes: pd.DataFrame, when: Mapping[str, date]) -> Book:
     settings = desk.portfolio(portfolio)
     with desk.ledger.read() as connection:
         holdings = owned(connection, settings.account, portfolio, **when)
@@ -58,3 +56,9 @@ def starting_cash(desk: Desk, portfolio: str) -> Decimal:
     share = Decimal(str(settings.capital.share))
     deposit = Decimal(str(desk.config.accounts[settings.account].initial_cash))
     return (share * deposit).quantize(CENT)
+
+
+def price_adjustment(closes: pd.DataFrame) -> str:
+    """`raw` only when every price is; otherwise the first other label."""
+    labels = sorted(set(closes["adjustment"]))
+    return next((label for label in labels if label != "raw"), "raw")

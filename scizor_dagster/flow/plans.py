@@ -14,13 +14,13 @@ from decimal import Decimal
 import pandas as pd
 
 from scizor_dagster.config import Market
-from scizor_dagster.errors import InputError, PriceUnavailable
+from scizor_dagster.errors import DataError, InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.money import book_before
-from scizor_dagster.flow.trades import catch_up
+from scizor_dagster.flow.money import book_before, price_adjustment
+from scizor_dagster.flow.trades import catch_up, not_ahead
 from scizor_dagster.ledger.intents import frozen_symbols
-from scizor_dagster.ledger.rows import batch_of
-from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
+from scizor_dagster.ledger.rows import BatchRow, batch_of, open_batches
+from scizor_dagster.market_data.reading import coverage, instruments, last_closes, pending_actions, too_many_missing
 from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import Plan
@@ -67,22 +67,24 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     settings = desk.portfolio(portfolio)
     market = desk.market(settings.market)
     calendar = desk.calendar(settings.market)
-    calendar.require(session)
+    not_ahead(desk, portfolio, session)
     priced_on = calendar.previous_session(session)
     closes = last_closes(desk.lake, settings.market, priced_on)
     synthetic = bool(closes["synthetic"].any())
     with desk.ledger.read() as connection:
         admitted = batch_of(connection, settings.account, portfolio, session)
+        earlier = [batch for batch in open_batches(connection, settings.account) if batch.session < session]
     if admitted is not None:
-        kept = read_plan(desk.lake, portfolio, session)
-        if kept is not None and kept.plan_id == admitted.plan_id:
+        kept = read_plan(desk.lake, portfolio, session, admitted.plan_id)
+        if kept is not None:
             return SessionPlan(kept, kept=True, synthetic=synthetic)
         raise InputError(
             f"The ledger admitted plan {admitted.plan_id[:12]} for {session}, but the lake does not hold it.",
             remedy="Restore the lake from its backup; an admitted plan is never made anew.",
             where=f"portfolio {portfolio}",
         )
-    _require_fresh(closes, priced_on, settings.market)
+    _require_fresh(desk, closes, priced_on, settings.market)
+    _require_ended(earlier, session)
     catch_up(desk, portfolio, priced_on)
     with desk.ledger.read() as connection:
         frozen = frozen_symbols(connection, settings.account)
@@ -111,8 +113,13 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     snapshot = desk.lake.snapshot()
     plan = make_plan(inputs, rules, broker.capabilities)
     store_plan(
-        desk.lake, plan, lake_snapshot=snapshot, code_version=code_version(), rules_text=rules.as_text(),
-        source=SOURCE, fetched_at=desk.clock(),
+        desk.lake,
+        plan,
+        lake_snapshot=snapshot,
+        code_version=code_version(),
+        rules_text=rules.as_text(),
+        source=SOURCE,
+        fetched_at=desk.clock(),
     )
     return SessionPlan(plan, kept=False, synthetic=synthetic)
 
@@ -121,13 +128,18 @@ def _targets(desk: Desk, portfolio: str, session: date) -> tuple[Target, ...]:
     frame = read_targets(desk.lake, portfolio, session)
     if frame.empty:
         raise InputError(
-            f"There are no target weights for {session}.", remedy="Materialize target_weights for the session first.",
+            f"There are no target weights for {session}.",
+            remedy="Materialize target_weights for the session first.",
             where=f"portfolio {portfolio}",
         )
     return tuple(
         Target(
-            asset_ids=(row["asset_id"],), symbol=row["symbol"], instrument_id=row["instrument_id"],
-            weight=exact(row["target_weight"]), status=row["status"], note=row["note"] or "",
+            asset_ids=(row["asset_id"],),
+            symbol=row["symbol"],
+            instrument_id=row["instrument_id"],
+            weight=exact(row["target_weight"]),
+            status=row["status"],
+            note=row["note"] or "",
             candidates=row["candidates"],
         )
         for row in frame.to_dict("records")
@@ -141,18 +153,28 @@ def _prices(closes: pd.DataFrame) -> dict[str, ReferencePrice]:
     }
 
 
-def price_adjustment(closes: pd.DataFrame) -> str:
-    """`raw` only when every price is; otherwise the first other label."""
-    labels = sorted(set(closes["adjustment"]))
-    return next((label for label in labels if label != "raw"), "raw")
+def _require_fresh(desk: Desk, closes: pd.DataFrame, priced_on: date, market: str) -> None:
+    """A feed that has failed sizes nothing: most of the universe must have a bar of the last session."""
+    present, expected, missing = coverage(desk.lake, market, priced_on)
+    if present and not too_many_missing(len(missing), expected):
+        return
+    newest = max(closes["session"]) if not closes.empty else "none"
+    raise PriceUnavailable(
+        f"{present} of {expected} symbols have a price of {priced_on}; the newest session with any is {newest}.",
+        remedy=f"Collect it: scizor collect daily --market {market} --date {priced_on}.",
+        where=f"market {market}",
+    )
 
 
-def _require_fresh(closes: pd.DataFrame, priced_on: date, market: str) -> None:
-    if closes.empty or max(closes["session"]) < priced_on:
-        newest = max(closes["session"]) if not closes.empty else "none"
-        raise PriceUnavailable(
-            f"Session {priced_on} has no prices; the newest are of {newest}.",
-            remedy=f"Collect it: scizor collect daily --market {market} --date {priced_on}.", where=f"market {market}",
+def _require_ended(earlier: Sequence[BatchRow], session: date) -> None:
+    """A plan is made on holdings that nothing on its way can still change."""
+    if earlier:
+        first = earlier[0]
+        raise DataError(
+            f"Orders of {first.session} (portfolio '{first.portfolio}') are still open; no plan is made for {session}.",
+            remedy=f"Collect that session and end it: scizor collect daily --date {first.session}, then "
+            f"scizor run --portfolio {first.portfolio} --date {first.session} --once.",
+            where=f"account {first.account}",
         )
 
 
@@ -161,7 +183,7 @@ def _stale(desk: Desk, market: Market, name: str, closes: pd.DataFrame, priced_o
     return frozenset(
         str(symbol)
         for symbol, day in zip(closes["symbol"], closes["session"], strict=True)
-        if calendar.age_in_sessions(day, priced_on) >= market.max_price_age_sessions
+        if calendar.age_in_sessions(day, priced_on) > market.max_price_age_sessions
     )
 
 

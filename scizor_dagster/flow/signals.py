@@ -43,7 +43,9 @@ def accept_file(desk: Desk, portfolio: str) -> AcceptedSignals:
     """
     settings = desk.portfolio(portfolio)
     return take_in(
-        strategy_of(desk, portfolio), desk.calendar(settings.market), settings.weights,
+        strategy_of(desk, portfolio),
+        desk.calendar(settings.market),
+        settings.weights,
         settings.risk.fractional_shares,
     )
 
@@ -54,9 +56,7 @@ def take_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
     calendar = desk.calendar(settings.market)
     calendar.require(session)
     accepted = accept_file(desk, portfolio)
-    rows = select_session(
-        accepted, session, settings.signals.as_of, settings.signals.max_age_sessions, calendar
-    )
+    rows = select_session(accepted, session, settings.signals.as_of, settings.signals.max_age_sessions, calendar)
     store_signals(desk.lake, settings.signals.strategy, session, rows, accepted, desk.clock())
     return TakenSignals(accepted, rows)
 
@@ -68,9 +68,15 @@ def session_targets(desk: Desk, portfolio: str, taken: TakenSignals, session: da
     before = desk.calendar(settings.market).previous_session(session)
     priced = last_closes(desk.lake, settings.market, before)
     return consolidate(
-        taken.rows, entry, read_identifier_map(entry), desk.instruments(settings.market),
-        priced=frozenset(priced["symbol"]), weights=settings.weights, fractional=settings.risk.fractional_shares,
-        accepted=taken.accepted, market=settings.market,
+        taken.rows,
+        entry,
+        read_identifier_map(entry),
+        desk.instruments(settings.market),
+        priced=frozenset(priced["symbol"]),
+        weights=settings.weights,
+        fractional=settings.risk.fractional_shares,
+        accepted=taken.accepted,
+        market=settings.market,
     )
 
 

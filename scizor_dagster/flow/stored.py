@@ -1,7 +1,7 @@
 """Rows as they are stored, for checks and for showing.
 
-What belongs here: one read of a table by equality of its key. What does not: reads with a meaning
-(`market_data.reading`, `planning.frames`, `signals.consolidation`).
+What belongs here: one read of a table by equality of its key, and how far a market is stored. What
+does not: other reads with a meaning (`market_data.reading`, `planning.frames`, `signals.consolidation`).
 """
 
 from __future__ import annotations
@@ -20,3 +20,10 @@ def stored_rows(desk: Desk, table: str, **key: str | date) -> pd.DataFrame:
     where = " AND ".join(f"{name} = ?" for name in key)
     with desk.lake.read() as cursor:
         return cursor.execute(f"SELECT * FROM {table} WHERE {where}", list(key.values())).fetch_df()
+
+
+def newest_stored_session(desk: Desk, market: str) -> date | None:
+    """The newest session of which the market has any bar; None in an empty lake."""
+    with desk.lake.read() as cursor:
+        row = cursor.execute("SELECT max(session) FROM bars WHERE market = ?", [market]).fetchone()
+    return row[0] if row else None

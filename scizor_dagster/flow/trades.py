@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import TypedDict
 
 from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.errors import DataError, StaleTick
+from scizor_dagster.errors import DataError, InputError, StaleTick
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, execute, follow
+from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import starting_cash
 from scizor_dagster.ledger.rows import batch_of, batches_of
@@ -23,6 +24,9 @@ from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.sessions import Clock
 
 SCHEDULED_FOR = "scizor/scheduled_for"
+PURPOSE = "scizor/purpose"
+FOLLOW = "follow"
+"""Value of the run tag `PURPOSE` with which a run continues what was admitted and admits nothing."""
 MAX_START_DELAY = timedelta(minutes=30)
 
 
@@ -32,21 +36,44 @@ def trade_session(
     """Execute the session's plan, or continue it; sends nothing that the ledger has not admitted first.
 
     Raises:
+        InputError: the session is ahead.
         StaleTick: a scheduled run that starts too late to trade what it was scheduled for.
-        DataError: an earlier session ended with breaks.
+        DataError: an earlier session does not reconcile.
         AccountBusy: another process holds the account.
     """
     settings = desk.portfolio(portfolio)
-    desk.calendar(settings.market).require(session)
-    parts = _parts(desk, portfolio, run_id)
+    not_ahead(desk, portfolio, session)
     plan = read_plan(desk.lake, portfolio, session)
     with desk.ledger.read() as connection:
         admitted = batch_of(connection, settings.account, portfolio, session)
     if admitted is not None or plan is None:
-        return follow(session, **parts)
+        return follow_session(desk, portfolio, session, run_id)
     _refuse_stale(scheduled_for, desk.clock())
     _refuse_after_breaks(desk, portfolio, session)
-    return execute(plan, previous_unexecuted=_unexecuted(desk, portfolio, session), **parts)
+    unexecuted = _unexecuted(desk, portfolio, session)
+    return execute(plan, previous_unexecuted=unexecuted, **_parts(desk, portfolio, run_id))
+
+
+def follow_session(desk: Desk, portfolio: str, session: date, run_id: str) -> ExecutionResult:
+    """Continue what was admitted for the session; a plan that was not is left alone."""
+    not_ahead(desk, portfolio, session)
+    return follow(session, **_parts(desk, portfolio, run_id))
+
+
+def not_ahead(desk: Desk, portfolio: str, session: date) -> None:
+    """Refuse a day that is no session, or one that lies ahead in exchange time.
+
+    Raises:
+        NotASession, InputError: naming what to use.
+    """
+    calendar = desk.calendar(desk.portfolio(portfolio).market)
+    today = desk.clock().astimezone(calendar.timezone).date()
+    if calendar.require(session) > today:
+        raise InputError(
+            f"Session {session} is ahead; in exchange time it is {today}.",
+            remedy="Use a session up to today's: nothing is planned or sent for one that is still to come.",
+            where=f"portfolio {portfolio}",
+        )
 
 
 def has_open_orders(desk: Desk, portfolio: str, session: date) -> bool:
@@ -74,8 +101,12 @@ class _Parts(TypedDict):
 def _parts(desk: Desk, portfolio: str, purpose: str) -> _Parts:
     settings = desk.portfolio(portfolio)
     return _Parts(
-        ledger=desk.ledger, broker=desk.broker(settings.account, settings.market), account=settings.account,
-        portfolio=portfolio, clock=desk.clock, holder=f"{socket.gethostname()}:{os.getpid()}:{purpose[:8]}",
+        ledger=desk.ledger,
+        broker=desk.broker(settings.account, settings.market),
+        account=settings.account,
+        portfolio=portfolio,
+        clock=desk.clock,
+        holder=f"{socket.gethostname()}:{os.getpid()}:{purpose[:8]}",
         settings=execution_settings(desk, portfolio),
     )
 
@@ -121,15 +152,21 @@ def _refuse_stale(scheduled_for: str | None, now: datetime) -> None:
 
 
 def _refuse_after_breaks(desk: Desk, portfolio: str, session: date) -> None:
-    with desk.lake.read() as cursor:
-        row = cursor.execute(
-            "SELECT session, breaks FROM reconciliations WHERE portfolio = ? AND session < ? "
-            "ORDER BY session DESC LIMIT 1", [portfolio, session],
-        ).fetchone()
-    if row is not None and row[1] > 0:
+    """Compare the last traded session once more: what came late is in, and what does not agree stops this one."""
+    with desk.ledger.read() as connection:
+        earlier = [
+            batch.session
+            for batch in batches_of(connection, desk.portfolio(portfolio).account, portfolio)
+            if batch.session < session
+        ]
+    if not earlier:
+        return
+    last = max(earlier)
+    report = reconcile_session(desk, portfolio, last)
+    if report.break_count:
         raise DataError(
-            f"Session {row[0]} ended with {row[1]} unexplained break(s); nothing is sent after it.",
-            remedy=f"Clear them, then run: scizor reconcile --portfolio {portfolio} --date {row[0]}.",
+            f"Session {last} has {report.break_count} unexplained break(s); nothing is sent after it.",
+            remedy=f"Clear them, then run: scizor reconcile --portfolio {portfolio} --date {last}.",
             where=f"portfolio {portfolio}",
         )
 

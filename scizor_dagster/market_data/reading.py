@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOOK_BACK = timedelta(days=90)
+MAX_MISSING_SHARE = 0.1
+ALWAYS_TOLERATED = 2
 PriceKind = Literal["raw", "split", "total_return"]
 _CLOSE_COLUMN = {"raw": "raw_close", "split": "split_close", "total_return": "total_return_close"}
 
@@ -154,6 +156,14 @@ def coverage(lake: Lake, market: str, session: date) -> tuple[int, int, tuple[st
     expected = {symbol for (symbol,) in tracked} - gone
     missing = expected - {symbol for (symbol,) in bars}
     return len(expected) - len(missing), len(expected), tuple(sorted(missing))
+
+
+def too_many_missing(missing: int, expected: int) -> bool:
+    """Whether a session's feed has failed: more than a tenth of the symbols are absent, and more than two.
+
+    Single halts and late listings are life; a small universe is not stopped by one of them.
+    """
+    return missing > max(ALWAYS_TOLERATED, MAX_MISSING_SHARE * expected) or missing >= expected
 
 
 def _dated(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import OrderRequest, OrderType
+from scizor_dagster.brokers.protocol import OrderRequest, OrderType, VenuePhase
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange import engine
 from scizor_dagster.paper_exchange.buying_power import buying_power
@@ -134,6 +134,15 @@ class PaperExchange:
             engine.run_step(books, bars, self.rules, self._instruments, self._times(session))
             if self._commit(state, books):
                 return books.step < LAST_STEP
+
+    def phase(self, session: date) -> VenuePhase:
+        """Before the first step the session is ahead; with one step left it is closing."""
+        state = self.state()
+        if state.has_closed(session):
+            return VenuePhase.OVER
+        if state.session != session or state.step == 0:
+            return VenuePhase.AHEAD
+        return VenuePhase.CLOSING if state.step == LAST_STEP - 1 else VenuePhase.OPEN
 
     def buying_power(self, state: State) -> Decimal:
         prices: Mapping[str, Decimal] = {}

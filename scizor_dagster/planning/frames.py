@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
-from scizor_dagster.errors import DataError
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.orders import sort_key
@@ -79,40 +78,25 @@ def store_plan(
     source: str,
     fetched_at: datetime,
 ) -> None:
-    """Store a plan in one transaction, replacing an earlier one of its portfolio, session and batch."""
+    """Store a plan in one transaction. Other plans of its session stay: one of them may have been admitted."""
     frames = plan_frames(
         plan, lake_snapshot=lake_snapshot, code_version=code_version, rules_text=rules_text,
         source=source, fetched_at=fetched_at,
     )  # fmt: skip
-    key = [plan.portfolio, plan.session, plan.batch]
-    where = "portfolio = ? AND session = ? AND batch = ?"
     with lake.write() as cursor:
-        replaced = cursor.execute(f"SELECT plan_id FROM plans WHERE {where}", key).fetchall()
-        stale = [str(plan_id) for (plan_id,) in replaced] or [plan.plan_id]
-        marks = ", ".join("?" * len(stale))
-        replace_rows(cursor, "plans", frames["plans"], where, key)
-        for table in ("plan_lines", "planned_orders"):
-            replace_rows(cursor, table, frames[table], f"plan_id IN ({marks})", stale)
+        for table, frame in frames.items():
+            replace_rows(cursor, table, frame, "plan_id = ?", [plan.plan_id])
 
 
-def read_plan(lake: Lake, portfolio: str, session: date, batch: int | None = None) -> Plan | None:
-    """Read a stored plan as an equal object, or None. Without `batch`, the one with the highest number.
-
-    Raises:
-        DataError: the lake holds two plans for one batch.
-    """
-    where = "portfolio = ? AND session = ?" + (" AND batch = ?" if batch is not None else "")
-    key = [portfolio, session] + ([batch] if batch is not None else [])
+def read_plan(lake: Lake, portfolio: str, session: date, plan_id: str | None = None) -> Plan | None:
+    """Read a stored plan as an equal object, or None: the one with `plan_id`, else the newest of the session."""
+    where = "portfolio = ? AND session = ?" + (" AND plan_id = ?" if plan_id is not None else "")
+    key = [portfolio, session] + ([plan_id] if plan_id is not None else [])
     with lake.read() as cursor:
-        heads = _rows(cursor, "plans", PLAN_COLUMNS, f"{where} ORDER BY batch DESC", key)
+        heads = _rows(cursor, "plans", PLAN_COLUMNS, f"{where} ORDER BY batch DESC, fetched_at DESC LIMIT 1", key)
         if not heads:
             return None
         head = heads[0]
-        if len(heads) > 1 and heads[1]["batch"] == head["batch"]:
-            raise DataError(
-                f"The lake holds two plans of portfolio '{portfolio}' for {session}, batch {head['batch']}.",
-                remedy="Materialize planned_orders for that session again; it replaces both.",
-            )
         lines = _rows(cursor, "plan_lines", LINE_COLUMNS, "plan_id = ? ORDER BY symbol", [head["plan_id"]])
         orders = _rows(cursor, "planned_orders", ORDER_COLUMNS, "plan_id = ?", [head["plan_id"]])
     made = sorted((_order(row) for row in orders), key=sort_key)

@@ -49,7 +49,12 @@ CHECKS = {
         "orders_match_schema": True,
         "plan_fits_the_equity": True,
     },
-    "main/executions": {"every_outcome_is_known": True, "no_session_was_skipped": False},
+    "main/executions": {
+        "every_outcome_is_known": True,
+        "no_session_was_skipped": False,
+        "every_order_was_taken": False,
+        "the_plan_was_admitted": False,
+    },
     "main/reconciliations": {"rows_match_schema": True, "no_unexplained_breaks": True},
     "main/performance": {"rows_match_schema": True, "every_holding_has_a_price": False},
 }
@@ -57,7 +62,7 @@ SESSION_ASSETS = ("us/daily_prices", *(key for key in KEYS_AND_DEPENDENCIES if k
 ACT = {"main/executions", "main/reconciliations", "main/performance"}
 TAKE = {"main/raw_signals/weekly", "main/target_weights"}
 JOBS = {
-    "collect_daily": {"us/symbols", "us/corporate_actions", "us/daily_prices", "us/prices"},
+    "collect_daily": {"us/symbols", "us/corporate_actions", "us/daily_prices", "us/prices", "fx_rates"},
     "collect_history": {"us/symbols", "us/corporate_actions", "us/historical_chunks", "us/prices"},
     "rebalance": {*TAKE, "main/planned_orders", *ACT},
     "follow_orders": ACT,
@@ -191,10 +196,22 @@ def test_two_markets_and_three_portfolios_load_side_by_side(tmp_path: Path) -> N
     for portfolio, market in (("main", "us"), ("bold", "us"), ("down_under", "asx")):
         assert set(graph[f"{portfolio}/planned_orders"]) == {f"{portfolio}/target_weights", f"{market}/prices"}
     names = {job.name for job in definitions.get_repository_def().get_all_jobs()} - {"__ASSET_JOB"}
-    assert {"collect_daily_us", "collect_daily_asx", "rebalance_bold", "reconcile_down_under"} <= names
-    assert not names & set(JOBS)
+    assert {"collect_daily_asx", "collect_history_asx", "rebalance_bold", "reconcile_down_under"} <= names
+    assert names > set(JOBS)
+    assert len(names) == 2 * 2 + 3 * 4
     pools = {item.op.pool for item in _assets(definitions)} - {None}
     assert pools == {"account_paper", "account_aud"}
+
+
+def test_a_second_market_and_portfolio_leave_the_jobs_of_the_first_as_they_are(tmp_path: Path) -> None:
+    definitions = build_defs(two_of_each(tmp_path).settings)
+    for job, assets in JOBS.items():
+        layer = definitions.resolve_job_def(job).asset_layer
+        assert {key.to_user_string() for key in layer.selected_asset_keys} == assets
+    other = definitions.resolve_job_def("collect_daily_asx").asset_layer.selected_asset_keys
+    assert {key.to_user_string() for key in other} == {
+        "asx/symbols", "asx/corporate_actions", "asx/daily_prices", "asx/prices",
+    }  # fmt: skip
 
 
 def test_a_refused_file_becomes_a_failure_with_the_table_of_its_violations() -> None:

@@ -39,3 +39,12 @@ def test_the_present_year_is_a_key() -> None:
     partitions = year_partitions(TradingCalendar("XNYS"), date(2021, 1, 4))
     keys = partitions.get_partition_keys(current_time=datetime(2026, 1, 5, tzinfo=UTC))
     assert keys == ["2021", "2022", "2023", "2024", "2025", "2026"]
+
+
+def test_on_a_weekday_holiday_no_session_is_missing_and_at_most_the_next_one_is_early() -> None:
+    calendar = TradingCalendar("XNYS")
+    partitions = session_partitions(calendar, date(2026, 1, 2))
+    thanksgiving = datetime(2026, 11, 26, 15, tzinfo=UTC)
+    keys = partitions.get_partition_keys(current_time=thanksgiving)
+    expected = [day.isoformat() for day in calendar.sessions(date(2026, 1, 2), date(2026, 11, 27))]
+    assert keys in (expected, expected[:-1])

@@ -6,7 +6,11 @@ from tests.cli.conftest import Scizor
 from tests.projects import Project
 
 TAUGHT = (
+    ("demo",),
     ("doctor",),
+    ("plan",),
+    ("signals", "check"),
+    ("signals", "consolidate"),
     ("collect", "daily"),
     ("collect", "history"),
     ("run",),
@@ -24,6 +28,13 @@ def test_help_describes_the_command_with_an_example(
     text = " ".join(answer.out.split())
     assert f"Example: scizor {' '.join(command)}" in text
     assert "--json" in text
+    assert not fresh.home.exists()
+
+
+def test_the_help_of_dev_says_that_schedules_are_off_until_switched_on(scizor: Scizor, fresh: Project) -> None:
+    text = " ".join(scizor("dev", "--help").out.split())
+    assert "Example: scizor dev" in text
+    assert "off until they are switched on" in text
     assert not fresh.home.exists()
 
 

@@ -130,10 +130,9 @@ def test_history_fills_gaps_and_a_second_call_finds_none(scizor: Scizor, collect
     assert LAST_COLLECTED.isoformat() < "2025-02-28"
 
 
-def test_two_markets_and_two_portfolios_carry_their_names(
+def test_a_command_runs_the_job_of_its_market_or_portfolio(
     scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The job of a command is that of its market or portfolio."""
     from scizor_dagster.cli.instance import RunOutcome
     from tests.jobs.support import two_of_each
 
@@ -149,7 +148,7 @@ def test_two_markets_and_two_portfolios_carry_their_names(
     scizor("collect", "history", "--market", "us", "--json")
     scizor("reconcile", "--portfolio", "bold", "--date", "2025-02-03", "--json")
     scizor("run", "--portfolio", "bold", "--date", "2025-02-03", "--json")
-    assert asked == ["collect_daily_asx", "collect_history_us", "reconcile_bold", "rebalance_bold"]
+    assert asked == ["collect_daily_asx", "collect_history", "reconcile_bold", "rebalance_bold"]
 
 
 def test_a_run_that_starts_long_after_its_tick_sends_nothing(scizor: Scizor, collected: Project) -> None:
@@ -170,3 +169,11 @@ def test_a_price_file_that_only_the_run_can_judge_ends_with_exit_code_two(scizor
     assert answer.json["error"] == "RunFailed"
     assert "prices.csv" in answer.json["problem"]
     assert "close" in answer.json["problem"]
+
+
+def test_a_day_of_the_run_configuration_that_is_no_date_is_bad_input(scizor: Scizor, collected: Project) -> None:
+    config = {"ops": {"us__historical_chunks": {"config": {"through": "soon"}}}}
+    with JobRunner.open(collected.settings) as runner, pytest.raises(RunFailed, match="'soon' is not a date") as failed:
+        runner.run("collect_history", partition_range=("2025", "2025"), config=config)
+    assert failed.value.exit_code == 2
+    assert "Write it as YYYY-MM-DD" in str(failed.value)

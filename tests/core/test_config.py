@@ -87,6 +87,47 @@ def test_shares_of_one_account_above_one_are_refused(tmp_path: Path, shipped: st
         load_config(write(tmp_path, text), ENVIRONMENT)
 
 
+def test_a_portfolio_in_another_currency_than_its_account_is_refused(tmp_path: Path, shipped: str) -> None:
+    account = shipped.index("accounts:")
+    text = shipped[:account] + shipped[account:].replace("currency: USD", "currency: EUR", 1)
+    with pytest.raises(ConfigError, match="'main' trades in USD from account 'paper' in EUR") as caught:
+        load_config(write(tmp_path, text), ENVIRONMENT)
+    assert caught.value.exit_code == 2
+
+
+def _with_second(shipped: str, first: str, second: str) -> str:
+    start = shipped.index("  main:")
+    block = shipped[start : shipped.index("risk:")]
+    other = block.replace("  main:", "  second:", 1).replace("share: 1.0", second)
+    return shipped.replace(block, block.replace("share: 1.0", first) + other)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ("amount: 60000.0", "amount: 40000.01", "100,000.01"),
+        ("share: 0.5", "amount: 50001.0", "100,001.00"),
+    ],
+)
+def test_portfolios_that_begin_with_more_than_their_account_holds_are_refused(
+    tmp_path: Path, shipped: str, first: str, second: str, together: str
+) -> None:
+    message = f"account 'paper' begin with {together} together; its initial_cash is 100,000.00"
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(write(tmp_path, _with_second(shipped, first, second)), ENVIRONMENT)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("amount: 60000.0", "amount: 40000.0"), ("share: 0.3", "amount: 70000.0")]
+)
+def test_portfolios_may_begin_with_all_that_their_account_holds(
+    tmp_path: Path, shipped: str, first: str, second: str
+) -> None:
+    config = load_config(write(tmp_path, _with_second(shipped, first, second)), ENVIRONMENT)
+    assert list(config.portfolios) == ["main", "second"]
+
+
 def test_a_portfolio_may_replace_one_shared_key_and_keeps_the_others(tmp_path: Path, shipped: str) -> None:
     text = shipped.replace("      max_age_sessions: 5", OVERRIDE)
     risk = load_config(write(tmp_path, text), ENVIRONMENT).portfolios["main"].risk

@@ -26,6 +26,7 @@ from scizor_dagster.brokers.protocol import (
     OrderRequest,
     OrderStatus,
     OrderType,
+    VenuePhase,
 )
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
 
@@ -184,6 +185,14 @@ class ModelBroker:
     def cancel(self, client_order_id: str) -> None:
         index = self._index(client_order_id)
         self.book.orders[index] = replace(self.book.orders[index], status=OrderStatus.CANCELED)
+
+    def phase(self, session: date) -> VenuePhase:
+        step = self.book.steps.get(session, 0)
+        if step >= self.steps:
+            return VenuePhase.OVER
+        if step == 0:
+            return VenuePhase.AHEAD
+        return VenuePhase.CLOSING if step == self.steps - 1 else VenuePhase.OPEN
 
     def advance(self, session: date) -> bool:
         step = self.book.steps.get(session, 0)

@@ -15,7 +15,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import collect_closed_session, fill_history, refresh_actions, refresh_symbols
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, weight_sessions
-from scizor_dagster.flow.trades import trade_session
+from scizor_dagster.flow.trades import follow_session, trade_session
 from scizor_dagster.lake.tables import append_rows
 from scizor_dagster.planning.model import Reason
 from tests.projects import project_at, small_project, write_weights
@@ -150,7 +150,8 @@ def test_a_plan_on_a_day_without_a_session_is_refused(desk: Desk) -> None:
 
 
 def test_a_plan_is_refused_while_the_session_before_has_no_prices(tmp_path: Path) -> None:
-    desk = collected(tmp_path, now=datetime(2025, 3, 7, 15, tzinfo=UTC))
+    collected(tmp_path, now=datetime(2025, 3, 7, 15, tzinfo=UTC))
+    desk = Desk(project_at(tmp_path).settings, lambda: datetime(2025, 3, 10, 13, tzinfo=UTC))
     consolidate_session(desk, "main", SECOND)
     with pytest.raises(PriceUnavailable, match="scizor collect daily --market us --date 2025-03-07"):
         plan_session(desk, "main", SECOND)
@@ -201,3 +202,60 @@ def test_the_sessions_of_the_weight_file_are_known_without_storing_anything(desk
     assert weight_sessions(desk, "main") == frozenset({FIRST, SECOND})
     with desk.lake.read() as cursor:
         assert cursor.execute("SELECT count(*) FROM signals").fetchone() == (0,)
+
+
+def test_following_a_session_leaves_a_plan_that_was_not_admitted_alone(desk: Desk) -> None:
+    consolidate_session(desk, "main", FIRST)
+    plan_session(desk, "main", FIRST)
+    followed = follow_session(desk, "main", FIRST, "follow")
+    assert followed.state is ExecutionState.NO_PLAN
+    with desk.ledger.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM intents").scalar() == 0
+
+
+def test_a_plan_for_a_session_that_the_venue_has_closed_is_not_admitted_and_says_so(desk: Desk) -> None:
+    follow_session(desk, "main", FIRST, "follow")
+    late = trade(desk, FIRST)
+    assert late.state is ExecutionState.NO_PLAN
+    assert late.orders == ()
+    assert any("has closed 2025-03-03" in note for note in late.notes)
+
+
+def test_a_session_that_is_ahead_is_neither_planned_nor_traded(desk: Desk) -> None:
+    ahead = date(2025, 4, 1)
+    with pytest.raises(InputError, match="is ahead"):
+        plan_session(desk, "main", ahead)
+    with pytest.raises(InputError, match="is ahead"):
+        trade_session(desk, "main", ahead, "test-run")
+
+
+def test_no_plan_is_made_while_orders_of_an_earlier_session_are_open(tmp_path: Path) -> None:
+    desk = collected(tmp_path, now=datetime(2025, 3, 3, 13, tzinfo=UTC))
+    assert trade(desk, FIRST).state is ExecutionState.WORKING
+    later = Desk(desk.settings, lambda: datetime(2025, 3, 10, 13, tzinfo=UTC))
+    for session in (date(2025, 3, 4), date(2025, 3, 5), date(2025, 3, 6), date(2025, 3, 7)):
+        collect_closed_session(later, "us", session)
+    consolidate_session(later, "main", SECOND)
+    with pytest.raises(DataError, match="scizor collect daily --date 2025-03-03"):
+        plan_session(later, "main", SECOND)
+
+
+def test_a_feed_that_gave_almost_nothing_sizes_no_order(desk: Desk) -> None:
+    with desk.lake.write() as cursor:
+        cursor.execute("DELETE FROM bars WHERE session = ? AND symbol <> 'AAPL'", [EARLY])
+    consolidate_session(desk, "main", FIRST)
+    with pytest.raises(PriceUnavailable, match="1 of 6 symbols have a price of 2025-02-28"):
+        plan_session(desk, "main", FIRST)
+
+
+def test_a_sale_that_cannot_fill_does_not_cost_the_session_its_buys(desk: Desk) -> None:
+    trade(desk, FIRST)
+    with desk.lake.write() as cursor:
+        cursor.execute("DELETE FROM bars WHERE session = ? AND symbol = 'MSFT'", [SECOND])
+    result = trade(desk, SECOND)
+    filled = {row.symbol for row in result.orders if row.filled_qty > 0}
+    states = {row.symbol: str(row.state) for row in result.orders}
+    assert states["MSFT"] == "expired"
+    assert "GOOG" in filled
+    assert "rejected" not in states.values()
+    assert reconcile_session(desk, "main", SECOND).break_count == 0

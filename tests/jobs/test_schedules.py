@@ -12,6 +12,7 @@ from jobs.times import ticks_of
 from resources.desk import SystemClock, TradingDesk
 from scizor_dagster.config import load_config
 from scizor_dagster.errors import ConfigError
+from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.trades import SCHEDULED_FOR
 from scizor_dagster.sessions import TradingCalendar
 from tests.jobs.support import two_of_each
@@ -31,8 +32,8 @@ def schedules_of(project: Project) -> dict[str, dg.ScheduleDefinition]:
     return {schedule.name: schedule for schedule in schedules(config)}
 
 
-def tick(project: Project, name: str, at: datetime, now: datetime | None = None) -> dg.RunRequest | str:
-    """The run that the tick of `at` asks for, or the reason why it asks for none."""
+def ticked(project: Project, name: str, at: datetime, now: datetime | None = None) -> list[dg.RunRequest] | str:
+    """The runs that the tick of `at` asks for, or the reason why it asks for none."""
     clock = SystemClock(fixed_at=(now or at).isoformat())
     desk = TradingDesk(home=str(project.home), config_path=str(project.settings.config_path), clock=clock)
     schedule = schedules_of(project)[name]
@@ -42,8 +43,28 @@ def tick(project: Project, name: str, at: datetime, now: datetime | None = None)
     if isinstance(found, dg.SkipReason):
         assert found.skip_message
         return found.skip_message
-    assert isinstance(found, dg.RunRequest)
-    return found
+    return [found] if isinstance(found, dg.RunRequest) else list(found)
+
+
+def tick(project: Project, name: str, at: datetime, now: datetime | None = None) -> dg.RunRequest | str:
+    """The one run that the tick of `at` asks for, or the reason why it asks for none."""
+    found = ticked(project, name, at, now)
+    if isinstance(found, str):
+        return found
+    assert len(found) == 1
+    return found[0]
+
+
+def store_bar(project: Project, session: date) -> None:
+    """Put one bar of market us into the project's lake."""
+    lake = Desk(project.settings, lambda: datetime.now(UTC)).lake
+    with lake.write() as cursor:
+        cursor.execute(
+            "INSERT INTO bars BY NAME SELECT 'us' AS market, 'AAPL' AS symbol, ?::DATE AS session, 1.0 AS open, "
+            "1.0 AS high, 1.0 AS low, 1.0 AS close, 1.0 AS volume, 'raw' AS adjustment, true AS synthetic, "
+            "'test' AS source, now() AS fetched_at", [session],
+        )  # fmt: skip
+    lake.close()
 
 
 def new_york(day: date, hour: int, minute: int = 0) -> datetime:
@@ -57,14 +78,14 @@ def test_ticks_follow_the_regular_hours_of_the_exchange(tmp_path: Path) -> None:
     }
     york, sydney = str(NEW_YORK), str(SYDNEY)
     expected = {
-        "collect_daily_us_after_close": ("30 17 * * 1-5", york, "collect_daily_us"),
+        "collect_daily_after_close": ("30 17 * * 1-5", york, "collect_daily"),
         "collect_daily_asx_after_close": ("30 17 * * 1-5", sydney, "collect_daily_asx"),
     }
-    for name in ("main", "bold"):
+    for owner in ("", "_bold"):
         expected |= {
-            f"rebalance_{name}_before_open": ("0 9 * * 1-5", york, f"rebalance_{name}"),
-            f"follow_orders_{name}_open": ("*/15 9-16 * * 1-5", york, f"follow_orders_{name}"),
-            f"follow_orders_{name}_after_collection": ("0 18 * * 1-5", york, f"follow_orders_{name}"),
+            f"rebalance{owner}_before_open": ("0 9 * * 1-5", york, f"rebalance{owner}"),
+            f"follow_orders{owner}_open": ("*/15 9-16 * * 1-5", york, f"follow_orders{owner}"),
+            f"follow_orders{owner}_after_collection": ("0 18 * * 1-5", york, f"follow_orders{owner}"),
         }
     expected |= {
         "rebalance_down_under_before_open": ("30 9 * * 1-5", sydney, "rebalance_down_under"),
@@ -188,7 +209,7 @@ def test_the_latest_weights_rebalance_every_session(tmp_path: Path) -> None:
     write_weights(project.folder / "weights.csv", {date(2026, 11, 18): {"AAPL": 0.3}})
     at = new_york(date(2026, 11, 20), 9)
     assert isinstance(tick(project, "rebalance_bold_before_open", at), dg.RunRequest)
-    assert "no weights" in str(tick(project, "rebalance_main_before_open", at))
+    assert "no weights" in str(tick(project, "rebalance_before_open", at))
 
 
 def test_a_late_collection_still_collects_and_twice_is_one_run(project: Project) -> None:
@@ -197,6 +218,40 @@ def test_a_late_collection_still_collects_and_twice_is_one_run(project: Project)
     assert isinstance(first, dg.RunRequest)
     assert (first.partition_key, first.run_key) == ("2026-11-19", "collect_daily:2026-11-19")
     assert tick(project, "collect_daily_after_close", at) == first
+
+
+def test_the_tick_after_a_missed_evening_collects_what_was_missed(project: Project) -> None:
+    store_bar(project, date(2026, 11, 17))
+    found = ticked(project, "collect_daily_after_close", new_york(date(2026, 11, 19), 17, 30))
+    assert isinstance(found, list)
+    assert [(item.partition_key, item.run_key) for item in found] == [
+        ("2026-11-18", "collect_daily:2026-11-18:2026-11-19"),
+        ("2026-11-19", "collect_daily:2026-11-19"),
+    ]
+
+
+def test_nothing_is_caught_up_when_the_session_before_is_stored(project: Project) -> None:
+    store_bar(project, date(2026, 11, 18))
+    found = ticked(project, "collect_daily_after_close", new_york(date(2026, 11, 19), 17, 30))
+    assert isinstance(found, list)
+    assert [item.partition_key for item in found] == ["2026-11-19"]
+
+
+def test_a_late_tick_of_a_session_that_is_stored_collects_it_once_more(project: Project) -> None:
+    store_bar(project, date(2026, 11, 20))
+    at = new_york(date(2026, 11, 19), 17, 30)
+    found = ticked(project, "collect_daily_after_close", at)
+    assert isinstance(found, list)
+    assert [item.partition_key for item in found] == ["2026-11-19"]
+
+
+def test_after_a_long_absence_the_newest_ten_sessions_are_collected(project: Project) -> None:
+    store_bar(project, date(2026, 10, 1))
+    found = ticked(project, "collect_daily_after_close", new_york(date(2026, 11, 20), 17, 30))
+    assert isinstance(found, list)
+    expected = TradingCalendar("XNYS").sessions(date(2026, 11, 9), date(2026, 11, 20))
+    assert [item.partition_key for item in found] == [day.isoformat() for day in expected]
+    assert len({item.run_key for item in found}) == 10
 
 
 @pytest.mark.parametrize(("hour", "minute"), [(9, 0), (9, 15), (16, 15), (16, 45)])

@@ -160,13 +160,13 @@ def test_every_portfolio_has_a_sensor_of_its_own_name_and_job(tmp_path: Path) ->
     project = two_of_each(tmp_path)
     config = load_config(project.settings.config_path, project.environment)
     assert {(item.name, item.job_name) for item in sensors(config)} == {
-        (f"new_weight_file_{name}", f"take_signals_{name}") for name in ("main", "bold", "down_under")
+        (f"new_weight_file{owner}", f"take_signals{owner}") for owner in ("", "_bold", "_down_under")
     }
     deliver(project, FRIDAY)
-    for name in ("main", "bold"):
-        sensor = Sensor(project, f"new_weight_file_{name}")
+    for owner in ("", "_bold"):
+        sensor = Sensor(project, f"new_weight_file{owner}")
         sensor.tick()
-        assert sensor.request().run_key.startswith(f"take_signals_{name}:")  # type: ignore[union-attr]
+        assert sensor.request().run_key.startswith(f"take_signals{owner}:")  # type: ignore[union-attr]
 
 
 def test_a_session_in_the_present_is_preferred_to_a_past_one() -> None:

@@ -1,14 +1,13 @@
 """Plans in the lake: stored and read back as equal objects."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake, LakeLocation
-from scizor_dagster.lake.tables import append_rows, initialise
-from scizor_dagster.planning.frames import plan_frames, read_plan, store_plan
+from scizor_dagster.lake.tables import initialise
+from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import Target
 from scizor_dagster.planning.planner import make_plan
 from tests.planning.books import SESSION, number, random_book
@@ -51,7 +50,7 @@ def test_a_stored_plan_is_read_back_equal(lake, seed):
     assert plan.orders
     store_plan(lake, plan, **ORIGIN)
     assert read_plan(lake, plan.portfolio, SESSION) == plan
-    assert read_plan(lake, plan.portfolio, SESSION, batch=1) == plan
+    assert read_plan(lake, plan.portfolio, SESSION, plan.plan_id) == plan
 
 
 def test_a_plan_without_lines_is_read_back_equal(lake):
@@ -60,24 +59,19 @@ def test_a_plan_without_lines_is_read_back_equal(lake):
     assert read_plan(lake, "empty", SESSION) == plan
 
 
-def test_storing_again_replaces_the_plan_of_its_batch_and_no_other(lake):
+def test_every_plan_of_a_session_is_kept_and_the_newest_of_the_highest_batch_is_read(lake):
     first, second = rich_plan("again"), rich_plan("again", 12)
-    other = replace(rich_plan("again", 369), batch=2)
-    for plan in (first, other, second, second):
-        store_plan(lake, plan, **ORIGIN)
-    assert read_plan(lake, "again", SESSION, batch=1) == second
-    assert read_plan(lake, "again", SESSION) == other
-    assert count(lake, "plan_lines", "again") == len(second.lines) + len(other.lines)
-    assert count(lake, "planned_orders", "again") == len(second.orders) + len(other.orders)
+    for minute, plan in enumerate((first, second, first, second)):
+        store_plan(lake, plan, **(ORIGIN | {"fetched_at": ORIGIN["fetched_at"] + timedelta(minutes=minute)}))
+    assert read_plan(lake, "again", SESSION) == second
+    assert read_plan(lake, "again", SESSION, first.plan_id) == first
+    assert read_plan(lake, "again", SESSION, "0" * 64) is None
+    assert count(lake, "plan_lines", "again") == len(first.lines) + len(second.lines)
+    assert count(lake, "planned_orders", "again") == len(first.orders) + len(second.orders)
+    later = replace(rich_plan("again", 369), batch=2)
+    store_plan(lake, later, **ORIGIN)
+    assert read_plan(lake, "again", SESSION) == later
 
 
 def test_no_plan_is_none(lake):
     assert read_plan(lake, "nobody", SESSION) is None
-
-
-def test_two_plans_for_one_batch_are_an_error_and_not_a_choice(lake):
-    for plan in (rich_plan("twice"), rich_plan("twice", 12)):
-        with lake.write() as cursor:
-            append_rows(cursor, "plans", plan_frames(plan, **ORIGIN)["plans"])
-    with pytest.raises(DataError, match="two plans"):
-        read_plan(lake, "twice", SESSION)
