@@ -27,7 +27,9 @@ class SchemaCheck:
     @property
     def spec(self) -> dg.AssetCheckSpec:
         return dg.AssetCheckSpec(
-            self.name, asset=self.key, blocking=True,
+            self.name,
+            asset=self.key,
+            blocking=True,
             description="Every row has the columns, types and ranges that the table promises.",
         )
 
@@ -37,7 +39,9 @@ class SchemaCheck:
         if not failures.empty:
             metadata["failing_rows"] = table(failures)
         return dg.AssetCheckResult(
-            check_name=self.name, passed=failures.empty, severity=dg.AssetCheckSeverity.ERROR,
+            check_name=self.name,
+            passed=failures.empty,
+            severity=dg.AssetCheckSeverity.ERROR,
             metadata=metadata,
         )
 

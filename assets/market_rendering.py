@@ -27,8 +27,11 @@ MAX_NAMES = 40
 
 def symbols_metadata(report: SymbolsReport, stored: pd.DataFrame) -> dict[str, Any]:
     return {
-        "dagster/row_count": report.symbols, "verified": report.verified, "source": report.source,
-        "changed": report.changed, "removed": ", ".join(report.removed) or "none",
+        "dagster/row_count": report.symbols,
+        "verified": report.verified,
+        "source": report.source,
+        "changed": report.changed,
+        "removed": ", ".join(report.removed) or "none",
         "universe": table(stored, SYMBOL_COLUMNS),
     }
 
@@ -36,8 +39,10 @@ def symbols_metadata(report: SymbolsReport, stored: pd.DataFrame) -> dict[str, A
 def actions_metadata(report: ActionsReport, stored: pd.DataFrame) -> dict[str, Any]:
     newest = stored.sort_values(["ex_session", "symbol"], ascending=[False, True]).head(50)
     return {
-        "dagster/row_count": report.total, "kinds": dg.MetadataValue.json(report.kinds),
-        "range": f"{report.first} to {report.last}", "newest": table(newest, ACTION_COLUMNS),
+        "dagster/row_count": report.total,
+        "kinds": dg.MetadataValue.json(report.kinds),
+        "range": f"{report.first} to {report.last}",
+        "newest": table(newest, ACTION_COLUMNS),
     }
 
 
@@ -47,16 +52,20 @@ def history_metadata(report: HistoryReport, refused: pd.DataFrame) -> dict[str, 
         columns=["year", "sessions", "symbols asked", "gaps before", "inserted", "quarantined", "gaps left"],
     )
     return {
-        "dagster/row_count": report.inserted, "inserted": report.inserted, "gaps_left": report.gaps,
-        "quarantined": report.quarantined, "through": str(report.through), "source": report.source,
-        "prices": price_label(report.adjustment, report.synthetic), "years": table(years),
-        "quarantine": table(refused), "suspected_splits": _splits(report.suspected_splits),
+        "dagster/row_count": report.inserted,
+        "inserted": report.inserted,
+        "gaps_left": report.gaps,
+        "quarantined": report.quarantined,
+        "through": str(report.through),
+        "source": report.source,
+        "prices": price_label(report.adjustment, report.synthetic),
+        "years": table(years),
+        "quarantine": table(refused),
+        "suspected_splits": _splits(report.suspected_splits),
     }
 
 
-def sessions_metadata(
-    reports: Sequence[SessionReport], stored: pd.DataFrame, refused: pd.DataFrame
-) -> dict[str, Any]:
+def sessions_metadata(reports: Sequence[SessionReport], stored: pd.DataFrame, refused: pd.DataFrame) -> dict[str, Any]:
     newest = reports[-1]
     missing = sorted({symbol for report in reports for symbol in report.missing})
     return {
@@ -64,9 +73,12 @@ def sessions_metadata(
         "sessions": f"{reports[0].session} to {newest.session}" if len(reports) > 1 else str(newest.session),
         "inserted": sum(report.inserted for report in reports),
         "quarantined": sum(report.quarantined for report in reports),
-        "missing": len(missing), "missing_symbols": _names(missing), "source": newest.source,
+        "missing": len(missing),
+        "missing_symbols": _names(missing),
+        "source": newest.source,
         "prices": price_label(newest.adjustment, newest.synthetic),
-        "bars": table(stored, ["symbol", "open", "high", "low", "close", "volume"]), "quarantine": table(refused),
+        "bars": table(stored, ["symbol", "open", "high", "low", "close", "volume"]),
+        "quarantine": table(refused),
         "suspected_splits": _splits([split for report in reports for split in report.suspected_splits]),
     }
 
@@ -75,8 +87,12 @@ def prices_metadata(report: PricesReport, coverage: pd.DataFrame) -> dict[str, A
     labels = coverage["adjustment"].unique()
     synthetic = bool(coverage["synthetic"].any())
     return {
-        "dagster/row_count": int(coverage["bars"].sum()), "symbols": report.symbols, "factors": report.factors,
-        "changed": report.changed, "prices": price_label(", ".join(labels), synthetic), "coverage": table(coverage),
+        "dagster/row_count": int(coverage["bars"].sum()),
+        "symbols": report.symbols,
+        "factors": report.factors,
+        "changed": report.changed,
+        "prices": price_label(", ".join(labels), synthetic),
+        "coverage": table(coverage),
     }
 
 

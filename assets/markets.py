@@ -81,7 +81,10 @@ def _symbols(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     identified = FactCheck(key, "every_symbol_is_identified", "The provider knows each symbol as one instrument.")
 
     @dg.asset(
-        key=key, kinds={"csv", "ducklake"}, check_specs=[schema.spec, identified.spec], **common,
+        key=key,
+        kinds={"csv", "ducklake"},
+        check_specs=[schema.spec, identified.spec],
+        **common,
         description="The tracked universe, each symbol with its verified identity and when it was last verified.",
     )
     def symbols(desk: TradingDesk) -> dg.MaterializeResult:
@@ -102,8 +105,12 @@ def _corporate_actions(market: str, common: dict[str, Any]) -> dg.AssetsDefiniti
     schema = SchemaCheck(key, actions_schema)
 
     @dg.asset(
-        key=key, deps=[dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"}, check_specs=[schema.spec],
-        **common, description="Splits, dividends, renames and delistings as known.",
+        key=key,
+        deps=[dg.AssetKey([market, "symbols"])],
+        kinds={"python", "ducklake"},
+        check_specs=[schema.spec],
+        **common,
+        description="Splits, dividends, renames and delistings as known.",
     )
     def corporate_actions(desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
@@ -114,15 +121,18 @@ def _corporate_actions(market: str, common: dict[str, Any]) -> dg.AssetsDefiniti
     return corporate_actions
 
 
-def _historical_chunks(
-    market: str, partitions: dg.PartitionsDefinition, common: dict[str, Any]
-) -> dg.AssetsDefinition:
+def _historical_chunks(market: str, partitions: dg.PartitionsDefinition, common: dict[str, Any]) -> dg.AssetsDefinition:
     key = dg.AssetKey([market, "historical_chunks"])
     sound = FactCheck(key, "bars_are_believable", "No bar of the range had to be quarantined.")
 
     @dg.asset(
-        key=key, deps=[dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"}, partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(), check_specs=[sound.spec], **common,
+        key=key,
+        deps=[dg.AssetKey([market, "symbols"])],
+        kinds={"python", "ducklake"},
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[sound.spec],
+        **common,
         description="Bars by the year for the whole universe, gap-driven: any range of years in one run.",
     )
     def historical_chunks(
@@ -145,13 +155,20 @@ def _daily_prices(market: str, partitions: dg.PartitionsDefinition, common: dict
     schema = SchemaCheck(key, bars_schema)
     sound = FactCheck(key, "bars_are_believable", "No bar of the session had to be quarantined.")
     complete = FactCheck(
-        key, "most_symbols_have_a_bar", blocking=True,
+        key,
+        "most_symbols_have_a_bar",
+        blocking=True,
         description=f"At most {MAX_MISSING_SHARE:.0%} of the symbols are without a bar.",
     )
 
     @dg.asset(
-        key=key, deps=[dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"}, partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(), check_specs=[schema.spec, sound.spec, complete.spec], **common,
+        key=key,
+        deps=[dg.AssetKey([market, "symbols"])],
+        kinds={"python", "ducklake"},
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[schema.spec, sound.spec, complete.spec],
+        **common,
         description="One closed session, all symbols, checked. A session that has not closed is refused.",
     )
     def daily_prices(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
@@ -178,7 +195,10 @@ def _prices(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     computed = FactCheck(key, "every_action_has_a_factor", "Each split and dividend could be turned into a factor.")
 
     @dg.asset(
-        key=key, kinds={"duckdb", "ducklake"}, check_specs=[computed.spec], **common,
+        key=key,
+        kinds={"duckdb", "ducklake"},
+        check_specs=[computed.spec],
+        **common,
         deps=[dg.AssetKey([market, name]) for name in ("historical_chunks", "daily_prices", "corporate_actions")],
         description="The one continuous view: raw, split-adjusted and total-return columns side by side.",
     )

@@ -73,7 +73,11 @@ def _raw_signals(key: dg.AssetKey, portfolio: str, common: dict[str, Any]) -> dg
     schema = SchemaCheck(key, signals_schema)
 
     @dg.asset(
-        key=key, kinds={"file", "ducklake"}, check_specs=[schema.spec], code_version="1", **common,
+        key=key,
+        kinds={"file", "ducklake"},
+        check_specs=[schema.spec],
+        code_version="1",
+        **common,
         description="The weight file as accepted: hash, line numbers, values. Accepted whole or refused whole.",
     )
     def raw_signals(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
@@ -81,7 +85,8 @@ def _raw_signals(key: dg.AssetKey, portfolio: str, common: dict[str, Any]) -> dg
             taken = take_signals(desk.desk, portfolio, session_of(context))
             stored = stored_rows(desk.desk, "signals", strategy=key.path[-1], session=session_of(context))
         return dg.MaterializeResult(
-            metadata=signals_metadata(taken), check_results=[schema.result(stored)],
+            metadata=signals_metadata(taken),
+            check_results=[schema.result(stored)],
             data_version=dg.DataVersion(taken.accepted.file_hash),
         )
 
@@ -94,8 +99,12 @@ def _target_weights(signals: dg.AssetKey, portfolio: str, market: str, common: d
     resolved = FactCheck(key, "every_id_has_an_instrument", "Each id of the file stands for exactly one instrument.")
 
     @dg.asset(
-        key=key, deps=[signals, dg.AssetKey([market, "symbols"])], kinds={"python", "ducklake"},
-        check_specs=[schema.spec, resolved.spec], code_version="1", **common,
+        key=key,
+        deps=[signals, dg.AssetKey([market, "symbols"])],
+        kinds={"python", "ducklake"},
+        check_specs=[schema.spec, resolved.spec],
+        code_version="1",
+        **common,
         description="Consolidated targets: the chosen strategy's weights, each mapped to an instrument or to a reason.",
     )
     def target_weights(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
@@ -107,7 +116,8 @@ def _target_weights(signals: dg.AssetKey, portfolio: str, market: str, common: d
             check_results=[
                 schema.result(stored),
                 resolved.result(
-                    not targets.set_aside, unresolved=", ".join(row.asset_id for row in targets.set_aside),
+                    not targets.set_aside,
+                    unresolved=", ".join(row.asset_id for row in targets.set_aside),
                     weight=targets.weight_set_aside,
                 ),
             ],
@@ -125,9 +135,12 @@ def _planned_orders(portfolio: str, market: str, common: dict[str, Any]) -> dg.A
     )
 
     @dg.asset(
-        key=key, deps=[dg.AssetKey([portfolio, "target_weights"]), dg.AssetKey([market, "prices"])],
-        check_specs=[lines_schema.spec, orders_schema.spec, affordable.spec], kinds={"numpy", "ducklake"},
-        code_version="1", **common,
+        key=key,
+        deps=[dg.AssetKey([portfolio, "target_weights"]), dg.AssetKey([market, "prices"])],
+        check_specs=[lines_schema.spec, orders_schema.spec, affordable.spec],
+        kinds={"numpy", "ducklake"},
+        code_version="1",
+        **common,
         description="Every instrument with its orders, or the reason why there are none. Same inputs, same bytes.",
     )
     def planned_orders(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
@@ -137,7 +150,8 @@ def _planned_orders(portfolio: str, market: str, common: dict[str, Any]) -> dg.A
             orders = stored_rows(desk.desk, "planned_orders", plan_id=planned.plan.plan_id)
         plan = planned.plan
         return dg.MaterializeResult(
-            metadata=plan_metadata(planned), data_version=dg.DataVersion(plan.plan_id),
+            metadata=plan_metadata(planned),
+            data_version=dg.DataVersion(plan.plan_id),
             check_results=[
                 lines_schema.result(lines),
                 orders_schema.result(orders),
@@ -157,9 +171,13 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
     in_force = FactCheck(key, "the_plan_was_admitted", "The session's stored plan, where it has orders, is in force.")
 
     @dg.asset(
-        key=key, deps=[dg.AssetKey([portfolio, "planned_orders"])], kinds={"python", "sqlalchemy"},
-        check_specs=[known.spec, unskipped.spec, taken.spec, in_force.spec], pool=f"account_{account}",
-        code_version="1", **common,
+        key=key,
+        deps=[dg.AssetKey([portfolio, "planned_orders"])],
+        kinds={"python", "sqlalchemy"},
+        check_specs=[known.spec, unskipped.spec, taken.spec, in_force.spec],
+        pool=f"account_{account}",
+        code_version="1",
+        **common,
         description="What was sent and what came back. Running it again continues; nothing is sent twice.",
     )
     def executions(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
@@ -191,15 +209,21 @@ def _execute(context: dg.AssetExecutionContext, desk: Desk, portfolio: str) -> E
 def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     key = dg.AssetKey([portfolio, "reconciliations"])
     clean = FactCheck(
-        key, "no_unexplained_breaks", blocking=True,
+        key,
+        "no_unexplained_breaks",
+        blocking=True,
         description="Plan, ledger and broker agree on orders, fills, positions and cash.",
     )
 
     schema = SchemaCheck(key, order_results_schema)
 
     @dg.asset(
-        key=key, deps=[dg.AssetKey([portfolio, "executions"])], kinds={"python", "ducklake"},
-        check_specs=[schema.spec, clean.spec], code_version="1", **common,
+        key=key,
+        deps=[dg.AssetKey([portfolio, "executions"])],
+        kinds={"python", "ducklake"},
+        check_specs=[schema.spec, clean.spec],
+        code_version="1",
+        **common,
         description="Breaks between plan, ledger and broker; order results; end-of-day positions.",
     )
     def reconciliations(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
@@ -209,7 +233,8 @@ def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinit
         return dg.MaterializeResult(
             metadata=reconciliation_metadata(report),
             check_results=[
-                schema.result(stored), clean.result(report.break_count == 0, breaks=report.break_count),
+                schema.result(stored),
+                clean.result(report.break_count == 0, breaks=report.break_count),
             ],
         )
 
@@ -223,11 +248,17 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
 
     # As a multi-asset of one, it may leave out its output and its checks while there is nothing to measure.
     @dg.multi_asset(
-        name=f"{portfolio}__performance", check_specs=[schema.spec, priced.spec], can_subset=True,
+        name=f"{portfolio}__performance",
+        check_specs=[schema.spec, priced.spec],
+        can_subset=True,
         specs=[
             dg.AssetSpec(
-                key, deps=[dg.AssetKey([portfolio, "reconciliations"])], kinds={"pandas", "ducklake"},
-                skippable=True, code_version="1", **common,
+                key,
+                deps=[dg.AssetKey([portfolio, "reconciliations"])],
+                kinds={"pandas", "ducklake"},
+                skippable=True,
+                code_version="1",
+                **common,
                 description="Equity, return and drawdown of the session, once its prices are collected.",
             )
         ],
@@ -239,7 +270,8 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
             context.log.info("The session's prices are not collected yet; follow_orders measures it when they are.")
             return
         yield dg.MaterializeResult(
-            asset_key=key, metadata=performance_metadata(measured),
+            asset_key=key,
+            metadata=performance_metadata(measured),
             check_results=[
                 schema.result(measured.row),
                 priced.result(not measured.unpriced, unpriced=", ".join(measured.unpriced)),

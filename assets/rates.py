@@ -13,7 +13,11 @@ from scizor_dagster.flow.rates import collect_rates
 
 
 @dg.asset(
-    key=dg.AssetKey(["fx_rates"]), group_name="reference", owners=["team:data"], kinds={"ducklake"}, code_version="1",
+    key=dg.AssetKey(["fx_rates"]),
+    group_name="reference",
+    owners=["team:data"],
+    kinds={"ducklake"},
+    code_version="1",
     description="Rates between the currencies of markets and accounts. A currency to itself is 1, by definition.",
 )
 def fx_rates(desk: TradingDesk) -> dg.MaterializeResult:

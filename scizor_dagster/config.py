@@ -193,7 +193,8 @@ class Config(Model):
         amounts: dict[str, float] = {}
         for name, portfolio in self.portfolios.items():
             for kind, target, known in (
-                ("market", portfolio.market, self.markets), ("account", portfolio.account, self.accounts),
+                ("market", portfolio.market, self.markets),
+                ("account", portfolio.account, self.accounts),
             ):
                 if target not in known:
                     raise ValueError(f"portfolio '{name}' names {kind} '{target}', which is not configured")
@@ -224,8 +225,11 @@ class Config(Model):
 
 _DEFAULT_MARKETS: dict[str, Any] = {
     "us": {
-        "calendar": "XNYS", "currency": "USD", "first_session": date(2016, 1, 4),
-        "universes": ("universes/nasdaq105.csv", "universes/etf52.csv"), "provider": {"type": "sample"},
+        "calendar": "XNYS",
+        "currency": "USD",
+        "first_session": date(2016, 1, 4),
+        "universes": ("universes/nasdaq105.csv", "universes/etf52.csv"),
+        "provider": {"type": "sample"},
     }
 }
 _DEFAULT_ACCOUNTS: dict[str, Any] = {"paper": {"broker": "paper", "initial_cash": 100_000.0}}

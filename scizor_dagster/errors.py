@@ -82,9 +82,7 @@ class SignalRefused(DataError):
     `violations` holds every one of them; `report` is the `signals.report.SignalReport`, where there is one.
     """
 
-    def __init__(
-        self, strategy: str, path: str, violations: Sequence[object], report: object | None = None
-    ) -> None:
+    def __init__(self, strategy: str, path: str, violations: Sequence[object], report: object | None = None) -> None:
         self.strategy = strategy
         self.path = path
         self.violations = tuple(violations)

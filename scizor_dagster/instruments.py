@@ -13,11 +13,18 @@ from decimal import Decimal
 from scizor_dagster.errors import InputError
 
 EXCHANGE_MICS = {
-    "NASDAQ": "XNAS", "NMS": "XNAS", "NGM": "XNAS", "NCM": "XNAS",
-    "NYSE": "XNYS", "NYQ": "XNYS",
-    "ARCA": "ARCX", "PCX": "ARCX",
-    "BATS": "BATS", "BTS": "BATS",
-    "AMEX": "XASE", "ASE": "XASE",
+    "NASDAQ": "XNAS",
+    "NMS": "XNAS",
+    "NGM": "XNAS",
+    "NCM": "XNAS",
+    "NYSE": "XNYS",
+    "NYQ": "XNYS",
+    "ARCA": "ARCX",
+    "PCX": "ARCX",
+    "BATS": "BATS",
+    "BTS": "BATS",
+    "AMEX": "XASE",
+    "ASE": "XASE",
     "ASX": "XASX",
 }
 """Exchange names as vendors write them to ISO 10383 market identifier codes."""

@@ -118,9 +118,7 @@ class _Reader:
                 raise self.fail(name_node, "A key must be plain text.", "Write the key out.")
             name = str(name_node.value)
             if name in result:
-                raise self.fail(
-                    name_node, f"The key '{dotted((*key, name))}' stands twice.", "Keep one of the two."
-                )
+                raise self.fail(name_node, f"The key '{dotted((*key, name))}' stands twice.", "Keep one of the two.")
             self.lines[(*key, name)] = name_node.start_mark.line + 1
             result[name] = self.build(value_node, (*key, name))
         return result

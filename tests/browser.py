@@ -38,10 +38,17 @@ def browser(width: int = 1500, height: int = 1000) -> Iterator[webdriver.Chrome]
         options = Options()
         options.binary_location = chromium
         for flag in (
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}", f"--window-size={width},{height}",
+            f"--user-data-dir={profile}",
+            f"--window-size={width},{height}",
         ):
             options.add_argument(flag)
         chrome = webdriver.Chrome(options=options, service=Service(executable_path=driver))
@@ -57,11 +64,20 @@ def webserver(home: Path, config: Path, root: Path) -> Iterator[str]:
     """Dagster's webserver on a prepared home; yields its address."""
     port = _free_port()
     environment = {
-        **os.environ, "DAGSTER_HOME": str(home / "dagster"), "SCIZOR_HOME": str(home), "SCIZOR_CONFIG": str(config),
+        **os.environ,
+        "DAGSTER_HOME": str(home / "dagster"),
+        "SCIZOR_HOME": str(home),
+        "SCIZOR_CONFIG": str(config),
     }
     command = [
-        str(Path(sys.executable).parent / "dagster-webserver"), "--workspace", str(root / "workspace.yaml"),
-        "--host", "127.0.0.1", "--port", str(port), "--read-only",
+        str(Path(sys.executable).parent / "dagster-webserver"),
+        "--workspace",
+        str(root / "workspace.yaml"),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--read-only",
     ]
     with (home / "webserver.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -1,4 +1,4 @@
-"""What holdings are worth at last closes, and how much of an account's cash is a portfolio's.
+"""What holdings are worth at last closes.
 
 What belongs here: money times quantity, once. What does not: which quantities a portfolio owns
 (`ledger.holdings`), and what the value did over time (`performance`).
@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
-
-from scizor_dagster.config import Capital
-from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,32 +101,6 @@ def value_portfolio(
         priced_on=fresh,
         notes=_notes(held, prices, unpriced, stale),
     )
-
-
-def portfolio_cash(
-    capital: Capital,
-    flows: Decimal,
-    *,
-    account_equity: Decimal | None = None,
-    positions_value: Decimal | None = None,
-) -> Decimal:
-    """Cash that a portfolio may call its own, in the account's currency.
-
-    With an `amount` it is that amount plus what its own fills and dividends brought or took. With a
-    `share` it is the share of the account's equity less the value of the portfolio's positions:
-    gains and losses of the account's other holders change it too.
-
-    Raises:
-        InputError: a share without the account's equity and the positions' value.
-    """
-    if capital.amount is not None:
-        return Decimal(repr(capital.amount)) + flows
-    if capital.share is None or account_equity is None or positions_value is None:
-        raise InputError(
-            "A share of an account needs the account's equity and the value of the positions.",
-            remedy="Read the account at the broker and value the positions first.",
-        )
-    return Decimal(repr(capital.share)) * account_equity - positions_value
 
 
 def _line(symbol: str, qty: Decimal, close: Close, equity: Decimal) -> ValuationLine:

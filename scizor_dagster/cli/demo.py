@@ -65,7 +65,8 @@ def demo(
 def plan_replay(sessions: tuple[date, ...]) -> Replay:
     """The first session rebalances, and so does the first of each later week."""
     firsts = [
-        day for index, day in enumerate(sessions)
+        day
+        for index, day in enumerate(sessions)
         if index == 0 or day.isocalendar().week != sessions[index - 1].isocalendar().week
     ]
     return Replay(sessions, tuple(firsts))
@@ -98,7 +99,8 @@ def _collect_history(runner: JobRunner, desk: Desk, first: date, *, quiet: bool)
     with working(f"Collecting history {begins} to {before}", quiet=quiet):
         runner.run(
             name_for("collect_history", market, desk.config.markets),
-            partition_range=(str(begins), str(before.year)), config=history_config(market, before),
+            partition_range=(str(begins), str(before.year)),
+            config=history_config(market, before),
         )
 
 
@@ -129,15 +131,30 @@ def _report(results: list[dict[str, Any]], seconds: float, as_json: bool) -> Non
     orders, filled, breaks = (sum(row[name] or 0 for row in results) for name in ("orders", "filled", "breaks"))
     last = results[-1]
     if as_json:
-        emit_json({"sessions": results, "orders": orders, "filled": filled, "breaks": breaks,
-                   "equity": last["equity"], "seconds": round(seconds, 1)})
+        emit_json(
+            {
+                "sessions": results,
+                "orders": orders,
+                "filled": filled,
+                "breaks": breaks,
+                "equity": last["equity"],
+                "seconds": round(seconds, 1),
+            }
+        )
         return
     print_table(
         f"{len(results)} sessions on a synthetic market",
         ["session", "state", "orders", "filled", "breaks", "equity", "return"],
         [
-            (row["session"], row["state"], row["orders"], row["filled"], row["breaks"],
-             f"{row['equity']:,.2f}", "" if row["return"] is None else f"{row['return']:+.2%}")
+            (
+                row["session"],
+                row["state"],
+                row["orders"],
+                row["filled"],
+                row["breaks"],
+                f"{row['equity']:,.2f}",
+                "" if row["return"] is None else f"{row['return']:+.2%}",
+            )
             for row in results
         ],
     )

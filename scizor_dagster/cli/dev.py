@@ -27,8 +27,14 @@ def dev(
     prepare_home(settings)
     typer.echo(f"Dagster's UI: http://127.0.0.1:{port} (Ctrl-C stops it)")
     command = [
-        str(Path(sys.executable).parent / "dagster"), "dev", "--workspace", str(PROJECT_ROOT / "workspace.yaml"),
-        "--host", "127.0.0.1", "--port", str(port),
+        str(Path(sys.executable).parent / "dagster"),
+        "dev",
+        "--workspace",
+        str(PROJECT_ROOT / "workspace.yaml"),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
     ]
     os.chdir(PROJECT_ROOT)
     os.execv(command[0], command)  # noqa: S606

@@ -21,7 +21,10 @@ PROGRESS_LOGGER = "scizor.progress"
 def print_error(error: ScizorError, *, as_json: bool) -> None:
     if as_json:
         body = {
-            "error": type(error).__name__, "problem": error.problem, "where": error.where, "remedy": error.remedy,
+            "error": type(error).__name__,
+            "problem": error.problem,
+            "where": error.where,
+            "remedy": error.remedy,
         }
         typer.echo(json.dumps(body, default=str))
     else:

@@ -33,9 +33,7 @@ DateOption = Annotated[str, typer.Option("--date", help="Session that the weight
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 PortfolioOption = Annotated[
     str | None,
-    typer.Option(
-        help="Whose rules apply; default: the first that selects the strategy, else the first of all."
-    ),
+    typer.Option(help="Whose rules apply; default: the first that selects the strategy, else the first of all."),
 ]
 
 
@@ -121,9 +119,7 @@ def _setting(portfolio: str | None, strategy: str | None, manifest: Path | None)
     name = portfolio or _portfolio_of(config, strategy)
     if name not in config.portfolios:
         known = ", ".join(sorted(config.portfolios))
-        raise ConfigError(
-            f"There is no portfolio '{name}'.", remedy=f"Use one of: {known}.", where=config.source
-        )
+        raise ConfigError(f"There is no portfolio '{name}'.", remedy=f"Use one of: {known}.", where=config.source)
     path = manifest or config.folder / config.strategy_manifest
     chosen = config.portfolios[name]
     entry = load_manifest(path, settings.environment).strategy(strategy or chosen.signals.strategy)

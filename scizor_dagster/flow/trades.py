@@ -21,6 +21,7 @@ from scizor_dagster.flow.money import starting_cash
 from scizor_dagster.ledger.rows import batch_of, batches_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.frames import read_plan
+from scizor_dagster.risk.limits import limits_from
 from scizor_dagster.sessions import Clock
 
 SCHEDULED_FOR = "scizor/scheduled_for"
@@ -113,14 +114,15 @@ def _parts(desk: Desk, portfolio: str, purpose: str) -> _Parts:
 
 def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
     settings = desk.portfolio(portfolio)
+    limits = limits_from(settings.risk)
     return ExecutionSettings(
         starting_cash=starting_cash(desk, portfolio),
         expected_broker=desk.config.accounts[settings.account].broker,
         expected_environment="paper",
         expected_account_id=settings.account,
-        max_share_per_order=_limit(settings.risk.max_share_per_order),
-        max_notional_per_order=_limit(settings.risk.max_notional_per_order),
-        max_total_notional=_limit(settings.risk.max_total_notional),
+        max_share_per_order=limits.max_share_per_order,
+        max_notional_per_order=limits.max_notional_per_order,
+        max_total_notional=limits.max_total_notional,
         increments=_increments(desk, portfolio),
     )
 
@@ -134,10 +136,6 @@ def _increments(desk: Desk, portfolio: str) -> dict[str, Decimal]:
         symbol: step if fractional.enabled and item.fractionable else Decimal(item.lot)
         for symbol, item in desk.instruments(settings.market).items()
     }
-
-
-def _limit(value: float | str) -> Decimal | None:
-    return None if isinstance(value, str) else Decimal(str(value))
 
 
 def _refuse_stale(scheduled_for: str | None, now: datetime) -> None:

@@ -99,10 +99,6 @@ class PlanLine:
     asset_ids: tuple[str, ...] = ()
     """Ids of the weight file that this line answers for."""
 
-    @property
-    def has_orders(self) -> bool:
-        return self.reason in ORDERING_REASONS
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:

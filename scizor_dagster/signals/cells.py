@@ -158,9 +158,7 @@ def _remembering(parse: Callable[[Cell], Any]) -> Callable[[Cell], Any]:
     return remembered
 
 
-def _parsed(
-    rows: ParsedRows, table: RawTable, column: NamedColumn, parse: Callable[[Cell], Any]
-) -> list[Any]:
+def _parsed(rows: ParsedRows, table: RawTable, column: NamedColumn, parse: Callable[[Cell], Any]) -> list[Any]:
     values: list[Any] = []
     for line, cell in zip(table.lines, column.cells, strict=True):
         try:

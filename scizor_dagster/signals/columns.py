@@ -46,9 +46,7 @@ def locate(table: RawTable, wanted: Mapping[str, str]) -> LocatedColumns:
     warnings = list(_renamed(table, wanted, places)) + list(_extra(table, places))
     if violations:
         return LocatedColumns(None, tuple(violations), tuple(warnings))
-    found = {
-        ours: NamedColumn(table.header[at[0]].strip(), table.columns[at[0]]) for ours, at in places.items()
-    }
+    found = {ours: NamedColumn(table.header[at[0]].strip(), table.columns[at[0]]) for ours, at in places.items()}
     return LocatedColumns(found, (), tuple(warnings))
 
 
@@ -60,9 +58,7 @@ def _places(header: Sequence[str], theirs: str) -> list[int]:
     return [index for index, name in enumerate(header) if _normal(name) == _normal(theirs)]
 
 
-def _missing(
-    table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Sequence[int]]
-) -> Iterator[Violation]:
+def _missing(table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Sequence[int]]) -> Iterator[Violation]:
     present = ", ".join(repr(name) for name in table.header)
     for ours, theirs in wanted.items():
         if not places[ours]:
@@ -76,9 +72,7 @@ def _missing(
             )
 
 
-def _ambiguous(
-    table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Sequence[int]]
-) -> Iterator[Violation]:
+def _ambiguous(table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Sequence[int]]) -> Iterator[Violation]:
     for ours, theirs in wanted.items():
         if len(places[ours]) > 1:
             numbers = " and ".join(str(index + 1) for index in places[ours])
@@ -92,9 +86,7 @@ def _ambiguous(
             )
 
 
-def _renamed(
-    table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Sequence[int]]
-) -> Iterator[Violation]:
+def _renamed(table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Sequence[int]]) -> Iterator[Violation]:
     for ours, theirs in wanted.items():
         for index in places[ours]:
             if table.header[index] != theirs:

@@ -106,8 +106,7 @@ class TargetWeights:
         import pandas as pd
 
         values = [
-            asdict(row) | {"status": row.status.value, "candidates": ",".join(row.candidates)}
-            for row in self.rows
+            asdict(row) | {"status": row.status.value, "candidates": ",".join(row.candidates)} for row in self.rows
         ]
         return pd.DataFrame(values, columns=list(TARGET_COLUMNS))
 
@@ -134,9 +133,7 @@ class _Resolver:
                 note = f"'{asset_id}' may be {' or '.join(candidates)}" + self._why_undecided()
                 return self._made(asset_id, weight, line, TargetStatus.AMBIGUOUS_ID, "", note, candidates)
             symbol = chosen
-            note = (
-                f"'{asset_id}' may be {' or '.join(candidates)}; {symbol} is the first of them with a price"
-            )
+            note = f"'{asset_id}' may be {' or '.join(candidates)}; {symbol} is the first of them with a price"
         if symbol not in self.instruments:
             note = f"'{symbol}' is not in the universe of market {self.market}"
             return self._made(asset_id, weight, line, TargetStatus.UNKNOWN_ID, symbol, note, candidates)
@@ -153,11 +150,7 @@ class _Resolver:
     def _why_undecided(self) -> str:
         if self.identifiers.on_ambiguous != "first_priced":
             return ""
-        return (
-            ", and no prices were given to decide"
-            if self.priced is None
-            else ", and none of them has a price"
-        )
+        return ", and no prices were given to decide" if self.priced is None else ", and none of them has a price"
 
     def _made(
         self,
@@ -247,9 +240,7 @@ def _by_policy(
     for row in made:
         refuses, remedy = refusing.get(row.status, (False, ""))
         if refuses:
-            yield Violation(
-                row.status.value, f"{row.note}.", remedy, line=row.line, sheet=sheet, value=row.asset_id
-            )
+            yield Violation(row.status.value, f"{row.note}.", remedy, line=row.line, sheet=sheet, value=row.asset_id)
 
 
 def _colliding(made: list[TargetWeight], sheet: str | None) -> Iterator[Violation]:
@@ -301,9 +292,7 @@ def store_targets(lake: Lake, portfolio: str, session: date, targets: TargetWeig
         fetched_at=now,
     )
     with lake.write() as cursor:
-        return replace_rows(
-            cursor, "target_weights", frame, "portfolio = ? AND session = ?", [portfolio, session]
-        )
+        return replace_rows(cursor, "target_weights", frame, "portfolio = ? AND session = ?", [portfolio, session])
 
 
 def read_targets(lake: Lake, portfolio: str, session: date) -> pd.DataFrame:

@@ -34,9 +34,7 @@ def session_of(day: date, calendar: TradingCalendar, weights_dated: WeightsDated
     Raises:
         InputError: the calendar does not reach that far.
     """
-    return (
-        calendar.next_session(day) if weights_dated == "signal_close" else calendar.session_on_or_after(day)
-    )
+    return calendar.next_session(day) if weights_dated == "signal_close" else calendar.session_on_or_after(day)
 
 
 def sessions_of(
@@ -58,9 +56,7 @@ def sessions_of(
         try:
             session = session_of(day, calendar, weights_dated)
         except InputError as error:
-            violations.append(
-                _dated(rows, first_lines[day], day, "date_outside_calendar", error.problem, error.remedy)
-            )
+            violations.append(_dated(rows, first_lines[day], day, "date_outside_calendar", error.problem, error.remedy))
             continue
         if session in taken:
             other = taken[session]

@@ -97,9 +97,7 @@ def take_in(
     verdict = _verdict(entry, calendar, weights, fractional, path)
     if verdict.frame is None:
         raise verdict.report.refusal()
-    report = replace(
-        verdict.report, warnings=(*verdict.report.warnings, *listed(_unidentified(entry, verdict.frame)))
-    )
+    report = replace(verdict.report, warnings=(*verdict.report.warnings, *listed(_unidentified(entry, verdict.frame))))
     return AcceptedSignals(entry.id, report.path, report.file_hash, verdict.frame, report.warnings, report)
 
 

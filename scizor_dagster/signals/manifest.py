@@ -44,9 +44,7 @@ class StrategyEntry(Model):
     id: Name
     path: Annotated[str, Field(min_length=1)]
     format: Literal["csv", "xlsx"]
-    column_mapping: dict[str, Literal["trade_date", "asset_id", "target_weight"]] = Field(
-        default_factory=dict
-    )
+    column_mapping: dict[str, Literal["trade_date", "asset_id", "target_weight"]] = Field(default_factory=dict)
     sheet: str | None = None
     mapping: MappingTable | None = None
     weights_dated: Literal["trade_session", "signal_close"] = "trade_session"
@@ -92,9 +90,7 @@ class Manifest(Model):
             if entry.id == name:
                 return entry
         known = ", ".join(entry.id for entry in self.strategies)
-        raise ConfigError(
-            f"There is no strategy '{name}'.", remedy=f"Use one of: {known}.", where=self._source
-        )
+        raise ConfigError(f"There is no strategy '{name}'.", remedy=f"Use one of: {known}.", where=self._source)
 
 
 def load_manifest(path: Path, environment: Mapping[str, str]) -> Manifest:

@@ -163,15 +163,11 @@ def _rows(settings: MappingTable) -> Iterator[tuple[int, str, str]]:
                 raise ConfigError("The row has too few fields.", remedy="Mend the row.", where=where)
             asset_id, symbol = row[places[0]].strip(), row[places[1]].strip()
             if not asset_id or not symbol:
-                raise ConfigError(
-                    "The row has a blank identifier or ticker.", remedy="Fill it in.", where=where
-                )
+                raise ConfigError("The row has a blank identifier or ticker.", remedy="Fill it in.", where=where)
             yield reader.line_num, asset_id, symbol
     except csv.Error as error:
         where = f"{settings.file}:{reader.line_num}"
-        raise ConfigError(
-            f"The line is not valid CSV ({error}).", remedy="Mend the line.", where=where
-        ) from error
+        raise ConfigError(f"The line is not valid CSV ({error}).", remedy="Mend the line.", where=where) from error
     if places is None:
         raise ConfigError("The mapping table is empty.", remedy="Fill it.", where=settings.file)
 
@@ -202,6 +198,4 @@ def _text(file: str) -> str:
             where=file,
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            "The mapping table is not UTF-8.", remedy="Save it as UTF-8.", where=file
-        ) from error
+        raise ConfigError("The mapping table is not UTF-8.", remedy="Save it as UTF-8.", where=file) from error

@@ -122,9 +122,7 @@ def read_table(entry: StrategyEntry, file: WeightFile) -> ReadResult:
 def too_many(what: str, limit: int, line: int | None = None, sheet: str | None = None) -> Violation:
     """The violation of `MAX_ROWS` or `MAX_COLUMNS`."""
     problem = f"The table has more than {limit} {what}."
-    return Violation(
-        "too_large", problem, "Deliver only the dates that still matter.", line=line, sheet=sheet
-    )
+    return Violation("too_large", problem, "Deliver only the dates that still matter.", line=line, sheet=sheet)
 
 
 def _too_large(size: int) -> Violation:

@@ -81,9 +81,7 @@ def _chosen_sheet(workbook: Any, sheet: str | None) -> Any:
         named = [item for item in workbook.worksheets if item.title == sheet]
         if named:
             return named[0]
-        return Violation(
-            "no_such_sheet", f"The workbook has no sheet '{sheet}'.", f"Use one of: {names}.", value=sheet
-        )
+        return Violation("no_such_sheet", f"The workbook has no sheet '{sheet}'.", f"Use one of: {names}.", value=sheet)
     if len(visible) == 1:
         return visible[0]
     problem = f"The workbook has {len(visible)} visible sheets, and none is named."
@@ -144,6 +142,4 @@ def _header_text(cell: Cell) -> str:
 def _beyond_header(line: int, sheet: str, cells: list[Cell], expected: int) -> Violation:
     problem = f"The row has a value in column {len(cells)}; the header has {expected}."
     value = str(cells[-1])
-    return Violation(
-        "field_count", problem, "Clear the cells beside the table.", line=line, sheet=sheet, value=value
-    )
+    return Violation("field_count", problem, "Clear the cells beside the table.", line=line, sheet=sheet, value=value)

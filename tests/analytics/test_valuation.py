@@ -4,9 +4,7 @@ from decimal import Decimal as D
 import pandas as pd
 import pytest
 
-from scizor_dagster.analytics.valuation import portfolio_cash, value_portfolio
-from scizor_dagster.config import Capital
-from scizor_dagster.errors import InputError
+from scizor_dagster.analytics.valuation import value_portfolio
 
 MONDAY, TUESDAY = date(2024, 3, 4), date(2024, 3, 5)
 
@@ -49,14 +47,3 @@ def test_without_any_close_only_cash_counts():
 def test_weights_of_an_equity_that_is_gone_are_not_invented():
     value = value_portfolio({"AAA": D(1)}, D(-100), closes(("AAA", TUESDAY, 100.0)))
     assert value.lines[0].weight is None
-
-
-def test_cash_of_an_amount_is_the_amount_and_its_own_flows():
-    assert portfolio_cash(Capital(amount=5000.5), D("-1200.25")) == D("3800.25")
-
-
-def test_cash_of_a_share_is_the_share_of_the_account_less_what_is_invested():
-    capital = Capital(share=0.4)
-    assert portfolio_cash(capital, D(0), account_equity=D(10_000), positions_value=D(1500)) == D(2500)
-    with pytest.raises(InputError):
-        portfolio_cash(capital, D(0))

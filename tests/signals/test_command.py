@@ -107,9 +107,7 @@ def test_the_session_asked_for_must_have_rows(home: Path) -> None:
 
 def test_another_manifest_may_say_how_the_file_is_read(home: Path) -> None:
     manifest = home / "m.yaml"
-    manifest.write_text(
-        "strategies:\n- {id: mine, path: none.csv, format: csv, column_mapping: {day: trade_date}}\n"
-    )
+    manifest.write_text("strategies:\n- {id: mine, path: none.csv, format: csv, column_mapping: {day: trade_date}}\n")
     path = csv_file(home, "2024-01-02,AAPL,0.4", header=HEADER.replace("trade_date", "day"))
     assert run("check", str(path), "--strategy", "mine", "--manifest", str(manifest))[0] == 0
 

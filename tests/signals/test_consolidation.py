@@ -46,9 +46,7 @@ def refused(folder: Path, *rows: str, **settings: Any) -> list[tuple[str, int | 
 
 def test_an_id_becomes_its_instrument_with_the_line_and_hash_it_came_from(tmp_path: Path) -> None:
     result = targets(tmp_path, "3,0.4", "1,0.5", table=TABLE)
-    assert [
-        (row.symbol, row.instrument_id, row.target_weight, row.asset_id, row.line) for row in result.rows
-    ] == [
+    assert [(row.symbol, row.instrument_id, row.target_weight, row.asset_id, row.line) for row in result.rows] == [
         ("MSFT", "MSFT.XNAS", 0.4, "3", 2),
         ("AAPL", "AAPL.XNAS", 0.5, "1", 3),
     ]
@@ -82,9 +80,7 @@ def test_a_quarantined_id_keeps_its_weight_which_is_not_spread_over_the_others(t
 
 
 @pytest.mark.parametrize(("weight", "accepted"), [("0.05", True), ("0.0501", False)])
-def test_too_much_weight_without_an_instrument_refuses_the_session(
-    tmp_path: Path, weight: str, accepted: bool
-) -> None:
+def test_too_much_weight_without_an_instrument_refuses_the_session(tmp_path: Path, weight: str, accepted: bool) -> None:
     settings = {"table": TABLE, "on_unknown_id": "quarantine"}
     if accepted:
         assert targets(tmp_path, f"9,{weight}", "1,0.5", **settings).weight_set_aside == 0.05

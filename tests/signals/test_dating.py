@@ -61,9 +61,7 @@ def test_exact_without_rows_is_refused_and_names_the_nearest_sessions(weekly: Pa
 
 
 @pytest.mark.parametrize(("session", "taken"), [("2024-01-08", "2024-01-02"), ("2024-01-09", "2024-01-09")])
-def test_latest_takes_the_newest_rows_at_or_before_the_session(
-    weekly: Path, session: str, taken: str
-) -> None:
+def test_latest_takes_the_newest_rows_at_or_before_the_session(weekly: Path, session: str, taken: str) -> None:
     rows = select_session(accept(weekly), date.fromisoformat(session), "latest", 5, NYSE)
     assert set(rows["session"]) == {date.fromisoformat(taken)}
 

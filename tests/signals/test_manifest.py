@@ -106,9 +106,7 @@ def test_a_bad_entry_is_refused_with_its_key(tmp_path: Path, body: str, says: st
     assert "manifest.yaml:2" in message
 
 
-@pytest.mark.parametrize(
-    "text", ["- a\n", "strategies: []\n", "strategies: x\n", "", "source: x\nstrategies: []\n"]
-)
+@pytest.mark.parametrize("text", ["- a\n", "strategies: []\n", "strategies: x\n", "", "source: x\nstrategies: []\n"])
 def test_a_manifest_without_strategies_is_refused(tmp_path: Path, text: str) -> None:
     assert "manifest.yaml" in refusal(tmp_path, text)
 

@@ -16,9 +16,7 @@ def test_without_a_table_an_id_is_its_own_ticker(tmp_path: Path) -> None:
 
 
 def test_an_id_gives_none_one_or_several_tickers_in_the_order_of_the_table(tmp_path: Path) -> None:
-    table = read_mapping(
-        mapping(tmp_path / "m.csv", "symbol,asset_id,x\nGOOGL,1,a\nNA,2,b\nGOOG,1,c\nNA,2,d\n")
-    )
+    table = read_mapping(mapping(tmp_path / "m.csv", "symbol,asset_id,x\nGOOGL,1,a\nNA,2,b\nGOOG,1,c\nNA,2,d\n"))
     assert table.resolve("1") == ("GOOGL", "GOOG")
     assert table.resolve("2") == ("NA",)
     assert table.resolve("3") == ()

@@ -38,9 +38,7 @@ def test_a_ticker_that_looks_like_something_else_stays_text(tmp_path: Path, tick
     ("stored", "text"),
     [(1161.0, "1161"), (1161, "1161"), ("0700", "0700"), (True, "TRUE"), ("NA", "NA"), ("1E5", "1E5")],
 )
-def test_an_identifier_of_a_workbook_is_the_text_that_a_person_sees(
-    tmp_path: Path, stored: object, text: str
-) -> None:
+def test_an_identifier_of_a_workbook_is_the_text_that_a_person_sees(tmp_path: Path, stored: object, text: str) -> None:
     frame = accept(xlsx_file(tmp_path, [OURS, (TUESDAY, stored, 0.5)])).frame
     assert frame["asset_id"].tolist() == [text]
     assert frame["sheet"].tolist() == ["Sheet1"]
@@ -79,9 +77,7 @@ def test_odd_but_valid_files_are_accepted(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_line_number_counts_quoted_line_breaks(tmp_path: Path) -> None:
-    path = csv_file(
-        tmp_path, '2024-01-02,AAPL,0.5,"two\nlines"', "2024-01-02,MSFT,x,b", header=HEADER + ",note"
-    )
+    path = csv_file(tmp_path, '2024-01-02,AAPL,0.5,"two\nlines"', "2024-01-02,MSFT,x,b", header=HEADER + ",note")
     assert found(check(path)) == [("not_a_number", 4)]
 
 
@@ -145,9 +141,7 @@ def test_too_many_rows_or_columns_are_refused(tmp_path: Path, monkeypatch: pytes
     assert found(check(xlsx_file(tmp_path, [(*OURS, "more"), ROW]))) == [("too_large", 1)]
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = csv_file(tmp_path, AAPL)
     real = os.fstat
     calls: list[int] = []
@@ -205,9 +199,7 @@ def test_a_formula_without_a_stored_value_is_a_missing_weight(tmp_path: Path) ->
         ((TUESDAY, "AAPL", TUESDAY), "not_a_number"),
     ],
 )
-def test_a_cell_of_the_wrong_kind_is_refused_by_row(
-    tmp_path: Path, row: tuple[object, ...], rule: str
-) -> None:
+def test_a_cell_of_the_wrong_kind_is_refused_by_row(tmp_path: Path, row: tuple[object, ...], rule: str) -> None:
     assert found(check(xlsx_file(tmp_path, [OURS, row]))) == [(rule, 2)]
 
 
@@ -221,9 +213,7 @@ def test_what_is_no_workbook_is_refused(tmp_path: Path, data: bytes) -> None:
     assert found(check(raw(tmp_path, data, "weights.xlsx"))) == [("wrong_format", None)]
 
 
-def test_a_zip_that_is_no_workbook_and_a_bomb_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_zip_that_is_no_workbook_and_a_bomb_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", b"\0" * 100_000)

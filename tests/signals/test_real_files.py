@@ -22,9 +22,7 @@ def folder(reference_data: Path) -> Path:
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    table = MappingTable(
-        file=str(folder / "tic_gvkey_mapping_2025.csv"), id_column="gvkey", symbol_column="tic"
-    )
+    table = MappingTable(file=str(folder / "tic_gvkey_mapping_2025.csv"), id_column="gvkey", symbol_column="tic")
     return {"column_mapping": COLUMNS, "mapping": table}
 
 
@@ -69,9 +67,7 @@ def test_sums_from_0_99904_to_1_00107_and_zero_weights_are_accepted(folder: Path
 @pytest.mark.parametrize(
     ("cell", "rule"), [(None, "missing_weight"), ("NaN", "missing_weight"), ("#N/A", "not_a_number")]
 )
-def test_a_copy_with_one_bad_weight_is_refused_by_line(
-    folder: Path, tmp_path: Path, cell: Any, rule: str
-) -> None:
+def test_a_copy_with_one_bad_weight_is_refused_by_line(folder: Path, tmp_path: Path, cell: Any, rule: str) -> None:
     path = tmp_path / "mean_weighted.xlsx"
     shutil.copyfile(folder / path.name, path)
     workbook = openpyxl.load_workbook(path)

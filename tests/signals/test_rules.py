@@ -26,9 +26,7 @@ BAD_WEIGHTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("value", "rule"), [(value, rule) for rule, values in BAD_WEIGHTS.items() for value in values]
-)
+@pytest.mark.parametrize(("value", "rule"), [(value, rule) for rule, values in BAD_WEIGHTS.items() for value in values])
 def test_a_weight_that_is_no_plain_number_is_refused_by_line(tmp_path: Path, value: str, rule: str) -> None:
     report = check(csv_file(tmp_path, f"{DAY},AAPL,0.1", f"{DAY},MSFT,{value}"))
     assert found(report) == [(rule, 3)]
@@ -82,9 +80,7 @@ def test_blanks_around_an_identifier_are_removed_with_a_warning(tmp_path: Path, 
 
 
 def test_an_asset_twice_on_a_date_is_refused_with_both_lines(tmp_path: Path) -> None:
-    path = csv_file(
-        tmp_path, f"{DAY},A,0.1", f"{DAY},B,0.1", f"{DAY},A,0.2", f"{DAY},B,0.1", "2024-01-03,A,0.1"
-    )
+    path = csv_file(tmp_path, f"{DAY},A,0.1", f"{DAY},B,0.1", f"{DAY},A,0.2", f"{DAY},B,0.1", "2024-01-03,A,0.1")
     report = check(path)
     assert found(report) == [("duplicate_asset", 4), ("duplicate_asset", 5)]
     assert "line 2 gives another weight" in report.violations[0].problem
@@ -157,9 +153,7 @@ def test_dust_is_taken_as_zero_with_a_warning(tmp_path: Path) -> None:
 
 
 def test_every_violation_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
-    path = csv_file(
-        tmp_path, f"{DAY},A,x", "bad,A,0.1", f"{DAY},,0.1", f"{DAY},B,-1", f"{DAY},B,3", f"{DAY},C"
-    )
+    path = csv_file(tmp_path, f"{DAY},A,x", "bad,A,0.1", f"{DAY},,0.1", f"{DAY},B,-1", f"{DAY},B,3", f"{DAY},C")
     assert found(check(path)) == [
         ("not_a_number", 2), ("bad_date", 3), ("blank_asset_id", 4), ("negative_weight", 5),
         ("sum_above_maximum", 5), ("duplicate_asset", 6), ("field_count", 7),
@@ -188,9 +182,7 @@ def test_a_header_in_other_case_or_with_blanks_is_read_with_a_warning(tmp_path: 
 
 
 def test_an_unknown_column_is_a_warning_and_an_unnamed_first_one_is_not(tmp_path: Path) -> None:
-    report = check(
-        csv_file(tmp_path, f"0,{DAY},A,0.1,0.7,,x", header=",trade_date,asset_id,target_weight,score,,")
-    )
+    report = check(csv_file(tmp_path, f"0,{DAY},A,0.1,0.7,,x", header=",trade_date,asset_id,target_weight,score,,"))
     assert report.accepted
     assert [item.column for item in report.warnings] == ["score", "number 7 (unnamed)"]
 
