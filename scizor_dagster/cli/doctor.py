@@ -18,8 +18,9 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import emit_json, print_table
-from scizor_dagster.errors import ConfigError, ScizorError
+from scizor_dagster.errors import ConfigError, LedgerError, ScizorError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.settings import Settings
 
 MIN_FREE_BYTES = 2 * 1024**3
@@ -163,8 +164,14 @@ def _stores(desk: Desk) -> str:
     if not desk.settings.lake_folder.exists():
         return f"none yet; the first command that needs them creates them in {desk.settings.home}"
     with desk.ledger.read() as connection:
-        connection.exec_driver_sql("SELECT 1")
-    return f"lake at snapshot {desk.lake.snapshot()}, ledger readable, in {desk.settings.home}"
+        broken = verify_chain(connection)
+    if broken:
+        raise LedgerError(
+            " ".join(broken),
+            remedy="Trade nothing with this ledger; restore the last backup, then reconcile against the broker.",
+            where=str(desk.settings.home),
+        )
+    return f"lake at snapshot {desk.lake.snapshot()}, ledger whole, in {desk.settings.home}"
 
 
 def _prices(desk: Desk) -> str:

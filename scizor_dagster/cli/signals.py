@@ -5,9 +5,8 @@ What belongs here: choosing the rules that apply, and printing. What does not: t
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,15 +15,12 @@ import typer
 
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.output import emit_json, print_table
-from scizor_dagster.config import Config, Portfolio, load_config
+from scizor_dagster.cli.preflight import check_portfolio, open_desk
+from scizor_dagster.config import Config
 from scizor_dagster.errors import ConfigError, SignalRefused
-from scizor_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from scizor_dagster.instruments import Instrument
-    from scizor_dagster.sessions import TradingCalendar
     from scizor_dagster.signals.consolidation import TargetWeights
-    from scizor_dagster.signals.manifest import StrategyEntry
     from scizor_dagster.signals.report import SignalReport, Violation
 
 MAX_PRINTED = 50
@@ -35,23 +31,6 @@ PortfolioOption = Annotated[
     str | None,
     typer.Option(help="Whose rules apply; default: the first that selects the strategy, else the first of all."),
 ]
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """The configuration a command works with: one strategy under the rules of one portfolio."""
-
-    settings: Settings
-    config: Config
-    name: str
-    portfolio: Portfolio
-    entry: StrategyEntry
-
-    @property
-    def calendar(self) -> TradingCalendar:
-        from scizor_dagster.sessions import TradingCalendar
-
-        return TradingCalendar(self.config.markets[self.portfolio.market].calendar)
 
 
 @app.command()
@@ -68,21 +47,24 @@ def check(
     Example: scizor signals check weights.csv --strategy demo_momentum --date 2026-11-20
     """
     from scizor_dagster.signals.intake import check_file
+    from scizor_dagster.signals.manifest import load_manifest
 
     session = parse_date(day, "--date") if day else None
-    found = _setting(portfolio, strategy, manifest)
-    chosen = found.portfolio.signals
+    desk = open_desk()
+    name = portfolio or _portfolio_of(desk.config, strategy)
+    rules = desk.portfolio(name)
+    source = load_manifest(manifest, desk.settings.environment) if manifest else desk.manifest
     report = check_file(
-        found.entry,
-        found.calendar,
-        found.portfolio.weights,
-        found.portfolio.risk.fractional_shares,
+        source.strategy(strategy),
+        desk.calendar(rules.market),
+        rules.weights,
+        rules.risk.fractional_shares,
         file,
         session=session,
-        as_of=chosen.as_of,
-        max_age_sessions=chosen.max_age_sessions,
+        as_of=rules.signals.as_of,
+        max_age_sessions=rules.signals.max_age_sessions,
     )
-    _print_report(report, found.name, as_json=as_json)
+    _print_report(report, name, as_json=as_json)
     if not report.accepted:
         raise typer.Exit(1)
 
@@ -97,87 +79,27 @@ def consolidate(
 
     Example: scizor signals consolidate --portfolio main --date 2026-11-20
     """
+    from scizor_dagster.flow.signals import select_signals, session_targets
     from scizor_dagster.signals.report import SignalReport
 
     session = parse_date(day, "--date")
-    found = _setting(portfolio, None, None)
+    desk = open_desk()
+    check_portfolio(desk, portfolio)
     try:
-        targets = _targets(found, session)
+        targets = session_targets(desk, portfolio, select_signals(desk, portfolio, session), session)
     except SignalRefused as refused:
         if not isinstance(refused.report, SignalReport):
             raise
-        _print_report(refused.report, found.name, as_json=as_json)
+        _print_report(refused.report, portfolio, as_json=as_json)
         raise typer.Exit(refused.exit_code) from refused
-    _print_targets(targets, found, session, as_json=as_json)
+    _print_targets(targets, portfolio, desk.portfolio(portfolio).signals.strategy, session, as_json=as_json)
 
 
-def _setting(portfolio: str | None, strategy: str | None, manifest: Path | None) -> _Setting:
-    from scizor_dagster.signals.manifest import load_manifest
-
-    settings = Settings.from_environment(os.environ)
-    config = load_config(settings.config_path, settings.environment)
-    name = portfolio or _portfolio_of(config, strategy)
-    if name not in config.portfolios:
-        known = ", ".join(sorted(config.portfolios))
-        raise ConfigError(f"There is no portfolio '{name}'.", remedy=f"Use one of: {known}.", where=config.source)
-    path = manifest or config.folder / config.strategy_manifest
-    chosen = config.portfolios[name]
-    entry = load_manifest(path, settings.environment).strategy(strategy or chosen.signals.strategy)
-    return _Setting(settings, config, name, chosen, entry)
-
-
-def _portfolio_of(config: Config, strategy: str | None) -> str:
+def _portfolio_of(config: Config, strategy: str) -> str:
     names = [name for name, item in config.portfolios.items() if item.signals.strategy == strategy]
     if not names and not config.portfolios:
         raise ConfigError("There is no portfolio.", remedy="Add one under 'portfolios'.", where=config.source)
     return names[0] if names else next(iter(config.portfolios))
-
-
-def _targets(found: _Setting, session: date) -> TargetWeights:
-    from scizor_dagster.signals.consolidation import consolidate as consolidated
-    from scizor_dagster.signals.dating import select_session
-    from scizor_dagster.signals.intake import take_in
-    from scizor_dagster.signals.mapping import read_identifier_map
-
-    rules, chosen = found.portfolio, found.portfolio.signals
-    found.calendar.require(session)
-    accepted = take_in(found.entry, found.calendar, rules.weights, rules.risk.fractional_shares)
-    rows = select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, found.calendar)
-    return consolidated(
-        rows,
-        found.entry,
-        read_identifier_map(found.entry),
-        _instruments(found),
-        priced=_priced(found, found.calendar.previous_session(session)),
-        weights=rules.weights,
-        fractional=rules.risk.fractional_shares,
-        accepted=accepted,
-        market=rules.market,
-    )
-
-
-def _instruments(found: _Setting) -> Mapping[str, Instrument]:
-    from scizor_dagster.market_data.universe import read_universe
-
-    market = found.portfolio.market
-    paths = [found.config.folder / name for name in found.config.markets[market].universes]
-    return {entry.instrument.symbol: entry.instrument for entry in read_universe(paths, market)}
-
-
-def _priced(found: _Setting, through: date) -> frozenset[str] | None:
-    """Tickers with a stored price, only where an id may mean several and there is a lake to ask."""
-    mapping = found.entry.mapping
-    folder = found.settings.lake_folder
-    if mapping is None or mapping.on_ambiguous != "first_priced" or not (folder / "catalog.sqlite").exists():
-        return None
-    from scizor_dagster.lake.connection import Lake, LakeLocation
-    from scizor_dagster.market_data.reading import last_closes
-
-    lake = Lake(LakeLocation.embedded(folder))
-    try:
-        return frozenset(last_closes(lake, found.portfolio.market, through)["symbol"])
-    finally:
-        lake.close()
 
 
 def _print_report(report: SignalReport, portfolio: str, *, as_json: bool) -> None:
@@ -206,12 +128,12 @@ def _finding_rows(items: Sequence[Violation]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _print_targets(targets: TargetWeights, found: _Setting, session: date, *, as_json: bool) -> None:
+def _print_targets(targets: TargetWeights, portfolio: str, strategy: str, session: date, *, as_json: bool) -> None:
     if as_json:
-        emit_json(_targets_json(targets, found, session))
+        emit_json(_targets_json(targets, portfolio, strategy, session))
         return
     print_table(
-        f"Targets of portfolio {found.name} for {session}, strategy {found.entry.id}",
+        f"Targets of portfolio {portfolio} for {session}, strategy {strategy}",
         ("symbol", "weight", "asset id", "line", "status", "note"),
         [
             (row.symbol, f"{row.target_weight:.6f}", row.asset_id, row.line, row.status, row.note)
@@ -224,11 +146,11 @@ def _print_targets(targets: TargetWeights, found: _Setting, session: date, *, as
     )
 
 
-def _targets_json(targets: TargetWeights, found: _Setting, session: date) -> dict[str, Any]:
+def _targets_json(targets: TargetWeights, portfolio: str, strategy: str, session: date) -> dict[str, Any]:
     return {
         "status": "accepted",
-        "portfolio": found.name,
-        "strategy": found.entry.id,
+        "portfolio": portfolio,
+        "strategy": strategy,
         "session": session.isoformat(),
         "targets": [asdict(row) for row in targets.rows],
         "weight_sum": targets.total,

@@ -61,6 +61,11 @@ class Desk:
         initialise(lake)
         return lake
 
+    @property
+    def has_lake(self) -> bool:
+        """Whether there is a lake already; asking creates none."""
+        return (self.settings.lake_folder / "catalog.sqlite").exists()
+
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger.open(self.settings.ledger_url)

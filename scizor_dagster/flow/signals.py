@@ -50,34 +50,52 @@ def accept_file(desk: Desk, portfolio: str) -> AcceptedSignals:
     )
 
 
-def take_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
-    """Accept the file and store the rows that trade in `session` in the lake."""
+def select_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
+    """Accept the file and pick the rows that trade in `session`; stores nothing.
+
+    Raises:
+        NotASession: `session` is none of the market's calendar.
+        SignalRefused: the file, or it has no rows for the session.
+    """
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
     calendar.require(session)
     accepted = accept_file(desk, portfolio)
-    rows = select_session(accepted, session, settings.signals.as_of, settings.signals.max_age_sessions, calendar)
-    store_signals(desk.lake, settings.signals.strategy, session, rows, accepted, desk.clock())
-    return TakenSignals(accepted, rows)
+    chosen = settings.signals
+    return TakenSignals(accepted, select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar))
+
+
+def take_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
+    """Accept the file and store the rows that trade in `session` in the lake."""
+    taken = select_signals(desk, portfolio, session)
+    strategy = desk.portfolio(portfolio).signals.strategy
+    store_signals(desk.lake, strategy, session, taken.rows, taken.accepted, desk.clock())
+    return taken
 
 
 def session_targets(desk: Desk, portfolio: str, taken: TakenSignals, session: date) -> TargetWeights:
     """Map the rows to instruments and apply the portfolio's rules; stores nothing."""
     settings = desk.portfolio(portfolio)
     entry = strategy_of(desk, portfolio)
-    before = desk.calendar(settings.market).previous_session(session)
-    priced = last_closes(desk.lake, settings.market, before)
     return consolidate(
         taken.rows,
         entry,
         read_identifier_map(entry),
         desk.instruments(settings.market),
-        priced=frozenset(priced["symbol"]),
+        priced=_priced(desk, entry, settings.market, session),
         weights=settings.weights,
         fractional=settings.risk.fractional_shares,
         accepted=taken.accepted,
         market=settings.market,
     )
+
+
+def _priced(desk: Desk, entry: StrategyEntry, market: str, session: date) -> frozenset[str] | None:
+    """Tickers with a stored price, only where an id may mean several and there is a lake to ask."""
+    if entry.mapping is None or entry.mapping.on_ambiguous != "first_priced" or not desk.has_lake:
+        return None
+    before = desk.calendar(market).previous_session(session)
+    return frozenset(last_closes(desk.lake, market, before)["symbol"])
 
 
 def consolidate_session(desk: Desk, portfolio: str, session: date) -> TargetWeights:

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from scizor_dagster.errors import SignalRefused
 
 Status = Literal["accepted", "refused"]
-TABLE_COLUMNS = ("severity", "rule", "sheet", "line", "column", "value", "problem", "remedy")
 MAX_LISTED_PER_RULE = 1000
 """Findings of one rule that are listed; the rest are counted in one more finding of that rule."""
 MAX_VALUE_LENGTH = 120
@@ -104,18 +103,6 @@ class SignalReport:
             "warnings": [asdict(item) for item in self.warnings],
         }
 
-    def to_table(self) -> list[tuple[str, ...]]:
-        """Rows under `TABLE_COLUMNS`, violations before warnings, all as text."""
-        groups: tuple[tuple[str, tuple[Violation, ...]], ...] = (
-            ("refused", self.violations),
-            ("warning", self.warnings),
-        )
-        return [
-            (severity, *(_text(getattr(item, name)) for name in TABLE_COLUMNS[1:]))
-            for severity, items in groups
-            for item in items
-        ]
-
     def refusal(self) -> SignalRefused:
         """The exception that carries this report."""
         return SignalRefused(self.strategy, self.path, self.violations, report=self)
@@ -140,7 +127,3 @@ def listed(findings: Iterable[Violation]) -> tuple[Violation, ...]:
 
 def _iso(day: date | None) -> str | None:
     return day.isoformat() if day else None
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)

@@ -1,5 +1,6 @@
 """`scizor doctor`: OK and PROBLEM, what wrong variables mean, and the older keys."""
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -30,8 +31,21 @@ def test_a_sound_project_is_ok_and_nothing_is_created(scizor: Scizor, fresh: Pro
 
 def test_stores_and_prices_are_looked_at_where_there_are_some(scizor: Scizor, collected: Project) -> None:
     details = _details(scizor("doctor", "--json"))
-    assert "ledger readable" in details["stores"][1]
+    assert "ledger whole" in details["stores"][1]
     assert "newest 2025-02-14" in details["prices"][1]
+
+
+def test_an_event_that_was_edited_afterwards_is_a_problem_named_by_its_number(
+    scizor: Scizor, collected: Project
+) -> None:
+    with sqlite3.connect(collected.home / "ledger.sqlite") as ledger:
+        ledger.execute("UPDATE events SET payload = '{}' WHERE seq = 3")
+    answer = scizor("doctor", "--json")
+    assert answer.code == 1
+    ok, detail = _details(answer)["stores"]
+    assert ok is False
+    assert "Event 3 (" in detail
+    assert "was changed after it was written" in detail
 
 
 def test_a_damaged_ledger_is_a_problem_and_not_a_traceback(scizor: Scizor, collected: Project) -> None:
