@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_BARS = 40
+MOST_DATES = 6
 _SIZE = (6.4, 3.0)
 _DPI = 90
 # Fixed: working margins out from the drawn texts draws every picture twice.
@@ -23,8 +24,6 @@ _LINE, _SHADE = "#2456a6", "#b23a48"
 
 def equity_plot(curve: pd.DataFrame) -> bytes:
     """Equity and drawdown over the sessions of a curve (columns session, equity, drawdown), as PNG."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     figure = _figure()
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     sessions = list(curve["session"])
@@ -42,9 +41,8 @@ def equity_plot(curve: pd.DataFrame) -> bytes:
     for axis in (upper, lower):
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=_SMALL)
-    dates = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
-    lower.xaxis.set_major_locator(dates)
-    lower.xaxis.set_major_formatter(ConciseDateFormatter(dates))  # type: ignore[no-untyped-call]
+    labelled = sessions[:: -(-len(sessions) // MOST_DATES)]
+    lower.set_xticks(labelled, [str(session) for session in labelled])
     upper.tick_params(labelbottom=False)
     figure.align_ylabels()
     return _png(figure)

@@ -64,11 +64,11 @@ def reconcile_session(desk: Desk, portfolio: str, session: date) -> Reconciliati
 
 
 def _expected_cash(desk: Desk, portfolio: str) -> Decimal | None:
-    """What the account must hold now, where the portfolio has it to itself."""
+    """What the account must hold now, where no other portfolio trades it."""
     settings = desk.portfolio(portfolio)
     sharing = [name for name, other in desk.config.portfolios.items() if other.account == settings.account]
     deposit = Decimal(str(desk.config.accounts[settings.account].initial_cash)).quantize(CENT)
-    if sharing != [portfolio] or starting_cash(desk, portfolio) != deposit:
+    if sharing != [portfolio]:
         return None
     with desk.ledger.read() as connection:
         return deposit + cash_flow(connection, settings.account, portfolio)

@@ -251,6 +251,8 @@ paper_accounts = sa.Table(
     metadata,
     sa.Column("account", sa.String(64), primary_key=True),
     _key("currency", 3),
+    # What it was opened with: equity and performance count from there.
+    sa.Column("deposit", ExactDecimal, nullable=False),
     sa.Column("cash", ExactDecimal, nullable=False),
     # The exchange's own clock: the session it is in, and the step within it (0 is before the open).
     sa.Column("session", sa.Date, nullable=True),

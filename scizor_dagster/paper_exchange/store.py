@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from scizor_dagster.brokers.protocol import OrderStatus, Side
+from scizor_dagster.errors import WrongAccount
 from scizor_dagster.ledger.tables import (
     paper_accounts,
     paper_activities,
@@ -82,7 +83,11 @@ class BookStore:
         return self._database.read()
 
     def state(self) -> State:
-        """The committed books; the account is created when it does not exist."""
+        """The committed books; the account is created when it does not exist.
+
+        Raises:
+            WrongAccount: it was opened with another deposit or in another currency.
+        """
         with self.read() as connection:
             state = self._load(connection, lock=False)
         if state is not None:
@@ -166,6 +171,7 @@ class BookStore:
         row = connection.execute(query, {"wanted": self._opening.account}).one_or_none()
         if row is None:
             return None
+        self._require_same_opening(row)
         if self._cached is not None and self._cached.next_number == row.next_number:
             return self._cached
         table = paper_positions
@@ -183,6 +189,16 @@ class BookStore:
             },
             orders={order.client_order_id: order for order in opened},
         )
+
+    def _require_same_opening(self, row: Any) -> None:
+        opening = self._opening
+        if (row.deposit, row.currency) != (opening.cash, opening.currency):
+            raise WrongAccount(
+                f"Account '{row.account}' was opened with {row.deposit:,.2f} {row.currency}, and the configuration "
+                f"now says {opening.cash:,.2f} {opening.currency}.",
+                remedy="Set its initial_cash back, or name a new account: one that has been opened keeps its deposit.",
+                where=f"accounts.{row.account}",
+            )
 
     def _orders(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Order]:
         query = (
@@ -224,6 +240,7 @@ def _insert_account(connection: sa.Connection, opening: Opening) -> sa.Executabl
     values = {
         "account": opening.account,
         "currency": opening.currency,
+        "deposit": opening.cash,
         "cash": opening.cash,
         "session": None,
         "step": 0,

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import OrderStatus
+from scizor_dagster.errors import WrongAccount
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.exchange import PaperExchange
@@ -62,9 +63,18 @@ def exchange(database, data: FakeData, account: str = "test") -> PaperExchange:
 def test_an_account_is_created_on_first_use_and_found_again(ledger, data):
     assert exchange(ledger, data).state().cash == 100_000
     exchange(ledger, data).submit(request(), NOW)
-    again = PaperExchange(BookStore(ledger, Opening("test", "USD", D(5))), FREE, CALENDAR, data, INSTRUMENTS)
+    again = exchange(ledger, data)
     assert again.state().cash == 100_000
     assert list(again.state().orders) == ["one"]
+
+
+@pytest.mark.parametrize("opening", [Opening("test", "USD", D(5)), Opening("test", "AUD", D(100_000))])
+def test_an_account_that_is_configured_anew_after_its_first_use_is_refused(ledger, data, opening):
+    exchange(ledger, data).submit(request(), NOW)
+    changed = PaperExchange(BookStore(ledger, opening), FREE, CALENDAR, data, INSTRUMENTS)
+    for use in (changed.state, lambda: changed.submit(request(id="two"), NOW)):
+        with pytest.raises(WrongAccount, match=r"was opened with 100,000\.00 USD"):
+            use()
 
 
 def test_accounts_of_one_database_do_not_see_each_other(ledger, data):

@@ -108,6 +108,7 @@ def upgrade() -> None:
     op.create_table('paper_accounts',
     sa.Column('account', sa.String(length=64), nullable=False),
     sa.Column('currency', sa.String(length=3), nullable=False),
+    sa.Column('deposit', EXACT, nullable=False),
     sa.Column('cash', EXACT, nullable=False),
     sa.Column('session', sa.Date(), nullable=True),
     sa.Column('step', sa.Integer(), nullable=False),
