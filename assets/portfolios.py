@@ -17,6 +17,7 @@ from assets.checks import FactCheck, SchemaCheck
 from assets.failures import clear_failures
 from assets.partitions import session_of, session_partitions
 from assets.rendering import (
+    book_metadata,
     execution_metadata,
     performance_metadata,
     plan_metadata,
@@ -27,12 +28,14 @@ from assets.rendering import (
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.execution.executor import ExecutionResult
+from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.closing import measure_session, reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
-from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, follow_session, trade_session
+from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, trade_session
 from scizor_dagster.lake.schemas import (
     order_results_schema,
     performance_schema,
@@ -83,11 +86,11 @@ def _raw_signals(key: dg.AssetKey, portfolio: str, common: dict[str, Any]) -> dg
     def raw_signals(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
             taken = take_signals(desk.desk, portfolio, session_of(context))
-            stored = stored_rows(desk.desk, "signals", strategy=key.path[-1], session=session_of(context))
+            stored = stored_rows(desk.desk, "signals", session=session_of(context), file_hash=taken.file_hash)
         return dg.MaterializeResult(
             metadata=signals_metadata(taken),
             check_results=[schema.result(stored)],
-            data_version=dg.DataVersion(taken.accepted.file_hash),
+            data_version=dg.DataVersion(taken.file_hash),
         )
 
     return raw_signals
@@ -131,7 +134,10 @@ def _planned_orders(portfolio: str, market: str, common: dict[str, Any]) -> dg.A
     lines_schema = SchemaCheck(key, plan_lines_schema, "lines_match_schema")
     orders_schema = SchemaCheck(key, planned_orders_schema, "orders_match_schema")
     affordable = FactCheck(
-        key, "plan_fits_the_equity", "Targets need no more than equity less the cash buffer.", blocking=True
+        key,
+        "plan_fits_the_equity",
+        "What the plan opens fits: net of shorts into equity less the cash buffer, gross into max_total_weight of it.",
+        blocking=True,
     )
 
     @dg.asset(
@@ -148,6 +154,7 @@ def _planned_orders(portfolio: str, market: str, common: dict[str, Any]) -> dg.A
             planned = plan_session(desk.desk, portfolio, session_of(context))
             lines = stored_rows(desk.desk, "plan_lines", plan_id=planned.plan.plan_id)
             orders = stored_rows(desk.desk, "planned_orders", plan_id=planned.plan.plan_id)
+            after = stored_book_after(desk.desk, planned.plan)
         plan = planned.plan
         return dg.MaterializeResult(
             metadata=plan_metadata(planned),
@@ -155,7 +162,7 @@ def _planned_orders(portfolio: str, market: str, common: dict[str, Any]) -> dg.A
             check_results=[
                 lines_schema.result(lines),
                 orders_schema.result(orders),
-                affordable.result(planned.needed <= plan.equity - plan.cash_buffer, needed=float(planned.needed)),
+                affordable.result(after.fits, **book_metadata(after)),
             ],
         )
 
@@ -274,7 +281,11 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
             metadata=performance_metadata(measured),
             check_results=[
                 schema.result(measured.row),
-                priced.result(not measured.unpriced, unpriced=", ".join(measured.unpriced)),
+                priced.result(
+                    not measured.unpriced and not measured.stale,
+                    unpriced=", ".join(measured.unpriced),
+                    stale=", ".join(measured.stale),
+                ),
             ],
         )
 

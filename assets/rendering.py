@@ -17,21 +17,21 @@ from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.closing import MeasuredSession
 from scizor_dagster.flow.plans import SessionPlan
 from scizor_dagster.flow.signals import TakenSignals
+from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.planning.model import ORDERING_REASONS
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from scizor_dagster.signals.consolidation import TargetWeights
 
 
 def signals_metadata(taken: TakenSignals) -> dict[str, Any]:
-    accepted = taken.accepted
     return {
         "dagster/row_count": len(taken.rows),
-        "file": dg.MetadataValue.path(str(accepted.path)),
-        "file_sha256": accepted.file_hash,
+        "file": dg.MetadataValue.path(taken.path),
+        "file_sha256": taken.file_hash,
         "weight_sum": float(taken.rows["weight"].sum()),
         "weights_date": ", ".join(sorted({str(day) for day in taken.rows["weights_date"]})),
-        "warnings": len(accepted.warnings),
-        "warning_texts": dg.MetadataValue.md("\n".join(f"- {item}" for item in accepted.warnings) or "none"),
+        "warnings": len(taken.warnings),
+        "warning_texts": dg.MetadataValue.md("\n".join(f"- {item}" for item in taken.warnings) or "none"),
         "rows": table(taken.rows, ["asset_id", "weight", "weights_date", "line"]),
     }
 
@@ -70,6 +70,11 @@ def plan_metadata(planned: SessionPlan) -> dict[str, Any]:
         "no_order": table(idle),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in plan.notes) or "none"),
     }
+
+
+def book_metadata(after: BookAfter) -> dict[str, Any]:
+    """The book that the plan leads to, next to its limits; an excess is what the plan's own orders make of it."""
+    return {name: money(amount) for name, amount in asdict(after).items()}
 
 
 def execution_metadata(result: ExecutionResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ word `unlimited`. Percentages are fractions (0.02 is 2 %). Keys of the older sys
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -19,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from scizor_dagster.config_legacy import take_legacy_keys
 from scizor_dagster.errors import ConfigError
-from scizor_dagster.strict_yaml import YamlDocument, dotted, read_yaml
+from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.strict_yaml import Key, YamlDocument, dotted, read_yaml
 
 UNLIMITED: Final = "unlimited"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
@@ -27,6 +29,14 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Limit = Positive | Literal["unlimited"]
 SUM_TOLERANCE = 0.002
+
+
+class MisplacedValue(ValueError):
+    """A value that is wrong only together with others; `key` is where it stands."""
+
+    def __init__(self, problem: str, *key: str | int) -> None:
+        self.key: Key = key
+        super().__init__(problem)
 
 
 class Model(BaseModel):
@@ -68,7 +78,7 @@ class WeightRules(Model):
     """What a target may look like before it is believed."""
 
     allow_short: bool = False
-    max_weight: Positive | Literal["unlimited"] = UNLIMITED
+    max_weight: Annotated[float, Field(gt=0.0, le=1.0)] | Literal["unlimited"] = UNLIMITED
     blacklist: tuple[str, ...] = ()
 
 
@@ -191,30 +201,43 @@ class Config(Model):
     def _references_exist(self) -> Config:
         shares: dict[str, float] = {}
         amounts: dict[str, float] = {}
+        traded: dict[str, tuple[str, str]] = {}
         for name, portfolio in self.portfolios.items():
             for kind, target, known in (
                 ("market", portfolio.market, self.markets),
                 ("account", portfolio.account, self.accounts),
             ):
                 if target not in known:
-                    raise ValueError(f"portfolio '{name}' names {kind} '{target}', which is not configured")
+                    problem = f"portfolio '{name}' names {kind} '{target}', which is not configured"
+                    raise MisplacedValue(problem, "portfolios", name, kind)
             currency, held = self.markets[portfolio.market].currency, self.accounts[portfolio.account].currency
             if currency != held:
-                raise ValueError(
+                raise MisplacedValue(
                     f"portfolio '{name}' trades in {currency} from account '{portfolio.account}' in {held}; "
-                    "use an account in the market's currency"
+                    "use an account in the market's currency",
+                    *("portfolios", name, "account"),
                 )
             shares[portfolio.account] = shares.get(portfolio.account, 0.0) + (portfolio.capital.share or 0.0)
             amounts[portfolio.account] = amounts.get(portfolio.account, 0.0) + (portfolio.capital.amount or 0.0)
+            first = traded.setdefault(portfolio.account, (name, portfolio.market))
+            if first[1] != portfolio.market and self.accounts[portfolio.account].broker == "paper":
+                raise MisplacedValue(
+                    f"portfolio '{name}' trades market '{portfolio.market}' from account '{portfolio.account}', from "
+                    f"which '{first[0]}' trades market '{first[1]}', and a paper account is an exchange of one market; "
+                    "use an account of its own for each market",
+                    *("portfolios", name, "account"),
+                )
         for account, total in shares.items():
             if total > 1.0 + 1e-9:
-                raise ValueError(f"the shares of account '{account}' sum to {total:g}; at most 1 is allowed")
+                problem = f"the shares of account '{account}' sum to {total:g}; at most 1 is allowed"
+                raise MisplacedValue(problem, "accounts", account)
             deposit = self.accounts[account].initial_cash
             claimed = amounts[account] + total * deposit
             if claimed > deposit * (1.0 + 1e-9):
-                raise ValueError(
+                raise MisplacedValue(
                     f"the portfolios of account '{account}' begin with {claimed:,.2f} together; "
-                    f"its initial_cash is {deposit:,.2f}"
+                    f"its initial_cash is {deposit:,.2f}",
+                    *("accounts", account, "initial_cash"),
                 )
         return self
 
@@ -233,6 +256,9 @@ _DEFAULT_MARKETS: dict[str, Any] = {
     }
 }
 _DEFAULT_ACCOUNTS: dict[str, Any] = {"paper": {"broker": "paper", "initial_cash": 100_000.0}}
+_ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+NO_LIMIT = "a limit is a finite number greater than 0, or the word unlimited"
+PROVIDERS = ("sample", "files")
 _SHARED_SECTIONS = ("risk", "execution", "weights", "idempotency")
 M = TypeVar("M", bound=BaseModel)
 
@@ -257,7 +283,14 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
             name: _with_shared(body, shared) if isinstance(body, dict) else body for name, body in portfolios.items()
         }
     values |= {"legacy_notes": tuple(notes.sentences), "source": str(path)}
-    return validated(Config, values, document)
+    config = validated(Config, values, document)
+    for name, market in config.markets.items():
+        try:
+            TradingCalendar(market.calendar)
+        except ConfigError as error:
+            place = document.where(("markets", name, "calendar"))
+            raise ConfigError(error.problem, remedy=error.remedy, where=place) from error
+    return config
 
 
 def validated(model: type[M], values: Any, document: YamlDocument) -> M:
@@ -280,7 +313,8 @@ def _plain(value: Any) -> Any:
 def _plain_date(key: str, value: Any) -> Any:
     if key == "first_session" and isinstance(value, str):
         try:
-            return date.fromisoformat(value)
+            # fromisoformat alone would take 20210104 and 2021-W01-1 as well.
+            return date.fromisoformat(value if _ISO_DATE.match(value) else "")
         except ValueError:
             return value
     return value
@@ -309,21 +343,42 @@ def _default_portfolios(strategy: str | None) -> dict[str, Any]:
 
 def _config_error(error: ValidationError, document: YamlDocument) -> ConfigError:
     sentences = []
+    limits = {_key_of(item["loc"]) for item in error.errors() if "literal['unlimited']" in item["loc"]}
     for item in error.errors():
-        key = tuple(part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-")))
+        key = getattr(item.get("ctx", {}).get("error"), "key", None) or _key_of(item["loc"])
         shared = key[2:] if len(key) > 2 and key[0] == "portfolios" and key[2] in _SHARED_SECTIONS else key
         place = document.where(shared if shared in document.lines or shared[:-1] in document.lines else key)
         value = item.get("input")
         shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
-        sentences.append(f"{place}: {_explain(item['type'], item['msg'], key)}{shown}")
+        problem = NO_LIMIT if key in limits else _explain(item["type"], item["msg"], key)
+        sentences.append(f"{place}: {_bounded(problem, key)}{shown}")
     unique = list(dict.fromkeys(sentences))
     rest = f" (and {len(unique) - 1} more: " + "; ".join(unique[1:]) + ")" if len(unique) > 1 else ""
-    return ConfigError(f"{unique[0]}.{rest}", remedy="Correct the key; docs/configuration.md lists them all.")
+    return ConfigError(f"{unique[0]}{rest}.", remedy="Correct the key; docs/configuration.md lists them all.")
 
 
-def _explain(kind: str, message: str, key: tuple[str | int, ...]) -> str:
+def _key_of(loc: Key) -> Key:
+    """Where the value stands in the file: pydantic's path without the names of the alternatives it tried."""
+    tried = ("function-", "literal[", "constrained-")
+    return tuple(
+        part
+        for before, part in zip((None, *loc), loc, strict=False)
+        if not (isinstance(part, str) and (part.startswith(tried) or (before == "provider" and part in PROVIDERS)))
+    )
+
+
+def _bounded(problem: str, key: Key) -> str:
+    return f"{problem}; a weight is a share of the capital, at most 1" if key[-1:] == ("max_weight",) else problem
+
+
+def _explain(kind: str, message: str, key: Key) -> str:
     if kind == "extra_forbidden":
         return f"'{dotted(key[-1:])}' is not a known key"
     if kind == "missing":
-        return "the key is missing, and a limit is never left open"
+        return "the key is missing" + (", and a limit is never left open" if "risk" in key else "")
+    if kind == "union_tag_invalid":
+        return f"the type is none of {', '.join(PROVIDERS)}"
+    if key[-1:] == ("first_session",):
+        return "it must be a date, written as YYYY-MM-DD"
+    message = message.removeprefix("Value error, ").replace("Input should be", "It must be")
     return message[0].lower() + message[1:].removesuffix(".")

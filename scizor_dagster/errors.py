@@ -8,8 +8,18 @@ edge turns them into `dagster.Failure(allow_retries=False)`, and only the comman
 into exit codes.
 """
 
+import re
+import shlex
 from collections.abc import Sequence
 from datetime import date
+
+_DOUBLE_STOP = re.compile(r"(?<!\.)\.\.(?=\s|$)")
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop at its end, and no doubled one in it: a cause that was quoted may bring its own."""
+    text = _DOUBLE_STOP.sub(".", text.rstrip())
+    return text if text.endswith((".", "!", "?", ".)")) else f"{text}."
 
 
 class ScizorError(Exception):
@@ -24,10 +34,10 @@ class ScizorError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, *, remedy: str, where: str | None = None) -> None:
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = sentence(problem)
+        self.remedy = _DOUBLE_STOP.sub(".", remedy)
         self.where = where
-        super().__init__(problem)
+        super().__init__(self.problem)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -76,6 +86,10 @@ class SessionNotClosed(DataError):
         )
 
 
+SESSION_RULES = frozenset({"no_rows_for_session", "too_old"})
+"""Rules of a weight file that is in order, but has nothing for the session that was asked for."""
+
+
 class SignalRefused(DataError):
     """A weight file that was refused whole.
 
@@ -88,12 +102,21 @@ class SignalRefused(DataError):
         self.violations = tuple(violations)
         self.report = report
         first = f" First: {self.violations[0]}" if self.violations else ""
+        command = f"scizor signals check {shlex.quote(path)} --strategy {strategy}"
+        session = getattr(report, "session", None) or self._unnamed_session()
+        command += f" --date {session}" if session else ""
+        advice = "Mend the file and deliver it again"
+        if {getattr(item, "rule", "") for item in self.violations} <= SESSION_RULES and self.violations:
+            advice = str(getattr(self.violations[0], "remedy", "Deliver the session's weights.")).rstrip(".")
         super().__init__(
             f"Strategy '{strategy}': the weight file was refused with {len(self.violations)} violation(s).{first}",
-            remedy="Mend the file and deliver it again; nothing was traded from it. "
-            f"See all reasons with: scizor signals check {path} --strategy {strategy}",
+            remedy=f"{advice}; nothing was traded from it. See all reasons with: {command}",
             where=path,
         )
+
+    def _unnamed_session(self) -> str | None:
+        named = (item for item in self.violations if getattr(item, "rule", "") == "no_rows_for_session")
+        return next((getattr(item, "value", None) for item in named), None)
 
 
 class PriceUnavailable(DataError):

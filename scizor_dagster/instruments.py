@@ -1,14 +1,14 @@
 """What is traded: an instrument is `TICKER.MIC`, with the units it trades in.
 
-What belongs here: identity, currency, lot and tick of a listed share or fund. What does not:
-prices, positions, and how a provider spells the name (`market_data`).
+What belongs here: identity, currency, lot and tick of a listed share or fund, and what a split makes
+of a quantity. What does not: prices, positions, and how a provider spells the name (`market_data`).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from scizor_dagster.errors import InputError
 
@@ -29,6 +29,9 @@ EXCHANGE_MICS = {
 }
 """Exchange names as vendors write them to ISO 10383 market identifier codes."""
 
+QUANTITY_STEP = Decimal("0.000000001")
+"""Smallest step of a fractional quantity."""
+
 _SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.\-/ ]{0,20}$")
 
 
@@ -40,6 +43,11 @@ def check_symbol(symbol: str) -> str:
             remedy="Use upper-case letters, digits, '.', '-' and '/' as the exchange writes it.",
         )
     return symbol
+
+
+def split_quantity(qty: Decimal, ratio: Decimal) -> Decimal:
+    """Shares after a split of `ratio` new shares for one, to nine decimals. Ledger and exchange round alike."""
+    return (qty * ratio).quantize(QUANTITY_STEP, ROUND_HALF_EVEN).normalize() + 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ COLUMNS = (
 )
 
 
+FACTS = ("equity", "cash", "market_value", "flows", "fees")
+"""Columns of a row that do not follow from the rows before it, in the portfolio's currency."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFigures:
     """What is known of one session, in the portfolio's currency.
@@ -135,7 +139,7 @@ def equity_curve(rows: pd.DataFrame, starting_equity: float) -> pd.DataFrame:
     return curve
 
 
-def store_performance(lake: Lake, row: pd.DataFrame, now: datetime) -> None:
+def store_performance(lake: Lake, row: pd.DataFrame, starting_equity: Decimal, now: datetime) -> None:
     """Write one measured row, and the returns of the rows after it, in one transaction."""
     import pandas as pd
 
@@ -146,7 +150,7 @@ def store_performance(lake: Lake, row: pd.DataFrame, now: datetime) -> None:
         stored = _typed(cursor.execute(_QUERY + " ORDER BY session", [portfolio]).fetch_df())
         others = stored[stored["session"] != session]
         rows = row if others.empty else pd.concat([others, row], ignore_index=True)
-        curve = equity_curve(rows, _starting_equity(rows))
+        curve = equity_curve(rows, float(starting_equity))
         changed = curve.loc[curve["session"] >= session, list(COLUMNS)].assign(source=SOURCE, fetched_at=now)
         replace_rows(
             cursor,
@@ -155,12 +159,6 @@ def store_performance(lake: Lake, row: pd.DataFrame, now: datetime) -> None:
             "portfolio = ? AND session >= ?",
             [portfolio, session],
         )
-
-
-def _starting_equity(rows: pd.DataFrame) -> float:
-    """What the first row's return was measured from."""
-    first = rows.sort_values("session").iloc[0]
-    return float((first["equity"] - first["flows"]) / (1 + first["return"]))
 
 
 _QUERY = "SELECT " + ", ".join(COLUMNS) + " FROM performance WHERE portfolio = ?"

@@ -3,13 +3,15 @@
 What belongs here: the list of commands, the exit codes, the one place that prints an error. What
 does not: the commands (one module each, which import Dagster only when they run one of its jobs).
 
-Exit codes: 0 all is well; 1 it ran and the answer is no (refused, breaks, a failed run); 2 the call
-or an input is wrong. What can be known beforehand is refused before anything is written; an input that
-only a run can judge (a price file without a column) leaves nothing but the record of that run.
+Exit codes: 0 nothing failed (there may be warnings); 1 it ran and the answer is no (refused, breaks, a
+failed run); 2 the call or an input is wrong; 130 it was interrupted. What can be known beforehand is
+refused before anything is written; an input that only a run can judge (a price file without a column)
+leaves nothing but the record of that run.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -19,7 +21,19 @@ from typing import Any, cast
 import typer
 from dotenv import load_dotenv
 
-from scizor_dagster.cli import collect, demo, dev, doctor, plan, reconcile, run, signals
+from scizor_dagster.cli import (
+    CONTINUE,
+    INTERRUPTED,
+    INTERRUPTED_CODE,
+    collect,
+    demo,
+    dev,
+    doctor,
+    plan,
+    reconcile,
+    run,
+    signals,
+)
 from scizor_dagster.cli.output import print_error
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.settings import PROJECT_ROOT
@@ -49,21 +63,40 @@ def main() -> None:
 
     With `--json` the answer is one JSON object on stdout, also where the call itself is wrong.
     """
-    # What the shell sets wins over the file, as everywhere.
-    load_dotenv(PROJECT_ROOT / ".env", override=False)
-    _log_level()
+    _never_fail_to_speak()
     as_json = "--json" in sys.argv
     try:
+        # What the shell sets wins over the file, as everywhere.
+        load_dotenv(PROJECT_ROOT / ".env", override=False)
+        _log_level()
         code = app(standalone_mode=False, prog_name="scizor")
+        if code == INTERRUPTED_CODE:
+            # Typer has swallowed the KeyboardInterrupt.
+            _print_interruption(as_json=as_json)
     except ScizorError as error:
         print_error(error, as_json=as_json)
         raise SystemExit(error.exit_code) from error
     except UsageError as error:
         _print_usage_error(error, as_json=as_json)
         raise SystemExit(2) from error
-    except typer.Abort as error:
-        raise SystemExit(130) from error
+    except (typer.Abort, KeyboardInterrupt) as error:
+        _print_interruption(as_json=as_json)
+        raise SystemExit(INTERRUPTED_CODE) from error
     raise SystemExit(code or 0)
+
+
+def _never_fail_to_speak() -> None:
+    """A character that the terminal cannot show becomes a question mark; it never ends a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _print_interruption(*, as_json: bool) -> None:
+    if as_json:
+        body = {"error": "Interrupted", "problem": INTERRUPTED, "where": None, "remedy": CONTINUE}
+        typer.echo(json.dumps(body))
+    typer.echo(f"{INTERRUPTED} {CONTINUE}", err=True)
 
 
 def _print_usage_error(error: Any, *, as_json: bool) -> None:

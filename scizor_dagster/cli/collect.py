@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scizor_dagster.cli import dates
-from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.output import emit_json, print_checks, print_table, working
 from scizor_dagster.cli.preflight import check_market, open_desk
 from scizor_dagster.errors import InputError
 from scizor_dagster.jobnames import name_for
+
+if TYPE_CHECKING:
+    from scizor_dagster.cli.instance import RunOutcome
 
 app = typer.Typer(help="Collect prices into the lake.", no_args_is_help=True)
 MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
@@ -29,7 +32,8 @@ def daily(
 
     Fetches the bars of every symbol, quarantines those that cannot be true, and refreshes universe, corporate
     actions and adjustment factors. Collecting a session again changes nothing. A session that has not closed is
-    refused, because a bar of an open session is never stored.
+    refused, because a bar of an open session is never stored. The exit code is 0 when nothing failed; checks that
+    stop nothing are printed as warnings.
 
     Example: scizor collect daily --market us --date 2026-11-20
     """
@@ -42,7 +46,7 @@ def daily(
     with working(f"Collecting {market} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("collect_daily", market, desk.config.markets)
         outcome = runner.run(job, partition=session.isoformat())
-    _report(outcome.run_id, outcome.metadata, outcome.failed_checks, as_json)
+    _report(outcome, as_json)
 
 
 @app.command()
@@ -57,7 +61,7 @@ def history(
 
     Compares what is stored with the exchange's sessions and fetches only what is missing, so that a second call
     has next to nothing to do. Without years it covers all of them, from the market's first session to the last
-    one that closed.
+    one that closed. The exit code is 0 when nothing failed; checks that stop nothing are printed as warnings.
 
     Example: scizor collect history --market us --from-year 2024 --to-year 2026
     """
@@ -72,11 +76,17 @@ def history(
         raise InputError(
             f"{until} is before the market's first session, {begins}.", remedy="Use a later date.", where="--through"
         )
+    if until is not None and until.year < years[0]:
+        raise InputError(
+            f"The years begin with {years[0]}, and {until} is before that: there is nothing to collect.",
+            remedy="Use an earlier --from-year, or a later --through.",
+            where="--from-year, --through",
+        )
     title = f"Collecting {market} {years[0]} to {years[1]}"
     with working(title, quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("collect_history", market, desk.config.markets)
         outcome = runner.run(job, partition_range=(str(years[0]), str(years[1])), config=history_config(market, until))
-    _report(outcome.run_id, outcome.metadata, outcome.failed_checks, as_json)
+    _report(outcome, as_json)
 
 
 def history_config(market: str, through: date | None) -> dict[str, Any]:
@@ -96,17 +106,18 @@ def _years(first: int | None, last: int | None, begins: int, today: int) -> tupl
     return lower, upper
 
 
-def _report(run_id: str, metadata: Any, failed_checks: tuple[str, ...], as_json: bool) -> None:
+def _report(outcome: RunOutcome, as_json: bool) -> None:
     plain = {
-        key: {name: value for name, value in values.items() if _is_short(value)} for key, values in metadata.items()
+        key: {name: value for name, value in values.items() if _is_short(value)}
+        for key, values in outcome.metadata.items()
     }
     if as_json:
-        emit_json({"run_id": run_id, "assets": plain, "failed_checks": failed_checks})
+        checks = {"failed_checks": outcome.failed_checks, "warnings": outcome.warnings}
+        emit_json({"run_id": outcome.run_id, "assets": plain, **checks})
     else:
         rows = [(key, name, value) for key, values in plain.items() for name, value in values.items()]
-        print_table(f"Run {run_id[:8]}", ["asset", "what", "value"], rows)
-        for check in failed_checks:
-            typer.secho(f"check did not pass: {check}", fg=typer.colors.YELLOW)
+        print_table(f"Run {outcome.run_id[:8]}", ["asset", "what", "value"], rows)
+        print_checks(outcome.failed_checks, outcome.warnings)
 
 
 def _is_short(value: Any) -> bool:

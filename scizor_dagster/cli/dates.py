@@ -6,10 +6,13 @@ calendar (`sessions`), which answers.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 from scizor_dagster.errors import InputError, SessionNotClosed
 from scizor_dagster.sessions import TradingCalendar
+
+_ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 
 
 def now() -> datetime:
@@ -24,7 +27,8 @@ def parse_date(text: str, option: str) -> date:
         InputError: anything else.
     """
     try:
-        return date.fromisoformat(text)
+        # fromisoformat alone would take 20250729 and 2025-W31-2 as well.
+        return date.fromisoformat(text if _ISO_DATE.match(text) else "")
     except ValueError as error:
         raise InputError(f"'{text}' is not a date.", remedy="Write it as YYYY-MM-DD.", where=option) from error
 
@@ -47,7 +51,7 @@ def session_of_job(calendar: TradingCalendar, day: date, first_session: date, at
     if session > today:
         raise InputError(
             f"Session {session} is ahead; it is {today} at the exchange.",
-            remedy="Run it on its day: a session is planned from the last close before it.",
+            remedy="Ask for it on its day.",
             where="--date",
         )
     return session
@@ -57,9 +61,9 @@ def closed_session_of_job(calendar: TradingCalendar, day: date, first_session: d
     """Like `session_of_job`, for what needs a closed session.
 
     Raises:
-        SessionNotClosed: it trades still, or has yet to.
+        SessionNotClosed: it is today's, and trades still or has yet to.
     """
-    session = calendar.require(day)
+    session = session_of_job(calendar, day, first_session, at)
     if not calendar.has_closed(session, at):
         raise SessionNotClosed(calendar.code, session)
-    return session_of_job(calendar, session, first_session, at)
+    return session

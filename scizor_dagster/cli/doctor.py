@@ -18,7 +18,9 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import emit_json, print_table
-from scizor_dagster.errors import ConfigError, LedgerError, ScizorError
+from scizor_dagster.cli.preflight import check_home, check_market
+from scizor_dagster.config import FilesProvider
+from scizor_dagster.errors import ConfigError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.settings import Settings
@@ -115,6 +117,8 @@ def _strategies(desk: Desk) -> str:
     for name, portfolio in desk.config.portfolios.items():
         entry = desk.manifest.strategy(portfolio.signals.strategy)
         there = "" if Path(entry.path).is_file() else f", no weight file yet at {entry.path}"
+        if entry.mapping is not None and not Path(entry.mapping.file).is_file():
+            there += f", no mapping table yet at {entry.mapping.file}"
         described.append(f"{name}: {entry.id}{there}")
     return "; ".join(described)
 
@@ -144,13 +148,32 @@ def _universes(desk: Desk) -> str:
 def _providers(desk: Desk) -> str:
     described = []
     for name in desk.config.markets:
+        check_market(desk, name)
         provider = desk.provider(name)
+        found = _read_prices(desk, name) if isinstance(desk.market(name).provider, FilesProvider) else ""
         label = ", synthetic" if provider.synthetic else ""
-        described.append(f"{name}: {provider.name} ({provider.adjustment}{label})")
+        described.append(f"{name}: {provider.name} ({provider.adjustment}{label}){found}")
     return ", ".join(described)
 
 
+def _read_prices(desk: Desk, market: str) -> str:
+    """Read the files as a collection would: the first of them that a symbol of the universe is in, and the actions."""
+    provider, first = desk.provider(market), desk.market(market).first_session
+    symbols = [entry.instrument.symbol for entry in desk.universe(market)]
+    known = next((symbol for symbol in symbols if provider.lookup([symbol])[symbol]), None)
+    if known is None:
+        shown = ", ".join(symbols[:3]) + (", ..." if len(symbols) > 3 else "")
+        raise InputError(
+            f"The prices of market '{market}' hold none of its {len(symbols)} symbols ({shown}).",
+            remedy=f"Correct path, format and columns of markets.{market}.provider, or the universe.",
+            where=str(desk.config.source),
+        )
+    provider.corporate_actions([known], first, first)
+    return f", read for {known}"
+
+
 def _disk(desk: Desk) -> str:
+    check_home(desk.settings)
     folder = desk.settings.home
     while not folder.exists():
         folder = folder.parent

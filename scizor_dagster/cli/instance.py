@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scizor_dagster import errors
 from scizor_dagster.cli.dead_runs import PROCESS_TAG, end_dead_runs, living_process
-from scizor_dagster.errors import ConfigError, ScizorError
+from scizor_dagster.cli.preflight import check_home
+from scizor_dagster.errors import ConfigError, DataError, ScizorError
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from dagster._core.execution.plan.objects import UserFailureData
     from dagster_shared.error import SerializableErrorInfo
 
+DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -39,12 +43,19 @@ class RunFailed(ScizorError):
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """A finished run: whether it is green, its metadata by asset key, and the checks that did not pass."""
+    """A finished run: whether it is green, its metadata by asset key, and the checks that did not pass.
+
+    Attributes:
+        metadata: By asset key; tables and other markdown, which only the UI shows, are left out.
+        failed_checks: Every check that did not pass, as `asset:check`.
+        warnings: Those of them that stop nothing (severity WARN).
+    """
 
     run_id: str
     success: bool
     metadata: Mapping[str, Mapping[str, Any]]
     failed_checks: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def prepare_home(settings: Settings) -> None:
@@ -54,6 +65,7 @@ def prepare_home(settings: Settings) -> None:
 
     Raises:
         ConfigError: the folder cannot be written.
+        DataError: a database of Dagster's is damaged.
     """
     _write_home(settings)
     with _instance(settings):
@@ -61,6 +73,7 @@ def prepare_home(settings: Settings) -> None:
 
 
 def _write_home(settings: Settings) -> None:
+    check_home(settings)
     home = settings.dagster_home
     shipped = PROJECT_ROOT / "dagster.yaml"
     target = home / "dagster.yaml"
@@ -83,10 +96,47 @@ def _write_home(settings: Settings) -> None:
 def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        # Storage is lazy: a first query creates its tables.
-        instance.get_runs_count()
+    _require_sound_databases(settings.dagster_home)
+    with _storage_errors(settings.dagster_home):
+        instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
+    with instance:
+        with _storage_errors(settings.dagster_home):
+            # Storage is lazy: a first query creates its tables.
+            instance.get_runs_count()
         yield instance
+
+
+def _require_sound_databases(dagster_home: Path) -> None:
+    """Refuse a database whose head cannot be read; Dagster would say so by a traceback, or in the middle of a run."""
+    for name in DATABASES:
+        path = dagster_home / name
+        if not path.is_file():
+            continue
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, error) from error
+
+
+@contextmanager
+def _storage_errors(dagster_home: Path) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise _damaged(dagster_home, getattr(error, "orig", None) or error) from error
+
+
+def _damaged(path: Path, cause: BaseException) -> DataError:
+    reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    return DataError(
+        f"Dagster's record of runs cannot be read ({reason}).",
+        remedy="Move it away and run the command again, which makes a new one. "
+        "Only what the UI shows of earlier runs is lost; lake and ledger are kept apart from it.",
+        where=str(path),
+    )
 
 
 class JobRunner:
@@ -134,22 +184,51 @@ class JobRunner:
 
         Raises:
             RunFailed: a step failed; names the step and its own sentence.
+            DataError: Dagster's own databases cannot be read or written.
+            KeyboardInterrupt: Ctrl-C; the run is marked as ended.
         """
+        from dagster._core.errors import DagsterExecutionInterruptedError
+
         run_tags = {PROCESS_TAG: self._process, **(tags or {})}
         if partition_range is not None:
             run_tags["dagster/asset_partition_range_start"] = partition_range[0]
             run_tags["dagster/asset_partition_range_end"] = partition_range[1]
-        result = self._definitions.resolve_job_def(job).execute_in_process(
-            run_config={**QUIET, **(config or {})},
-            instance=self._instance,
-            partition_key=partition,
-            tags=run_tags,
-            raise_on_error=False,
-        )
-        failed_checks = _failed_checks(result)
+        try:
+            with _storage_errors(self._settings.dagster_home):
+                result = self._definitions.resolve_job_def(job).execute_in_process(
+                    run_config={**QUIET, **(config or {})},
+                    instance=self._instance,
+                    partition_key=partition,
+                    tags=run_tags,
+                    raise_on_error=False,
+                )
+        except DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        failed = [item for item in result.get_asset_check_evaluations() if not item.passed]
         if not result.success and (raise_on_failed_check or not _only_checks_failed(result)):
             raise _failure(job, result)
-        return RunOutcome(result.run_id, result.success, _metadata(result), failed_checks)
+        warnings = tuple(_check_name(item) for item in failed if item.severity.value == "WARN")
+        return RunOutcome(
+            result.run_id, result.success, _metadata(result), tuple(_check_name(item) for item in failed), warnings
+        )
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a step was ended by Ctrl-C, which Dagster records as the failure of that step."""
+    errors_of_steps = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    return any(
+        (item.cls_name or "").endswith(("KeyboardInterrupt", "DagsterExecutionInterruptedError"))
+        for error in errors_of_steps
+        for item in _chain(error)
+    )
+
+
+def _chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInfo]:
+    while error is not None:
+        yield error
+        error = error.cause
 
 
 def _failure(job: str, result: dg.ExecuteInProcessResult) -> RunFailed:
@@ -159,10 +238,10 @@ def _failure(job: str, result: dg.ExecuteInProcessResult) -> RunFailed:
         if event.is_step_failure:
             failure = event.step_failure_data
             described = failure.user_failure_data.description if failure.user_failure_data else None
-            sentences.append(f"{event.step_key}: {described or _innermost(failure.error)}")
+            sentences.append(errors.sentence(f"{event.step_key}: {described or _innermost(failure.error)}"))
             codes.add(_exit_code(failure.user_failure_data))
         elif event.is_failure and event.message and not sentences:
-            sentences.append(event.message)
+            sentences.append(errors.sentence(event.message))
     text = " ".join(sentences) or "The run failed without naming a step."
     return RunFailed(
         text,
@@ -180,9 +259,8 @@ def _exit_code(data: UserFailureData | None) -> int:
 
 
 def _innermost(error: SerializableErrorInfo | None) -> str:
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error.message.strip() if error is not None else "no cause was recorded"
+    chain = list(_chain(error))
+    return chain[-1].message.strip() if chain else "no cause was recorded"
 
 
 def _only_checks_failed(result: dg.ExecuteInProcessResult) -> bool:
@@ -193,14 +271,19 @@ def _only_checks_failed(result: dg.ExecuteInProcessResult) -> bool:
 
 
 def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    import dagster as dg
+
     found: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
         key = "/".join(materialization.asset_key.path)
-        found[key] = {name: value.value for name, value in materialization.metadata.items()}
+        found[key] = {
+            name: value.value
+            for name, value in materialization.metadata.items()
+            if not isinstance(value, dg.MarkdownMetadataValue)
+        }
     return found
 
 
-def _failed_checks(result: dg.ExecuteInProcessResult) -> tuple[str, ...]:
-    evaluations = result.get_asset_check_evaluations()
-    return tuple(f"{'/'.join(item.asset_key.path)}:{item.check_name}" for item in evaluations if not item.passed)
+def _check_name(item: dg.AssetCheckEvaluation) -> str:
+    return f"{'/'.join(item.asset_key.path)}:{item.check_name}"

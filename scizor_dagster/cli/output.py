@@ -37,14 +37,22 @@ def emit_json(body: Mapping[str, Any]) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for name in columns:
         table.add_column(name)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
     Console().print(table)
+
+
+def print_checks(failed: Sequence[str], warnings: Sequence[str]) -> None:
+    """The checks that did not pass; those in `warnings` stop nothing and are called so."""
+    for check in failed:
+        label = "warning" if check in warnings else "check did not pass"
+        typer.secho(f"{label}: {check}", fg=typer.colors.YELLOW)
 
 
 @contextmanager

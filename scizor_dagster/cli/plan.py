@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from scizor_dagster.errors import InputError
+from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.errors import InputError, PriceUnavailable
+
+if TYPE_CHECKING:
+    from scizor_dagster.planning.files import FileInputs, FileSources
+
+SHOWN = 10
 
 
 class Ambiguous(StrEnum):
@@ -42,6 +47,8 @@ def plan(
 ) -> None:
     """Plan a rebalance from files: every instrument with its order, or the reason why there is none.
 
+    Exit code 0: planned; 1: no target has a price; 2: a file or an option is wrong. In the last two nothing is written.
+
     Example: scizor plan --targets t.csv --prices p.csv --positions q.csv --equity 100000 --out plan/
     """
     from scizor_dagster.planning.files import FILE_CAPABILITIES, FileSources, read_inputs
@@ -53,7 +60,9 @@ def plan(
     amount = _equity(equity)
     chosen, notes = load_rules(rules, os.environ) if rules else (PlanningRules(), ())
     sources = FileSources(targets, prices, positions, mapping, on_ambiguous.value)
-    read = read_inputs(sources, equity=amount, day=_day(day))
+    trade_date = None if day is None else parse_date(day, "--date")
+    read = read_inputs(sources, equity=amount, day=trade_date, allow_short=chosen.allow_short)
+    _require_prices(read, sources)
     try:
         made = make_plan(read.inputs, chosen, FILE_CAPABILITIES)
     except InputError as error:
@@ -66,22 +75,37 @@ def plan(
 
 
 def _equity(text: str) -> Decimal:
+    from scizor_dagster.planning.table_files import NUMBER_LIMIT
+
     try:
         amount = Decimal(text.strip())
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0:
-        raise InputError(f"--equity is '{text}'.", remedy="Give an amount above zero, such as 100000.00.")
+    if not amount.is_finite() or not 0 < amount < NUMBER_LIMIT:
+        raise InputError(
+            f"--equity is '{text}'.", remedy="Give an amount above zero and below 1e15, such as 100000.00."
+        )
     return amount
 
 
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"--date is '{text}'.", remedy="Write it as YYYY-MM-DD.") from error
+def _require_prices(read: FileInputs, sources: FileSources) -> None:
+    """Refuse a plan that could name a price for nothing that is wanted.
+
+    Raises:
+        InputError: the price file holds a header alone.
+        PriceUnavailable: it holds prices, and none of a target.
+    """
+    priced = read.inputs.prices.keys()
+    if not priced:
+        raise InputError("The file has no rows.", remedy="Write a price for each symbol.", where=str(sources.prices))
+    wanted = {name for target in read.inputs.targets for name in (target.symbol, *target.candidates)} - {""}
+    if not wanted & priced:
+        named = ", ".join(sorted(wanted)[:SHOWN]) + (", ..." if len(wanted) > SHOWN else "")
+        raise PriceUnavailable(
+            f"No target has a price here ({named}), so there is nothing to plan.",
+            remedy="Add their prices; nothing was written.",
+            where=str(sources.prices),
+        )
 
 
 def _sentences(report: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scizor_dagster.cli import dates
 from scizor_dagster.config import FilesProvider
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import ConfigError, InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.settings import Settings
@@ -28,12 +28,37 @@ def open_desk() -> Desk:
     return desk
 
 
+def check_home(settings: Settings) -> None:
+    """Refuse a home that nothing can be written to; creates nothing.
+
+    Raises:
+        ConfigError: it is no folder, lies in none, or it or a store in it may not be written.
+    """
+    remedy = "Set SCIZOR_HOME to a folder that you may write to."
+    try:
+        str(settings.home).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            "The folder's name is not readable in the locale of this shell.",
+            remedy="Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, or name another folder with SCIZOR_HOME.",
+            where=ascii(str(settings.home)),
+        ) from error
+    nearest = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    if not nearest.is_dir():
+        raise ConfigError("The folder cannot be written: this is a file.", remedy=remedy, where=str(nearest))
+    history, stores = settings.dagster_home / "history", (settings.lake_folder, settings.home / "ledger.sqlite")
+    for path in (nearest, settings.dagster_home, history, history / "runs.db", *stores):
+        if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            what = "folder" if path.is_dir() else "file"
+            raise ConfigError(f"The {what} cannot be written.", remedy=remedy, where=str(path))
+
+
 def check_market(desk: Desk, market: str) -> TradingCalendar:
     """The market's calendar, once its universe and the files of its provider are known to be there.
 
     Raises:
         ConfigError: there is no such market, or its calendar is unknown.
-        InputError: a universe file that cannot be read, or a price file that is missing.
+        InputError: a universe file that cannot be read, or a price file that is missing or no file.
     """
     settings = desk.market(market)
     calendar = desk.calendar(market)
@@ -46,7 +71,23 @@ def check_market(desk: Desk, market: str) -> TradingCalendar:
                     remedy=f"Put them there, or correct markets.{market}.provider.",
                     where=str(desk.config.folder / name),
                 )
+        _check_layout(desk.config.folder / settings.provider.path, settings.provider)
     return calendar
+
+
+def _check_layout(path: Path, provider: FilesProvider) -> None:
+    if path.is_dir() and provider.layout == "long":
+        raise InputError(
+            "The path of the prices is a folder, and `layout: long` reads one file.",
+            remedy="For one file per symbol use `layout: per_symbol` (see docs/configuration.md), or name the file.",
+            where=str(path),
+        )
+    if path.is_file() and provider.layout == "per_symbol":
+        raise InputError(
+            "The path of the prices is a file, and `layout: per_symbol` reads a folder.",
+            remedy="For one file with all symbols use `layout: long`, or name the folder.",
+            where=str(path),
+        )
 
 
 def check_portfolio(desk: Desk, portfolio: str) -> TradingCalendar:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates
-from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.output import emit_json, print_checks, print_table, working
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def reconcile(
     """Reconcile one session: compare plan, ledger and broker again.
 
     Reads orders, fills, positions and cash on all three sides and names every difference with what to do about
-    it. Nothing is sent. The exit code is 0 only when there is no unexplained break and no order was refused.
+    it. Nothing is sent. The exit code is 0 when nothing failed: no step, no unexplained break, no refused order.
+    Checks that stop nothing are printed as warnings and leave it 0.
 
     Example: scizor reconcile --portfolio main --date 2026-11-20
     """
@@ -47,7 +48,8 @@ def finish(summary: dict[str, Any], outcome: RunOutcome, as_json: bool, *, ended
     Exit code 0 when the run is green, there is no break and no order was refused, else 1. With `ended`, orders that
     still work make it 1 as well.
     """
-    _print_summary({"run_id": outcome.run_id, **summary, "failed_checks": list(outcome.failed_checks)}, as_json)
+    checks = {"failed_checks": list(outcome.failed_checks), "warnings": list(outcome.warnings)}
+    _print_summary({"run_id": outcome.run_id, **summary, **checks}, as_json)
     well = outcome.success and summary["breaks"] == 0 and summary["refused"] == 0
     raise typer.Exit(0 if well and not (ended and summary["working"]) else 1)
 
@@ -73,5 +75,4 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
             print_table(title, columns, [[row[column] for column in columns] for row in summary[name]])
     if summary.get("note"):
         typer.secho(summary["note"], fg=typer.colors.YELLOW)
-    for check in summary["failed_checks"]:
-        typer.secho(f"check did not pass: {check}", fg=typer.colors.YELLOW)
+    print_checks(summary["failed_checks"], summary["warnings"])

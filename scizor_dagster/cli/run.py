@@ -40,6 +40,7 @@ def run(
     Example: scizor run --portfolio main --date 2026-11-20 --once
     """
     from scizor_dagster.cli.instance import JobRunner
+    from scizor_dagster.flow.stored import is_admitted
     from scizor_dagster.flow.summary import session_summary
     from scizor_dagster.jobnames import name_for
 
@@ -47,7 +48,9 @@ def run(
     calendar = check_portfolio(desk, portfolio)
     first = desk.market(desk.portfolio(portfolio).market).first_session
     session = session_to_trade(calendar, day, first, dates.now())
-    check_weight_file(desk, portfolio)
+    # What is in the ledger goes on, whatever has become of the file it came from.
+    if not is_admitted(desk, portfolio, session):
+        check_weight_file(desk, portfolio)
     jobs = {name: name_for(name, portfolio, desk.config.portfolios) for name in ("rebalance", "follow_orders")}
     with JobRunner.open(desk.settings) as runner:
         with working(f"Rebalancing {portfolio} for {session}", quiet=as_json):

@@ -17,7 +17,7 @@ from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.config import Config
-from scizor_dagster.errors import ConfigError, SignalRefused
+from scizor_dagster.errors import ConfigError, SignalRefused, sentence
 
 if TYPE_CHECKING:
     from scizor_dagster.signals.consolidation import TargetWeights
@@ -121,7 +121,7 @@ def _print_report(report: SignalReport, portfolio: str, *, as_json: bool) -> Non
 
 def _finding_rows(items: Sequence[Violation]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = [
-        (item.line, item.rule, item.value, f"{item.problem} {item.remedy}") for item in items[:MAX_PRINTED]
+        (item.line, item.rule, item.value, f"{sentence(item.problem)} {item.remedy}") for item in items[:MAX_PRINTED]
     ]
     if len(items) > MAX_PRINTED:
         rows.append(("...", "", "", f"{len(items) - MAX_PRINTED} more: see --json."))

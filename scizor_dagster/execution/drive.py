@@ -1,91 +1,234 @@
-"""One batch, taken as far as it goes now: send, poll, release, let the venue step, again.
+"""The batches of one session, taken as far as they go now: send, poll, release, let the venue step, again.
 
-What belongs here: the bounded loop and the state that it leaves behind. What does not: each step
-(`submission`, `recovery`, `tracking`, `release`), and which batch is driven when (`executor`).
+What belongs here: the bounded loop and the states that it leaves behind. What does not: each step
+(`submission`, `recovery`, `tracking`, `release`), and which session is driven when (`executor`).
+
+The venue is one for all portfolios of the account, and what it has passed does not come back. So
+every open batch of the session is taken along before each of its steps, and it does not step on
+while a batch that this run may not send for has orders to send.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from datetime import date
+
+from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
-from scizor_dagster.execution.recovery import resolve
-from scizor_dagster.execution.release import advance_waiting
+from scizor_dagster.execution.recovery import recover, resolve
+from scizor_dagster.execution.release import advance_waiting, waits_for_its_run
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.submission import clear, send
 from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger import intents
-from scizor_dagster.ledger.batches import set_state, state_from
-from scizor_dagster.ledger.rows import BatchRow, intents_of
+from scizor_dagster.ledger.batches import account_clock, set_state, state_from
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, intents_in, intents_of, open_batches
 from scizor_dagster.ledger.states import BatchState, IntentState
 
 _UNSENT = (IntentState.HELD, IntentState.READY)
+_RESTING = (IntentState.WORKING, IntentState.PARTIALLY_FILLED)
 
 
-def drive(run: Run, batch: BatchRow) -> BatchRow:
+def drive(run: Run, batch: BatchRow) -> bool:
     """Take the batch to its end, or as far as the venue has data and the broker answers.
 
-    Orders are sent only for the run's own portfolio; those of another one on the account are polled.
+    A batch with an order of unknown outcome goes on for all other instruments. Batches of other
+    portfolios of the session go along: they are sent for where the run has their settings, and polled.
     A broker that stops answering ends the loop with a note: what was sent is in the ledger.
+
+    Returns:
+        Whether the batch still has orders at work.
     """
-    moving = True
     try:
-        for _ in range(run.settings.max_rounds):
-            batch = _round(run, batch)
-            if batch.state is not BatchState.WORKING or not moving:
-                return batch
-            moving = run.broker.advance(batch.session)
+        return _step_through(run, batch.session, batch.batch_id)
     except BrokerUnavailable as unavailable:
         run.note(f"The broker stopped answering: {unavailable.problem} Follow the orders when it is back.")
-        with run.ledger.read() as connection:
-            rows = intents_of(connection, batch.batch_id)
-        return _set_state(run, batch, state_from(rows, others_open=True))
-    run.note(f"{batch.session.isoformat()} was left working after {run.settings.max_rounds} steps of the venue.")
-    return batch
+        return _leave_open(run, batch)
 
 
-def _round(run: Run, batch: BatchRow) -> BatchRow:
-    """Send what is ready, poll, and release, until nothing more can be sent at this moment."""
-    if not run.may_send(batch.session):
-        _expire_unsent(run, batch)
+def look_through(run: Run, session: date) -> None:
+    """Let the venue go through the session as far as it has data, for what other portfolios have in it.
+
+    Raises:
+        BrokerUnavailable: the broker cannot be read.
+    """
+    _step_through(run, session, None)
+
+
+def at_work(rows: Sequence[IntentRow], frozen: Collection[str], *, exits_open: bool = False) -> bool:
+    """Whether a batch has orders that the venue or this run can still bring further.
+
+    Not those of unknown outcome, and not those that wait for one: `frozen` are the symbols that have one.
+    """
+    return exits_open or any(
+        row.state in _RESTING or (row.state in _UNSENT and row.symbol not in frozen) for row in rows
+    )
+
+
+def _step_through(run: Run, session: date, batch_id: str | None) -> bool:
+    """Round after round until `batch_id` has nothing more at work; without one, to the end of the session."""
+    moving = True
     for _ in range(run.settings.max_rounds):
-        _send_ready(run, batch)
-        found = poll(run, [batch.session])
-        advance_waiting(run, batch)
-        with run.ledger.read() as connection:
-            rows = intents_of(connection, batch.batch_id)
-            frozen = intents.frozen_symbols(connection, run.account)
-        sendable = [row for row in rows if row.state is IntentState.READY and row.symbol not in frozen]
-        if not sendable or batch.portfolio != run.portfolio:
+        working = _round(run, session, batch_id)
+        if not moving or (batch_id is not None and batch_id not in working):
+            return batch_id in working
+        if _asked_again(run, session):
+            continue
+        if _held_up(run, session):
+            return True
+        moving = run.broker.advance(session)
+    run.note(f"{session.isoformat()} was left working after {run.settings.max_rounds} steps of the venue.")
+    return True
+
+
+def _asked_again(run: Run, session: date) -> bool:
+    """Ask once more about unknown orders, for what the venue passes is lost to them; whether one was resolved."""
+    before = _unknown(run, session)
+    if before:
+        recover(run)
+    return bool(before - _unknown(run, session))
+
+
+def _unknown(run: Run, session: date) -> set[str]:
+    with run.ledger.read() as connection:
+        rows = intents_in(connection, run.account, [IntentState.UNKNOWN])
+    return {row.client_order_id for row in rows if row.session == session}
+
+
+def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
+    """Send what is ready, poll, and release, until nothing more can be sent at this moment.
+
+    Returns:
+        Ids of the batches that have orders at work.
+    """
+    batches = _batches(run, session, batch_id)
+    over = run.broker.phase(session) is VenuePhase.OVER
+    for batch in batches:
+        _expire_unsent(run, batch, over=over)
+    for _ in range(run.settings.max_rounds):
+        for batch in batches:
+            _send_ready(run, batch)
+        found = poll(run, [session])
+        for batch in batches:
+            settings = run.settings_of(batch.portfolio)
+            if settings is not None:
+                advance_waiting(run, batch, settings)
+        if not any(_sendable(run, batch) for batch in batches):
             break
-    exits_open = any(row.client_order_id in found.open_exits for row in rows)
-    return _set_state(run, batch, state_from(rows, others_open=exits_open))
+    return {batch.batch_id for batch in batches if _settle(run, batch, found.open_exits, over=over)}
+
+
+def _batches(run: Run, session: date, batch_id: str | None) -> list[BatchRow]:
+    with run.ledger.read() as connection:
+        batches = [batch for batch in open_batches(connection, run.account) if batch.session == session]
+        wanted = batch_by_id(connection, batch_id) if batch_id is not None else None
+    if wanted is not None and wanted.batch_id not in {batch.batch_id for batch in batches}:
+        batches.append(wanted)
+    return batches
 
 
 def _send_ready(run: Run, batch: BatchRow) -> None:
-    if batch.portfolio != run.portfolio:
+    settings = run.settings_of(batch.portfolio)
+    if settings is None:
         return
-    for cleared in clear(run, batch):
+    for cleared in clear(run, batch, settings.limits):
         sent = send(run, cleared)
         if sent.state is IntentState.UNKNOWN:
             resolve(run, sent)
 
 
-def _expire_unsent(run: Run, batch: BatchRow) -> None:
+def _sendable(run: Run, batch: BatchRow) -> bool:
+    if run.settings_of(batch.portfolio) is None:
+        return False
+    rows, frozen = _rows(run, batch)
+    return any(row.state is IntentState.READY and row.symbol not in frozen for row in rows)
+
+
+def _settle(run: Run, batch: BatchRow, open_exits: Collection[str], *, over: bool) -> bool:
+    """Store how far the batch has come; whether it has orders at work."""
+    rows, frozen = _rows(run, batch)
+    for row in rows:
+        if over and row.state is IntentState.UNKNOWN:
+            day = row.session.isoformat()
+            run.note(
+                f"{row.symbol}: order {row.client_order_id} is still unknown, and its session {day} is over; nothing "
+                f"is sent for {row.symbol} until it is found. Look for that id at the broker, then run: "
+                f"scizor run --portfolio {row.portfolio} --date {day}."
+            )
+    exits_open = any(row.client_order_id in open_exits for row in rows)
+    working = at_work(rows, frozen, exits_open=exits_open)
+    state = state_from(rows, others_open=exits_open)
+    if state is BatchState.WORKING and not working:
+        # All that is left waits for the outcome of another batch's order.
+        state = BatchState.FROZEN
+    _set_state(run, batch, state)
+    return working
+
+
+def _held_up(run: Run, session: date) -> bool:
+    """Whether the venue must not step on, because another portfolio's orders are to be sent before."""
+    if run.live:
+        # It moves by itself.
+        return False
+    closing = run.broker.phase(session) is VenuePhase.CLOSING
+    held_up = False
+    for batch in _batches(run, session, None):
+        if run.settings_of(batch.portfolio) is not None:
+            continue
+        rows, frozen = _rows(run, batch)
+        ready = any(row.state is IntentState.READY and row.symbol not in frozen for row in rows)
+        with run.ledger.read() as connection:
+            waits = waits_for_its_run(connection, batch, closing=closing)
+        if ready or waits:
+            held_up = True
+            run.note(
+                f"{session.isoformat()} is not taken further: portfolio '{batch.portfolio}' has orders to send first. "
+                f"Run: scizor run --portfolio {batch.portfolio} --date {session.isoformat()}."
+            )
+    return held_up
+
+
+def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
+    """End what was not sent in its session.
+
+    Nothing of a session goes out once the account trades a later one, or on a live account another
+    one. Where the venue has closed the session, what an unknown order has held up is over as well.
+    """
+    rows, frozen = _rows(run, batch)
+    unsent = [row for row in rows if row.state in _UNSENT]
+    if not unsent:
+        return
     with run.ledger.read() as connection:
-        unsent = [row for row in intents_of(connection, batch.batch_id) if row.state in _UNSENT]
-    if unsent:
-        with run.write() as connection:
-            for row in unsent:
-                intents.move(
-                    connection,
-                    row,
-                    IntentState.EXPIRED,
-                    now=run.now(),
-                    reason="never sent: its session is over",
-                )
-
-
-def _set_state(run: Run, batch: BatchRow, state: BatchState) -> BatchRow:
-    if state is batch.state:
-        return batch
+        clock = account_clock(connection, run.account)
+    past = clock is not None and clock > batch.session
+    held_up = over and any(not row.state.terminal and row.symbol in frozen for row in rows)
+    if run.may_send(batch.session) and not past and not held_up:
+        return
     with run.write() as connection:
-        return set_state(connection, batch, state, now=run.now())
+        for row in unsent:
+            intents.move(
+                connection,
+                row,
+                IntentState.EXPIRED,
+                now=run.now(),
+                reason="never sent: its session is over",
+            )
+
+
+def _leave_open(run: Run, wanted: BatchRow) -> bool:
+    left = _batches(run, wanted.session, None)
+    for batch in left:
+        rows, _ = _rows(run, batch)
+        _set_state(run, batch, state_from(rows, others_open=True))
+    return wanted.batch_id in {batch.batch_id for batch in left}
+
+
+def _rows(run: Run, batch: BatchRow) -> tuple[list[IntentRow], Collection[str]]:
+    with run.ledger.read() as connection:
+        return intents_of(connection, batch.batch_id), intents.frozen_symbols(connection, run.account)
+
+
+def _set_state(run: Run, batch: BatchRow, state: BatchState) -> None:
+    if state is not batch.state:
+        with run.write() as connection:
+            set_state(connection, batch, state, now=run.now())

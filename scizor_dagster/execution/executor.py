@@ -9,14 +9,14 @@ ledger decides what is sent, and it is sent once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
 from scizor_dagster.errors import RiskLimitBreached
 from scizor_dagster.execution import gates
-from scizor_dagster.execution.drive import drive
+from scizor_dagster.execution.drive import drive, look_through
 from scizor_dagster.execution.recovery import recover
 from scizor_dagster.execution.result import ExecutionResult, ExecutionState, OrderRow, result_of
 from scizor_dagster.execution.run import Run
@@ -24,7 +24,7 @@ from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger.batches import account_clock, admit
 from scizor_dagster.ledger.lease import lease
-from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, open_batches
+from scizor_dagster.ledger.rows import BatchRow, batch_by_id, batch_of, batches_of, open_batches
 from scizor_dagster.ledger.states import BatchState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
@@ -43,6 +43,7 @@ def execute(
     clock: Clock,
     holder: str,
     settings: ExecutionSettings,
+    siblings: Mapping[str, ExecutionSettings] | None = None,
     previous_unexecuted: Sequence[date] = (),
 ) -> ExecutionResult:
     """Carry the plan out, or continue where an earlier run has left it.
@@ -52,6 +53,9 @@ def execute(
     or sent, and the result says which.
 
     `holder` names this run to a person; `previous_unexecuted` are earlier sessions that had a plan.
+    `siblings` are the settings of other portfolios on the account, by name: orders that were admitted
+    for those are sent along, under their own limits. The venue does not step on while a portfolio that
+    is not among them has orders to send.
 
     Raises:
         WrongAccount: the broker's identity or currency is not the expected one.
@@ -71,7 +75,7 @@ def execute(
                 f"{plan.session.isoformat()}, which lies before it."
             )
             return result_of(connection, account, portfolio, plan.session, notes=notes, skipped=previous_unexecuted)
-    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings) as run:
+    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings) as run:
         run.notes.extend(notes)
         blocking = _recover_and_end_earlier(run, plan.session)
         batch = _admitted(run, plan) if blocking is None else None
@@ -90,12 +94,13 @@ def follow(
     clock: Clock,
     holder: str,
     settings: ExecutionSettings,
+    siblings: Mapping[str, ExecutionSettings] | None = None,
 ) -> ExecutionResult:
     """Continue the open batch of `session`, and of earlier sessions before it.
 
     Without a batch of the session it only looks: the venue goes through the session if it has data,
     and fills, splits and dividends up to it are recorded. Call it for the last closed session before
-    a plan is made, so that the plan's holdings are complete.
+    a plan is made, so that the plan's holdings are complete. `siblings` are as for `execute`.
 
     Raises:
         WrongAccount: the broker's identity is not the expected one.
@@ -103,7 +108,7 @@ def follow(
         BrokerUnavailable: the broker cannot be read; nothing was sent.
     """
     identity = gates.check_identity(broker, settings)
-    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings) as run:
+    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings) as run:
         blocking = _recover_and_end_earlier(run, session)
         if blocking is None:
             _follow_session(run, session)
@@ -120,6 +125,7 @@ def _leased(
     clock: Clock,
     holder: str,
     settings: ExecutionSettings,
+    siblings: Mapping[str, ExecutionSettings] | None,
 ) -> Iterator[Run]:
     with lease(ledger, account, holder, clock, settings.lease_ttl) as held:
         yield Run(
@@ -131,17 +137,22 @@ def _leased(
             clock=clock,
             settings=settings,
             lease=held,
+            siblings=siblings or {},
         )
 
 
 def _recover_and_end_earlier(run: Run, session: date) -> BatchRow | None:
-    """Resolve doubtful orders, then drive earlier batches to their end; the first that stays open."""
+    """Resolve doubtful orders, then drive earlier batches to their end; the first that has orders at work.
+
+    An order that stays unknown freezes its instrument and keeps no other one from being traded.
+    """
     recover(run)
     with run.ledger.read() as connection:
         earlier = [batch for batch in open_batches(connection, run.account) if batch.session < session]
     for batch in earlier:
-        left = drive(run, batch)
-        if left.state.open:
+        if drive(run, batch):
+            with run.ledger.read() as connection:
+                left = batch_by_id(connection, batch.batch_id) or batch
             run.note(
                 f"Portfolio '{left.portfolio}' still has orders of {left.session.isoformat()} "
                 f"({left.state}); nothing is sent for {session.isoformat()} before they have ended."
@@ -186,10 +197,7 @@ def _follow_session(run: Run, session: date) -> None:
     if batch is not None and batch.state is not BatchState.NOTHING_TO_DO:
         drive(run, batch)
         return
-    for _ in range(run.settings.max_rounds):
-        if not run.broker.advance(session):
-            break
-    poll(run, [session])
+    look_through(run, session)
 
 
 def _skip_notes(session: date, previous: Sequence[date]) -> list[str]:

@@ -1,7 +1,9 @@
 """The second phase: buys scaled to the cash that is really there, second legs when the first is done.
 
 What belongs here: the one release of a batch, and what becomes of orders that wait for others. What
-does not: sending them (`submission`).
+does not: the arithmetic of it (`funding`), and sending (`submission`).
+
+Covers and short sales are not scaled to the cash; `funding` says why.
 
 The release is one transaction that stores the factor and every final quantity before any of them is
 sent; it is written once and never recomputed, so that a run that dies after it changes nothing.
@@ -9,42 +11,26 @@ sent; it is written once and never recomputed, so that a run that dies after it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from collections.abc import Sequence
+from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import AccountState, Capabilities, OrderType, PositionIntent, Side, VenuePhase
+from scizor_dagster.brokers.protocol import AccountState, Capabilities, PositionIntent, VenuePhase
+from scizor_dagster.execution.funding import Funding, fund
 from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import events, intents
 from scizor_dagster.ledger.holdings import cash_flow
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of, release_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.tables import releases
 
-ZERO = Decimal(0)
-ONE = Decimal(1)
-_FACTOR_STEP = Decimal("0.000000000001")
 
-
-@dataclass(frozen=True, slots=True)
-class Funding:
-    """What a release is scaled to.
-
-    Attributes:
-        factor: From 0 to 1, to twelve decimals, rounded down.
-        cash: The smallest of the portfolio's cash less its buffer, the account's cash and its buying power.
-        needed: Planned value of everything that waits.
-    """
-
-    factor: Decimal
-    cash: Decimal
-    needed: Decimal
-
-
-def advance_waiting(run: Run, batch: BatchRow) -> None:
+def advance_waiting(run: Run, batch: BatchRow, settings: ExecutionSettings) -> None:
     """Release the batch if it is due, and move the orders that wait for others.
+
+    `settings` are those of the batch's own portfolio.
 
     Raises:
         BrokerUnavailable: the buying power cannot be read; nothing was released.
@@ -52,32 +38,17 @@ def advance_waiting(run: Run, batch: BatchRow) -> None:
     with run.ledger.read() as connection:
         held = [row for row in intents_of(connection, batch.batch_id) if row.state is IntentState.HELD]
     if held:
-        _release_if_due(run, batch)
+        _release_if_due(run, batch, settings)
         _move_dependents(run, batch)
 
 
-def funding(waiting: Sequence[IntentRow], cash: Decimal, buying_power: Decimal) -> Funding:
-    """One factor for all that waits: buys need cash, and whatever opens needs buying power.
-
-    `cash` is the portfolio's own, less its buffer; both are in the account's currency.
-    """
-    buys = sum((row.planned_qty * row.price_used for row in waiting if row.side is Side.BUY), ZERO)
-    needed = sum((row.planned_qty * row.price_used for row in waiting), ZERO)
-    factor = min(ONE, _ratio(cash, buys), _ratio(buying_power, needed))
-    return Funding(factor.quantize(_FACTOR_STEP, ROUND_DOWN), min(cash, buying_power), needed)
+def waits_for_its_run(connection: sa.Connection, batch: BatchRow, *, closing: bool) -> bool:
+    """Whether orders of the batch could be released or made ready at this very moment."""
+    rows = intents_of(connection, batch.batch_id)
+    return _due(connection, batch, closing) or any(_dependent_due(row, rows) for row in rows)
 
 
-def scaled(row: IntentRow, factor: Decimal, increments: Mapping[str, Decimal]) -> Decimal:
-    """`factor` of the planned quantity, rounded down to the instrument's increment; all of it for 1."""
-    if factor == ONE:
-        return row.planned_qty
-    step = increments.get(row.symbol) or _own_step(row.planned_qty)
-    if row.order_type is not OrderType.MARKET or row.intent is PositionIntent.SELL_TO_OPEN:
-        step = max(step, ONE)
-    return (row.planned_qty * factor / step).to_integral_value(ROUND_DOWN) * step
-
-
-def _release_if_due(run: Run, batch: BatchRow) -> None:
+def _release_if_due(run: Run, batch: BatchRow, settings: ExecutionSettings) -> None:
     # A sale that cannot fill must not cost the session its buys: at the close they go with the cash that is there.
     closing = run.broker.phase(batch.session) is VenuePhase.CLOSING
     with run.ledger.read() as connection:
@@ -87,7 +58,7 @@ def _release_if_due(run: Run, batch: BatchRow) -> None:
     with run.write() as connection:
         # Read again under the write lock: the decision and the release are one.
         if _due(connection, batch, closing):
-            _release(connection, run, batch, account)
+            _release(connection, run, batch, account, settings)
 
 
 def _due(connection: sa.Connection, batch: BatchRow, closing: bool) -> bool:
@@ -97,7 +68,9 @@ def _due(connection: sa.Connection, batch: BatchRow, closing: bool) -> bool:
     return bool(waiting) and ended and not release_of(connection, batch.batch_id)
 
 
-def _release(connection: sa.Connection, run: Run, batch: BatchRow, account: AccountState) -> None:
+def _release(
+    connection: sa.Connection, run: Run, batch: BatchRow, account: AccountState, settings: ExecutionSettings
+) -> None:
     now = run.now()
     rows = intents_of(connection, batch.batch_id)
     waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
@@ -105,7 +78,14 @@ def _release(connection: sa.Connection, run: Run, batch: BatchRow, account: Acco
     flows = cash_flow(connection, batch.account, batch.portfolio, through=batch.session)
     # The account may hold less than the portfolio may call its own: never more is spent than is there.
     cash = min(batch.starting_cash + flows - batch.cash_buffer, account.cash)
-    money = funding(waiting, cash, account.buying_power)
+    money = fund(
+        waiting,
+        cash,
+        account.buying_power,
+        increments=settings.increments,
+        min_notional=run.broker.capabilities.min_notional,
+        uncertain=_after_open_legs(waiting, rows),
+    )
     connection.execute(
         releases.insert().values(
             batch_id=batch.batch_id, factor=money.factor, cash=money.cash, needed=money.needed, created_at=now
@@ -114,6 +94,7 @@ def _release(connection: sa.Connection, run: Run, batch: BatchRow, account: Acco
     payload = {
         "batch_id": batch.batch_id,
         "factor": money.factor,
+        "short_factor": money.short_factor,
         "cash": cash,
         "buying_power": account.buying_power,
         "needed": money.needed,
@@ -121,19 +102,29 @@ def _release(connection: sa.Connection, run: Run, batch: BatchRow, account: Acco
     }
     events.append(connection, now, batch.account, "released", payload)
     for row in waiting:
-        _set_quantity(connection, run, row, money.factor)
+        _set_quantity(connection, run, row, money)
 
 
-def _set_quantity(connection: sa.Connection, run: Run, row: IntentRow, factor: Decimal) -> None:
-    qty = scaled(row, factor, run.settings.increments)
+def _after_open_legs(waiting: Sequence[IntentRow], rows: Sequence[IntentRow]) -> frozenset[str]:
+    """Short sales whose first leg has not filled whole: at the close they come too late to pay for anything."""
+    shorts = [row for row in waiting if row.intent is PositionIntent.SELL_TO_OPEN]
+    return frozenset(
+        row.client_order_id for row in shorts if not all(parent.filled_whole for parent in _parents(row, rows))
+    )
+
+
+def _set_quantity(connection: sa.Connection, run: Run, row: IntentRow, money: Funding) -> None:
+    qty = money.quantities[row.client_order_id]
     too_small = _below_minimum(row, qty, run.broker.capabilities)
     if too_small is not None:
+        short = row.intent is PositionIntent.SELL_TO_OPEN
+        factor, bound = (money.short_factor, "buying power") if short else (money.factor, "cash")
         intents.move(
             connection,
             row,
             IntentState.DROPPED,
             now=run.now(),
-            reason=f"{too_small} once scaled by {factor.normalize():f} to the cash available",
+            reason=f"{too_small} once scaled by {factor.normalize():f} to the {bound} available",
         )
         return
     state = IntentState.HELD if row.depends_on else IntentState.READY
@@ -143,8 +134,8 @@ def _set_quantity(connection: sa.Connection, run: Run, row: IntentRow, factor: D
 def _below_minimum(row: IntentRow, qty: Decimal, capabilities: Capabilities) -> str | None:
     if qty <= 0:
         return "nothing left to trade"
-    closes_whole = row.intent is PositionIntent.BUY_TO_CLOSE and qty == row.planned_qty
-    if closes_whole and capabilities.full_exit_below_minimum:
+    if row.intent is PositionIntent.BUY_TO_CLOSE:
+        # Never scaled, so that the plan has settled already whether the broker takes it.
         return None
     notional = qty * row.price_used
     return f"{notional:f} is below the broker's minimum" if notional < capabilities.min_notional else None
@@ -188,13 +179,3 @@ def _failed(parent: IntentRow) -> bool:
 
 def _parents(row: IntentRow, rows: Sequence[IntentRow]) -> list[IntentRow]:
     return [other for other in rows if other.client_order_id in row.depends_on]
-
-
-def _own_step(qty: Decimal) -> Decimal:
-    exponent = qty.normalize().as_tuple().exponent
-    assert isinstance(exponent, int)
-    return Decimal(1).scaleb(min(exponent, 0))
-
-
-def _ratio(available: Decimal, needed: Decimal) -> Decimal:
-    return max(available, ZERO) / needed if needed > 0 else ONE

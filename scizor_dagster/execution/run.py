@@ -6,7 +6,7 @@ does not: any step of the protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -25,6 +25,9 @@ class Run:
     """Everything that a step needs.
 
     Attributes:
+        siblings: Settings of other portfolios on the account. Orders that the ledger admitted for them
+            are checked against their own limits and sent; those of a portfolio without settings here
+            are polled only.
         notes: Sentences for a person, in the order in which they came up.
         resent: The ids that this run has sent a second time, and the refusal if that was the answer.
     """
@@ -37,6 +40,7 @@ class Run:
     clock: Clock
     settings: ExecutionSettings
     lease: Lease
+    siblings: Mapping[str, ExecutionSettings] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     resent: dict[str, str | None] = field(default_factory=dict)
 
@@ -57,6 +61,10 @@ class Run:
     @property
     def live(self) -> bool:
         return self.identity.environment != PAPER
+
+    def settings_of(self, portfolio: str) -> ExecutionSettings | None:
+        """Settings of a portfolio of the account; None where this run was not handed any."""
+        return self.settings if portfolio == self.portfolio else self.siblings.get(portfolio)
 
     def may_send(self, session: date) -> bool:
         """Whether orders of `session` may still go out. A paper venue says itself when one is over."""

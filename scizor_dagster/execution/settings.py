@@ -33,6 +33,8 @@ class ExecutionSettings:
             an account that is not paper; None means that nothing does.
         lookback: How far before the oldest open session fills and activities are read again, so
             that late ones are seen.
+        activity_lookback: How much further back activities are read: a source may know a split or a
+            dividend long after its ex session.
         max_rounds: Bound of the loop over steps of the venue.
     """
 
@@ -47,6 +49,7 @@ class ExecutionSettings:
     live_session: date | None = None
     lease_ttl: timedelta = DEFAULT_TTL
     lookback: timedelta = timedelta(days=7)
+    activity_lookback: timedelta = timedelta(days=400)
     max_rounds: int = 64
 
     @property

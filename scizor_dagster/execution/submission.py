@@ -23,6 +23,7 @@ from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_in, intents_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk import events as risk_rows
+from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.risk.pre_trade import OPENING, Decision, PreTradeContext, Verdict, check_order
 
 ZERO = Decimal(0)
@@ -31,8 +32,10 @@ _NEVER_SENT = frozenset(
 )
 
 
-def clear(run: Run, batch: BatchRow) -> list[IntentRow]:
+def clear(run: Run, batch: BatchRow, limits: PreTradeLimits) -> list[IntentRow]:
     """Check every ready order of the batch and commit all verdicts in one transaction.
+
+    `limits` are those of the batch's own portfolio.
 
     Returns:
         The orders that passed, in plan order. Those that were stopped have ended as `blocked`;
@@ -51,7 +54,7 @@ def clear(run: Run, batch: BatchRow) -> list[IntentRow]:
     with run.write() as connection:
         context = _context(connection, run, batch, buying_power)
         for intent in _ready(connection, batch):
-            verdict = check_order(intent, context, run.settings.limits)
+            verdict = check_order(intent, context, limits)
             _record_verdict(connection, run, intent, verdict)
             if verdict.decision is Decision.PASS:
                 context = context.after(intent)
@@ -158,17 +161,17 @@ def _context(connection: sa.Connection, run: Run, batch: BatchRow, buying_power:
     closing: dict[str, Decimal] = {}
     unseen = ZERO
     for intent in intents_in(connection, run.account, [state for state in IntentState if state.at_broker]):
-        if intent.portfolio == run.portfolio and intent.intent not in OPENING:
+        if intent.portfolio == batch.portfolio and intent.intent not in OPENING:
             closing[intent.symbol] = closing.get(intent.symbol, ZERO) + intent.qty - intent.filled_qty
         # The broker's figure covers what it has acknowledged; an unknown order counts all the same.
         if intent.intent in OPENING and intent.state in (IntentState.SENDING, IntentState.UNKNOWN):
             unseen += intent.notional
     sent = ZERO
-    for other in batches_of(connection, run.account, run.portfolio, batch.session):
+    for other in batches_of(connection, run.account, batch.portfolio, batch.session):
         rows = intents_of(connection, other.batch_id)
         sent += sum((row.notional for row in rows if row.state not in _NEVER_SENT), ZERO)
     return PreTradeContext(
-        owned=owned(connection, run.account, run.portfolio),
+        owned=owned(connection, run.account, batch.portfolio),
         closing=closing,
         session_notional=sent,
         opening_notional=unseen,

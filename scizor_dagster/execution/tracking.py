@@ -76,13 +76,14 @@ def poll(run: Run, sessions: Sequence[date]) -> Poll:
         BrokerUnavailable: a read failed; nothing was recorded.
     """
     first, last = _range(run, sessions)
+    since = first - run.settings.activity_lookback
     read = _Read(
         fills=run.broker.fills(first, last),
-        activities=run.broker.activities(first, last),
+        activities=run.broker.activities(since, last),
         orders={order.client_order_id: order for session in sessions for order in run.broker.orders(session)},
     )
     with run.ledger.read() as connection:
-        news = _news(connection, run, read, first, last)
+        news = _news(connection, run, read, first, last, since)
     changed = bool(news.fills or news.activities or news.moves)
     if changed:
         with run.write() as connection:
@@ -99,10 +100,10 @@ def _range(run: Run, sessions: Sequence[date]) -> tuple[date, date]:
     return (max(first, min(earliest, *sessions)) if earliest else min(sessions)), max(sessions)
 
 
-def _news(connection: sa.Connection, run: Run, read: _Read, first: date, last: date) -> _News:
+def _news(connection: sa.Connection, run: Run, read: _Read, first: date, last: date, since: date) -> _News:
     known = known_fill_ids(connection, run.account, first, last)
     new_fills = list({fill.fill_id: fill for fill in read.fills if fill.fill_id not in known}.values())
-    seen = {row.activity_id for row in activities_of(connection, run.account, first=first, last=last)}
+    seen = {row.activity_id for row in activities_of(connection, run.account, first=since, last=last)}
     new_activities = [activity for activity in read.activities if activity.activity_id not in seen]
     parents = {
         order.client_order_id: order.parent_client_order_id

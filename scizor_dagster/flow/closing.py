@@ -6,20 +6,24 @@ measurement make of them. What does not: the comparison (`reconciliation`) and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 import pandas as pd
 
-from scizor_dagster.analytics.performance import SessionFigures, measure, read_performance, store_performance
-from scizor_dagster.analytics.valuation import closes_of
+from scizor_dagster.analytics.performance import FACTS, SessionFigures, measure, read_performance, store_performance
+from scizor_dagster.analytics.valuation import Valuation, closes_of
+from scizor_dagster.brokers.protocol import VenuePhase
+from scizor_dagster.errors import DataError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.money import CENT, book_through, price_adjustment, starting_cash
-from scizor_dagster.ledger.holdings import cash_flow
-from scizor_dagster.ledger.rows import batch_of, fills_of
+from scizor_dagster.ledger.rows import BatchRow, activities_of, batch_of, fills_of, open_batches
 from scizor_dagster.market_data.reading import last_closes, session_bars
 from scizor_dagster.planning.frames import read_plan
+from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from scizor_dagster.reconciliation.reconcile import reconcile
@@ -31,82 +35,168 @@ ZERO = Decimal(0)
 def reconcile_session(desk: Desk, portfolio: str, session: date) -> ReconciliationReport:
     """Compare plan, ledger and broker for `session`, and store what came of it.
 
+    A venue that has not gone through the closed session does so first, where no order or plan can lose by it.
+
     Raises:
         BrokerUnavailable: a read failed; nothing is stored, because a missing answer is not an empty one.
+        AccountBusy: the venue must go through the session, and another process holds the account.
     """
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
     calendar.require(session)
+    broker = desk.broker(settings.account, settings.market)
+    priced = not session_bars(desk.lake, settings.market, session).empty
+    session_over = priced and calendar.has_closed(session, desk.clock())
+    if session_over:
+        _go_through(desk, portfolio, session)
     ledger_side, broker_side = read_sides(
         desk.ledger,
-        desk.broker(settings.account, settings.market),
+        broker,
         account=settings.account,
         portfolio=portfolio,
         session=session,
-        cash=_expected_cash(desk, portfolio),
+        deposit=Decimal(str(desk.config.accounts[settings.account].initial_cash)).quantize(CENT),
     )
-    with desk.ledger.read() as connection:
-        admitted = batch_of(connection, settings.account, portfolio, session)
-    priced = not session_bars(desk.lake, settings.market, session).empty
-    plan = read_plan(desk.lake, portfolio, session, admitted.plan_id if admitted else None)
     report = reconcile(
-        plan,
+        _plans(desk, portfolio, session, ledger_side.batches),
         ledger_side,
         broker_side,
         portfolio=portfolio,
         account=settings.account,
         session=session,
         closes=closes_of(last_closes(desk.lake, settings.market, session)),
-        session_over=priced and calendar.has_closed(session, desk.clock()),
+        session_over=session_over,
+        venue_behind=broker.phase(session) is VenuePhase.AHEAD,
     )
     store_reconciliation(desk.lake, report, desk.clock())
     return report
 
 
-def _expected_cash(desk: Desk, portfolio: str) -> Decimal | None:
-    """What the account must hold now, where no other portfolio trades it."""
+def _plans(desk: Desk, portfolio: str, session: date, batches: Sequence[BatchRow]) -> list[Plan]:
+    """The stored plan of each batch, or the newest one where nothing was admitted; what is not stored is absent."""
+    wanted = [batch.plan_id for batch in batches]
+    found = [read_plan(desk.lake, portfolio, session, plan_id) for plan_id in wanted or (None,)]
+    return [plan for plan in found if plan is not None]
+
+
+def _go_through(desk: Desk, portfolio: str, session: date) -> None:
+    """Let a venue that is behind go through the session, and record what happened in it.
+
+    Sends nothing: it is left alone while a batch on the account is open, or a plan of the session
+    waits for its execution, which would come too late afterwards.
+    """
     settings = desk.portfolio(portfolio)
-    sharing = [name for name, other in desk.config.portfolios.items() if other.account == settings.account]
-    deposit = Decimal(str(desk.config.accounts[settings.account].initial_cash)).quantize(CENT)
-    if sharing != [portfolio]:
-        return None
+    broker = desk.broker(settings.account, settings.market)
+    if broker.phase(session) is not VenuePhase.AHEAD:
+        return
+    with desk.lake.read() as cursor:
+        planned = cursor.execute(_PLANNED, [settings.account, session]).fetchall()
     with desk.ledger.read() as connection:
-        return deposit + cash_flow(connection, settings.account, portfolio)
+        waiting = [name for (name,) in planned if batch_of(connection, settings.account, name, session) is None]
+        unended = [row for row in open_batches(connection, settings.account) if row.session <= session]
+    if waiting or unended:
+        return
+    follow_session(desk, portfolio, session, "look")
+    if broker.phase(session) is VenuePhase.AHEAD and broker.advance(session):
+        # A batch of which nothing could be sent has ended before the venue moved: one step brings its splits.
+        follow_session(desk, portfolio, session, "look")
+
+
+_PLANNED = (
+    "SELECT DISTINCT plans.portfolio FROM plans JOIN planned_orders USING (plan_id) "
+    "WHERE plans.account = ? AND plans.session = ?"
+)
 
 
 @dataclass(frozen=True)
 class MeasuredSession:
-    """The row that was stored, the whole curve with it, and the holdings that no price is known for."""
+    """The row that was stored, and the whole curve with it.
+
+    Attributes:
+        unpriced: Symbols held that no price is known for; they are not in the equity.
+        stale: Symbols held that have no price of the session, valued at an earlier one.
+    """
 
     row: pd.DataFrame
     curve: pd.DataFrame
     unpriced: tuple[str, ...]
+    stale: tuple[str, ...]
 
 
 def measure_session(desk: Desk, portfolio: str, session: date) -> MeasuredSession | None:
-    """Value the portfolio at the session's close and store its row; None while its prices are not collected."""
-    settings = desk.portfolio(portfolio)
-    desk.calendar(settings.market).require(session)
-    if session_bars(desk.lake, settings.market, session).empty:
+    """Value the portfolio at the session's close and store its row; None while its prices are not collected.
+
+    Where the row is new or has changed, the stored rows after it are measured again as well: what
+    was not known of one session was not known in the next ones.
+
+    Raises:
+        DataError: what happened up to the session is not recorded yet; nothing is stored.
+        AccountBusy: the venue must go through the session, and another process holds the account.
+    """
+    market = desk.portfolio(portfolio).market
+    desk.calendar(market).require(session)
+    if session_bars(desk.lake, market, session).empty:
         return None
+    _go_through(desk, portfolio, session)
+    _require_complete(desk, portfolio, session)
+    before = read_performance(desk.lake, portfolio)
+    row, valuation = _measured(desk, portfolio, session)
+    facts = list(FACTS)
+    if before.loc[before["session"] == session, facts].to_dict("records") != row[facts].to_dict("records"):
+        for later in before.loc[before["session"] > session, "session"]:
+            _measured(desk, portfolio, later)
+    return MeasuredSession(row, read_performance(desk.lake, portfolio), valuation.unpriced, valuation.stale)
+
+
+def _measured(desk: Desk, portfolio: str, session: date) -> tuple[pd.DataFrame, Valuation]:
+    settings = desk.portfolio(portfolio)
     closes = last_closes(desk.lake, settings.market, session)
-    book = book_through(desk, portfolio, session, closes)
+    valuation = book_through(desk, portfolio, session, closes).valuation
     with desk.ledger.read() as connection:
-        recorded = fills_of(connection, settings.account, first=session, last=session)
-    fills = [fill for fill in recorded if fill.portfolio == portfolio]
-    row = measure(
-        SessionFigures(
-            portfolio=portfolio,
-            session=session,
-            valuation=book.valuation,
-            starting_equity=starting_cash(desk, portfolio),
-            flows=ZERO,
-            fees=sum((fill.fee for fill in fills), ZERO),
-            traded=sum((fill.qty * fill.price for fill in fills), ZERO),
-            adjustment=price_adjustment(closes),
-            synthetic=bool(closes["synthetic"].any()),
-        ),
-        read_performance(desk.lake, portfolio),
+        fills = fills_of(connection, settings.account, portfolio=portfolio, first=session, last=session)
+    figures = SessionFigures(
+        portfolio=portfolio,
+        session=session,
+        valuation=valuation,
+        starting_equity=starting_cash(desk, portfolio),
+        flows=ZERO,
+        fees=sum((fill.fee for fill in fills), ZERO),
+        traded=sum((fill.qty * fill.price for fill in fills), ZERO),
+        adjustment=price_adjustment(closes),
+        synthetic=bool(closes["synthetic"].any()),
     )
-    store_performance(desk.lake, row, desk.clock())
-    return MeasuredSession(row, read_performance(desk.lake, portfolio), book.valuation.unpriced)
+    row = measure(figures, read_performance(desk.lake, portfolio))
+    store_performance(desk.lake, row, figures.starting_equity, desk.clock())
+    return row, valuation
+
+
+def _require_complete(desk: Desk, portfolio: str, session: date) -> None:
+    """Refuse to measure while the ledger is behind the session.
+
+    Raises:
+        DataError: naming what is missing.
+    """
+    settings = desk.portfolio(portfolio)
+    broker = desk.broker(settings.account, settings.market)
+    there = {row.activity_id for row in broker.activities(session, session)}
+    with desk.ledger.read() as connection:
+        unended = [
+            row
+            for row in open_batches(connection, settings.account)
+            if row.session < session or (row.session == session and row.portfolio == portfolio)
+        ]
+        here = {row.activity_id for row in activities_of(connection, settings.account, first=session, last=session)}
+    if unended:
+        why = f"orders of {unended[0].session} (portfolio '{unended[0].portfolio}') are still open"
+    elif broker.phase(session) is VenuePhase.AHEAD:
+        why = f"the venue of account '{settings.account}' has not gone through it"
+    elif there - here:
+        why = f"{len(there - here)} split(s), dividend(s) or payment(s) of it are not recorded"
+    else:
+        return
+    raise DataError(
+        f"Session {session} is not complete: {why}; nothing is measured.",
+        remedy="Execute what is planned and end what is open up to the session (scizor run, or the job "
+        "follow_orders), then measure again with scizor reconcile.",
+        where=f"portfolio {portfolio}",
+    )

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from scizor_dagster.brokers.protocol import Broker
 from scizor_dagster.config import Config, Market, Portfolio, load_config
-from scizor_dagster.errors import ConfigError
+from scizor_dagster.errors import ConfigError, LedgerError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.lake.tables import initialise
@@ -66,9 +66,31 @@ class Desk:
         """Whether there is a lake already; asking creates none."""
         return (self.settings.lake_folder / "catalog.sqlite").exists()
 
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger already; asking creates none."""
+        return (self.settings.home / "ledger.sqlite").exists()
+
     @cached_property
     def ledger(self) -> Ledger:
+        """The ledger, created where none is needed yet.
+
+        Raises:
+            LedgerError: it is gone, and the lake knows of sessions that were traded with it.
+        """
+        if not self.has_ledger and self.has_lake and (lost := self._traded_sessions()):
+            raise LedgerError(
+                f"The ledger is gone, and {lost} session(s) were traded with it.",
+                remedy="Restore it from its backup, or move the whole home away to begin anew: "
+                "without it, what is held and what was sent is not known.",
+                where=str(self.settings.home / "ledger.sqlite"),
+            )
         return Ledger.open(self.settings.ledger_url)
+
+    def _traded_sessions(self) -> int:
+        with self.lake.read() as cursor:
+            row = cursor.execute("SELECT count(DISTINCT (portfolio, session)) FROM order_results").fetchone()
+        return int(row[0]) if row else 0
 
     @cached_property
     def _providers(self) -> dict[str, MarketData]:

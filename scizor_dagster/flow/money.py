@@ -14,8 +14,10 @@ from decimal import Decimal
 import pandas as pd
 
 from scizor_dagster.analytics.valuation import Valuation, value_portfolio
+from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.holdings import cash_flow, owned
+from scizor_dagster.ledger.rows import first_batch_of
 
 CENT = Decimal("0.01")
 
@@ -49,7 +51,33 @@ def _book(desk: Desk, portfolio: str, closes: pd.DataFrame, when: Mapping[str, d
 
 
 def starting_cash(desk: Desk, portfolio: str) -> Decimal:
-    """What the portfolio began with: its amount, or its share of the account's first deposit."""
+    """What the portfolio began with: as the ledger recorded it with its first plan, until then as configured.
+
+    Equity and returns count from there, so that a change of the configuration is no profit.
+    """
+    with desk.ledger.read() as connection:
+        first = first_batch_of(connection, desk.portfolio(portfolio).account, portfolio)
+    return configured_cash(desk, portfolio) if first is None else first.starting_cash
+
+
+def require_same_capital(desk: Desk, portfolio: str) -> None:
+    """Refuse a portfolio whose configured capital is no longer the one it began with.
+
+    Raises:
+        ConfigError: naming both amounts.
+    """
+    began, configured = starting_cash(desk, portfolio), configured_cash(desk, portfolio)
+    if began != configured:
+        raise ConfigError(
+            f"Portfolio '{portfolio}' began with {began:,.2f}, and its capital is now {configured:,.2f}.",
+            remedy="Set capital back, or give the new amount to a new portfolio: equity and returns count from the "
+            "first one.",
+            where=f"portfolios.{portfolio}.capital",
+        )
+
+
+def configured_cash(desk: Desk, portfolio: str) -> Decimal:
+    """The portfolio's amount, or its share of the account's first deposit."""
     settings = desk.portfolio(portfolio)
     if settings.capital.amount is not None:
         return Decimal(str(settings.capital.amount)).quantize(CENT)

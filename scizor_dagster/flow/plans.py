@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
 import pandas as pd
 
-from scizor_dagster.config import Market
 from scizor_dagster.errors import DataError, InputError, PriceUnavailable
+from scizor_dagster.execution.drive import at_work
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.money import book_before, price_adjustment
-from scizor_dagster.flow.trades import catch_up, not_ahead
+from scizor_dagster.flow.following import catch_up, not_ahead
+from scizor_dagster.flow.money import book_before, price_adjustment, require_same_capital
+from scizor_dagster.flow.stored import stale_symbols
+from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.intents import frozen_symbols
-from scizor_dagster.ledger.rows import BatchRow, batch_of, open_batches
+from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, intents_of, open_batches
 from scizor_dagster.market_data.reading import coverage, instruments, last_closes, pending_actions, too_many_missing
 from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
@@ -30,7 +31,7 @@ from scizor_dagster.signals.consolidation import read_targets
 from scizor_dagster.version import code_version
 
 SOURCE = "scizor.planning"
-ZERO = Decimal(0)
+SYNTHETIC = "The prices are synthetic."
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,6 @@ class SessionPlan:
     plan: Plan
     kept: bool
     synthetic: bool
-
-    @property
-    def needed(self) -> Decimal:
-        """Value of all targets at their reference prices, shorts counted as positive."""
-        return sum((abs(line.target_qty or ZERO) * (line.price or ZERO) for line in self.plan.lines), ZERO)
 
     def orders_table(self) -> pd.DataFrame:
         """One row per order, as a person reads it."""
@@ -57,75 +53,137 @@ class SessionPlan:
         return _table(self.plan.lines, names)
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """A plan that is not stored, and what it was made from."""
+
+    plan: Plan
+    snapshot: int
+    rules: str
+    synthetic: bool
+
+
 def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     """Make and store the plan of `session`, or return the one that the ledger has admitted.
 
     Raises:
         InputError: there are no targets for the session.
         PriceUnavailable: the last closed session has not been collected.
+        DataError: orders of an earlier session are still open.
+        ConfigError: the portfolio's capital was changed after its first session.
     """
     settings = desk.portfolio(portfolio)
-    market = desk.market(settings.market)
-    calendar = desk.calendar(settings.market)
     not_ahead(desk, portfolio, session)
-    priced_on = calendar.previous_session(session)
-    closes = last_closes(desk.lake, settings.market, priced_on)
-    synthetic = bool(closes["synthetic"].any())
     with desk.ledger.read() as connection:
         admitted = batch_of(connection, settings.account, portfolio, session)
-        earlier = [batch for batch in open_batches(connection, settings.account) if batch.session < session]
     if admitted is not None:
-        kept = read_plan(desk.lake, portfolio, session, admitted.plan_id)
-        if kept is not None:
-            return SessionPlan(kept, kept=True, synthetic=synthetic)
+        return _kept(desk, portfolio, session, admitted)
+    require_same_capital(desk, portfolio)
+    catch_up(desk, portfolio, desk.calendar(settings.market).previous_session(session))
+    _require_ended(desk, settings.account, session)
+    draft = _draft(desk, portfolio, session)
+    store_plan(
+        desk.lake,
+        draft.plan,
+        lake_snapshot=draft.snapshot,
+        code_version=code_version(),
+        rules_text=draft.rules,
+        source=SOURCE,
+        fetched_at=desk.clock(),
+    )
+    return SessionPlan(draft.plan, kept=False, synthetic=draft.synthetic)
+
+
+def current_plan(desk: Desk, portfolio: str, session: date) -> Plan:
+    """The stored plan that the inputs give as they are now: what is sent is made from what is known.
+
+    Raises:
+        DataError: there is only one from before weights, prices, holdings or rules changed.
+    """
+    plan = read_plan(desk.lake, portfolio, session, _draft(desk, portfolio, session).plan.plan_id)
+    if plan is None:
+        raise DataError(
+            f"The plan of {session} was made from inputs that have changed since; nothing is sent.",
+            remedy="Materialize planned_orders of the session again, look at it, and then execute it "
+            f"(scizor run --portfolio {portfolio} --date {session} does both).",
+            where=f"portfolio {portfolio}",
+        )
+    return plan
+
+
+def unexecuted_sessions(desk: Desk, portfolio: str, session: date) -> tuple[date, ...]:
+    """Sessions before this one that have a stored plan with nothing admitted for it or after it."""
+    settings = desk.portfolio(portfolio)
+    with desk.lake.read() as cursor:
+        planned = cursor.execute(
+            "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session < ?", [portfolio, session]
+        ).fetchall()
+    with desk.ledger.read() as connection:
+        executed = {batch.session for batch in batches_of(connection, settings.account, portfolio)}
+    newest = max(executed, default=date.min)
+    return tuple(sorted(day for (day,) in planned if day > newest))
+
+
+def _kept(desk: Desk, portfolio: str, session: date, admitted: BatchRow) -> SessionPlan:
+    kept = read_plan(desk.lake, portfolio, session, admitted.plan_id)
+    if kept is None:
         raise InputError(
             f"The ledger admitted plan {admitted.plan_id[:12]} for {session}, but the lake does not hold it.",
             remedy="Restore the lake from its backup; an admitted plan is never made anew.",
             where=f"portfolio {portfolio}",
         )
-    _require_fresh(desk, closes, priced_on, settings.market)
-    _require_ended(earlier, session)
-    catch_up(desk, portfolio, priced_on)
+    return SessionPlan(kept, kept=True, synthetic=SYNTHETIC in kept.notes)
+
+
+def _draft(desk: Desk, portfolio: str, session: date) -> _Draft:
+    """The plan that the stores give now; every question to the lake is answered from one snapshot."""
+    settings = desk.portfolio(portfolio)
+    rules = rules_from(settings)
+    capabilities = desk.broker(settings.account, settings.market).capabilities
+    with desk.lake.pinned() as lake:
+        closes = last_closes(lake, settings.market, desk.calendar(settings.market).previous_session(session))
+        inputs = _inputs(desk, lake, portfolio, session, closes)
+        snapshot = lake.snapshot()
+    plan = make_plan(inputs, rules, capabilities)
+    return _Draft(plan, snapshot, rules.as_text(), bool(closes["synthetic"].any()))
+
+
+def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.DataFrame) -> PlanInputs:
+    settings = desk.portfolio(portfolio)
+    market = desk.market(settings.market)
+    priced_on = desk.calendar(settings.market).previous_session(session)
+    _require_fresh(lake, closes, priced_on, settings.market)
     with desk.ledger.read() as connection:
         frozen = frozen_symbols(connection, settings.account)
-    broker = desk.broker(settings.account, settings.market)
     book = book_before(desk, portfolio, session, closes)
-    inputs = PlanInputs(
+    return PlanInputs(
         portfolio=portfolio,
         account=settings.account,
         session=session,
         batch=1,
         currency=market.currency,
         equity=book.valuation.equity,
-        targets=_targets(desk, portfolio, session),
+        targets=_targets(lake, portfolio, session),
         holdings=book.holdings,
         prices=_prices(closes),
-        instruments={item.symbol: item for item in instruments(desk.lake, settings.market, priced_on)},
+        instruments={item.symbol: item for item in instruments(lake, settings.market, priced_on)},
         priced_on=priced_on,
         adjustment=price_adjustment(closes),
-        stale_symbols=_stale(desk, market, settings.market, closes, priced_on),
+        stale_symbols=stale_symbols(desk, settings.market, closes, priced_on),
         frozen_symbols=frozen,
-        action_symbols=_actions(desk, settings.market, priced_on, session),
+        action_symbols=_actions(lake, settings.market, priced_on, session),
         cash=book.cash,
-        notes=("The prices are synthetic.",) if synthetic else (),
+        notes=_notes(closes, unexecuted_sessions(desk, portfolio, session)),
     )
-    rules = rules_from(settings)
-    snapshot = desk.lake.snapshot()
-    plan = make_plan(inputs, rules, broker.capabilities)
-    store_plan(
-        desk.lake,
-        plan,
-        lake_snapshot=snapshot,
-        code_version=code_version(),
-        rules_text=rules.as_text(),
-        source=SOURCE,
-        fetched_at=desk.clock(),
-    )
-    return SessionPlan(plan, kept=False, synthetic=synthetic)
 
 
-def _targets(desk: Desk, portfolio: str, session: date) -> tuple[Target, ...]:
-    frame = read_targets(desk.lake, portfolio, session)
+def _notes(closes: pd.DataFrame, unexecuted: Sequence[date]) -> tuple[str, ...]:
+    missed = [f"The plan of {day} was never executed; it cannot be any more once this one is." for day in unexecuted]
+    return ((SYNTHETIC,) if closes["synthetic"].any() else ()) + tuple(missed)
+
+
+def _targets(lake: Lake, portfolio: str, session: date) -> tuple[Target, ...]:
+    frame = read_targets(lake, portfolio, session)
     if frame.empty:
         raise InputError(
             f"There are no target weights for {session}.",
@@ -153,9 +211,9 @@ def _prices(closes: pd.DataFrame) -> dict[str, ReferencePrice]:
     }
 
 
-def _require_fresh(desk: Desk, closes: pd.DataFrame, priced_on: date, market: str) -> None:
+def _require_fresh(lake: Lake, closes: pd.DataFrame, priced_on: date, market: str) -> None:
     """A feed that has failed sizes nothing: most of the universe must have a bar of the last session."""
-    present, expected, missing = coverage(desk.lake, market, priced_on)
+    present, expected, missing = coverage(lake, market, priced_on)
     if present and not too_many_missing(len(missing), expected):
         return
     newest = max(closes["session"]) if not closes.empty else "none"
@@ -166,8 +224,18 @@ def _require_fresh(desk: Desk, closes: pd.DataFrame, priced_on: date, market: st
     )
 
 
-def _require_ended(earlier: Sequence[BatchRow], session: date) -> None:
-    """A plan is made on holdings that nothing on its way can still change."""
+def _require_ended(desk: Desk, account: str, session: date) -> None:
+    """A plan is made on holdings that nothing on its way can still change.
+
+    An order whose outcome is unknown does not count: it freezes its instrument, and no other.
+    """
+    with desk.ledger.read() as connection:
+        frozen = frozen_symbols(connection, account)
+        earlier = [
+            batch
+            for batch in open_batches(connection, account)
+            if batch.session < session and at_work(intents_of(connection, batch.batch_id), frozen)
+        ]
     if earlier:
         first = earlier[0]
         raise DataError(
@@ -178,18 +246,9 @@ def _require_ended(earlier: Sequence[BatchRow], session: date) -> None:
         )
 
 
-def _stale(desk: Desk, market: Market, name: str, closes: pd.DataFrame, priced_on: date) -> frozenset[str]:
-    calendar = desk.calendar(name)
-    return frozenset(
-        str(symbol)
-        for symbol, day in zip(closes["symbol"], closes["session"], strict=True)
-        if calendar.age_in_sessions(day, priced_on) > market.max_price_age_sessions
-    )
-
-
-def _actions(desk: Desk, market: str, priced_on: date, session: date) -> dict[str, str]:
+def _actions(lake: Lake, market: str, priced_on: date, session: date) -> dict[str, str]:
     """Instruments whose units or name have changed since their last close: they wait for the next one."""
-    frame = pending_actions(desk.lake, market, priced_on, session)
+    frame = pending_actions(lake, market, priced_on, session)
     return {row["symbol"]: f"{row['kind']} on {row['ex_session']}" for row in frame.to_dict("records")}
 
 

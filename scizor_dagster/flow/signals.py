@@ -13,22 +13,36 @@ from pathlib import Path
 
 import pandas as pd
 
-from scizor_dagster.errors import SignalRefused
+from scizor_dagster.errors import DataError, SignalRefused
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.stored import is_admitted, stale_symbols, stored_rows
 from scizor_dagster.market_data.reading import last_closes
-from scizor_dagster.signals.consolidation import TargetWeights, consolidate, store_targets
+from scizor_dagster.signals.consolidation import TargetWeights, consolidate, read_targets, store_targets
 from scizor_dagster.signals.dating import select_session
 from scizor_dagster.signals.intake import AcceptedSignals, store_signals, take_in
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import read_identifier_map
 
+KEPT = "The session's plan is admitted: these are the rows it was made from; the weight file was not read again."
+
 
 @dataclass(frozen=True)
 class TakenSignals:
-    """Rows of one session as they stand in the accepted file."""
+    """Rows of one session, and the file they come from.
 
-    accepted: AcceptedSignals
+    Attributes:
+        rows: Columns asset_id, weight, weights_date, sheet, line.
+        path: The file.
+        file_hash: SHA-256 of its content.
+        warnings: What was found in it and did not matter enough to refuse it.
+        accepted: The file as it is now; None where the rows are those that an admitted plan was made from.
+    """
+
     rows: pd.DataFrame
+    path: str
+    file_hash: str
+    warnings: tuple[str, ...]
+    accepted: AcceptedSignals | None
 
 
 def strategy_of(desk: Desk, portfolio: str) -> StrategyEntry:
@@ -62,19 +76,38 @@ def select_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
     calendar.require(session)
     accepted = accept_file(desk, portfolio)
     chosen = settings.signals
-    return TakenSignals(accepted, select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar))
+    rows = select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar)
+    return TakenSignals(rows, accepted.path, accepted.file_hash, tuple(map(str, accepted.warnings)), accepted)
 
 
 def take_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
-    """Accept the file and store the rows that trade in `session` in the lake."""
+    """Accept the file and store the rows that trade in `session`; of an admitted session, the rows it was made from."""
+    if is_admitted(desk, portfolio, session):
+        return _traded_signals(desk, portfolio, session)
     taken = select_signals(desk, portfolio, session)
+    assert taken.accepted is not None
     strategy = desk.portfolio(portfolio).signals.strategy
     store_signals(desk.lake, strategy, session, taken.rows, taken.accepted, desk.clock())
     return taken
 
 
+def _traded_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
+    """The stored rows behind an admitted plan, whatever the file holds or whether it is there."""
+    targets = stored_rows(desk, "target_weights", portfolio=portfolio, session=session)
+    if targets.empty:
+        raise DataError(
+            f"The ledger admitted a plan for {session}, but the lake holds no targets of it.",
+            remedy="Restore the lake from its backup; an admitted plan is never made anew.",
+            where=f"portfolio {portfolio}",
+        )
+    strategy, file_hash = (str(targets[name].iloc[0]) for name in ("strategy", "file_hash"))
+    rows = stored_rows(desk, "signals", strategy=strategy, session=session, file_hash=file_hash)
+    return TakenSignals(rows, str(rows["path"].iloc[0]), file_hash, (KEPT,), None)
+
+
 def session_targets(desk: Desk, portfolio: str, taken: TakenSignals, session: date) -> TargetWeights:
     """Map the rows to instruments and apply the portfolio's rules; stores nothing."""
+    assert taken.accepted is not None
     settings = desk.portfolio(portfolio)
     entry = strategy_of(desk, portfolio)
     return consolidate(
@@ -91,15 +124,22 @@ def session_targets(desk: Desk, portfolio: str, taken: TakenSignals, session: da
 
 
 def _priced(desk: Desk, entry: StrategyEntry, market: str, session: date) -> frozenset[str] | None:
-    """Tickers with a stored price, only where an id may mean several and there is a lake to ask."""
+    """Tickers with a price young enough to trade on, only where an id may mean several and there is a lake to ask."""
     if entry.mapping is None or entry.mapping.on_ambiguous != "first_priced" or not desk.has_lake:
         return None
-    before = desk.calendar(market).previous_session(session)
-    return frozenset(last_closes(desk.lake, market, before)["symbol"])
+    calendar = desk.calendar(market)
+    before = calendar.previous_session(session)
+    closes = last_closes(desk.lake, market, before)
+    return frozenset(set(closes["symbol"]) - stale_symbols(desk, market, closes, before))
 
 
 def consolidate_session(desk: Desk, portfolio: str, session: date) -> TargetWeights:
-    """Take the session's rows from the accepted file to targets, and store them in the lake."""
+    """Take the session's rows from the accepted file to targets and store them; of an admitted session, those it has.
+
+    What a plan in force was made from stays as it is: every order leads back to a line of that file.
+    """
+    if is_admitted(desk, portfolio, session):
+        return TargetWeights.from_frame(read_targets(desk.lake, portfolio, session), (KEPT,))
     taken = take_signals(desk, portfolio, session)
     targets = session_targets(desk, portfolio, taken, session)
     store_targets(desk.lake, portfolio, session, targets, desk.clock())

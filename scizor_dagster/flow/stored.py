@@ -12,6 +12,7 @@ import pandas as pd
 
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.tables import TABLES
+from scizor_dagster.ledger.rows import batch_of
 
 
 def stored_rows(desk: Desk, table: str, **key: str | date) -> pd.DataFrame:
@@ -27,3 +28,21 @@ def newest_stored_session(desk: Desk, market: str) -> date | None:
     with desk.lake.read() as cursor:
         row = cursor.execute("SELECT max(session) FROM bars WHERE market = ?", [market]).fetchone()
     return row[0] if row else None
+
+
+def is_admitted(desk: Desk, portfolio: str, session: date) -> bool:
+    """Whether the ledger holds a batch of the session: from then on its plan, and what it was made from, stand."""
+    if not desk.has_ledger:
+        return False
+    with desk.ledger.read() as connection:
+        return batch_of(connection, desk.portfolio(portfolio).account, portfolio, session) is not None
+
+
+def stale_symbols(desk: Desk, market: str, closes: pd.DataFrame, priced_on: date) -> frozenset[str]:
+    """Symbols of `closes` (columns symbol, session) whose price is too old on `priced_on` to size an order."""
+    calendar, oldest = desk.calendar(market), desk.market(market).max_price_age_sessions
+    return frozenset(
+        str(symbol)
+        for symbol, day in zip(closes["symbol"], closes["session"], strict=True)
+        if calendar.age_in_sessions(day, priced_on) > oldest
+    )

@@ -6,23 +6,18 @@ What does not: the protocol itself.
 
 from __future__ import annotations
 
-import os
-import socket
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import TypedDict
 
-from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.errors import DataError, InputError, StaleTick
-from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, execute, follow
+from scizor_dagster.errors import DataError, RiskLimitBreached, StaleTick
+from scizor_dagster.execution.executor import ExecutionResult, execute
+from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.money import starting_cash
+from scizor_dagster.flow.following import execution_parts, follow_session, not_ahead
+from scizor_dagster.flow.plans import current_plan, unexecuted_sessions
 from scizor_dagster.ledger.rows import batch_of, batches_of
-from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.frames import read_plan
-from scizor_dagster.risk.limits import limits_from
-from scizor_dagster.sessions import Clock
+from scizor_dagster.planning.model import Plan
 
 SCHEDULED_FOR = "scizor/scheduled_for"
 PURPOSE = "scizor/purpose"
@@ -39,42 +34,22 @@ def trade_session(
     Raises:
         InputError: the session is ahead.
         StaleTick: a scheduled run that starts too late to trade what it was scheduled for.
-        DataError: an earlier session does not reconcile.
+        RiskLimitBreached: the plan opens more than the equity allows.
+        DataError: an earlier session does not reconcile, or the plan's inputs have changed since it was made.
         AccountBusy: another process holds the account.
     """
     settings = desk.portfolio(portfolio)
     not_ahead(desk, portfolio, session)
-    plan = read_plan(desk.lake, portfolio, session)
     with desk.ledger.read() as connection:
         admitted = batch_of(connection, settings.account, portfolio, session)
-    if admitted is not None or plan is None:
+    if admitted is not None or read_plan(desk.lake, portfolio, session) is None:
         return follow_session(desk, portfolio, session, run_id)
     _refuse_stale(scheduled_for, desk.clock())
     _refuse_after_breaks(desk, portfolio, session)
-    unexecuted = _unexecuted(desk, portfolio, session)
-    return execute(plan, previous_unexecuted=unexecuted, **_parts(desk, portfolio, run_id))
-
-
-def follow_session(desk: Desk, portfolio: str, session: date, run_id: str) -> ExecutionResult:
-    """Continue what was admitted for the session; a plan that was not is left alone."""
-    not_ahead(desk, portfolio, session)
-    return follow(session, **_parts(desk, portfolio, run_id))
-
-
-def not_ahead(desk: Desk, portfolio: str, session: date) -> None:
-    """Refuse a day that is no session, or one that lies ahead in exchange time.
-
-    Raises:
-        NotASession, InputError: naming what to use.
-    """
-    calendar = desk.calendar(desk.portfolio(portfolio).market)
-    today = desk.clock().astimezone(calendar.timezone).date()
-    if calendar.require(session) > today:
-        raise InputError(
-            f"Session {session} is ahead; in exchange time it is {today}.",
-            remedy="Use a session up to today's: nothing is planned or sent for one that is still to come.",
-            where=f"portfolio {portfolio}",
-        )
+    plan = current_plan(desk, portfolio, session)
+    _refuse_unaffordable(desk, plan)
+    unexecuted = unexecuted_sessions(desk, portfolio, session)
+    return execute(plan, previous_unexecuted=unexecuted, **execution_parts(desk, portfolio, run_id))
 
 
 def has_open_orders(desk: Desk, portfolio: str, session: date) -> bool:
@@ -84,58 +59,14 @@ def has_open_orders(desk: Desk, portfolio: str, session: date) -> bool:
     return batch is not None and batch.state.open
 
 
-def catch_up(desk: Desk, portfolio: str, through: date) -> None:
-    """Record everything that happened at the broker up to `through`, so that a plan sees all of it."""
-    follow(through, **_parts(desk, portfolio, "plan"))
-
-
-class _Parts(TypedDict):
-    ledger: Ledger
-    broker: Broker
-    account: str
-    portfolio: str
-    clock: Clock
-    holder: str
-    settings: ExecutionSettings
-
-
-def _parts(desk: Desk, portfolio: str, purpose: str) -> _Parts:
-    settings = desk.portfolio(portfolio)
-    return _Parts(
-        ledger=desk.ledger,
-        broker=desk.broker(settings.account, settings.market),
-        account=settings.account,
-        portfolio=portfolio,
-        clock=desk.clock,
-        holder=f"{socket.gethostname()}:{os.getpid()}:{purpose[:8]}",
-        settings=execution_settings(desk, portfolio),
-    )
-
-
-def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
-    settings = desk.portfolio(portfolio)
-    limits = limits_from(settings.risk)
-    return ExecutionSettings(
-        starting_cash=starting_cash(desk, portfolio),
-        expected_broker=desk.config.accounts[settings.account].broker,
-        expected_environment="paper",
-        expected_account_id=settings.account,
-        max_share_per_order=limits.max_share_per_order,
-        max_notional_per_order=limits.max_notional_per_order,
-        max_total_notional=limits.max_total_notional,
-        increments=_increments(desk, portfolio),
-    )
-
-
-def _increments(desk: Desk, portfolio: str) -> dict[str, Decimal]:
-    """Smallest step of quantity by symbol, for buys that a release scales down."""
-    settings = desk.portfolio(portfolio)
-    fractional = settings.risk.fractional_shares
-    step = Decimal(1).scaleb(-fractional.quantity_precision)
-    return {
-        symbol: step if fractional.enabled and item.fractionable else Decimal(item.lot)
-        for symbol, item in desk.instruments(settings.market).items()
-    }
+def _refuse_unaffordable(desk: Desk, plan: Plan) -> None:
+    """The gate of `planned_orders`, read again: a step may be run by itself."""
+    if not stored_book_after(desk, plan).fits:
+        raise RiskLimitBreached(
+            f"The plan of {plan.session} opens more than equity less the cash buffer and max_total_weight allow.",
+            remedy="Nothing is sent. See the check plan_fits_the_equity of planned_orders.",
+            where=f"portfolio {plan.portfolio}",
+        )
 
 
 def _refuse_stale(scheduled_for: str | None, now: datetime) -> None:
@@ -167,16 +98,3 @@ def _refuse_after_breaks(desk: Desk, portfolio: str, session: date) -> None:
             remedy=f"Clear them, then run: scizor reconcile --portfolio {portfolio} --date {last}.",
             where=f"portfolio {portfolio}",
         )
-
-
-def _unexecuted(desk: Desk, portfolio: str, session: date) -> tuple[date, ...]:
-    """Sessions before this one that have a stored plan which was never admitted."""
-    settings = desk.portfolio(portfolio)
-    with desk.lake.read() as cursor:
-        planned = cursor.execute(
-            "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session < ?", [portfolio, session]
-        ).fetchall()
-    with desk.ledger.read() as connection:
-        executed = {batch.session for batch in batches_of(connection, settings.account, portfolio)}
-    newest = max(executed, default=date.min)
-    return tuple(sorted(day for (day,) in planned if day > newest))

@@ -90,6 +90,15 @@ class Lake:
         finally:
             self._give_back(cursor)
 
+    @contextmanager
+    def pinned(self) -> Iterator[Lake]:
+        """A view for reading: whatever is read through it, however often, is of one snapshot, its `snapshot()`."""
+        with self.read() as cursor:
+            view = _PinnedLake(self.location, cursor)
+            # A transaction sees the lake as it is at its first question.
+            view.snapshot()
+            yield view
+
     def snapshot(self) -> int:
         """Number of the newest committed snapshot."""
         with self.read() as cursor:
@@ -176,6 +185,23 @@ class Lake:
             connection.execute(f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})")
         connection.execute("SET TimeZone = 'UTC'")
         return connection
+
+
+class _PinnedLake(Lake):
+    """One read transaction in the shape of a lake. It ends with the block that opened it."""
+
+    def __init__(self, location: LakeLocation, cursor: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(location)
+        self._pinned = cursor
+
+    @contextmanager
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        yield self._pinned
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        raise TypeError("a pinned view of the lake is for reading")
+        yield
 
 
 def _rollback(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -4,7 +4,8 @@ What belongs here: arithmetic over fills, adoptions and activities, each quantit
 one portfolio. What does not: prices and value (`analytics`), and what the broker says it holds.
 
 A session's splits come before its fills: a split of session S multiplies what was held before S,
-and a fill of S is already in new shares. An adoption of S counts as held from the end of S.
+and a fill of S is already in new shares. A delisting of S ends what was held before S, for cash. An
+adoption of S counts as held from the end of S.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerPosition
+from scizor_dagster.instruments import split_quantity
 from scizor_dagster.ledger.rows import (
     ActivityRow,
     BatchRow,
@@ -47,7 +49,10 @@ __all__ = [
 
 ZERO = Decimal(0)
 NOISE = Decimal("0.000000001")
-"""Differences up to one billionth of a share are rounding of split factors, not positions."""
+"""Up to one billionth of a share is rounding of split factors, not a position."""
+
+_PER_SHARE = frozenset({"dividend", "delisting"})
+"""Kinds of activities whose cash goes to who held the instrument before the session."""
 
 Owner = str | None
 """A portfolio, or None for what the account traded outside of Scizor."""
@@ -62,13 +67,14 @@ def owned(
     before: date | None = None,
     through: date | None = None,
 ) -> dict[str, Decimal]:
-    """Signed quantities that `portfolio` owns by symbol, zeros dropped.
+    """Signed quantities that `portfolio` owns by symbol; zeros, and what is no more than `NOISE`, dropped.
 
     With `before`, only what happened in sessions before that one; with `through`, what happened up
     to its end. At most one of the two is given.
     """
     book = _book(connection, account, before=before, through=through)
-    return {symbol: qty for (owner, symbol), qty in sorted(book.items(), key=str) if owner == portfolio and qty != 0}
+    mine = {symbol: qty for (owner, symbol), qty in book.items() if owner == portfolio}
+    return {symbol: qty for symbol, qty in sorted(mine.items()) if abs(qty) > NOISE}
 
 
 def cash_flow(
@@ -81,8 +87,8 @@ def cash_flow(
 ) -> Decimal:
     """Signed cash that flowed to `portfolio`, in the account's currency.
 
-    The sum of its fills' cash and fees, and of dividends in proportion to what it owned of the
-    account's recorded holding before the ex session. Money that came or went in other ways
+    The sum of its fills' cash and fees, and of dividends and settlements of delistings in proportion to
+    what it owned of the account's recorded holding before the ex session. Money that came or went in other ways
     (deposits, interest) belongs to the account.
     """
     last = _last(before, through)
@@ -90,9 +96,9 @@ def cash_flow(
         (fill.cash for fill in fills_of(connection, account, portfolio=portfolio) if _within(fill, last)),
         ZERO,
     )
-    for dividend in activities_of(connection, account):
-        if dividend.kind == "dividend" and dividend.symbol is not None and _within(dividend, last):
-            total += dividend.amount * _share(connection, account, portfolio, dividend.symbol, dividend.session)
+    for paid in activities_of(connection, account):
+        if paid.kind in _PER_SHARE and paid.symbol is not None and _within(paid, last):
+            total += paid.amount * _share(connection, account, portfolio, paid.symbol, paid.session)
     return total
 
 
@@ -156,14 +162,14 @@ def _book(
     days: defaultdict[date, list[tuple[Owner, str, Decimal]]] = defaultdict(list)
     for session, owner, name, qty in changes:
         days[session].append((owner, name, qty))
-    splits = _splits(connection, account)
+    splits = _factors(connection, account)
     book: Book = {}
     for session in sorted({*days, *splits}):
         if last is not None and (session > last[0] or (session == last[0] and not last[1])):
             break
         for name, factor in splits.get(session, ()):
             for key in [key for key in book if key[1] == name]:
-                book[key] *= factor
+                book[key] = split_quantity(book[key], factor)
         for owner, name, qty in days.get(session, ()):
             book[owner, name] = book.get((owner, name), ZERO) + qty
     return book
@@ -193,9 +199,11 @@ def _adoption_changes(
     return changes
 
 
-def _splits(connection: sa.Connection, account: str) -> dict[date, Sequence[tuple[str, Decimal]]]:
+def _factors(connection: sa.Connection, account: str) -> dict[date, Sequence[tuple[str, Decimal]]]:
+    """What splits and delistings multiply a holding by: new shares for one, or 0."""
     found: defaultdict[date, list[tuple[str, Decimal]]] = defaultdict(list)
     for activity in activities_of(connection, account):
-        if activity.kind == "split" and activity.symbol is not None and activity.qty_factor is not None:
+        is_unit = activity.kind in ("split", "delisting")
+        if is_unit and activity.symbol is not None and activity.qty_factor is not None:
             found[activity.session].append((activity.symbol, activity.qty_factor))
     return dict(found)

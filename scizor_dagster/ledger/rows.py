@@ -201,6 +201,13 @@ def batches_of(connection: sa.Connection, account: str, portfolio: str, session:
     return _rows(connection, BatchRow, statement.order_by(batches.c.session, batches.c.batch))
 
 
+def first_batch_of(connection: sa.Connection, account: str, portfolio: str) -> BatchRow | None:
+    """The first batch that was ever admitted for the portfolio on the account, or None."""
+    statement = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
+    found = _rows(connection, BatchRow, statement.order_by(batches.c.session, batches.c.batch).limit(1))
+    return found[0] if found else None
+
+
 def batch_of(connection: sa.Connection, account: str, portfolio: str, session: date) -> BatchRow | None:
     """The latest batch of the portfolio in the session, or None."""
     found = batches_of(connection, account, portfolio, session)

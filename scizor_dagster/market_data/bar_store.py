@@ -87,16 +87,17 @@ def gaps(
 ) -> pd.DataFrame:
     """Symbols with sessions that have no stored bar: columns symbol, gaps, first, last (dates).
 
-    Sessions from a symbol's delisting on are none. `sessions` is ascending and not empty.
+    Sessions from a symbol's delisting on are none, unless a later bar shows that its ticker is used again.
+    `sessions` is ascending and not empty.
     """
+    ended = _ended(cursor, market)
     return cursor.execute(
         """
         WITH wanted AS (SELECT s.symbol, d.session FROM (SELECT unnest($symbols) AS symbol) s,
                         (SELECT unnest($sessions) AS session) d),
         stored AS (SELECT symbol, session FROM bars
                    WHERE market = $market AND session BETWEEN $first AND $last),
-        ended AS (SELECT symbol, max(ex_session) AS ex_session FROM corporate_actions
-                  WHERE market = $market AND kind = 'delisting' GROUP BY symbol)
+        ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ex_session)
         SELECT symbol, count(*) AS gaps, min(session) AS first, max(session) AS last
         FROM wanted ANTI JOIN stored USING (symbol, session) LEFT JOIN ended USING (symbol)
         WHERE ended.ex_session IS NULL OR session < ended.ex_session
@@ -108,6 +109,8 @@ def gaps(
             "market": market,
             "first": sessions[0],
             "last": sessions[-1],
+            "ended": list(ended),
+            "ended_on": list(ended.values()),
         },
     ).df()
 
@@ -182,6 +185,16 @@ def delete_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Seque
         cursor.execute("DELETE FROM bars WHERE market = ? AND symbol IN (SELECT unnest(?))", [market, list(symbols)])
 
 
+def note_empty(cursor: duckdb.DuckDBPyConnection, session: date, origin: Origin, *, empty: bool) -> None:
+    """Keep that the source was asked for a closed session and had no bar of it at all, or that it has some now."""
+    where = "market = ? AND session = ?"
+    key = [origin.market, session]
+    if empty or _any(cursor, f"SELECT 1 FROM empty_sessions WHERE {where}", key):
+        cursor.execute(f"DELETE FROM empty_sessions WHERE {where}", key)
+    if empty:
+        cursor.execute("INSERT INTO empty_sessions VALUES (?, ?, ?, ?)", [*key, origin.source, origin.fetched_at])
+
+
 def replace_quarantined(
     cursor: duckdb.DuckDBPyConnection,
     rows: pd.DataFrame,
@@ -218,9 +231,31 @@ def _any(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any
 
 
 def delisted(cursor: duckdb.DuckDBPyConnection, market: str, session: date) -> set[str]:
-    """Symbols whose delisting took effect on or before `session`."""
-    rows = cursor.execute(
-        "SELECT DISTINCT symbol FROM corporate_actions WHERE market = ? AND kind = 'delisting' AND ex_session <= ?",
-        [market, session],
-    ).fetchall()
-    return {str(symbol) for (symbol,) in rows}
+    """Symbols whose delisting took effect on or before `session`, with no bar after it up to `session`.
+
+    A ticker that is given to another company has bars again, and its delisting is over.
+    """
+    return set(_ended(cursor, market, session))
+
+
+def _ended(cursor: duckdb.DuckDBPyConnection, market: str, through: date | None = None) -> dict[str, date]:
+    """Last delisting by symbol, as of the end of `through`, of those without a later bar by then."""
+    last = through or date.max
+    found: dict[str, date] = dict(
+        cursor.execute(
+            "SELECT symbol, max(ex_session) FROM corporate_actions "
+            "WHERE market = ? AND kind = 'delisting' AND ex_session <= ? GROUP BY symbol",
+            [market, last],
+        ).fetchall()
+    )
+    if not found:
+        return {}
+    # Most universes have no delisting, and those that have one are not searched for bars before it.
+    newest: dict[str, date] = dict(
+        cursor.execute(
+            "SELECT symbol, max(session) FROM bars WHERE market = ? AND session > ? AND session <= ? "
+            "AND symbol IN (SELECT unnest(?)) GROUP BY symbol",
+            [market, min(found.values()), last, list(found)],
+        ).fetchall()
+    )
+    return {symbol: day for symbol, day in found.items() if newest.get(symbol, date.min) <= day}

@@ -30,6 +30,9 @@ from scizor_dagster.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SEPARATORS = (";", "\t", "|")
+"""What separates the columns of a file that is no comma-separated one."""
+
 
 class FileTable:
     """The columns of one file under our names.
@@ -179,6 +182,12 @@ def _read(path: Path, is_csv: bool) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.is_dir():
+        raise InputError(
+            "The path is a folder; one file is read here.",
+            remedy="For one file per symbol use `layout: per_symbol` (see docs/configuration.md), or name the file.",
+            where=str(path),
+        )
     if not path.is_file():
         raise InputError("The file does not exist.", remedy="Create it, or correct the path.", where=str(path))
     try:
@@ -202,6 +211,13 @@ def _read_csv(path: Path) -> pa.Table:
     if not header.strip():
         raise InputError("The file is empty.", remedy="Deliver it with a header and rows.", where=str(path))
     names = _csv_cells(header)
+    separator = next((mark for mark in SEPARATORS if len(names) == 1 and mark in names[0]), None)
+    if separator is not None:
+        raise InputError(
+            f"The separator of the file seems to be {separator!r}; a comma is expected.",
+            remedy="Save it with commas between the columns and a point in decimal numbers.",
+            where=f"{path}:1",
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(

@@ -18,6 +18,7 @@ from scizor_dagster.market_data.bar_store import (
     delete_series,
     delisted,
     insert_missing,
+    note_empty,
     replace_quarantined,
     store_session,
     stored_bars,
@@ -76,6 +77,7 @@ def collect_session(
         stored = store_session(cursor, checked.good, session, origin)
         replace_quarantined(cursor, checked.quarantined, source.symbols, since, session, origin)
         present = set(stored_bars(cursor, market_name, source.symbols, session, session)["symbol"])
+        note_empty(cursor, session, origin, empty=not present)
         missing = set(source.symbols) - present - delisted(cursor, market_name, session)
     return SessionReport(
         market=market_name,

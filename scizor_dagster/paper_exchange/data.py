@@ -6,7 +6,7 @@ What belongs here: the protocol and its value objects. What does not: where they
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -29,9 +29,10 @@ class SessionAction:
     """A corporate action that takes effect before the open of `session`.
 
     Attributes:
-        kind: `split` or `dividend`; others are passed over.
+        session: Usually a session; an action that is dated on another day takes effect at the next open.
+        kind: `split`, `dividend` or `delisting`; others are passed over.
         ratio: For a split: new shares per old one.
-        amount: For a dividend: cash per share as it trades on `session`.
+        amount: Cash per share, as it trades on `session`: of a dividend, or the last close of what is delisted.
     """
 
     symbol: str
@@ -45,11 +46,19 @@ class SessionData(Protocol):
     """The market as the exchange may see it."""
 
     def bars(self, session: date) -> Mapping[str, SessionBar] | None:
-        """Bars of a session by symbol; None while there are none of that session."""
+        """Bars of a session by symbol; None while they are not there, or not there for enough of the market."""
+        ...
+
+    def passed_without_trading(self, session: date) -> bool:
+        """Whether a session has no bar at all while a later one has its bars."""
         ...
 
     def actions(self, session: date) -> Sequence[SessionAction]:
         """Corporate actions whose ex session is `session`."""
+        ...
+
+    def actions_between(self, first: date, last: date, symbols: Collection[str]) -> Sequence[SessionAction]:
+        """Corporate actions of `symbols` with an ex session from `first` to `last`, as they are known now."""
         ...
 
     def last_prices(self, before: date) -> Mapping[str, Decimal]:

@@ -38,7 +38,7 @@ from scizor_dagster.paper_exchange.overnight import apply_actions
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market, check
 
 NO_TRADE = "no trade in this session"
-NO_DATA = "no data for this session"
+NO_TRADING = "the session had no trading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def run_step(
 
 
 def close_session(books: Books, at: datetime) -> None:
-    """Close the current session without data: what still rests for it expires."""
+    """Close the current session, which had no trading: what still rests for it expires."""
     books.step = LAST_STEP
     _expire(books, None, at)
 
@@ -249,7 +249,7 @@ def _expire(books: Books, bars: Mapping[str, SessionBar] | None, at: datetime) -
 
 def _expiry_reason(books: Books, order: Order, bars: Mapping[str, SessionBar] | None) -> str:
     if bars is None:
-        return NO_DATA
+        return NO_TRADING
     if order.symbol not in bars:
         return NO_TRADE
     if order.role.is_leg:

@@ -4,14 +4,16 @@ What belongs here: which operations run, in what order, in which transaction. Wh
 words of a particular door (`brokers.paper` speaks the broker protocol).
 
 Data of the market is read before the write transaction begins; when another process has changed the
-books in between, the operation starts over on the new ones. The exchange's clock only moves forward.
+books in between, the operation starts over on the new ones. The exchange's clock only moves forward:
+past a session with resting orders once its bars are there, or once it is known to have had none.
+Actions that became known too late are put right on every move of the clock, and by asking for one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -21,6 +23,7 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange import engine
 from scizor_dagster.paper_exchange.buying_power import buying_power
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar, SessionData
+from scizor_dagster.paper_exchange.late import KNOWN_WITHIN, History, apply_late, missing, suspects
 from scizor_dagster.paper_exchange.model import LAST_STEP, Activity, Books, Fill, Order, Refused, Rules, State
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market
 from scizor_dagster.paper_exchange.store import BookStore
@@ -38,9 +41,28 @@ class _Begin:
 
 @dataclass(frozen=True, slots=True)
 class _Finish:
-    """The current session, to be run to its close; without bars its orders expire."""
+    """The current session, to be run to its close; without bars, because none trade, its orders expire."""
 
     bars: Mapping[str, SessionBar] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step of the current session."""
+
+    bars: Mapping[str, SessionBar]
+
+
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """Actions that the books lack, with what they are put into."""
+
+    actions: Sequence[SessionAction]
+    histories: Mapping[str, History]
+    prices: Mapping[str, Decimal]
+
+
+_Move = _Begin | _Finish | _Step | _Late
 
 
 class PaperExchange:
@@ -115,25 +137,17 @@ class PaperExchange:
             Whether the clock stands before or within `session` now. False when the session has
             closed, or an order of an earlier session still rests.
         """
-        self._calendar.require(session)
-        return self._run_moves(session, lambda state: self._moves_to_morning(state, session))
+        state = self._run(session, lambda state: self._moves_to_morning(state, session))
+        return state.session == session and not state.has_closed(session)
 
     def advance(self, session: date) -> bool:
-        """Take one step of `session`; sessions before it are closed first. True while more may follow."""
-        self._calendar.require(session)
-        bars = self._data.bars(session)
-        if bars is None:
-            return False
-        while True:
-            state = self.state()
-            if state.has_closed(session):
-                return False
-            moves = [] if state.session == session else self._moves(state, session)
-            books = Books(state)
-            self._apply(books, moves)
-            engine.run_step(books, bars, self.rules, self._instruments, self._times(session))
-            if self._commit(state, books):
-                return books.step < LAST_STEP
+        """Take one step of `session`; sessions before it are closed first. True while more may follow.
+
+        Nothing moves while the bars of `session`, or of an earlier one with resting orders, are not
+        there. A session that has passed without trading is closed, and its orders expire.
+        """
+        state = self._run(session, lambda state: self._moves_of_step(state, session))
+        return state.session == session and 0 < state.step < LAST_STEP and self._bars(session) is not None
 
     def phase(self, session: date) -> VenuePhase:
         """Before the first step the session is ahead; with one step left it is closing."""
@@ -191,64 +205,144 @@ class PaperExchange:
         self._store.remember(transition.after)
         return True
 
-    def _run_moves(self, session: date, moves_of: Callable[[State], list[_Begin | _Finish]]) -> bool:
+    def _run(self, session: date, moves_of: Callable[[State], Sequence[_Move]]) -> State:
+        """Carry out the moves that the books call for; the books after them."""
         while True:
             state = self.state()
+            self._require(state, session)
             moves = moves_of(state)
             if not moves:
-                return state.session == session and not state.has_closed(session)
+                return state
             books = Books(state)
             self._apply(books, moves)
             if self._commit(state, books):
-                return True
+                return books.state()
 
-    def _moves_before(self, state: State, session: date) -> list[_Begin | _Finish]:
+    def _require(self, state: State, session: date) -> None:
+        """Refuse what never was a session; one that the calendar has dropped since is still the books'."""
+        resting = any(order.session == session for order in state.orders.values())
+        if not resting and not state.has_closed(session):
+            self._calendar.require(session)
+
+    def _bars(self, session: date) -> Mapping[str, SessionBar] | None:
+        return self._data.bars(session) if self._calendar.is_session(session) else None
+
+    def _never_trades(self, session: date) -> bool:
+        return not self._calendar.is_session(session) or self._data.passed_without_trading(session)
+
+    def _moves_before(self, state: State, session: date) -> Sequence[_Move]:
         """An order for a later session moves the clock there, once the current one has closed."""
         done = state.session is None or (state.step == LAST_STEP and state.session < session)
-        if done and all(order.session >= session for order in state.orders.values()):
-            return self._moves(state, session)
-        return []
+        return (self._moves(state, session) or ()) if done and self._is_free_before(state, session) else ()
 
-    def _moves_to_morning(self, state: State, session: date) -> list[_Begin | _Finish]:
-        if state.session is not None and state.session >= session:
-            return []
-        if any(order.session < session for order in state.orders.values()):
-            return []
-        return self._moves(state, session)
+    def _moves_to_morning(self, state: State, session: date) -> Sequence[_Move]:
+        if state.session is None or state.session < session:
+            moves = self._moves(state, session) if self._is_free_before(state, session) else None
+            if moves is not None:
+                return moves
+        return self._late(state)
 
-    def _moves(self, state: State, session: date) -> list[_Begin | _Finish]:
-        """Every session between the clock and `session`, each finished and the next one entered."""
-        moves: list[_Begin | _Finish] = []
+    def _moves_of_step(self, state: State, session: date) -> Sequence[_Move]:
+        if not state.has_closed(session):
+            bars = self._bars(session)
+            resting = any(order.session == session for order in state.orders.values())
+            if bars is not None or (resting and self._never_trades(session)):
+                moves = [] if state.session == session else self._moves(state, session)
+                if moves is not None:
+                    return [*moves, _Finish(None) if bars is None else _Step(bars)]
+        return self._late(state)
+
+    def _is_free_before(self, state: State, session: date) -> bool:
+        """Whether no order rests for an earlier session that may still trade."""
+        earlier = {order.session for order in state.orders.values() if order.session < session}
+        return all(self._never_trades(day) for day in earlier)
+
+    def _moves(self, state: State, session: date) -> list[_Move] | None:
+        """Every session between the clock and `session`, each finished and the next one entered.
+
+        None while orders rest for one of them whose bars are still to come.
+        """
+        moves: list[_Move] = list(self._late(state))
         resting = {order.session for order in state.orders.values()}
-        later = [session]
+        days = {session}
         if state.session is not None:
             assert state.session < session, (state.session, session)
+            days |= {day for day in resting if state.session < day < session}
+            days |= set(self._calendar.sessions(state.session + timedelta(days=1), session))
             if state.step < LAST_STEP:
-                moves.append(_Finish(self._data.bars(state.session) if state.session in resting else None))
-            later = self._calendar.sessions(state.session, session)[1:]
-        for day in later:
+                moves.append(_Finish(self._bars(state.session) if state.session in resting else None))
+        previous = state.session
+        for day in sorted(days):
             marks = self._last_prices(day) if day == session else {}
-            moves.append(_Begin(day, self._data.actions(day), marks))
+            moves.append(_Begin(day, self._actions(previous, day), marks))
+            previous = day
             if day != session:
-                moves.append(_Finish(self._data.bars(day) if day in resting else None))
-        return moves
+                moves.append(_Finish(self._bars(day) if day in resting else None))
+        waits = [day for day in resting if day < session and self._bars(day) is None and not self._never_trades(day)]
+        return None if waits else moves
 
-    def _apply(self, books: Books, moves: Sequence[_Begin | _Finish]) -> None:
+    def _actions(self, previous: date | None, day: date) -> Sequence[SessionAction]:
+        """Actions of a morning, those dated on days without a session before it among them."""
+        nights = (day - previous).days if previous is not None else 1
+        found: list[SessionAction] = []
+        for back in reversed(range(nights)):
+            found.extend(self._data.actions(day - timedelta(days=back)))
+        return found
+
+    def _late(self, state: State) -> list[_Late]:
+        """What the store knows by now of the sessions that the clock has passed, and the books do not."""
+        if state.session is None:
+            return []
+        with self._store.read() as connection:
+            firsts = self._store.first_fills(connection)
+        if not firsts:
+            return []
+        first = max(min(firsts.values()), state.session - KNOWN_WITHIN)
+        known = self._data.actions_between(first, state.session, firsts.keys())
+        # On the morning of its first fill nothing of an instrument is held.
+        stored = [action for action in known if action.session > firsts[action.symbol]]
+        if not stored:
+            return []
+        first = min(action.session for action in stored)
+        with self._store.read() as connection:
+            trades = self._store.trades_since(connection, {action.symbol for action in stored}, first)
+            activities = self._store.activities(connection, first, date.max)
+            names = suspects(stored, state.positions, trades, activities)
+            histories = self._store.histories(connection, names) if names else {}
+        lacking = missing([action for action in stored if action.symbol in names], histories)
+        return [_Late(lacking, histories, self._prices_now(state))] if lacking else []
+
+    def _prices_now(self, state: State) -> Mapping[str, Decimal]:
+        """Last prices where the clock stands, in the units of its session."""
+        assert state.session is not None
+        prices = dict(self._data.last_prices(state.session))
+        bars = self._bars(state.session) if state.step == LAST_STEP else None
+        return prices | {symbol: bar.close for symbol, bar in (bars or {}).items()}
+
+    def _apply(self, books: Books, moves: Sequence[_Move]) -> None:
         for move in moves:
             if isinstance(move, _Begin):
-                opens = self._calendar.open_at(move.session)
+                opens = self._times(move.session).open
                 engine.begin_session(books, move.session, move.actions, move.marks, opens)
                 continue
             assert books.session is not None
             times = self._times(books.session)
-            if move.bars is None:
-                engine.close_session(books, times.close)
-                continue
-            while books.step < LAST_STEP:
+            if isinstance(move, _Late):
+                apply_late(books, move.actions, move.histories, move.prices, times.at(books.step))
+            elif isinstance(move, _Step):
                 engine.run_step(books, move.bars, self.rules, self._instruments, times)
+            elif move.bars is None:
+                engine.close_session(books, times.close)
+            else:
+                while books.step < LAST_STEP:
+                    engine.run_step(books, move.bars, self.rules, self._instruments, times)
 
     def _times(self, session: date) -> engine.StepTimes:
-        return engine.StepTimes(self._calendar.open_at(session), self._calendar.close_at(session))
+        if self._calendar.is_session(session):
+            return engine.StepTimes(self._calendar.open_at(session), self._calendar.close_at(session))
+        # A day that the calendar has dropped since orders were sent for it: nothing trades, only the date counts.
+        midnight = datetime.combine(session, time(), self._calendar.timezone).astimezone(UTC)
+        return engine.StepTimes(midnight, midnight)
 
     def _last_prices(self, session: date, wanted: str | None = None) -> Mapping[str, Decimal]:
         """Last prices before `session`, read once; again when the one asked for is not among them."""

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 
 from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.instruments import QUANTITY_STEP
 from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.model import (
     LAST_STEP,
     PRICE_STEP,
-    QUANTITY_STEP,
     ZERO,
     Order,
     OrderKind,

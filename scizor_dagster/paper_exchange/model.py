@@ -21,7 +21,6 @@ ZERO = Decimal(0)
 LAST_STEP = 3
 """Steps of a session: 0 before the open, 1 the opening auction, 2 midday, 3 the close."""
 PRICE_STEP = Decimal("0.0001")
-QUANTITY_STEP = Decimal("0.000000001")
 _AVERAGE_STEP = Decimal("0.00000001")
 
 
@@ -278,19 +277,20 @@ class Books:
             )
         )
 
-    def record(self, kind: str, session: date, symbol: str, description: str, **amounts: Any) -> None:
-        """Add an activity; `amounts` are `amount` and `qty_factor`."""
-        self._activities.append(
-            Activity(
-                f"{self.account}-A{self.take_number()}",
-                kind,
-                session,
-                symbol,
-                amounts.get("amount", ZERO),
-                amounts.get("qty_factor"),
-                description,
-            )
+    def record(self, kind: str, session: date, symbol: str, description: str, **amounts: Any) -> Activity:
+        """Add an activity; `amounts` are `amount`, which flows to the cash, and `qty_factor`."""
+        activity = Activity(
+            f"{self.account}-A{self.take_number()}",
+            kind,
+            session,
+            symbol,
+            amounts.get("amount", ZERO),
+            amounts.get("qty_factor"),
+            description,
         )
+        self.cash += activity.amount
+        self._activities.append(activity)
+        return activity
 
     def mark(self, symbol: str, price: Decimal) -> None:
         position = self.positions.get(symbol)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side
-from scizor_dagster.instruments import Instrument
+from scizor_dagster.instruments import QUANTITY_STEP, Instrument
 from scizor_dagster.paper_exchange.buying_power import buying_power, order_value
 from scizor_dagster.paper_exchange.model import (
-    QUANTITY_STEP,
     ZERO,
     Order,
     OrderKind,

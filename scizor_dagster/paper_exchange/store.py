@@ -9,7 +9,7 @@ account row on Postgres), so that a kill leaves the books as they were before it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +29,7 @@ from scizor_dagster.ledger.tables import (
     paper_orders,
     paper_positions,
 )
+from scizor_dagster.paper_exchange.late import History
 from scizor_dagster.paper_exchange.model import (
     Activity,
     Fill,
@@ -131,8 +132,10 @@ class BookStore:
         return self._orders(connection, paper_orders.c.session == session)
 
     def fills(self, connection: sa.Connection, first: date, last: date) -> list[Fill]:
-        table = paper_fills
-        query = sa.select(table).where(table.c.account == self._opening.account, table.c.session.between(first, last))
+        return self._fills(connection, paper_fills.c.session.between(first, last))
+
+    def _fills(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Fill]:
+        query = sa.select(paper_fills).where(paper_fills.c.account == self._opening.account, condition)
         fills = [
             Fill(
                 row.fill_id,
@@ -150,8 +153,10 @@ class BookStore:
         return sorted(fills, key=lambda fill: _number(fill.fill_id))
 
     def activities(self, connection: sa.Connection, first: date, last: date) -> list[Activity]:
-        table = paper_activities
-        query = sa.select(table).where(table.c.account == self._opening.account, table.c.session.between(first, last))
+        return self._activities(connection, paper_activities.c.session.between(first, last))
+
+    def _activities(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Activity]:
+        query = sa.select(paper_activities).where(paper_activities.c.account == self._opening.account, condition)
         activities = [
             Activity(
                 row.activity_id,
@@ -165,6 +170,35 @@ class BookStore:
             for row in connection.execute(query)
         ]
         return sorted(activities, key=lambda activity: _number(activity.activity_id))
+
+    def first_fills(self, connection: sa.Connection) -> dict[str, date]:
+        """Session of the first fill of every instrument that the account has traded."""
+        table = paper_fills
+        query = sa.select(table.c.symbol, sa.func.min(table.c.session)).where(table.c.account == self._opening.account)
+        rows = connection.execute(query.group_by(table.c.symbol))
+        return {row.symbol: row[1] for row in rows}
+
+    def trades_since(
+        self, connection: sa.Connection, symbols: Collection[str], first: date
+    ) -> list[tuple[str, date, Decimal]]:
+        """Symbol, session and signed quantity of the fills of `symbols` from the session `first` on."""
+        table = paper_fills
+        query = sa.select(table.c.symbol, table.c.session, table.c.side, table.c.qty).where(
+            table.c.account == self._opening.account, table.c.session >= first, table.c.symbol.in_(symbols)
+        )
+        return [(symbol, session, Side(side).sign * qty) for symbol, session, side, qty in connection.execute(query)]
+
+    def histories(self, connection: sa.Connection, symbols: Collection[str]) -> dict[str, History]:
+        """Everything that the books of `symbols` add up to."""
+        fills = self._fills(connection, paper_fills.c.symbol.in_(symbols))
+        activities = self._activities(connection, paper_activities.c.symbol.in_(symbols))
+        return {
+            symbol: History(
+                tuple(row for row in fills if row.symbol == symbol),
+                tuple(row for row in activities if row.symbol == symbol),
+            )
+            for symbol in symbols
+        }
 
     def _load(self, connection: sa.Connection, *, lock: bool) -> State | None:
         query = _LOCK_ACCOUNT if lock else _ACCOUNT

@@ -23,6 +23,8 @@ from scizor_dagster.planning.table_files import Cell, Table, read_table
 SYMBOL_COLUMNS = ("symbol", "tic", "ticker")
 ID_COLUMNS = ("asset_id", "gvkey")
 NAME = "files"
+SOURCE = "file"
+"""Source of every price here: what a file is called is no part of a plan."""
 NO_MARKET = "XXXX"
 """ISO 10383's code for "no market": files do not say where a ticker is listed."""
 
@@ -83,25 +85,28 @@ class _Wanted:
     weight: Decimal
 
 
-def read_inputs(sources: FileSources, *, equity: Decimal, day: date | None, currency: str = "USD") -> FileInputs:
+def read_inputs(
+    sources: FileSources, *, equity: Decimal, day: date | None, allow_short: bool = True, currency: str = "USD"
+) -> FileInputs:
     """Read and check the files.
 
     Args:
         sources: The files.
         equity: Account value to size on.
         day: The trade date, where the targets hold several.
+        allow_short: Whether a weight below zero is taken; else it refuses the file.
         currency: Currency of prices and equity.
 
     Raises:
         InputError: the first thing that is wrong, with file, line, column and value.
     """
-    session, by_symbol, wanted = _read_targets(sources.targets, day)
+    session, by_symbol, wanted = _read_targets(sources.targets, day, allow_short)
     prices = _numbers(sources.prices, "price")
     for cell, price in prices.values():
         if price <= 0:
             raise cell.fail("a price must be above zero", "Correct it, or leave the row out: no price, no order.")
     holdings = {symbol: number for symbol, (_, number) in _numbers(sources.positions, "qty").items()}
-    quotes = {symbol: ReferencePrice(price, None, sources.prices.name) for symbol, (_, price) in prices.items()}
+    quotes = {symbol: ReferencePrice(price, None, SOURCE) for symbol, (_, price) in prices.items()}
     targets, ambiguities = _resolve(wanted, by_symbol, sources, quotes)
     named = {target.symbol for target in targets} | {name for item in ambiguities for name in item.candidates}
     known = sorted({*named, *holdings, *quotes} - {""})
@@ -118,13 +123,19 @@ def read_inputs(sources: FileSources, *, equity: Decimal, day: date | None, curr
         instruments={symbol: Instrument(symbol, NO_MARKET, currency) for symbol in known},
         priced_on=None,
         adjustment="unstated",
-        notes=tuple(item.note for item in ambiguities),
+        notes=(*(item.note for item in ambiguities), *_unused(sources, by_symbol)),
     )
     held = {symbol for symbol, quantity in holdings.items() if quantity}
     return FileInputs(inputs, tuple(ambiguities), tuple(sorted((named | held) - quotes.keys() - {""})))
 
 
-def _read_targets(path: Path, day: date | None) -> tuple[date, bool, list[_Wanted]]:
+def _unused(sources: FileSources, by_symbol: bool) -> list[str]:
+    if sources.mapping is None or not by_symbol:
+        return []
+    return [f"The targets name symbols, so {sources.mapping} was not used."]
+
+
+def _read_targets(path: Path, day: date | None, allow_short: bool) -> tuple[date, bool, list[_Wanted]]:
     table = read_table(path)
     name = table.pick(("symbol", "asset_id"))
     names, weights = table.cells(name), table.cells(table.pick(("target_weight",)))
@@ -142,6 +153,10 @@ def _read_targets(path: Path, day: date | None) -> tuple[date, bool, list[_Wante
         number = weight.number()
         if on != session:
             continue
+        if number < 0 and not allow_short:
+            raise weight.fail(
+                "a weight below zero is a short", "Allow shorts in --rules (weights.allow_short: true), or correct it."
+            )
         first = seen.setdefault(cell.word(), cell)
         if first is not cell:
             raise cell.fail(f"already targeted for {on} at {first.where}", "Give one weight for each instrument.")

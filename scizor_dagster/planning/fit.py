@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
 
+from scizor_dagster.planning.cash import excess_over
 from scizor_dagster.planning.decisions import Venue, check_limits, exit_only
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.quantities import ZERO
@@ -37,7 +38,7 @@ def fit(rows: list[Row], venue: Venue, *, investable: Decimal, spare_cash: Decim
     if spare_cash is None:
         excess = sum((_final(row) * price for row, price in priced), ZERO) - investable
     else:
-        excess = sum((_traded(row) * price for row, price in priced), ZERO) - spare_cash
+        excess = excess_over(spare_cash, ((_traded(row), price) for row, price in priced))
     _trim(priced, venue, excess, shorts=False)
 
 

@@ -159,7 +159,7 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "equity": plain(inputs.equity),
         "cash": None if inputs.cash is None else plain(inputs.cash),
         "targets": sorted(map(_target_values, inputs.targets)),
-        "holdings": [(symbol, plain(quantity)) for symbol, quantity in sorted(inputs.holdings.items()) if quantity],
+        "holdings": [(symbol, plain(quantity)) for symbol, quantity in sorted(inputs.holdings.items())],
         "prices": [(symbol, *_price_values(inputs.prices[symbol])) for symbol in sorted(used & inputs.prices.keys())],
         "instruments": [
             _instrument_values(inputs.instruments[symbol]) for symbol in sorted(used & inputs.instruments.keys())

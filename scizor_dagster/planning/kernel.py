@@ -11,10 +11,9 @@ The arithmetic, for instrument i with weight w, price p, holding c, equity E and
     target         = increments * increment
     delta          = target - c
 
-`trunc` is toward zero for longs and shorts alike. `SNAP` counts a quotient within 1e-9 (relative)
+`trunc` is toward zero for longs and shorts alike. `SNAP` counts a quotient within 1e-15 (relative)
 below a whole number of increments as that number, because 0.06 * 1000 / 10 is 5.999999999999999 in
-binary and a person means 6. What that may add to a plan, at most 1e-9 of equity, is taken back by
-`fit` where it would touch the cash buffer.
+binary and a person means 6. The planner settles such a tie exactly, in `Decimal`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 
-SNAP: Final = 1e-9
+SNAP: Final = 1e-15
 MINIMUM_SLACK: Final = 1e-12
 """An order within this relative distance below the minimum counts as the minimum (binary noise)."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import tempfile
 from collections import Counter
 from decimal import Decimal
@@ -135,12 +136,40 @@ def _text(columns: tuple[str, ...], rows: list[Row]) -> str:
 def _write_all(contents: dict[str, str], folder: Path) -> dict[str, Path]:
     """All contents are on the disk before the first one gets its name."""
     folder.mkdir(parents=True, exist_ok=True)
+    written = {name: folder / name for name in contents}
+    for path in written.values():
+        if path.exists() and not path.is_file():
+            raise InputError(
+                "The plan cannot be written: something that is no file has this name.",
+                remedy="Move it away, or name another folder with --out.",
+                where=str(path),
+            )
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder) as scratch:
+        fresh, former = Path(scratch) / "fresh", Path(scratch) / "former"
+        fresh.mkdir()
+        former.mkdir()
         for name, text in contents.items():
-            with (Path(scratch) / name).open("w", encoding="utf-8", newline="") as handle:
+            with (fresh / name).open("w", encoding="utf-8", newline="") as handle:
                 handle.write(text)
                 handle.flush()
                 os.fsync(handle.fileno())
-        for name in contents:
-            os.replace(Path(scratch) / name, folder / name)
-    return {name: folder / name for name in contents}
+            if written[name].exists():
+                shutil.copy2(written[name], former / name)
+        _replace_all(written, fresh, former)
+    return written
+
+
+def _replace_all(written: dict[str, Path], fresh: Path, former: Path) -> None:
+    done: list[str] = []
+    try:
+        for name, path in written.items():
+            os.replace(fresh / name, path)
+            done.append(name)
+    except OSError:
+        # A mixed set would be two plans in one folder: what was there before comes back.
+        for name in done:
+            if (former / name).exists():
+                os.replace(former / name, written[name])
+            else:
+                written[name].unlink()
+        raise

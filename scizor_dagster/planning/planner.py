@@ -29,6 +29,9 @@ from scizor_dagster.planning.rows import Row, make_rows
 from scizor_dagster.planning.rules import PlanningRules
 
 ONE = Decimal(1)
+DIGITS_OF_A_DOUBLE = 15
+WEIGHT_NOISE = ONE + Decimal("1e-15")
+"""A weight of that many digits was computed in doubles and means any number this close; `fit` takes back the excess."""
 _FACTOR_STEP = Decimal("1e-12")
 _KEPT_BY_KERNEL = frozenset({Reason.NO_PRICE, Reason.BAD_PRICE, Reason.NOT_TRADABLE, Reason.NOT_SHORTABLE})
 
@@ -66,7 +69,7 @@ def make_plan(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabiliti
             overflow_factor=factor,
             lines=tuple(_line(row) for row in rows),
             orders=orders,
-            notes=(*inputs.notes, *_label(inputs), *notes),
+            notes=(*inputs.notes, *_label(inputs), *_minimum_note(rules, venue), *_unvalued_note(rows, inputs), *notes),
         )
 
 
@@ -125,21 +128,33 @@ def _size(rows: list[Row], inputs: PlanInputs, venue: Venue, factor: Decimal) ->
         scale=float(factor),
         reserved=float(_reserved(rows, inputs)),
     )
-    places = venue.precision
-    steps = np.rint(sizing.target * 10.0**places).tolist()
-    for row, count, code in zip(rows, steps, sizing.codes.tolist(), strict=True):
+    share = Decimal(repr(sizing.scale / float(factor)))
+    budget = (inputs.equity - inputs.equity * venue.rules.min_cash_buffer_pct) * factor * share
+    for row, target, code in zip(rows, sizing.target.tolist(), sizing.codes.tolist(), strict=True):
         if row.kept is None and REASONS[code] in _KEPT_BY_KERNEL:
             row.kept = REASONS[code]
         if row.kept is not None:
             row.reason = row.kept
             continue
         row.whole = _is_whole(row, venue.rules)
-        row.target = Decimal(int(count)).scaleb(-places) if row.weight else ZERO
+        row.target = _exact_target(row, target, budget, venue) if row.weight else ZERO
         decide(row, venue)
     if sizing.scale == float(factor):
         return []
-    share = sizing.scale / float(factor)
     return [f"Holdings that cannot be traded leave less room; all other weights were scaled by {share:.6f}."]
+
+
+def _exact_target(row: Row, estimate: float, budget: Decimal, venue: Venue) -> Decimal:
+    """The most increments that the row's weight pays for; the kernel's float is a first guess, off by one at times."""
+    assert row.usable_price is not None, row.symbol
+    step = venue.target_step(row)
+    value, cost = abs(row.weight) * budget, row.usable_price * step
+    if len(row.weight.as_tuple().digits) >= DIGITS_OF_A_DOUBLE:
+        value *= WEIGHT_NOISE
+    count = Decimal(round(abs(estimate) / float(step)))
+    if not count * cost <= value < (count + 1) * cost:
+        count = (value / cost).to_integral_value(rounding=ROUND_DOWN)
+    return count * step if row.weight > 0 else -count * step
 
 
 def _book(rows: list[Row]) -> Book:
@@ -216,6 +231,23 @@ def _line(row: Row) -> PlanLine:
         row.note,
         row.asset_ids,
     )
+
+
+def _minimum_note(rules: PlanningRules, venue: Venue) -> list[str]:
+    if not 0 < rules.min_order_notional < venue.minimum:
+        return []
+    wanted, taken = plain(rules.min_order_notional), plain(venue.minimum)
+    return [f"The broker takes no order below {taken}; the rules' minimum of {wanted} is lower and has no effect."]
+
+
+def _unvalued_note(rows: list[Row], inputs: PlanInputs) -> list[str]:
+    """Where neither the cash nor a price is known, nothing says how much of equity sits in a holding."""
+    if inputs.cash is not None:
+        return []
+    held = [row.symbol for row in rows if row.current and row.usable_price is None]
+    if not held:
+        return []
+    return [f"Held without a price: {', '.join(held)}. Its value is not set aside, so the buys may exceed the cash."]
 
 
 def _label(inputs: PlanInputs) -> list[str]:

@@ -59,7 +59,7 @@ def make_rows(inputs: PlanInputs, rules: PlanningRules) -> list[Row]:
         if target.status != STATUS_OK:
             _add_unresolved(rows, inputs, target)
     for symbol in inputs.holdings:
-        if symbol not in rows and inputs.holdings[symbol] != 0:
+        if symbol not in rows:
             rows[symbol] = _row(inputs, symbol, None)
     blacklist = frozenset(rules.blacklist)
     for row in rows.values():

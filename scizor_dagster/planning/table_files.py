@@ -22,7 +22,9 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import check_symbol
 
 MAX_BYTES = 64 * 1024 * 1024
-_NUMBER = re.compile(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$")
+NUMBER_LIMIT = Decimal(10) ** 15
+"""Numbers are smaller than this, whatever their sign: a larger one is a slip, and outgrows exact arithmetic."""
+_NUMBER = re.compile(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE](\+?[0-9]{1,6}|-[0-9]{1,3}))?$")
 _MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2})([ T]00:00:00(\.0+)?)?$")
 
 
@@ -40,8 +42,11 @@ class Cell:
 
     def number(self) -> Decimal:
         if not _NUMBER.match(self.text):
-            raise self.fail("not a number", "Write a plain number with a decimal point.")
-        return Decimal(self.text)
+            raise self.fail("not a number", "Write a plain, finite number with a decimal point.")
+        value = Decimal(self.text)
+        if abs(value) >= NUMBER_LIMIT:
+            raise self.fail("too large", "Write a number below 1e15.")
+        return value
 
     def day(self) -> date:
         match = _MIDNIGHT.match(self.text)
@@ -162,6 +167,12 @@ def _read_parquet(path: Path) -> Table:
 
 def _header(cells: tuple[str, ...], path: Path) -> tuple[str, ...]:
     header = tuple(cell.strip().lower() for cell in cells)
+    if len(header) == 1 and ";" in header[0]:
+        raise InputError(
+            "The separator of the file seems to be ';'; a comma is expected.",
+            remedy="Save it with commas between the columns and a point in decimal numbers.",
+            where=str(path),
+        )
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise InputError(f"The column {', '.join(twice)} stands twice.", remedy="Keep one.", where=str(path))

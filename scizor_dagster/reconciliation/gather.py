@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Broker
 from scizor_dagster.ledger.holdings import foreign, owned
-from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of
+from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of, open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.model import BrokerView, LedgerView
 
@@ -25,7 +25,7 @@ def read_sides(
     account: str,
     portfolio: str,
     session: date,
-    cash: Decimal | None = None,
+    deposit: Decimal | None = None,
 ) -> tuple[LedgerView, BrokerView]:
     """Both sides of one session.
 
@@ -35,15 +35,15 @@ def read_sides(
         account: Name of the account in the configuration.
         portfolio: Whose orders and positions are compared.
         session: The session.
-        cash: What the account must hold now if the ledger is complete, where the portfolio is alone
-            on it; None leaves cash out of the comparison.
+        deposit: What the account began with; None leaves cash out of the comparison.
 
     Raises:
         BrokerUnavailable: a read failed; an answer that is missing is not an empty one.
     """
     view = read_broker(broker, session)
     with ledger.read() as connection:
-        return read_ledger(connection, view, account=account, portfolio=portfolio, session=session, cash=cash), view
+        key = {"account": account, "portfolio": portfolio}
+        return read_ledger(connection, view, **key, session=session, deposit=deposit), view
 
 
 def read_broker(broker: Broker, session: date) -> BrokerView:
@@ -63,13 +63,14 @@ def read_ledger(
     account: str,
     portfolio: str,
     session: date,
-    cash: Decimal | None = None,
+    deposit: Decimal | None = None,
 ) -> LedgerView:
     """The ledger's side, with the intents that the broker's orders and fills name."""
     batches = batches_of(connection, account, portfolio, session)
     named = {row.client_order_id for row in broker.orders} | {row.client_order_id for row in broker.fills}
     named |= {row.parent_client_order_id for row in broker.orders if row.parent_client_order_id}
     known = intents_by_id(connection, sorted(named))
+    cash, note = (None, "") if deposit is None else _cash(connection, account, portfolio, deposit)
     return LedgerView(
         batches=batches,
         intents=[row for batch in batches for row in intents_of(connection, batch.batch_id)],
@@ -79,4 +80,20 @@ def read_ledger(
         owned=owned(connection, account, portfolio, through=session),
         differences=foreign(connection, account, broker.positions),
         cash=cash,
+        cash_note=note,
     )
+
+
+def _cash(connection: sa.Connection, account: str, portfolio: str, deposit: Decimal) -> tuple[Decimal | None, str]:
+    """What the account must hold now if the ledger is complete, or None and the reason why that cannot be said.
+
+    Every execution and every activity of the account counts, whoever it belongs to. While another
+    portfolio has open orders, the broker may have filled some that are not recorded yet.
+    """
+    others = [batch for batch in open_batches(connection, account) if batch.portfolio != portfolio]
+    if others:
+        named = ", ".join(f"'{batch.portfolio}' of {batch.session}" for batch in others)
+        return None, f"cash is not compared: orders of portfolio {named} on this account are still open"
+    flows = [row.cash for row in fills_of(connection, account)]
+    flows += [row.amount for row in activities_of(connection, account)]
+    return deposit + sum(flows, Decimal(0)), ""

@@ -33,12 +33,16 @@ class Severity(StrEnum):
     WORKING = "working"
     """Not ended yet, and rightly so."""
     INFO = "info"
-    """Outside of what Scizor manages."""
+    """Outside of what Scizor manages, or left out of the comparison with a reason."""
 
 
 class BreakKind(StrEnum):
     PLAN_NOT_ADMITTED = "plan_not_admitted"
     """The stored plan is not the one that the ledger has admitted, or none was."""
+    PLAN_MISSING = "plan_missing"
+    """The plan that the ledger has admitted is not stored."""
+    INTENT_WITHOUT_PLAN = "intent_without_plan"
+    """The batch has an order that its plan does not have."""
     PLANNED_WITHOUT_INTENT = "planned_without_intent"
     INTENT_DIFFERS = "intent_differs"
     """An intent is not what the plan says."""
@@ -60,6 +64,9 @@ class BreakKind(StrEnum):
     POSITION_DIFFERS = "position_differs"
     FOREIGN_POSITION = "foreign_position"
     CASH_DIFFERS = "cash_differs"
+    CASH_NOT_COMPARED = "cash_not_compared"
+    VENUE_BEHIND = "venue_behind"
+    """The session has closed, but the venue has not gone through it: both sides are of before it."""
 
 
 class ReconciliationState(StrEnum):
@@ -140,8 +147,8 @@ class LedgerView:
         owned: What the portfolio owns at the end of the session, by symbol.
         differences: Broker quantity less what all portfolios of the account own now, by symbol;
             agreement is left out.
-        cash: What the account must hold if the ledger is complete; None where the portfolio is not
-            alone on it.
+        cash: What the account must hold if the ledger is complete; None where that cannot be said now.
+        cash_note: Why `cash` is None, as a sentence.
     """
 
     batches: Sequence[BatchRow]
@@ -152,6 +159,7 @@ class LedgerView:
     owned: Mapping[str, Decimal]
     differences: Mapping[str, Decimal]
     cash: Decimal | None = None
+    cash_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

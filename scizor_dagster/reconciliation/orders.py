@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import BrokerFill, BrokerOrder, OrderStatus
-from scizor_dagster.ledger.rows import FillRow, IntentRow
+from scizor_dagster.ledger.rows import BatchRow, FillRow, IntentRow
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.model import Plan, PlannedOrder
 from scizor_dagster.reconciliation.model import Break, BreakKind, BrokerView, LedgerView, Severity
@@ -24,37 +24,47 @@ _FOLLOW = "Follow the orders again: scizor run for the session, or the job follo
 _LOOK = "Compare with the broker's own records before anything else is traded."
 
 
-def plan_breaks(plan: Plan | None, ledger: LedgerView, session_over: bool) -> Iterator[Break]:
-    """The stored plan against the intents of the batch that admitted it."""
-    if plan is None:
-        return
-    batch = next((row for row in ledger.batches if row.plan_id == plan.plan_id), None)
-    if batch is None:
+def plan_breaks(plans: Sequence[Plan], ledger: LedgerView, session_over: bool) -> Iterator[Break]:
+    """Each stored plan against the intents of the batch that admitted it, and every batch against its plan."""
+    stored = {plan.plan_id: plan for plan in plans}
+    for batch in ledger.batches:
+        plan = stored.pop(batch.plan_id, None)
+        intents = {row.client_order_id: row for row in ledger.intents if row.batch_id == batch.batch_id}
+        if plan is None:
+            yield _plan_missing(batch)
+        else:
+            yield from _batch_breaks(plan, intents)
+    for plan in stored.values():
         yield from _not_admitted(plan, ledger, session_over)
-        return
-    intents = {row.client_order_id: row for row in ledger.intents if row.batch_id == batch.batch_id}
-    for order in plan.orders:
-        intent = intents.get(order.client_order_id)
-        if intent is None:
-            yield Break(
-                BreakKind.PLANNED_WITHOUT_INTENT,
-                order.symbol,
-                order.client_order_id,
-                _planned_text(order),
-                "none",
-                Severity.ERROR,
-                "The batch was not admitted whole; restore the ledger from its backup.",
-            )
-        elif (expected := _planned_text(order)) != (found := _intent_text(intent)):
-            yield Break(
-                BreakKind.INTENT_DIFFERS,
-                order.symbol,
-                order.client_order_id,
-                expected,
-                found,
-                Severity.ERROR,
-                _LOOK,
-            )
+
+
+def _plan_missing(batch: BatchRow) -> Break:
+    return Break(
+        BreakKind.PLAN_MISSING,
+        None,
+        None,
+        f"plan {batch.plan_id[:12]} of batch {batch.batch}",
+        "none",
+        Severity.ERROR,
+        "Restore the lake from its backup: without its plan nobody can say what the batch was meant to do.",
+    )
+
+
+def _batch_breaks(plan: Plan, intents: Mapping[str, IntentRow]) -> Iterator[Break]:
+    """Plan and intents in both directions."""
+    planned = {order.client_order_id: order for order in plan.orders}
+    for name, order in planned.items():
+        expected = _planned_text(order)
+        if (intent := intents.get(name)) is None:
+            remedy = "The batch was not admitted whole; restore the ledger from its backup."
+            kind = BreakKind.PLANNED_WITHOUT_INTENT
+            yield Break(kind, order.symbol, name, expected, "none", Severity.ERROR, remedy)
+        elif expected != (found := _intent_text(intent)):
+            yield _of(intent, BreakKind.INTENT_DIFFERS, expected, found, Severity.ERROR, _LOOK)
+    for name, intent in intents.items():
+        if name not in planned:
+            remedy = "The stored plan is not whole; restore the lake from its backup."
+            yield _of(intent, BreakKind.INTENT_WITHOUT_PLAN, "none", _intent_text(intent), Severity.ERROR, remedy)
 
 
 def _not_admitted(plan: Plan, ledger: LedgerView, session_over: bool) -> Iterator[Break]:

@@ -6,7 +6,7 @@ fills (`ledger.holdings`), and what they are worth together (`analytics.valuatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from scizor_dagster.analytics.valuation import Close
@@ -49,8 +49,15 @@ def position_breaks(ledger: LedgerView, broker: BrokerView) -> Iterator[Break]:
 
 
 def cash_breaks(ledger: LedgerView, broker: BrokerView) -> Iterator[Break]:
-    """Cash to the cent, where the portfolio is alone on the account."""
-    if ledger.cash is None or abs(ledger.cash - broker.account.cash) < CENT:
+    """Cash of the whole account to the cent; where it cannot be compared, that is said."""
+    if ledger.cash is None:
+        if ledger.cash_note:
+            remedy = "It is compared once those orders have ended: reconcile the session again then."
+            found = f"{broker.account.cash:.2f}"
+            kind = BreakKind.CASH_NOT_COMPARED
+            yield Break(kind, None, None, ledger.cash_note, found, Severity.INFO, remedy)
+        return
+    if abs(ledger.cash - broker.account.cash) < CENT:
         return
     yield Break(
         BreakKind.CASH_DIFFERS,
@@ -63,9 +70,9 @@ def cash_breaks(ledger: LedgerView, broker: BrokerView) -> Iterator[Break]:
     )
 
 
-def end_of_day(plan: Plan | None, ledger: LedgerView, closes: Mapping[str, Close]) -> tuple[EndOfDayPosition, ...]:
+def end_of_day(plans: Sequence[Plan], ledger: LedgerView, closes: Mapping[str, Close]) -> tuple[EndOfDayPosition, ...]:
     """What the portfolio holds or was meant to hold after the session, by symbol."""
-    targets = {line.symbol: line.target_qty for line in plan.lines} if plan else {}
+    targets = {line.symbol: line.target_qty for line in plans[-1].lines} if plans else {}
     wanted = {symbol for symbol, qty in targets.items() if qty}
     return tuple(
         _position(symbol, ledger, targets.get(symbol), closes.get(symbol))

@@ -18,6 +18,7 @@ from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.model import Plan, PlannedOrder
 from scizor_dagster.reconciliation.model import (
     Break,
+    BreakKind,
     BrokerView,
     LedgerView,
     OrderResult,
@@ -42,7 +43,7 @@ _UNSENT = (IntentState.HELD, IntentState.READY, IntentState.BLOCKED, IntentState
 
 
 def reconcile(
-    plan: Plan | None,
+    plans: Sequence[Plan],
     ledger: LedgerView,
     broker: BrokerView,
     *,
@@ -51,11 +52,13 @@ def reconcile(
     session: date,
     closes: Mapping[str, Close],
     session_over: bool,
+    venue_behind: bool = False,
 ) -> ReconciliationReport:
     """Compare the three sides of one session.
 
     Args:
-        plan: The stored plan; None where none was made.
+        plans: The stored plan of each batch of the session, in the order of the batches, or the newest
+            stored one where nothing was admitted; empty where none was made. The last one is in force.
         ledger: See `gather.read_sides`.
         broker: See `gather.read_sides`.
         portfolio: Whose session it is.
@@ -64,24 +67,39 @@ def reconcile(
         closes: Last close by symbol, for the end-of-day table.
         session_over: Whether the exchange has closed and its data are there: an order that is still
             open then is a break, and before then it is working.
+        venue_behind: Whether the venue has yet to go through the session, so that neither side knows
+            what happened in it.
     """
     breaks = (
-        *plan_breaks(plan, ledger, session_over),
+        *plan_breaks(plans, ledger, session_over),
         *order_breaks(ledger, broker, session_over),
         *fill_breaks(ledger, broker, portfolio),
         *activity_breaks(ledger, broker),
         *position_breaks(ledger, broker),
         *cash_breaks(ledger, broker),
+        *([_behind(session)] if venue_behind and session_over else ()),
     )
-    results = order_results(plan, ledger, broker)
-    state = _state(plan, ledger, breaks)
+    results = order_results(plans, ledger, broker)
+    state = _state(plans, ledger, breaks)
     summary = _summary(portfolio, session, state, results, breaks, broker)
     return ReconciliationReport(
-        portfolio, account, session, state, breaks, results, end_of_day(plan, ledger, closes), summary
+        portfolio, account, session, state, breaks, results, end_of_day(plans, ledger, closes), summary
     )
 
 
-def order_results(plan: Plan | None, ledger: LedgerView, broker: BrokerView) -> tuple[OrderResult, ...]:
+def _behind(session: date) -> Break:
+    return Break(
+        BreakKind.VENUE_BEHIND,
+        None,
+        None,
+        f"the venue has gone through {session}",
+        "not yet",
+        Severity.WORKING,
+        "End or execute what is open up to the session first: scizor run for it, or the job follow_orders.",
+    )
+
+
+def order_results(plans: Sequence[Plan], ledger: LedgerView, broker: BrokerView) -> tuple[OrderResult, ...]:
     """One row per intent, then per exit of a bracket, then per planned order that was never admitted."""
     fills = fills_by_order(ledger.fills)
     rows = [_result(intent, fills.get(intent.client_order_id, ())) for intent in ledger.intents]
@@ -90,7 +108,7 @@ def order_results(plan: Plan | None, ledger: LedgerView, broker: BrokerView) -> 
         parent = mine.get(order.parent_client_order_id or "")
         if parent is not None:
             rows.append(_exit_result(order, parent, fills.get(order.client_order_id, ())))
-    planned = plan.orders if plan else ()
+    planned = [order for plan in plans for order in plan.orders]
     rows += [_not_admitted(order) for order in planned if order.client_order_id not in mine]
     return tuple(rows)
 
@@ -158,7 +176,7 @@ def _filled(fills: Sequence[FillRow]) -> tuple[Decimal, Decimal | None, Decimal]
     return qty, (value / qty).quantize(_AVERAGE_STEP) if qty else None, sum((row.fee for row in fills), ZERO)
 
 
-def _state(plan: Plan | None, ledger: LedgerView, breaks: Sequence[Break]) -> ReconciliationState:
+def _state(plans: Sequence[Plan], ledger: LedgerView, breaks: Sequence[Break]) -> ReconciliationState:
     severities = {row.severity for row in breaks}
     if Severity.ERROR in severities:
         return ReconciliationState.BREAKS
@@ -166,7 +184,7 @@ def _state(plan: Plan | None, ledger: LedgerView, breaks: Sequence[Break]) -> Re
         return ReconciliationState.WORKING
     if ledger.intents:
         return ReconciliationState.RECONCILED
-    return ReconciliationState.NO_PLAN if plan is None and not ledger.batches else ReconciliationState.NOTHING_TO_DO
+    return ReconciliationState.NO_PLAN if not plans and not ledger.batches else ReconciliationState.NOTHING_TO_DO
 
 
 def _summary(
@@ -191,6 +209,7 @@ def _summary(
         f"account  equity {money.equity:.2f} {money.currency}, cash {money.cash:.2f}",
         f"breaks   {len(errors)}" + "".join(f", {number} {name}" for name, number in sorted(others.items())),
     ]
+    lines += [f"  {row.expected}" for row in breaks if row.kind is BreakKind.CASH_NOT_COMPARED]
     lines += [f"  {_break_text(row)}" for row in errors[:_NAMED_BREAKS]]
     if len(errors) > _NAMED_BREAKS:
         lines.append(f"  and {len(errors) - _NAMED_BREAKS} more")

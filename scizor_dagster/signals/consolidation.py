@@ -101,6 +101,13 @@ class TargetWeights:
         """Sum of the absolute weights that will not be traded."""
         return math.fsum(abs(row.target_weight) for row in self.set_aside)
 
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, warnings: tuple[str, ...] = ()) -> TargetWeights:
+        """Targets as `read_targets` gives them."""
+        records = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+        rows = (TargetWeight(**row | {"status": TargetStatus(row["status"])}) for row in records)
+        return cls(tuple(rows), warnings)
+
     def frame(self) -> pd.DataFrame:
         """One row per target, columns `TARGET_COLUMNS`; candidates joined by a comma."""
         import pandas as pd

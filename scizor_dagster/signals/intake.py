@@ -145,7 +145,7 @@ def check_file(
 def store_signals(
     lake: Lake, strategy: str, session: date, rows: pd.DataFrame, accepted: AcceptedSignals, now: datetime
 ) -> int:
-    """Replace the stored rows of `strategy` in `session`.
+    """Store the rows of `strategy` in `session`, beside those of other contents of the file.
 
     `rows` are those of `select_session`; with `as_of: latest` their own session may be an earlier one. `now`
     is aware, and becomes `fetched_at`.
@@ -162,8 +162,9 @@ def store_signals(
         source=f"file:{Path(accepted.path).name}",
         fetched_at=now,
     )
+    key = [strategy, session, accepted.file_hash]
     with lake.write() as cursor:
-        return replace_rows(cursor, "signals", frame, "strategy = ? AND session = ?", [strategy, session])
+        return replace_rows(cursor, "signals", frame, "strategy = ? AND session = ? AND file_hash = ?", key)
 
 
 _remembered: OrderedDict[Hashable, _Verdict] = OrderedDict()

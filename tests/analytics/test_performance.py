@@ -54,7 +54,7 @@ def figures(day: int, equity: object, flows: object = 0, traded: object = 0, por
 
 def store(lake: Lake, one: SessionFigures) -> pd.DataFrame:
     row = measure(one, read_performance(lake, one.portfolio))
-    store_performance(lake, row, NOW)
+    store_performance(lake, row, one.starting_equity, NOW)
     return row
 
 

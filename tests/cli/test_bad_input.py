@@ -105,6 +105,18 @@ WRONG_CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "history_from_year_zero": (("collect", "history", "--from-year", "0"), "The years 0 to"),
     "history_to_the_future": (("collect", "history", "--to-year", "2999"), "The years 2025 to 2999"),
     "history_backwards": (("collect", "history", "--from-year", "2026", "--to-year", "2025"), "ascending"),
+    "history_through_before_its_years": (
+        ("collect", "history", "--from-year", "2026", "--through", "2025-06-01"),
+        "The years begin with 2026, and 2025-06-01 is before that: there is nothing to collect.",
+    ),
+    "run_on_a_date_without_dashes": (("run", "--date", "20250203"), "'20250203' is not a date."),
+    "daily_on_a_date_without_dashes": (("collect", "daily", "--date", "20250203"), "'20250203' is not a date."),
+    "history_through_a_date_without_dashes": (("collect", "history", "--through", "20250203"), "is not a date."),
+    "reconcile_on_a_date_by_week": (("reconcile", "--date", "2025-W06-1"), "'2025-W06-1' is not a date."),
+    "check_on_a_date_without_dashes": (
+        ("signals", "check", "--strategy", "weekly", "--date", "20250203"),
+        "'20250203' is not a date.",
+    ),
     "history_through_no_date": (("collect", "history", "--through", "x"), "--through: 'x' is not a date."),
     "history_through_too_early": (("collect", "history", "--through", "2024-05-01"), "first session, 2025-01-02"),
     "reconcile_of_nobody": (("reconcile", "--portfolio", "nobody"), "There is no portfolio 'nobody'."),
@@ -170,26 +182,44 @@ def test_missing_prices_stop_a_collection_before_it_writes(scizor: Scizor, fresh
     assert not fresh.home.exists()
 
 
-def test_a_session_that_has_not_closed_is_not_collected(scizor: Scizor, fresh: Project) -> None:
-    from scizor_dagster.cli.dates import now
-    from scizor_dagster.sessions import TradingCalendar
-
-    ahead = TradingCalendar("XNYS").next_session(now().date())
-    answer = scizor("collect", "daily", "--date", ahead)
-    assert answer.code == 1
-    assert f"Session {ahead} of XNYS has not closed. Run again after the close" in answer.sentence
+@pytest.mark.parametrize(("layout", "is_folder"), [("long", True), ("per_symbol", False)])
+def test_prices_of_the_other_layout_stop_a_collection_before_it_writes(
+    scizor: Scizor, fresh: Project, layout: str, is_folder: bool
+) -> None:
+    prices = fresh.folder / "prices"
+    prices.mkdir() if is_folder else prices.write_text("symbol")
+    config = yaml.safe_load((fresh.folder / "config.yaml").read_text())
+    config["markets"]["us"]["provider"] = {"type": "files", "path": "prices", "adjustment": "raw", "layout": layout}
+    (fresh.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    other = "per_symbol" if is_folder else "long"
+    for command in (DAILY, HISTORY):
+        answer = scizor(*command)
+        assert answer.code == 2
+        assert f"use `layout: {other}`" in answer.sentence
     assert not fresh.home.exists()
 
 
-def test_a_session_of_another_day_ahead_is_not_run(scizor: Scizor, fresh: Project) -> None:
+def test_a_session_that_trades_still_is_not_collected(
+    scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime
+
+    monkeypatch.setattr("scizor_dagster.cli.dates.now", lambda: datetime(2026, 11, 20, 18, tzinfo=UTC))
+    answer = scizor("collect", "daily", "--date", "2026-11-20")
+    assert answer.code == 1
+    assert "Session 2026-11-20 of XNYS has not closed. Run again after the close" in answer.sentence
+    assert not fresh.home.exists()
+
+
+def test_a_session_of_another_day_ahead_is_neither_run_nor_collected(scizor: Scizor, fresh: Project) -> None:
     from datetime import timedelta
 
     from scizor_dagster.cli.dates import now
     from scizor_dagster.sessions import TradingCalendar
 
     ahead = TradingCalendar("XNYS").next_session(now().date() + timedelta(days=3))
-    for command in ("run", "reconcile"):
-        answer = scizor(command, "--date", ahead)
+    for command in (("run",), ("reconcile",), ("collect", "daily")):
+        answer = scizor(*command, "--date", ahead)
         assert (answer.code, f"Session {ahead} is ahead" in answer.sentence) == (2, True)
     assert not fresh.home.exists()
 
@@ -202,7 +232,7 @@ def test_a_home_that_cannot_be_written_is_named(
     monkeypatch.setenv("SCIZOR_HOME", str(taken))
     answer = scizor(*RUN)
     assert answer.code == 2
-    assert f"{taken}/dagster: The folder cannot be written" in answer.sentence
+    assert f"{taken}: The folder cannot be written: this is a file." in answer.sentence
     assert "Set SCIZOR_HOME" in answer.sentence
     assert taken.read_text() == "not a folder"
 
@@ -244,7 +274,7 @@ def test_a_missing_file_plans_nothing_and_is_named(scizor: Scizor, fresh: Projec
 
 def test_a_trade_date_that_is_none_plans_nothing(scizor: Scizor, fresh: Project) -> None:
     answer = scizor(*_plan_call(fresh.folder), "--date", "2025-13-01")
-    assert (answer.code, "--date is '2025-13-01'" in answer.sentence) == (2, True)
+    assert (answer.code, "--date: '2025-13-01' is not a date." in answer.sentence) == (2, True)
     assert not (fresh.folder / "out").exists()
 
 

@@ -1,9 +1,12 @@
 """`scizor doctor`: OK and PROBLEM, what wrong variables mean, and the older keys."""
 
+import os
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cli.conftest import Answer, Scizor
 from tests.projects import Project
@@ -116,3 +119,97 @@ def test_a_missing_file_is_a_problem_of_its_own_check(scizor: Scizor, fresh: Pro
     assert table.code == 1
     assert "PROBLEM" in table.out
     assert not fresh.home.exists()
+
+
+HEADER = "symbol,session,open,high,low,close,volume"
+ROW = "AAPL,2025-01-02,10,11,9,10,1000"
+
+
+def _with_prices(project: Project, **provider: Any) -> None:
+    path = project.folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    files = {"type": "files", "path": "prices.csv", "format": "csv", "adjustment": "raw"}
+    config["markets"]["us"]["provider"] = files | provider
+    path.write_text(yaml.safe_dump(config))
+
+
+def test_prices_that_can_be_read_are_ok(scizor: Scizor, fresh: Project) -> None:
+    _with_prices(fresh)
+    (fresh.folder / "prices.csv").write_text(f"{HEADER}\n{ROW}\n")
+    answer = scizor("doctor", "--json")
+    assert answer.code == 0
+    assert _details(answer)["providers"] == (True, "us: files:prices.csv (raw), read for AAPL")
+
+
+def test_one_file_per_symbol_is_read_as_well(scizor: Scizor, fresh: Project) -> None:
+    _with_prices(fresh, path="prices", layout="per_symbol")
+    (fresh.folder / "prices").mkdir()
+    (fresh.folder / "prices" / "MSFT.csv").write_text(f"{HEADER}\n{ROW}\n".replace("AAPL", "MSFT"))
+    assert _details(scizor("doctor", "--json"))["providers"] == (True, "us: files:prices (raw), read for MSFT")
+
+
+@pytest.mark.parametrize(
+    ("provider", "text", "expected"),
+    [
+        ({}, None, "The prices of market 'us' are not there"),
+        ({}, "", "The file is empty"),
+        ({}, "symbol,session,close\nAAPL,2025-01-02,10\n", "The file lacks the column(s) 'open' (for open)"),
+        ({"columns": {"close": "Adj"}}, f"{HEADER}\n{ROW}\n", "The file lacks the column(s) 'Adj' (for close)"),
+        ({"format": "parquet"}, f"{HEADER}\n{ROW}\n", "The file is declared as parquet"),
+        ({}, f"{HEADER}\n{ROW}\n".replace(",", ";"), "The separator of the file seems to be ';'"),
+        ({}, f"{HEADER}\n{ROW}\n".replace("AAPL", "ZZZ"), "hold none of its 6 symbols (AAPL, AMZN, GOOG, ...)"),
+        ({}, f"{HEADER}\n{ROW}\n".replace("11", "eleven"), "'eleven' in column 'high' is not a number"),
+        ({"layout": "per_symbol"}, f"{HEADER}\n{ROW}\n", "use `layout: long`"),
+        ({"path": "."}, None, "use `layout: per_symbol`"),
+        ({"path": ".", "layout": "per_symbol"}, None, "hold none of its 6 symbols"),
+        ({"actions": "gone.csv"}, f"{HEADER}\n{ROW}\n", "gone.csv"),
+        ({"actions": "universe.csv"}, f"{HEADER}\n{ROW}\n", "lacks the column(s) 'ex_session'"),
+    ],
+)
+def test_prices_that_cannot_be_read_are_a_problem_that_is_named(
+    scizor: Scizor, fresh: Project, provider: dict[str, Any], text: str | None, expected: str
+) -> None:
+    _with_prices(fresh, **provider)
+    if text is not None:
+        (fresh.folder / "prices.csv").write_text(text)
+    answer = scizor("doctor", "--json")
+    assert answer.code == 1
+    ok, detail = _details(answer)["providers"]
+    assert (ok, expected in detail) == (False, True), detail
+    assert not fresh.home.exists()
+
+
+def test_a_home_that_is_a_file_is_a_problem(scizor: Scizor, fresh: Project) -> None:
+    fresh.home.write_text("a file")
+    answer = scizor("doctor", "--json")
+    assert answer.code == 1
+    ok, detail = _details(answer)["disk"]
+    assert (ok, f"{fresh.home}: The folder cannot be written: this is a file." in detail) == (False, True)
+    assert "Set SCIZOR_HOME" in detail
+
+
+@pytest.mark.parametrize("closed", ["home", "."])
+def test_a_home_that_may_not_be_written_is_a_problem(
+    scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    folder, allowed = fresh.folder / closed, os.access
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder and allowed(path, mode))
+    answer = scizor("doctor", "--json")
+    assert answer.code == 1
+    assert _details(answer)["disk"] == (
+        False,
+        f"{folder}: The folder cannot be written. Set SCIZOR_HOME to a folder that you may write to.",
+    )
+
+
+def test_a_weight_file_and_a_mapping_that_are_not_there_yet_are_said(scizor: Scizor, fresh: Project) -> None:
+    (fresh.folder / "weights.csv").unlink()
+    mapping = {"file": "mapping.csv", "id_column": "gvkey", "symbol_column": "tic"}
+    strategy = {"id": "weekly", "path": "weights.csv", "format": "csv", "mapping": mapping}
+    (fresh.folder / "strategy_manifest.yaml").write_text(yaml.safe_dump({"strategies": [strategy]}))
+    answer = scizor("doctor", "--json")
+    ok, detail = _details(answer)["strategies"]
+    assert (answer.code, ok) == (0, True)
+    assert f"no weight file yet at {fresh.folder / 'weights.csv'}" in detail
+    assert f"no mapping table yet at {fresh.folder / 'mapping.csv'}" in detail

@@ -79,6 +79,18 @@ def test_a_market_without_a_calendar_is_refused(tmp_path: Path, shipped: str) ->
         load_config(write(tmp_path, shipped.replace("    calendar: XNYS\n", "")), ENVIRONMENT)
 
 
+def test_a_paper_account_with_portfolios_of_two_markets_is_refused(tmp_path: Path, shipped: str) -> None:
+    market = shipped[shipped.index("  us:") : shipped.index("accounts:")]
+    portfolio = shipped[shipped.index("  main:") : shipped.index("risk:")].replace("share: 1.0", "share: 0.5")
+    assert "share: 0.5" in portfolio
+    second = portfolio.replace("  main:", "  second:", 1).replace("market: us", "market: uk")
+    text = shipped.replace(shipped[shipped.index("  main:") : shipped.index("risk:")], portfolio + second)
+    text = text.replace(market, market + market.replace("  us:", "  uk:", 1))
+    with pytest.raises(ConfigError, match=r"'second' trades market 'uk' from account 'paper', from which 'main'"):
+        load_config(write(tmp_path, text), ENVIRONMENT)
+    assert load_config(write(tmp_path, text.replace("market: uk", "market: us")), ENVIRONMENT).portfolios["second"]
+
+
 def test_shares_of_one_account_above_one_are_refused(tmp_path: Path, shipped: str) -> None:
     start = shipped.index("  main:")
     block = shipped[start : shipped.index("risk:")]
@@ -208,3 +220,48 @@ def test_an_older_key_that_would_switch_a_safeguard_off_is_refused(tmp_path: Pat
     text = LEGACY.replace("reject_if_price_missing: true", "reject_if_price_missing: false")
     with pytest.raises(ConfigError, match="no price means no order"):
         load_config(write(tmp_path, text), ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "said"),
+    [
+        ("calendar: XNYS", "calendar: XXXX", "markets.us.calendar: 'XXXX' is not a calendar"),
+        ("account: paper", "account: gold", "portfolios.main.account: portfolio 'main' names account 'gold'"),
+        ("market: us", "market: mars", "portfolios.main.market: portfolio 'main' names market 'mars'"),
+        ("max_weight: 0.25", "max_weight: 1.01", "weights.max_weight: "),
+        ("type: sample", "type: zoo", "markets.us.provider: the type is none of sample, files"),
+        ("first_session: 2021-01-04", "first_session: 20210104", "markets.us.first_session: it must be a date"),
+        ("first_session: 2021-01-04", "first_session: '20210104'", "markets.us.first_session: it must be a date"),
+        ("max_total_notional: 1000000.0", "max_total_notional: .nan", "a limit is a finite number greater than 0"),
+        ("max_total_notional: 1000000.0", "max_total_notional: 0", "a limit is a finite number greater than 0"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_own_line_in_plain_words(
+    tmp_path: Path, shipped: str, found: str, written: str, said: str
+) -> None:
+    assert found in shipped
+    path = write(tmp_path, shipped.replace(found, written, 1))
+    line = next(number for number, row in enumerate(path.read_text().splitlines(), 1) if written in row)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ENVIRONMENT)
+    message = str(caught.value)
+    assert said in message
+    shown = (line - 1, line) if "zoo" in written else (line,)
+    assert any(f"{path}:{number}: " in message for number in shown)
+    for inner in ("constrained", "literal[", "pydantic", "Value error", "tagged-union", "more:"):
+        assert inner not in message
+    assert caught.value.exit_code == 2
+
+
+def test_only_a_missing_limit_is_called_a_limit(tmp_path: Path, shipped: str) -> None:
+    path = write(tmp_path, shipped.replace("    calendar: XNYS\n", ""))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ENVIRONMENT)
+    assert "markets.us.calendar: the key is missing." in str(caught.value)
+    assert "left open" not in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", ["1.0", "0.01", "unlimited"])
+def test_a_single_weight_may_be_limited_to_all_of_the_capital_or_less(tmp_path: Path, shipped: str, limit: str) -> None:
+    config = load_config(write(tmp_path, shipped.replace("max_weight: 0.25", f"max_weight: {limit}")), ENVIRONMENT)
+    assert str(config.portfolios["main"].weights.max_weight) == limit

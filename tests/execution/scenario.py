@@ -137,27 +137,33 @@ def settings(**changes: Any) -> ExecutionSettings:
 
 def run(ledger: Ledger, broker: Any, plan: Plan, **changes: Any) -> ExecutionResult:
     holder = changes.pop("holder", "tester")
+    portfolio = changes.pop("portfolio", "main")
+    siblings = changes.pop("siblings", None)
     return execute(
         plan,
         ledger=ledger,
         broker=broker,
         account="paper",
-        portfolio="main",
+        portfolio=portfolio,
         clock=clock,
         holder=holder,
+        siblings=siblings,
         settings=settings(**changes),
     )
 
 
 def resume(ledger: Ledger, broker: Any, session: date = MONDAY, **changes: Any) -> ExecutionResult:
+    portfolio = changes.pop("portfolio", "main")
+    siblings = changes.pop("siblings", None)
     return follow(
         session,
         ledger=ledger,
         broker=broker,
         account="paper",
-        portfolio="main",
+        portfolio=portfolio,
         clock=clock,
         holder="tester",
+        siblings=siblings,
         settings=settings(**changes),
     )
 

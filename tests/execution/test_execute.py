@@ -208,33 +208,6 @@ def test_orders_of_an_earlier_session_that_cannot_end_keep_the_next_from_being_s
     assert broker.book.attempts == ["b", "t"]
 
 
-def test_an_open_batch_of_another_portfolio_is_polled_to_its_end_and_never_sent_for(ledger: Ledger) -> None:
-    from scizor_dagster.execution.executor import execute
-    from tests.execution.scenario import settings
-
-    broker = model(ledger, positions={"AAA": D(5)})
-    adopt(ledger, "AAA", "5", portfolio="other")
-    broker.has_data = set()
-    other = replace(plan_of([SELL, BUY], held={"AAA": "5"}), portfolio="other")
-    execute(
-        other,
-        ledger=ledger,
-        broker=broker,
-        account="paper",
-        portfolio="other",
-        clock=clock,
-        holder="t",
-        settings=settings(),
-    )
-    broker.has_data = None
-    tuesday = plan_of([order("t", "DDD", Side.BUY, "1")], session=TUESDAY)
-    result = run(ledger, broker, tuesday)
-    assert result.state is ExecutionState.WORKING
-    assert "Portfolio 'other'" in result.notes[0]
-    # Its sell has filled and its buy is released, but only its own run may check and send it.
-    assert broker.book.attempts == ["s"]
-
-
 def test_two_runs_at_once_are_one_run_and_one_that_says_why_not(ledger: Ledger) -> None:
     second = Ledger.open(f"sqlite:///{ledger.path}", synchronous="OFF")
     broker = model(ledger)

@@ -114,6 +114,8 @@ def test_death_at_boundaries_of_exchange_and_ledger_ends_in_the_same_books(ledge
 def test_orders_rest_until_their_session_has_data(ledger: Ledger) -> None:
     data = _data()
     monday = data.sessions.pop(MONDAY)
+    # A later session that has data would prove that there is none to come.
+    data.sessions.clear()
     broker = _paper(ledger, data)
     assert run(ledger, broker, _monday(), **PAPER).counts == {"working": 2}
     data.sessions[MONDAY] = monday

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
-from scizor_dagster.execution.release import funding, scaled
+from scizor_dagster.execution.funding import Funding, fund, scaled
 from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.rows import IntentRow, intents_of, release_of
 from scizor_dagster.ledger.store import Ledger
@@ -115,15 +115,30 @@ def test_a_second_leg_waits_for_a_first_leg_that_is_itself_a_released_buy(ledger
     assert broker.book.attempts == ["c", "t"]
 
 
-def test_a_first_leg_that_was_scaled_down_never_lets_the_second_go(ledger: Ledger) -> None:
+COVER = order("c", "DDD", Side.BUY, "100", intent=PositionIntent.BUY_TO_CLOSE)
+TURN = order("t", "DDD", Side.BUY, "60", depends_on=["c"], leg=2)
+SHORT = order("x", "AAA", Side.SELL, "10", phase=2, intent=PositionIntent.SELL_TO_OPEN)
+
+
+def test_a_cover_is_never_scaled_and_its_cost_comes_off_the_cash_first(ledger: Ledger) -> None:
     adopt(ledger, "DDD", "-100")
-    broker = model(ledger, positions={"DDD": D(-100)}, buying_power=D(800))
-    cover = order("c", "DDD", Side.BUY, "100", intent=PositionIntent.BUY_TO_CLOSE)
-    turn = order("t", "DDD", Side.BUY, "60", depends_on=["c"], leg=2)
-    result = run(ledger, broker, plan_of([cover, turn], held={"DDD": "-100"}))
-    assert result.counts == {"dropped": 1, "filled": 1}
-    assert _final(result)["c"] == 50
-    assert broker.book.attempts == ["c"]
+    broker = model(ledger, positions={"DDD": D(-100)}, cash=D(1_300), steps=6)
+    result = run(ledger, broker, plan_of([COVER, TURN], held={"DDD": "-100"}), starting_cash=D(1_300))
+    # 1,300 less 1,000 for the cover leaves half of the 600 that the other side was planned at.
+    assert (result.factor, result.counts) == (D("0.5"), {"filled": 2})
+    assert _final(result) == {"c": D(100), "t": D(30)}
+    assert broker.book.positions["DDD"] == 30
+
+
+@pytest.mark.parametrize(("cash", "buying_power"), [(D(400), None), (D(-50), None), (D(5_000), D(0))])
+def test_a_cover_goes_whole_where_neither_cash_nor_buying_power_suffices(
+    ledger: Ledger, cash: Decimal, buying_power: Decimal | None
+) -> None:
+    adopt(ledger, "DDD", "-100")
+    broker = model(ledger, positions={"DDD": D(-100)}, cash=cash, buying_power=buying_power)
+    result = run(ledger, broker, plan_of([COVER, BUY], held={"DDD": "-100"}), starting_cash=cash)
+    assert (result.factor, result.counts) == (D(0), {"dropped": 1, "filled": 1})
+    assert (_final(result)["c"], broker.book.positions["DDD"]) == (D(100), D(0))
 
 
 def test_a_release_is_written_once_and_later_facts_do_not_change_it(ledger: Ledger) -> None:
@@ -158,14 +173,37 @@ def test_no_second_phase_means_no_release(ledger: Ledger) -> None:
     assert (result.state, result.factor) == (ExecutionState.DONE, None)
 
 
-def test_one_factor_fits_buys_into_cash_and_everything_that_opens_into_buying_power(ledger: Ledger) -> None:
-    short = order("x", "AAA", Side.SELL, "10", phase=2, intent=PositionIntent.SELL_TO_OPEN)
-    rows = _rows(ledger, BUY, short)
-    assert funding(rows, D(1_000), D(10_000)).factor == D("0.5")
-    assert funding(rows, D(10_000), D(1_500)).factor == D("0.5")
-    assert funding(rows, D(10_000), D(10_000)).factor == 1
-    assert funding(rows, D(-5), D(10_000)).factor == 0
-    assert funding([], D(0), D(0)).factor == 1
+def _fund(rows: list[IntentRow], cash: int, power: int, uncertain: tuple[str, ...] = ()) -> Funding:
+    return fund(rows, D(cash), D(power), increments={}, min_notional=D(1), uncertain=uncertain)
+
+
+def test_short_sales_pay_for_buys_of_the_same_release_as_they_do_in_the_plan(ledger: Ledger) -> None:
+    rows = _rows(ledger, BUY, SHORT)
+    money = _fund(rows, 1_000, 10_000)
+    assert (money.factor, money.cash, money.needed) == (D(1), D(2_000), D(2_000))
+    assert money.quantities == {"b": D(100), "x": D(10)}
+
+
+def test_short_sales_are_scaled_to_buying_power_and_never_to_the_cash(ledger: Ledger) -> None:
+    rows = _rows(ledger, BUY, SHORT)
+    poor = _fund(rows, 0, 10_000)
+    assert (poor.factor, poor.short_factor, poor.quantities["x"]) == (D("0.5"), D(1), D(10))
+    # A short sale asks for 1.03 times its value: 3,030 for both.
+    tight = _fund(rows, 10_000, 1_515)
+    assert (tight.factor, tight.quantities) == (D("0.5"), {"b": D(50), "x": D(5)})
+    assert _fund(rows, -5_000, 10_000).quantities == {"b": D(0), "x": D(10)}
+    assert _fund([], 0, 0).factor == 1
+
+
+def test_a_short_sale_that_may_come_too_late_pays_for_nothing(ledger: Ledger) -> None:
+    rows = _rows(ledger, BUY, SHORT)
+    assert _fund(rows, 1_000, 10_000, ("x",)).factor == D("0.5")
+
+
+def test_what_the_planner_fits_into_the_cash_is_released_whole(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(1_000), buying_power=D(5_000))
+    result = run(ledger, broker, plan_of([BUY, SHORT]))
+    assert (result.factor, _final(result)) == (D(1), {"b": D(100), "x": D(10)})
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """A send without an answer: looked up, adopted, sent again only where that is safe, else frozen."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 
-from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.brokers.protocol import BrokerFill, Side
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
+from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.intents import frozen_symbols
+from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.events import risk_events_of
 from tests.execution.model_broker import ModelBroker
@@ -16,6 +19,18 @@ BUY = order("b", "CCC", Side.BUY, "10")
 SECOND_SLICE = order("b-2", "CCC", Side.BUY, "10", slice_=2)
 OTHER = order("d", "DDD", Side.BUY, "10")
 SELL = order("s", "AAA", Side.SELL, "5")
+
+
+def _hide(broker: ModelBroker, name: str) -> None:
+    """The order arrives, its answer is lost, and neither look-up nor listing shows it; nor do its fills."""
+    broker.submit_faults[name] = ["timeout_after"]
+    broker.hidden = {name}
+    fills = broker.fills
+
+    def seen(first: date, last: date) -> list[BrokerFill]:
+        return [fill for fill in fills(first, last) if fill.client_order_id not in broker.hidden]
+
+    broker.fills = seen  # type: ignore[method-assign]
 
 
 def _states(result: ExecutionResult) -> dict[str, str]:
@@ -67,6 +82,7 @@ def test_an_unknown_order_stays_frozen_while_it_cannot_be_looked_up_and_the_next
     broker = model(ledger)
     broker.submit_faults["b"] = ["timeout_after"]
     broker.hidden = {"b"}
+    broker.has_data = set()
     result = run(ledger, broker, plan_of([BUY, SECOND_SLICE, OTHER]))
     assert result.state is ExecutionState.FROZEN
     # The other slice of the frozen instrument waits; the other instrument does not.
@@ -75,11 +91,36 @@ def test_an_unknown_order_stays_frozen_while_it_cannot_be_looked_up_and_the_next
     with ledger.read() as connection:
         (event,) = risk_events_of(connection, "paper", MONDAY)
     assert (event.limit, event.verdict, event.client_order_id) == ("instrument_frozen", "waiting", "b-2")
-    broker.hidden = set()
+    broker.hidden, broker.has_data = set(), None
     result = resume(ledger, broker)
     assert result.state is ExecutionState.DONE
     assert _states(result) == {"b": "filled", "b-2": "filled", "d": "filled"}
     assert broker.book.attempts == ["b", "d", "b-2"]
+
+
+def test_a_batch_with_an_unknown_order_is_driven_to_its_end_for_all_other_instruments(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)})
+    _hide(broker, "b")
+    broker.fill_plan = {"DDD": [D(0), D("0.5"), D("0.5")]}
+    result = run(ledger, broker, plan_of([SELL, BUY, SECOND_SLICE, OTHER], held={"AAA": "5"}))
+    assert result.state is ExecutionState.FROZEN
+    # The session is over: what has waited in it for the unknown order is not sent any more.
+    assert _states(result) == {"s": "filled", "b": "unknown", "b-2": "expired", "d": "filled"}
+    assert any("b is still unknown, and its session 2026-03-02 is over" in note for note in result.notes)
+    assert any("scizor run --portfolio main --date 2026-03-02" in note for note in result.notes)
+    assert broker.book.attempts == ["s", "b", "d"]
+
+
+def test_an_unknown_order_is_looked_up_once_more_before_the_venue_steps_on(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["lost"]
+    broker.find_faults = 1
+    result = run(ledger, broker, plan_of([BUY, SECOND_SLICE, OTHER]))
+    assert _states(result) == {"b": "filled", "b-2": "filled", "d": "filled"}
+    assert broker.book.attempts == ["b", "d", "b", "b-2"]
+    # Both traded in the first step, as they would have without the doubt.
+    assert {fill.price for fill in broker.book.fills} == {D(20), D(10)}
 
 
 def test_a_listing_of_orders_is_evidence_where_the_look_up_fails(ledger: Ledger) -> None:
@@ -91,14 +132,51 @@ def test_a_listing_of_orders_is_evidence_where_the_look_up_fails(ledger: Ledger)
     assert broker.book.attempts == ["b", "b-2"]
 
 
-def test_an_unknown_order_of_an_earlier_session_keeps_the_next_from_being_sent(ledger: Ledger) -> None:
+def test_an_unknown_order_of_an_earlier_session_keeps_only_its_own_instrument_from_being_traded(
+    ledger: Ledger,
+) -> None:
     broker = model(ledger)
-    broker.submit_faults["b"] = ["timeout_after"]
-    broker.hidden = {"b"}
-    run(ledger, broker, plan_of([BUY]))
-    result = run(ledger, broker, plan_of([OTHER], session=TUESDAY))
+    _hide(broker, "b")
+    run(ledger, broker, plan_of([BUY, OTHER]))
+    again = order("t-c", "CCC", Side.BUY, "1")
+    plan = plan_of([order("t-d", "DDD", Side.BUY, "1"), again], session=TUESDAY, held={"DDD": "10"})
+    result = run(ledger, broker, plan)
     assert result.state is ExecutionState.FROZEN
-    assert broker.book.attempts == ["b"]
+    assert _states(result) == {"t-d": "filled", "t-c": "ready"}
+    assert broker.book.attempts == ["b", "d", "t-d"]
+    wednesday = TUESDAY + timedelta(days=1)
+    plan = plan_of([order("w-d", "DDD", Side.BUY, "2")], session=wednesday, held={"DDD": "11"})
+    assert run(ledger, broker, plan).state is ExecutionState.DONE
+    assert not {"t-c", "b-2"} & set(broker.book.attempts)
+    broker.hidden = set()
+    assert resume(ledger, broker, wednesday).state is ExecutionState.DONE
+    with ledger.read() as connection:
+        assert frozen_symbols(connection, "paper") == {}
+        assert open_batches(connection, "paper") == []
+        assert owned(connection, "paper", "main") == broker.book.positions
+    assert broker.book.attempts == ["b", "d", "t-d", "w-d"]
+
+
+def test_an_unknown_order_beside_one_that_rests_keeps_the_next_session_waiting(ledger: Ledger) -> None:
+    broker = model(ledger)
+    _hide(broker, "b")
+    broker.has_data = {TUESDAY}
+    run(ledger, broker, plan_of([BUY, OTHER]))
+    result = run(ledger, broker, plan_of([order("t", "DDD", Side.BUY, "1")], session=TUESDAY))
+    assert (result.state, result.batch_id) == (ExecutionState.FROZEN, None)
+    assert broker.book.attempts == ["b", "d"]
+
+
+def test_nothing_is_sent_for_a_frozen_instrument_in_any_portfolio(ledger: Ledger) -> None:
+    broker = model(ledger)
+    _hide(broker, "b")
+    run(ledger, broker, plan_of([BUY]))
+    other = replace(
+        plan_of([order("o-c", "CCC", Side.BUY, "1"), order("o-d", "DDD", Side.BUY, "1")]), portfolio="other"
+    )
+    result = run(ledger, broker, other, portfolio="other")
+    assert _states(result) == {"o-c": "ready", "o-d": "filled"}
+    assert broker.book.attempts == ["b", "o-d"]
 
 
 def test_a_refusal_is_final_and_the_other_orders_go_on(ledger: Ledger) -> None:
@@ -149,16 +227,24 @@ def test_an_order_of_our_id_with_other_parameters_freezes_the_instrument(ledger:
     assert any("has quantity 999, not 10" in note for note in result.notes)
 
 
-def test_buys_wait_while_the_outcome_of_a_sell_is_unknown(ledger: Ledger) -> None:
+def test_buys_wait_for_a_sell_of_unknown_outcome_until_the_close_and_then_go_without_its_money(
+    ledger: Ledger,
+) -> None:
     adopt(ledger, "AAA", "5")
     broker = model(ledger, positions={"AAA": D(5)})
-    broker.submit_faults["s"] = ["timeout_after"]
-    broker.hidden = {"s"}
-    result = run(ledger, broker, plan_of([SELL, BUY], held={"AAA": "5"}))
+    _hide(broker, "s")
+    broker.has_data = set()
+    plan = plan_of([SELL, order("b", "CCC", Side.BUY, "100")], held={"AAA": "5"})
+    result = run(ledger, broker, plan)
     assert (result.state, result.factor) == (ExecutionState.FROZEN, None)
     assert broker.book.attempts == ["s"]
+    broker.has_data = None
+    result = resume(ledger, broker)
+    assert result.factor == D("0.5")
+    assert _states(result) == {"s": "unknown", "b": "filled"}
     broker.hidden = set()
     assert resume(ledger, broker).state is ExecutionState.DONE
+    assert broker.book.attempts == ["s", "b"]
 
 
 def test_a_rejected_order_that_the_broker_lists_as_alive_is_taken_back(ledger: Ledger) -> None:
@@ -177,8 +263,6 @@ def test_a_rejected_order_that_the_broker_lists_as_alive_is_taken_back(ledger: L
 
 
 def test_a_live_order_that_is_absent_once_its_session_is_over_has_expired(ledger: Ledger) -> None:
-    from datetime import timedelta
-
     from scizor_dagster.ledger.arming import arm
     from tests.execution.scenario import START
 

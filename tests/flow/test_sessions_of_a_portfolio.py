@@ -5,41 +5,20 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from scizor_dagster.errors import DataError, InputError, NotASession, PriceUnavailable, SessionNotClosed, StaleTick
-from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
+from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import measure_session, reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.markets import collect_closed_session, fill_history, refresh_actions, refresh_symbols
+from scizor_dagster.flow.following import follow_session
+from scizor_dagster.flow.markets import collect_closed_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, weight_sessions
-from scizor_dagster.flow.trades import follow_session, trade_session
-from scizor_dagster.lake.tables import append_rows
+from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.planning.model import Reason
-from tests.projects import project_at, small_project, write_weights
-
-EARLY = date(2025, 2, 28)
-FIRST = date(2025, 3, 3)
-SECOND = date(2025, 3, 10)
-NOW = datetime(2025, 3, 31, 22, tzinfo=UTC)
-WEIGHTS = {
-    FIRST: {"AAPL": 0.3, "MSFT": 0.3, "NVDA": 0.2},
-    SECOND: {"AAPL": 0.2, "GOOG": 0.4, "NVDA": 0.2},
-}
-
-
-def collected(folder: Path, now: datetime = NOW) -> Desk:
-    """A project whose history is collected up to `now`."""
-    project = small_project(folder)
-    write_weights(folder / "weights.csv", WEIGHTS)
-    desk = Desk(project.settings, lambda: now)
-    refresh_symbols(desk, "us")
-    refresh_actions(desk, "us")
-    fill_history(desk, "us", (2025, 2025), None)
-    desk.lake.close()
-    return desk
+from tests.flow.desks import EARLY, FIRST, NOW, SECOND, add_action, collected, trade
+from tests.projects import project_at, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +32,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def desk(template: Path, tmp_path: Path) -> Desk:
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     return Desk(project_at(tmp_path).settings, lambda: NOW)
-
-
-def trade(desk: Desk, session: date) -> ExecutionResult:
-    consolidate_session(desk, "main", session)
-    plan_session(desk, "main", session)
-    return trade_session(desk, "main", session, "test-run")
-
-
-def add_action(desk: Desk, symbol: str, day: date, kind: str, ratio: float | None = None) -> None:
-    row = {"market": "us", "symbol": symbol, "ex_session": day, "kind": kind, "ratio": ratio, "source": "test"}
-    with desk.lake.write() as cursor:
-        append_rows(cursor, "corporate_actions", pd.DataFrame([{**row, "fetched_at": NOW}]))
 
 
 def test_two_rebalances_fill_and_reconcile_to_the_cent(desk: Desk) -> None:

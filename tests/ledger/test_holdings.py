@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from scizor_dagster.brokers.protocol import BrokerPosition
+from scizor_dagster.instruments import split_quantity
 from scizor_dagster.ledger.holdings import (
     activities_of,
     cash_flow,
@@ -219,3 +220,35 @@ def test_rows_are_read_by_range_and_portfolio(book: Book) -> None:
         assert activities_of(connection, "paper", first=THU) == []
         assert earliest_session(connection, "paper") == MON
         assert earliest_session(connection, "nobody") is None
+
+
+@pytest.mark.parametrize("held", ["4126", "-4126", "10.000000001"])
+def test_a_split_is_rounded_as_the_exchange_rounds_it(book: Book, held: str) -> None:
+    third = D("0.3333333333333333")
+    book.fill("AAA", held, "5", MON)
+    book.activity("split", "AAA", TUE, factor=str(third))
+    assert book.owned() == {"AAA": split_quantity(D(held), third)}
+    book.fill("AAA", str(-split_quantity(D(held), third)), "15", WED)
+    assert book.owned() == {}
+
+
+def test_a_billionth_of_a_share_is_not_owned(book: Book) -> None:
+    book.fill("AAA", "0.000000001", "5", MON)
+    book.fill("BBB", "0.000000002", "5", MON)
+    assert book.owned() == {"BBB": D("0.000000002")}
+
+
+def test_a_delisting_ends_what_was_held_and_pays_each_portfolio_its_part(book: Book) -> None:
+    book.fill("AAA", "30", "1", MON)
+    book.fill("AAA", "10", "1", MON, portfolio="other")
+    book.activity("delisting", "AAA", WED, amount="80", factor="0")
+    assert (book.owned(before=WED), book.owned(through=WED)) == ({"AAA": D(30)}, {})
+    assert (book.owned("other"), book.cash(), book.cash("other")) == ({}, D(30), D(10))
+    assert book.cash(through=TUE) == -30
+
+
+def test_what_is_bought_under_a_delisted_name_later_is_held(book: Book) -> None:
+    book.fill("AAA", "-30", "1", MON)
+    book.activity("delisting", "AAA", WED, amount="-60", factor="0")
+    book.fill("AAA", "5", "1", FRI)
+    assert (book.owned(), book.cash()) == ({"AAA": D(5)}, D(30 - 60 - 5))

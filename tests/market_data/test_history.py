@@ -8,7 +8,7 @@ import pytest
 
 from scizor_dagster.config import FilesProvider
 from scizor_dagster.errors import DataError
-from scizor_dagster.market_data.collect import collect_actions, collect_history
+from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
 from scizor_dagster.market_data.files import FilesMarket
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, bars_frame, flat_bars, market, rows
 
@@ -157,3 +157,19 @@ def test_the_real_sp500_years_fill_once_and_their_holiday_rows_are_quarantined(l
     again = collect_history(*arguments)
     assert (again.inserted, again.gaps, lake.snapshot()) == (0, 5_791, snapshot)
     assert astuple(again)[:4] == astuple(report)[:4]
+
+
+def test_the_gaps_of_a_ticker_that_is_used_again_are_filled_again(lake):
+    """A was delisted on the second session; another company trades under the name from the fourth on."""
+    days = XNYS.sessions(date(2024, 1, 2), date(2024, 1, 10))
+    bars = flat_bars(["A"], [days[0], *days[3:]])
+    actions = actions_frame([("A", days[1].isoformat(), "delisting", None, None, None, None)])
+    provider = FrameMarket(bars[bars["session"] != pd.Timestamp(days[4])], actions)
+    collect_actions(lake, "us", market(), provider, ["A"], days[0], days[-1], NOW)
+    common = (lake, "us", market(), provider, XNYS, ["A"])
+    collect_history(*common, 2024, 2024, NOW, through=days[-1])
+    assert rows(lake, "SELECT count(*) FROM bars") == [(1,)]
+    collect_session(*common, days[-1], NOW)
+    provider.bars = bars
+    collect_history(*common, 2024, 2024, NOW, through=days[-1])
+    assert [day for (day,) in rows(lake, "SELECT session FROM bars ORDER BY 1")] == [days[0], *days[3:]]

@@ -137,3 +137,19 @@ def test_instruments_come_back_as_they_went_in_and_the_delisted_is_not_tradable_
     tradable = {each.symbol: each.tradable for each in instruments(filled, "us", as_of=date(2024, 2, 1))}
     assert tradable == {"A": True, "B": True, "C": True, "D": False}
     assert all(each.tradable for each in instruments(filled, "us", as_of=date(2024, 1, 31)))
+
+
+def test_a_later_bar_ends_a_delisting_from_its_session_on(tmp_path):
+    lake = new_lake(tmp_path)
+    days = XNYS.sessions(date(2024, 1, 2), date(2024, 1, 10))
+    bars = flat_bars(["A", "B"], days)
+    between = (bars["symbol"] == "A") & bars["session"].between("2024-01-03", "2024-01-05")
+    actions = actions_frame([("A", "2024-01-03", "delisting", None, None, None, None)])
+    provider = FrameMarket(bars[~between], actions)
+    collect_symbols(lake, "us", market(), [entry("A"), entry("B")], provider, NOW)
+    collect_history(lake, "us", market(), provider, XNYS, ["A", "B"], 2024, 2024, NOW, through=days[-1])
+    collect_actions(lake, "us", market(), provider, ["A", "B"], days[0], days[-1], NOW)
+    tradable = {day: {each.symbol: each.tradable for each in instruments(lake, "us", as_of=day)}["A"] for day in days}
+    assert [day for day in days if not tradable[day]] == XNYS.sessions(date(2024, 1, 3), date(2024, 1, 5))
+    assert [coverage(lake, "us", day)[:2] for day in (days[0], days[2], days[-1])] == [(2, 2), (1, 1), (2, 2)]
+    lake.close()

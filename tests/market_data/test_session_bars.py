@@ -1,6 +1,6 @@
 """One closed session: stored once, compared with what came before, never half-written."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -131,3 +131,13 @@ def test_a_session_on_another_basis_is_refused(filled, bars):
     with pytest.raises(DataError, match="never mixed"):
         _collect(filled, FrameMarket(bars))
     assert rows(filled, f"SELECT count(*) FROM bars WHERE session = '{LAST}'") == [(0,)]
+
+
+def test_a_session_that_its_source_knows_nothing_of_is_kept_as_asked_for_until_it_does(lake, bars):
+    none = bars[bars["session"] < pd.Timestamp(LAST)]
+    later = NOW + timedelta(hours=1)
+    for now in (NOW, later):
+        _collect(lake, FrameMarket(none), now=now)
+    assert rows(lake, "SELECT market, session, fetched_at FROM empty_sessions") == [("us", LAST, later)]
+    _collect(lake, FrameMarket(bars))
+    assert rows(lake, "SELECT count(*) FROM empty_sessions") == [(0,)]

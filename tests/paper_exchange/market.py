@@ -1,6 +1,6 @@
 """A small market for the exchange's tests: three sessions, a few instruments, prices written out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
@@ -51,6 +51,12 @@ class FakeData:
 
     def actions(self, session: date) -> Sequence[SessionAction]:
         return [event for event in self.events if event.session == session]
+
+    def passed_without_trading(self, session: date) -> bool:
+        return session not in self.sessions and any(day > session for day in self.sessions)
+
+    def actions_between(self, first: date, last: date, symbols: Collection[str]) -> Sequence[SessionAction]:
+        return [event for event in self.events if first <= event.session <= last and event.symbol in symbols]
 
     def last_prices(self, before: date) -> Mapping[str, D]:
         closes = dict(self.prices)

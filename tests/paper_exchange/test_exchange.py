@@ -117,14 +117,14 @@ def test_advancing_first_closes_an_earlier_session_with_its_own_data(ledger, dat
     assert (venue.state().session, venue.state().step) == (DAY2, 1)
 
 
-def test_advancing_past_a_session_without_data_expires_its_orders(ledger, data):
+def test_advancing_past_a_session_without_trading_expires_its_orders(ledger, data):
     del data.sessions[DAY1]
     venue = exchange(ledger, data)
     venue.submit(request(), NOW)
     venue.advance(DAY2)
     found = venue.find("one")
     assert found is not None
-    assert (found.status, found.reason) == (OrderStatus.EXPIRED, "no data for this session")
+    assert (found.status, found.reason) == (OrderStatus.EXPIRED, "the session had no trading")
 
 
 def test_an_order_for_a_later_session_waits_while_an_earlier_one_is_open(ledger, data):

@@ -4,10 +4,10 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.brokers.protocol import OrderStatus
+from scizor_dagster.instruments import split_quantity
 from scizor_dagster.paper_exchange import engine
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.model import Books, Rules, State
-from scizor_dagster.paper_exchange.overnight import split_quantity
 from scizor_dagster.paper_exchange.rules import Market
 from tests.paper_exchange.market import DAY2, INSTRUMENTS, NOW, PRICES, request, state
 

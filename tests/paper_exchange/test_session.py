@@ -100,10 +100,10 @@ def test_orders_for_a_later_session_are_left_alone():
     assert session.order().status is OrderStatus.ACCEPTED
 
 
-def test_a_session_that_closes_without_data_expires_its_orders():
+def test_a_session_that_closes_without_trading_expires_its_orders():
     session = Session(state(), request())
     engine.close_session(session.books, TIMES.close)
-    assert session.order().reason == "no data for this session"
+    assert session.order().reason == "the session had no trading"
 
 
 def test_positions_are_marked_at_the_price_of_the_step():

@@ -289,3 +289,42 @@ def test_planning_on_files_imports_neither_the_orchestrator_nor_a_store(files):
         [sys.executable, "-c", code, *options], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_weight_below_zero_is_refused_by_line_unless_the_rules_allow_shorts(files):
+    files.write("targets", TARGETS + "2025-07-28,C,-0.1\n")
+    with pytest.raises(InputError, match=r"targets\.csv:5.*is a short"):
+        files.run()
+    rules = files.folder / "rules.yaml"
+    rules.write_text("weights: {allow_short: true}\n")
+    files.run(rules=str(rules))
+    line = next(row for row in files.rows("rebalance_plan.csv") if row["symbol"] == "C")
+    assert (line["target_qty"], line["reason"]) == ("-14", "cross_zero")
+
+
+def test_a_position_of_zero_has_a_line_of_its_own(files):
+    files.write("positions", POSITIONS + "3,ZED,0\n")
+    files.run()
+    line = next(row for row in files.rows("rebalance_plan.csv") if row["symbol"] == "ZED")
+    assert (line["current_qty"], line["delta_qty"], line["reason"]) == ("0", "0", "on_target")
+
+
+def test_the_name_of_a_file_changes_no_order_id(files):
+    files.run()
+    first = files.rows("planned_orders.csv")
+    (files.folder / "prices.csv").rename(files.folder / "other.csv")
+    files.run(prices=str(files.folder / "other.csv"))
+    assert files.rows("planned_orders.csv") == first
+
+
+def test_what_a_plan_could_not_take_into_account_is_said(files):
+    files.write("positions", POSITIONS + "3,ZED,1500\n")
+    files.write("targets", TARGETS.replace("asset_id", "symbol"))
+    files.write("map", "symbol,asset_id\nA,1\n")
+    rules = files.folder / "rules.yaml"
+    rules.write_text("risk: {fractional_shares: {min_order_notional: 0.5}}\n")
+    notes = json.loads(files.run("--json", rules=str(rules), mapping=files.options.pop("map")))["notes"]
+    text = " ".join(notes)
+    assert "Held without a price: ZED." in text
+    assert "map.csv was not used" in text
+    assert "the rules' minimum of 0.5 is lower" in text

@@ -11,7 +11,6 @@ from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
 from scizor_dagster.config import Account
 from scizor_dagster.execution.executor import ExecutionSettings, execute, follow
-from scizor_dagster.ledger.holdings import cash_flow
 from scizor_dagster.ledger.tables import fills
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.planning.model import Plan
@@ -61,13 +60,11 @@ class Desk:
         return follow(session, **self.common)
 
     def reconcile(self, plan: Plan | None, session=DAY1, session_over: bool = True) -> ReconciliationReport:
-        with self.ledger.read() as connection:
-            cash = SETTINGS.starting_cash + cash_flow(connection, "paper", "main")
         ledger, broker = read_sides(
-            self.ledger, self.broker, account="paper", portfolio="main", session=session, cash=cash
+            self.ledger, self.broker, account="paper", portfolio="main", session=session, deposit=D(100_000)
         )
         return reconcile(
-            plan,
+            [plan] if plan else [],
             ledger,
             broker,
             portfolio="main",
@@ -108,11 +105,12 @@ def test_a_rebalance_of_two_sessions_reconciles_to_the_cent(desk):
 
 
 def test_an_order_without_data_is_working_and_ends_when_the_data_come(desk):
-    bars = desk.data.sessions.pop(DAY1)
+    bars = dict(desk.data.sessions)
+    desk.data.sessions.clear()
     assert desk.execute(plan_of()).state == "working"
     report = desk.reconcile(plan_of(), session_over=False)
     assert (report.state, report.working_count, report.break_count) == ("working", 1, 0)
-    desk.data.sessions[DAY1] = bars
+    desk.data.sessions.update(bars)
     assert desk.follow().state == "done"
     assert desk.reconcile(plan_of()).state == "reconciled"
 

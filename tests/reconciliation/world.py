@@ -161,6 +161,7 @@ class World:
     """Every part can be replaced; `report` compares."""
 
     plan: Plan | None = field(default_factory=plan_of)
+    more_plans: list[Plan] = field(default_factory=list)
     batches: list[BatchRow] = field(default_factory=lambda: [batch()])
     intents: list[IntentRow] = field(default_factory=lambda: [intent()])
     elsewhere: list[IntentRow] = field(default_factory=list)
@@ -169,13 +170,14 @@ class World:
     owned: dict[str, D] = field(default_factory=lambda: {"AAA": D(10)})
     differences: dict[str, D] = field(default_factory=dict)
     cash: D | None = D("8994.90")
+    cash_note: str = ""
     orders: list[BrokerOrder] = field(default_factory=lambda: [order()])
     broker_fills: list[BrokerFill] = field(default_factory=lambda: [broker_fill()])
     broker_activities: list[BrokerActivity] = field(default_factory=list)
     positions: list[BrokerPosition] = field(default_factory=lambda: [BrokerPosition("AAA", D(10), D(101))])
     closes: dict[str, Close] = field(default_factory=lambda: {"AAA": Close(D(101), DAY)})
 
-    def report(self, session_over: bool = True) -> ReconciliationReport:
+    def report(self, session_over: bool = True, venue_behind: bool = False) -> ReconciliationReport:
         known = {row.client_order_id: row for row in [*self.intents, *self.elsewhere]}
         ledger = LedgerView(
             self.batches,
@@ -186,11 +188,12 @@ class World:
             self.owned,
             self.differences,
             self.cash,
+            self.cash_note,
         )
         account = AccountState(D("8994.90"), D("10004.90"), D(10_000), "USD", AT)
         broker = BrokerView(self.orders, self.broker_fills, self.broker_activities, self.positions, account)
         return reconcile(
-            self.plan,
+            [*([self.plan] if self.plan else []), *self.more_plans],
             ledger,
             broker,
             portfolio="main",
@@ -198,6 +201,7 @@ class World:
             session=DAY,
             closes=self.closes,
             session_over=session_over,
+            venue_behind=venue_behind,
         )
 
     def found(self, session_over: bool = True) -> list[tuple[str, str, str | None]]:

@@ -84,11 +84,11 @@ def test_storing_a_session_twice_leaves_one_copy_and_other_sessions_alone(tmp_pa
     ]
 
 
-def test_a_new_file_replaces_the_rows_of_its_session(tmp_path: Path, lake: Lake) -> None:
-    for row in ("2024-01-02,A,0.1", "2024-01-02,B,0.2"):
+def test_each_content_of_a_file_keeps_its_rows_and_storing_one_again_adds_none(tmp_path: Path, lake: Lake) -> None:
+    for row in ("2024-01-02,A,0.1", "2024-01-02,B,0.2", "2024-01-02,A,0.1"):
         accepted = accept(csv_file(tmp_path, row))
         store_signals(lake, "test", SESSION, accepted.frame, accepted, NOW)
-    assert [row[2] for row in stored(lake)] == ["B"]
+    assert sorted(row[2] for row in stored(lake)) == ["A", "B"]
 
 
 def test_latest_rows_are_stored_under_the_session_they_are_used_in(tmp_path: Path, lake: Lake) -> None:

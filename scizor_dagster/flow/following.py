@@ -1,0 +1,104 @@
+"""Continuing what was admitted: the parts that every execution needs, and looking without sending anew.
+
+What belongs here: handing configuration, ledger and broker to `execution`, and the calls that admit nothing.
+What does not: admitting a plan (`trades`), or the protocol itself (`execution`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import date
+from decimal import Decimal
+from typing import TypedDict
+
+from scizor_dagster.brokers.protocol import Broker
+from scizor_dagster.errors import InputError
+from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, follow
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.money import starting_cash
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.limits import limits_from
+from scizor_dagster.sessions import Clock
+
+
+def follow_session(desk: Desk, portfolio: str, session: date, run_id: str) -> ExecutionResult:
+    """Continue what was admitted for the session; a plan that was not is left alone."""
+    not_ahead(desk, portfolio, session)
+    return follow(session, **execution_parts(desk, portfolio, run_id))
+
+
+def catch_up(desk: Desk, portfolio: str, through: date) -> None:
+    """Record everything that happened at the broker up to `through`, so that a plan sees all of it."""
+    follow(through, **execution_parts(desk, portfolio, "plan"))
+
+
+def not_ahead(desk: Desk, portfolio: str, session: date) -> None:
+    """Refuse a day that is no session, or one that lies ahead in exchange time.
+
+    Raises:
+        NotASession, InputError: naming what to use.
+    """
+    calendar = desk.calendar(desk.portfolio(portfolio).market)
+    today = desk.clock().astimezone(calendar.timezone).date()
+    if calendar.require(session) > today:
+        raise InputError(
+            f"Session {session} is ahead; in exchange time it is {today}.",
+            remedy="Use a session up to today's: nothing is planned or sent for one that is still to come.",
+            where=f"portfolio {portfolio}",
+        )
+
+
+class Parts(TypedDict):
+    ledger: Ledger
+    broker: Broker
+    account: str
+    portfolio: str
+    clock: Clock
+    holder: str
+    settings: ExecutionSettings
+    siblings: dict[str, ExecutionSettings]
+
+
+def execution_parts(desk: Desk, portfolio: str, purpose: str) -> Parts:
+    settings = desk.portfolio(portfolio)
+    return Parts(
+        ledger=desk.ledger,
+        broker=desk.broker(settings.account, settings.market),
+        account=settings.account,
+        portfolio=portfolio,
+        clock=desk.clock,
+        holder=f"{socket.gethostname()}:{os.getpid()}:{purpose[:8]}",
+        settings=execution_settings(desk, portfolio),
+        siblings={
+            name: execution_settings(desk, name)
+            for name, other in desk.config.portfolios.items()
+            if name != portfolio and other.account == settings.account
+        },
+    )
+
+
+def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
+    settings = desk.portfolio(portfolio)
+    limits = limits_from(settings.risk)
+    return ExecutionSettings(
+        starting_cash=starting_cash(desk, portfolio),
+        expected_broker=desk.config.accounts[settings.account].broker,
+        expected_environment="paper",
+        expected_account_id=settings.account,
+        max_share_per_order=limits.max_share_per_order,
+        max_notional_per_order=limits.max_notional_per_order,
+        max_total_notional=limits.max_total_notional,
+        increments=_increments(desk, portfolio),
+    )
+
+
+def _increments(desk: Desk, portfolio: str) -> dict[str, Decimal]:
+    """Smallest step of quantity by symbol, for buys that a release scales down."""
+    settings = desk.portfolio(portfolio)
+    fractional = settings.risk.fractional_shares
+    step = Decimal(1).scaleb(-fractional.quantity_precision)
+    return {
+        symbol: step if fractional.enabled and item.fractionable else Decimal(item.lot)
+        for symbol, item in desk.instruments(settings.market).items()
+    }

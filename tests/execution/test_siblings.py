@@ -1,0 +1,169 @@
+"""Two portfolios on one account: one venue, which must not step over the other's orders."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.ledger.batches import batches_of
+from scizor_dagster.ledger.events import verify_chain
+from scizor_dagster.ledger.holdings import owned
+from scizor_dagster.ledger.rows import open_batches
+from scizor_dagster.ledger.states import BatchState
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.planning.model import Plan
+from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger
+from tests.execution.model_broker import ModelBroker
+from tests.execution.scenario import (
+    MONDAY,
+    TUESDAY,
+    D,
+    adopt,
+    fresh_copy,
+    model,
+    order,
+    plan_of,
+    resume,
+    run,
+    settings,
+)
+
+BUY = order("b", "CCC", Side.BUY, "10")
+NOTE = "2026-03-02 is not taken further: portfolio '{}' has orders to send first."
+COMMAND = "Run: scizor run --portfolio {} --date 2026-03-02."
+
+
+def _plan(portfolio: str) -> Plan:
+    """A sale, and a buy that waits for it."""
+    sell = order(f"{portfolio}-s", "AAA", Side.SELL, "5")
+    buy = order(f"{portfolio}-b", "CCC", Side.BUY, "60.5")
+    return replace(plan_of([sell, buy], held={"AAA": "5"}), portfolio=portfolio)
+
+
+def _both_sent(ledger: Ledger) -> ModelBroker:
+    """Both portfolios have sent their sale before the open, and hold their buy back."""
+    for name in ("main", "other"):
+        adopt(ledger, "AAA", "5", portfolio=name)
+    broker = model(ledger, positions={"AAA": D(10)}, cash=D(2_000))
+    broker.has_data = set()
+    for name in ("main", "other"):
+        run(ledger, broker, _plan(name), portfolio=name)
+    assert broker.book.attempts == ["main-s", "other-s"]
+    broker.has_data = None
+    return broker
+
+
+def _states(ledger: Ledger) -> list[BatchState]:
+    with ledger.read() as connection:
+        return [batch.state for name in ("main", "other") for batch in batches_of(connection, "paper", name)]
+
+
+def test_the_venue_waits_for_a_sibling_that_has_orders_to_send_and_the_note_says_how(ledger: Ledger) -> None:
+    broker = _both_sent(ledger)
+    first = resume(ledger, broker)
+    assert first.state is ExecutionState.WORKING
+    assert first.notes == (f"{NOTE.format('other')} {COMMAND.format('other')}",)
+    assert broker.book.steps == {MONDAY: 1}
+    # The sale's money has come in, and only the other portfolio's own run may check and send its buy.
+    assert broker.book.attempts == ["main-s", "other-s", "main-b"]
+    second = resume(ledger, broker, portfolio="other")
+    assert (second.state, second.counts, second.notes) == (ExecutionState.DONE, {"filled": 2}, ())
+    # The first portfolio's batch was taken along to its end.
+    assert _states(ledger) == [BatchState.DONE, BatchState.DONE]
+    assert resume(ledger, broker).counts == {"filled": 2}
+
+
+def test_a_sibling_whose_settings_are_at_hand_is_driven_along_under_its_own_limits(ledger: Ledger) -> None:
+    broker = _both_sent(ledger)
+    other = settings(max_notional_per_order=D(100))
+    result = resume(ledger, broker, siblings={"other": other})
+    assert (result.state, result.counts, result.notes) == (ExecutionState.DONE, {"filled": 2}, ())
+    assert _states(ledger) == [BatchState.DONE, BatchState.DONE]
+    blocked = resume(ledger, broker, portfolio="other")
+    assert blocked.counts == {"blocked": 1, "filled": 1}
+    assert broker.book.attempts == ["main-s", "other-s", "main-b"]
+
+
+def test_a_sibling_is_released_in_its_own_increments(ledger: Ledger) -> None:
+    broker = _both_sent(ledger)
+    broker.fixed_buying_power = D(1_200)
+    resume(ledger, broker, siblings={"other": settings(increments={"CCC": D(10)})}, increments={"CCC": D("0.001")})
+    sent = {name: qty for name, _, _, qty in broker.sent()}
+    assert (sent["main-b"], sent["other-b"]) == (D("59.999"), D(50))
+
+
+def test_a_portfolio_without_orders_does_not_take_the_venue_over_a_siblings(ledger: Ledger) -> None:
+    broker = _both_sent(ledger)
+    looked = resume(ledger, broker, portfolio="third")
+    assert {NOTE.format(name) for name in ("main", "other")} == {note.split(" Run:")[0] for note in looked.notes}
+    assert broker.book.steps == {MONDAY: 1}
+    resume(ledger, broker)
+    assert resume(ledger, broker, portfolio="other").state is ExecutionState.DONE
+    assert resume(ledger, broker).state is ExecutionState.DONE
+
+
+def test_a_siblings_earlier_session_keeps_the_next_one_waiting_until_its_own_run_has_sent(ledger: Ledger) -> None:
+    broker = model(ledger, positions={"AAA": D(5)})
+    adopt(ledger, "AAA", "5", portfolio="other")
+    broker.has_data = set()
+    run(ledger, broker, _plan("other"), portfolio="other")
+    broker.has_data = None
+    tuesday = plan_of([order("t", "DDD", Side.BUY, "1")], session=TUESDAY)
+    result = run(ledger, broker, tuesday)
+    assert (result.state, result.batch_id) == (ExecutionState.WORKING, None)
+    assert any("Portfolio 'other' still has orders of 2026-03-02" in note for note in result.notes)
+    assert any(COMMAND.format("other") in note for note in result.notes)
+    assert broker.book.attempts == ["other-s"]
+    assert resume(ledger, broker, portfolio="other").counts == {"filled": 2}
+    assert run(ledger, broker, tuesday).state is ExecutionState.DONE
+
+
+def test_a_siblings_unknown_order_and_what_waits_for_it_do_not_hold_the_venue(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(2_000))
+    broker.submit_faults["o-1"] = ["timeout_after"]
+    broker.hidden = {"o-1"}
+    broker.has_data = set()
+    slices = [order("o-1", "DDD", Side.BUY, "1"), order("o-2", "DDD", Side.BUY, "1", slice_=2)]
+    run(ledger, broker, replace(plan_of(slices), portfolio="other"), portfolio="other")
+    broker.has_data = None
+    result = run(ledger, broker, plan_of([BUY]))
+    assert (result.state, result.counts) == (ExecutionState.DONE, {"filled": 1})
+    assert broker.book.attempts == ["o-1", "b"]
+
+
+def test_death_at_any_point_of_a_run_for_two_portfolios_changes_nothing_that_is_sent(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    book = _both_sent(ledger).book
+    ledger.close()
+    count = 0
+
+    def follow_both(at: int) -> tuple[Any, ...]:
+        url = fresh_copy(ledger.path, tmp_path / str(at) / "l.sqlite")
+        mortal = MortalLedger.open(url, synchronous="OFF")
+        broker = model(mortal)
+        broker.book = deepcopy(book)
+        mortal.switch = switch = KillSwitch(at)
+        try:
+            resume(mortal, MortalBroker(broker, switch), siblings={"other": settings()})
+        except Killed:
+            assert at, "dies only where it is told to"
+        mortal.switch = KillSwitch()
+        # Continued as a person would who was told by the notes: each portfolio by its own command.
+        ends = [resume(mortal, broker, portfolio=name).state for name in ("main", "other", "main")]
+        assert ends[1:] == [ExecutionState.DONE] * 2, (at, ends)
+        with mortal.read() as connection:
+            assert verify_chain(connection) == []
+            assert open_batches(connection, "paper") == []
+            both = [owned(connection, "paper", name) for name in ("main", "other")]
+        mortal.close()
+        nonlocal count
+        count = max(count, switch.count)
+        return broker.sent(), broker.book.positions, broker.book.cash, both
+
+    expected = follow_both(0)
+    assert [name for name, *_ in expected[0]] == ["main-b", "main-s", "other-b", "other-s"]
+    for at in range(1, count + 1, 3):
+        assert follow_both(at) == expected, at
