@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help install demo dev test check bench screenshots lock clean
+.PHONY: help install demo dev test check torture bench screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make dev      Dagster's UI on http://127.0.0.1:3000, with its daemon"
 	@echo "make test     the test suite"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
+	@echo "make torture  death at every point of an execution, not at every third"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
 	@echo "make screenshots   the pictures of the README, from the UI itself"
 	@echo "make lock     rewrite requirements.lock from pyproject.toml"
@@ -43,6 +44,9 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.definitions_load
+
+torture: $(INSTALLED)
+	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest tests/execution/test_kills.py tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py
 
 bench: $(INSTALLED)
 	@for name in planning lake rebalance; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done

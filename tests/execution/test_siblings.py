@@ -29,6 +29,7 @@ from tests.execution.scenario import (
     run,
     settings,
 )
+from tests.execution.test_kills import STRIDE
 
 BUY = order("b", "CCC", Side.BUY, "10")
 NOTE = "2026-03-02 is not taken further: portfolio '{}' has orders to send first."
@@ -165,5 +166,5 @@ def test_death_at_any_point_of_a_run_for_two_portfolios_changes_nothing_that_is_
 
     expected = follow_both(0)
     assert [name for name, *_ in expected[0]] == ["main-b", "main-s", "other-b", "other-s"]
-    for at in range(1, count + 1, 3):
+    for at in range(1, count + 1, STRIDE):
         assert follow_both(at) == expected, at
