@@ -152,7 +152,8 @@ def _exact_target(row: Row, estimate: float, budget: Decimal, venue: Venue) -> D
     if len(row.weight.as_tuple().digits) >= DIGITS_OF_A_DOUBLE:
         value *= WEIGHT_NOISE
     count = Decimal(round(abs(estimate) / float(step)))
-    if not count * cost <= value < (count + 1) * cost:
+    spent = count * cost
+    if not spent <= value < spent + cost:
         count = (value / cost).to_integral_value(rounding=ROUND_DOWN)
     return count * step if row.weight > 0 else -count * step
 
