@@ -28,7 +28,7 @@ from scizor_dagster.config import (
     WeightRules,
     validated,
 )
-from scizor_dagster.config_legacy import take_legacy_keys
+from scizor_dagster.config.legacy import take_legacy_keys
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.planning.rules import PlanningRules, rules_of
 from scizor_dagster.strict_yaml import read_yaml

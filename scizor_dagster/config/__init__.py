@@ -1,0 +1,51 @@
+"""What a user may set: `config/config.yaml` as frozen models.
+
+What belongs here: one module per section, with names, types, defaults and the checks that need no other
+file. What does not: secrets (environment only), the strategy manifest (`signals.manifest`), paths of
+stores (`settings`).
+
+Unknown keys are refused, numbers must be finite, a limit is never optional: it is a number or the
+word `unlimited`. Percentages are fractions (0.02 is 2 %). Keys of the older system keep their names;
+`legacy` says what became of those that have no effect any more.
+"""
+
+from __future__ import annotations
+
+from scizor_dagster.config.accounts import Account, PaperExchangeRules
+from scizor_dagster.config.base import SUM_TOLERANCE, UNLIMITED, Fraction, Limit, MisplacedValue, Model, Name, Positive
+from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
+from scizor_dagster.config.loading import NO_LIMIT, load_config, validated
+from scizor_dagster.config.markets import FilesProvider, Market, SampleProvider
+from scizor_dagster.config.portfolios import Capital, Portfolio
+from scizor_dagster.config.risk import FractionalShares, RiskRules
+from scizor_dagster.config.root import Config
+from scizor_dagster.config.signals import MappingTable, SignalChoice
+
+__all__ = [
+    "NO_LIMIT",
+    "SUM_TOLERANCE",
+    "UNLIMITED",
+    "Account",
+    "Capital",
+    "Config",
+    "ExecutionRules",
+    "FilesProvider",
+    "Fraction",
+    "FractionalShares",
+    "Idempotency",
+    "Limit",
+    "MappingTable",
+    "Market",
+    "MisplacedValue",
+    "Model",
+    "Name",
+    "PaperExchangeRules",
+    "Portfolio",
+    "Positive",
+    "RiskRules",
+    "SampleProvider",
+    "SignalChoice",
+    "WeightRules",
+    "load_config",
+    "validated",
+]

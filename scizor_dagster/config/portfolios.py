@@ -1,0 +1,45 @@
+"""Portfolios: the section `portfolios`.
+
+What belongs here: one portfolio's keys. What does not: the sections it shares with the others, which have modules
+of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from scizor_dagster.config.base import Model, Name, Positive
+from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
+from scizor_dagster.config.risk import RiskRules
+from scizor_dagster.config.signals import SignalChoice
+
+
+class Capital(Model):
+    """What a portfolio begins with: an amount, or a share of the account's `initial_cash`.
+
+    Either grows or shrinks with the portfolio's own fills alone.
+    """
+
+    amount: Positive | None = None
+    share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Capital:
+        if (self.amount is None) == (self.share is None):
+            raise ValueError("give exactly one of 'amount' and 'share'")
+        return self
+
+
+class Portfolio(Model):
+    """One portfolio. `risk`, `execution` and `weights` replace the keys they name in the sections above."""
+
+    market: Name
+    account: Name
+    capital: Capital
+    signals: SignalChoice
+    risk: RiskRules
+    execution: ExecutionRules
+    weights: WeightRules
+    idempotency: Idempotency

@@ -1,0 +1,73 @@
+"""The whole of `config/config.yaml`, and what must hold between its sections.
+
+What belongs here: references and sums across sections. What does not: reading the file (`loading`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import model_validator
+
+from scizor_dagster.config.accounts import Account
+from scizor_dagster.config.base import MisplacedValue, Model, Name
+from scizor_dagster.config.markets import Market
+from scizor_dagster.config.portfolios import Portfolio
+
+
+class Config(Model):
+    strategy_manifest: str = "strategy_manifest.yaml"
+    markets: dict[Name, Market]
+    accounts: dict[Name, Account]
+    portfolios: dict[Name, Portfolio]
+    legacy_notes: tuple[str, ...] = ()
+    """One sentence for each key of the older system that was read but has no effect."""
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Config:
+        shares: dict[str, float] = {}
+        amounts: dict[str, float] = {}
+        traded: dict[str, tuple[str, str]] = {}
+        for name, portfolio in self.portfolios.items():
+            for kind, target, known in (
+                ("market", portfolio.market, self.markets),
+                ("account", portfolio.account, self.accounts),
+            ):
+                if target not in known:
+                    problem = f"portfolio '{name}' names {kind} '{target}', which is not configured"
+                    raise MisplacedValue(problem, "portfolios", name, kind)
+            currency, held = self.markets[portfolio.market].currency, self.accounts[portfolio.account].currency
+            if currency != held:
+                raise MisplacedValue(
+                    f"portfolio '{name}' trades in {currency} from account '{portfolio.account}' in {held}; "
+                    "use an account in the market's currency",
+                    *("portfolios", name, "account"),
+                )
+            shares[portfolio.account] = shares.get(portfolio.account, 0.0) + (portfolio.capital.share or 0.0)
+            amounts[portfolio.account] = amounts.get(portfolio.account, 0.0) + (portfolio.capital.amount or 0.0)
+            first = traded.setdefault(portfolio.account, (name, portfolio.market))
+            if first[1] != portfolio.market and self.accounts[portfolio.account].broker == "paper":
+                raise MisplacedValue(
+                    f"portfolio '{name}' trades market '{portfolio.market}' from account '{portfolio.account}', from "
+                    f"which '{first[0]}' trades market '{first[1]}', and a paper account is an exchange of one market; "
+                    "use an account of its own for each market",
+                    *("portfolios", name, "account"),
+                )
+        for account, total in shares.items():
+            if total > 1.0 + 1e-9:
+                problem = f"the shares of account '{account}' sum to {total:g}; at most 1 is allowed"
+                raise MisplacedValue(problem, "accounts", account)
+            deposit = self.accounts[account].initial_cash
+            claimed = amounts[account] + total * deposit
+            if claimed > deposit * (1.0 + 1e-9):
+                raise MisplacedValue(
+                    f"the portfolios of account '{account}' begin with {claimed:,.2f} together; "
+                    f"its initial_cash is {deposit:,.2f}",
+                    *("accounts", account, "initial_cash"),
+                )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.source).parent
