@@ -1,4 +1,4 @@
-"""The assets of one portfolio: from a weight file to measured, reconciled positions.
+"""The assets of one portfolio: from weight files to measured, reconciled positions.
 
 What belongs here: keys, dependencies, descriptions, checks, and bodies of a few lines that call
 `scizor_dagster.flow` and render what it returns. What does not: any rule.
@@ -42,6 +42,7 @@ from scizor_dagster.lake.schemas import (
     plan_lines_schema,
     planned_orders_schema,
     signals_schema,
+    target_attribution_schema,
     target_weights_schema,
 )
 from scizor_dagster.planning.frames import read_plan
@@ -61,10 +62,10 @@ def portfolio_assets(config: Config, portfolio: str) -> list[dg.AssetsDefinition
         "group_name": f"portfolio_{portfolio}",
         "owners": OWNERS,
     }
-    signals_key = dg.AssetKey([portfolio, "raw_signals", settings.signals.strategy])
+    signals = {strategy: dg.AssetKey([portfolio, "raw_signals", strategy]) for strategy in settings.signals.ids}
     return [
-        _raw_signals(signals_key, portfolio, common),
-        _target_weights(signals_key, portfolio, settings.market, common),
+        *(_raw_signals(key, portfolio, strategy, common) for strategy, key in signals.items()),
+        _target_weights(tuple(signals.values()), portfolio, settings.market, common),
         _planned_orders(portfolio, settings.market, common),
         _executions(portfolio, settings.account, common),
         _reconciliations(portfolio, common),
@@ -72,7 +73,7 @@ def portfolio_assets(config: Config, portfolio: str) -> list[dg.AssetsDefinition
     ]
 
 
-def _raw_signals(key: dg.AssetKey, portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+def _raw_signals(key: dg.AssetKey, portfolio: str, strategy: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     schema = SchemaCheck(key, signals_schema)
 
     @dg.asset(
@@ -85,43 +86,49 @@ def _raw_signals(key: dg.AssetKey, portfolio: str, common: dict[str, Any]) -> dg
     )
     def raw_signals(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            taken = take_signals(desk.desk, portfolio, session_of(context))
-            stored = stored_rows(desk.desk, "signals", session=session_of(context), file_hash=taken.file_hash)
+            session = session_of(context)
+            taken = take_signals(desk.desk, portfolio, session, strategy)
+            stored = stored_rows(desk.desk, "signals", strategy=strategy, session=session, file_hash=taken.file_hash)
         return dg.MaterializeResult(
             metadata=signals_metadata(taken),
             check_results=[schema.result(stored)],
-            data_version=dg.DataVersion(taken.file_hash),
+            data_version=dg.DataVersion(taken.file_hash or "none"),
         )
 
     return raw_signals
 
 
-def _target_weights(signals: dg.AssetKey, portfolio: str, market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+def _target_weights(
+    signals: tuple[dg.AssetKey, ...], portfolio: str, market: str, common: dict[str, Any]
+) -> dg.AssetsDefinition:
     key = dg.AssetKey([portfolio, "target_weights"])
     schema = SchemaCheck(key, target_weights_schema)
-    resolved = FactCheck(key, "every_id_has_an_instrument", "Each id of the file stands for exactly one instrument.")
+    attributed = SchemaCheck(key, target_attribution_schema, "attribution_matches_schema")
+    resolved = FactCheck(key, "every_id_has_an_instrument", "Each id of the files stands for exactly one instrument.")
 
     @dg.asset(
         key=key,
-        deps=[signals, dg.AssetKey([market, "symbols"])],
+        deps=[*signals, dg.AssetKey([market, "symbols"])],
         kinds={"python", "ducklake"},
-        check_specs=[schema.spec, resolved.spec],
+        check_specs=[schema.spec, attributed.spec, resolved.spec],
         code_version="1",
         **common,
-        description="Consolidated targets: the chosen strategy's weights, each mapped to an instrument or to a reason.",
+        description="Consolidated targets: the strategies' weights as one, each with an instrument or a reason.",
     )
     def target_weights(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
             targets = consolidate_session(desk.desk, portfolio, session_of(context))
             stored = stored_rows(desk.desk, "target_weights", portfolio=portfolio, session=session_of(context))
+            parts = stored_rows(desk.desk, "target_attribution", portfolio=portfolio, session=session_of(context))
         return dg.MaterializeResult(
             metadata=targets_metadata(targets),
             check_results=[
                 schema.result(stored),
+                attributed.result(parts),
                 resolved.result(
                     not targets.set_aside,
-                    unresolved=", ".join(row.asset_id for row in targets.set_aside),
-                    weight=targets.weight_set_aside,
+                    unresolved=", ".join(item for row in targets.set_aside for item in row.asset_ids),
+                    weight=float(targets.weight_set_aside),
                 ),
             ],
         )

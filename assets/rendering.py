@@ -20,7 +20,7 @@ from scizor_dagster.flow.signals import TakenSignals
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.planning.model import ORDERING_REASONS
 from scizor_dagster.reconciliation.model import ReconciliationReport
-from scizor_dagster.signals.consolidation import TargetWeights
+from scizor_dagster.signals.targets import TargetWeights
 
 
 def signals_metadata(taken: TakenSignals) -> dict[str, Any]:
@@ -38,13 +38,19 @@ def signals_metadata(taken: TakenSignals) -> dict[str, Any]:
 
 def targets_metadata(targets: TargetWeights) -> dict[str, Any]:
     frame = targets.frame()
-    good = frame[frame["status"] == "ok"]
+    good = frame[frame["status"] == "ok"].astype({"target_weight": float})
     return {
         "dagster/row_count": len(frame),
-        "weight_sum": targets.total,
-        "weight_set_aside": targets.weight_set_aside,
+        "weight_sum": float(targets.total),
+        "weight_set_aside": float(targets.weight_set_aside),
+        "weight_by_strategy": dg.MetadataValue.json(
+            {strategy: float(weight) for strategy, weight in targets.by_strategy.items()}
+        ),
         "warnings": dg.MetadataValue.md("\n".join(f"- {item}" for item in targets.warnings) or "none"),
-        "targets": table(frame, ["symbol", "instrument_id", "target_weight", "asset_id", "line", "status", "note"]),
+        "targets": table(frame, ["symbol", "instrument_id", "target_weight", "status", "note"]),
+        "attribution": table(
+            targets.attribution(), ["symbol", "strategy", "asset_id", "line", "weight_stated", "contribution"]
+        ),
         "weights": picture(weights_plot(good), "target weights"),
     }
 

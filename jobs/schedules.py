@@ -14,9 +14,9 @@ import dagster as dg
 from jobs.times import ticks_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
-from scizor_dagster.flow.signals import weight_sessions, weights_are_refused
 from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.flow.trades import SCHEDULED_FOR, has_open_orders
+from scizor_dagster.flow.weight_files import concerns
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.sessions import TradingCalendar
 
@@ -76,7 +76,7 @@ def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:
         job_name=job,
         cron_schedule=ticks_of(calendar).before_open,
         execution_timezone=str(calendar.timezone),
-        description="30 minutes before the open, on sessions with weights of the strategy. Stale ticks are skipped.",
+        description="30 minutes before the open, on sessions with weights of a strategy. Stale ticks are skipped.",
     )
     def before_open(context: dg.ScheduleEvaluationContext, desk: TradingDesk) -> dg.RunRequest | dg.SkipReason:
         scheduled = context.scheduled_execution_time
@@ -86,8 +86,8 @@ def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:
         stale = staleness(scheduled, desk.clock.now())
         if stale:
             return dg.SkipReason(stale)
-        if settings.signals.as_of == "exact" and not has_weights(desk, portfolio, session):
-            return dg.SkipReason(f"Strategy {settings.signals.strategy} has no weights for {session}.")
+        if settings.signals.as_of == "exact" and not concerns(desk.desk, portfolio, session):
+            return dg.SkipReason(f"There are no weights for {session} of {settings.signals.named}.")
         return dg.RunRequest(
             run_key=f"{job}:{session}", partition_key=session.isoformat(), tags={SCHEDULED_FOR: scheduled.isoformat()}
         )
@@ -139,8 +139,3 @@ def staleness(scheduled: datetime, now: datetime) -> str:
         f"The tick of {scheduled.isoformat()} is {minutes} minutes old; {limit} are allowed. "
         "To trade this session all the same: scizor run."
     )
-
-
-def has_weights(desk: TradingDesk, portfolio: str, session: date) -> bool:
-    """Whether the strategy's file has rows that trade in `session`; a refused file counts, so that the run says why."""
-    return session in weight_sessions(desk.desk, portfolio) or weights_are_refused(desk.desk, portfolio)

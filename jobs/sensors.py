@@ -12,7 +12,7 @@ import dagster as dg
 
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
-from scizor_dagster.flow.signals import weight_file_state, weight_sessions
+from scizor_dagster.flow.weight_files import missing_files, weight_files_state, weight_sessions
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.sessions import TradingCalendar
 
@@ -32,13 +32,14 @@ def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:
         name=name_for("new_weight_file", portfolio, config.portfolios),
         job_name=job,
         minimum_interval_seconds=60,
-        description=f"Takes in the weight file of strategy {settings.signals.strategy} when its content has changed.",
+        description=f"Takes in the weights of {settings.signals.named} when the content of a file has changed.",
     )
     def new_weight_file(context: dg.SensorEvaluationContext, desk: TradingDesk) -> dg.SensorResult | dg.SkipReason:
         seen = json.loads(context.cursor) if context.cursor else {}
-        found = weight_file_state(desk.desk, portfolio)
+        found = weight_files_state(desk.desk, portfolio)
         if found is None:
-            return dg.SkipReason(f"The weight file of strategy {settings.signals.strategy} does not exist yet.")
+            missing = " and ".join(missing_files(desk.desk, portfolio))
+            return dg.SkipReason(f"The weight file of strategy {missing} does not exist yet.")
         if found == seen.get("taken"):
             return dg.SkipReason("The weight file has not changed.")
         if found != seen.get("waiting"):

@@ -27,11 +27,11 @@ def trading_jobs(config: Config) -> list["UnresolvedAssetJobDefinition"]:
     """`rebalance`, `follow_orders`, `take_signals` and `reconcile` of every portfolio."""
     jobs = []
     for name, portfolio in config.portfolios.items():
-        signals = (f"raw_signals/{portfolio.signals.strategy}",)
+        signals = tuple(f"raw_signals/{strategy}" for strategy in portfolio.signals.ids)
         for job, assets, description in (
-            ("rebalance", (*signals, *DECIDE, *ACT), "From the weight file to reconciled positions, for one session."),
+            ("rebalance", (*signals, *DECIDE, *ACT), "From the weight files to reconciled positions, for one session."),
             ("follow_orders", ACT, "Continues what was admitted to its end; admits no plan."),
-            ("take_signals", (*signals, DECIDE[0]), "Takes a weight file in and consolidates it; plans nothing."),
+            ("take_signals", (*signals, DECIDE[0]), "Takes the weight files in and consolidates them; plans nothing."),
             ("reconcile", CLOSE, "Compares plan, ledger and broker again, and measures the session."),
         ):
             jobs.append(

@@ -80,7 +80,7 @@ def _last_sessions(desk: Desk, newest: date, count: int) -> tuple[date, ...]:
 
 def _require_demo_configuration(desk: Desk) -> None:
     portfolio = desk.portfolio(PORTFOLIO)
-    if portfolio.signals.strategy != STRATEGY or desk.market(portfolio.market).provider.type != "sample":
+    if portfolio.signals.ids != (STRATEGY,) or desk.market(portfolio.market).provider.type != "sample":
         raise ConfigError(
             "The demo replays portfolio 'main' with strategy 'demo_momentum' on the sample market, "
             "and this configuration says otherwise.",

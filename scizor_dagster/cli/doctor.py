@@ -115,11 +115,11 @@ def _configuration(desk: Desk) -> str:
 def _strategies(desk: Desk) -> str:
     described = []
     for name, portfolio in desk.config.portfolios.items():
-        entry = desk.manifest.strategy(portfolio.signals.strategy)
-        there = "" if Path(entry.path).is_file() else f", no weight file yet at {entry.path}"
-        if entry.mapping is not None and not Path(entry.mapping.file).is_file():
-            there += f", no mapping table yet at {entry.mapping.file}"
-        described.append(f"{name}: {entry.id}{there}")
+        for entry in map(desk.manifest.strategy, portfolio.signals.ids):
+            there = "" if Path(entry.path).is_file() else f", no weight file yet at {entry.path}"
+            if entry.mapping is not None and not Path(entry.mapping.file).is_file():
+                there += f", no mapping table yet at {entry.mapping.file}"
+            described.append(f"{name}: {entry.id}{there}")
     return "; ".join(described)
 
 

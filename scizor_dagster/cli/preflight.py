@@ -91,32 +91,32 @@ def _check_layout(path: Path, provider: FilesProvider) -> None:
 
 
 def check_portfolio(desk: Desk, portfolio: str) -> TradingCalendar:
-    """The calendar of the portfolio's market, once its strategy and universe are known to be there.
+    """The calendar of the portfolio's market, once its strategies and universe are known to be there.
 
     Raises:
         ConfigError: there is no such portfolio or strategy.
         InputError: a universe file that cannot be read.
     """
     settings = desk.portfolio(portfolio)
-    desk.manifest.strategy(settings.signals.strategy)
+    for strategy in settings.signals.ids:
+        desk.manifest.strategy(strategy)
     calendar = desk.calendar(settings.market)
     desk.universe(settings.market)
     return calendar
 
 
-def check_weight_file(desk: Desk, portfolio: str) -> Path:
-    """The portfolio's weight file and its mapping table, which must exist; neither is read.
+def check_weight_files(desk: Desk, portfolio: str) -> None:
+    """The weight files of the portfolio's strategies and their mapping tables must exist; none is read.
 
     Raises:
         InputError: one is missing.
     """
-    entry = desk.manifest.strategy(desk.portfolio(portfolio).signals.strategy)
-    path = Path(entry.path)
-    for file, key in ((path, "path"), (Path(entry.mapping.file) if entry.mapping else path, "mapping")):
-        if not file.is_file():
-            raise InputError(
-                f"Strategy '{entry.id}': there is no such file.",
-                remedy=f"Deliver it, or correct '{key}' in the strategy manifest.",
-                where=str(file),
-            )
-    return path
+    for entry in map(desk.manifest.strategy, desk.portfolio(portfolio).signals.ids):
+        files = [("path", entry.path), *([("mapping", entry.mapping.file)] if entry.mapping else [])]
+        for key, file in files:
+            if not Path(file).is_file():
+                raise InputError(
+                    f"Strategy '{entry.id}': there is no such file.",
+                    remedy=f"Deliver it, or correct '{key}' in the strategy manifest.",
+                    where=file,
+                )

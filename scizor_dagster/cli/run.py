@@ -11,7 +11,7 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import working
-from scizor_dagster.cli.preflight import check_portfolio, check_weight_file, open_desk
+from scizor_dagster.cli.preflight import check_portfolio, check_weight_files, open_desk
 from scizor_dagster.cli.reconcile import finish
 from scizor_dagster.sessions import TradingCalendar
 
@@ -50,7 +50,7 @@ def run(
     session = session_to_trade(calendar, day, first, dates.now())
     # What is in the ledger goes on, whatever has become of the file it came from.
     if not is_admitted(desk, portfolio, session):
-        check_weight_file(desk, portfolio)
+        check_weight_files(desk, portfolio)
     jobs = {name: name_for(name, portfolio, desk.config.portfolios) for name in ("rebalance", "follow_orders")}
     with JobRunner.open(desk.settings) as runner:
         with working(f"Rebalancing {portfolio} for {session}", quiet=as_json):

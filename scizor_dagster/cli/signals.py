@@ -6,7 +6,6 @@ What belongs here: choosing the rules that apply, and printing. What does not: t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,12 +15,13 @@ import typer
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
-from scizor_dagster.config import Config
+from scizor_dagster.config import Config, SignalChoice
 from scizor_dagster.errors import ConfigError, SignalRefused, sentence
+from scizor_dagster.signals.arithmetic import plain_text
 
 if TYPE_CHECKING:
-    from scizor_dagster.signals.consolidation import TargetWeights
     from scizor_dagster.signals.report import SignalReport, Violation
+    from scizor_dagster.signals.targets import Contribution, TargetWeight, TargetWeights
 
 MAX_PRINTED = 50
 app = typer.Typer(help="Check weight files, and see the targets they give.", no_args_is_help=True)
@@ -29,7 +29,7 @@ DateOption = Annotated[str, typer.Option("--date", help="Session that the weight
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 PortfolioOption = Annotated[
     str | None,
-    typer.Option(help="Whose rules apply; default: the first that selects the strategy, else the first of all."),
+    typer.Option(help="Whose rules apply; default: the first that follows the strategy, else the first of all."),
 ]
 
 
@@ -75,7 +75,7 @@ def consolidate(
     day: DateOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the targets that a portfolio's weight file gives for a session.
+    """Show the targets that a portfolio's weight files give for a session, and what each line has in them.
 
     Example: scizor signals consolidate --portfolio main --date 2026-11-20
     """
@@ -85,18 +85,20 @@ def consolidate(
     session = parse_date(day, "--date")
     desk = open_desk()
     check_portfolio(desk, portfolio)
+    strategies = desk.portfolio(portfolio).signals.ids
     try:
-        targets = session_targets(desk, portfolio, select_signals(desk, portfolio, session), session)
+        taken = [select_signals(desk, portfolio, session, strategy) for strategy in strategies]
+        targets = session_targets(desk, portfolio, taken, session)
     except SignalRefused as refused:
         if not isinstance(refused.report, SignalReport):
             raise
         _print_report(refused.report, portfolio, as_json=as_json)
         raise typer.Exit(refused.exit_code) from refused
-    _print_targets(targets, portfolio, desk.portfolio(portfolio).signals.strategy, session, as_json=as_json)
+    _print_targets(targets, portfolio, desk.portfolio(portfolio).signals, session, as_json=as_json)
 
 
 def _portfolio_of(config: Config, strategy: str) -> str:
-    names = [name for name, item in config.portfolios.items() if item.signals.strategy == strategy]
+    names = [name for name, item in config.portfolios.items() if strategy in item.signals.ids]
     if not names and not config.portfolios:
         raise ConfigError("There is no portfolio.", remedy="Add one under 'portfolios'.", where=config.source)
     return names[0] if names else next(iter(config.portfolios))
@@ -128,32 +130,69 @@ def _finding_rows(items: Sequence[Violation]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _print_targets(targets: TargetWeights, portfolio: str, strategy: str, session: date, *, as_json: bool) -> None:
+def _print_targets(
+    targets: TargetWeights, portfolio: str, choice: SignalChoice, session: date, *, as_json: bool
+) -> None:
     if as_json:
-        emit_json(_targets_json(targets, portfolio, strategy, session))
+        emit_json(_targets_json(targets, portfolio, choice, session))
         return
     print_table(
-        f"Targets of portfolio {portfolio} for {session}, strategy {strategy}",
-        ("symbol", "weight", "asset id", "line", "status", "note"),
+        f"Targets of portfolio {portfolio} for {session}, {choice.mode} of {choice.named}",
+        ("symbol", "weight", "made of", "status", "note"),
         [
-            (row.symbol, f"{row.target_weight:.6f}", row.asset_id, row.line, row.status, row.note)
+            (row.symbol, f"{row.target_weight:.6f}", _origins(row.contributions), row.status, row.note)
             for row in targets.rows
         ],
     )
+    for warning in targets.warnings:
+        typer.echo(f"- {warning}")
+    shares = ", ".join(f"{strategy} {weight:.6f}" for strategy, weight in targets.by_strategy.items())
     typer.echo(
-        f"{len(targets.rows)} targets, {targets.total:.6f} of the capital; "
+        f"{len(targets.rows)} targets, {targets.total:.6f} of the capital ({shares}); "
         f"set aside: {len(targets.set_aside)} with {targets.weight_set_aside:.6f}"
     )
 
 
-def _targets_json(targets: TargetWeights, portfolio: str, strategy: str, session: date) -> dict[str, Any]:
+def _origins(contributions: Sequence[Contribution]) -> str:
+    return "; ".join(
+        f"{item.strategy} line {item.line}, {item.asset_id}: {item.contribution:.6f}" for item in contributions
+    )
+
+
+def _targets_json(targets: TargetWeights, portfolio: str, choice: SignalChoice, session: date) -> dict[str, Any]:
+    """Numbers for reading; exact decimals, which sum to the targets, as text."""
     return {
         "status": "accepted",
         "portfolio": portfolio,
-        "strategy": strategy,
+        "mode": choice.mode,
+        "strategies": choice.ids,
         "session": session.isoformat(),
-        "targets": [asdict(row) for row in targets.rows],
-        "weight_sum": targets.total,
-        "weight_set_aside": targets.weight_set_aside,
+        "targets": [_target_json(row) for row in targets.rows],
+        "weight_sum": float(targets.total),
+        "weight_set_aside": float(targets.weight_set_aside),
+        "weight_by_strategy": {strategy: plain_text(weight) for strategy, weight in targets.by_strategy.items()},
         "warnings": targets.warnings,
+    }
+
+
+def _target_json(row: TargetWeight) -> dict[str, Any]:
+    return {
+        "symbol": row.symbol,
+        "instrument_id": row.instrument_id,
+        "target_weight": float(row.target_weight),
+        "exact_weight": plain_text(row.target_weight),
+        "status": row.status,
+        "note": row.note,
+        "candidates": row.candidates,
+        "attribution": [
+            {
+                "strategy": item.strategy,
+                "asset_id": item.asset_id,
+                "line": item.line,
+                "file_hash": item.file_hash,
+                "weight_stated": plain_text(item.weight_stated),
+                "contribution": plain_text(item.contribution),
+            }
+            for item in row.contributions
+        ],
     }

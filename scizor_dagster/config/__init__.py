@@ -19,7 +19,7 @@ from scizor_dagster.config.markets import FilesProvider, Market, SampleProvider
 from scizor_dagster.config.portfolios import Capital, Portfolio
 from scizor_dagster.config.risk import FractionalShares, RiskRules
 from scizor_dagster.config.root import Config
-from scizor_dagster.config.signals import MappingTable, SignalChoice
+from scizor_dagster.config.signals import MappingTable, MemberStrategy, OnAmbiguous, Overlay, SignalChoice
 
 __all__ = [
     "NO_LIMIT",
@@ -36,9 +36,12 @@ __all__ = [
     "Limit",
     "MappingTable",
     "Market",
+    "MemberStrategy",
     "MisplacedValue",
     "Model",
     "Name",
+    "OnAmbiguous",
+    "Overlay",
     "PaperExchangeRules",
     "Portfolio",
     "Positive",

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from scizor_dagster.errors import PriceUnavailable
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.signals import strategy_of
 from scizor_dagster.market_data.reading import close_matrix
 
 LOOKBACK_SESSIONS = 120
@@ -33,7 +32,7 @@ def write_momentum_weights(desk: Desk, portfolio: str, rebalances: Sequence[date
     """
     market = desk.portfolio(portfolio).market
     ranking = _ranking(desk, market, rebalances[0])
-    path = Path(strategy_of(desk, portfolio).path)
+    path = Path(desk.manifest.strategy(desk.portfolio(portfolio).signals.ids[0]).path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8", newline="") as stream:

@@ -27,7 +27,7 @@ from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import exact, rules_from
-from scizor_dagster.signals.consolidation import read_targets
+from scizor_dagster.signals.targets import TargetStatus, read_targets
 from scizor_dagster.version import code_version
 
 SOURCE = "scizor.planning"
@@ -183,8 +183,8 @@ def _notes(closes: pd.DataFrame, unexecuted: Sequence[date]) -> tuple[str, ...]:
 
 
 def _targets(lake: Lake, portfolio: str, session: date) -> tuple[Target, ...]:
-    frame = read_targets(lake, portfolio, session)
-    if frame.empty:
+    rows = read_targets(lake, portfolio, session).rows
+    if not rows:
         raise InputError(
             f"There are no target weights for {session}.",
             remedy="Materialize target_weights for the session first.",
@@ -192,15 +192,16 @@ def _targets(lake: Lake, portfolio: str, session: date) -> tuple[Target, ...]:
         )
     return tuple(
         Target(
-            asset_ids=(row["asset_id"],),
-            symbol=row["symbol"],
-            instrument_id=row["instrument_id"],
-            weight=exact(row["target_weight"]),
-            status=row["status"],
-            note=row["note"] or "",
-            candidates=row["candidates"],
+            asset_ids=row.asset_ids,
+            symbol=row.symbol,
+            instrument_id=row.instrument_id,
+            weight=row.target_weight,
+            # To the planner both are the same: set aside, and the note says why.
+            status=(TargetStatus.QUARANTINED if row.status is TargetStatus.RETIRED_ASSET else row.status).value,
+            note=row.note,
+            candidates=row.candidates,
         )
-        for row in frame.to_dict("records")
+        for row in rows
     )
 
 

@@ -1,34 +1,34 @@
-"""From a weight file to the targets of one session.
+"""From weight files to the targets of one session.
 
-What belongs here: the stages `raw_signals` and `target_weights`, and what schedules and sensors ask
-of a weight file. What does not: the rules of intake and consolidation (`signals`).
+What belongs here: the stages `raw_signals` and `target_weights`. What does not: what schedules and sensors
+ask of weight files (`weight_files`), the rules of intake and consolidation (`signals`).
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 
-from scizor_dagster.errors import DataError, SignalRefused
+from scizor_dagster.errors import DataError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import is_admitted, stale_symbols, stored_rows
-from scizor_dagster.market_data.reading import last_closes
-from scizor_dagster.signals.consolidation import TargetWeights, consolidate, read_targets, store_targets
+from scizor_dagster.market_data.reading import instruments, last_closes
+from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import select_session
+from scizor_dagster.signals.identity import KnownMarket
 from scizor_dagster.signals.intake import AcceptedSignals, store_signals, take_in
-from scizor_dagster.signals.manifest import StrategyEntry
-from scizor_dagster.signals.mapping import read_identifier_map
+from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map
+from scizor_dagster.signals.targets import TargetWeights, read_targets, store_targets
 
 KEPT = "The session's plan is admitted: these are the rows it was made from; the weight file was not read again."
 
 
 @dataclass(frozen=True)
 class TakenSignals:
-    """Rows of one session, and the file they come from.
+    """Rows of one strategy in one session, and the file they come from.
 
     Attributes:
         rows: Columns asset_id, weight, weights_date, sheet, line.
@@ -38,6 +38,7 @@ class TakenSignals:
         accepted: The file as it is now; None where the rows are those that an admitted plan was made from.
     """
 
+    strategy: str
     rows: pd.DataFrame
     path: str
     file_hash: str
@@ -45,27 +46,23 @@ class TakenSignals:
     accepted: AcceptedSignals | None
 
 
-def strategy_of(desk: Desk, portfolio: str) -> StrategyEntry:
-    return desk.manifest.strategy(desk.portfolio(portfolio).signals.strategy)
-
-
-def accept_file(desk: Desk, portfolio: str) -> AcceptedSignals:
-    """Read the portfolio's weight file whole.
+def accept_file(desk: Desk, portfolio: str, strategy: str) -> AcceptedSignals:
+    """Read a strategy's weight file whole, by the portfolio's rules.
 
     Raises:
         SignalRefused: with every violation.
     """
     settings = desk.portfolio(portfolio)
     return take_in(
-        strategy_of(desk, portfolio),
+        desk.manifest.strategy(strategy),
         desk.calendar(settings.market),
         settings.weights,
         settings.risk.fractional_shares,
     )
 
 
-def select_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
-    """Accept the file and pick the rows that trade in `session`; stores nothing.
+def select_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:
+    """Accept the file of a strategy and pick the rows that trade in `session`; stores nothing.
 
     Raises:
         NotASession: `session` is none of the market's calendar.
@@ -74,100 +71,104 @@ def select_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
     calendar.require(session)
-    accepted = accept_file(desk, portfolio)
+    accepted = accept_file(desk, portfolio, strategy)
     chosen = settings.signals
     rows = select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar)
-    return TakenSignals(rows, accepted.path, accepted.file_hash, tuple(map(str, accepted.warnings)), accepted)
+    return TakenSignals(strategy, rows, accepted.path, accepted.file_hash, tuple(map(str, accepted.warnings)), accepted)
 
 
-def take_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
-    """Accept the file and store the rows that trade in `session`; of an admitted session, the rows it was made from."""
+def take_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:
+    """Accept a strategy's file and store the rows that trade in `session`.
+
+    Of an admitted session, the rows that its plan was made from.
+    """
     if is_admitted(desk, portfolio, session):
-        return _traded_signals(desk, portfolio, session)
-    taken = select_signals(desk, portfolio, session)
+        return _traded_signals(desk, portfolio, session, strategy)
+    taken = select_signals(desk, portfolio, session, strategy)
     assert taken.accepted is not None
-    strategy = desk.portfolio(portfolio).signals.strategy
     store_signals(desk.lake, strategy, session, taken.rows, taken.accepted, desk.clock())
     return taken
 
 
-def _traded_signals(desk: Desk, portfolio: str, session: date) -> TakenSignals:
+def _traded_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:
     """The stored rows behind an admitted plan, whatever the file holds or whether it is there."""
-    targets = stored_rows(desk, "target_weights", portfolio=portfolio, session=session)
-    if targets.empty:
+    made_of = stored_rows(desk, "target_attribution", portfolio=portfolio, session=session, strategy=strategy)
+    if made_of.empty:
+        return _no_part(desk, portfolio, session, strategy)
+    file_hash = str(made_of["file_hash"].iloc[0])
+    rows = stored_rows(desk, "signals", strategy=strategy, session=session, file_hash=file_hash)
+    return TakenSignals(strategy, rows, str(rows["path"].iloc[0]), file_hash, (KEPT,), None)
+
+
+def _no_part(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:
+    """A strategy that the portfolio follows only since the session's plan was admitted; the session goes on."""
+    if not read_targets(desk.lake, portfolio, session).rows:
         raise DataError(
             f"The ledger admitted a plan for {session}, but the lake holds no targets of it.",
             remedy="Restore the lake from its backup; an admitted plan is never made anew.",
             where=f"portfolio {portfolio}",
         )
-    strategy, file_hash = (str(targets[name].iloc[0]) for name in ("strategy", "file_hash"))
-    rows = stored_rows(desk, "signals", strategy=strategy, session=session, file_hash=file_hash)
-    return TakenSignals(rows, str(rows["path"].iloc[0]), file_hash, (KEPT,), None)
+    rows = pd.DataFrame(columns=["asset_id", "weight", "weights_date", "sheet", "line"])
+    path = desk.manifest.strategy(strategy).path
+    return TakenSignals(strategy, rows, path, "", (f"Strategy {strategy} has no part in the admitted plan.",), None)
 
 
-def session_targets(desk: Desk, portfolio: str, taken: TakenSignals, session: date) -> TargetWeights:
-    """Map the rows to instruments and apply the portfolio's rules; stores nothing."""
-    assert taken.accepted is not None
+def session_targets(desk: Desk, portfolio: str, taken: Sequence[TakenSignals], session: date) -> TargetWeights:
+    """Map the rows of the portfolio's strategies to instruments and combine them; stores nothing.
+
+    Raises:
+        SignalRefused: the policies of a strategy refuse its rows.
+        DataError: together, the targets are above their maximum.
+    """
     settings = desk.portfolio(portfolio)
-    entry = strategy_of(desk, portfolio)
+    parts = [_part(desk, item) for item in taken]
     return consolidate(
-        taken.rows,
-        entry,
-        read_identifier_map(entry),
-        desk.instruments(settings.market),
-        priced=_priced(desk, entry, settings.market, session),
+        parts,
+        settings.signals,
+        _known_market(desk, settings.market, session, [part.identifiers for part in parts]),
         weights=settings.weights,
         fractional=settings.risk.fractional_shares,
-        accepted=taken.accepted,
-        market=settings.market,
     )
 
 
-def _priced(desk: Desk, entry: StrategyEntry, market: str, session: date) -> frozenset[str] | None:
-    """Tickers with a price young enough to trade on, only where an id may mean several and there is a lake to ask."""
-    if entry.mapping is None or entry.mapping.on_ambiguous != "first_priced" or not desk.has_lake:
-        return None
-    calendar = desk.calendar(market)
-    before = calendar.previous_session(session)
-    closes = last_closes(desk.lake, market, before)
-    return frozenset(set(closes["symbol"]) - stale_symbols(desk, market, closes, before))
+def _part(desk: Desk, taken: TakenSignals) -> StrategyRows:
+    assert taken.accepted is not None
+    entry = desk.manifest.strategy(taken.strategy)
+    return StrategyRows(entry, read_identifier_map(entry), taken.rows, taken.accepted)
+
+
+def _known_market(desk: Desk, market: str, session: date, tables: Sequence[IdentifierMap]) -> KnownMarket:
+    """What the universe says, and the lake where there is one."""
+    priced, retired = None, dict[str, str]()
+    if desk.has_lake:
+        before = desk.calendar(market).previous_session(session)
+        retired = {
+            item.symbol: f"is not traded any more on {before}"
+            for item in instruments(desk.lake, market, before)
+            if not item.tradable
+        }
+        if any(table.waits_for_prices for table in tables):
+            closes = last_closes(desk.lake, market, before)
+            priced = frozenset(set(closes["symbol"]) - stale_symbols(desk, market, closes, before))
+    sectors = {entry.instrument.symbol: entry.sector for entry in desk.universe(market)}
+    return KnownMarket(market, desk.instruments(market), priced, retired, sectors)
 
 
 def consolidate_session(desk: Desk, portfolio: str, session: date) -> TargetWeights:
-    """Take the session's rows from the accepted file to targets and store them; of an admitted session, those it has.
+    """Take the session's rows from the accepted files to targets and store them; of an admitted session, those it has.
 
-    What a plan in force was made from stays as it is: every order leads back to a line of that file.
+    What a plan in force was made from stays as it is: every order leads back to lines of those files. A strategy
+    whose file is missing or refused, or has no rows for the session, refuses the session for the whole portfolio.
     """
     if is_admitted(desk, portfolio, session):
-        return TargetWeights.from_frame(read_targets(desk.lake, portfolio, session), (KEPT,))
-    taken = take_signals(desk, portfolio, session)
+        stored = read_targets(desk.lake, portfolio, session)
+        return TargetWeights(stored.rows, (KEPT,))
+    strategies = desk.portfolio(portfolio).signals.ids
+    # All of them are read before any is stored.
+    taken = [select_signals(desk, portfolio, session, strategy) for strategy in strategies]
     targets = session_targets(desk, portfolio, taken, session)
+    for item in taken:
+        assert item.accepted is not None
+        store_signals(desk.lake, item.strategy, session, item.rows, item.accepted, desk.clock())
     store_targets(desk.lake, portfolio, session, targets, desk.clock())
     return targets
-
-
-def weight_sessions(desk: Desk, portfolio: str) -> frozenset[date]:
-    """Sessions that the portfolio's weight file trades in; empty while it is missing or refused."""
-    try:
-        accepted = accept_file(desk, portfolio)
-    except SignalRefused:
-        return frozenset()
-    return frozenset(accepted.frame["session"])
-
-
-def weights_are_refused(desk: Desk, portfolio: str) -> bool:
-    """Whether the weight file is there and refused: a run then says why, in the UI."""
-    try:
-        accept_file(desk, portfolio)
-    except SignalRefused:
-        return True
-    return False
-
-
-def weight_file_state(desk: Desk, portfolio: str) -> str | None:
-    """Fingerprint of the weight file's content, or None while it does not exist."""
-    path = Path(strategy_of(desk, portfolio).path)
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return None

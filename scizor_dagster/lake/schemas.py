@@ -192,10 +192,19 @@ def signals_schema() -> Schema:
 def target_weights_schema() -> Schema:
     columns = {
         "portfolio": _text(), "session": _day(), "symbol": _text(blank=True), "instrument_id": _text(blank=True),
-        "target_weight": _number(), "strategy": _text(), "asset_id": _text(), "line": _count(1),
-        "file_hash": _text(_HASH), "status": _text(),
+        "target": _count(1), "target_weight": _decimal(), "status": _text(),
     }  # fmt: skip
-    return _table(columns, None)
+    return _table(columns, ["portfolio", "session", "target"])
+
+
+@cache
+def target_attribution_schema() -> Schema:
+    columns = {
+        "portfolio": _text(), "session": _day(), "target": _count(1), "symbol": _text(blank=True),
+        "instrument_id": _text(blank=True), "strategy": _text(), "asset_id": _text(), "line": _count(1),
+        "file_hash": _text(_HASH), "weight_stated": _decimal(), "contribution": _decimal(),
+    }  # fmt: skip
+    return _table(columns, ["portfolio", "session", "target", "strategy", "asset_id"])
 
 
 @cache
@@ -287,6 +296,7 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "fx_rates": fx_rates_schema,
     "signals": signals_schema,
     "target_weights": target_weights_schema,
+    "target_attribution": target_attribution_schema,
     "plan_lines": plan_lines_schema,
     "planned_orders": planned_orders_schema,
     "order_results": order_results_schema,

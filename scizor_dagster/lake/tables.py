@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.migrations import columns_of, existing_columns, upgrade
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEMA_VERSION = 1
 
 _PROVENANCE = "source VARCHAR NOT NULL, fetched_at TIMESTAMPTZ NOT NULL"
 
@@ -51,9 +50,13 @@ TABLES: dict[str, str] = {
         weight DOUBLE NOT NULL, sheet VARCHAR, line INTEGER NOT NULL, path VARCHAR NOT NULL,
         file_hash VARCHAR NOT NULL, {_PROVENANCE}""",
     "target_weights": f"""
-        portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL,
-        target_weight DOUBLE NOT NULL, strategy VARCHAR NOT NULL, asset_id VARCHAR NOT NULL, line INTEGER NOT NULL,
-        file_hash VARCHAR NOT NULL, status VARCHAR NOT NULL, note VARCHAR, candidates VARCHAR, {_PROVENANCE}""",
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, target INTEGER NOT NULL, symbol VARCHAR NOT NULL,
+        instrument_id VARCHAR NOT NULL, target_weight VARCHAR NOT NULL, status VARCHAR NOT NULL,
+        note VARCHAR, candidates VARCHAR, {_PROVENANCE}""",
+    "target_attribution": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, target INTEGER NOT NULL, symbol VARCHAR NOT NULL,
+        instrument_id VARCHAR NOT NULL, strategy VARCHAR NOT NULL, asset_id VARCHAR NOT NULL, line INTEGER NOT NULL,
+        file_hash VARCHAR NOT NULL, weight_stated VARCHAR NOT NULL, contribution VARCHAR NOT NULL, {_PROVENANCE}""",
     "plans": f"""
         portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, batch INTEGER NOT NULL,
         plan_id VARCHAR NOT NULL, currency VARCHAR NOT NULL, equity VARCHAR NOT NULL, cash_buffer VARCHAR NOT NULL,
@@ -99,25 +102,27 @@ PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}
 
 
 def initialise(lake: Lake) -> None:
-    """Create what is missing. Safe to call from many processes, cheap when nothing is missing."""
+    """Create what is missing, and bring what an earlier version made to this one's shape.
+
+    Safe to call from many processes, cheap when there is nothing to do.
+
+    Raises:
+        DataError: a table has columns that no known version gave it.
+    """
+    wanted = {name: frozenset(columns_of(columns)) for name, columns in TABLES.items()}
     with lake.read() as cursor:
-        if _existing(cursor) >= set(TABLES):
+        existing = existing_columns(cursor)
+        if all(existing.get(name) == columns for name, columns in wanted.items()):
             return
     with lake.write() as cursor:
-        existing = _existing(cursor)
+        upgrade(cursor, TABLES)
+        existing = existing_columns(cursor)
         for name, columns in TABLES.items():
             if name in existing:
                 continue
             cursor.execute(f"CREATE TABLE {name} ({columns})")
             if name in PARTITIONING:
                 cursor.execute(f"ALTER TABLE {name} SET PARTITIONED BY ({PARTITIONING[name]})")
-
-
-def _existing(cursor: duckdb.DuckDBPyConnection) -> set[str]:
-    rows = cursor.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'lake' AND table_type = 'BASE TABLE'"
-    ).fetchall()
-    return {str(name) for (name,) in rows}
 
 
 def replace_rows(

@@ -25,8 +25,9 @@ from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.signals.cells import ParsedRows, parse_rows
 from scizor_dagster.signals.columns import locate
 from scizor_dagster.signals.dating import AsOf, chosen_session, sessions_of
+from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.manifest import StrategyEntry
-from scizor_dagster.signals.mapping import read_identifier_map, too_much_set_aside, unresolved
+from scizor_dagster.signals.mapping import read_identifier_map, unresolved
 from scizor_dagster.signals.readers import RawTable, WeightFile, read_bytes, read_table
 from scizor_dagster.signals.report import SignalReport, Violation, WeightSum, listed
 from scizor_dagster.signals.rules import RULES, WARNINGS, limits_of
@@ -134,7 +135,7 @@ def check_file(
     if isinstance(chosen, Violation):
         return replace(report, status="refused", violations=(chosen,), session_rows=0)
     held = frame[frame["session"] == chosen]
-    refusing = tuple(_refused_ids(entry, held))
+    refusing = _refused_ids(entry, held)
     report = replace(report, warnings=(*report.warnings, *listed(_unidentified(entry, frame))))
     if session is not None:
         total = float(held["weight"].sum())
@@ -231,24 +232,14 @@ def _no_rows(table: RawTable) -> tuple[Violation, ...]:
 def _unidentified(entry: StrategyEntry, frame: pd.DataFrame) -> Iterator[Violation]:
     """Identifiers that the mapping table does not settle, each on the first line it stands on."""
     table = read_identifier_map(entry)
-    firsts = frame.drop_duplicates("asset_id")
-    sheet = frame["sheet"].iloc[0]
-    return unresolved(firsts["line"], firsts["asset_id"], sheet, entry.columns["asset_id"], table)
+    firsts = frame.drop_duplicates(["asset_id", "weights_date"] if table.is_dated else "asset_id")
+    columns = (firsts["line"], firsts["asset_id"], firsts["weights_date"])
+    return unresolved(*columns, frame["sheet"].iloc[0], entry.columns["asset_id"], table)
 
 
-def _refused_ids(entry: StrategyEntry, held: pd.DataFrame) -> list[Violation]:
-    """What the strategy's policies refuse among the rows of one session."""
-    found = list(_unidentified(entry, held))
-    refused = [item for item in found if _refuses(entry, item.rule)]
-    set_aside = held[held["line"].isin([item.line for item in found])]
-    rows = list(zip(set_aside["asset_id"], set_aside["line"], set_aside["weight"], strict=True))
-    return refused or list(too_much_set_aside(entry, rows))
-
-
-def _refuses(entry: StrategyEntry, rule: str) -> bool:
-    if rule == "unknown_id":
-        return entry.on_unknown_id == "refuse"
-    return entry.mapping is not None and entry.mapping.on_ambiguous == "refuse"
+def _refused_ids(entry: StrategyEntry, held: pd.DataFrame) -> tuple[Violation, ...]:
+    """What the strategy's policies refuse among the rows of one session; any ticker is taken for an instrument."""
+    return resolve(held, entry, read_identifier_map(entry), KnownMarket()).violations
 
 
 def _refused(

@@ -36,6 +36,7 @@ class StrategyEntry(Model):
             `signal_close`: they were made on the close of D and trade in the next session after it.
         on_unknown_id: What an id without an instrument does: refuse the session's weights, or only set that
             id aside (no order, what is held is kept, the weight stays in cash).
+        on_retired_asset: What an asset that is not traded any more does; as above.
         max_quarantined_weight: Sum of absolute weights that may be set aside in one session. Above it
             the session is refused: what is left no longer resembles what the strategy asked for.
         max_total_weight: A stricter maximum than the portfolio's; a looser one has no effect.
@@ -49,6 +50,7 @@ class StrategyEntry(Model):
     mapping: MappingTable | None = None
     weights_dated: Literal["trade_session", "signal_close"] = "trade_session"
     on_unknown_id: Literal["refuse", "quarantine"] = "refuse"
+    on_retired_asset: Literal["refuse", "quarantine"] = "quarantine"
     max_quarantined_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
     max_total_weight: Positive | None = None
 

@@ -1,55 +1,76 @@
-"""From a strategy's identifiers to tickers.
+"""From a strategy's identifiers to tickers, on a day.
 
-What belongs here: reading a mapping table, resolving one identifier, and the check of a whole file
-against it. What does not: whether the market knows the ticker (`consolidation`).
+What belongs here: what an identifier means, and the check of a whole file against its table. What does
+not: reading the table (`mapping_table`), and whether the market knows the ticker (`identity`).
 
-A table is CSV, read as text. An identifier may stand beside several tickers (share classes of one
-company); a ticker beside two identifiers is an error of the table, for both would trade it.
+An identifier may stand beside several tickers (share classes of one company), and beside others at other
+times (a ticker that was given to another company). Two identifiers may share a ticker in the table; they
+may not both stand for it in one file on one day, for both would trade it.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass
+from datetime import date
 
-from scizor_dagster.config import MappingTable
-from scizor_dagster.errors import ConfigError
+from scizor_dagster.config import MappingTable, OnAmbiguous
 from scizor_dagster.signals.manifest import StrategyEntry
+from scizor_dagster.signals.mapping_table import MappedTicker, mapping_rows
 from scizor_dagster.signals.report import Violation
 
-MAX_BYTES = 64 * 1024 * 1024
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class IdentifierMap:
-    """Candidates by identifier, in the order of the table. Without a table an id is its own ticker.
+    """Tickers by identifier, in the order of the table. Without a table an id is its own ticker.
 
     Attributes:
         name: The table's path, for reports; empty without a table.
-        lines: Line of the table's first row for each identifier.
+        prefer: With `on_ambiguous: prefer`, the tickers to choose, the most wanted first.
     """
 
-    candidates: Mapping[str, tuple[str, ...]] | None = None
-    on_ambiguous: Literal["refuse", "quarantine", "first_priced"] = "quarantine"
+    tickers: Mapping[str, tuple[MappedTicker, ...]] | None = None
+    on_ambiguous: OnAmbiguous = "quarantine"
     name: str = ""
-    lines: Mapping[str, int] = field(default_factory=dict)
+    prefer: tuple[str, ...] = ()
 
-    def resolve(self, asset_id: str) -> tuple[str, ...]:
-        """Tickers of an identifier: none, one, or several. Never guesses."""
-        return (asset_id,) if self.candidates is None else self.candidates.get(asset_id, ())
+    @property
+    def is_dated(self) -> bool:
+        """Whether any id means something else at another time."""
+        rows = (row for rows in (self.tickers or {}).values() for row in rows)
+        return any(row.valid_from or row.valid_to for row in rows)
+
+    @property
+    def waits_for_prices(self) -> bool:
+        """Whether an id with several tickers is settled by which of them have a price."""
+        return self.on_ambiguous in ("first_priced", "split")
+
+    def resolve(self, asset_id: str, on: date) -> tuple[str, ...]:
+        """Tickers of an identifier on a day: none, one, or several. Never guesses."""
+        if self.tickers is None:
+            return (asset_id,)
+        held = [row.symbol for row in self.tickers.get(asset_id, ()) if row.holds_on(on)]
+        return tuple(dict.fromkeys(held))
+
+    def preferred(self, candidates: Sequence[str]) -> str | None:
+        """The one that the owner named; None where none of them was named."""
+        return next((symbol for symbol in self.prefer if symbol in candidates), None)
+
+    def why_unknown(self, asset_id: str, on: date) -> str:
+        """A sentence, without its stop, for an identifier without a ticker."""
+        if asset_id in (self.tickers or {}):
+            return f"'{asset_id}' is in the mapping table {self.name}, but not for {on}"
+        return f"'{asset_id}' is not in the mapping table {self.name}"
 
 
 def read_identifier_map(entry: StrategyEntry) -> IdentifierMap:
     """The mapping of a strategy, read anew at each call.
 
     Raises:
-        ConfigError: the table is missing, unreadable, or gives one ticker to two identifiers.
+        ConfigError: the table is missing or unreadable, with file and line.
     """
     return IdentifierMap() if entry.mapping is None else read_mapping(entry.mapping)
 
@@ -60,71 +81,41 @@ def read_mapping(settings: MappingTable) -> IdentifierMap:
     Raises:
         ConfigError: with file and line.
     """
-    candidates: dict[str, list[str]] = {}
-    lines: dict[str, int] = {}
-    for line, asset_id, symbol in _rows(settings):
-        known = candidates.setdefault(asset_id, [])
-        lines.setdefault(asset_id, line)
-        if symbol not in known:
-            known.append(symbol)
-    frozen = {asset_id: tuple(symbols) for asset_id, symbols in candidates.items()}
-    table = IdentifierMap(frozen, settings.on_ambiguous, settings.file, lines)
-    validate_unique(table)
-    return table
-
-
-def validate_unique(table: IdentifierMap) -> None:
-    """Refuse a table in which two identifiers lead to one ticker.
-
-    Raises:
-        ConfigError: naming the ticker and the identifiers.
-    """
-    owner: dict[str, str] = {}
-    for asset_id, symbols in (table.candidates or {}).items():
-        for symbol in symbols:
-            other = owner.setdefault(symbol, asset_id)
-            if other != asset_id:
-                line = table.lines.get(asset_id)
-                raise ConfigError(
-                    f"'{symbol}' belongs to both '{other}' and '{asset_id}'; both would trade it.",
-                    remedy="Keep the one that is right.",
-                    where=f"{table.name}:{line}" if line else table.name,
-                )
+    tickers: dict[str, list[MappedTicker]] = {}
+    for row in mapping_rows(settings):
+        tickers.setdefault(row.asset_id, []).append(row)
+    frozen = {asset_id: tuple(rows) for asset_id, rows in tickers.items()}
+    return IdentifierMap(frozen, settings.on_ambiguous, settings.file, settings.prefer)
 
 
 def unresolved(
-    lines: Iterable[int], asset_ids: Iterable[str], sheet: str | None, header: str, table: IdentifierMap
+    lines: Iterable[int],
+    asset_ids: Iterable[str],
+    days: Iterable[date],
+    sheet: str | None,
+    header: str,
+    table: IdentifierMap,
 ) -> Iterator[Violation]:
     """One finding for each identifier that the table does not lead to exactly one ticker, on its first line.
 
-    Rules: `unknown_id`, `ambiguous_id` (not with `first_priced`, where the prices decide).
+    Rules: `unknown_id`, `ambiguous_id` (not where prices decide).
     """
     seen: set[str] = set()
-    for line, asset_id in zip(lines, asset_ids, strict=True):
+    for line, asset_id, day in zip(lines, asset_ids, days, strict=True):
         if asset_id in seen:
             continue
-        seen.add(asset_id)
-        symbols = table.resolve(asset_id)
+        symbols = table.resolve(asset_id, day)
+        found: tuple[str, str, str] | None = None
         if not symbols:
-            yield Violation(
-                "unknown_id",
-                f"'{asset_id}' is not in the mapping table {table.name}.",
-                "Add it to the table, or set on_unknown_id: quarantine.",
-                line=int(line),
-                sheet=sheet,
-                column=header,
-                value=asset_id,
-            )
-        elif len(symbols) > 1 and table.on_ambiguous != "first_priced":
-            yield Violation(
-                "ambiguous_id",
-                f"'{asset_id}' may be {' or '.join(symbols)}.",
-                "Keep one of them in the mapping table, or choose on_ambiguous.",
-                line=int(line),
-                sheet=sheet,
-                column=header,
-                value=asset_id,
-            )
+            remedy = "Add it to the table, or set on_unknown_id: quarantine."
+            found = ("unknown_id", table.why_unknown(asset_id, day), remedy)
+        elif len(symbols) > 1 and not table.waits_for_prices and table.preferred(symbols) is None:
+            remedy = "Keep one of them in the mapping table, or choose on_ambiguous."
+            found = ("ambiguous_id", f"'{asset_id}' may be {' or '.join(symbols)}", remedy)
+        if found:
+            seen.add(asset_id)
+            rule, problem, remedy = found
+            yield Violation(rule, f"{problem}.", remedy, line=int(line), sheet=sheet, column=header, value=asset_id)
 
 
 def too_much_set_aside(entry: StrategyEntry, rows: Sequence[tuple[str, int, float]]) -> Iterator[Violation]:
@@ -146,56 +137,3 @@ def too_much_set_aside(entry: StrategyEntry, rows: Sequence[tuple[str, int, floa
         "Complete the mapping table or the universe, or raise max_quarantined_weight in the manifest.",
         value=f"{total:.12g}",
     )
-
-
-def _rows(settings: MappingTable) -> Iterator[tuple[int, str, str]]:
-    reader = csv.reader(io.StringIO(_text(settings.file), newline=""), strict=True)
-    places: tuple[int, int] | None = None
-    try:
-        for row in reader:
-            if not any(row):
-                continue
-            where = f"{settings.file}:{reader.line_num}"
-            if places is None:
-                places = _columns(settings, row, where)
-                continue
-            if len(row) <= max(places):
-                raise ConfigError("The row has too few fields.", remedy="Mend the row.", where=where)
-            asset_id, symbol = row[places[0]].strip(), row[places[1]].strip()
-            if not asset_id or not symbol:
-                raise ConfigError("The row has a blank identifier or ticker.", remedy="Fill it in.", where=where)
-            yield reader.line_num, asset_id, symbol
-    except csv.Error as error:
-        where = f"{settings.file}:{reader.line_num}"
-        raise ConfigError(f"The line is not valid CSV ({error}).", remedy="Mend the line.", where=where) from error
-    if places is None:
-        raise ConfigError("The mapping table is empty.", remedy="Fill it.", where=settings.file)
-
-
-def _columns(settings: MappingTable, header: list[str], where: str) -> tuple[int, int]:
-    names = [name.strip() for name in header]
-    for wanted in (settings.id_column, settings.symbol_column):
-        if names.count(wanted) != 1:
-            found = "twice" if wanted in names else "not"
-            raise ConfigError(
-                f"The column '{wanted}' is {found} in the header ({', '.join(names)}).",
-                remedy="Correct mapping.id_column and mapping.symbol_column in the strategy manifest.",
-                where=where,
-            )
-    return names.index(settings.id_column), names.index(settings.symbol_column)
-
-
-def _text(file: str) -> str:
-    try:
-        path = Path(file)
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError("The mapping table is too large.", remedy="Keep what is needed.", where=file)
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(
-            f"The mapping table cannot be read ({error.strerror}).",
-            remedy="Create it, or correct mapping.file in the strategy manifest.",
-            where=file,
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("The mapping table is not UTF-8.", remedy="Save it as UTF-8.", where=file) from error

@@ -8,8 +8,8 @@ import pytest
 
 from scizor_dagster.cli.instance import JobRunner
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.signals import weight_sessions
 from scizor_dagster.flow.summary import session_summary
+from scizor_dagster.flow.weight_files import weight_sessions
 from tests.acceptance.sp500 import write_project
 
 pytestmark = [pytest.mark.reference_data, pytest.mark.timeout(900)]

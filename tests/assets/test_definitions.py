@@ -43,7 +43,11 @@ CHECKS = {
     "us/daily_prices": {"rows_match_schema": True, "bars_are_believable": False, "most_symbols_have_a_bar": True},
     "us/prices": {"every_action_has_a_factor": False},
     "main/raw_signals/weekly": {"rows_match_schema": True},
-    "main/target_weights": {"rows_match_schema": True, "every_id_has_an_instrument": False},
+    "main/target_weights": {
+        "rows_match_schema": True,
+        "attribution_matches_schema": True,
+        "every_id_has_an_instrument": False,
+    },
     "main/planned_orders": {
         "lines_match_schema": True,
         "orders_match_schema": True,

@@ -1,5 +1,6 @@
 """The configuration: what loads, what is refused, and what the refusal says."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,23 @@ def test_only_a_missing_limit_is_called_a_limit(tmp_path: Path, shipped: str) ->
 def test_a_single_weight_may_be_limited_to_all_of_the_capital_or_less(tmp_path: Path, shipped: str, limit: str) -> None:
     config = load_config(write(tmp_path, shipped.replace("max_weight: 0.25", f"max_weight: {limit}")), ENVIRONMENT)
     assert str(config.portfolios["main"].weights.max_weight) == limit
+
+
+@pytest.mark.parametrize(
+    ("signals", "says"),
+    [
+        ("{mode: blend, strategies: [{id: a, capital: 2}]}", r"strategies\[0\]\.capital.*less than or equal to 1"),
+        ("{mode: blend, strategies: [{id: a, capital: 0.7}, {id: b, capital: 0.7}]}", r"sums to 1\.4; at most 1"),
+        ("{mode: ensemble, combine: median, strategies: [a, B]}", r"strategies\[1\]\.id"),
+        ("{mode: select, strategy: a, overlays: [{cap_per_nam: 0.1}]}", "'cap_per_nam' is not a known key"),
+    ],
+)
+def test_signals_that_cannot_be_followed_are_refused_by_line_and_key(
+    tmp_path: Path, shipped: str, signals: str, says: str
+) -> None:
+    text = re.sub(r"    signals:\n(      .*\n)+", f"    signals: {signals}\n", shipped)
+    assert signals in text
+    with pytest.raises(ConfigError, match=says) as caught:
+        load_config(write(tmp_path, text), ENVIRONMENT)
+    line = next(number for number, row in enumerate(text.splitlines(), start=1) if signals in row)
+    assert f"config.yaml:{line}: portfolios.main.signals" in str(caught.value)

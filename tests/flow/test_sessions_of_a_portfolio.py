@@ -14,8 +14,9 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.markets import collect_closed_session
 from scizor_dagster.flow.plans import plan_session
-from scizor_dagster.flow.signals import consolidate_session, weight_sessions
+from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session
+from scizor_dagster.flow.weight_files import weight_sessions
 from scizor_dagster.planning.model import Reason
 from tests.flow.desks import EARLY, FIRST, NOW, SECOND, add_action, collected, trade
 from tests.projects import project_at, write_weights

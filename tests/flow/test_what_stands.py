@@ -51,10 +51,10 @@ def test_an_admitted_session_goes_on_whatever_has_become_of_its_file(
     before = stored_rows(desk, "target_weights", portfolio="main", session=FIRST)
     file = tmp_path / "weights.csv"
     file.unlink() if content is None else file.write_text(content)
-    taken = take_signals(desk, "main", FIRST)
+    taken = take_signals(desk, "main", FIRST, "weekly")
     assert (taken.warnings, list(taken.rows["asset_id"])) == ((KEPT,), ["AAPL", "MSFT", "NVDA"])
     targets = consolidate_session(desk, "main", FIRST)
-    assert {row.symbol: row.target_weight for row in targets.rows} == {"AAPL": 0.3, "MSFT": 0.3, "NVDA": 0.2}
+    assert {row.symbol: str(row.target_weight) for row in targets.rows} == {"AAPL": "0.3", "MSFT": "0.3", "NVDA": "0.2"}
     assert plan_session(desk, "main", FIRST).kept
     assert trade_session(desk, "main", FIRST, "again").state is ExecutionState.DONE
     assert stored_rows(desk, "target_weights", portfolio="main", session=FIRST).equals(before)
@@ -63,7 +63,7 @@ def test_an_admitted_session_goes_on_whatever_has_become_of_its_file(
 def test_rows_of_another_content_of_the_file_are_stored_beside_those_that_were_traded(
     desk: Desk, tmp_path: Path
 ) -> None:
-    traded = stored_rows(desk, "target_weights", portfolio="main", session=FIRST)["file_hash"].iloc[0]
+    traded = stored_rows(desk, "target_attribution", portfolio="main", session=FIRST)["file_hash"].iloc[0]
     write_weights(tmp_path / "weights.csv", {SECOND: {"GOOG": 0.5}})
     consolidate_session(desk, "main", SECOND)
     hashes = set(stored_rows(desk, "signals", strategy="weekly")["file_hash"])

@@ -196,7 +196,7 @@ def test_a_tick_that_comes_late_is_refused_with_its_age(project: Project) -> Non
 def test_a_session_without_weights_is_skipped_where_they_must_be_exact(project: Project) -> None:
     write_weights(project.folder / "weights.csv", {date(2026, 11, 19): {"AAPL": 0.3}})
     reason = tick(project, "rebalance_before_open", new_york(date(2026, 11, 20), 9))
-    assert reason == "Strategy weekly has no weights for 2026-11-20."
+    assert reason == "There are no weights for 2026-11-20 of strategy weekly."
 
 
 def test_a_refused_weight_file_still_asks_for_the_run_that_shows_why(project: Project) -> None:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+import yaml
 
 from jobs.sensors import sensors, session_to_take_in
 from resources.desk import SystemClock, TradingDesk
@@ -167,6 +168,23 @@ def test_every_portfolio_has_a_sensor_of_its_own_name_and_job(tmp_path: Path) ->
         sensor = Sensor(project, f"new_weight_file{owner}")
         sensor.tick()
         assert sensor.request().run_key.startswith(f"take_signals{owner}:")  # type: ignore[union-attr]
+
+
+def test_a_file_of_any_of_the_strategies_counts_once_all_are_there(tmp_path: Path) -> None:
+    signals = {"mode": "ensemble", "strategy": None, "strategies": ["one", "two"], "combine": "mean"}
+    project = small_project(tmp_path, portfolios={"main": {"signals": signals}})
+    entries = [{"id": name, "path": f"{name}.csv", "format": "csv"} for name in ("one", "two")]
+    (tmp_path / "strategy_manifest.yaml").write_text(yaml.safe_dump({"strategies": entries}))
+    sensor = Sensor(project)
+    write_weights(tmp_path / "one.csv", {THURSDAY: {"AAPL": 0.3}, FRIDAY: {"AAPL": 0.3}})
+    assert sensor.tick() == "The weight file of strategy two does not exist yet."
+    write_weights(tmp_path / "two.csv", {THURSDAY: {"MSFT": 0.3}})
+    sensor.tick()
+    assert sensor.request().partition_key == THURSDAY.isoformat()
+    write_weights(tmp_path / "two.csv", {FRIDAY: {"MSFT": 0.3}})
+    sensor.tick()
+    assert sensor.request().partition_key == FRIDAY.isoformat()
+    assert sensor.tick() == "The weight file has not changed."
 
 
 def test_a_session_in_the_present_is_preferred_to_a_past_one() -> None:

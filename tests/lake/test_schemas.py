@@ -34,8 +34,12 @@ GOOD = {
         "path": "w.csv", "file_hash": HASH,
     },
     "target_weights": {
-        "portfolio": "main", "session": DAY, "symbol": "A", "instrument_id": "A.XNAS", "target_weight": 0.0,
-        "strategy": "s", "asset_id": "A", "line": 2, "file_hash": HASH, "status": "ok",
+        "portfolio": "main", "session": DAY, "symbol": "A", "instrument_id": "A.XNAS", "target": 1,
+        "target_weight": "0.000000000000000000000001", "status": "ok",
+    },
+    "target_attribution": {
+        "portfolio": "main", "session": DAY, "symbol": "", "instrument_id": "", "target": 1, "strategy": "s",
+        "asset_id": "A", "line": 2, "file_hash": HASH, "weight_stated": "-0.5", "contribution": "0",
     },
     "plan_lines": {
         "plan_id": HASH, "portfolio": "main", "session": DAY, "symbol": "A", "instrument_id": "A.XNAS",
@@ -119,7 +123,8 @@ def test_a_frame_without_its_columns_names_each(table):
         ("fx_rates", {"rate": 0.0}, "rate", "greater_than(0.0)"),
         ("signals", {"weight": float("nan")}, "weight", "not_nullable"),
         ("signals", {"asset_id": 1690}, "asset_id", "is_text"),
-        ("target_weights", {"target_weight": float("inf")}, "target_weight", "is_finite"),
+        ("target_weights", {"target_weight": "Infinity"}, "target_weight", "str_matches"),
+        ("target_attribution", {"contribution": 0.5}, "contribution", "is_text"),
         ("plan_lines", {"current_qty": "many"}, "current_qty", "str_matches"),
         ("plan_lines", {"reason": "because"}, "reason", "isin"),
         ("planned_orders", {"qty": "0.00"}, "qty", "str_matches"),

@@ -141,6 +141,13 @@ def test_consolidate_prints_targets_and_stores_nothing(home: Path) -> None:
         ("ZZZZ", "", "unknown_id"),
     ]
     assert (body["weight_sum"], body["weight_set_aside"]) == (0.4, 0.01)
+    assert (body["mode"], body["strategies"], body["weight_by_strategy"]) == ("select", ["weekly"], {"weekly": "0.4"})
+    (origin,) = body["targets"][0].pop("attribution")
+    assert (body["targets"][0]["target_weight"], body["targets"][0]["exact_weight"]) == (0.4, "0.4")
+    assert len(origin.pop("file_hash")) == 64
+    assert origin == {
+        "strategy": "weekly", "asset_id": "AAPL", "line": 2, "weight_stated": "0.4", "contribution": "0.4",
+    }  # fmt: skip
     assert not (home / "home").exists()
 
 
@@ -150,6 +157,29 @@ def test_consolidate_refuses_what_the_strategy_refuses(home: Path) -> None:
     assert (code, body["status"]) == (1, "refused")
     assert [(item["rule"], item["line"]) for item in body["violations"]] == [("unknown_id", 3)]
     assert "universe of market us" in body["violations"][0]["problem"]
+
+
+def test_consolidate_shows_each_strategy_s_part_in_a_blend_and_check_finds_its_portfolio(home: Path) -> None:
+    blend = "{mode: blend, strategies: [{id: weekly, capital: 0.5}, {id: other, capital: 0.5}]}"
+    config = CONFIG.replace("{strategy: other, as_of: latest, max_age_sessions: 2}", blend)
+    (home / "config.yaml").write_text(config)
+    (home / "strategy_manifest.yaml").write_text(MANIFEST.replace("other, path: weights", "other, path: more"))
+    csv_file(home, "2024-01-02,AAPL,0.6").rename(home / "more.csv")
+    csv_file(home, "2024-01-02,AAPL,0.3", "2024-01-02,MSFT,0.1")
+    code, body = run("consolidate", "--portfolio", "bold", "--date", "2024-01-02")
+    assert (code, body["strategies"], body["weight_by_strategy"]) == (
+        0,
+        ["weekly", "other"],
+        {"other": "0.3", "weekly": "0.2"},
+    )
+    parts = {row["symbol"]: [(p["strategy"], p["contribution"]) for p in row["attribution"]] for row in body["targets"]}
+    assert parts == {"AAPL": [("other", "0.3"), ("weekly", "0.15")], "MSFT": [("weekly", "0.05")]}
+    assert run("check", "--strategy", "other")[1]["portfolio"] == "bold"
+    shown = CliRunner().invoke(app, ["consolidate", "--portfolio", "bold", "--date", "2024-01-02"]).stdout
+    assert "0.500000 of the capital (other 0.300000, weekly 0.200000)" in shown
+    (home / "more.csv").unlink()
+    with pytest.raises(SignalRefused, match="'other'"):
+        run("consolidate", "--portfolio", "bold", "--date", "2024-01-02")
 
 
 def test_consolidate_without_a_file_says_where_it_was_looked_for(home: Path) -> None:

@@ -1,0 +1,85 @@
+"""A lake of an earlier version: upgraded without losing a row, or refused with its columns named."""
+
+from pathlib import Path
+
+import pytest
+
+from scizor_dagster.errors import DataError
+from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.migrations import columns_of, existing_columns
+from scizor_dagster.lake.tables import TABLES, initialise
+
+EARLIER_TARGETS = """
+    portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL,
+    target_weight DOUBLE NOT NULL, strategy VARCHAR NOT NULL, asset_id VARCHAR NOT NULL, line INTEGER NOT NULL,
+    file_hash VARCHAR NOT NULL, status VARCHAR NOT NULL, note VARCHAR, candidates VARCHAR,
+    source VARCHAR NOT NULL, fetched_at TIMESTAMPTZ NOT NULL"""
+KEY = "'main', DATE '2025-03-03'"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(LakeLocation.embedded(tmp_path))
+    yield lake
+    lake.close()
+
+
+def shapes(lake: Lake) -> dict[str, frozenset[str]]:
+    with lake.read() as cursor:
+        return existing_columns(cursor)
+
+
+def test_targets_of_one_strategy_become_targets_with_their_attribution(lake: Lake) -> None:
+    with lake.write() as cursor:
+        cursor.execute(f"CREATE TABLE target_weights ({EARLIER_TARGETS})")
+        cursor.execute(
+            f"INSERT INTO target_weights VALUES "
+            f"({KEY}, '', '', -1e-7, 's', '9', 3, 'h', 'unknown_id', 'n', '', 'x', now()), "
+            f"({KEY}, 'AAPL', 'AAPL.XNAS', 0.3, 's', '1', 2, 'h', 'ok', '', 'A,B', 'x', now())"
+        )
+    initialise(lake)
+    with lake.read() as cursor:
+        targets = cursor.execute(
+            "SELECT target, symbol, target_weight, status, note, candidates FROM target_weights ORDER BY 1"
+        ).fetchall()
+        parts = cursor.execute(
+            "SELECT target, symbol, strategy, asset_id, line, file_hash, weight_stated, contribution "
+            "FROM target_attribution ORDER BY 1"
+        ).fetchall()
+    assert targets == [
+        (1, "AAPL", "0.3", "ok", "", "A,B"),
+        (2, "", "-1e-07", "unknown_id", "n", ""),
+    ]
+    assert parts == [
+        (1, "AAPL", "s", "1", 2, "h", "0.3", "0.3"),
+        (2, "", "s", "9", 3, "h", "-1e-07", "-1e-07"),
+    ]
+
+
+def test_an_upgraded_lake_has_the_tables_of_a_new_one(lake: Lake, tmp_path: Path) -> None:
+    with lake.write() as cursor:
+        cursor.execute(f"CREATE TABLE target_weights ({EARLIER_TARGETS})")
+        cursor.execute(f"CREATE TABLE fx_rates ({TABLES['fx_rates']})")
+        cursor.execute(f"CREATE TABLE symbols ({TABLES['symbols'].replace('sector VARCHAR, ', '')})")
+    initialise(lake)
+    new = Lake(LakeLocation.embedded(tmp_path / "new"))
+    initialise(new)
+    assert shapes(lake) == shapes(new) == {name: frozenset(columns_of(text)) for name, text in TABLES.items()}
+    before = lake.snapshot()
+    initialise(lake)
+    assert lake.snapshot() == before
+    new.close()
+
+
+@pytest.mark.parametrize(
+    "definition",
+    ["a INTEGER", TABLES["fx_rates"].replace("rate DOUBLE NOT NULL, ", ""), TABLES["fx_rates"] + ", x INT"],
+)
+def test_a_table_of_an_unknown_version_is_refused_and_nothing_is_changed(lake: Lake, definition: str) -> None:
+    with lake.write() as cursor:
+        cursor.execute(f"CREATE TABLE target_weights ({EARLIER_TARGETS})")
+        cursor.execute(f"CREATE TABLE fx_rates ({definition})")
+    before = shapes(lake)
+    with pytest.raises(DataError, match=r"The table fx_rates of the lake has the columns .* this version needs base, "):
+        initialise(lake)
+    assert shapes(lake) == before
