@@ -31,8 +31,10 @@ from scizor_dagster.cli import (
     doctor,
     plan,
     reconcile,
+    risk,
     run,
     signals,
+    trading_states,
 )
 from scizor_dagster.cli.output import print_error
 from scizor_dagster.errors import ScizorError
@@ -53,6 +55,11 @@ app.add_typer(signals.app, name="signals")
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(reconcile.reconcile)
+app.command()(trading_states.halt)
+app.command()(trading_states.reduce)
+app.command()(trading_states.resume)
+app.command()(risk.limits)
+app.add_typer(risk.app, name="risk")
 
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Root of what Typer raises about the command line itself: an unknown option, a missing value, a word for a number."""

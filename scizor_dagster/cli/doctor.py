@@ -130,6 +130,24 @@ def _accounts(desk: Desk) -> str:
     )
 
 
+def _trading(desk: Desk) -> str:
+    """Which limits hold and which trading state; a halt is a decision and not a fault."""
+    from scizor_dagster.flow.risk import limits_in_force
+    from scizor_dagster.risk.trading_state import standing
+
+    described = []
+    for name, portfolio in desk.config.portfolios.items():
+        limits = limits_in_force(desk, name)
+        own = "limits" in portfolio.risk.model_fields_set
+        source = "risk.limits" if own else "the defaults, for risk.limits is not set"
+        state = "active"
+        if desk.has_ledger:
+            with desk.ledger.read() as connection:
+                state = standing(connection, portfolio.account, name, dates.now()).sentence
+        described.append(f"{name}: {state}, limits {limits.hash[:8]} from {source} (scizor limits --portfolio {name})")
+    return "; ".join(described)
+
+
 def _calendars(desk: Desk) -> str:
     today = dates.now().date()
     for name in desk.config.markets:
@@ -226,6 +244,7 @@ CHECKS: dict[str, Callable[[Desk], str]] = {
     "universes": _universes,
     "providers": _providers,
     "accounts": _accounts,
+    "trading": _trading,
     "stores": _stores,
     "prices": _prices,
 }

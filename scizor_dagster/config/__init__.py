@@ -14,6 +14,14 @@ from __future__ import annotations
 from scizor_dagster.config.accounts import Account, PaperExchangeRules
 from scizor_dagster.config.base import SUM_TOLERANCE, UNLIMITED, Fraction, Limit, MisplacedValue, Model, Name, Positive
 from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
+from scizor_dagster.config.limits import (
+    DEFAULT_LIMITS,
+    Cooldown,
+    LimitRules,
+    MaxDrawdown,
+    Protection,
+    StoplossGuard,
+)
 from scizor_dagster.config.loading import NO_LIMIT, load_config, validated
 from scizor_dagster.config.markets import FilesProvider, Market, SampleProvider
 from scizor_dagster.config.portfolios import Capital, Portfolio
@@ -22,20 +30,24 @@ from scizor_dagster.config.root import Config
 from scizor_dagster.config.signals import MappingTable, MemberStrategy, OnAmbiguous, Overlay, SignalChoice
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "NO_LIMIT",
     "SUM_TOLERANCE",
     "UNLIMITED",
     "Account",
     "Capital",
     "Config",
+    "Cooldown",
     "ExecutionRules",
     "FilesProvider",
     "Fraction",
     "FractionalShares",
     "Idempotency",
     "Limit",
+    "LimitRules",
     "MappingTable",
     "Market",
+    "MaxDrawdown",
     "MemberStrategy",
     "MisplacedValue",
     "Model",
@@ -45,9 +57,11 @@ __all__ = [
     "PaperExchangeRules",
     "Portfolio",
     "Positive",
+    "Protection",
     "RiskRules",
     "SampleProvider",
     "SignalChoice",
+    "StoplossGuard",
     "WeightRules",
     "load_config",
     "validated",

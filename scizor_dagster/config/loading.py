@@ -33,6 +33,7 @@ _DEFAULT_ACCOUNTS: dict[str, Any] = {"paper": {"broker": "paper", "initial_cash"
 _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 NO_LIMIT = "a limit is a finite number greater than 0, or the word unlimited"
 PROVIDERS = ("sample", "files")
+PROTECTIONS = ("cooldown", "stoploss_guard", "max_drawdown")
 _SHARED_SECTIONS = ("risk", "execution", "weights", "idempotency")
 M = TypeVar("M", bound=BaseModel)
 
@@ -124,7 +125,8 @@ def _config_error(error: ValidationError, document: YamlDocument) -> ConfigError
         place = document.where(shared if shared in document.lines or shared[:-1] in document.lines else key)
         value = item.get("input")
         shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
-        problem = NO_LIMIT if key in limits else _explain(item["type"], item["msg"], key)
+        is_number = key in limits and key[-1:] != ("allowed",)
+        problem = NO_LIMIT if is_number else _explain(item["type"], item["msg"], key)
         sentences.append(f"{place}: {_bounded(problem, key)}{shown}")
     unique = list(dict.fromkeys(sentences))
     rest = f" (and {len(unique) - 1} more: " + "; ".join(unique[1:]) + ")" if len(unique) > 1 else ""
@@ -133,11 +135,18 @@ def _config_error(error: ValidationError, document: YamlDocument) -> ConfigError
 
 def _key_of(loc: Key) -> Key:
     """Where the value stands in the file: pydantic's path without the names of the alternatives it tried."""
-    tried = ("function-", "literal[", "constrained-")
+    tried = ("function-", "literal[", "constrained-", "tuple[")
     return tuple(
         part
         for before, part in zip((None, *loc), loc, strict=False)
-        if not (isinstance(part, str) and (part.startswith(tried) or (before == "provider" and part in PROVIDERS)))
+        if not (
+            isinstance(part, str)
+            and (
+                part.startswith(tried)
+                or (before == "provider" and part in PROVIDERS)
+                or (isinstance(before, int) and part in PROTECTIONS)
+            )
+        )
     )
 
 
@@ -151,7 +160,10 @@ def _explain(kind: str, message: str, key: Key) -> str:
     if kind == "missing":
         return "the key is missing" + (", and a limit is never left open" if "risk" in key else "")
     if kind == "union_tag_invalid":
-        return f"the type is none of {', '.join(PROVIDERS)}"
+        word, known = ("kind", PROTECTIONS) if "protections" in key else ("type", PROVIDERS)
+        return f"the {word} is none of {', '.join(known)}"
+    if key[-1:] == ("allowed",):
+        return "it must be a list of symbols or universe files, or the word unlimited"
     if key[-1:] == ("first_session",):
         return "it must be a date, written as YYYY-MM-DD"
     message = message.removeprefix("Value error, ").replace("Input should be", "It must be")

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from scizor_dagster.config.base import Fraction, Limit, Model, Positive
+from scizor_dagster.config.limits import DEFAULT_LIMITS, LimitRules, Protection
 
 
 class FractionalShares(Model):
@@ -29,3 +30,5 @@ class RiskRules(Model):
     max_share_per_order: Limit
     max_total_notional: Limit
     min_cash_buffer_pct: Fraction
+    limits: LimitRules = DEFAULT_LIMITS
+    protections: tuple[Protection, ...] = ()

@@ -3,6 +3,9 @@
 What belongs here: the bounded loop and the states that it leaves behind. What does not: each step
 (`submission`, `recovery`, `tracking`, `release`), and which session is driven when (`executor`).
 
+Orders that wait for a person (a halt, a lock, a jump of the equity) do not hold the venue up: the market
+does not wait either. They stay unsent, and end when their session is over.
+
 The venue is one for all portfolios of the account, and what it has passed does not come back. So
 every open batch of the session is taken along before each of its steps, and it does not step on
 while a batch that this run may not send for has orders to send.
@@ -15,6 +18,7 @@ from datetime import date
 
 from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
+from scizor_dagster.execution.cancelling import cancel_if_asked
 from scizor_dagster.execution.recovery import recover, resolve
 from scizor_dagster.execution.release import advance_waiting, waits_for_its_run
 from scizor_dagster.execution.run import Run
@@ -25,6 +29,7 @@ from scizor_dagster.ledger.batches import account_clock, set_state, state_from
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, intents_in, intents_of, open_batches
 from scizor_dagster.ledger.states import BatchState, IntentState
 
+ORDER_RATE = "max_orders_per_minute"
 _UNSENT = (IntentState.HELD, IntentState.READY)
 _RESTING = (IntentState.WORKING, IntentState.PARTIALLY_FILLED)
 
@@ -102,6 +107,8 @@ def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
         Ids of the batches that have orders at work.
     """
     batches = _batches(run, session, batch_id)
+    for batch in batches:
+        cancel_if_asked(run, batch)
     over = run.broker.phase(session) is VenuePhase.OVER
     for batch in batches:
         _expire_unsent(run, batch, over=over)
@@ -115,7 +122,7 @@ def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
                 advance_waiting(run, batch, settings)
         if not any(_sendable(run, batch) for batch in batches):
             break
-    return {batch.batch_id for batch in batches if _settle(run, batch, found.open_exits, over=over)}
+    return {batch.batch_id for batch in batches if settle(run, batch, found.open_exits, over=over)}
 
 
 def _batches(run: Run, session: date, batch_id: str | None) -> list[BatchRow]:
@@ -131,7 +138,7 @@ def _send_ready(run: Run, batch: BatchRow) -> None:
     settings = run.settings_of(batch.portfolio)
     if settings is None:
         return
-    for cleared in clear(run, batch, settings.limits):
+    for cleared in clear(run, batch, settings):
         sent = send(run, cleared)
         if sent.state is IntentState.UNKNOWN:
             resolve(run, sent)
@@ -141,10 +148,13 @@ def _sendable(run: Run, batch: BatchRow) -> bool:
     if run.settings_of(batch.portfolio) is None:
         return False
     rows, frozen = _rows(run, batch)
-    return any(row.state is IntentState.READY and row.symbol not in frozen for row in rows)
+    return any(
+        row.state is IntentState.READY and row.symbol not in frozen and row.client_order_id not in run.waits
+        for row in rows
+    )
 
 
-def _settle(run: Run, batch: BatchRow, open_exits: Collection[str], *, over: bool) -> bool:
+def settle(run: Run, batch: BatchRow, open_exits: Collection[str], *, over: bool) -> bool:
     """Store how far the batch has come; whether it has orders at work."""
     rows, frozen = _rows(run, batch)
     for row in rows:
@@ -166,12 +176,12 @@ def _settle(run: Run, batch: BatchRow, open_exits: Collection[str], *, over: boo
 
 
 def _held_up(run: Run, session: date) -> bool:
-    """Whether the venue must not step on, because another portfolio's orders are to be sent before."""
+    """Whether the venue must not step on: orders are to be sent before, of another portfolio or in a minute."""
     if run.live:
         # It moves by itself.
         return False
     closing = run.broker.phase(session) is VenuePhase.CLOSING
-    held_up = False
+    held_up = any(verdict.limit == ORDER_RATE for verdict in run.waits.values())
     for batch in _batches(run, session, None):
         if run.settings_of(batch.portfolio) is not None:
             continue
@@ -192,7 +202,7 @@ def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
     """End what was not sent in its session.
 
     Nothing of a session goes out once the account trades a later one, or on a live account another
-    one. Where the venue has closed the session, what an unknown order has held up is over as well.
+    one. Where the venue has closed the session, what an unknown order or a verdict has held up is over as well.
     """
     rows, frozen = _rows(run, batch)
     unsent = [row for row in rows if row.state in _UNSENT]
@@ -201,7 +211,9 @@ def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
     with run.ledger.read() as connection:
         clock = account_clock(connection, run.account)
     past = clock is not None and clock > batch.session
-    held_up = over and any(not row.state.terminal and row.symbol in frozen for row in rows)
+    held_up = over and any(
+        not row.state.terminal and (row.symbol in frozen or row.client_order_id in run.waits) for row in rows
+    )
     if run.may_send(batch.session) and not past and not held_up:
         return
     with run.write() as connection:
@@ -211,8 +223,14 @@ def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
                 row,
                 IntentState.EXPIRED,
                 now=run.now(),
-                reason="never sent: its session is over",
+                reason="never sent: its session is over" + _waited_for(run, row),
             )
+            run.waits.pop(row.client_order_id, None)
+
+
+def _waited_for(run: Run, row: IntentRow) -> str:
+    verdict = run.waits.get(row.client_order_id)
+    return f", and it waited ({verdict.sentence})" if verdict is not None else ""
 
 
 def _leave_open(run: Run, wanted: BatchRow) -> bool:

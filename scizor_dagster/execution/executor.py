@@ -1,9 +1,9 @@
-"""The two doors of execution: `execute` a plan, and `follow` what an execution has left working.
+"""The doors of execution: `execute` a plan, `follow` what an execution has left working, `cancel_open` after a halt.
 
 What belongs here: the order of things under one lease: recover, end what is open from earlier
 sessions, admit, drive. What does not: the steps themselves.
 
-Either may run any number of times, be killed at any line, or run on two machines at once: the
+Each may run any number of times, be killed at any line, or run on two machines at once: the
 ledger decides what is sent, and it is sent once.
 """
 
@@ -16,7 +16,8 @@ from datetime import date
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
 from scizor_dagster.errors import RiskLimitBreached
 from scizor_dagster.execution import gates
-from scizor_dagster.execution.drive import drive, look_through
+from scizor_dagster.execution.cancelling import cancel_if_asked
+from scizor_dagster.execution.drive import drive, look_through, settle
 from scizor_dagster.execution.recovery import recover
 from scizor_dagster.execution.result import ExecutionResult, ExecutionState, OrderRow, result_of
 from scizor_dagster.execution.run import Run
@@ -28,9 +29,10 @@ from scizor_dagster.ledger.rows import BatchRow, batch_by_id, batch_of, batches_
 from scizor_dagster.ledger.states import BatchState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.risk.events import record_limits
 from scizor_dagster.sessions import Clock
 
-__all__ = ["ExecutionResult", "ExecutionSettings", "ExecutionState", "OrderRow", "execute", "follow"]
+__all__ = ["ExecutionResult", "ExecutionSettings", "ExecutionState", "OrderRow", "cancel_open", "execute", "follow"]
 
 
 def execute(
@@ -115,6 +117,42 @@ def follow(
     return _result(run, session, blocking=blocking)
 
 
+def cancel_open(
+    *,
+    ledger: Ledger,
+    broker: Broker,
+    account: str,
+    portfolio: str,
+    clock: Clock,
+    holder: str,
+    settings: ExecutionSettings,
+    siblings: Mapping[str, ExecutionSettings] | None = None,
+) -> int:
+    """Cancel what rests at the broker wherever the state in force asks for it, and record what became of it.
+
+    The venue is not moved and nothing is sent. `portfolio` and `siblings` are as for `execute`: which portfolios
+    are affected is decided by their states.
+
+    Returns:
+        Number of orders that the broker was asked to cancel.
+
+    Raises:
+        WrongAccount: the broker's identity is not the expected one.
+        AccountBusy: another run holds the account; it cancels them itself, when it looks next.
+        BrokerUnavailable: the broker cannot be read; every run asks again.
+    """
+    identity = gates.check_identity(broker, settings)
+    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings) as run:
+        with ledger.read() as connection:
+            batches = open_batches(connection, account)
+        asked = {batch.batch_id: cancel_if_asked(run, batch) for batch in batches}
+        if any(asked.values()):
+            found = poll(run, sorted({batch.session for batch in batches}))
+            for batch in batches:
+                settle(run, batch, found.open_exits, over=False)
+    return sum(asked.values())
+
+
 @contextmanager
 def _leased(
     ledger: Ledger,
@@ -180,7 +218,10 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         if not known:
             gates.check_armed(connection, run)
             gates.check_holdings(connection, plan)
-        return admit(connection, plan, starting_cash=run.settings.starting_cash, now=run.now()).batch
+        admission = admit(connection, plan, starting_cash=run.settings.starting_cash, now=run.now())
+        if admission.created:
+            record_limits(connection, admission.batch.batch_id, run.settings.limits)
+        return admission.batch
 
 
 def _check_live(run: Run, session: date) -> None:

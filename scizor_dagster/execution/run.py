@@ -17,6 +17,7 @@ from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.lease import Lease
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.context import Verdict
 from scizor_dagster.sessions import Clock
 
 
@@ -30,6 +31,7 @@ class Run:
             are polled only.
         notes: Sentences for a person, in the order in which they came up.
         resent: The ids that this run has sent a second time, and the refusal if that was the answer.
+        waits: Why orders were not sent when this run tried last, by id; those of a frozen instrument apart.
     """
 
     ledger: Ledger
@@ -43,6 +45,7 @@ class Run:
     siblings: Mapping[str, ExecutionSettings] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     resent: dict[str, str | None] = field(default_factory=dict)
+    waits: dict[str, Verdict] = field(default_factory=dict)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:

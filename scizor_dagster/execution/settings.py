@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.ledger.lease import DEFAULT_TTL
+from scizor_dagster.risk.facts import FactsOf, nothing_known
 from scizor_dagster.risk.limits import PreTradeLimits
 
 PAPER = "paper"
@@ -26,7 +27,9 @@ class ExecutionSettings:
         starting_cash: The portfolio's cash before its first flow: at any time its cash is this plus
             `ledger.holdings.cash_flow`. Fixed per batch when it is admitted.
         expected_broker: What the broker's own identity must say, with environment and account id.
-        max_share_per_order: Limits; None is `unlimited`.
+        limits: What the portfolio's orders are checked against.
+        facts: What the market says about the portfolio before a session; a limit that needs a fact
+            which is not known stops the order.
         increments: Smallest step of quantity by symbol, for scaled buys; a symbol that is not named
             keeps the decimals of its planned quantity.
         live_session: The session that the exchange's calendar calls today's. Only it ever trades on
@@ -42,9 +45,8 @@ class ExecutionSettings:
     expected_broker: str
     expected_environment: str
     expected_account_id: str
-    max_share_per_order: Decimal | None
-    max_notional_per_order: Decimal | None
-    max_total_notional: Decimal | None
+    limits: PreTradeLimits
+    facts: FactsOf = nothing_known
     increments: Mapping[str, Decimal] = field(default_factory=dict)
     live_session: date | None = None
     lease_ttl: timedelta = DEFAULT_TTL
@@ -55,7 +57,3 @@ class ExecutionSettings:
     @property
     def identity(self) -> BrokerIdentity:
         return BrokerIdentity(self.expected_broker, self.expected_environment, self.expected_account_id)
-
-    @property
-    def limits(self) -> PreTradeLimits:
-        return PreTradeLimits(self.max_share_per_order, self.max_notional_per_order, self.max_total_notional)

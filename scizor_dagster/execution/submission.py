@@ -15,31 +15,27 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerOrder
 from scizor_dagster.errors import OrderRejected
-from scizor_dagster.execution import evidence
+from scizor_dagster.execution import evidence, verdicts
+from scizor_dagster.execution.context import context_of
 from scizor_dagster.execution.gates import check_armed
 from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import intents
-from scizor_dagster.ledger.holdings import owned
-from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_in, intents_of
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of
 from scizor_dagster.ledger.states import IntentState
-from scizor_dagster.risk import events as risk_rows
-from scizor_dagster.risk.limits import PreTradeLimits
-from scizor_dagster.risk.pre_trade import OPENING, Decision, PreTradeContext, Verdict, check_order
+from scizor_dagster.risk.pre_trade import OPENING, Decision, check_order
 
 ZERO = Decimal(0)
-_NEVER_SENT = frozenset(
-    {IntentState.HELD, IntentState.READY, IntentState.BLOCKED, IntentState.DROPPED, IntentState.REJECTED}
-)
 
 
-def clear(run: Run, batch: BatchRow, limits: PreTradeLimits) -> list[IntentRow]:
+def clear(run: Run, batch: BatchRow, settings: ExecutionSettings) -> list[IntentRow]:
     """Check every ready order of the batch and commit all verdicts in one transaction.
 
-    `limits` are those of the batch's own portfolio.
+    `settings` are those of the batch's own portfolio.
 
     Returns:
         The orders that passed, in plan order. Those that were stopped have ended as `blocked`;
-        those that wait for a frozen instrument are still `ready`.
+        those that wait are still `ready`, and all but those of a frozen instrument are in `run.waits`.
 
     Raises:
         BrokerUnavailable: the buying power cannot be read; no verdict was made.
@@ -50,12 +46,13 @@ def clear(run: Run, batch: BatchRow, limits: PreTradeLimits) -> list[IntentRow]:
         return []
     opening = any(intent.intent in OPENING for intent in ready)
     buying_power = run.broker.account().buying_power if opening else None
+    facts = settings.facts(batch.session)
     cleared = []
     with run.write() as connection:
-        context = _context(connection, run, batch, buying_power)
+        context = context_of(connection, run, batch, buying_power, facts)
         for intent in _ready(connection, batch):
-            verdict = check_order(intent, context, limits)
-            _record_verdict(connection, run, intent, verdict)
+            verdict = check_order(intent, context, settings.limits)
+            context = verdicts.record(connection, run, intent, verdict, context)
             if verdict.decision is Decision.PASS:
                 context = context.after(intent)
                 cleared.append(intent)
@@ -67,10 +64,12 @@ def send(run: Run, intent: IntentRow) -> IntentRow:
 
     Returns:
         The intent as it stands after the answer; unchanged where another order of the instrument
-        has become unknown in the meantime.
+        has become unknown in the meantime, or trading was reduced or halted.
     """
     with run.write() as connection:
         if intent.symbol in intents.frozen_symbols(connection, run.account):
+            return intent
+        if verdicts.held_back(connection, run, intent):
             return intent
         check_armed(connection, run)
         sending = intents.mark_sending(connection, intent, now=run.now())
@@ -78,9 +77,14 @@ def send(run: Run, intent: IntentRow) -> IntentRow:
 
 
 def send_again(run: Run, intent: IntentRow) -> IntentRow:
-    """Send an order whose absence is proven, with the id and the parameters it had: once per run."""
+    """Send an order whose absence is proven, with the id and the parameters it had: once per run.
+
+    It stays unknown where trading was reduced or halted in the meantime.
+    """
     run.resent[intent.client_order_id] = None
     with run.write() as connection:
+        if verdicts.held_back(connection, run, intent):
+            return intent
         check_armed(connection, run)
         sending = intents.mark_sending(connection, intent, now=run.now(), resend=True)
     return _send_once(run, sending, again=True)
@@ -134,47 +138,3 @@ def _to_unknown(run: Run, sending: IntentRow, reason: str) -> IntentRow:
 
 def _ready(connection: sa.Connection, batch: BatchRow) -> list[IntentRow]:
     return [intent for intent in intents_of(connection, batch.batch_id) if intent.state is IntentState.READY]
-
-
-def _record_verdict(connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict) -> None:
-    now = run.now()
-    if verdict.decision is Decision.PASS:
-        if intent.cleared_hash != intent.parameter_hash:
-            intents.move(connection, intent, IntentState.READY, now=now, cleared_hash=intent.parameter_hash)
-        return
-    risk_rows.record(
-        connection,
-        verdict,
-        at=now,
-        account=run.account,
-        portfolio=intent.portfolio,
-        session=intent.session,
-        client_order_id=intent.client_order_id,
-    )
-    if verdict.decision is Decision.STOP:
-        intents.move(connection, intent, IntentState.BLOCKED, now=now, reason=verdict.sentence)
-    else:
-        run.note(f"{intent.symbol}: order {intent.client_order_id} waits; {verdict.value}.")
-
-
-def _context(connection: sa.Connection, run: Run, batch: BatchRow, buying_power: Decimal | None) -> PreTradeContext:
-    closing: dict[str, Decimal] = {}
-    unseen = ZERO
-    for intent in intents_in(connection, run.account, [state for state in IntentState if state.at_broker]):
-        if intent.portfolio == batch.portfolio and intent.intent not in OPENING:
-            closing[intent.symbol] = closing.get(intent.symbol, ZERO) + intent.qty - intent.filled_qty
-        # The broker's figure covers what it has acknowledged; an unknown order counts all the same.
-        if intent.intent in OPENING and intent.state in (IntentState.SENDING, IntentState.UNKNOWN):
-            unseen += intent.notional
-    sent = ZERO
-    for other in batches_of(connection, run.account, batch.portfolio, batch.session):
-        rows = intents_of(connection, other.batch_id)
-        sent += sum((row.notional for row in rows if row.state not in _NEVER_SENT), ZERO)
-    return PreTradeContext(
-        owned=owned(connection, run.account, batch.portfolio),
-        closing=closing,
-        session_notional=sent,
-        opening_notional=unseen,
-        buying_power=buying_power,
-        frozen=intents.frozen_symbols(connection, run.account),
-    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.config import Config, Market, Portfolio, load_config
+from scizor_dagster.config import Account, Config, Market, Portfolio, load_config
 from scizor_dagster.errors import ConfigError, LedgerError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake, LakeLocation
@@ -106,6 +106,9 @@ class Desk:
     def portfolio(self, name: str) -> Portfolio:
         return _named(self.config.portfolios, name, "portfolio")
 
+    def account(self, name: str) -> Account:
+        return _named(self.config.accounts, name, "account")
+
     def calendar(self, market: str) -> TradingCalendar:
         return TradingCalendar(self.market(market).calendar)
 
@@ -129,11 +132,10 @@ class Desk:
         from scizor_dagster.brokers.paper import PaperBroker
         from scizor_dagster.paper_exchange.lake_data import LakeSessionData
 
-        settings = _named(self.config.accounts, account, "account")
         return PaperBroker(
             self.ledger,
             account,
-            settings,
+            self.account(account),
             self.calendar(market),
             LakeSessionData(self.lake, market),
             self.instruments(market),

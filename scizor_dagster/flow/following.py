@@ -14,23 +14,32 @@ from typing import TypedDict
 
 from scizor_dagster.brokers.protocol import Broker
 from scizor_dagster.errors import InputError
-from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, follow
+from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import starting_cash
+from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.risk.limits import limits_from
 from scizor_dagster.sessions import Clock
 
 
 def follow_session(desk: Desk, portfolio: str, session: date, run_id: str) -> ExecutionResult:
     """Continue what was admitted for the session; a plan that was not is left alone."""
     not_ahead(desk, portfolio, session)
+    guard_session(desk, portfolio, session)
     return follow(session, **execution_parts(desk, portfolio, run_id))
 
 
 def catch_up(desk: Desk, portfolio: str, through: date) -> None:
     """Record everything that happened at the broker up to `through`, so that a plan sees all of it."""
     follow(through, **execution_parts(desk, portfolio, "plan"))
+
+
+def cancel_open_orders(desk: Desk, account: str) -> int:
+    """Cancel own resting orders on the account wherever the trading state in force asks for it; how many."""
+    portfolio = next((name for name, item in desk.config.portfolios.items() if item.account == account), None)
+    if portfolio is None:
+        return 0
+    return cancel_open(**execution_parts(desk, portfolio, "cancel"))
 
 
 def not_ahead(desk: Desk, portfolio: str, session: date) -> None:
@@ -80,15 +89,13 @@ def execution_parts(desk: Desk, portfolio: str, purpose: str) -> Parts:
 
 def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
     settings = desk.portfolio(portfolio)
-    limits = limits_from(settings.risk)
     return ExecutionSettings(
         starting_cash=starting_cash(desk, portfolio),
         expected_broker=desk.config.accounts[settings.account].broker,
         expected_environment="paper",
         expected_account_id=settings.account,
-        max_share_per_order=limits.max_share_per_order,
-        max_notional_per_order=limits.max_notional_per_order,
-        max_total_notional=limits.max_total_notional,
+        limits=limits_in_force(desk, portfolio),
+        facts=facts_of(desk, portfolio),
         increments=_increments(desk, portfolio),
     )
 

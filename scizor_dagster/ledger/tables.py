@@ -236,6 +236,69 @@ risk_events = sa.Table(
     sa.Column("value", sa.String(64), nullable=False),
     sa.Column("threshold", sa.String(64), nullable=False),
     _key("verdict", 16),
+    # Every limit that was looked at, as JSON: limit to value and threshold.
+    sa.Column("checked", sa.Text, nullable=True),
+)
+
+risk_limits = sa.Table(
+    "risk_limits",
+    metadata,
+    # The limits in force when the batch was admitted; a limit's value is text, such as `unlimited`.
+    sa.Column("batch_id", sa.ForeignKey("batches.batch_id"), nullable=False),
+    _key("limit_name", 48),
+    sa.Column("value", sa.Text, nullable=False),
+    _key("limits_hash", 64),
+    sa.PrimaryKeyConstraint("batch_id", "limit_name"),
+)
+
+trading_states = sa.Table(
+    "trading_states",
+    metadata,
+    # Append-only: the newest row of an account (portfolio empty) and of a portfolio is in force.
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    _key("account", 64),
+    sa.Column("portfolio", sa.String(64), nullable=True),
+    _key("state", 16),
+    sa.Column("reason", sa.Text, nullable=False),
+    _key("actor", 64),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=True),
+    sa.Column("cancel_open", sa.Boolean, nullable=False),
+    # What a machine's row was written for, so that the same finding is one row; empty for a person's.
+    sa.Column("cause", sa.String(128), nullable=True),
+    sa.UniqueConstraint("account", "portfolio", "cause"),
+)
+
+risk_locks = sa.Table(
+    "risk_locks",
+    metadata,
+    sa.Column("lock_id", sa.String(16), primary_key=True),
+    _key("account", 64),
+    _key("portfolio", 64),
+    # Empty: every instrument of the portfolio.
+    sa.Column("symbol", sa.String(32), nullable=True),
+    _key("kind", 24),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("from_session", sa.Date, nullable=False),
+    sa.Column("until_session", sa.Date, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("lifted_at", Instant, nullable=True),
+    sa.Column("lifted_by", sa.String(64), nullable=True),
+    sa.Column("lift_reason", sa.Text, nullable=True),
+    sa.Index(None, "account", "portfolio"),
+)
+
+accepted_equities = sa.Table(
+    "accepted_equities",
+    metadata,
+    # A person has looked at a jump of the equity before this session and found it right.
+    _key("account", 64),
+    _key("portfolio", 64),
+    sa.Column("session", sa.Date, nullable=False),
+    _key("actor", 64),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("account", "portfolio", "session"),
 )
 
 account_clocks = sa.Table(

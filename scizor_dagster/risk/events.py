@@ -1,19 +1,25 @@
-"""The rows that say what was stopped, by which limit, and why.
+"""The rows of all verdicts: what was looked at, what passed, what was stopped, by which limit, and why.
 
-What belongs here: writing and reading `risk_events`. What does not: the decision (`pre_trade`).
+What belongs here: writing and reading `risk_events` and the `risk_limits` of a batch. What does not: the
+decision (`pre_trade`).
+
+Ids are hashes of what was found, so that a run which is repeated adds no second row for the same finding.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.ledger.tables import risk_events
-from scizor_dagster.risk.pre_trade import Verdict
+from scizor_dagster.ledger.tables import risk_events, risk_limits
+from scizor_dagster.risk.context import Decision, Verdict
+from scizor_dagster.risk.limits import PreTradeLimits
 
 _WIDTH = 64
 
@@ -29,6 +35,8 @@ class RiskEvent:
     value: str
     threshold: str
     verdict: str
+    checked: Mapping[str, tuple[str, str]]
+    """Value and threshold of every limit that was looked at, by its name."""
 
 
 def record(
@@ -40,8 +48,11 @@ def record(
     portfolio: str,
     session: date,
     client_order_id: str | None,
+    parameter_hash: str | None = None,
 ) -> bool:
-    """Write the row of a verdict that did not pass; the same finding made again is the same row.
+    """Write the row of a verdict; the same finding made again is the same row.
+
+    A verdict that passed is one row per order and what would be sent of it (`parameter_hash`).
 
     Returns:
         Whether the row is new.
@@ -55,6 +66,7 @@ def record(
         verdict.limit,
         *values,
         verdict.decision,
+        *([parameter_hash] if verdict.decision is Decision.PASS else []),
     ]
     event_id = hashlib.sha256(repr(identity).encode()).hexdigest()
     if connection.execute(sa.select(risk_events.c.event_id).where(risk_events.c.event_id == event_id)).first():
@@ -71,14 +83,32 @@ def record(
             value=values[0],
             threshold=values[1],
             verdict=verdict.decision.value,
+            checked=json.dumps({found.limit: found.texts for found in verdict.findings}, separators=(",", ":")),
         )
     )
     return True
 
 
-def risk_events_of(connection: sa.Connection, account: str, session: date | None = None) -> list[RiskEvent]:
-    """The account's risk events, of one session or of all, oldest first."""
+def record_limits(connection: sa.Connection, batch_id: str, limits: PreTradeLimits) -> None:
+    """Write the limits under which a batch is admitted: one row each, all with their common hash."""
+    common = {"batch_id": batch_id, "limits_hash": limits.hash}
+    rows = [{**common, "limit_name": name, "value": value} for name, value in limits.as_text().items()]
+    connection.execute(risk_limits.insert(), rows)
+
+
+def limits_of(connection: sa.Connection, batch_id: str) -> dict[str, str]:
+    """The limits that were in force when the batch was admitted, by name."""
+    statement = sa.select(risk_limits).where(risk_limits.c.batch_id == batch_id).order_by(risk_limits.c.limit_name)
+    return {row.limit_name: row.value for row in connection.execute(statement)}
+
+
+def risk_events_of(
+    connection: sa.Connection, account: str, session: date | None = None, *, passed: bool = False
+) -> list[RiskEvent]:
+    """The account's stops and waits, of one session or of all, oldest first; with `passed`, every verdict."""
     statement = sa.select(risk_events).where(risk_events.c.account == account)
+    if not passed:
+        statement = statement.where(risk_events.c.verdict != Decision.PASS.value)
     if session is not None:
         statement = statement.where(risk_events.c.session == session)
     rows = connection.execute(statement.order_by(risk_events.c.at, risk_events.c.event_id))
@@ -96,4 +126,5 @@ def _event(row: Any) -> RiskEvent:
         value=row["value"],
         threshold=row["threshold"],
         verdict=row["verdict"],
+        checked={name: tuple(pair) for name, pair in json.loads(row["checked"] or "{}").items()},
     )

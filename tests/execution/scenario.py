@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,8 @@ from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import adoptions
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
+from scizor_dagster.risk.limits import NUMBERS, PreTradeLimits
+from scizor_dagster.risk.trading_state import TradingState
 from tests.execution.model_broker import ModelBroker
 
 D = Decimal
@@ -122,17 +125,20 @@ def adopt(ledger: Ledger, symbol: str, qty: str, portfolio: str = "main", sessio
         )
 
 
+UNLIMITED = PreTradeLimits(
+    **dict.fromkeys(NUMBERS), on_loss=TradingState.REDUCING, restricted=frozenset(), allowed=None
+)
+
+
 def settings(**changes: Any) -> ExecutionSettings:
     values: dict[str, Any] = {
         "starting_cash": D(1_000),
         "expected_broker": "model",
         "expected_environment": "paper",
         "expected_account_id": "M1",
-        "max_share_per_order": None,
-        "max_notional_per_order": None,
-        "max_total_notional": None,
     }
-    return ExecutionSettings(**(values | changes))
+    named = {name: changes.pop(name) for name in list(changes) if name in UNLIMITED.__dataclass_fields__}
+    return ExecutionSettings(**(values | {"limits": replace(UNLIMITED, **named)} | changes))
 
 
 def run(ledger: Ledger, broker: Any, plan: Plan, **changes: Any) -> ExecutionResult:

@@ -55,6 +55,53 @@ def test_the_send_function_is_imported_by_the_protocol_alone(project_root: Path)
     assert importers == {"scizor_dagster/execution/drive.py", "scizor_dagster/execution/recovery.py"}
 
 
+def _names(source: str, wanted: set[str]) -> set[str]:
+    """Which of `wanted` a module names, as a variable, an attribute, an import or a string."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        for text in (
+            getattr(node, "id", None),
+            getattr(node, "attr", None),
+            getattr(node, "name", None),
+            getattr(node, "value", None) if isinstance(node, ast.Constant) else None,
+            getattr(node, "arg", None),
+        ):
+            if isinstance(text, str) and text in wanted:
+                found.add(text)
+    return found
+
+
+def _users(project_root: Path, wanted: set[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for package in ("scizor_dagster", "assets", "resources", "jobs"):
+        for path in sorted((project_root / package).rglob("*.py")):
+            for name in _names(path.read_text(encoding="utf-8"), wanted):
+                found.setdefault(name, set()).add(path.relative_to(project_root).as_posix())
+    return found
+
+
+def test_only_the_verdict_of_the_choke_point_clears_an_order_and_only_a_cleared_one_is_marked(
+    project_root: Path,
+) -> None:
+    found = _users(project_root, {"check_order", "mark_sending", "cleared_hash"})
+    assert found["check_order"] == {"scizor_dagster/risk/pre_trade.py", SUBMISSION}
+    assert found["mark_sending"] == {"scizor_dagster/ledger/intents.py", SUBMISSION}
+    # Written where a verdict is recorded, and read where the ledger asks for one.
+    assert {name for name in found["cleared_hash"] if "/migrations/" not in name} == {
+        "scizor_dagster/execution/verdicts.py",
+        "scizor_dagster/ledger/batches.py",
+        "scizor_dagster/ledger/intents.py",
+        "scizor_dagster/ledger/rows.py",
+        "scizor_dagster/ledger/tables.py",
+    }
+
+
+def test_the_search_for_names_finds_hidden_ones() -> None:
+    source = "from a import check_order as c\nx.mark_sending()\nf(cleared_hash=1)\ng = getattr(x, 'other')\n"
+    wanted = {"check_order", "mark_sending", "cleared_hash", "other", "absent"}
+    assert _names(source, wanted) == wanted - {"absent"}
+
+
 def test_an_order_above_a_limit_is_blocked_with_a_row_and_the_others_go_on(ledger: Ledger) -> None:
     broker = model(ledger, cash=D(10_000))
     orders = [order("big", "CCC", Side.BUY, "30"), order("small", "DDD", Side.BUY, "3")]

@@ -1,0 +1,144 @@
+"""`scizor limits` and `scizor risk`: what stops orders, and what a person may lift.
+
+What belongs here: printing limits, verdicts and locks, and the two decisions of a person. What does not: trading
+states (`trading_states`), and any check (`risk`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scizor_dagster.cli import dates
+from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.output import emit_json, print_table
+from scizor_dagster.cli.preflight import check_portfolio, open_desk
+from scizor_dagster.errors import InputError
+
+app = typer.Typer(help="See verdicts and locks, and lift what waits for a person.", no_args_is_help=True)
+PortfolioOption = Annotated[str, typer.Option(help="Portfolio of the configuration.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+
+
+def limits(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> None:
+    """Show every limit that a portfolio's orders are checked against before they are sent. Stores nothing.
+
+    Example: scizor limits --portfolio main
+    """
+    from scizor_dagster.flow.risk import limits_in_force
+
+    desk = open_desk()
+    check_portfolio(desk, portfolio)
+    found = limits_in_force(desk, portfolio)
+    if as_json:
+        emit_json({"portfolio": portfolio, "hash": found.hash, "limits": found.as_text()})
+        return
+    print_table(f"Limits of portfolio {portfolio}, {found.hash[:12]}", ["limit", "value"], [*found.as_text().items()])
+
+
+@app.command()
+def events(
+    portfolio: PortfolioOption = "main",
+    day: Annotated[str | None, typer.Option("--date", help="Session; default: every one.")] = None,
+    passed: Annotated[bool, typer.Option("--passed", help="Also orders that passed every limit.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was stopped or had to wait, by which limit, and what would have been allowed.
+
+    Example: scizor risk events --portfolio main --date 2026-11-20
+    """
+    from scizor_dagster.risk.events import risk_events_of
+
+    session = dates.parse_date(day, "--date") if day is not None else None
+    desk = open_desk()
+    check_portfolio(desk, portfolio)
+    found = []
+    if desk.has_ledger:
+        with desk.ledger.read() as connection:
+            account = desk.portfolio(portfolio).account
+            rows = risk_events_of(connection, account, session, passed=passed)
+        found = [row for row in rows if row.portfolio == portfolio]
+    columns = ("session", "client_order_id", "verdict", "limit", "value", "threshold")
+    if as_json:
+        names = (*columns, "at", "checked")
+        emit_json({"portfolio": portfolio, "events": [{name: getattr(row, name) for name in names} for row in found]})
+        return
+    print_table(f"Verdicts on {portfolio}", columns, [[getattr(row, name) for name in columns] for row in found])
+
+
+@app.command()
+def locks(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> None:
+    """Show the locks of protections: what may not be opened, why, and until which session.
+
+    Example: scizor risk locks --portfolio main
+    """
+    from scizor_dagster.risk.locks import locks_of
+
+    desk = open_desk()
+    check_portfolio(desk, portfolio)
+    found = []
+    if desk.has_ledger:
+        with desk.ledger.read() as connection:
+            found = locks_of(connection, desk.portfolio(portfolio).account, portfolio)
+    columns = ("lock_id", "kind", "symbol", "from_session", "until_session", "lifted_by", "reason")
+    rows = [{name: getattr(lock, name) for name in columns} for lock in found]
+    if as_json:
+        emit_json({"portfolio": portfolio, "locks": rows})
+        return
+    print_table(f"Locks of {portfolio}", columns, [[*row.values()] for row in rows])
+
+
+@app.command()
+def unlock(
+    lock_id: Annotated[str, typer.Argument(help="Id of the lock, as `scizor risk locks` shows it.")],
+    reason: ReasonOption,
+    by: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lift a lock before its time.
+
+    Example: scizor risk unlock 1f0c22ab --reason "the exit was a transfer, no loss"
+    """
+    from scizor_dagster.risk.locks import lift
+
+    desk = open_desk()
+    actor = actor_of(by)
+    if not desk.has_ledger:
+        raise InputError("There is no such lock.", remedy="See: scizor risk locks.", where=f"lock {lock_id}")
+    with desk.ledger.transaction() as connection:
+        lift(connection, lock_id, actor=actor, reason=reason, now=dates.now())
+    if as_json:
+        emit_json({"lock_id": lock_id, "lifted_by": actor})
+        return
+    typer.echo(f"lock {lock_id} lifted by {actor}")
+
+
+@app.command(name="accept-equity")
+def accept_equity(
+    day: Annotated[str, typer.Option("--session", help="Session whose orders wait.")],
+    reason: ReasonOption,
+    portfolio: PortfolioOption = "main",
+    by: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Accept a jump of the equity that keeps a session's orders waiting; then run the session again.
+
+    Example: scizor risk accept-equity --portfolio main --session 2026-11-20 --reason "the merger was paid in cash"
+    """
+    from scizor_dagster.risk.acceptance import accept_equity as accept
+
+    session = dates.parse_date(day, "--session")
+    desk = open_desk()
+    check_portfolio(desk, portfolio).require(session)
+    actor = actor_of(by)
+    if not reason.strip():
+        raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    with desk.ledger.transaction() as connection:
+        account = desk.portfolio(portfolio).account
+        new = accept(connection, account, portfolio, session, actor=actor, reason=reason, now=dates.now())
+    if as_json:
+        emit_json({"portfolio": portfolio, "session": session, "accepted_by": actor, "new": new})
+        return
+    typer.echo(f"portfolio {portfolio}: the equity before {session} is accepted" + ("" if new else " (it was before)"))

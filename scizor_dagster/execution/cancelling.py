@@ -1,0 +1,37 @@
+"""A halt that takes back what rests at the broker: own open orders, canceled once each and followed.
+
+What belongs here: asking the broker to cancel. What does not: what became of it, which polls find out
+(`tracking`), and orders that are not ours, which are never touched.
+
+The exits of a bracket whose entry has filled are left at the broker: they protect what is held.
+"""
+
+from __future__ import annotations
+
+from scizor_dagster.errors import OrderRejected
+from scizor_dagster.execution.run import Run
+from scizor_dagster.ledger.rows import BatchRow, intents_of
+from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.risk.trading_state import TradingState, standing
+
+_RESTING = (IntentState.WORKING, IntentState.PARTIALLY_FILLED)
+
+
+def cancel_if_asked(run: Run, batch: BatchRow) -> int:
+    """Cancel the batch's resting orders where the state in force says so; returns how many were asked for.
+
+    Raises:
+        BrokerUnavailable: a cancel was not taken; the next look asks again.
+    """
+    with run.ledger.read() as connection:
+        current = standing(connection, run.account, batch.portfolio, run.now())
+        rows = intents_of(connection, batch.batch_id)
+    if current.state is TradingState.ACTIVE or not current.cancel_open:
+        return 0
+    resting = [row for row in rows if row.state in _RESTING]
+    for row in resting:
+        try:
+            run.broker.cancel(row.client_order_id)
+        except OrderRejected as refusal:
+            run.note(f"{row.symbol}: {row.client_order_id} was not canceled: {refusal.message}.")
+    return len(resting)

@@ -1,0 +1,105 @@
+"""What follows from a verdict: its row, the state of the order, and what a person is told.
+
+What belongs here: the consequences, in the caller's transaction. What does not: the verdict (`risk.pre_trade`)
+and the send (`submission`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from scizor_dagster.execution.run import Run
+from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.rows import IntentRow
+from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.risk import events as risk_rows
+from scizor_dagster.risk.losses import MACHINE
+from scizor_dagster.risk.pre_trade import Decision, PreTradeContext, Verdict, check_standing
+from scizor_dagster.risk.trading_state import Standing, TradingState, set_state, standing
+
+FROZEN = "instrument_frozen"
+THROTTLE = "max_repeated_orders"
+REMEDIES = {
+    "trading_state": "Go on with: scizor resume {where} --reason TEXT.",
+    "max_equity_jump": "Look at cash and positions; if they are right: scizor risk accept-equity --portfolio "
+    "{portfolio} --session {session} --reason TEXT.",
+    "lock": "See: scizor risk locks --portfolio {portfolio}.",
+    "max_orders_per_minute": "Run again in a minute: scizor run --portfolio {portfolio} --date {session}.",
+    THROTTLE: "Find out why it is ordered again and again, then: scizor resume --portfolio {portfolio} --reason TEXT.",
+}
+"""What a person does about an order that waits, by the limit it waits for."""
+
+
+def record(
+    connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict, context: PreTradeContext
+) -> PreTradeContext:
+    """Write the verdict and what it makes of the order.
+
+    Returns:
+        The context for the next order: halted where this one has set the throttle off.
+    """
+    run.waits.pop(intent.client_order_id, None)
+    if verdict.decision is Decision.PASS:
+        if intent.cleared_hash != intent.parameter_hash:
+            _write_row(connection, run, intent, verdict)
+            cleared = intent.parameter_hash
+            intents.move(connection, intent, IntentState.READY, now=run.now(), cleared_hash=cleared)
+        return context
+    _write_row(connection, run, intent, verdict)
+    if verdict.decision is Decision.STOP:
+        intents.move(connection, intent, IntentState.BLOCKED, now=run.now(), reason=verdict.sentence)
+        return context
+    _wait(run, intent, verdict, context.standing)
+    if verdict.limit != THROTTLE:
+        return context
+    _halt(connection, run, intent, verdict)
+    return replace(context, standing=standing(connection, run.account, intent.portfolio, run.now()))
+
+
+def held_back(connection: sa.Connection, run: Run, intent: IntentRow) -> bool:
+    """Whether the trading state of this moment keeps the order from going out; if so, its row is written."""
+    current = standing(connection, run.account, intent.portfolio, run.now())
+    verdict = check_standing(intent, current)
+    if verdict.decision is Decision.PASS:
+        return False
+    _write_row(connection, run, intent, verdict)
+    _wait(run, intent, verdict, current)
+    return True
+
+
+def _write_row(connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict) -> None:
+    risk_rows.record(
+        connection,
+        verdict,
+        at=run.now(),
+        account=run.account,
+        portfolio=intent.portfolio,
+        session=intent.session,
+        client_order_id=intent.client_order_id,
+        parameter_hash=intent.parameter_hash,
+    )
+
+
+def _wait(run: Run, intent: IntentRow, verdict: Verdict, current: Standing) -> None:
+    if verdict.limit == FROZEN:
+        run.note(f"{intent.symbol}: order {intent.client_order_id} waits; {verdict.value}.")
+        return
+    run.waits[intent.client_order_id] = verdict
+    where = f"--account {run.account}" if current.portfolio is None else f"--portfolio {intent.portfolio}"
+    remedy = REMEDIES[verdict.limit].format(where=where, portfolio=intent.portfolio, session=intent.session.isoformat())
+    run.note(f"Orders of portfolio '{intent.portfolio}' wait; {verdict.sentence}. {remedy}")
+
+
+def _halt(connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict) -> None:
+    set_state(
+        connection,
+        run.account,
+        intent.portfolio,
+        TradingState.HALTED,
+        reason=f"{verdict.sentence}, for {intent.side} {intent.symbol}",
+        actor=MACHINE,
+        now=run.now(),
+        cause=f"{THROTTLE} {intent.client_order_id}",
+    )

@@ -1,0 +1,247 @@
+"""Protections: round trips out of fills, and what a run of losses locks for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from scizor_dagster.brokers.protocol import PositionIntent, Side
+from scizor_dagster.config import Cooldown, MaxDrawdown, StoplossGuard
+from scizor_dagster.errors import InputError
+from scizor_dagster.ledger.events import verify_chain
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.acceptance import accept_equity
+from scizor_dagster.risk.events import limits_of, risk_events_of
+from scizor_dagster.risk.facts import MarketFacts
+from scizor_dagster.risk.limits import NUMBERS
+from scizor_dagster.risk.locks import DueLock, lift, locks_of, store_locks
+from scizor_dagster.risk.losses import loss_figures, stop_after_losses
+from scizor_dagster.risk.protections import Exit, Movement, due_locks, exits_of
+from scizor_dagster.risk.trading_state import TradingState, set_state, states_of
+from tests.execution.scenario import MONDAY, START, D, adopt, model, order, plan_of, resume, run
+from tests.risk.orders import limits
+
+FIRST = date(2026, 3, 2)
+DAYS = [day for day in (FIRST + timedelta(days=n) for n in range(60)) if day.weekday() < 5]
+"""Sessions of a calendar without holidays; DAYS[5] is the Monday after the first."""
+
+
+def _fill(day: int, symbol: str, qty: str, price: str, fee: str = "0") -> Movement:
+    return Movement(DAYS[day], symbol, D(qty), -D(qty) * D(price) - D(fee))
+
+
+def test_a_round_trip_ends_where_the_position_is_back_at_zero_and_counts_its_fees() -> None:
+    trades = [_fill(0, "AAA", "10", "5", "1"), _fill(1, "AAA", "-4", "6"), _fill(2, "AAA", "-6", "4", "1")]
+    assert exits_of(trades) == [Exit(DAYS[2], "AAA", D(-4))]
+    assert exits_of(trades[:2]) == []
+
+
+def test_a_position_that_crosses_zero_ends_one_round_trip_and_begins_the_next() -> None:
+    trades = [_fill(0, "AAA", "10", "5"), _fill(1, "AAA", "-15", "4"), _fill(2, "AAA", "5", "3")]
+    assert exits_of(trades) == [Exit(DAYS[1], "AAA", D(-10)), Exit(DAYS[2], "AAA", D(5))]
+
+
+def test_a_split_is_no_result_and_no_exit() -> None:
+    split = Movement(DAYS[1], "AAA", factor=D(2))
+    trades = [_fill(0, "AAA", "10", "8"), split, _fill(2, "AAA", "-20", "4")]
+    assert exits_of(trades) == [Exit(DAYS[2], "AAA", D(0))]
+
+
+def _locks(protection: Any, exits: Sequence[Exit] = (), equity: Any = None, at: int = 0) -> list[DueLock]:
+    return due_locks([protection], exits, equity or {}, DAYS, DAYS[at])
+
+
+def _loss(day: int, symbol: str = "AAA", result: str = "-1") -> Exit:
+    return Exit(DAYS[day], symbol, D(result))
+
+
+def test_a_cooldown_locks_the_symbol_for_its_sessions_over_a_weekend_and_then_no_more() -> None:
+    rule = Cooldown(kind="cooldown", sessions=3)
+    held = [at for at in range(12) if _locks(rule, [_loss(3)], at=at)]
+    assert held == [4, 5, 6]
+    (lock,) = _locks(rule, [_loss(3)], at=5)
+    assert (lock.symbol, lock.from_session, lock.until_session) == ("AAA", DAYS[4], DAYS[6])
+    assert lock.reason == f"AAA was closed on {DAYS[3]} with a result of -1.00"
+
+
+@pytest.mark.parametrize("result", ["0", "0.01"])
+def test_an_exit_without_a_loss_locks_nothing(result: str) -> None:
+    assert _locks(Cooldown(kind="cooldown", sessions=3), [_loss(3, result=result)], at=4) == []
+
+
+def test_a_guard_locks_the_portfolio_after_so_many_losses_within_its_lookback() -> None:
+    rule = StoplossGuard(kind="stoploss_guard", count=2, lookback_sessions=3, lock_sessions=2)
+    assert _locks(rule, [_loss(0)], at=1) == []
+    assert _locks(rule, [_loss(0), _loss(3, "BBB")], at=4) == []
+    (lock,) = _locks(rule, [_loss(1), _loss(3, "BBB")], at=4)
+    assert (lock.symbol, lock.from_session, lock.until_session) == (None, DAYS[4], DAYS[5])
+    assert _locks(rule, [_loss(1), _loss(3, "BBB")], at=6) == []
+
+
+def test_a_fall_of_the_equity_locks_the_portfolio_above_its_threshold_and_not_at_it() -> None:
+    rule = MaxDrawdown(kind="max_drawdown", threshold=0.1, lookback_sessions=3, lock_sessions=1)
+    assert _locks(rule, equity={DAYS[0]: D(100), DAYS[1]: D(90)}, at=2) == []
+    (lock,) = _locks(rule, equity={DAYS[0]: D(100), DAYS[1]: D("89.99")}, at=2)
+    assert (lock.symbol, lock.until_session) == (None, DAYS[2])
+    assert "10.01 % below" in lock.reason
+    assert _locks(rule, equity={DAYS[0]: D(100), DAYS[3]: D(50)}, at=4) == [], "the high is older than the lookback"
+
+
+def test_what_happens_in_the_session_itself_locks_from_the_next_one() -> None:
+    assert _locks(Cooldown(kind="cooldown", sessions=3), [_loss(3)], at=3) == []
+
+
+def _due(symbol: str | None = "CCC") -> DueLock:
+    return DueLock(symbol, "cooldown", "CCC was closed with a loss", MONDAY, MONDAY)
+
+
+def _store(ledger: Ledger, due: DueLock) -> list[str]:
+    with ledger.transaction() as connection:
+        return store_locks(connection, "paper", "main", [due], now=START)
+
+
+def test_a_lock_keeps_a_buy_waiting_with_its_row_until_a_person_lifts_it(ledger: Ledger) -> None:
+    (lock_id,) = _store(ledger, _due())
+    assert _store(ledger, _due()) == [], "the same finding is one lock"
+    broker = model(ledger)
+    broker.has_data = set()
+    plan = plan_of([order("b", "CCC", Side.BUY, "1"), order("d", "DDD", Side.BUY, "1")])
+    result = run(ledger, broker, plan)
+    assert (broker.book.attempts, result.counts) == (["d"], {"ready": 1, "working": 1})
+    assert any(f"lock {lock_id}" in note and "scizor risk locks" in note for note in result.notes)
+    with ledger.transaction() as connection:
+        (event,) = risk_events_of(connection, "paper", MONDAY)
+        assert (event.limit, event.verdict) == ("lock", "waiting")
+        lift(connection, lock_id, actor="ann", reason="a transfer", now=START)
+    assert _store(ledger, _due()) == [], "one that was lifted stays lifted"
+    broker.has_data = None
+    assert resume(ledger, broker).counts == {"filled": 2}
+    with ledger.read() as connection:
+        (lock,) = locks_of(connection, "paper", "main")
+        assert verify_chain(connection) == []
+    assert (lock.lifted_by, lock.lifted_at) == ("ann", START)
+
+
+def test_a_lock_of_the_portfolio_lets_a_sale_out(ledger: Ledger) -> None:
+    _store(ledger, _due(None))
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)})
+    plan = plan_of([order("s", "AAA", Side.SELL, "5"), order("b", "CCC", Side.BUY, "1")], held={"AAA": "5"})
+    assert run(ledger, broker, plan).counts == {"expired": 1, "filled": 1}
+    assert broker.book.attempts == ["s"]
+
+
+def test_a_lock_that_is_unknown_lifted_or_lifted_without_a_reason_is_refused(ledger: Ledger) -> None:
+    (lock_id,) = _store(ledger, _due())
+    with ledger.transaction() as connection:
+        for wrong, reason in (("nothing", "why"), (lock_id, " ")):
+            with pytest.raises(InputError):
+                lift(connection, wrong, actor="ann", reason=reason, now=START)
+        lift(connection, lock_id, actor="ann", reason="why", now=START)
+        with pytest.raises(InputError, match="lifted before, by ann"):
+            lift(connection, lock_id, actor="bob", reason="why", now=START)
+
+
+def test_losses_are_figures_of_the_newest_session_against_the_one_before_and_the_highest() -> None:
+    curve = [(DAYS[0], D(120)), (DAYS[1], D(100)), (DAYS[2], D(90))]
+    found = loss_figures(curve, D(100))
+    assert found is not None
+    assert (found.session, found.day_loss, found.drawdown) == (DAYS[2], D("0.1"), D("0.25"))
+    assert loss_figures([], D(100)) is None
+    first = loss_figures([(DAYS[0], D(80))], D(100))
+    assert first is not None
+    assert (first.day_loss, first.drawdown) == (D("0.2"), D("0.2"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "states"),
+    [
+        ({"max_day_loss": "0.1"}, []),
+        ({"max_day_loss": "0.0999"}, [TradingState.REDUCING]),
+        ({"max_drawdown": "0.25"}, []),
+        ({"max_drawdown": "0.2499", "on_loss": TradingState.HALTED}, [TradingState.HALTED]),
+        ({}, []),
+    ],
+)
+def test_a_loss_above_its_limit_sets_the_state_once(ledger: Ledger, limit: Any, states: list[TradingState]) -> None:
+    figures = loss_figures([(DAYS[0], D(120)), (DAYS[1], D(100)), (DAYS[2], D(90))], D(100))
+    for _ in range(2):
+        with ledger.transaction() as connection:
+            stop_after_losses(connection, "paper", "main", figures, limits(**limit), now=START)
+    with ledger.read() as connection:
+        assert [row.state for row in states_of(connection, "paper")] == states
+
+
+def test_a_loss_never_loosens_what_a_person_has_set_nor_undoes_a_resume(ledger: Ledger) -> None:
+    figures = loss_figures([(DAYS[0], D(50))], D(100))
+    rules = limits(max_day_loss="0.1")
+    person: dict[str, Any] = {"reason": "a test", "actor": "ann", "now": START}
+
+    def states() -> list[TradingState]:
+        with ledger.transaction() as connection:
+            stop_after_losses(connection, "paper", "main", figures, rules, now=START)
+            return [row.state for row in states_of(connection, "paper")]
+
+    with ledger.transaction() as connection:
+        set_state(connection, "paper", "main", TradingState.HALTED, **person)
+    assert states() == [TradingState.HALTED]
+    with ledger.transaction() as connection:
+        set_state(connection, "paper", "main", TradingState.ACTIVE, **person)
+    assert states()[-1] is TradingState.REDUCING
+    with ledger.transaction() as connection:
+        set_state(connection, "paper", "main", TradingState.ACTIVE, **person)
+    assert states()[-1] is TradingState.ACTIVE
+
+
+def test_a_jump_of_the_equity_holds_the_session_until_it_is_accepted(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+
+    def jumped(_: date) -> MarketFacts:
+        return MarketFacts(equity=D(2_000), equity_before=D(1_000))
+
+    held: dict[str, Any] = {"facts": jumped, "max_equity_jump": D("0.3")}
+    plan = plan_of([order("b", "CCC", Side.BUY, "1")])
+    result = run(ledger, broker, plan, **held)
+    assert (broker.book.attempts, result.counts) == ([], {"ready": 1})
+    assert any("scizor risk accept-equity --portfolio main --session 2026-03-02" in note for note in result.notes)
+    for new in (True, False):
+        with ledger.transaction() as connection:
+            given = {"actor": "ann", "reason": "a deposit", "now": START}
+            assert accept_equity(connection, "paper", "main", MONDAY, **given) is new
+    broker.has_data = None
+    assert resume(ledger, broker, **held).counts == {"filled": 1}
+
+
+def test_the_limits_of_a_batch_are_rows_with_their_hash(ledger: Ledger) -> None:
+    result = run(ledger, model(ledger), plan_of([order("b", "CCC", Side.BUY, "1")]), max_notional_per_order=D(500))
+    assert result.batch_id is not None
+    with ledger.read() as connection:
+        found = limits_of(connection, result.batch_id)
+    assert set(found) == {*NUMBERS, "on_loss", "restricted", "allowed"}
+    assert (found["max_notional_per_order"], found["max_leverage"]) == ("500", "unlimited")
+
+
+def test_the_book_counts_what_is_held_what_is_under_way_and_the_order_itself(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "3")
+    broker = model(ledger, positions={"AAA": D(3)}, cash=D(10_000))
+
+    def known(_: date) -> MarketFacts:
+        return MarketFacts(equity=D(1_000), prices={"AAA": D(100), "BBB": D(50), "CCC": D(20), "DDD": D(10)})
+
+    orders = [
+        order("c", "CCC", Side.BUY, "10"),
+        order("d", "DDD", Side.BUY, "50"),
+        order("e", "DDD", Side.BUY, "1", slice_=2),
+        order("x", "BBB", Side.SELL, "1", intent=PositionIntent.SELL_TO_OPEN, phase=1),
+    ]
+    kept: dict[str, Any] = {"starting_cash": D(10_000), "facts": known, "max_leverage": Decimal(1)}
+    result = run(ledger, broker, plan_of(orders, held={"AAA": "3"}), **kept)
+    states = {row.client_order_id: row.state.value for row in result.orders}
+    # 300 held, 50 sold short and 200 to be bought: 500 more are too many, and 10 are not.
+    assert states == {"c": "filled", "x": "filled", "d": "blocked", "e": "filled"}
+    assert next(row.reason for row in result.orders if row.client_order_id == "d").startswith("max_leverage: 1.05")

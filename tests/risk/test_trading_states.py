@@ -1,0 +1,305 @@
+"""ACTIVE, REDUCING, HALTED: which row is in force, and that it is obeyed between any two orders."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, PositionIntent, Side
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.execution.executor import ExecutionState, cancel_open
+from scizor_dagster.ledger.events import verify_chain
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import risk_events, trading_states
+from scizor_dagster.risk.events import risk_events_of
+from scizor_dagster.risk.trading_state import FREE, TradingState, set_state, standing, states_of
+from tests.execution.model_broker import ModelBroker
+from tests.execution.scenario import (
+    MONDAY,
+    START,
+    TUESDAY,
+    D,
+    adopt,
+    clock,
+    fresh_copy,
+    full_plan,
+    model,
+    order,
+    plan_of,
+    resume,
+    run,
+    settings,
+)
+
+ACTIVE, REDUCING, HALTED = TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED
+
+
+def _set(ledger: Ledger, state: TradingState, portfolio: str | None = "main", **changes: Any) -> bool:
+    values: dict[str, Any] = {"reason": "a test", "actor": "ann", "now": START}
+    with ledger.transaction() as connection:
+        return set_state(connection, "paper", portfolio, state, **(values | changes))
+
+
+def _state(ledger: Ledger, portfolio: str = "main", now: datetime = START) -> TradingState:
+    with ledger.read() as connection:
+        return standing(connection, "paper", portfolio, now).state
+
+
+class HaltingBroker:
+    """A model broker during whose submit number `at` (from 1) a person sets a state."""
+
+    def __init__(self, broker: ModelBroker, ledger: Ledger, at: int, state: TradingState) -> None:
+        self._broker, self._ledger, self._at, self._state = broker, ledger, at, state
+        self.submitted: list[OrderRequest] = []
+
+    def submit(self, request: OrderRequest) -> BrokerOrder:
+        self.submitted.append(request)
+        answer = self._broker.submit(request)
+        if len(self.submitted) == self._at:
+            _set(self._ledger, self._state)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+
+def test_without_a_row_everything_is_active(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        assert standing(connection, "paper", "main", START) == FREE
+
+
+def test_the_newest_row_counts_and_the_stricter_of_account_and_portfolio_wins(ledger: Ledger) -> None:
+    _set(ledger, HALTED)
+    _set(ledger, REDUCING)
+    assert (_state(ledger), _state(ledger, "other")) == (REDUCING, ACTIVE)
+    _set(ledger, HALTED, portfolio=None)
+    assert (_state(ledger), _state(ledger, "other")) == (HALTED, HALTED)
+    _set(ledger, ACTIVE)
+    assert _state(ledger) == HALTED
+    _set(ledger, REDUCING)
+    _set(ledger, ACTIVE, portfolio=None)
+    assert (_state(ledger), _state(ledger, "other")) == (REDUCING, ACTIVE)
+
+
+def test_a_state_ends_at_its_expiry_and_not_before(ledger: Ledger) -> None:
+    until = START + timedelta(hours=1)
+    _set(ledger, HALTED, until=until)
+    assert _state(ledger, now=until - timedelta(seconds=1)) == HALTED
+    assert _state(ledger, now=until) == ACTIVE
+
+
+def test_a_state_without_a_reason_or_with_a_past_expiry_is_refused_and_writes_nothing(ledger: Ledger) -> None:
+    for wrong in ({"reason": " "}, {"until": START}):
+        with pytest.raises(LedgerError):
+            _set(ledger, HALTED, **wrong)
+    with ledger.read() as connection:
+        assert states_of(connection, "paper") == []
+
+
+def test_rows_are_only_added_and_stand_in_the_chain_of_events(ledger: Ledger) -> None:
+    assert _set(ledger, HALTED, cause="c")
+    assert not _set(ledger, HALTED, cause="c"), "the same finding is one row"
+    assert _set(ledger, ACTIVE)
+    assert not _set(ledger, HALTED, cause="c"), "and does not undo what a person has resumed since"
+    with ledger.read() as connection:
+        assert [row.state for row in states_of(connection, "paper")] == [HALTED, ACTIVE]
+        assert set(connection.execute(sa.select(trading_states.c.number)).scalars()) == {1, 2}
+        assert verify_chain(connection) == []
+
+
+@pytest.mark.parametrize("state", [HALTED, REDUCING])
+def test_a_state_that_is_set_after_any_order_keeps_back_all_that_it_forbids(
+    holding_ledger: Path, tmp_path: Path, state: TradingState
+) -> None:
+    plan, held = full_plan()
+    positions = {symbol: D(qty) for symbol, qty in held.items()}
+    tried = 0
+    for at in range(1, len(plan.orders)):
+        ledger = Ledger.open(fresh_copy(holding_ledger, tmp_path / f"{state}{at}" / "l.sqlite"), synchronous="OFF")
+        broker = HaltingBroker(model(ledger, positions=positions), ledger, at, state)
+        result = run(ledger, broker, plan)
+        after = broker.submitted[at:]
+        assert all(request.intent is PositionIntent.SELL_TO_CLOSE for request in after)
+        assert len(after) == 0 or state is REDUCING
+        assert result.state is ExecutionState.DONE
+        assert set(result.counts) <= {"filled", "expired", "dropped"}
+        waited = [row.reason for row in result.orders if row.state.value == "expired"]
+        assert all(reason.startswith("never sent: its session is over") for reason in waited)
+        assert any("trading_state" in reason for reason in waited)
+        assert any("scizor resume --portfolio main" in note for note in result.notes)
+        with ledger.read() as connection:
+            assert {event.limit for event in risk_events_of(connection, "paper", MONDAY)} == {"trading_state"}
+            assert verify_chain(connection) == []
+        ledger.close()
+        tried += 1
+    assert tried == 6
+
+
+def test_resuming_within_the_session_sends_the_rest_once(holding_ledger: Path, tmp_path: Path) -> None:
+    plan, held = full_plan()
+    positions = {symbol: D(qty) for symbol, qty in held.items()}
+    calm = Ledger.open(fresh_copy(holding_ledger, tmp_path / "calm" / "l.sqlite"), synchronous="OFF")
+    expected = model(calm, positions=positions)
+    run(calm, expected, plan)
+    calm.close()
+    for at in (1, 2):
+        ledger = Ledger.open(fresh_copy(holding_ledger, tmp_path / str(at) / "l.sqlite"), synchronous="OFF")
+        broker = model(ledger, positions=positions)
+        broker.has_data = set()
+        stopped = run(ledger, HaltingBroker(broker, ledger, at, HALTED), plan)
+        assert (stopped.state, len(broker.book.attempts)) == (ExecutionState.WORKING, at)
+        assert run(ledger, broker, plan).state is ExecutionState.WORKING
+        assert len(broker.book.attempts) == at
+        _set(ledger, ACTIVE)
+        broker.has_data = None
+        assert run(ledger, broker, plan).state is ExecutionState.DONE
+        assert broker.sent() == expected.sent()
+        ledger.close()
+
+
+def test_a_halt_of_the_account_holds_every_portfolio_and_says_how_to_go_on(ledger: Ledger) -> None:
+    _set(ledger, HALTED, portfolio=None, reason="the feed is wrong")
+    broker = model(ledger)
+    result = run(ledger, broker, plan_of([order("b", "CCC", Side.BUY, "1")]))
+    assert broker.book.attempts == []
+    assert result.counts == {"expired": 1}
+    assert "halted by ann: the feed is wrong" in result.orders[0].reason
+    assert any("scizor resume --account paper --reason" in note for note in result.notes)
+
+
+def test_an_order_of_unknown_outcome_is_not_sent_again_under_a_halt(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["lost"]
+    broker.find_faults = 1
+    broker.has_data = set()
+    plan = plan_of([order("b", "CCC", Side.BUY, "1")])
+    assert run(ledger, broker, plan).state is ExecutionState.FROZEN
+    _set(ledger, HALTED)
+    assert resume(ledger, broker).state is ExecutionState.FROZEN
+    assert broker.book.attempts == ["b"]
+    _set(ledger, ACTIVE)
+    broker.has_data = None
+    assert resume(ledger, broker).counts == {"filled": 1}
+    assert broker.book.attempts == ["b", "b"]
+
+
+def _resting(ledger: Ledger) -> ModelBroker:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)})
+    broker.has_data = set()
+    plan = plan_of([order("s", "AAA", Side.SELL, "5"), order("b", "CCC", Side.BUY, "1")], held={"AAA": "5"})
+    assert run(ledger, broker, plan).counts == {"held": 1, "working": 1}
+    return broker
+
+
+def _cancel(ledger: Ledger, broker: ModelBroker) -> int:
+    return cancel_open(
+        ledger=ledger,
+        broker=broker,
+        account="paper",
+        portfolio="main",
+        clock=clock,
+        holder="tester",
+        settings=settings(),
+    )
+
+
+def test_a_halt_that_asks_for_it_cancels_own_open_orders_and_none_of_others(ledger: Ledger) -> None:
+    broker = _resting(ledger)
+    foreign = OrderRequest(
+        **{name: getattr(broker.book.requests[0], name) for name in OrderRequest.__dataclass_fields__}
+        | {"client_order_id": "by hand"}
+    )
+    broker.ledger_path = None
+    broker.submit(foreign)
+    assert _cancel(ledger, broker) == 0, "nothing is canceled while no state asks for it"
+    _set(ledger, HALTED, cancel_open=True)
+    assert _cancel(ledger, broker) == 1
+    assert {row.client_order_id: row.status.value for row in broker.book.orders} == {
+        "s": "canceled",
+        "by hand": "accepted",
+    }
+    assert resume(ledger, broker).counts == {"canceled": 1, "ready": 1}
+    assert broker.book.attempts == ["s", "by hand"]
+
+
+def test_a_run_that_goes_on_cancels_what_a_halt_asks_for_before_the_venue_moves(ledger: Ledger) -> None:
+    broker = _resting(ledger)
+    _set(ledger, HALTED, cancel_open=True)
+    broker.has_data = None
+    result = resume(ledger, broker)
+    assert (result.state, result.counts) == (ExecutionState.DONE, {"canceled": 1, "expired": 1})
+    assert broker.book.positions == {"AAA": D(5)}
+
+
+def test_the_throttle_halts_the_portfolio_until_a_named_person_resumes(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000))
+    slices = [order(f"b{n}", "CCC", Side.BUY, "1", slice_=n) for n in range(1, 5)]
+    plan = plan_of(slices)
+    broker.has_data = set()
+    limit = {"starting_cash": D(10_000), "max_repeated_orders": D(3)}
+    result = run(ledger, broker, plan, **limit)
+    assert result.state is ExecutionState.WORKING
+    assert broker.book.attempts == [], "the list itself is the runaway: none of it goes out"
+    with ledger.read() as connection:
+        (row,) = states_of(connection, "paper")
+    assert (row.state, row.actor, row.portfolio) == (HALTED, "scizor", "main")
+    assert row.reason == "max_repeated_orders: 4 against 3 allowed, for buy CCC"
+    assert resume(ledger, broker, **limit).counts == {"ready": 4}
+    with ledger.read() as connection:
+        assert len(states_of(connection, "paper")) == 1
+
+
+def test_the_throttle_counts_from_the_last_resume(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000))
+    limit: dict[str, Any] = {"starting_cash": D(10_000), "max_repeated_orders": D(1)}
+    run(ledger, broker, plan_of([order("a", "CCC", Side.BUY, "1")]), **limit)
+    broker.book.steps.clear()
+    broker.has_data = set()
+    again = plan_of([order("b", "CCC", Side.BUY, "1")], batch=2, plan_id="q", held={"CCC": "1"})
+    assert run(ledger, broker, again, **limit).counts == {"filled": 1, "ready": 1}
+    _set(ledger, ACTIVE, now=START + timedelta(minutes=1))
+    broker.has_data = None
+    assert run(ledger, broker, again, **limit).counts == {"filled": 2}
+
+
+def test_orders_above_the_rate_wait_for_the_next_run_and_the_venue_waits_with_them(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000))
+    plan = plan_of([order(name, "CCC", Side.BUY, "1", slice_=n) for n, name in enumerate("abc", start=1)])
+    limit: dict[str, Any] = {"starting_cash": D(10_000), "max_orders_per_minute": D(2)}
+    first = run(ledger, broker, plan, **limit)
+    assert (first.state, broker.book.attempts, broker.book.steps) == (ExecutionState.WORKING, ["a", "b"], {})
+    assert any("Run again in a minute: scizor run --portfolio main --date 2026-03-02." in note for note in first.notes)
+    later = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+    from scizor_dagster.execution.executor import follow
+
+    parts: dict[str, Any] = {"ledger": ledger, "broker": broker, "account": "paper", "portfolio": "main"}
+    result = follow(MONDAY, clock=lambda: later, holder="tester", settings=settings(**limit), **parts)
+    assert (result.state, result.counts) == (ExecutionState.DONE, {"filled": 3})
+
+
+def test_a_halt_in_one_session_does_not_keep_a_later_one_from_being_traded_once_resumed(ledger: Ledger) -> None:
+    broker = model(ledger)
+    _set(ledger, HALTED)
+    run(ledger, broker, plan_of([order("b", "CCC", Side.BUY, "1")]))
+    _set(ledger, ACTIVE)
+    tuesday = plan_of([order("t", "DDD", Side.BUY, "1")], session=TUESDAY)
+    assert run(ledger, broker, tuesday).counts == {"filled": 1}
+    assert broker.book.attempts == ["t"]
+
+
+def test_every_order_has_one_row_for_its_verdict_however_often_it_is_run(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000))
+    plan = plan_of([order("a", "CCC", Side.BUY, "2"), order("b", "DDD", Side.BUY, "300")])
+    for _ in range(3):
+        run(ledger, broker, plan, starting_cash=D(10_000), max_notional_per_order=D(500))
+    with ledger.read() as connection:
+        rows = risk_events_of(connection, "paper", MONDAY, passed=True)
+        assert connection.execute(sa.select(sa.func.count()).select_from(risk_events)).scalar() == 2
+    assert {row.client_order_id: row.verdict for row in rows} == {"a": "passed", "b": "stopped"}
+    found = {row.client_order_id: row.checked["max_notional_per_order"] for row in rows}
+    assert found == {"a": ("40", "500"), "b": ("3000", "500")}
