@@ -15,6 +15,14 @@ TAUGHT = (
     ("collect", "history"),
     ("run",),
     ("reconcile",),
+    ("halt",),
+    ("reduce",),
+    ("resume",),
+    ("limits",),
+    ("risk", "events"),
+    ("risk", "locks"),
+    ("risk", "unlock"),
+    ("risk", "accept-equity"),
 )
 
 
@@ -41,7 +49,7 @@ def test_the_help_of_dev_says_that_schedules_are_off_until_switched_on(scizor: S
 def test_the_list_of_commands_names_every_one(scizor: Scizor, fresh: Project) -> None:
     answer = scizor("--help")
     assert answer.code == 0
-    for name in ("demo", "dev", "doctor", "collect", "signals", "plan", "run", "reconcile"):
+    for name in ("demo", "dev", *(command[0] for command in TAUGHT)):
         assert f" {name} " in answer.out
 
 

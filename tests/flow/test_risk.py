@@ -1,0 +1,158 @@
+"""Facts, losses and locks of a portfolio as the stores give them, on a small desk."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scizor_dagster.config import DEFAULT_LIMITS
+from scizor_dagster.errors import ConfigError
+from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.flow.closing import measure_session
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.money import book_before
+from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import fills
+from scizor_dagster.market_data.reading import average_volumes, last_closes, session_bars
+from scizor_dagster.risk.events import risk_events_of
+from scizor_dagster.risk.locks import locks_of
+from scizor_dagster.risk.trading_state import TradingState, set_state, states_of
+from tests.flow.desks import FIRST, NOW, SECOND, add_action, collected, trade
+from tests.projects import project_at
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("risk")
+    collected(folder)
+    return folder
+
+
+@pytest.fixture
+def desk(prepared: Path, tmp_path: Path) -> Desk:
+    shutil.copytree(prepared, tmp_path / "desk")
+    return _open(tmp_path / "desk")
+
+
+def _open(folder: Path) -> Desk:
+    return Desk(project_at(folder).settings, lambda: NOW)
+
+
+def _with_risk(desk: Desk, **risk: Any) -> Desk:
+    """The desk with keys of `risk` replaced; `limits` are given over the defaults."""
+    path = desk.settings.config_path
+    config = yaml.safe_load(path.read_text())
+    if "limits" in risk:
+        risk["limits"] = DEFAULT_LIMITS.model_dump() | {"restricted": []} | risk["limits"]
+    config["risk"] |= risk
+    path.write_text(yaml.safe_dump(config))
+    return _open(path.parent)
+
+
+def _states(ledger: Ledger) -> list[TradingState]:
+    with ledger.read() as connection:
+        return [row.state for row in states_of(connection, "paper")]
+
+
+def test_the_facts_are_those_that_the_plan_is_sized_on(desk: Desk) -> None:
+    facts = facts_of(desk, "main")(FIRST)
+    before = desk.calendar("us").previous_session(FIRST)
+    closes = last_closes(desk.lake, "us", before)
+    assert facts.equity == book_before(desk, "main", FIRST, closes).valuation.equity == Decimal(100_000)
+    assert facts.equity_before == Decimal(100_000)
+    assert set(facts.prices) == set(facts.price_ages) == set(facts.daily_volumes) == set(closes["symbol"])
+    assert set(facts.price_ages.values()) == {0}
+    assert facts.sectors["AAPL"] == "Technology"
+
+
+def test_an_average_volume_is_over_the_last_bars_and_in_the_shares_of_today(desk: Desk) -> None:
+    day = desk.calendar("us").previous_session(FIRST)
+    before = desk.calendar("us").previous_session(day)
+    volumes = {
+        session: session_bars(desk.lake, "us", session).set_index("symbol")["volume"]["AAPL"]
+        for session in (before, day)
+    }
+    found = average_volumes(desk.lake, "us", day, 2)["AAPL"]
+    assert float(found) == pytest.approx((volumes[before] + volumes[day]) / 2)
+    add_action(desk, "AAPL", day, "split", 4.0)
+    split = average_volumes(desk.lake, "us", day, 2)["AAPL"]
+    assert float(split) == pytest.approx((4 * volumes[before] + volumes[day]) / 2)
+    assert average_volumes(desk.lake, "us", FIRST - timedelta(days=3650), 20) == {}
+
+
+def test_allowed_names_symbols_and_universe_files_and_nothing_else(desk: Desk) -> None:
+    assert limits_in_force(_with_risk(desk, limits={"allowed": ["AAPL"]}), "main").allowed == {"AAPL"}
+    everything = limits_in_force(_with_risk(desk, limits={"allowed": ["universe.csv"]}), "main").allowed
+    assert everything == set(desk.instruments("us"))
+    for wrong, kind in (("NOPE", "symbol"), ("nope.csv", "file")):
+        with pytest.raises(ConfigError, match=f"The {kind} '{wrong}' is not in the universe"):
+            limits_in_force(_with_risk(desk, limits={"allowed": [wrong]}), "main")
+
+
+def test_orders_outside_of_the_allowed_symbols_are_blocked_and_every_order_has_its_row(desk: Desk) -> None:
+    result = trade(_with_risk(desk, limits={"allowed": ["AAPL"]}), FIRST)
+    assert {(row.symbol, row.state.value) for row in result.orders} == {
+        ("AAPL", "filled"),
+        ("MSFT", "blocked"),
+        ("NVDA", "blocked"),
+    }
+    with desk.ledger.read() as connection:
+        rows = risk_events_of(connection, "paper", FIRST, passed=True)
+    assert {row.client_order_id for row in rows} == {row.client_order_id for row in result.orders}
+    looked_at = next(row.checked for row in rows if row.verdict == "passed")
+    assert {"max_leverage", "max_adv_share", "max_price_age_sessions", "buying_power"} <= set(looked_at)
+
+
+def test_a_halted_portfolio_plans_and_sends_nothing_and_trades_its_next_session_once_resumed(desk: Desk) -> None:
+    person: dict[str, Any] = {"reason": "a test", "actor": "ann", "now": NOW}
+    with desk.ledger.transaction() as connection:
+        set_state(connection, "paper", "main", TradingState.HALTED, **person)
+    halted = trade(desk, FIRST)
+    assert (halted.state, set(halted.counts)) == (ExecutionState.DONE, {"expired"})
+    assert any("scizor resume --portfolio main" in note for note in halted.notes)
+    with desk.ledger.transaction() as connection:
+        set_state(connection, "paper", "main", TradingState.ACTIVE, **person)
+    assert set(trade(desk, SECOND).counts) == {"filled"}
+
+
+def test_a_loss_reduces_the_portfolio_so_that_a_rebalance_sells_and_buys_nothing(desk: Desk) -> None:
+    trade(desk, FIRST)
+    assert measure_session(desk, "main", FIRST) is not None
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE performance SET cumulative_return = -0.25")
+    result = trade(desk, SECOND)
+    assert {(row.side.value, row.state.value) for row in result.orders} == {("sell", "filled"), ("buy", "expired")}
+    guard_session(desk, "main", SECOND)
+    assert _states(desk.ledger) == [TradingState.REDUCING]
+    with desk.ledger.transaction() as connection:
+        set_state(connection, "paper", "main", TradingState.ACTIVE, reason="seen", actor="ann", now=NOW)
+    guard_session(desk, "main", SECOND)
+    assert _states(desk.ledger)[-1] is TradingState.ACTIVE, "what a person has resumed stays resumed"
+
+
+def test_losing_exits_and_a_fall_of_the_equity_become_locks_once(desk: Desk) -> None:
+    fall = {"kind": "max_drawdown", "threshold": 0.1, "lookback_sessions": 10, "lock_sessions": 3}
+    desk = _with_risk(desk, protections=[{"kind": "cooldown", "sessions": 5}, fall])
+    for session in (FIRST, SECOND):
+        trade(desk, session)
+        assert measure_session(desk, "main", session) is not None
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE performance SET cumulative_return = -0.15 WHERE session = ?", [SECOND])
+    with desk.ledger.transaction() as connection:
+        # MSFT is the one that the second rebalance closes: bought at a price above any.
+        dear = fills.update().where(fills.c.symbol == "MSFT", fills.c.side == "buy").values(price=Decimal(10_000))
+        connection.execute(dear)
+    calendar = desk.calendar("us")
+    after = calendar.next_session(SECOND)
+    for _ in range(2):
+        guard_session(desk, "main", after)
+    with desk.ledger.read() as connection:
+        locks = {(lock.kind, lock.symbol, lock.from_session) for lock in locks_of(connection, "paper", "main", after)}
+    assert locks == {("cooldown", "MSFT", after), ("max_drawdown", None, after)}
