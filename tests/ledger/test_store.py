@@ -17,6 +17,7 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import store
 from scizor_dagster.ledger.store import Ledger, migration_config
 from scizor_dagster.ledger.tables import account_clocks, batches, metadata
+from scizor_dagster.risk.events import risk_events_of
 
 
 def _open_in_child(url: str) -> str:
@@ -58,6 +59,28 @@ def test_downgrading_to_nothing_leaves_no_table_of_ours(tmp_path: Path) -> None:
     with ledger.read() as connection:
         assert set(sa.inspect(connection).get_table_names()) == {"alembic_version"}
     ledger.close()
+
+
+def test_a_ledger_of_the_first_schema_is_migrated_and_keeps_its_rows(tmp_path: Path) -> None:
+    from alembic import command
+
+    url = f"sqlite:///{tmp_path / 'l.sqlite'}"
+    ledger = Ledger.open(url, synchronous="OFF")
+    with ledger.transaction() as connection:
+        config = migration_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO risk_events "
+            "(event_id, at, account, portfolio, session, limit_name, value, threshold, verdict) VALUES "
+            "('e', '2026-03-02 14:00:00', 'paper', 'main', '2026-03-02', 'limit', '2', '1', 'stopped')"
+        )
+    ledger.close()
+    ledger = Ledger.open(url, synchronous="OFF")
+    with ledger.read() as connection:
+        (event,) = risk_events_of(connection, "paper", date(2026, 3, 2))
+    ledger.close()
+    assert (event.limit, event.verdict, event.checked) == ("limit", "stopped", {})
 
 
 def test_a_commit_is_fsynced_unless_a_test_asks_otherwise(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.sessions import TradingCalendar
+from tests.execution.scenario import UNLIMITED
 from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, FakeData, bar, fresh_ledger
 from tests.reconciliation.world import line, plan_of, planned
 
@@ -28,9 +29,7 @@ SETTINGS = ExecutionSettings(
     expected_broker="paper",
     expected_environment="paper",
     expected_account_id="paper",
-    max_share_per_order=None,
-    max_notional_per_order=None,
-    max_total_notional=None,
+    limits=UNLIMITED,
 )
 
 
