@@ -4,7 +4,8 @@ What belongs here: reading text into plain values with the line of each key. Wha
 the keys mean (`config`, `signals.manifest`).
 
 Refused, with file and line: duplicate keys, aliases, tags, documents after the first, nesting
-deeper than 30, files above 2 MiB. `yes`, `no`, `on`, `off`, `1:30` and `012` stay text, so that a
+deeper than 30, files above 1 MiB. An alias or a level too many ends reading where it stands: neither is
+expanded first. `yes`, `no`, `on`, `off`, `1:30` and `012` stay text, so that a
 ticker or a time is never turned into a boolean or a number (YAML 1.2 core schema).
 `${NAME}` in a value is replaced by the environment variable; an unset or empty one is an error.
 """
@@ -12,6 +13,7 @@ ticker or a time is never turned into a boolean or a number (YAML 1.2 core schem
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +23,12 @@ import yaml
 
 from scizor_dagster.errors import ConfigError
 
-MAX_BYTES = 2 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 30
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _INTEGER = re.compile(r"^[-+]?(0|[1-9][0-9]*)$")
 _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_MAX_DIGITS = 300
 _SCALAR_TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp"})
 
 Key = tuple[str | int, ...]
@@ -62,18 +65,9 @@ def read_yaml(path: Path, environment: Mapping[str, str]) -> YamlDocument:
     Raises:
         ConfigError: the file is missing, unreadable, too large or not plain YAML.
     """
+    raw = _bytes(path)
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"The file cannot be read ({error.strerror}).", remedy="Create it, or name another one.", where=str(path)
-        ) from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(
-            f"The file has {len(raw)} bytes; {MAX_BYTES} are allowed.", remedy="Split it.", where=str(path)
-        )
-    try:
-        node = yaml.compose(raw.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        node = _Loader(raw.decode("utf-8-sig"), path).get_single_node()  # type: ignore[no-untyped-call]
     except UnicodeDecodeError as error:
         raise ConfigError("The file is not UTF-8.", remedy="Save it as UTF-8.", where=str(path)) from error
     except yaml.YAMLError as error:
@@ -88,23 +82,53 @@ def read_yaml(path: Path, environment: Mapping[str, str]) -> YamlDocument:
     return YamlDocument(path=path, value=value, lines=reader.lines)
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError("This is not a regular file.", remedy="Name the file itself.", where=str(path))
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"The file cannot be read ({error.strerror}).", remedy="Create it, or name another one.", where=str(path)
+        ) from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"The file has more than {MAX_BYTES} bytes.", remedy="Split it.", where=str(path))
+    return raw
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops at the first alias and at the first level too many, before the rest of the text is looked at."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        super().__init__(text)
+        self._path = path
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        where = f"{self._path}:{event.start_mark.line + 1}"
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError("Aliases are not allowed.", remedy="Write the value out.", where=where)
+        if self._depth > MAX_DEPTH:
+            raise ConfigError(f"The file is nested deeper than {MAX_DEPTH}.", remedy="Flatten it.", where=where)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 class _Reader:
     def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
         self.path = path
         self.environment = environment
         self.lines: dict[Key, int] = {}
-        self.seen: set[int] = set()
 
     def fail(self, node: yaml.Node, problem: str, remedy: str) -> ConfigError:
         return ConfigError(problem, remedy=remedy, where=f"{self.path}:{node.start_mark.line + 1}")
 
     def build(self, node: yaml.Node, key: Key) -> Any:
         self.lines.setdefault(key, node.start_mark.line + 1)
-        if len(key) > MAX_DEPTH:
-            raise self.fail(node, f"The file is nested deeper than {MAX_DEPTH}.", "Flatten it.")
-        if id(node) in self.seen:
-            raise self.fail(node, "Aliases are not allowed.", "Write the value out.")
-        self.seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
@@ -139,6 +163,8 @@ class _Reader:
         if text in ("false", "False", "FALSE"):
             return False
         if _INTEGER.match(text):
+            if len(text) > _MAX_DIGITS:
+                raise self.fail(node, f"The number has {len(text)} digits.", "Put quotes around what is no number.")
             return int(text)
         if _FLOAT.match(text):
             return float(text)

@@ -4,17 +4,23 @@ What belongs here: matching headers to the manifest's `column_mapping`. What doe
 them (`cells`).
 
 Headers match exactly, or else without regard to case and surrounding blanks, with a warning. An
-unnamed first column (a data frame's row numbers) is left out silently; any other extra column with a
-warning. A header that could be two columns is refused.
+unnamed first column (a data frame's row numbers, under whatever name it gave them) is left out silently;
+any other extra column with a warning. A header that could be two columns is refused, and so is a file
+that itself says that it belongs to another strategy or account.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scizor_dagster.signals.readers import Cell, RawTable
 from scizor_dagster.signals.report import Violation
+from scizor_dagster.signals.spec import ACCOUNT_HEADERS, ReadSpec, normal
+from scizor_dagster.signals.tables import Cell, RawTable, shown
+
+_DATA = re.compile(r"\s*(\d{4}-\d\d-\d\d.*|[-+]?\d*\.\d+)\s*")
+_INDEX_NAMES = frozenset({"", "unnamed: 0", "__index_level_0__"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +40,61 @@ class LocatedColumns:
     warnings: tuple[Violation, ...]
 
 
-def locate(table: RawTable, wanted: Mapping[str, str]) -> LocatedColumns:
-    """Find the columns of a table.
-
-    Args:
-        table: The file as read.
-        wanted: Our column name to the header the file should write it under.
-    """
+def locate(table: RawTable, spec: ReadSpec) -> LocatedColumns:
+    """Find the columns of a long table by the headers that the manifest gives."""
+    wanted = spec.columns
     places = {ours: _places(table.header, theirs) for ours, theirs in wanted.items()}
-    violations = [*_missing(table, wanted, places), *_ambiguous(table, wanted, places)]
-    warnings = list(_renamed(table, wanted, places)) + list(_extra(table, places))
-    if violations:
+    violations = [*_missing(table, wanted, places), *_ambiguous(table, wanted, places), *belongings(table, spec)]
+    warnings = list(_renamed(table, wanted, places)) + list(_extra(table, places, spec))
+    if any(len(at) != 1 for at in places.values()):
         return LocatedColumns(None, tuple(violations), tuple(warnings))
     found = {ours: NamedColumn(table.header[at[0]].strip(), table.columns[at[0]]) for ours, at in places.items()}
-    return LocatedColumns(found, (), tuple(warnings))
+    return LocatedColumns(found, tuple(violations), tuple(warnings))
 
 
-def _normal(header: str) -> str:
-    return header.strip().casefold()
+def is_row_number(name: str, index: int) -> bool:
+    """Whether a column is the row numbers of a data frame, by its header and place."""
+    return normal(name) == "__index_level_0__" or (index == 0 and normal(name) in _INDEX_NAMES)
+
+
+def belongings(table: RawTable, spec: ReadSpec) -> Iterator[Violation]:
+    """Rows that say they are another strategy's, or another account's; and where they should say and do not."""
+    present = {normal(name) for name in table.header}
+    for name in spec.require:
+        if normal(name) not in present:
+            problem = f"There is no column '{name}', which 'require' names."
+            remedy = "Add it to the file, or correct 'require' in the strategy manifest."
+            yield Violation("missing_column", problem, remedy, line=table.header_line, sheet=table.sheet, column=name)
+    for index, name in enumerate(table.header):
+        required = spec.required.get(normal(name))
+        values = table.columns[index]
+        if required is None and normal(name) in ACCOUNT_HEADERS and len(set(values)) > 1:
+            problem = "The file holds the rows of several accounts."
+            remedy = "Deliver one file per account, or name the value under 'require' in the strategy manifest."
+            yield Violation("several_accounts", problem, remedy, sheet=table.sheet, column=name)
+        if required is None or set(map(shown, values)) <= {required}:
+            continue
+        for line, value in zip(table.lines, values, strict=True):
+            if shown(value).strip() != required:
+                yield Violation(
+                    "wrong_owner",
+                    f"The row belongs to '{shown(value)}', not to '{required}'.",
+                    "Deliver the right file, or correct 'require' in the strategy manifest.",
+                    line=line,
+                    sheet=table.sheet,
+                    column=name.strip(),
+                    value=shown(value),
+                )
 
 
 def _places(header: Sequence[str], theirs: str) -> list[int]:
-    return [index for index, name in enumerate(header) if _normal(name) == _normal(theirs)]
+    return [index for index, name in enumerate(header) if normal(name) == normal(theirs)]
 
 
 def _missing(table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Sequence[int]]) -> Iterator[Violation]:
-    present = ", ".join(repr(name) for name in table.header)
+    present = ", ".join(repr(name) for name in table.header[:20])
+    if any(_DATA.fullmatch(name) for name in table.header):
+        present += " and looks like a row of data"
     for ours, theirs in wanted.items():
         if not places[ours]:
             yield Violation(
@@ -101,19 +136,20 @@ def _renamed(table: RawTable, wanted: Mapping[str, str], places: Mapping[str, Se
                 )
 
 
-def _extra(table: RawTable, places: Mapping[str, Sequence[int]]) -> Iterator[Violation]:
+def _extra(table: RawTable, places: Mapping[str, Sequence[int]], spec: ReadSpec) -> Iterator[Violation]:
     used = {index for at in places.values() for index in at}
+    used |= {index for index, name in enumerate(table.header) if normal(name) in spec.required}
     for index, name in enumerate(table.header):
-        if index in used or (index == 0 and not name.strip()):
+        if index in used or is_row_number(name, index):
             continue
         if not name.strip() and not any(table.columns[index]):
             continue
-        shown = name.strip() or f"number {index + 1} (unnamed)"
+        label = name.strip() or f"number {index + 1} (unnamed)"
         yield Violation(
             "extra_column",
-            f"Column '{shown}' is not used.",
+            f"Column '{label}' is not used.",
             "None is needed; name it in 'column_mapping' if it should be read.",
             line=table.header_line,
             sheet=table.sheet,
-            column=shown,
+            column=label,
         )

@@ -1,4 +1,4 @@
-"""CSV as text: UTF-8, comma, RFC 4180 quotes.
+"""CSV as text: UTF-8, one stated delimiter, RFC 4180 quotes.
 
 What belongs here: bytes to cells with the line each record begins on. What does not: dialect guessing;
 another delimiter or encoding is a named violation, never a second attempt.
@@ -10,92 +10,79 @@ import csv
 import io
 from collections.abc import Iterator
 
-from scizor_dagster.signals.readers import MAX_COLUMNS, MAX_ROWS, RawTable, ReadResult, too_many
-from scizor_dagster.signals.report import Violation
-
-_FOREIGN = {
-    b"PK\x03\x04": "an Excel workbook or another zip archive",
-    b"\xd0\xcf\x11\xe0": "an old or password-protected Excel workbook",
-    b"PAR1": "a Parquet file",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"\x1f\x8b": "a gzip archive",
-}
+from scizor_dagster.signals.containers import foreign
+from scizor_dagster.signals.report import Findings, Violation
+from scizor_dagster.signals.tables import MAX_COLUMNS, ColumnBuffer, RawTable, ReadResult, TooMuch, too_many
 
 
-def read_csv(data: bytes) -> ReadResult:
+def read_csv(data: bytes, delimiter: str = ",") -> ReadResult:
     """Read CSV bytes into a table of text.
 
     Returns:
         The table of all records with as many fields as the header, and a violation for each other one.
         Records without any text are left out.
     """
-    text, problem = _decoded(data)
-    if text is None:
-        return ReadResult(None, (problem,) if problem else ())
-    return _table(csv.reader(io.StringIO(text, newline=""), strict=True), _warnings(text))
+    problem = foreign(data, "CSV") or _undecodable(data)
+    if problem is not None:
+        return ReadResult.refused(problem)
+    result = ReadResult()
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+    try:
+        _fill(result, csv.reader(text, strict=True, delimiter=delimiter), delimiter)
+    except TooMuch as error:
+        result.violations.add(error.violation)
+        result.table = None
+    table = result.table
+    if not data.endswith((b"\n", b"\r")) and table is not None:
+        line = table.lines[-1] if table.lines else table.header_line
+        table.unfinished = line
+        message = "The last line has no line end: it may have been cut off."
+        remedy = "Write to another name and rename when done."
+        result.warnings.add(Violation("no_final_newline", message, remedy, line=line))
+    return result
 
 
-def _decoded(data: bytes) -> tuple[str | None, Violation | None]:
-    for magic, kind in _FOREIGN.items():
-        if data.startswith(magic):
-            remedy = "Save it as CSV in UTF-8, or correct 'format' in the strategy manifest."
-            return None, Violation("wrong_format", f"The file is {kind}, not CSV.", remedy)
+def _undecodable(data: bytes) -> Violation | None:
     bad = data.find(b"\0")
     try:
-        text = data.decode("utf-8-sig")
+        # Only to find the first bad byte; reading decodes in pieces, so that the text is never held whole.
+        data.decode("utf-8")
     except UnicodeDecodeError as error:
         bad = error.start if bad < 0 else min(bad, error.start)
-        text = ""
     if bad < 0:
-        return text, None
+        return None
     line = data.count(b"\n", 0, bad) + 1
     value = repr(data[max(0, bad - 10) : bad + 10])
-    return None, Violation(
-        "encoding", f"Byte {bad} is not UTF-8 text.", "Save the file as UTF-8.", line=line, value=value
-    )
+    problem = f"Byte {bad} is not UTF-8 text."
+    return Violation("encoding", problem, "Save the file as UTF-8.", line=line, value=value)
 
 
-def _warnings(text: str) -> tuple[Violation, ...]:
-    if text.endswith(("\n", "\r")):
-        return ()
-    line = len(text.splitlines()) or 1
-    problem = "The last line has no line end: it may have been cut off."
-    return (Violation("no_final_newline", problem, "Write to another name and rename when done.", line=line),)
-
-
-def _table(reader: Iterator[list[str]], warnings: tuple[Violation, ...]) -> ReadResult:
-    violations: list[Violation] = []
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    header: list[str] | None = None
-    header_line, found = 1, 0
-    for line, row in _records(reader, violations):
+def _fill(result: ReadResult, reader: Iterator[list[str]], delimiter: str) -> None:
+    buffer: ColumnBuffer | None = None
+    header: list[str] = []
+    header_line, malformed = 1, 0
+    for line, row in _records(reader, result.violations):
         if not any(row):
             continue
-        if header is None:
+        if buffer is None:
             header, header_line = row, line
             if len(header) > MAX_COLUMNS:
-                return ReadResult(None, (too_many("columns", MAX_COLUMNS, line),), warnings)
-            continue
-        found += 1
-        if found > MAX_ROWS:
-            return ReadResult(None, (*violations, too_many("rows", MAX_ROWS, line)), warnings)
-        if len(row) == len(header):
-            rows.append(row)
-            lines.append(line)
+                raise TooMuch(too_many("columns", MAX_COLUMNS, line))
+            buffer = ColumnBuffer(len(header))
+        elif len(row) == len(header):
+            buffer.add(line, row)
         else:
-            violations.append(_field_count(line, row, len(header)))
-    if header is None:
-        if not violations:
-            violations.append(Violation("empty_file", "The file has no content.", "Deliver the file again."))
-        return ReadResult(None, tuple(violations), warnings)
-    columns = tuple(zip(*rows, strict=True)) if rows else ((),) * len(header)
-    table = RawTable(None, tuple(header), header_line, columns, lines, found)
-    return ReadResult(table, tuple(violations), warnings)
+            malformed += 1
+            result.violations.add(_field_count(line, row, len(header), delimiter))
+    if buffer is None:
+        if not result.violations:
+            result.violations.add(Violation("empty_file", "The file has no content.", "Deliver the file again."))
+        return
+    columns, lines = buffer.finish()
+    result.table = RawTable(None, tuple(header), header_line, columns, lines, len(lines) + malformed)
 
 
-def _records(reader: Iterator[list[str]], violations: list[Violation]) -> Iterator[tuple[int, list[str]]]:
+def _records(reader: Iterator[list[str]], violations: Findings) -> Iterator[tuple[int, list[str]]]:
     """Records with the line each begins on; a syntax error ends them, for the rest has no sure meaning."""
     ended = 0
     while True:
@@ -106,13 +93,13 @@ def _records(reader: Iterator[list[str]], violations: list[Violation]) -> Iterat
         except csv.Error as error:
             remedy = 'Close every quote, double a quote inside quotes (""), and keep fields short.'
             problem = f"The record that begins here is not valid CSV ({error}); nothing after it was read."
-            violations.append(Violation("csv_syntax", problem, remedy, line=ended + 1))
+            violations.add(Violation("csv_syntax", problem, remedy, line=ended + 1))
             return
         line, ended = ended + 1, int(reader.line_num)  # type: ignore[attr-defined]
         yield line, row
 
 
-def _field_count(line: int, row: list[str], expected: int) -> Violation:
+def _field_count(line: int, row: list[str], expected: int, delimiter: str) -> Violation:
     problem = f"The row has {len(row)} field(s); the header has {expected}."
-    remedy = "Give every row one value per column; put quotes around a value with a comma."
-    return Violation("field_count", problem, remedy, line=line, value=",".join(row))
+    remedy = "Give every row one value per column; put quotes around a value that contains the delimiter."
+    return Violation("field_count", problem, remedy, line=line, value=delimiter.join(row)[:200])

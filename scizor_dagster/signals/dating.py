@@ -10,7 +10,7 @@ Monday. Two weight dates on one session are refused: nobody can say which of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 WeightsDated = Literal["trade_session", "signal_close"]
 AsOf = Literal["exact", "latest"]
+_DAILY_AT_LEAST = 10
+_DAILY_SHARE = 0.05
+"""A file of ten sessions or more with at most one in twenty missing is a daily one with holes."""
 
 
 def session_of(day: date, calendar: TradingCalendar, weights_dated: WeightsDated) -> date:
@@ -46,27 +49,64 @@ def sessions_of(
         The session by weight date, and a violation for each date without one (on its first line) and
         for each later date that falls on a session already taken.
     """
-    first_lines: dict[date, int] = {}
-    for day, line in zip(rows.dates, rows.lines, strict=True):
-        first_lines.setdefault(day, line)
+    lines = first_lines(rows)
     sessions: dict[date, date] = {}
     taken: dict[date, date] = {}
     violations: list[Violation] = []
-    for day in sorted(first_lines):
+    for day in sorted(lines):
         try:
             session = session_of(day, calendar, weights_dated)
         except InputError as error:
-            violations.append(_dated(rows, first_lines[day], day, "date_outside_calendar", error.problem, error.remedy))
+            violations.append(_dated(rows, lines[day], day, "date_outside_calendar", error.problem, error.remedy))
             continue
         if session in taken:
             other = taken[session]
-            both = f"The weights of {other} (line {first_lines[other]}) and of {day}"
+            both = f"The weights of {other} (line {lines[other]}) and of {day}"
             problem = f"{both} belong to one session, {session}."
             remedy = "Keep one of the two dates."
-            violations.append(_dated(rows, first_lines[day], day, "two_dates_one_session", problem, remedy))
+            violations.append(_dated(rows, lines[day], day, "two_dates_one_session", problem, remedy))
         taken.setdefault(session, day)
         sessions[day] = session
     return sessions, tuple(violations)
+
+
+def moved_dates(sessions: Mapping[date, date], rows: ParsedRows, weights_dated: WeightsDated) -> Iterator[Violation]:
+    """A warning for each weight date that is no session itself, and so trades in the next one."""
+    if weights_dated == "signal_close":
+        return
+    lines = first_lines(rows)
+    for day, session in sessions.items():
+        if day != session:
+            problem = f"{day} ({day:%A}) is no session; its weights trade in the next one, {session}."
+            yield _dated(rows, lines[day], day, "date_moved", problem, "Date the weights on a session.")
+
+
+def missing_sessions(
+    sessions: Mapping[date, date], rows: ParsedRows, calendar: TradingCalendar, *, required: bool
+) -> Iterator[Violation]:
+    """Sessions without weights between the first and the last one.
+
+    Where every session is `required`, a violation for each; else a warning, in files that are all but daily.
+    """
+    found = sorted(set(sessions.values()))
+    if len(found) < (1 if required else _DAILY_AT_LEAST):
+        return
+    present = set(found)
+    absent = [day for day in calendar.sessions(found[0], found[-1]) if day not in present]
+    if not required and len(absent) > _DAILY_SHARE * len(found):
+        return
+    for day in absent:
+        problem = f"The file has no weights for session {day}, between its first and last date."
+        remedy = "Deliver all dates" + (", or set every_session: false." if required else ".")
+        yield Violation("missing_session", problem, remedy, sheet=rows.sheet, value=day.isoformat())
+
+
+def first_lines(rows: ParsedRows) -> dict[date, int]:
+    """The first line of each weight date."""
+    lines: dict[date, int] = {}
+    for day, line in zip(rows.dates, rows.lines, strict=True):
+        lines.setdefault(day, line)
+    return lines
 
 
 def select_session(

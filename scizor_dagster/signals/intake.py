@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -22,14 +22,13 @@ from scizor_dagster.errors import SignalRefused
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.sessions import TradingCalendar
-from scizor_dagster.signals.cells import ParsedRows, parse_rows
-from scizor_dagster.signals.columns import locate
-from scizor_dagster.signals.dating import AsOf, chosen_session, sessions_of
+from scizor_dagster.signals.cells import ParsedRows
+from scizor_dagster.signals.dating import AsOf, chosen_session, missing_sessions, moved_dates, sessions_of
 from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import read_identifier_map, unresolved
-from scizor_dagster.signals.readers import RawTable, WeightFile, read_bytes, read_table
-from scizor_dagster.signals.report import SignalReport, Violation, WeightSum, listed
+from scizor_dagster.signals.readers import WeightFile, read_bytes, read_rows
+from scizor_dagster.signals.report import Findings, SignalReport, Violation, WeightSum
 from scizor_dagster.signals.rules import RULES, WARNINGS, limits_of
 
 FRAME_COLUMNS = ("weights_date", "session", "asset_id", "weight", "sheet", "line")
@@ -98,7 +97,9 @@ def take_in(
     verdict = _verdict(entry, calendar, weights, fractional, path)
     if verdict.frame is None:
         raise verdict.report.refusal()
-    report = replace(verdict.report, warnings=(*verdict.report.warnings, *listed(_unidentified(entry, verdict.frame))))
+    report = replace(
+        verdict.report, warnings=(*verdict.report.warnings, *Findings(_unidentified(entry, verdict.frame)).listed())
+    )
     return AcceptedSignals(entry.id, report.path, report.file_hash, verdict.frame, report.warnings, report)
 
 
@@ -136,7 +137,7 @@ def check_file(
         return replace(report, status="refused", violations=(chosen,), session_rows=0)
     held = frame[frame["session"] == chosen]
     refusing = _refused_ids(entry, held)
-    report = replace(report, warnings=(*report.warnings, *listed(_unidentified(entry, frame))))
+    report = replace(report, warnings=(*report.warnings, *Findings(_unidentified(entry, frame)).listed()))
     if session is not None:
         total = float(held["weight"].sum())
         report = replace(report, session_rows=len(held), weight_sum=WeightSum(total, total))
@@ -179,9 +180,9 @@ def _verdict(
     fractional: FractionalShares,
     path: Path | None,
 ) -> _Verdict:
-    file, unusable = read_bytes(entry, path if path is not None else Path(entry.path))
+    file, unusable = read_bytes(entry, path)
     if unusable:
-        return _refused(entry, file, 0, unusable)
+        return _Verdict(_report(entry, file, 0, None, Findings(unusable), Findings()), None)
     # By content, not by modification time: a file may be rewritten within one tick of the clock.
     key = (file.path, file.file_hash, entry.model_dump_json(), weights, fractional, calendar.code)
     with _guard:
@@ -203,30 +204,29 @@ def _examine(
     fractional: FractionalShares,
     file: WeightFile,
 ) -> _Verdict:
-    read = read_table(entry, file)
-    if read.table is None:
-        return _refused(entry, file, 0, read.violations, read.warnings)
-    located = locate(read.table, entry.columns)
-    violations = [*read.violations, *located.violations]
-    warnings = [*read.warnings, *located.warnings]
-    if located.columns is None:
-        return _refused(entry, file, read.table.rows, violations, warnings)
-    rows = parse_rows(read.table, located)
+    reading = read_rows(entry, file)
+    rows, violations, warnings = reading.rows, reading.violations, reading.warnings
+    violations.extend(_other_count(entry, reading.count))
+    if rows is None:
+        return _Verdict(_report(entry, file, reading.count, None, violations, warnings), None)
     limits = limits_of(entry, weights, fractional)
     sessions, misdated = sessions_of(rows, calendar, entry.weights_dated)
-    violations += [*_no_rows(read.table), *rows.violations, *misdated]
-    violations += [item for rule in RULES for item in rule(rows, limits)]
-    warnings += [*rows.warnings, *(item for rule in WARNINGS for item in rule(rows, limits))]
-    report = _report(entry, file, read.table.rows, rows, violations, warnings)
+    violations.extend(misdated)
+    holes = violations if entry.every_session else warnings
+    holes.extend(missing_sessions(sessions, rows, calendar, required=entry.every_session))
+    warnings.extend(moved_dates(sessions, rows, entry.weights_dated))
+    for rule in RULES:
+        violations.extend(rule(rows, limits))
+    for rule in WARNINGS:
+        warnings.extend(rule(rows, limits))
+    report = _report(entry, file, reading.count, rows, violations, warnings)
     return _Verdict(report, _frame(rows, sessions) if report.accepted else None)
 
 
-def _no_rows(table: RawTable) -> tuple[Violation, ...]:
-    if table.rows:
-        return ()
-    remedy = "Deliver the weights; to sell everything, write the assets with weight 0."
-    problem = "The file has a header and no rows."
-    return (Violation("no_rows", problem, remedy, line=table.header_line, sheet=table.sheet),)
+def _other_count(entry: StrategyEntry, rows: int) -> Iterator[Violation]:
+    if entry.expect is not None and entry.expect.rows not in (None, rows):
+        problem = f"The file has {rows} rows; the strategy manifest expects {entry.expect.rows}."
+        yield Violation("row_count_differs", problem, "Deliver the file again, whole.", value=str(rows))
 
 
 def _unidentified(entry: StrategyEntry, frame: pd.DataFrame) -> Iterator[Violation]:
@@ -242,25 +242,15 @@ def _refused_ids(entry: StrategyEntry, held: pd.DataFrame) -> tuple[Violation, .
     return resolve(held, entry, read_identifier_map(entry), KnownMarket()).violations
 
 
-def _refused(
-    entry: StrategyEntry,
-    file: WeightFile,
-    rows: int,
-    violations: Iterable[Violation],
-    warnings: Iterable[Violation] = (),
-) -> _Verdict:
-    return _Verdict(_report(entry, file, rows, None, violations, warnings), None)
-
-
 def _report(
     entry: StrategyEntry,
     file: WeightFile,
     count: int,
     rows: ParsedRows | None,
-    violations: Iterable[Violation],
-    warnings: Iterable[Violation],
+    violations: Findings,
+    warnings: Findings,
 ) -> SignalReport:
-    found = listed(sorted(violations, key=lambda item: (item.line or 0, item.rule)))
+    found = violations.listed()
     days = sorted(set(rows.dates)) if rows else []
     return SignalReport(
         status="refused" if found else "accepted",
@@ -273,7 +263,7 @@ def _report(
         last_date=days[-1] if days else None,
         weight_sum=_weight_sum(rows) if rows and days else None,
         violations=found,
-        warnings=listed(warnings),
+        warnings=warnings.listed(),
     )
 
 
@@ -289,6 +279,6 @@ def _frame(rows: ParsedRows, sessions: dict[date, date]) -> pd.DataFrame:
         "asset_id": pd.Series(rows.asset_ids, dtype=str),
         "weight": pd.Series(rows.weights, dtype=float),
         "sheet": pd.Series([rows.sheet] * len(rows.lines), dtype=object),
-        "line": pd.Series(rows.lines, dtype=int),
+        "line": pd.Series(list(rows.lines), dtype=int),
     }
     return pd.DataFrame(values)[list(FRAME_COLUMNS)]

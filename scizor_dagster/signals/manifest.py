@@ -18,9 +18,17 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from scizor_dagster.config import MappingTable, Model, Name, Positive, validated
 from scizor_dagster.errors import ConfigError
+from scizor_dagster.signals.spec import DateOrder, Format, Layout, ReadSpec, normal
 from scizor_dagster.strict_yaml import YamlDocument, read_yaml
 
 OUR_COLUMNS = ("trade_date", "asset_id", "target_weight")
+
+
+class Expected(Model):
+    """What a delivery must be, where the manifest is written anew for each: `rows` below the header."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    rows: Annotated[int, Field(ge=1)] | None = None
 
 
 class StrategyEntry(Model):
@@ -28,9 +36,22 @@ class StrategyEntry(Model):
 
     Attributes:
         path: The weight file; absolute once loaded.
+        layout: `long`: a row per date and asset; `wide`: a row per date and a column per asset.
         column_mapping: Their column to ours (`gvkey: asset_id`); one of ours that is not named is
             looked for under its own name.
-        sheet: Worksheet of a workbook; needed only where more than one is visible.
+        sheet: Worksheet of a workbook; needed only where more than one is visible, or the first one is hidden.
+        delimiter: Between the fields of a CSV.
+        decimal: The mark before the decimals of a number written as text.
+        percent: Weights are written in percent: `50` and `50%` are 0.5.
+        blank_is_zero: A blank cell of a wide file means that the asset is not held; without it, it is refused.
+        cash_column: Column of a wide file (in any case) that is cash, not an asset.
+        unallocated: Where weights sum to less than 1: `cash` leaves the rest in cash; `refuse` refuses the
+            file. Unset leaves it in cash too, with a warning, for nobody has said so.
+        date_order: `ascending` refuses dates out of order: mixed runs look like that.
+        every_session: Every session between the first and the last date must have weights.
+        require: Header to the value that every row has under it (`account: U1234567`). A column `strategy`
+            or `strategy_id` must hold this entry's id unless it is named here.
+        expect: Hash and rows of the one delivery that is accepted.
         mapping: Table from the file's ids to tickers; without one an id is itself the ticker.
         weights_dated: `trade_session`: weights of D trade in D (or the next session, where D is none);
             `signal_close`: they were made on the close of D and trade in the next session after it.
@@ -44,15 +65,33 @@ class StrategyEntry(Model):
 
     id: Name
     path: Annotated[str, Field(min_length=1)]
-    format: Literal["csv", "xlsx"]
+    format: Format
+    layout: Layout = "long"
     column_mapping: dict[str, Literal["trade_date", "asset_id", "target_weight"]] = Field(default_factory=dict)
     sheet: str | None = None
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+    decimal: Literal[".", ","] = "."
+    percent: bool = False
+    blank_is_zero: bool = False
+    cash_column: Annotated[str, Field(min_length=1)] = "cash"
+    unallocated: Literal["cash", "refuse"] | None = None
+    date_order: DateOrder = "ascending"
+    every_session: bool = False
+    require: dict[str, str] = Field(default_factory=dict)
+    expect: Expected | None = None
     mapping: MappingTable | None = None
     weights_dated: Literal["trade_session", "signal_close"] = "trade_session"
     on_unknown_id: Literal["refuse", "quarantine"] = "refuse"
     on_retired_asset: Literal["refuse", "quarantine"] = "quarantine"
     max_quarantined_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
     max_total_weight: Positive | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below(cls, value: str) -> str:
+        if not Path(value).is_absolute() and ".." in Path(value).parts:
+            raise ValueError("'..' leads out of the manifest's folder; write an absolute path instead")
+        return value
 
     @field_validator("column_mapping")
     @classmethod
@@ -66,6 +105,14 @@ class StrategyEntry(Model):
     def _keys_agree(self) -> StrategyEntry:
         if self.sheet is not None and self.format != "xlsx":
             raise ValueError("'sheet' is only for format xlsx")
+        if self.delimiter != "," and self.format != "csv":
+            raise ValueError("'delimiter' is only for format csv")
+        if self.blank_is_zero and self.layout != "wide":
+            raise ValueError("'blank_is_zero' is only for layout wide")
+        if self.layout == "wide" and set(self.column_mapping.values()) - {"trade_date"}:
+            raise ValueError("with layout wide only the column of dates is mapped; the others are assets")
+        if len({normal(name) for name in self.require}) < len(self.require):
+            raise ValueError("'require' names a column twice")
         shared = [name for name, count in Counter(self.columns.values()).items() if count > 1]
         if shared:
             raise ValueError(f"the column '{shared[0]}' would be read as two of {', '.join(OUR_COLUMNS)}")
@@ -76,6 +123,23 @@ class StrategyEntry(Model):
         """Our column to the header that the file writes it under."""
         theirs: dict[str, str] = {ours: name for name, ours in self.column_mapping.items()}
         return {ours: theirs.get(ours, ours) for ours in OUR_COLUMNS}
+
+    @property
+    def read_spec(self) -> ReadSpec:
+        """The part of the entry that says how the file's bytes are read."""
+        return ReadSpec(
+            strategy=self.id,
+            format=self.format,
+            columns=self.columns,
+            layout=self.layout,
+            sheet=self.sheet,
+            delimiter=self.delimiter,
+            decimal=self.decimal,
+            percent=self.percent,
+            blank_is_zero=self.blank_is_zero,
+            cash_column=self.cash_column,
+            require=self.require,
+        )
 
 
 class Manifest(Model):

@@ -1,30 +1,29 @@
-"""From a file to a table of text cells with line numbers. Nothing is guessed.
+"""A weight file: its bytes, read once and only when they are whole, and what they say.
 
-What belongs here: reading the bytes once, size limits, the table that both formats become. What does
-not: the formats (`csv_reader`, `xlsx_reader`), which column means what (`columns`), and what a value
-may be (`cells`).
+What belongs here: opening a file safely, its checksum where one was delivered, the limit of its size.
+What does not: the process that reads the bytes (`sandbox`) and the formats (`reading`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 from scizor_dagster.errors import ScizorError, SignalRefused
 from scizor_dagster.signals.manifest import StrategyEntry
+from scizor_dagster.signals.reading import Reading
 from scizor_dagster.signals.report import Violation
+from scizor_dagster.signals.sandbox import read_in_child
 
-MAX_FILE_BYTES = 128 * 1024 * 1024
+MAX_FILE_BYTES = 64 * 1024 * 1024
 """Largest weight file that is opened; the largest real one seen has 17 MB (1,800 dates x 214 assets)."""
-MAX_ROWS = 3_000_000
-MAX_COLUMNS = 2_000
-
-Cell = str | date
-"""Text as written, or the day of a true date cell of a workbook."""
+SIDECAR = ".sha256"
+_MAX_SIDECAR_BYTES = 10_000
 
 
 class WeightFileMissing(SignalRefused):
@@ -47,82 +46,76 @@ class WeightFile:
     file_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class RawTable:
-    """A header and columns of equal length below it.
-
-    Attributes:
-        sheet: Worksheet name; None for a CSV.
-        header: Cells of the header row, as written.
-        columns: One list of cells per header cell.
-        lines: Line (CSV) or row number (workbook) of each row, from 1.
-        rows: Rows found, those left out of `columns` because they are malformed included.
-    """
-
-    sheet: str | None
-    header: tuple[str, ...]
-    header_line: int
-    columns: tuple[Sequence[Cell], ...]
-    lines: Sequence[int]
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReadResult:
-    """The table, None where the container itself is unusable, and what was found while reading."""
-
-    table: RawTable | None
-    violations: tuple[Violation, ...] = ()
-    warnings: tuple[Violation, ...] = ()
-
-
-def read_bytes(entry: StrategyEntry, path: Path) -> tuple[WeightFile, tuple[Violation, ...]]:
-    """Read a file whole, once.
+def read_bytes(entry: StrategyEntry, path: Path | None = None) -> tuple[WeightFile, tuple[Violation, ...]]:
+    """Read a file whole, once: that of the strategy, or another one that the user names.
 
     Returns:
-        The file and what forbids using it: too large (then nothing was read), or still being written.
+        The file and what forbids using it: too large or a link that leads elsewhere (then nothing was
+        read), still being written, or not what its checksum says.
 
     Raises:
         WeightFileMissing: it does not exist, is no regular file, or cannot be read.
     """
-    if path.exists() and not path.is_file():
-        raise WeightFileMissing(entry.id, str(path), "the weight file is not a regular file.")
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            return WeightFile(str(path), b"", ""), (_too_large(size),)
-        with path.open("rb") as handle:
-            before = os.fstat(handle.fileno())
-            data = handle.read(MAX_FILE_BYTES + 1)
-            after = os.fstat(handle.fileno())
-    except OSError as error:
-        problem = f"the weight file cannot be read ({error.strerror})."
-        raise WeightFileMissing(entry.id, str(path), problem) from error
-    file = WeightFile(str(path), data, hashlib.sha256(data).hexdigest())
+    file = Path(entry.path) if path is None else path
+    if path is None and _leads_elsewhere(file):
+        return WeightFile(str(file), b"", ""), (_link(file),)
+    with _opened(entry, file) as stream:
+        before = os.fstat(stream.fileno())
+        if before.st_size > MAX_FILE_BYTES:
+            return WeightFile(str(file), b"", ""), (_too_large(before.st_size),)
+        data = stream.read(MAX_FILE_BYTES + 1)
+        after = os.fstat(stream.fileno())
+    result = WeightFile(str(file), data, hashlib.sha256(data).hexdigest())
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if changed or len(data) != before.st_size:
-        return file, (_being_written(),)
-    return file, ()
+        return result, (_being_written(),)
+    return result, tuple(_checksums(entry, file, result.file_hash))
 
 
-def read_table(entry: StrategyEntry, file: WeightFile) -> ReadResult:
-    """Turn the bytes into a table, in the format that the manifest states. Raises nothing."""
-    if not file.data:
-        remedy = "Deliver the file again; to sell everything, write the assets with weight 0."
-        return ReadResult(None, (Violation("empty_file", "The file has no content.", remedy),))
-    if entry.format == "csv":
-        from scizor_dagster.signals.csv_reader import read_csv
-
-        return read_csv(file.data)
-    from scizor_dagster.signals.xlsx_reader import read_xlsx
-
-    return read_xlsx(file.data, entry.sheet)
+def read_rows(entry: StrategyEntry, file: WeightFile) -> Reading:
+    """What the bytes say, read as the manifest states. Raises nothing."""
+    return read_in_child(file.data, entry.read_spec)
 
 
-def too_many(what: str, limit: int, line: int | None = None, sheet: str | None = None) -> Violation:
-    """The violation of `MAX_ROWS` or `MAX_COLUMNS`."""
-    problem = f"The table has more than {limit} {what}."
-    return Violation("too_large", problem, "Deliver only the dates that still matter.", line=line, sheet=sheet)
+def _opened(entry: StrategyEntry, file: Path) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise WeightFileMissing(entry.id, str(file), "the weight file is not a regular file.")
+        # Not blocking: a pipe that has just taken the file's place would wait for its writer.
+        return os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as error:
+        problem = f"the weight file cannot be read ({error.strerror})."
+        raise WeightFileMissing(entry.id, str(file), problem) from error
+
+
+def _leads_elsewhere(file: Path) -> bool:
+    """Whether the file is a link to a place outside its folder. A folder that is a link is the owner's choice."""
+    return file.is_symlink() and file.parent.resolve() not in file.resolve().parents
+
+
+def _checksums(entry: StrategyEntry, file: Path, file_hash: str) -> Iterator[Violation]:
+    expected = {"the strategy manifest": entry.expect.sha256} if entry.expect and entry.expect.sha256 else {}
+    beside = file.with_name(file.name + SIDECAR)
+    if beside.is_file():
+        expected[str(beside)] = _stated(beside)
+    for source, value in expected.items():
+        if value.casefold() != file_hash:
+            problem = f"The file is not the one whose SHA-256 {source} gives."
+            remedy = "Deliver the file again, whole, and its checksum after it."
+            yield Violation("checksum_differs", problem, remedy, value=value)
+
+
+def _stated(beside: Path) -> str:
+    """The first word of a checksum file, as `sha256sum` writes it; what cannot be read agrees with nothing."""
+    with beside.open("rb") as stream:
+        words = stream.read(_MAX_SIDECAR_BYTES).decode("utf-8", "replace").split()
+    return words[0].lstrip("\\") if words else ""
+
+
+def _link(file: Path) -> Violation:
+    problem = f"The file is a link that leads out of its folder, to {os.readlink(file)}."
+    remedy = "Deliver the file itself, or name its real place in the strategy manifest."
+    return Violation("link_leads_elsewhere", problem, remedy)
 
 
 def _too_large(size: int) -> Violation:

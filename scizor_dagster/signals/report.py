@@ -6,7 +6,7 @@ the rules that find violations (`cells`, `columns`, `rules`, `dating`), and exce
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
@@ -26,8 +26,9 @@ class Violation:
 
     Attributes:
         rule: Stable name in snake case, for programs.
-        line: Line of the file from 1; the row number in a workbook. None for the file as a whole.
-        sheet: Worksheet, None for a CSV.
+        line: Line of the file from 1; the row number in a workbook (from 1, the header is one) and in a Parquet
+            file (from 1 below the column names). None for the file as a whole.
+        sheet: Worksheet, None where the format has none.
         column: Header of the column as the file writes it.
         value: The offending value as text, shortened to `MAX_VALUE_LENGTH` characters.
     """
@@ -108,21 +109,54 @@ class SignalReport:
         return SignalRefused(self.strategy, self.path, self.violations, report=self)
 
 
-def listed(findings: Iterable[Violation]) -> tuple[Violation, ...]:
-    """Collect findings, at most `MAX_LISTED_PER_RULE` of each rule and then one that counts the others."""
-    kept: list[Violation] = []
-    seen: dict[str, int] = {}
-    last: dict[str, Violation] = {}
-    for item in findings:
-        seen[item.rule] = seen.get(item.rule, 0) + 1
-        if seen[item.rule] <= MAX_LISTED_PER_RULE:
-            kept.append(item)
-        last[item.rule] = item
-    for rule, count in seen.items():
-        if count > MAX_LISTED_PER_RULE:
-            problem = f"{count - MAX_LISTED_PER_RULE} more findings of this rule are not listed."
-            kept.append(Violation(rule, problem, last[rule].remedy, sheet=last[rule].sheet))
-    return tuple(kept)
+class Findings:
+    """Findings as they come: of each rule the first `MAX_LISTED_PER_RULE`, and how many more there were.
+
+    Bounded, whatever the file: one that is wrong in every row does not fill the memory with its report.
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def __init__(self, findings: Iterable[Violation] = (), unlisted: Mapping[str, int] | None = None) -> None:
+        self.kept: list[Violation] = []
+        self.unlisted: dict[str, int] = dict(unlisted or {})
+        self._listed: dict[str, int] = {}
+        self.extend(findings)
+
+    def __bool__(self) -> bool:
+        return bool(self.kept)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Findings):
+            return NotImplemented
+        return (self.kept, self.unlisted) == (other.kept, other.unlisted)
+
+    def add(self, item: Violation) -> None:
+        count = self._listed.get(item.rule, 0)
+        if count < MAX_LISTED_PER_RULE:
+            self.kept.append(item)
+            self._listed[item.rule] = count + 1
+        else:
+            self.unlisted[item.rule] = self.unlisted.get(item.rule, 0) + 1
+
+    def extend(self, findings: Iterable[Violation]) -> None:
+        for item in findings:
+            self.add(item)
+
+    def absorb(self, other: Findings) -> None:
+        """Add what another collection kept, and what it only counted."""
+        self.extend(other.kept)
+        for rule, count in other.unlisted.items():
+            self.unlisted[rule] = self.unlisted.get(rule, 0) + count
+
+    def listed(self) -> tuple[Violation, ...]:
+        """All that were kept, by line, and one more for each rule that has others."""
+        ordered = sorted(self.kept, key=lambda item: (item.line or 0, item.rule))
+        last = {item.rule: item for item in ordered}
+        for rule, count in self.unlisted.items():
+            problem = f"{count} more findings of this rule are not listed."
+            ordered.append(Violation(rule, problem, last[rule].remedy, sheet=last[rule].sheet))
+        return tuple(ordered)
 
 
 def _iso(day: date | None) -> str | None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from scizor_dagster.signals import csv_reader, readers, xlsx_reader
+from scizor_dagster.signals import containers, csv_reader, readers, tables, xlsx_sheet
 from scizor_dagster.signals.readers import WeightFileMissing
+from scizor_dagster.signals.reading import read
 from tests.signals.builders import HEADER, accept, check, csv_file, found, warned, xlsx_file
 
 AAPL = "2024-01-02,AAPL,0.5"
@@ -111,10 +112,17 @@ def test_what_is_no_csv_of_ours_is_refused_with_its_rule(
     assert (rule, line) in found(check(raw(tmp_path, data)))
 
 
-def test_a_missing_final_line_end_is_a_warning(tmp_path: Path) -> None:
-    report = check(raw(tmp_path, f"{HEADER}\n{AAPL}".encode()))
-    assert report.accepted
-    assert warned(report) == [("no_final_newline", 2)]
+def test_a_missing_final_line_end_is_a_warning_where_the_weights_are_complete(tmp_path: Path) -> None:
+    whole = check(raw(tmp_path, f"{HEADER}\n{AAPL}\n2024-01-02,MSFT,0.5".encode()))
+    assert whole.accepted
+    assert warned(whole) == [("no_final_newline", 3)]
+
+
+def test_a_missing_final_line_end_is_refused_where_weights_are_missing(tmp_path: Path) -> None:
+    path = raw(tmp_path, f"{HEADER}\n{AAPL}".encode())
+    assert found(check(path)) == [("cut_off", 2)]
+    assert check(path, unallocated="cash").accepted
+    assert ("cut_off", 2) in found(check(raw(tmp_path, f"{HEADER}\n2024-01-02,AAPL,0.".encode())))
 
 
 def test_a_missing_file_and_a_folder_end_with_exit_code_two(tmp_path: Path) -> None:
@@ -132,13 +140,14 @@ def test_a_file_above_the_size_limit_is_not_opened(tmp_path: Path, monkeypatch: 
 
 
 def test_too_many_rows_or_columns_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (csv_reader, xlsx_reader):
-        monkeypatch.setattr(module, "MAX_ROWS", 2)
+    monkeypatch.setattr(readers, "read_in_child", read)
+    monkeypatch.setattr(tables, "MAX_ROWS", 2)
+    for module in (csv_reader, xlsx_sheet):
         monkeypatch.setattr(module, "MAX_COLUMNS", 3)
-    assert found(check(csv_file(tmp_path, AAPL, AAPL, AAPL))) == [("too_large", 4)]
-    assert found(check(csv_file(tmp_path, AAPL, header=HEADER + ",more"))) == [("too_large", 1)]
-    assert found(check(xlsx_file(tmp_path, [OURS, ROW, ROW]))) == [("too_large", 3)]
-    assert found(check(xlsx_file(tmp_path, [(*OURS, "more"), ROW]))) == [("too_large", 1)]
+    assert found(check(csv_file(tmp_path, AAPL, AAPL, AAPL))) == [("too_many_rows", 4)]
+    assert found(check(csv_file(tmp_path, AAPL, header=HEADER + ",more"))) == [("too_many_columns", 1)]
+    assert found(check(xlsx_file(tmp_path, [OURS, ROW, ROW, ROW]))) == [("too_many_rows", 4)]
+    assert found(check(xlsx_file(tmp_path, [(*OURS, "more"), ROW]))) == [("too_many_columns", 1)]
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +173,12 @@ def test_the_only_visible_sheet_is_read_and_two_must_be_named(tmp_path: Path) ->
     other.append(["nothing"])
     other.sheet_state = "hidden"
     workbook.save(path)
-    assert check(path).accepted
+    assert found(check(path)) == [("sheet_not_named", None)]
+    assert check(path, sheet="Sheet1").accepted
+    workbook.move_sheet("Notes", 1)
+    workbook.save(path)
+    assert ("hidden_sheet", None) in warned(check(path))
+    workbook.move_sheet("Notes", -1)
     other.sheet_state = "visible"
     workbook.save(path)
     report = check(path)
@@ -183,8 +197,8 @@ def test_a_value_beside_the_table_is_refused(tmp_path: Path) -> None:
     assert found(check(xlsx_file(tmp_path, [OURS, (*ROW, "TOTAL")]))) == [("field_count", 2)]
 
 
-def test_a_formula_without_a_stored_value_is_a_missing_weight(tmp_path: Path) -> None:
-    assert found(check(xlsx_file(tmp_path, [OURS, (ROW[0], "AAPL", "=1/2")]))) == [("missing_weight", 2)]
+def test_a_formula_without_a_stored_value_is_refused_by_row(tmp_path: Path) -> None:
+    assert found(check(xlsx_file(tmp_path, [OURS, (ROW[0], "AAPL", "=1/2")]))) == [("formula_without_value", 2)]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +233,7 @@ def test_a_zip_that_is_no_workbook_and_a_bomb_are_refused(tmp_path: Path, monkey
         archive.writestr("xl/worksheets/sheet1.xml", b"\0" * 100_000)
     path = raw(tmp_path, buffer.getvalue(), "weights.xlsx")
     assert found(check(path)) == [("unreadable_workbook", None)]
-    monkeypatch.setattr(xlsx_reader, "MAX_UNPACKED_BYTES", 99_999)
+    monkeypatch.setattr(readers, "read_in_child", read)
+    monkeypatch.setattr(containers, "MAX_UNPACKED_BYTES", 99_999)
     path.write_bytes(buffer.getvalue() + b"\0")
     assert found(check(path)) == [("too_large", None)]
