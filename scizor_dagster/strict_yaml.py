@@ -67,7 +67,7 @@ def read_yaml(path: Path, environment: Mapping[str, str]) -> YamlDocument:
     """
     raw = _bytes(path)
     try:
-        node = _Loader(raw.decode("utf-8-sig"), path).get_single_node()  # type: ignore[no-untyped-call]
+        node = _Loader(raw.decode("utf-8-sig"), path).get_single_node()
     except UnicodeDecodeError as error:
         raise ConfigError("The file is not UTF-8.", remedy="Save it as UTF-8.", where=str(path)) from error
     except yaml.YAMLError as error:

@@ -110,7 +110,7 @@ def _print_report(report: SignalReport, portfolio: str, *, as_json: bool) -> Non
         return
     for title, items in (("Why it is refused", report.violations), ("Warnings", report.warnings)):
         if items:
-            print_table(title, ("line", "rule", "value", "what, and what to do"), _finding_rows(items))
+            print_table(title, ("line", "rule", "column", "value", "what to do"), _finding_rows(items))
     color = typer.colors.GREEN if report.accepted else typer.colors.RED
     span = f" from {report.first_date} to {report.last_date}" if report.dates else ""
     typer.secho(
@@ -123,11 +123,17 @@ def _print_report(report: SignalReport, portfolio: str, *, as_json: bool) -> Non
 
 def _finding_rows(items: Sequence[Violation]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = [
-        (item.line, item.rule, item.value, f"{sentence(item.problem)} {item.remedy}") for item in items[:MAX_PRINTED]
+        (_place(item), item.rule, item.column, item.value, f"{sentence(item.problem)} {item.remedy}")
+        for item in items[:MAX_PRINTED]
     ]
     if len(items) > MAX_PRINTED:
-        rows.append(("...", "", "", f"{len(items) - MAX_PRINTED} more: see --json."))
+        rows.append(("...", "", "", "", f"{len(items) - MAX_PRINTED} more: see --json."))
     return rows
+
+
+def _place(item: Violation) -> str | int | None:
+    """The line, after the sheet where there is one."""
+    return item.line if item.sheet is None else f"{item.sheet}!{item.line if item.line is not None else ''}"
 
 
 def _print_targets(

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 
 from scizor_dagster.signals.containers import foreign
 from scizor_dagster.signals.report import Findings, Violation
-from scizor_dagster.signals.tables import MAX_COLUMNS, ColumnBuffer, RawTable, ReadResult, TooMuch, too_many
+from scizor_dagster.signals.tables import MAX_COLUMNS, MAX_ROWS, ColumnBuffer, RawTable, ReadResult, TooMuch, too_many
+
+_SPARE_LINES = 10_000
+"""Lines beyond the most rows that are forgiven before parsing: blank ones, and breaks inside quotes."""
 
 
 def read_csv(data: bytes, delimiter: str = ",") -> ReadResult:
@@ -25,6 +28,8 @@ def read_csv(data: bytes, delimiter: str = ",") -> ReadResult:
     problem = foreign(data, "CSV") or _undecodable(data)
     if problem is not None:
         return ReadResult.refused(problem)
+    if data.count(b"\n") > MAX_ROWS + _SPARE_LINES:
+        return ReadResult.refused(too_many("rows", MAX_ROWS))
     result = ReadResult()
     text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -126,6 +127,8 @@ def _cell(value: Any) -> Cell:
         if value.tzinfo is None and value.time() == time():
             return value.date()
         return value.isoformat(sep=" ")
+    if isinstance(value, Decimal):
+        return float(value)
     if isinstance(value, str | int | float | date):
         return value
     return str(value)

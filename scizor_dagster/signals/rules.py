@@ -145,9 +145,9 @@ def weights_above_maximum(rows: ParsedRows, limits: Limits) -> Iterator[Violatio
 
 
 def weights_as_percentages(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
-    """Every weight above 1: the file writes 50 for 50 %."""
+    """Every weight above 1, by more than rounding: the file writes 50 for 50 %."""
     held = [index for index, weight in enumerate(rows.weights) if weight]
-    if held and all(abs(rows.weights[index]) > 1 for index in held):
+    if held and all(abs(rows.weights[index]) > 1 + SUM_TOLERANCE for index in held):
         problem = "Every weight is above 1: these look like percentages."
         yield _weight(rows, held[0], "percentages", problem, "Divide the weights by 100.")
 

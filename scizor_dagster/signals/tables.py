@@ -12,7 +12,7 @@ from datetime import date
 
 from scizor_dagster.signals.report import Findings, Violation
 
-MAX_ROWS = 2_000_000
+MAX_ROWS = 1_500_000
 MAX_COLUMNS = 5_000
 MAX_CELLS = 16_000_000
 """Rows times columns; with `MAX_COLUMNS` it bounds what a table of short cells may cost."""

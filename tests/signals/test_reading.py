@@ -141,7 +141,8 @@ def test_a_file_above_the_size_limit_is_not_opened(tmp_path: Path, monkeypatch: 
 
 def test_too_many_rows_or_columns_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "read_in_child", read)
-    monkeypatch.setattr(tables, "MAX_ROWS", 2)
+    for module in (tables, csv_reader):
+        monkeypatch.setattr(module, "MAX_ROWS", 2)
     for module in (csv_reader, xlsx_sheet):
         monkeypatch.setattr(module, "MAX_COLUMNS", 3)
     assert found(check(csv_file(tmp_path, AAPL, AAPL, AAPL))) == [("too_many_rows", 4)]
