@@ -43,10 +43,12 @@ def main() -> None:
 
 def limit_resources() -> None:
     """Bound this process's memory and time, and let it write no file."""
-    limits = {resource.RLIMIT_CPU: CPU_SECONDS, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
+    limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
         # Elsewhere the kernel does not count memory so; the limits of size before reading still hold.
         limits |= {resource.RLIMIT_AS: MEMORY_BYTES}
+    # At the first of the two the signal says why; only the second cannot be told from other deaths.
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
     for kind, value in limits.items():
         resource.setrlimit(kind, (value, value))
 

@@ -30,6 +30,7 @@ from scizor_dagster.signals.mapping import read_identifier_map, unresolved
 from scizor_dagster.signals.readers import WeightFile, read_bytes, read_rows
 from scizor_dagster.signals.report import Findings, SignalReport, Violation, WeightSum
 from scizor_dagster.signals.rules import RULES, WARNINGS, limits_of
+from scizor_dagster.signals.sandbox import CIRCUMSTANCES
 
 FRAME_COLUMNS = ("weights_date", "session", "asset_id", "weight", "sheet", "line")
 REMEMBERED_FILES = 8
@@ -190,6 +191,8 @@ def _verdict(
             _remembered.move_to_end(key)
             return _remembered[key]
     verdict = _examine(entry, calendar, weights, fractional, file)
+    if any(item.rule in CIRCUMSTANCES for item in verdict.report.violations):
+        return verdict
     with _guard:
         _remembered[key] = verdict
         while len(_remembered) > REMEMBERED_FILES:

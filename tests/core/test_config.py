@@ -148,11 +148,19 @@ def test_a_portfolio_may_replace_one_shared_key_and_keeps_the_others(tmp_path: P
     assert risk.max_total_notional == 1_000_000.0
 
 
+LAUGHS = "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 10))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("risk: {a: 1, a: 2}", "stands twice"),
         ("a: &x 1\nb: *x", "Aliases are not allowed"),
+        (LAUGHS, "Aliases are not allowed"),
+        ("a: " + "[" * 100_000, "nested deeper than 30"),
+        ("".join(" " * level + "a:\n" for level in range(60)), "nested deeper than 30"),
+        ("a: x" + " " * 1_100_000, "more than 1048576 bytes"),
+        ("a: " + "9" * 5000, "has 5000 digits"),
         ("a: !!python/object:os.system x", "tag"),
         ("a: [1, 2", "not valid YAML"),
         ("- a", "must be a mapping"),

@@ -87,3 +87,14 @@ def test_the_daily_file_with_an_unnamed_index_column_is_accepted(folder: Path) -
     assert accepted.frame["weight"].sum() == pytest.approx(1.0, abs=1e-6)
     assert [item.rule for item in accepted.warnings] == ["sum_within_tolerance", "ambiguous_id"]
     assert "GOOG or GOOGL" in accepted.warnings[1].problem
+
+
+@pytest.mark.reference_data
+def test_a_real_parquet_file_is_accepted_and_one_without_rows_is_refused(folder: Path) -> None:
+    table = settings(folder)["mapping"]
+    frame = accept(folder / "targets_consolidated_20250728.parquet", format="parquet", mapping=table).frame
+    assert len(frame) == 214
+    assert frame["asset_id"].tolist()[:2] == ["1045", "1161"]
+    assert frame["weight"].sum() == pytest.approx(1.0, abs=2e-3)
+    empty = check(folder / "targets_consolidated_20250828.parquet", format="parquet", mapping=table)
+    assert found(empty) == [("no_rows", None)]
