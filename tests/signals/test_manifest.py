@@ -6,6 +6,7 @@ import pytest
 
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.signals.manifest import Manifest, load_manifest
+from scizor_dagster.signals.spec import ReadSpec
 
 OLDER = """\
 strategies:
@@ -120,3 +121,30 @@ def test_a_manifest_without_strategies_is_refused(tmp_path: Path, text: str) -> 
 def test_a_path_may_name_an_environment_variable(tmp_path: Path) -> None:
     manifest = load(tmp_path, "strategies:\n- {id: a, path: '${D}/w.csv', format: csv}\n", {"D": "/data"})
     assert manifest.strategy("a").path == "/data/w.csv"
+
+
+def test_an_entry_says_how_its_file_is_written(tmp_path: Path) -> None:
+    text = """\
+strategies:
+- id: a
+  path: w.csv
+  format: csv
+  layout: wide
+  delimiter: ";"
+  decimal: ","
+  percent: true
+  blank_is_zero: true
+  cash_column: Liquidity
+  column_mapping: {Stichtag: trade_date}
+  require: {account: U1}
+"""
+    spec = load(tmp_path, text).strategy("a").read_spec
+    assert (spec.layout, spec.delimiter, spec.decimal, spec.percent, spec.blank_is_zero) == (
+        "wide",
+        ";",
+        ",",
+        True,
+        True,
+    )
+    assert (spec.cash_column, spec.columns["trade_date"], spec.require) == ("Liquidity", "Stichtag", {"account": "U1"})
+    assert ReadSpec.from_json(spec.to_json()) == spec
