@@ -37,7 +37,9 @@ def only_rule(reading: Reading) -> str:
     return item.rule
 
 
-def test_a_million_rows_are_read_within_the_limits() -> None:
+def test_a_million_rows_are_read_within_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is bounded is processor time and memory; how busy the machine is says nothing about the file.
+    monkeypatch.setattr(sandbox, "TIMEOUT_SECONDS", 250.0)
     sessions = NYSE.sessions(NYSE.first, NYSE.last)[:2000]
     rows = (f"{day},T{number},0.0019{number:03}{at % 7}\n" for at, day in enumerate(sessions) for number in range(500))
     reading = read_in_child((HEADER + "\n" + "".join(rows)).encode(), SPEC)
