@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from scizor_dagster.errors import InputError
+from scizor_dagster.exchanges import Exchange, exchange_of
 
 EXCHANGE_MICS = {
     "NASDAQ": "XNAS",
@@ -59,7 +60,7 @@ class Instrument:
         mic: ISO 10383 code of the listing exchange.
         currency: ISO 4217 code that prices and cash are in.
         lot: Smallest whole quantity that trades.
-        tick: Smallest price step at the current price.
+        tick: Price step in the highest band of its exchange's table; lower bands keep theirs.
         fractionable: Whether the broker takes fractions of a share.
         shortable: Whether it may be sold short.
         tradable: Whether orders are taken at all.
@@ -78,3 +79,12 @@ class Instrument:
     @property
     def id(self) -> str:
         return f"{self.symbol}.{self.mic}"
+
+    @property
+    def exchange(self) -> Exchange:
+        return exchange_of(self.mic)
+
+    def price_step(self, price: Decimal) -> Decimal:
+        """Smallest step of a limit or stop price at `price`."""
+        table = self.exchange.ticks
+        return self.tick if price >= table.top else min(self.tick, table.step_at(price))

@@ -35,6 +35,10 @@ class OrderType(StrEnum):
 
 class TimeInForce(StrEnum):
     DAY = "day"
+    OPG = "opg"
+    """Only in the session's opening auction."""
+    CLS = "cls"
+    """Only in the session's closing auction."""
 
 
 class PositionIntent(StrEnum):
@@ -80,6 +84,9 @@ class Capabilities:
         min_notional: Smallest value of an opening order in the account's currency.
         full_exit_below_minimum: Whether a full exit may be smaller than `min_notional`.
         unique_client_ids: Whether a second order with the same client order id is refused.
+        times_in_force: What an order of whole shares may say; a fraction is always for the day.
+        refuses_wash_trades: Whether an order is refused while one of the other side is open.
+        stop_distance: Smallest distance of a bracket's stop from the price at which it is checked.
     """
 
     fractional: bool
@@ -90,6 +97,9 @@ class Capabilities:
     full_exit_below_minimum: bool
     unique_client_ids: bool
     max_client_id_length: int
+    times_in_force: frozenset[TimeInForce] = frozenset({TimeInForce.DAY})
+    refuses_wash_trades: bool = True
+    stop_distance: Decimal = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from scizor_dagster.config.limits import (
 )
 from scizor_dagster.config.loading import NO_LIMIT, load_config, validated
 from scizor_dagster.config.markets import FilesProvider, Market, SampleProvider
+from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.portfolios import Capital, Portfolio
 from scizor_dagster.config.risk import FractionalShares, RiskRules
 from scizor_dagster.config.root import Config
@@ -55,6 +56,7 @@ __all__ = [
     "OnAmbiguous",
     "Overlay",
     "PaperExchangeRules",
+    "PlanningChoices",
     "Portfolio",
     "Positive",
     "Protection",

@@ -13,13 +13,21 @@ from scizor_dagster.config.base import UNLIMITED, Fraction, Model, Positive
 
 
 class ExecutionRules(Model):
-    """Order types for whole quantities; a fraction is always a market order."""
+    """Order types for whole quantities; a fraction is always a market order for the day.
 
-    mode_on_buy: Literal["market", "limit", "bracket"] = "market"
-    mode_on_sell: Literal["market", "limit"] = "market"
+    Attributes:
+        mode_on_buy: `moo` and `moc` are market orders for the opening and the closing auction.
+        tp_atr: Distance of a bracket's take-profit in average true ranges; it takes the place of `tp_pct`.
+        sl_atr: Distance of a bracket's stop in average true ranges; it takes the place of `sl_pct`.
+    """
+
+    mode_on_buy: Literal["market", "limit", "bracket", "moo", "moc"] = "market"
+    mode_on_sell: Literal["market", "limit", "moo", "moc"] = "market"
     limit_offset_pct: Fraction = 0.002
     tp_pct: Positive = 0.05
     sl_pct: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.03
+    tp_atr: Positive | None = None
+    sl_atr: Positive | None = None
     time_in_force: Literal["DAY"] = "DAY"
 
 

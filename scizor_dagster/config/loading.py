@@ -34,7 +34,7 @@ _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 NO_LIMIT = "a limit is a finite number greater than 0, or the word unlimited"
 PROVIDERS = ("sample", "files")
 PROTECTIONS = ("cooldown", "stoploss_guard", "max_drawdown")
-_SHARED_SECTIONS = ("risk", "execution", "weights", "idempotency")
+_SHARED_SECTIONS = ("risk", "planning", "execution", "weights", "idempotency")
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from scizor_dagster.config.base import Model, Name, Positive
 from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
+from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.risk import RiskRules
 from scizor_dagster.config.signals import SignalChoice
 
@@ -33,13 +34,14 @@ class Capital(Model):
 
 
 class Portfolio(Model):
-    """One portfolio. `risk`, `execution` and `weights` replace the keys they name in the sections above."""
+    """One portfolio. `risk`, `planning`, `execution` and `weights` replace the keys they name in the sections above."""
 
     market: Name
     account: Name
     capital: Capital
     signals: SignalChoice
     risk: RiskRules
+    planning: PlanningChoices = PlanningChoices()
     execution: ExecutionRules
     weights: WeightRules
     idempotency: Idempotency

@@ -28,7 +28,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
-from scizor_dagster.brokers.protocol import OrderType, PositionIntent
+from scizor_dagster.brokers.protocol import OrderType, PositionIntent, TimeInForce
 from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.planning.cash import excess_over
 
@@ -99,7 +99,8 @@ def scaled(row: IntentRow, factor: Decimal, increments: Mapping[str, Decimal]) -
     if factor == ONE:
         return row.planned_qty
     step = increments.get(row.symbol) or _own_step(row.planned_qty)
-    if row.order_type is not OrderType.MARKET or row.intent is PositionIntent.SELL_TO_OPEN:
+    simple = row.order_type is OrderType.MARKET and row.time_in_force is TimeInForce.DAY
+    if not simple or row.intent is PositionIntent.SELL_TO_OPEN:
         step = max(step, ONE)
     return (row.planned_qty * factor / step).to_integral_value(ROUND_DOWN) * step
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side
+from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.instruments import QUANTITY_STEP, Instrument
 from scizor_dagster.paper_exchange.buying_power import buying_power, order_value
 from scizor_dagster.paper_exchange.model import (
@@ -28,7 +28,6 @@ TAKE_PROFIT_SUFFIX = ".tp"
 STOP_LOSS_SUFFIX = ".sl"
 _LARGEST = Decimal(10) ** 12
 _PENNY = Decimal("0.01")
-_SUB_DOLLAR_TICK = Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,8 @@ def check(state: State, request: OrderRequest, market: Market, rules: Rules) -> 
     instrument = _instrument(request, market)
     if state.has_closed(request.session):
         raise Refused("session_closed", f"session {request.session} has closed")
+    if request.time_in_force is not TimeInForce.DAY:
+        raise Refused("invalid_time_in_force", f"time_in_force {request.time_in_force} is not supported; use day")
     held = state.held(request.symbol)
     _quantity(request, instrument, rules, held)
     _prices(request, instrument, market.prices.get(request.symbol))
@@ -124,8 +125,7 @@ def _prices(request: OrderRequest, instrument: Instrument, last: Decimal | None)
 def _tick(name: str, price: Decimal, instrument: Instrument) -> None:
     if not price.is_finite() or not 0 < price <= _LARGEST:
         raise Refused("invalid_price", f"invalid {name} {price}. it must be > 0 and <= {_LARGEST}")
-    tick = instrument.tick if price >= 1 else min(instrument.tick, _SUB_DOLLAR_TICK)
-    if price % tick != 0:
+    if price % instrument.price_step(price) != 0:
         raise Refused(
             "sub_penny_increment",
             f"invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria",

@@ -8,7 +8,7 @@ crossings, limits. What does not: rules that look at the whole book (`fit`) and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.planning.model import Reason
@@ -26,12 +26,22 @@ class Venue:
     Attributes:
         minimum: The larger of the rules' minimum and the broker's.
         precision: Decimals of a fractional target.
+        band: Half width of the absolute no-trade band, in the plan's currency; 0 for none.
     """
 
     rules: PlanningRules
     capabilities: Capabilities
     minimum: Decimal
     precision: int
+    band: Decimal = ZERO
+
+    @property
+    def banded(self) -> bool:
+        return self.band > 0 or self.rules.band_relative > 0
+
+    def least(self, row: Row) -> Decimal:
+        """Smallest value of an order that opens or adds."""
+        return max(self.minimum, row.parcel) if row.parcel and row.delta > 0 else self.minimum
 
     def order_decimals(self, row: Row) -> int:
         """Decimals of an order's quantity: closing a holding whole may need more than a target has."""
@@ -53,7 +63,7 @@ class Venue:
         assert price is not None, row.symbol
         if maximum is None or quantity * price <= maximum:
             return (quantity,)
-        return slices(quantity, price, maximum, self.minimum, self._slice_steps(row, quantity))
+        return slices(quantity, price, maximum, self.least(row), self._slice_steps(row, quantity))
 
     def _slice_steps(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...]:
         """Increments that a slice may have, the tidy one first: whole orders stay whole where they can."""
@@ -72,6 +82,8 @@ class Venue:
 def decide(row: Row, venue: Venue) -> None:
     """Set change and reason of a row whose `target` is set; a row without a usable price is not asked."""
     assert row.target is not None, row.symbol
+    if row.target and venue.banded and _hold_in_band(row, venue):
+        return
     wanted = row.target - row.current
     row.delta = ZERO
     if wanted == 0:
@@ -90,7 +102,31 @@ def decide(row: Row, venue: Venue) -> None:
         row.reason = Reason.OPEN if row.current == 0 else Reason.REBALANCE
         if _value(row, quantity) < venue.minimum:
             row.reason = Reason.BELOW_MIN_NOTIONAL
-    check_limits(row, venue)
+        elif _value(row, quantity) < venue.least(row):
+            row.withhold(Reason.FIRST_PARCEL, f"Its first purchase must be worth {row.parcel} or more.")
+
+
+def _hold_in_band(row: Row, venue: Venue) -> bool:
+    """Whether the row stays as it is; outside its band, `trade_to: edge` moves the target to the nearer edge.
+
+    A crossing of zero trades to its target: an edge of the band may lie on either side.
+    """
+    target, price, relative = row.target, row.usable_price, venue.rules.band_relative
+    assert target is not None, row.symbol
+    assert price is not None, row.symbol
+    widths = [venue.band] if venue.band > 0 else []
+    widths += [relative * abs(target) * price] if relative > 0 else []
+    width, away = min(widths), row.current - target
+    if abs(away) * price <= width:
+        row.delta = toward_zero(-away, venue.order_decimals(row))
+        row.reason = Reason.INSIDE_BAND if row.delta else Reason.ON_TARGET
+        return True
+    if venue.rules.trade_to == "edge" and row.current * target >= 0:
+        step = venue.target_step(row)
+        slack = (width / (price * step)).to_integral_value(rounding=ROUND_FLOOR) * step
+        row.target = target + (slack if away > 0 else -slack)
+        row.add_note(f"To the edge of its band around {target:f}.")
+    return False
 
 
 def check_limits(row: Row, venue: Venue) -> None:
@@ -123,7 +159,7 @@ def _decide_crossing(row: Row, venue: Venue) -> None:
     close_small = _value(row, row.current) < venue.minimum
     if _value(row, row.delta) < venue.minimum:
         row.reason = Reason.BELOW_MIN_NOTIONAL
-    elif not closes_whole or _value(row, row.target or ZERO) < venue.minimum:
+    elif not closes_whole or _value(row, row.target or ZERO) < venue.least(row):
         exit_only(row, venue, "The other side of zero is too small, or the holding cannot be closed whole.")
     elif close_small and not venue.capabilities.full_exit_below_minimum:
         row.withhold(Reason.DUST, "The holding is too small to close, so the other side cannot be opened.")

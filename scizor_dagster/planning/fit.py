@@ -23,7 +23,7 @@ from scizor_dagster.planning.rows import Row
 
 
 def fit(rows: list[Row], venue: Venue, *, investable: Decimal, spare_cash: Decimal | None) -> None:
-    """Withhold opening orders until both laws hold.
+    """Withhold opening orders until both laws hold, also where fills are worse by the slippage allowance.
 
     Args:
         rows: Decided rows; changed in place.
@@ -39,6 +39,8 @@ def fit(rows: list[Row], venue: Venue, *, investable: Decimal, spare_cash: Decim
         excess = sum((_final(row) * price for row, price in priced), ZERO) - investable
     else:
         excess = excess_over(spare_cash, ((_traded(row), price) for row, price in priced))
+    if slippage := venue.rules.slippage_allowance_pct:
+        excess += slippage * sum((abs(_traded(row)) * price for row, price in priced), ZERO)
     _trim(priced, venue, excess, shorts=False)
 
 
@@ -83,7 +85,7 @@ def _reduce(row: Row, price: Decimal, venue: Venue, excess: Decimal) -> Decimal:
     less = (excess / (price * step)).to_integral_value(rounding=ROUND_CEILING) * step
     rest = opening - less
     before = row.delta
-    if rest > 0 and rest * price >= venue.minimum:
+    if rest > 0 and rest * price >= venue.least(row):
         row.delta -= sign * less
         row.target = row.current + row.delta
         check_limits(row, venue)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -17,9 +17,10 @@ from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.model import Reason
+from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.rules import PlanningRules
 
-FORMAT = "scizor-plan/1"
+FORMAT = "scizor-plan/2"
 """Part of every plan's digest: raised when the same inputs would give another plan."""
 
 STATUS_OK = "ok"
@@ -75,6 +76,11 @@ class PlanInputs:
         cash: The portfolio's cash where it is known; it makes the cash rule exact even where
             a holding has no price.
         notes: Sentences that belong on the plan, from whoever made the inputs.
+        previous_prices: Price of the session before the reference price's, in the same units.
+        adv: Average daily volume in shares.
+        atr: Average true range, in the reference price's currency and units.
+        foreign: Signed quantities that the account holds and no portfolio owns.
+        open_orders: Orders of the account that may still fill, those of its other portfolios left out.
     """
 
     portfolio: str
@@ -94,6 +100,11 @@ class PlanInputs:
     action_symbols: Mapping[str, str] = field(default_factory=dict)
     cash: Decimal | None = None
     notes: tuple[str, ...] = ()
+    previous_prices: Mapping[str, Decimal] = field(default_factory=dict)
+    adv: Mapping[str, Decimal] = field(default_factory=dict)
+    atr: Mapping[str, Decimal] = field(default_factory=dict)
+    foreign: Mapping[str, Decimal] = field(default_factory=dict)
+    open_orders: tuple[OpenOrder, ...] = ()
 
 
 def check(inputs: PlanInputs, rules: PlanningRules) -> None:
@@ -101,7 +112,8 @@ def check(inputs: PlanInputs, rules: PlanningRules) -> None:
 
     Raises:
         InputError: equity or cash that is no amount, a weight or holding that is no finite number,
-            a symbol targeted twice, an unknown status, weights above their maximum.
+            a symbol targeted twice, an unknown status, weights above their maximum, a price, volume,
+            range or open order that cannot be one.
     """
     if not inputs.equity.is_finite() or inputs.equity <= 0:
         raise InputError(
@@ -122,6 +134,25 @@ def check(inputs: PlanInputs, rules: PlanningRules) -> None:
     for symbol, quantity in inputs.holdings.items():
         if not quantity.is_finite():
             raise InputError(f"The holding of {symbol} is {quantity}.", remedy="Give a finite quantity.")
+    _check_facts(inputs)
+
+
+def _check_facts(inputs: PlanInputs) -> None:
+    above_zero = {"price of the session before": inputs.previous_prices, "average true range": inputs.atr}
+    named = {**above_zero, "average daily volume": inputs.adv, "foreign holding": inputs.foreign}
+    for name, numbers in named.items():
+        for symbol, number in numbers.items():
+            sound = number.is_finite() and (number > 0 if name in above_zero else number >= 0 or name[0] == "f")
+            if not sound:
+                raise InputError(
+                    f"The {name} of {symbol} is {number}.", remedy="Correct it, or leave it out: it is then unknown."
+                )
+    for order in inputs.open_orders:
+        if not (order.remaining.is_finite() and order.remaining > 0):
+            raise InputError(
+                f"An open order of {order.symbol} has {order.remaining} shares left.",
+                remedy="Give the shares that have not filled, or leave out an order that has ended.",
+            )
 
 
 def _check_target(target: Target, rules: PlanningRules) -> None:
@@ -145,10 +176,10 @@ def _check_target(target: Target, rules: PlanningRules) -> None:
 def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilities) -> str:
     """SHA-256 over canonical JSON of every input, rule and capability; independent of row order.
 
-    Prices and instruments count as inputs where something is targeted or held of them.
+    Prices, volumes, ranges and instruments count as inputs where something is targeted, held or on order of them.
     """
     used = {symbol for target in inputs.targets for symbol in (target.symbol, *target.candidates)}
-    used |= inputs.holdings.keys()
+    used |= inputs.holdings.keys() | inputs.foreign.keys() | {order.symbol for order in inputs.open_orders}
     body = {
         "format": FORMAT,
         "portfolio": inputs.portfolio,
@@ -170,6 +201,11 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "frozen": sorted(inputs.frozen_symbols.items()),
         "actions": sorted(inputs.action_symbols.items()),
         "notes": inputs.notes,
+        "previous": _number_values(inputs.previous_prices, used),
+        "adv": _number_values(inputs.adv, used),
+        "atr": _number_values(inputs.atr, used),
+        "foreign": _number_values(inputs.foreign, used),
+        "open_orders": sorted(map(_open_order_values, inputs.open_orders)),
         "rules": rules.as_text(),
         "capabilities": _capabilities_text(capabilities),
     }
@@ -181,6 +217,14 @@ def _target_values(target: Target) -> tuple[object, ...]:
         target.symbol, sorted(target.asset_ids), target.instrument_id, plain(target.weight), target.status,
         target.note, sorted(target.candidates),
     )  # fmt: skip
+
+
+def _number_values(numbers: Mapping[str, Decimal], used: Set[str]) -> list[tuple[str, str]]:
+    return [(symbol, plain(numbers[symbol])) for symbol in sorted(used & numbers.keys())]
+
+
+def _open_order_values(order: OpenOrder) -> tuple[object, ...]:
+    return (order.symbol, order.side.value, plain(order.remaining), order.own, order.protective, order.group)
 
 
 def _price_values(price: ReferencePrice) -> tuple[object, ...]:
@@ -204,6 +248,9 @@ def _capabilities_text(capabilities: Capabilities) -> list[object]:
         capabilities.full_exit_below_minimum,
         capabilities.unique_client_ids,
         capabilities.max_client_id_length,
+        sorted(word.value for word in capabilities.times_in_force),
+        capabilities.refuses_wash_trades,
+        plain(capabilities.stop_distance),
     ]
 
 

@@ -40,6 +40,27 @@ class Reason(StrEnum):
     LIMIT = "limit"
     NO_CASH = "no_cash"
     """A buy withheld because what cannot be sold leaves no cash for it."""
+    INSIDE_BAND = "inside_band"
+    """The difference is within the no-trade band around the target."""
+    TURNOVER_CAP = "turnover_cap"
+    """What the plan's turnover cap leaves of the change is too small to order."""
+    PARTICIPATION_CAP = "participation_cap"
+    """What the share of average daily volume allows is too small to order."""
+    NO_VOLUME = "no_volume"
+    """A share of average daily volume is the limit, and the volume is not known."""
+    PRICE_COLLAR = "price_collar"
+    """The reference price has moved too far, or no limit price is near enough to it."""
+    OVERRIDE = "override"
+    FOREIGN = "foreign"
+    """Held in the account and owned by no portfolio: reported and left alone."""
+    HELD_BY_ORDER = "held_by_order"
+    """What would be sold is being sold by an open order already."""
+    WASH_TRADE = "wash_trade"
+    """An open order of the other side would make the broker refuse it."""
+    FIRST_PARCEL = "first_parcel"
+    """The venue takes no first purchase of so small a value."""
+    NO_ATR = "no_atr"
+    """A bracket is wanted in average true ranges, and none gives valid prices: nothing is opened unprotected."""
 
 
 ORDERING_REASONS = frozenset({Reason.REBALANCE, Reason.OPEN, Reason.LIQUIDATE, Reason.CROSS_ZERO})
@@ -83,7 +104,10 @@ class PlannedOrder:
 
 @dataclass(frozen=True, slots=True)
 class PlanLine:
-    """One instrument of a plan. Quantities are signed shares, weights are shares of equity."""
+    """One instrument of a plan. Quantities are signed shares, weights are shares of equity.
+
+    `current_qty` is what is held; what open orders still bring is in the note, and `delta_qty` counts it.
+    """
 
     symbol: str
     instrument_id: str

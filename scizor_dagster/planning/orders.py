@@ -3,11 +3,12 @@
 What belongs here: how a change of quantity is written as orders that the broker takes. What does
 not: whether there is a change (`decisions`, `fit`).
 
-Order types: a fraction is always a market order. Whole quantities follow `mode_on_buy` and
-`mode_on_sell` where the broker has the type. A bracket only opens (a broker refuses it as an exit)
-and only where its prices are valid; otherwise the order is a market order. A limit price is rounded
-to the tick on the cautious side (a buy down, a sale up), so that neither ever gives more than the
-stated offset; a bracket's take-profit is rounded down and its stop up, so that it never risks more.
+Order types: a fraction is always a market order for the day. Whole quantities follow `mode_on_buy` and
+`mode_on_sell` where the broker has the type and the exchange its auction; the line says where they could
+not. A bracket only opens (a broker refuses it as an exit) and only where its prices are valid; otherwise
+the order is a market order. A limit price is rounded to the price step on the cautious side (a buy down,
+a sale up), so that neither ever gives more than the stated offset or the price collar; a bracket's
+take-profit is rounded down and its stop up, so that it never risks more.
 """
 
 from __future__ import annotations
@@ -18,15 +19,13 @@ from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, Tim
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
 from scizor_dagster.planning.decisions import Venue
 from scizor_dagster.planning.model import PlannedOrder
-from scizor_dagster.planning.quantities import ZERO, tick_at, tick_down, tick_up
+from scizor_dagster.planning.quantities import ZERO, tick_down, tick_up
 from scizor_dagster.planning.rows import Row
 
-SMALLEST_STOP_DISTANCE = Decimal("0.01")
-"""Alpaca refuses a stop nearer to the base price than this."""
-
-Prices = tuple[OrderType, Decimal | None, Decimal | None, Decimal | None]
-"""Order type, limit price, take-profit and stop-loss."""
-_MARKET: Prices = (OrderType.MARKET, None, None, None)
+Prices = tuple[OrderType, TimeInForce, Decimal | None, Decimal | None, Decimal | None]
+"""Order type, time in force, limit price, take-profit and stop-loss."""
+_MARKET: Prices = (OrderType.MARKET, TimeInForce.DAY, None, None, None)
+_AUCTIONS = {"moo": TimeInForce.OPG, "moc": TimeInForce.CLS}
 
 
 def orders_of(row: Row, venue: Venue, ids: ClientOrderIds) -> list[PlannedOrder]:
@@ -57,7 +56,7 @@ def _leg(
     phase = 1 if intent is PositionIntent.SELL_TO_CLOSE else 2
     made = []
     for number, piece in enumerate(pieces, start=1):
-        kind, limit, take_profit, stop_loss = price_order(row, venue, side, intent, piece, price)
+        kind, lasting, limit, take_profit, stop_loss = price_order(row, venue, side, intent, piece)
         made.append(
             PlannedOrder(
                 ids.make(row.symbol, side, leg, number),
@@ -66,7 +65,7 @@ def _leg(
                 side,
                 piece,
                 kind,
-                TimeInForce.DAY,
+                lasting,
                 intent,
                 price,
                 leg,
@@ -89,27 +88,71 @@ def _intent(row: Row, side: Side, leg: int) -> PositionIntent:
     return PositionIntent.SELL_TO_CLOSE if closes else PositionIntent.SELL_TO_OPEN
 
 
-def price_order(
-    row: Row, venue: Venue, side: Side, intent: PositionIntent, quantity: Decimal, price: Decimal
-) -> Prices:
-    """Order type of one slice, with its limit, take-profit and stop-loss prices."""
+def price_order(row: Row, venue: Venue, side: Side, intent: PositionIntent, quantity: Decimal) -> Prices:
+    """Order type of one slice, with its time in force and its prices; a note says where a wish is not met."""
     mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
-    if mode == "market" or quantity % 1 != 0:
+    if mode == "market":
         return _MARKET
-    assert row.instrument is not None, row.symbol
-    tick = row.instrument.tick
+    if quantity % 1 != 0:
+        return _market_instead(row, mode, "a fraction of a share takes no other") if mode != "limit" else _MARKET
     kinds = venue.capabilities.order_types
     if mode == "limit" and OrderType.LIMIT in kinds:
-        offset = venue.rules.limit_offset_pct
-        limit = tick_down(price * (1 + offset), tick) if side is Side.BUY else tick_up(price * (1 - offset), tick)
-        return (OrderType.LIMIT, limit, None, None)
-    if mode == "bracket" and intent is PositionIntent.BUY_TO_OPEN and OrderType.BRACKET in kinds:
-        take_profit = tick_down(price * (1 + venue.rules.tp_pct), tick)
-        stop_loss = tick_up(price * (1 - venue.rules.sl_pct), tick)
-        distance = max(SMALLEST_STOP_DISTANCE, tick_at(price, tick))
-        if take_profit > price and ZERO < stop_loss <= price - distance:
-            return (OrderType.BRACKET, None, take_profit, stop_loss)
+        return (OrderType.LIMIT, TimeInForce.DAY, limit_price(row, venue, side), None, None)
+    if mode == "bracket":
+        if intent is not PositionIntent.BUY_TO_OPEN:
+            return _MARKET
+        prices = bracket_prices(row, venue) if OrderType.BRACKET in kinds else None
+        if prices is None:
+            return _market_instead(row, mode, "its prices would not be valid, or the broker has none")
+        return (OrderType.BRACKET, TimeInForce.DAY, None, *prices)
+    if mode in _AUCTIONS:
+        assert row.instrument is not None, row.symbol
+        lasting = _AUCTIONS[mode]
+        if lasting in venue.capabilities.times_in_force and row.instrument.exchange.auctions:
+            return (OrderType.MARKET, lasting, None, None, None)
+        return _market_instead(row, mode, "the broker takes none for this auction")
+    return _market_instead(row, mode, "the broker has none")
+
+
+def _market_instead(row: Row, mode: str, why: str) -> Prices:
+    note = f"Market order instead of {mode}: {why}."
+    if note not in row.note:
+        row.add_note(note)
     return _MARKET
+
+
+def limit_price(row: Row, venue: Venue, side: Side) -> Decimal:
+    """Limit of an order: off the reference price by the offset, within the collar, on the price step."""
+    price, instrument, rules = row.usable_price, row.instrument, venue.rules
+    assert price is not None, row.symbol
+    assert instrument is not None, row.symbol
+    offset = rules.limit_offset_pct if rules.price_collar is None else min(rules.limit_offset_pct, rules.price_collar)
+    wanted = price * (1 + side.sign * offset)
+    step = instrument.price_step(wanted)
+    return tick_down(wanted, step) if side is Side.BUY else tick_up(wanted, step)
+
+
+def bracket_prices(row: Row, venue: Venue) -> tuple[Decimal, Decimal] | None:
+    """Take-profit and stop of a purchase; None where they would not lie on both sides of the price.
+
+    A distance is a share of the price, or a multiple of the row's average true range where the rules say so.
+    """
+    price, instrument, rules = row.usable_price, row.instrument, venue.rules
+    assert price is not None, row.symbol
+    assert instrument is not None, row.symbol
+    if row.atr is None and (rules.tp_atr is not None or rules.sl_atr is not None):
+        return None
+    spread = row.atr or ZERO
+    above = price * rules.tp_pct if rules.tp_atr is None else spread * rules.tp_atr
+    below = price * rules.sl_pct if rules.sl_atr is None else spread * rules.sl_atr
+    if below >= price:
+        return None
+    take_profit = tick_down(price + above, instrument.price_step(price + above))
+    stop_loss = tick_up(price - below, instrument.price_step(price - below))
+    distance = max(venue.capabilities.stop_distance, instrument.price_step(price))
+    if take_profit > price and ZERO < stop_loss <= price - distance:
+        return take_profit, stop_loss
+    return None
 
 
 def sort_key(order: PlannedOrder) -> tuple[int, str, int, int]:

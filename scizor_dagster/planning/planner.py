@@ -4,8 +4,8 @@ What belongs here: the order in which the parts of planning are applied. What do
 inputs or storing plans (`frames`, `files`, the assets).
 
 The steps: check the inputs; one row per instrument (`rows`); scale an excess of weights within its
-tolerance; size all rows at once (`kernel`); be exact again, instrument by instrument (`decisions`);
-hold the laws of the whole book (`fit`); write the orders (`orders`).
+tolerance; size all rows at once (`kernel`); be exact again, instrument by instrument (`decisions`, then
+`shaping`); cap the turnover (`turnover`); hold the laws of the whole book (`fit`); write the orders (`orders`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ import numpy as np
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import InputError, RiskLimitBreached
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
-from scizor_dagster.planning.decisions import Venue, decide
+from scizor_dagster.planning.decisions import Venue, check_limits, decide
 from scizor_dagster.planning.fit import fit
 from scizor_dagster.planning.inputs import PlanInputs, check, plain, plan_digest
 from scizor_dagster.planning.kernel import REASONS, Book, size
 from scizor_dagster.planning.model import ORDERING_REASONS, Plan, PlanLine, PlannedOrder, Reason
+from scizor_dagster.planning.open_orders import net
 from scizor_dagster.planning.orders import orders_of, sort_key
 from scizor_dagster.planning.quantities import EXACT, ZERO
 from scizor_dagster.planning.rows import Row, make_rows
 from scizor_dagster.planning.rules import PlanningRules
+from scizor_dagster.planning.shaping import Shaper, shape, shapers_of
+from scizor_dagster.planning.turnover import cap_turnover
 
 ONE = Decimal(1)
 DIGITS_OF_A_DOUBLE = 15
@@ -46,12 +49,15 @@ def make_plan(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabiliti
     with localcontext(EXACT):
         check(inputs, rules)
         plan_id = plan_digest(inputs, rules, capabilities)
-        venue = _venue(rules, capabilities)
+        inputs = _with_foreign(inputs) if rules.manage_foreign and inputs.foreign else inputs
+        venue = _venue(rules, capabilities, inputs.equity)
         factor, notes = overflow_factor(inputs, rules)
-        rows = make_rows(inputs, rules)
+        resting = net(inputs.open_orders)
+        rows = make_rows(inputs, rules, resting)
         buffer = inputs.equity * rules.min_cash_buffer_pct
-        notes += _size(rows, inputs, venue, factor)
-        spare_cash = None if inputs.cash is None else inputs.cash - buffer
+        notes += _size(rows, inputs, venue, factor, shapers_of(inputs, rules, capabilities, resting))
+        notes += cap_turnover(rows, venue, inputs.equity)
+        spare_cash = None if inputs.cash is None else inputs.cash - buffer - _on_order(rows)
         fit(rows, venue, investable=inputs.equity - buffer, spare_cash=spare_cash)
         orders = _orders(rows, inputs, venue, plan_id)
         _check_total(orders, rules)
@@ -104,7 +110,35 @@ def overflow_factor(inputs: PlanInputs, rules: PlanningRules) -> tuple[Decimal, 
     return factor, [f"The weights sum to {plain(gross)}; all were scaled by {plain(factor)} to the maximum."]
 
 
-def _venue(rules: PlanningRules, capabilities: Capabilities) -> Venue:
+def _with_foreign(inputs: PlanInputs) -> PlanInputs:
+    """The inputs with what the account holds beside the portfolio counted as the portfolio's."""
+    holdings = dict(inputs.holdings)
+    for symbol, quantity in inputs.foreign.items():
+        holdings[symbol] = holdings.get(symbol, ZERO) + quantity
+    note = f"Managed though no portfolio owns it: {', '.join(sorted(inputs.foreign))}."
+    return replace(inputs, holdings=holdings, foreign={}, notes=(*inputs.notes, note))
+
+
+def _on_order(rows: list[Row]) -> Decimal:
+    """What open orders still take from the cash at reference prices."""
+    return sum(((row.current - row.held) * row.usable_price for row in rows if row.usable_price is not None), ZERO)
+
+
+def _effective_buffer(rules: PlanningRules) -> Decimal:
+    """The buffer with the slippage allowance: the share of equity that targets leave over.
+
+    A plan sells and buys at most a gross `g` each, so that fills which are worse by `s` cost `s * g` of equity for
+    the sales and as much of what is invested for the purchases: (1 - b - s * g) / (1 + s * g) can be invested.
+    It depends on the rules alone, and a plan on the filled result finds the same one.
+    """
+    cost = rules.slippage_allowance_pct * max(rules.max_total_weight, ONE)
+    if not cost:
+        return rules.min_cash_buffer_pct
+    share = ((ONE - rules.min_cash_buffer_pct - cost) / (ONE + cost)).quantize(_FACTOR_STEP, rounding=ROUND_DOWN)
+    return ONE - max(share, ZERO)
+
+
+def _venue(rules: PlanningRules, capabilities: Capabilities, equity: Decimal) -> Venue:
     """The rules as far as the broker can follow them: what it would refuse is not planned."""
     decimals = capabilities.quantity_decimals
     fractional = rules.fractional and capabilities.fractional and decimals > 0
@@ -115,11 +149,14 @@ def _venue(rules: PlanningRules, capabilities: Capabilities) -> Venue:
         quantity_precision=min(rules.quantity_precision, decimals) if fractional else 0,
         allow_short=rules.allow_short and capabilities.short,
         min_order_notional=minimum,
+        min_cash_buffer_pct=_effective_buffer(rules),
     )
-    return Venue(usable, capabilities, minimum, usable.quantity_precision)
+    return Venue(usable, capabilities, minimum, usable.quantity_precision, rules.band_absolute * equity)
 
 
-def _size(rows: list[Row], inputs: PlanInputs, venue: Venue, factor: Decimal) -> list[str]:
+def _size(
+    rows: list[Row], inputs: PlanInputs, venue: Venue, factor: Decimal, shapers: tuple[Shaper, ...]
+) -> list[str]:
     """Give every row its exact target, change and reason; returns what was scaled, as sentences."""
     sizing = size(
         _book(rows),
@@ -139,6 +176,9 @@ def _size(rows: list[Row], inputs: PlanInputs, venue: Venue, factor: Decimal) ->
         row.whole = _is_whole(row, venue.rules)
         row.target = _exact_target(row, target, budget, venue) if row.weight else ZERO
         decide(row, venue)
+        if shapers:
+            shape(row, venue, shapers)
+        check_limits(row, venue)
     if sizing.scale == float(factor):
         return []
     return [f"Holdings that cannot be traded leave less room; all other weights were scaled by {share:.6f}."]
@@ -221,7 +261,7 @@ def _line(row: Row) -> PlanLine:
     return PlanLine(
         row.symbol,
         row.instrument_id,
-        row.current,
+        row.held,
         row.weight,
         price.price if price else None,
         price.session if price else None,

@@ -13,9 +13,6 @@ ZERO = Decimal(0)
 EXACT = Context(prec=60)
 """Context of all planning arithmetic: no product of a quantity and a price is ever rounded in it."""
 
-SUB_DOLLAR_TICK = Decimal("0.0001")
-"""US venues take four decimals below 1.00, two from there on (SEC Rule 612)."""
-
 
 @cache
 def increment_of(decimals: int) -> Decimal:
@@ -30,20 +27,13 @@ def toward_zero(quantity: Decimal, decimals: int) -> Decimal:
     return quantity.quantize(increment_of(decimals), rounding=ROUND_DOWN, context=EXACT)
 
 
-def tick_at(price: Decimal, tick: Decimal) -> Decimal:
-    """Smallest step of a limit or stop price near `price`."""
-    return tick if price >= 1 else min(tick, SUB_DOLLAR_TICK)
-
-
-def tick_down(price: Decimal, tick: Decimal) -> Decimal:
-    """The highest price on the tick table that is not above `price`, at least one tick."""
-    step = tick_at(price, tick)
+def tick_down(price: Decimal, step: Decimal) -> Decimal:
+    """The highest multiple of `step` that is not above `price`, at least one step."""
     return max(step, (price / step).to_integral_value(rounding=ROUND_FLOOR) * step)
 
 
-def tick_up(price: Decimal, tick: Decimal) -> Decimal:
-    """The lowest price on the tick table that is not below `price`."""
-    step = tick_at(price, tick)
+def tick_up(price: Decimal, step: Decimal) -> Decimal:
+    """The lowest multiple of `step` that is not below `price`."""
     return (price / step).to_integral_value(rounding=ROUND_CEILING) * step
 
 

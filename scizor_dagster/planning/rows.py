@@ -7,24 +7,31 @@ of them may not be ordered for reasons that need no arithmetic. What does not: s
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 
+from scizor_dagster.exchanges import FIRST_PARCEL_CURRENCIES
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.planning.inputs import STATUS_OK, STATUS_REASONS, PlanInputs, ReferencePrice, Target
+from scizor_dagster.planning.inputs import STATUS_OK, STATUS_REASONS, PlanInputs, ReferencePrice, Target, plain
 from scizor_dagster.planning.model import Reason
+from scizor_dagster.planning.open_orders import Resting
 from scizor_dagster.planning.quantities import ZERO
 from scizor_dagster.planning.rules import PlanningRules
 
 
 @dataclass(slots=True)
 class Row:
-    """An instrument on its way to a plan line. `kept` says why its holding stays as it is."""
+    """An instrument on its way to a plan line. `kept` says why its holding stays as it is.
+
+    `held` is what the portfolio has, `current` what it will have once its open orders have filled.
+    """
 
     symbol: str
     instrument_id: str
     instrument: Instrument | None
     weight: Decimal
+    held: Decimal
     current: Decimal
     price: ReferencePrice | None
     usable_price: Decimal | None
@@ -38,6 +45,10 @@ class Row:
     reason: Reason = Reason.ON_TARGET
     whole: bool = False
     """Whether targets of this instrument are whole lots."""
+    parcel: Decimal = ZERO
+    """Smallest value of the first purchase, where the instrument is not held and its exchange has one."""
+    atr: Decimal | None = None
+    """Average true range, where a bracket is made of it."""
 
     def withhold(self, reason: Reason, note: str = "") -> None:
         self.reason = reason
@@ -48,8 +59,14 @@ class Row:
             self.note = f"{self.note} {note}".strip()
 
 
-def make_rows(inputs: PlanInputs, rules: PlanningRules) -> list[Row]:
-    """Rows for everything that is targeted or held, sorted by symbol."""
+def make_rows(inputs: PlanInputs, rules: PlanningRules, resting: Mapping[str, Resting]) -> list[Row]:
+    """Rows for everything that is targeted, held, on order or foreign, sorted by symbol.
+
+    Args:
+        inputs: Checked inputs.
+        rules: Blacklist, overrides, largest price move and first parcels.
+        resting: The open orders of `inputs` by symbol.
+    """
     rows: dict[str, Row] = {}
     ordered = sorted(inputs.targets, key=lambda target: (target.status != STATUS_OK, target.symbol, target.asset_ids))
     for target in ordered:
@@ -61,22 +78,58 @@ def make_rows(inputs: PlanInputs, rules: PlanningRules) -> list[Row]:
     for symbol in inputs.holdings:
         if symbol not in rows:
             rows[symbol] = _row(inputs, symbol, None)
+    for symbol, orders in resting.items():
+        _add_working(rows, inputs, symbol, orders.working)
+    for symbol, quantity in inputs.foreign.items():
+        _add_foreign(rows, inputs, symbol, quantity)
     blacklist = frozenset(rules.blacklist)
+    untouchable = {symbol for symbol, rule in rules.overrides if rule == "never_touch"}
     for row in rows.values():
         _keep_by_fact(row, inputs, blacklist)
+        if row.kept is None and (untouchable or inputs.previous_prices):
+            _keep_by_rule(row, inputs, rules.max_price_move, untouchable)
+    if rules.first_parcel and inputs.currency in FIRST_PARCEL_CURRENCIES:
+        for row in rows.values():
+            row.parcel = _first_parcel(row, inputs)
     return [rows[symbol] for symbol in sorted(rows)]
+
+
+def _add_working(rows: dict[str, Row], inputs: PlanInputs, symbol: str, working: Decimal) -> None:
+    if not working:
+        return
+    row = rows.setdefault(symbol, _row(inputs, symbol, None))
+    row.current += working
+    row.add_note(f"Open orders still {'buy' if working > 0 else 'sell'} {plain(abs(working))}.")
+
+
+def _add_foreign(rows: dict[str, Row], inputs: PlanInputs, symbol: str, quantity: Decimal) -> None:
+    """A line of its own for what only the account holds; a note where the portfolio has a line already."""
+    if symbol not in rows:
+        rows[symbol] = _row(inputs, symbol, None)
+        rows[symbol].kept = Reason.FOREIGN
+    rows[symbol].add_note(f"The account holds {plain(quantity)} of it that no portfolio owns.")
+
+
+def _first_parcel(row: Row, inputs: PlanInputs) -> Decimal:
+    instrument = row.instrument
+    if instrument is None or row.held > 0 or inputs.foreign.get(row.symbol, ZERO) > 0:
+        return ZERO
+    exchange = instrument.exchange
+    return exchange.first_parcel or ZERO if exchange.currency == instrument.currency else ZERO
 
 
 def _row(inputs: PlanInputs, symbol: str, target: Target | None) -> Row:
     instrument = inputs.instruments.get(symbol)
     quote = inputs.prices.get(symbol)
     named = target.instrument_id if target else ""
+    held = inputs.holdings.get(symbol, ZERO)
     return Row(
         symbol=symbol,
         instrument_id=named or (instrument.id if instrument else ""),
         instrument=instrument,
         weight=target.weight if target else ZERO,
-        current=inputs.holdings.get(symbol, ZERO),
+        held=held,
+        current=held,
         price=quote,
         usable_price=quote.price if quote and quote.price.is_finite() and quote.price > 0 else None,
         note=target.note if target else "",
@@ -130,3 +183,19 @@ def _keep_by_fact(row: Row, inputs: PlanInputs, blacklist: frozenset[str]) -> No
     elif symbol in inputs.stale_symbols and row.price is not None:
         row.kept = Reason.STALE_PRICE
         row.add_note(f"Its last price is of {row.price.session}.")
+
+
+def _keep_by_rule(row: Row, inputs: PlanInputs, largest_move: Decimal | None, untouchable: Set[str]) -> None:
+    if row.weight == 0 and row.current == 0:
+        return
+    before, now = inputs.previous_prices.get(row.symbol), row.usable_price
+    if row.symbol in untouchable:
+        row.kept = Reason.OVERRIDE
+        row.add_note("planning.overrides says never_touch.")
+    elif before is not None and now is not None and largest_move is not None:
+        if abs(now - before) > largest_move * before:
+            row.kept = Reason.PRICE_COLLAR
+            row.add_note(
+                f"Its price is {plain(now)} and was {plain(before)} the session before, which no corporate action "
+                "explains; planning.max_price_move."
+            )

@@ -17,6 +17,7 @@ from scizor_dagster.config import (
     UNLIMITED,
     ExecutionRules,
     Idempotency,
+    PlanningChoices,
     Portfolio,
     RiskRules,
     WeightRules,
@@ -41,8 +42,13 @@ class PlanningRules:
         limit_offset_pct: Distance of a limit price from the reference price, a fraction of it.
         tp_pct: Distance of a bracket's take-profit above the reference price, a fraction of it.
         sl_pct: Distance of a bracket's stop below the reference price, a fraction of it.
+        tp_atr: The same distance in average true ranges; it takes the place of `tp_pct`.
+        sl_atr: The same distance in average true ranges; it takes the place of `sl_pct`.
         max_weight: Largest absolute weight of one target; None for no limit.
         blacklist: Symbols that are never ordered; what is held of them is kept.
+        overrides: (symbol, rule) of instruments that may not be bought, sold, enlarged or touched.
+
+    The other attributes are those of `config.PlanningChoices`; None is `unlimited`.
     """
 
     fractional: bool = True
@@ -54,16 +60,29 @@ class PlanningRules:
     max_share_per_order: Decimal | None = None
     max_total_notional: Decimal | None = None
     min_cash_buffer_pct: Decimal = Decimal(0)
-    mode_on_buy: Literal["market", "limit", "bracket"] = "market"
-    mode_on_sell: Literal["market", "limit"] = "market"
+    mode_on_buy: Literal["market", "limit", "bracket", "moo", "moc"] = "market"
+    mode_on_sell: Literal["market", "limit", "moo", "moc"] = "market"
     limit_offset_pct: Decimal = Decimal("0.002")
     tp_pct: Decimal = Decimal("0.05")
     sl_pct: Decimal = Decimal("0.03")
+    tp_atr: Decimal | None = None
+    sl_atr: Decimal | None = None
     allow_short: bool = False
     max_weight: Decimal | None = None
     blacklist: tuple[str, ...] = ()
     client_order_id_prefix: str = "SCZ"
     sum_tolerance: Decimal = Decimal(str(SUM_TOLERANCE))
+    band_absolute: Decimal = Decimal(0)
+    band_relative: Decimal = Decimal(0)
+    trade_to: Literal["target", "edge"] = "target"
+    max_turnover: Decimal | None = None
+    max_participation: Decimal | None = None
+    max_price_move: Decimal | None = Decimal("0.5")
+    price_collar: Decimal | None = None
+    slippage_allowance_pct: Decimal = Decimal(0)
+    first_parcel: bool = True
+    manage_foreign: bool = False
+    overrides: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         limit = self.max_notional_per_order
@@ -79,18 +98,25 @@ class PlanningRules:
         """Canonical JSON: sorted keys, numbers as plain text. Equal rules give equal text."""
         values = {key: _plain(value) for key, value in asdict(self).items()}
         values["blacklist"] = sorted(self.blacklist)
+        values["overrides"] = sorted(self.overrides)
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
 def rules_from(portfolio: Portfolio) -> PlanningRules:
     """The planning rules of a configured portfolio."""
-    return rules_of(portfolio.risk, portfolio.execution, portfolio.weights, portfolio.idempotency)
+    return rules_of(
+        portfolio.risk, portfolio.planning, portfolio.execution, portfolio.weights, portfolio.idempotency
+    )
 
 
 def rules_of(
-    risk: RiskRules, execution: ExecutionRules, weights: WeightRules, idempotency: Idempotency
+    risk: RiskRules,
+    planning: PlanningChoices,
+    execution: ExecutionRules,
+    weights: WeightRules,
+    idempotency: Idempotency,
 ) -> PlanningRules:
-    """The planning rules that four sections of a configuration amount to.
+    """The planning rules that five sections of a configuration amount to.
 
     Raises:
         ConfigError: the largest slice is not at least twice the smallest order.
@@ -111,10 +137,23 @@ def rules_of(
         limit_offset_pct=exact(execution.limit_offset_pct),
         tp_pct=exact(execution.tp_pct),
         sl_pct=exact(execution.sl_pct),
+        tp_atr=None if execution.tp_atr is None else exact(execution.tp_atr),
+        sl_atr=None if execution.sl_atr is None else exact(execution.sl_atr),
         allow_short=weights.allow_short,
         max_weight=limit_of(weights.max_weight),
         blacklist=tuple(sorted(weights.blacklist)),
         client_order_id_prefix=idempotency.client_order_id_prefix,
+        band_absolute=exact(planning.band_absolute),
+        band_relative=exact(planning.band_relative),
+        trade_to=planning.trade_to,
+        max_turnover=limit_of(planning.max_turnover),
+        max_participation=limit_of(planning.max_participation),
+        max_price_move=limit_of(planning.max_price_move),
+        price_collar=limit_of(planning.price_collar),
+        slippage_allowance_pct=exact(planning.slippage_allowance_pct),
+        first_parcel=planning.first_parcel,
+        manage_foreign=planning.manage_foreign,
+        overrides=tuple(sorted(planning.overrides.items())),
     )
 
 

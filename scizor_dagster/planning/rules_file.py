@@ -23,6 +23,7 @@ from scizor_dagster.config import (
     Idempotency,
     Limit,
     Model,
+    PlanningChoices,
     Positive,
     RiskRules,
     WeightRules,
@@ -57,6 +58,7 @@ class RulesFile(Model):
     """A rules file. Left out means: no cash buffer, minimum notional 1, two decimals, no limits."""
 
     risk: FileRisk = FileRisk()
+    planning: PlanningChoices = PlanningChoices()
     execution: ExecutionRules = ExecutionRules()
     weights: WeightRules = WeightRules()
     idempotency: Idempotency = Idempotency()
@@ -84,6 +86,6 @@ def load_rules(path: Path, environment: Mapping[str, str]) -> tuple[PlanningRule
     notes += [f"{document.where((name,))} has no effect on a plan made from files." for name in elsewhere]
     body = validated(RulesFile, values, document)
     try:
-        return rules_of(body.risk, body.execution, body.weights, body.idempotency), tuple(notes)
+        return rules_of(body.risk, body.planning, body.execution, body.weights, body.idempotency), tuple(notes)
     except ConfigError as error:
         raise ConfigError(error.problem, remedy=error.remedy, where=document.where(("risk",))) from error

@@ -80,7 +80,7 @@ def book_inputs(names):
 
 
 def bench_orders():
-    rows = make_rows(book_inputs(2_000), RULES)
+    rows = make_rows(book_inputs(2_000), RULES, {})
     venue = Venue(RULES, ALPACA_LIKE, RULES.min_order_notional, RULES.quantity_precision)
     ids = ClientOrderIds("SCZ", account="paper", session=SESSION, portfolio="main", plan_id="0" * 64, batch=1)
     for row in rows:

@@ -1,0 +1,176 @@
+"""What rules beside the sizing make of one instrument's change: left out, cut, or closed only.
+
+What belongs here: overrides, open orders and foreign holdings, share of volume, protection, price
+collar; and the one way to cut a change. What does not: bands, which decide whether there is a change
+(`decisions`), and rules over the whole plan (`turnover`, `fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import ROUND_FLOOR, Decimal
+from functools import partial
+
+from scizor_dagster.brokers.protocol import Capabilities, OrderType, Side
+from scizor_dagster.planning.decisions import Venue, exit_only
+from scizor_dagster.planning.inputs import PlanInputs, plain
+from scizor_dagster.planning.model import ORDERING_REASONS, Reason
+from scizor_dagster.planning.open_orders import NOTHING, Resting, closable
+from scizor_dagster.planning.orders import bracket_prices, limit_price
+from scizor_dagster.planning.quantities import ZERO
+from scizor_dagster.planning.rows import Row
+from scizor_dagster.planning.rules import PlanningRules
+
+Shaper = Callable[[Row, Venue], None]
+
+
+def shapers_of(
+    inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilities, resting: Mapping[str, Resting]
+) -> tuple[Shaper, ...]:
+    """The rules that these inputs call for, in the order in which they apply; none for a plain rebalance."""
+    shapers: list[Shaper] = []
+    kinds = capabilities.order_types
+    if rules.overrides:
+        shapers.append(partial(_override, overrides=dict(rules.overrides)))
+    if resting or inputs.foreign:
+        shapers.append(partial(_respect_account, resting=resting, foreign=inputs.foreign))
+    if rules.max_participation is not None:
+        shapers.append(partial(_share_of_volume, volumes=inputs.adv, share=rules.max_participation))
+    in_ranges = rules.tp_atr is not None or rules.sl_atr is not None
+    if in_ranges and rules.mode_on_buy == "bracket" and OrderType.BRACKET in kinds:
+        shapers.append(partial(_protect, ranges=inputs.atr))
+    if rules.price_collar is not None and OrderType.LIMIT in kinds:
+        shapers.append(partial(_near_the_price, collar=rules.price_collar))
+    return tuple(shapers)
+
+
+def shape(row: Row, venue: Venue, shapers: tuple[Shaper, ...]) -> None:
+    """Apply each rule to a decided row, until one leaves no order."""
+    for rule in shapers:
+        if row.reason not in ORDERING_REASONS:
+            return
+        rule(row, venue)
+
+
+def closing_part(row: Row) -> Decimal:
+    """Unsigned shares of the row's change that close what is held or under way."""
+    return min(abs(row.delta), abs(row.current)) if row.current * row.delta < 0 else ZERO
+
+
+def cut(row: Row, venue: Venue, allowed: Decimal, reason: Reason, note: str) -> None:
+    """Reduce a row's change to at most `allowed` shares, in its increments.
+
+    A crossing keeps closing whole before it opens. What becomes too small to send is withheld with `reason`.
+    """
+    if allowed >= abs(row.delta):
+        return
+    closing, step, price = closing_part(row), venue.target_step(row), row.usable_price
+    assert price is not None, row.symbol
+    least = venue.minimum if closing else venue.least(row)
+    quantity = _floor(allowed, step)
+    if row.reason is Reason.CROSS_ZERO and allowed >= closing:
+        opening = _floor(allowed - closing, step)
+        if opening * price < venue.least(row) or not opening:
+            exit_only(row, venue, note)
+            return
+        quantity = closing + opening
+    elif not quantity or quantity * price < least:
+        row.withhold(reason, note)
+        return
+    else:
+        row.reason = Reason.OPEN if row.reason is Reason.OPEN else Reason.REBALANCE
+    row.add_note(f"Cut from {plain(abs(row.delta))} to {plain(quantity)}: {note}")
+    row.delta = quantity if row.delta > 0 else -quantity
+    row.target = row.current + row.delta
+
+
+def _floor(quantity: Decimal, step: Decimal) -> Decimal:
+    return (quantity / step).to_integral_value(rounding=ROUND_FLOOR) * step
+
+
+def _override(row: Row, venue: Venue, overrides: Mapping[str, str]) -> None:
+    rule = overrides.get(row.symbol)
+    if rule is None:
+        return
+    note = f"planning.overrides says {rule}."
+    if rule == "reduce_only" and row.reason is Reason.CROSS_ZERO:
+        exit_only(row, venue, note)
+        return
+    forbidden = {
+        "no_buy": row.delta > 0,
+        "no_sell": row.delta < 0,
+        "reduce_only": row.current * row.delta >= 0,
+        "never_touch": True,
+    }
+    if forbidden[rule]:
+        row.withhold(Reason.OVERRIDE, note)
+
+
+def _respect_account(
+    row: Row, venue: Venue, resting: Mapping[str, Resting], foreign: Mapping[str, Decimal]
+) -> None:
+    """Hold a change to what open orders and what others hold in the account leave of it."""
+    rests, others = resting.get(row.symbol, NOTHING), foreign.get(row.symbol, ZERO)
+    if rests is NOTHING and not others:
+        return
+    side = Side.BUY if row.delta > 0 else Side.SELL
+    opposite = Side.SELL if side is Side.BUY else Side.BUY
+    if venue.capabilities.refuses_wash_trades and opposite in rests.live:
+        row.withhold(Reason.WASH_TRADE, f"A {opposite} of it is open, and this would be a {side}.")
+        return
+    if row.reason is Reason.CROSS_ZERO and (rests is not NOTHING or others):
+        exit_only(row, venue, "The other side of zero waits until no other order or holding is in its way.")
+    if row.reason not in ORDERING_REASONS:
+        return
+    if not closing_part(row):
+        _opening_beside(row, others)
+        return
+    free = closable(row.held, others, rests)
+    cut(row, venue, free, Reason.HELD_BY_ORDER, f"only {plain(free)} of {plain(abs(row.held))} held can be closed now.")
+
+
+def _opening_beside(row: Row, others: Decimal) -> None:
+    sign = 1 if row.delta > 0 else -1
+    if row.held * sign < 0:
+        row.withhold(Reason.HELD_BY_ORDER, f"{plain(row.held)} is held until the order that closes it has filled.")
+    elif (row.held + others) * sign < 0:
+        row.withhold(Reason.FOREIGN, "The broker would take the order as closing what no portfolio owns.")
+
+
+def _share_of_volume(row: Row, venue: Venue, volumes: Mapping[str, Decimal], share: Decimal) -> None:
+    volume = volumes.get(row.symbol)
+    if volume is None:
+        row.withhold(Reason.NO_VOLUME, "Its average daily volume is not known; planning.max_participation needs it.")
+        return
+    note = f"planning.max_participation allows {plain(share)} of {plain(volume)} shares a day."
+    cut(row, venue, volume * share, Reason.PARTICIPATION_CAP, note)
+
+
+def _protect(row: Row, venue: Venue, ranges: Mapping[str, Decimal]) -> None:
+    """Let nothing whole be opened that its bracket cannot protect."""
+    opening = row.delta - closing_part(row)
+    if opening <= 0 or opening % 1 != 0:
+        return
+    row.atr = ranges.get(row.symbol)
+    if row.atr is not None and bracket_prices(row, venue) is not None:
+        return
+    known = "is not known" if row.atr is None else f"is {plain(row.atr)}, which leaves no valid prices"
+    note = f"Its average true range {known}; a bracket needs it."
+    if row.reason is Reason.CROSS_ZERO:
+        exit_only(row, venue, note)
+    else:
+        row.withhold(Reason.NO_ATR, note)
+
+
+def _near_the_price(row: Row, venue: Venue, collar: Decimal) -> None:
+    """Withhold an order whose limit the price steps put further off than the collar; else the offset keeps it near."""
+    side = Side.BUY if row.delta > 0 else Side.SELL
+    mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
+    price = row.usable_price
+    if mode != "limit" or price is None or row.delta % 1 != 0:
+        return
+    limit = limit_price(row, venue, side)
+    if (limit - price) * side.sign > collar * price:
+        row.withhold(
+            Reason.PRICE_COLLAR, f"No limit price lies within {plain(collar)} of {plain(price)}; the next is {limit}."
+        )
