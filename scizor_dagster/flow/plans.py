@@ -7,7 +7,7 @@ and order construction (`planning`), which are pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pandas as pd
@@ -15,6 +15,7 @@ import pandas as pd
 from scizor_dagster.errors import DataError, InputError, PriceUnavailable
 from scizor_dagster.execution.drive import at_work
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for
 from scizor_dagster.flow.following import catch_up, not_ahead
 from scizor_dagster.flow.money import book_before, price_adjustment, require_same_capital
 from scizor_dagster.flow.stored import stale_symbols
@@ -26,7 +27,7 @@ from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.planning.planner import make_plan
-from scizor_dagster.planning.rules import exact, rules_from
+from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
 from scizor_dagster.signals.targets import TargetStatus, read_targets
 from scizor_dagster.version import code_version
 
@@ -67,7 +68,7 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     """Make and store the plan of `session`, or return the one that the ledger has admitted.
 
     Raises:
-        InputError: there are no targets for the session.
+        InputError: there are no targets for the session, or what no portfolio owns is to be managed.
         PriceUnavailable: the last closed session has not been collected.
         DataError: orders of an earlier session are still open.
         ConfigError: the portfolio's capital was changed after its first session.
@@ -139,13 +140,31 @@ def _draft(desk: Desk, portfolio: str, session: date) -> _Draft:
     """The plan that the stores give now; every question to the lake is answered from one snapshot."""
     settings = desk.portfolio(portfolio)
     rules = rules_from(settings)
-    capabilities = desk.broker(settings.account, settings.market).capabilities
+    broker = desk.broker(settings.account, settings.market)
+    beside = account_beside(desk, portfolio, broker)
+    _require_adopted(portfolio, beside, rules)
     with desk.lake.pinned() as lake:
         closes = last_closes(lake, settings.market, desk.calendar(settings.market).previous_session(session))
         inputs = _inputs(desk, lake, portfolio, session, closes)
+        inputs = replace(inputs, **facts_for(lake, settings.market, inputs, rules), **beside.inputs)
         snapshot = lake.snapshot()
-    plan = make_plan(inputs, rules, capabilities)
+    plan = make_plan(inputs, rules, broker.capabilities)
     return _Draft(plan, snapshot, rules.as_text(), bool(closes["synthetic"].any()))
+
+
+def _require_adopted(portfolio: str, beside: AccountBeside, rules: PlanningRules) -> None:
+    """What no portfolio owns is never sold in a session, whatever a plan on files may do with it.
+
+    Raises:
+        InputError: the rules ask for it.
+    """
+    if rules.manage_foreign and beside.foreign:
+        raise InputError(
+            f"The account holds {', '.join(beside.foreign)}, which no portfolio owns, and planning.manage_foreign is "
+            "set; a session trades only what the ledger assigns to the portfolio.",
+            remedy="Remove the key. scizor plan --mode online shows what managing them would order.",
+            where=f"portfolio {portfolio}",
+        )
 
 
 def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.DataFrame) -> PlanInputs:

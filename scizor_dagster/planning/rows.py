@@ -192,10 +192,11 @@ def _keep_by_rule(row: Row, inputs: PlanInputs, largest_move: Decimal | None, un
     if row.symbol in untouchable:
         row.kept = Reason.OVERRIDE
         row.add_note("planning.overrides says never_touch.")
-    elif before is not None and now is not None and largest_move is not None:
-        if abs(now - before) > largest_move * before:
-            row.kept = Reason.PRICE_COLLAR
-            row.add_note(
-                f"Its price is {plain(now)} and was {plain(before)} the session before, which no corporate action "
-                "explains; planning.max_price_move."
-            )
+    elif before is None or now is None or largest_move is None:
+        return
+    elif abs(now - before) > largest_move * before:
+        row.kept = Reason.PRICE_COLLAR
+        row.add_note(
+            f"Its price is {plain(now)} and was {plain(before)} the session before, which no corporate action "
+            "explains; planning.max_price_move."
+        )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
 
-from scizor_dagster.planning.decisions import Venue
+from scizor_dagster.planning.decisions import Venue, check_limits
 from scizor_dagster.planning.inputs import plain
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.quantities import ZERO
@@ -51,6 +51,7 @@ def cap_turnover(rows: list[Row], venue: Venue, equity: Decimal) -> list[str]:
     for row, _ in moving:
         allowed = sum((quantity * factor for quantity, factor in zip(_tiers(row), factors, strict=True)), ZERO)
         cut(row, venue, allowed, Reason.TURNOVER_CAP, "planning.max_turnover leaves the rest to later sessions.")
+        check_limits(row, venue)
     scaled = ", ".join(f"{name} by {plain(factor)}" for name, factor in zip(_NAMES, factors, strict=True) if factor < 1)
     return [
         f"The changes are {total / equity:.4f} of equity, and planning.max_turnover allows {plain(maximum)}; "

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from scizor_dagster.brokers.protocol import Capabilities, OrderType, Side
+from scizor_dagster.brokers.protocol import Capabilities, OrderType, Side, TimeInForce
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.rules import PlanningRules
 
 SESSION = date(2025, 7, 28)
@@ -27,6 +28,8 @@ ALPACA_LIKE = Capabilities(
     max_client_id_length=128,
 )
 WHOLE_ONLY = replace(ALPACA_LIKE, fractional=False, quantity_decimals=0, full_exit_below_minimum=False)
+
+TIMES = (frozenset({TimeInForce.DAY}), frozenset(TimeInForce))
 
 
 def number(value):
@@ -156,3 +159,69 @@ def _decimal(value: float, places: int) -> Decimal:
 def books(shorts=False):
     """Random books by seed: a failing law names the seed that shows it."""
     return st.integers(0, 2**48).map(lambda seed: random_book(seed, shorts))
+
+
+def ruled_book(seed: int, shorts: bool = False):
+    """A random book under random planning rules, with the facts that they read; some of these are missing."""
+    inputs, rules, capabilities = random_book(seed, shorts)
+    chance = random.Random(f"rules {seed}")
+    symbols = sorted(inputs.instruments)
+    some = [symbol for symbol in symbols if chance.random() < 0.9]
+    rules = replace(
+        rules,
+        band_absolute=chance.choice([Decimal(0), Decimal(0), Decimal("0.002"), Decimal("0.03")]),
+        band_relative=chance.choice([Decimal(0), Decimal(0), Decimal("0.01"), Decimal("0.2")]),
+        trade_to=chance.choice(["target", "edge"]),
+        max_turnover=chance.choice([None, None, Decimal("0.1"), Decimal("0.6")]),
+        max_participation=chance.choice([None, None, Decimal("0.02")]),
+        price_collar=chance.choice([None, Decimal("0.001"), Decimal("0.05")]),
+        slippage_allowance_pct=chance.choice([Decimal(0), Decimal(0), Decimal("0.01")]),
+        tp_atr=chance.choice([None, None, Decimal(3)]),
+        sl_atr=chance.choice([None, None, Decimal(2)]),
+        mode_on_buy=chance.choice(["market", "limit", "bracket", "moo", "moc"]),
+        mode_on_sell=chance.choice(["market", "limit", "moo", "moc"]),
+        overrides=tuple(
+            (symbol, chance.choice(["no_buy", "no_sell", "reduce_only", "never_touch"]))
+            for symbol in symbols
+            if chance.random() < 0.1
+        ),
+    )
+    prices = {symbol: quote.price for symbol, quote in inputs.prices.items()}
+    priced = [symbol for symbol in some if symbol in prices]
+    facts = {
+        "adv": {symbol: Decimal(chance.choice([0, 90, 4_000, 900_000])) for symbol in some},
+        "atr": {symbol: _decimal(float(prices[symbol]) * 0.3 * chance.random(), 4) for symbol in priced},
+        "previous_prices": {symbol: prices[symbol] * chance.choice([1, 1, 1, 10]) for symbol in priced},
+    }
+    return replace(inputs, **facts), rules, replace(capabilities, times_in_force=chance.choice(TIMES))
+
+
+def crowded_book(seed: int, shorts: bool = False):
+    """A ruled book in an account with open orders and with holdings that no portfolio owns."""
+    inputs, rules, capabilities = ruled_book(seed, shorts)
+    chance = random.Random(f"crowd {seed}")
+    orders, foreign = [], {}
+    for symbol in sorted(inputs.instruments):
+        held = inputs.holdings.get(symbol, Decimal(0))
+        if chance.random() < 0.2:
+            foreign[symbol] = Decimal(chance.choice([-7, 12, 300]))
+        for _ in range(chance.choice([0, 0, 0, 1, 2])):
+            side, own = chance.choice(list(Side)), chance.random() < 0.6
+            free = max(abs(held), Decimal(1)) / 3
+            remaining = _decimal(float(free) * chance.random(), 2) if (held > 0) == (side is Side.SELL) else Decimal(5)
+            protective = chance.random() < 0.4
+            orders.append(OpenOrder(symbol, side, remaining, own, protective, "pair" if protective else ""))
+    wash = chance.random() < 0.5
+    return (
+        replace(inputs, open_orders=tuple(orders), foreign=foreign, cash=None),
+        rules,
+        replace(capabilities, refuses_wash_trades=wash),
+    )
+
+
+def ruled_books(shorts=False):
+    return st.integers(0, 2**48).map(lambda seed: ruled_book(seed, shorts))
+
+
+def crowded_books(shorts=False):
+    return st.integers(0, 2**48).map(lambda seed: crowded_book(seed, shorts))
