@@ -16,7 +16,7 @@ ALPACA_CAPABILITIES = Capabilities(
     quantity_decimals=9,
     short=True,
     order_types=frozenset(OrderType),
-    min_notional=Decimal(1),
+    min_notional=Decimal("1.10"),
     full_exit_below_minimum=True,
     unique_client_ids=True,
     max_client_id_length=128,
@@ -24,7 +24,10 @@ ALPACA_CAPABILITIES = Capabilities(
     refuses_wash_trades=True,
     stop_distance=Decimal("0.01"),
 )
-"""Fractions of nine decimals, as simple market orders for the day; nothing below 1.00 but a full exit."""
+"""Fractions of nine decimals, as simple market orders for the day; nothing below the minimum but a full exit.
+
+The broker takes 1.00 and values an order at its own price when it arrives: one of 1.04 has been refused.
+"""
 
 IBKR_CAPABILITIES = Capabilities(
     fractional=False,
@@ -41,7 +44,7 @@ IBKR_CAPABILITIES = Capabilities(
 )
 """Whole shares (a fraction is refused with error 10243). Order references are free text and not unique."""
 
-PAPER_CAPABILITIES = replace(ALPACA_CAPABILITIES, times_in_force=frozenset({TimeInForce.DAY}))
+PAPER_CAPABILITIES = replace(ALPACA_CAPABILITIES, min_notional=Decimal(1), times_in_force=frozenset({TimeInForce.DAY}))
 """The embedded exchange with its default rules: as Alpaca, for the day only."""
 
 BY_BROKER = {"alpaca": ALPACA_CAPABILITIES, "ibkr": IBKR_CAPABILITIES, "paper": PAPER_CAPABILITIES}

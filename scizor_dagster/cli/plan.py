@@ -1,7 +1,7 @@
-"""`scizor plan`: the orders that a weight file amounts to, from files alone.
+"""`scizor plan`: the orders that a weight file amounts to, from files, or for a portfolio and its account.
 
-What belongs here: the command's options and what it prints. What does not: planning. No store is
-opened and Dagster is not imported.
+What belongs here: the command's options and what it prints. What does not: planning. Without a
+portfolio no store is opened; Dagster is never imported, and nothing is sent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli.plan_request import BrokerName, Mode, Wanted, request_for
 from scizor_dagster.errors import InputError, PriceUnavailable
 
 if TYPE_CHECKING:
@@ -33,12 +34,20 @@ class Ambiguous(StrEnum):
 def plan(
     targets: Path = typer.Option(..., help="CSV or Parquet: trade_date, asset_id or symbol, target_weight."),
     prices: Path = typer.Option(..., help="CSV or Parquet: symbol, price. What has no row gets no order."),
-    positions: Path = typer.Option(..., help="CSV or Parquet: symbol, qty. What has no target is sold."),
-    equity: str = typer.Option(..., help="Account value to size on, in the prices' currency."),
+    positions: Path | None = typer.Option(None, help="CSV or Parquet: symbol, qty. What has no target is sold."),
+    equity: str | None = typer.Option(None, help="Account value to size on, in the prices' currency."),
     out: Path = typer.Option(..., help="Folder that the four files of the plan go to."),
     rules: Path | None = typer.Option(None, help="YAML with the sections risk, execution, weights, idempotency."),
     mapping: Path | None = typer.Option(None, help="CSV or Parquet: symbol or tic, asset_id or gvkey."),
     day: str | None = typer.Option(None, "--date", help="Trade date, where the targets hold several."),
+    open_orders: Path | None = typer.Option(None, help="CSV or Parquet: symbol, side, qty and maybe filled_qty."),
+    mode: Mode = typer.Option(
+        Mode.DRYRUN,
+        help="dryrun: equity and positions from the options, or the portfolio's capital; online: from its broker.",
+    ),
+    portfolio: str | None = typer.Option(None, help="A portfolio of the configuration, for its rules and account."),
+    broker: BrokerName | None = typer.Option(None, help="Plan only what this broker takes; paper where left out."),
+    currency: str | None = typer.Option(None, help="Currency of prices and equity; USD where left out."),
     on_ambiguous: Ambiguous = typer.Option(
         Ambiguous.FIRST_PRICED,
         help="An id with several tickers: refuse the file, quarantine the id, or take the only one with a price.",
@@ -47,29 +56,29 @@ def plan(
 ) -> None:
     """Plan a rebalance from files: every instrument with its order, or the reason why there is none.
 
-    Exit code 0: planned; 1: no target has a price; 2: a file or an option is wrong. In the last two nothing is written.
+    Exit code 0: planned; 1: no target has a price; 2: a file or an option is wrong. In the last two nothing is
+    written. Prices may have columns adv (or volume), atr, previous_close and mic, for the rules that ask for them.
 
     Example: scizor plan --targets t.csv --prices p.csv --positions q.csv --equity 100000 --out plan/
     """
-    from scizor_dagster.planning.files import FILE_CAPABILITIES, FileSources, read_inputs
+    from scizor_dagster.planning.files import FileSources
     from scizor_dagster.planning.output_files import summary, write_plan
     from scizor_dagster.planning.planner import make_plan
-    from scizor_dagster.planning.rules import PlanningRules
     from scizor_dagster.planning.rules_file import load_rules
 
-    amount = _equity(equity)
-    chosen, notes = load_rules(rules, os.environ) if rules else (PlanningRules(), ())
-    sources = FileSources(targets, prices, positions, mapping, on_ambiguous.value)
+    read_rules = load_rules(rules, os.environ) if rules else None
+    sources = FileSources(targets, prices, positions, mapping, on_ambiguous.value, open_orders)
     trade_date = None if day is None else parse_date(day, "--date")
-    read = read_inputs(sources, equity=amount, day=trade_date, allow_short=chosen.allow_short)
-    _require_prices(read, sources)
+    wanted = Wanted(mode, portfolio, broker, currency, None if equity is None else _equity(equity), trade_date)
+    request = request_for(wanted, sources, read_rules[0] if read_rules else None)
+    _require_prices(request.read, sources)
     try:
-        made = make_plan(read.inputs, chosen, FILE_CAPABILITIES)
+        made = make_plan(request.read.inputs, request.rules, request.capabilities)
     except InputError as error:
         raise InputError(error.problem, remedy=error.remedy, where=error.where or str(targets)) from error
     written = write_plan(made, out)
-    report = summary(made, read)
-    report["notes"] = [*report["notes"], *notes]
+    report = summary(made, request.read)
+    report["notes"] = [*report["notes"], *(read_rules[1] if read_rules else ())]
     report["files"] = {name: str(path) for name, path in written.items()}
     typer.echo(json.dumps(report, indent=2) if as_json else _sentences(report))
 

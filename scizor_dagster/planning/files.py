@@ -1,6 +1,6 @@
-"""Planning on files alone: targets, prices, positions and a mapping in, plan inputs out.
+"""Planning on files alone: targets, prices, positions, open orders and a mapping in, plan inputs out.
 
-What belongs here: what the four files must hold, and how an id that means several tickers is
+What belongs here: what the files must hold, and how an id that means several tickers is
 settled. What does not: how tables are read (`table_files`), written (`output_files`) or planned.
 No store is touched and the orchestrator is not imported.
 """
@@ -14,10 +14,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from scizor_dagster.brokers.protocol import Capabilities, OrderType
+from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
+from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.table_files import Cell, Table, read_table
 
 SYMBOL_COLUMNS = ("symbol", "tic", "ticker")
@@ -29,18 +30,6 @@ NO_MARKET = "XXXX"
 """ISO 10383's code for "no market": files do not say where a ticker is listed."""
 
 OnAmbiguous = Literal["refuse", "quarantine", "first_priced"]
-
-FILE_CAPABILITIES = Capabilities(
-    fractional=True,
-    quantity_decimals=9,
-    short=True,
-    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.BRACKET}),
-    min_notional=Decimal(1),
-    full_exit_below_minimum=True,
-    unique_client_ids=True,
-    max_client_id_length=128,
-)
-"""What a plan on files assumes of the broker: as at Alpaca (fractions of nine decimals, from 1.00 on)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +59,14 @@ class FileInputs:
 
 @dataclass(frozen=True, slots=True)
 class FileSources:
-    """Where the inputs are, and how an ambiguous id is settled."""
+    """Where the inputs are, and how an ambiguous id is settled. Without positions nothing is held."""
 
     targets: Path
     prices: Path
-    positions: Path
+    positions: Path | None = None
     mapping: Path | None = None
     on_ambiguous: OnAmbiguous = "first_priced"
+    open_orders: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +95,14 @@ def read_inputs(
     for cell, price in prices.values():
         if price <= 0:
             raise cell.fail("a price must be above zero", "Correct it, or leave the row out: no price, no order.")
-    holdings = {symbol: number for symbol, (_, number) in _numbers(sources.positions, "qty").items()}
+    held_in = _numbers(sources.positions, "qty") if sources.positions else {}
+    holdings = {symbol: number for symbol, (_, number) in held_in.items()}
+    resting = read_open_orders(sources.open_orders) if sources.open_orders else ()
     quotes = {symbol: ReferencePrice(price, None, SOURCE) for symbol, (_, price) in prices.items()}
     targets, ambiguities = _resolve(wanted, by_symbol, sources, quotes)
     named = {target.symbol for target in targets} | {name for item in ambiguities for name in item.candidates}
-    known = sorted({*named, *holdings, *quotes} - {""})
+    known = sorted({*named, *holdings, *quotes, *(order.symbol for order in resting)} - {""})
+    listed = _listings(sources.prices)
     inputs = PlanInputs(
         portfolio=NAME,
         account=NAME,
@@ -120,10 +113,14 @@ def read_inputs(
         targets=tuple(targets),
         holdings=holdings,
         prices=quotes,
-        instruments={symbol: Instrument(symbol, NO_MARKET, currency) for symbol in known},
+        instruments={symbol: Instrument(symbol, listed.get(symbol, NO_MARKET), currency) for symbol in known},
         priced_on=None,
         adjustment="unstated",
         notes=(*(item.note for item in ambiguities), *_unused(sources, by_symbol)),
+        previous_prices=_optional(sources.prices, ("previous_close",)),
+        adv=_optional(sources.prices, ("adv", "volume"), zero=True),
+        atr=_optional(sources.prices, ("atr",)),
+        open_orders=resting,
     )
     held = {symbol for symbol, quantity in holdings.items() if quantity}
     return FileInputs(inputs, tuple(ambiguities), tuple(sorted((named | held) - quotes.keys() - {""})))
@@ -192,6 +189,58 @@ def _numbers(path: Path, column: str) -> dict[str, tuple[Cell, Decimal]]:
             raise name.fail(f"it stands here and at {found[symbol][0].where}", "Keep one row for each symbol.")
         found[symbol] = (value, value.number())
     return found
+
+
+def _optional(path: Path, columns: tuple[str, ...], *, zero: bool = False) -> dict[str, Decimal]:
+    """Numbers of a column that the price file may have; an empty cell is a number that is not known."""
+    table = read_table(path)
+    column = next((name for name in columns if name in table.columns), None)
+    if column is None:
+        return {}
+    found: dict[str, Decimal] = {}
+    for name, cell in zip(table.cells(table.pick(SYMBOL_COLUMNS)), table.cells(column), strict=True):
+        if not cell.text:
+            continue
+        found[name.symbol()] = number = cell.number()
+        if number < 0 or (number == 0 and not zero):
+            raise cell.fail("it must be above zero", "Correct it, or leave the cell empty: it is then not known.")
+    return found
+
+
+def _listings(path: Path) -> dict[str, str]:
+    """Market identifier codes, where the price file has a column `mic`; they choose the table of price steps."""
+    table = read_table(path)
+    if "mic" not in table.columns:
+        return {}
+    names, mics = table.cells(table.pick(SYMBOL_COLUMNS)), table.cells("mic")
+    for mic in mics:
+        if mic.text and not (len(mic.text) == 4 and mic.text.isascii() and mic.text.isalnum() and mic.text.isupper()):
+            raise mic.fail("not a market identifier code", "Write four capitals or digits, such as XNAS or XASX.")
+    return {name.symbol(): mic.text for name, mic in zip(names, mics, strict=True) if mic.text}
+
+
+def read_open_orders(path: Path) -> tuple[OpenOrder, ...]:
+    """The portfolio's own open orders: columns symbol, side, qty and, where some have filled in part, filled_qty.
+
+    Raises:
+        InputError: a side that is none, or quantities that no open order can have.
+    """
+    table = read_table(path)
+    names, sides = table.cells(table.pick(SYMBOL_COLUMNS)), table.cells(table.pick(("side",)))
+    quantities = table.cells(table.pick(("qty",)))
+    fills: list[Cell | None] = [*table.cells("filled_qty")] if "filled_qty" in table.columns else [None] * len(names)
+    orders = []
+    for name, side, quantity, fill in zip(names, sides, quantities, fills, strict=True):
+        if side.text.lower() not in (Side.BUY, Side.SELL):
+            raise side.fail("neither buy nor sell", "Write buy or sell.")
+        filled = fill.number() if fill is not None and fill.text else Decimal(0)
+        remaining = quantity.number() - filled
+        if remaining <= 0 or filled < 0:
+            raise quantity.fail(
+                f"with {filled} filled it is no open order", "Give the whole quantity, and leave out what has ended."
+            )
+        orders.append(OpenOrder(name.symbol(), Side(side.text.lower()), remaining))
+    return tuple(orders)
 
 
 def _read_mapping(path: Path) -> dict[str, tuple[str, ...]]:

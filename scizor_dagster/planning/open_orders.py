@@ -96,9 +96,7 @@ def _netted(orders: list[OpenOrder]) -> Resting:
     return Resting(working, own, every, frozenset(order.side for order in orders if not order.protective))
 
 
-def _hold(
-    own: dict[Side, Decimal], every: dict[Side, Decimal], is_own: bool, side: Side, quantity: Decimal
-) -> None:
+def _hold(own: dict[Side, Decimal], every: dict[Side, Decimal], is_own: bool, side: Side, quantity: Decimal) -> None:
     every[side] = every.get(side, ZERO) + quantity
     if is_own:
         own[side] = own.get(side, ZERO) + quantity

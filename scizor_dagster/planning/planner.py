@@ -154,9 +154,7 @@ def _venue(rules: PlanningRules, capabilities: Capabilities, equity: Decimal) ->
     return Venue(usable, capabilities, minimum, usable.quantity_precision, rules.band_absolute * equity)
 
 
-def _size(
-    rows: list[Row], inputs: PlanInputs, venue: Venue, factor: Decimal, shapers: tuple[Shaper, ...]
-) -> list[str]:
+def _size(rows: list[Row], inputs: PlanInputs, venue: Venue, factor: Decimal, shapers: tuple[Shaper, ...]) -> list[str]:
     """Give every row its exact target, change and reason; returns what was scaled, as sentences."""
     sizing = size(
         _book(rows),

@@ -104,9 +104,7 @@ class PlanningRules:
 
 def rules_from(portfolio: Portfolio) -> PlanningRules:
     """The planning rules of a configured portfolio."""
-    return rules_of(
-        portfolio.risk, portfolio.planning, portfolio.execution, portfolio.weights, portfolio.idempotency
-    )
+    return rules_of(portfolio.risk, portfolio.planning, portfolio.execution, portfolio.weights, portfolio.idempotency)
 
 
 def rules_of(

@@ -106,9 +106,7 @@ def _override(row: Row, venue: Venue, overrides: Mapping[str, str]) -> None:
         row.withhold(Reason.OVERRIDE, note)
 
 
-def _respect_account(
-    row: Row, venue: Venue, resting: Mapping[str, Resting], foreign: Mapping[str, Decimal]
-) -> None:
+def _respect_account(row: Row, venue: Venue, resting: Mapping[str, Resting], foreign: Mapping[str, Decimal]) -> None:
     """Hold a change to what open orders and what others hold in the account leave of it."""
     rests, others = resting.get(row.symbol, NOTHING), foreign.get(row.symbol, ZERO)
     if rests is NOTHING and not others:

@@ -10,7 +10,7 @@ undone is done in later sessions: a plan on the filled result goes on where this
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from scizor_dagster.planning.decisions import Venue, check_limits
 from scizor_dagster.planning.inputs import plain
@@ -19,8 +19,6 @@ from scizor_dagster.planning.quantities import ZERO
 from scizor_dagster.planning.rows import Row
 from scizor_dagster.planning.shaping import closing_part, cut
 
-ONE = Decimal(1)
-_FACTOR_STEP = Decimal("1e-12")
 _NAMES = ("full exits", "reductions", "purchases and short sales")
 
 
@@ -43,16 +41,21 @@ def cap_turnover(rows: list[Row], venue: Venue, equity: Decimal) -> list[str]:
     total, left = sum(values, ZERO), maximum * equity
     if total <= left:
         return []
-    factors: list[Decimal] = []
+    served: list[Decimal] = []
     for value in values:
-        factor = ONE if value <= left else (left / value).quantize(_FACTOR_STEP, rounding=ROUND_DOWN)
-        factors.append(factor)
-        left -= min(value, left)
+        served.append(min(value, left))
+        left -= served[-1]
     for row, _ in moving:
-        allowed = sum((quantity * factor for quantity, factor in zip(_tiers(row), factors, strict=True)), ZERO)
+        parts = zip(_tiers(row), served, values, strict=True)
+        # The product comes first: 300 shares times two thirds are 200, times 0.666666 are not.
+        allowed = sum((quantity * part / whole for quantity, part, whole in parts if whole), ZERO)
         cut(row, venue, allowed, Reason.TURNOVER_CAP, "planning.max_turnover leaves the rest to later sessions.")
         check_limits(row, venue)
-    scaled = ", ".join(f"{name} by {plain(factor)}" for name, factor in zip(_NAMES, factors, strict=True) if factor < 1)
+    scaled = ", ".join(
+        f"{name} by {part / whole:.12f}"
+        for name, part, whole in zip(_NAMES, served, values, strict=True)
+        if part < whole
+    )
     return [
         f"The changes are {total / equity:.4f} of equity, and planning.max_turnover allows {plain(maximum)}; "
         f"scaled: {scaled}. Later sessions do the rest."
