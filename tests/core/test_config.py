@@ -148,6 +148,14 @@ def test_a_portfolio_may_replace_one_shared_key_and_keeps_the_others(tmp_path: P
     assert risk.max_total_notional == 1_000_000.0
 
 
+def test_planning_rules_are_shared_and_replaced_by_the_key_and_may_be_left_out(tmp_path: Path, shipped: str) -> None:
+    assert load_config(write(tmp_path, shipped), ENVIRONMENT).portfolios["main"].planning.max_price_move == 0.5
+    own = OVERRIDE.replace("risk:\n      min_cash_buffer_pct: 0.1", "planning:\n      band_relative: 0.1")
+    text = shipped.replace("      max_age_sessions: 5", own)
+    planning = load_config(write(tmp_path, f"{text}\nplanning:\n  max_turnover: 0.5\n"), ENVIRONMENT).portfolios["main"]
+    assert (planning.planning.band_relative, planning.planning.max_turnover) == (0.1, 0.5)
+
+
 LAUGHS = "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 10))
 
 

@@ -1,11 +1,12 @@
 """The second phase: scaled once, to the cash that is there; second legs after the first."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
+from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
 from scizor_dagster.execution.funding import Funding, fund, scaled
 from scizor_dagster.ledger.batches import admit
@@ -18,6 +19,11 @@ BUY = order("b", "CCC", Side.BUY, "100.00")
 SMALL = order("d", "DDD", Side.BUY, "0.11")
 SELL = order("s", "AAA", Side.SELL, "10")
 CROSS = order("x", "AAA", Side.SELL, "4", phase=2, intent=PositionIntent.SELL_TO_OPEN, depends_on=["s"], leg=2)
+
+
+def test_an_auction_order_is_scaled_to_whole_shares(ledger: Ledger) -> None:
+    (row,) = _rows(ledger, order("b", "CCC", Side.BUY, "11"))
+    assert scaled(replace(row, time_in_force=TimeInForce.OPG), D("0.5"), {"CCC": D("0.001")}) == 5
 
 
 def _final(result: ExecutionResult) -> dict[str, Decimal | None]:

@@ -3,7 +3,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from scizor_dagster.brokers.protocol import OrderRequest, OrderType
+from scizor_dagster.brokers.protocol import OrderRequest, OrderType, TimeInForce
 from scizor_dagster.paper_exchange.engine import place
 from scizor_dagster.paper_exchange.model import Books, Refused, Rules, State
 from scizor_dagster.paper_exchange.rules import Market
@@ -48,6 +48,8 @@ def resting(books: State, *orders: OrderRequest) -> Books:
         (replace(request(), order_type=OrderType.LIMIT), "limit_price_required"),
         (replace(request(), limit_price=D(99)), "unexpected_price"),
         (replace(request(), stop_loss=D(99)), "unexpected_price"),
+        (replace(request(), time_in_force=TimeInForce.OPG), "invalid_time_in_force"),
+        (replace(request(), time_in_force=TimeInForce.CLS), "invalid_time_in_force"),
         (request(limit="99.005"), "sub_penny_increment"),
         (request(limit="0.00005"), "sub_penny_increment"),
         (request(limit="-1"), "invalid_price"),

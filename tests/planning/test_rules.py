@@ -81,11 +81,49 @@ def test_the_projects_own_configuration_serves_as_a_rules_file(project_root):
             "risk: {max_notional_per_order: 3, fractional_shares: {min_order_notional: 2}}\n",
             "less than twice",
         ),
+        ("planning:\n  max_turnover: 0\n", "rules.yaml:2.*greater than 0"),
+        ("planning:\n  max_turnover: .nan\n", "rules.yaml:2"),
+        ("planning:\n  max_participation: 1.5\n", "rules.yaml:2.*planning.max_participation"),
+        ("planning:\n  max_price_move: null\n", "rules.yaml:2"),
+        ("planning:\n  band_relative: 1.0\n", "rules.yaml:2.*less than 1"),
+        ("planning:\n  slippage_allowance_pct: 0.5\n", "rules.yaml:2"),
+        ("planning:\n  trade_to: middle\n", "rules.yaml:2"),
+        ("planning:\n  overrides:\n    GME: sell_all\n", "rules.yaml:3.*planning.overrides.GME"),
+        ("planning:\n  overrides:\n    gme: no_buy\n", "rules.yaml:2.*'gme' is not a ticker"),
+        ("planning:\n  bands: 1\n", "rules.yaml:2.*planning.bands.*not a known key"),
+        ("execution:\n  sl_atr: 0\n", "rules.yaml:2.*greater than 0"),
+        ("execution:\n  mode_on_sell: bracket\n", "rules.yaml:2"),
     ],
 )
 def test_a_bad_rules_file_is_refused_by_line(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         load_rules(rules_file(tmp_path, text), {})
+
+
+def test_the_planning_section_becomes_exact_rules(tmp_path):
+    text = """
+planning: {band_absolute: 0.005, band_relative: 0.25, trade_to: edge, max_turnover: 1.2, max_participation: 0.05,
+  max_price_move: unlimited, price_collar: 0.03, slippage_allowance_pct: 0.001, first_parcel: false,
+  manage_foreign: true, overrides: {GME: no_buy, "TRUE": never_touch}}
+execution: {mode_on_buy: bracket, mode_on_sell: moc, tp_atr: 3, sl_atr: 1.5}
+"""
+    assert load_rules(rules_file(tmp_path, text), {})[0] == PlanningRules(
+        band_absolute=Decimal("0.005"),
+        band_relative=Decimal("0.25"),
+        trade_to="edge",
+        max_turnover=Decimal("1.2"),
+        max_participation=Decimal("0.05"),
+        max_price_move=None,
+        price_collar=Decimal("0.03"),
+        slippage_allowance_pct=Decimal("0.001"),
+        first_parcel=False,
+        manage_foreign=True,
+        overrides=(("GME", "no_buy"), ("TRUE", "never_touch")),
+        mode_on_buy="bracket",
+        mode_on_sell="moc",
+        tp_atr=Decimal(3),
+        sl_atr=Decimal("1.5"),
+    )
 
 
 def test_a_missing_rules_file_is_named(tmp_path):
@@ -105,3 +143,4 @@ def test_equal_rules_have_equal_text_and_every_rule_is_in_it():
     base = PlanningRules()
     assert replace(base, min_order_notional=Decimal("1.00")).as_text() == base.as_text()
     assert replace(base, sl_pct=Decimal("0.04")).as_text() != base.as_text()
+    assert replace(base, overrides=(("A", "no_buy"),)).as_text() != base.as_text()
