@@ -126,5 +126,9 @@ def _sentences(report: dict[str, Any]) -> str:
     if report["unpriced"]:
         lines.append(f"No price, so no order: {', '.join(report['unpriced'])}.")
     lines += report["notes"]
+    noted = [f"{symbol}: {note}" for symbol, note in report["line_notes"].items()]
+    lines += noted[:SHOWN]
+    if len(noted) > SHOWN:
+        lines.append(f"{len(noted) - SHOWN} more lines have notes; --json shows them all.")
     lines += [f"Wrote {path}" for path in report["files"].values()]
     return "\n".join(lines)

@@ -91,18 +91,19 @@ def read_inputs(
         InputError: the first thing that is wrong, with file, line, column and value.
     """
     session, by_symbol, wanted = _read_targets(sources.targets, day, allow_short)
-    prices = _numbers(sources.prices, "price")
+    quoted = read_table(sources.prices)
+    prices = _numbers(quoted, "price")
     for cell, price in prices.values():
         if price <= 0:
             raise cell.fail("a price must be above zero", "Correct it, or leave the row out: no price, no order.")
-    held_in = _numbers(sources.positions, "qty") if sources.positions else {}
+    held_in = _numbers(read_table(sources.positions), "qty") if sources.positions else {}
     holdings = {symbol: number for symbol, (_, number) in held_in.items()}
     resting = read_open_orders(sources.open_orders) if sources.open_orders else ()
     quotes = {symbol: ReferencePrice(price, None, SOURCE) for symbol, (_, price) in prices.items()}
     targets, ambiguities = _resolve(wanted, by_symbol, sources, quotes)
     named = {target.symbol for target in targets} | {name for item in ambiguities for name in item.candidates}
     known = sorted({*named, *holdings, *quotes, *(order.symbol for order in resting)} - {""})
-    listed = _listings(sources.prices)
+    listed = _listings(quoted)
     inputs = PlanInputs(
         portfolio=NAME,
         account=NAME,
@@ -117,9 +118,9 @@ def read_inputs(
         priced_on=None,
         adjustment="unstated",
         notes=(*(item.note for item in ambiguities), *_unused(sources, by_symbol)),
-        previous_prices=_optional(sources.prices, ("previous_close",)),
-        adv=_optional(sources.prices, ("adv", "volume"), zero=True),
-        atr=_optional(sources.prices, ("atr",)),
+        previous_prices=_optional(quoted, ("previous_close",)),
+        adv=_optional(quoted, ("adv", "volume"), zero=True),
+        atr=_optional(quoted, ("atr",)),
         open_orders=resting,
     )
     held = {symbol for symbol, quantity in holdings.items() if quantity}
@@ -179,8 +180,7 @@ def _session(path: Path, dates: list[date], day: date | None) -> date:
     return dates[0]
 
 
-def _numbers(path: Path, column: str) -> dict[str, tuple[Cell, Decimal]]:
-    table = read_table(path)
+def _numbers(table: Table, column: str) -> dict[str, tuple[Cell, Decimal]]:
     names, values = table.cells(table.pick(SYMBOL_COLUMNS)), table.cells(table.pick((column,)))
     found: dict[str, tuple[Cell, Decimal]] = {}
     for name, value in zip(names, values, strict=True):
@@ -191,9 +191,8 @@ def _numbers(path: Path, column: str) -> dict[str, tuple[Cell, Decimal]]:
     return found
 
 
-def _optional(path: Path, columns: tuple[str, ...], *, zero: bool = False) -> dict[str, Decimal]:
+def _optional(table: Table, columns: tuple[str, ...], *, zero: bool = False) -> dict[str, Decimal]:
     """Numbers of a column that the price file may have; an empty cell is a number that is not known."""
-    table = read_table(path)
     column = next((name for name in columns if name in table.columns), None)
     if column is None:
         return {}
@@ -207,9 +206,8 @@ def _optional(path: Path, columns: tuple[str, ...], *, zero: bool = False) -> di
     return found
 
 
-def _listings(path: Path) -> dict[str, str]:
+def _listings(table: Table) -> dict[str, str]:
     """Market identifier codes, where the price file has a column `mic`; they choose the table of price steps."""
-    table = read_table(path)
     if "mic" not in table.columns:
         return {}
     names, mics = table.cells(table.pick(SYMBOL_COLUMNS)), table.cells("mic")

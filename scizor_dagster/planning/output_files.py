@@ -92,6 +92,7 @@ def summary(plan: Plan, read: FileInputs) -> dict[str, Any]:
             for item in read.ambiguities
         ],
         "notes": list(plan.notes),
+        "line_notes": {line.symbol: line.note for line in plan.lines if line.note},
     }
 
 

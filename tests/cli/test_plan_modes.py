@@ -1,5 +1,6 @@
 """`scizor plan` beside a portfolio: on its capital, on its broker's account, and for what a broker takes."""
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -91,6 +92,18 @@ def test_a_brokers_name_chooses_what_is_planned(files: Files, broker: str, whole
     files.run(broker=broker)
     quantities = [Decimal(row["qty"]) for row in files.rows("planned_orders_real.csv") if row["symbol"] == "A"]
     assert quantities == [Decimal(33) if whole else Decimal("33.3")]
+
+
+def test_what_was_cut_and_why_is_said_line_by_line(files: Files) -> None:
+    symbols = [f"S{number:02}" for number in range(12)]
+    files.write("targets", "trade_date,symbol,target_weight\n" + "".join(f"2025-07-28,{s},0.05\n" for s in symbols))
+    files.write("prices", "symbol,price,adv\nB,25,9\nC,7,9\n" + "".join(f"{s},1,100\n" for s in symbols))
+    files.write("rules", "planning: {max_participation: 0.1}\n", "yaml")
+    notes = json.loads(files.run("--json"))["line_notes"]
+    assert notes["S00"].startswith("Cut from 50 to 10: planning.max_participation")
+    said = files.run()
+    assert "S06: Cut from 50 to 10" in said
+    assert "more lines have notes" in said
 
 
 def test_open_orders_of_a_file_are_counted(files: Files) -> None:
