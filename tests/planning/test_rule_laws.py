@@ -298,11 +298,12 @@ def test_a_split_of_everything_changes_nothing_that_matters(book, ratio):
         previous_prices={name: price / ratio for name, price in inputs.previous_prices.items()},
     )
     one, two = make_plan(inputs, rules, capabilities), make_plan(after, rules, capabilities)
-    increment = Decimal("1e-9")
+    noise = Decimal("0.0001")
     for before, split in zip(one.lines, two.lines, strict=True):
         if before.price is not None and before.price > 0:
-            assert abs(before.delta_qty * ratio - split.delta_qty) <= (ratio + 1) * increment * 2
-    assert abs(traded(one) - traded(two)) <= Decimal("0.0001")
+            # In money: rounding of one instrument moves what a cap leaves for another.
+            assert abs(before.delta_qty * ratio - split.delta_qty) * split.price <= noise
+    assert abs(traded(one) - traded(two)) <= noise
 
 
 def test_the_books_of_these_laws_do_meet_every_rule():
