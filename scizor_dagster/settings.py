@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scizor_dagster.errors import ConfigError
+
+PLACES = ("SCIZOR_HOME", "SCIZOR_CONFIG", "DATABASE_URL")
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -29,8 +32,20 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        home = Path(environment.get("SCIZOR_HOME") or PROJECT_ROOT / ".scizor").expanduser().resolve()
-        config = Path(environment.get("SCIZOR_CONFIG") or PROJECT_ROOT / "config" / "config.yaml").expanduser()
+        """Resolve the places.
+
+        Raises:
+            ConfigError: a variable that chooses one is set to nothing: the place that was meant is not known.
+        """
+        for name in PLACES:
+            if name in environment and not environment[name].strip():
+                raise ConfigError(
+                    f"The environment variable {name} is set to an empty text.",
+                    remedy="Give it a value, or unset it to use its default.",
+                    where="environment",
+                )
+        home = Path(environment.get("SCIZOR_HOME", PROJECT_ROOT / ".scizor")).expanduser().resolve()
+        config = Path(environment.get("SCIZOR_CONFIG", PROJECT_ROOT / "config" / "config.yaml")).expanduser()
         return cls(home=home, config_path=config.resolve(), environment={**environment, "SCIZOR_HOME": str(home)})
 
     @property

@@ -172,7 +172,7 @@ class _Reader:
 
     def _variable(self, node: yaml.Node, name: str) -> str:
         value = self.environment.get(name, "")
-        if not value:
+        if not value.strip():
             raise self.fail(
                 node, f"The environment variable {name} is unset or empty.", f"Set {name}, for example in .env."
             )

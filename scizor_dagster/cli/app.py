@@ -30,6 +30,7 @@ from scizor_dagster.cli import (
     dev,
     doctor,
     plan,
+    prices,
     reconcile,
     risk,
     run,
@@ -51,6 +52,7 @@ app.command()(demo.demo)
 app.command()(dev.dev)
 app.command()(doctor.doctor)
 app.add_typer(collect.app, name="collect")
+app.add_typer(prices.app, name="prices")
 app.add_typer(signals.app, name="signals")
 app.command()(plan.plan)
 app.command()(run.run)

@@ -23,7 +23,7 @@ from scizor_dagster.config.limits import (
     StoplossGuard,
 )
 from scizor_dagster.config.loading import NO_LIMIT, load_config, validated
-from scizor_dagster.config.markets import FilesProvider, Market, SampleProvider
+from scizor_dagster.config.markets import FilesProvider, Market, PriceQuality, SampleProvider
 from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.portfolios import Capital, Portfolio
 from scizor_dagster.config.risk import FractionalShares, RiskRules
@@ -60,6 +60,7 @@ __all__ = [
     "Portfolio",
     "Positive",
     "Protection",
+    "PriceQuality",
     "RiskRules",
     "SampleProvider",
     "SignalChoice",

@@ -34,6 +34,10 @@ _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 NO_LIMIT = "a limit is a finite number greater than 0, or the word unlimited"
 PROVIDERS = ("sample", "files")
 PROTECTIONS = ("cooldown", "stoploss_guard", "max_drawdown")
+_BOUNDS = {
+    "max_weight": "; a weight is a share of the capital, at most 1",
+    "max_price_jump": "; a jump is a factor above 1",
+}
 _SHARED_SECTIONS = ("risk", "planning", "execution", "weights", "idempotency")
 M = TypeVar("M", bound=BaseModel)
 
@@ -151,7 +155,7 @@ def _key_of(loc: Key) -> Key:
 
 
 def _bounded(problem: str, key: Key) -> str:
-    return f"{problem}; a weight is a share of the capital, at most 1" if key[-1:] == ("max_weight",) else problem
+    return problem + _BOUNDS.get(str(key[-1]), "") if key else problem
 
 
 def _explain(kind: str, message: str, key: Key) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scizor_dagster.config.base import Model
+
+_PRICES = ("open", "high", "low", "close")
 
 
 class SampleProvider(Model):
@@ -39,6 +41,34 @@ class FilesProvider(Model):
     actions: str | None = None
     actions_columns: dict[str, str] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _one_basis(self) -> FilesProvider:
+        """Four prices of one bar are on one basis, and a column that says it is adjusted is not raw."""
+        named = {ours: self.columns.get(ours, ours) for ours in _PRICES}
+        adjusted = [ours for ours in _PRICES if "adj" in named[ours].lower()]
+        if adjusted and self.adjustment == "raw":
+            problem = f"column '{named[adjusted[0]]}' is adjusted by its name, and the prices are declared as raw"
+            raise ValueError(f"{problem}; map the columns as traded, or correct `adjustment`")
+        if 0 < len(adjusted) < len(_PRICES):
+            plain = next(ours for ours in _PRICES if ours not in adjusted)
+            problem = f"column '{named[adjusted[0]]}' is adjusted by its name, and '{named[plain]}' is not"
+            raise ValueError(f"{problem}; open, high, low and close must be on one basis")
+        return self
+
+
+class PriceQuality(Model):
+    """When a bar that is possible is still not believed; see `market_data.plausibility`.
+
+    Attributes:
+        max_price_jump: Largest factor between a bar and the last believed close, either way.
+        max_unchanged_sessions: Sessions of one and the same price after which a price that moves stands still.
+        max_unpriced_equity: Largest share of equity in holdings without a usable price that is planned around.
+    """
+
+    max_price_jump: Annotated[float, Field(gt=1.0)] | Literal["unlimited"] = 1.8
+    max_unchanged_sessions: Annotated[int, Field(ge=2, le=260)] = 5
+    max_unpriced_equity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+
 
 class Market(Model):
     calendar: str
@@ -47,3 +77,4 @@ class Market(Model):
     universes: tuple[str, ...] = Field(min_length=1)
     provider: SampleProvider | FilesProvider = Field(discriminator="type")
     max_price_age_sessions: Annotated[int, Field(ge=1, le=30)] = 3
+    quality: PriceQuality = PriceQuality()

@@ -61,10 +61,12 @@ def execute(
 
     Raises:
         WrongAccount: the broker's identity or currency is not the expected one.
-        RiskLimitBreached: a live account that is not armed, not trading today, or not on raw prices.
+        RiskLimitBreached: a live account that is not armed, not trading today, not on raw prices, or whose broker's
+            clock differs.
         LedgerError: another plan was admitted for the session, or the holdings have changed since.
         AccountBusy: another run holds the account.
-        BrokerUnavailable: the broker cannot be read; nothing was admitted or sent.
+        BrokerUnavailable: the broker cannot be read, or shows no position where there are some; nothing was admitted
+            or sent.
     """
     identity = gates.check_identity(broker, settings)
     gates.check_plan(plan, account, portfolio, identity)
@@ -212,11 +214,15 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         return None
     if not known:
         _check_live(run, plan.session)
-        gates.check_currency(run.broker, plan)
+        state = run.broker.account()
+        gates.check_currency(state, plan)
+        gates.check_clock(state, run)
         poll(run, [plan.session])
+    positions = () if known else run.broker.positions()
     with run.write() as connection:
         if not known:
             gates.check_armed(connection, run)
+            gates.check_positions(connection, run.account, positions)
             gates.check_holdings(connection, plan)
         admission = admit(connection, plan, starting_cash=run.settings.starting_cash, now=run.now())
         if admission.created:

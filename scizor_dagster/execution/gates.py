@@ -6,19 +6,23 @@ What belongs here: gates that stop a whole run. What does not: the check of a si
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
-from scizor_dagster.errors import LedgerError, RiskLimitBreached, WrongAccount
+from scizor_dagster.brokers.protocol import AccountState, Broker, BrokerIdentity, BrokerPosition
+from scizor_dagster.errors import BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.arming import is_armed
-from scizor_dagster.ledger.holdings import NOISE, owned
+from scizor_dagster.ledger.holdings import NOISE, foreign, owned
 from scizor_dagster.planning.model import Plan
 
 RAW = "raw"
+_NAMED = 10
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 
 
 def check_identity(broker: Broker, settings: ExecutionSettings) -> BrokerIdentity:
@@ -58,13 +62,47 @@ def check_plan(plan: Plan, account: str, portfolio: str, identity: BrokerIdentit
         )
 
 
-def check_currency(broker: Broker, plan: Plan) -> None:
+def check_currency(state: AccountState, plan: Plan) -> None:
     """Raise `WrongAccount` where the account's money is not the plan's."""
-    currency = broker.account().currency
-    if currency != plan.currency:
+    if state.currency != plan.currency:
         raise WrongAccount(
-            f"The account keeps {currency}, and the plan is in {plan.currency}.",
+            f"The account keeps {state.currency}, and the plan is in {plan.currency}.",
             remedy="Nothing was admitted. Scizor never trades currency by itself; choose a matching account.",
+        )
+
+
+def check_clock(state: AccountState, run: Run) -> None:
+    """Raise `RiskLimitBreached` where a live broker's clock and this machine's differ.
+
+    A paper exchange keeps the time of its session, which is not compared.
+    """
+    difference = abs(state.as_of - run.now())
+    if run.live and difference > MAX_CLOCK_DIFFERENCE:
+        raise RiskLimitBreached(
+            f"The broker's clock says {state.as_of.isoformat(timespec='seconds')}, this machine's "
+            f"{run.now().isoformat(timespec='seconds')}: {difference.total_seconds():.0f} s apart, "
+            f"{MAX_CLOCK_DIFFERENCE.total_seconds():.0f} are allowed.",
+            remedy="Nothing was admitted. Set this machine's clock by NTP, and run again.",
+            where=f"account {run.account}",
+        )
+
+
+def check_positions(connection: sa.Connection, account: str, positions: Sequence[BrokerPosition]) -> None:
+    """Refuse to trade on an empty list of positions where the ledger knows of some.
+
+    Raises:
+        BrokerUnavailable: the answer is empty, and the portfolios of the account own something.
+    """
+    if any(row.qty != 0 for row in positions):
+        return
+    held = sorted(foreign(connection, account, ()))
+    if held:
+        shown = ", ".join(held[:_NAMED]) + (", ..." if len(held) > _NAMED else "")
+        raise BrokerUnavailable(
+            f"The broker shows no position at all, and the portfolios of the account own {len(held)} ({shown}).",
+            remedy="Nothing was admitted. Look at the account at the broker; if it is flat indeed, reconcile first, "
+            "and find out who sold.",
+            where=f"account {account}",
         )
 
 

@@ -7,14 +7,20 @@ stored or adjusted.
 from __future__ import annotations
 
 import logging
+from collections.abc import Hashable
 from datetime import date, timedelta
+from typing import Any
 
 import pandas as pd
 
+from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.acceptances import accept_price, accepted_prices
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.collect import collect_actions, collect_symbols
 from scizor_dagster.market_data.history import collect_history
+from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED, REASONS, Accepted
+from scizor_dagster.market_data.reading import quarantined_since
 from scizor_dagster.market_data.reports import (
     ActionsReport,
     HistoryReport,
@@ -65,6 +71,7 @@ def fill_history(desk: Desk, market: str, years: tuple[int, int], through: date 
         desk.clock(),
         _report_progress,
         through,
+        _accepted(desk, market),
     )
 
 
@@ -83,7 +90,54 @@ def collect_closed_session(desk: Desk, market: str, session: date) -> SessionRep
         sorted(desk.instruments(market)),
         session,
         desk.clock(),
+        _accepted(desk, market),
     )
+
+
+def _accepted(desk: Desk, market: str) -> Accepted:
+    if not desk.has_ledger:
+        return NOTHING_ACCEPTED
+    with desk.ledger.read() as connection:
+        return accepted_prices(connection, market)
+
+
+def accept_quarantined(desk: Desk, market: str, symbol: str, session: date, *, reason: str, actor: str) -> float:
+    """Record that a person believes the quarantined bar of `symbol`; its close.
+
+    Raises:
+        InputError: no reason is given, there is no such bar, or it is one that cannot be a price.
+    """
+    where = f"market {market}, {symbol} {session}"
+    if not reason.strip():
+        raise InputError("No reason is given.", remedy="Say why the price is believed, with --reason.", where=where)
+    with desk.lake.read() as cursor:
+        found = cursor.execute(
+            "SELECT reason, detail, close FROM quarantined_bars WHERE market = ? AND symbol = ? AND session = ?",
+            [market, symbol, session],
+        ).fetchall()
+    if not found:
+        raise InputError(
+            "There is no quarantined bar.",
+            remedy=f"See them: scizor prices quarantined --market {market}.",
+            where=where,
+        )
+    refused = [(rule, detail) for rule, detail, _ in found if rule not in REASONS]
+    if refused:
+        raise InputError(
+            f"The bar cannot be accepted: {refused[0][0]} ({refused[0][1]}).",
+            remedy="Have the source mend it, then collect the session again.",
+            where=where,
+        )
+    close = float(found[0][2])
+    with desk.ledger.transaction() as connection:
+        accept_price(connection, market, symbol, session, close, reason=reason.strip(), actor=actor, now=desk.clock())
+    return close
+
+
+def newest_quarantined(desk: Desk, market: str) -> list[dict[Hashable, Any]]:
+    """Instruments whose newest bar is quarantined: symbol, session, reason, detail."""
+    through = desk.calendar(market).last_closed(desk.clock())
+    return quarantined_since(desk.lake, market, through).to_dict("records")
 
 
 def refresh_prices(desk: Desk, market: str) -> PricesReport:

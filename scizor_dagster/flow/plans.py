@@ -12,17 +12,24 @@ from datetime import date
 
 import pandas as pd
 
-from scizor_dagster.errors import DataError, InputError, PriceUnavailable
+from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.execution.drive import at_work
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for
 from scizor_dagster.flow.following import catch_up, not_ahead
 from scizor_dagster.flow.money import book_before, price_adjustment, require_same_capital
 from scizor_dagster.flow.stored import stale_symbols
+from scizor_dagster.flow.trust import (
+    doubtful_holdings,
+    quarantined_symbols,
+    require_calendar,
+    require_fresh,
+    require_priced,
+)
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.intents import frozen_symbols
 from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, intents_of, open_batches
-from scizor_dagster.market_data.reading import coverage, instruments, last_closes, pending_actions, too_many_missing
+from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
 from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import Plan
@@ -69,8 +76,8 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
 
     Raises:
         InputError: there are no targets for the session, or what no portfolio owns is to be managed.
-        PriceUnavailable: the last closed session has not been collected.
-        DataError: orders of an earlier session are still open.
+        PriceUnavailable: the last closed session has not been collected, or too much of what is held has no price.
+        DataError: orders of an earlier session are still open, or calendar and prices disagree.
         ConfigError: the portfolio's capital was changed after its first session.
     """
     settings = desk.portfolio(portfolio)
@@ -171,10 +178,14 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
     settings = desk.portfolio(portfolio)
     market = desk.market(settings.market)
     priced_on = desk.calendar(settings.market).previous_session(session)
-    _require_fresh(lake, closes, priced_on, settings.market)
+    require_fresh(lake, max(closes["session"], default=None), priced_on, settings.market)
+    require_calendar(desk, lake, settings.market, priced_on, session)
     with desk.ledger.read() as connection:
         frozen = frozen_symbols(connection, settings.account)
     book = book_before(desk, portfolio, session, closes)
+    stale = stale_symbols(desk, settings.market, closes, priced_on)
+    quarantined = quarantined_symbols(lake, settings.market, priced_on)
+    require_priced(desk, portfolio, book, stale | quarantined.keys())
     return PlanInputs(
         portfolio=portfolio,
         account=settings.account,
@@ -188,9 +199,10 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
         instruments={item.symbol: item for item in instruments(lake, settings.market, priced_on)},
         priced_on=priced_on,
         adjustment=price_adjustment(closes),
-        stale_symbols=stale_symbols(desk, settings.market, closes, priced_on),
-        frozen_symbols=frozen,
+        stale_symbols=stale,
+        frozen_symbols={**doubtful_holdings(desk, portfolio), **frozen},
         action_symbols=_actions(lake, settings.market, priced_on, session),
+        quarantined_symbols=quarantined,
         cash=book.cash,
         notes=_notes(closes, unexecuted_sessions(desk, portfolio, session)),
     )
@@ -229,19 +241,6 @@ def _prices(closes: pd.DataFrame) -> dict[str, ReferencePrice]:
         row["symbol"]: ReferencePrice(price=exact(row["close"]), session=row["session"], source=row["source"])
         for row in closes.to_dict("records")
     }
-
-
-def _require_fresh(lake: Lake, closes: pd.DataFrame, priced_on: date, market: str) -> None:
-    """A feed that has failed sizes nothing: most of the universe must have a bar of the last session."""
-    present, expected, missing = coverage(lake, market, priced_on)
-    if present and not too_many_missing(len(missing), expected):
-        return
-    newest = max(closes["session"]) if not closes.empty else "none"
-    raise PriceUnavailable(
-        f"{present} of {expected} symbols have a price of {priced_on}; the newest session with any is {newest}.",
-        remedy=f"Collect it: scizor collect daily --market {market} --date {priced_on}.",
-        where=f"market {market}",
-    )
 
 
 def _require_ended(desk: Desk, account: str, session: date) -> None:

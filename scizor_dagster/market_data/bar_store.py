@@ -74,9 +74,9 @@ def _basis(adjustment: str, synthetic: bool) -> str:
 def stored_bars(
     cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], first: date, last: date
 ) -> pd.DataFrame:
-    """Stored prices of `symbols`: columns symbol, session (`datetime64`), open, high, low, close."""
+    """Stored bars of `symbols`: columns symbol, session (`datetime64`), open, high, low, close, volume."""
     return cursor.execute(
-        "SELECT symbol, session, open, high, low, close FROM bars "
+        f"SELECT symbol, session, {_VALUES} FROM bars "
         "WHERE market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
         [market, first, last, list(symbols)],
     ).df()

@@ -23,11 +23,15 @@ from scizor_dagster.market_data.bar_store import (
     replace_quarantined,
     stored_bars,
 )
+from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.overlap import compare
+from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS, NOTHING_ACCEPTED, Accepted
 from scizor_dagster.market_data.provider import MarketData
-from scizor_dagster.market_data.refetch import Source, hold_back, refetch_restated
+from scizor_dagster.market_data.refetch import Source, context_of, hold_back, refetch_restated
 from scizor_dagster.market_data.reports import HistoryReport, Progress, SuspectedSplit, YearReport
 from scizor_dagster.sessions import TradingCalendar
+
+CONTEXT = timedelta(days=LOOK_BACK_DAYS)
 
 
 def collect_history(
@@ -42,18 +46,20 @@ def collect_history(
     now: datetime,
     progress: Progress | None = None,
     through: date | None = None,
+    accepted: Accepted = NOTHING_ACCEPTED,
 ) -> HistoryReport:
     """Fill every gap of `symbols` in the sessions of the years from `first_year` to `last_year`.
 
     Sessions before `market.first_session`, after `through` and not closed at `now` are none. A second
     run that is answered alike writes nothing. A series that the source has restated by a constant
-    factor is replaced whole.
+    factor is replaced whole. `accepted` are closes that a person believes, by symbol and session.
 
     Raises:
         DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
     """
     last = min(calendar.last_closed(now), through or date.max)
-    source = Source(provider, calendar, tuple(symbols), now)
+    judge = Judge(lake, market_name, provider, market.quality, accepted)
+    source = Source(provider, calendar, tuple(symbols), now, judge)
     origin = Origin.of(market_name, provider, now)
     with lake.read() as cursor:
         check_same_basis(cursor, origin, date.min, date.max)
@@ -93,9 +99,10 @@ def _fill_year(
     first, last = _widened(sessions, found["first"].min().date(), found["last"].max().date(), lower, upper)
     checked = source.fetch(asked, first, last)
     with lake.read() as cursor:
-        overlap = compare(stored_bars(cursor, origin.market, asked, first, last), checked.good)
+        stored = stored_bars(cursor, origin.market, asked, first - CONTEXT, last + CONTEXT)
+        overlap = compare(stored, checked.good)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, begin, end)
-    checked = hold_back(checked, anew.held, overlap.restated)
+    checked = source.judge.part(hold_back(checked, anew.held, overlap.restated), context_of(stored, anew))
     with lake.write() as cursor:
         delete_series(cursor, origin.market, anew.replaced)
         insert_missing(cursor, anew.bars, origin)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOOK_BACK = timedelta(days=90)
+NO_SESSION = ("unknown_symbol", "not_a_session", "in_the_future", "session_not_closed")
+"""Reasons that say nothing against the instrument's price: the bar is of no session that has traded."""
 MAX_MISSING_SHARE = 0.1
 ALWAYS_TOLERATED = 2
 PriceKind = Literal["raw", "split", "total_return"]
@@ -136,6 +138,43 @@ def pending_actions(lake: Lake, market: str, priced_on: date, session: date) -> 
             {"market": market, "oldest": priced_on - LOOK_BACK, "priced_on": priced_on, "session": session},
         ).df()
     return _dated(frame, "ex_session")
+
+
+def quarantined_since(lake: Lake, market: str, through: date) -> pd.DataFrame:
+    """For each symbol its newest quarantined bar up to `through`, where it has no good bar of that session or after.
+
+    Columns: symbol, session, reason, detail.
+    """
+    with lake.read() as cursor:
+        frame = cursor.execute(
+            "WITH last AS (SELECT symbol, max(session) AS session FROM bars "
+            "WHERE market = $market AND session BETWEEN $oldest AND $through GROUP BY symbol) "
+            "SELECT q.symbol, q.session, q.reason, q.detail FROM quarantined_bars q LEFT JOIN last USING (symbol) "
+            "WHERE q.market = $market AND q.session BETWEEN $oldest AND $through "
+            "AND q.session > coalesce(last.session, $oldest) AND q.reason NOT IN (SELECT unnest($apart)) "
+            "QUALIFY row_number() OVER (PARTITION BY q.symbol ORDER BY q.session DESC, q.reason) = 1 "
+            "ORDER BY q.symbol",
+            {"market": market, "oldest": through - LOOK_BACK, "through": through, "apart": list(NO_SESSION)},
+        ).df()
+    return _dated(frame, "session")
+
+
+def unscheduled_days(lake: Lake, market: str, first: date, last: date) -> dict[date, int]:
+    """Days from `first` to `last` that are no sessions of the calendar and yet have bars: the number of symbols.
+
+    A bar that only says again what the instrument's last session said is a fault of the source, and is not counted.
+    """
+    with lake.read() as cursor:
+        found = cursor.execute(
+            "WITH odd AS (SELECT symbol, session, close, volume FROM quarantined_bars "
+            "WHERE market = $market AND session BETWEEN $first AND $last AND reason = 'not_a_session') "
+            "SELECT odd.session, count(DISTINCT odd.symbol) FROM odd ASOF LEFT JOIN (SELECT symbol, session, close, "
+            "volume FROM bars WHERE market = $market AND session BETWEEN $oldest AND $last) b "
+            "ON odd.symbol = b.symbol AND odd.session > b.session "
+            "WHERE (odd.close, odd.volume) IS DISTINCT FROM (b.close, b.volume) GROUP BY odd.session",
+            {"market": market, "oldest": first - LOOK_BACK, "first": first, "last": last},
+        ).fetchall()
+    return dict(found)
 
 
 def instruments(lake: Lake, market: str, as_of: date | None = None) -> tuple[Instrument, ...]:

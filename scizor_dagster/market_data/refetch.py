@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import stored_bars
+from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.overlap import Restatement
 from scizor_dagster.market_data.provider import BAR_COLUMNS, MarketData
 from scizor_dagster.market_data.quality import CheckedBars, check_bars
@@ -27,12 +28,13 @@ RESTATED = "restated_source"
 
 @dataclass(frozen=True)
 class Source:
-    """A provider with the calendar, symbols and instant that one collection uses throughout."""
+    """A provider with the calendar, symbols, instant and judge that one collection uses throughout."""
 
     provider: MarketData
     calendar: TradingCalendar
     symbols: tuple[str, ...]
     now: datetime
+    judge: Judge
 
     def fetch(self, symbols: Sequence[str], first: date, last: date) -> CheckedBars:
         """Every bar of `symbols` from `first` to `last`, checked."""
@@ -53,11 +55,14 @@ class Refetched:
 def refetch_restated(
     lake: Lake, market: str, source: Source, restated: Mapping[str, Restatement], first: date, last: date
 ) -> Refetched:
-    """Fetch the whole of every restated series; one that lacks a stored session is held, not replaced."""
+    """Fetch the whole of every restated series; one that lacks a stored session is held, not replaced.
+
+    A session that is not believed counts as lacking.
+    """
     if not restated:
         return Refetched(_joined([]), (), (), ())
     symbols = sorted(restated)
-    fetched = source.fetch(symbols, first, last).good
+    fetched = source.judge.part(source.fetch(symbols, first, last), _joined([])).good
     with lake.read() as cursor:
         stored = stored_bars(cursor, market, symbols, date.min, date.max)
     have = set(zip(fetched["symbol"], fetched["session"], strict=True))
@@ -85,6 +90,18 @@ def hold_back(checked: CheckedBars, held: Sequence[str], restated: Mapping[str, 
     )
     quarantined = pd.concat([checked.quarantined, rows], ignore_index=True)
     return CheckedBars(checked.good[~marks], quarantined, checked.collapsed)
+
+
+def context_of(stored: pd.DataFrame, anew: Refetched) -> pd.DataFrame:
+    """Stored bars that new ones are judged by: a restated series is judged by its new self, or not at all."""
+    import pandas as pd
+
+    restated = [split.symbol for split in anew.suspected]
+    if not restated:
+        return stored
+    parts = [stored[~stored["symbol"].isin(restated)], anew.bars]
+    filled = [frame for frame in parts if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else stored.iloc[:0]
 
 
 def _joined(batches: Sequence[pd.DataFrame]) -> pd.DataFrame:

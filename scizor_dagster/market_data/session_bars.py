@@ -23,10 +23,12 @@ from scizor_dagster.market_data.bar_store import (
     store_session,
     stored_bars,
 )
+from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.overlap import compare
+from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS, NOTHING_ACCEPTED, Accepted
 from scizor_dagster.market_data.provider import MarketData
 from scizor_dagster.market_data.quality import CheckedBars
-from scizor_dagster.market_data.refetch import Source, hold_back, refetch_restated
+from scizor_dagster.market_data.refetch import Source, context_of, hold_back, refetch_restated
 from scizor_dagster.market_data.reports import SessionReport
 from scizor_dagster.sessions import TradingCalendar
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OVERLAP_SESSIONS = 5
+CONTEXT = timedelta(days=LOOK_BACK_DAYS)
 
 
 def collect_session(
@@ -45,11 +48,13 @@ def collect_session(
     symbols: Sequence[str],
     session: date,
     now: datetime,
+    accepted: Accepted = NOTHING_ACCEPTED,
 ) -> SessionReport:
     """Collect the bars of `session`, and compare the `OVERLAP_SESSIONS` before it with what is stored.
 
     Stored bars that the answer does not have stay. A series that the source has restated by a constant
     factor is fetched anew and replaced in the same transaction; earlier bars are otherwise never changed.
+    `accepted` are closes that a person believes, by symbol and session.
 
     Raises:
         NotASession: `session` is not one.
@@ -58,19 +63,21 @@ def collect_session(
     """
     if not calendar.has_closed(session, now):
         raise SessionNotClosed(calendar.code, session)
-    source = Source(provider, calendar, tuple(symbols), now)
+    judge = Judge(lake, market_name, provider, market.quality, accepted)
+    source = Source(provider, calendar, tuple(symbols), now, judge)
     origin = Origin.of(market_name, provider, now)
     start = _overlap_start(calendar, session)
     answer = source.fetch(source.symbols, start, session)
     with lake.read() as cursor:
         check_same_basis(cursor, origin, start, session)
-        earlier = stored_bars(cursor, market_name, source.symbols, start, session)
+        earlier = stored_bars(cursor, market_name, source.symbols, start - CONTEXT, session)
     overlap = compare(_before(earlier, session), _before(answer.good, session))
     last = calendar.last_closed(now)
     anew = refetch_restated(lake, market_name, source, overlap.restated, market.first_session, last)
     # Days without a session since the one before belong to this one: bars on them show here.
     since = calendar.previous_session(session) + timedelta(days=1) if session > calendar.first else session
-    checked = hold_back(_between(answer, since, session), anew.held, overlap.restated)
+    judged = judge.part(hold_back(answer, anew.held, overlap.restated), _before(context_of(earlier, anew), since))
+    checked = _between(judged, since, session)
     with lake.write() as cursor:
         delete_series(cursor, market_name, anew.replaced)
         insert_missing(cursor, anew.bars, origin)

@@ -73,6 +73,7 @@ class PlanInputs:
         stale_symbols: Symbols whose price is too old to trade on.
         frozen_symbols: Symbol to the sentence that says why it is frozen.
         action_symbols: Symbol to the corporate action that needs a person or another session.
+        quarantined_symbols: Symbol to the sentence that says why its newest price is not believed.
         cash: The portfolio's cash where it is known; it makes the cash rule exact even where
             a holding has no price.
         notes: Sentences that belong on the plan, from whoever made the inputs.
@@ -98,6 +99,7 @@ class PlanInputs:
     stale_symbols: frozenset[str] = frozenset()
     frozen_symbols: Mapping[str, str] = field(default_factory=dict)
     action_symbols: Mapping[str, str] = field(default_factory=dict)
+    quarantined_symbols: Mapping[str, str] = field(default_factory=dict)
     cash: Decimal | None = None
     notes: tuple[str, ...] = ()
     previous_prices: Mapping[str, Decimal] = field(default_factory=dict)
@@ -200,6 +202,7 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "stale": sorted(inputs.stale_symbols),
         "frozen": sorted(inputs.frozen_symbols.items()),
         "actions": sorted(inputs.action_symbols.items()),
+        "quarantined": sorted(inputs.quarantined_symbols.items()),
         "notes": inputs.notes,
         "previous": _number_values(inputs.previous_prices, used),
         "adv": _number_values(inputs.adv, used),

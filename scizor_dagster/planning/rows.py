@@ -171,6 +171,9 @@ def _keep_by_fact(row: Row, inputs: PlanInputs, blacklist: frozenset[str]) -> No
     elif symbol in inputs.action_symbols:
         row.kept = Reason.CORPORATE_ACTION
         row.add_note(inputs.action_symbols[symbol])
+    elif symbol in inputs.quarantined_symbols:
+        row.kept = Reason.QUARANTINED
+        row.add_note(inputs.quarantined_symbols[symbol])
     elif row.instrument is None:
         row.kept = Reason.NOT_TRADABLE
         row.add_note("It is not in the universe.")

@@ -6,10 +6,11 @@ fills (`ledger.holdings`), and what they are worth together (`analytics.valuatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from scizor_dagster.analytics.valuation import Close
+from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.model import (
     Break,
@@ -46,6 +47,27 @@ def position_breaks(ledger: LedgerView, broker: BrokerView) -> Iterator[Break]:
             if managed
             else "Held outside of Scizor, and left alone.",
         )
+
+
+def doubtful_positions(
+    positions: Sequence[BrokerPosition], differences: Mapping[str, Decimal], whole: Collection[str], *, fractional: bool
+) -> dict[str, str]:
+    """Positions that no trade of Scizor's can have made, by symbol, each with the reason: they are frozen.
+
+    Args:
+        positions: What the broker shows.
+        differences: Broker quantity less what the ledger assigns to portfolios; agreement is left out.
+        whole: Symbols that trade in whole shares only.
+        fractional: Whether the broker takes fractions at all.
+    """
+    found: dict[str, str] = {}
+    for row in positions:
+        owned = row.qty - differences.get(row.symbol, ZERO)
+        if owned * row.qty < 0:
+            found[row.symbol] = f"The broker shows {row.qty:f}, and the portfolios own {owned:f}: the other side."
+        elif row.qty % 1 != 0 and (row.symbol in whole or not fractional):
+            found[row.symbol] = f"The broker shows {row.qty:f}, and only whole shares trade there."
+    return found
 
 
 def cash_breaks(ledger: LedgerView, broker: BrokerView) -> Iterator[Break]:

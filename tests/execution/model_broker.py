@@ -31,6 +31,8 @@ from scizor_dagster.brokers.protocol import (
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
 
 NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
+MORNING = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
+"""The broker's clock, unless a test sets another: that of `scenario.clock`."""
 ZERO = Decimal(0)
 
 
@@ -92,6 +94,7 @@ class ModelBroker:
         self.fill_plan: dict[str, list[Decimal]] = {}
         self.has_data: set[date] | None = None
         self.withheld_fills: set[str] = set()
+        self.time = MORNING
 
     @property
     def capabilities(self) -> Capabilities:
@@ -113,7 +116,7 @@ class ModelBroker:
         self._read()
         value = sum((qty * self.prices[symbol] for symbol, qty in self.book.positions.items()), ZERO)
         power = self.fixed_buying_power if self.fixed_buying_power is not None else 2 * (self.book.cash + value)
-        return AccountState(self.book.cash, self.book.cash + value, power, "USD", NOON)
+        return AccountState(self.book.cash, self.book.cash + value, power, "USD", self.time)
 
     def positions(self) -> list[BrokerPosition]:
         self._read()

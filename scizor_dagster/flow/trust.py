@@ -1,0 +1,111 @@
+"""Whether prices, calendar and positions can be believed enough to plan on them.
+
+What belongs here: reading stored facts and the broker's answer, and stopping or naming instruments. What
+does not: which bars are good (`market_data`), and what a plan makes of an instrument that is out (`planning`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+
+from scizor_dagster.errors import DataError, PriceUnavailable
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.money import Book
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.ledger.holdings import foreign
+from scizor_dagster.ledger.rows import fills_of
+from scizor_dagster.market_data.reading import coverage, quarantined_since, too_many_missing, unscheduled_days
+from scizor_dagster.reconciliation.positions import doubtful_positions
+
+ZERO = Decimal(0)
+MAX_UNSCHEDULED_SHARE = 0.5
+
+
+def require_calendar(desk: Desk, lake: Lake, market: str, priced_on: date, session: date) -> None:
+    """Stop where the exchange seems to have traded on a day that its calendar does not know as a session.
+
+    Raises:
+        DataError: most of the universe has new prices of such a day, since the session before `priced_on`.
+    """
+    calendar = desk.calendar(market)
+    since = calendar.previous_session(priced_on) + timedelta(days=1) if priced_on > calendar.first else priced_on
+    expected = coverage(lake, market, priced_on)[1]
+    for day, symbols in sorted(unscheduled_days(lake, market, since, session).items()):
+        if symbols > MAX_UNSCHEDULED_SHARE * expected:
+            raise DataError(
+                f"{symbols} of {expected} symbols have new prices of {day}, which is no session of {calendar.code}; "
+                f"nothing is planned for {session}.",
+                remedy="If the exchange did trade, update exchange_calendars; if not, have the source mend its rows "
+                f"and collect {priced_on} again.",
+                where=f"market {market}",
+            )
+
+
+def require_fresh(lake: Lake, newest: date | None, priced_on: date, market: str) -> None:
+    """A feed that has failed sizes nothing: most of the universe must have a bar of the last session.
+
+    Raises:
+        PriceUnavailable: naming what is there.
+    """
+    present, expected, missing = coverage(lake, market, priced_on)
+    if present and not too_many_missing(len(missing), expected):
+        return
+    raise PriceUnavailable(
+        f"{present} of {expected} symbols have a price of {priced_on}; the newest session with any is "
+        f"{newest or 'none'}.",
+        remedy=f"Collect it: scizor collect daily --market {market} --date {priced_on}.",
+        where=f"market {market}",
+    )
+
+
+def quarantined_symbols(lake: Lake, market: str, priced_on: date) -> dict[str, str]:
+    """Instruments whose newest bar is not believed, each with the reason: an older price would size them wrong."""
+    return {
+        row["symbol"]: f"Its bar of {row['session']} is quarantined ({row['reason']}: {row['detail']})."
+        for row in quarantined_since(lake, market, priced_on).to_dict("records")
+    }
+
+
+def require_priced(desk: Desk, portfolio: str, book: Book, unusable: Collection[str]) -> None:
+    """Refuse to plan around holdings without a usable price where they are a large part of the equity.
+
+    A holding counts at its last known close; without any, at the price of its last fill.
+
+    Raises:
+        PriceUnavailable: naming the holdings, their share and the limit.
+    """
+    settings = desk.portfolio(portfolio)
+    worth = {line.symbol: abs(line.value) for line in book.valuation.lines if line.symbol in unusable}
+    if book.valuation.unpriced:
+        with desk.ledger.read() as connection:
+            paid = {row.symbol: row.price for row in fills_of(connection, settings.account, portfolio=portfolio)}
+        worth |= {symbol: abs(book.holdings[symbol] * paid.get(symbol, ZERO)) for symbol in book.valuation.unpriced}
+    unpriced = sum(worth.values(), ZERO)
+    equity = book.valuation.equity + sum((worth[symbol] for symbol in book.valuation.unpriced), ZERO)
+    limit = Decimal(str(desk.market(settings.market).quality.max_unpriced_equity))
+    if unpriced <= limit * equity:
+        return
+    raise PriceUnavailable(
+        f"Holdings without a usable price ({', '.join(sorted(worth))}) are about {unpriced:,.2f} of an equity of "
+        f"{equity:,.2f}; quality.max_unpriced_equity allows {limit:.0%}. Nothing is planned.",
+        remedy="Collect their prices, accept a quarantined one (scizor prices accept), or raise "
+        f"markets.{settings.market}.quality.max_unpriced_equity.",
+        where=f"portfolio {portfolio}",
+    )
+
+
+def doubtful_holdings(desk: Desk, portfolio: str) -> Mapping[str, str]:
+    """Instruments whose position at the broker cannot be what Scizor traded, each with the reason.
+
+    Raises:
+        BrokerUnavailable: the broker cannot be read.
+    """
+    settings = desk.portfolio(portfolio)
+    broker = desk.broker(settings.account, settings.market)
+    positions = broker.positions()
+    with desk.ledger.read() as connection:
+        differences = foreign(connection, settings.account, positions)
+    whole = frozenset(item.symbol for item in desk.instruments(settings.market).values() if not item.fractionable)
+    return doubtful_positions(positions, differences, whole, fractional=broker.capabilities.fractional)

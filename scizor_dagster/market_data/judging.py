@@ -1,0 +1,104 @@
+"""Judging an answer beside what is stored: which of its good bars are quarantined all the same.
+
+What belongs here: finding the corporate actions that a judgement needs, and parting the frame. What does
+not: the rules (`plausibility`, `jumps`), and how much context is read (`history`, `session_bars`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+
+from scizor_dagster.config import PriceQuality
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.jumps import Action
+from scizor_dagster.market_data.plausibility import REASONS, Accepted, doubt
+from scizor_dagster.market_data.provider import MarketData
+from scizor_dagster.market_data.quality import CheckedBars
+
+_ACTION = ["symbol", "ex_session", "kind", "ratio", "amount"]
+_KEY = ["symbol", "session"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What one collection judges by.
+
+    Attributes:
+        accepted: What a person has accepted: close by symbol and session.
+    """
+
+    lake: Lake
+    market: str
+    provider: MarketData
+    quality: PriceQuality
+    accepted: Accepted
+
+    def part(self, checked: CheckedBars, context: pd.DataFrame) -> CheckedBars:
+        """Move what is not believed to the quarantined rows.
+
+        Args:
+            checked: The answer, as `quality` has parted it. Good rows whose key is in `context` stay as they are.
+            context: Stored bars around it: columns symbol, session, open, high, low, close, volume.
+        """
+        known = _in(checked.good, context)
+        judged = checked.good[~known] if known.any() else checked.good
+        if judged.empty:
+            return checked
+        earliest = min(frame["session"].min() for frame in (judged, context) if len(frame))
+        first, last = earliest.date(), judged["session"].max().date()
+        stored = self._stored_actions(first, last)
+        splits = (stored["kind"] == "split") & (self.provider.adjustment == "raw")
+        doubts = doubt(
+            judged,
+            context,
+            self.quality,
+            lambda symbols: self._actions(symbols, stored, first, last),
+            frozenset(stored.loc[splits, "symbol"]),
+            self.accepted,
+        )
+        doubted = doubts.reasons >= 0
+        if not doubted.any():
+            return checked
+        rows = judged[doubted].copy()
+        rows["reason"] = [REASONS[index] for index in doubts.reasons[doubted]]
+        rows["detail"] = [doubts.details[index] for index in doubted.nonzero()[0].tolist()]
+        good = checked.good.drop(index=rows.index)
+        return CheckedBars(good, pd.concat([checked.quarantined, rows], ignore_index=True), checked.collapsed)
+
+    def _stored_actions(self, first: date, last: date) -> pd.DataFrame:
+        with self.lake.read() as cursor:
+            return cursor.execute(
+                f"SELECT {', '.join(_ACTION)} FROM corporate_actions WHERE market = ? AND ex_session BETWEEN ? AND ?",
+                [self.market, first, last],
+            ).df()
+
+    def _actions(
+        self, symbols: Sequence[str], stored: pd.DataFrame, first: date, last: date
+    ) -> Mapping[str, Sequence[Action]]:
+        """Stored actions and the provider's: bars are collected before the actions of their session are stored."""
+        answered = self.provider.corporate_actions(symbols, first, last)[_ACTION]
+        parts = [frame for frame in (stored[stored["symbol"].isin(symbols)], answered) if len(frame)]
+        found: defaultdict[str, list[Action]] = defaultdict(list)
+        if not parts:
+            return found
+        for row in pd.concat(parts).drop_duplicates(["symbol", "ex_session", "kind"]).to_dict("records"):
+            day = row["ex_session"].date()
+            action = Action.of(row["kind"], day, row["ratio"], row["amount"], self.provider.adjustment)
+            if action is not None:
+                found[row["symbol"]].append(action)
+        return found
+
+
+def _in(rows: pd.DataFrame, context: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows have their key in `context`."""
+    none = pd.Series(False, index=rows.index)
+    if rows.empty or context.empty or context["session"].max() < rows["session"].min():
+        return none
+    within = context["session"].between(rows["session"].min(), rows["session"].max())
+    keys = pd.MultiIndex.from_frame(context.loc[within, _KEY])
+    return pd.Series(pd.MultiIndex.from_frame(rows[_KEY]).isin(keys), index=rows.index) if len(keys) else none
