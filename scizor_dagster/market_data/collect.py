@@ -22,7 +22,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.history import collect_history
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, Listing, MarketData
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, NOT_FOUND, Listing, MarketData
 from scizor_dagster.market_data.reports import ActionsReport, SymbolsReport, UnverifiedSymbol
 from scizor_dagster.market_data.session_bars import collect_session
 from scizor_dagster.market_data.universe import UniverseEntry
@@ -44,7 +44,7 @@ def collect_symbols(
     """Store the universe with each symbol's identity at the provider, verified at `now` or not.
 
     A symbol is verified by exactly one match that does not contradict its exchange and currency. An
-    unverified one stays in the universe with a note: without prices it gets no order.
+    unverified one stays in the universe with a note and gets no order: it has no prices, or those of something else.
 
     Raises:
         InputError: an entry in another currency than the market's.
@@ -80,7 +80,7 @@ def collect_symbols(
 def _objection(entry: UniverseEntry, matches: Sequence[Listing]) -> str:
     """Why the symbol's identity is not certain; empty if it is."""
     if not matches:
-        return "not found at the provider"
+        return NOT_FOUND
     if len(matches) > 1:
         return f"{len(matches)} matches at the provider: {', '.join(match.provider_id for match in matches)}"
     match, instrument = matches[0], entry.instrument

@@ -22,6 +22,8 @@ PRICE_COLUMNS = ("open", "high", "low", "close")
 BAR_COLUMNS = ("symbol", "session", *PRICE_COLUMNS, "volume")
 ACTION_COLUMNS = ("symbol", "ex_session", "kind", "ratio", "amount", "currency", "new_symbol")
 ACTION_KINDS = ("split", "dividend", "rename", "delisting")
+NOT_FOUND = "not found at the provider"
+"""Note of a symbol that the provider does not know; any other note contradicts its identity."""
 
 
 @dataclass(frozen=True, slots=True)

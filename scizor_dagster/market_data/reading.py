@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import delisted
+from scizor_dagster.market_data.provider import NOT_FOUND
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,12 +179,15 @@ def unscheduled_days(lake: Lake, market: str, first: date, last: date) -> dict[d
 
 
 def instruments(lake: Lake, market: str, as_of: date | None = None) -> tuple[Instrument, ...]:
-    """The tracked universe. With `as_of`, an instrument delisted on or before it is not tradable."""
+    """The tracked universe. An instrument whose identity the provider contradicts is not tradable.
+
+    With `as_of`, neither is one delisted on or before it.
+    """
     with lake.read() as cursor:
         rows = cursor.execute(
-            "SELECT symbol, mic, currency, coalesce(name, ''), lot, tick, fractionable, shortable, tradable "
-            "FROM symbols WHERE market = ? ORDER BY symbol",
-            [market],
+            "SELECT symbol, mic, currency, coalesce(name, ''), lot, tick, fractionable, shortable, "
+            "tradable AND (verified OR note = ?) FROM symbols WHERE market = ? ORDER BY symbol",
+            [NOT_FOUND, market],
         ).fetchall()
         gone = delisted(cursor, market, as_of) if as_of else set()
     return tuple(
