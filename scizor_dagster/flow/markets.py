@@ -15,6 +15,7 @@ import pandas as pd
 
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.ledger.acceptances import accept_price, accepted_prices
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.collect import collect_actions, collect_symbols
@@ -110,25 +111,22 @@ def accept_quarantined(desk: Desk, market: str, symbol: str, session: date, *, r
     where = f"market {market}, {symbol} {session}"
     if not reason.strip():
         raise InputError("No reason is given.", remedy="Say why the price is believed, with --reason.", where=where)
-    with desk.lake.read() as cursor:
-        found = cursor.execute(
-            "SELECT reason, detail, close FROM quarantined_bars WHERE market = ? AND symbol = ? AND session = ?",
-            [market, symbol, session],
-        ).fetchall()
+    key: dict[str, str | date] = {"market": market, "symbol": symbol, "session": session}
+    found = stored_rows(desk, "quarantined_bars", **key).to_dict("records") if desk.has_lake else []
     if not found:
         raise InputError(
             "There is no quarantined bar.",
             remedy=f"See them: scizor prices quarantined --market {market}.",
             where=where,
         )
-    refused = [(rule, detail) for rule, detail, _ in found if rule not in REASONS]
+    refused = [row for row in found if row["reason"] not in REASONS]
     if refused:
         raise InputError(
-            f"The bar cannot be accepted: {refused[0][0]} ({refused[0][1]}).",
+            f"The bar cannot be accepted: {refused[0]['reason']} ({refused[0]['detail']}).",
             remedy="Have the source mend it, then collect the session again.",
             where=where,
         )
-    close = float(found[0][2])
+    close = float(found[0]["close"])
     with desk.ledger.transaction() as connection:
         accept_price(connection, market, symbol, session, close, reason=reason.strip(), actor=actor, now=desk.clock())
     return close

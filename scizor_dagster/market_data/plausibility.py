@@ -5,8 +5,8 @@ instrument without volume, a price that stands still. What does not: rules of a 
 where bars, actions and acceptances come from (`judging`).
 
 A bar that is not believed is quarantined until a corporate action agrees, a person accepts it, or (for a
-jump of less than tenfold, in history) twenty sessions have held the new level. Measured with the defaults on
-Yahoo Finance prices, by bars that are on sessions and pass `quality`: docs/prices.md has the table.
+jump of less than tenfold, in history) twenty sessions have held the new level. docs/prices.md says how often
+each rule speaks on real prices.
 """
 
 from __future__ import annotations

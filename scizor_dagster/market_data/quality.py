@@ -1,6 +1,7 @@
 """Which bars are good: a pure function that parts a frame into good rows and quarantined ones.
 
-What belongs here: the rules. What does not: where rows come from and go to (`collect`, `history`).
+What belongs here: the rules of a bar by itself. What does not: rules beside the bars before it
+(`plausibility`), and where rows come from and go to (`collect`, `history`).
 These are the rules of `lake.schemas.bars_schema` and more, as array operations, because history has
 millions of rows; the schema checks one session's frame.
 

@@ -2,12 +2,15 @@
 
 import os
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from scizor_dagster.cli import dates
+from scizor_dagster.sessions import TradingCalendar
 from tests.cli.conftest import Answer, Scizor
 from tests.projects import Project
 
@@ -154,7 +157,7 @@ def test_one_file_per_symbol_is_read_as_well(scizor: Scizor, fresh: Project) -> 
         ({}, None, "The prices of market 'us' are not there"),
         ({}, "", "The file is empty"),
         ({}, "symbol,session,close\nAAPL,2025-01-02,10\n", "The file lacks the column(s) 'open' (for open)"),
-        ({"columns": {"close": "Adj"}}, f"{HEADER}\n{ROW}\n", "The file lacks the column(s) 'Adj' (for close)"),
+        ({"columns": {"close": "Last"}}, f"{HEADER}\n{ROW}\n", "The file lacks the column(s) 'Last' (for close)"),
         ({"format": "parquet"}, f"{HEADER}\n{ROW}\n", "The file is declared as parquet"),
         ({}, f"{HEADER}\n{ROW}\n".replace(",", ";"), "The separator of the file seems to be ';'"),
         ({}, f"{HEADER}\n{ROW}\n".replace("AAPL", "ZZZ"), "hold none of its 6 symbols (AAPL, AMZN, GOOG, ...)"),
@@ -213,3 +216,15 @@ def test_a_weight_file_and_a_mapping_that_are_not_there_yet_are_said(scizor: Sci
     assert (answer.code, ok) == (0, True)
     assert f"no weight file yet at {fresh.folder / 'weights.csv'}" in detail
     assert f"no mapping table yet at {fresh.folder / 'mapping.csv'}" in detail
+
+
+@pytest.mark.parametrize(("days", "well"), [(61, True), (59, False)])
+def test_a_calendar_that_ends_within_sixty_days_is_a_problem_long_before_it_stops_anything(
+    scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch, days: int, well: bool
+) -> None:
+    last = TradingCalendar("XNYS").last
+    today = datetime.combine(last, datetime.min.time(), UTC) - timedelta(days=days)
+    monkeypatch.setattr(dates, "now", lambda: today)
+    ok, detail = _details(scizor("doctor", "--json"))["calendars"]
+    assert ok is well
+    assert well or f"us: Calendar XNYS ends on {last}. Update exchange_calendars." in detail

@@ -1,0 +1,112 @@
+"""What the broker says of itself stops a whole run before anything is admitted: identity, clock, positions."""
+
+from datetime import timedelta
+
+import pytest
+
+from scizor_dagster.brokers.protocol import BrokerPosition
+from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached, ScizorError, WrongAccount
+from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.ledger.arming import arm
+from scizor_dagster.ledger.rows import batches_of
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.planning.model import Side
+from scizor_dagster.reconciliation.positions import doubtful_positions
+from tests.execution.scenario import MONDAY, START, D, adopt, model, order, plan_of, run
+
+BUY = order("b", "AAA", Side.BUY, "2")
+LIVE = {"expected_environment": "live", "live_session": MONDAY}
+
+
+def _nothing_admitted(ledger: Ledger) -> bool:
+    with ledger.read() as connection:
+        return batches_of(connection, "paper", "main") == []
+
+
+@pytest.mark.parametrize(
+    ("number", "environment", "expected"),
+    [
+        (100, "paper", {"expected_account_id": ""}),
+        (100, "paper", {"expected_account_id": "M2"}),
+        (101, "paper", LIVE),
+        (101, "live", {}),
+    ],
+)
+def test_100_101_an_account_that_is_not_the_one_configured_is_never_traded(
+    ledger: Ledger, number: int, environment: str, expected: dict[str, object]
+) -> None:
+    broker = model(ledger, environment=environment)
+    with pytest.raises(WrongAccount, match="the configuration expects model"):
+        run(ledger, broker, plan_of([BUY]), **expected)
+    assert _nothing_admitted(ledger)
+    assert broker.book.attempts == []
+
+
+def test_103_an_empty_list_of_positions_is_not_believed_where_the_ledger_knows_of_some(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    adopt(ledger, "BBB", "3", portfolio="other")
+    broker = model(ledger, positions={})
+    with pytest.raises(BrokerUnavailable, match=r"no position at all.* own 2 \(AAA, BBB\)") as caught:
+        run(ledger, broker, plan_of([BUY], held={"AAA": "5"}))
+    assert "reconcile first" in caught.value.remedy
+    assert _nothing_admitted(ledger)
+    assert broker.book.attempts == []
+
+
+def test_an_account_that_has_never_held_anything_may_begin(ledger: Ledger) -> None:
+    assert run(ledger, model(ledger, positions={}), plan_of([BUY])).state is ExecutionState.DONE
+
+
+@pytest.mark.parametrize(("seconds", "stops"), [(-6, True), (6, True), (5, False), (-5, False), (0, False)])
+def test_106_a_live_broker_whose_clock_differs_by_more_than_five_seconds_stops_the_run(
+    ledger: Ledger, seconds: int, stops: bool
+) -> None:
+    broker = model(ledger, environment="live")
+    broker.time = START + timedelta(seconds=seconds)
+    with ledger.transaction() as connection:
+        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    if not stops:
+        assert run(ledger, broker, plan_of([BUY]), **LIVE).state is ExecutionState.DONE
+        return
+    with pytest.raises(RiskLimitBreached, match="6 s apart, 5 are allowed"):
+        run(ledger, broker, plan_of([BUY]), **LIVE)
+    assert _nothing_admitted(ledger)
+
+
+def test_the_clock_of_a_paper_exchange_is_not_compared(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.time = START - timedelta(days=400)
+    assert run(ledger, broker, plan_of([BUY])).state is ExecutionState.DONE
+
+
+def test_every_stop_is_one_of_the_projects_errors_and_says_what_to_do(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    with pytest.raises(ScizorError) as caught:
+        run(ledger, model(ledger, positions={}), plan_of([BUY], held={"AAA": "5"}))
+    assert caught.value.where == "account paper"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("qty", "difference", "fractional", "words"),
+    [
+        ("-5", "-15", True, "The broker shows -5, and the portfolios own 10: the other side."),
+        ("5", "15", True, "The broker shows 5, and the portfolios own -10: the other side."),
+        ("10.5", "0", False, "The broker shows 10.5, and only whole shares trade there."),
+        ("10.5", "0.5", False, "The broker shows 10.5, and only whole shares trade there."),
+    ],
+)
+def test_105_a_position_that_no_trade_can_have_made_is_frozen(qty, difference, fractional, words) -> None:
+    positions = [BrokerPosition("AAA", D(qty), None), BrokerPosition("BBB", D(3), None)]
+    differences = {"AAA": D(difference)} if D(difference) else {}
+    assert doubtful_positions(positions, differences, (), fractional=fractional) == {"AAA": words}
+
+
+def test_a_fraction_is_doubtful_only_where_the_instrument_trades_whole() -> None:
+    positions = [BrokerPosition("AAA", D("1.5"), None), BrokerPosition("BBB", D("1.5"), None)]
+    assert list(doubtful_positions(positions, {}, {"BBB"}, fractional=True)) == ["BBB"]
+
+
+def test_102_a_position_of_someone_else_is_left_to_reconciliation_and_not_frozen() -> None:
+    positions = [BrokerPosition("ZZZ", D("7"), None)]
+    assert doubtful_positions(positions, {"ZZZ": D(7)}, (), fractional=True) == {}
