@@ -52,7 +52,6 @@ def test_the_list_of_commands_names_every_one(scizor: Scizor, fresh: Project) ->
     answer = scizor("--help")
     assert answer.code == 0
     for name in ("demo", "dev", *(command[0] for command in TAUGHT)):
-    for name in ("demo", "dev", "doctor", "collect", "prices", "signals", "plan", "run", "reconcile"):
         assert f" {name} " in answer.out
 
 
