@@ -18,6 +18,7 @@ from scizor_dagster.errors import InputError
 
 MAX_LENGTH = 48
 DIGEST_LENGTH = 12
+_SIDES = {Side.BUY: ("buy", "B"), Side.SELL: ("sell", "S")}
 _FOREIGN = re.compile(r"[^A-Za-z0-9.\-]")
 
 
@@ -61,8 +62,9 @@ class ClientOrderIds:
 
     def make(self, symbol: str, side: Side, leg: int, piece: int) -> str:
         """The id of slice `piece` of leg `leg`: at most 48 characters of `[A-Za-z0-9_.-]`."""
+        word, letter = _SIDES[side]
         digest = self._hash.copy()
-        digest.update(f"\x1f{symbol}\x1f{side.value}\x1f{leg}\x1f{piece}".encode())
+        digest.update(f"\x1f{symbol}\x1f{word}\x1f{leg}\x1f{piece}".encode())
         tail = digest.hexdigest()[:DIGEST_LENGTH]
         name = symbol if symbol.isalnum() and symbol.isascii() else _FOREIGN.sub("-", symbol)
-        return f"{self._head}{name[: self._room]}_{'B' if side is Side.BUY else 'S'}_{tail}"
+        return f"{self._head}{name[: self._room]}_{letter}_{tail}"

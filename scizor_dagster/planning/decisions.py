@@ -47,9 +47,7 @@ class Venue:
         """Decimals of an order's quantity: closing a holding whole may need more than a target has."""
         if not self.capabilities.fractional or row.instrument is None or not row.instrument.fractionable:
             return 0
-        assert row.target is not None, row.symbol
-        closes = row.target == 0 or row.current * row.target < 0
-        return self.capabilities.quantity_decimals if closes or self.rules.fractional else 0
+        return self.capabilities.quantity_decimals if self.rules.fractional or closes_whole(row) else 0
 
     def target_step(self, row: Row) -> Decimal:
         """Increment of the target quantity."""
@@ -79,6 +77,17 @@ class Venue:
         return (abs(row.delta),)
 
 
+def crosses(row: Row) -> bool:
+    """Whether the row's target lies on the other side of zero than what it has."""
+    current, target = row.current, row.target
+    return bool(current) and bool(target) and target is not None and current.is_signed() != target.is_signed()
+
+
+def closes_whole(row: Row) -> bool:
+    """Whether nothing is left of the present position."""
+    return not row.target or crosses(row)
+
+
 def decide(row: Row, venue: Venue) -> None:
     """Set change and reason of a row whose `target` is set; a row without a usable price is not asked."""
     assert row.target is not None, row.symbol
@@ -86,23 +95,24 @@ def decide(row: Row, venue: Venue) -> None:
         return
     wanted = row.target - row.current
     row.delta = ZERO
-    if wanted == 0:
+    if not wanted:
         row.reason = Reason.ON_TARGET
         return
     quantity = toward_zero(wanted, venue.order_decimals(row))
-    if quantity == 0:
-        row.reason = Reason.DUST if row.target == 0 else Reason.ON_TARGET
+    if not quantity:
+        row.reason = Reason.ON_TARGET if row.target else Reason.DUST
         return
     row.delta = quantity
-    if row.target == 0:
+    if not row.target:
         _decide_exit(row, venue, whole_exit=quantity == wanted)
-    elif row.current * row.target < 0:
+    elif crosses(row):
         _decide_crossing(row, venue)
     else:
-        row.reason = Reason.OPEN if row.current == 0 else Reason.REBALANCE
-        if _value(row, quantity) < venue.minimum:
+        row.reason = Reason.REBALANCE if row.current else Reason.OPEN
+        value = _value(row, quantity)
+        if value < venue.minimum:
             row.reason = Reason.BELOW_MIN_NOTIONAL
-        elif _value(row, quantity) < venue.least(row):
+        elif row.parcel and value < venue.least(row):
             row.withhold(Reason.FIRST_PARCEL, f"Its first purchase must be worth {row.parcel} or more.")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -193,7 +193,7 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "cash": None if inputs.cash is None else plain(inputs.cash),
         "targets": sorted(map(_target_values, inputs.targets)),
         "holdings": [(symbol, plain(quantity)) for symbol, quantity in sorted(inputs.holdings.items())],
-        "prices": [(symbol, *_price_values(inputs.prices[symbol])) for symbol in sorted(used & inputs.prices.keys())],
+        "prices": _price_values(inputs.prices, sorted(used & inputs.prices.keys())),
         "instruments": [
             _instrument_values(inputs.instruments[symbol]) for symbol in sorted(used & inputs.instruments.keys())
         ],
@@ -217,9 +217,14 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
 
 def _target_values(target: Target) -> tuple[object, ...]:
     return (
-        target.symbol, sorted(target.asset_ids), target.instrument_id, plain(target.weight), target.status,
-        target.note, sorted(target.candidates),
+        target.symbol, in_order(target.asset_ids), target.instrument_id, plain(target.weight), target.status,
+        target.note, in_order(target.candidates),
     )  # fmt: skip
+
+
+def in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Sorted; most have one name or none."""
+    return names if len(names) < 2 else tuple(sorted(names))
 
 
 def _number_values(numbers: Mapping[str, Decimal], used: Set[str]) -> list[tuple[str, str]]:
@@ -230,8 +235,17 @@ def _open_order_values(order: OpenOrder) -> tuple[object, ...]:
     return (order.symbol, order.side.value, plain(order.remaining), order.own, order.protective, order.group)
 
 
-def _price_values(price: ReferencePrice) -> tuple[object, ...]:
-    return (plain(price.price), price.session.isoformat() if price.session else None, price.source)
+def _price_values(
+    prices: Mapping[str, ReferencePrice], symbols: Iterable[str]
+) -> list[tuple[str, str, str | None, str]]:
+    days: dict[date | None, str | None] = {None: None}
+    values = []
+    for symbol in symbols:
+        quote = prices[symbol]
+        if quote.session not in days:
+            days[quote.session] = str(quote.session)
+        values.append((symbol, plain(quote.price), days[quote.session], quote.source))
+    return values
 
 
 def _instrument_values(instrument: Instrument) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 
@@ -66,9 +67,10 @@ class Reason(StrEnum):
 ORDERING_REASONS = frozenset({Reason.REBALANCE, Reason.OPEN, Reason.LIQUIDATE, Reason.CROSS_ZERO})
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedOrder:
+class PlannedOrder(NamedTuple):
     """One order of a plan: a slice of a leg of an instrument's change.
+
+    A named tuple, as `PlanLine` is: a plan has thousands, and a frozen dataclass takes eight times as long to make.
 
     Attributes:
         client_order_id: Pure function of account, session, portfolio, plan and leg; at most 48 characters.
@@ -102,8 +104,7 @@ class PlannedOrder:
         return self.qty * self.price_used
 
 
-@dataclass(frozen=True, slots=True)
-class PlanLine:
+class PlanLine(NamedTuple):
     """One instrument of a plan. Quantities are signed shares, weights are shares of equity.
 
     `current_qty` is what is held; what open orders still bring is in the note, and `delta_qty` counts it.

@@ -32,7 +32,7 @@ def orders_of(row: Row, venue: Venue, ids: ClientOrderIds) -> list[PlannedOrder]
     """Every order of a row: leg by leg, slice by slice."""
     orders: list[PlannedOrder] = []
     depends_on: tuple[str, ...] = ()
-    side = Side.BUY if row.delta > 0 else Side.SELL
+    side = Side.SELL if row.delta.is_signed() else Side.BUY
     for leg, quantity in enumerate(venue.leg_quantities(row), start=1):
         made = _leg(row, venue, ids, side, leg, quantity, depends_on)
         depends_on = tuple(order.client_order_id for order in made)
@@ -82,7 +82,7 @@ def _leg(
 
 
 def _intent(row: Row, side: Side, leg: int) -> PositionIntent:
-    closes = leg == 1 and (row.current > 0 if side is Side.SELL else row.current < 0)
+    closes = leg == 1 and bool(row.current) and row.current.is_signed() is (side is Side.BUY)
     if side is Side.BUY:
         return PositionIntent.BUY_TO_CLOSE if closes else PositionIntent.BUY_TO_OPEN
     return PositionIntent.SELL_TO_CLOSE if closes else PositionIntent.SELL_TO_OPEN

@@ -185,15 +185,16 @@ def _size(rows: list[Row], inputs: PlanInputs, venue: Venue, factor: Decimal, sh
 def _exact_target(row: Row, estimate: float, budget: Decimal, venue: Venue) -> Decimal:
     """The most increments that the row's weight pays for; the kernel's float is a first guess, off by one at times."""
     assert row.usable_price is not None, row.symbol
-    step = venue.target_step(row)
-    value, cost = abs(row.weight) * budget, row.usable_price * step
-    if len(row.weight.as_tuple().digits) >= DIGITS_OF_A_DOUBLE:
+    step, weight = venue.target_step(row), row.weight
+    value, cost = abs(weight) * budget, row.usable_price * step
+    # The length of its text is quicker to have, and never less than the number of its digits.
+    if len(str(weight)) >= DIGITS_OF_A_DOUBLE and len(weight.as_tuple().digits) >= DIGITS_OF_A_DOUBLE:
         value *= WEIGHT_NOISE
     count = Decimal(round(abs(estimate) / float(step)))
     spent = count * cost
     if not spent <= value < spent + cost:
         count = (value / cost).to_integral_value(rounding=ROUND_DOWN)
-    return count * step if row.weight > 0 else -count * step
+    return -count * step if weight.is_signed() else count * step
 
 
 def _book(rows: list[Row]) -> Book:

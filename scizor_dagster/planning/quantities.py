@@ -21,10 +21,8 @@ def increment_of(decimals: int) -> Decimal:
 
 def toward_zero(quantity: Decimal, decimals: int) -> Decimal:
     """`quantity` cut to `decimals`; unchanged where it has no more."""
-    exponent = quantity.as_tuple().exponent
-    if isinstance(exponent, int) and exponent >= -decimals:
-        return quantity
-    return quantity.quantize(increment_of(decimals), rounding=ROUND_DOWN, context=EXACT)
+    cut = quantity.quantize(increment_of(decimals), rounding=ROUND_DOWN, context=EXACT)
+    return quantity if cut == quantity else cut
 
 
 def tick_down(price: Decimal, step: Decimal) -> Decimal:

@@ -13,7 +13,15 @@ from decimal import Decimal
 
 from scizor_dagster.exchanges import FIRST_PARCEL_CURRENCIES
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.planning.inputs import STATUS_OK, STATUS_REASONS, PlanInputs, ReferencePrice, Target, plain
+from scizor_dagster.planning.inputs import (
+    STATUS_OK,
+    STATUS_REASONS,
+    PlanInputs,
+    ReferencePrice,
+    Target,
+    in_order,
+    plain,
+)
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.open_orders import Resting
 from scizor_dagster.planning.quantities import ZERO
@@ -133,7 +141,7 @@ def _row(inputs: PlanInputs, symbol: str, target: Target | None) -> Row:
         price=quote,
         usable_price=quote.price if quote and quote.price.is_finite() and quote.price > 0 else None,
         note=target.note if target else "",
-        asset_ids=tuple(sorted(target.asset_ids)) if target else (),
+        asset_ids=in_order(target.asset_ids) if target else (),
     )
 
 
@@ -162,7 +170,7 @@ def _label(rows: dict[str, Row], target: Target) -> str:
 
 
 def _keep_by_fact(row: Row, inputs: PlanInputs, blacklist: frozenset[str]) -> None:
-    if row.kept is not None or (row.weight == 0 and row.current == 0):
+    if row.kept is not None or not (row.weight or row.current):
         return
     symbol = row.symbol
     if symbol in inputs.frozen_symbols:
@@ -189,7 +197,7 @@ def _keep_by_fact(row: Row, inputs: PlanInputs, blacklist: frozenset[str]) -> No
 
 
 def _keep_by_rule(row: Row, inputs: PlanInputs, largest_move: Decimal | None, untouchable: Set[str]) -> None:
-    if row.weight == 0 and row.current == 0:
+    if not (row.weight or row.current):
         return
     before, now = inputs.previous_prices.get(row.symbol), row.usable_price
     if row.symbol in untouchable:

@@ -102,7 +102,7 @@ def test_covering_a_short_may_reach_into_the_buffer():
 
 def test_a_holding_without_a_price_counts_on_neither_side():
     plan = plan_of(("AAA", 0, 100))
-    unpriced = replace(plan.lines[0], symbol="OLD", current_qty=D(500), price=None)
+    unpriced = plan.lines[0]._replace(symbol="OLD", current_qty=D(500), price=None)
     assert book_after(replace(plan, lines=(*plan.lines, unpriced)), D(1)).fits
 
 

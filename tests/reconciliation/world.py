@@ -46,7 +46,7 @@ def planned(**changes: Any) -> PlannedOrder:
         phase=2,
         reason=Reason.OPEN,
     )
-    return replace(base, **changes)
+    return base._replace(**changes)
 
 
 def line(**changes: Any) -> PlanLine:
@@ -62,7 +62,7 @@ def line(**changes: Any) -> PlanLine:
         delta_qty=D(10),
         reason=Reason.OPEN,
     )
-    return replace(base, **changes)
+    return base._replace(**changes)
 
 
 def plan_of(*orders: PlannedOrder, plan_id: str = "plan-one", lines: tuple[PlanLine, ...] = ()) -> Plan:
