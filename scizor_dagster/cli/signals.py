@@ -15,7 +15,7 @@ import typer
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
-from scizor_dagster.config import Config, SignalChoice
+from scizor_dagster.config import Config, Portfolio, SignalChoice, WeightRules
 from scizor_dagster.errors import ConfigError, SignalRefused, sentence
 from scizor_dagster.signals.arithmetic import plain_text
 
@@ -29,7 +29,9 @@ DateOption = Annotated[str, typer.Option("--date", help="Session that the weight
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 PortfolioOption = Annotated[
     str | None,
-    typer.Option(help="Whose rules apply; default: the first that follows the strategy, else the first of all."),
+    typer.Option(
+        help="Whose rules apply; default: the first that follows the strategy, else of none a limit on one weight."
+    ),
 ]
 
 
@@ -51,8 +53,8 @@ def check(
 
     session = parse_date(day, "--date") if day else None
     desk = open_desk()
-    name = portfolio or _portfolio_of(desk.config, strategy)
-    rules = desk.portfolio(name)
+    name = portfolio or _follower(desk.config, strategy)
+    rules = desk.portfolio(name) if name else _rules_of_nobody(desk.config)
     source = load_manifest(manifest, desk.settings.environment) if manifest else desk.manifest
     report = check_file(
         source.strategy(strategy),
@@ -97,14 +99,20 @@ def consolidate(
     _print_targets(targets, portfolio, desk.portfolio(portfolio).signals, session, as_json=as_json)
 
 
-def _portfolio_of(config: Config, strategy: str) -> str:
-    names = [name for name, item in config.portfolios.items() if strategy in item.signals.ids]
-    if not names and not config.portfolios:
+def _follower(config: Config, strategy: str) -> str | None:
+    """The first portfolio that follows the strategy."""
+    return next((name for name, item in config.portfolios.items() if strategy in item.signals.ids), None)
+
+
+def _rules_of_nobody(config: Config) -> Portfolio:
+    """Market and sums of the first portfolio; what it allows a single weight says nothing of another's strategy."""
+    if not config.portfolios:
         raise ConfigError("There is no portfolio.", remedy="Add one under 'portfolios'.", where=config.source)
-    return names[0] if names else next(iter(config.portfolios))
+    first = next(iter(config.portfolios.values()))
+    return first.model_copy(update={"weights": WeightRules()})
 
 
-def _print_report(report: SignalReport, portfolio: str, *, as_json: bool) -> None:
+def _print_report(report: SignalReport, portfolio: str | None, *, as_json: bool) -> None:
     if as_json:
         emit_json(report.to_json() | {"portfolio": portfolio})
         return
@@ -116,7 +124,7 @@ def _print_report(report: SignalReport, portfolio: str, *, as_json: bool) -> Non
     typer.secho(
         f"{report.status}: {report.path} ({report.rows} rows, {report.dates} dates{span}), "
         f"{len(report.violations)} violation(s), {len(report.warnings)} warning(s), "
-        f"rules of portfolio {portfolio}",
+        + (f"rules of portfolio {portfolio}" if portfolio else "no portfolio follows the strategy"),
         fg=color,
     )
 

@@ -16,11 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scizor_dagster.signals.report import Violation
-from scizor_dagster.signals.spec import ACCOUNT_HEADERS, ReadSpec, normal
+from scizor_dagster.signals.spec import ACCOUNT_HEADERS, INDEX_HEADERS, ReadSpec, normal
 from scizor_dagster.signals.tables import Cell, RawTable, shown
 
 _DATA = re.compile(r"\s*(\d{4}-\d\d-\d\d.*|[-+]?\d*\.\d+)\s*")
-_INDEX_NAMES = frozenset({"", "unnamed: 0", "__index_level_0__"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def locate(table: RawTable, spec: ReadSpec) -> LocatedColumns:
 
 def is_row_number(name: str, index: int) -> bool:
     """Whether a column is the row numbers of a data frame, by its header and place."""
-    return normal(name) == "__index_level_0__" or (index == 0 and normal(name) in _INDEX_NAMES)
+    return normal(name) == "__index_level_0__" or (index == 0 and normal(name) in INDEX_HEADERS)
 
 
 def belongings(table: RawTable, spec: ReadSpec) -> Iterator[Violation]:

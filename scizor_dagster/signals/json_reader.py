@@ -48,7 +48,8 @@ def read_json(data: bytes, spec: ReadSpec) -> ReadResult:
     scanner = _Scanner(text)
     result = ReadResult()
     try:
-        result.table = _long(scanner) if spec.layout == "long" else _wide(scanner, spec)
+        wide = spec.layout != "long" and scanner.begins("{")
+        result.table = _wide(scanner, spec) if wide else _long(scanner, spec)
     except TooMuch as error:
         result.violations.add(error.violation)
     except _Refused as error:
@@ -68,9 +69,13 @@ class _Scanner:
         )
         self._skip()
 
+    def begins(self, sign: str) -> bool:
+        """Whether a sign stands here."""
+        return self._text.startswith(sign, self._at)
+
     def take(self, sign: str) -> bool:
         """Step over one sign and the blanks after it, if it stands here."""
-        if not self._text.startswith(sign, self._at):
+        if not self.begins(sign):
             return False
         self._at += 1
         self._skip()
@@ -118,15 +123,16 @@ class _Scanner:
         self._at = self._counted = to
 
 
-def _long(scanner: _Scanner) -> RawTable:
+def _long(scanner: _Scanner, spec: ReadSpec) -> RawTable:
+    """A list of records: with a key per column, or with layout wide per asset."""
     if not scanner.take("["):
-        raise _shape("long")
+        raise _shape(spec.layout)
     header: list[str] = []
     buffer = ColumnBuffer(0)
     for _ in scanner.items("]"):
         line, record = scanner.line, scanner.value()
         if not isinstance(record, dict):
-            raise _too_deep() if isinstance(record, list) else _shape("long")
+            raise _too_deep() if isinstance(record, list) else _shape(spec.layout)
         if not record.keys() <= set(header):
             header += [name for name in record if name not in header]
             if len(header) > MAX_COLUMNS:
@@ -140,8 +146,7 @@ def _long(scanner: _Scanner) -> RawTable:
 
 def _wide(scanner: _Scanner, spec: ReadSpec) -> RawTable:
     """Rows of date, asset and weight: an asset that a date does not name has no row on it."""
-    if not scanner.take("{"):
-        raise _shape("wide")
+    scanner.take("{")
     buffer = ColumnBuffer(3)
     seen: set[str] = set()
     for _ in scanner.items("}"):
@@ -153,7 +158,7 @@ def _wide(scanner: _Scanner, spec: ReadSpec) -> RawTable:
         seen.add(day)
         weights = scanner.value()
         if not isinstance(weights, dict):
-            raise _shape("wide")
+            raise _shape(spec.layout)
         if not weights:
             raise _Refused("no_rows", f"The date '{day}' has no weights.", "Write the assets, or remove the date.")
         for name, value in weights.items():
@@ -161,7 +166,7 @@ def _wide(scanner: _Scanner, spec: ReadSpec) -> RawTable:
     scanner.finish()
     header = tuple(spec.columns[ours] for ours in ("trade_date", "asset_id", "target_weight"))
     columns, lines = buffer.finish()
-    return RawTable(None, header, None, columns, lines, len(lines), typed=True)
+    return RawTable(None, header, None, columns, lines, len(lines), typed=True, unpivoted=True)
 
 
 def _cell(value: Any, name: str) -> Cell:
@@ -198,8 +203,8 @@ def _duplicate(name: str) -> _Refused:
 
 
 def _shape(layout: str) -> _Refused:
-    problem = f"With layout {layout} the file must be {_SHAPES[layout]}."
-    return _Refused("wrong_shape", problem, "Write it so, or correct 'layout' in the strategy manifest.")
+    wanted = " or ".join(_SHAPES.values()) if layout != "long" else _SHAPES["long"]
+    return _Refused("wrong_shape", f"The file must be {wanted}.", "Write it so.")
 
 
 def _too_deep() -> _Refused:

@@ -36,7 +36,8 @@ class StrategyEntry(Model):
 
     Attributes:
         path: The weight file; absolute once loaded.
-        layout: `long`: a row per date and asset; `wide`: a row per date and a column per asset.
+        layout: `long`: a row per date and asset; `wide`: a row per date and a column per asset; `auto`: wide where
+            nothing but tickers and cash stands beside the dates (`ReadSpec.settled`).
         column_mapping: Their column to ours (`gvkey: asset_id`); one of ours that is not named is
             looked for under its own name.
         sheet: Worksheet of a workbook; needed only where more than one is visible, or the first one is hidden.
@@ -66,7 +67,7 @@ class StrategyEntry(Model):
     id: Name
     path: Annotated[str, Field(min_length=1)]
     format: Format
-    layout: Layout = "long"
+    layout: Layout = "auto"
     column_mapping: dict[str, Literal["trade_date", "asset_id", "target_weight"]] = Field(default_factory=dict)
     sheet: str | None = None
     delimiter: Literal[",", ";", "\t", "|"] = ","
@@ -107,7 +108,7 @@ class StrategyEntry(Model):
             raise ValueError("'sheet' is only for format xlsx")
         if self.delimiter != "," and self.format != "csv":
             raise ValueError("'delimiter' is only for format csv")
-        if self.blank_is_zero and self.layout != "wide":
+        if self.blank_is_zero and self.layout == "long":
             raise ValueError("'blank_is_zero' is only for layout wide")
         if self.layout == "wide" and set(self.column_mapping.values()) - {"trade_date"}:
             raise ValueError("with layout wide only the column of dates is mapped; the others are assets")

@@ -50,6 +50,7 @@ def _read(file: Any, data: bytes, spec: ReadSpec) -> ReadResult:
         twice = sorted({name for name in names if names.count(name) > 1})
         text = f"The file has two columns '{twice[0]}'."
         return ReadResult.refused(Violation("duplicate_column", text, "Keep one of them.", column=twice[0]))
+    spec = spec.settled(names)
     needed = [name for name in names if spec.needs(name)]
     violations = Findings(_type_problems(schema, needed, spec)) if metadata.num_rows else Findings()
     read = [name for name in needed if not violations and metadata.num_rows]

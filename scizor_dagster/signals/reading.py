@@ -6,7 +6,7 @@ What belongs here: the steps in their order, format by format. What does not: wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scizor_dagster.signals.cells import ParsedRows, parse_rows
 from scizor_dagster.signals.columns import locate
@@ -69,7 +69,8 @@ def _container(data: bytes, spec: ReadSpec) -> ReadResult:
 
 
 def _rows(table: RawTable, spec: ReadSpec, reading: Reading) -> ParsedRows | None:
-    if spec.layout == "wide" and spec.format != "json":
+    spec = replace(spec, layout="wide") if table.unpivoted else spec.settled(table.header)
+    if spec.layout == "wide" and not table.unpivoted:
         return unpivot(table, spec)
     located = locate(table, spec)
     reading.violations.extend(located.violations)

@@ -114,8 +114,11 @@ def total_rows(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
 
 
 def dates_out_of_order(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
-    """Each return to an earlier date: two runs of a strategy in one file look like that."""
-    if limits.date_order == "any":
+    """Each return to an earlier date: two runs of a strategy in one file look like that.
+
+    A file may also be sorted by asset and then by date.
+    """
+    if limits.date_order == "any" or _sorted_by_asset(rows):
         return
     remedy = "Sort the rows by date, or set date_order: any in the strategy manifest."
     for index in range(1, len(rows.dates)):
@@ -123,6 +126,17 @@ def dates_out_of_order(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
             problem = f"The date is before that of the row above it, {rows.dates[index - 1]}."
             shown = rows.dates[index].isoformat()
             yield rows.violation(index, "trade_date", "dates_out_of_order", problem, remedy, shown)
+
+
+def _sorted_by_asset(rows: ParsedRows) -> bool:
+    """Whether each asset stands in one block with its dates ascending, most of them of several dates."""
+    counts: dict[str, int] = {}
+    for index, asset_id in enumerate(rows.asset_ids):
+        goes_on = index > 0 and asset_id == rows.asset_ids[index - 1]
+        if goes_on and rows.dates[index] < rows.dates[index - 1] or not goes_on and asset_id in counts:
+            return False
+        counts[asset_id] = counts.get(asset_id, 0) + 1
+    return 2 * sum(count > 1 for count in counts.values()) > len(counts)
 
 
 def negative_weights(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:

@@ -7,14 +7,19 @@ itself and its checks (`manifest`); this module imports none of them, so that a 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 Format = Literal["csv", "xlsx", "parquet", "json"]
-Layout = Literal["long", "wide"]
+Layout = Literal["auto", "long", "wide"]
 DateOrder = Literal["ascending", "any"]
 STRATEGY_HEADERS = ("strategy", "strategy_id")
+DATE_HEADERS = frozenset({"date", "trade_date"})
+INDEX_HEADERS = frozenset({"", "unnamed: 0", "__index_level_0__"})
+"""What data frames call the column of their row numbers."""
+_TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-/ ]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class ReadSpec:
     strategy: str
     format: Format
     columns: Mapping[str, str]
-    layout: Layout = "long"
+    layout: Layout = "auto"
     sheet: str | None = None
     delimiter: str = ","
     decimal: Literal[".", ","] = "."
@@ -52,6 +57,28 @@ class ReadSpec:
             return True
         name = normal(header)
         return name in self.required or name in ACCOUNT_HEADERS or name in {normal(v) for v in self.columns.values()}
+
+    def settled(self, header: Sequence[str]) -> ReadSpec:
+        """The same with a layout that is known: where the manifest leaves it open, the header says.
+
+        A file is wide where the manifest maps no column of assets or weights, the file has none under our names,
+        and every column beside the dates has the name of a ticker or of cash.
+        """
+        if self.layout != "auto":
+            return self
+        return replace(self, layout="wide" if self._names_assets(header) else "long")
+
+    def _names_assets(self, header: Sequence[str]) -> bool:
+        ours = ("asset_id", "target_weight")
+        names = [name.strip() for name in header]
+        if any(self.columns[name] != name for name in ours) or any(normal(name) in ours for name in names):
+            return False
+        beside = DATE_HEADERS | INDEX_HEADERS | ACCOUNT_HEADERS | self.required.keys()
+        beside |= {normal(self.columns["trade_date"])}
+        assets = [name for name in names if normal(name) not in beside]
+        return bool(assets) and all(
+            _TICKER.fullmatch(name) or normal(name) == normal(self.cash_column) for name in assets
+        )
 
 
 ACCOUNT_HEADERS = frozenset({"account", "account_id"})

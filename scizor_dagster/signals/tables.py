@@ -38,6 +38,7 @@ class RawTable:
         rows: Rows found, those left out of `columns` because they are malformed included.
         typed: Whether the format tells numbers from text, so that a number written as text is odd.
         unfinished: Line of the last row where nothing says that it is whole (no line end after it).
+        unpivoted: Whether it was wide in the file and is long already.
     """
 
     sheet: str | None
@@ -48,6 +49,7 @@ class RawTable:
     rows: int
     typed: bool = False
     unfinished: int | None = None
+    unpivoted: bool = False
 
 
 @dataclass(slots=True)

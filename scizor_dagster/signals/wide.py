@@ -23,10 +23,8 @@ from scizor_dagster.signals.cells import (
 )
 from scizor_dagster.signals.columns import belongings, is_row_number
 from scizor_dagster.signals.report import Violation
-from scizor_dagster.signals.spec import ACCOUNT_HEADERS, ReadSpec, normal
+from scizor_dagster.signals.spec import ACCOUNT_HEADERS, DATE_HEADERS, ReadSpec, normal
 from scizor_dagster.signals.tables import Cell, RawTable
-
-_DATE_HEADERS = frozenset({"date", "trade_date"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ def _places(table: RawTable, spec: ReadSpec, rows: ParsedRows) -> _Places | None
 def _date_column(table: RawTable, spec: ReadSpec) -> int | Violation:
     """The column named for dates, else the first one if it has no name and holds nothing but dates."""
     stated = normal(spec.columns["trade_date"])
-    for names in ({stated}, _DATE_HEADERS):
+    for names in ({stated}, DATE_HEADERS):
         found = [index for index, name in enumerate(table.header) if normal(name) in names]
         if len(found) == 1:
             return found[0]

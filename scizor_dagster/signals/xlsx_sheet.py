@@ -178,7 +178,7 @@ class SheetParser:
         self.result.table = RawTable(self._title, self._header, self._header_line, columns, lines, rows, typed=True)
 
     def _needs(self, number: int) -> bool:
-        return self._spec.needs(self._header[number - 1])
+        return self._spec.settled(self._header).needs(self._header[number - 1])
 
     def _refuse(self, rule: str, problem: str, remedy: str, **place: object) -> None:
         self.result.violations.add(Violation(rule, problem, remedy, sheet=self._title, **place))  # type: ignore[arg-type]

@@ -43,6 +43,9 @@ def odd_file(seed: int, folder: Path) -> OddFile:
         _WIDE[name](odd, rng)
     else:
         _LONG[name](odd, rng)
+    if rng.random() < 0.5 and all(ticker == ticker.upper() for _, ticker, _ in rows):
+        # The header then says which of the two it is.
+        del odd.entry["layout"]
     return odd
 
 

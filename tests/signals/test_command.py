@@ -91,6 +91,17 @@ def test_a_bad_file_is_refused_with_every_violation_and_exit_code_one(home: Path
     assert all(item["remedy"] for item in body["violations"])
 
 
+def test_a_strategy_that_no_portfolio_follows_has_no_portfolio_s_limit_on_one_weight(home: Path) -> None:
+    manifest = home / "more.yaml"
+    manifest.write_text("strategies:\n- {id: lonely, path: weights.csv, format: csv}\n")
+    path = csv_file(home, "2024-01-02,AAPL,0.6", "2024-01-02,MSFT,0.4")
+    code, body = run("check", str(path), "--strategy", "lonely", "--manifest", str(manifest))
+    assert (code, body["status"], body["portfolio"]) == (0, "accepted", None)
+    assert run("check", str(path), "--strategy", "lonely", "--manifest", str(manifest), "--portfolio", "main")[0] == 1
+    shown = CliRunner().invoke(app, ["check", str(path), "--strategy", "lonely", "--manifest", str(manifest)]).stdout
+    assert "no portfolio follows the strategy" in shown.replace("\n", " ")
+
+
 def test_the_rules_are_those_of_the_portfolio_that_selects_the_strategy(home: Path) -> None:
     csv_file(home, "2024-01-02,AAPL,0.6")
     assert run("check", "--strategy", "other")[0] == 0

@@ -93,7 +93,7 @@ def test_an_id_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
         ("- {id: a, path: w.csv, format: ods}", "format"),
         ("- {id: a, path: ../w.csv, format: csv}", "absolute path"),
         ("- {id: a, path: w.xlsx, format: xlsx, delimiter: ';'}", "only for format csv"),
-        ("- {id: a, path: w.csv, format: csv, blank_is_zero: true}", "only for layout wide"),
+        ("- {id: a, path: w.csv, format: csv, layout: long, blank_is_zero: true}", "only for layout wide"),
         ("- {id: a, path: w.csv, format: csv, layout: wide, column_mapping: {x: asset_id}}", "layout wide"),
         ("- {id: a, path: w.csv, format: csv, require: {x: a, X: b}}", "twice"),
         ("- {id: a, path: w.csv, format: csv, expect: {sha256: abc}}", "sha256"),

@@ -57,6 +57,7 @@ CASES: list[Case] = [
     Case(23, "far past", text("1962-01-03,A,1"), R, "date_outside_calendar"),
     *_renumbered(24, _date("2024-01-02T00:00:00-05:00"), _date("2024-01-02 16:00:00")),
     Case(27, "out of order", text(f"{NEXT},A,1", f"{DAY},A,1"), R, "dates_out_of_order"),
+    Case(27, "sorted by asset, then by date", text(f"{DAY},A,.5", f"{NEXT},A,.5", f"{DAY},B,.5", f"{NEXT},B,.5"), OK),
     Case(27, "mixed runs", text(f"{DAY},A,1", f"{NEXT},A,1", f"{DAY},B,0"), R, "dates_out_of_order"),
     Case(27, "gap", text(f"{DAY},A,1", "2024-01-04,A,1"), R, "missing_session", {"every_session": True}),
     Case(27, "gap in a daily file", text(*(f"2024-01-{day:02},A,1" for day in DAILY)), W, "missing_session"),
