@@ -133,7 +133,7 @@ def _sorted_by_asset(rows: ParsedRows) -> bool:
     counts: dict[str, int] = {}
     for index, asset_id in enumerate(rows.asset_ids):
         goes_on = index > 0 and asset_id == rows.asset_ids[index - 1]
-        if goes_on and rows.dates[index] < rows.dates[index - 1] or not goes_on and asset_id in counts:
+        if (goes_on and rows.dates[index] < rows.dates[index - 1]) or (not goes_on and asset_id in counts):
             return False
         counts[asset_id] = counts.get(asset_id, 0) + 1
     return 2 * sum(count > 1 for count in counts.values()) > len(counts)
