@@ -29,7 +29,13 @@ def _write_prices(path: Path, columns: dict[str, str]) -> None:
     import pandas as pd
 
     sessions = TradingCalendar("XNYS").sessions(date(2023, 5, 1), DAY)
-    rows = [(symbol, day, 10.0, 11.0, 9.0, 10.0, 1e6) for symbol in ("SPY", "AGG") for day in sessions]
+    # A price that stands still for days is one that nobody believes.
+    closes = [10.0 + at % 7 / 100 for at in range(len(sessions))]
+    rows = [
+        (symbol, day, 10.0, 11.0, 9.0, close, 1e6)
+        for symbol in ("SPY", "AGG")
+        for day, close in zip(sessions, closes, strict=True)
+    ]
     ours = ("symbol", "session", "open", "high", "low", "close", "volume")
     pd.DataFrame(rows, columns=[columns[name] for name in ours]).to_parquet(path)
 
