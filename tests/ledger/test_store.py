@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import store
+from scizor_dagster.ledger.approval_tables import signal_approvals
 from scizor_dagster.ledger.store import Ledger, migration_config
 from scizor_dagster.ledger.tables import account_clocks, batches, metadata
 from scizor_dagster.risk.events import risk_events_of
@@ -29,6 +30,7 @@ def _open_in_child(url: str) -> str:
 
 
 def test_the_migrated_schema_is_the_one_that_the_tables_describe(ledger: Ledger) -> None:
+    assert signal_approvals.metadata is metadata
     with ledger.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
