@@ -6,11 +6,14 @@ to go on; an asset that cannot do its work fails, without a retry.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
-from assets.metadata import violations_table
+from assets.metadata import MAX_VIOLATIONS, violations_table
 from scizor_dagster.errors import ScizorError, SignalRefused
+from scizor_dagster.signals.report import SignalReport
 
 
 @contextmanager
@@ -23,7 +26,8 @@ def clear_failures() -> Iterator[None]:
             description=str(error),
             metadata={
                 "file": dg.MetadataValue.path(error.path),
-                "violations": violations_table(error.violations),
+                "violations": violations_table(error.violations, Path(error.path).name),
+                "report": dg.MetadataValue.json(_report(error)),
                 "remedy": error.remedy,
             },
             allow_retries=False,
@@ -34,3 +38,12 @@ def clear_failures() -> Iterator[None]:
             metadata={"kind": type(error).__name__, "where": error.where or "", "remedy": error.remedy},
             allow_retries=False,
         ) from error
+
+
+def _report(error: SignalRefused) -> dict[str, Any]:
+    """What `scizor signals check --json` says, bounded as the table is: it stays in Dagster's event log."""
+    if not isinstance(error.report, SignalReport):
+        return {"status": "refused", "strategy": error.strategy, "path": error.path, "violations": []}
+    body = error.report.to_json()
+    counts = {f"{name}_found": len(body[name]) for name in ("violations", "warnings")}
+    return body | {name: body[name][:MAX_VIOLATIONS] for name in ("violations", "warnings")} | counts

@@ -5,7 +5,7 @@ What belongs here: rendering of frames as Dagster metadata. What does not: compu
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +13,14 @@ import dagster as dg
 import pandas as pd
 
 MAX_ROWS = 400
+MAX_VIOLATIONS = 100
 
 
-def table(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> dg.MarkdownMetadataValue:
-    """A frame as a table: what the UI shows best. Long ones end with a line that says how many are left out."""
+def table(frame: pd.DataFrame, columns: Sequence[str] | None = None, rest: int = 0) -> dg.MarkdownMetadataValue:
+    """A frame as a table: what the UI shows best. Long ones end with a line that says how many are left out.
+
+    `rest` is the number of rows that the frame itself leaves out.
+    """
     shown = frame[list(columns)] if columns else frame
     header = "| " + " | ".join(str(name) for name in shown.columns) + " |"
     ruler = "|" + "---|" * len(shown.columns)
@@ -24,15 +28,20 @@ def table(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> dg.Markd
         "| " + " | ".join(_cell(value) for value in row) + " |"
         for row in shown.head(MAX_ROWS).itertuples(index=False, name=None)
     ]
-    rest = [f"\n{len(shown) - MAX_ROWS} more rows."] if len(shown) > MAX_ROWS else []
-    return dg.MetadataValue.md("\n".join([header, ruler, *rows, *rest]))
+    rest += max(len(shown) - MAX_ROWS, 0)
+    ending = [f"\n{rest} more rows."] if rest else []
+    return dg.MetadataValue.md("\n".join([header, ruler, *rows, *ending]))
 
 
-def violations_table(violations: Iterable[Any]) -> dg.MarkdownMetadataValue:
-    """Every violation of a refused file, with line, value and remedy."""
-    names = ("rule", "line", "column", "value", "problem", "remedy")
-    rows = [{name: getattr(item, name, "") for name in names} for item in violations]
-    return table(pd.DataFrame(rows, columns=list(names)))
+def violations_table(violations: Sequence[Any], file: str) -> dg.MarkdownMetadataValue:
+    """Why a file is refused or held: place, value and remedy of the first `MAX_VIOLATIONS` findings."""
+    names = ("rule", "sheet", "line", "column", "value", "problem", "remedy")
+    rows = [
+        {"file": getattr(item, "file", None) or file} | {name: getattr(item, name, None) for name in names}
+        for item in violations
+    ]
+    frame = pd.DataFrame(rows[:MAX_VIOLATIONS], columns=["file", *names], dtype=object)
+    return table(frame, rest=max(len(rows) - MAX_VIOLATIONS, 0))
 
 
 def money(amount: Decimal | float) -> float:

@@ -30,6 +30,7 @@ def signals_metadata(taken: TakenSignals) -> dict[str, Any]:
         "file_sha256": taken.file_hash,
         "weight_sum": float(taken.rows["weight"].sum()),
         "weights_date": ", ".join(sorted({str(day) for day in taken.rows["weights_date"]})),
+        "approved": taken.approval or "nothing was held",
         "warnings": len(taken.warnings),
         "warning_texts": dg.MetadataValue.md("\n".join(f"- {item}" for item in taken.warnings) or "none"),
         "rows": table(taken.rows, ["asset_id", "weight", "weights_date", "line"]),

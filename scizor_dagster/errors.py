@@ -86,7 +86,7 @@ class SessionNotClosed(DataError):
         )
 
 
-SESSION_RULES = frozenset({"no_rows_for_session", "too_old"})
+SESSION_RULES = frozenset({"no_rows_for_session", "stale"})
 """Rules of a weight file that is in order, but has nothing for the session that was asked for."""
 
 
@@ -117,6 +117,21 @@ class SignalRefused(DataError):
     def _unnamed_session(self) -> str | None:
         named = (item for item in self.violations if getattr(item, "rule", "") == "no_rows_for_session")
         return next((getattr(item, "value", None) for item in named), None)
+
+
+class SignalHeld(SignalRefused):
+    """A session of a weight file that is in order, and so unusual that a person must approve it first."""
+
+    def __init__(self, strategy: str, path: str, violations: Sequence[object], report: object | None = None) -> None:
+        super().__init__(strategy, path, violations, report)
+        first = f" First: {self.violations[0]}" if self.violations else ""
+        approval = str(getattr(self.violations[0], "remedy", "")) if self.violations else ""
+        ScizorError.__init__(
+            self,
+            f"Strategy '{strategy}': the weights are held for a person, for {len(self.violations)} reason(s).{first}",
+            remedy=f"Nothing was traded from them. {approval}".rstrip(),
+            where=path,
+        )
 
 
 class PriceUnavailable(DataError):

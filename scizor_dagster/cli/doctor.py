@@ -113,10 +113,13 @@ def _configuration(desk: Desk) -> str:
 
 
 def _strategies(desk: Desk) -> str:
+    from scizor_dagster.flow.weight_files import missing_files
+
     described = []
     for name, portfolio in desk.config.portfolios.items():
+        missing = missing_files(desk, name)
         for entry in map(desk.manifest.strategy, portfolio.signals.ids):
-            there = "" if Path(entry.path).is_file() else f", no weight file yet at {entry.path}"
+            there = "" if entry.id not in missing else f", no weight file yet at {entry.path}"
             if entry.mapping is not None and not Path(entry.mapping.file).is_file():
                 there += f", no mapping table yet at {entry.mapping.file}"
             described.append(f"{name}: {entry.id}{there}")

@@ -15,6 +15,7 @@ from scizor_dagster.errors import ConfigError, InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.settings import Settings
+from scizor_dagster.signals.deliveries import files_of, has_several
 
 
 def open_desk() -> Desk:
@@ -110,10 +111,13 @@ def check_weight_files(desk: Desk, portfolio: str) -> None:
 
     Raises:
         InputError: one is missing.
+        WeightFileMissing: no file matches the pattern of a strategy.
     """
     for entry in map(desk.manifest.strategy, desk.portfolio(portfolio).signals.ids):
-        files = [("path", entry.path), *([("mapping", entry.mapping.file)] if entry.mapping else [])]
-        for key, file in files:
+        if has_several(entry):
+            files_of(entry)
+        files = [] if has_several(entry) else [("path", entry.path)]
+        for key, file in (*files, *([("mapping", entry.mapping.file)] if entry.mapping else [])):
             if not Path(file).is_file():
                 raise InputError(
                     f"Strategy '{entry.id}': there is no such file.",

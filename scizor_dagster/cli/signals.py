@@ -1,6 +1,7 @@
 """`scizor signals`: is this weight file good, and what would it make of a portfolio? Stores nothing.
 
-What belongs here: choosing the rules that apply, and printing. What does not: the rules (`signals`).
+What belongs here: choosing the rules that apply, and printing. What does not: the rules (`signals`), and approving
+what is held (`approvals`).
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scizor_dagster.cli import approvals
 from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli.findings import follower, print_report
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
-from scizor_dagster.config import Config, Portfolio, SignalChoice, WeightRules
-from scizor_dagster.errors import ConfigError, SignalRefused, sentence
+from scizor_dagster.config import SignalChoice
+from scizor_dagster.errors import SignalRefused
 from scizor_dagster.signals.arithmetic import plain_text
 
 if TYPE_CHECKING:
-    from scizor_dagster.signals.report import SignalReport, Violation
     from scizor_dagster.signals.targets import Contribution, TargetWeight, TargetWeights
 
-MAX_PRINTED = 50
-app = typer.Typer(help="Check weight files, and see the targets they give.", no_args_is_help=True)
+app = typer.Typer(help="Check weight files, approve what is held, see the targets they give.", no_args_is_help=True)
+app.command()(approvals.approve)
+app.command(name="approvals")(approvals.list_approvals)
 DateOption = Annotated[str, typer.Option("--date", help="Session that the weights trade in.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 PortfolioOption = Annotated[
@@ -44,29 +47,19 @@ def check(
     portfolio: PortfolioOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Accept or refuse a weight file, with every reason. Exit code 0 only when it is accepted.
+    """Accept, hold or refuse a weight file, with every reason. Exit code 0 only when it is accepted.
 
     Example: scizor signals check weights.csv --strategy demo_momentum --date 2026-11-20
     """
-    from scizor_dagster.signals.intake import check_file
+    from scizor_dagster.flow.guards import check_weights
     from scizor_dagster.signals.manifest import load_manifest
 
     session = parse_date(day, "--date") if day else None
     desk = open_desk()
-    name = portfolio or _follower(desk.config, strategy)
-    rules = desk.portfolio(name) if name else _rules_of_nobody(desk.config)
+    name = portfolio or follower(desk.config, strategy)
     source = load_manifest(manifest, desk.settings.environment) if manifest else desk.manifest
-    report = check_file(
-        source.strategy(strategy),
-        desk.calendar(rules.market),
-        rules.weights,
-        rules.risk.fractional_shares,
-        file,
-        session=session,
-        as_of=rules.signals.as_of,
-        max_age_sessions=rules.signals.max_age_sessions,
-    )
-    _print_report(report, name, as_json=as_json)
+    report = check_weights(desk, name, source.strategy(strategy), session, file)
+    print_report(report, name, as_json=as_json)
     if not report.accepted:
         raise typer.Exit(1)
 
@@ -94,54 +87,9 @@ def consolidate(
     except SignalRefused as refused:
         if not isinstance(refused.report, SignalReport):
             raise
-        _print_report(refused.report, portfolio, as_json=as_json)
+        print_report(refused.report, portfolio, as_json=as_json)
         raise typer.Exit(refused.exit_code) from refused
     _print_targets(targets, portfolio, desk.portfolio(portfolio).signals, session, as_json=as_json)
-
-
-def _follower(config: Config, strategy: str) -> str | None:
-    """The first portfolio that follows the strategy."""
-    return next((name for name, item in config.portfolios.items() if strategy in item.signals.ids), None)
-
-
-def _rules_of_nobody(config: Config) -> Portfolio:
-    """Market and sums of the first portfolio; what it allows a single weight says nothing of another's strategy."""
-    if not config.portfolios:
-        raise ConfigError("There is no portfolio.", remedy="Add one under 'portfolios'.", where=config.source)
-    first = next(iter(config.portfolios.values()))
-    return first.model_copy(update={"weights": WeightRules()})
-
-
-def _print_report(report: SignalReport, portfolio: str | None, *, as_json: bool) -> None:
-    if as_json:
-        emit_json(report.to_json() | {"portfolio": portfolio})
-        return
-    for title, items in (("Why it is refused", report.violations), ("Warnings", report.warnings)):
-        if items:
-            print_table(title, ("line", "rule", "column", "value", "what to do"), _finding_rows(items))
-    color = typer.colors.GREEN if report.accepted else typer.colors.RED
-    span = f" from {report.first_date} to {report.last_date}" if report.dates else ""
-    typer.secho(
-        f"{report.status}: {report.path} ({report.rows} rows, {report.dates} dates{span}), "
-        f"{len(report.violations)} violation(s), {len(report.warnings)} warning(s), "
-        + (f"rules of portfolio {portfolio}" if portfolio else "no portfolio follows the strategy"),
-        fg=color,
-    )
-
-
-def _finding_rows(items: Sequence[Violation]) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = [
-        (_place(item), item.rule, item.column, item.value, f"{sentence(item.problem)} {item.remedy}")
-        for item in items[:MAX_PRINTED]
-    ]
-    if len(items) > MAX_PRINTED:
-        rows.append(("...", "", "", "", f"{len(items) - MAX_PRINTED} more: see --json."))
-    return rows
-
-
-def _place(item: Violation) -> str | int | None:
-    """The line, after the sheet where there is one."""
-    return item.line if item.sheet is None else f"{item.sheet}!{item.line if item.line is not None else ''}"
 
 
 def _print_targets(

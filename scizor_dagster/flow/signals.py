@@ -14,10 +14,12 @@ import pandas as pd
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.guards import approval_text, background
 from scizor_dagster.flow.stored import is_admitted, stale_symbols, stored_rows
 from scizor_dagster.market_data.reading import instruments, last_closes
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import select_session
+from scizor_dagster.signals.guards import judge
 from scizor_dagster.signals.identity import KnownMarket
 from scizor_dagster.signals.intake import AcceptedSignals, store_signals, take_in
 from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map
@@ -36,6 +38,7 @@ class TakenSignals:
         file_hash: SHA-256 of its content.
         warnings: What was found in it and did not matter enough to refuse it.
         accepted: The file as it is now; None where the rows are those that an admitted plan was made from.
+        approval: Who approved what was held of it, and why; empty where nothing was.
     """
 
     strategy: str
@@ -44,6 +47,7 @@ class TakenSignals:
     file_hash: str
     warnings: tuple[str, ...]
     accepted: AcceptedSignals | None
+    approval: str = ""
 
 
 def accept_file(desk: Desk, portfolio: str, strategy: str) -> AcceptedSignals:
@@ -67,14 +71,21 @@ def select_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> 
     Raises:
         NotASession: `session` is none of the market's calendar.
         SignalRefused: the file, or it has no rows for the session.
+        SignalHeld: the guards hold the session's rows, and nobody has approved them.
     """
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
     calendar.require(session)
     accepted = accept_file(desk, portfolio, strategy)
     chosen = settings.signals
-    rows = select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar)
-    return TakenSignals(strategy, rows, accepted.path, accepted.file_hash, tuple(map(str, accepted.warnings)), accepted)
+    known = background(desk, portfolio, strategy, session)
+    rows = select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar, known.taken)
+    entry, frame = desk.manifest.strategy(strategy), accepted.frame
+    judged = judge(entry, frame, rows, accepted.file_hash, session, known, wide=accepted.wide)
+    if judged.held:
+        raise accepted.holding(*judged.held, session=session)
+    warnings = tuple(map(str, (*accepted.warnings, *judged.approved)))
+    return TakenSignals(strategy, rows, accepted.path, accepted.file_hash, warnings, accepted, judged.approval)
 
 
 def take_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:
@@ -97,7 +108,8 @@ def _traded_signals(desk: Desk, portfolio: str, session: date, strategy: str) ->
         return _no_part(desk, portfolio, session, strategy)
     file_hash = str(made_of["file_hash"].iloc[0])
     rows = stored_rows(desk, "signals", strategy=strategy, session=session, file_hash=file_hash)
-    return TakenSignals(strategy, rows, str(rows["path"].iloc[0]), file_hash, (KEPT,), None)
+    approval = approval_text(desk, portfolio, strategy, session, file_hash)
+    return TakenSignals(strategy, rows, str(rows["path"].iloc[0]), file_hash, (KEPT,), None, approval)
 
 
 def _no_part(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
-from pathlib import Path
 
 from scizor_dagster.errors import SignalRefused
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import accept_file
+from scizor_dagster.signals.deliveries import content_hash
+from scizor_dagster.signals.readers import WeightFileMissing
 
 
 def weight_sessions(desk: Desk, portfolio: str) -> frozenset[date]:
@@ -59,17 +60,22 @@ def _is_refused(desk: Desk, portfolio: str, strategy: str) -> bool:
 
 
 def missing_files(desk: Desk, portfolio: str) -> tuple[str, ...]:
-    """Strategies whose weight file does not exist."""
-    strategies = desk.portfolio(portfolio).signals.ids
-    return tuple(name for name in strategies if not Path(desk.manifest.strategy(name).path).exists())
+    """Strategies without a weight file: there is none, it is a pipe or a device, or it may not be read."""
+    return tuple(name for name in desk.portfolio(portfolio).signals.ids if _content(desk, name) is None)
 
 
 def weight_files_state(desk: Desk, portfolio: str) -> str | None:
-    """Fingerprint of the content of the portfolio's weight files; None while one does not exist."""
-    hashes: list[str] = []
-    for strategy in desk.portfolio(portfolio).signals.ids:
-        try:
-            hashes.append(hashlib.sha256(Path(desk.manifest.strategy(strategy).path).read_bytes()).hexdigest())
-        except FileNotFoundError:
-            return None
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    """Fingerprint of the content of the portfolio's weight files; None while one cannot be read."""
+    hashes = [_content(desk, strategy) for strategy in desk.portfolio(portfolio).signals.ids]
+    known = [item for item in hashes if item is not None]
+    if len(known) < len(hashes):
+        return None
+    return known[0] if len(known) == 1 else hashlib.sha256("".join(known).encode()).hexdigest()
+
+
+def _content(desk: Desk, strategy: str) -> str | None:
+    try:
+        # What may not be read (a link, too large) has no hash: that it is so is its content.
+        return content_hash(desk.manifest.strategy(strategy)) or "unread"
+    except WeightFileMissing:
+        return None

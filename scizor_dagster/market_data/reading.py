@@ -206,6 +206,22 @@ def instruments(lake: Lake, market: str, as_of: date | None = None) -> tuple[Ins
     )
 
 
+def ticker_changes(lake: Lake, market: str, session: date) -> list[tuple[str, date, str | None]]:
+    """Tickers that do not name what they named before: symbol, first day of that up to `session`, and where it went.
+
+    A ticker that was renamed, with its new one; or one with bars after its delisting: another company has it now.
+    """
+    with lake.read() as cursor:
+        rows = cursor.execute(
+            "SELECT DISTINCT a.symbol, a.ex_session, a.new_symbol FROM corporate_actions a "
+            "WHERE a.market = $1 AND a.ex_session <= $2 AND (a.kind = 'rename' OR a.kind = 'delisting' AND EXISTS "
+            "(SELECT 1 FROM bars b WHERE b.market = $1 AND b.symbol = a.symbol "
+            "AND b.session > a.ex_session AND b.session < $2)) ORDER BY ALL",
+            [market, session],
+        ).fetchall()
+    return [(str(symbol), day, new_symbol) for symbol, day, new_symbol in rows]
+
+
 def coverage(lake: Lake, market: str, session: date) -> tuple[int, int, tuple[str, ...]]:
     """How many of the universe have a good bar of `session`, how many should, and which do not.
 

@@ -9,7 +9,7 @@ A portfolio follows its strategies together or not at all: one that is refused r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from scizor_dagster.config import SUM_TOLERANCE, FractionalShares, SignalChoice,
 from scizor_dagster.errors import DataError
 from scizor_dagster.signals.arithmetic import decimal_of, plain_text
 from scizor_dagster.signals.blend import combine
+from scizor_dagster.signals.deliveries import file_name
 from scizor_dagster.signals.identity import KnownMarket, ResolvedRow, resolve
 from scizor_dagster.signals.intake import AcceptedSignals
 from scizor_dagster.signals.manifest import StrategyEntry
@@ -72,7 +73,8 @@ def consolidate(
     ]
     for part, resolution in found:
         if resolution.violations:
-            raise part.accepted.refusal(*resolution.violations)
+            name = file_name(part.entry, part.rows)
+            raise part.accepted.refusal(*(replace(item, file=name) for item in resolution.violations))
     rows: Mapping[str, Sequence[ResolvedRow]] = {part.entry.id: resolution.rows for part, resolution in found}
     combined = combine(rows, choice)
     targets, changes = apply_overlays(combined, choice.overlays, market.sectors)

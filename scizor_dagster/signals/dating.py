@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from scizor_dagster.errors import InputError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from scizor_dagster.signals.intake import AcceptedSignals
 
+NOTHING_TAKEN: Mapping[str, date] = MappingProxyType({})
 WeightsDated = Literal["trade_session", "signal_close"]
 AsOf = Literal["exact", "latest"]
 _DAILY_AT_LEAST = 10
@@ -115,6 +117,7 @@ def select_session(
     as_of: AsOf,
     max_age_sessions: int,
     calendar: TradingCalendar,
+    taken: Mapping[str, date] = NOTHING_TAKEN,
 ) -> pd.DataFrame:
     """Rows of the accepted file that trade in `session`.
 
@@ -122,8 +125,9 @@ def select_session(
         accepted: The file.
         session: A session of `calendar`.
         as_of: `exact` takes only rows of that session; `latest` the newest at or before it.
-        max_age_sessions: With `latest`, how many sessions may have passed since the rows' own.
+        max_age_sessions: How many sessions may have passed since the rows' own; only `latest` takes such rows.
         calendar: The market's.
+        taken: Contents taken before, by hash, each with the session it was taken for.
 
     Returns:
         A copy of the rows, with the columns of `AcceptedSignals.frame`; `session` is the rows' own.
@@ -132,9 +136,10 @@ def select_session(
         NotASession: `session` is none.
         SignalRefused: no rows for the session, or they are too old.
     """
-    chosen = chosen_session(accepted.sessions, session, as_of, max_age_sessions, calendar)
+    before = taken.get(accepted.file_hash)
+    chosen = chosen_session(accepted.sessions, session, as_of, max_age_sessions, calendar, before)
     if isinstance(chosen, Violation):
-        raise accepted.refusal(chosen)
+        raise accepted.refusal(chosen, session=session)
     frame = accepted.frame
     return frame[frame["session"] == chosen].reset_index(drop=True)
 
@@ -145,8 +150,11 @@ def chosen_session(
     as_of: AsOf,
     max_age_sessions: int,
     calendar: TradingCalendar,
+    taken_for: date | None = None,
 ) -> date | Violation:
     """The one of a file's sessions that `session` trades on, or why there is none. As `select_session`.
+
+    `taken_for` is the earlier session that this very content was taken for, where it was.
 
     Raises:
         NotASession: `session` is none of the calendar's.
@@ -154,10 +162,18 @@ def chosen_session(
     calendar.require(session)
     chosen = session if as_of == "exact" else max((day for day in found if day <= session), default=None)
     if chosen is None or chosen not in found:
-        return _no_rows(session, found)
+        newest = max(found)
+        if taken_for is not None and newest < session:
+            return _same_again(session, taken_for)
+        age = calendar.age_in_sessions(newest, session) if newest < session else 0
+        return (
+            _stale(newest, session, age, max_age_sessions, as_of)
+            if age > max_age_sessions
+            else _no_rows(session, found)
+        )
     age = calendar.age_in_sessions(chosen, session)
     if age > max_age_sessions and as_of == "latest":
-        return _too_old(chosen, session, age, max_age_sessions)
+        return _stale(chosen, session, age, max_age_sessions, as_of)
     return chosen
 
 
@@ -170,10 +186,15 @@ def _no_rows(session: date, found: Sequence[date]) -> Violation:
     return Violation("no_rows_for_session", problem, remedy, value=session.isoformat())
 
 
-def _too_old(chosen: date, session: date, age: int, limit: int) -> Violation:
+def _stale(chosen: date, session: date, age: int, limit: int, as_of: AsOf) -> Violation:
     problem = f"The newest weights for {session} are of {chosen}, {age} sessions ago; {limit} are allowed."
-    remedy = "Deliver newer weights, or raise signals.max_age_sessions."
-    return Violation("too_old", problem, remedy, value=chosen.isoformat())
+    remedy = "Deliver newer weights" + (", or raise signals.max_age_sessions." if as_of == "latest" else ".")
+    return Violation("stale", problem, remedy, value=chosen.isoformat())
+
+
+def _same_again(session: date, taken_for: date) -> Violation:
+    problem = f"The file has no rows for session {session}, and the same content as taken for {taken_for}."
+    return Violation("stale", problem, "Deliver the session's weights.", value=taken_for.isoformat())
 
 
 def _dated(rows: ParsedRows, line: int, day: date, rule: str, problem: str, remedy: str) -> Violation:

@@ -2,7 +2,7 @@
 
 What belongs here: the order of the steps from bytes to a verdict, the memory of files already read,
 and storing an accepted session. What does not: the rules themselves (`cells`, `columns`, `rules`,
-`dating`, `mapping`) and targets per instrument (`consolidation`).
+`dating`, `mapping`, `guards`) and targets per instrument (`consolidation`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.signals.cells import ParsedRows
 from scizor_dagster.signals.dating import AsOf, chosen_session, missing_sessions, moved_dates, sessions_of
+from scizor_dagster.signals.deliveries import combined, entry_of, file_name, files_of, has_several
+from scizor_dagster.signals.guards import Background, judge
 from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import read_identifier_map, unresolved
@@ -32,8 +34,11 @@ from scizor_dagster.signals.report import Findings, SignalReport, Violation, Wei
 from scizor_dagster.signals.rules import RULES, WARNINGS, limits_of
 from scizor_dagster.signals.sandbox import CIRCUMSTANCES
 
-FRAME_COLUMNS = ("weights_date", "session", "asset_id", "weight", "sheet", "line")
-REMEMBERED_FILES = 8
+FRAME_COLUMNS = ("weights_date", "session", "asset_id", "weight", "sheet", "line", "path")
+REMEMBERED_ROWS = 4_000_000
+"""Rows of the files that a process remembers; a file counts as `_LEAST_ROWS` at least."""
+_LEAST_ROWS = 4000
+NOTHING_KNOWN = Background()
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,12 @@ class AcceptedSignals:
 
     Attributes:
         frame: One row per asset and date, in the file's order, columns `FRAME_COLUMNS`: dates as
-            `date`, the weight as a share of the portfolio, `sheet` None for a CSV. Read it, do not
-            write to it: it is shared by all who read the same file.
-        file_hash: SHA-256 of exactly the bytes that were read.
+            `date`, the weight as a share of the portfolio, `sheet` None for a CSV, `path` of the file. Read it, do
+            not write to it: it is shared by all who read the same file.
+        path: The file, or the pattern of several.
+        file_hash: SHA-256 of exactly the bytes that were read; of several files as `deliveries.hash_of` makes it.
         warnings: What was found and did not matter enough to refuse.
+        wide: Whether assets are columns, so that a weight has no column of its own.
     """
 
     strategy: str
@@ -54,21 +61,27 @@ class AcceptedSignals:
     frame: pd.DataFrame
     warnings: tuple[Violation, ...]
     report: SignalReport
+    wide: bool = False
 
     @cached_property
     def sessions(self) -> tuple[date, ...]:
         """Sessions that the file trades in, ascending."""
         return tuple(sorted(set(self.frame["session"])))
 
-    def refusal(self, *violations: Violation) -> SignalRefused:
+    def refusal(self, *violations: Violation, session: date | None = None) -> SignalRefused:
         """The exception that refuses a session of this accepted file."""
-        return replace(self.report, status="refused", violations=violations).refusal()
+        return replace(self.report, status="refused", violations=violations, session=session).refusal()
+
+    def holding(self, *violations: Violation, session: date) -> SignalRefused:
+        """The exception that holds a session of this accepted file for a person (a `SignalHeld`)."""
+        return replace(self.report, status="held", violations=violations, session=session).refusal()
 
 
 @dataclass(frozen=True)
 class _Verdict:
     report: SignalReport
     frame: pd.DataFrame | None
+    wide: bool = False
 
 
 def take_in(
@@ -101,7 +114,9 @@ def take_in(
     report = replace(
         verdict.report, warnings=(*verdict.report.warnings, *Findings(_unidentified(entry, verdict.frame)).listed())
     )
-    return AcceptedSignals(entry.id, report.path, report.file_hash, verdict.frame, report.warnings, report)
+    return AcceptedSignals(
+        entry.id, report.path, report.file_hash, verdict.frame, report.warnings, report, verdict.wide
+    )
 
 
 def check_file(
@@ -114,12 +129,13 @@ def check_file(
     session: date | None = None,
     as_of: AsOf = "exact",
     max_age_sessions: int = 0,
+    known: Background = NOTHING_KNOWN,
 ) -> SignalReport:
     """The verdict on a file as a report, for one session where one is given. Arguments as of `take_in`.
 
     Identifiers are judged by the strategy's policies on the rows that would trade: those of the session, else
     those of the file's last one. Elsewhere in the file they are warnings: a company that has since left the
-    mapping table does not spoil today's weights.
+    mapping table does not spoil today's weights. So are the guards (`guards.judge`), against what is `known`.
 
     Raises:
         WeightFileMissing: there is no file.
@@ -133,16 +149,21 @@ def check_file(
     if frame is None:
         return report
     found = sorted(set(frame["session"]))
-    chosen = chosen_session(found, session, as_of, max_age_sessions, calendar) if session else found[-1]
+    before = known.taken.get(report.file_hash)
+    chosen = chosen_session(found, session, as_of, max_age_sessions, calendar, before) if session else found[-1]
     if isinstance(chosen, Violation):
         return replace(report, status="refused", violations=(chosen,), session_rows=0)
-    held = frame[frame["session"] == chosen]
-    refusing = _refused_ids(entry, held)
+    rows = frame[frame["session"] == chosen]
+    refusing = _refused_ids(entry, rows)
     report = replace(report, warnings=(*report.warnings, *Findings(_unidentified(entry, frame)).listed()))
     if session is not None:
-        total = float(held["weight"].sum())
-        report = replace(report, session_rows=len(held), weight_sum=WeightSum(total, total))
-    return replace(report, status="refused", violations=refusing) if refusing else report
+        total = float(rows["weight"].sum())
+        report = replace(report, session_rows=len(rows), weight_sum=WeightSum(total, total))
+    if refusing:
+        return replace(report, status="refused", violations=refusing)
+    judged = judge(entry, frame, rows, report.file_hash, session or chosen, known, wide=verdict.wide)
+    report = replace(report, warnings=(*report.warnings, *judged.approved))
+    return replace(report, status="held", violations=judged.held) if judged.held else report
 
 
 def store_signals(
@@ -157,12 +178,11 @@ def store_signals(
         The number of rows stored.
     """
     assert now.tzinfo is not None, now
-    frame = rows[["weights_date", "asset_id", "weight", "sheet", "line"]].assign(
+    frame = rows[["weights_date", "asset_id", "weight", "sheet", "line", "path"]].assign(
         strategy=strategy,
         session=session,
-        path=accepted.path,
         file_hash=accepted.file_hash,
-        source=f"file:{Path(accepted.path).name}",
+        source=[f"file:{Path(path).name}" for path in rows["path"]],
         fetched_at=now,
     )
     key = [strategy, session, accepted.file_hash]
@@ -175,6 +195,24 @@ _guard = threading.Lock()
 
 
 def _verdict(
+    entry: StrategyEntry,
+    calendar: TradingCalendar,
+    weights: WeightRules,
+    fractional: FractionalShares,
+    path: Path | None,
+) -> _Verdict:
+    if not has_several(entry, path):
+        return _verdict_of_one(entry, calendar, weights, fractional, path)
+    parts = [
+        _verdict_of_one(entry_of(entry, file), calendar, weights, fractional, None) for file in files_of(entry, path)
+    ]
+    frames = [part.frame for part in parts if part.frame is not None]
+    report = combined(entry, path or Path(entry.path), [part.report for part in parts], frames)
+    wide = any(part.wide for part in parts)
+    return _Verdict(report, pd.concat(frames, ignore_index=True) if report.accepted else None, wide)
+
+
+def _verdict_of_one(
     entry: StrategyEntry,
     calendar: TradingCalendar,
     weights: WeightRules,
@@ -195,9 +233,13 @@ def _verdict(
         return verdict
     with _guard:
         _remembered[key] = verdict
-        while len(_remembered) > REMEMBERED_FILES:
+        while len(_remembered) > 1 and sum(map(_size, _remembered.values())) > REMEMBERED_ROWS:
             _remembered.popitem(last=False)
     return verdict
+
+
+def _size(verdict: _Verdict) -> int:
+    return max(verdict.report.rows, _LEAST_ROWS)
 
 
 def _examine(
@@ -223,7 +265,7 @@ def _examine(
     for rule in WARNINGS:
         warnings.extend(rule(rows, limits))
     report = _report(entry, file, reading.count, rows, violations, warnings)
-    return _Verdict(report, _frame(rows, sessions) if report.accepted else None)
+    return _Verdict(report, _frame(rows, sessions, file.path) if report.accepted else None, rows.wide)
 
 
 def _other_count(entry: StrategyEntry, rows: int) -> Iterator[Violation]:
@@ -236,13 +278,20 @@ def _unidentified(entry: StrategyEntry, frame: pd.DataFrame) -> Iterator[Violati
     """Identifiers that the mapping table does not settle, each on the first line it stands on."""
     table = read_identifier_map(entry)
     firsts = frame.drop_duplicates(["asset_id", "weights_date"] if table.is_dated else "asset_id")
-    columns = (firsts["line"], firsts["asset_id"], firsts["weights_date"])
-    return unresolved(*columns, frame["sheet"].iloc[0], entry.columns["asset_id"], table)
+    seen: set[str | None] = set()
+    for path in dict.fromkeys(firsts["path"]):
+        part = firsts[firsts["path"] == path]
+        columns = (part["line"], part["asset_id"], part["weights_date"])
+        for item in unresolved(*columns, part["sheet"].iloc[0], entry.columns["asset_id"], table):
+            if item.value not in seen:
+                seen.add(item.value)
+                yield replace(item, file=file_name(entry, part))
 
 
-def _refused_ids(entry: StrategyEntry, held: pd.DataFrame) -> tuple[Violation, ...]:
+def _refused_ids(entry: StrategyEntry, rows: pd.DataFrame) -> tuple[Violation, ...]:
     """What the strategy's policies refuse among the rows of one session; any ticker is taken for an instrument."""
-    return resolve(held, entry, read_identifier_map(entry), KnownMarket()).violations
+    found = resolve(rows, entry, read_identifier_map(entry), KnownMarket()).violations
+    return tuple(replace(item, file=file_name(entry, rows)) for item in found)
 
 
 def _report(
@@ -275,7 +324,7 @@ def _weight_sum(rows: ParsedRows) -> WeightSum:
     return WeightSum(float(sums.min()), float(sums.max()))
 
 
-def _frame(rows: ParsedRows, sessions: dict[date, date]) -> pd.DataFrame:
+def _frame(rows: ParsedRows, sessions: dict[date, date], path: str) -> pd.DataFrame:
     values = {
         "weights_date": pd.Series(rows.dates, dtype=object),
         "session": pd.Series([sessions[day] for day in rows.dates], dtype=object),
@@ -283,5 +332,6 @@ def _frame(rows: ParsedRows, sessions: dict[date, date]) -> pd.DataFrame:
         "weight": pd.Series(rows.weights, dtype=float),
         "sheet": pd.Series([rows.sheet] * len(rows.lines), dtype=object),
         "line": pd.Series(list(rows.lines), dtype=int),
+        "path": pd.Series([path] * len(rows.lines), dtype=object),
     }
     return pd.DataFrame(values)[list(FRAME_COLUMNS)]

@@ -16,12 +16,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from scizor_dagster.config import MappingTable, Model, Name, Positive, validated
+from scizor_dagster.config import UNLIMITED, MappingTable, Model, Name, Positive, validated
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.signals.spec import DateOrder, Format, Layout, ReadSpec, normal
 from scizor_dagster.strict_yaml import YamlDocument, read_yaml
 
 OUR_COLUMNS = ("trade_date", "asset_id", "target_weight")
+
+
+def is_pattern(path: str) -> bool:
+    """Whether the name of a file, not its folder, is a pattern for several."""
+    return any(character in Path(path).name for character in "*?[")
 
 
 class Expected(Model):
@@ -31,11 +36,28 @@ class Expected(Model):
     rows: Annotated[int, Field(ge=1)] | None = None
 
 
+class Guards(Model):
+    """What holds a session's weights for a person to approve, though they are well-formed.
+
+    Attributes:
+        max_turnover: Largest share of the portfolio that may be bought, or sold, against the weights before.
+        all_zero: Weights that sell everything.
+        one_name: Weights that put the portfolio into one asset.
+        max_name_change: Largest change of one asset's weight.
+    """
+
+    max_turnover: Positive | Literal["unlimited"] = 0.95
+    all_zero: Literal["hold", "accept"] = "hold"
+    one_name: Literal["hold", "accept"] = "hold"
+    max_name_change: Positive | Literal["unlimited"] = UNLIMITED
+
+
 class StrategyEntry(Model):
     """One strategy.
 
     Attributes:
-        path: The weight file; absolute once loaded.
+        path: The weight file; absolute once loaded. A name with `*`, `?` or `[` is a pattern: every file that it
+            matches belongs to the strategy, one per day for instance (see `deliveries`).
         layout: `long`: a row per date and asset; `wide`: a row per date and a column per asset; `auto`: wide where
             nothing but tickers and cash stands beside the dates (`ReadSpec.settled`).
         column_mapping: Their column to ours (`gvkey: asset_id`); one of ours that is not named is
@@ -62,6 +84,7 @@ class StrategyEntry(Model):
         max_quarantined_weight: Sum of absolute weights that may be set aside in one session. Above it
             the session is refused: what is left no longer resembles what the strategy asked for.
         max_total_weight: A stricter maximum than the portfolio's; a looser one has no effect.
+        guards: What is so unusual that a person must say that it is meant.
     """
 
     id: Name
@@ -86,6 +109,7 @@ class StrategyEntry(Model):
     on_retired_asset: Literal["refuse", "quarantine"] = "quarantine"
     max_quarantined_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
     max_total_weight: Positive | None = None
+    guards: Guards = Guards()
 
     @field_validator("path")
     @classmethod
@@ -104,6 +128,8 @@ class StrategyEntry(Model):
 
     @model_validator(mode="after")
     def _keys_agree(self) -> StrategyEntry:
+        if is_pattern(self.path) and (self.every_session or self.expect):
+            raise ValueError("'every_session' and 'expect' are for one file; 'path' is a pattern")
         if self.sheet is not None and self.format != "xlsx":
             raise ValueError("'sheet' is only for format xlsx")
         if self.delimiter != "," and self.format != "csv":

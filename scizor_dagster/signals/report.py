@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from scizor_dagster.errors import SignalRefused
+from scizor_dagster.errors import SignalHeld, SignalRefused
 
-Status = Literal["accepted", "refused"]
+Status = Literal["accepted", "refused", "held"]
 MAX_LISTED_PER_RULE = 1000
 """Findings of one rule that are listed; the rest are counted in one more finding of that rule."""
 MAX_VALUE_LENGTH = 120
@@ -31,6 +31,7 @@ class Violation:
         sheet: Worksheet, None where the format has none.
         column: Header of the column as the file writes it.
         value: The offending value as text, shortened to `MAX_VALUE_LENGTH` characters.
+        file: Its name, where a strategy has several.
     """
 
     rule: str
@@ -40,13 +41,20 @@ class Violation:
     sheet: str | None = None
     column: str | None = None
     value: str | None = None
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if self.value is not None and len(self.value) > MAX_VALUE_LENGTH:
             object.__setattr__(self, "value", self.value[:MAX_VALUE_LENGTH] + "...")
 
     def __str__(self) -> str:
-        named = (("sheet", self.sheet), ("line", self.line), ("column", self.column), ("value", self.value))
+        named = (
+            ("file", self.file),
+            ("sheet", self.sheet),
+            ("line", self.line),
+            ("column", self.column),
+            ("value", self.value),
+        )
         place = ", ".join(f"{name} {value!r}" for name, value in named if value is not None)
         return f"{self.rule} ({place}): {self.problem}" if place else f"{self.rule}: {self.problem}"
 
@@ -69,6 +77,7 @@ class SignalReport:
     """The verdict on one file.
 
     Attributes:
+        status: `held`: in order, but so unusual that a person must approve it; `violations` says why.
         file_hash: SHA-256 of exactly the bytes that were read, hexadecimal; empty when none were.
         rows: Rows below the header, blank ones left out, those in error included.
         dates: Number of distinct weight dates among the readable rows.
@@ -105,8 +114,9 @@ class SignalReport:
         }
 
     def refusal(self) -> SignalRefused:
-        """The exception that carries this report."""
-        return SignalRefused(self.strategy, self.path, self.violations, report=self)
+        """The exception that carries this report, of a file that is refused or held."""
+        kind = SignalHeld if self.status == "held" else SignalRefused
+        return kind(self.strategy, self.path, self.violations, report=self)
 
 
 class Findings:
@@ -150,8 +160,8 @@ class Findings:
             self.unlisted[rule] = self.unlisted.get(rule, 0) + count
 
     def listed(self) -> tuple[Violation, ...]:
-        """All that were kept, by line, and one more for each rule that has others."""
-        ordered = sorted(self.kept, key=lambda item: (item.line or 0, item.rule))
+        """All that were kept, by file and line, and one more for each rule that has others."""
+        ordered = sorted(self.kept, key=lambda item: (item.file or "", item.line or 0, item.rule))
         last = {item.rule: item for item in ordered}
         for rule, count in self.unlisted.items():
             problem = f"{count} more findings of this rule are not listed."

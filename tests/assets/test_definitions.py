@@ -229,8 +229,8 @@ def test_a_refused_file_becomes_a_failure_with_the_table_of_its_violations() -> 
     assert failure.allow_retries is False
     assert "2 violation(s)" in str(failure.description)
     table = str(failure.metadata["violations"].value)
-    assert "| missing_weight | 3 | weight |" in table
-    assert "| not_a_number | 7 | weight | x |" in table
+    assert "| weights.csv | missing_weight |  | 3 | weight |" in table
+    assert "| weights.csv | not_a_number |  | 7 | weight | x |" in table
     assert failure.metadata["file"].value == "/signals/weights.csv"
     assert failure.metadata["remedy"].value
 

@@ -11,6 +11,8 @@ TAUGHT = (
     ("plan",),
     ("signals", "check"),
     ("signals", "consolidate"),
+    ("signals", "approve"),
+    ("signals", "approvals"),
     ("collect", "daily"),
     ("collect", "history"),
     ("prices", "accept"),

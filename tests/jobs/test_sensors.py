@@ -187,6 +187,43 @@ def test_a_file_of_any_of_the_strategies_counts_once_all_are_there(tmp_path: Pat
     assert sensor.tick() == "The weight file has not changed."
 
 
+def test_a_strategy_of_one_file_per_day_is_taken_in_when_a_file_comes_and_when_one_goes(tmp_path: Path) -> None:
+    project = small_project(tmp_path)
+    entries = [{"id": "weekly", "path": "weights_*.csv", "format": "csv"}]
+    (tmp_path / "strategy_manifest.yaml").write_text(yaml.safe_dump({"strategies": entries}))
+    sensor = Sensor(project)
+    assert sensor.tick() == "The weight file of strategy weekly does not exist yet."
+    write_weights(tmp_path / "weights_1.csv", {THURSDAY: {"AAPL": 0.3}})
+    sensor.tick()
+    first = sensor.request()
+    assert first.partition_key == THURSDAY.isoformat()
+    second = write_weights(tmp_path / "weights_2.csv", {FRIDAY: {"AAPL": 0.3}})
+    assert "is it stable?" in str(sensor.tick())
+    lost, again = sensor.tick(keep=False), sensor.tick(keep=False)
+    assert isinstance(lost, list)
+    assert isinstance(again, list)
+    assert lost[0].run_key == again[0].run_key
+    assert sensor.request().partition_key == FRIDAY.isoformat()
+    second.unlink()
+    sensor.tick()
+    back = sensor.request()
+    assert back.partition_key == THURSDAY.isoformat()
+    assert back.run_key != first.run_key
+    assert sensor.tick() == "The weight file has not changed."
+
+
+def test_held_weights_are_asked_for_once_so_that_their_run_shows_why(project: Project, sensor: Sensor) -> None:
+    deliver(project, FRIDAY, 0.0)
+    sensor.tick()
+    assert sensor.request().partition_key == FRIDAY.isoformat()
+    assert sensor.tick() == "The weight file has not changed."
+
+
+def test_a_pipe_is_no_weight_file_and_does_not_stop_the_tick(project: Project, sensor: Sensor) -> None:
+    os.mkfifo(project.folder / "weights.csv")
+    assert sensor.tick() == "The weight file of strategy weekly does not exist yet."
+
+
 def test_a_session_in_the_present_is_preferred_to_a_past_one() -> None:
     calendar = TradingCalendar("XNYS")
     assert session_to_take_in([THURSDAY, FRIDAY, MONDAY], calendar, NOW) == FRIDAY

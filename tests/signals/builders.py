@@ -25,7 +25,9 @@ def fractional(max_total: float = 1.0, *, adjust: bool = True) -> FractionalShar
 
 
 def entry(path: Path, **changes: Any) -> StrategyEntry:
-    return StrategyEntry.model_validate({"id": "test", "path": str(path), "format": "csv"} | changes)
+    """An entry that may be in one asset alone, for most tests need no other; `guards={}` is the default."""
+    base = {"id": "test", "path": str(path), "format": "csv", "guards": {"one_name": "accept"}}
+    return StrategyEntry.model_validate(base | changes)
 
 
 def mapping(path: Path, text: str, **changes: Any) -> MappingTable:

@@ -18,7 +18,7 @@ def in_process() -> Iterator[None]:
 
 
 COUNTED = {
-    "corpus": ("refused", "warned", "accepted", "silent acceptance"),
+    "corpus": ("refused", "held", "warned", "accepted", "silent acceptance"),
     "odd but valid": ("accepted", "warned", "wrongly refused"),
 }
 

@@ -38,7 +38,10 @@ def odd_file(seed: int, folder: Path) -> OddFile:
     name = FORMATS[seed % len(FORMATS)]
     layout = rng.choice(["long", "long", "wide"])
     rows = _rows(rng)
-    odd = OddFile(folder / f"weights.{name}", {"format": name, "layout": layout}, rows)
+    odd = OddFile(folder / f"weights.{name}", {"format": name, "layout": layout, "guards": {}}, rows)
+    if len([weight for day, _, weight in rows if day == rows[-1][0] and weight]) == 1:
+        # A strategy that may be in one asset alone says so.
+        odd.entry["guards"] = {"one_name": "accept"}
     if layout == "wide":
         _WIDE[name](odd, rng)
     else:

@@ -47,7 +47,7 @@ idempotency: {}
 MANIFEST = """\
 strategies:
 - {id: weekly, path: weights.csv, format: csv, on_unknown_id: quarantine}
-- {id: other, path: weights.csv, format: csv}
+- {id: other, path: weights.csv, format: csv, guards: {one_name: accept}}
 """
 
 

@@ -69,7 +69,7 @@ def test_latest_takes_the_newest_rows_at_or_before_the_session(weekly: Path, ses
 def test_latest_is_too_old_after_the_allowed_number_of_sessions(weekly: Path) -> None:
     accepted = accept(weekly)
     assert len(select_session(accepted, date(2024, 1, 17), "latest", 5, NYSE)) == 2  # Monday 15 is a holiday
-    with pytest.raises(SignalRefused, match="too_old"):
+    with pytest.raises(SignalRefused, match="stale"):
         select_session(accepted, date(2024, 1, 18), "latest", 5, NYSE)
 
 

@@ -63,7 +63,7 @@ def test_the_same_content_is_parsed_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_only_a_few_files_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "REMEMBERED_FILES", 2)
+    monkeypatch.setattr(intake, "REMEMBERED_ROWS", 10_000)
     first = accept(csv_file(tmp_path, "2024-01-02,A,0.1"))
     for weight in ("0.2", "0.3"):
         accept(csv_file(tmp_path, f"2024-01-02,A,{weight}"))

@@ -58,7 +58,7 @@ def test_a_finding_of_a_dated_table_names_the_first_line_on_which_it_is_so(tmp_p
     text = DATED + "1,FB,,2022-06-09\n1,META,2022-06-09,\n2,OLD,,2024-01-03\n"
     table = mapping(tmp_path / "m.csv", text)
     rows = ("2024-01-02,1,0.1", "2024-01-02,2,0.1", "2024-01-03,1,0.1", "2024-01-03,2,0.1", "2024-01-04,2,0.1")
-    accepted = accept(csv_file(tmp_path, *rows), mapping=table)
+    accepted = accept(csv_file(tmp_path, *rows), mapping=table, unallocated="cash")
     assert [(item.rule, item.line, item.value) for item in accepted.warnings] == [("unknown_id", 5, "2")]
 
 

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import openpyxl
 
 from scizor_dagster.config import WeightRules
+from scizor_dagster.signals.guards import Background
 from tests.signals.builders import HEADER
 
-Response = Literal["refused", "warned", "accepted"]
+Response = Literal["refused", "held", "warned", "accepted"]
 DAY = date(2024, 1, 2)
 OURS = tuple(HEADER.split(","))
 Row = Sequence[Any]
@@ -25,8 +26,10 @@ class Case:
     Attributes:
         number: Of the catalogue.
         build: Writes the file into a folder and returns its path.
-        rule: A violation (refused) or warning (warned) that must be among those found; with `accepted` none is.
+        rule: A violation (refused, held) or warning (warned) that must be among those found; with `accepted` none is.
         entry: Keys of the manifest's entry.
+        session: Asked for; without one the file's last.
+        known: What the stores know, given the file.
     """
 
     number: int
@@ -36,6 +39,8 @@ class Case:
     rule: str = ""
     entry: Mapping[str, Any] = field(default_factory=dict)
     weights: WeightRules = field(default_factory=WeightRules)
+    session: date | None = None
+    known: Callable[[Path], Background] = lambda _: Background()
 
     def __str__(self) -> str:
         return f"{self.number}-{self.name}".replace(" ", "-")
