@@ -101,10 +101,10 @@ def test_a_plan_without_orders_is_a_batch_with_nothing_to_do(ledger: Ledger) -> 
     ("orders", "problem"),
     [
         ([SELL, SELL], "twice"),
-        ([replace(SELL, client_order_id="x" * 49)], "longer than 48"),
-        ([replace(BUY, depends_on=("elsewhere",))], "depends on one outside"),
-        ([replace(SELL, qty=Decimal(0))], "not positive"),
-        ([replace(SELL, price_used=Decimal(-1))], "not positive"),
+        ([SELL._replace(client_order_id="x" * 49)], "longer than 48"),
+        ([BUY._replace(depends_on=("elsewhere",))], "depends on one outside"),
+        ([SELL._replace(qty=Decimal(0))], "not positive"),
+        ([SELL._replace(price_used=Decimal(-1))], "not positive"),
     ],
 )
 def test_a_plan_that_cannot_be_rows_is_refused_whole(ledger: Ledger, orders: list[object], problem: str) -> None:
