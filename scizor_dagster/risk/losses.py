@@ -14,7 +14,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from scizor_dagster.risk.limits import PreTradeLimits
-from scizor_dagster.risk.trading_state import set_state, standing
+from scizor_dagster.risk.trading_state import set_state
 
 MACHINE = "scizor"
 """Who set a state that no person has set."""
@@ -58,7 +58,7 @@ def stop_after_losses(
 ) -> bool:
     """Set `limits.on_loss` where a loss is above its limit; once per session and limit, so that a resume holds.
 
-    A state that is as strict already is left as it is.
+    The row is written under a stricter state too: that one may expire, and who resumes has seen both.
 
     Returns:
         Whether a state was set.
@@ -71,8 +71,6 @@ def stop_after_losses(
         ("max_drawdown", figures.drawdown, limits.max_drawdown),
     ):
         if limit is None or loss <= limit:
-            continue
-        if standing(connection, account, portfolio, now).state.strictness >= limits.on_loss.strictness:
             continue
         stopped |= set_state(
             connection,

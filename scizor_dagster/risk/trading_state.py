@@ -3,13 +3,14 @@
 What belongs here: the states, their rows, and which of several is in force. What does not: who sets one
 (the command line, the loss stops, the throttle) and what is done to an order (`pre_trade`, `execution`).
 
-The newest row of the account and the newest of the portfolio count, until they expire; the stricter of
-the two wins. Rows are only ever added. Cancels are allowed in every state.
+Of the account and of the portfolio, what a person has set last and what the machine has set (a row with a
+`cause`) are in force until they expire or a person resumes; the strictest wins. A state that expires uncovers
+the one beneath it. Rows are only ever added. Cancels are allowed in every state.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -53,36 +54,39 @@ class Standing:
 
 FREE = Standing(TradingState.ACTIVE)
 # Built once: read before every send.
-_NEWEST = (
+_ROWS = (
     sa.select(trading_states)
     .where(
-        trading_states.c.number.in_(
-            sa.select(sa.func.max(trading_states.c.number))
-            .where(
-                trading_states.c.account == sa.bindparam("account"),
-                sa.or_(trading_states.c.portfolio.is_(None), trading_states.c.portfolio == sa.bindparam("portfolio")),
-            )
-            .group_by(trading_states.c.portfolio)
-        )
+        trading_states.c.account == sa.bindparam("account"),
+        sa.or_(trading_states.c.portfolio.is_(None), trading_states.c.portfolio == sa.bindparam("portfolio")),
     )
     .order_by(trading_states.c.number)
 )
 
 
 def standing(connection: sa.Connection, account: str, portfolio: str, now: datetime) -> Standing:
-    """The stricter of the account's and the portfolio's state; of equals the newer."""
-    found = FREE
-    for row in connection.execute(_NEWEST, {"account": account, "portfolio": portfolio}):
+    """The strictest state in force; of equals the newest. It cancels open orders where any of those in force asks."""
+    persons: dict[str | None, Standing] = {}
+    machines: list[tuple[str | None, Standing]] = []
+    for row in connection.execute(_ROWS, {"account": account, "portfolio": portfolio}):
         current = _standing(row)
-        in_force = current.until is None or current.until > now
-        if in_force and current.state.strictness >= found.state.strictness:
-            found = current
-    return found
+        if current.state is TradingState.ACTIVE:
+            persons.pop(row.portfolio, None)
+            machines = [(scope, state) for scope, state in machines if scope != row.portfolio]
+        elif current.until is not None and current.until <= now:
+            continue
+        elif row.cause is None:
+            persons[row.portfolio] = current
+        else:
+            machines.append((row.portfolio, current))
+    in_force = [*persons.values(), *(state for _, state in machines)]
+    found = max(in_force, key=lambda state: (state.state.strictness, state.at), default=FREE)
+    return replace(found, cancel_open=any(state.cancel_open for state in in_force))
 
 
 def last_set(connection: sa.Connection, account: str, portfolio: str) -> datetime | None:
     """When a state was set last for the portfolio or its account: counts of a throttle begin there."""
-    rows = connection.execute(_NEWEST, {"account": account, "portfolio": portfolio})
+    rows = connection.execute(_ROWS, {"account": account, "portfolio": portfolio})
     return max((row.at for row in rows), default=None)
 
 

@@ -19,6 +19,7 @@ from scizor_dagster.errors import ConfigError
 
 MAX_BYTES = 64 * 1024 * 1024
 _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+_VALIDITY = re.compile(r"(valid|effective|start|end)_?(from|to|until|date|day)?|from|to|until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,7 @@ class _Places:
     symbol: int
     valid_from: int | None
     valid_to: int | None
-
-    @property
-    def last(self) -> int:
-        return max(place for place in (self.asset_id, self.symbol, self.valid_from, self.valid_to) if place is not None)
+    width: int
 
 
 def mapping_rows(settings: MappingTable) -> Iterator[MappedTicker]:
@@ -74,8 +72,10 @@ def mapping_rows(settings: MappingTable) -> Iterator[MappedTicker]:
 
 
 def _row(row: list[str], places: _Places, where: str) -> MappedTicker:
-    if len(row) <= places.last:
-        raise ConfigError("The row has too few fields.", remedy="Mend the row.", where=where)
+    if len(row) != places.width:
+        raise ConfigError(
+            f"The row has {len(row)} fields, and the header has {places.width}.", remedy="Mend the row.", where=where
+        )
     asset_id, symbol = row[places.asset_id].strip(), row[places.symbol].strip()
     if not asset_id or not symbol:
         raise ConfigError("The row has a blank identifier or ticker.", remedy="Fill it in.", where=where)
@@ -105,13 +105,28 @@ def _day(row: list[str], place: int | None, where: str) -> date | None:
 def _columns(settings: MappingTable, header: list[str], where: str) -> _Places:
     names = [name.strip() for name in header]
     given = settings.model_fields_set
+    _refuse_unread_dates(settings, names, where)
     return _Places(
         _place(settings.id_column, names, where),
         _place(settings.symbol_column, names, where),
         # A name that was not chosen is one that the table need not have.
         _place(settings.from_column, names, where) if "from_column" in given or settings.from_column in names else None,
         _place(settings.to_column, names, where) if "to_column" in given or settings.to_column in names else None,
+        len(names),
     )
+
+
+def _refuse_unread_dates(settings: MappingTable, names: list[str], where: str) -> None:
+    """A column that looks like the validity of a row and is not read would make each row valid for ever."""
+    for name in names:
+        plain = name.casefold().replace(" ", "_").replace("-", "_")
+        if name not in (settings.from_column, settings.to_column) and _VALIDITY.fullmatch(plain):
+            raise ConfigError(
+                f"The column '{name}' looks like the dates between which a row holds, and it is not read.",
+                remedy=f"Call it '{settings.from_column}' or '{settings.to_column}', or name it as from_column or "
+                "to_column of 'mapping' in the strategy manifest.",
+                where=where,
+            )
 
 
 def _place(wanted: str, names: list[str], where: str) -> int:

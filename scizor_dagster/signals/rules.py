@@ -235,6 +235,11 @@ def cash_disagrees(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
     for day, weight in zip(rows.dates, rows.weights, strict=True):
         parts.setdefault(day, []).append(weight)
     for cell in rows.cash:
+        if cell.day not in parts:
+            problem = f"On {cell.day} there is cash and no asset; nothing would say what is to be sold."
+            remedy = "To sell everything, write the assets with weight 0 beside the cash."
+            yield Violation("only_cash", problem, remedy, line=cell.line, sheet=rows.sheet)
+            continue
         total = math.fsum(parts.get(cell.day, ())) + cell.value
         if abs(total - 1.0) > SUM_TOLERANCE + _LAST_BIT:
             yield Violation(

@@ -92,6 +92,31 @@ def test_a_state_ends_at_its_expiry_and_not_before(ledger: Ledger) -> None:
     assert _state(ledger, now=until) == ACTIVE
 
 
+def test_a_state_that_expires_uncovers_the_one_beneath_it(ledger: Ledger) -> None:
+    until = START + timedelta(hours=1)
+    _set(ledger, HALTED)
+    _set(ledger, REDUCING, until=until)
+    assert (_state(ledger), _state(ledger, now=until)) == (REDUCING, HALTED)
+
+
+def test_what_a_person_sets_for_a_while_neither_lifts_nor_hides_a_loss_stop(ledger: Ledger) -> None:
+    until = START + timedelta(hours=1)
+    _set(ledger, REDUCING, cause="max_day_loss")
+    _set(ledger, HALTED, until=until)
+    assert (_state(ledger), _state(ledger, now=until)) == (HALTED, REDUCING)
+    _set(ledger, REDUCING, cause="max_drawdown")
+    assert _state(ledger) == HALTED, "what the machine sets loosens nothing"
+    _set(ledger, ACTIVE)
+    assert _state(ledger) == ACTIVE
+
+
+def test_open_orders_are_canceled_where_any_state_in_force_asks_for_it(ledger: Ledger) -> None:
+    _set(ledger, HALTED, portfolio=None, cancel_open=True)
+    _set(ledger, HALTED)
+    with ledger.read() as connection:
+        assert standing(connection, "paper", "main", START).cancel_open
+
+
 def test_a_state_without_a_reason_or_with_a_past_expiry_is_refused_and_writes_nothing(ledger: Ledger) -> None:
     for wrong in ({"reason": " "}, {"until": START}):
         with pytest.raises(LedgerError):
@@ -225,6 +250,15 @@ def test_a_halt_that_asks_for_it_cancels_own_open_orders_and_none_of_others(ledg
     }
     assert resume(ledger, broker).counts == {"canceled": 1, "ready": 1}
     assert broker.book.attempts == ["s", "by hand"]
+
+
+def test_reducing_cancels_no_order_that_closes(ledger: Ledger) -> None:
+    broker = _resting(ledger)
+    _set(ledger, REDUCING, cancel_open=True)
+    assert _cancel(ledger, broker) == 0
+    broker.has_data = None
+    assert resume(ledger, broker).counts == {"expired": 1, "filled": 1}
+    assert broker.book.positions["AAA"] == 0
 
 
 def test_a_run_that_goes_on_cancels_what_a_halt_asks_for_before_the_venue_moves(ledger: Ledger) -> None:

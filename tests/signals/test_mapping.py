@@ -98,13 +98,16 @@ def test_a_table_is_read_anew_when_it_changes(tmp_path: Path) -> None:
     [
         ("id,symbol\n1,AAPL\n", r"m\.csv:1: The column 'asset_id' is not in the header \(id, symbol\)"),
         ("asset_id,symbol,symbol\n1,A,B\n", "'symbol' is twice"),
-        ("asset_id,symbol\n1,AAPL\n2\n", r"m\.csv:3: The row has too few"),
+        ("asset_id,symbol\n1,AAPL\n2\n", r"m\.csv:3: The row has 1 fields, and the header has 2"),
+        ("asset_id,symbol\n1,AAPL,B\n", r"m\.csv:2: The row has 3 fields, and the header has 2"),
+        ("asset_id,symbol,validto\n1,AAPL,2020-01-01\n", r"m\.csv:1: The column 'validto' looks like the dates"),
+        ("asset_id,symbol,Valid_From\n1,AAPL,\n", "'Valid_From' looks like the dates"),
         ("asset_id,symbol\n1,\n", r"m\.csv:2: The row has a blank"),
         ('asset_id,symbol\n1,"AAPL\n', "not valid CSV"),
         ("", "empty"),
         (DATED + "1,A,2024-1-2,\n", r"m\.csv:2: '2024-1-2' is not a date"),
         (DATED + "1,A,2024-02-01,2024-02-01\n", r"m\.csv:2: '1' is 'A' from 2024-02-01 .* on no day at all"),
-        (DATED + "1,A,2024-02-01\n", r"m\.csv:2: The row has too few"),
+        (DATED + "1,A,2024-02-01\n", r"m\.csv:2: The row has 3 fields"),
         ("asset_id,symbol,valid_to,valid_to\n1,A,,\n", "'valid_to' is twice"),
     ],
 )

@@ -143,6 +143,8 @@ CASES: list[Case] = [
     Case(65, "number as text in json", weight('"1"'), W, "number_as_text", JSON),
     Case(47, "NA in json", json(f"[{RECORD.replace(chr(65), 'NA', 1)}]"), OK, entry=JSON),
     Case(6, "cash disagrees", wide(f"{DAY},0.5,0.3,0.1"), R, "cash_disagrees", WIDE),
+    Case(28, "nothing but cash", wide(f"{DAY},1", header="date,cash"), R, "only_cash", WIDE),
+    Case(28, "nothing but cash on one date", json(f'{{"{DAY}": {{"cash": 1}}}}'), R, "only_cash", JSON),
     Case(6, "cash agrees", wide(f"{DAY},0.5,0.3,0.2"), OK, entry=WIDE),
     Case(1, "blank cell of a wide file", wide(f"{DAY},1,,0"), R, "missing_weight", WIDE),
     Case(1, "blank is zero", wide(f"{DAY},1,,0"), OK, entry=WIDE | {"blank_is_zero": True}),
