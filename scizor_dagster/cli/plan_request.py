@@ -61,7 +61,7 @@ def request_for(wanted: Wanted, sources: FileSources, rules: PlanningRules | Non
     Args:
         wanted: The options.
         sources: The files.
-        rules: Of a rules file; None for the portfolio's own, or the defaults.
+        rules: Of a rules file; None for the defaults, or for those of the portfolio, which takes no others.
 
     Raises:
         InputError: an option that the mode needs is missing, or one that it does not take is given.
@@ -74,10 +74,15 @@ def request_for(wanted: Wanted, sources: FileSources, rules: PlanningRules | Non
     from scizor_dagster.flow.desk import Desk
     from scizor_dagster.settings import Settings
 
+    if rules is not None:
+        raise InputError(
+            "--rules does not go with --portfolio, which has rules and limits of its own.",
+            remedy="Leave --rules out, or change the portfolio's sections in the configuration.",
+        )
     desk = Desk(Settings.from_environment(os.environ), dates.now)
     if wanted.mode is Mode.ONLINE:
-        return _online(desk, wanted.portfolio, wanted, sources, rules)
-    return _on_capital(desk, wanted.portfolio, wanted, sources, rules)
+        return _online(desk, wanted.portfolio, wanted, sources)
+    return _on_capital(desk, wanted.portfolio, wanted, sources)
 
 
 def _on_files(wanted: Wanted, sources: FileSources, rules: PlanningRules | None) -> Request:
@@ -93,14 +98,12 @@ def _on_files(wanted: Wanted, sources: FileSources, rules: PlanningRules | None)
     return Request(read, rules, _capabilities(wanted.broker or BrokerName.PAPER))
 
 
-def _on_capital(
-    desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources, rules: PlanningRules | None
-) -> Request:
+def _on_capital(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) -> Request:
     from scizor_dagster.flow.money import configured_cash
     from scizor_dagster.planning.rules import rules_from
 
     settings = desk.portfolio(portfolio)
-    rules = rules or rules_from(settings)
+    rules = rules_from(settings)
     currency = _currency(wanted, desk.market(settings.market).currency)
     equity = configured_cash(desk, portfolio) if wanted.equity is None else wanted.equity
     read = _read(sources, equity, wanted, rules, currency)
@@ -111,7 +114,7 @@ def _on_capital(
     return Request(replace(read, inputs=replace(inputs, notes=(*inputs.notes, *note))), rules, capabilities)
 
 
-def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources, rules: PlanningRules | None) -> Request:
+def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) -> Request:
     from scizor_dagster.flow.facts import account_beside
     from scizor_dagster.flow.money import starting_cash
     from scizor_dagster.ledger.holdings import cash_flow, owned
@@ -126,7 +129,7 @@ def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources, ru
                 remedy=f"Leave {option} out, or use --mode dryrun.",
             )
     settings = desk.portfolio(portfolio)
-    rules = rules or rules_from(settings)
+    rules = rules_from(settings)
     currency = _currency(wanted, desk.market(settings.market).currency)
     broker = desk.broker(settings.account, settings.market)
     beside = account_beside(desk, portfolio, broker)

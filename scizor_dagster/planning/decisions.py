@@ -47,7 +47,9 @@ class Venue:
         """Decimals of an order's quantity: closing a holding whole may need more than a target has."""
         if not self.capabilities.fractional or row.instrument is None or not row.instrument.fractionable:
             return 0
-        return self.capabilities.quantity_decimals if self.rules.fractional or closes_whole(row) else 0
+        if closes_whole(row):
+            return self.capabilities.quantity_decimals
+        return self.capabilities.quantity_decimals if self.rules.fractional and not _stays_short(row) else 0
 
     def target_step(self, row: Row) -> Decimal:
         """Increment of the target quantity."""
@@ -86,6 +88,11 @@ def crosses(row: Row) -> bool:
 def closes_whole(row: Row) -> bool:
     """Whether nothing is left of the present position."""
     return not row.target or crosses(row)
+
+
+def _stays_short(row: Row) -> bool:
+    """A split may have left a fraction of a short; orders beside it are whole all the same."""
+    return row.target is not None and row.target < 0
 
 
 def decide(row: Row, venue: Venue) -> None:

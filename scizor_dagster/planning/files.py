@@ -130,7 +130,7 @@ def read_inputs(
 def _unused(sources: FileSources, by_symbol: bool) -> list[str]:
     if sources.mapping is None or not by_symbol:
         return []
-    return [f"The targets name symbols, so {sources.mapping} was not used."]
+    return ["The targets name symbols, so the mapping table was not used."]
 
 
 def _read_targets(path: Path, day: date | None, allow_short: bool) -> tuple[date, bool, list[_Wanted]]:
@@ -249,7 +249,7 @@ def _read_mapping(path: Path) -> dict[str, tuple[str, ...]]:
         candidates = found.setdefault(asset_id.word(), [])
         if symbol.symbol() not in candidates:
             candidates.append(symbol.text)
-    return {asset_id: tuple(candidates) for asset_id, candidates in found.items()}
+    return {asset_id: tuple(sorted(candidates)) for asset_id, candidates in found.items()}
 
 
 def _resolve(
@@ -275,7 +275,8 @@ def _resolve(
             raise item.cell.fail(f"it means {target.symbol}, as does the id at {first.where}", "Merge the two rows.")
         targets.append(target)
         ambiguities += [ambiguity] if ambiguity else []
-    return targets, ambiguities
+    # The notes are part of the plan, which does not depend on the order of rows.
+    return targets, sorted(ambiguities, key=lambda item: item.asset_id)
 
 
 def _candidates(cell: Cell, mapping: Mapping[str, tuple[str, ...]] | None, sources: FileSources) -> tuple[str, ...]:

@@ -228,7 +228,10 @@ def _reserved(rows: list[Row], inputs: PlanInputs) -> Decimal:
 
 
 def _is_whole(row: Row, rules: PlanningRules) -> bool:
-    return not rules.fractional or row.weight < 0 or row.instrument is None or not row.instrument.fractionable
+    if not rules.fractional or row.instrument is None or not row.instrument.fractionable:
+        return True
+    # A short is covered in whole shares but for its exact end: no broker sells a fraction short again.
+    return row.weight < 0 or (not row.weight and row.current < 0)
 
 
 def _orders(rows: list[Row], inputs: PlanInputs, venue: Venue, plan_id: str) -> tuple[PlannedOrder, ...]:

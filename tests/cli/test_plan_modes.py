@@ -38,6 +38,12 @@ def test_a_dry_run_takes_capital_and_rules_from_the_portfolio(plan: Plan, fresh:
     assert not (fresh.home / "ledger.sqlite").exists()
 
 
+def test_a_portfolio_takes_no_other_rules_than_its_own(plan: Plan, fresh: Project) -> None:
+    answer = plan("--portfolio", "main", rules="planning: {band_relative: 0.1}\n")
+    assert answer.code == 2
+    assert "--rules does not go with --portfolio" in answer.json["problem"]
+
+
 def test_a_dry_run_without_positions_says_that_nothing_is_held(plan: Plan, fresh: Project) -> None:
     answer = plan("--portfolio", "main", "--equity", "5000")
     assert answer.json["equity"] == "5000"

@@ -175,6 +175,20 @@ def test_an_ambiguous_id_is_refused_by_line_where_that_is_asked_for(files):
         files.run(on_ambiguous="refuse")
 
 
+def test_the_order_of_rows_in_any_file_changes_no_byte(files):
+    header = "trade_date,asset_id,target_weight\n"
+    mapping = ["8,D", "8,E", "9,A", "9,C"]
+
+    def plan_with(turn):
+        files.write("targets", header + "\n".join([f"2025-07-28,{name},0.2" for name in ("8", "9")][::turn]) + "\n")
+        files.write("mapping", "asset_id,symbol\n" + "\n".join(mapping[::turn]) + "\n")
+        files.write("prices", "symbol,price\n" + "\n".join(["A,10", "B,25", "D,7"][::turn]) + "\n")
+        files.run("--json")
+        return {name: (files.out / name).read_bytes() for name in NAMES}
+
+    assert plan_with(1) == plan_with(-1)
+
+
 BAD = [
     ("targets", "", "empty"),
     ("targets", "trade_date,asset_id,target_weight\n", "no target"),
@@ -326,5 +340,5 @@ def test_what_a_plan_could_not_take_into_account_is_said(files):
     notes = json.loads(files.run("--json", rules=str(rules), mapping=files.options.pop("map")))["notes"]
     text = " ".join(notes)
     assert "Held without a price: ZED." in text
-    assert "map.csv was not used" in text
+    assert "the mapping table was not used" in text
     assert "the rules' minimum of 0.5 is lower" in text

@@ -310,3 +310,16 @@ def test_every_fact_and_rule_is_part_of_the_plan_id():
     ids |= {make_plan(inputs, rules_of(overrides=(("B", "no_buy"),)), ALPACA_CAPABILITIES).plan_id}
     ids |= {make_plan(inputs, WHOLE, replace(ALPACA_CAPABILITIES, refuses_wash_trades=False)).plan_id}
     assert len(ids | {make_plan(inputs, WHOLE, ALPACA_CAPABILITIES).plan_id}) == len(facts) + 3
+
+
+def test_a_short_is_covered_in_whole_shares_but_for_its_exact_end():
+    rules = replace(rules_of(max_participation=0.1, allow_short=True), fractional=True)
+    cut = plan_of({}, {"A": 100}, {"A": -10}, rules, adv={"A": Decimal(33)})
+    assert outcome(cut) == (Reason.REBALANCE, [3])
+    whole = plan_of({}, {"A": 100}, {"A": "-6.7"}, rules, adv={"A": Decimal(10_000)})
+    assert outcome(whole) == (Reason.LIQUIDATE, [Decimal("6.7")])
+
+
+def test_a_fraction_short_that_a_split_has_left_is_enlarged_by_whole_shares():
+    rules = PlanningRules(allow_short=True)
+    assert outcome(plan_of({"A": "-0.05"}, {"A": 100}, {"A": "-6.7"}, rules)) == (Reason.REBALANCE, [-43])
