@@ -104,7 +104,10 @@ def parse_rows(table: RawTable, located: LocatedColumns, spec: ReadSpec) -> Pars
     rows.lines = table.lines
     rows.dates = _parsed(rows, table, columns["trade_date"], remembering(parse_date))
     rows.asset_ids = _parsed(rows, table, columns["asset_id"], remembering(parse_asset_id))
-    rows.weights = _parsed(rows, table, columns["target_weight"], weight_parser(spec))
+    weight_of = weight_parser(spec)
+    if spec.layout == "wide" and spec.blank_is_zero:
+        weight_of = _or_zero(weight_of)
+    rows.weights = _parsed(rows, table, columns["target_weight"], weight_of)
     if rows.violations:
         good = zip(rows.dates, rows.asset_ids, rows.weights, strict=True)
         keep_rows(rows, [index for index, values in enumerate(good) if None not in values])
@@ -116,6 +119,15 @@ def parse_rows(table: RawTable, located: LocatedColumns, spec: ReadSpec) -> Pars
         take_out_cash(rows, spec)
     drop_dust(rows)
     return rows
+
+
+def is_blank(cell: Cell) -> bool:
+    """Whether a cell holds nothing, or the NaN that data frames write for it."""
+    return not cell.strip() if isinstance(cell, str) else isinstance(cell, float) and math.isnan(cell)
+
+
+def _or_zero(weight_of: Callable[[Cell], float]) -> Callable[[Cell], float]:
+    return lambda cell: 0.0 if is_blank(cell) else weight_of(cell)
 
 
 def parse_date(cell: Cell) -> date:

@@ -153,9 +153,11 @@ def _wide(scanner: _Scanner, spec: ReadSpec) -> RawTable:
         line, day = scanner.line, scanner.value()
         if not isinstance(day, str) or not scanner.take(":"):
             raise scanner.syntax("a key in quotes and ':' are missing")
-        if day in seen:
+        # The two ways to write one day are one key.
+        written = day.strip().replace("T", " ").removesuffix(" 00:00:00")
+        if written in seen:
             raise _duplicate(day)
-        seen.add(day)
+        seen.add(written)
         weights = scanner.value()
         if not isinstance(weights, dict):
             raise _shape(spec.layout)

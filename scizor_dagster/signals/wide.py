@@ -6,7 +6,6 @@ cells (`cells`) and rules over rows (`rules`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from scizor_dagster.signals.cells import (
@@ -14,6 +13,7 @@ from scizor_dagster.signals.cells import (
     ParsedRows,
     bad_cell,
     drop_dust,
+    is_blank,
     number_as_text,
     parse_asset_id,
     parse_date,
@@ -63,7 +63,7 @@ def _fill(rows: ParsedRows, table: RawTable, places: _Places, spec: ReadSpec) ->
         for index, asset_id in places.assets.items():
             cell = table.columns[index][at]
             try:
-                weight = 0.0 if spec.blank_is_zero and _is_blank(cell) else weight_of(cell)
+                weight = 0.0 if spec.blank_is_zero and is_blank(cell) else weight_of(cell)
             except BadCell as bad:
                 rows.violations.add(bad_cell(bad, cell, line, table.sheet, asset_id))
                 continue
@@ -92,7 +92,10 @@ def _places(table: RawTable, spec: ReadSpec, rows: ParsedRows) -> _Places | None
         except BadCell as bad:
             rows.violations.add(bad_cell(bad, name, table.header_line, table.sheet, name or f"number {index + 1}"))
             continue
-        if asset_id in assets.values():
+        if asset_id in assets.values() or (
+            normal(asset_id) == normal(spec.cash_column)
+            and any(normal(other) == normal(asset_id) for other in assets.values())
+        ):
             problem = f"Two columns are '{asset_id}'."
             rows.violations.add(_at_header(table, "duplicate_column", problem, "Keep one of them.", asset_id))
         assets[index] = asset_id
@@ -127,10 +130,6 @@ def _is_date(cell: Cell) -> bool:
     except BadCell:
         return False
     return True
-
-
-def _is_blank(cell: Cell) -> bool:
-    return not cell.strip() if isinstance(cell, str) else isinstance(cell, float) and math.isnan(cell)
 
 
 def _is_empty(table: RawTable, index: int) -> bool:

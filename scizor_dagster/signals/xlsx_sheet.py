@@ -65,9 +65,9 @@ class SheetParser:
             self._formula = self._reading = []
         elif tag == "row":
             self._line = int(found.get("r", self._line + 1))
-            self._row_hidden = _true(found.get("hidden"))
+            self._row_hidden = _true(found.get("hidden")) or _nothing(found.get("ht"))
             self._row, self._unstored, self._column = {}, [], 0
-        elif tag == "col" and _true(found.get("hidden")):
+        elif tag == "col" and (_true(found.get("hidden")) or _nothing(found.get("width"))):
             self._hidden_columns.append((int(found["min"]), int(found["max"])))
         elif tag == "mergeCell":
             self._refuse("merged_cells", f"The cells {found['ref']} are merged.", "Unmerge them, and fill each one.")
@@ -182,6 +182,14 @@ class SheetParser:
 
     def _refuse(self, rule: str, problem: str, remedy: str, **place: object) -> None:
         self.result.violations.add(Violation(rule, problem, remedy, sheet=self._title, **place))  # type: ignore[arg-type]
+
+
+def _nothing(size: str | None) -> bool:
+    """Whether a height or width is stated and leaves nothing to see."""
+    try:
+        return size is not None and float(size) <= 0
+    except ValueError:
+        return False
 
 
 def _day(serial: float, *, starts_1904: bool) -> Cell:

@@ -17,6 +17,8 @@ R: Response = "refused"
 W: Response = "warned"
 OK: Response = "accepted"
 JSON = {"format": "json"}
+DAY_TWICE = f'{{"{DAY}": {{"A": 1}}, "{DAY} 00:00:00": {{"B": 1}}}}'
+WITH_NULL = f'{{"{DAY}": {{"A": 1, "B": null}}}}'
 WIDE = {"layout": "wide"}
 WIDE_JSON = JSON | WIDE
 PARQUET = {"format": "parquet"}
@@ -148,6 +150,9 @@ CASES: list[Case] = [
     Case(6, "cash agrees", wide(f"{DAY},0.5,0.3,0.2"), OK, entry=WIDE),
     Case(1, "blank cell of a wide file", wide(f"{DAY},1,,0"), R, "missing_weight", WIDE),
     Case(1, "blank is zero", wide(f"{DAY},1,,0"), OK, entry=WIDE | {"blank_is_zero": True}),
+    Case(74, "date twice in two spellings", json(DAY_TWICE), R, "duplicate_key", JSON),
+    Case(1, "null is zero where declared", json(WITH_NULL), OK, entry=JSON | {"blank_is_zero": True}),
+    Case(37, "cash twice", wide(f"{DAY},.4,.4,.2,.2", header="date,A,B,cash,Cash"), R, "duplicate_column", WIDE),
     Case(37, "asset twice in a wide file", wide(f"{DAY},0.5,0.5", header="date,A,A"), R, "duplicate_column", WIDE),
     Case(31, "total column", wide(f"{DAY},0.5,0.5,1", header="date,A,B,Total"), R, "total_row", WIDE),
     Case(16, "no date column in a wide file", wide("0.5,0.5", header="A,B"), R, "missing_column", WIDE),

@@ -43,6 +43,14 @@ def _hidden_column(workbook: Any) -> None:
     workbook.active.column_dimensions["C"].hidden = True
 
 
+def _flat_row(sheet: str) -> str:
+    return sheet.replace('<row r="3"', '<row r="3" ht="0" customHeight="1"')
+
+
+def _flat_column(sheet: str) -> str:
+    return sheet.replace("<sheetData>", '<cols><col min="3" max="3" width="0" customWidth="1"/></cols><sheetData>')
+
+
 def _filter(workbook: Any) -> None:
     workbook.active.auto_filter.ref = "A1:C4"
     workbook.active.auto_filter.add_filter_column(1, ["AAPL"])
@@ -154,6 +162,8 @@ CASES: list[Case] = [
     Case(63, "parquet declared csv", file(b"PAR1xxxxPAR1"), R, "wrong_format"),
     Case(64, "hidden row", book(_hidden_row), R, "hidden_rows"),
     Case(64, "hidden column", book(_hidden_column), R, "hidden_columns"),
+    Case(64, "row without height", with_sheet(book(), _flat_row), R, "hidden_rows"),
+    Case(64, "column without width", with_sheet(book(), _flat_column), R, "hidden_columns"),
     Case(64, "filter", book(_filter), R, "filter_on"),
     Case(65, "number as text", book(_cell("C2", "0.5")), W, "number_as_text"),
     Case(65, "no number as text", book(_cell("C2", "half")), R, "not_a_number"),
