@@ -35,7 +35,7 @@ from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
-from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, trade_session
+from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, TAKE, trade_session
 from scizor_dagster.lake.schemas import (
     order_results_schema,
     performance_schema,
@@ -87,7 +87,8 @@ def _raw_signals(key: dg.AssetKey, portfolio: str, strategy: str, common: dict[s
     def raw_signals(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
             session = session_of(context)
-            taken = take_signals(desk.desk, portfolio, session, strategy)
+            look = context.run.tags.get(PURPOSE) == TAKE
+            taken = take_signals(desk.desk, portfolio, session, strategy, look=look)
             stored = stored_rows(desk.desk, "signals", strategy=strategy, session=session, file_hash=taken.file_hash)
         return dg.MaterializeResult(
             metadata=signals_metadata(taken),

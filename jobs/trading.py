@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from scizor_dagster.config import Config
-from scizor_dagster.flow.trades import FOLLOW, PURPOSE
+from scizor_dagster.flow.trades import FOLLOW, PURPOSE, TAKE
 from scizor_dagster.jobnames import name_for
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 NO_RETRY = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false", "dagster/max_runtime": "900"}
-FOLLOWS = {PURPOSE: FOLLOW}
+PURPOSES = {"follow_orders": {PURPOSE: FOLLOW}, "take_signals": {PURPOSE: TAKE}}
 DECIDE = ("target_weights", "planned_orders")
 ACT = ("executions", "reconciliations", "performance")
 CLOSE = ("reconciliations", "performance")
@@ -39,7 +39,7 @@ def trading_jobs(config: Config) -> list["UnresolvedAssetJobDefinition"]:
                     name_for(job, name, config.portfolios),
                     selection=_assets(name, assets),
                     description=f"Portfolio {name}: {description}",
-                    tags={**NO_RETRY, "scizor/portfolio": name, **(FOLLOWS if job == "follow_orders" else {})},
+                    tags={**NO_RETRY, "scizor/portfolio": name, **PURPOSES.get(job, {})},
                     executor_def=dg.in_process_executor,
                 )
             )

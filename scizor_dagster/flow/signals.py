@@ -88,11 +88,13 @@ def select_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> 
     return TakenSignals(strategy, rows, accepted.path, accepted.file_hash, warnings, accepted, judged.approval)
 
 
-def take_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:
+def take_signals(desk: Desk, portfolio: str, session: date, strategy: str, *, look: bool = False) -> TakenSignals:
     """Accept a strategy's file and store the rows that trade in `session`.
 
-    Of an admitted session, the rows that its plan was made from.
+    Of an admitted session, the rows that its plan was made from. With `look` the file is judged in any case.
     """
+    if look:
+        accept_file(desk, portfolio, strategy)
     if is_admitted(desk, portfolio, session):
         return _traded_signals(desk, portfolio, session, strategy)
     taken = select_signals(desk, portfolio, session, strategy)

@@ -24,6 +24,8 @@ SCHEDULED_FOR = "scizor/scheduled_for"
 PURPOSE = "scizor/purpose"
 FOLLOW = "follow"
 """Value of the run tag `PURPOSE` with which a run continues what was admitted and admits nothing."""
+TAKE = "take"
+"""Value of the run tag `PURPOSE` with which a run looks at new weight files: a refused one fails it."""
 MAX_START_DELAY = timedelta(minutes=30)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.errors import ConfigError, DataError, LedgerError, RiskLimitBreached
+from scizor_dagster.errors import ConfigError, DataError, LedgerError, RiskLimitBreached, SignalRefused
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import measure_session, reconcile_session
 from scizor_dagster.flow.desk import Desk
@@ -58,6 +58,15 @@ def test_an_admitted_session_goes_on_whatever_has_become_of_its_file(
     assert plan_session(desk, "main", FIRST).kept
     assert trade_session(desk, "main", FIRST, "again").state is ExecutionState.DONE
     assert stored_rows(desk, "target_weights", portfolio="main", session=FIRST).equals(before)
+
+
+def test_a_refused_file_fails_the_run_that_looks_at_it_although_the_session_is_admitted(
+    desk: Desk, tmp_path: Path
+) -> None:
+    assert take_signals(desk, "main", FIRST, "weekly", look=True).warnings == (KEPT,)
+    (tmp_path / "weights.csv").write_text("not a weight file")
+    with pytest.raises(SignalRefused):
+        take_signals(desk, "main", FIRST, "weekly", look=True)
 
 
 def test_rows_of_another_content_of_the_file_are_stored_beside_those_that_were_traded(

@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from jobs.sensors import sensors, session_to_take_in
+from jobs.trading import trading_jobs
 from resources.desk import SystemClock, TradingDesk
 from scizor_dagster.config import load_config
+from scizor_dagster.flow.trades import PURPOSE, TAKE
 from scizor_dagster.sessions import TradingCalendar
 from tests.jobs.support import two_of_each
 from tests.projects import Project, small_project, write_weights
@@ -229,3 +231,11 @@ def test_a_session_in_the_present_is_preferred_to_a_past_one() -> None:
     assert session_to_take_in([THURSDAY, FRIDAY, MONDAY], calendar, NOW) == FRIDAY
     assert session_to_take_in([THURSDAY], calendar, NOW) == THURSDAY
     assert session_to_take_in([], calendar, NOW) == THURSDAY
+
+
+def test_the_run_that_takes_weights_in_looks_at_the_file_whatever_stands(tmp_path: Path) -> None:
+    project = small_project(tmp_path)
+    config = load_config(project.settings.config_path, project.environment)
+    tags = {job.name: job.tags or {} for job in trading_jobs(config)}
+    assert tags["take_signals"][PURPOSE] == TAKE
+    assert PURPOSE not in tags["rebalance"]
