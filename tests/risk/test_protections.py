@@ -21,7 +21,7 @@ from scizor_dagster.risk.limits import NUMBERS
 from scizor_dagster.risk.locks import DueLock, lift, locks_of, store_locks
 from scizor_dagster.risk.losses import loss_figures, stop_after_losses
 from scizor_dagster.risk.protections import Exit, Movement, due_locks, exits_of
-from scizor_dagster.risk.trading_state import TradingState, set_state, states_of
+from scizor_dagster.risk.trading_state import TradingState, set_state, standing, states_of
 from tests.execution.scenario import MONDAY, START, D, adopt, model, order, plan_of, resume, run
 from tests.risk.orders import limits
 
@@ -181,20 +181,19 @@ def test_a_loss_never_loosens_what_a_person_has_set_nor_undoes_a_resume(ledger: 
     rules = limits(max_day_loss="0.1")
     person: dict[str, Any] = {"reason": "a test", "actor": "ann", "now": START}
 
-    def states() -> list[TradingState]:
+    def in_force() -> TradingState:
         with ledger.transaction() as connection:
             stop_after_losses(connection, "paper", "main", figures, rules, now=START)
-            return [row.state for row in states_of(connection, "paper")]
+            return standing(connection, "paper", "main", START).state
 
     with ledger.transaction() as connection:
         set_state(connection, "paper", "main", TradingState.HALTED, **person)
-    assert states() == [TradingState.HALTED]
+    assert in_force() is TradingState.HALTED
+    with ledger.read() as connection:
+        assert [row.state for row in states_of(connection, "paper")] == [TradingState.HALTED, TradingState.REDUCING]
     with ledger.transaction() as connection:
         set_state(connection, "paper", "main", TradingState.ACTIVE, **person)
-    assert states()[-1] is TradingState.REDUCING
-    with ledger.transaction() as connection:
-        set_state(connection, "paper", "main", TradingState.ACTIVE, **person)
-    assert states()[-1] is TradingState.ACTIVE
+    assert in_force() is TradingState.ACTIVE, "who resumed has seen the loss stop too"
 
 
 def test_a_jump_of_the_equity_holds_the_session_until_it_is_accepted(ledger: Ledger) -> None:
