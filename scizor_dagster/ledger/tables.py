@@ -254,7 +254,7 @@ risk_limits = sa.Table(
 trading_states = sa.Table(
     "trading_states",
     metadata,
-    # Append-only: the newest row of an account (portfolio empty) and of a portfolio is in force.
+    # Append-only; `risk.trading_state` says which rows of an account (portfolio empty) and of a portfolio are in force.
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     _key("account", 64),
     sa.Column("portfolio", sa.String(64), nullable=True),

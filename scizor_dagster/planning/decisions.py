@@ -172,11 +172,11 @@ def _decide_exit(row: Row, venue: Venue, *, whole_exit: bool) -> None:
 
 def _decide_crossing(row: Row, venue: Venue) -> None:
     """A crossing closes the holding whole before it opens the other side; both legs must be sendable."""
-    closes_whole = toward_zero(row.current, venue.order_decimals(row)) == row.current
+    closable = toward_zero(row.current, venue.order_decimals(row)) == row.current
     close_small = _value(row, row.current) < venue.minimum
     if _value(row, row.delta) < venue.minimum:
         row.reason = Reason.BELOW_MIN_NOTIONAL
-    elif not closes_whole or _value(row, row.target or ZERO) < venue.least(row):
+    elif not closable or _value(row, row.target or ZERO) < venue.least(row):
         exit_only(row, venue, "The other side of zero is too small, or the holding cannot be closed whole.")
     elif close_small and not venue.capabilities.full_exit_below_minimum:
         row.withhold(Reason.DUST, "The holding is too small to close, so the other side cannot be opened.")
