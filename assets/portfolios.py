@@ -35,6 +35,7 @@ from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
+from scizor_dagster.flow.summary import held_back_orders
 from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, TAKE, trade_session
 from scizor_dagster.lake.schemas import (
     order_results_schema,
@@ -183,13 +184,14 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
     unskipped = FactCheck(key, "no_session_was_skipped", "No planned session before this one was left unexecuted.")
 
     taken = FactCheck(key, "every_order_was_taken", "No order was rejected by the broker or blocked before it.")
+    sent = FactCheck(key, "no_order_was_held_back", "No halt, lock or other wait kept an order from going out.")
     in_force = FactCheck(key, "the_plan_was_admitted", "The session's stored plan, where it has orders, is in force.")
 
     @dg.asset(
         key=key,
         deps=[dg.AssetKey([portfolio, "planned_orders"])],
         kinds={"python", "sqlalchemy"},
-        check_specs=[known.spec, unskipped.spec, taken.spec, in_force.spec],
+        check_specs=[known.spec, unskipped.spec, taken.spec, sent.spec, in_force.spec],
         pool=f"account_{account}",
         code_version="1",
         **common,
@@ -200,6 +202,7 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
             result = _execute(context, desk.desk, portfolio)
             plan = read_plan(desk.desk.lake, portfolio, session_of(context))
         refused = [f"{row.symbol} {row.state}: {row.reason}" for row in result.orders if row.state in REFUSED]
+        held = [row.sentence for row in held_back_orders(desk.desk, portfolio, session_of(context))]
         left_out = result.plan_id is None and plan is not None and bool(plan.orders)
         return dg.MaterializeResult(
             metadata=execution_metadata(result),
@@ -207,6 +210,7 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
                 known.result(result.state != "frozen", state=str(result.state)),
                 unskipped.result(not result.skipped, skipped=", ".join(map(str, result.skipped))),
                 taken.result(not refused, refused="; ".join(refused)),
+                sent.result(not held, held_back="; ".join(held)),
                 in_force.result(not left_out, state=str(result.state), notes=" ".join(result.notes)),
             ],
         )

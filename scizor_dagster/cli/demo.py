@@ -46,6 +46,7 @@ def demo(
     """
     from scizor_dagster.cli.instance import JobRunner
     from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.flow.summary import went_well
 
     began = time.monotonic()
     settings = Settings.from_environment(os.environ)
@@ -59,7 +60,7 @@ def demo(
         _deliver_weights(desk, replay, quiet=as_json)
         results = [_replay_session(runner, desk, session, replay, quiet=as_json) for session in replay.sessions]
     _report(results, time.monotonic() - began, as_json)
-    raise typer.Exit(0 if all(row["breaks"] == 0 and row["refused"] == 0 for row in results) else 1)
+    raise typer.Exit(0 if all(map(went_well, results)) else 1)
 
 
 def plan_replay(sessions: tuple[date, ...]) -> Replay:

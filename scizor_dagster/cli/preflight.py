@@ -7,6 +7,7 @@ creates a folder or a database (`instance`), and the content of weights and pric
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from scizor_dagster.cli import dates
@@ -18,13 +19,13 @@ from scizor_dagster.settings import Settings
 from scizor_dagster.signals.deliveries import files_of, has_several
 
 
-def open_desk() -> Desk:
-    """The desk of the environment's configuration, which is read and checked here.
+def open_desk(environment: Mapping[str, str] | None = None) -> Desk:
+    """The desk of the environment's configuration, which is read and checked here; by default of the process's own.
 
     Raises:
         ConfigError: the configuration cannot be used, or `DATABASE_URL` is set.
     """
-    desk = Desk(Settings.from_environment(os.environ), dates.now)
+    desk = Desk(Settings.from_environment(os.environ if environment is None else environment), dates.now)
     _ = desk.config
     return desk
 

@@ -22,8 +22,8 @@ def reconcile(
     """Reconcile one session: compare plan, ledger and broker again.
 
     Reads orders, fills, positions and cash on all three sides and names every difference with what to do about
-    it. Nothing is sent. The exit code is 0 when nothing failed: no step, no unexplained break, no refused order.
-    Checks that stop nothing are printed as warnings and leave it 0.
+    it. Nothing is sent. The exit code is 0 when nothing failed: no step, no unexplained break, no order refused or
+    held back. Checks that stop nothing are printed as warnings and leave it 0.
 
     Example: scizor reconcile --portfolio main --date 2026-11-20
     """
@@ -45,12 +45,14 @@ def reconcile(
 def finish(summary: dict[str, Any], outcome: RunOutcome, as_json: bool, *, ended: bool = False) -> None:
     """Print a session's result and end.
 
-    Exit code 0 when the run is green, there is no break and no order was refused, else 1. With `ended`, orders that
-    still work make it 1 as well.
+    Exit code 0 when the run is green, there is no break and no order was refused or held back, else 1. With `ended`,
+    orders that still work make it 1 as well.
     """
+    from scizor_dagster.flow.summary import went_well
+
     checks = {"failed_checks": list(outcome.failed_checks), "warnings": list(outcome.warnings)}
     _print_summary({"run_id": outcome.run_id, **summary, **checks}, as_json)
-    well = outcome.success and summary["breaks"] == 0 and summary["refused"] == 0
+    well = outcome.success and went_well(summary)
     raise typer.Exit(0 if well and not (ended and summary["working"]) else 1)
 
 
@@ -69,6 +71,10 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
                 for row in summary["break_rows"]
             ],
         )
+    if summary["held_back_rows"]:
+        columns = ["symbol", "side", "qty", "lost", "why"]
+        held = [[row[column] for column in columns] for row in summary["held_back_rows"]]
+        print_table("Orders that were held back", columns, held)
     for title, name in (("Refused orders", "refused_rows"), ("Orders that did not fill", "unfilled_rows")):
         if summary[name]:
             columns = ["symbol", "side", "state", "reason"]

@@ -6,7 +6,9 @@ states (`trading_states`), and any check (`risk`).
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,9 @@ from scizor_dagster.cli.actor import ActorOption, actor_of
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
+
+if TYPE_CHECKING:
+    from scizor_dagster.flow.desk import Desk
 
 app = typer.Typer(help="See verdicts and locks, and lift what waits for a person.", no_args_is_help=True)
 PortfolioOption = Annotated[str, typer.Option(help="Portfolio of the configuration.")]
@@ -119,13 +124,17 @@ def unlock(
 def accept_equity(
     day: Annotated[str, typer.Option("--session", help="Session whose orders wait.")],
     reason: ReasonOption,
+    equity: Annotated[str | None, typer.Option(help="The equity that is right; without it, it is shown.")] = None,
     portfolio: PortfolioOption = "main",
     by: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Accept a jump of the equity that keeps a session's orders waiting; then run the session again.
 
-    Example: scizor risk accept-equity --portfolio main --session 2026-11-20 --reason "the merger was paid in cash"
+    What is accepted is the amount that you name, and no other: where the equity is another one when the session
+    runs, its orders wait again.
+
+    Example: scizor risk accept-equity --session 2026-11-20 --equity 203150.75 --reason "the merger was paid in cash"
     """
     from scizor_dagster.risk.acceptance import accept_equity as accept
 
@@ -135,10 +144,42 @@ def accept_equity(
     actor = actor_of(by)
     if not reason.strip():
         raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    amount = _named_equity(desk, portfolio, session, equity)
     with desk.ledger.transaction() as connection:
         account = desk.portfolio(portfolio).account
-        new = accept(connection, account, portfolio, session, actor=actor, reason=reason, now=dates.now())
+        new = accept(connection, account, portfolio, session, amount, actor=actor, reason=reason, now=dates.now())
     if as_json:
-        emit_json({"portfolio": portfolio, "session": session, "accepted_by": actor, "new": new})
+        body = {"portfolio": portfolio, "session": session, "equity": amount, "accepted_by": actor, "new": new}
+        emit_json(body)
         return
-    typer.echo(f"portfolio {portfolio}: the equity before {session} is accepted" + ("" if new else " (it was before)"))
+    done = f"portfolio {portfolio}: the equity before {session}, {amount:,.2f}, is accepted"
+    typer.echo(done + ("" if new else " (it was before)"))
+
+
+def _named_equity(desk: Desk, portfolio: str, session: date, text: str | None) -> Decimal:
+    """The equity before the session, where it is the one that was named.
+
+    Raises:
+        InputError: none was named, another one was, or there is none to accept.
+    """
+    from scizor_dagster.flow.risk import facts_of
+    from scizor_dagster.risk.acceptance import ROUNDING
+
+    facts = facts_of(desk, portfolio)(session) if desk.has_lake else None
+    if facts is None or facts.equity is None:
+        raise InputError(
+            f"The equity before {session} is not known.", remedy="Collect the prices first.", where="--session"
+        )
+    found = facts.equity.quantize(ROUNDING)
+    before = "not known" if facts.equity_before is None else f"{facts.equity_before:,.2f}"
+    shown = f"The equity before {session} is {found:,.2f}, and the one before that was {before}"
+    remedy = f"If it is right, name it: --equity {found}."
+    if text is None:
+        raise InputError(f"{shown}.", remedy=remedy, where="--equity")
+    try:
+        named = Decimal(text.replace(",", ""))
+    except InvalidOperation as error:
+        raise InputError(f"'{text}' is no amount.", remedy=remedy, where="--equity") from error
+    if not named.is_finite() or abs(named - found) > ROUNDING:
+        raise InputError(f"{shown}; {text} is another one.", remedy=remedy, where="--equity")
+    return found

@@ -34,8 +34,9 @@ def run(
 
     Running a session again continues it and sends nothing twice. Without --once it waits, up to two hours after the
     close, until the session's prices are collected, because a paper account fills from them; then it follows the
-    orders to their end. The exit code is 0 only when every step and check went well, no order was refused, and plan,
-    ledger and broker agree; without --once also only when no order works any more.
+    orders to their end. The exit code is 0 only when every step and check went well, no order was refused or held back
+    (by a halt, a lock, a jump of the equity), and plan, ledger and broker agree; without --once also only when no
+    order works any more.
 
     Example: scizor run --portfolio main --date 2026-11-20 --once
     """

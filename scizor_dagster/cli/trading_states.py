@@ -1,29 +1,31 @@
 """`scizor halt | reduce | resume`: who may trade at this moment, said by a person.
 
-What belongs here: the three commands. What does not: what a state does to an order (`risk`, `execution`).
+What belongs here: the three commands. What does not: whom the names mean (`stopping`), and what a state does to an
+order (`risk`, `execution`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
-from scizor_dagster.cli.output import emit_json
+from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
-from scizor_dagster.errors import AccountBusy, BrokerUnavailable, InputError
-
-if TYPE_CHECKING:
-    from scizor_dagster.flow.desk import Desk
+from scizor_dagster.cli.stopping import Scope, StoppingDesk, desk_to_stop_with
+from scizor_dagster.errors import InputError
 
 AccountOption = Annotated[str | None, typer.Option(help="The whole account; default: the portfolio's.")]
 PortfolioOption = Annotated[str | None, typer.Option(help="One portfolio; default: every one of the account.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger and beside every order it holds back.")]
 UntilOption = Annotated[str | None, typer.Option(help="When it ends by itself, e.g. 2026-11-23T14:30:00+00:00.")]
 CancelOption = Annotated[bool, typer.Option("--cancel-open", help="Also cancel own orders that rest at the broker.")]
+HomeOption = Annotated[Path | None, typer.Option(help="Folder of the ledger; default: SCIZOR_HOME.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
@@ -34,15 +36,18 @@ def halt(
     cancel_open: CancelOption = False,
     until: UntilOption = None,
     by: ActorOption = None,
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop sending: no order goes out any more, also in the middle of a run, until somebody resumes.
 
-    Cancels stay possible. Orders that were not sent end when their session is over; resume before that to go on.
+    Needs the ledger alone. Where the configuration cannot be read, the ledger says what there is, and without a name
+    every account that it knows is halted. Orders that were not sent end when their session is over; resume before
+    that to go on. With --cancel-open the exit code is 1 where an order may still be open; it is named.
 
     Example: scizor halt --portfolio main --reason "the feed looks wrong" --cancel-open
     """
-    _set("halted", reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)
+    _set("halted", desk_to_stop_with(home), reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)
 
 
 def reduce(
@@ -52,13 +57,14 @@ def reduce(
     cancel_open: CancelOption = False,
     until: UntilOption = None,
     by: ActorOption = None,
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let only orders out that close positions, until somebody resumes.
+    """Let only orders out that close positions, until somebody resumes. Needs the ledger alone, as `halt` does.
 
     Example: scizor reduce --account paper --reason "drawdown, looking into it"
     """
-    _set("reducing", reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)
+    _set("reducing", desk_to_stop_with(home), reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)
 
 
 def resume(
@@ -72,11 +78,12 @@ def resume(
 
     Example: scizor resume --portfolio main --reason "the feed was mended"
     """
-    _set("active", reason, account, portfolio, None, by, as_json)
+    _set("active", StoppingDesk(open_desk()), reason, account, portfolio, None, by, as_json)
 
 
 def _set(
     state: str,
+    stopping: StoppingDesk,
     reason: str,
     account: str | None,
     portfolio: str | None,
@@ -88,69 +95,78 @@ def _set(
 ) -> None:
     from scizor_dagster.risk.trading_state import TradingState, set_state
 
-    desk = open_desk()
-    name = _account(desk, account, portfolio)
     actor, now = actor_of(by), dates.now()
     ends = _instant(until)
     if not reason.strip():
         raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
     if ends is not None and ends <= now:
         raise InputError(f"{until} has passed.", remedy="Give a later time.", where="--until")
-    with desk.ledger.transaction() as connection:
-        set_state(
-            connection,
-            name,
-            portfolio,
-            TradingState(state),
-            reason=reason,
-            actor=actor,
-            now=now,
-            until=ends,
-            cancel_open=cancel_open,
-        )
-    answer: dict[str, Any] = {"account": name, "portfolio": portfolio, "state": state, "by": actor, "until": until}
+    scopes = stopping.scopes(account, portfolio)
+    with stopping.desk.ledger.transaction() as connection:
+        for scope in scopes:
+            set_state(
+                connection,
+                scope.account,
+                scope.portfolio,
+                TradingState(state),
+                reason=reason,
+                actor=actor,
+                now=now,
+                until=ends,
+                cancel_open=cancel_open,
+            )
+    accounts = [scope.account for scope in scopes]
+    answer: dict[str, Any] = {"accounts": accounts, "portfolio": portfolio, "state": state, "by": actor, "until": until}
+    answer["note"] = _note(stopping)
     if cancel_open:
-        answer |= _cancel(desk, name)
+        answer |= _cancel(stopping, accounts)
     if as_json:
         emit_json(answer)
+    else:
+        _print(scopes, answer)
+    raise typer.Exit(1 if answer.get("not_canceled") else 0)
+
+
+def _note(stopping: StoppingDesk) -> str:
+    if not stopping.problem:
+        return ""
+    home = stopping.desk.settings.home
+    return f"The configuration cannot be read; the ledger in {home} says what there is. {stopping.problem}"
+
+
+def _print(scopes: Sequence[Scope], answer: dict[str, Any]) -> None:
+    for scope in scopes:
+        typer.echo(f"{scope.words}: {answer['state']}" + (f" until {answer['until']}" if answer["until"] else ""))
+    if answer["note"]:
+        typer.secho(answer["note"], err=True, fg=typer.colors.YELLOW)
+    if "canceled" not in answer:
         return
-    what = f"portfolio {portfolio} on account {name}" if portfolio else f"account {name}"
-    typer.echo(f"{what}: {state}" + (f" until {until}" if until else ""))
-    if cancel_open:
-        typer.echo(f"{answer['canceled']} order(s) canceled" + (f"; {answer['note']}" if answer["note"] else ""))
+    typer.echo(f"{answer['canceled']} order(s) canceled")
+    if answer["not_canceled"]:
+        columns = ("client_order_id", "symbol", "side", "qty", "why")
+        rows = [[row[name] for name in columns] for row in answer["not_canceled"]]
+        print_table("Orders that may still be open; look at the broker", columns, rows)
 
 
-def _cancel(desk: Desk, account: str) -> dict[str, Any]:
-    """Cancel at once where the account is free; where it is not, the run that has it does."""
+def _cancel(stopping: StoppingDesk, accounts: Sequence[str]) -> dict[str, Any]:
+    """Cancel at once where the account is free; what is not known to be canceled is named."""
+    from dataclasses import asdict
+
+    from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
     from scizor_dagster.flow.following import cancel_open_orders
 
-    try:
-        return {"canceled": cancel_open_orders(desk, account), "note": ""}
-    except (AccountBusy, BrokerUnavailable) as later:
-        return {"canceled": 0, "note": f"{later.problem} The next look at the orders cancels them."}
-
-
-def _account(desk: Desk, account: str | None, portfolio: str | None) -> str:
-    """The account that is meant; one that is not configured is refused, as is a portfolio of another one."""
-    if account is None and portfolio is None:
-        raise InputError(
-            "Neither an account nor a portfolio is named.",
-            remedy=f"Give --portfolio ({', '.join(desk.config.portfolios)}) or --account "
-            f"({', '.join(desk.config.accounts)}).",
-            where="--account, --portfolio",
-        )
-    if portfolio is None:
-        assert account is not None
-        desk.account(account)
-        return account
-    its_own = desk.portfolio(portfolio).account
-    if account not in (None, its_own):
-        raise InputError(
-            f"Portfolio '{portfolio}' trades on account '{its_own}', not on '{account}'.",
-            remedy="Leave --account out, or name its own.",
-            where="--account",
-        )
-    return its_own
+    reports = []
+    for account in accounts:
+        if not stopping.problem:
+            reports.append(cancel_open_orders(stopping.desk, account))
+            continue
+        with stopping.desk.ledger.read() as connection:
+            rows = awaiting_cancel(connection, account, dates.now())
+        reports.append(CancelReport(left=left_open(rows, {}, "the configuration, which names its broker, is broken")))
+    return {
+        "canceled": sum(len(report.canceled) for report in reports),
+        "not_canceled": [asdict(order) for report in reports for order in report.left],
+    }
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -83,7 +83,7 @@ def context_of(
             lock.symbol: lock.sentence for lock in locks_of(connection, run.account, batch.portfolio, batch.session)
         },
         facts=facts,
-        equity_accepted=is_accepted(connection, run.account, batch.portfolio, batch.session),
+        equity_accepted=is_accepted(connection, run.account, batch.portfolio, batch.session, facts.equity),
     )
 
 

@@ -14,9 +14,16 @@ from contextlib import contextmanager
 from datetime import date
 
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
-from scizor_dagster.errors import RiskLimitBreached
+from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached
 from scizor_dagster.execution import gates
-from scizor_dagster.execution.cancelling import cancel_if_asked
+from scizor_dagster.execution.cancelling import (
+    UNCONFIRMED,
+    CancelReport,
+    awaiting_cancel,
+    cancel_all,
+    left_open,
+    look_up_doubtful,
+)
 from scizor_dagster.execution.drive import drive, look_through, settle
 from scizor_dagster.execution.recovery import recover
 from scizor_dagster.execution.result import ExecutionResult, ExecutionState, OrderRow, result_of
@@ -26,13 +33,22 @@ from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger.batches import account_clock, admit
 from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.rows import BatchRow, batch_by_id, batch_of, batches_of, open_batches
-from scizor_dagster.ledger.states import BatchState
+from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk.events import record_limits
 from scizor_dagster.sessions import Clock
 
-__all__ = ["ExecutionResult", "ExecutionSettings", "ExecutionState", "OrderRow", "cancel_open", "execute", "follow"]
+__all__ = [
+    "CancelReport",
+    "ExecutionResult",
+    "ExecutionSettings",
+    "ExecutionState",
+    "OrderRow",
+    "cancel_open",
+    "execute",
+    "follow",
+]
 
 
 def execute(
@@ -129,30 +145,52 @@ def cancel_open(
     holder: str,
     settings: ExecutionSettings,
     siblings: Mapping[str, ExecutionSettings] | None = None,
-) -> int:
+) -> CancelReport:
     """Cancel what rests at the broker wherever the state in force asks for it, and record what became of it.
 
-    The venue is not moved and nothing is sent. `portfolio` and `siblings` are as for `execute`: which portfolios
-    are affected is decided by their states.
+    Orders of unknown outcome are looked up first, so that one which did arrive is canceled too. The venue is not
+    moved and nothing is sent. `portfolio` and `siblings` are as for `execute`: which portfolios are affected is
+    decided by their states.
 
     Returns:
-        Number of orders that the broker was asked to cancel.
+        What was canceled, and what may still be open, with the reason: every run asks again for those.
 
     Raises:
         WrongAccount: the broker's identity is not the expected one.
         AccountBusy: another run holds the account; it cancels them itself, when it looks next.
-        BrokerUnavailable: the broker cannot be read; every run asks again.
+        BrokerUnavailable: the broker does not say which account it is.
     """
     identity = gates.check_identity(broker, settings)
     with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings) as run:
+        look_up_doubtful(run)
         with ledger.read() as connection:
+            wanted = awaiting_cancel(connection, account, run.now())
             batches = open_batches(connection, account)
-        asked = {batch.batch_id: cancel_if_asked(run, batch) for batch in batches}
-        if any(asked.values()):
-            found = poll(run, sorted({batch.session for batch in batches}))
-            for batch in batches:
-                settle(run, batch, found.open_exits, over=False)
-    return sum(asked.values())
+        if not wanted:
+            return CancelReport()
+        taken, failures, why = cancel_all(run, wanted)
+        why |= {name: f"the broker did not take its cancel: {failure.problem}" for name, failure in failures.items()}
+        _record_cancels(run, batches)
+        with ledger.read() as connection:
+            left = awaiting_cancel(connection, account, run.now())
+        why |= {
+            row.client_order_id: f"its outcome is unknown: {row.reason}"
+            for row in left
+            if row.state is IntentState.UNKNOWN
+        }
+        open_ids = {row.client_order_id for row in left}
+        canceled = tuple(name for name in taken if name not in open_ids)
+        return CancelReport(canceled, left_open(left, why, UNCONFIRMED))
+
+
+def _record_cancels(run: Run, batches: Sequence[BatchRow]) -> None:
+    try:
+        found = poll(run, sorted({batch.session for batch in batches}))
+    except BrokerUnavailable as unavailable:
+        run.note(f"The broker stopped answering: {unavailable.problem} Follow the orders when it is back.")
+        return
+    for batch in batches:
+        settle(run, batch, found.open_exits, over=False)
 
 
 @contextmanager

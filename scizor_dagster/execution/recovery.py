@@ -35,8 +35,8 @@ def recover(run: Run) -> None:
         resolve(run, intent)
 
 
-def resolve(run: Run, intent: IntentRow) -> IntentRow:
-    """Find out what became of one doubtful order; see the table above."""
+def resolve(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow:
+    """Find out what became of one doubtful order; see the table above. Without `may_send` it is looked up alone."""
     if intent.state is IntentState.SENDING:
         with run.write() as connection:
             intent = intents.move(
@@ -46,13 +46,13 @@ def resolve(run: Run, intent: IntentRow) -> IntentRow:
                 now=run.now(),
                 reason="a run ended while it was being sent",
             )
-    intent = _look_up(run, intent)
+    intent = _look_up(run, intent, may_send=may_send)
     if intent.state is IntentState.UNKNOWN:
         run.note(f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({intent.reason}).")
     return intent
 
 
-def _look_up(run: Run, intent: IntentRow) -> IntentRow:
+def _look_up(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow:
     try:
         order = run.broker.find(intent.client_order_id)
     except BrokerUnavailable as unavailable:
@@ -61,6 +61,8 @@ def _look_up(run: Run, intent: IntentRow) -> IntentRow:
         return adopt(run, intent, order)
     if not run.may_send(intent.session):
         return _ended(run, intent, IntentState.EXPIRED, "proven absent at the broker, and its session is over")
+    if not may_send:
+        return _still_unknown(run, intent, "the broker does not list it, and nothing is sent again now")
     if intent.client_order_id in run.resent:
         refusal = run.resent[intent.client_order_id]
         return _ended(run, intent, IntentState.REJECTED, refusal) if refusal else intent

@@ -24,7 +24,7 @@ THROTTLE = "max_repeated_orders"
 REMEDIES = {
     "trading_state": "Go on with: scizor resume {where} --reason TEXT.",
     "max_equity_jump": "Look at cash and positions; if they are right: scizor risk accept-equity --portfolio "
-    "{portfolio} --session {session} --reason TEXT.",
+    "{portfolio} --session {session} --equity AMOUNT --reason TEXT (it names the amount).",
     "lock": "See: scizor risk locks --portfolio {portfolio}.",
     "max_orders_per_minute": "Run again in a minute: scizor run --portfolio {portfolio} --date {session}.",
     THROTTLE: "Find out why it is ordered again and again, then: scizor resume --portfolio {portfolio} --reason TEXT.",

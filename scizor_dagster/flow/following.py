@@ -13,11 +13,12 @@ from decimal import Decimal
 from typing import TypedDict
 
 from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import AccountBusy, InputError, ScizorError
+from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import starting_cash
-from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
+from scizor_dagster.flow.risk import facts_of, guard_account, guard_session, limits_in_force
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.sessions import Clock
 
@@ -26,20 +27,32 @@ def follow_session(desk: Desk, portfolio: str, session: date, run_id: str) -> Ex
     """Continue what was admitted for the session; a plan that was not is left alone."""
     not_ahead(desk, portfolio, session)
     guard_session(desk, portfolio, session)
+    guard_account(desk, desk.portfolio(portfolio).account, session)
     return follow(session, **execution_parts(desk, portfolio, run_id))
 
 
 def catch_up(desk: Desk, portfolio: str, through: date) -> None:
     """Record everything that happened at the broker up to `through`, so that a plan sees all of it."""
+    guard_account(desk, desk.portfolio(portfolio).account, through)
     follow(through, **execution_parts(desk, portfolio, "plan"))
 
 
-def cancel_open_orders(desk: Desk, account: str) -> int:
-    """Cancel own resting orders on the account wherever the trading state in force asks for it; how many."""
-    portfolio = next((name for name, item in desk.config.portfolios.items() if item.account == account), None)
-    if portfolio is None:
-        return 0
-    return cancel_open(**execution_parts(desk, portfolio, "cancel"))
+def cancel_open_orders(desk: Desk, account: str) -> CancelReport:
+    """Cancel own resting orders on the account wherever the trading state in force asks for it.
+
+    What keeps them from being canceled now is no error: the orders are reported as left, with the reason.
+    """
+    try:
+        portfolio = next((name for name, item in desk.config.portfolios.items() if item.account == account), None)
+        if portfolio is not None:
+            return cancel_open(**execution_parts(desk, portfolio, "cancel"))
+        why = "no portfolio of the configuration trades on the account"
+    except AccountBusy as busy:
+        why = f"{busy.problem} That run cancels it when it looks next"
+    except ScizorError as failure:
+        why = str(failure)
+    with desk.ledger.read() as connection:
+        return CancelReport(left=left_open(awaiting_cancel(connection, account, desk.clock()), {}, why))
 
 
 def not_ahead(desk: Desk, portfolio: str, session: date) -> None:

@@ -6,24 +6,29 @@ What does not: deciding anything about a single order (`risk.pre_trade`), or wha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from scizor_dagster.analytics.performance import read_performance
-from scizor_dagster.config import UNLIMITED
+from scizor_dagster.config import UNLIMITED, MaxDrawdown, Protection
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import book_before, starting_cash
-from scizor_dagster.ledger.rows import activities_of, fills_of
+from scizor_dagster.flow.wealth import WealthCurve, wealth_before
+from scizor_dagster.ledger.batches import account_clock
+from scizor_dagster.ledger.holdings import share_of
+from scizor_dagster.ledger.rows import ActivityRow, activities_of, fills_of, open_batches
 from scizor_dagster.ledger.tables import adoptions
 from scizor_dagster.market_data.reading import average_volumes, last_closes
 from scizor_dagster.planning.rules import exact
 from scizor_dagster.risk.facts import FactsOf, MarketFacts
 from scizor_dagster.risk.limits import PreTradeLimits, limits_from
-from scizor_dagster.risk.locks import store_locks
+from scizor_dagster.risk.locks import LOSS_UNKNOWN, DueLock, lift_unknown_loss, store_locks
 from scizor_dagster.risk.losses import loss_figures, stop_after_losses
 from scizor_dagster.risk.protections import Movement, due_locks, exits_of
 
@@ -90,38 +95,90 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
 
 
 def guard_session(desk: Desk, portfolio: str, session: date) -> None:
-    """Look at what was measured and closed before `session`, and write the states and locks that follow.
+    """Look at what closed before `session`, measured or not, and write the states and locks that follow.
 
-    The same findings write nothing a second time; what a person has resumed or lifted stays so.
+    The same findings write nothing a second time; what a person has resumed or lifted stays so. Where the last
+    close cannot be valued, a lock holds the session's opening orders until it can.
+
+    Nothing is written for a session that lies before the last one that the account has traded or the portfolio has
+    measured: no order of it can go out any more, and what was due then was due then. A history that is traded again
+    in its order is the newest session at each step, and so finds what it would have found at the time.
     """
     settings = desk.portfolio(portfolio)
-    measured = read_performance(desk.lake, portfolio, desk.calendar(settings.market).previous_session(session))
-    begin = starting_cash(desk, portfolio)
-    days = list(measured["session"])
-    wealth = [begin * (1 + exact(float(value))) for value in measured["cumulative_return"]]
-    figures = loss_figures(list(zip(days, wealth, strict=True)), begin)
-    limits = limits_in_force(desk, portfolio)
-    protections = settings.risk.protections
-    due = []
-    if protections:
-        movements = _movements(desk, portfolio)
-        first = min([session, *days, *(move.session for move in movements)])
-        sessions = desk.calendar(settings.market).sessions(first, session + _LOCK_HORIZON)
-        due = due_locks(protections, exits_of(movements), dict(zip(days, wealth, strict=True)), sessions, session)
-    if figures is None and not due:
+    with desk.ledger.read() as connection:
+        clock = account_clock(connection, settings.account)
+    if clock is not None and session < clock:
         return
+    wealth = wealth_before(desk, portfolio, session)
+    if session < wealth.newest_measured:
+        return
+    limits = limits_in_force(desk, portfolio)
+    figures = loss_figures(wealth.points, wealth.starting, wealth.since)
+    due = _due_locks(desk, portfolio, session, wealth)
+    watched = _watches_losses(limits, settings.risk.protections)
+    if wealth.unknown and watched:
+        due.append(_unknown_loss(portfolio, session, wealth.unknown))
     with desk.ledger.transaction() as connection:
-        stop_after_losses(connection, settings.account, portfolio, figures, limits, now=desk.clock())
-        store_locks(connection, settings.account, portfolio, due, now=desk.clock())
+        now = desk.clock()
+        stop_after_losses(connection, settings.account, portfolio, session, figures, limits, now=now)
+        store_locks(connection, settings.account, portfolio, due, now=now)
+        if not (wealth.unknown and watched):
+            lift_unknown_loss(connection, settings.account, portfolio, session, now=now)
+
+
+def guard_account(desk: Desk, account: str, through: date) -> None:
+    """Guard every portfolio on the account that has orders left to send in a session up to `through`.
+
+    A run sends for all of them, not only for the portfolio that it is of.
+    """
+    with desk.ledger.read() as connection:
+        batches = [row for row in open_batches(connection, account) if row.session <= through]
+    configured = desk.config.portfolios
+    for name, session in sorted({(row.portfolio, row.session) for row in batches}):
+        if name in configured and configured[name].account == account:
+            guard_session(desk, name, session)
+
+
+def _watches_losses(limits: PreTradeLimits, protections: Sequence[Protection]) -> bool:
+    return (
+        limits.max_day_loss is not None
+        or limits.max_drawdown is not None
+        or any(isinstance(rule, MaxDrawdown) for rule in protections)
+    )
+
+
+def _unknown_loss(portfolio: str, session: date, why: str) -> DueLock:
+    day = session.isoformat()
+    reason = (
+        f"the loss before {day} cannot be measured: {why}; then run: scizor run --portfolio {portfolio} --date {day}"
+    )
+    return DueLock(None, LOSS_UNKNOWN, reason, session, session, why, "a loss that is known")
+
+
+def _due_locks(desk: Desk, portfolio: str, session: date, wealth: WealthCurve) -> list[DueLock]:
+    settings = desk.portfolio(portfolio)
+    protections = settings.risk.protections
+    if not protections:
+        return []
+    movements = _movements(desk, portfolio)
+    first = min([session, *(day for day, _ in wealth.points), *(move.session for move in movements)])
+    sessions = desk.calendar(settings.market).sessions(first, session + _LOCK_HORIZON)
+    return due_locks(protections, exits_of(movements), dict(wealth.points), sessions, session)
 
 
 def _movements(desk: Desk, portfolio: str) -> list[Movement]:
-    """Splits, then fills, then adoptions of each session: the order in which holdings count them."""
+    """Splits and delistings, then fills, then adoptions of each session: the order in which holdings count them."""
     account = desk.portfolio(portfolio).account
     adopted = sa.select(adoptions).where(adoptions.c.account == account, adoptions.c.portfolio == portfolio)
     with desk.ledger.read() as connection:
+
+        def paid(row: ActivityRow) -> Decimal:
+            if row.kind != "delisting" or row.symbol is None or row.amount == 0:
+                return Decimal(0)
+            return row.amount * share_of(connection, account, portfolio, row.symbol, row.session)
+
         found = [
-            (row.session, 0, Movement(row.session, row.symbol, factor=row.qty_factor))
+            (row.session, 0, Movement(row.session, row.symbol, cash=paid(row), factor=row.qty_factor))
             for row in activities_of(connection, account)
             if row.kind in ("split", "delisting") and row.symbol is not None and row.qty_factor is not None
         ]

@@ -5,11 +5,16 @@ What belongs here: the summary that the command line prints. What does not: comp
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.risk.held_back import HeldBack, held_back
 
+HELD_BACK = "held_back"
+"""State of a session that agrees, and yet has lost orders to a halt, a lock or another wait."""
 REFUSED_STATES = ("rejected", "blocked", "unknown", "not_admitted")
 """States of an order that was meant and did not go out, or may not have; a drop or an expiry is no refusal."""
 
@@ -18,7 +23,9 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
     """State, orders, fills, breaks and equity of one session; what has not happened yet is None.
 
     `refused` counts the orders of `REFUSED_STATES`; `refused_rows` and `unfilled_rows` (dropped or expired) hold
-    symbol, side, state and reason, `break_rows` the breaks that are errors.
+    symbol, side, state and reason, `break_rows` the breaks that are errors. `held_back` counts the orders that a
+    halt, a lock or another wait kept from going out; `held_back_rows` hold symbol, side, qty, lost and why. Where
+    any of them is lost, the state of a session that agrees is `held_back`.
     """
     key = [portfolio, session]
     with desk.lake.read() as cursor:
@@ -46,8 +53,11 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
             .fetch_df()
             .to_dict("records")
         )
+    held = [asdict(row) for row in held_back_orders(desk, portfolio, session)]
     refused = [row for row in results if row["state"] in REFUSED_STATES]
     state, orders, filled, working, count = reconciled or ("not reconciled", None, None, None, None)
+    if state in ("reconciled", "nothing_to_do") and any(row["lost"] for row in held):
+        state = HELD_BACK
     equity, cash, daily, cumulative, drawdown, adjustment, synthetic = measured or (None,) * 7
     return {
         "portfolio": portfolio,
@@ -58,6 +68,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "working": working,
         "breaks": count,
         "refused": len(refused),
+        "held_back": len(held),
         "equity": equity,
         "cash": cash,
         "return": daily,
@@ -67,5 +78,19 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "synthetic": synthetic,
         "break_rows": breaks.to_dict("records"),
         "refused_rows": refused,
+        "held_back_rows": held,
         "unfilled_rows": [row for row in results if row["state"] not in REFUSED_STATES],
     }
+
+
+def went_well(summary: Mapping[str, Any]) -> bool:
+    """Whether the session was reconciled with no break, and every order that was meant went out."""
+    return all(summary[name] == 0 for name in ("breaks", "refused", "held_back"))
+
+
+def held_back_orders(desk: Desk, portfolio: str, session: date) -> list[HeldBack]:
+    """The session's orders that a halt, a lock or another wait kept from going out."""
+    if not desk.has_ledger:
+        return []
+    with desk.ledger.read() as connection:
+        return held_back(connection, desk.portfolio(portfolio).account, portfolio, session)

@@ -15,7 +15,7 @@ from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts, follow_session, not_ahead
 from scizor_dagster.flow.plans import current_plan, unexecuted_sessions
-from scizor_dagster.flow.risk import guard_session
+from scizor_dagster.flow.risk import guard_account, guard_session
 from scizor_dagster.ledger.rows import batch_of, batches_of
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
@@ -52,6 +52,7 @@ def trade_session(
     plan = current_plan(desk, portfolio, session)
     _refuse_unaffordable(desk, plan)
     guard_session(desk, portfolio, session)
+    guard_account(desk, settings.account, session)
     unexecuted = unexecuted_sessions(desk, portfolio, session)
     return execute(plan, previous_unexecuted=unexecuted, **execution_parts(desk, portfolio, run_id))
 

@@ -45,6 +45,7 @@ __all__ = [
     "intents_of",
     "owned",
     "release_of",
+    "share_of",
 ]
 
 ZERO = Decimal(0)
@@ -98,8 +99,16 @@ def cash_flow(
     )
     for paid in activities_of(connection, account):
         if paid.kind in _PER_SHARE and paid.symbol is not None and _within(paid, last):
-            total += paid.amount * _share(connection, account, portfolio, paid.symbol, paid.session)
+            total += paid.amount * share_of(connection, account, portfolio, paid.symbol, paid.session)
     return total
+
+
+def share_of(connection: sa.Connection, account: str, portfolio: str, symbol: str, session: date) -> Decimal:
+    """What part of the account's recorded holding `portfolio` owned before `session`; its part of a payment on it."""
+    book = _book(connection, account, before=session, symbol=symbol)
+    total = sum((qty for (owner, _), qty in book.items() if owner is not None), ZERO)
+    total += _outside(book.get((None, symbol), ZERO), total)
+    return book.get((portfolio, symbol), ZERO) / total if total != 0 else ZERO
 
 
 def foreign(connection: sa.Connection, account: str, broker_positions: Iterable[BrokerPosition]) -> dict[str, Decimal]:
@@ -120,13 +129,6 @@ def earliest_session(connection: sa.Connection, account: str) -> date | None:
         for table in (fills, adoptions)
     ]
     return min((first for first in firsts if first is not None), default=None)
-
-
-def _share(connection: sa.Connection, account: str, portfolio: str, symbol: str, session: date) -> Decimal:
-    book = _book(connection, account, before=session, symbol=symbol)
-    total = sum((qty for (owner, _), qty in book.items() if owner is not None), ZERO)
-    total += _outside(book.get((None, symbol), ZERO), total)
-    return book.get((portfolio, symbol), ZERO) / total if total != 0 else ZERO
 
 
 def _outside(foreign_fills: Decimal, by_portfolios: Decimal) -> Decimal:

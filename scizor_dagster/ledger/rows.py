@@ -16,7 +16,16 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.ledger.states import BatchState, IntentState
-from scizor_dagster.ledger.tables import activities, batches, fills, intents, releases
+from scizor_dagster.ledger.tables import (
+    account_clocks,
+    activities,
+    arming,
+    batches,
+    fills,
+    intents,
+    releases,
+    trading_states,
+)
 
 _CHUNK = 500
 
@@ -206,6 +215,18 @@ def first_batch_of(connection: sa.Connection, account: str, portfolio: str) -> B
     statement = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
     found = _rows(connection, BatchRow, statement.order_by(batches.c.session, batches.c.batch).limit(1))
     return found[0] if found else None
+
+
+def known_portfolios(connection: sa.Connection) -> dict[str, set[str]]:
+    """Every account that the ledger knows, with the portfolios that traded or were stopped on it."""
+    known: dict[str, set[str]] = {}
+    for table in (batches, trading_states):
+        for account, portfolio in connection.execute(sa.select(table.c.account, table.c.portfolio).distinct()):
+            known.setdefault(account, set()).update([portfolio] if portfolio is not None else [])
+    for table in (account_clocks, arming):
+        for account in connection.execute(sa.select(table.c.account)).scalars():
+            known.setdefault(account, set())
+    return known
 
 
 def batch_of(connection: sa.Connection, account: str, portfolio: str, session: date) -> BatchRow | None:

@@ -1,11 +1,16 @@
 """A jump of the equity that a person has looked at: the row that lets the session go on.
 
 What belongs here: writing and asking. What does not: the comparison (`checks`).
+
+An acceptance is of one figure. It stands before the reason in the row, so that the row says what was accepted,
+and it holds for that figure alone.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
+from decimal import Decimal
 
 import sqlalchemy as sa
 
@@ -13,36 +18,56 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.tables import accepted_equities
 
+ROUNDING = Decimal("0.01")
+"""Up to a cent, two figures are the same."""
+_FIGURE = re.compile(r"^equity (-?[0-9]+(?:\.[0-9]+)?): ")
+
 
 def accept_equity(
     connection: sa.Connection,
     account: str,
     portfolio: str,
     session: date,
+    equity: Decimal,
     *,
     actor: str,
     reason: str,
     now: datetime,
 ) -> bool:
-    """Accept the equity before `session` as it is; False where that was done before.
+    """Accept `equity`, in the portfolio's currency, as what there was before `session`.
+
+    It takes the place of another figure that was accepted for the session; the events keep both.
+
+    Returns:
+        False where this figure was accepted before.
 
     Raises:
         LedgerError: there is no reason.
     """
     if not reason.strip():
         raise LedgerError("Accepting a jump of the equity needs a reason.", remedy="Give one: --reason TEXT.")
-    if is_accepted(connection, account, portfolio, session):
+    if is_accepted(connection, account, portfolio, session, equity):
         return False
-    values = {"portfolio": portfolio, "session": session, "actor": actor, "reason": reason}
-    connection.execute(accepted_equities.insert().values(account=account, at=now, **values))
-    events.append(connection, now, account, "equity_accepted", values)
+    table = accepted_equities
+    key = {"account": account, "portfolio": portfolio, "session": session}
+    connection.execute(table.delete().where(*(table.c[name] == value for name, value in key.items())))
+    connection.execute(table.insert().values(**key, actor=actor, reason=f"equity {equity:f}: {reason}", at=now))
+    payload = {"portfolio": portfolio, "session": session, "equity": equity, "actor": actor, "reason": reason}
+    events.append(connection, now, account, "equity_accepted", payload)
     return True
 
 
-def is_accepted(connection: sa.Connection, account: str, portfolio: str, session: date) -> bool:
-    """Whether the equity before `session` has been accepted."""
+def is_accepted(connection: sa.Connection, account: str, portfolio: str, session: date, equity: Decimal | None) -> bool:
+    """Whether `equity`, up to rounding, has been accepted as the one before `session`."""
+    accepted = accepted_equity(connection, account, portfolio, session)
+    return accepted is not None and equity is not None and abs(equity - accepted) <= ROUNDING
+
+
+def accepted_equity(connection: sa.Connection, account: str, portfolio: str, session: date) -> Decimal | None:
+    """The figure that was accepted; None where none was, or by a row that names none."""
     table = accepted_equities.c
-    statement = sa.select(table.actor).where(
+    statement = sa.select(table.reason).where(
         table.account == account, table.portfolio == portfolio, table.session == session
     )
-    return connection.execute(statement).first() is not None
+    found = _FIGURE.match(connection.execute(statement).scalar() or "")
+    return Decimal(found[1]) if found else None

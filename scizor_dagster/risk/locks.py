@@ -1,7 +1,9 @@
 """Locks: for how long a protection keeps a portfolio, or one instrument of it, from opening positions.
 
 What belongs here: the rows, written once per finding, and lifting one. What does not: when a lock is due
-(`protections`), and what it does to an order (`checks`).
+(`protections`, `flow.risk`), and what it does to an order (`checks`).
+
+A finding is told by what it locks and by its sessions, never by its figures: measured again, it is the same one.
 """
 
 from __future__ import annotations
@@ -17,17 +19,32 @@ import sqlalchemy as sa
 from scizor_dagster.errors import InputError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.tables import risk_locks
+from scizor_dagster.risk.context import Decision, Finding, Verdict
+from scizor_dagster.risk.events import record
+from scizor_dagster.risk.losses import MACHINE
+
+LOSS_UNKNOWN = "loss_unknown"
+"""Kind of the lock of a session before which the portfolio's loss cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class DueLock:
-    """A lock as a protection asks for it. `symbol` is None for the whole portfolio; both sessions are included."""
+    """A lock as a protection asks for it. `symbol` is None for the whole portfolio; both sessions are included.
+
+    `from_session` is the one after the session that gave cause; `value` and `threshold` are what was found in it.
+    """
 
     symbol: str | None
     kind: str
     reason: str
     from_session: date
     until_session: date
+    value: str = ""
+    threshold: str = ""
+
+    @property
+    def finding(self) -> tuple[str, str | None, date, date]:
+        return self.kind, self.symbol, self.from_session, self.until_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,10 @@ class Lock:
     lifted_by: str | None
 
     @property
+    def finding(self) -> tuple[str, str | None, date, date]:
+        return self.kind, self.symbol, self.from_session, self.until_session
+
+    @property
     def sentence(self) -> str:
         return f"lock {self.lock_id} ({self.kind}) until {self.until_session.isoformat()}: {self.reason}"
 
@@ -53,14 +74,19 @@ class Lock:
 def store_locks(
     connection: sa.Connection, account: str, portfolio: str, due: Iterable[DueLock], *, now: datetime
 ) -> list[str]:
-    """Write the locks that are not there yet, with an event each; one that was lifted stays lifted.
+    """Write the locks that are not there yet, with an event and a row of `risk_events` each.
+
+    One that a person has lifted stays lifted; one that the machine has lifted holds again.
 
     Returns:
-        Ids of the new ones.
+        Ids of those that hold from now on.
     """
-    known = {lock.lock_id for lock in locks_of(connection, account, portfolio)}
-    written: list[str] = []
+    known = {lock.finding: lock for lock in locks_of(connection, account, portfolio)}
+    written: dict[tuple[str, str | None, date, date], str] = {}
     for lock in due:
+        old = known.get(lock.finding)
+        if lock.finding in written or (old is not None and old.lifted_by != MACHINE):
+            continue
         values: dict[str, Any] = {
             "portfolio": portfolio,
             "symbol": lock.symbol,
@@ -69,14 +95,31 @@ def store_locks(
             "from_session": lock.from_session,
             "until_session": lock.until_session,
         }
-        lock_id = hashlib.sha256(repr([account, *map(str, values.values())]).encode()).hexdigest()[:8]
-        if lock_id in known:
-            continue
-        known.add(lock_id)
-        connection.execute(risk_locks.insert().values(lock_id=lock_id, account=account, created_at=now, **values))
+        if old is None:
+            lock_id = hashlib.sha256(repr([account, portfolio, *map(str, lock.finding)]).encode()).hexdigest()[:8]
+            connection.execute(risk_locks.insert().values(lock_id=lock_id, account=account, created_at=now, **values))
+        else:
+            lock_id = old.lock_id
+            again = {"reason": lock.reason, "lifted_at": None, "lifted_by": None, "lift_reason": None}
+            connection.execute(risk_locks.update().where(risk_locks.c.lock_id == lock_id).values(**again))
         events.append(connection, now, account, "locked", {"lock_id": lock_id, **values})
-        written.append(lock_id)
-    return written
+        _record(connection, account, portfolio, lock, now)
+        written[lock.finding] = lock_id
+    return [*written.values()]
+
+
+def _record(connection: sa.Connection, account: str, portfolio: str, lock: DueLock, now: datetime) -> None:
+    holds = Finding("lock", lock.symbol or "every symbol", f"closing orders until {lock.until_session.isoformat()}")
+    found = Finding(lock.kind, lock.value or lock.reason, lock.threshold or "no lock", Decision.WAIT)
+    record(
+        connection,
+        Verdict(Decision.WAIT, found.limit, *found.texts, (found, holds)),
+        at=now,
+        account=account,
+        portfolio=portfolio,
+        session=lock.from_session,
+        client_order_id=None,
+    )
 
 
 def locks_of(connection: sa.Connection, account: str, portfolio: str, session: date | None = None) -> list[Lock]:
@@ -111,3 +154,10 @@ def lift(connection: sa.Connection, lock_id: str, *, actor: str, reason: str, no
     values = {"lifted_by": actor, "lift_reason": reason}
     connection.execute(risk_locks.update().where(risk_locks.c.lock_id == lock_id).values(lifted_at=now, **values))
     events.append(connection, now, row.account, "unlocked", {"lock_id": lock_id, **values})
+
+
+def lift_unknown_loss(connection: sa.Connection, account: str, portfolio: str, session: date, *, now: datetime) -> None:
+    """End the lock of a loss that could not be measured before `session`, now that it can."""
+    for lock in locks_of(connection, account, portfolio, session):
+        if lock.kind == LOSS_UNKNOWN:
+            lift(connection, lock.lock_id, actor=MACHINE, reason="the loss is known now", now=now)

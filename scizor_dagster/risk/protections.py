@@ -4,7 +4,8 @@ What belongs here: round trips out of fills, and the locks that each protection 
 rows (`locks`), and reading fills and equity (`flow.risk`).
 
 A round trip begins when a position leaves zero and ends when it is back there, or has crossed it. Its result is
-all that was received less all that was paid, fees included. A split changes neither; dividends are not in it.
+all that was received less all that was paid, fees included. A split changes neither; dividends are not in it. A
+delisting that leaves nothing ends it, with what was paid out.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ NOISE = Decimal("0.000000001")
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One change of a holding, in the order of time: a fill, an adoption, or a split (`factor`).
+    """One change of a holding, in the order of time: a fill, an adoption, a split or a delisting (`factor`).
 
-    `qty` is signed; `cash` is what it did to the cash, fee included; an adoption costs its value.
+    `qty` is signed; `cash` is what it did to the cash, fee included; an adoption costs its value, and a delisting
+    (factor 0) brings what is paid for the shares, which may be nothing.
     """
 
     session: date
@@ -51,13 +53,14 @@ def exits_of(movements: Sequence[Movement]) -> list[Exit]:
     results: dict[str, Decimal] = {}
     exits: list[Exit] = []
     for move in movements:
-        before = held.get(move.symbol, ZERO) * move.factor
+        old = held.get(move.symbol, ZERO)
+        before = old * move.factor
         after = before + move.qty
         crossed = before * after < 0
         # The part of a fill that opens the other way belongs to the next round trip.
         closing = move.cash * (abs(before) / abs(move.qty)) if crossed else move.cash
         results[move.symbol] = results.get(move.symbol, ZERO) + closing
-        if move.qty != 0 and before != 0 and (crossed or abs(after) <= NOISE):
+        if old != 0 and (crossed or abs(after) <= NOISE):
             exits.append(Exit(move.session, move.symbol, results[move.symbol]))
             results[move.symbol] = move.cash - closing
         held[move.symbol] = ZERO if abs(after) <= NOISE else after
@@ -110,7 +113,8 @@ class _Days:
 
 def _cooldown(rule: Cooldown, one: Exit, days: _Days) -> DueLock:
     reason = f"{one.symbol} was closed on {one.session.isoformat()} with a result of {one.result:.2f}"
-    return DueLock(one.symbol, rule.kind, reason, days.after(one.session, 1), days.after(one.session, rule.sessions))
+    first, last = days.after(one.session, 1), days.after(one.session, rule.sessions)
+    return DueLock(one.symbol, rule.kind, reason, first, last, f"{one.result:.2f}", "no loss")
 
 
 def _guard(rule: StoplossGuard, losses: Sequence[Exit], days: _Days) -> list[DueLock]:
@@ -125,10 +129,10 @@ def _guard(rule: StoplossGuard, losses: Sequence[Exit], days: _Days) -> list[Due
             f"{rule.count} positions were closed with a loss from {first.session.isoformat()} to "
             f"{last.session.isoformat()}"
         )
-        lock = DueLock(
-            None, rule.kind, reason, days.after(last.session, 1), days.after(last.session, rule.lock_sessions)
+        begin, end = days.after(last.session, 1), days.after(last.session, rule.lock_sessions)
+        found[last.session] = DueLock(
+            None, rule.kind, reason, begin, end, f"{rule.count} losing exits", f"fewer than {rule.count}"
         )
-        found[last.session] = lock
     return list(found.values())
 
 
@@ -140,7 +144,10 @@ def _drawdown(rule: MaxDrawdown, equity: Mapping[date, Decimal], days: _Days) ->
         high = max(equity[other] for other in window)
         if high - equity[day] <= Decimal(str(rule.threshold)) * high:
             continue
-        fall = (equity[day] / high - 1) * 100
-        reason = f"equity of {day.isoformat()} is {fall:.2f} % below the highest of {rule.lookback_sessions} sessions"
-        found.append(DueLock(None, rule.kind, reason, days.after(day, 1), days.after(day, rule.lock_sessions)))
+        fall = 1 - equity[day] / high
+        reason = (
+            f"equity of {day.isoformat()} is {-fall * 100:.2f} % below the highest of {rule.lookback_sessions} sessions"
+        )
+        first, last = days.after(day, 1), days.after(day, rule.lock_sessions)
+        found.append(DueLock(None, rule.kind, reason, first, last, f"{fall:.4f}", str(rule.threshold)))
     return found

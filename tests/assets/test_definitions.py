@@ -57,6 +57,7 @@ CHECKS = {
         "every_outcome_is_known": True,
         "no_session_was_skipped": False,
         "every_order_was_taken": False,
+        "no_order_was_held_back": False,
         "the_plan_was_admitted": False,
     },
     "main/reconciliations": {"rows_match_schema": True, "no_unexplained_breaks": True},

@@ -45,7 +45,7 @@ def _open(folder: Path) -> Desk:
     return Desk(project_at(folder).settings, lambda: NOW)
 
 
-def _with_risk(desk: Desk, **risk: Any) -> Desk:
+def with_risk(desk: Desk, **risk: Any) -> Desk:
     """The desk with keys of `risk` replaced; `limits` are given over the defaults."""
     path = desk.settings.config_path
     config = yaml.safe_load(path.read_text())
@@ -88,16 +88,16 @@ def test_an_average_volume_is_over_the_last_bars_and_in_the_shares_of_today(desk
 
 
 def test_allowed_names_symbols_and_universe_files_and_nothing_else(desk: Desk) -> None:
-    assert limits_in_force(_with_risk(desk, limits={"allowed": ["AAPL"]}), "main").allowed == {"AAPL"}
-    everything = limits_in_force(_with_risk(desk, limits={"allowed": ["universe.csv"]}), "main").allowed
+    assert limits_in_force(with_risk(desk, limits={"allowed": ["AAPL"]}), "main").allowed == {"AAPL"}
+    everything = limits_in_force(with_risk(desk, limits={"allowed": ["universe.csv"]}), "main").allowed
     assert everything == set(desk.instruments("us"))
     for wrong, kind in (("NOPE", "symbol"), ("nope.csv", "file")):
         with pytest.raises(ConfigError, match=f"The {kind} '{wrong}' is not in the universe"):
-            limits_in_force(_with_risk(desk, limits={"allowed": [wrong]}), "main")
+            limits_in_force(with_risk(desk, limits={"allowed": [wrong]}), "main")
 
 
 def test_orders_outside_of_the_allowed_symbols_are_blocked_and_every_order_has_its_row(desk: Desk) -> None:
-    result = trade(_with_risk(desk, limits={"allowed": ["AAPL"]}), FIRST)
+    result = trade(with_risk(desk, limits={"allowed": ["AAPL"]}), FIRST)
     assert {(row.symbol, row.state.value) for row in result.orders} == {
         ("AAPL", "filled"),
         ("MSFT", "blocked"),
@@ -139,7 +139,7 @@ def test_a_loss_reduces_the_portfolio_so_that_a_rebalance_sells_and_buys_nothing
 
 def test_losing_exits_and_a_fall_of_the_equity_become_locks_once(desk: Desk) -> None:
     fall = {"kind": "max_drawdown", "threshold": 0.1, "lookback_sessions": 10, "lock_sessions": 3}
-    desk = _with_risk(desk, protections=[{"kind": "cooldown", "sessions": 5}, fall])
+    desk = with_risk(desk, protections=[{"kind": "cooldown", "sessions": 5}, fall])
     for session in (FIRST, SECOND):
         trade(desk, session)
         assert measure_session(desk, "main", session) is not None

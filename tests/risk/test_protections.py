@@ -14,12 +14,12 @@ from scizor_dagster.config import Cooldown, MaxDrawdown, StoplossGuard
 from scizor_dagster.errors import InputError
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.risk.acceptance import accept_equity
+from scizor_dagster.risk.acceptance import accept_equity, accepted_equity, is_accepted
 from scizor_dagster.risk.events import limits_of, risk_events_of
 from scizor_dagster.risk.facts import MarketFacts
-from scizor_dagster.risk.limits import NUMBERS
-from scizor_dagster.risk.locks import DueLock, lift, locks_of, store_locks
-from scizor_dagster.risk.losses import loss_figures, stop_after_losses
+from scizor_dagster.risk.limits import NUMBERS, PreTradeLimits
+from scizor_dagster.risk.locks import LOSS_UNKNOWN, DueLock, lift, lift_unknown_loss, locks_of, store_locks
+from scizor_dagster.risk.losses import LossFigures, loss_figures, stop_after_losses
 from scizor_dagster.risk.protections import Exit, Movement, due_locks, exits_of
 from scizor_dagster.risk.trading_state import TradingState, set_state, standing, states_of
 from tests.execution.scenario import MONDAY, START, D, adopt, model, order, plan_of, resume, run
@@ -49,6 +49,15 @@ def test_a_split_is_no_result_and_no_exit() -> None:
     split = Movement(DAYS[1], "AAA", factor=D(2))
     trades = [_fill(0, "AAA", "10", "8"), split, _fill(2, "AAA", "-20", "4")]
     assert exits_of(trades) == [Exit(DAYS[2], "AAA", D(0))]
+
+
+def test_a_delisting_that_leaves_nothing_ends_the_position_with_what_was_paid_for_it() -> None:
+    gone = Movement(DAYS[1], "AAA", cash=D(12), factor=D(0))
+    assert exits_of([_fill(0, "AAA", "10", "8"), gone]) == [Exit(DAYS[1], "AAA", D(-68))]
+    worthless = Movement(DAYS[1], "AAA", factor=D(0))
+    again = [_fill(0, "AAA", "10", "8", "1"), worthless, _fill(3, "AAA", "1", "8"), _fill(4, "AAA", "-1", "9")]
+    assert exits_of(again) == [Exit(DAYS[1], "AAA", D(-81)), Exit(DAYS[4], "AAA", D(1))]
+    assert exits_of([worthless]) == [], "nothing was held"
 
 
 def _locks(protection: Any, exits: Sequence[Exit] = (), equity: Any = None, at: int = 0) -> list[DueLock]:
@@ -99,9 +108,62 @@ def _due(symbol: str | None = "CCC") -> DueLock:
     return DueLock(symbol, "cooldown", "CCC was closed with a loss", MONDAY, MONDAY)
 
 
-def _store(ledger: Ledger, due: DueLock) -> list[str]:
+def _store(ledger: Ledger, *due: DueLock) -> list[str]:
     with ledger.transaction() as connection:
-        return store_locks(connection, "paper", "main", [due], now=START)
+        return store_locks(connection, "paper", "main", due, now=START)
+
+
+def test_a_finding_that_is_measured_again_is_the_same_lock_and_stays_lifted(ledger: Ledger) -> None:
+    rule = Cooldown(kind="cooldown", sessions=3)
+    (before,) = _locks(rule, [_loss(0, result="-10")], at=1)
+    (after,) = _locks(rule, [_loss(0, result="-10.37")], at=1)
+    (lock_id,) = _store(ledger, before)
+    assert _store(ledger, after) == []
+    with ledger.transaction() as connection:
+        lift(connection, lock_id, actor="ann", reason="a transfer", now=START)
+    assert _store(ledger, after, before) == []
+    longer = _locks(Cooldown(kind="cooldown", sessions=4), [_loss(0)], at=1)
+    assert len(_store(ledger, *longer, *longer)) == 1, "a rule that locks for longer is another finding, and one"
+
+
+def test_a_lock_that_the_machine_lifted_holds_again_when_it_is_due_again(ledger: Ledger) -> None:
+    due = DueLock(None, LOSS_UNKNOWN, "no prices", MONDAY, MONDAY, "no prices", "a loss that is known")
+    (lock_id,) = _store(ledger, due)
+    with ledger.transaction() as connection:
+        lift_unknown_loss(connection, "paper", "main", MONDAY, now=START)
+        assert locks_of(connection, "paper", "main", MONDAY) == []
+    assert _store(ledger, due) == [lock_id]
+    with ledger.transaction() as connection:
+        lift(connection, lock_id, actor="ann", reason="seen", now=START)
+    assert _store(ledger, due) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "threshold"),
+    [
+        (Cooldown(kind="cooldown", sessions=3), "-10.00", "no loss"),
+        (
+            StoplossGuard(kind="stoploss_guard", count=1, lookback_sessions=3, lock_sessions=2),
+            "1 losing exits",
+            "fewer than 1",
+        ),
+        (MaxDrawdown(kind="max_drawdown", threshold=0.1, lookback_sessions=3, lock_sessions=1), "0.2500", "0.1"),
+    ],
+)
+def test_a_lock_writes_one_verdict_with_its_figures_and_what_it_stops(
+    ledger: Ledger, rule: Any, value: str, threshold: str
+) -> None:
+    wealth = {DAYS[0]: D(100), DAYS[1]: D(75)} if isinstance(rule, MaxDrawdown) else {}
+    exits = [_loss(1, result="-10")]
+    for _ in range(2):
+        _store(ledger, *_locks(rule, exits, wealth, at=2))
+    with ledger.read() as connection:
+        (event,) = risk_events_of(connection, "paper")
+    assert (event.limit, event.value, event.threshold, event.verdict) == (rule.kind, value, threshold, "waiting")
+    assert (event.session, event.client_order_id) == (DAYS[2], None)
+    symbol, until = event.checked["lock"]
+    assert symbol == ("AAA" if isinstance(rule, Cooldown) else "every symbol")
+    assert until.startswith("closing orders until 2026-03-")
 
 
 def test_a_lock_keeps_a_buy_waiting_with_its_row_until_a_person_lifts_it(ledger: Ledger) -> None:
@@ -114,7 +176,7 @@ def test_a_lock_keeps_a_buy_waiting_with_its_row_until_a_person_lifts_it(ledger:
     assert (broker.book.attempts, result.counts) == (["d"], {"ready": 1, "working": 1})
     assert any(f"lock {lock_id}" in note and "scizor risk locks" in note for note in result.notes)
     with ledger.transaction() as connection:
-        (event,) = risk_events_of(connection, "paper", MONDAY)
+        (event,) = [row for row in risk_events_of(connection, "paper", MONDAY) if row.client_order_id == "b"]
         assert (event.limit, event.verdict) == ("lock", "waiting")
         lift(connection, lock_id, actor="ann", reason="a transfer", now=START)
     assert _store(ledger, _due()) == [], "one that was lifted stays lifted"
@@ -146,15 +208,22 @@ def test_a_lock_that_is_unknown_lifted_or_lifted_without_a_reason_is_refused(led
             lift(connection, lock_id, actor="bob", reason="why", now=START)
 
 
-def test_losses_are_figures_of_the_newest_session_against_the_one_before_and_the_highest() -> None:
-    curve = [(DAYS[0], D(120)), (DAYS[1], D(100)), (DAYS[2], D(90))]
-    found = loss_figures(curve, D(100))
-    assert found is not None
-    assert (found.session, found.day_loss, found.drawdown) == (DAYS[2], D("0.1"), D("0.25"))
-    assert loss_figures([], D(100)) is None
-    first = loss_figures([(DAYS[0], D(80))], D(100))
-    assert first is not None
-    assert (first.day_loss, first.drawdown) == (D("0.2"), D("0.2"))
+FALL = ((DAYS[0], D(120)), (DAYS[1], D(100)), (DAYS[2], D(90)))
+
+
+def _stop(ledger: Ledger, figures: Sequence[LossFigures], rules: PreTradeLimits) -> None:
+    with ledger.transaction() as connection:
+        stop_after_losses(connection, "paper", "main", DAYS[3], figures, rules, now=START)
+
+
+def test_losses_are_figures_of_each_session_against_the_one_before_and_the_highest() -> None:
+    (newest,) = loss_figures(FALL, D(100), DAYS[2])
+    assert newest == LossFigures(DAYS[2], D("0.1"), D("0.25"))
+    assert [row.session for row in loss_figures(FALL, D(100), DAYS[1])] == [DAYS[1], DAYS[2]]
+    assert loss_figures(FALL, D(100), DAYS[9]) == (newest,), "the newest is always looked at"
+    assert loss_figures([], D(100)) == ()
+    assert loss_figures([(DAYS[0], D(80))], D(100)) == (LossFigures(DAYS[0], D("0.2"), D("0.2")),)
+    assert loss_figures([(DAYS[0], D(0)), (DAYS[1], D(5))], D(100))[1].day_loss == 1
 
 
 @pytest.mark.parametrize(
@@ -168,12 +237,33 @@ def test_losses_are_figures_of_the_newest_session_against_the_one_before_and_the
     ],
 )
 def test_a_loss_above_its_limit_sets_the_state_once(ledger: Ledger, limit: Any, states: list[TradingState]) -> None:
-    figures = loss_figures([(DAYS[0], D(120)), (DAYS[1], D(100)), (DAYS[2], D(90))], D(100))
     for _ in range(2):
-        with ledger.transaction() as connection:
-            stop_after_losses(connection, "paper", "main", figures, limits(**limit), now=START)
+        _stop(ledger, loss_figures(FALL, D(100), DAYS[2]), limits(**limit))
     with ledger.read() as connection:
         assert [row.state for row in states_of(connection, "paper")] == states
+
+
+def test_a_loss_of_a_session_that_nobody_looked_at_is_seen_by_the_next_look(ledger: Ledger) -> None:
+    fell_early = ((DAYS[0], D(80)), (DAYS[1], D(79)), (DAYS[2], D(79)))
+    _stop(ledger, loss_figures(fell_early, D(100), DAYS[0]), limits(max_day_loss="0.1"))
+    with ledger.read() as connection:
+        (row,) = states_of(connection, "paper")
+    assert row.reason == f"max_day_loss: 0.2000 at the close of {DAYS[0]} against 0.1 allowed"
+
+
+def test_a_loss_stop_writes_one_verdict_with_its_figures_and_what_it_stops(ledger: Ledger) -> None:
+    rules = limits(max_day_loss="0.05", max_drawdown="0.2")
+    _stop(ledger, loss_figures(FALL, D(100), DAYS[2]), rules)
+    again = loss_figures((*FALL[:2], (DAYS[2], D("89.5"))), D(100), DAYS[2])
+    _stop(ledger, again, rules)
+    with ledger.read() as connection:
+        events = {event.limit: event for event in risk_events_of(connection, "paper", DAYS[3])}
+        assert len(risk_events_of(connection, "paper")) == 2, "measured again it is the same finding"
+    assert {(name, row.value, row.threshold, row.verdict) for name, row in events.items()} == {
+        ("max_day_loss", "0.1", "0.05", "waiting"),
+        ("max_drawdown", "0.25", "0.2", "waiting"),
+    }
+    assert events["max_drawdown"].checked["trading_state"] == ("reducing", "closing orders")
 
 
 def test_a_loss_never_loosens_what_a_person_has_set_nor_undoes_a_resume(ledger: Ledger) -> None:
@@ -182,8 +272,8 @@ def test_a_loss_never_loosens_what_a_person_has_set_nor_undoes_a_resume(ledger: 
     person: dict[str, Any] = {"reason": "a test", "actor": "ann", "now": START}
 
     def in_force() -> TradingState:
-        with ledger.transaction() as connection:
-            stop_after_losses(connection, "paper", "main", figures, rules, now=START)
+        _stop(ledger, figures, rules)
+        with ledger.read() as connection:
             return standing(connection, "paper", "main", START).state
 
     with ledger.transaction() as connection:
@@ -208,10 +298,19 @@ def test_a_jump_of_the_equity_holds_the_session_until_it_is_accepted(ledger: Led
     result = run(ledger, broker, plan, **held)
     assert (broker.book.attempts, result.counts) == ([], {"ready": 1})
     assert any("scizor risk accept-equity --portfolio main --session 2026-03-02" in note for note in result.notes)
-    for new in (True, False):
+
+    def accept(equity: str) -> bool:
+        given: dict[str, Any] = {"actor": "ann", "reason": "a deposit", "now": START}
         with ledger.transaction() as connection:
-            given = {"actor": "ann", "reason": "a deposit", "now": START}
-            assert accept_equity(connection, "paper", "main", MONDAY, **given) is new
+            return accept_equity(connection, "paper", "main", MONDAY, D(equity), **given)
+
+    assert accept("1999.50")
+    assert resume(ledger, broker, **held).counts == {"ready": 1}, "another figure was accepted"
+    assert [accept("2000.01"), accept("2000")] == [True, False], "up to a cent it is the same figure"
+    with ledger.read() as connection:
+        assert accepted_equity(connection, "paper", "main", MONDAY) == D("2000.01")
+        assert not is_accepted(connection, "paper", "main", MONDAY, None)
+        assert verify_chain(connection) == []
     broker.has_data = None
     assert resume(ledger, broker, **held).counts == {"filled": 1}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, PositionIntent, Side
-from scizor_dagster.errors import LedgerError
-from scizor_dagster.execution.executor import ExecutionState, cancel_open
+from scizor_dagster.errors import BrokerUnavailable, LedgerError, OrderRejected
+from scizor_dagster.execution.executor import CancelReport, ExecutionState, cancel_open
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import risk_events, trading_states
 from scizor_dagster.risk.events import risk_events_of
+from scizor_dagster.risk.held_back import held_back
 from scizor_dagster.risk.trading_state import FREE, TradingState, set_state, standing, states_of
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import (
@@ -221,7 +223,7 @@ def _resting(ledger: Ledger) -> ModelBroker:
     return broker
 
 
-def _cancel(ledger: Ledger, broker: ModelBroker) -> int:
+def _cancel(ledger: Ledger, broker: Any) -> CancelReport:
     return cancel_open(
         ledger=ledger,
         broker=broker,
@@ -241,9 +243,9 @@ def test_a_halt_that_asks_for_it_cancels_own_open_orders_and_none_of_others(ledg
     )
     broker.ledger_path = None
     broker.submit(foreign)
-    assert _cancel(ledger, broker) == 0, "nothing is canceled while no state asks for it"
+    assert _cancel(ledger, broker) == CancelReport(), "nothing is canceled while no state asks for it"
     _set(ledger, HALTED, cancel_open=True)
-    assert _cancel(ledger, broker) == 1
+    assert _cancel(ledger, broker) == CancelReport(("s",))
     assert {row.client_order_id: row.status.value for row in broker.book.orders} == {
         "s": "canceled",
         "by hand": "accepted",
@@ -255,10 +257,93 @@ def test_a_halt_that_asks_for_it_cancels_own_open_orders_and_none_of_others(ledg
 def test_reducing_cancels_no_order_that_closes(ledger: Ledger) -> None:
     broker = _resting(ledger)
     _set(ledger, REDUCING, cancel_open=True)
-    assert _cancel(ledger, broker) == 0
+    assert _cancel(ledger, broker) == CancelReport()
     broker.has_data = None
     assert resume(ledger, broker).counts == {"expired": 1, "filled": 1}
     assert broker.book.positions["AAA"] == 0
+
+
+def _doubtful(ledger: Ledger, fault: str, unique: bool = True) -> ModelBroker:
+    """A sale that was sent and of which nothing is known."""
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)}, unique=unique)
+    broker.has_data = set()
+    broker.submit_faults["s"] = [fault]
+    broker.hidden = {"s"}
+    result = run(ledger, broker, plan_of([order("s", "AAA", Side.SELL, "5")], held={"AAA": "5"}))
+    assert result.counts == {"unknown": 1}
+    broker.hidden = set()
+    return broker
+
+
+def test_a_halt_finds_an_order_of_unknown_outcome_and_cancels_it(ledger: Ledger) -> None:
+    broker = _doubtful(ledger, "timeout_after")
+    _set(ledger, HALTED, cancel_open=True)
+    assert _cancel(ledger, broker) == CancelReport(("s",))
+    assert [row.status.value for row in broker.book.orders] == ["canceled"]
+    assert resume(ledger, broker).counts == {"canceled": 1}
+
+
+@pytest.mark.parametrize("state", [HALTED, REDUCING])
+@pytest.mark.parametrize("unique", [True, False])
+def test_an_order_that_stays_unknown_under_a_halt_is_named_and_never_sent_again(
+    ledger: Ledger, state: TradingState, unique: bool
+) -> None:
+    broker = _doubtful(ledger, "lost", unique=unique)
+    _set(ledger, state, cancel_open=True)
+    report = _cancel(ledger, broker)
+    assert broker.book.attempts == ["s"]
+    if state is REDUCING:
+        assert report == CancelReport(), "a sale is not taken back while closing is allowed"
+        return
+    (left,) = report.left
+    assert (left.client_order_id, left.symbol, left.side, left.qty) == ("s", "AAA", Side.SELL, D(5))
+    assert "its outcome is unknown: the broker does not list it" in left.why
+    broker.find_faults = 9
+    (unread,) = _cancel(ledger, broker).left
+    assert "it could not be looked up" in unread.why
+
+
+class StubbornBroker:
+    """A model broker that answers a cancel as it is told."""
+
+    def __init__(self, broker: ModelBroker, answer: Exception | None) -> None:
+        self._broker, self._answer = broker, answer
+
+    def cancel(self, client_order_id: str) -> None:
+        if self._answer is not None:
+            raise self._answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (OrderRejected("s", "1", "too late"), "the broker refused its cancel: too late"),
+        (BrokerUnavailable("No line.", remedy="Wait."), "the broker did not take its cancel: No line."),
+        (None, "its cancel was asked for, and the broker has not confirmed it"),
+    ],
+)
+def test_an_order_that_could_not_be_canceled_is_named_with_the_reason(
+    ledger: Ledger, answer: Exception | None, why: str
+) -> None:
+    broker = _resting(ledger)
+    _set(ledger, HALTED, cancel_open=True)
+    report = _cancel(ledger, StubbornBroker(broker, answer))
+    assert [(left.client_order_id, left.why) for left in report.left] == [("s", why)]
+    assert report.canceled == ()
+
+
+def test_a_broker_that_stops_answering_after_the_cancels_leaves_them_unconfirmed(ledger: Ledger) -> None:
+    broker = _resting(ledger)
+    _set(ledger, HALTED, cancel_open=True)
+    broker.read_faults = 99
+    (left,) = _cancel(ledger, broker).left
+    assert left.why == "its cancel was asked for, and the broker has not confirmed it"
+    broker.read_faults = 0
+    assert resume(ledger, broker).counts == {"canceled": 1, "ready": 1}
 
 
 def test_a_run_that_goes_on_cancels_what_a_halt_asks_for_before_the_venue_moves(ledger: Ledger) -> None:
@@ -314,6 +399,42 @@ def test_orders_above_the_rate_wait_for_the_next_run_and_the_venue_waits_with_th
     parts: dict[str, Any] = {"ledger": ledger, "broker": broker, "account": "paper", "portfolio": "main"}
     result = follow(MONDAY, clock=lambda: later, holder="tester", settings=settings(**limit), **parts)
     assert (result.state, result.counts) == (ExecutionState.DONE, {"filled": 3})
+
+
+def _held(ledger: Ledger) -> list[tuple[str, str, Decimal, bool]]:
+    with ledger.read() as connection:
+        rows = held_back(connection, "paper", "main", MONDAY)
+    assert all(row.why for row in rows)
+    return [(row.symbol, row.side.value, row.qty, row.lost) for row in rows]
+
+
+@pytest.mark.parametrize("cash", ["0", "1000"])
+def test_orders_that_a_halt_kept_from_going_out_are_named_while_they_wait_and_when_they_are_lost(
+    ledger: Ledger, cash: str
+) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)}, cash=D(cash))
+    broker.has_data = set()
+    _set(ledger, HALTED)
+    orders = [order("s", "AAA", Side.SELL, "5"), order("b", "CCC", Side.BUY, "7")]
+    values: dict[str, Any] = {"starting_cash": D(cash)}
+    run(ledger, broker, plan_of(orders, held={"AAA": "5"}), **values)
+    assert _held(ledger) == [("AAA", "sell", D(5), False)]
+    broker.has_data = None
+    result = resume(ledger, broker, **values)
+    assert (result.state, broker.book.attempts) == (ExecutionState.DONE, [])
+    assert _held(ledger) == [("AAA", "sell", D(5), True), ("CCC", "buy", D(7), True)]
+
+
+def test_an_order_that_waited_and_then_went_out_was_not_held_back(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    _set(ledger, HALTED)
+    run(ledger, broker, plan_of([order("b", "CCC", Side.BUY, "1")]))
+    _set(ledger, ACTIVE)
+    broker.has_data = None
+    assert resume(ledger, broker).counts == {"filled": 1}
+    assert _held(ledger) == []
 
 
 def test_a_halt_in_one_session_does_not_keep_a_later_one_from_being_traded_once_resumed(ledger: Ledger) -> None:
