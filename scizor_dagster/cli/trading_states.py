@@ -27,6 +27,7 @@ UntilOption = Annotated[str | None, typer.Option(help="When it ends by itself, e
 CancelOption = Annotated[bool, typer.Option("--cancel-open", help="Also cancel own orders that rest at the broker.")]
 HomeOption = Annotated[Path | None, typer.Option(help="Folder of the ledger; default: SCIZOR_HOME.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+NO_BROKER = "The configuration, which names the broker, cannot be read."
 
 
 def halt(
@@ -43,7 +44,8 @@ def halt(
 
     Needs the ledger alone. Where the configuration cannot be read, the ledger says what there is, and without a name
     every account that it knows is halted. Orders that were not sent end when their session is over; resume before
-    that to go on. With --cancel-open the exit code is 1 where an order may still be open; it is named.
+    that to go on. With --cancel-open the exit code is 1 where an order may still be open, which is named, or where the
+    broker could not be asked.
 
     Example: scizor halt --portfolio main --reason "the feed looks wrong" --cancel-open
     """
@@ -115,16 +117,23 @@ def _set(
                 until=ends,
                 cancel_open=cancel_open,
             )
-    accounts = [scope.account for scope in scopes]
-    answer: dict[str, Any] = {"accounts": accounts, "portfolio": portfolio, "state": state, "by": actor, "until": until}
-    answer["note"] = _note(stopping)
-    if cancel_open:
-        answer |= _cancel(stopping, accounts)
+    answer: dict[str, Any] = {
+        "accounts": [scope.account for scope in scopes],
+        "portfolio": portfolio,
+        "state": state,
+        "by": actor,
+        "until": until,
+        "note": _note(stopping),
+    }
+    if not as_json:
+        # Before anything is asked of a broker, which may take its time or fail.
+        _print_states(scopes, answer)
+    canceling = _cancel(stopping, answer["accounts"]) if cancel_open else None
     if as_json:
-        emit_json(answer)
-    else:
-        _print(scopes, answer)
-    raise typer.Exit(1 if answer.get("not_canceled") else 0)
+        emit_json(answer | (canceling or {}))
+    elif canceling is not None:
+        _print_cancels(canceling)
+    raise typer.Exit(1 if canceling and (canceling["not_canceled"] or canceling["not_asked"]) else 0)
 
 
 def _note(stopping: StoppingDesk) -> str:
@@ -134,22 +143,25 @@ def _note(stopping: StoppingDesk) -> str:
     return f"The configuration cannot be read; the ledger in {home} says what there is. {stopping.problem}"
 
 
-def _print(scopes: Sequence[Scope], answer: dict[str, Any]) -> None:
+def _print_states(scopes: Sequence[Scope], answer: dict[str, Any]) -> None:
     for scope in scopes:
         typer.echo(f"{scope.words}: {answer['state']}" + (f" until {answer['until']}" if answer["until"] else ""))
     if answer["note"]:
         typer.secho(answer["note"], err=True, fg=typer.colors.YELLOW)
-    if "canceled" not in answer:
-        return
-    typer.echo(f"{answer['canceled']} order(s) canceled")
-    if answer["not_canceled"]:
+
+
+def _print_cancels(canceling: dict[str, Any]) -> None:
+    typer.echo(f"{canceling['canceled']} order(s) canceled")
+    for why in canceling["not_asked"]:
+        typer.secho(f"The broker was not asked to cancel: {why}", err=True, fg=typer.colors.YELLOW)
+    if canceling["not_canceled"]:
         columns = ("client_order_id", "symbol", "side", "qty", "why")
-        rows = [[row[name] for name in columns] for row in answer["not_canceled"]]
+        rows = [[row[name] for name in columns] for row in canceling["not_canceled"]]
         print_table("Orders that may still be open; look at the broker", columns, rows)
 
 
 def _cancel(stopping: StoppingDesk, accounts: Sequence[str]) -> dict[str, Any]:
-    """Cancel at once where the account is free; what is not known to be canceled is named."""
+    """Cancel at once where the account is free; what may still be open is named, and why nothing could be asked."""
     from dataclasses import asdict
 
     from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
@@ -162,10 +174,11 @@ def _cancel(stopping: StoppingDesk, accounts: Sequence[str]) -> dict[str, Any]:
             continue
         with stopping.desk.ledger.read() as connection:
             rows = awaiting_cancel(connection, account, dates.now())
-        reports.append(CancelReport(left=left_open(rows, {}, "the configuration, which names its broker, is broken")))
+        reports.append(CancelReport(left=left_open(rows, {}, NO_BROKER), note=NO_BROKER))
     return {
         "canceled": sum(len(report.canceled) for report in reports),
         "not_canceled": [asdict(order) for report in reports for order in report.left],
+        "not_asked": sorted({report.note for report in reports if report.note}),
     }
 
 

@@ -48,10 +48,12 @@ class CancelReport:
     Attributes:
         canceled: Ids of those that the broker took a cancel for and shows as ended.
         left: Those that are not known to have ended.
+        note: Why nothing could be asked of the broker; empty where it was asked.
     """
 
     canceled: tuple[str, ...] = ()
     left: tuple[StillOpen, ...] = ()
+    note: str = ""
 
 
 def awaiting_cancel(connection: sa.Connection, account: str, now: datetime) -> list[IntentRow]:

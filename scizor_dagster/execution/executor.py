@@ -32,7 +32,7 @@ from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger.batches import account_clock, admit
 from scizor_dagster.ledger.lease import lease
-from scizor_dagster.ledger.rows import BatchRow, batch_by_id, batch_of, batches_of, open_batches
+from scizor_dagster.ledger.rows import BatchRow, batch_by_id, batch_of, batches_of, intents_by_id, open_batches
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
@@ -173,13 +173,14 @@ def cancel_open(
         _record_cancels(run, batches)
         with ledger.read() as connection:
             left = awaiting_cancel(connection, account, run.now())
+            ended = intents_by_id(connection, taken)
         why |= {
             row.client_order_id: f"its outcome is unknown: {row.reason}"
             for row in left
             if row.state is IntentState.UNKNOWN
         }
-        open_ids = {row.client_order_id for row in left}
-        canceled = tuple(name for name in taken if name not in open_ids)
+        # One that filled before its cancel arrived has ended as well, but was not canceled.
+        canceled = tuple(name for name in taken if ended[name].state is IntentState.CANCELED)
         return CancelReport(canceled, left_open(left, why, UNCONFIRMED))
 
 

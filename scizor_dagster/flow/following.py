@@ -46,13 +46,13 @@ def cancel_open_orders(desk: Desk, account: str) -> CancelReport:
         portfolio = next((name for name, item in desk.config.portfolios.items() if item.account == account), None)
         if portfolio is not None:
             return cancel_open(**execution_parts(desk, portfolio, "cancel"))
-        why = "no portfolio of the configuration trades on the account"
+        why = f"No portfolio of the configuration trades on account '{account}'."
     except AccountBusy as busy:
-        why = f"{busy.problem} That run cancels it when it looks next"
+        why = f"{busy.problem} That run cancels what rests when it looks next."
     except ScizorError as failure:
         why = str(failure)
     with desk.ledger.read() as connection:
-        return CancelReport(left=left_open(awaiting_cancel(connection, account, desk.clock()), {}, why))
+        return CancelReport(left=left_open(awaiting_cancel(connection, account, desk.clock()), {}, why), note=why)
 
 
 def not_ahead(desk: Desk, portfolio: str, session: date) -> None:

@@ -94,11 +94,12 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
     return read
 
 
-def guard_session(desk: Desk, portfolio: str, session: date) -> None:
+def guard_session(desk: Desk, portfolio: str, session: date, *, admits: bool = False) -> None:
     """Look at what closed before `session`, measured or not, and write the states and locks that follow.
 
     The same findings write nothing a second time; what a person has resumed or lifted stays so. Where the last
-    close cannot be valued, a lock holds the session's opening orders until it can.
+    close cannot be valued, a lock holds the session's opening orders until it can: those that are left to send, or
+    that are about to be admitted (`admits`).
 
     Nothing is written for a session that lies before the last one that the account has traded or the portfolio has
     measured: no order of it can go out any more, and what was due then was due then. A history that is traded again
@@ -107,6 +108,7 @@ def guard_session(desk: Desk, portfolio: str, session: date) -> None:
     settings = desk.portfolio(portfolio)
     with desk.ledger.read() as connection:
         clock = account_clock(connection, settings.account)
+        unsent = {(row.portfolio, row.session) for row in open_batches(connection, settings.account)}
     if clock is not None and session < clock:
         return
     wealth = wealth_before(desk, portfolio, session)
@@ -115,14 +117,14 @@ def guard_session(desk: Desk, portfolio: str, session: date) -> None:
     limits = limits_in_force(desk, portfolio)
     figures = loss_figures(wealth.points, wealth.starting, wealth.since)
     due = _due_locks(desk, portfolio, session, wealth)
-    watched = _watches_losses(limits, settings.risk.protections)
-    if wealth.unknown and watched:
+    blind = bool(wealth.unknown) and _watches_losses(limits, settings.risk.protections)
+    if blind and (admits or (portfolio, session) in unsent):
         due.append(_unknown_loss(portfolio, session, wealth.unknown))
     with desk.ledger.transaction() as connection:
         now = desk.clock()
         stop_after_losses(connection, settings.account, portfolio, session, figures, limits, now=now)
         store_locks(connection, settings.account, portfolio, due, now=now)
-        if not (wealth.unknown and watched):
+        if not blind:
             lift_unknown_loss(connection, settings.account, portfolio, session, now=now)
 
 

@@ -51,7 +51,7 @@ def trade_session(
     _refuse_after_breaks(desk, portfolio, session)
     plan = current_plan(desk, portfolio, session)
     _refuse_unaffordable(desk, plan)
-    guard_session(desk, portfolio, session)
+    guard_session(desk, portfolio, session, admits=True)
     guard_account(desk, settings.account, session)
     unexecuted = unexecuted_sessions(desk, portfolio, session)
     return execute(plan, previous_unexecuted=unexecuted, **execution_parts(desk, portfolio, run_id))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from scizor_dagster.cli.actor import actor_of
@@ -15,7 +17,7 @@ from tests.execution.scenario import START
 from tests.projects import Project
 
 
-def _states(project: Project) -> list[tuple[str | None, str, str, str, bool]]:
+def states(project: Project) -> list[tuple[str | None, str, str, str, bool]]:
     ledger = Ledger.open(project.settings.ledger_url)
     with ledger.read() as connection:
         rows = states_of(connection, "paper")
@@ -33,19 +35,21 @@ def test_halt_reduce_and_resume_are_rows_and_the_doctor_shows_the_one_in_force(
     assert "from the defaults, for risk.limits is not set" in trading["detail"]
     answer = scizor("reduce", "--account", "paper", "--reason", "a look", "--by", "ann", "--cancel-open", "--json")
     assert answer.json == {
-        "account": "paper",
+        "accounts": ["paper"],
         "portfolio": None,
         "state": "reducing",
         "by": "ann",
         "until": None,
-        "canceled": 0,
         "note": "",
+        "canceled": 0,
+        "not_canceled": [],
+        "not_asked": [],
     }
     assert (
         "portfolio main on account paper: active"
         in scizor("resume", "--portfolio", "main", "--reason", "mended", "--by", "ann").out
     )
-    assert _states(collected) == [
+    assert states(collected) == [
         ("main", "halted", "odd prices", "ann", False),
         (None, "reducing", "a look", "ann", True),
         ("main", "active", "mended", "ann", False),
@@ -112,14 +116,30 @@ def test_a_lock_is_shown_and_lifted_once(scizor: Scizor, collected: Project) -> 
     assert (again.code, "lifted before, by ann" in again.json["problem"]) == (2, True)
 
 
-def test_the_equity_before_a_session_is_accepted_once(scizor: Scizor, collected: Project) -> None:
+def test_the_equity_before_a_session_is_accepted_once_and_by_its_amount(scizor: Scizor, collected: Project) -> None:
     call = ("risk", "accept-equity", "--session", NEXT, "--reason", "a merger", "--by", "ann", "--json")
-    assert [scizor(*call).json["new"] for _ in range(2)] == [True, False]
+    shown = scizor(*call)
+    assert (shown.code, shown.json["where"]) == (2, "--equity")
+    assert f"The equity before {NEXT} is " in shown.json["problem"]
+    assert "and the one before that was 100," in shown.json["problem"]
+    amount = shown.json["remedy"].split()[-1].rstrip(".")
+    for wrong in (str(Decimal(amount) + 1), "much", "NaN"):
+        refused = scizor(*call, "--equity", wrong)
+        assert (refused.code, f"--equity {amount}" in refused.json["remedy"]) == (2, True)
+    answers = [scizor(*call, "--equity", text).json for text in (f"{Decimal(amount):,}", amount)]
+    assert [(answer["new"], answer["equity"]) for answer in answers] == [(True, amount), (False, amount)]
     ledger = Ledger.open(collected.settings.ledger_url)
     with ledger.read() as connection:
-        assert is_accepted(connection, "paper", "main", NEXT)
+        assert is_accepted(connection, "paper", "main", NEXT, Decimal(amount))
+        assert not is_accepted(connection, "paper", "main", NEXT, Decimal(amount) + 1)
     ledger.close()
     assert scizor("risk", "accept-equity", "--session", "2025-02-09", "--reason", "x", "--by", "ann").code == 2
+
+
+def test_an_equity_that_is_not_known_cannot_be_accepted(scizor: Scizor, fresh: Project) -> None:
+    answer = scizor("risk", "accept-equity", "--session", NEXT, "--reason", "x", "--by", "ann")
+    assert (answer.code, "is not known. Collect the prices first." in answer.sentence) == (2, True)
+    assert not fresh.home.exists()
 
 
 def test_a_name_that_is_empty_or_too_long_is_nobodys() -> None:

@@ -107,7 +107,7 @@ def test_where_the_last_close_cannot_be_valued_opening_orders_wait_until_it_can(
     with desk.lake.read() as cursor:
         kept = cursor.execute("SELECT * FROM bars WHERE session = ?", [LAST]).fetch_df()
     _change_bars(desk, "DELETE FROM bars WHERE session = ?", LAST)
-    guard_session(desk, "main", SECOND)
+    guard_session(desk, "main", SECOND, admits=True)
     (lock,) = _locks(desk)
     assert f"the loss before {SECOND} cannot be measured: no prices of {LAST} are stored" in lock
     assert f"scizor collect daily --market us --date {LAST}" in lock
@@ -124,6 +124,8 @@ def test_what_the_ledger_does_not_hold_yet_is_an_unknown_loss_and_never_a_false_
     behind = Desk(replace(desk.settings, home=folder / "behind"), lambda: NOW)
     _fall(behind)
     guard_session(behind, "main", SECOND)
+    assert _locks(behind) == [], "no order of the session is about to go out"
+    guard_session(behind, "main", SECOND, admits=True)
     (lock,) = _locks(behind)
     assert f"what happened up to {LAST} is not recorded" in lock
     assert f"scizor reconcile --portfolio main --date {LAST}" in lock
@@ -135,7 +137,7 @@ def test_what_the_ledger_does_not_hold_yet_is_an_unknown_loss_and_never_a_false_
 
 def test_a_holding_without_any_price_is_an_unknown_loss_and_not_a_total_one(desk: Desk) -> None:
     _change_bars(desk, "DELETE FROM bars WHERE symbol = 'AAPL'")
-    guard_session(desk, "main", SECOND)
+    guard_session(desk, "main", SECOND, admits=True)
     (lock,) = _locks(desk)
     assert "no price of AAPL is stored" in lock
     assert _states(desk) == []
@@ -144,7 +146,7 @@ def test_a_holding_without_any_price_is_an_unknown_loss_and_not_a_total_one(desk
 def test_without_a_limit_on_losses_nothing_waits_for_a_price(desk: Desk) -> None:
     free = with_risk(desk, limits={"max_day_loss": "unlimited", "max_drawdown": "unlimited"})
     _change_bars(free, "DELETE FROM bars WHERE session = ?", LAST)
-    guard_session(free, "main", SECOND)
+    guard_session(free, "main", SECOND, admits=True)
     assert _locks(free) == []
 
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.config import Cooldown, MaxDrawdown, StoplossGuard
@@ -224,6 +226,17 @@ def test_losses_are_figures_of_each_session_against_the_one_before_and_the_highe
     assert loss_figures([], D(100)) == ()
     assert loss_figures([(DAYS[0], D(80))], D(100)) == (LossFigures(DAYS[0], D("0.2"), D("0.2")),)
     assert loss_figures([(DAYS[0], D(0)), (DAYS[1], D(5))], D(100))[1].day_loss == 1
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=30), st.integers(1, 10_000), st.integers(2, 9))
+def test_a_drawdown_is_never_smaller_than_the_days_loss_and_neither_knows_the_size_of_the_money(
+    wealth: list[int], starting: int, scale: int
+) -> None:
+    curve = [(FIRST + timedelta(days=day), D(value)) for day, value in enumerate(wealth)]
+    figures = loss_figures(curve, D(starting))
+    assert all(0 <= row.day_loss <= row.drawdown < 1 for row in figures)
+    larger = loss_figures([(day, value * scale) for day, value in curve], D(starting * scale))
+    assert [round(row.drawdown, 20) for row in larger] == [round(row.drawdown, 20) for row in figures]
 
 
 @pytest.mark.parametrize(

@@ -336,6 +336,15 @@ def test_an_order_that_could_not_be_canceled_is_named_with_the_reason(
     assert report.canceled == ()
 
 
+def test_an_order_that_filled_before_its_cancel_arrived_is_neither_canceled_nor_open(ledger: Ledger) -> None:
+    broker = _resting(ledger)
+    _set(ledger, HALTED, cancel_open=True)
+    broker.fill("s", D(5), session=MONDAY)
+    taken = StubbornBroker(broker, None)
+    assert _cancel(ledger, taken) == CancelReport()
+    assert resume(ledger, broker).counts == {"filled": 1, "ready": 1}
+
+
 def test_a_broker_that_stops_answering_after_the_cancels_leaves_them_unconfirmed(ledger: Ledger) -> None:
     broker = _resting(ledger)
     _set(ledger, HALTED, cancel_open=True)
