@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
@@ -228,6 +228,7 @@ def test_losses_are_figures_of_each_session_against_the_one_before_and_the_highe
     assert loss_figures([(DAYS[0], D(0)), (DAYS[1], D(5))], D(100))[1].day_loss == 1
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=30), st.integers(1, 10_000), st.integers(2, 9))
 def test_a_drawdown_is_never_smaller_than_the_days_loss_and_neither_knows_the_size_of_the_money(
     wealth: list[int], starting: int, scale: int
