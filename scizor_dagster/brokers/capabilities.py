@@ -23,8 +23,10 @@ ALPACA_CAPABILITIES = Capabilities(
     times_in_force=frozenset(TimeInForce),
     refuses_wash_trades=True,
     stop_distance=Decimal("0.01"),
+    fractional_order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+    short_equity=Decimal(2000),
 )
-"""Fractions of nine decimals, as simple market orders for the day; nothing below the minimum but a full exit.
+"""Fractions of nine decimals, as simple orders for the day; nothing below the minimum but a full exit.
 
 The broker takes 1.00 and values an order at its own price when it arrives: one of 1.04 has been refused.
 """
@@ -44,7 +46,12 @@ IBKR_CAPABILITIES = Capabilities(
 )
 """Whole shares (a fraction is refused with error 10243). Order references are free text and not unique."""
 
-PAPER_CAPABILITIES = replace(ALPACA_CAPABILITIES, min_notional=Decimal(1), times_in_force=frozenset({TimeInForce.DAY}))
-"""The embedded exchange with its default rules: as Alpaca, for the day only."""
+PAPER_CAPABILITIES = replace(
+    ALPACA_CAPABILITIES,
+    min_notional=Decimal(1),
+    times_in_force=frozenset({TimeInForce.DAY}),
+    short_equity=Decimal(0),
+)
+"""The embedded exchange with its default rules: as Alpaca, for the day only, and with shorts at any equity."""
 
 BY_BROKER = {"alpaca": ALPACA_CAPABILITIES, "ibkr": IBKR_CAPABILITIES, "paper": PAPER_CAPABILITIES}

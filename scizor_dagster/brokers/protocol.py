@@ -87,6 +87,8 @@ class Capabilities:
         times_in_force: What an order of whole shares may say; a fraction is always for the day.
         refuses_wash_trades: Whether an order is refused while one of the other side is open.
         stop_distance: Smallest distance of a bracket's stop from the price at which it is checked.
+        fractional_order_types: What an order with a fraction of a share may be.
+        short_equity: Equity from which on the account may sell short, in its currency.
     """
 
     fractional: bool
@@ -100,6 +102,8 @@ class Capabilities:
     times_in_force: frozenset[TimeInForce] = frozenset({TimeInForce.DAY})
     refuses_wash_trades: bool = True
     stop_distance: Decimal = Decimal("0.01")
+    fractional_order_types: frozenset[OrderType] = frozenset({OrderType.MARKET})
+    short_equity: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

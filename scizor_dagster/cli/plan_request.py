@@ -115,7 +115,7 @@ def _on_capital(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources
 
 
 def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) -> Request:
-    from scizor_dagster.flow.facts import account_beside
+    from scizor_dagster.flow.facts import account_beside, shorts_allowed
     from scizor_dagster.flow.money import starting_cash
     from scizor_dagster.ledger.holdings import cash_flow, owned
     from scizor_dagster.ledger.intents import frozen_symbols
@@ -158,6 +158,7 @@ def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) ->
         frozen_symbols=frozen,
         foreign=beside.foreign,
         open_orders=beside.open_orders,
+        shorts_allowed=shorts_allowed(broker, rules),
     )
     return Request(replace(read, inputs=inputs), rules, broker.capabilities)
 

@@ -64,6 +64,16 @@ def account_beside(desk: Desk, portfolio: str, broker: Broker) -> AccountBeside:
     )
 
 
+def shorts_allowed(broker: Broker, rules: PlanningRules) -> bool | None:
+    """Whether the account's equity is what its broker asks of short sales; None where nothing asks for it.
+
+    It is the account's and not the portfolio's. Only the answer is an input of the plan, not the equity, which
+    moves with every price.
+    """
+    least = broker.capabilities.short_equity
+    return broker.account().equity >= least if rules.allow_short and least else None
+
+
 def _open_order(order: BrokerOrder, known: Mapping[str, IntentRow], portfolio: str) -> OpenOrder | None:
     parent = order.parent_client_order_id
     intent = known.get(parent or order.client_order_id)

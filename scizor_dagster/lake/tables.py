@@ -66,7 +66,8 @@ TABLES: dict[str, str] = {
         plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL,
         instrument_id VARCHAR NOT NULL, current_qty VARCHAR NOT NULL, target_weight VARCHAR NOT NULL, price VARCHAR,
         price_session DATE, price_source VARCHAR NOT NULL, target_qty VARCHAR, delta_qty VARCHAR NOT NULL,
-        reason VARCHAR NOT NULL, note VARCHAR NOT NULL, asset_ids VARCHAR NOT NULL, {_PROVENANCE}""",
+        reason VARCHAR NOT NULL, note VARCHAR NOT NULL, asset_ids VARCHAR NOT NULL, working_qty VARCHAR,
+        {_PROVENANCE}""",
     "planned_orders": f"""
         plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL,
         symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL, side VARCHAR NOT NULL, qty VARCHAR NOT NULL,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LINE_COLUMNS = (
     "symbol", "instrument_id", "current_qty", "target_weight", "price", "price_session", "price_source",
-    "target_qty", "delta_qty", "reason", "note", "asset_ids",
+    "target_qty", "delta_qty", "reason", "note", "asset_ids", "working_qty",
 )  # fmt: skip
 ORDER_COLUMNS = (
     "client_order_id", "symbol", "instrument_id", "side", "qty", "order_type", "time_in_force", "intent",
@@ -133,6 +133,8 @@ def _plan(row: dict[str, Any], lines: tuple[PlanLine, ...], orders: tuple[Planne
 
 def _line(row: dict[str, Any]) -> PlanLine:
     exact = {name: _decimal(row[name]) for name in ("current_qty", "target_weight", "price", "target_qty", "delta_qty")}
+    # Plans from before lines named it were made beside no open order, or have it in their notes.
+    exact["working_qty"] = _decimal(row["working_qty"] or "0")
     words = {"reason": Reason(row["reason"]), "asset_ids": tuple(json.loads(row["asset_ids"]))}
     return PlanLine(**(row | exact | words))
 

@@ -20,8 +20,11 @@ from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.rules import PlanningRules
 
-FORMAT = "scizor-plan/2"
+FORMAT = "scizor-plan/3"
 """Part of every plan's digest: raised when the same inputs would give another plan."""
+
+GREATEST_NUMBER = Decimal("1e18")
+"""Of an amount or a quantity: what lies beyond is a mistake, and no sum below it loses a digit."""
 
 STATUS_OK = "ok"
 STATUS_REASONS = {
@@ -82,6 +85,8 @@ class PlanInputs:
         atr: Average true range, in the reference price's currency and units.
         foreign: Signed quantities that the account holds and no portfolio owns.
         open_orders: Orders of the account that may still fill, those of its other portfolios left out.
+        shorts_allowed: Whether the account has the equity that its broker asks of short sales; None where the
+            portfolio's own equity is all that is known of it.
     """
 
     portfolio: str
@@ -107,6 +112,7 @@ class PlanInputs:
     atr: Mapping[str, Decimal] = field(default_factory=dict)
     foreign: Mapping[str, Decimal] = field(default_factory=dict)
     open_orders: tuple[OpenOrder, ...] = ()
+    shorts_allowed: bool | None = None
 
 
 def check(inputs: PlanInputs, rules: PlanningRules) -> None:
@@ -122,7 +128,12 @@ def check(inputs: PlanInputs, rules: PlanningRules) -> None:
             f"The equity of portfolio '{inputs.portfolio}' is {inputs.equity}; nothing can be sized on it.",
             remedy="Give the equity as an amount above zero.",
         )
-    if inputs.cash is not None and not inputs.cash.is_finite():
+    if inputs.equity > GREATEST_NUMBER:
+        raise InputError(
+            f"The equity of portfolio '{inputs.portfolio}' is {inputs.equity}, which no account has.",
+            remedy=f"Give it in {inputs.currency}, up to {GREATEST_NUMBER}.",
+        )
+    if inputs.cash is not None and not _is_possible(inputs.cash):
         raise InputError(f"The cash is {inputs.cash}.", remedy="Give it as an amount, or leave it out.")
     seen: dict[str, Target] = {}
     for target in inputs.targets:
@@ -134,9 +145,15 @@ def check(inputs: PlanInputs, rules: PlanningRules) -> None:
                 remedy="Give one weight for each instrument.",
             )
     for symbol, quantity in inputs.holdings.items():
-        if not quantity.is_finite():
-            raise InputError(f"The holding of {symbol} is {quantity}.", remedy="Give a finite quantity.")
+        if not _is_possible(quantity):
+            raise InputError(
+                f"The holding of {symbol} is {quantity}.", remedy=f"Give a quantity of at most {GREATEST_NUMBER}."
+            )
     _check_facts(inputs)
+
+
+def _is_possible(number: Decimal) -> bool:
+    return number.is_finite() and abs(number) <= GREATEST_NUMBER
 
 
 def _check_facts(inputs: PlanInputs) -> None:
@@ -144,13 +161,13 @@ def _check_facts(inputs: PlanInputs) -> None:
     named = {**above_zero, "average daily volume": inputs.adv, "foreign holding": inputs.foreign}
     for name, numbers in named.items():
         for symbol, number in numbers.items():
-            sound = number.is_finite() and (number > 0 if name in above_zero else number >= 0 or name[0] == "f")
+            sound = _is_possible(number) and (number > 0 if name in above_zero else number >= 0 or name[0] == "f")
             if not sound:
                 raise InputError(
                     f"The {name} of {symbol} is {number}.", remedy="Correct it, or leave it out: it is then unknown."
                 )
     for order in inputs.open_orders:
-        if not (order.remaining.is_finite() and order.remaining > 0):
+        if not (_is_possible(order.remaining) and order.remaining > 0):
             raise InputError(
                 f"An open order of {order.symbol} has {order.remaining} shares left.",
                 remedy="Give the shares that have not filled, or leave out an order that has ended.",
@@ -209,6 +226,7 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "atr": _number_values(inputs.atr, used),
         "foreign": _number_values(inputs.foreign, used),
         "open_orders": sorted(map(_open_order_values, inputs.open_orders)),
+        "shorts_allowed": inputs.shorts_allowed,
         "rules": rules.as_text(),
         "capabilities": _capabilities_text(capabilities),
     }
@@ -268,6 +286,8 @@ def _capabilities_text(capabilities: Capabilities) -> list[object]:
         sorted(word.value for word in capabilities.times_in_force),
         capabilities.refuses_wash_trades,
         plain(capabilities.stop_distance),
+        sorted(kind.value for kind in capabilities.fractional_order_types),
+        plain(capabilities.short_equity),
     ]
 
 

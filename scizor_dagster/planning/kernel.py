@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scizor_dagster.planning.model import Reason
+from scizor_dagster.planning.quantities import GREATEST_PRICE, LEAST_PRICE
 from scizor_dagster.planning.rules import PlanningRules
 
 Floats = npt.NDArray[np.float64]
@@ -47,10 +48,12 @@ REASONS: Final = (
     Reason.NOT_SHORTABLE,
     Reason.FROZEN,
 )
-"""Reason of each code: `REASONS[code]`. NO_PRICE is a price of NaN, BAD_PRICE one of <= 0 or infinity."""
+"""Reason of each code: `REASONS[code]`. NO_PRICE is a price of NaN, BAD_PRICE one outside of `LEAST` and `GREATEST`."""
 
 CODE: Final = {reason: code for code, reason in enumerate(REASONS)}
+LEAST, GREATEST = float(LEAST_PRICE), float(GREATEST_PRICE)
 _BAD_PRICE, _NO_PRICE = CODE[Reason.BAD_PRICE], CODE[Reason.NO_PRICE]
+_NOT_SHORTABLE = CODE[Reason.NOT_SHORTABLE]
 _ON_TARGET, _BELOW = CODE[Reason.ON_TARGET], CODE[Reason.BELOW_MIN_NOTIONAL]
 _REBALANCE = np.int8(CODE[Reason.REBALANCE])
 assert CODE[Reason.OPEN] == _REBALANCE + 1, "the code of an opening is that of a change, plus one"
@@ -115,6 +118,8 @@ def size(book: Book, equity: float, rules: PlanningRules, scale: float = 1.0, re
     Returns:
         Targets, changes and codes. What may not be traded keeps its holding; where its value
         leaves less room than the other weights ask for, those share what is left (`Sizing.scale`).
+        What may not be sold short keeps its code only where an order would open or enlarge a short:
+        a short is covered as far as its weight says, a long holding is closed.
     """
     kept = _kept_codes(book, rules)
     investable = equity * (1.0 - float(rules.min_cash_buffer_pct))
@@ -122,30 +127,49 @@ def size(book: Book, equity: float, rules: PlanningRules, scale: float = 1.0, re
         target = _targets(book, investable * scale, rules)
         delta = target - book.current
         return Sizing(target, delta, _codes(book, target, delta, rules), scale)
-    scale *= room_factor(book, kept, investable, scale, reserved, rules)
+    fixed = kept != 0
     # Rows without a usable price are overwritten below.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        final = _without_shorts(book, kept, investable * scale)
+        scale *= room_factor(book, fixed, final, investable, scale, reserved, rules)
         target = _targets(book, investable * scale, rules)
-        stays = (kept != 0) | (book.weights == 0.0) & ~(book.prices > 0.0)
-        np.copyto(target, book.current, where=stays)
+        stays = fixed | (book.weights == 0.0) & ~(book.prices > 0.0)
+        np.copyto(target, final, where=stays)
         delta = target - book.current
         codes = _codes(book, target, delta, rules)
-    np.copyto(codes, kept, where=stays)
+    np.copyto(codes, kept, where=stays & ((kept != 0) | ~fixed))
     return Sizing(target, delta, codes, scale)
 
 
-def room_factor(
-    book: Book, kept: Codes, investable: float, scale: float, reserved: float, rules: PlanningRules
-) -> float:
-    """Factor that fits the weights of what trades into the room that kept holdings leave.
+def _without_shorts(book: Book, kept: Codes, budget: float) -> Floats:
+    """Quantities that fixed rows end with; clears the code of what may not be sold short and yet may trade.
 
-    It depends on weights, prices and the kept holdings alone, so that a plan on the filled result
-    finds the same factor. Without any room the factor is 1 and `fit` withholds the buys: what is
+    They depend on weights and prices, and on a holding only where it stays: room is the same after the fills.
+    """
+    rows = np.flatnonzero(kept == _NOT_SHORTABLE)
+    if not len(rows):
+        return book.current
+    held = book.current[rows]
+    lots = 1.0 if book.lots is None else book.lots[rows]
+    wanted = np.trunc(book.weights[rows] * budget * (1.0 + SNAP) / book.prices[rows] / lots) * lots
+    final = book.current.copy()
+    final[rows] = np.where(held < 0.0, np.maximum(held, wanted), 0.0)
+    kept[rows[(held > 0.0) | (held < 0.0) & (wanted >= held)]] = 0
+    return final
+
+
+def room_factor(
+    book: Book, fixed: Flags, final: Floats, investable: float, scale: float, reserved: float, rules: PlanningRules
+) -> float:
+    """Factor that fits the weights of all other rows into the room that fixed ones leave.
+
+    It depends on weights, prices and the quantities that fixed rows end with, so that a plan on the filled
+    result finds the same factor. Without any room the factor is 1 and `fit` withholds the buys: what is
     stuck never causes a sale of everything else.
     """
-    moving = kept == 0
-    stuck = ~moving & (book.prices > 0.0) & np.isfinite(book.prices)
-    stuck_value = book.current[stuck] * book.prices[stuck]
+    moving = ~fixed
+    stuck = fixed & (book.prices >= LEAST) & (book.prices <= GREATEST)
+    stuck_value = final[stuck] * book.prices[stuck]
     weights = book.weights[moving] * scale
     gross_room = investable * float(rules.max_total_weight) - float(np.abs(stuck_value).sum()) - abs(reserved)
     net_room = investable - float(stuck_value.sum()) - reserved
@@ -160,11 +184,11 @@ def room_factor(
 
 
 def _kept_codes(book: Book, rules: PlanningRules) -> Codes | None:
-    """Codes of rows that may not be ordered, 0 elsewhere; None where every row may be."""
+    """Codes of rows that may not be ordered as their weights say, 0 elsewhere; None where every row may be."""
     if not len(book.prices):
         return None
-    # NaN is found as both extremes; it fails both comparisons, and infinity the second one.
-    sound = bool(_least(book.prices) > 0.0) and bool(_greatest(book.prices) < np.inf)
+    # NaN is found as both extremes, and fails both comparisons.
+    sound = bool(_least(book.prices) >= LEAST) and bool(_greatest(book.prices) <= GREATEST)
     shorts = bool(_least(book.weights) < 0.0)
     blocked = book.tradable is not None and not _least(book.tradable)
     blocked = blocked or (book.frozen is not None and bool(_greatest(book.frozen)))
@@ -175,16 +199,16 @@ def _kept_codes(book: Book, rules: PlanningRules) -> Codes | None:
         refused = book.weights < 0.0
         if rules.allow_short:
             refused &= np.False_ if book.shortable is None else ~book.shortable
-        codes[refused] = CODE[Reason.NOT_SHORTABLE]
+        codes[refused] = _NOT_SHORTABLE
     if not sound:
-        codes[~(book.prices > 0.0) | np.isinf(book.prices)] = _BAD_PRICE
+        codes[~((book.prices >= LEAST) & (book.prices <= GREATEST))] = _BAD_PRICE
         codes[np.isnan(book.prices)] = _NO_PRICE
         codes[((codes == _NO_PRICE) | (codes == _BAD_PRICE)) & (book.weights == 0.0) & (book.current == 0.0)] = 0
     if book.tradable is not None:
         codes[~book.tradable] = CODE[Reason.NOT_TRADABLE]
     if book.frozen is not None:
         codes[book.frozen] = CODE[Reason.FROZEN]
-    return codes if codes.any() else None
+    return codes if codes.any() or not sound else None
 
 
 def _least(values: npt.NDArray[Any]) -> Any:

@@ -6,7 +6,8 @@ itself. What does not: withholding orders until the laws hold (`fit`).
     net:   long less short value after the plan  <=  equity - buffer
     gross: long plus short value after the plan  <=  max_total_weight * (equity - buffer)
 
-Values are at the plan's reference prices; what is kept counts with the quantity held. A book that is
+Values are at the plan's reference prices; what is kept counts with the quantity held, and what the portfolio's
+open orders still bring counts as if filled. A book that is
 above a maximum already may be brought down in any number of steps: what counts against a plan is the
 part of an excess that its own opening orders make.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.quantities import is_usable
 
 ZERO = Decimal(0)
 TOLERANCE = Decimal("0.01")
@@ -83,8 +85,8 @@ def _quantities(plan: Plan) -> Iterator[tuple[Decimal, Decimal, Decimal]]:
     for order in plan.orders:
         ordered[order.symbol] += order.qty * order.side.sign
         prices[order.symbol] = order.price_used
-    held = {line.symbol: line.current_qty for line in plan.lines}
+    held = {line.symbol: line.current_qty + line.working_qty for line in plan.lines}
     for symbol, price in prices.items():
-        if price is not None and price.is_finite() and price > 0:
+        if price is not None and is_usable(price):
             current = held.get(symbol, ZERO)
             yield current, current + ordered[symbol], price

@@ -21,7 +21,7 @@ class Reason(StrEnum):
     REBALANCE = "rebalance"
     OPEN = "open"
     LIQUIDATE = "liquidate"
-    """A full exit of what is no longer targeted: the exact quantity held."""
+    """A full exit, the exact quantity held: no longer targeted, or its target rounds to zero, which the note says."""
     CROSS_ZERO = "cross_zero"
     ON_TARGET = "on_target"
     """Nothing to do: the difference is smaller than one increment of quantity."""
@@ -107,7 +107,8 @@ class PlannedOrder(NamedTuple):
 class PlanLine(NamedTuple):
     """One instrument of a plan. Quantities are signed shares, weights are shares of equity.
 
-    `current_qty` is what is held; what open orders still bring is in the note, and `delta_qty` counts it.
+    `current_qty` is what is held; `working_qty` is what the portfolio's open orders still bring, and `delta_qty`
+    counts it.
     """
 
     symbol: str
@@ -123,6 +124,7 @@ class PlanLine(NamedTuple):
     note: str = ""
     asset_ids: tuple[str, ...] = ()
     """Ids of the weight file that this line answers for."""
+    working_qty: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

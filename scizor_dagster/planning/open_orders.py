@@ -42,18 +42,20 @@ class Resting:
 
     Attributes:
         working: Signed shares that the portfolio's own orders will still bring.
+        busy: Shares that these orders will still trade, bought and sold together.
         own: Shares that the portfolio's orders of a side hold.
         all: Shares that any orders of a side hold.
         live: Sides with an order that a new one of the other side could trade with.
     """
 
     working: Decimal
+    busy: Decimal
     own: Mapping[Side, Decimal]
     all: Mapping[Side, Decimal]
     live: frozenset[Side]
 
 
-NOTHING = Resting(ZERO, {}, {}, frozenset())
+NOTHING = Resting(ZERO, ZERO, {}, {}, frozenset())
 
 
 def net(orders: Iterable[OpenOrder]) -> dict[str, Resting]:
@@ -81,11 +83,12 @@ def closable(held: Decimal, foreign: Decimal, resting: Resting) -> Decimal:
 def _netted(orders: list[OpenOrder]) -> Resting:
     own: dict[Side, Decimal] = {}
     every: dict[Side, Decimal] = {}
-    working = ZERO
+    working = busy = ZERO
     shared: dict[tuple[bool, Side, str], Decimal] = {}
     for order in orders:
         if order.own and not order.protective:
             working += order.side.sign * order.remaining
+            busy += order.remaining
         if order.group:
             key = (order.own, order.side, order.group)
             shared[key] = max(shared.get(key, ZERO), order.remaining)
@@ -93,7 +96,7 @@ def _netted(orders: list[OpenOrder]) -> Resting:
         _hold(own, every, order.own, order.side, order.remaining)
     for (is_own, side, _), quantity in shared.items():
         _hold(own, every, is_own, side, quantity)
-    return Resting(working, own, every, frozenset(order.side for order in orders if not order.protective))
+    return Resting(working, busy, own, every, frozenset(order.side for order in orders if not order.protective))
 
 
 def _hold(own: dict[Side, Decimal], every: dict[Side, Decimal], is_own: bool, side: Side, quantity: Decimal) -> None:

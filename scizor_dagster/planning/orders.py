@@ -3,12 +3,12 @@
 What belongs here: how a change of quantity is written as orders that the broker takes. What does
 not: whether there is a change (`decisions`, `fit`).
 
-Order types: a fraction is always a market order for the day. Whole quantities follow `mode_on_buy` and
-`mode_on_sell` where the broker has the type and the exchange its auction; the line says where they could
-not. A bracket only opens (a broker refuses it as an exit) and only where its prices are valid; otherwise
-the order is a market order. A limit price is rounded to the price step on the cautious side (a buy down,
-a sale up), so that neither ever gives more than the stated offset or the price collar; a bracket's
-take-profit is rounded down and its stop up, so that it never risks more.
+Order types: a fraction is a market order for the day, or a limit order where the broker takes such. Whole
+quantities follow `mode_on_buy` and `mode_on_sell` where the broker has the type and the exchange its auction;
+the line says where they could not. A bracket only opens (a broker refuses it as an exit), only whole shares and
+only where its prices are valid; otherwise the order is a market order. A limit price is rounded to the price
+step on the cautious side (a buy down, a sale up), so that neither ever gives more than the stated offset or the
+price collar; a bracket's take-profit is rounded down and its stop up, so that it never risks more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
 from scizor_dagster.planning.decisions import Venue
+from scizor_dagster.planning.inputs import plain
 from scizor_dagster.planning.model import PlannedOrder
 from scizor_dagster.planning.quantities import ZERO, tick_down, tick_up
 from scizor_dagster.planning.rows import Row
@@ -33,8 +34,8 @@ def orders_of(row: Row, venue: Venue, ids: ClientOrderIds) -> list[PlannedOrder]
     orders: list[PlannedOrder] = []
     depends_on: tuple[str, ...] = ()
     side = Side.SELL if row.delta.is_signed() else Side.BUY
-    for leg, quantity in enumerate(venue.leg_quantities(row), start=1):
-        made = _leg(row, venue, ids, side, leg, quantity, depends_on)
+    for leg, (quantity, opens) in enumerate(venue.legs(row), start=1):
+        made = _leg(row, venue, ids, side, leg, venue.pieces(row, quantity, opens=opens), depends_on)
         depends_on = tuple(order.client_order_id for order in made)
         orders += made
     return orders
@@ -46,10 +47,10 @@ def _leg(
     ids: ClientOrderIds,
     side: Side,
     leg: int,
-    quantity: Decimal,
+    pieces: tuple[Decimal, ...] | None,
     depends_on: tuple[str, ...],
 ) -> list[PlannedOrder]:
-    price, pieces = row.usable_price, venue.pieces(row, quantity)
+    price = row.usable_price
     assert price is not None, row.symbol
     assert pieces is not None, row.symbol
     intent = _intent(row, side, leg)
@@ -93,18 +94,17 @@ def price_order(row: Row, venue: Venue, side: Side, intent: PositionIntent, quan
     mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
     if mode == "market":
         return _MARKET
-    if quantity % 1 != 0:
-        return _market_instead(row, mode, "a fraction of a share takes no other") if mode != "limit" else _MARKET
-    kinds = venue.capabilities.order_types
-    if mode == "limit" and OrderType.LIMIT in kinds:
+    if mode == "bracket" and intent is not PositionIntent.BUY_TO_OPEN:
+        return _MARKET
+    fraction = quantity % 1 != 0
+    if mode == "limit" and OrderType.LIMIT in _kinds(venue, fraction=fraction):
         return (OrderType.LIMIT, TimeInForce.DAY, limit_price(row, venue, side), None, None)
+    if fraction:
+        return _market_instead(row, mode, f"{plain(quantity)} is no whole number of shares, and a fraction takes none")
     if mode == "bracket":
-        if intent is not PositionIntent.BUY_TO_OPEN:
-            return _MARKET
-        prices = bracket_prices(row, venue) if OrderType.BRACKET in kinds else None
-        if prices is None:
+        if row.bracket is None:
             return _market_instead(row, mode, "its prices would not be valid, or the broker has none")
-        return (OrderType.BRACKET, TimeInForce.DAY, None, *prices)
+        return (OrderType.BRACKET, TimeInForce.DAY, None, *row.bracket)
     if mode in _AUCTIONS:
         assert row.instrument is not None, row.symbol
         lasting = _AUCTIONS[mode]
@@ -112,6 +112,10 @@ def price_order(row: Row, venue: Venue, side: Side, intent: PositionIntent, quan
             return (OrderType.MARKET, lasting, None, None, None)
         return _market_instead(row, mode, "the broker takes none for this auction")
     return _market_instead(row, mode, "the broker has none")
+
+
+def _kinds(venue: Venue, *, fraction: bool) -> frozenset[OrderType]:
+    return venue.capabilities.fractional_order_types if fraction else venue.capabilities.order_types
 
 
 def _market_instead(row: Row, mode: str, why: str) -> Prices:
@@ -132,17 +136,17 @@ def limit_price(row: Row, venue: Venue, side: Side) -> Decimal:
     return tick_down(wanted, step) if side is Side.BUY else tick_up(wanted, step)
 
 
-def bracket_prices(row: Row, venue: Venue) -> tuple[Decimal, Decimal] | None:
+def bracket_prices(row: Row, venue: Venue, atr: Decimal | None) -> tuple[Decimal, Decimal] | None:
     """Take-profit and stop of a purchase; None where they would not lie on both sides of the price.
 
-    A distance is a share of the price, or a multiple of the row's average true range where the rules say so.
+    A distance is a share of the price, or a multiple of `atr`, the average true range, where the rules say so.
     """
     price, instrument, rules = row.usable_price, row.instrument, venue.rules
     assert price is not None, row.symbol
     assert instrument is not None, row.symbol
-    if row.atr is None and (rules.tp_atr is not None or rules.sl_atr is not None):
+    if atr is None and (rules.tp_atr is not None or rules.sl_atr is not None):
         return None
-    spread = row.atr or ZERO
+    spread = atr or ZERO
     above = price * rules.tp_pct if rules.tp_atr is None else spread * rules.tp_atr
     below = price * rules.sl_pct if rules.sl_atr is None else spread * rules.sl_atr
     if below >= price:

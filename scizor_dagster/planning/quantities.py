@@ -14,6 +14,15 @@ EXACT = Context(prec=60)
 """Context of all planning arithmetic: no product of a quantity and a price is ever rounded in it."""
 
 
+LEAST_PRICE, GREATEST_PRICE = Decimal("1e-9"), Decimal("1e12")
+"""Prices outside are mistakes of whoever gave them: nothing is sized on them."""
+
+
+def is_usable(price: Decimal) -> bool:
+    """Whether a holding can be valued at `price`."""
+    return price.is_finite() and LEAST_PRICE <= price <= GREATEST_PRICE
+
+
 @cache
 def increment_of(decimals: int) -> Decimal:
     return Decimal(1).scaleb(-decimals)
@@ -40,14 +49,14 @@ MAX_SLICES = 100
 
 
 def slices(
-    quantity: Decimal, price: Decimal, maximum: Decimal, minimum: Decimal, steps: tuple[Decimal, ...]
+    quantity: Decimal, price: Decimal, largest: Decimal, minimum: Decimal, steps: tuple[Decimal, ...]
 ) -> tuple[Decimal, ...] | None:
-    """Split `quantity` into pieces of at most `maximum` value each, as few and as even as can be.
+    """Split `quantity` into pieces of at most `largest` each, as few and as even as can be.
 
     Args:
         quantity: Unsigned, above zero.
         price: Reference price.
-        maximum: Largest value of a piece.
+        largest: Largest quantity of a piece.
         minimum: Smallest value of a piece.
         steps: Increments of a piece, the preferred first; the last piece takes the exact rest.
 
@@ -55,7 +64,7 @@ def slices(
         Pieces that sum to `quantity` exactly, or None where no such split exists.
     """
     for step in steps:
-        pieces = _even_slices(quantity, maximum / price, step)
+        pieces = _even_slices(quantity, largest, step)
         if pieces is not None and min(pieces) * price >= minimum:
             return pieces
     return None

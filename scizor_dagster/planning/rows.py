@@ -24,7 +24,7 @@ from scizor_dagster.planning.inputs import (
 )
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.open_orders import Resting
-from scizor_dagster.planning.quantities import ZERO
+from scizor_dagster.planning.quantities import ZERO, is_usable
 from scizor_dagster.planning.rules import PlanningRules
 
 
@@ -55,8 +55,12 @@ class Row:
     """Whether targets of this instrument are whole lots."""
     parcel: Decimal = ZERO
     """Smallest value of the first purchase, where the instrument is not held and its exchange has one."""
-    atr: Decimal | None = None
-    """Average true range, where a bracket is made of it."""
+    bracket: tuple[Decimal, Decimal] | None = None
+    """Take-profit and stop of what is bought, where a bracket protects it."""
+    busy: Decimal = ZERO
+    """Unsigned shares that own open orders still trade."""
+    value: Decimal = ZERO
+    """Signed value of the target before it is rounded; zero where all is to be closed."""
 
     def withhold(self, reason: Reason, note: str = "") -> None:
         self.reason = reason
@@ -87,7 +91,7 @@ def make_rows(inputs: PlanInputs, rules: PlanningRules, resting: Mapping[str, Re
         if symbol not in rows:
             rows[symbol] = _row(inputs, symbol, None)
     for symbol, orders in resting.items():
-        _add_working(rows, inputs, symbol, orders.working)
+        _add_working(rows, inputs, symbol, orders)
     for symbol, quantity in inputs.foreign.items():
         _add_foreign(rows, inputs, symbol, quantity)
     blacklist = frozenset(rules.blacklist)
@@ -102,12 +106,14 @@ def make_rows(inputs: PlanInputs, rules: PlanningRules, resting: Mapping[str, Re
     return [rows[symbol] for symbol in sorted(rows)]
 
 
-def _add_working(rows: dict[str, Row], inputs: PlanInputs, symbol: str, working: Decimal) -> None:
-    if not working:
+def _add_working(rows: dict[str, Row], inputs: PlanInputs, symbol: str, orders: Resting) -> None:
+    if not orders.busy:
         return
     row = rows.setdefault(symbol, _row(inputs, symbol, None))
-    row.current += working
-    row.add_note(f"Open orders still {'buy' if working > 0 else 'sell'} {plain(abs(working))}.")
+    row.busy = orders.busy
+    row.current += orders.working
+    if orders.working:
+        row.add_note(f"Open orders still {'buy' if orders.working > 0 else 'sell'} {plain(abs(orders.working))}.")
 
 
 def _add_foreign(rows: dict[str, Row], inputs: PlanInputs, symbol: str, quantity: Decimal) -> None:
@@ -120,7 +126,8 @@ def _add_foreign(rows: dict[str, Row], inputs: PlanInputs, symbol: str, quantity
 
 def _first_parcel(row: Row, inputs: PlanInputs) -> Decimal:
     instrument = row.instrument
-    if instrument is None or row.held > 0 or inputs.foreign.get(row.symbol, ZERO) > 0:
+    # An open purchase may never fill, and an open sale may fill first: neither makes it held.
+    if instrument is None or min(row.held, row.current) > 0 or inputs.foreign.get(row.symbol, ZERO) > 0:
         return ZERO
     exchange = instrument.exchange
     return exchange.first_parcel or ZERO if exchange.currency == instrument.currency else ZERO
@@ -139,7 +146,7 @@ def _row(inputs: PlanInputs, symbol: str, target: Target | None) -> Row:
         held=held,
         current=held,
         price=quote,
-        usable_price=quote.price if quote and quote.price.is_finite() and quote.price > 0 else None,
+        usable_price=quote.price if quote and is_usable(quote.price) else None,
         note=target.note if target else "",
         asset_ids=in_order(target.asset_ids) if target else (),
     )

@@ -36,7 +36,7 @@ class PlanningRules:
         max_total_weight: Largest gross weight, the sum of absolute weights.
         adjust_for_overflow: Scale weights that exceed the maximum by at most `sum_tolerance` down to it.
         max_notional_per_order: Largest value of one slice; None splits nothing.
-        max_share_per_order: Largest quantity of an instrument's order; above it nothing is ordered.
+        max_share_per_order: Largest quantity of one order: what opens more is not ordered, what closes more is sliced.
         max_total_notional: Largest value of all orders together; above it the plan is refused.
         min_cash_buffer_pct: Share of equity that is never invested.
         limit_offset_pct: Distance of a limit price from the reference price, a fraction of it.
@@ -93,6 +93,14 @@ class PlanningRules:
                 "so an order could not be split into slices above the minimum.",
                 remedy="Raise the maximum or lower the minimum.",
             )
+        cost = self.slippage_allowance_pct * max(self.max_total_weight, Decimal(1))
+        if cost and self.min_cash_buffer_pct + cost >= 1:
+            raise ConfigError(
+                f"planning.slippage_allowance_pct = {self.slippage_allowance_pct} of a book of up to "
+                f"risk.fractional_shares.max_total_weight = {self.max_total_weight} would set aside all of the equity, "
+                "so that nothing could ever be bought.",
+                remedy="Lower the allowance, the maximum or risk.min_cash_buffer_pct.",
+            )
 
     def as_text(self) -> str:
         """Canonical JSON: sorted keys, numbers as plain text. Equal rules give equal text."""
@@ -117,7 +125,7 @@ def rules_of(
     """The planning rules that five sections of a configuration amount to.
 
     Raises:
-        ConfigError: the largest slice is not at least twice the smallest order.
+        ConfigError: the largest slice is not at least twice the smallest order, or nothing could be bought.
     """
     fractional = risk.fractional_shares
     return PlanningRules(

@@ -12,7 +12,7 @@ from decimal import ROUND_FLOOR, Decimal
 from functools import partial
 
 from scizor_dagster.brokers.protocol import Capabilities, OrderType, Side
-from scizor_dagster.planning.decisions import Venue, exit_only
+from scizor_dagster.planning.decisions import Venue, closing_part, exit_only
 from scizor_dagster.planning.inputs import PlanInputs, plain
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.open_orders import NOTHING, Resting, closable
@@ -36,9 +36,9 @@ def shapers_of(
         shapers.append(partial(_respect_account, resting=resting, foreign=inputs.foreign))
     if rules.max_participation is not None:
         shapers.append(partial(_share_of_volume, volumes=inputs.adv, share=rules.max_participation))
-    in_ranges = rules.tp_atr is not None or rules.sl_atr is not None
-    if in_ranges and rules.mode_on_buy == "bracket" and OrderType.BRACKET in kinds:
-        shapers.append(partial(_protect, ranges=inputs.atr))
+    if rules.mode_on_buy == "bracket" and OrderType.BRACKET in kinds:
+        in_ranges = rules.tp_atr is not None or rules.sl_atr is not None
+        shapers.append(partial(_protect, ranges=inputs.atr, needed=in_ranges))
     if rules.price_collar is not None and OrderType.LIMIT in kinds:
         shapers.append(partial(_near_the_price, collar=rules.price_collar))
     return tuple(shapers)
@@ -50,11 +50,6 @@ def shape(row: Row, venue: Venue, shapers: tuple[Shaper, ...]) -> None:
         if row.reason not in ORDERING_REASONS:
             return
         rule(row, venue)
-
-
-def closing_part(row: Row) -> Decimal:
-    """Unsigned shares of the row's change that close what is held or under way."""
-    return min(abs(row.delta), abs(row.current)) if row.current * row.delta < 0 else ZERO
 
 
 def cut(row: Row, venue: Venue, allowed: Decimal, reason: Reason, note: str) -> None:
@@ -141,18 +136,21 @@ def _share_of_volume(row: Row, venue: Venue, volumes: Mapping[str, Decimal], sha
         row.withhold(Reason.NO_VOLUME, "Its average daily volume is not known; planning.max_participation needs it.")
         return
     note = f"planning.max_participation allows {plain(share)} of {plain(volume)} shares a day."
-    cut(row, venue, volume * share, Reason.PARTICIPATION_CAP, note)
+    if row.busy:
+        note += f" Open orders trade {plain(row.busy)} of them."
+    cut(row, venue, max(volume * share - row.busy, ZERO), Reason.PARTICIPATION_CAP, note)
 
 
-def _protect(row: Row, venue: Venue, ranges: Mapping[str, Decimal]) -> None:
-    """Let nothing whole be opened that its bracket cannot protect."""
+def _protect(row: Row, venue: Venue, ranges: Mapping[str, Decimal], *, needed: bool) -> None:
+    """Give what is bought its bracket; where one in true ranges is wanted, nothing whole is opened without it."""
     opening = row.delta - closing_part(row)
-    if opening <= 0 or opening % 1 != 0:
+    if opening <= 0:
         return
-    row.atr = ranges.get(row.symbol)
-    if row.atr is not None and bracket_prices(row, venue) is not None:
+    atr = ranges.get(row.symbol)
+    row.bracket = bracket_prices(row, venue, atr)
+    if row.bracket is not None or not needed or opening < 1:
         return
-    known = "is not known" if row.atr is None else f"is {plain(row.atr)}, which leaves no valid prices"
+    known = "is not known" if atr is None else f"is {plain(atr)}, which leaves no valid prices"
     note = f"Its average true range {known}; a bracket needs it."
     if row.reason is Reason.CROSS_ZERO:
         exit_only(row, venue, note)
@@ -165,7 +163,9 @@ def _near_the_price(row: Row, venue: Venue, collar: Decimal) -> None:
     side = Side.BUY if row.delta > 0 else Side.SELL
     mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
     price = row.usable_price
-    if mode != "limit" or price is None or row.delta % 1 != 0:
+    if mode != "limit" or price is None:
+        return
+    if row.delta % 1 != 0 and OrderType.LIMIT not in venue.capabilities.fractional_order_types:
         return
     limit = limit_price(row, venue, side)
     if (limit - price) * side.sign > collar * price:

@@ -4,18 +4,21 @@ import shutil
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side, TimeInForce
+from scizor_dagster.brokers.capabilities import ALPACA_CAPABILITIES, PAPER_CAPABILITIES
+from scizor_dagster.brokers.protocol import AccountState, OrderRequest, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.errors import BrokerUnavailable, InputError
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.facts import account_beside
+from scizor_dagster.flow.facts import account_beside, shorts_allowed
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.market_data.trading_facts import average_volumes
 from scizor_dagster.planning.model import Plan, Reason
+from scizor_dagster.planning.rules import PlanningRules
 from tests.flow.desks import EARLY, FIRST, NOW, SECOND, collected, trade
 from tests.projects import project_at, small_project
 
@@ -128,3 +131,21 @@ def test_a_close_that_jumped_tenfold_without_a_corporate_action_sizes_no_order(d
     plan = planned(desk)
     assert reason_of(plan, "NVDA") is Reason.PRICE_COLLAR
     assert {order.symbol for order in plan.orders} == {"AAPL", "MSFT"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "equity", "expected"),
+    [
+        (PlanningRules(allow_short=True), 1999, False),
+        (PlanningRules(allow_short=True), 2000, True),
+        (PlanningRules(), 1999, None),
+    ],
+)
+def test_the_accounts_equity_answers_for_shorts_only_where_a_rule_allows_them(rules, equity, expected) -> None:
+    now = AccountState(Decimal(0), Decimal(equity), Decimal(0), "USD", NOW)
+    broker = SimpleNamespace(capabilities=ALPACA_CAPABILITIES, account=lambda: now)
+    assert shorts_allowed(broker, rules) is expected  # type: ignore[arg-type]
+
+
+def test_a_broker_that_asks_no_equity_of_short_sales_is_not_asked_for_it() -> None:
+    assert shorts_allowed(SimpleNamespace(capabilities=PAPER_CAPABILITIES), PlanningRules(allow_short=True)) is None  # type: ignore[arg-type]

@@ -86,6 +86,11 @@ def filled(inputs: PlanInputs, plan: Plan) -> PlanInputs:
     return replace(inputs, holdings=holdings, cash=cash)
 
 
+def goes_on_later(plan: Plan) -> bool:
+    """Whether something is closed in more slices than one plan has: the next plan has the rest."""
+    return any("no change has more than" in line.note for line in plan.lines)
+
+
 def random_rules(chance: random.Random, shorts: bool) -> PlanningRules:
     return PlanningRules(
         fractional=chance.random() < 0.7,
@@ -213,7 +218,7 @@ def crowded_book(seed: int, shorts: bool = False):
             orders.append(OpenOrder(symbol, side, remaining, own, protective, "pair" if protective else ""))
     wash = chance.random() < 0.5
     return (
-        replace(inputs, open_orders=tuple(orders), foreign=foreign, cash=None),
+        replace(inputs, open_orders=tuple(orders), foreign=foreign),
         rules,
         replace(capabilities, refuses_wash_trades=wash),
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.planner import make_plan
-from tests.planning.books import books, filled, line_of, orders_of, signed
+from tests.planning.books import books, filled, goes_on_later, line_of, orders_of, signed
 
 ZERO = Decimal(0)
 OPENING = (PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_OPEN)
@@ -127,7 +127,7 @@ def test_planning_again_on_the_filled_result_gives_no_order(book):
     inputs, rules, capabilities = book
     plan = make_plan(inputs, rules, capabilities)
     again = make_plan(filled(inputs, plan), rules, capabilities)
-    assert again.orders == ()
+    assert again.orders == () or goes_on_later(plan)
 
 
 @many

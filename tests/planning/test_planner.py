@@ -328,8 +328,8 @@ def test_a_sell_limit_never_gives_more_than_the_offset():
     assert order.limit_price == Decimal("33.27")
 
 
-def test_a_fraction_is_a_market_order_whatever_the_mode():
-    rules = PlanningRules(mode_on_buy="bracket", mode_on_sell="limit")
+def test_a_fraction_is_a_market_order_where_the_broker_takes_no_other():
+    rules = PlanningRules(mode_on_buy="limit", mode_on_sell="limit")
     plan = plan_of({"A": "0.1"}, {"A": 33, "B": 5}, {"B": "0.5"}, rules=rules)
     assert {order.order_type for order in plan.orders} == {OrderType.MARKET}
 

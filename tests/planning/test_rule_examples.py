@@ -14,22 +14,9 @@ from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
 from tests.planning.books import filled, inputs_of, line_of
+from tests.planning.examples import WHOLE, outcome, plan_of, rules_of
 
-WHOLE = PlanningRules(fractional=False)
 BUY, SELL = Side.BUY, Side.SELL
-
-
-def plan_of(weights, prices, holdings=(), rules=WHOLE, capabilities=ALPACA_CAPABILITIES, **others):
-    return make_plan(inputs_of(weights, prices, holdings, **others), rules, capabilities)
-
-
-def outcome(plan, symbol="A"):
-    line = line_of(plan, symbol)
-    return line.reason, [order.side.sign * order.qty for order in plan.orders if order.symbol == symbol]
-
-
-def rules_of(**others):
-    return replace(WHOLE, **{name: Decimal(str(v)) if isinstance(v, float) else v for name, v in others.items()})
 
 
 @pytest.mark.parametrize(
