@@ -62,9 +62,9 @@ class Venue:
     def largest(self, row: Row) -> Decimal | None:
         """Most shares that one order of the row may have; None where nothing limits it."""
         value, shares, price = self.rules.max_notional_per_order, self.rules.max_share_per_order, row.usable_price
-        assert price is not None, row.symbol
         if value is None:
             return shares
+        assert price is not None, row.symbol
         return value / price if shares is None else min(value / price, shares)
 
     def pieces(self, row: Row, quantity: Decimal, *, opens: bool) -> tuple[Decimal, ...] | None:
@@ -77,6 +77,10 @@ class Venue:
             apart = self._fraction_apart(row, quantity)
             if apart is not None:
                 return apart
+        # Most orders are not sliced, and need no steps.
+        largest = self.largest(row)
+        if largest is None or quantity <= largest:
+            return (quantity,)
         return self._split(row, quantity, self._slice_steps(row, quantity))
 
     def _fraction_apart(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...] | None:
@@ -109,18 +113,19 @@ class Venue:
         """Of each leg of a decided row its unsigned quantity and whether it opens: two where it crosses zero."""
         if row.reason is Reason.CROSS_ZERO:
             return ((abs(row.current), False), (abs(row.current + row.delta), True))
-        return ((abs(row.delta), not closing_part(row)),)
+        return ((abs(row.delta), not row.current or row.current.is_signed() is row.delta.is_signed()),)
 
 
 def crosses(row: Row) -> bool:
     """Whether the row's target lies on the other side of zero than what it has."""
     current, target = row.current, row.target
-    return bool(current) and bool(target) and target is not None and current.is_signed() != target.is_signed()
+    return bool(target and current) and target is not None and current.is_signed() is not target.is_signed()
 
 
 def closes_whole(row: Row) -> bool:
     """Whether nothing is left of the present position."""
-    return not row.target or crosses(row)
+    current, target = row.current, row.target
+    return not target or (bool(current) and current.is_signed() is not target.is_signed())
 
 
 def closing_part(row: Row) -> Decimal:
@@ -219,6 +224,8 @@ def check_limits(row: Row, venue: Venue) -> None:
     if row.reason not in ORDERING_REASONS:
         return
     shares, value = venue.rules.max_share_per_order, venue.rules.max_notional_per_order
+    if shares is None and value is None:
+        return
     opening = abs(row.delta) - closing_part(row)
     if shares is not None and opening > shares:
         note = f"{opening} shares; risk.max_share_per_order allows {shares}."
@@ -226,8 +233,6 @@ def check_limits(row: Row, venue: Venue) -> None:
             row.withhold(Reason.LIMIT, note)
             return
         exit_only(row, venue, f"The other side of zero would be {note}")
-    if shares is None and value is None:
-        return
     _close_in_slices(row, venue)
     if row.reason in ORDERING_REASONS and any(
         venue.pieces(row, quantity, opens=opens) is None for quantity, opens in venue.legs(row)

@@ -33,10 +33,10 @@ def fit(rows: list[Row], venue: Venue, *, investable: Decimal, spare_cash: Decim
             the value of what is held.
     """
     priced = [(row, price) for row in rows if (price := row.usable_price) is not None]
-    gross = sum((abs(_final(row)) * price for row, price in priced), ZERO)
+    gross = sum([abs(_final(row)) * price for row, price in priced], ZERO)
     _trim(priced, venue, gross - venue.rules.max_total_weight * investable, shorts=True)
     if spare_cash is None:
-        excess = sum((_final(row) * price for row, price in priced), ZERO) - investable
+        excess = sum([_final(row) * price for row, price in priced], ZERO) - investable
     else:
         excess = excess_over(spare_cash, ((_traded(row), price) for row, price in priced))
     if slippage := venue.rules.slippage_allowance_pct:
@@ -49,7 +49,7 @@ def _traded(row: Row) -> Decimal:
 
 
 def _final(row: Row) -> Decimal:
-    return row.current + _traded(row)
+    return row.current + row.delta if row.reason in ORDERING_REASONS else row.current
 
 
 def _opening(row: Row, *, shorts: bool) -> Decimal:

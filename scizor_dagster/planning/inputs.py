@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -199,6 +199,7 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
     """
     used = {symbol for target in inputs.targets for symbol in (target.symbol, *target.candidates)}
     used |= inputs.holdings.keys() | inputs.foreign.keys() | {order.symbol for order in inputs.open_orders}
+    ordered = sorted(used)
     body = {
         "format": FORMAT,
         "portfolio": inputs.portfolio,
@@ -210,9 +211,9 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "cash": None if inputs.cash is None else plain(inputs.cash),
         "targets": sorted(map(_target_values, inputs.targets)),
         "holdings": [(symbol, plain(quantity)) for symbol, quantity in sorted(inputs.holdings.items())],
-        "prices": _price_values(inputs.prices, sorted(used & inputs.prices.keys())),
+        "prices": _price_values(inputs.prices, (symbol for symbol in ordered if symbol in inputs.prices)),
         "instruments": [
-            _instrument_values(inputs.instruments[symbol]) for symbol in sorted(used & inputs.instruments.keys())
+            _instrument_values(inputs.instruments[symbol]) for symbol in ordered if symbol in inputs.instruments
         ],
         "priced_on": inputs.priced_on.isoformat() if inputs.priced_on else None,
         "adjustment": inputs.adjustment,
@@ -221,10 +222,10 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "actions": sorted(inputs.action_symbols.items()),
         "quarantined": sorted(inputs.quarantined_symbols.items()),
         "notes": inputs.notes,
-        "previous": _number_values(inputs.previous_prices, used),
-        "adv": _number_values(inputs.adv, used),
-        "atr": _number_values(inputs.atr, used),
-        "foreign": _number_values(inputs.foreign, used),
+        "previous": _number_values(inputs.previous_prices, ordered),
+        "adv": _number_values(inputs.adv, ordered),
+        "atr": _number_values(inputs.atr, ordered),
+        "foreign": _number_values(inputs.foreign, ordered),
         "open_orders": sorted(map(_open_order_values, inputs.open_orders)),
         "shorts_allowed": inputs.shorts_allowed,
         "rules": rules.as_text(),
@@ -245,8 +246,8 @@ def in_order(names: tuple[str, ...]) -> tuple[str, ...]:
     return names if len(names) < 2 else tuple(sorted(names))
 
 
-def _number_values(numbers: Mapping[str, Decimal], used: Set[str]) -> list[tuple[str, str]]:
-    return [(symbol, plain(numbers[symbol])) for symbol in sorted(used & numbers.keys())]
+def _number_values(numbers: Mapping[str, Decimal], symbols: Iterable[str]) -> list[tuple[str, str]]:
+    return [(symbol, plain(numbers[symbol])) for symbol in symbols if symbol in numbers]
 
 
 def _open_order_values(order: OpenOrder) -> tuple[object, ...]:

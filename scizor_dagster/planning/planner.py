@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal, localcontext
+from operator import attrgetter
 
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import InputError, RiskLimitBreached
@@ -22,7 +23,7 @@ from scizor_dagster.planning.inputs import PlanInputs, check, plain, plan_digest
 from scizor_dagster.planning.model import ORDERING_REASONS, Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.notes import collar_note, label, minimum_note, unvalued_note
 from scizor_dagster.planning.open_orders import net
-from scizor_dagster.planning.orders import orders_of, sort_key
+from scizor_dagster.planning.orders import orders_of
 from scizor_dagster.planning.quantities import EXACT, ZERO
 from scizor_dagster.planning.rows import Row, make_rows
 from scizor_dagster.planning.rules import PlanningRules
@@ -179,7 +180,8 @@ def _orders(rows: list[Row], inputs: PlanInputs, venue: Venue, plan_id: str) -> 
         max_length=venue.capabilities.max_client_id_length,
     )
     orders = [order for row in rows if row.reason in ORDERING_REASONS for order in orders_of(row, venue, ids)]
-    return tuple(sorted(orders, key=sort_key))
+    # Rows come by symbol and their orders by leg and slice: what is left of `sort_key` is the phase.
+    return tuple(sorted(orders, key=attrgetter("phase")))
 
 
 def _check_total(orders: tuple[PlannedOrder, ...], rules: PlanningRules) -> None:
