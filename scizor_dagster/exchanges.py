@@ -76,6 +76,14 @@ FIRST_PARCEL_CURRENCIES = frozenset(
 """Plans in other currencies need not look for a first parcel."""
 
 
+_CURRENCIES = {"XASX": "AUD", **dict.fromkeys(("XNAS", "XNYS", "ARCX", "BATS", "XASE", "IEXG"), "USD")}
+
+
+def currency_of(mic: str) -> str | None:
+    """ISO 4217 code of what the shares of an exchange trade in; None for one that is not known here."""
+    return _CURRENCIES.get(mic)
+
+
 def exchange_of(mic: str) -> Exchange:
     """The exchange of a market identifier code; one without a table of its own trades as in the US."""
     return _BY_MIC.get(mic, US)

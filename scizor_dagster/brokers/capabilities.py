@@ -1,7 +1,7 @@
 """What the supported brokers take, as data: a plan can be made for one without a connection to it.
 
-What belongs here: capabilities that hold for every account of a broker. What does not: what one account
-or instrument is allowed, which only the broker's answer says.
+What belongs here: capabilities that hold for every account of a broker, and what an account's configuration
+makes of them. What does not: what one account or instrument is allowed, which only the broker's answer says.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import Capabilities, OrderType, TimeInForce
+from scizor_dagster.config import Account
 
 ALPACA_CAPABILITIES = Capabilities(
     fractional=True,
@@ -20,7 +21,7 @@ ALPACA_CAPABILITIES = Capabilities(
     full_exit_below_minimum=True,
     unique_client_ids=True,
     max_client_id_length=128,
-    times_in_force=frozenset(TimeInForce),
+    times_in_force=frozenset({TimeInForce.DAY}),
     refuses_wash_trades=True,
     stop_distance=Decimal("0.01"),
     fractional_order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
@@ -29,6 +30,7 @@ ALPACA_CAPABILITIES = Capabilities(
 """Fractions of nine decimals, as simple orders for the day; nothing below the minimum but a full exit.
 
 The broker takes 1.00 and values an order at its own price when it arrives: one of 1.04 has been refused.
+Orders for the auctions it grants to some accounts only, so that they are an account's choice.
 """
 
 IBKR_CAPABILITIES = Capabilities(
@@ -46,12 +48,20 @@ IBKR_CAPABILITIES = Capabilities(
 )
 """Whole shares (a fraction is refused with error 10243). Order references are free text and not unique."""
 
-PAPER_CAPABILITIES = replace(
-    ALPACA_CAPABILITIES,
-    min_notional=Decimal(1),
-    times_in_force=frozenset({TimeInForce.DAY}),
-    short_equity=Decimal(0),
-)
-"""The embedded exchange with its default rules: as Alpaca, for the day only, and with shorts at any equity."""
+PAPER_CAPABILITIES = replace(ALPACA_CAPABILITIES, min_notional=Decimal(1), short_equity=Decimal(0))
+"""The embedded exchange with its default rules: as Alpaca, and with shorts at any equity."""
 
 BY_BROKER = {"alpaca": ALPACA_CAPABILITIES, "ibkr": IBKR_CAPABILITIES, "paper": PAPER_CAPABILITIES}
+
+
+def paper_capabilities(account: Account) -> Capabilities:
+    """What the embedded exchange takes from an account with these rules."""
+    rules = account.exchange
+    return replace(
+        PAPER_CAPABILITIES,
+        fractional=rules.fractional,
+        quantity_decimals=PAPER_CAPABILITIES.quantity_decimals if rules.fractional else 0,
+        short=rules.short_selling,
+        min_notional=Decimal(repr(rules.min_order_notional)),
+        times_in_force=frozenset(TimeInForce if account.auction_orders else {TimeInForce.DAY}),
+    )

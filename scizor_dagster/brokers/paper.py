@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 
+from scizor_dagster.brokers.capabilities import paper_capabilities
 from scizor_dagster.brokers.protocol import (
     AccountState,
     BrokerActivity,
@@ -21,19 +22,20 @@ from scizor_dagster.brokers.protocol import (
     Capabilities,
     OrderRequest,
     OrderType,
+    TimeInForce,
     VenuePhase,
 )
-from scizor_dagster.config import Account, PaperExchangeRules
+from scizor_dagster.config import Account
 from scizor_dagster.errors import BrokerError, BrokerUnavailable, InputError, OrderRejected, OutcomeUnknown
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.data import SessionData
 from scizor_dagster.paper_exchange.exchange import PaperExchange
-from scizor_dagster.paper_exchange.model import Activity, Fill, Order, Refused, Role, Rules
-from scizor_dagster.paper_exchange.rules import MAX_CLIENT_ID_LENGTH
+from scizor_dagster.paper_exchange.model import Activity, Fill, Order, OrderKind, Refused, Role, Rules
 from scizor_dagster.paper_exchange.store import BookStore, Database, Opening
 from scizor_dagster.sessions import Clock, TradingCalendar
 
 ENVIRONMENT = "paper"
+_LASTING = {OrderKind.MARKET_ON_OPEN: TimeInForce.OPG, OrderKind.MARKET_ON_CLOSE: TimeInForce.CLS}
 
 
 class PaperBroker:
@@ -55,24 +57,14 @@ class PaperBroker:
         clock: Clock,
     ) -> None:
         self._name = account_name
-        self._currency = account.currency
+        self._account = account
         self._clock = clock
-        self._rules = exchange_rules(account.exchange)
         opening = Opening(account_name, account.currency, _exact(account.initial_cash))
-        self.exchange = PaperExchange(BookStore(ledger, opening), self._rules, calendar, data, instruments)
+        self.exchange = PaperExchange(BookStore(ledger, opening), exchange_rules(account), calendar, data, instruments)
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            fractional=self._rules.fractional,
-            quantity_decimals=9 if self._rules.fractional else 0,
-            short=self._rules.short_selling,
-            order_types=frozenset(OrderType),
-            min_notional=self._rules.min_order_notional,
-            full_exit_below_minimum=True,
-            unique_client_ids=True,
-            max_client_id_length=MAX_CLIENT_ID_LENGTH,
-        )
+        return paper_capabilities(self._account)
 
     def identity(self) -> BrokerIdentity:
         return BrokerIdentity("paper", ENVIRONMENT, self._name)
@@ -82,7 +74,7 @@ class PaperBroker:
         with self._reading("account"):
             state = self.exchange.state()
             return AccountState(
-                state.cash, state.equity, self.exchange.buying_power(state), self._currency, self._clock()
+                state.cash, state.equity, self.exchange.buying_power(state), self._account.currency, self._clock()
             )
 
     def positions(self) -> Sequence[BrokerPosition]:
@@ -180,8 +172,9 @@ class PaperBroker:
             ) from error
 
 
-def exchange_rules(rules: PaperExchangeRules) -> Rules:
-    """The configured rules, exact."""
+def exchange_rules(account: Account) -> Rules:
+    """The account's configured rules, exact."""
+    rules = account.exchange
     return Rules(
         half_spread_bps=_exact(rules.half_spread_bps),
         impact_bps=_exact(rules.impact_bps),
@@ -190,6 +183,7 @@ def exchange_rules(rules: PaperExchangeRules) -> Rules:
         min_order_notional=_exact(rules.min_order_notional),
         short_selling=rules.short_selling,
         fractional=rules.fractional,
+        auction_orders=account.auction_orders,
     )
 
 
@@ -200,7 +194,11 @@ def _exact(value: float) -> Decimal:
 def _order_type(order: Order) -> str:
     if order.role is Role.ENTRY:
         return OrderType.BRACKET.value
-    return order.kind.value
+    return OrderType.MARKET.value if order.kind in _LASTING else order.kind.value
+
+
+def _time_in_force(order: Order) -> TimeInForce:
+    return _LASTING.get(order.kind, TimeInForce.DAY)
 
 
 def _same(order: Order, request: OrderRequest) -> bool:
@@ -209,6 +207,7 @@ def _same(order: Order, request: OrderRequest) -> bool:
         order.side,
         order.qty,
         _order_type(order),
+        _time_in_force(order),
         order.session,
         order.limit_price,
         order.take_profit,
@@ -218,6 +217,7 @@ def _same(order: Order, request: OrderRequest) -> bool:
         request.side,
         request.qty,
         request.order_type.value,
+        request.time_in_force,
         request.session,
         request.limit_price,
         request.take_profit,
@@ -246,6 +246,7 @@ def _order(order: Order) -> BrokerOrder:
         parent_client_order_id=order.parent,
         raw={
             "order_type": _order_type(order),
+            "time_in_force": _time_in_force(order).value,
             "role": order.role.value,
             "session": order.session.isoformat(),
             "limit_price": _text(order.limit_price),

@@ -99,6 +99,7 @@ def _on_files(wanted: Wanted, sources: FileSources, rules: PlanningRules | None)
 
 
 def _on_capital(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) -> Request:
+    from scizor_dagster.brokers.capabilities import paper_capabilities
     from scizor_dagster.flow.money import configured_cash
     from scizor_dagster.planning.rules import rules_from
 
@@ -109,13 +110,12 @@ def _on_capital(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources
     read = _read(sources, equity, wanted, rules, currency)
     note = () if sources.positions else ("No positions file was given: planned as if nothing were held.",)
     inputs = replace(_listed(read.inputs, desk, settings.market), portfolio=portfolio, account=settings.account)
-    named = BrokerName(desk.config.accounts[settings.account].broker)
-    capabilities = _capabilities(wanted.broker or named)
+    capabilities = _capabilities(wanted.broker) if wanted.broker else paper_capabilities(desk.account(settings.account))
     return Request(replace(read, inputs=replace(inputs, notes=(*inputs.notes, *note))), rules, capabilities)
 
 
 def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) -> Request:
-    from scizor_dagster.flow.facts import account_beside, shorts_allowed
+    from scizor_dagster.flow.facts import account_beside, shorts_allowed, with_account
     from scizor_dagster.flow.money import starting_cash
     from scizor_dagster.ledger.holdings import cash_flow, owned
     from scizor_dagster.ledger.intents import frozen_symbols
@@ -156,10 +156,9 @@ def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) ->
         cash=cash,
         holdings=holdings,
         frozen_symbols=frozen,
-        foreign=beside.foreign,
-        open_orders=beside.open_orders,
         shorts_allowed=shorts_allowed(broker, rules),
     )
+    inputs = with_account(inputs, beside, rules, broker.capabilities)
     return Request(replace(read, inputs=inputs), rules, broker.capabilities)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scizor_dagster.config.base import Model, Positive
+from scizor_dagster.config.base import CurrencyCode, Model, Positive
 
 
 class PaperExchangeRules(Model):
@@ -27,7 +27,15 @@ class PaperExchangeRules(Model):
 
 
 class Account(Model):
+    """One account.
+
+    Attributes:
+        auction_orders: Whether it may send orders for the opening and the closing auction; brokers grant it by
+            account, so that it is off until somebody knows.
+    """
+
     broker: Literal["paper"]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    currency: CurrencyCode = "USD"
     initial_cash: Positive
+    auction_orders: bool = False
     exchange: PaperExchangeRules = PaperExchangeRules()

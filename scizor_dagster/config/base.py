@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from scizor_dagster.currencies import check_currency
+from scizor_dagster.errors import InputError
 from scizor_dagster.strict_yaml import Key
 
 UNLIMITED: Final = "unlimited"
@@ -18,6 +20,16 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Limit = Positive | Literal["unlimited"]
 SUM_TOLERANCE = 0.002
+
+
+def _is_currency(code: str) -> str:
+    try:
+        return check_currency(code)
+    except InputError as error:
+        raise ValueError(f"{error.problem} {error.remedy}") from error
+
+
+CurrencyCode = Annotated[str, AfterValidator(_is_currency)]
 
 
 class MisplacedValue(ValueError):

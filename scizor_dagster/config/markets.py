@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scizor_dagster.config.base import Model
+from scizor_dagster.config.base import CurrencyCode, Model
+from scizor_dagster.exchanges import currency_of
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -72,9 +73,19 @@ class PriceQuality(Model):
 
 class Market(Model):
     calendar: str
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    currency: CurrencyCode
     first_session: date
     universes: tuple[str, ...] = Field(min_length=1)
     provider: SampleProvider | FilesProvider = Field(discriminator="type")
     max_price_age_sessions: Annotated[int, Field(ge=1, le=30)] = 3
     quality: PriceQuality = PriceQuality()
+
+    @model_validator(mode="after")
+    def _in_the_exchanges_currency(self) -> Market:
+        traded_in = currency_of(self.calendar)
+        if traded_in not in (None, self.currency):
+            raise ValueError(
+                f"{self.calendar} trades in {traded_in}, and the currency is {self.currency}; "
+                f"write `currency: {traded_in}`"
+            )
+        return self

@@ -6,20 +6,21 @@ does not: what the rules make of them (`planning`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from scizor_dagster.brokers.protocol import Broker, BrokerOrder
+from scizor_dagster.brokers.protocol import Broker, BrokerOrder, Capabilities
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.ledger.holdings import foreign
+from scizor_dagster.ledger.holdings import foreign, owned_by_others
 from scizor_dagster.ledger.intents import frozen_symbols
-from scizor_dagster.ledger.rows import IntentRow, intents_by_id
+from scizor_dagster.ledger.rows import intents_by_id
 from scizor_dagster.market_data.trading_facts import average_volumes, previous_closes, true_ranges
 from scizor_dagster.planning.inputs import PlanInputs
 from scizor_dagster.planning.open_orders import OpenOrder
+from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
 
 
@@ -29,22 +30,32 @@ class AccountBeside:
 
     Attributes:
         foreign: Signed quantities that the account holds and no portfolio owns.
+        siblings: Signed quantities that the account's other portfolios own.
         open_orders: Orders that may still fill: the portfolio's own, and those that no portfolio sent.
+        sibling_orders: Orders of the account's other portfolios that may still fill.
     """
 
     foreign: Mapping[str, Decimal]
+    siblings: Mapping[str, Decimal]
     open_orders: tuple[OpenOrder, ...]
+    sibling_orders: tuple[OpenOrder, ...]
 
-    @property
-    def inputs(self) -> dict[str, Any]:
-        return {"foreign": self.foreign, "open_orders": self.open_orders}
+    def around(self, inputs: PlanInputs, near: Set[str] | None = None) -> PlanInputs:
+        """The inputs of a plan with the account around it; of its other portfolios only what is of `near`."""
+        orders = (order for order in self.sibling_orders if near is None or order.symbol in near)
+        return replace(
+            inputs,
+            foreign=self.foreign,
+            siblings={symbol: qty for symbol, qty in self.siblings.items() if near is None or symbol in near},
+            open_orders=(*self.open_orders, *orders),
+        )
 
 
 def account_beside(desk: Desk, portfolio: str, broker: Broker) -> AccountBeside:
     """Read the account at the broker, and take off what the ledger knows of.
 
     An order of unknown outcome freezes its instrument, so that it and what it may have filled are not counted
-    here. Orders of the account's other portfolios concern their own holdings alone.
+    here.
 
     Raises:
         BrokerUnavailable: the broker cannot be read; that is not an empty account.
@@ -53,14 +64,21 @@ def account_beside(desk: Desk, portfolio: str, broker: Broker) -> AccountBeside:
     positions, orders = broker.positions(), broker.open_orders()
     with desk.ledger.read() as connection:
         frozen = frozen_symbols(connection, account)
-        others = foreign(connection, account, positions)
+        unowned = foreign(connection, account, positions)
+        others = owned_by_others(connection, account, portfolio)
         known = intents_by_id(connection, [order.parent_client_order_id or order.client_order_id for order in orders])
     ids = {order.client_order_id for order in orders}
-    # A leg whose entry is still open holds nothing yet.
-    live = [order for order in orders if order.parent_client_order_id not in ids and order.symbol not in frozen]
+    owners = {name: intent.portfolio for name, intent in known.items()}
+    mine: list[OpenOrder] = []
+    theirs: list[OpenOrder] = []
+    for order in orders:
+        # A leg whose entry is still open holds nothing yet.
+        if order.parent_client_order_id in ids or order.symbol in frozen:
+            continue
+        owner = owners.get(order.parent_client_order_id or order.client_order_id)
+        (mine if owner in (None, portfolio) else theirs).append(_open_order(order, own=owner == portfolio))
     return AccountBeside(
-        {symbol: quantity for symbol, quantity in others.items() if symbol not in frozen},
-        tuple(made for order in live if (made := _open_order(order, known, portfolio)) is not None),
+        _without(unowned, frozen), _without(others, frozen), open_orders=tuple(mine), sibling_orders=tuple(theirs)
     )
 
 
@@ -74,13 +92,31 @@ def shorts_allowed(broker: Broker, rules: PlanningRules) -> bool | None:
     return broker.account().equity >= least if rules.allow_short and least else None
 
 
-def _open_order(order: BrokerOrder, known: Mapping[str, IntentRow], portfolio: str) -> OpenOrder | None:
+def _without(quantities: Mapping[str, Decimal], frozen: Collection[str]) -> dict[str, Decimal]:
+    return {symbol: quantity for symbol, quantity in quantities.items() if symbol not in frozen}
+
+
+def _open_order(order: BrokerOrder, *, own: bool) -> OpenOrder:
     parent = order.parent_client_order_id
-    intent = known.get(parent or order.client_order_id)
-    if intent is not None and intent.portfolio != portfolio:
-        return None
-    remaining = order.qty - order.filled_qty
-    return OpenOrder(order.symbol, order.side, remaining, intent is not None, parent is not None, parent or "")
+    return OpenOrder(order.symbol, order.side, order.qty - order.filled_qty, own, parent is not None, parent or "")
+
+
+def with_account(
+    inputs: PlanInputs, beside: AccountBeside, rules: PlanningRules, capabilities: Capabilities
+) -> PlanInputs:
+    """The inputs with the account around them, as far as it has a say in the plan.
+
+    Of the other portfolios only what changes a line counts: a plan stands until it is executed, and what they
+    trade in the meantime is no reason to make it anew unless it is in this plan's way.
+    """
+    named = beside.siblings.keys() | {order.symbol for order in beside.sibling_orders}
+    alone = beside.around(inputs, frozenset())
+    if named.isdisjoint({*inputs.holdings, *(target.symbol for target in inputs.targets)}):
+        return alone
+    before = {line.symbol: line for line in make_plan(alone, rules, capabilities).lines}
+    after = make_plan(beside.around(inputs), rules, capabilities).lines
+    changed = {line.symbol for line in after if line != before.get(line.symbol)}
+    return beside.around(inputs, changed & named)
 
 
 def facts_for(lake: Lake, market: str, inputs: PlanInputs, rules: PlanningRules) -> dict[str, Any]:

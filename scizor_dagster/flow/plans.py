@@ -15,7 +15,7 @@ import pandas as pd
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.execution.drive import at_work
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for, shorts_allowed
+from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for, shorts_allowed, with_account
 from scizor_dagster.flow.following import catch_up, not_ahead
 from scizor_dagster.flow.money import book_before, price_adjustment, require_same_capital
 from scizor_dagster.flow.stored import stale_symbols
@@ -153,10 +153,10 @@ def _draft(desk: Desk, portfolio: str, session: date) -> _Draft:
     with desk.lake.pinned() as lake:
         closes = last_closes(lake, settings.market, desk.calendar(settings.market).previous_session(session))
         inputs = _inputs(desk, lake, portfolio, session, closes)
-        inputs = replace(inputs, **facts_for(lake, settings.market, inputs, rules), **beside.inputs)
+        inputs = replace(inputs, **facts_for(lake, settings.market, inputs, rules))
         inputs = replace(inputs, shorts_allowed=shorts_allowed(broker, rules))
         snapshot = lake.snapshot()
-    plan = make_plan(inputs, rules, broker.capabilities)
+    plan = make_plan(with_account(inputs, beside, rules, broker.capabilities), rules, broker.capabilities)
     return _Draft(plan, snapshot, rules.as_text(), bool(closes["synthetic"].any()))
 
 

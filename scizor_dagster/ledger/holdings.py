@@ -44,6 +44,7 @@ __all__ = [
     "foreign",
     "intents_of",
     "owned",
+    "owned_by_others",
     "release_of",
     "share_of",
 ]
@@ -119,6 +120,15 @@ def foreign(connection: sa.Connection, account: str, broker_positions: Iterable[
     for (owner, symbol), qty in _book(connection, account).items():
         if owner is not None:
             rest[symbol] -= qty
+    return {symbol: qty for symbol, qty in sorted(rest.items()) if abs(qty) > NOISE}
+
+
+def owned_by_others(connection: sa.Connection, account: str, portfolio: str) -> dict[str, Decimal]:
+    """Signed quantities that the account's other portfolios own together, by symbol, as the ledger has them now."""
+    rest: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
+    for (owner, symbol), qty in _book(connection, account).items():
+        if owner not in (None, portfolio):
+            rest[symbol] += qty
     return {symbol: qty for symbol, qty in sorted(rest.items()) if abs(qty) > NOISE}
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus, OrderType, Side
+from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar
 from scizor_dagster.paper_exchange.matching import (
@@ -37,6 +37,7 @@ from scizor_dagster.paper_exchange.model import (
 from scizor_dagster.paper_exchange.overnight import apply_actions
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market, check
 
+_AUCTION_KINDS = {TimeInForce.OPG: OrderKind.MARKET_ON_OPEN, TimeInForce.CLS: OrderKind.MARKET_ON_CLOSE}
 NO_TRADE = "no trade in this session"
 NO_TRADING = "the session had no trading"
 
@@ -66,7 +67,7 @@ def place(books: Books, request: OrderRequest, market: Market, rules: Rules, now
             request.client_order_id,
             request,
             now,
-            kind=OrderKind.LIMIT if request.order_type is OrderType.LIMIT else OrderKind.MARKET,
+            kind=_kind(request),
             role=Role.ENTRY if bracket else Role.SIMPLE,
             limit_price=request.limit_price,
             take_profit=request.take_profit,
@@ -93,6 +94,12 @@ def place(books: Books, request: OrderRequest, market: Market, rules: Rules, now
                 )
             )
     return entry
+
+
+def _kind(request: OrderRequest) -> OrderKind:
+    if request.order_type is OrderType.LIMIT:
+        return OrderKind.LIMIT
+    return _AUCTION_KINDS.get(request.time_in_force, OrderKind.MARKET)
 
 
 def _new_order(
@@ -172,7 +179,8 @@ def run_step(
     books.step += 1
     at = times.at(books.step)
     due = [row for row in books.orders.values() if row.session == books.session]
-    live = [row for row in due if not row.role.is_leg or row.parent not in books.orders]
+    in_step = [row for row in due if row.kind.auction in (None, books.step)]
+    live = [row for row in in_step if not row.role.is_leg or row.parent not in books.orders]
     views = {symbol: step_prices(bars[symbol], books.step) for symbol in {row.symbol for row in due} if symbol in bars}
     capacity = {symbol: step_capacity(view, rules) for symbol, view in views.items()}
     # Stops before their take-profits: where one step could do both, the account gets the worse.
@@ -185,8 +193,7 @@ def run_step(
     for symbol in books.positions:
         if symbol in bars:
             books.mark(symbol, step_prices(bars[symbol], books.step).price)
-    if books.step == LAST_STEP:
-        _expire(books, bars, at)
+    _expire(books, bars, at)
 
 
 def close_session(books: Books, at: datetime) -> None:
@@ -243,7 +250,10 @@ def _shrink_sibling(books: Books, order: Order, at: datetime) -> None:
 
 
 def _expire(books: Books, bars: Mapping[str, SessionBar] | None, at: datetime) -> None:
+    """End what can fill no more in the session: everything at its close, before it what was for an auction only."""
     for order in [row for row in books.orders.values() if row.session == books.session]:
+        if books.step < (order.kind.auction or LAST_STEP):
+            continue
         books.end(order, OrderStatus.EXPIRED, _expiry_reason(books, order, bars), at)
 
 

@@ -5,7 +5,8 @@ which orders are due, what a fill does to the books (`engine`, `model`).
 
 A bar is walked in three steps: the opening auction at its open; midday at its typical price
 (high + low + close) / 3, with everything from low to high touched; the close at its close. A limit
-fills when the step touches it, at the limit or better; a stop triggers when the step touches it.
+fills when the step touches it, at the limit or better; a stop triggers when the step touches it. A
+market order for an auction trades in its one step, and expires with what that did not fill.
 
     price = step price x (1 +- (half spread + impact x sqrt(quantity / step volume)) / 10 000)
 

@@ -30,6 +30,16 @@ class OrderKind(StrEnum):
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
+    MARKET_ON_OPEN = "market_on_open"
+    MARKET_ON_CLOSE = "market_on_close"
+
+    @property
+    def auction(self) -> int | None:
+        """The one step that the order trades in; None where it trades in any."""
+        return _AUCTIONS.get(self)
+
+
+_AUCTIONS = {OrderKind.MARKET_ON_OPEN: 1, OrderKind.MARKET_ON_CLOSE: LAST_STEP}
 
 
 class Role(StrEnum):
@@ -63,6 +73,7 @@ class Rules:
         max_participation: Share of a step's volume (a third of the bar's) that one account may take.
         margin_multiplier: Buying power per unit of equity.
         fee_bps: Fee per fill, of its value, rounded up to whole cents.
+        auction_orders: Whether market orders for the opening and the closing auction are taken.
     """
 
     half_spread_bps: Decimal = Decimal(1)
@@ -73,6 +84,7 @@ class Rules:
     short_selling: bool = True
     fractional: bool = True
     fee_bps: Decimal = ZERO
+    auction_orders: bool = False
 
 
 @dataclass(frozen=True, slots=True)

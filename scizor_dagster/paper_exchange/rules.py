@@ -49,7 +49,7 @@ def check(state: State, request: OrderRequest, market: Market, rules: Rules) -> 
     if state.has_closed(request.session):
         raise Refused("session_closed", f"session {request.session} has closed")
     if request.time_in_force is not TimeInForce.DAY:
-        raise Refused("invalid_time_in_force", f"time_in_force {request.time_in_force} is not supported; use day")
+        _auction(state, request, instrument, rules)
     held = state.held(request.symbol)
     _quantity(request, instrument, rules, held)
     _prices(request, instrument, market.prices.get(request.symbol))
@@ -85,6 +85,18 @@ def _instrument(request: OrderRequest, market: Market) -> Instrument:
     if not instrument.tradable:
         raise Refused("not_tradable", f'asset "{request.symbol}" is not tradable')
     return instrument
+
+
+def _auction(state: State, request: OrderRequest, instrument: Instrument, rules: Rules) -> None:
+    lasting = request.time_in_force
+    if not rules.auction_orders or not instrument.exchange.auctions:
+        raise Refused("invalid_time_in_force", f"time_in_force {lasting} is not supported; use day")
+    if request.order_type is not OrderType.MARKET:
+        raise Refused("invalid_time_in_force", f"{lasting} orders must be market orders")
+    if request.qty % 1 != 0:
+        raise Refused("fractional_not_day", "fractional orders must be DAY orders")
+    if lasting is TimeInForce.OPG and state.session == request.session and state.step > 0:
+        raise Refused("auction_over", "opg orders must be submitted before the open")
 
 
 def _quantity(request: OrderRequest, instrument: Instrument, rules: Rules, held: Decimal) -> None:

@@ -84,7 +84,8 @@ class PlanInputs:
         adv: Average daily volume in shares.
         atr: Average true range, in the reference price's currency and units.
         foreign: Signed quantities that the account holds and no portfolio owns.
-        open_orders: Orders of the account that may still fill, those of its other portfolios left out.
+        siblings: Signed quantities that the account's other portfolios own; the broker nets them with this one's.
+        open_orders: Orders of the account that may still fill, whoever sent them.
         shorts_allowed: Whether the account has the equity that its broker asks of short sales; None where the
             portfolio's own equity is all that is known of it.
     """
@@ -111,6 +112,7 @@ class PlanInputs:
     adv: Mapping[str, Decimal] = field(default_factory=dict)
     atr: Mapping[str, Decimal] = field(default_factory=dict)
     foreign: Mapping[str, Decimal] = field(default_factory=dict)
+    siblings: Mapping[str, Decimal] = field(default_factory=dict)
     open_orders: tuple[OpenOrder, ...] = ()
     shorts_allowed: bool | None = None
 
@@ -158,10 +160,11 @@ def _is_possible(number: Decimal) -> bool:
 
 def _check_facts(inputs: PlanInputs) -> None:
     above_zero = {"price of the session before": inputs.previous_prices, "average true range": inputs.atr}
-    named = {**above_zero, "average daily volume": inputs.adv, "foreign holding": inputs.foreign}
+    holdings = {"foreign holding": inputs.foreign, "other portfolios' holding": inputs.siblings}
+    named = {**above_zero, "average daily volume": inputs.adv, **holdings}
     for name, numbers in named.items():
         for symbol, number in numbers.items():
-            sound = _is_possible(number) and (number > 0 if name in above_zero else number >= 0 or name[0] == "f")
+            sound = _is_possible(number) and (number > 0 if name in above_zero else number >= 0 or name in holdings)
             if not sound:
                 raise InputError(
                     f"The {name} of {symbol} is {number}.", remedy="Correct it, or leave it out: it is then unknown."
@@ -226,6 +229,7 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "adv": _number_values(inputs.adv, ordered),
         "atr": _number_values(inputs.atr, ordered),
         "foreign": _number_values(inputs.foreign, ordered),
+        "siblings": _number_values(inputs.siblings, ordered),
         "open_orders": sorted(map(_open_order_values, inputs.open_orders)),
         "shorts_allowed": inputs.shorts_allowed,
         "rules": rules.as_text(),

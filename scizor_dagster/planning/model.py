@@ -54,6 +54,8 @@ class Reason(StrEnum):
     OVERRIDE = "override"
     FOREIGN = "foreign"
     """Held in the account and owned by no portfolio: reported and left alone."""
+    ACCOUNT_NET = "account_net"
+    """The account's net position, with what its other portfolios hold, would make another order of it."""
     HELD_BY_ORDER = "held_by_order"
     """What would be sold is being sold by an open order already."""
     WASH_TRADE = "wash_trade"

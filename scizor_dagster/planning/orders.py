@@ -5,10 +5,12 @@ not: whether there is a change (`decisions`, `fit`).
 
 Order types: a fraction is a market order for the day, or a limit order where the broker takes such. Whole
 quantities follow `mode_on_buy` and `mode_on_sell` where the broker has the type and the exchange its auction;
-the line says where they could not. A bracket only opens (a broker refuses it as an exit), only whole shares and
-only where its prices are valid; otherwise the order is a market order. A limit price is rounded to the price
-step on the cautious side (a buy down, a sale up), so that neither ever gives more than the stated offset or the
-price collar; a bracket's take-profit is rounded down and its stop up, so that it never risks more.
+the line says where they could not. An auction is only for orders that wait for nothing: what is released by a
+sale, or by the first leg of a crossing, would miss it and is a market order. A bracket only opens (a broker
+refuses it as an exit), only whole shares and only where its prices are valid; otherwise the order is a market
+order. A limit price is rounded to the price step on the cautious side (a buy down, a sale up), so that neither
+ever gives more than the stated offset or the price collar; a bracket's take-profit is rounded down and its stop
+up, so that it never risks more.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, Tim
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
 from scizor_dagster.planning.decisions import Venue
 from scizor_dagster.planning.inputs import plain
-from scizor_dagster.planning.model import PlannedOrder
+from scizor_dagster.planning.model import ORDERING_REASONS, PlannedOrder
 from scizor_dagster.planning.quantities import ZERO, tick_down, tick_up
 from scizor_dagster.planning.rows import Row
 
@@ -29,13 +31,20 @@ _MARKET: Prices = (OrderType.MARKET, TimeInForce.DAY, None, None, None)
 _AUCTIONS = {"moo": TimeInForce.OPG, "moc": TimeInForce.CLS}
 
 
-def orders_of(row: Row, venue: Venue, ids: ClientOrderIds) -> list[PlannedOrder]:
-    """Every order of a row: leg by leg, slice by slice."""
+def frees_cash(row: Row) -> bool:
+    """Whether the row's first leg sells what is held: orders that need cash wait for it."""
+    return row.reason in ORDERING_REASONS and row.current > 0 and row.delta < 0
+
+
+def orders_of(row: Row, venue: Venue, ids: ClientOrderIds, *, after_sales: bool) -> list[PlannedOrder]:
+    """Every order of a row: leg by leg, slice by slice. `after_sales`: whether any row of the plan frees cash."""
     orders: list[PlannedOrder] = []
     depends_on: tuple[str, ...] = ()
     side = Side.SELL if row.delta.is_signed() else Side.BUY
     for leg, (quantity, opens) in enumerate(venue.legs(row), start=1):
-        made = _leg(row, venue, ids, side, leg, venue.pieces(row, quantity, opens=opens), depends_on)
+        waits = bool(depends_on) or (after_sales and not frees_cash(row))
+        pieces = venue.pieces(row, quantity, opens=opens)
+        made = _leg(row, venue, ids, side, leg, pieces, depends_on, waits=waits)
         depends_on = tuple(order.client_order_id for order in made)
         orders += made
     return orders
@@ -49,6 +58,8 @@ def _leg(
     leg: int,
     pieces: tuple[Decimal, ...] | None,
     depends_on: tuple[str, ...],
+    *,
+    waits: bool,
 ) -> list[PlannedOrder]:
     price = row.usable_price
     assert price is not None, row.symbol
@@ -57,7 +68,7 @@ def _leg(
     phase = 1 if intent is PositionIntent.SELL_TO_CLOSE else 2
     made = []
     for number, piece in enumerate(pieces, start=1):
-        kind, lasting, limit, take_profit, stop_loss = price_order(row, venue, side, intent, piece)
+        kind, lasting, limit, take_profit, stop_loss = price_order(row, venue, side, intent, piece, waits=waits)
         made.append(
             PlannedOrder(
                 ids.make(row.symbol, side, leg, number),
@@ -89,7 +100,9 @@ def _intent(row: Row, side: Side, leg: int) -> PositionIntent:
     return PositionIntent.SELL_TO_CLOSE if closes else PositionIntent.SELL_TO_OPEN
 
 
-def price_order(row: Row, venue: Venue, side: Side, intent: PositionIntent, quantity: Decimal) -> Prices:
+def price_order(
+    row: Row, venue: Venue, side: Side, intent: PositionIntent, quantity: Decimal, *, waits: bool
+) -> Prices:
     """Order type of one slice, with its time in force and its prices; a note says where a wish is not met."""
     mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
     if mode == "market":
@@ -108,9 +121,11 @@ def price_order(row: Row, venue: Venue, side: Side, intent: PositionIntent, quan
     if mode in _AUCTIONS:
         assert row.instrument is not None, row.symbol
         lasting = _AUCTIONS[mode]
-        if lasting in venue.capabilities.times_in_force and row.instrument.exchange.auctions:
-            return (OrderType.MARKET, lasting, None, None, None)
-        return _market_instead(row, mode, "the broker takes none for this auction")
+        if lasting not in venue.capabilities.times_in_force or not row.instrument.exchange.auctions:
+            return _market_instead(row, mode, "the account or the exchange takes none for this auction")
+        if waits:
+            return _market_instead(row, mode, "it waits for other orders of the plan and would miss the auction")
+        return (OrderType.MARKET, lasting, None, None, None)
     return _market_instead(row, mode, "the broker has none")
 
 

@@ -23,7 +23,7 @@ from scizor_dagster.planning.inputs import PlanInputs, check, plain, plan_digest
 from scizor_dagster.planning.model import ORDERING_REASONS, Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.notes import collar_note, label, minimum_note, unvalued_note
 from scizor_dagster.planning.open_orders import net
-from scizor_dagster.planning.orders import orders_of
+from scizor_dagster.planning.orders import frees_cash, orders_of
 from scizor_dagster.planning.quantities import EXACT, ZERO
 from scizor_dagster.planning.rows import Row, make_rows
 from scizor_dagster.planning.rules import PlanningRules
@@ -179,7 +179,9 @@ def _orders(rows: list[Row], inputs: PlanInputs, venue: Venue, plan_id: str) -> 
         batch=inputs.batch,
         max_length=venue.capabilities.max_client_id_length,
     )
-    orders = [order for row in rows if row.reason in ORDERING_REASONS for order in orders_of(row, venue, ids)]
+    ordering = [row for row in rows if row.reason in ORDERING_REASONS]
+    after_sales = any(frees_cash(row) for row in ordering)
+    orders = [order for row in ordering for order in orders_of(row, venue, ids, after_sales=after_sales)]
     # Rows come by symbol and their orders by leg and slice: what is left of `sort_key` is the phase.
     return tuple(sorted(orders, key=attrgetter("phase")))
 

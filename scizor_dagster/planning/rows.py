@@ -127,7 +127,8 @@ def _add_foreign(rows: dict[str, Row], inputs: PlanInputs, symbol: str, quantity
 def _first_parcel(row: Row, inputs: PlanInputs) -> Decimal:
     instrument = row.instrument
     # An open purchase may never fill, and an open sale may fill first: neither makes it held.
-    if instrument is None or min(row.held, row.current) > 0 or inputs.foreign.get(row.symbol, ZERO) > 0:
+    beside = (inputs.foreign.get(row.symbol, ZERO), inputs.siblings.get(row.symbol, ZERO))
+    if instrument is None or min(row.held, row.current) > 0 or max(beside) > 0:
         return ZERO
     exchange = instrument.exchange
     return exchange.first_parcel or ZERO if exchange.currency == instrument.currency else ZERO

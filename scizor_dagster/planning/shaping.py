@@ -32,8 +32,8 @@ def shapers_of(
     kinds = capabilities.order_types
     if rules.overrides:
         shapers.append(partial(_override, overrides=dict(rules.overrides)))
-    if resting or inputs.foreign:
-        shapers.append(partial(_respect_account, resting=resting, foreign=inputs.foreign))
+    if resting or inputs.foreign or inputs.siblings:
+        shapers.append(partial(_respect_account, resting=resting, foreign=inputs.foreign, siblings=inputs.siblings))
     if rules.max_participation is not None:
         shapers.append(partial(_share_of_volume, volumes=inputs.adv, share=rules.max_participation))
     if rules.mode_on_buy == "bracket" and OrderType.BRACKET in kinds:
@@ -101,33 +101,49 @@ def _override(row: Row, venue: Venue, overrides: Mapping[str, str]) -> None:
         row.withhold(Reason.OVERRIDE, note)
 
 
-def _respect_account(row: Row, venue: Venue, resting: Mapping[str, Resting], foreign: Mapping[str, Decimal]) -> None:
+def _respect_account(
+    row: Row,
+    venue: Venue,
+    resting: Mapping[str, Resting],
+    foreign: Mapping[str, Decimal],
+    siblings: Mapping[str, Decimal],
+) -> None:
     """Hold a change to what open orders and what others hold in the account leave of it."""
-    rests, others = resting.get(row.symbol, NOTHING), foreign.get(row.symbol, ZERO)
-    if rests is NOTHING and not others:
+    rests = resting.get(row.symbol, NOTHING)
+    unowned, others = foreign.get(row.symbol, ZERO), siblings.get(row.symbol, ZERO)
+    if rests is NOTHING and not unowned and not others:
         return
     side = Side.BUY if row.delta > 0 else Side.SELL
     opposite = Side.SELL if side is Side.BUY else Side.BUY
     if venue.capabilities.refuses_wash_trades and opposite in rests.live:
-        row.withhold(Reason.WASH_TRADE, f"A {opposite} of it is open, and this would be a {side}.")
+        row.withhold(Reason.WASH_TRADE, f"A {opposite} of it is open in the account, and this would be a {side}.")
         return
-    if row.reason is Reason.CROSS_ZERO and (rests is not NOTHING or others):
+    if row.reason is Reason.CROSS_ZERO:
         exit_only(row, venue, "The other side of zero waits until no other order or holding is in its way.")
     if row.reason not in ORDERING_REASONS:
         return
     if not closing_part(row):
-        _opening_beside(row, others)
+        _opening_beside(row, unowned, others)
         return
-    free = closable(row.held, others, rests)
-    cut(row, venue, free, Reason.HELD_BY_ORDER, f"only {plain(free)} of {plain(abs(row.held))} held can be closed now.")
+    free, alone = closable(row.held, unowned + others, rests), closable(row.held, unowned, rests)
+    reason, note = Reason.HELD_BY_ORDER, f"only {plain(free)} of {plain(abs(row.held))} held can be closed now."
+    if free < alone:
+        reason, note = Reason.ACCOUNT_NET, f"{_netted(others)} {note}"
+    cut(row, venue, free, reason, note)
 
 
-def _opening_beside(row: Row, others: Decimal) -> None:
+def _opening_beside(row: Row, unowned: Decimal, others: Decimal) -> None:
     sign = 1 if row.delta > 0 else -1
     if row.held * sign < 0:
         row.withhold(Reason.HELD_BY_ORDER, f"{plain(row.held)} is held until the order that closes it has filled.")
-    elif (row.held + others) * sign < 0:
+    elif (row.held + unowned) * sign < 0:
         row.withhold(Reason.FOREIGN, "The broker would take the order as closing what no portfolio owns.")
+    elif (row.held + unowned + others) * sign < 0:
+        row.withhold(Reason.ACCOUNT_NET, f"{_netted(others)} it would take the order as closing that.")
+
+
+def _netted(others: Decimal) -> str:
+    return f"The account's other portfolios hold {plain(others)}, and the broker nets the account:"
 
 
 def _share_of_volume(row: Row, venue: Venue, volumes: Mapping[str, Decimal], share: Decimal) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.brokers.paper import PaperBroker
-from scizor_dagster.brokers.protocol import Broker, OrderStatus, OrderType
+from scizor_dagster.brokers.protocol import Broker, OrderStatus, OrderType, TimeInForce
 from scizor_dagster.config import Account, PaperExchangeRules
 from scizor_dagster.errors import BrokerUnavailable, NotASession, OrderRejected, OutcomeUnknown
 from scizor_dagster.paper_exchange.data import SessionAction
@@ -139,8 +140,25 @@ def test_an_order_shows_its_terms_in_its_raw_record(venue):
     order = venue.broker.submit(venue.limit("a", "0.9"))
     assert order.raw == {
         "order_type": "limit",
+        "time_in_force": "day",
         "role": "simple",
         "session": "2024-03-04",
         "limit_price": "90.00",
         "stop_price": None,
     }
+
+
+def test_an_account_takes_auction_orders_where_its_configuration_says_so(tmp_path, data, venue):
+    account = Account(broker="paper", initial_cash=100_000.0, auction_orders=True)
+    (tmp_path / "own").mkdir()
+    ledger = fresh_ledger(tmp_path / "own")
+    broker = PaperBroker(ledger, "test", account, CALENDAR, data, INSTRUMENTS, lambda: CLOCK)
+    assert broker.capabilities.times_in_force == frozenset(TimeInForce)
+    assert venue.broker.capabilities.times_in_force == {TimeInForce.DAY}
+    opening = replace(venue.order("a"), time_in_force=TimeInForce.OPG)
+    assert broker.submit(opening).raw["time_in_force"] == "opg"
+    assert broker.submit(opening).raw["order_type"] == "market"
+    with pytest.raises(OutcomeUnknown, match="other parameters"):
+        broker.submit(replace(opening, time_in_force=TimeInForce.CLS))
+    with pytest.raises(OrderRejected, match="use day"):
+        venue.broker.submit(opening)

@@ -149,3 +149,20 @@ def test_the_accounts_equity_answers_for_shorts_only_where_a_rule_allows_them(ru
 
 def test_a_broker_that_asks_no_equity_of_short_sales_is_not_asked_for_it() -> None:
     assert shorts_allowed(SimpleNamespace(capabilities=PAPER_CAPABILITIES), PlanningRules(allow_short=True)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("mode", "column"), [("moo", "open"), ("moc", "close")])
+def test_auction_orders_of_a_session_fill_at_its_open_or_at_its_close(desk: Desk, mode: str, column: str) -> None:
+    changes = {
+        "accounts": {"paper": {"auction_orders": True, "exchange": {"half_spread_bps": 0.0, "impact_bps": 0.0}}},
+        "execution": {"mode_on_buy": mode},
+        "risk": {"fractional_shares": {"enabled": False}},
+    }
+    edited = with_rules(desk, **changes)
+    trade(edited, FIRST)
+    with desk.lake.read() as cursor:
+        bars = cursor.execute(f"SELECT symbol, {column} FROM bars WHERE session = ?", [FIRST]).fetchall()
+    fills = edited.broker("paper", "us").fills(FIRST, FIRST)
+    assert {fill.symbol for fill in fills} == {"AAPL", "MSFT", "NVDA"}
+    for fill in fills:
+        assert float(fill.price) == pytest.approx(dict(bars)[fill.symbol], abs=0.0001)

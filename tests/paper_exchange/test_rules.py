@@ -181,3 +181,27 @@ def test_a_refusal_leaves_the_books_as_they_were():
     books = Books(state())
     assert refusal(books, request(qty=5000)) == "insufficient_buying_power"
     assert books.state() == state()
+
+
+def test_auctions_take_whole_market_orders_before_they_are_held_and_only_where_they_are_switched_on():
+    open_rules = replace(RULES, auction_orders=True)
+    opening = replace(request(), time_in_force=TimeInForce.OPG)
+    closing = replace(request(), time_in_force=TimeInForce.CLS)
+    listed = {**INSTRUMENTS, "ASX": replace(INSTRUMENTS["AAA"], symbol="ASX", mic="XASX")}
+    market = Market(listed, {**PRICES, "ASX": D(10)})
+    after_open = replace(state(), session=DAY1, step=1)
+
+    def answer(order: OrderRequest, books: State | None = None, rules: Rules = open_rules) -> str | None:
+        try:
+            place(Books(books or state()), order, market, rules, NOW)
+        except Refused as error:
+            return error.code
+        return None
+
+    assert (answer(opening), answer(closing)) == (None, None)
+    assert answer(opening, rules=RULES) == "invalid_time_in_force"
+    assert answer(replace(opening, symbol="ASX")) == "invalid_time_in_force"
+    assert answer(replace(request(limit=99), time_in_force=TimeInForce.OPG)) == "invalid_time_in_force"
+    assert answer(replace(request(qty="1.5"), time_in_force=TimeInForce.CLS)) == "fractional_not_day"
+    assert answer(opening, after_open) == "auction_over"
+    assert answer(closing, after_open) is None

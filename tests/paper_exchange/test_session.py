@@ -1,11 +1,12 @@
 """One session from the open to the close: fills, partial fills, brackets, expiries."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal as D
 
 import pytest
 
-from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus
+from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus, TimeInForce
 from scizor_dagster.paper_exchange import engine
 from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.model import Books, Order, Refused, Rules, State
@@ -215,3 +216,48 @@ def test_an_order_that_has_ended_cannot_be_cancelled():
     session = Session(state(), request(), AAA=bar()).run(1)
     with pytest.raises(Refused, match="order_not_open"):
         engine.cancel(session.books, "one", NOW)
+
+
+AUCTIONS = replace(FREE, auction_orders=True)
+
+
+def on_open(**words: object) -> OrderRequest:
+    return replace(request(**words), time_in_force=TimeInForce.OPG)
+
+
+def on_close(**words: object) -> OrderRequest:
+    return replace(request(**words), time_in_force=TimeInForce.CLS)
+
+
+def test_market_orders_for_the_auctions_fill_at_the_open_and_at_the_close():
+    orders = (on_close(id="close"), on_open(id="open"), request(id="day"))
+    session = Session(state(), *orders, rules=AUCTIONS, AAA=bar(open_=100, close=103)).run()
+    assert session.fills == [("open", D(10), D(100)), ("day", D(10), D(100)), ("close", D(10), D(103))]
+
+
+def test_an_auction_fill_pays_spread_and_impact_as_any_other():
+    rules = replace(AUCTIONS, half_spread_bps=D(10))
+    session = Session(state(), on_open(id="open"), on_close(id="close"), rules=rules, AAA=bar()).run()
+    assert [price for _, _, price in session.fills] == [D("100.1"), D("103.103")]
+
+
+@pytest.mark.parametrize(("make", "step", "filled"), [(on_open, 1, 100), (on_close, 3, 100)])
+def test_what_an_auction_does_not_fill_expires_with_it(make, step, filled):
+    rules = replace(AUCTIONS, max_participation=D("0.1"))
+    session = Session(state(), make(qty=250), rules=rules, AAA=bar()).run(step - 1)
+    assert session.order().status is OrderStatus.ACCEPTED
+    session.run(1)
+    assert (session.order().status, session.order().filled_qty) == (OrderStatus.EXPIRED, D(filled))
+    assert session.books.orders == {}
+    assert "100 of 250" in session.order().reason
+
+
+def test_an_auction_order_in_what_does_not_trade_expires():
+    session = Session(state(), on_open(), rules=AUCTIONS, BBB=bar()).run(1)
+    assert (session.order().status, session.order().reason) == (OrderStatus.EXPIRED, engine.NO_TRADE)
+
+
+def test_an_order_for_the_closing_auction_is_taken_until_the_last_step():
+    session = Session(state(), rules=AUCTIONS, AAA=bar(close=107)).run(2)
+    session.place(on_close())
+    assert session.run(1).fills == [("one", D(10), D(107))]

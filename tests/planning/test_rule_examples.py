@@ -218,12 +218,31 @@ def test_nothing_is_opened_unprotected_where_no_bracket_can_be_made_of_the_true_
 @pytest.mark.parametrize(("mode", "lasting"), [("moo", TimeInForce.OPG), ("moc", TimeInForce.CLS)])
 def test_auction_orders_go_where_broker_and_exchange_have_them_else_a_note_says_so(mode, lasting):
     rules = rules_of(mode_on_buy=mode, mode_on_sell=mode)
-    for plan in (plan_of({"A": "0.1"}, {"A": 10}, rules=rules), plan_of({}, {"A": 10}, {"A": 5}, rules)):
+    buy, sale = ({"A": "0.1"}, {"A": 10}), ({}, {"A": 10}, {"A": 5})
+    for plan in (plan_of(*case, rules=rules, capabilities=IBKR_CAPABILITIES) for case in (buy, sale)):
         assert (plan.orders[0].order_type, plan.orders[0].time_in_force) == (OrderType.MARKET, lasting)
-    paper = plan_of({"A": "0.1"}, {"A": 10}, rules=rules, capabilities=PAPER_CAPABILITIES)
-    assert paper.orders[0].time_in_force is TimeInForce.DAY
-    assert f"instead of {mode}" in line_of(paper, "A").note
+    for unasked in (PAPER_CAPABILITIES, ALPACA_CAPABILITIES):
+        plan = plan_of({"A": "0.1"}, {"A": 10}, rules=rules, capabilities=unasked)
+        assert plan.orders[0].time_in_force is TimeInForce.DAY
+        assert f"instead of {mode}" in line_of(plan, "A").note
     assert make_asx("0.1", 10, rules=rules).orders[0].time_in_force is TimeInForce.DAY
+
+
+@pytest.mark.parametrize("mode", ["moo", "moc"])
+def test_what_waits_for_a_sale_or_for_a_first_leg_is_no_auction_order(mode):
+    rules = rules_of(mode_on_buy=mode, mode_on_sell=mode, allow_short=True)
+    lasting = {"moo": TimeInForce.OPG, "moc": TimeInForce.CLS}[mode]
+    terms = {"rules": rules, "capabilities": IBKR_CAPABILITIES}
+    crossing = plan_of({"A": "0.1"}, {"A": 10}, {"A": -5}, **terms)
+    assert [order.time_in_force for order in crossing.orders] == [lasting, TimeInForce.DAY]
+    paid_by_a_sale = plan_of({"B": "0.1", "C": "-0.1"}, {"A": 10, "B": 10, "C": 10}, {"A": 5, "C": -50}, **terms)
+    assert {order.symbol: order.time_in_force for order in paid_by_a_sale.orders} == {
+        "A": lasting, "B": TimeInForce.DAY, "C": TimeInForce.DAY,
+    }  # fmt: skip
+    assert f"Market order instead of {mode}: it waits" in line_of(paid_by_a_sale, "B").note
+    kept = plan_of({"B": "0.1"}, {"A": 10, "B": 10}, {"A": 5}, rules=replace(rules, blacklist=("A",)),
+                   capabilities=IBKR_CAPABILITIES)  # fmt: skip
+    assert [order.time_in_force for order in kept.orders] == [lasting]
 
 
 def test_a_fraction_that_takes_no_bracket_says_so_on_its_line():
