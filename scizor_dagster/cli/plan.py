@@ -57,7 +57,8 @@ def plan(
     """Plan a rebalance from files: every instrument with its order, or the reason why there is none.
 
     Exit code 0: planned; 1: no target has a price; 2: a file or an option is wrong. In the last two nothing is
-    written. Prices may have columns adv (or volume), atr, previous_close and mic, for the rules that ask for them.
+    written. Prices may have columns adv (or volume), atr and previous_close, for the rules that ask for them, and
+    mic, tradable, fractionable, shortable, lot and tick, for what the instrument is.
 
     Example: scizor plan --targets t.csv --prices p.csv --positions q.csv --equity 100000 --out plan/
     """
@@ -69,7 +70,9 @@ def plan(
     read_rules = load_rules(rules, os.environ) if rules else None
     sources = FileSources(targets, prices, positions, mapping, on_ambiguous.value, open_orders)
     trade_date = None if day is None else parse_date(day, "--date")
-    wanted = Wanted(mode, portfolio, broker, currency, None if equity is None else _equity(equity), trade_date)
+    wanted = Wanted(
+        mode, portfolio, broker, _currency(currency), None if equity is None else _equity(equity), trade_date
+    )
     request = request_for(wanted, sources, read_rules[0] if read_rules else None)
     _require_prices(request.read, sources)
     try:
@@ -78,9 +81,18 @@ def plan(
         raise InputError(error.problem, remedy=error.remedy, where=error.where or str(targets)) from error
     written = write_plan(made, out)
     report = summary(made, request.read)
-    report["notes"] = [*report["notes"], *(read_rules[1] if read_rules else ())]
+    report["notes"] = [*report["notes"], *(read_rules[1] if read_rules else ()), *request.read.unread]
     report["files"] = {name: str(path) for name, path in written.items()}
     typer.echo(json.dumps(report, indent=2) if as_json else _sentences(report))
+
+
+def _currency(code: str | None) -> str | None:
+    from scizor_dagster.currencies import check_currency
+
+    try:
+        return code if code is None else check_currency(code)
+    except InputError as error:
+        raise InputError(error.problem, remedy=error.remedy, where="--currency") from error
 
 
 def _equity(text: str) -> Decimal:

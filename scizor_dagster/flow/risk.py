@@ -24,7 +24,8 @@ from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.holdings import share_of
 from scizor_dagster.ledger.rows import ActivityRow, activities_of, fills_of, open_batches
 from scizor_dagster.ledger.tables import adoptions
-from scizor_dagster.market_data.reading import average_volumes, last_closes
+from scizor_dagster.market_data.reading import last_closes
+from scizor_dagster.market_data.trading_facts import average_volumes
 from scizor_dagster.planning.rules import exact
 from scizor_dagster.risk.facts import FactsOf, MarketFacts
 from scizor_dagster.risk.limits import PreTradeLimits, limits_from
@@ -32,8 +33,6 @@ from scizor_dagster.risk.locks import LOSS_UNKNOWN, DueLock, lift_unknown_loss, 
 from scizor_dagster.risk.losses import loss_figures, stop_after_losses
 from scizor_dagster.risk.protections import Movement, due_locks, exits_of
 
-VOLUME_SESSIONS = 20
-"""Sessions that an average daily volume is taken over."""
 _LOCK_HORIZON = timedelta(days=800)
 
 
@@ -75,7 +74,7 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
         priced_on = calendar.previous_session(session)
         with desk.lake.pinned() as lake:
             closes = last_closes(lake, settings.market, priced_on)
-            volumes = average_volumes(lake, settings.market, priced_on, VOLUME_SESSIONS)
+            volumes = average_volumes(lake, settings.market, priced_on)
         valuation = book_before(desk, portfolio, session, closes).valuation
         rows = closes.to_dict("records")
         ages = {day: calendar.age_in_sessions(day, priced_on) for day in set(closes["session"])}

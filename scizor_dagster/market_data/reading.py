@@ -72,25 +72,6 @@ def last_closes(lake: Lake, market: str, through: date) -> pd.DataFrame:
     return frame
 
 
-def average_volumes(lake: Lake, market: str, through: date, sessions: int) -> dict[str, Decimal]:
-    """Average daily volume in shares over a symbol's last `sessions` bars on or before `through`.
-
-    A symbol without a bar within `LOOK_BACK` is absent. Bars from before a split count in the shares of today.
-    """
-    window = [market, through - LOOK_BACK, through]
-    with lake.read() as cursor:
-        rows = cursor.execute(
-            "WITH newest AS (SELECT b.symbol, b.volume * coalesce((SELECT product(a.ratio) FROM corporate_actions a "
-            "WHERE a.market = b.market AND a.symbol = b.symbol AND a.kind = 'split' AND a.ratio > 0 "
-            "AND a.ex_session > b.session AND a.ex_session <= $3 AND b.adjustment = 'raw'), 1) AS volume, "
-            "row_number() OVER (PARTITION BY b.symbol ORDER BY b.session DESC) AS place "
-            "FROM bars b WHERE b.market = $1 AND b.session BETWEEN $2 AND $3) "
-            "SELECT symbol, avg(volume) FROM newest WHERE place <= $4 GROUP BY symbol ORDER BY symbol",
-            [*window, sessions],
-        ).fetchall()
-    return {symbol: Decimal(str(volume)) for symbol, volume in rows if volume is not None}
-
-
 def close_matrix(
     lake: Lake, market: str, symbols: Sequence[str], first: date, last: date, kind: PriceKind = "raw"
 ) -> pd.DataFrame:

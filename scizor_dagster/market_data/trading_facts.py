@@ -20,6 +20,7 @@ from scizor_dagster.market_data.reading import LOOK_BACK
 
 Floats = npt.NDArray[np.float64]
 VOLUME_SESSIONS = 20
+FEWEST_VOLUMES = 5
 RANGE_SESSIONS = 14
 _SMOOTHED_OVER = timedelta(days=200)
 """Long enough for a smoothed range to have forgotten where it began."""
@@ -39,7 +40,11 @@ def previous_closes(lake: Lake, market: str, through: date) -> dict[str, Decimal
 
 
 def average_volumes(lake: Lake, market: str, through: date) -> dict[str, Decimal]:
-    """Median volume of each symbol's last 20 bars, in whole shares; a symbol with fewer is left out."""
+    """Average daily volume: the median of each symbol's last 20 bars, in whole shares.
+
+    The one definition, for what a plan may order and for what a limit stops. A bar without trading counts as 0. A
+    symbol with fewer than 20 bars has the median of those, and one with fewer than 5 is left out.
+    """
     rows = _answer(
         lake,
         market,
@@ -47,7 +52,7 @@ def average_volumes(lake: Lake, market: str, through: date) -> dict[str, Decimal
         LOOK_BACK,
         "SELECT symbol, median(volume) FROM (SELECT symbol, volume FROM adjusted QUALIFY row_number() OVER "
         f"(PARTITION BY symbol ORDER BY session DESC) <= {VOLUME_SESSIONS}) "
-        f"GROUP BY symbol HAVING count(*) = {VOLUME_SESSIONS}",
+        f"GROUP BY symbol HAVING count(volume) >= {FEWEST_VOLUMES}",
     )
     return {symbol: Decimal(int(volume)) for symbol, volume in rows}
 

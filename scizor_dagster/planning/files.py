@@ -18,16 +18,17 @@ from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
+from scizor_dagster.planning.listings import LISTING_COLUMNS, NO_MARKET, read_listings
 from scizor_dagster.planning.open_orders import OpenOrder
-from scizor_dagster.planning.table_files import Cell, Table, read_table
+from scizor_dagster.planning.table_files import SMALLEST_PRICE, Cell, Table, read_table
 
 SYMBOL_COLUMNS = ("symbol", "tic", "ticker")
 ID_COLUMNS = ("asset_id", "gvkey")
 NAME = "files"
 SOURCE = "file"
 """Source of every price here: what a file is called is no part of a plan."""
-NO_MARKET = "XXXX"
-"""ISO 10383's code for "no market": files do not say where a ticker is listed."""
+PRICE_COLUMNS = (*SYMBOL_COLUMNS, "price", "previous_close", "adv", "volume", "atr", *LISTING_COLUMNS)
+POSITION_COLUMNS = (*SYMBOL_COLUMNS, "qty")
 
 OnAmbiguous = Literal["refuse", "quarantine", "first_priced"]
 
@@ -50,11 +51,13 @@ class FileInputs:
         inputs: For the planner.
         ambiguities: Every id with several tickers that is targeted.
         unpriced: Targeted or held tickers without a price, candidates of an ambiguous id included.
+        unread: Sentences on columns that the files have and a plan makes nothing of.
     """
 
     inputs: PlanInputs
     ambiguities: tuple[Ambiguity, ...]
     unpriced: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +97,22 @@ def read_inputs(
     quoted = read_table(sources.prices)
     prices = _numbers(quoted, "price")
     for cell, price in prices.values():
-        if price <= 0:
-            raise cell.fail("a price must be above zero", "Correct it, or leave the row out: no price, no order.")
-    held_in = _numbers(read_table(sources.positions), "qty") if sources.positions else {}
+        if price < SMALLEST_PRICE:
+            raise cell.fail(
+                "a price must be above zero, and no less than 1e-9",
+                "Correct it, or leave the row out: no price, no order.",
+            )
+    held = read_table(sources.positions) if sources.positions else None
+    held_in = _numbers(held, "qty") if held else {}
+    _refuse_money(held_in, prices.keys(), currency)
     holdings = {symbol: number for symbol, (_, number) in held_in.items()}
     resting = read_open_orders(sources.open_orders) if sources.open_orders else ()
     quotes = {symbol: ReferencePrice(price, None, SOURCE) for symbol, (_, price) in prices.items()}
     targets, ambiguities = _resolve(wanted, by_symbol, sources, quotes)
     named = {target.symbol for target in targets} | {name for item in ambiguities for name in item.candidates}
     known = sorted({*named, *holdings, *quotes, *(order.symbol for order in resting)} - {""})
-    listed = _listings(quoted)
+    names = quoted.cells(quoted.pick(SYMBOL_COLUMNS))
+    listed = read_listings(quoted, names, (quote.price for quote in quotes.values()), currency)
     inputs = PlanInputs(
         portfolio=NAME,
         account=NAME,
@@ -114,7 +123,7 @@ def read_inputs(
         targets=tuple(targets),
         holdings=holdings,
         prices=quotes,
-        instruments={symbol: Instrument(symbol, listed.get(symbol, NO_MARKET), currency) for symbol in known},
+        instruments={symbol: listed.get(symbol) or Instrument(symbol, NO_MARKET, currency) for symbol in known},
         priced_on=None,
         adjustment="unstated",
         notes=(*(item.note for item in ambiguities), *_unused(sources, by_symbol)),
@@ -123,8 +132,29 @@ def read_inputs(
         atr=_optional(quoted, ("atr",)),
         open_orders=resting,
     )
-    held = {symbol for symbol, quantity in holdings.items() if quantity}
-    return FileInputs(inputs, tuple(ambiguities), tuple(sorted((named | held) - quotes.keys() - {""})))
+    wanted_prices = named | {symbol for symbol, quantity in holdings.items() if quantity}
+    unread = (*_unread(quoted, PRICE_COLUMNS), *(_unread(held, POSITION_COLUMNS) if held else ()))
+    return FileInputs(inputs, tuple(ambiguities), tuple(sorted(wanted_prices - quotes.keys() - {""})), unread)
+
+
+def _refuse_money(held: Mapping[str, tuple[Cell, Decimal]], priced: Collection[str], currency: str) -> None:
+    """Cash is no position: as one without a price it would be kept beside the equity that counts it already."""
+    for symbol in ("CASH", currency):
+        if symbol in held and symbol not in priced:
+            raise held[symbol][0].fail(
+                f"the row of {symbol} has no price and seems to be money",
+                "Leave cash out: it is part of the equity. If it is a share, add its price.",
+            )
+
+
+def _unread(table: Table, known: tuple[str, ...]) -> tuple[str, ...]:
+    """A column whose name is misspelt is passed over as one that is of no use here; either way it is said."""
+    columns = [name for name in table.columns if name and name not in known]
+    if not columns:
+        return ()
+    return (
+        f"{table.path}: a plan makes nothing of {', '.join(columns)}; the columns that it reads: {', '.join(known)}.",
+    )
 
 
 def _unused(sources: FileSources, by_symbol: bool) -> list[str]:
@@ -198,23 +228,12 @@ def _optional(table: Table, columns: tuple[str, ...], *, zero: bool = False) -> 
         return {}
     found: dict[str, Decimal] = {}
     for name, cell in zip(table.cells(table.pick(SYMBOL_COLUMNS)), table.cells(column), strict=True):
-        if not cell.text:
+        if cell.unknown:
             continue
         found[name.symbol()] = number = cell.number()
         if number < 0 or (number == 0 and not zero):
             raise cell.fail("it must be above zero", "Correct it, or leave the cell empty: it is then not known.")
     return found
-
-
-def _listings(table: Table) -> dict[str, str]:
-    """Market identifier codes, where the price file has a column `mic`; they choose the table of price steps."""
-    if "mic" not in table.columns:
-        return {}
-    names, mics = table.cells(table.pick(SYMBOL_COLUMNS)), table.cells("mic")
-    for mic in mics:
-        if mic.text and not (len(mic.text) == 4 and mic.text.isascii() and mic.text.isalnum() and mic.text.isupper()):
-            raise mic.fail("not a market identifier code", "Write four capitals or digits, such as XNAS or XASX.")
-    return {name.symbol(): mic.text for name, mic in zip(names, mics, strict=True) if mic.text}
 
 
 def read_open_orders(path: Path) -> tuple[OpenOrder, ...]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
@@ -195,13 +195,28 @@ def _check_target(target: Target, rules: PlanningRules) -> None:
         )
 
 
+def named_symbols(inputs: PlanInputs) -> set[str]:
+    """Everything that is targeted, held or on order, with what an ambiguous id may mean."""
+    named = {symbol for target in inputs.targets for symbol in (target.symbol, *target.candidates)}
+    return named | inputs.holdings.keys() | inputs.foreign.keys() | {order.symbol for order in inputs.open_orders}
+
+
+def with_unmatched(inputs: PlanInputs, rules: PlanningRules) -> PlanInputs:
+    """The inputs with a note on every override that is of nothing here: it may be a slip of the pen."""
+    known = named_symbols(inputs) | inputs.instruments.keys()
+    missed = sorted(symbol for symbol, _ in rules.overrides if symbol not in known)
+    if not missed:
+        return inputs
+    note = f"planning.overrides names {', '.join(missed)}, which is neither in this plan nor among its instruments."
+    return replace(inputs, notes=(*inputs.notes, note))
+
+
 def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilities) -> str:
     """SHA-256 over canonical JSON of every input, rule and capability; independent of row order.
 
     Prices, volumes, ranges and instruments count as inputs where something is targeted, held or on order of them.
     """
-    used = {symbol for target in inputs.targets for symbol in (target.symbol, *target.candidates)}
-    used |= inputs.holdings.keys() | inputs.foreign.keys() | {order.symbol for order in inputs.open_orders}
+    used = named_symbols(inputs)
     ordered = sorted(used)
     body = {
         "format": FORMAT,

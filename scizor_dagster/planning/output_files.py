@@ -5,7 +5,8 @@ ordered (`planner`).
 
 `planned_orders.csv` and `rebalance_plan.csv` show the plan before the minimum-notional filter, the
 files ending in `_real` show what is left after it: the orders that would be sent, and the lines
-without those that the filter left out. An order that the filter left out has no client order id.
+without those that the filter left out. An order that the filter left out has no client order id. New
+columns are appended, so that the place of one never changes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from scizor_dagster.planning.quantities import ZERO
 
 ORDER_COLUMNS = (
     "trade_date", "symbol", "side", "qty", "order_type", "time_in_force", "price_used", "notional",
-    "tp_price", "sl_price", "reason", "client_order_id",
+    "tp_price", "sl_price", "reason", "client_order_id", "limit_price", "intent", "leg", "slice", "phase", "depends_on",
 )  # fmt: skip
 LINE_COLUMNS = ("symbol", "current_qty", "target_weight", "price", "target_qty", "delta_qty", "reason")
 Row = tuple[str, ...]
@@ -101,7 +102,8 @@ def _order_row(plan: Plan, order: PlannedOrder) -> Row:
         plan.session.isoformat(), order.symbol, order.side.value.upper(), _plain(order.qty),
         order.order_type.value.upper(), order.time_in_force.value.upper(), _plain(order.price_used),
         _plain(order.notional), _plain(order.take_profit), _plain(order.stop_loss), order.reason.value,
-        order.client_order_id,
+        order.client_order_id, _plain(order.limit_price), order.intent.value, str(order.leg), str(order.slice),
+        str(order.phase), " ".join(order.depends_on),
     )  # fmt: skip
 
 
@@ -111,7 +113,7 @@ def _small_row(plan: Plan, line: PlanLine) -> Row:
     notional = abs(line.delta_qty) * line.price
     return (
         plan.session.isoformat(), line.symbol, side, _plain(abs(line.delta_qty)), "MARKET", "DAY",
-        _plain(line.price), _plain(notional), "", "", line.reason.value, "",
+        _plain(line.price), _plain(notional), "", "", line.reason.value, "", "", "", "", "", "", "",
     )  # fmt: skip
 
 

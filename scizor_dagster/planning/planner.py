@@ -19,7 +19,7 @@ from scizor_dagster.errors import InputError, RiskLimitBreached
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
 from scizor_dagster.planning.decisions import Venue, closing_part, exit_only
 from scizor_dagster.planning.fit import fit
-from scizor_dagster.planning.inputs import PlanInputs, check, plain, plan_digest
+from scizor_dagster.planning.inputs import PlanInputs, check, plain, plan_digest, with_unmatched
 from scizor_dagster.planning.model import ORDERING_REASONS, Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.notes import collar_note, label, minimum_note, unvalued_note
 from scizor_dagster.planning.open_orders import net
@@ -43,6 +43,7 @@ def make_plan(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabiliti
     """
     with localcontext(EXACT):
         check(inputs, rules)
+        inputs = with_unmatched(inputs, rules)
         plan_id = plan_digest(inputs, rules, capabilities)
         inputs = _with_foreign(inputs) if rules.manage_foreign and inputs.foreign else inputs
         venue = _venue(rules, capabilities, inputs)

@@ -4,7 +4,7 @@ What belongs here: containers, headers, and turning cells into exact numbers, da
 What does not: what the tables mean (`files`), weight files of strategies (`signals`).
 
 Cells are text: a ticker NA, TRUE or 1E5 stays what it is. A number of a Parquet file becomes the
-shortest decimal that means the same float.
+shortest decimal that means the same float, of 32 or 64 bits; one that is no number becomes an empty cell.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from scizor_dagster.instruments import check_symbol
 MAX_BYTES = 64 * 1024 * 1024
 NUMBER_LIMIT = Decimal(10) ** 15
 """Numbers are smaller than this, whatever their sign: a larger one is a slip, and outgrows exact arithmetic."""
+SMALLEST_PRICE = Decimal("1e-9")
+"""Nothing trades at less, or in smaller steps; below it a quantity outgrows exact arithmetic."""
 _NUMBER = re.compile(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE](\+?[0-9]{1,6}|-[0-9]{1,3}))?$")
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_UNKNOWN = ("", "nan", "na", "n/a", "<na>", "null", "none")
 _MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2})([ T]00:00:00(\.0+)?)?$")
 
 
@@ -47,6 +51,17 @@ class Cell:
         if abs(value) >= NUMBER_LIMIT:
             raise self.fail("too large", "Write a number below 1e15.")
         return value
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the cell says that its number is not known: empty, or as programs write that."""
+        return self.text.lower() in _UNKNOWN
+
+    def flag(self) -> bool:
+        meaning = _FLAGS.get(self.text.lower())
+        if meaning is None:
+            raise self.fail("neither true nor false", "Write true or false, or leave the cell empty.")
+        return meaning
 
     def day(self) -> date:
         match = _MIDNIGHT.match(self.text)
@@ -150,6 +165,7 @@ def _read_csv(path: Path) -> Table:
 
 
 def _read_parquet(path: Path) -> Table:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -160,16 +176,24 @@ def _read_parquet(path: Path) -> Table:
             f"The file is not readable as Parquet ({error}).", remedy="Write it again.", where=str(path)
         ) from error
     header = _header(tuple(table.column_names), path)
-    columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
+    columns = []
+    for column in table.columns:
+        values = column.to_pylist()
+        if pa.types.is_float32(column.type):
+            # The text of the narrow float is the shortest that means it; widened, it has binary noise.
+            values = [None if value is None else float(str(np.float32(value))) for value in values]
+        columns.append([_text(value) for value in values])
     rows = tuple(zip(*columns, strict=True)) if columns else ()
     return Table(path, header, rows, tuple(range(1, len(rows) + 1)))
 
 
 def _header(cells: tuple[str, ...], path: Path) -> tuple[str, ...]:
     header = tuple(cell.strip().lower() for cell in cells)
-    if len(header) == 1 and ";" in header[0]:
+    separator = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    if separator is not None:
+        shown = "a tab" if separator.isspace() else f"'{separator}'"
         raise InputError(
-            "The separator of the file seems to be ';'; a comma is expected.",
+            f"The separator of the file seems to be {shown}; a comma is expected.",
             remedy="Save it with commas between the columns and a point in decimal numbers.",
             where=str(path),
         )
@@ -186,6 +210,8 @@ def _text(value: Any) -> str:
         return value.isoformat(sep=" ")
     if isinstance(value, date):
         return value.isoformat()
+    if value != value:
+        return ""
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() else repr(value)
     return str(value).strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from scizor_dagster.flow.money import book_before
 from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import fills
-from scizor_dagster.market_data.reading import average_volumes, last_closes, session_bars
+from scizor_dagster.market_data.reading import last_closes
+from scizor_dagster.market_data.trading_facts import average_volumes
 from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.locks import locks_of
 from scizor_dagster.risk.trading_state import TradingState, set_state, states_of
@@ -72,19 +72,10 @@ def test_the_facts_are_those_that_the_plan_is_sized_on(desk: Desk) -> None:
     assert facts.sectors["AAPL"] == "Technology"
 
 
-def test_an_average_volume_is_over_the_last_bars_and_in_the_shares_of_today(desk: Desk) -> None:
+def test_the_limit_on_volume_counts_by_the_same_average_as_the_plan(desk: Desk) -> None:
     day = desk.calendar("us").previous_session(FIRST)
-    before = desk.calendar("us").previous_session(day)
-    volumes = {
-        session: session_bars(desk.lake, "us", session).set_index("symbol")["volume"]["AAPL"]
-        for session in (before, day)
-    }
-    found = average_volumes(desk.lake, "us", day, 2)["AAPL"]
-    assert float(found) == pytest.approx((volumes[before] + volumes[day]) / 2)
     add_action(desk, "AAPL", day, "split", 4.0)
-    split = average_volumes(desk.lake, "us", day, 2)["AAPL"]
-    assert float(split) == pytest.approx((4 * volumes[before] + volumes[day]) / 2)
-    assert average_volumes(desk.lake, "us", FIRST - timedelta(days=3650), 20) == {}
+    assert dict(facts_of(desk, "main")(FIRST).daily_volumes) == average_volumes(desk.lake, "us", day)
 
 
 def test_allowed_names_symbols_and_universe_files_and_nothing_else(desk: Desk) -> None:

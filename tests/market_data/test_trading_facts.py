@@ -52,8 +52,8 @@ def test_bars_after_the_last_closed_session_count_for_nothing(lake: Lake) -> Non
     assert true_ranges(lake, "us", DAYS[-2]) == {"A": Decimal("4.000000")}
 
 
-@pytest.mark.parametrize(("bars", "known"), [(19, False), (20, True)])
-def test_an_average_volume_needs_twenty_bars(lake: Lake, bars: int, known: bool) -> None:
+@pytest.mark.parametrize(("bars", "known"), [(4, False), (5, True), (20, True)])
+def test_an_average_volume_needs_five_bars(lake: Lake, bars: int, known: bool) -> None:
     store(lake, steady("A", DAYS[-bars:]))
     assert bool(average_volumes(lake, "us", LAST)) is known
 
@@ -61,6 +61,12 @@ def test_an_average_volume_needs_twenty_bars(lake: Lake, bars: int, known: bool)
 def test_one_day_of_outsized_volume_does_not_move_the_average(lake: Lake) -> None:
     store(lake, [*steady("A", DAYS[:-1]), *steady("A", DAYS[-1:], volume=1e9)])
     assert average_volumes(lake, "us", LAST) == {"A": Decimal(1000)}
+
+
+def test_an_average_volume_is_of_the_last_twenty_bars_and_a_day_without_trading_counts_as_none(lake: Lake) -> None:
+    busy, quiet = steady("A", DAYS[-25:-20], volume=1e9), steady("A", DAYS[-20:-9])
+    store(lake, [*busy, *quiet, *steady("A", DAYS[-9:], volume=0.0), *steady("B", DAYS[-6:], volume=0.0)])
+    assert average_volumes(lake, "us", LAST) == {"A": Decimal(1000), "B": Decimal(0)}
 
 
 @pytest.mark.parametrize(("bars", "known"), [(14, False), (15, True)])

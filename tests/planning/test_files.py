@@ -74,6 +74,12 @@ def test_four_files_are_written_with_the_agreed_columns(files):
         "sl_price",
         "reason",
         "client_order_id",
+        "limit_price",
+        "intent",
+        "leg",
+        "slice",
+        "phase",
+        "depends_on",
     ]
     assert list(lines[0]) == ["symbol", "current_qty", "target_weight", "price", "target_qty", "delta_qty", "reason"]
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scizor_dagster.brokers.capabilities import ALPACA_CAPABILITIES
 from scizor_dagster.brokers.protocol import PositionIntent, Side
@@ -80,21 +82,28 @@ def test_the_line_says_what_the_others_hold() -> None:
     )
 
 
-def test_every_order_has_the_intent_that_the_broker_infers_from_the_accounts_net() -> None:
-    checked = 0
-    for held in (-30, 0, 30):
-        for siblings in (-60, -30, -10, 0, 10, 60):
-            for weight in ("-0.002", "0", "0.001", "0.004"):
-                siblings_of = {"A": Decimal(siblings)} if siblings else {}
-                inputs = inputs_of({"A": weight}, {"A": 10}, {"A": held} if held else {}, siblings=siblings_of)
-                first_legs = [o for o in make_plan(inputs, RULES, ALPACA_CAPABILITIES).orders if o.leg == 1]
-                for order in first_legs:
-                    net = held + siblings
-                    opens = net * order.side.sign >= 0
-                    assert opens == order.intent.value.endswith("_open"), (held, siblings, weight)
-                    assert opens or order.qty <= abs(net)
-                    checked += 1
-    assert checked > 20
+SHARES = st.sampled_from((-60, -30, -10, 0, 0, 10, 30, 60))
+WEIGHTS = st.sampled_from(("-0.002", "0", "0.001", "0.004"))
+ORDERS = st.lists(st.tuples(st.sampled_from(Side), st.sampled_from((5, 10, 30))), max_size=2)
+
+
+@given(SHARES, SHARES, SHARES, WEIGHTS, ORDERS)
+@settings(max_examples=400, deadline=None)
+def test_every_order_is_what_the_broker_infers_from_the_accounts_net(held, siblings, unowned, weight, orders) -> None:
+    resting = tuple(OpenOrder("A", side, Decimal(qty), own=False) for side, qty in orders)
+    inputs = inputs_of({"A": weight}, {"A": 10}, {"A": held} if held else {}, open_orders=resting)
+    beside = {"siblings": {"A": Decimal(siblings)}, "foreign": {"A": Decimal(unowned)}}
+    net = held + siblings + unowned
+    for order in make_plan(replace(inputs, **beside), RULES, ALPACA_CAPABILITIES).orders:
+        if order.leg == 2:
+            assert not siblings
+            assert not unowned
+            assert not orders
+            continue
+        assert order.side in {side for side, _ in orders} or not orders
+        opens = net * order.side.sign >= 0
+        assert opens == order.intent.value.endswith("_open")
+        assert opens or order.qty <= abs(net) - sum(qty for side, qty in orders if side is order.side)
 
 
 def test_a_first_parcel_is_none_where_another_portfolio_holds_the_instrument() -> None:
