@@ -164,7 +164,15 @@ def _online(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) ->
 
 def _listed(inputs: PlanInputs, desk: Desk, market: str) -> PlanInputs:
     """The inputs with the instruments of the market's universe; what is not in it cannot be traded."""
-    return replace(inputs, instruments=desk.instruments(market))
+    from scizor_dagster.instruments import Instrument
+    from scizor_dagster.planning.listings import NO_MARKET
+
+    stated = any(item != Instrument(item.symbol, NO_MARKET, item.currency) for item in inputs.instruments.values())
+    note = (
+        f"The universe of market '{market}' says what the instruments are; what the price file says of it is not used."
+    )
+    notes = (*inputs.notes, note) if stated else inputs.notes
+    return replace(inputs, instruments=desk.instruments(market), notes=notes)
 
 
 def _read(sources: FileSources, equity: Decimal, wanted: Wanted, rules: PlanningRules, currency: str) -> FileInputs:

@@ -1,5 +1,6 @@
 """`scizor plan` beside a portfolio: on its capital, on its broker's account, and for what a broker takes."""
 
+import csv
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -11,7 +12,7 @@ from scizor_dagster.cli.dates import now
 from scizor_dagster.flow.desk import Desk
 from tests.cli.conftest import Answer, Scizor
 from tests.planning.test_files import Files
-from tests.projects import Project
+from tests.projects import Project, small_project
 
 PRICES = "symbol,price\nAAPL,100\nMSFT,200\nNVDA,50\n"
 Plan = Callable[..., Answer]
@@ -48,6 +49,24 @@ def test_a_dry_run_without_positions_says_that_nothing_is_held(plan: Plan, fresh
     answer = plan("--portfolio", "main", "--equity", "5000")
     assert answer.json["equity"] == "5000"
     assert any("as if nothing were held" in note for note in answer.json["notes"])
+
+
+def test_a_dry_run_plans_what_the_portfolios_account_takes(plan: Plan, fresh: Project, tmp_path: Path) -> None:
+    small_project(fresh.folder, accounts={"paper": {"exchange": {"fractional": False}}})
+    assert plan("--portfolio", "main", "--equity", "5070").code == 0
+    with (tmp_path / "out" / "planned_orders.csv").open(newline="") as handle:
+        orders = {row["symbol"]: row["qty"] for row in csv.DictReader(handle)}
+    # After the cash buffer of 2 %, 0.5 and 0.25 of the equity are 24.843 shares of 100 and of 50.
+    assert orders == {"AAPL": "24", "NVDA": "24"}
+
+
+def test_for_a_portfolio_the_universe_says_what_the_instruments_are(plan: Plan, fresh: Project) -> None:
+    prices = "symbol,price,tradable\nAAPL,100,no\nNVDA,50,\n"
+    answer = plan("--portfolio", "main", "--equity", "5000", prices=prices)
+    assert answer.json["reasons"] == {"open": 2}
+    assert any("The universe of market 'us' says what the instruments are" in note for note in answer.json["notes"])
+    plain = plan("--portfolio", "main", "--equity", "5000").json["notes"]
+    assert not [note for note in plain if "universe" in note]
 
 
 def test_online_reads_holdings_and_cash_from_the_account_and_sends_nothing(plan: Plan, collected: Project) -> None:
