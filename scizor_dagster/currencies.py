@@ -175,7 +175,7 @@ def check_currency(code: str) -> str:
     if code not in CURRENCIES:
         known = code.strip().upper() in CURRENCIES
         raise InputError(
-            f"'{code}' is no ISO 4217 code of a currency.",
+            f"'{code}' is not a currency of ISO 4217.",
             remedy=f"Write {code.strip().upper()}." if known else "Write one such as USD, AUD or EUR.",
         )
     return code

@@ -85,7 +85,7 @@ class Market(Model):
         traded_in = currency_of(self.calendar)
         if traded_in not in (None, self.currency):
             raise ValueError(
-                f"{self.calendar} trades in {traded_in}, and the currency is {self.currency}; "
+                f"the currency is {self.currency}, and {self.calendar} trades in {traded_in}; "
                 f"write `currency: {traded_in}`"
             )
         return self

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scizor_dagster.currencies import check_currency
 from scizor_dagster.errors import InputError
+from scizor_dagster.exchanges import currency_of
 from scizor_dagster.instruments import Instrument, check_symbol
 
 REQUIRED_COLUMNS = ("symbol", "mic", "name", "currency")
 OPTIONAL_COLUMNS = ("sector", "category", "exchange")
 _MIC = re.compile(r"^[A-Z0-9]{4}$")
-_CURRENCY = re.compile(r"^[A-Z]{3}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ def _entry(path: Path, line: int, row: dict[str, str], seen: set[str]) -> Univer
         )
     try:
         check_symbol(symbol)
+        check_currency(currency)
     except InputError as error:
         raise InputError(error.problem, remedy=error.remedy, where=where) from error
     if not _MIC.match(mic):
@@ -143,7 +145,11 @@ def _entry(path: Path, line: int, row: dict[str, str], seen: set[str]) -> Univer
             remedy="Use four characters, such as XNAS or XASX.",
             where=where,
         )
-    if not _CURRENCY.match(currency):
-        raise InputError(f"'{currency}' is not a currency.", remedy="Use three letters, such as USD.", where=where)
+    if currency_of(mic) not in (None, currency):
+        raise InputError(
+            f"{symbol} is listed on {mic}, which trades in {currency_of(mic)}, and its currency is {currency}.",
+            remedy="Correct the one or the other.",
+            where=where,
+        )
     instrument = Instrument(symbol=symbol, mic=mic, currency=currency, name=row["name"])
     return UniverseEntry(instrument, row.get("sector", ""), row.get("category", ""), path, line)

@@ -46,7 +46,10 @@ class Cell:
 
     def number(self) -> Decimal:
         if not _NUMBER.match(self.text):
-            raise self.fail("not a number", "Write a plain, finite number with a decimal point.")
+            remedy = (
+                "Write a plain, finite number with a decimal point." if self.text else "Fill it, or remove the row."
+            )
+            raise self.fail("not a number", remedy)
         value = Decimal(self.text)
         if abs(value) >= NUMBER_LIMIT:
             raise self.fail("too large", "Write a number below 1e15.")

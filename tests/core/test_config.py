@@ -302,3 +302,20 @@ def test_signals_that_cannot_be_followed_are_refused_by_line_and_key(
         load_config(write(tmp_path, text), ENVIRONMENT)
     line = next(number for number, row in enumerate(text.splitlines(), start=1) if signals in row)
     assert f"config.yaml:{line}: portfolios.main.signals" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("currency", "words"),
+    [("XXX", "'XXX' is not a currency of ISO 4217"), ("AUD", "the currency is AUD, and XNYS trades in USD")],
+)
+def test_a_market_has_a_currency_and_its_exchanges_one(tmp_path: Path, shipped: str, currency: str, words: str) -> None:
+    text = shipped.replace("currency: USD", f"currency: {currency}", 1)
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text), ENVIRONMENT)
+    assert words in str(caught.value)
+    assert "markets.us" in str(caught.value)
+
+
+def test_an_override_that_can_be_no_ticker_is_refused(tmp_path: Path, shipped: str) -> None:
+    with pytest.raises(ConfigError, match="'gme' is not a ticker"):
+        load_config(write(tmp_path, shipped + "planning:\n  overrides: {gme: no_buy}\n"), ENVIRONMENT)

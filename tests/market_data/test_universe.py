@@ -57,6 +57,8 @@ def test_a_quoted_name_keeps_its_comma_and_the_line_is_known(tmp_path):
         (HEADER + ",XNAS,x,USD,,,\n", ":2", "not a ticker"),
         (HEADER + "A,NASDAQ,x,USD,,,\n", ":2", "not a market identifier"),
         (HEADER + "A,XNAS,x,usd,,,\n", ":2", "not a currency"),
+        (HEADER + "A,XNAS,x,XXX,,,\n", ":2", "not a currency"),
+        (HEADER + "A,XASX,x,USD,,,\n", ":2", "XASX, which trades in AUD"),
         (HEADER + "A,XNAS,x, Inc,USD,,,\n", ":2", "has 8 values"),
         (HEADER + 'A,XNAS,"x,USD,,,\n', ":2", "has 3 values"),
     ],

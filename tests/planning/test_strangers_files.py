@@ -156,9 +156,9 @@ WRONG: list[tuple[str, str | bytes, Sequence[str], str]] = [
     ("open_orders", "symbol,side,qty\nBBB,sell,-3\n", (), r"open_orders\.csv:2: Column qty has '-3'"),
     ("open_orders", "symbol,side,qty,filled_qty\nBBB,sell,3,4\n", (), r"open_orders\.csv:2: .*with 4 filled"),
     ("open_orders", "symbol,side,qty,filled_qty\nBBB,sell,3,x\n", (), r"open_orders\.csv:2: Column filled_qty"),
-    ("prices", PRICES, ("--currency", "aud"), "--currency: 'aud' is no ISO 4217 code of a currency. Write AUD"),
-    ("prices", PRICES, ("--currency", "XXXYZ"), "--currency: 'XXXYZ' is no ISO 4217 code"),
-    ("prices", PRICES, ("--currency", "XAU"), "--currency: 'XAU' is no ISO 4217 code"),
+    ("prices", PRICES, ("--currency", "aud"), "--currency: 'aud' is not a currency of ISO 4217. Write AUD"),
+    ("prices", PRICES, ("--currency", "XXXYZ"), "--currency: 'XXXYZ' is not a currency"),
+    ("prices", PRICES, ("--currency", "XAU"), "--currency: 'XAU' is not a currency"),
 ]
 
 
