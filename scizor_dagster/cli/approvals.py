@@ -73,7 +73,7 @@ def list_approvals(
     from scizor_dagster.flow.guards import approvals_for
 
     found = approvals_for(open_desk(), portfolio, strategy)
-    columns = ("portfolio", "strategy", "session", "rules", "actor", "at", "reason", "file_hash")
+    columns = ("portfolio", "strategy", "session", "rules", "actor", "at", "reason", "file_hash", "rows_hash")
     if as_json:
         emit_json({"approvals": [{name: asdict(row)[name] for name in columns} for row in found]})
         return

@@ -6,25 +6,46 @@ What belongs here: printing it, and which portfolio is meant where none is named
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.config import Config
-from scizor_dagster.errors import sentence
+from scizor_dagster.errors import ScizorError, sentence
 
 if TYPE_CHECKING:
     from scizor_dagster.signals.report import SignalReport, Violation
 
 MAX_PRINTED = 50
+_PLACE = re.compile(r"(?P<file>/.+?):(?P<line>\d+)(?:: (?P<key>[^:\s]+))?(?=:|$)")
+"""Where an error of a configuration file is: `path:line: key`, or the beginning of its sentence."""
 _COLORS = {"accepted": typer.colors.GREEN, "held": typer.colors.YELLOW, "refused": typer.colors.RED}
 
 
 def follower(config: Config, strategy: str) -> str | None:
     """The first portfolio that follows the strategy."""
     return next((name for name, item in config.portfolios.items() if strategy in item.signals.ids), None)
+
+
+def unread(error: ScizorError, step: str, strategy: str, file: Path | None) -> SignalReport:
+    """The report of a check that ended before anything was read, because of `error` in `step`.
+
+    Its one finding has the step as its rule, unless the error has a rule of its own.
+    """
+    from scizor_dagster.signals.readers import WeightFileMissing
+    from scizor_dagster.signals.report import SignalReport, Violation
+
+    path = str(file) if file else error.path if isinstance(error, WeightFileMissing) else ""
+    rule = error.rule if isinstance(error, WeightFileMissing) else step
+    place = _PLACE.match(error.where or error.problem)
+    where = {"file": error.where} if place is None else {"file": place["file"], "column": place["key"]}
+    line = int(place["line"]) if place else None
+    found = Violation(rule, error.problem, error.remedy, line=line, **where)
+    return SignalReport("refused", strategy, path, "", 0, 0, None, None, None, (found,), ())
 
 
 def print_report(report: SignalReport, portfolio: str | None, *, as_json: bool) -> None:

@@ -15,11 +15,11 @@ import typer
 
 from scizor_dagster.cli import approvals
 from scizor_dagster.cli.dates import parse_date
-from scizor_dagster.cli.findings import follower, print_report
+from scizor_dagster.cli.findings import follower, print_report, unread
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.config import SignalChoice
-from scizor_dagster.errors import SignalRefused
+from scizor_dagster.errors import ScizorError, SignalRefused
 from scizor_dagster.signals.arithmetic import plain_text
 
 if TYPE_CHECKING:
@@ -54,11 +54,24 @@ def check(
     from scizor_dagster.flow.guards import check_weights
     from scizor_dagster.signals.manifest import load_manifest
 
-    session = parse_date(day, "--date") if day else None
-    desk = open_desk()
-    name = portfolio or follower(desk.config, strategy)
-    source = load_manifest(manifest, desk.settings.environment) if manifest else desk.manifest
-    report = check_weights(desk, name, source.strategy(strategy), session, file)
+    name, step = portfolio, "call"
+    try:
+        session = parse_date(day, "--date") if day else None
+        step = "configuration"
+        desk = open_desk()
+        name = portfolio or follower(desk.config, strategy)
+        step = "manifest"
+        source = load_manifest(manifest, desk.settings.environment) if manifest else desk.manifest
+        step = "strategy"
+        entry = source.strategy(strategy)
+        step = "configuration"
+        report = check_weights(desk, name, entry, session, file)
+    except ScizorError as error:
+        if not as_json:
+            raise
+        # A program gets the shape that it gets for every file.
+        print_report(unread(error, step, strategy, file), name, as_json=True)
+        raise typer.Exit(error.exit_code) from error
     print_report(report, name, as_json=as_json)
     if not report.accepted:
         raise typer.Exit(1)

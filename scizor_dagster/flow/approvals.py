@@ -59,6 +59,7 @@ def approve_weights(
             strategy,
             session,
             report.file_hash,
+            rows_hash=report.rows_hash,
             rules=rules,
             actor=actor,
             reason=reason,

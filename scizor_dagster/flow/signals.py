@@ -14,15 +14,13 @@ import pandas as pd
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.guards import approval_text, background
-from scizor_dagster.flow.stored import is_admitted, stale_symbols, stored_rows
-from scizor_dagster.market_data.reading import instruments, last_closes
+from scizor_dagster.flow.guards import approval_text, background, known_market, owner_of
+from scizor_dagster.flow.stored import is_admitted, stored_rows
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import select_session
 from scizor_dagster.signals.guards import judge
-from scizor_dagster.signals.identity import KnownMarket
 from scizor_dagster.signals.intake import AcceptedSignals, store_signals, take_in
-from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map
+from scizor_dagster.signals.mapping import read_identifier_map
 from scizor_dagster.signals.targets import TargetWeights, read_targets, store_targets
 
 KEPT = "The session's plan is admitted: these are the rows it was made from; the weight file was not read again."
@@ -62,6 +60,7 @@ def accept_file(desk: Desk, portfolio: str, strategy: str) -> AcceptedSignals:
         desk.calendar(settings.market),
         settings.weights,
         settings.risk.fractional_shares,
+        owner=owner_of(desk, portfolio),
     )
 
 
@@ -78,9 +77,9 @@ def select_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> 
     calendar.require(session)
     accepted = accept_file(desk, portfolio, strategy)
     chosen = settings.signals
-    known = background(desk, portfolio, strategy, session)
-    rows = select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar, known.taken)
     entry, frame = desk.manifest.strategy(strategy), accepted.frame
+    known = background(desk, portfolio, entry, session)
+    rows = select_session(accepted, session, chosen.as_of, chosen.max_age_sessions, calendar, known.taken)
     judged = judge(entry, frame, rows, accepted.file_hash, session, known, wide=accepted.wide)
     if judged.held:
         raise accepted.holding(*judged.held, session=session)
@@ -139,7 +138,7 @@ def session_targets(desk: Desk, portfolio: str, taken: Sequence[TakenSignals], s
     return consolidate(
         parts,
         settings.signals,
-        _known_market(desk, settings.market, session, [part.identifiers for part in parts]),
+        known_market(desk, settings.market, session, [part.identifiers for part in parts]),
         weights=settings.weights,
         fractional=settings.risk.fractional_shares,
     )
@@ -149,23 +148,6 @@ def _part(desk: Desk, taken: TakenSignals) -> StrategyRows:
     assert taken.accepted is not None
     entry = desk.manifest.strategy(taken.strategy)
     return StrategyRows(entry, read_identifier_map(entry), taken.rows, taken.accepted)
-
-
-def _known_market(desk: Desk, market: str, session: date, tables: Sequence[IdentifierMap]) -> KnownMarket:
-    """What the universe says, and the lake where there is one."""
-    priced, retired = None, dict[str, str]()
-    if desk.has_lake:
-        before = desk.calendar(market).previous_session(session)
-        retired = {
-            item.symbol: f"is not traded any more on {before}"
-            for item in instruments(desk.lake, market, before)
-            if not item.tradable
-        }
-        if any(table.waits_for_prices for table in tables):
-            closes = last_closes(desk.lake, market, before)
-            priced = frozenset(set(closes["symbol"]) - stale_symbols(desk, market, closes, before))
-    sectors = {entry.instrument.symbol: entry.sector for entry in desk.universe(market)}
-    return KnownMarket(market, desk.instruments(market), priced, retired, sectors)
 
 
 def consolidate_session(desk: Desk, portfolio: str, session: date) -> TargetWeights:

@@ -17,7 +17,7 @@ signal_approvals = sa.Table(
     sa.Column("strategy", sa.String(64), nullable=False),
     sa.Column("session", sa.Date, nullable=False),
     sa.Column("file_hash", sa.String(64), nullable=False),
-    # The rules that held it, in the order of their names, between commas.
+    # The rules that held it, in the order of their names, and `rows:` with the hash of what they held, between commas.
     sa.Column("rules", sa.String(200), nullable=False),
     sa.Column("actor", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),

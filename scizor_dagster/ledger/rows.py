@@ -235,6 +235,12 @@ def batch_of(connection: sa.Connection, account: str, portfolio: str, session: d
     return found[-1] if found else None
 
 
+def admitted_sessions(connection: sa.Connection, account: str, portfolio: str) -> frozenset[date]:
+    """Sessions of which the portfolio has a batch."""
+    mine = (batches.c.account == account, batches.c.portfolio == portfolio)
+    return frozenset(connection.execute(sa.select(batches.c.session).where(*mine).distinct()).scalars())
+
+
 def open_batches(connection: sa.Connection, account: str) -> list[BatchRow]:
     """Batches of every portfolio on the account that have not ended, oldest first."""
     states = [state.value for state in BatchState if state.open]

@@ -3,9 +3,9 @@
 What belongs here: strict parsing of one cell, and the violation when it fails. What does not: rules
 over several rows (`rules`) and exchange dates (`dating`).
 
-Dates are `YYYY-MM-DD`, `YYYY-MM-DD 00:00:00` or true date cells. Weights are plain decimal numbers, with
-or without exponent; a decimal comma or percent only where the manifest says so. Identifiers are kept
-as text: NA, TRUE, 1E5 and 0700 are tickers.
+Dates are `YYYY-MM-DD`, the same with `00:00:00` (also of UTC, `Z`) or true date cells. Weights are plain
+decimal numbers, with or without exponent; a decimal comma or percent only where the manifest says so.
+Identifiers are kept as text: NA, TRUE, 1E5 and 0700 are tickers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DUST = 1e-12
 EXCEL_ERRORS = frozenset(
     {"#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!", "#GETTING_DATA"}
 )
-_DATE = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:[ T]00:00(?::00(?:\.0{1,9})?)?)?$", re.ASCII)
+_DATE = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:[ T]00:00(?::00(?:\.0{1,9})?)?(?:Z|\+00:?00)?)?$", re.ASCII)
 _NUMBERS = {
     mark: re.compile(rf"^[+-]?(?:\d+(?:{re.escape(mark)}\d*)?|{re.escape(mark)}\d+)(?:[eE][+-]?\d+)?$", re.ASCII)
     for mark in ".,"
@@ -45,7 +45,7 @@ _MISSING_REMEDY = "Fill it in; to hold none of an asset, write 0."
 
 @dataclass(frozen=True, slots=True)
 class CashCell:
-    """What a wide row says is left in cash, as a share of the portfolio."""
+    """What a row says is left in cash, as a share of the portfolio."""
 
     day: date
     line: int
@@ -60,7 +60,7 @@ class ParsedRows:
         headers: Our column name to the header in the file, for reports.
         weights: Shares of the portfolio (0.05 is 5 %), finite.
         wide: Whether the file has one column per asset.
-        cash: Cash as a wide file states it, by row; empty where it does not.
+        cash: Cash as the file states it, by row; empty where it does not.
         unfinished: As of `RawTable`.
     """
 
@@ -115,7 +115,8 @@ def parse_rows(table: RawTable, located: LocatedColumns, spec: ReadSpec) -> Pars
     if table.typed:
         rows.warnings.extend(_numbers_as_text(table, columns["target_weight"]))
     _watch_the_end(rows, table, columns["target_weight"])
-    if spec.layout == "wide":
+    rows.wide = spec.layout == "wide"
+    if rows.wide or spec.cash_rows:
         take_out_cash(rows, spec)
     drop_dust(rows)
     return rows
@@ -226,13 +227,12 @@ def bad_cell(bad: BadCell, cell: Cell, line: int | None, sheet: str | None, colu
 
 
 def take_out_cash(rows: ParsedRows, spec: ReadSpec) -> None:
-    """Take the cash of a wide file out of its assets."""
+    """Take what the file says is cash out of its assets."""
     name = normal(spec.cash_column)
     at = [index for index, asset_id in enumerate(rows.asset_ids) if normal(asset_id) == name]
     rows.cash.extend(CashCell(rows.dates[index], rows.lines[index], rows.weights[index]) for index in at)
     gone = set(at)
     keep_rows(rows, [index for index in range(len(rows.weights)) if index not in gone])
-    rows.wide = True
 
 
 def keep_rows(rows: ParsedRows, kept: Sequence[int]) -> None:

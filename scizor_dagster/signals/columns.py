@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scizor_dagster.signals.report import Violation
-from scizor_dagster.signals.spec import ACCOUNT_HEADERS, INDEX_HEADERS, ReadSpec, normal
+from scizor_dagster.signals.spec import INDEX_HEADERS, ReadSpec, normal
 from scizor_dagster.signals.tables import Cell, RawTable, shown
 
 _DATA = re.compile(r"\s*(\d{4}-\d\d-\d\d.*|[-+]?\d*\.\d+)\s*")
@@ -53,7 +53,7 @@ def locate(table: RawTable, spec: ReadSpec) -> LocatedColumns:
 
 def is_row_number(name: str, index: int) -> bool:
     """Whether a column is the row numbers of a data frame, by its header and place."""
-    return normal(name) == "__index_level_0__" or (index == 0 and normal(name) in INDEX_HEADERS)
+    return normal(name) == "_index_level_0_" or (index == 0 and normal(name) in INDEX_HEADERS)
 
 
 def belongings(table: RawTable, spec: ReadSpec) -> Iterator[Violation]:
@@ -67,10 +67,9 @@ def belongings(table: RawTable, spec: ReadSpec) -> Iterator[Violation]:
     for index, name in enumerate(table.header):
         required = spec.required.get(normal(name))
         values = table.columns[index]
-        if required is None and normal(name) in ACCOUNT_HEADERS and len(set(values)) > 1:
-            problem = "The file holds the rows of several accounts."
-            remedy = "Deliver one file per account, or name the value under 'require' in the strategy manifest."
-            yield Violation("several_accounts", problem, remedy, sheet=table.sheet, column=name)
+        owners = spec.owners(name)
+        if owners is not None:
+            yield from _other_owners(table, index, owners)
         if required is None or set(map(shown, values)) <= {required}:
             continue
         for line, value in zip(table.lines, values, strict=True):
@@ -84,6 +83,30 @@ def belongings(table: RawTable, spec: ReadSpec) -> Iterator[Violation]:
                     column=name.strip(),
                     value=shown(value),
                 )
+
+
+def _other_owners(table: RawTable, index: int, owners: Sequence[str]) -> Iterator[Violation]:
+    """An account or a portfolio that the file names, and that is not known to be the one it is taken for."""
+    name, values = table.header[index].strip(), table.columns[index]
+    named = {shown(value).strip() for value in set(values)} - {""}
+    if len(named) > 1:
+        problem = f"The file holds the rows of several ({', '.join(sorted(named)[:5])})."
+        remedy = "Deliver a file for each, or name the value under 'require' in the strategy manifest."
+        yield Violation("several_accounts", problem, remedy, line=table.header_line, sheet=table.sheet, column=name)
+        return
+    for value in named - set(owners):
+        taken_for = f"it is taken for '{owners[0]}'" if owners else "nothing says that it is the one to trade"
+        line = next(line for line, cell in zip(table.lines, values, strict=True) if shown(cell).strip() == value)
+        yield Violation(
+            "wrong_owner",
+            f"The file says that it belongs to '{value}', and {taken_for}.",
+            f"Deliver the right file; if it is this one, say so with require: {{{name}: '{value}'}} in the strategy "
+            "manifest.",
+            line=line,
+            sheet=table.sheet,
+            column=name,
+            value=value,
+        )
 
 
 def _places(header: Sequence[str], theirs: str) -> list[int]:

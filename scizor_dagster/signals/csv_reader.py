@@ -65,20 +65,27 @@ def _undecodable(data: bytes) -> Violation | None:
 def _fill(result: ReadResult, reader: Iterator[list[str]], delimiter: str) -> None:
     buffer: ColumnBuffer | None = None
     header: list[str] = []
-    header_line, malformed = 1, 0
+    header_line, malformed, named, blank_line = 1, 0, 0, 0
     for line, row in _records(reader, result.violations):
-        if not any(row):
+        if not any(map(str.strip, row)):
             continue
         if buffer is None:
             header, header_line = row, line
+            named = max(at for at, name in enumerate(header, start=1) if name.strip())
             if len(header) > MAX_COLUMNS:
                 raise TooMuch(too_many("columns", MAX_COLUMNS, line))
             buffer = ColumnBuffer(len(header))
         elif len(row) == len(header):
             buffer.add(line, row)
+        elif (fitted := _fitted(row, named, len(header))) is not None:
+            buffer.add(line, fitted)
+            blank_line = blank_line or line
         else:
             malformed += 1
             result.violations.add(_field_count(line, row, len(header), delimiter))
+    if blank_line:
+        message = "Rows have more or fewer blank fields at their end than the header; they hold nothing."
+        result.warnings.add(Violation("blank_fields", message, "Write one field per column.", line=blank_line))
     if buffer is None:
         if not result.violations:
             result.violations.add(Violation("empty_file", "The file has no content.", "Deliver the file again."))
@@ -102,6 +109,13 @@ def _records(reader: Iterator[list[str]], violations: Findings) -> Iterator[tupl
             return
         line, ended = ended + 1, int(reader.line_num)  # type: ignore[attr-defined]
         yield line, row
+
+
+def _fitted(row: list[str], named: int, width: int) -> list[str] | None:
+    """The row with as many fields as the header, where only blank ones, or ones without a name, are too many or few."""
+    if len(row) > width and not any(map(str.strip, row[width:])):
+        return row[:width]
+    return [*row, *[""] * (width - len(row))] if named <= len(row) < width else None
 
 
 def _field_count(line: int, row: list[str], expected: int, delimiter: str) -> Violation:

@@ -4,7 +4,8 @@ What belongs here: `path` as a pattern, the hash over several files, and dates t
 reading and judging one file (`readers`, `intake`).
 
 Only the name may be a pattern (`signals/weights_*.csv`); every regular file that it matches belongs to the content,
-except checksums beside them. Each is read whole; one that is refused refuses all.
+except checksums beside them and what editors and downloads leave (`passed_over`). Each is read whole; one that is
+refused refuses all.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from scizor_dagster.signals.report import Findings, SignalReport, Violation, Wei
 if TYPE_CHECKING:
     import pandas as pd
 
+_SCRAP_STARTS = (".", "~$")
+_SCRAP_ENDS = ("~", "#", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".swp", ".lock", ".bak")
 MAX_FILES = 1000
 """Files of one strategy: four years of days. Each costs a process that reads it, once."""
 
@@ -81,7 +84,11 @@ def file_name(entry: StrategyEntry, rows: pd.DataFrame) -> str | None:
 
 
 def combined(
-    entry: StrategyEntry, pattern: Path, reports: Sequence[SignalReport], frames: Sequence[pd.DataFrame]
+    entry: StrategyEntry,
+    pattern: Path,
+    reports: Sequence[SignalReport],
+    frames: Sequence[pd.DataFrame],
+    ignored: Sequence[str] = (),
 ) -> SignalReport:
     """One report over several files, each finding with the file it is of.
 
@@ -90,8 +97,9 @@ def combined(
         pattern: What the files match.
         reports: One for each file.
         frames: Of the accepted files, columns `intake.FRAME_COLUMNS`.
+        ignored: Names that match as well, and were not read.
     """
-    violations, warnings = Findings(_same_dates(entry, frames)), Findings()
+    violations, warnings = Findings(_same_dates(entry, frames)), Findings(map(_not_read, ignored))
     for report in reports:
         name = Path(report.path).name
         violations.extend(replace(item, file=name) for item in report.violations)
@@ -113,8 +121,25 @@ def combined(
     )
 
 
+def passed_over(entry: StrategyEntry, path: Path | None = None) -> tuple[str, ...]:
+    """Names that the pattern matches, and that no delivery has: hidden files, locks, half-made copies."""
+    pattern = Path(entry.path) if path is None else path
+    names = (file.name for file in pattern.parent.iterdir() if file.is_file())
+    return tuple(sorted(name for name in names if fnmatchcase(name, pattern.name) and _is_scrap(name)))
+
+
 def _matches(file: Path, pattern: str) -> bool:
-    return fnmatchcase(file.name, pattern) and not file.name.endswith(SIDECAR) and file.is_file()
+    scrap = file.name.endswith(SIDECAR) or _is_scrap(file.name)
+    return fnmatchcase(file.name, pattern) and not scrap and file.is_file()
+
+
+def _is_scrap(name: str) -> bool:
+    return name.startswith(_SCRAP_STARTS) or name.casefold().endswith(_SCRAP_ENDS)
+
+
+def _not_read(name: str) -> Violation:
+    problem = "The file was not read: by its name it is hidden, a lock or a copy that is not finished."
+    return Violation("ignored_file", problem, "Delete it, or give it another name.", file=name)
 
 
 def _same_dates(entry: StrategyEntry, frames: Sequence[pd.DataFrame]) -> Iterator[Violation]:

@@ -9,6 +9,7 @@ the share that stays in cash counts on its own side. The first weights of a stra
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +18,13 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from scizor_dagster.config import UNLIMITED
+from scizor_dagster.signals.arithmetic import plain_text
 from scizor_dagster.signals.deliveries import file_name
-from scizor_dagster.signals.identity import KnownMarket
+from scizor_dagster.signals.identity import KnownMarket, ResolvedRow, resolve
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import read_identifier_map
 from scizor_dagster.signals.report import Violation
+from scizor_dagster.signals.spelling import one_spelling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +46,7 @@ _ALWAYS = {
 
 @dataclass(frozen=True, slots=True)
 class EarlierWeights:
-    """Weights by asset id that a strategy had before; `taken` where they were taken, not only written in the file."""
+    """Weights by ticker that a strategy had before; `taken` where they were traded, not only written in the file."""
 
     session: date
     weights: Mapping[str, float]
@@ -65,9 +68,14 @@ class TickerChange:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """What people have approved of one content in one session: the rules, and in words who and why."""
+    """What people have approved of one content in one session: the rules, and in words who and why.
+
+    `rows_hash` is of what the rows meant to them (`rows_hash`): under another mapping table, universe or manifest the
+    same bytes may mean other orders, which nobody has approved.
+    """
 
     rules: frozenset[str]
+    rows_hash: str
     text: str
 
 
@@ -77,11 +85,11 @@ class Background:
 
     Attributes:
         portfolio: Whose session it is, for the command that approves.
-        earlier: The weights that were last taken before the session.
+        earlier: The weights of the last admitted session before this one.
         taken: Contents (SHA-256) taken before the session, each with the last session it was taken for.
         ticker_changes: Of the market, up to the session.
-        market: How the universe spells tickers.
-        approvals: By content and session.
+        market: The universe, and what is known of its prices.
+        approvals: Of a content in a session, in the order they were made.
     """
 
     portfolio: str = ""
@@ -89,7 +97,7 @@ class Background:
     taken: Mapping[str, date] = field(default_factory=dict)
     ticker_changes: Sequence[TickerChange] = ()
     market: KnownMarket = field(default_factory=KnownMarket)
-    approvals: Mapping[tuple[str, date], Approved] = field(default_factory=dict)
+    approvals: Mapping[tuple[str, date], Sequence[Approved]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +108,13 @@ class Judgement:
         held: What a person must approve; empty where all of it is approved, or there is nothing.
         approved: What was found and is approved.
         approval: By whom and why; empty where nothing was found.
+        rows_hash: Of what the rows mean.
     """
 
     held: tuple[Violation, ...] = ()
     approved: tuple[Violation, ...] = ()
     approval: str = ""
+    rows_hash: str = ""
 
 
 def judge(
@@ -128,15 +138,18 @@ def judge(
         known: What the stores know.
         wide: Whether assets are columns of the file, so that findings have none.
     """
-    earlier = known.earlier or _within(frame, rows["session"].iloc[0])
-    findings = _Findings(entry, rows, session, earlier, known, wide)
+    meant = _meant(entry, rows, known.market)
+    earlier = known.earlier or _within(entry, frame, rows["session"].iloc[0], known.market)
+    findings = _Findings(entry, rows, meant, session, earlier, known, wide)
     found = (*findings.all_zero(), *findings.one_name(), *findings.jumps(), *findings.changed_tickers())
-    approved = known.approvals.get((file_hash, session))
+    digest = rows_hash(meant)
     if not found:
-        return Judgement()
-    if approved is None or not {item.rule for item in found} <= approved.rules:
-        return Judgement(held=found)
-    return Judgement(approved=tuple(replace(item, remedy=approved.text) for item in found), approval=approved.text)
+        return Judgement(rows_hash=digest)
+    approved = [item for item in known.approvals.get((file_hash, session), ()) if item.rows_hash == digest]
+    if not {item.rule for item in found} <= {rule for item in approved for rule in item.rules}:
+        return Judgement(held=found, rows_hash=digest)
+    text = "; ".join(item.text for item in approved)
+    return Judgement((), tuple(replace(item, remedy=text) for item in found), text, digest)
 
 
 def approval_command(strategy: str, portfolio: str, session: date) -> str:
@@ -145,21 +158,42 @@ def approval_command(strategy: str, portfolio: str, session: date) -> str:
     return f"scizor signals approve --strategy {strategy}{owner} --date {session} --reason TEXT"
 
 
-def _within(frame: pd.DataFrame, session: date) -> EarlierWeights | None:
+def rows_hash(rows: Sequence[ResolvedRow]) -> str:
+    """SHA-256 of what rows mean: each instrument with its weight, in whatever order they stand."""
+    meanings = sorted(f"{row.instrument_id or row.symbol}\0{row.asset_id}\0{plain_text(row.weight)}\n" for row in rows)
+    return hashlib.sha256("".join(meanings).encode()).hexdigest()
+
+
+def _meant(entry: StrategyEntry, rows: pd.DataFrame, market: KnownMarket) -> tuple[ResolvedRow, ...]:
+    return resolve(rows, entry, read_identifier_map(entry), market).rows
+
+
+def _within(entry: StrategyEntry, frame: pd.DataFrame, session: date, market: KnownMarket) -> EarlierWeights | None:
     """The weights of the file's session before this one."""
     before = max((day for day in set(frame["session"]) if day < session), default=None)
-    return None if before is None else EarlierWeights(before, weights_of(frame[frame["session"] == before]))
+    if before is None:
+        return None
+    return EarlierWeights(before, weights_of(_meant(entry, frame[frame["session"] == before], market)))
 
 
-def weights_of(rows: pd.DataFrame) -> dict[str, float]:
-    """Weight by asset id."""
-    return {str(name): float(weight) for name, weight in zip(rows["asset_id"], rows["weight"], strict=True)}
+def _name(row: ResolvedRow) -> str:
+    return one_spelling(row.symbol or row.asset_id)
+
+
+def weights_of(rows: Sequence[ResolvedRow]) -> dict[str, float]:
+    """Weight by ticker; by id where there is none."""
+    weights: dict[str, float] = {}
+    for row in rows:
+        name = _name(row)
+        weights[name] = weights.get(name, 0.0) + float(row.weight)
+    return weights
 
 
 @dataclass(frozen=True)
 class _Findings:
     entry: StrategyEntry
     rows: pd.DataFrame
+    meant: Sequence[ResolvedRow]
     session: date
     earlier: EarlierWeights | None
     known: Background
@@ -183,13 +217,15 @@ class _Findings:
     def jumps(self) -> Iterator[Violation]:
         if self.earlier is None:
             return
-        new, old = weights_of(self.rows), self.earlier.weights
+        new = weights_of(self.meant)
+        old = {one_spelling(name): weight for name, weight in self.earlier.weights.items()}
         changes = {name: new.get(name, 0.0) - old.get(name, 0.0) for name in (*new, *(old.keys() - new.keys()))}
         yield from self._turnover(changes, self.earlier)
         limit = self.entry.guards.max_name_change
         if limit == UNLIMITED:
             return
-        places = {name: place for place, name in enumerate(new)}
+        lines = {str(asset_id): place for place, asset_id in enumerate(self.rows["asset_id"])}
+        places = {_name(row): lines[row.asset_id] for row in self.meant}
         for name, change in changes.items():
             if abs(change) > float(limit) + _ROUNDING:
                 weights = f"{old.get(name, 0.0):.6g} to {new.get(name, 0.0):.6g}"
@@ -205,7 +241,7 @@ class _Findings:
         # By name where changes are equal: a finding does not depend on the order of rows.
         largest = sorted(changes.items(), key=lambda item: (-abs(item[1]), item[0]))[:_NAMED_CHANGES]
         named = ", ".join(f"{name} {change:+.6g}" for name, change in largest)
-        before = f"the weights {'taken for' if earlier.taken else 'of'} {earlier.session}"
+        before = f"the weights {'traded in' if earlier.taken else 'of'} {earlier.session}"
         problem = (
             f"Against {before}, {buys:.6g} of the portfolio would be bought and {sells:.6g} sold; "
             f"{float(limit):g} is allowed. The largest changes: {named}."

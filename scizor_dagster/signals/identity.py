@@ -20,7 +20,9 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.signals.arithmetic import STEP, decimal_of, exact_arithmetic
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import IdentifierMap, too_much_set_aside
+from scizor_dagster.signals.names import is_cash
 from scizor_dagster.signals.report import Violation
+from scizor_dagster.signals.spec import normal
 from scizor_dagster.signals.spelling import class_share, class_shares
 from scizor_dagster.signals.targets import TargetStatus
 
@@ -66,6 +68,13 @@ class KnownMarket:
 
     def has(self, symbol: str) -> bool:
         return self.instruments is None or symbol in self.instruments
+
+    def why_unknown(self, symbol: str) -> str:
+        """A sentence, without its stop, for a ticker that the universe has in no spelling; empty where it has one."""
+        if any(map(self.has, self.spelled(symbol))):
+            return ""
+        other = f", which has '{symbol.upper()}'" if self.has(symbol.upper()) else ""
+        return f"'{symbol}' is not in the universe of market {self.name}{other}"
 
     def instrument_id(self, symbol: str) -> str:
         """Empty where the universe does not have the ticker."""
@@ -147,9 +156,9 @@ class _Resolver:
         meanings = f"'{row.asset_id}' may be {' or '.join(candidates)}"
         priced = self.market.priced_among(candidates)
         if table.on_ambiguous == "prefer":
-            wanted = [found for name in table.prefer for found in self.market.spelled(name) if found in candidates]
+            wanted = table.preferred(candidates)
             if wanted:
-                return (self._settled(row, wanted[0], f"{meanings}; {wanted[0]} is preferred"),)
+                return (self._settled(row, wanted, f"{meanings}; {wanted} is preferred"),)
         elif table.on_ambiguous == "split" and priced:
             return self._split(row, priced, f"{meanings}; the weight is split evenly over {', '.join(priced)}")
         elif table.on_ambiguous == "first_priced" and priced:
@@ -179,8 +188,7 @@ class _Resolver:
         """The row with its instrument, or set aside where that cannot or must not be traded."""
         found = replace(row, symbol=symbol, instrument_id=self.market.instrument_id(symbol), note=note)
         if not self.market.has(symbol):
-            note = f"'{symbol}' is not in the universe of market {self.market.name}"
-            return replace(found, note=note, candidates=row.candidates or (symbol,))
+            return replace(found, note=self.market.why_unknown(symbol), candidates=row.candidates or (symbol,))
         if {symbol, row.asset_id} & self.blacklist:
             note = f"'{symbol}' is on the blacklist: its weight stays in cash, what is held is left alone"
             return replace(found, status=TargetStatus.QUARANTINED, note=note)
@@ -209,10 +217,10 @@ def resolve(
         file_hash: Of the file that the rows are of.
 
     Returns:
-        The rows, and as violations: an id without an instrument under `on_unknown_id: refuse`, several under
-        `on_ambiguous: refuse` or `prefer`, one that is not traded any more under `on_retired_asset: refuse`, two
-        ids with one instrument, and else more weight set aside than `max_quarantined_weight`. The blacklist is the
-        owner's own choice and does not count there.
+        The rows, and as violations: money in the place of an asset, an id without an instrument under
+        `on_unknown_id: refuse`, several under `on_ambiguous: refuse` or `prefer`, one that is not traded any more
+        under `on_retired_asset: refuse`, two ids with one instrument, and else more weight set aside than
+        `max_quarantined_weight`. The blacklist is the owner's own choice and does not count there.
     """
     barred = frozenset(found for name in blacklist for found in (name, *market.spelled(name)))
     resolver = _Resolver(entry, identifiers, market, barred, file_hash)
@@ -223,7 +231,10 @@ def resolve(
         for row in resolver.rows(str(asset_id), float(weight), int(line), day)
     )
     sheet = rows["sheet"].iloc[0] if len(rows) else None
-    found = [*_refused(made, entry, identifiers, sheet), *_colliding(made, entry, market, sheet)]
+    cash = {row.asset_id for row in made if _is_cash(row, entry, identifiers, market)}
+    assets = [row for row in made if row.asset_id not in cash]
+    found = [*_cash_rows([row for row in made if row.asset_id in cash], entry, sheet)]
+    found += [*_refused(assets, entry, identifiers, sheet), *_colliding(assets, entry, market, sheet)]
     found += [] if found else _too_much_set_aside(made, entry)
     return Resolution(made, tuple(found))
 
@@ -239,6 +250,22 @@ def _refused(
     for row in made:
         if refuses.get(row.status, False):
             yield _violation(row.status.value, f"{row.note}.", _REMEDIES[row.status], row, entry, sheet)
+
+
+def _is_cash(row: ResolvedRow, entry: StrategyEntry, identifiers: IdentifierMap, market: KnownMarket) -> bool:
+    """Whether a row names money, and nothing says that it is an asset: `CASH` is a share as well."""
+    named = is_cash(row.asset_id) or normal(row.asset_id) == normal(entry.cash_column)
+    known = market.instruments is not None and row.status is not TargetStatus.UNKNOWN_ID
+    return named and identifiers.tickers is None and not known
+
+
+def _cash_rows(rows: Sequence[ResolvedRow], entry: StrategyEntry, sheet: str | None) -> Iterator[Violation]:
+    for row in rows:
+        remedy = (
+            "Leave the row out and set unallocated: cash in the strategy manifest, for what the weights leave over is "
+            f"cash; or declare it there with cash_column: '{row.asset_id}'."
+        )
+        yield _violation("cash_row", f"'{row.asset_id}' is money, and no asset.", remedy, row, entry, sheet)
 
 
 def _colliding(

@@ -24,7 +24,7 @@ from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.signals.cells import ParsedRows
 from scizor_dagster.signals.dating import AsOf, chosen_session, missing_sessions, moved_dates, sessions_of
-from scizor_dagster.signals.deliveries import combined, entry_of, file_name, files_of, has_several
+from scizor_dagster.signals.deliveries import combined, entry_of, file_name, files_of, has_several, passed_over
 from scizor_dagster.signals.guards import Background, judge
 from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.manifest import StrategyEntry
@@ -33,6 +33,7 @@ from scizor_dagster.signals.readers import WeightFile, read_bytes, read_rows
 from scizor_dagster.signals.report import Findings, SignalReport, Violation, WeightSum
 from scizor_dagster.signals.rules import RULES, WARNINGS, limits_of
 from scizor_dagster.signals.sandbox import CIRCUMSTANCES
+from scizor_dagster.signals.spec import NOBODY, Owner
 
 FRAME_COLUMNS = ("weights_date", "session", "asset_id", "weight", "sheet", "line", "path")
 REMEMBERED_ROWS = 4_000_000
@@ -90,6 +91,7 @@ def take_in(
     weights: WeightRules,
     fractional: FractionalShares,
     path: Path | None = None,
+    owner: Owner = NOBODY,
 ) -> AcceptedSignals:
     """Read, check and date a whole weight file.
 
@@ -102,18 +104,18 @@ def take_in(
         weights: The portfolio's rules on single weights.
         fractional: The portfolio's rules, for the maximum of the sum.
         path: Instead of the entry's path.
+        owner: Whose session it is: a file that names another account or portfolio is refused.
 
     Raises:
         WeightFileMissing: there is no file.
         SignalRefused: with a report of every violation.
         ConfigError: the mapping table cannot be used.
     """
-    verdict = _verdict(entry, calendar, weights, fractional, path)
+    verdict = _verdict(entry, calendar, weights, fractional, path, owner)
     if verdict.frame is None:
         raise verdict.report.refusal()
-    report = replace(
-        verdict.report, warnings=(*verdict.report.warnings, *Findings(_unidentified(entry, verdict.frame)).listed())
-    )
+    unidentified = Findings(_unidentified(entry, verdict.frame, KnownMarket())).listed()
+    report = replace(verdict.report, warnings=(*verdict.report.warnings, *unidentified))
     return AcceptedSignals(
         entry.id, report.path, report.file_hash, verdict.frame, report.warnings, report, verdict.wide
     )
@@ -130,19 +132,20 @@ def check_file(
     as_of: AsOf = "exact",
     max_age_sessions: int = 0,
     known: Background = NOTHING_KNOWN,
+    owner: Owner = NOBODY,
 ) -> SignalReport:
     """The verdict on a file as a report, for one session where one is given. Arguments as of `take_in`.
 
-    Identifiers are judged by the strategy's policies on the rows that would trade: those of the session, else
-    those of the file's last one. Elsewhere in the file they are warnings: a company that has since left the
-    mapping table does not spoil today's weights. So are the guards (`guards.judge`), against what is `known`.
+    Identifiers are judged by the strategy's policies, against the universe that is `known`, on the rows that would
+    trade: those of the session, else those of the file's last one. Elsewhere in the file they are warnings: a company
+    that has since left the mapping table does not spoil today's weights. So are the guards (`guards.judge`).
 
     Raises:
         WeightFileMissing: there is no file.
         NotASession: `session` is none of the calendar's.
         ConfigError: the mapping table cannot be used.
     """
-    verdict = _verdict(entry, calendar, weights, fractional, path)
+    verdict = _verdict(entry, calendar, weights, fractional, path, owner)
     if session is not None:
         calendar.require(session)
     report, frame = replace(verdict.report, session=session), verdict.frame
@@ -154,15 +157,16 @@ def check_file(
     if isinstance(chosen, Violation):
         return replace(report, status="refused", violations=(chosen,), session_rows=0)
     rows = frame[frame["session"] == chosen]
-    refusing = _refused_ids(entry, rows)
-    report = replace(report, warnings=(*report.warnings, *Findings(_unidentified(entry, frame)).listed()))
+    refusing = _refused_ids(entry, rows, known.market, weights)
+    unidentified = Findings(_unidentified(entry, frame, known.market)).listed()
+    report = replace(report, warnings=(*report.warnings, *unidentified))
     if session is not None:
         total = float(rows["weight"].sum())
         report = replace(report, session_rows=len(rows), weight_sum=WeightSum(total, total))
     if refusing:
         return replace(report, status="refused", violations=refusing)
     judged = judge(entry, frame, rows, report.file_hash, session or chosen, known, wide=verdict.wide)
-    report = replace(report, warnings=(*report.warnings, *judged.approved))
+    report = replace(report, warnings=(*report.warnings, *judged.approved), rows_hash=judged.rows_hash)
     return replace(report, status="held", violations=judged.held) if judged.held else report
 
 
@@ -200,14 +204,17 @@ def _verdict(
     weights: WeightRules,
     fractional: FractionalShares,
     path: Path | None,
+    owner: Owner,
 ) -> _Verdict:
     if not has_several(entry, path):
-        return _verdict_of_one(entry, calendar, weights, fractional, path)
+        return _verdict_of_one(entry, calendar, weights, fractional, path, owner)
     parts = [
-        _verdict_of_one(entry_of(entry, file), calendar, weights, fractional, None) for file in files_of(entry, path)
+        _verdict_of_one(entry_of(entry, file), calendar, weights, fractional, None, owner)
+        for file in files_of(entry, path)
     ]
     frames = [part.frame for part in parts if part.frame is not None]
-    report = combined(entry, path or Path(entry.path), [part.report for part in parts], frames)
+    ignored = passed_over(entry, path)
+    report = combined(entry, path or Path(entry.path), [part.report for part in parts], frames, ignored)
     wide = any(part.wide for part in parts)
     return _Verdict(report, pd.concat(frames, ignore_index=True) if report.accepted else None, wide)
 
@@ -218,17 +225,19 @@ def _verdict_of_one(
     weights: WeightRules,
     fractional: FractionalShares,
     path: Path | None,
+    owner: Owner,
 ) -> _Verdict:
     file, unusable = read_bytes(entry, path)
     if unusable:
         return _Verdict(_report(entry, file, 0, None, Findings(unusable), Findings()), None)
     # By content, not by modification time: a file may be rewritten within one tick of the clock.
-    key = (file.path, file.file_hash, entry.model_dump_json(), weights, fractional, calendar.code)
+    settings = (entry.model_dump_json(), "cash_column" in entry.model_fields_set, weights, fractional, owner)
+    key = (file.path, file.file_hash, file.verified, *settings, calendar.code)
     with _guard:
         if key in _remembered:
             _remembered.move_to_end(key)
             return _remembered[key]
-    verdict = _examine(entry, calendar, weights, fractional, file)
+    verdict = _examine(entry, calendar, weights, fractional, file, owner)
     if any(item.rule in CIRCUMSTANCES for item in verdict.report.violations):
         return verdict
     with _guard:
@@ -248,8 +257,9 @@ def _examine(
     weights: WeightRules,
     fractional: FractionalShares,
     file: WeightFile,
+    owner: Owner,
 ) -> _Verdict:
-    reading = read_rows(entry, file)
+    reading = read_rows(entry, file, owner)
     rows, violations, warnings = reading.rows, reading.violations, reading.warnings
     violations.extend(_other_count(entry, reading.count))
     if rows is None:
@@ -274,23 +284,26 @@ def _other_count(entry: StrategyEntry, rows: int) -> Iterator[Violation]:
         yield Violation("row_count_differs", problem, "Deliver the file again, whole.", value=str(rows))
 
 
-def _unidentified(entry: StrategyEntry, frame: pd.DataFrame) -> Iterator[Violation]:
-    """Identifiers that the mapping table does not settle, each on the first line it stands on."""
+def _unidentified(entry: StrategyEntry, frame: pd.DataFrame, market: KnownMarket) -> Iterator[Violation]:
+    """Identifiers that mapping table and universe do not settle, each on the first line it stands on."""
     table = read_identifier_map(entry)
     firsts = frame.drop_duplicates(["asset_id", "weights_date"] if table.is_dated else "asset_id")
     seen: set[str | None] = set()
     for path in dict.fromkeys(firsts["path"]):
         part = firsts[firsts["path"] == path]
         columns = (part["line"], part["asset_id"], part["weights_date"])
-        for item in unresolved(*columns, part["sheet"].iloc[0], entry.columns["asset_id"], table):
+        sheet, header = part["sheet"].iloc[0], entry.columns["asset_id"]
+        for item in unresolved(*columns, sheet, header, table, market.why_unknown):
             if item.value not in seen:
                 seen.add(item.value)
                 yield replace(item, file=file_name(entry, part))
 
 
-def _refused_ids(entry: StrategyEntry, rows: pd.DataFrame) -> tuple[Violation, ...]:
-    """What the strategy's policies refuse among the rows of one session; any ticker is taken for an instrument."""
-    found = resolve(rows, entry, read_identifier_map(entry), KnownMarket()).violations
+def _refused_ids(
+    entry: StrategyEntry, rows: pd.DataFrame, market: KnownMarket, weights: WeightRules
+) -> tuple[Violation, ...]:
+    """What the strategy's policies refuse among the rows of one session."""
+    found = resolve(rows, entry, read_identifier_map(entry), market, weights.blacklist).violations
     return tuple(replace(item, file=file_name(entry, rows)) for item in found)
 
 

@@ -1,20 +1,23 @@
 """JSON: a list of records (long), or an object of date to `{asset: weight}` (wide).
 
-What belongs here: JSON bytes to cells with the line each record begins on. What does not: other shapes
+What belongs here: JSON bytes to cells with the number of each record, or date, from 1. What does not: other shapes
 of JSON; they are refused, never guessed.
 
-Records are decoded one at a time, so that a record has a line, and a duplicate key or a NaN a place.
+Records are decoded one at a time, so that each fault has its record and key, and all are named at once. Text that is
+no JSON ends the reading at a line of the text.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from scizor_dagster.signals.containers import foreign
-from scizor_dagster.signals.report import Violation
+from scizor_dagster.signals.report import Findings, Violation
 from scizor_dagster.signals.spec import ReadSpec
 from scizor_dagster.signals.tables import MAX_COLUMNS, Cell, ColumnBuffer, RawTable, ReadResult, TooMuch, too_many
 
@@ -26,11 +29,16 @@ _SHAPES = {
 
 
 class _Refused(Exception):
-    """JSON that cannot be taken; becomes a violation with its line. Never leaves this module."""
+    """JSON that cannot be taken at all; becomes a violation. Never leaves this module.
 
-    def __init__(self, rule: str, problem: str, remedy: str, value: str | None = None) -> None:
+    `number` is the record that shows it; without one it is told by the line of the text.
+    """
+
+    def __init__(
+        self, rule: str, problem: str, remedy: str, value: str | None = None, number: int | None = None
+    ) -> None:
         super().__init__(problem)
-        self.args = (rule, problem, remedy, value)
+        self.violation = Violation(rule, problem, remedy, line=number, value=value)
 
 
 def read_json(data: bytes, spec: ReadSpec) -> ReadResult:
@@ -49,12 +57,12 @@ def read_json(data: bytes, spec: ReadSpec) -> ReadResult:
     result = ReadResult()
     try:
         wide = spec.layout != "long" and scanner.begins("{")
-        result.table = _wide(scanner, spec) if wide else _long(scanner, spec)
+        result.table = (_wide if wide else _long)(scanner, spec, result.violations)
     except TooMuch as error:
         result.violations.add(error.violation)
     except _Refused as error:
-        rule, message, remedy, value = error.args
-        result.violations.add(Violation(rule, message, remedy, line=scanner.line, value=value))
+        line = scanner.line if error.violation.line is None else error.violation.line
+        result.violations.add(replace(error.violation, line=line))
         result.table = None
     return result
 
@@ -65,7 +73,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text, self._at, self._counted, self.line = text, 0, 0, 1
         self._decoder = json.JSONDecoder(
-            object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole, strict=True
+            object_pairs_hook=_Record, parse_constant=_Constant, parse_int=_whole, strict=True
         )
         self._skip()
 
@@ -123,76 +131,137 @@ class _Scanner:
         self._at = self._counted = to
 
 
-def _long(scanner: _Scanner, spec: ReadSpec) -> RawTable:
+def _long(scanner: _Scanner, spec: ReadSpec, found: Findings) -> RawTable:
     """A list of records: with a key per column, or with layout wide per asset."""
     if not scanner.take("["):
         raise _shape(spec.layout)
     header: list[str] = []
-    buffer = ColumnBuffer(0)
-    for _ in scanner.items("]"):
-        line, record = scanner.line, scanner.value()
-        if not isinstance(record, dict):
-            raise _too_deep() if isinstance(record, list) else _shape(spec.layout)
+    buffer, faults = ColumnBuffer(0), _Faults()
+    for number, _ in enumerate(scanner.items("]"), start=1):
+        record = scanner.value()
+        if not isinstance(record, _Record):
+            raise _too_deep() if isinstance(record, list) else _shape(spec.layout, number)
         if not record.keys() <= set(header):
             header += [name for name in record if name not in header]
             if len(header) > MAX_COLUMNS:
-                raise TooMuch(too_many("columns", MAX_COLUMNS, line))
+                raise TooMuch(too_many("columns", MAX_COLUMNS, number))
             buffer.widen(len(header))
-        buffer.add(line, [_cell(record.get(name), name) for name in header])
+        for name in record.twice:
+            faults.add(name, number, _twice(name), always=True)
+        buffer.add(number, [_cell(record.get(name), name, number, faults) for name in header])
     scanner.finish()
     columns, lines = buffer.finish()
-    return RawTable(None, tuple(header), None, columns, lines, len(lines), typed=True)
+    spec = spec.settled(header)
+    faulty = faults.tell(found, [name for name in header if spec.needs(name)])
+    return _without(faulty, RawTable(None, tuple(header), None, columns, lines, len(lines), typed=True))
 
 
-def _wide(scanner: _Scanner, spec: ReadSpec) -> RawTable:
+def _wide(scanner: _Scanner, spec: ReadSpec, found: Findings) -> RawTable:
     """Rows of date, asset and weight: an asset that a date does not name has no row on it."""
     scanner.take("{")
-    buffer = ColumnBuffer(3)
+    buffer, faults = ColumnBuffer(3), _Faults()
     seen: set[str] = set()
-    for _ in scanner.items("}"):
-        line, day = scanner.line, scanner.value()
+    header = tuple(spec.columns[ours] for ours in ("trade_date", "asset_id", "target_weight"))
+    for number, _ in enumerate(scanner.items("}"), start=1):
+        day = scanner.value()
         if not isinstance(day, str) or not scanner.take(":"):
             raise scanner.syntax("a key in quotes and ':' are missing")
-        # The two ways to write one day are one key.
-        written = day.strip().replace("T", " ").removesuffix(" 00:00:00")
-        if written in seen:
-            raise _duplicate(day)
-        seen.add(written)
         weights = scanner.value()
-        if not isinstance(weights, dict):
-            raise _shape(spec.layout)
+        if not isinstance(weights, _Record):
+            raise _shape(spec.layout, number)
+        # The ways to write one day are one key.
+        written = day.strip().replace("T", " ").removesuffix("Z").removesuffix(" 00:00:00")
+        if written in seen:
+            faults.add(header[0], number, replace(_twice(day), value=day), always=True)
+        seen.add(written)
         if not weights:
-            raise _Refused("no_rows", f"The date '{day}' has no weights.", "Write the assets, or remove the date.")
+            remedy = "Write the assets, or remove the date."
+            found.add(Violation("no_rows", f"The date '{day}' has no weights.", remedy, line=number, value=day))
+        for name in weights.twice:
+            faults.add(name, number, _twice(name), always=True)
         for name, value in weights.items():
-            buffer.add(line, (day, name, _cell(value, name)))
+            buffer.add(number, (day, name, _cell(value, name, number, faults)))
     scanner.finish()
-    header = tuple(spec.columns[ours] for ours in ("trade_date", "asset_id", "target_weight"))
     columns, lines = buffer.finish()
-    return RawTable(None, header, None, columns, lines, len(lines), typed=True, unpivoted=True)
+    faulty = faults.tell(found, faults.columns)
+    return _without(faulty, RawTable(None, header, None, columns, lines, len(lines), typed=True, unpivoted=True))
 
 
-def _cell(value: Any, name: str) -> Cell:
-    if isinstance(value, str | float) or type(value) is int:
+class _Record(dict[str, Any]):
+    """An object as it was read, and the keys that stand in it more than once."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs] if len(self) < len(pairs) else []
+        self.twice = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+
+
+class _Constant(str):
+    """`NaN` or `Infinity`, which JSON does not have."""
+
+    __slots__ = ()
+
+
+class _Faults:
+    """What no table can hold, by column: it is no matter in one that is not read."""
+
+    def __init__(self) -> None:
+        self._always = Findings()
+        self._found: dict[str, Findings] = {}
+        self._records: dict[str, array[int]] = {}
+        self._broken: set[int] = set()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self._found)
+
+    def add(self, column: str, number: int, violation: Violation, *, always: bool = False) -> None:
+        item = replace(violation, line=number, column=column)
+        if always:
+            self._always.add(item)
+            self._broken.add(number)
+            return
+        self._found.setdefault(column, Findings()).add(item)
+        self._records.setdefault(column, array("q")).append(number)
+
+    def tell(self, found: Findings, needed: Sequence[str]) -> set[int]:
+        """Add the findings in the columns that are read; the numbers of the records that have one."""
+        found.absorb(self._always)
+        for name in needed:
+            found.absorb(self._found.get(name, Findings()))
+        return self._broken.union(*(self._records.get(name, ()) for name in needed))
+
+
+def _without(faulty: set[int], table: RawTable) -> RawTable:
+    """The table without the records that have a fault, which count as its rows."""
+    if not faulty:
+        return table
+    kept = [index for index, line in enumerate(table.lines) if line not in faulty]
+    columns = tuple([column[index] for index in kept] for column in table.columns)
+    return replace(table, columns=columns, lines=[table.lines[index] for index in kept])
+
+
+def _cell(value: Any, name: str, number: int, faults: _Faults) -> Cell:
+    if isinstance(value, _Constant):
+        remedy = "Write a number; to hold none of an asset, write 0."
+        problem = f"{value} is no number of JSON."
+        faults.add(name, number, Violation("json_constant", problem, remedy, value=str(value)))
+    elif isinstance(value, str | float) or type(value) is int:
         return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
+    elif isinstance(value, bool):
         text = str(value).lower()
-        raise _Refused("json_boolean", f"'{name}' is the boolean {text}.", "Put a ticker in quotes.", text)
-    raise _too_deep()
+        remedy = "Write a number, or put a ticker in quotes."
+        faults.add(name, number, Violation("json_boolean", f"'{name}' is the boolean {text}.", remedy, value=text))
+    elif value is not None:
+        problem = f"'{name}' is a list or an object where a plain value belongs."
+        remedy = "Write one flat record per date and asset."
+        kind = "[...]" if isinstance(value, list) else "{...}"
+        faults.add(name, number, Violation("too_deep", problem, remedy, value=kind))
+    return ""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _duplicate(next(name for name in names if names.count(name) > 1))
-    return record
-
-
-def _no_constant(text: str) -> None:
-    problem = f"{text} is no number of JSON."
-    raise _Refused("json_constant", problem, "Write a number; to hold none of an asset, write 0.", text)
+def _twice(name: str) -> Violation:
+    return Violation("duplicate_key", f"The key '{name}' stands twice.", "Keep one of the two.", value=name)
 
 
 def _whole(text: str) -> int | float:
@@ -200,13 +269,9 @@ def _whole(text: str) -> int | float:
     return int(text) if len(text) < 300 else float(text)
 
 
-def _duplicate(name: str) -> _Refused:
-    return _Refused("duplicate_key", f"The key '{name}' stands twice.", "Keep one of the two.", name)
-
-
-def _shape(layout: str) -> _Refused:
+def _shape(layout: str, number: int | None = None) -> _Refused:
     wanted = " or ".join(_SHAPES.values()) if layout != "long" else _SHAPES["long"]
-    return _Refused("wrong_shape", f"The file must be {wanted}.", "Write it so.")
+    return _Refused("wrong_shape", f"The file must be {wanted}.", "Write it so.", number=number)
 
 
 def _too_deep() -> _Refused:

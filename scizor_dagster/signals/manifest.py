@@ -67,7 +67,8 @@ class StrategyEntry(Model):
         decimal: The mark before the decimals of a number written as text.
         percent: Weights are written in percent: `50` and `50%` are 0.5.
         blank_is_zero: A blank cell of a wide file means that the asset is not held; without it, it is refused.
-        cash_column: Column of a wide file (in any case) that is cash, not an asset.
+        cash_column: Column of a wide file (in any case) that is cash, not an asset. Where it is named, also the id of
+            the rows of a long file that are.
         unallocated: Where weights sum to less than 1: `cash` leaves the rest in cash; `refuse` refuses the
             file. Unset leaves it in cash too, with a warning, for nobody has said so.
         date_order: `ascending` refuses dates out of order: mixed runs look like that.
@@ -165,6 +166,7 @@ class StrategyEntry(Model):
             percent=self.percent,
             blank_is_zero=self.blank_is_zero,
             cash_column=self.cash_column,
+            cash_rows="cash_column" in self.model_fields_set,
             require=self.require,
         )
 

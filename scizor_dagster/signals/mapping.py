@@ -11,7 +11,7 @@ may not both stand for it in one file on one day, for both would trade it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,6 +19,7 @@ from scizor_dagster.config import MappingTable, OnAmbiguous
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping_table import MappedTicker, mapping_rows
 from scizor_dagster.signals.report import Violation
+from scizor_dagster.signals.spelling import one_spelling
 
 _ROUNDING = 1e-9
 
@@ -56,8 +57,10 @@ class IdentifierMap:
         return tuple(dict.fromkeys(held))
 
     def preferred(self, candidates: Sequence[str]) -> str | None:
-        """The one that the owner named; None where none of them was named."""
-        return next((symbol for symbol in self.prefer if symbol in candidates), None)
+        """The one that the owner named, in any spelling of a share class; None where none of them was named."""
+        spelt = {one_spelling(symbol): symbol for symbol in reversed(candidates)}
+        wanted = ((symbol, one_spelling(symbol)) for symbol in self.prefer)
+        return next((symbol if symbol in candidates else spelt[key] for symbol, key in wanted if key in spelt), None)
 
     def why_unknown(self, asset_id: str, on: date) -> str:
         """A sentence, without its stop, for an identifier without a ticker."""
@@ -95,10 +98,12 @@ def unresolved(
     sheet: str | None,
     header: str,
     table: IdentifierMap,
+    stranger: Callable[[str], str] = lambda _: "",
 ) -> Iterator[Violation]:
-    """One finding for each identifier that the table does not lead to exactly one ticker, on its first line.
+    """One finding for each identifier that does not lead to exactly one ticker, on its first line.
 
-    Rules: `unknown_id`, `ambiguous_id` (not where prices decide).
+    Rules: `unknown_id`, `ambiguous_id` (not where prices decide). `stranger` says why a ticker is none of the market's;
+    empty where it is one.
     """
     seen: set[str] = set()
     for line, asset_id, day in zip(lines, asset_ids, days, strict=True):
@@ -112,6 +117,8 @@ def unresolved(
         elif len(symbols) > 1 and not table.waits_for_prices and table.preferred(symbols) is None:
             remedy = "Keep one of them in the mapping table, or choose on_ambiguous."
             found = ("ambiguous_id", f"'{asset_id}' may be {' or '.join(symbols)}", remedy)
+        elif len(symbols) == 1 and (problem := stranger(symbols[0])):
+            found = ("unknown_id", problem, "Add it to the universe, or set on_unknown_id: quarantine.")
         if found:
             seen.add(asset_id)
             rule, problem, remedy = found

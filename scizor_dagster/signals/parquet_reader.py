@@ -94,7 +94,7 @@ def _expected(ours: str | None, kind: Any, spec: ReadSpec) -> tuple[bool, str]:
     """Whether a type fits our column, and what would."""
     types = pa.types
     value = kind.value_type if types.is_dictionary(kind) else kind
-    is_text = types.is_string(value) or types.is_large_string(value)
+    is_text = types.is_string(value) or types.is_large_string(value) or types.is_string_view(value)
     is_day = types.is_date(kind) or types.is_timestamp(kind)
     is_number = types.is_floating(kind) or types.is_integer(kind) or types.is_decimal(kind)
     if ours == "target_weight" and spec.layout == "long":
@@ -112,6 +112,9 @@ def _cells(column: Any) -> Sequence[Cell]:
     kind = column.type
     if pa.types.is_floating(kind):
         return ["" if value is None else value for value in column.to_pylist()]
+    if pa.types.is_decimal(kind) or pa.types.is_string_view(kind):
+        # Not every one of them can be encoded.
+        return list(map(_cell, column.to_pylist()))
     chunk = column.combine_chunks()
     encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
@@ -124,7 +127,7 @@ def _cell(value: Any) -> Cell:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        # A time of day or a zone makes it an instant, which is not a date: it stays text and is refused as such.
+        # A time of day or a zone makes it an instant: it stays text, and only midnight of UTC is a date.
         if value.tzinfo is None and value.time() == time():
             return value.date()
         return value.isoformat(sep=" ")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.reading import Reading
 from scizor_dagster.signals.report import Violation
 from scizor_dagster.signals.sandbox import read_in_child
+from scizor_dagster.signals.spec import NOBODY, Owner
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Largest weight file that is opened; the largest real one seen has 17 MB (1,800 dates x 214 assets)."""
@@ -27,11 +28,12 @@ _MAX_SIDECAR_BYTES = 10_000
 
 
 class WeightFileMissing(SignalRefused):
-    """There is no weight file where the manifest, or the caller, says (exit code 2)."""
+    """There is no weight file where the manifest, or the caller, says (exit code 2). `rule` is what reports call it."""
 
     exit_code = 2
 
-    def __init__(self, strategy: str, path: str, problem: str) -> None:
+    def __init__(self, strategy: str, path: str, problem: str, rule: str = "file_missing") -> None:
+        self.rule = rule
         super().__init__(strategy, path, ())
         remedy = "Deliver the file, or correct 'path' in the strategy manifest."
         ScizorError.__init__(self, f"Strategy '{strategy}': {problem}", remedy=remedy, where=path)
@@ -39,11 +41,12 @@ class WeightFileMissing(SignalRefused):
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """The bytes of one file, read once, and their SHA-256 in hexadecimal."""
+    """The bytes of one file, read once, and their SHA-256 in hexadecimal; `verified` where one was delivered too."""
 
     path: str
     data: bytes
     file_hash: str
+    verified: bool = False
 
 
 def read_bytes(entry: StrategyEntry, path: Path | None = None) -> tuple[WeightFile, tuple[Violation, ...]]:
@@ -69,23 +72,29 @@ def read_bytes(entry: StrategyEntry, path: Path | None = None) -> tuple[WeightFi
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if changed or len(data) != before.st_size:
         return result, (_being_written(),)
-    return result, tuple(_checksums(entry, file, result.file_hash))
+    stated = _stated_checksums(entry, file)
+    return replace(result, verified=bool(stated)), tuple(_checksums(stated, result.file_hash))
 
 
-def read_rows(entry: StrategyEntry, file: WeightFile) -> Reading:
-    """What the bytes say, read as the manifest states. Raises nothing."""
-    return read_in_child(file.data, entry.read_spec)
+def read_rows(entry: StrategyEntry, file: WeightFile, owner: Owner = NOBODY) -> Reading:
+    """What the bytes say, read as the manifest states; `owner` is whose session it is for. Raises nothing."""
+    reading = read_in_child(file.data, replace(entry.read_spec, account=owner.account, portfolio=owner.portfolio))
+    if file.verified and reading.rows is not None:
+        # Whole beyond doubt, however its last line ends.
+        reading.rows.unfinished = None
+    return reading
 
 
 def _opened(entry: StrategyEntry, file: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
-            raise WeightFileMissing(entry.id, str(file), "the weight file is not a regular file.")
+            raise WeightFileMissing(entry.id, str(file), "the weight file is not a regular file.", "not_a_file")
         # Not blocking: a pipe that has just taken the file's place would wait for its writer.
         return os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as error:
         problem = f"the weight file cannot be read ({error.strerror})."
-        raise WeightFileMissing(entry.id, str(file), problem) from error
+        rule = "file_missing" if isinstance(error, FileNotFoundError) else "file_unreadable"
+        raise WeightFileMissing(entry.id, str(file), problem, rule) from error
 
 
 def _leads_elsewhere(file: Path) -> bool:
@@ -93,12 +102,17 @@ def _leads_elsewhere(file: Path) -> bool:
     return file.is_symlink() and file.parent.resolve() not in file.resolve().parents
 
 
-def _checksums(entry: StrategyEntry, file: Path, file_hash: str) -> Iterator[Violation]:
+def _stated_checksums(entry: StrategyEntry, file: Path) -> dict[str, str]:
+    """The checksums that were delivered for the file, by where they stand."""
     expected = {"the strategy manifest": entry.expect.sha256} if entry.expect and entry.expect.sha256 else {}
     beside = file.with_name(file.name + SIDECAR)
     if beside.is_file():
         expected[str(beside)] = _stated(beside)
-    for source, value in expected.items():
+    return expected
+
+
+def _checksums(stated: Mapping[str, str], file_hash: str) -> Iterator[Violation]:
+    for source, value in stated.items():
         if value.casefold() != file_hash:
             problem = f"The file is not the one whose SHA-256 {source} gives."
             remedy = "Deliver the file again, whole, and its checksum after it."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
 from scizor_dagster.errors import SignalHeld, SignalRefused
@@ -83,6 +84,7 @@ class SignalReport:
         dates: Number of distinct weight dates among the readable rows.
         weight_sum: Of the session asked for, else over all dates; None when no row is readable.
         session: The session asked for, with `session_rows`, the number of rows that trade in it.
+        rows_hash: What the rows that would trade mean (`guards.rows_hash`); empty where the file is refused.
     """
 
     status: Status
@@ -98,20 +100,24 @@ class SignalReport:
     warnings: tuple[Violation, ...]
     session: date | None = None
     session_rows: int | None = None
+    rows_hash: str = ""
 
     @property
     def accepted(self) -> bool:
         return self.status == "accepted"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values only: ready for `json.dumps`."""
+        """Plain values only, ready for `json.dumps`; each finding with the name of its file."""
         days = ("first_date", "last_date", "session")
         body = asdict(self) | {name: _iso(getattr(self, name)) for name in days}
         return body | {
             "weight_sum": self.weight_sum.to_json() if self.weight_sum else None,
-            "violations": [asdict(item) for item in self.violations],
-            "warnings": [asdict(item) for item in self.warnings],
+            "violations": [self._finding(item) for item in self.violations],
+            "warnings": [self._finding(item) for item in self.warnings],
         }
+
+    def _finding(self, item: Violation) -> dict[str, Any]:
+        return asdict(item) | {"file": item.file or Path(self.path).name or None}
 
     def refusal(self) -> SignalRefused:
         """The exception that carries this report, of a file that is refused or held."""

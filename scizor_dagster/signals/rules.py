@@ -21,8 +21,10 @@ import pandas as pd
 from scizor_dagster.config import SUM_TOLERANCE, UNLIMITED, FractionalShares, WeightRules
 from scizor_dagster.signals.cells import ParsedRows
 from scizor_dagster.signals.manifest import StrategyEntry
+from scizor_dagster.signals.names import is_total
 from scizor_dagster.signals.report import Violation
 from scizor_dagster.signals.spec import DateOrder
+from scizor_dagster.signals.spelling import class_share
 
 _ROUNDING = 1e-9
 """Noise of weights that were computed in floating point; below it nothing is said."""
@@ -30,7 +32,10 @@ _LAST_BIT = 1e-12
 """1 + 0.002 is not 1.002 in binary; the tolerance itself is not widened by more than that."""
 
 _LEAST_WHOLE = 1.0 - SUM_TOLERANCE - _LAST_BIT
-_TOTALS = frozenset({"total", "totals", "grand total", "subtotal", "sum"})
+_PERCENT_SUMS = (95.0, 105.0)
+"""What the weights of a date sum to where they are written in percent and the manifest does not say so."""
+_LEAST_PERCENT = 0.02
+"""Where it does say so, and no date sums to more than 2 percent, the weights were fractions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Limits:
         max_weight: Largest absolute weight of one asset; infinite where unlimited.
         max_total: Largest sum of absolute weights, before `SUM_TOLERANCE`.
         scales_overflow: Whether the planner scales a sum within the tolerance back to the maximum.
-        unallocated, date_order: As of `manifest.StrategyEntry`.
+        unallocated, date_order, percent: As of `manifest.StrategyEntry`.
+        ids_are_tickers: Whether there is no mapping table that says what an id is.
     """
 
     allow_short: bool
@@ -50,6 +56,8 @@ class Limits:
     scales_overflow: bool
     unallocated: Literal["cash", "refuse"] | None = None
     date_order: DateOrder = "ascending"
+    percent: bool = False
+    ids_are_tickers: bool = True
 
 
 def limits_of(entry: StrategyEntry, weights: WeightRules, fractional: FractionalShares) -> Limits:
@@ -62,9 +70,12 @@ def limits_of(entry: StrategyEntry, weights: WeightRules, fractional: Fractional
         scales_overflow=fractional.adjust_for_overflow,
         unallocated=entry.unallocated,
         date_order=entry.date_order,
+        percent=entry.percent,
+        ids_are_tickers=entry.mapping is None,
     )
 
 
+_PERCENT_REMEDY = "Divide the weights by 100, or set percent: true in the strategy manifest."
 Rule = Callable[[ParsedRows, Limits], Iterator[Violation]]
 
 
@@ -98,9 +109,25 @@ def case_twins(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
             )
 
 
+def spelling_twins(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
+    """`BRK.B` beside `BRK-B` on one date: two spellings of one share class, and both would trade it."""
+    shares = {name: class_share(name) for name in set(rows.asset_ids)} if limits.ids_are_tickers else {}
+    if len({share for share in shares.values() if share}) == sum(share is not None for share in shares.values()):
+        return
+    first: dict[tuple[date, tuple[str, str]], int] = {}
+    for index, (day, name) in enumerate(zip(rows.dates, rows.asset_ids, strict=True)):
+        share = shares[name]
+        earlier = first.setdefault((day, share), index) if share else index
+        if rows.asset_ids[earlier] != name:
+            other = f"'{rows.asset_ids[earlier]}' (line {rows.lines[earlier]})"
+            problem = f"It is another spelling of {other}: one instrument would be traded for both."
+            remedy = "Keep one of the two, with the weight that is meant."
+            yield rows.violation(index, "asset_id", "two_ids_one_instrument", problem, remedy, name)
+
+
 def total_rows(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
     """A row that sums up the others is no asset. `SUM` is also a ticker: it is one unless it is the sum."""
-    suspects = {name for name in set(rows.asset_ids) if name.casefold() in _TOTALS}
+    suspects = {name for name in set(rows.asset_ids) if is_total(name)}
     if not suspects:
         return
     sums = sums_by_date(rows)
@@ -108,7 +135,7 @@ def total_rows(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
         if name not in suspects:
             continue
         others = sums[rows.dates[index]][1] - abs(rows.weights[index])
-        if name.casefold() != "sum" or math.isclose(others, abs(rows.weights[index]), abs_tol=SUM_TOLERANCE):
+        if name != "SUM" or math.isclose(others, abs(rows.weights[index]), abs_tol=SUM_TOLERANCE):
             problem = "The row sums up others: it is no asset."
             yield rows.violation(index, "asset_id", "total_row", problem, "Remove the row.", name)
 
@@ -159,11 +186,28 @@ def weights_above_maximum(rows: ParsedRows, limits: Limits) -> Iterator[Violatio
 
 
 def weights_as_percentages(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
-    """Every weight above 1, by more than rounding: the file writes 50 for 50 %."""
+    """Every weight above 1, by more than rounding, or a date that sums to 100: the file writes 50 for 50 %."""
     held = [index for index, weight in enumerate(rows.weights) if weight]
+    least, most = _PERCENT_SUMS
+    hundreds = [index for index, total in sums_by_date(rows).values() if least <= total <= most]
     if held and all(abs(rows.weights[index]) > 1 + SUM_TOLERANCE for index in held):
         problem = "Every weight is above 1: these look like percentages."
-        yield _weight(rows, held[0], "percentages", problem, "Divide the weights by 100.")
+        yield _weight(rows, held[0], "percentages", problem, _PERCENT_REMEDY)
+    elif hundreds:
+        problem = f"The weights of {rows.dates[hundreds[0]]} sum to 100: these look like percentages."
+        yield _weight(rows, hundreds[0], "percentages", problem, _PERCENT_REMEDY)
+
+
+def fractions_as_percentages(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
+    """`percent` is declared and the file writes 0.5 for a half: nearly everything would be sold."""
+    sums = [found for found in sums_by_date(rows).values() if found[1]] if limits.percent else []
+    if sums and all(total <= _LEAST_PERCENT for _, total in sums):
+        index, total = max(sums, key=lambda found: found[1])
+        problem = (
+            f"With percent: true the weights of {rows.dates[index]} are {total:.6g} of the portfolio together: "
+            "these look like fractions."
+        )
+        yield _sum(rows, index, total, "fractions", problem, "Write them in percent, or take percent: true away.")
 
 
 def sums_above_maximum(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
@@ -178,10 +222,13 @@ def sums_above_maximum(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
 
 def sums_within_tolerance(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
     """A warning: above the maximum, but no more than rounding explains."""
-    scaled = "is scaled to the maximum" if limits.scales_overflow else "is kept (adjust_for_overflow is off)"
+    then = "; the plan scales targets that together exceed the portfolio's maximum" if limits.scales_overflow else ""
     for day, (index, total) in sums_by_date(rows).items():
         if limits.max_total + _ROUNDING < total <= limits.max_total + SUM_TOLERANCE + _LAST_BIT:
-            problem = f"The weights of {day} sum to {total:.9g}, above {limits.max_total:g}; the excess {scaled}."
+            problem = (
+                f"The weights of {day} sum to {total:.9g}, above {limits.max_total:g} by no more than rounding "
+                f"explains; they are taken as written{then}."
+            )
             remedy = "Round weights down before writing them."
             yield _sum(rows, index, total, "sum_within_tolerance", problem, remedy)
 
@@ -214,27 +261,41 @@ def rest_in_cash(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
 
 
 def cut_off(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
-    """The last line has no end, and the date it belongs to is not complete: the file was cut while written."""
-    if rows.unfinished is None or not rows.dates or limits.unallocated == "cash" or rows.lines[-1] != rows.unfinished:
+    """The last line has no end, and nothing shows that its date is complete: the file may have been cut off.
+
+    Complete is a date that sums to 1, to the maximum, or to what the date before it sums to; one that states its cash
+    is judged by that.
+    """
+    if rows.unfinished is None or not rows.dates or rows.lines[-1] != rows.unfinished:
         return
-    total = sums_by_date(rows)[rows.dates[-1]][1]
-    if total < _LEAST_WHOLE and not rows.cash:
-        problem = f"The last line has no line end, and the weights of its date sum to {total:.9g}."
+    last, sums = rows.dates[-1], sums_by_date(rows)
+    total, before = sums[last][1], max((day for day in sums if day < last), default=None)
+    whole = [1.0, limits.max_total, *([sums[before][1]] if before else [])]
+    if not any(abs(total - other) <= SUM_TOLERANCE + _LAST_BIT for other in whole) and all(
+        cell.day != last for cell in rows.cash
+    ):
+        problem = f"The last line has no line end, and nothing in the file shows that its date, {last}, is complete."
         remedy = (
             "Deliver the file again, whole: write to another name and rename when done. "
-            "If it is whole, set unallocated: cash in the strategy manifest."
+            "If it is whole, end its last line, or deliver a checksum beside it."
         )
         yield _sum(rows, len(rows.dates) - 1, total, "cut_off", problem, remedy)
 
 
 def cash_disagrees(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
-    """A wide file that states its cash must add up: the weights, shorts subtracted, and cash are everything."""
+    """A file that states its cash must add up: the weights, shorts subtracted, and cash are everything."""
     if not rows.cash:
         return
     parts: dict[date, list[float]] = {}
     for day, weight in zip(rows.dates, rows.weights, strict=True):
         parts.setdefault(day, []).append(weight)
+    stated: set[date] = set()
     for cell in rows.cash:
+        if cell.day in stated:
+            problem = f"The cash of {cell.day} stands twice."
+            yield Violation("duplicate_asset", problem, "Keep one of them.", line=cell.line, sheet=rows.sheet)
+            continue
+        stated.add(cell.day)
         if cell.day not in parts:
             problem = f"On {cell.day} there is cash and no asset; nothing would say what is to be sold."
             remedy = "To sell everything, write the assets with weight 0 beside the cash."
@@ -256,11 +317,13 @@ def cash_disagrees(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
 RULES: tuple[Rule, ...] = (
     duplicate_assets,
     case_twins,
+    spelling_twins,
     total_rows,
     dates_out_of_order,
     negative_weights,
     weights_above_maximum,
     weights_as_percentages,
+    fractions_as_percentages,
     sums_above_maximum,
     sums_below_one,
     cash_disagrees,

@@ -16,15 +16,39 @@ Format = Literal["csv", "xlsx", "parquet", "json"]
 Layout = Literal["auto", "long", "wide"]
 DateOrder = Literal["ascending", "any"]
 STRATEGY_HEADERS = ("strategy", "strategy_id")
+ACCOUNT_HEADERS = frozenset({"account", "account_id", "account_number"})
+PORTFOLIO_HEADERS = frozenset({"portfolio", "portfolio_id"})
+OWNER_HEADERS = ACCOUNT_HEADERS | PORTFOLIO_HEADERS
 DATE_HEADERS = frozenset({"date", "trade_date"})
-INDEX_HEADERS = frozenset({"", "unnamed: 0", "__index_level_0__"})
+INDEX_HEADERS = frozenset({"", "index", "unnamed:_0", "_index_level_0_"})
 """What data frames call the column of their row numbers."""
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-/ ]*")
+_OF_LONG_FILES = frozenset({
+    "ticker", "symbol", "asset", "asset_id", "isin", "cusip", "weight", "weights", "target_weight",
+})  # fmt: skip
+"""Headers of long files under other names than ours: such a file is not wide, though each could be a ticker."""
+_GAP = re.compile(r"[\s_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose session a file is taken for: names of the account and the portfolio; empty where that is not known."""
+
+    account: str = ""
+    portfolio: str = ""
+
+
+NOBODY = Owner()
 
 
 @dataclass(frozen=True, slots=True)
 class ReadSpec:
-    """What the manifest says of a file. See `manifest.StrategyEntry` for the meaning of each."""
+    """What the manifest says of a file. See `manifest.StrategyEntry` for the meaning of each.
+
+    Attributes:
+        cash_rows: Whether a row of a long file whose id is `cash_column` is cash: the manifest names that column.
+        account, portfolio: As of `Owner`.
+    """
 
     strategy: str
     format: Format
@@ -36,7 +60,10 @@ class ReadSpec:
     percent: bool = False
     blank_is_zero: bool = False
     cash_column: str = "cash"
+    cash_rows: bool = False
     require: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
+    portfolio: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -51,12 +78,23 @@ class ReadSpec:
         own = dict.fromkeys(STRATEGY_HEADERS, self.strategy)
         return own | {normal(name): value for name, value in self.require.items()}
 
+    def owners(self, header: str) -> tuple[str, ...] | None:
+        """What may stand in a column that names an account or a portfolio; None where the column does not.
+
+        Empty where nothing says what may: then nothing may.
+        """
+        name = normal(header)
+        if name not in OWNER_HEADERS or name in self.required or name in map(normal, self.columns.values()):
+            return None
+        known = (self.account,) if name in ACCOUNT_HEADERS else (self.portfolio, self.strategy)
+        return tuple(filter(None, known))
+
     def needs(self, header: str) -> bool:
         """Whether the column with this header is read."""
         if self.layout == "wide":
             return True
         name = normal(header)
-        return name in self.required or name in ACCOUNT_HEADERS or name in {normal(v) for v in self.columns.values()}
+        return name in self.required or name in OWNER_HEADERS or name in map(normal, self.columns.values())
 
     def settled(self, header: Sequence[str]) -> ReadSpec:
         """The same with a layout that is known: where the manifest leaves it open, the header says.
@@ -71,9 +109,9 @@ class ReadSpec:
     def _names_assets(self, header: Sequence[str]) -> bool:
         ours = ("asset_id", "target_weight")
         names = [name.strip() for name in header]
-        if any(self.columns[name] != name for name in ours) or any(normal(name) in ours for name in names):
+        if any(self.columns[name] != name for name in ours) or any(normal(name) in _OF_LONG_FILES for name in names):
             return False
-        beside = DATE_HEADERS | INDEX_HEADERS | ACCOUNT_HEADERS | self.required.keys()
+        beside = DATE_HEADERS | INDEX_HEADERS | OWNER_HEADERS | self.required.keys()
         beside |= {normal(self.columns["trade_date"])}
         assets = [name for name in names if normal(name) not in beside]
         return bool(assets) and all(
@@ -81,9 +119,6 @@ class ReadSpec:
         )
 
 
-ACCOUNT_HEADERS = frozenset({"account", "account_id"})
-
-
 def normal(header: str) -> str:
-    """A header without regard to case and the blanks around it."""
-    return header.strip().casefold()
+    """A header without regard to case, the blanks around it, and whether words are parted by a blank or by `_`."""
+    return _GAP.sub("_", header.strip().casefold())

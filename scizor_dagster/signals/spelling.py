@@ -21,6 +21,11 @@ def class_share(symbol: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
+def one_spelling(symbol: str) -> str:
+    """The same text for every spelling of a share class; a ticker that names none is its own."""
+    return ".".join(class_share(symbol) or (symbol,))
+
+
 def class_shares(symbols: Iterable[str]) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """The tickers of a market that name a class, by company and class."""
     found: dict[tuple[str, str], list[str]] = {}

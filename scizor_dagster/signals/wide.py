@@ -22,8 +22,9 @@ from scizor_dagster.signals.cells import (
     weight_parser,
 )
 from scizor_dagster.signals.columns import belongings, is_row_number
+from scizor_dagster.signals.names import is_note
 from scizor_dagster.signals.report import Violation
-from scizor_dagster.signals.spec import ACCOUNT_HEADERS, DATE_HEADERS, ReadSpec, normal
+from scizor_dagster.signals.spec import DATE_HEADERS, OWNER_HEADERS, ReadSpec, normal
 from scizor_dagster.signals.tables import Cell, RawTable
 
 
@@ -84,13 +85,18 @@ def _places(table: RawTable, spec: ReadSpec, rows: ParsedRows) -> _Places | None
         return None
     assets: dict[int, str] = {}
     for index, name in enumerate(table.header):
-        owner = normal(name) in spec.required or normal(name) in ACCOUNT_HEADERS
+        owner = normal(name) in spec.required or normal(name) in OWNER_HEADERS
         if index == day or owner or is_row_number(name, index) or _is_empty(table, index):
             continue
         try:
             asset_id = parse_asset_id(name)
         except BadCell as bad:
             rows.violations.add(bad_cell(bad, name, table.header_line, table.sheet, name or f"number {index + 1}"))
+            continue
+        if is_note(asset_id):
+            problem = f"The column '{asset_id}' says something about the weights, and is no asset."
+            remedy = "Leave it out: every column of a wide file but the dates and cash is an asset."
+            rows.violations.add(_at_header(table, "not_an_asset", problem, remedy, asset_id))
             continue
         if asset_id in assets.values() or (
             normal(asset_id) == normal(spec.cash_column)

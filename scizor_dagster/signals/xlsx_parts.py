@@ -44,10 +44,13 @@ class SheetPart:
 
 @dataclass(frozen=True, slots=True)
 class Workbook:
+    """`uncalculated`: it asks to be calculated when it is opened, so that a formula's stored value is not its value."""
+
     sheets: tuple[SheetPart, ...]
     texts: tuple[str, ...]
     formats: tuple[NumberFormat, ...]
     starts_1904: bool
+    uncalculated: bool = False
 
 
 def parse_part(
@@ -82,12 +85,14 @@ def read_workbook(archive: zipfile.ZipFile) -> Workbook:
     main = next((target for kind, target in root.values() if kind == "officeDocument"), "xl/workbook.xml")
     relations = _relations(archive, main)
     sheets: list[SheetPart] = []
-    starts_1904 = False
+    starts_1904 = uncalculated = False
 
     def start(tag: str, found: Mapping[str, str]) -> None:
-        nonlocal starts_1904
+        nonlocal starts_1904, uncalculated
         if tag == "workbookPr":
             starts_1904 = found.get("date1904", "0") in ("1", "true")
+        elif tag == "calcPr":
+            uncalculated = found.get("fullCalcOnLoad", "0") in ("1", "true")
         elif tag == "sheet":
             kind, target = relations[next(found[key] for key in found if key.endswith(":id"))]
             if kind == "worksheet":
@@ -97,7 +102,7 @@ def read_workbook(archive: zipfile.ZipFile) -> Workbook:
     by_kind = dict(relations.values())
     texts = _texts(archive, by_kind["sharedStrings"]) if "sharedStrings" in by_kind else ()
     formats = _formats(archive, by_kind["styles"]) if "styles" in by_kind else ()
-    return Workbook(tuple(sheets), texts, formats, starts_1904)
+    return Workbook(tuple(sheets), texts, formats, starts_1904, uncalculated)
 
 
 def _relations(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:

@@ -4,7 +4,8 @@ What belongs here: one pass over a sheet's XML to rows of cells. What does not: 
 the parts it refers to (`xlsx_parts`).
 
 A number stays a number, a number with a date format becomes a day, a boolean becomes TRUE or FALSE
-(which is how Excel stores that ticker), an error its text. A formula counts with its stored value.
+(which is how Excel stores that ticker), an error its text. A formula counts with its stored value, unless the
+workbook says that it is still to be calculated: programs that cannot calculate write a 0 there.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ class SheetParser:
         formula = "".join(self._formula) if self._formula is not None else ""
         if formula and _DDE.match(formula):
             self._refuse("dde", "A formula asks another program for its value.", "Store the value.", value=formula)
-        if self._formula is not None and not text and kind not in ("str", "inlineStr"):
+        unstored = self._workbook.uncalculated or (not text and kind not in ("str", "inlineStr"))
+        if self._formula is not None and unstored:
             self._unstored.append(self._column)
         cell = self._cell(kind, text, number_format)
         if cell != "":
@@ -156,7 +158,8 @@ class SheetParser:
             self._refuse("field_count", problem, remedy, line=self._line, value=shown(self._row[beside]))
         unstored = [number for number in self._unstored if number <= width and self._needs(number)]
         for number in unstored:
-            problem = "The cell has a formula without a stored value."
+            problem = "The cell has a formula without a stored value"
+            problem += ": the workbook is to be calculated first." if self._workbook.uncalculated else "."
             remedy = "Open the workbook in a spreadsheet program and save it, or store plain values."
             header = self._header[number - 1].strip()
             self._refuse("formula_without_value", problem, remedy, line=self._line, column=header)

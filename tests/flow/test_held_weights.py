@@ -4,6 +4,7 @@ import os
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -57,7 +58,7 @@ def test_held_weights_store_nothing_until_exactly_they_are_approved_and_then_tra
     file = write_weights(tmp_path / "weights.csv", ALL_OTHERS)
     assert check(desk, SECOND) == ("held", ["turnover_jump"])
     for stage in (take_signals, lambda *given: consolidate_session(*given[:3])):
-        with pytest.raises(SignalHeld, match=r"turnover_jump.*taken for 2025-03-03"):
+        with pytest.raises(SignalHeld, match=r"turnover_jump.*traded in 2025-03-03"):
             stage(desk, "main", SECOND, "weekly")
     assert stored_rows(desk, "signals", session=SECOND).empty
     approve(desk)
@@ -71,6 +72,51 @@ def test_held_weights_store_nothing_until_exactly_they_are_approved_and_then_tra
     trade(desk, SECOND)
     file.unlink()
     assert take_signals(desk, "main", SECOND, "weekly").approval == taken.approval
+
+
+def test_an_approval_holds_only_for_what_the_rows_meant_to_the_person(desk: Desk, tmp_path: Path) -> None:
+    table = {"weekly": "asset_id,symbol\nX,GOOG\nY,META\n", "other": "asset_id,symbol\nX,META\nY,GOOG\n"}
+    manifest = tmp_path / "strategy_manifest.yaml"
+    body = yaml.safe_load(manifest.read_text())
+    body["strategies"][0]["mapping"] = {"file": "ids.csv"}
+    manifest.write_text(yaml.safe_dump(body))
+    write_weights(tmp_path / "weights.csv", {SECOND: {"X": 0.5, "Y": 0.46}})
+    (tmp_path / "ids.csv").write_text(table["weekly"])
+    mapped = Desk(desk.settings, desk.clock)
+    approve(mapped)
+    assert check(mapped, SECOND) == ("accepted", [])
+    (tmp_path / "ids.csv").write_text(table["other"])
+    assert check(mapped, SECOND) == ("held", ["turnover_jump"])
+    with pytest.raises(SignalHeld):
+        take_signals(mapped, "main", SECOND, "weekly")
+    approve(mapped)
+    assert check(mapped, SECOND) == ("accepted", [])
+    assert len({row.rows_hash for row in approvals_for(mapped, "main", "weekly")}) == 2
+    (tmp_path / "ids.csv").write_text(table["weekly"])
+    assert check(mapped, SECOND) == ("accepted", [])
+
+
+def test_the_weights_before_are_compared_by_instrument_and_not_by_id(desk: Desk, tmp_path: Path) -> None:
+    manifest = tmp_path / "strategy_manifest.yaml"
+    body = yaml.safe_load(manifest.read_text())
+    body["strategies"][0]["mapping"] = {"file": "ids.csv"}
+    manifest.write_text(yaml.safe_dump(body))
+    (tmp_path / "ids.csv").write_text("asset_id,symbol\n1,AAPL\n2,MSFT\n3,GOOG\n4,META\n")
+    write_weights(tmp_path / "weights.csv", {SECOND: {"1": 0.5, "2": 0.46}})
+    mapped = Desk(desk.settings, desk.clock)
+    assert check(mapped, SECOND) == ("accepted", [])
+    write_weights(tmp_path / "weights.csv", {SECOND: {"3": 0.5, "4": 0.46}})
+    assert check(mapped, SECOND) == ("held", ["turnover_jump"])
+
+
+def test_weights_that_were_taken_in_and_never_traded_are_not_what_the_next_are_compared_with(
+    desk: Desk, tmp_path: Path
+) -> None:
+    between = date(2025, 3, 5)
+    write_weights(tmp_path / "weights.csv", {between: {"AAPL": 0.04, "MSFT": 0.04, "GOOG": 0.4, "META": 0.4}})
+    assert take_signals(desk, "main", between, "weekly").rows["asset_id"].tolist()[-1] == "META"
+    write_weights(tmp_path / "weights.csv", ALL_OTHERS)
+    assert check(desk, SECOND) == ("held", ["turnover_jump"])
 
 
 def test_an_approval_is_a_row_and_an_entry_of_the_ledger_s_history(desk: Desk, tmp_path: Path) -> None:
@@ -118,14 +164,19 @@ def test_the_ledger_takes_an_approval_once_and_with_a_reason(desk: Desk, tmp_pat
     from scizor_dagster.ledger import approvals
 
     key = ("paper", "main", "weekly", SECOND, "a" * 64)
+    said: dict[str, Any] = {"rows_hash": "b" * 64, "actor": "ann", "reason": "why", "now": NOW}
     with desk.ledger.transaction() as connection:
-        approvals.approve(connection, *key, rules={"one_name", "all_zero"}, actor="ann", reason="why", now=NOW)
+        approvals.approve(connection, *key, rules={"one_name", "all_zero"}, **said)
         with pytest.raises(LedgerError, match="approved before: all_zero, one_name"):
-            approvals.approve(connection, *key, rules={"one_name"}, actor="bob", reason="why", now=NOW)
-        approvals.approve(connection, *key, rules={"turnover_jump"}, actor="bob", reason="why", now=NOW)
+            approvals.approve(connection, *key, rules={"one_name"}, **said)
+        approvals.approve(connection, *key, rules={"turnover_jump"}, **said | {"actor": "bob"})
+        approvals.approve(connection, *key, rules={"one_name"}, **said | {"rows_hash": "c" * 64})
         with pytest.raises(LedgerError, match="needs a reason"):
-            approvals.approve(connection, *key, rules={"name_jump"}, actor="bob", reason=" ", now=NOW)
-    assert [row.actor for row in approvals_for(desk)] == ["ann", "bob"]
+            approvals.approve(connection, *key, rules={"name_jump"}, **said | {"reason": " "})
+    found = {(row.actor, row.rules, row.rows_hash[:1]) for row in approvals_for(desk)}
+    assert found == {
+        ("ann", ("all_zero", "one_name"), "b"), ("bob", ("turnover_jump",), "b"), ("ann", ("one_name",), "c"),
+    }  # fmt: skip
 
 
 def test_the_same_content_is_stale_for_a_session_that_it_does_not_name(desk: Desk) -> None:

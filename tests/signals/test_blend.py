@@ -1,12 +1,15 @@
 """Several strategies as one: netting, ensembles, overlays, and the law that attribution sums to the target."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -136,6 +139,21 @@ def test_an_overlay_changes_the_targets_and_says_so(overlay: dict[str, object], 
     changed = [new for old, new in zip(combined, targets, strict=True) if old.target_weight != new.target_weight]
     assert all(f"{next(iter(overlay))}" in target.note and "becomes" in target.note for target in changed)
     assert len(sentences) == (1 if changed else 0)
+
+
+def test_the_overlays_that_the_documentation_shows_keep_their_own_caps(project_root: Path) -> None:
+    text = (project_root / "docs" / "consolidation.md").read_text(encoding="utf-8")
+    (block,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "overlays:" in part)
+    signals = yaml.safe_load(block)["portfolios"]["main"]["signals"]
+    signals |= {name: tuple(signals[name]) for name in ("strategies", "overlays")}
+    choice = SignalChoice.model_validate(signals, strict=True)
+    first, second = choice.ids
+    sectors = {f"T{number}": "tech" if number < 6 else f"s{number}" for number in range(12)}
+    weights = {first: dict.fromkeys(sectors, 0.06), second: {"T0": 0.3, "T7": 0.2}}
+    targets, _ = apply_overlays(combine(rows(weights), choice), choice.overlays, sectors)
+    held = {target.symbol: float(target.target_weight) for target in targets}
+    assert max(held.values()) == pytest.approx(0.1)
+    assert sum(weight for name, weight in held.items() if sectors[name] == "tech") == pytest.approx(0.3)
 
 
 def test_overlays_go_in_the_order_of_the_configuration() -> None:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scizor_dagster.cli.signals import app
-from scizor_dagster.errors import ConfigError, InputError, NotASession, SignalRefused
+from scizor_dagster.errors import ConfigError, NotASession, SignalRefused
 from tests.signals.builders import HEADER, csv_file
 
 CONFIG = """\
@@ -102,6 +102,88 @@ def test_a_strategy_that_no_portfolio_follows_has_no_portfolio_s_limit_on_one_we
     assert "no portfolio follows the strategy" in shown.replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (("ZZZZ,0.1",), [("unknown_id", 3, "ZZZZ")]),
+        (("aapl,0.1",), [("case_twins", 3, "aapl")]),
+        (("msft,0.1",), [("unknown_id", 3, "msft")]),
+        (("CASH,0.1",), [("cash_row", 3, "CASH")]),
+        (("Total,0.4",), [("total_row", 3, "Total")]),
+        (("BRK.B,0.1", "BRK-B,0.1"), [("two_ids_one_instrument", 4, "BRK-B")]),
+    ],
+)
+def test_what_only_the_universe_can_tell_is_refused_before_the_session(
+    home: Path, rows: tuple[str, ...], found: list[tuple[str, int, str]]
+) -> None:
+    csv_file(home, "2024-01-02,AAPL,0.4", *(f"2024-01-02,{row}" for row in rows))
+    code, body = run("check", "--strategy", "other")
+    assert (code, body["status"]) == (1, "refused")
+    assert [(item["rule"], item["line"], item["value"]) for item in body["violations"]] == found
+    assert {(item["file"], item["column"]) for item in body["violations"]} == {("weights.csv", "asset_id")}
+
+
+def test_the_universe_s_spelling_and_case_are_named(home: Path) -> None:
+    with (home / "universe.csv").open("a") as stream:
+        stream.write("BRK-B,XNYS,Berkshire,USD,Finance,stock,NYSE\n")
+    csv_file(home, "2024-01-02,BRK.B,0.4")
+    assert run("check", "--strategy", "other")[0] == 0
+    csv_file(home, "2024-01-02,brk-b,0.4")
+    assert "which has 'BRK-B'" in run("check", "--strategy", "other")[1]["violations"][0]["problem"]
+
+
+def test_a_ticker_that_the_universe_does_not_have_is_only_said_where_it_does_not_trade(home: Path) -> None:
+    csv_file(home, "2024-01-02,ZZZZ,0.4", "2024-01-09,AAPL,0.4")
+    code, body = run("check", "--strategy", "other")
+    assert (code, [(item["rule"], item["line"]) for item in body["warnings"] if item["rule"] == "unknown_id"]) == (
+        0,
+        [("unknown_id", 2)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "rule"),
+    [
+        ("2024-01-02,CASH,0.1", "cash_row"),
+        ("2024-01-02,USD cash,0.1", "cash_row"),
+        ("2024-01-02,Grand Total,0.1", "total_row"),
+        ("2024-01-02,BF-B,0.05\n2024-01-02,BF.B,0.05", "two_ids_one_instrument"),
+        ("2024-01-02,CASY,0.1", None),
+        ("2024-01-02,ZZZZ,0.1", None),
+        ("2024-01-02,BF.B,0.05\n2024-01-02,BRK-B,0.05", None),
+    ],
+)
+def test_without_a_universe_a_stranger_s_tickers_are_taken_and_what_is_no_asset_is_refused(
+    home: Path, row: str, rule: str | None
+) -> None:
+    manifest = home / "theirs.yaml"
+    manifest.write_text("strategies:\n- {id: theirs, path: weights.csv, format: csv}\n")
+    path = csv_file(home, "2024-01-02,JPM,0.5", "2024-01-02,XOM,0.4", *row.split("\n"))
+    code, body = run("check", str(path), "--strategy", "theirs", "--manifest", str(manifest))
+    assert (code == 0, [item["rule"] for item in body["violations"]]) == (rule is None, [rule] if rule else [])
+
+
+def test_a_file_that_names_another_account_or_portfolio_is_refused_without_being_told_to(home: Path) -> None:
+    manifest = home / "theirs.yaml"
+    manifest.write_text("strategies:\n- {id: theirs, path: weights.csv, format: csv}\n")
+    for header, value, ours, theirs in (
+        ("account", "paper", True, False),
+        ("Account ID", "U9", False, False),
+        ("portfolio", "main", True, False),
+        ("portfolio", "theirs", False, True),
+        ("portfolio", "growth", False, False),
+        ("account", "", True, True),
+    ):
+        path = csv_file(home, f"2024-01-02,AAPL,0.4,{value}", header=f"{HEADER},{header}")
+        assert (run("check", str(path), "--strategy", "weekly")[0] == 0) is ours
+        code, body = run("check", str(path), "--strategy", "theirs", "--manifest", str(manifest))
+        assert (code == 0) is theirs
+        if not theirs:
+            (item,) = body["violations"]
+            assert (item["rule"], item["line"], item["column"], item["value"]) == ("wrong_owner", 2, header, value)
+            assert f"require: {{{header}: '{value}'}}" in item["remedy"]
+
+
 def test_the_rules_are_those_of_the_portfolio_that_selects_the_strategy(home: Path) -> None:
     csv_file(home, "2024-01-02,AAPL,0.6")
     assert run("check", "--strategy", "other")[0] == 0
@@ -123,20 +205,51 @@ def test_another_manifest_may_say_how_the_file_is_read(home: Path) -> None:
     assert run("check", str(path), "--strategy", "mine", "--manifest", str(manifest))[0] == 0
 
 
+SHAPE = {
+    "status", "strategy", "path", "file_hash", "rows", "rows_hash", "dates", "first_date", "last_date", "weight_sum",
+    "violations", "warnings", "session", "session_rows", "portfolio",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule", "file", "line"),
+    [
+        (("nope.csv", "--strategy", "weekly"), "file_missing", "nope.csv", None),
+        ((".", "--strategy", "weekly"), "not_a_file", None, None),
+        (("/dev/null", "--strategy", "weekly"), "not_a_file", "/dev/null", None),
+        (("--strategy", "nope"), "strategy", "strategy_manifest.yaml", None),
+        (("--strategy", "weekly", "--manifest", "nope.yaml"), "manifest", "nope.yaml", None),
+        (("--strategy", "weekly", "--manifest", "broken.yaml"), "manifest", "broken.yaml", 2),
+        (("--strategy", "weekly", "--portfolio", "nope"), "configuration", "config", None),
+        (("--strategy", "weekly", "--date", "2024-01-06"), "configuration", None, None),
+        (("--strategy", "weekly", "--date", "today"), "call", None, None),
+    ],
+)
+def test_what_cannot_be_read_at_all_is_refused_in_the_shape_of_every_answer(
+    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], rule: str, file: str | None, line: int
+) -> None:
+    monkeypatch.chdir(home)
+    csv_file(home, "2024-01-02,AAPL,0.4")
+    (home / "broken.yaml").write_text("strategies:\n- {id: weekly, path: w.csv, format: doc}\n")
+    code, body = run("check", *arguments)
+    assert (code, set(body), body["status"], body["rows"], body["weight_sum"]) == (2, SHAPE, "refused", 0, None)
+    (found,) = body["violations"]
+    assert (found["rule"], found["line"]) == (rule, line)
+    assert file is None or found["file"].endswith(file)
+    assert found["problem"]
+    assert found["remedy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("check", "--strategy", "nope"), ConfigError),
-        (("check", "--strategy", "weekly", "--portfolio", "nope"), ConfigError),
-        (("check", "--strategy", "weekly", "--manifest", "nope.yaml"), ConfigError),
-        (("check", "--strategy", "weekly", "--date", "2024-01-06"), NotASession),
-        (("check", "--strategy", "weekly", "--date", "today"), InputError),
-        (("check", "nope.csv", "--strategy", "weekly"), SignalRefused),
         (("consolidate", "--portfolio", "nope", "--date", "2024-01-02"), ConfigError),
         (("consolidate", "--portfolio", "main", "--date", "2024-01-06"), NotASession),
     ],
 )
-def test_a_wrong_call_ends_with_exit_code_two(home: Path, arguments: tuple[str, ...], error: type) -> None:
+def test_a_wrong_call_to_consolidate_ends_with_exit_code_two(
+    home: Path, arguments: tuple[str, ...], error: type
+) -> None:
     csv_file(home, "2024-01-02,AAPL,0.4")
     with pytest.raises(error) as caught:
         run(*arguments)

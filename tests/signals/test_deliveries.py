@@ -77,6 +77,18 @@ def test_two_files_with_rows_for_one_session_are_both_refused_with_their_lines(
         take(daily)
 
 
+def test_what_editors_and_downloads_leave_is_not_read_and_is_said(daily: StrategyEntry, tmp_path: Path) -> None:
+    everything = daily.model_copy(update={"path": str(tmp_path / "*")})
+    before = content_hash(everything)
+    names = ("~$weights_1.csv", ".weights_1.csv.swp", "weights_3.csv.tmp", "weights_1.csv~", ".hidden.csv")
+    for name in names:
+        (tmp_path / name).write_text("half a row")
+    accepted = take(everything)
+    assert sorted(item.file or "" for item in accepted.warnings if item.rule == "ignored_file") == sorted(names)
+    assert accepted.sessions == (MONDAY, TUESDAY)
+    assert content_hash(everything) == accepted.file_hash == before
+
+
 def test_a_bad_file_refuses_all_and_its_name_stands_beside_each_finding(daily: StrategyEntry, tmp_path: Path) -> None:
     deliver(tmp_path, "weights_3.csv", "2024-01-10,A,", "2024-01-10,B,x")
     assert refusal(daily) == [("weights_3.csv", 2, "missing_weight"), ("weights_3.csv", 3, "not_a_number")]
@@ -116,7 +128,7 @@ def test_a_file_that_has_not_changed_is_not_parsed_again(
     take(daily)
     parsed: list[str] = []
     original = intake.read_rows
-    monkeypatch.setattr(intake, "read_rows", lambda item, file: (parsed.append(file.path), original(item, file))[1])
+    monkeypatch.setattr(intake, "read_rows", lambda *given: (parsed.append(given[1].path), original(*given))[1])
     take(daily)
     assert parsed == []
     deliver(tmp_path, "weights_16.csv", "2024-01-16,A,0.5")

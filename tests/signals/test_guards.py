@@ -59,13 +59,13 @@ def test_weights_are_held_exactly_when_what_is_bought_or_sold_exceeds_the_limit(
 def test_the_same_weights_again_and_the_first_weights_are_no_jump(weights: dict[str, float]) -> None:
     for before in (weights, None):
         result = judged(weights, before, max_turnover=1e-6, max_name_change=1e-6, all_zero="accept", one_name="accept")
-        assert result == Judgement()
+        assert result == Judgement(rows_hash=result.rows_hash)
 
 
 def test_a_finding_says_what_moves_against_what_and_both_ways_to_go_on() -> None:
     (item,) = judged({"A": 0.5, "B": 0.5}, {"C": 0.5, "D": 0.3}).held
     assert item.problem == (
-        "Against the weights taken for 2024-01-02, 1 of the portfolio would be bought and 0.8 sold; 0.95 is allowed. "
+        "Against the weights traded in 2024-01-02, 1 of the portfolio would be bought and 0.8 sold; 0.95 is allowed. "
         "The largest changes: A +0.5, B +0.5, C -0.5."
     )
     assert item.remedy == (

@@ -68,6 +68,11 @@ def test_a_preferred_ticker_settles_an_id_and_prices_are_waited_for(tmp_path: Pa
     table = read_mapping(mapping(tmp_path / "m.csv", text, on_ambiguous="prefer", prefer=("Z", "B", "A")))
     assert [item.value for item in unresolved(*columns, None, "asset_id", table)] == ["2"]
     assert table.preferred(("A", "B")) == "B"
+    spelt = read_mapping(
+        mapping(tmp_path / "s.csv", "asset_id,symbol\n1,BRK-A\n1,BRK-B\n", on_ambiguous="prefer", prefer=("BRK.B",))
+    )
+    assert list(unresolved((2,), ("1",), (DAY,), None, "asset_id", spelt)) == []
+    assert spelt.preferred(("BRK-A", "BRK-B")) == "BRK-B"
     for policy in ("first_priced", "split"):
         table = read_mapping(mapping(tmp_path / "m.csv", text, on_ambiguous=policy))
         assert list(unresolved(*columns, None, "asset_id", table)) == []

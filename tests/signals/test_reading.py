@@ -121,8 +121,35 @@ def test_a_missing_final_line_end_is_a_warning_where_the_weights_are_complete(tm
 def test_a_missing_final_line_end_is_refused_where_weights_are_missing(tmp_path: Path) -> None:
     path = raw(tmp_path, f"{HEADER}\n{AAPL}".encode())
     assert found(check(path)) == [("cut_off", 2)]
-    assert check(path, unallocated="cash").accepted
     assert ("cut_off", 2) in found(check(raw(tmp_path, f"{HEADER}\n2024-01-02,AAPL,0.".encode())))
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "accepted"),
+    [
+        (("2024-01-02,A,0.5", "2024-01-02,B,0.4"), {}, False),
+        (("2024-01-02,A,0.5", "2024-01-02,B,0.5"), {}, True),
+        (("2024-01-02,A,0.5", "2024-01-02,B,0.5"), {"max_total_weight": 1.5}, True),
+        (("2024-01-02,A,0.5", "2024-01-02,B,0.4", "2024-01-03,A,0.4", "2024-01-03,B,0.5"), {}, True),
+        (("2024-01-02,A,0.5", "2024-01-02,B,0.45", "2024-01-03,A,0.5", "2024-01-03,B,0.4"), {}, False),
+        (("2024-01-02,A,0.5", "2024-01-02,CASH,0.5"), {"cash_column": "CASH"}, True),
+        (("2024-01-02,A,0.5", "2024-01-02,CASH,0.4"), {"cash_column": "CASH"}, False),
+    ],
+)
+def test_a_last_line_without_an_end_is_taken_only_where_the_weights_show_that_it_is_whole(
+    tmp_path: Path, rows: tuple[str, ...], keys: dict[str, object], accepted: bool
+) -> None:
+    path = raw(tmp_path, "\n".join((HEADER, *rows)).encode())
+    assert check(path, unallocated="cash", **keys).accepted is accepted
+
+
+def test_a_checksum_shows_that_a_last_line_without_an_end_is_whole(tmp_path: Path) -> None:
+    path = raw(tmp_path, f"{HEADER}\n{AAPL}".encode())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert check(path, expect={"sha256": digest}).accepted
+    assert found(check(path)) == [("cut_off", 2)]
+    (tmp_path / "weights.csv.sha256").write_text(digest)
+    assert check(path).accepted
 
 
 def test_a_missing_file_and_a_folder_end_with_exit_code_two(tmp_path: Path) -> None:

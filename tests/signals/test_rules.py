@@ -8,6 +8,7 @@ import pytest
 
 from scizor_dagster.config import WeightRules
 from scizor_dagster.signals import report as reports
+from scizor_dagster.signals.intake import check_file
 from tests.signals.builders import NYSE, accept, check, csv_file, entry, found, fractional, mapping, warned
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -148,6 +149,23 @@ def test_weights_written_as_percentages_are_named_as_such(tmp_path: Path) -> Non
     assert ("percentages", 2) not in found(check(weights(tmp_path, "50", "0.5")))
 
 
+def test_the_remedy_of_percentages_names_the_key_that_declares_them(tmp_path: Path) -> None:
+    report = check(weights(tmp_path, "60", "39.5", "0.5"))
+    assert [item.remedy for item in report.violations if item.rule == "percentages"] == [
+        "Divide the weights by 100, or set percent: true in the strategy manifest."
+    ]
+    assert found(check(weights(tmp_path, "0.6", "0.4"), percent=True)) == [("fractions", 2)]
+    assert check(weights(tmp_path, "60", "40"), percent=True).accepted
+
+
+def test_a_sum_within_the_tolerance_promises_no_scaling_of_the_file(tmp_path: Path) -> None:
+    path = weights(tmp_path, "0.5", "0.501")
+    (item,) = check(path).warnings
+    assert "they are taken as written; the plan scales targets that together exceed" in item.problem
+    (item,) = check_file(entry(path), NYSE, WeightRules(), fractional(adjust=False)).warnings
+    assert item.problem.endswith("they are taken as written.")
+
+
 def test_dust_is_taken_as_zero_with_a_warning(tmp_path: Path) -> None:
     accepted = accept(weights(tmp_path, "-1e-18", "1"))
     assert accepted.frame["weight"].tolist() == [0.0, 1.0]
@@ -214,8 +232,6 @@ def test_the_sum_of_several_dates_is_a_range(tmp_path: Path) -> None:
 
 
 def test_identifiers_are_judged_on_the_rows_that_would_trade(tmp_path: Path) -> None:
-    from scizor_dagster.signals.intake import check_file
-
     table = mapping(tmp_path / "map.csv", "asset_id,symbol\n1,AAPL\n2,GOOG\n2,GOOGL\n")
     path = csv_file(tmp_path, f"{DAY},9,0.01", f"{DAY},1,0.5", "2024-01-03,1,0.5", "2024-01-03,2,0.02")
     report = check(path, mapping=table)

@@ -24,6 +24,7 @@ WIDE_JSON = JSON | WIDE
 PARQUET = {"format": "parquet"}
 RECORD = f'{{"trade_date": "{DAY}", "asset_id": "A", "target_weight": 1}}'
 
+INSTANT = pa.array([DAY]).cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
 TWICE = f'{RECORD[:-1]}, "asset_id": "B"}}'
 NOTHING = pa.array([None], pa.string()).dictionary_encode()
 
@@ -124,6 +125,11 @@ CASES: list[Case] = [
     Case(72, "checksum of the manifest", text(f"{DAY},A,1"), R, "checksum_differs", {"expect": {"sha256": "0" * 64}}),
     Case(72, "row count", text(f"{DAY},A,1"), R, "row_count_differs", {"expect": {"rows": 2}}),
     Case(73, "decimal", parquet(target_weight=[Decimal("1.0")]), OK, entry=PARQUET),
+    Case(73, "short decimal", parquet(target_weight=pa.array([1.0]).cast(pa.decimal32(4, 2))), OK, entry=PARQUET),
+    Case(73, "view of text", parquet(asset_id=pa.array(["A"], pa.string_view())), OK, entry=PARQUET),
+    Case(24, "midnight of UTC in parquet", parquet(trade_date=INSTANT), OK, entry=PARQUET),
+    Case(24, "an evening in New York", parquet(trade_date=INSTANT.cast(pa.timestamp("us", "America/New_York"))), R,
+         "bad_date", PARQUET),
     Case(73, "text as weight", parquet(target_weight=["1.0"]), R, "parquet_type", PARQUET),
     Case(73, "nested", parquet(target_weight=[[1.0]]), R, "parquet_type", PARQUET),
     Case(73, "binary id", parquet(asset_id=[b"A"]), R, "parquet_type", PARQUET),
@@ -140,6 +146,10 @@ CASES: list[Case] = [
     Case(74, "1e400", weight("1e400"), R, "infinite_weight", JSON),
     Case(74, "null", weight("null"), R, "missing_weight", JSON),
     Case(74, "boolean", weight("true"), R, "json_boolean", JSON),
+    Case(74, "boolean that is not read", json(f'[{RECORD[:-1]}, "live": true}}]'), W, "extra_column", JSON),
+    Case(74, "list that is not read", json(f'[{RECORD[:-1]}, "tags": [[1], {{"a": NaN}}]}}]'), W, "extra_column", JSON),
+    Case(74, "list as weight", weight("[1]"), R, "too_deep", JSON),
+    Case(56, "another account in json", json(f'[{RECORD[:-1]}, "account": "U2"}}]'), R, "wrong_owner", JSON),
     Case(74, "cut off", json(f"[{RECORD},"), R, "json_syntax", JSON),
     Case(74, "other shape", json('{"columns": []}'), R, "wrong_shape", JSON),
     Case(65, "number as text in json", weight('"1"'), W, "number_as_text", JSON),
@@ -154,6 +164,10 @@ CASES: list[Case] = [
     Case(1, "null is zero where declared", json(WITH_NULL), OK, entry=JSON | {"blank_is_zero": True}),
     Case(37, "cash twice", wide(f"{DAY},.4,.4,.2,.2", header="date,A,B,cash,Cash"), R, "duplicate_column", WIDE),
     Case(37, "asset twice in a wide file", wide(f"{DAY},0.5,0.5", header="date,A,A"), R, "duplicate_column", WIDE),
+    Case(31, "note column", wide(f"{DAY},0.5,0.4,0.1", header="date,A,B,turnover"), R, "not_an_asset", WIDE),
+    Case(31, "NET is a ticker", wide(f"{DAY},0.5,0.5", header="date,A,NET"), OK),
+    Case(54, "two spellings in columns", wide(f"{DAY},0.5,0.5", header="date,BF.B,BF-B"), R, "two_ids_one_instrument"),
+    Case(39, "row numbers in a wide file", wide(f"0,{DAY},0.5,0.5", header="index,date,A,B"), OK),
     Case(31, "total column", wide(f"{DAY},0.5,0.5,1", header="date,A,B,Total"), R, "total_row", WIDE),
     Case(16, "no date column in a wide file", wide("0.5,0.5", header="A,B"), R, "missing_column", WIDE),
 ]  # fmt: skip

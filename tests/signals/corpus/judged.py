@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from scizor_dagster.signals.guards import Approved, Background, EarlierWeights, TickerChange
+from tests.signals.builders import check
 from tests.signals.corpus.case import DAY, Case, Response, text
 
 R: Response = "refused"
@@ -30,10 +31,15 @@ def taken_before(path: Path) -> Background:
     return Background(taken={hashlib.sha256(path.read_bytes()).hexdigest(): DAY})
 
 
-def approved(*rules: str, session: date = DAY, content: bytes = b"") -> Callable[[Path], Background]:
+def approved(
+    *rules: str, session: date = DAY, content: bytes = b"", meant: str | None = None
+) -> Callable[[Path], Background]:
+    """Approved by a person to whom the rows meant `meant`, by default what they mean."""
+
     def known(path: Path) -> Background:
         key = (hashlib.sha256(path.read_bytes() + content).hexdigest(), session)
-        return Background(earlier=BEFORE, approvals={key: Approved(frozenset(rules), "approved by ann: meant")})
+        rows = meant or check(path, guards={}).rows_hash
+        return Background(earlier=BEFORE, approvals={key: [Approved(frozenset(rules), rows, "approved by ann: meant")]})
 
     return known
 
@@ -80,6 +86,8 @@ CASES: list[Case] = [
          known=approved("turnover_jump", content=b"x")),
     Case(28, "another session approved", text(*HALVES), H, "turnover_jump", DEFAULT, session=DAY,
          known=approved("turnover_jump", session=NEXT)),
+    Case(28, "approved when it meant other rows", text(*HALVES), H, "turnover_jump", DEFAULT, session=DAY,
+         known=approved("turnover_jump", meant="0" * 64)),
     Case(28, "refused, whatever is approved", text(*HALVES, f"{DAY},C,NaN"), R, "missing_weight", DEFAULT, session=DAY,
          known=approved("turnover_jump")),
     Case(53, "renamed since", text(f"{DAY},FB,0.5", f"{DAY},B,0.5"), H, "ticker_changed_owner", DEFAULT, session=DAY,

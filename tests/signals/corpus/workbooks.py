@@ -1,5 +1,6 @@
 """Cases 21 and 57 to 67: workbooks."""
 
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime
@@ -78,12 +79,13 @@ def with_parts(build: Callable[[Path], Path], *parts: tuple[str, str]) -> Callab
     return changed
 
 
-def with_sheet(build: Callable[[Path], Path], change: Callable[[str], str]) -> Callable[[Path], Path]:
-    """The workbook with the XML of its first sheet changed."""
+def with_sheet(
+    build: Callable[[Path], Path], change: Callable[[str], str], name: str = "xl/worksheets/sheet1.xml"
+) -> Callable[[Path], Path]:
+    """The workbook with the XML of its first sheet, or of another part, changed."""
 
     def changed(folder: Path) -> Path:
         path = build(folder)
-        name = "xl/worksheets/sheet1.xml"
         with zipfile.ZipFile(path) as archive:
             content = {item: archive.read(item) for item in archive.namelist()}
         content[name] = change(content[name].decode()).encode()
@@ -132,11 +134,17 @@ def _old(folder: Path, content: bytes) -> Path:
     return path
 
 
-STORED_FORMULA = with_sheet(
-    book(_cell("C2", "=1/2")), lambda sheet: sheet.replace("<f>1/2</f><v></v>", "<f>1/2</f><v>0.5</v>").replace(
-        "<f>1/2</f><v />", "<f>1/2</f><v>0.5</v>"
-    )
-)  # fmt: skip
+def _stored(value: str) -> Callable[[Path], Path]:
+    """A formula with a stored value, in a workbook that asks to be calculated when it is opened."""
+    empty = re.compile(r"<f>1/2</f><v>(</v>)?|<f>1/2</f><v ?/>")
+    return with_sheet(book(_cell("C2", "=1/2")), lambda sheet: empty.sub(f"<f>1/2</f><v>{value}</v>", sheet))
+
+
+def _calculated(build: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """As a spreadsheet program leaves it, which has calculated."""
+    return with_sheet(build, lambda part: part.replace('fullCalcOnLoad="1"', ""), "xl/workbook.xml")
+
+
 CASES: list[Case] = [
     Case(20, "true date cells", book(rows=[(datetime(2024, 1, 2), "A", 1)]), OK),  # noqa: DTZ001
     Case(20, "serial without a date format", book(rows=[(45293, "A", 1)]), R, "bad_date"),
@@ -148,7 +156,10 @@ CASES: list[Case] = [
     Case(58, "two sheets, one named", book(_second_sheet("Two", "visible", 1)), OK, entry=NAMED),
     Case(59, "merged", book(lambda workbook: workbook.active.merge_cells("A2:A4")), R, "merged_cells"),
     Case(60, "formula without value", book(_cell("C3", "=1/2")), R, "formula_without_value"),
-    Case(60, "formula with value", STORED_FORMULA, OK),
+    Case(60, "formula with value", _calculated(_stored("0.5")), OK),
+    Case(60, "formula with the 0 of a program that cannot calculate", _stored("0"), R, "formula_without_value"),
+    Case(60, "formula in a column that is not read", book(_cell("D3", "=1/2"), header=(*OURS, "note")), W,
+         "extra_column"),
     Case(61, "#REF!", book(_cell("C3", "#REF!")), R, "not_a_number"),
     Case(61, "#N/A as id", book(_cell("B3", "#N/A")), R, "bad_asset_id"),
     Case(62, "external link", with_parts(book(), ("xl/externalLinks/externalLink1.xml", "<x/>")), R, "external_links"),
