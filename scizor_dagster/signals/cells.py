@@ -33,6 +33,7 @@ _NUMBERS = {
     mark: re.compile(rf"^[+-]?(?:\d+(?:{re.escape(mark)}\d*)?|{re.escape(mark)}\d+)(?:[eE][+-]?\d+)?$", re.ASCII)
     for mark in ".,"
 }
+_QUOTES = frozenset("\"'`")
 _INFINITE = frozenset({"inf", "infinity"})
 _MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "nat"})
 _ISO_REMEDY = "Write dates as YYYY-MM-DD, or as true date cells of a workbook, without a time of day."
@@ -170,6 +171,9 @@ def parse_asset_id(cell: Cell) -> str:
         raise BadCell("blank_asset_id", "The identifier is blank.", "Fill it in, or remove the row.")
     if text in EXCEL_ERRORS:
         raise BadCell("bad_asset_id", "The identifier is an error of the workbook.", "Mend the formula.")
+    if text[0] in _QUOTES or text[-1] in _QUOTES:
+        remedy = "Write it without; in a CSV a quote opens a field only right behind the delimiter."
+        raise BadCell("bad_asset_id", "The identifier has quotes in it.", remedy)
     if text.startswith("="):
         raise BadCell("bad_asset_id", "The identifier is a formula.", "Write the identifier itself.")
     if not (text.isascii() and text.isprintable()):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scizor_dagster.config import MappingTable, WeightRules
@@ -42,6 +42,7 @@ def judged(new: Mapping[str, float], old: Mapping[str, float] | None, **guards: 
     return judge(item, frame, frame, HASH, NEXT, Background("main", earlier))
 
 
+@settings(deadline=None)
 @given(books, books, st.floats(0.01, 1.0))
 def test_weights_are_held_exactly_when_what_is_bought_or_sold_exceeds_the_limit(
     new: dict[str, float], old: dict[str, float], limit: float
@@ -55,6 +56,7 @@ def test_weights_are_held_exactly_when_what_is_bought_or_sold_exceeds_the_limit(
     assert {item.rule for item in result.held} <= {"turnover_jump"}
 
 
+@settings(deadline=None)
 @given(books)
 def test_the_same_weights_again_and_the_first_weights_are_no_jump(weights: dict[str, float]) -> None:
     for before in (weights, None):

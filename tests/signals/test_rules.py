@@ -68,7 +68,7 @@ def test_the_last_day_of_the_calendar_has_no_session_after_its_close(tmp_path: P
     assert found(check(path, weights_dated="signal_close")) == [("date_outside_calendar", 2)]
 
 
-@pytest.mark.parametrize("asset", ["", "  ", "\u0405PY", "AA\u200bPL", "A\tB", "#REF!"])
+@pytest.mark.parametrize("asset", ["", "  ", "\u0405PY", "AA\u200bPL", "A\tB", "#REF!", ' "AAPL"', "'AAPL'"])
 def test_a_blank_or_deceiving_identifier_is_refused(tmp_path: Path, asset: str) -> None:
     rule = "bad_asset_id" if asset.strip() else "blank_asset_id"
     assert found(check(csv_file(tmp_path, f"{DAY},{asset},0.5"))) == [(rule, 2)]
