@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scizor_dagster.signals.report import SignalReport, Violation
 
 MAX_PRINTED = 50
-_PLACE = re.compile(r"(?P<file>/.+?):(?P<line>\d+)(?:: (?P<key>[^:\s]+))?(?=:|$)")
+_PLACE = re.compile(r"(?P<file>[^:\n]+\.(?:ya?ml|csv)):(?P<line>\d+)(?:: (?P<key>[^:\s]+))?(?=:|$)")
 """Where an error of a configuration file is: `path:line: key`, or the beginning of its sentence."""
 _COLORS = {"accepted": typer.colors.GREEN, "held": typer.colors.YELLOW, "refused": typer.colors.RED}
 

@@ -23,6 +23,7 @@ from scizor_dagster.signals.intake import AcceptedSignals
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import IdentifierMap
 from scizor_dagster.signals.overlays import apply_overlays
+from scizor_dagster.signals.report import about_asset
 from scizor_dagster.signals.targets import TargetStatus, TargetWeight, TargetWeights, exact_sum
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def consolidate(
     for part, resolution in found:
         if resolution.violations:
             name = file_name(part.entry, part.rows)
-            raise part.accepted.refusal(*(replace(item, file=name) for item in resolution.violations))
+            placed = (about_asset(item, wide=part.accepted.wide) for item in resolution.violations)
+            raise part.accepted.refusal(*(replace(item, file=name) for item in placed))
     rows: Mapping[str, Sequence[ResolvedRow]] = {part.entry.id: resolution.rows for part, resolution in found}
     combined = combine(rows, choice)
     targets, changes = apply_overlays(combined, choice.overlays, market.sectors)

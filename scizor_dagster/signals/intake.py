@@ -30,7 +30,7 @@ from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import read_identifier_map, unresolved
 from scizor_dagster.signals.readers import WeightFile, read_bytes, read_rows
-from scizor_dagster.signals.report import Findings, SignalReport, Violation, WeightSum
+from scizor_dagster.signals.report import Findings, SignalReport, Violation, WeightSum, about_asset
 from scizor_dagster.signals.rules import RULES, WARNINGS, limits_of
 from scizor_dagster.signals.sandbox import CIRCUMSTANCES
 from scizor_dagster.signals.spec import NOBODY, Owner
@@ -114,7 +114,8 @@ def take_in(
     verdict = _verdict(entry, calendar, weights, fractional, path, owner)
     if verdict.frame is None:
         raise verdict.report.refusal()
-    unidentified = Findings(_unidentified(entry, verdict.frame, KnownMarket())).listed()
+    found = _unidentified(entry, verdict.frame, KnownMarket())
+    unidentified = Findings(about_asset(item, wide=verdict.wide) for item in found).listed()
     report = replace(verdict.report, warnings=(*verdict.report.warnings, *unidentified))
     return AcceptedSignals(
         entry.id, report.path, report.file_hash, verdict.frame, report.warnings, report, verdict.wide
@@ -157,15 +158,16 @@ def check_file(
     if isinstance(chosen, Violation):
         return replace(report, status="refused", violations=(chosen,), session_rows=0)
     rows = frame[frame["session"] == chosen]
-    refusing = _refused_ids(entry, rows, known.market, weights)
-    unidentified = Findings(_unidentified(entry, frame, known.market)).listed()
+    wide = verdict.wide
+    refusing = tuple(about_asset(item, wide=wide) for item in _refused_ids(entry, rows, known.market, weights))
+    unidentified = Findings(about_asset(item, wide=wide) for item in _unidentified(entry, frame, known.market)).listed()
     report = replace(report, warnings=(*report.warnings, *unidentified))
     if session is not None:
         total = float(rows["weight"].sum())
         report = replace(report, session_rows=len(rows), weight_sum=WeightSum(total, total))
     if refusing:
         return replace(report, status="refused", violations=refusing)
-    judged = judge(entry, frame, rows, report.file_hash, session or chosen, known, wide=verdict.wide)
+    judged = judge(entry, frame, rows, report.file_hash, session or chosen, known, wide=wide)
     report = replace(report, warnings=(*report.warnings, *judged.approved), rows_hash=judged.rows_hash)
     return replace(report, status="held", violations=judged.held) if judged.held else report
 

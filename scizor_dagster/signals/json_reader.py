@@ -21,6 +21,7 @@ from scizor_dagster.signals.report import Findings, Violation
 from scizor_dagster.signals.spec import ReadSpec
 from scizor_dagster.signals.tables import MAX_COLUMNS, Cell, ColumnBuffer, RawTable, ReadResult, TooMuch, too_many
 
+_PLAIN = frozenset({str, int, float})
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SHAPES = {
     "long": 'a list of records such as [{"trade_date": "2026-11-20", "asset_id": "SPY", "target_weight": 0.5}]',
@@ -73,7 +74,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text, self._at, self._counted, self.line = text, 0, 0, 1
         self._decoder = json.JSONDecoder(
-            object_pairs_hook=_Record, parse_constant=_Constant, parse_int=_whole, strict=True
+            object_pairs_hook=_object, parse_constant=_Constant, parse_int=_whole, strict=True
         )
         self._skip()
 
@@ -139,16 +140,19 @@ def _long(scanner: _Scanner, spec: ReadSpec, found: Findings) -> RawTable:
     buffer, faults = ColumnBuffer(0), _Faults()
     for number, _ in enumerate(scanner.items("]"), start=1):
         record = scanner.value()
-        if not isinstance(record, _Record):
+        if not isinstance(record, dict):
             raise _too_deep() if isinstance(record, list) else _shape(spec.layout, number)
         if not record.keys() <= set(header):
             header += [name for name in record if name not in header]
             if len(header) > MAX_COLUMNS:
                 raise TooMuch(too_many("columns", MAX_COLUMNS, number))
             buffer.widen(len(header))
-        for name in record.twice:
+        for name in _keys_twice(record):
             faults.add(name, number, _twice(name), always=True)
-        buffer.add(number, [_cell(record.get(name), name, number, faults) for name in header])
+        cells: list[Any] = list(map(record.get, header))
+        if not _PLAIN.issuperset(map(type, cells)):
+            cells = [_cell(value, name, number, faults) for name, value in zip(header, cells, strict=True)]
+        buffer.add(number, cells)
     scanner.finish()
     columns, lines = buffer.finish()
     spec = spec.settled(header)
@@ -167,7 +171,7 @@ def _wide(scanner: _Scanner, spec: ReadSpec, found: Findings) -> RawTable:
         if not isinstance(day, str) or not scanner.take(":"):
             raise scanner.syntax("a key in quotes and ':' are missing")
         weights = scanner.value()
-        if not isinstance(weights, _Record):
+        if not isinstance(weights, dict):
             raise _shape(spec.layout, number)
         # The ways to write one day are one key.
         written = day.strip().replace("T", " ").removesuffix("Z").removesuffix(" 00:00:00")
@@ -177,7 +181,7 @@ def _wide(scanner: _Scanner, spec: ReadSpec, found: Findings) -> RawTable:
         if not weights:
             remedy = "Write the assets, or remove the date."
             found.add(Violation("no_rows", f"The date '{day}' has no weights.", remedy, line=number, value=day))
-        for name in weights.twice:
+        for name in _keys_twice(weights):
             faults.add(name, number, _twice(name), always=True)
         for name, value in weights.items():
             buffer.add(number, (day, name, _cell(value, name, number, faults)))
@@ -187,13 +191,24 @@ def _wide(scanner: _Scanner, spec: ReadSpec, found: Findings) -> RawTable:
     return _without(faulty, RawTable(None, header, None, columns, lines, len(lines), typed=True, unpivoted=True))
 
 
-class _Record(dict[str, Any]):
-    """An object as it was read, and the keys that stand in it more than once."""
+class _Twice(dict[str, Any]):
+    """An object in which keys stand more than once; `keys_twice` are those."""
 
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        names = [name for name, _ in pairs] if len(self) < len(pairs) else []
-        self.twice = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+    keys_twice: tuple[str, ...] = ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) == len(pairs):
+        return record
+    names = [name for name, _ in pairs]
+    twice = _Twice(record)
+    twice.keys_twice = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+    return twice
+
+
+def _keys_twice(record: dict[str, Any]) -> tuple[str, ...]:
+    return record.keys_twice if isinstance(record, _Twice) else ()
 
 
 class _Constant(str):
@@ -246,8 +261,8 @@ def _cell(value: Any, name: str, number: int, faults: _Faults) -> Cell:
         remedy = "Write a number; to hold none of an asset, write 0."
         problem = f"{value} is no number of JSON."
         faults.add(name, number, Violation("json_constant", problem, remedy, value=str(value)))
-    elif isinstance(value, str | float) or type(value) is int:
-        return value
+    elif type(value) in _PLAIN:
+        return value  # type: ignore[no-any-return]
     elif isinstance(value, bool):
         text = str(value).lower()
         remedy = "Write a number, or put a ticker in quotes."

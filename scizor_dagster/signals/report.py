@@ -7,7 +7,7 @@ the rules that find violations (`cells`, `columns`, `rules`, `dating`), and exce
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,11 @@ class Violation:
         )
         place = ", ".join(f"{name} {value!r}" for name, value in named if value is not None)
         return f"{self.rule} ({place}): {self.problem}" if place else f"{self.rule}: {self.problem}"
+
+
+def about_asset(item: Violation, *, wide: bool) -> Violation:
+    """A finding about an identifier; in a wide file, where it is itself the column."""
+    return replace(item, column=item.value) if wide and item.column is not None else item
 
 
 @dataclass(frozen=True, slots=True)

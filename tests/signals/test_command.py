@@ -123,6 +123,16 @@ def test_what_only_the_universe_can_tell_is_refused_before_the_session(
     assert {(item["file"], item["column"]) for item in body["violations"]} == {("weights.csv", "asset_id")}
 
 
+def test_in_a_wide_file_the_column_of_an_unknown_ticker_is_its_own(home: Path) -> None:
+    csv_file(home, "2024-01-02,0.4,0.1,0.5", header="date,AAPL,ZZZZ,cash")
+    for arguments in (("check", "--strategy", "other"), ("consolidate", "--portfolio", "bold", "--date", "2024-01-02")):
+        code, body = run(*arguments)
+        assert (code, [(item["rule"], item["line"], item["column"]) for item in body["violations"]]) == (
+            1,
+            [("unknown_id", 2, "ZZZZ")],
+        )
+
+
 def test_the_universe_s_spelling_and_case_are_named(home: Path) -> None:
     with (home / "universe.csv").open("a") as stream:
         stream.write("BRK-B,XNYS,Berkshire,USD,Finance,stock,NYSE\n")
