@@ -11,18 +11,31 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from scizor_dagster.config.base import UNLIMITED, Limit, Model, Positive
+from scizor_dagster.errors import InputError
+from scizor_dagster.instruments import check_symbol
 
 Sessions = Annotated[int, Field(ge=1, le=260)]
+
+
+def _ticker(value: str) -> str:
+    """A list that forbids must not be read past: a name that no order can carry is refused, not ignored."""
+    try:
+        return check_symbol(value)
+    except InputError as wrong:
+        raise ValueError(str(wrong)) from wrong
+
+
+Ticker = Annotated[str, AfterValidator(_ticker)]
 
 
 class LimitRules(Model):
     """Each limit is a positive number or `unlimited`. Shares and differences are fractions.
 
     Attributes:
-        restricted: Symbols that no order may open or add to.
+        restricted: Tickers, or `TICKER.MIC`, that no order may open or add to; one may be in no universe yet.
         allowed: Symbols, or universe files of the market (`*.csv`), that alone may be opened.
         on_loss: The trading state that a breach of `max_day_loss` or `max_drawdown` leads to.
     """
@@ -44,7 +57,7 @@ class LimitRules(Model):
     max_day_loss: Limit
     max_drawdown: Limit
     on_loss: Literal["reducing", "halted"]
-    restricted: tuple[str, ...]
+    restricted: tuple[Ticker, ...]
     allowed: tuple[str, ...] | Literal["unlimited"]
 
 

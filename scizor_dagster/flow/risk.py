@@ -6,6 +6,7 @@ What does not: deciding anything about a single order (`risk.pre_trade`), or wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from scizor_dagster.config import UNLIMITED, MaxDrawdown, Protection
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import book_before, starting_cash
+from scizor_dagster.flow.second_prices import second_prices
 from scizor_dagster.flow.wealth import WealthCurve, wealth_before
 from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.holdings import share_of
@@ -32,20 +34,53 @@ from scizor_dagster.risk.limits import PreTradeLimits, limits_from
 from scizor_dagster.risk.locks import LOSS_UNKNOWN, DueLock, lift_unknown_loss, store_locks
 from scizor_dagster.risk.losses import loss_figures, stop_after_losses
 from scizor_dagster.risk.protections import Movement, due_locks, exits_of
+from scizor_dagster.signals.identity import KnownMarket
 
+_MIC = re.compile(r"^[A-Z][A-Z0-9]{3}$")
 _LOCK_HORIZON = timedelta(days=800)
 
 
 def limits_in_force(desk: Desk, portfolio: str) -> PreTradeLimits:
-    """The portfolio's limits, with the universe files of `allowed` read.
+    """The portfolio's limits, with the universe files of `allowed` read and both lists in the universe's spelling.
 
     Raises:
-        ConfigError: `allowed` names a file that is no universe of the market, or a symbol that is in none.
+        ConfigError: `allowed` names a file that is no universe of the market, or a symbol that is in none;
+            `restricted` names a symbol with another exchange than its own.
     """
+    risk = desk.portfolio(portfolio).risk
+    return limits_from(risk, _allowed(desk, portfolio), _restricted(desk, portfolio))
+
+
+def _restricted(desk: Desk, portfolio: str) -> set[str]:
+    """The tickers that orders carry: share classes in the universe's spelling, `TICKER.MIC` without its exchange."""
+    settings = desk.portfolio(portfolio)
+    if not settings.risk.limits.restricted:
+        return set()
+    instruments = desk.instruments(settings.market)
+    market = KnownMarket(settings.market, instruments)
+    symbols: set[str] = set()
+    for name in settings.risk.limits.restricted:
+        ticker, _, mic = name.rpartition(".")
+        if name in instruments or not (ticker and _MIC.match(mic)):
+            symbols.update(market.spelled(name))
+            continue
+        spelled = market.spelled(ticker)
+        known = [instruments[symbol] for symbol in spelled if symbol in instruments]
+        if known and all(item.mic != mic for item in known):
+            raise ConfigError(
+                f"'{name}' is not an instrument of market '{settings.market}', whose universe has {known[0].id}.",
+                remedy=f"Write {known[0].id}, or the ticker alone.",
+                where=f"{desk.config.source}: risk.limits.restricted",
+            )
+        symbols.update(spelled)
+    return symbols
+
+
+def _allowed(desk: Desk, portfolio: str) -> set[str] | None:
     settings = desk.portfolio(portfolio)
     allowed = settings.risk.limits.allowed
     if allowed == UNLIMITED:
-        return limits_from(settings.risk)
+        return None
     symbols: set[str] = set()
     universe = desk.universe(settings.market)
     for name in allowed:
@@ -61,7 +96,7 @@ def limits_in_force(desk: Desk, portfolio: str) -> PreTradeLimits:
                 where=f"{desk.config.source}: risk.limits.allowed",
             )
         symbols |= inside
-    return limits_from(settings.risk, symbols)
+    return symbols
 
 
 def facts_of(desk: Desk, portfolio: str) -> FactsOf:
@@ -75,6 +110,7 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
         with desk.lake.pinned() as lake:
             closes = last_closes(lake, settings.market, priced_on)
             volumes = average_volumes(lake, settings.market, priced_on)
+            others = second_prices(desk, lake, settings.market, closes, priced_on)
         valuation = book_before(desk, portfolio, session, closes).valuation
         rows = closes.to_dict("records")
         ages = {day: calendar.age_in_sessions(day, priced_on) for day in set(closes["session"])}
@@ -86,6 +122,7 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
             equity_before=before,
             prices={row["symbol"]: exact(float(row["close"])) for row in rows},
             price_ages={row["symbol"]: ages[row["session"]] for row in rows},
+            second_prices=others,
             daily_volumes=volumes,
             sectors={entry.instrument.symbol: entry.sector for entry in desk.universe(settings.market) if entry.sector},
         )

@@ -100,16 +100,19 @@ NUMBERS = tuple(field.name for field in fields(PreTradeLimits) if field.type == 
 """Names of the limits that are numbers."""
 
 
-def limits_from(risk: RiskRules, allowed: Collection[str] | None = None) -> PreTradeLimits:
+def limits_from(
+    risk: RiskRules, allowed: Collection[str] | None = None, restricted: Collection[str] | None = None
+) -> PreTradeLimits:
     """The limits of a portfolio's `risk` section.
 
-    `allowed` are the symbols that `risk.limits.allowed` comes to, None where it is `unlimited`.
+    `allowed` are the symbols that `risk.limits.allowed` comes to, None where it is `unlimited`; `restricted` those
+    that `risk.limits.restricted` comes to as orders carry them, None for the tickers as they are written.
     """
     values = {**risk.limits.model_dump(), **{name: getattr(risk, name) for name in _OF_THE_SECTION}}
     return PreTradeLimits(
         **{name: _decimal(values[name]) for name in NUMBERS},
         on_loss=TradingState(risk.limits.on_loss),
-        restricted=frozenset(risk.limits.restricted),
+        restricted=frozenset(risk.limits.restricted if restricted is None else restricted),
         allowed=None if allowed is None else frozenset(allowed),
     )
 
