@@ -171,11 +171,36 @@ class BrokerUnavailable(BrokerError):
     """A broker that cannot be read. Nothing was sent."""
 
 
-class WrongAccount(BrokerError):
+class RunStopped(ScizorError):
+    """A gate that stops a whole run.
+
+    Args:
+        limit: Name of the gate, as a row of `risk_events` has it; empty where no run is stopped but a plan refused.
+        value: What was found.
+        threshold: What is allowed.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str,
+        where: str | None = None,
+        limit: str = "",
+        value: str = "",
+        threshold: str = "",
+    ) -> None:
+        self.limit = limit
+        self.value = value
+        self.threshold = threshold
+        super().__init__(problem, remedy=remedy, where=where)
+
+
+class WrongAccount(RunStopped, BrokerError):
     """The broker's own identity differs from the one pinned in the configuration."""
 
 
-class RiskLimitBreached(ScizorError):
+class RiskLimitBreached(RunStopped):
     """A pre-trade limit that stops more than one instrument."""
 
 

@@ -97,7 +97,7 @@ def _asked_again(run: Run, session: date) -> bool:
 def _unknown(run: Run, session: date) -> set[str]:
     with run.ledger.read() as connection:
         rows = intents_in(connection, run.account, [IntentState.UNKNOWN])
-    return {row.client_order_id for row in rows if row.session == session}
+    return {row.client_order_id for row in rows if row.session <= session}
 
 
 def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
@@ -112,6 +112,9 @@ def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
     over = run.broker.phase(session) is VenuePhase.OVER
     for batch in batches:
         _expire_unsent(run, batch, over=over)
+    if over and _unknown(run, session):
+        # What was not sent again while the session went on ends with it.
+        recover(run)
     for _ in range(run.settings.max_rounds):
         for batch in batches:
             _send_ready(run, batch)
@@ -139,7 +142,7 @@ def _send_ready(run: Run, batch: BatchRow) -> None:
     if settings is None:
         return
     for cleared in clear(run, batch, settings):
-        sent = send(run, cleared)
+        sent = send(run, cleared, settings)
         if sent.state is IntentState.UNKNOWN:
             resolve(run, sent)
 
@@ -186,7 +189,10 @@ def _held_up(run: Run, session: date) -> bool:
         if run.settings_of(batch.portfolio) is not None:
             continue
         rows, frozen = _rows(run, batch)
-        ready = any(row.state is IntentState.READY and row.symbol not in frozen for row in rows)
+        ready = any(
+            (row.state is IntentState.READY and row.symbol not in frozen) or row.client_order_id in run.left_alone
+            for row in rows
+        )
         with run.ledger.read() as connection:
             waits = waits_for_its_run(connection, batch, closing=closing)
         if ready or waits:
@@ -223,14 +229,9 @@ def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
                 row,
                 IntentState.EXPIRED,
                 now=run.now(),
-                reason="never sent: its session is over" + _waited_for(run, row),
+                reason="never sent: its session is over" + run.waited_for(row.client_order_id),
             )
             run.waits.pop(row.client_order_id, None)
-
-
-def _waited_for(run: Run, row: IntentRow) -> str:
-    verdict = run.waits.get(row.client_order_id)
-    return f", and it waited ({verdict.sentence})" if verdict is not None else ""
 
 
 def _leave_open(run: Run, wanted: BatchRow) -> bool:

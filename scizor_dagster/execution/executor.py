@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
-from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached
+from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution import gates
 from scizor_dagster.execution.cancelling import (
     UNCONFIRMED,
@@ -36,7 +37,7 @@ from scizor_dagster.ledger.rows import BatchRow, batch_by_id, batch_of, batches_
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
-from scizor_dagster.risk.events import record_limits
+from scizor_dagster.risk.events import record_limits, stops_recorded
 from scizor_dagster.sessions import Clock
 
 __all__ = [
@@ -84,8 +85,10 @@ def execute(
         BrokerUnavailable: the broker cannot be read, or shows no position where there are some; nothing was admitted
             or sent.
     """
-    identity = gates.check_identity(broker, settings)
-    gates.check_plan(plan, account, portfolio, identity)
+    recorded = partial(stops_recorded, ledger, clock, account, portfolio, plan.session, settings.limits)
+    with recorded():
+        identity = gates.check_identity(broker, settings)
+        gates.check_plan(plan, account, portfolio, identity)
     notes = _skip_notes(plan.session, previous_unexecuted)
     with ledger.read() as connection:
         now_at = account_clock(connection, account)
@@ -95,7 +98,8 @@ def execute(
                 f"{plan.session.isoformat()}, which lies before it."
             )
             return result_of(connection, account, portfolio, plan.session, notes=notes, skipped=previous_unexecuted)
-    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings) as run:
+    leased = _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings)
+    with recorded(), leased as run:
         run.notes.extend(notes)
         blocking = _recover_and_end_earlier(run, plan.session)
         batch = _admitted(run, plan) if blocking is None else None
@@ -127,8 +131,11 @@ def follow(
         AccountBusy: another run holds the account.
         BrokerUnavailable: the broker cannot be read; nothing was sent.
     """
-    identity = gates.check_identity(broker, settings)
-    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings) as run:
+    recorded = partial(stops_recorded, ledger, clock, account, portfolio, session, settings.limits)
+    with recorded():
+        identity = gates.check_identity(broker, settings)
+    leased = _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings)
+    with recorded(), leased as run:
         blocking = _recover_and_end_earlier(run, session)
         if blocking is None:
             _follow_session(run, session)
@@ -252,7 +259,7 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         )
         return None
     if not known:
-        _check_live(run, plan.session)
+        gates.check_live_session(run, plan.session)
         state = run.broker.account()
         gates.check_currency(state, plan)
         gates.check_clock(state, run)
@@ -267,14 +274,6 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         if admission.created:
             record_limits(connection, admission.batch.batch_id, run.settings.limits)
         return admission.batch
-
-
-def _check_live(run: Run, session: date) -> None:
-    if not run.may_send(session):
-        raise RiskLimitBreached(
-            f"Session {session.isoformat()} does not trade now, and account '{run.account}' is live.",
-            remedy="Nothing was admitted. A live account trades today's session or not at all.",
-        )
 
 
 def _follow_session(run: Run, session: date) -> None:

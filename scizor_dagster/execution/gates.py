@@ -7,7 +7,7 @@ What belongs here: gates that stop a whole run. What does not: the check of a si
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -37,6 +37,9 @@ def check_identity(broker: Broker, settings: ExecutionSettings) -> BrokerIdentit
         raise WrongAccount(
             f"The broker says it is {_named(found)}; the configuration expects {_named(settings.identity)}.",
             remedy="Nothing was sent. Correct the account's configuration or its credentials.",
+            limit="account_identity",
+            value=_named(found),
+            threshold=_named(settings.identity),
         )
     return found
 
@@ -59,6 +62,9 @@ def check_plan(plan: Plan, account: str, portfolio: str, identity: BrokerIdentit
             f"The plan was sized on prices of adjustment '{plan.adjustment}', and the account is "
             f"'{identity.environment}'.",
             remedy="Only raw prices size a live order. Use a source of raw prices, or a paper account.",
+            limit="price_adjustment",
+            value=plan.adjustment,
+            threshold=RAW,
         )
 
 
@@ -68,6 +74,9 @@ def check_currency(state: AccountState, plan: Plan) -> None:
         raise WrongAccount(
             f"The account keeps {state.currency}, and the plan is in {plan.currency}.",
             remedy="Nothing was admitted. Scizor never trades currency by itself; choose a matching account.",
+            limit="account_currency",
+            value=state.currency,
+            threshold=plan.currency,
         )
 
 
@@ -84,6 +93,22 @@ def check_clock(state: AccountState, run: Run) -> None:
             f"{MAX_CLOCK_DIFFERENCE.total_seconds():.0f} are allowed.",
             remedy="Nothing was admitted. Set this machine's clock by NTP, and run again.",
             where=f"account {run.account}",
+            limit="broker_clock",
+            value=f"{difference.total_seconds():.0f} s apart",
+            threshold=f"{MAX_CLOCK_DIFFERENCE.total_seconds():.0f} s",
+        )
+
+
+def check_live_session(run: Run, session: date) -> None:
+    """Raise `RiskLimitBreached` for a session other than today's on a live account."""
+    if not run.may_send(session):
+        today = run.settings.live_session
+        raise RiskLimitBreached(
+            f"Session {session.isoformat()} does not trade now, and account '{run.account}' is live.",
+            remedy="Nothing was admitted. A live account trades today's session or not at all.",
+            limit="live_session",
+            value=session.isoformat(),
+            threshold=today.isoformat() if today is not None else "none",
         )
 
 
@@ -132,6 +157,9 @@ def check_armed(connection: sa.Connection, run: Run) -> None:
         raise RiskLimitBreached(
             f"Account '{run.account}' is '{run.identity.environment}' and not armed.",
             remedy="Nothing was sent. Live trading is off until a person arms the account, with an expiry.",
+            limit="arming",
+            value="not armed",
+            threshold="armed by a person",
         )
 
 

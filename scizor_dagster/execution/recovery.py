@@ -8,7 +8,8 @@ not: orders that the broker has acknowledged (`tracking`).
 | the order, as it was meant | adopted, with its status |
 | an order of that id with other parameters | stays unknown, instrument frozen |
 | cannot be read | stays unknown, instrument frozen |
-| proven absent, ids unique there | sent again with the same id, once per run; a refusal then counts |
+| proven absent, ids unique there | checked anew and sent again with the same id, once per run; a refusal then counts |
+| proven absent, and the check does not let it out | stays unknown, instrument frozen, until its session is over |
 | proven absent, ids not unique there | stays unknown, instrument frozen: a person decides |
 | proven absent, and its session is over | ends as expired |
 """
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from scizor_dagster.brokers.protocol import BrokerOrder
+from scizor_dagster.brokers.protocol import BrokerOrder, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution import evidence
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.submission import send_again
 from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.rows import IntentRow, intents_in
 from scizor_dagster.ledger.states import IntentState
 
@@ -55,21 +57,42 @@ def resolve(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow:
 def _look_up(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow:
     try:
         order = run.broker.find(intent.client_order_id)
+        over = order is None and _session_over(run, intent)
     except BrokerUnavailable as unavailable:
         return _still_unknown(run, intent, f"it could not be looked up: {unavailable.problem}")
     if order is not None:
+        run.waits.pop(intent.client_order_id, None)
+        run.left_alone.discard(intent.client_order_id)
         return adopt(run, intent, order)
-    if not run.may_send(intent.session):
-        return _ended(run, intent, IntentState.EXPIRED, "proven absent at the broker, and its session is over")
+    refusal = run.resent.get(intent.client_order_id)
+    if refusal is not None:
+        return _ended(run, intent, IntentState.REJECTED, refusal)
+    if run.may_send(intent.session) and not run.broker.capabilities.unique_client_ids:
+        return _still_unknown(run, intent, "the broker does not list it, and would take a second one with its id")
+    if over:
+        waited = run.waited_for(intent.client_order_id)
+        run.waits.pop(intent.client_order_id, None)
+        reason = f"proven absent at the broker, and its session is over{waited}"
+        return _ended(run, intent, IntentState.EXPIRED, reason)
     if not may_send:
         return _still_unknown(run, intent, "the broker does not list it, and nothing is sent again now")
-    if intent.client_order_id in run.resent:
-        refusal = run.resent[intent.client_order_id]
-        return _ended(run, intent, IntentState.REJECTED, refusal) if refusal else intent
-    if not run.broker.capabilities.unique_client_ids:
-        return _still_unknown(run, intent, "the broker does not list it, and would take a second one with its id")
-    again = send_again(run, intent)
-    return _look_up(run, again) if again.state is IntentState.UNKNOWN else again
+    return intent if intent.client_order_id in run.resent else _sent_again(run, intent)
+
+
+def _sent_again(run: Run, intent: IntentRow) -> IntentRow:
+    try:
+        again = send_again(run, intent)
+    except BrokerUnavailable as unavailable:
+        return _still_unknown(run, intent, f"it could not be checked: {unavailable.problem}")
+    return _look_up(run, again) if again is not intent and again.state is IntentState.UNKNOWN else again
+
+
+def _session_over(run: Run, intent: IntentRow) -> bool:
+    """Whether nothing of the order's session may go out any more."""
+    with run.ledger.read() as connection:
+        clock = account_clock(connection, run.account)
+    past = clock is not None and clock > intent.session
+    return past or not run.may_send(intent.session) or run.broker.phase(intent.session) is VenuePhase.OVER
 
 
 def adopt(run: Run, intent: IntentRow, order: BrokerOrder) -> IntentRow:

@@ -31,6 +31,7 @@ class Run:
             are polled only.
         notes: Sentences for a person, in the order in which they came up.
         resent: The ids that this run has sent a second time, and the refusal if that was the answer.
+        left_alone: Ids that are proven absent and that only a run with their portfolio's settings may send again.
         waits: Why orders were not sent when this run tried last, by id; those of a frozen instrument apart.
     """
 
@@ -45,6 +46,7 @@ class Run:
     siblings: Mapping[str, ExecutionSettings] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     resent: dict[str, str | None] = field(default_factory=dict)
+    left_alone: set[str] = field(default_factory=set)
     waits: dict[str, Verdict] = field(default_factory=dict)
 
     @contextmanager
@@ -72,6 +74,11 @@ class Run:
     def may_send(self, session: date) -> bool:
         """Whether orders of `session` may still go out. A paper venue says itself when one is over."""
         return not self.live or session == self.settings.live_session
+
+    def waited_for(self, client_order_id: str) -> str:
+        """Words to end a reason with: what an order that was not sent has waited for, if that is known."""
+        verdict = self.waits.get(client_order_id)
+        return f", and it waited ({verdict.sentence})" if verdict is not None else ""
 
     def note(self, sentence: str) -> None:
         if sentence not in self.notes:

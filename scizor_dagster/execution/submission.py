@@ -4,7 +4,8 @@ What belongs here: the way of one order from `ready` to the broker's answer. Wha
 out what became of an unknown one (`recovery`), and following it (`tracking`).
 
 The order of commits is the law: the verdict is committed before the mark, the mark (`sending`) is
-committed before the send, and the ledger refuses the mark without the verdict.
+committed before the send, and the ledger refuses the mark without the verdict. An order that is sent again is
+checked anew, and its second verdict is committed with its mark.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import BrokerOrder
 from scizor_dagster.errors import OrderRejected
 from scizor_dagster.execution import evidence, verdicts
-from scizor_dagster.execution.context import context_of
+from scizor_dagster.execution.context import context_of, times_sent
 from scizor_dagster.execution.gates import check_armed
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
@@ -47,20 +48,23 @@ def clear(run: Run, batch: BatchRow, settings: ExecutionSettings) -> list[Intent
     opening = any(intent.intent in OPENING for intent in ready)
     buying_power = run.broker.account().buying_power if opening else None
     facts = settings.facts(batch.session)
+    limits_hash = settings.limits.hash
     cleared = []
     with run.write() as connection:
-        context = context_of(connection, run, batch, buying_power, facts)
+        context = context_of(connection, run, batch.portfolio, batch.session, buying_power, facts)
         for intent in _ready(connection, batch):
             verdict = check_order(intent, context, settings.limits)
-            context = verdicts.record(connection, run, intent, verdict, context)
+            context = verdicts.record(connection, run, intent, verdict, context, limits_hash=limits_hash)
             if verdict.decision is Decision.PASS:
                 context = context.after(intent)
                 cleared.append(intent)
     return cleared
 
 
-def send(run: Run, intent: IntentRow) -> IntentRow:
+def send(run: Run, intent: IntentRow, settings: ExecutionSettings) -> IntentRow:
     """Mark a cleared order, send it once, and record the answer.
+
+    `settings` are those of the order's own portfolio.
 
     Returns:
         The intent as it stands after the answer; unchanged where another order of the instrument
@@ -69,7 +73,7 @@ def send(run: Run, intent: IntentRow) -> IntentRow:
     with run.write() as connection:
         if intent.symbol in intents.frozen_symbols(connection, run.account):
             return intent
-        if verdicts.held_back(connection, run, intent):
+        if verdicts.held_back(connection, run, intent, settings):
             return intent
         check_armed(connection, run)
         sending = intents.mark_sending(connection, intent, now=run.now())
@@ -79,13 +83,35 @@ def send(run: Run, intent: IntentRow) -> IntentRow:
 def send_again(run: Run, intent: IntentRow) -> IntentRow:
     """Send an order whose absence is proven, with the id and the parameters it had: once per run.
 
-    It stays unknown where trading was reduced or halted in the meantime.
+    It is checked as if it were sent for the first time, against the limits and the facts of now.
+
+    Returns:
+        The intent after the answer; the same, still unknown, where the check did not let it out, or this run has
+        not the settings of its portfolio.
+
+    Raises:
+        BrokerUnavailable: the buying power cannot be read; no verdict was made.
     """
-    run.resent[intent.client_order_id] = None
+    settings = run.settings_of(intent.portfolio)
+    if settings is None:
+        run.left_alone.add(intent.client_order_id)
+        run.note(
+            f"{intent.symbol}: order {intent.client_order_id} is proven absent; it is checked and sent again by: "
+            f"scizor run --portfolio {intent.portfolio} --date {intent.session.isoformat()}."
+        )
+        return intent
+    buying_power = run.broker.account().buying_power if intent.intent in OPENING else None
+    facts = settings.facts(intent.session)
+    name = intent.client_order_id
     with run.write() as connection:
-        if verdicts.held_back(connection, run, intent):
+        context = context_of(connection, run, intent.portfolio, intent.session, buying_power, facts, without=name)
+        verdict = check_order(intent, context, settings.limits)
+        sends = times_sent(connection, intent)
+        verdicts.record(connection, run, intent, verdict, context, limits_hash=settings.limits.hash, sends=sends)
+        if verdict.decision is not Decision.PASS:
             return intent
         check_armed(connection, run)
+        run.resent[name] = None
         sending = intents.mark_sending(connection, intent, now=run.now(), resend=True)
     return _send_once(run, sending, again=True)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import intents
 from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.ledger.states import IntentState
@@ -25,6 +26,7 @@ REMEDIES = {
     "trading_state": "Go on with: scizor resume {where} --reason TEXT.",
     "max_equity_jump": "Look at cash and positions; if they are right: scizor risk accept-equity --portfolio "
     "{portfolio} --session {session} --equity AMOUNT --reason TEXT (it names the amount).",
+    "unpriced_holding": "Collect its prices; see: scizor prices --help. Then run the session again.",
     "lock": "See: scizor risk locks --portfolio {portfolio}.",
     "max_orders_per_minute": "Run again in a minute: scizor run --portfolio {portfolio} --date {session}.",
     THROTTLE: "Find out why it is ordered again and again, then: scizor resume --portfolio {portfolio} --reason TEXT.",
@@ -33,22 +35,32 @@ REMEDIES = {
 
 
 def record(
-    connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict, context: PreTradeContext
+    connection: sa.Connection,
+    run: Run,
+    intent: IntentRow,
+    verdict: Verdict,
+    context: PreTradeContext,
+    *,
+    limits_hash: str,
+    sends: int = 0,
 ) -> PreTradeContext:
     """Write the verdict and what it makes of the order.
+
+    An order that was sent before (`sends` times) and is proven absent has no other state to go to than the one it is
+    in: stopped, it stays unknown until its session is over or the limits let it go.
 
     Returns:
         The context for the next order: halted where this one has set the throttle off.
     """
     run.waits.pop(intent.client_order_id, None)
     if verdict.decision is Decision.PASS:
+        _write_row(connection, run, intent, verdict, limits_hash, sends)
         if intent.cleared_hash != intent.parameter_hash:
-            _write_row(connection, run, intent, verdict)
             cleared = intent.parameter_hash
             intents.move(connection, intent, IntentState.READY, now=run.now(), cleared_hash=cleared)
         return context
-    _write_row(connection, run, intent, verdict)
-    if verdict.decision is Decision.STOP:
+    _write_row(connection, run, intent, verdict, limits_hash)
+    if verdict.decision is Decision.STOP and not sends:
         intents.move(connection, intent, IntentState.BLOCKED, now=run.now(), reason=verdict.sentence)
         return context
     _wait(run, intent, verdict, context.standing)
@@ -58,18 +70,20 @@ def record(
     return replace(context, standing=standing(connection, run.account, intent.portfolio, run.now()))
 
 
-def held_back(connection: sa.Connection, run: Run, intent: IntentRow) -> bool:
+def held_back(connection: sa.Connection, run: Run, intent: IntentRow, settings: ExecutionSettings) -> bool:
     """Whether the trading state of this moment keeps the order from going out; if so, its row is written."""
     current = standing(connection, run.account, intent.portfolio, run.now())
     verdict = check_standing(intent, current)
     if verdict.decision is Decision.PASS:
         return False
-    _write_row(connection, run, intent, verdict)
+    _write_row(connection, run, intent, verdict, settings.limits.hash)
     _wait(run, intent, verdict, current)
     return True
 
 
-def _write_row(connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict) -> None:
+def _write_row(
+    connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict, limits_hash: str, sends: int = 0
+) -> None:
     risk_rows.record(
         connection,
         verdict,
@@ -78,7 +92,9 @@ def _write_row(connection: sa.Connection, run: Run, intent: IntentRow, verdict: 
         portfolio=intent.portfolio,
         session=intent.session,
         client_order_id=intent.client_order_id,
+        limits_hash=limits_hash,
         parameter_hash=intent.parameter_hash,
+        sends=sends,
     )
 
 
@@ -87,6 +103,12 @@ def _wait(run: Run, intent: IntentRow, verdict: Verdict, current: Standing) -> N
         run.note(f"{intent.symbol}: order {intent.client_order_id} waits; {verdict.value}.")
         return
     run.waits[intent.client_order_id] = verdict
+    if verdict.decision is Decision.STOP:
+        run.note(
+            f"{intent.symbol}: order {intent.client_order_id} is proven absent and is not sent again; "
+            f"{verdict.sentence}. It ends with its session."
+        )
+        return
     where = f"--account {run.account}" if current.portfolio is None else f"--portfolio {intent.portfolio}"
     remedy = REMEDIES[verdict.limit].format(where=where, portfolio=intent.portfolio, session=intent.session.isoformat())
     run.note(f"Orders of portfolio '{intent.portfolio}' wait; {verdict.sentence}. {remedy}")

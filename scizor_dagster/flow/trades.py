@@ -15,10 +15,11 @@ from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts, follow_session, not_ahead
 from scizor_dagster.flow.plans import current_plan, unexecuted_sessions
-from scizor_dagster.flow.risk import guard_account, guard_session
+from scizor_dagster.flow.risk import guard_account, guard_session, limits_in_force
 from scizor_dagster.ledger.rows import batch_of, batches_of
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.risk.events import stops_recorded
 
 SCHEDULED_FOR = "scizor/scheduled_for"
 PURPOSE = "scizor/purpose"
@@ -50,7 +51,10 @@ def trade_session(
     _refuse_stale(scheduled_for, desk.clock())
     _refuse_after_breaks(desk, portfolio, session)
     plan = current_plan(desk, portfolio, session)
-    _refuse_unaffordable(desk, plan)
+    with stops_recorded(
+        desk.ledger, desk.clock, settings.account, portfolio, session, limits_in_force(desk, portfolio)
+    ):
+        _refuse_unaffordable(desk, plan)
     guard_session(desk, portfolio, session, admits=True)
     guard_account(desk, settings.account, session)
     unexecuted = unexecuted_sessions(desk, portfolio, session)
@@ -66,11 +70,15 @@ def has_open_orders(desk: Desk, portfolio: str, session: date) -> bool:
 
 def _refuse_unaffordable(desk: Desk, plan: Plan) -> None:
     """The gate of `planned_orders`, read again: a step may be run by itself."""
-    if not stored_book_after(desk, plan).fits:
+    after = stored_book_after(desk, plan)
+    if not after.fits:
         raise RiskLimitBreached(
             f"The plan of {plan.session} opens more than equity less the cash buffer and max_total_weight allow.",
             remedy="Nothing is sent. See the check plan_fits_the_equity of planned_orders.",
             where=f"portfolio {plan.portfolio}",
+            limit="plan_fits_the_equity",
+            value=f"net {after.net:.2f}, gross {after.gross:.2f}",
+            threshold=f"net {after.net_limit:.2f}, gross {after.gross_limit:.2f}",
         )
 
 

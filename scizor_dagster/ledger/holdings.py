@@ -11,7 +11,7 @@ adoption of S counts as held from the end of S.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -130,6 +130,30 @@ def owned_by_others(connection: sa.Connection, account: str, portfolio: str) -> 
         if owner not in (None, portfolio):
             rest[symbol] += qty
     return {symbol: qty for symbol, qty in sorted(rest.items()) if abs(qty) > NOISE}
+
+
+def last_prices(connection: sa.Connection, account: str, symbols: Collection[str]) -> dict[str, Decimal]:
+    """What was paid last for each of `symbols` in the account, or stated with its adoption, in units of today.
+
+    A symbol for which there is nothing above zero is absent.
+    """
+    found: dict[str, tuple[date, Decimal]] = {}
+    for table, last in ((adoptions, "recorded_at"), (fills, "executed_at")):
+        columns = (table.c.symbol, table.c.session, table.c.price)
+        wanted = sa.select(*columns).where(table.c.account == account, table.c.symbol.in_(sorted(symbols)))
+        for symbol, session, price in connection.execute(wanted.order_by(table.c.session, table.c[last])):
+            if price > 0 and (symbol not in found or session >= found[symbol][0]):
+                found[symbol] = (session, price)
+    splits = [
+        (session, symbol, factor)
+        for session, factors in _factors(connection, account).items()
+        for symbol, factor in factors
+    ]
+    for split_on, symbol, factor in splits:
+        if factor > 0 and symbol in found and split_on > found[symbol][0]:
+            session, price = found[symbol]
+            found[symbol] = (session, price / factor)
+    return {symbol: price for symbol, (_, price) in found.items()}
 
 
 def earliest_session(connection: sa.Connection, account: str) -> date | None:

@@ -89,10 +89,17 @@ def load(connection: sa.Connection, client_order_id: str) -> IntentRow:
     return found[client_order_id]
 
 
-def frozen_symbols(connection: sa.Connection, account: str) -> dict[str, str]:
-    """Symbols with an order of unknown outcome, in any portfolio of the account, and which order it is."""
+def frozen_symbols(connection: sa.Connection, account: str, *, without: str | None = None) -> dict[str, str]:
+    """Symbols with an order of unknown outcome, in any portfolio of the account, and which order it is.
+
+    `without` is the id of an order that does not count.
+    """
     unknown = intents_in(connection, account, [IntentState.UNKNOWN, IntentState.SENDING])
-    return {intent.symbol: f"order {intent.client_order_id} is {intent.state}" for intent in unknown}
+    return {
+        intent.symbol: f"order {intent.client_order_id} is {intent.state}"
+        for intent in unknown
+        if intent.client_order_id != without
+    }
 
 
 def move(

@@ -194,6 +194,12 @@ _INTENTS_IN = (
     .where(intents.c.account == sa.bindparam("account"), intents.c.state.in_(sa.bindparam("states", expanding=True)))
     .order_by(intents.c.session, intents.c.batch_id, intents.c.position)
 )
+_INTENTS_OF_SESSION = (
+    sa.select(intents)
+    .join(batches, intents.c.batch_id == batches.c.batch_id)
+    .where(batches.c.account == sa.bindparam("account"), batches.c.session == sa.bindparam("session"))
+    .order_by(intents.c.batch_id, intents.c.position)
+)
 _INTENTS_BY_ID = sa.select(intents).where(intents.c.client_order_id.in_(sa.bindparam("ids", expanding=True)))
 
 
@@ -262,6 +268,11 @@ def intents_in(connection: sa.Connection, account: str, states: Collection[Inten
     """The account's intents in any of `states`, whatever batch they belong to."""
     key = {"account": account, "states": [state.value for state in states]}
     return _rows(connection, IntentRow, _INTENTS_IN, key)
+
+
+def intents_of_session(connection: sa.Connection, account: str, session: date) -> list[IntentRow]:
+    """The intents of every portfolio of the account in the session."""
+    return _rows(connection, IntentRow, _INTENTS_OF_SESSION, {"account": account, "session": session})
 
 
 def intents_by_id(connection: sa.Connection, client_order_ids: Sequence[str]) -> dict[str, IntentRow]:

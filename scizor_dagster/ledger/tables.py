@@ -238,6 +238,8 @@ risk_events = sa.Table(
     _key("verdict", 16),
     # Every limit that was looked at, as JSON: limit to value and threshold.
     sa.Column("checked", sa.Text, nullable=True),
+    # Hash of the limits in force, as in `risk_limits`; empty in rows of an earlier version.
+    sa.Column("limits_hash", sa.String(64), nullable=True),
 )
 
 risk_limits = sa.Table(

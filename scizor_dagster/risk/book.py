@@ -4,7 +4,7 @@ What belongs here: sums over positions, kept up to date order by order, so that 
 however many orders came before. What does not: whether a sum is allowed (`pre_trade`).
 
 An order that closes takes nothing off here before it has filled: what may stay is counted as there. A
-holding without a price is in no sum, as it is not in the equity either.
+holding without any price is in no sum and is named: what opens waits for its price, see `checks`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Book:
         gross: Sum of absolute values.
         net: Sum of signed values.
         by_sector: Gross value by sector.
+        unpriced: Symbols that are held and have no price.
     """
 
     values: Mapping[str, Decimal] = field(default_factory=dict)
@@ -31,11 +32,12 @@ class Book:
     gross: Decimal = ZERO
     net: Decimal = ZERO
     by_sector: Mapping[str, Decimal] = field(default_factory=dict)
+    unpriced: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, quantities: Mapping[str, Decimal], prices: Mapping[str, Decimal], sectors: Mapping[str, str]) -> Book:
         """The book of signed quantities at prices."""
-        book = cls(sectors=sectors)
+        book = cls(sectors=sectors, unpriced=unpriced(quantities, prices))
         for symbol, qty in quantities.items():
             if symbol in prices:
                 book = book.after(symbol, qty * prices[symbol])
@@ -58,8 +60,14 @@ class Book:
             gross=self.gross_after(symbol, value),
             net=self.net + value,
             by_sector=self.by_sector if in_sector is None else {**self.by_sector, self.sectors[symbol]: in_sector},
+            unpriced=self.unpriced,
         )
 
     def _change(self, symbol: str, value: Decimal) -> Decimal:
         before = self.values.get(symbol, ZERO)
         return abs(before + value) - abs(before)
+
+
+def unpriced(quantities: Mapping[str, Decimal], prices: Mapping[str, Decimal]) -> tuple[str, ...]:
+    """Symbols that are held and have no price."""
+    return tuple(sorted(symbol for symbol, qty in quantities.items() if qty and symbol not in prices))

@@ -67,13 +67,22 @@ def _volume_share(order: OrderToCheck, context: PreTradeContext, limits: PreTrad
     volume = context.facts.daily_volumes.get(order.symbol)
     if volume is None or volume <= 0:
         return _stop("max_adv_share", "no average daily volume is known", limits.max_adv_share)
-    return _share("max_adv_share", order.qty, volume, limits.max_adv_share)
+    sent = context.traded.get((order.symbol, order.side), ZERO)
+    return _share("max_adv_share", sent + order.qty, volume, limits.max_adv_share)
 
 
 def _collar(order: OrderToCheck, _: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
     if order.limit_price is None or limits.price_collar is None:
         return None
     return _share("price_collar", abs(order.limit_price - order.price_used), order.price_used, limits.price_collar)
+
+
+def _reference_price(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
+    """The price that sized the order against the one that is known now: a plan may be old, or in other units."""
+    known = context.facts.prices.get(order.symbol)
+    if known is None or limits.price_collar is None:
+        return None
+    return _share("reference_price", abs(order.price_used - known), known, limits.price_collar)
 
 
 def _price_age(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
@@ -152,8 +161,17 @@ def _turnover(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLim
 
 
 def _repeated(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
-    count = context.repeated.get((order.symbol, order.side), 0) + 1
-    return _held("max_repeated_orders", Decimal(count), limits.max_repeated_orders, Decision.WAIT)
+    """One line of a plan is one decision, in however many slices and legs it goes out."""
+    decisions = context.repeated.get((order.symbol, order.side), frozenset()) | {order.batch_id}
+    return _held("max_repeated_orders", Decimal(len(decisions)), limits.max_repeated_orders, Decision.WAIT)
+
+
+def _unpriced(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
+    """What cannot be valued is not worth nothing: where a limit sums the book, what opens waits."""
+    summed = (limits.max_gross_value, limits.max_net_value, limits.max_sector_weight, limits.max_leverage)
+    if order.intent not in OPENING or not context.book.unpriced or summed == (None,) * len(summed):
+        return None
+    return Finding("unpriced_holding", " ".join(context.book.unpriced), "a price for every holding", Decision.WAIT)
 
 
 def _gross(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
@@ -238,6 +256,7 @@ CHECKS: tuple[Check, ...] = (
     _notional_limit,
     _volume_share,
     _collar,
+    _reference_price,
     _price_age,
     _second_price,
     _frozen,
@@ -248,6 +267,7 @@ CHECKS: tuple[Check, ...] = (
     _session_orders,
     _turnover,
     _ownership,
+    _unpriced,
     _gross,
     _net,
     _name,

@@ -33,6 +33,8 @@ class OrderToCheck(Protocol):
     """What the check reads of an order; `ledger.rows.IntentRow` is one."""
 
     @property
+    def batch_id(self) -> str: ...
+    @property
     def symbol(self) -> str: ...
     @property
     def side(self) -> Side: ...
@@ -86,19 +88,20 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class PreTradeContext:
-    """What is true before the order, for the portfolio that it belongs to.
+    """What is true before the order: of the portfolio that it belongs to, or of the whole account where that is said.
 
     Attributes:
         owned: Signed shares by symbol, from the ledger.
         closing: Unsigned shares by symbol that orders already under way take off what is owned.
         session_notional: Value of everything that was sent in this session.
-        opening_notional: Value of opening orders that `buying_power` does not yet know of.
+        opening_notional: Value of the account's opening orders that `buying_power` does not yet know of.
         buying_power: The broker's own figure; None where it was not read.
         frozen: Symbols with an order whose outcome is unknown, in any portfolio of the account.
         book: Positions with every opening order under way.
         session_orders: Number of orders sent in this session.
-        minute_orders: Of those, the ones of the last minute.
-        repeated: Number of orders sent in this session since the last resume, by symbol and side.
+        minute_orders: Sends in the last minute of the account's orders of this session, second sends included.
+        traded: Shares that the account has sent in this session, by symbol and side.
+        repeated: Batches that have sent in this session since the last resume, by symbol and side.
         standing: The trading state in force.
         locks: Why opening orders wait, by symbol; None stands for every symbol.
         equity_accepted: Whether a person has accepted the equity before this session.
@@ -113,7 +116,8 @@ class PreTradeContext:
     book: Book = field(default_factory=Book)
     session_orders: int = 0
     minute_orders: int = 0
-    repeated: Mapping[tuple[str, Side], int] = field(default_factory=dict)
+    traded: Mapping[tuple[str, Side], Decimal] = field(default_factory=dict)
+    repeated: Mapping[tuple[str, Side], frozenset[str]] = field(default_factory=dict)
     standing: Standing = FREE
     locks: Mapping[str | None, str] = field(default_factory=dict)
     facts: MarketFacts = field(default_factory=MarketFacts)
@@ -136,7 +140,8 @@ class PreTradeContext:
             book=book,
             session_orders=self.session_orders + 1,
             minute_orders=self.minute_orders + 1,
-            repeated={**self.repeated, key: self.repeated.get(key, 0) + 1},
+            traded={**self.traded, key: self.traded.get(key, ZERO) + order.qty},
+            repeated={**self.repeated, key: self.repeated.get(key, frozenset()) | {order.batch_id}},
         )
 
 

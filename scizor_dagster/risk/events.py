@@ -3,23 +3,28 @@
 What belongs here: writing and reading `risk_events` and the `risk_limits` of a batch. What does not: the
 decision (`pre_trade`).
 
-Ids are hashes of what was found, so that a run which is repeated adds no second row for the same finding.
+Ids are hashes of what was found and of the limits in force, so that a run which is repeated adds no second row for
+the same finding, and one under other limits does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from scizor_dagster.errors import RunStopped
+from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import risk_events, risk_limits
-from scizor_dagster.risk.context import Decision, Verdict
+from scizor_dagster.risk.context import Decision, Finding, Verdict
 from scizor_dagster.risk.limits import PreTradeLimits
+from scizor_dagster.sessions import Clock
 
 _WIDTH = 64
 
@@ -37,6 +42,8 @@ class RiskEvent:
     verdict: str
     checked: Mapping[str, tuple[str, str]]
     """Value and threshold of every limit that was looked at, by its name."""
+    limits_hash: str | None = None
+    """Of the limits in force (`PreTradeLimits.hash`); None for a loss or a lock."""
 
 
 def record(
@@ -48,11 +55,15 @@ def record(
     portfolio: str,
     session: date,
     client_order_id: str | None,
+    limits_hash: str | None = None,
     parameter_hash: str | None = None,
+    sends: int = 0,
 ) -> bool:
-    """Write the row of a verdict; the same finding made again is the same row.
+    """Write the row of a verdict; the same finding made again under the same limits is the same row.
 
-    A verdict that passed is one row per order and what would be sent of it (`parameter_hash`).
+    A verdict that passed is one row per order, what would be sent of it (`parameter_hash`), and how often it had been
+    sent before (`sends`). An order of None is the whole run; `limits_hash` is None for a finding on what was measured
+    before, which names its threshold itself.
 
     Returns:
         Whether the row is new.
@@ -66,7 +77,8 @@ def record(
         verdict.limit,
         *values,
         verdict.decision,
-        *([parameter_hash] if verdict.decision is Decision.PASS else []),
+        *([limits_hash] if limits_hash is not None else []),
+        *([parameter_hash, sends] if verdict.decision is Decision.PASS else []),
     ]
     event_id = hashlib.sha256(repr(identity).encode()).hexdigest()
     if connection.execute(sa.select(risk_events.c.event_id).where(risk_events.c.event_id == event_id)).first():
@@ -84,9 +96,37 @@ def record(
             threshold=values[1],
             verdict=verdict.decision.value,
             checked=json.dumps({found.limit: found.texts for found in verdict.findings}, separators=(",", ":")),
+            limits_hash=limits_hash,
         )
     )
     return True
+
+
+@contextmanager
+def stops_recorded(
+    ledger: Ledger, clock: Clock, account: str, portfolio: str, session: date, limits: PreTradeLimits
+) -> Iterator[None]:
+    """Write a row for a gate that stops the whole run, and let its error go on.
+
+    The row has a transaction of its own: what the gate has stopped is rolled back, the fact that it did is not.
+    """
+    try:
+        yield
+    except RunStopped as stop:
+        if stop.limit:
+            found = Finding(stop.limit, stop.value, stop.threshold, Decision.STOP)
+            with ledger.transaction() as connection:
+                record(
+                    connection,
+                    Verdict(Decision.STOP, stop.limit, stop.value, stop.threshold, (found,)),
+                    at=clock(),
+                    account=account,
+                    portfolio=portfolio,
+                    session=session,
+                    client_order_id=None,
+                    limits_hash=limits.hash,
+                )
+        raise
 
 
 def record_limits(connection: sa.Connection, batch_id: str, limits: PreTradeLimits) -> None:
@@ -127,4 +167,5 @@ def _event(row: Any) -> RiskEvent:
         threshold=row["threshold"],
         verdict=row["verdict"],
         checked={name: tuple(pair) for name, pair in json.loads(row["checked"] or "{}").items()},
+        limits_hash=row["limits_hash"],
     )

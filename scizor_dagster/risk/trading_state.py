@@ -84,10 +84,11 @@ def standing(connection: sa.Connection, account: str, portfolio: str, now: datet
     return replace(found, cancel_open=any(state.cancel_open for state in in_force))
 
 
-def last_set(connection: sa.Connection, account: str, portfolio: str) -> datetime | None:
-    """When a state was set last for the portfolio or its account: counts of a throttle begin there."""
+def last_resumed(connection: sa.Connection, account: str, portfolio: str) -> datetime | None:
+    """When the portfolio was resumed last: the counts of its throttle begin there, and nothing else resets them."""
     rows = connection.execute(_ROWS, {"account": account, "portfolio": portfolio})
-    return max((row.at for row in rows), default=None)
+    resumed = (row.at for row in rows if row.portfolio == portfolio and row.state == TradingState.ACTIVE)
+    return max(resumed, default=None)
 
 
 def set_state(

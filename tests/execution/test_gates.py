@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerPosition
+from scizor_dagster.brokers.protocol import BrokerOrder, BrokerPosition, OrderRequest
 from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached, ScizorError, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.arming import arm
@@ -12,7 +12,8 @@ from scizor_dagster.ledger.rows import batches_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Side
 from scizor_dagster.reconciliation.positions import doubtful_positions
-from tests.execution.scenario import MONDAY, START, D, adopt, model, order, plan_of, run
+from scizor_dagster.risk.events import risk_events_of
+from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, run
 
 BUY = order("b", "AAA", Side.BUY, "2")
 LIVE = {"expected_environment": "live", "live_session": MONDAY}
@@ -71,6 +72,53 @@ def test_106_a_live_broker_whose_clock_differs_by_more_than_five_seconds_stops_t
     with pytest.raises(RiskLimitBreached, match="6 s apart, 5 are allowed"):
         run(ledger, broker, plan_of([BUY]), **LIVE)
     assert _nothing_admitted(ledger)
+
+
+def _stopped(ledger: Ledger) -> list[tuple[str, str, str, str, str | None]]:
+    with ledger.read() as connection:
+        rows = risk_events_of(connection, "paper", MONDAY)
+    assert all(row.limits_hash for row in rows)
+    return [(row.limit, row.value, row.threshold, row.verdict, row.client_order_id) for row in rows]
+
+
+STOPS = {
+    "account_identity": ({"expected_account_id": "M2"}, {}, "model paper account M1", "model paper account M2"),
+    "arming": (LIVE, {}, "not armed", "armed by a person"),
+    "live_session": (LIVE | {"live_session": TUESDAY}, {}, "2026-03-02", "2026-03-03"),
+    "price_adjustment": (LIVE, {"adjustment": "split"}, "split", "raw"),
+    "account_currency": ({}, {"currency": "AUD"}, "USD", "AUD"),
+}
+
+
+@pytest.mark.parametrize("limit", STOPS)
+def test_a_gate_that_stops_a_run_is_one_row_however_often_it_is_run(ledger: Ledger, limit: str) -> None:
+    changes, plan, value, threshold = STOPS[limit]
+    broker = model(ledger, environment="live" if "live_session" in changes else "paper")
+    for _ in range(2):
+        with pytest.raises((RiskLimitBreached, WrongAccount)):
+            run(ledger, broker, plan_of([BUY], **plan), **changes)
+    assert _stopped(ledger) == [(limit, value, threshold, "stopped", None)]
+    assert broker.book.attempts == []
+
+
+def test_an_arming_that_ends_while_a_run_is_under_way_is_a_row_too(ledger: Ledger) -> None:
+    broker = model(ledger, environment="live", positions={"AAA": D(5)})
+    adopt(ledger, "AAA", "5")
+    with ledger.transaction() as connection:
+        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    sent = broker.submit
+
+    def disarming(request: OrderRequest) -> BrokerOrder:
+        with ledger.transaction() as connection:
+            connection.exec_driver_sql("DELETE FROM arming")
+        return sent(request)
+
+    broker.submit = disarming  # type: ignore[method-assign]
+    sales = [order(f"s{n}", "AAA", Side.SELL, "1", slice_=n) for n in (1, 2)]
+    with pytest.raises(RiskLimitBreached):
+        run(ledger, broker, plan_of(sales, held={"AAA": "5"}), **LIVE)
+    assert _stopped(ledger) == [("arming", "not armed", "armed by a person", "stopped", None)]
+    assert broker.book.attempts == ["s1"]
 
 
 def test_the_clock_of_a_paper_exchange_is_not_compared(ledger: Ledger) -> None:

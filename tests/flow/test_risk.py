@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from scizor_dagster.config import DEFAULT_LIMITS
-from scizor_dagster.errors import ConfigError
+from scizor_dagster.errors import ConfigError, RiskLimitBreached
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import measure_session
 from scizor_dagster.flow.desk import Desk
@@ -19,13 +20,14 @@ from scizor_dagster.flow.money import book_before
 from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import fills
-from scizor_dagster.market_data.reading import last_closes
+from scizor_dagster.market_data.reading import last_closes, session_bars
 from scizor_dagster.market_data.trading_facts import average_volumes
+from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.locks import locks_of
 from scizor_dagster.risk.trading_state import TradingState, set_state, states_of
 from tests.flow.desks import FIRST, NOW, SECOND, add_action, collected, trade
-from tests.projects import project_at
+from tests.projects import project_at, write_universe
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,101 @@ def test_allowed_names_symbols_and_universe_files_and_nothing_else(desk: Desk) -
     for wrong, kind in (("NOPE", "symbol"), ("nope.csv", "file")):
         with pytest.raises(ConfigError, match=f"The {kind} '{wrong}' is not in the universe"):
             limits_in_force(with_risk(desk, limits={"allowed": [wrong]}), "main")
+
+
+def test_restricted_names_an_instrument_in_any_spelling_of_it_and_one_that_may_appear_later(desk: Desk) -> None:
+    universe = desk.settings.config_path.parent / "universe.csv"
+    write_universe(universe, ("AAPL", "BRK.B", "MSFT"))
+    spelled = {
+        "AAPL": "AAPL",
+        "AAPL.XNAS": "AAPL",
+        "BRK-B": "BRK.B",
+        "BRK/B": "BRK.B",
+        "BRK-B.XNAS": "BRK.B",
+        "LATER": "LATER",
+        "LATER.XNYS": "LATER",
+    }
+    for written, symbol in spelled.items():
+        found = limits_in_force(_with_risk(desk, limits={"restricted": [written]}), "main").restricted
+        assert found == {symbol}, written
+    with pytest.raises(ConfigError, match=r"whose universe has AAPL\.XNAS") as caught:
+        limits_in_force(_with_risk(desk, limits={"restricted": ["AAPL.XNYS"]}), "main")
+    assert "risk.limits.restricted" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["aapl", "AAPL,MSFT", "", " AAPL", "universe.csv", "*"])
+def test_a_restricted_name_that_no_order_can_carry_is_refused_with_its_key(desk: Desk, wrong: str) -> None:
+    with pytest.raises(ConfigError, match="is not a ticker") as caught:
+        limits_in_force(_with_risk(desk, limits={"restricted": [wrong]}), "main")
+    assert "restricted" in str(caught.value)
+    assert "Use upper-case letters" in str(caught.value)
+
+
+def test_a_restricted_symbol_is_not_bought_however_it_is_written(desk: Desk) -> None:
+    result = trade(_with_risk(desk, limits={"restricted": ["MSFT.XNAS"]}), FIRST)
+    assert {row.symbol: row.state.value for row in result.orders} == {
+        "AAPL": "filled",
+        "MSFT": "blocked",
+        "NVDA": "filled",
+    }
+
+
+def _second_market(desk: Desk, factor: float, *, synthetic: bool = False, adjustment: str | None = None) -> Desk:
+    """The desk with a market `second` of the same instruments, whose closes are `factor` times the first's."""
+    path = desk.settings.config_path
+    config = yaml.safe_load(path.read_text())
+    config["markets"]["second"] = copy.deepcopy(config["markets"]["us"])
+    path.write_text(yaml.safe_dump(config))
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE bars SET synthetic = false WHERE market = 'us'")
+        cursor.execute(
+            "INSERT INTO bars SELECT 'second', symbol, session, open, high, low, close * ?, volume, "
+            "coalesce(?, adjustment), ?, 'another', fetched_at FROM bars WHERE market = 'us' AND symbol <> 'NVDA'",
+            [factor, adjustment, synthetic],
+        )
+    return _open(path.parent)
+
+
+def test_a_second_markets_closes_of_the_same_session_are_the_second_prices(desk: Desk) -> None:
+    assert facts_of(desk, "main")(FIRST).second_prices == {}
+    desk = _second_market(desk, 1.25)
+    facts = facts_of(desk, "main")(FIRST)
+    assert set(facts.second_prices) == set(facts.prices) - {"NVDA"}
+    for symbol, price in facts.second_prices.items():
+        assert price == pytest.approx(facts.prices[symbol] * Decimal("1.25"), rel=Decimal("1e-12"))
+    before = desk.calendar("us").previous_session(FIRST)
+    with desk.lake.write() as cursor:
+        cursor.execute("DELETE FROM bars WHERE market = 'second' AND session = ? AND symbol = 'AAPL'", [before])
+    assert "AAPL" not in facts_of(desk, "main")(FIRST).second_prices, "an older close is no second opinion"
+
+
+@pytest.mark.parametrize("other", [{"synthetic": True}, {"adjustment": "split"}])
+def test_made_up_prices_and_those_of_another_adjustment_are_no_second_prices(desk: Desk, other: Any) -> None:
+    assert facts_of(_second_market(desk, 1.25, **other), "main")(FIRST).second_prices == {}
+
+
+def test_orders_whose_price_two_sources_disagree_on_are_blocked_and_the_others_go_on(desk: Desk) -> None:
+    result = trade(_second_market(desk, 1.1), FIRST)
+    assert {row.symbol: row.state.value for row in result.orders} == {
+        "AAPL": "blocked",
+        "MSFT": "blocked",
+        "NVDA": "filled",
+    }
+    assert "max_price_difference" in result.orders[0].reason
+
+
+def test_a_plan_that_opens_more_than_the_equity_is_stopped_with_one_row(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    too_much = BookAfter(*map(Decimal, (120, 130, 100, 100, 20, 30)))
+    monkeypatch.setattr("scizor_dagster.flow.trades.stored_book_after", lambda *_: too_much)
+    for _ in range(2):
+        with pytest.raises(RiskLimitBreached):
+            trade(desk, FIRST)
+    with desk.ledger.read() as connection:
+        (row,) = risk_events_of(connection, "paper", FIRST)
+    assert (row.limit, row.client_order_id) == ("plan_fits_the_equity", None)
+    assert (row.value, row.threshold) == ("net 120.00, gross 130.00", "net 100.00, gross 100.00")
 
 
 def test_orders_outside_of_the_allowed_symbols_are_blocked_and_every_order_has_its_row(desk: Desk) -> None:

@@ -27,6 +27,7 @@ class Order:
     qty: Decimal = TEN
     price_used: Decimal = FIVE
     limit_price: Decimal | None = None
+    batch_id: str = "1"
 
     @property
     def side(self) -> Side:

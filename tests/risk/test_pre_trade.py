@@ -73,6 +73,17 @@ def test_an_order_without_a_limit_price_has_no_collar() -> None:
     assert _verdict(Order(), FREE, limits(price_collar="0.1")) == PASSED
 
 
+@pytest.mark.parametrize(("known", "verdict"), [("5.55", "passed"), ("4.54", "stopped"), ("5.56", "stopped")])
+def test_the_price_that_sized_the_order_stays_within_the_collar_around_the_one_known_now(
+    known: str, verdict: str
+) -> None:
+    held = replace(knowing(prices={"AAA": D(known)}), owned={"AAA": D(10)})
+    for order in (Order(), Order(intent=SELL), Order(limit_price=D(5))):
+        found = check_order(order, held, limits(price_collar="0.1"))
+        assert found.decision.value == verdict
+        assert found.limit == ("" if verdict == "passed" else "reference_price")
+
+
 def test_a_price_that_is_too_old_or_of_no_known_age_stops() -> None:
     rules = limits(max_price_age_sessions="3")
     assert _verdict(Order(), knowing(price_ages={"AAA": 3}), rules) == PASSED
@@ -89,8 +100,10 @@ def test_two_sources_must_agree_where_there_are_two() -> None:
 
 
 def test_a_count_lets_its_own_number_through_and_nothing_above_it() -> None:
-    sent = replace(FREE, session_orders=2, minute_orders=2, repeated={("AAA", Order().side): 2})
+    sent = replace(FREE, session_orders=2, minute_orders=2, repeated={("AAA", Order().side): frozenset({"8", "9"})})
     counts = {"max_session_orders": "stopped", "max_orders_per_minute": "waiting", "max_repeated_orders": "waiting"}
+    slice_of_a_counted_line = Order(batch_id="9")
+    assert _verdict(slice_of_a_counted_line, sent, limits(max_repeated_orders="2")) == PASSED
     for name, above in counts.items():
         assert _verdict(Order(), sent, limits(**{name: "3"})) == PASSED
         assert _verdict(Order(), sent, limits(**{name: "2"})) == (above, name)
@@ -124,6 +137,25 @@ def test_a_share_of_volume_stops_while_the_volume_is_not_known() -> None:
     for volumes in ({}, {"AAA": D(0)}):
         found = _verdict(Order(), knowing(daily_volumes=volumes), limits(max_adv_share="1"))
         assert found == ("stopped", "max_adv_share")
+
+
+def test_the_share_of_volume_is_of_all_that_was_sent_on_the_same_side() -> None:
+    rules = limits(max_adv_share="0.1")
+    known = knowing(daily_volumes={"AAA": D(200)})
+    for side, verdict in ((Order().side, "stopped"), (Order(intent=SHORT).side, "passed")):
+        assert _verdict(Order(), replace(known, traded={("AAA", side): D("10.01")}), rules)[0] == verdict
+    assert _verdict(Order(), known.after(Order()), rules)[0] == "passed"
+    assert _verdict(Order(), known.after(Order()).after(Order()), rules)[0] == "stopped"
+
+
+def test_what_opens_waits_while_a_holding_has_no_price_and_a_limit_sums_the_book() -> None:
+    unpriced = replace(FREE, owned={"BBB": D(5), "AAA": D(10)}, book=Book.of({"BBB": D(5)}, {}, {}))
+    for name in ("max_gross_value", "max_net_value"):
+        rules = limits(**{name: "1000"})
+        assert _verdict(Order("CCC"), unpriced, rules) == ("waiting", "unpriced_holding")
+        assert _verdict(Order(intent=SELL), unpriced, rules) == PASSED
+    assert _verdict(Order("CCC"), unpriced, limits(max_name_weight="1"))[1] != "unpriced_holding"
+    assert _verdict(Order("CCC"), unpriced) == PASSED
 
 
 def test_restricted_symbols_and_those_outside_of_the_allowed_are_not_opened_but_may_be_closed() -> None:

@@ -366,18 +366,20 @@ def test_a_run_that_goes_on_cancels_what_a_halt_asks_for_before_the_venue_moves(
 
 def test_the_throttle_halts_the_portfolio_until_a_named_person_resumes(ledger: Ledger) -> None:
     broker = model(ledger, cash=D(10_000))
-    slices = [order(f"b{n}", "CCC", Side.BUY, "1", slice_=n) for n in range(1, 5)]
-    plan = plan_of(slices)
-    broker.has_data = set()
-    limit = {"starting_cash": D(10_000), "max_repeated_orders": D(3)}
-    result = run(ledger, broker, plan, **limit)
+    limit: dict[str, Any] = {"starting_cash": D(10_000), "max_repeated_orders": D(2)}
+    for number in (1, 2, 3):
+        broker.book.steps.clear()
+        held = {"CCC": str(number - 1)}
+        plan = plan_of([order(f"b{number}", "CCC", Side.BUY, "1")], batch=number, plan_id=f"p{number}", held=held)
+        broker.has_data = None if number < 3 else set()
+        result = run(ledger, broker, plan, **limit)
     assert result.state is ExecutionState.WORKING
-    assert broker.book.attempts == [], "the list itself is the runaway: none of it goes out"
+    assert broker.book.attempts == ["b1", "b2"]
     with ledger.read() as connection:
         (row,) = states_of(connection, "paper")
     assert (row.state, row.actor, row.portfolio) == (HALTED, "scizor", "main")
-    assert row.reason == "max_repeated_orders: 4 against 3 allowed, for buy CCC"
-    assert resume(ledger, broker, **limit).counts == {"ready": 4}
+    assert row.reason == "max_repeated_orders: 3 against 2 allowed, for buy CCC"
+    assert resume(ledger, broker, **limit).counts == {"filled": 2, "ready": 1}
     with ledger.read() as connection:
         assert len(states_of(connection, "paper")) == 1
 
