@@ -46,7 +46,7 @@ check: $(INSTALLED)
 	$(BIN)/python -m tests.definitions_load
 
 torture: $(INSTALLED)
-	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest tests/execution/test_kills.py tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py tests/risk/test_random_lists.py tests/planning/test_rule_laws.py tests/planning/test_turnover.py tests/planning/test_extremes.py
+	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest tests/execution/test_kills.py tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py tests/risk/test_random_lists.py tests/risk/test_random_drives.py tests/planning/test_rule_laws.py tests/planning/test_turnover.py tests/planning/test_extremes.py
 
 bench: $(INSTALLED)
 	@for name in planning lake rebalance; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
