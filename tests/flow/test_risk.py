@@ -102,23 +102,23 @@ def test_restricted_names_an_instrument_in_any_spelling_of_it_and_one_that_may_a
         "LATER.XNYS": "LATER",
     }
     for written, symbol in spelled.items():
-        found = limits_in_force(_with_risk(desk, limits={"restricted": [written]}), "main").restricted
+        found = limits_in_force(with_risk(desk, limits={"restricted": [written]}), "main").restricted
         assert found == {symbol}, written
     with pytest.raises(ConfigError, match=r"whose universe has AAPL\.XNAS") as caught:
-        limits_in_force(_with_risk(desk, limits={"restricted": ["AAPL.XNYS"]}), "main")
+        limits_in_force(with_risk(desk, limits={"restricted": ["AAPL.XNYS"]}), "main")
     assert "risk.limits.restricted" in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", ["aapl", "AAPL,MSFT", "", " AAPL", "universe.csv", "*"])
 def test_a_restricted_name_that_no_order_can_carry_is_refused_with_its_key(desk: Desk, wrong: str) -> None:
     with pytest.raises(ConfigError, match="is not a ticker") as caught:
-        limits_in_force(_with_risk(desk, limits={"restricted": [wrong]}), "main")
+        limits_in_force(with_risk(desk, limits={"restricted": [wrong]}), "main")
     assert "restricted" in str(caught.value)
     assert "Use upper-case letters" in str(caught.value)
 
 
 def test_a_restricted_symbol_is_not_bought_however_it_is_written(desk: Desk) -> None:
-    result = trade(_with_risk(desk, limits={"restricted": ["MSFT.XNAS"]}), FIRST)
+    result = trade(with_risk(desk, limits={"restricted": ["MSFT.XNAS"]}), FIRST)
     assert {row.symbol: row.state.value for row in result.orders} == {
         "AAPL": "filled",
         "MSFT": "blocked",
