@@ -20,7 +20,7 @@ from scizor_dagster.flow.money import book_before
 from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import fills
-from scizor_dagster.market_data.reading import last_closes, session_bars
+from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.market_data.trading_facts import average_volumes
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.risk.events import risk_events_of
