@@ -33,7 +33,8 @@ def _order(chance: random.Random) -> Order:
     symbol = chance.choice(SYMBOLS)
     price = PRICES[symbol]
     limit = chance.choice([None, price * D(chance.randint(80, 120)) / 100])
-    return Order(symbol, chance.choice(list(PositionIntent)), D(chance.randint(1, 4_000_000)) / 1000, price, limit)
+    intent, qty = chance.choice(list(PositionIntent)), D(chance.randint(1, 4_000_000)) / 1000
+    return Order(symbol, intent, qty, price, limit, batch_id=chance.choice("1234"))
 
 
 def _context(chance: random.Random) -> PreTradeContext:
@@ -104,14 +105,23 @@ def _apart(order: Order, context: PreTradeContext) -> Decimal:
     return D(0) if other is None else abs(order.price_used - other) / other
 
 
+def _volume_share(orders: list[Order], _: PreTradeContext) -> Decimal:
+    """What the last order brings its side of the symbol to; closing orders count and always pass."""
+    if not orders or orders[-1].intent not in OPENING:
+        return D(0)
+    last = orders[-1]
+    return sum((row.qty for row in orders if (row.symbol, row.side) == (last.symbol, last.side)), D(0)) / VOLUME
+
+
 def _repeated(orders: list[Order], _: PreTradeContext) -> Decimal:
-    return D(max(Counter((order.symbol, order.side) for order in orders).values(), default=0))
+    decisions = {(order.symbol, order.side, order.batch_id) for order in orders}
+    return D(max(Counter((symbol, side) for symbol, side, _ in decisions).values(), default=0))
 
 
 FIGURES: dict[str, tuple[Callable[[list[Order], PreTradeContext], Decimal], tuple[str, str]]] = {
     "max_share_per_order": (_each(lambda order, _: order.qty), ("100", "4000")),
     "max_notional_per_order": (_each(lambda order, _: order.qty * order.price_used), ("500", "50000")),
-    "max_adv_share": (_each(lambda order, _: order.qty / VOLUME if order.intent in OPENING else D(0)), ("0.05", "0.8")),
+    "max_adv_share": (_volume_share, ("0.05", "0.8")),
     "price_collar": (
         _each(lambda order, _: abs((order.limit_price or order.price_used) / order.price_used - 1)),
         ("0.05", "0.2"),
