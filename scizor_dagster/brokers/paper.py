@@ -30,12 +30,13 @@ from scizor_dagster.errors import BrokerError, BrokerUnavailable, InputError, Or
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.data import SessionData
 from scizor_dagster.paper_exchange.exchange import PaperExchange
-from scizor_dagster.paper_exchange.model import Activity, Fill, Order, OrderKind, Refused, Role, Rules
+from scizor_dagster.paper_exchange.model import Activity, Fill, Order, Role, Rules, StepKind
 from scizor_dagster.paper_exchange.store import BookStore, Database, Opening
+from scizor_dagster.paper_exchange.venue import Refused
 from scizor_dagster.sessions import Clock, TradingCalendar
 
 ENVIRONMENT = "paper"
-_LASTING = {OrderKind.MARKET_ON_OPEN: TimeInForce.OPG, OrderKind.MARKET_ON_CLOSE: TimeInForce.CLS}
+_LASTING = {StepKind.MARKET_ON_OPEN: TimeInForce.OPG, StepKind.MARKET_ON_CLOSE: TimeInForce.CLS}
 
 
 class PaperBroker:

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import Side
-from scizor_dagster.paper_exchange.model import ZERO, Order, State
+from scizor_dagster.paper_exchange.model import Order, State
+from scizor_dagster.paper_exchange.venue import ZERO
 
 SHORT_COLLAR = Decimal("1.03")
 

@@ -30,9 +30,10 @@ class SessionAction:
 
     Attributes:
         session: Usually a session; an action that is dated on another day takes effect at the next open.
-        kind: `split`, `dividend` or `delisting`; others are passed over.
+        kind: `split`, `dividend`, `delisting` or `rename`; others are passed over.
         ratio: For a split: new shares per old one.
         amount: Cash per share, as it trades on `session`: of a dividend, or the last close of what is delisted.
+        new_symbol: For a rename: the symbol that it trades under from `session` on.
     """
 
     symbol: str
@@ -40,6 +41,7 @@ class SessionAction:
     kind: str
     ratio: Decimal | None = None
     amount: Decimal | None = None
+    new_symbol: str | None = None
 
 
 class SessionData(Protocol):

@@ -24,20 +24,12 @@ from scizor_dagster.paper_exchange.matching import (
     step_prices,
     triggered,
 )
-from scizor_dagster.paper_exchange.model import (
-    LAST_STEP,
-    ZERO,
-    Books,
-    Order,
-    OrderKind,
-    Refused,
-    Role,
-    Rules,
-)
+from scizor_dagster.paper_exchange.model import LAST_STEP, Books, Order, Role, Rules
 from scizor_dagster.paper_exchange.overnight import apply_actions
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market, check
+from scizor_dagster.paper_exchange.venue import ZERO, Refused
 
-_AUCTION_KINDS = {TimeInForce.OPG: OrderKind.MARKET_ON_OPEN, TimeInForce.CLS: OrderKind.MARKET_ON_CLOSE}
+_AUCTION_KINDS = {TimeInForce.OPG: StepKind.MARKET_ON_OPEN, TimeInForce.CLS: StepKind.MARKET_ON_CLOSE}
 NO_TRADE = "no trade in this session"
 NO_TRADING = "the session had no trading"
 
@@ -77,8 +69,8 @@ def place(books: Books, request: OrderRequest, market: Market, rules: Rules, now
     if bracket:
         opposite = Side.SELL if request.side is Side.BUY else Side.BUY
         for suffix, role, kind in (
-            (TAKE_PROFIT_SUFFIX, Role.TAKE_PROFIT, OrderKind.LIMIT),
-            (STOP_LOSS_SUFFIX, Role.STOP_LOSS, OrderKind.STOP),
+            (TAKE_PROFIT_SUFFIX, Role.TAKE_PROFIT, StepKind.LIMIT),
+            (STOP_LOSS_SUFFIX, Role.STOP_LOSS, StepKind.STOP),
         ):
             books.put(
                 _new_order(
@@ -89,17 +81,17 @@ def place(books: Books, request: OrderRequest, market: Market, rules: Rules, now
                     kind=kind,
                     role=role,
                     parent=request.client_order_id,
-                    limit_price=request.take_profit if kind is OrderKind.LIMIT else None,
-                    stop_price=request.stop_loss if kind is OrderKind.STOP else None,
+                    limit_price=request.take_profit if kind is StepKind.LIMIT else None,
+                    stop_price=request.stop_loss if kind is StepKind.STOP else None,
                 )
             )
     return entry
 
 
-def _kind(request: OrderRequest) -> OrderKind:
+def _kind(request: OrderRequest) -> StepKind:
     if request.order_type is OrderType.LIMIT:
-        return OrderKind.LIMIT
-    return _AUCTION_KINDS.get(request.time_in_force, OrderKind.MARKET)
+        return StepKind.LIMIT
+    return _AUCTION_KINDS.get(request.time_in_force, StepKind.MARKET)
 
 
 def _new_order(
@@ -108,7 +100,7 @@ def _new_order(
     request: OrderRequest,
     now: datetime,
     *,
-    kind: OrderKind,
+    kind: StepKind,
     role: Role,
     parent: str | None = None,
     limit_price: Decimal | None = None,
@@ -211,12 +203,12 @@ def _work(
     rules: Rules,
     at: datetime,
 ) -> None:
-    if order.kind is OrderKind.STOP and not triggered(order, prices):
+    if order.kind is StepKind.STOP and not triggered(order, prices):
         return
     done = execution(order, prices, capacity[order.symbol], lot, rules)
-    if order.kind is OrderKind.STOP:
+    if order.kind is StepKind.STOP:
         # From here on it is a market order, whatever the price does.
-        order = books.put(replace(order, kind=OrderKind.MARKET, updated_at=at))
+        order = books.put(replace(order, kind=StepKind.MARKET, updated_at=at))
         _end_sibling(books, order, "the stop-loss was triggered", at)
     if done is None:
         return
@@ -269,6 +261,6 @@ def _expiry_reason(books: Books, order: Order, bars: Mapping[str, SessionBar] | 
         return "neither leg's price was reached" if order.filled_qty == ZERO else "volume ran out"
     if order.filled_qty > ZERO:
         return f"volume ran out: {order.filled_qty:f} of {order.qty:f} filled"
-    if order.kind is OrderKind.LIMIT:
+    if order.kind is StepKind.LIMIT:
         return f"the limit {order.limit_price:f} was not reached"
     return NO_TRADE if bars[order.symbol].volume == 0 else "volume ran out: none filled"

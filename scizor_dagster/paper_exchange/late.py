@@ -19,7 +19,7 @@ from decimal import Decimal
 
 from scizor_dagster.instruments import split_quantity
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.model import ZERO, Activity, Books, Fill, Position
+from scizor_dagster.paper_exchange.model import Activity, Books, Fill, Position
 from scizor_dagster.paper_exchange.overnight import (
     AVERAGE_STEP,
     end_orders,
@@ -30,6 +30,7 @@ from scizor_dagster.paper_exchange.overnight import (
     settle_delisting,
     split_reason,
 )
+from scizor_dagster.paper_exchange.venue import ZERO
 
 KNOWN_WITHIN = timedelta(days=400)
 """An action that becomes known later than this is not looked for."""

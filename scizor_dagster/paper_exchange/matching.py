@@ -23,14 +23,8 @@ from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.instruments import QUANTITY_STEP
 from scizor_dagster.paper_exchange.data import SessionBar
-from scizor_dagster.paper_exchange.model import (
-    LAST_STEP,
-    PRICE_STEP,
-    ZERO,
-    Order,
-    OrderKind,
-    Rules,
-)
+from scizor_dagster.paper_exchange.model import LAST_STEP, PRICE_STEP, Order, Rules, StepKind
+from scizor_dagster.paper_exchange.venue import ZERO
 
 _BASIS_POINTS = Decimal(10_000)
 _CENT = Decimal("0.01")
@@ -83,7 +77,7 @@ def execution(order: Order, prices: StepPrices, capacity: Decimal, lot: int, rul
         lot: Smallest whole quantity; an order that is a multiple of it fills in multiples of it.
         rules: The venue's spread, impact and fees.
     """
-    if order.kind is OrderKind.LIMIT and not _touched(order, prices):
+    if order.kind is StepKind.LIMIT and not _touched(order, prices):
         return None
     qty = min(order.remaining, _rounded_capacity(order, capacity, lot))
     if qty <= ZERO:
@@ -91,6 +85,12 @@ def execution(order: Order, prices: StepPrices, capacity: Decimal, lot: int, rul
     price = _price(order, prices, qty, rules)
     fee = (qty * price * rules.fee_bps / _BASIS_POINTS).quantize(_CENT, ROUND_CEILING)
     return Execution(qty, price, fee)
+
+
+def impact(qty: Decimal, volume: Decimal, rules: Rules) -> Decimal:
+    """How far taking `qty` of `volume` moves the price, as a fraction of it."""
+    share = min(Decimal(1), qty / volume)
+    return rules.impact_bps * share.sqrt() / _BASIS_POINTS
 
 
 def step_capacity(prices: StepPrices, rules: Rules) -> Decimal:
@@ -112,15 +112,14 @@ def _touched(order: Order, prices: StepPrices) -> bool:
 
 def _price(order: Order, prices: StepPrices, qty: Decimal, rules: Rules) -> Decimal:
     base = prices.price
-    if order.kind is OrderKind.STOP and order.stop_price is not None:
+    if order.kind is StepKind.STOP and order.stop_price is not None:
         # The first price at which it could trade once touched: the stop, or beyond it after a gap.
         bound = min if order.side is Side.SELL else max
         base = bound(order.stop_price, prices.first)
-    share = min(Decimal(1), qty / prices.volume)
-    slip = (rules.half_spread_bps + rules.impact_bps * share.sqrt()) / _BASIS_POINTS
+    slip = rules.half_spread_bps / _BASIS_POINTS + impact(qty, prices.volume, rules)
     rounding = ROUND_CEILING if order.side is Side.BUY else ROUND_FLOOR
     price = (base * (1 + order.side.sign * slip)).quantize(PRICE_STEP, rounding)
-    if order.kind is OrderKind.LIMIT and order.limit_price is not None:
+    if order.kind is StepKind.LIMIT and order.limit_price is not None:
         best = min if order.side is Side.BUY else max
         price = best(price, order.limit_price)
     return max(price, PRICE_STEP)

@@ -16,16 +16,16 @@ from enum import StrEnum
 from typing import Any
 
 from scizor_dagster.brokers.protocol import OrderStatus, Side
+from scizor_dagster.paper_exchange.venue import ZERO
 
-ZERO = Decimal(0)
 LAST_STEP = 3
 """Steps of a session: 0 before the open, 1 the opening auction, 2 midday, 3 the close."""
 PRICE_STEP = Decimal("0.0001")
 _AVERAGE_STEP = Decimal("0.00000001")
 
 
-class OrderKind(StrEnum):
-    """How an order executes. A triggered stop becomes a market order."""
+class StepKind(StrEnum):
+    """How an order executes in the steps of a session. A triggered stop becomes a market order."""
 
     MARKET = "market"
     LIMIT = "limit"
@@ -39,7 +39,7 @@ class OrderKind(StrEnum):
         return _AUCTIONS.get(self)
 
 
-_AUCTIONS = {OrderKind.MARKET_ON_OPEN: 1, OrderKind.MARKET_ON_CLOSE: LAST_STEP}
+_AUCTIONS = {StepKind.MARKET_ON_OPEN: 1, StepKind.MARKET_ON_CLOSE: LAST_STEP}
 
 
 class Role(StrEnum):
@@ -55,15 +55,6 @@ class Role(StrEnum):
         return self in (Role.TAKE_PROFIT, Role.STOP_LOSS)
 
 
-class Refused(Exception):
-    """The venue does not take the order; nothing has changed. `code` is stable, `message` is for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        self.message = message
-        super().__init__(f"{code}: {message}")
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How the venue fills and what it demands. Basis points are of the price.
@@ -74,6 +65,9 @@ class Rules:
         margin_multiplier: Buying power per unit of equity.
         fee_bps: Fee per fill, of its value, rounded up to whole cents.
         auction_orders: Whether market orders for the opening and the closing auction are taken.
+        opening_share: Share of a session's volume that counts as traded from its open on, so that a small
+            order need not wait for volume. Only where orders meet prices continuously.
+        partial_fill_share: Share of the fills that are cut in half, drawn from `seed`. Only there, too.
     """
 
     half_spread_bps: Decimal = Decimal(1)
@@ -85,6 +79,9 @@ class Rules:
     fractional: bool = True
     fee_bps: Decimal = ZERO
     auction_orders: bool = False
+    opening_share: Decimal = Decimal("0.05")
+    partial_fill_share: Decimal = ZERO
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ class Order:
     symbol: str
     side: Side
     qty: Decimal
-    kind: OrderKind
+    kind: StepKind
     role: Role
     session: date
     status: OrderStatus

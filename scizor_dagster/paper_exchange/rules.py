@@ -13,15 +13,8 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.instruments import QUANTITY_STEP, Instrument
 from scizor_dagster.paper_exchange.buying_power import buying_power, order_value
-from scizor_dagster.paper_exchange.model import (
-    ZERO,
-    Order,
-    OrderKind,
-    Refused,
-    Role,
-    Rules,
-    State,
-)
+from scizor_dagster.paper_exchange.model import Order, Role, Rules, State, StepKind
+from scizor_dagster.paper_exchange.venue import ZERO, Refused
 
 MAX_CLIENT_ID_LENGTH = 128
 TAKE_PROFIT_SUFFIX = ".tp"
@@ -175,7 +168,7 @@ def _wash_trade(state: State, request: OrderRequest) -> None:
 
 
 def _limits_apart(order: Order, request: OrderRequest) -> bool:
-    if order.kind is not OrderKind.LIMIT or order.limit_price is None or request.limit_price is None:
+    if order.kind is not StepKind.LIMIT or order.limit_price is None or request.limit_price is None:
         return False
     buy, sell = (
         (request.limit_price, order.limit_price)

@@ -30,16 +30,7 @@ from scizor_dagster.ledger.tables import (
     paper_positions,
 )
 from scizor_dagster.paper_exchange.late import History
-from scizor_dagster.paper_exchange.model import (
-    Activity,
-    Fill,
-    Order,
-    OrderKind,
-    Position,
-    Role,
-    State,
-    Transition,
-)
+from scizor_dagster.paper_exchange.model import Activity, Fill, Order, Position, Role, State, StepKind, Transition
 
 # Built once: an order takes each of them several times.
 _ACCOUNT = sa.select(paper_accounts).where(paper_accounts.c.account == sa.bindparam("wanted"))
@@ -111,7 +102,7 @@ class BookStore:
         after = transition.after
         money = {"cash": after.cash, "session": after.session, "step": after.step, "next_number": after.next_number}
         connection.execute(_UPDATE_ACCOUNT, {**money, "wanted": account})
-        _upsert(connection, paper_orders, [_order_row(account, order) for order in transition.orders])
+        upsert(connection, paper_orders, [_order_row(account, order) for order in transition.orders])
         if transition.fills:
             connection.execute(sa.insert(paper_fills), [_fill_row(account, fill) for fill in transition.fills])
         if transition.activities:
@@ -253,7 +244,7 @@ class BookStore:
                 )
             )
         changed = [row for symbol, row in after.items() if before.get(symbol) != row]
-        _upsert(
+        upsert(
             connection,
             paper_positions,
             [
@@ -283,7 +274,7 @@ def _insert_account(connection: sa.Connection, opening: Opening) -> sa.Executabl
     return insert(paper_accounts).values(**values).on_conflict_do_nothing()
 
 
-def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         connection.execute(_upsert_statement(table, connection.dialect.name), list(rows))
 
@@ -310,7 +301,7 @@ def _order(row: Any) -> Order:
         symbol=row.symbol,
         side=Side(row.side),
         qty=row.qty,
-        kind=OrderKind(row.order_type),
+        kind=StepKind(row.order_type),
         role=Role(row.role),
         session=row.session,
         status=OrderStatus(row.status),

@@ -166,6 +166,8 @@ class VenueOrder:
         qty: None only of a notional order that has not filled.
         expires_at: Close of the session of a DAY order; 90 days on for GTC.
         high_water_mark: Best price since a trailing stop went live.
+        live_at: From when on it may fill; None while it waits for its parent.
+        triggered: Whether the price of a stop has been touched: from then on it is a market or a limit order.
     """
 
     number: int
@@ -190,6 +192,8 @@ class VenueOrder:
     parent_id: str | None = None
     high_water_mark: Decimal | None = None
     reason: str = ""
+    live_at: datetime | None = None
+    triggered: bool = False
 
     @property
     def remaining(self) -> Decimal:
@@ -198,7 +202,10 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One fill. `correction` grows when the venue corrects it; a bust has quantity zero."""
+    """One fill. `correction` grows when the venue corrects it; a bust has quantity zero.
+
+    `number` grows with every fill of the account, `realized_pnl` is at average cost and after commission.
+    """
 
     execution_id: str
     order_id: str
@@ -214,6 +221,7 @@ class Execution:
     position_qty: Decimal
     realized_pnl: Decimal = ZERO
     correction: int = 1
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +281,7 @@ class NonTrade:
     qty: Decimal
     per_share: Decimal | None
     description: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scizor_dagster.brokers.protocol import OrderRequest, Side
 from scizor_dagster.paper_exchange import engine
 from scizor_dagster.paper_exchange.data import SessionBar
-from scizor_dagster.paper_exchange.model import Books, Refused, Rules, State
+from scizor_dagster.paper_exchange.model import Books, Rules, State
 from scizor_dagster.paper_exchange.rules import Market
+from scizor_dagster.paper_exchange.venue import Refused
 from tests.paper_exchange.market import DAY1, INSTRUMENTS, NOW, PRICES, request, state
 
 SYMBOLS = ["AAA", "BBB", "WHOLE"]

@@ -5,14 +5,14 @@ import pytest
 
 from scizor_dagster.brokers.protocol import OrderStatus, Side
 from scizor_dagster.paper_exchange.matching import execution, step_capacity, step_prices
-from scizor_dagster.paper_exchange.model import Order, OrderKind, Role, Rules
+from scizor_dagster.paper_exchange.model import Order, Role, Rules, StepKind
 from tests.paper_exchange.market import DAY1, FREE, bar
 
 AT = datetime(2024, 3, 4, tzinfo=UTC)
 
 
 def order(
-    side: Side, qty: object, kind: OrderKind = OrderKind.MARKET, limit: object = None, stop: object = None
+    side: Side, qty: object, kind: StepKind = StepKind.MARKET, limit: object = None, stop: object = None
 ) -> Order:
     return Order(
         1,
@@ -81,18 +81,18 @@ def test_a_sale_never_trades_below_the_smallest_price():
     ],
 )
 def test_a_limit_fills_where_the_step_touches_it_at_the_limit_or_better(side, limit, step, expected):
-    assert price(order(side, 1, OrderKind.LIMIT, limit), step) == (None if expected is None else D(expected))
+    assert price(order(side, 1, StepKind.LIMIT, limit), step) == (None if expected is None else D(expected))
 
 
 def test_slippage_never_carries_a_limit_beyond_its_price():
     rules = Rules(half_spread_bps=D(500), impact_bps=D(0), max_participation=D(1))
-    assert price(order(Side.BUY, 1, OrderKind.LIMIT, 101), 1, rules) == D(101)
-    assert price(order(Side.SELL, 1, OrderKind.LIMIT, 99), 1, rules) == D(99)
+    assert price(order(Side.BUY, 1, StepKind.LIMIT, 101), 1, rules) == D(101)
+    assert price(order(Side.SELL, 1, StepKind.LIMIT, 99), 1, rules) == D(99)
 
 
 @pytest.mark.parametrize(("opened", "expected"), [(100, 97), (95, 95)])
 def test_a_triggered_stop_sells_at_its_price_or_beyond_it_after_a_gap(opened, expected):
-    assert price(order(Side.SELL, 1, OrderKind.STOP, stop=97), 2, open_=opened) == D(expected)
+    assert price(order(Side.SELL, 1, StepKind.STOP, stop=97), 2, open_=opened) == D(expected)
 
 
 def test_a_step_gives_at_most_its_share_of_a_third_of_the_volume():

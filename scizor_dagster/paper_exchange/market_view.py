@@ -1,0 +1,170 @@
+"""What the venue sees of the market at an instant: prices that have happened, and none that has not.
+
+What belongs here: marks, quotes and bars at an instant, out of `SessionData` and the calendar. What
+does not: orders and accounts.
+
+Of a running session only the path up to the instant is shown. A session whose bar is not there has no
+price of its own: what is shown is the last close, with the instant of that close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from threading import RLock
+from typing import TypeVar
+
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.paper_exchange.data import SessionAction, SessionBar, SessionData
+from scizor_dagster.paper_exchange.model import Rules
+from scizor_dagster.paper_exchange.price_path import Hours, PricePath, touch
+from scizor_dagster.paper_exchange.venue import DailyBar, Quote
+from scizor_dagster.sessions import TradingCalendar
+
+_Kept = TypeVar("_Kept")
+_SESSIONS_KEPT = 16
+_SHOWN_SHARE = 100
+"""Part of a session's volume that a quote shows at its touch: one in so many shares."""
+
+
+class MarketView:
+    """Safe to use from several threads; `data` is asked by one at a time."""
+
+    def __init__(
+        self, data: SessionData, calendar: TradingCalendar, instruments: Mapping[str, Instrument], rules: Rules
+    ) -> None:
+        self.calendar = calendar
+        self.instruments = instruments
+        self._data = data
+        self._rules = rules
+        self._lock = RLock()
+        self._hours: dict[date, Hours] = {}
+        self._bars: dict[date, Mapping[str, SessionBar]] = {}
+        self._closes: dict[date, tuple[datetime | None, Mapping[str, Decimal]]] = {}
+
+    def hours(self, session: date) -> Hours:
+        found = self._hours.get(session)
+        if found is None:
+            found = Hours(session, self.calendar.open_at(session), self.calendar.close_at(session))
+            self._hours[session] = found
+        return found
+
+    def session_at(self, at: datetime) -> date:
+        """The last session that has opened at `at`."""
+        session = self.calendar.session_on_or_before(at.astimezone(self.calendar.timezone).date())
+        return session if self.hours(session).open <= at else self.calendar.previous_session(session)
+
+    def is_open(self, at: datetime) -> bool:
+        return at < self.hours(self.session_at(at)).close
+
+    def bars(self, session: date) -> Mapping[str, SessionBar] | None:
+        with self._lock:
+            found = self._bars.get(session)
+            if found is None:
+                found = self._data.bars(session)
+                if found is not None:
+                    _remember(self._bars, session, found)
+            return found
+
+    def passed_without_trading(self, session: date) -> bool:
+        with self._lock:
+            return self._data.passed_without_trading(session)
+
+    def actions(self, first: date, last: date, symbols: Collection[str]) -> Sequence[SessionAction]:
+        with self._lock:
+            return self._data.actions_between(first, last, symbols)
+
+    def actions_after(self, previous: date, session: date, symbols: Collection[str]) -> Sequence[SessionAction]:
+        """Actions that take effect at the open of `session`, those dated on days since `previous` among them."""
+        return self.actions(previous + timedelta(days=1), session, symbols)
+
+    def path(self, session: date, symbol: str) -> PricePath | None:
+        """The symbol's way through a session; None without a bar, and for what is not listed here."""
+        bar = (self.bars(session) or {}).get(symbol)
+        return None if bar is None or symbol not in self.instruments else PricePath(bar, self.hours(session))
+
+    def previous_closes(self, session: date, at: datetime) -> Mapping[str, Decimal]:
+        """Last closes before `session`, in its units.
+
+        Kept for good once the session before has its bars; until then for one venue minute.
+        """
+        with self._lock:
+            minute = at.replace(second=0, microsecond=0)
+            kept = self._closes.get(session)
+            if kept is None or kept[0] not in (None, minute):
+                known = self.bars(self.calendar.previous_session(session)) is not None
+                kept = (None if known else minute, self._data.last_prices(session))
+                _remember(self._closes, session, kept)
+            return kept[1]
+
+    def mark(self, symbol: str, session: date, at: datetime) -> Decimal | None:
+        """Price of an instrument at `at`, in the units of `session`, the last one entered."""
+        path = self.path(session, symbol)
+        if path is not None:
+            return path.price(at)
+        return self.previous_closes(session, at).get(symbol)
+
+    def touch(self, symbol: str, middle: Decimal) -> tuple[Decimal, Decimal]:
+        """Bid and ask around a price."""
+        return touch(middle, self.instruments[symbol], self._rules.half_spread_bps)
+
+    def quote(self, symbol: str, at: datetime) -> Quote | None:
+        if symbol not in self.instruments:
+            return None
+        session = self.session_at(at)
+        path = self.path(session, symbol)
+        previous = self.previous_closes(session, at).get(symbol)
+        if path is None:
+            return self._last_close(symbol, session, previous)
+        middle = path.price(at)
+        bid, ask = self.touch(symbol, middle)
+        low, high = path.extremes(at)
+        size = int(path.bar.volume) // _SHOWN_SHARE
+        return Quote(
+            symbol,
+            min(at, path.hours.close),
+            bid,
+            ask,
+            middle,
+            size,
+            size,
+            day_open=path.bar.open,
+            day_high=high,
+            day_low=low,
+            day_volume=path.volume(at).quantize(Decimal(1)),
+            previous_close=previous,
+        )
+
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date, at: datetime) -> dict[str, list[DailyBar]]:
+        """Bars of closed sessions, and the running session's so far."""
+        found: dict[str, list[DailyBar]] = {symbol: [] for symbol in symbols}
+        running = self.session_at(at)
+        for session in self.calendar.sessions(first, min(last, running)):
+            bars = self.bars(session) or {}
+            for symbol in symbols:
+                if symbol in bars:
+                    found[symbol].append(self._daily_bar(symbol, session, bars[symbol], at))
+        return found
+
+    def _daily_bar(self, symbol: str, session: date, bar: SessionBar, at: datetime) -> DailyBar:
+        hours = self.hours(session)
+        if at >= hours.close:
+            return DailyBar(symbol, session, bar.open, bar.high, bar.low, bar.close, bar.volume)
+        path = PricePath(bar, hours)
+        low, high = path.extremes(at)
+        volume = path.volume(at).quantize(Decimal(1))
+        return DailyBar(symbol, session, bar.open, high, low, path.price(at), volume)
+
+    def _last_close(self, symbol: str, session: date, previous: Decimal | None) -> Quote | None:
+        if previous is None:
+            return None
+        bid, ask = self.touch(symbol, previous)
+        closed = self.hours(self.calendar.previous_session(session)).close
+        return Quote(symbol, closed, bid, ask, previous, 0, 0, previous_close=previous)
+
+
+def _remember(kept: dict[date, _Kept], session: date, value: _Kept) -> None:
+    kept[session] = value
+    if len(kept) > _SESSIONS_KEPT:
+        del kept[min(kept)]

@@ -1,0 +1,396 @@
+"""The venue itself: every account behind the doors, at one clock, over stored books.
+
+What belongs here: locks, transactions, listeners, and which operation runs. What does not: what an
+operation does to the books (`desk`, `continuous`), and how a door spells it.
+
+Each call first brings the account's books to the instant of the clock and stores what happened on the
+way; then it does its own work in a second transaction. One lock per account makes calls from several
+threads wait for each other, and a version in the account's row makes processes do so. Listeners are told
+in the order of the events, after the commit, by the thread that caused them and while it holds the lock of
+the account: they hand over and return, and call no other account.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from threading import Lock, RLock
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.errors import InputError
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.paper_exchange.clocks import VenueClock
+from scizor_dagster.paper_exchange.continuous import Engine
+from scizor_dagster.paper_exchange.data import SessionAction, SessionData
+from scizor_dagster.paper_exchange.desk import Desk, Lookup
+from scizor_dagster.paper_exchange.families import cancel_with_children
+from scizor_dagster.paper_exchange.house_alpaca import AlpacaRules
+from scizor_dagster.paper_exchange.house_ibkr import IbkrRules
+from scizor_dagster.paper_exchange.listings import list_instruments
+from scizor_dagster.paper_exchange.market_view import MarketView
+from scizor_dagster.paper_exchange.model import Rules
+from scizor_dagster.paper_exchange.order_entry import held_for_orders
+from scizor_dagster.paper_exchange.store import Database
+from scizor_dagster.paper_exchange.venue import (
+    AccountSettings,
+    AccountView,
+    Amendment,
+    DailyBar,
+    Execution,
+    House,
+    Listener,
+    NonTrade,
+    OrderQuery,
+    PositionView,
+    Quote,
+    Refused,
+    Status,
+    Ticket,
+    VenueEvent,
+    VenueListing,
+    VenueOrder,
+)
+from scizor_dagster.paper_exchange.venue_books import VenueBooks, VenueState
+from scizor_dagster.paper_exchange.venue_margin import price_of
+from scizor_dagster.paper_exchange.venue_store import VenueAccount, VenueStore
+from scizor_dagster.sessions import TradingCalendar
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+_ANY_ORDER = OrderQuery()
+_MINUTE = timedelta(minutes=1)
+_SETTINGS: Mapping[str, tuple[object, ...]] = {
+    "no_shorting": (True, False),
+    "suspend_trade": (True, False),
+    "fractional_trading": (True, False),
+    "max_margin_multiplier": (1, 2, 4),
+    "trade_confirm_email": ("all", "none"),
+}
+
+
+def open_venue(
+    ledger: Database,
+    accounts: Sequence[VenueAccount],
+    data: SessionData,
+    calendar: TradingCalendar,
+    clock: VenueClock,
+    instruments: Mapping[str, Instrument],
+    rules: Rules | None = None,
+    former_names: Mapping[str, str] | None = None,
+) -> PaperVenue:
+    """Open the venue of one market; accounts are created with their cash on first use.
+
+    Args:
+        ledger: Where the books are kept.
+        accounts: Every account, with the house that it belongs to.
+        data: Sessions of the market; a bar is shown only as far as its session has run.
+        calendar: Sessions of the market.
+        clock: The venue's time.
+        instruments: What is listed, by symbol.
+        rules: Spread, impact, participation, minimum; the defaults without.
+        former_names: Earlier symbol of an instrument that was renamed: it keeps the ids that it had.
+
+    Raises:
+        WrongAccount: an account was opened with another deposit, currency or house.
+    """
+    market = MarketView(data, calendar, instruments, rules or Rules())
+    listings = list_instruments(instruments, former_names or {})
+    venue = PaperVenue(VenueStore(ledger), market, rules or Rules(), clock, listings, [row.name for row in accounts])
+    venue.open_accounts(accounts)
+    return venue
+
+
+class PaperVenue:
+    """Implements `venue.Venue`; see the module. Made by `open_venue`."""
+
+    def __init__(
+        self,
+        store: VenueStore,
+        market: MarketView,
+        rules: Rules,
+        clock: VenueClock,
+        listings: Mapping[str, VenueListing],
+        accounts: Sequence[str],
+    ) -> None:
+        self._store = store
+        self._market = market
+        self._clock = clock
+        self._listings = listings
+        self._houses: dict[str, House] = {}
+        self._locks = {name: RLock() for name in accounts}
+        self._listeners: dict[str, list[Listener]] = {name: [] for name in accounts}
+        self._now_lock = Lock()
+        self._latest = store.latest()
+        self._halts = store.halts(market.calendar.code)
+        self._engine = Engine(market, rules, {House.ALPACA: AlpacaRules(), House.IBKR: IbkrRules()}, self._is_halted)
+        self._desk = Desk(self._engine)
+
+    def open_accounts(self, accounts: Sequence[VenueAccount]) -> None:
+        """Create what does not exist yet."""
+        now = self.now()
+        for account in accounts:
+            self._store.open(account, self._market.session_at(now), now)
+            self._houses[account.name] = account.house
+
+    @property
+    def calendar(self) -> TradingCalendar:
+        return self._market.calendar
+
+    def now(self) -> datetime:
+        """The exchange's clock; never before what the stored accounts have reached."""
+        with self._now_lock:
+            instant = self._clock.now()
+            self._latest = instant if self._latest is None else max(instant, self._latest)
+            return self._latest
+
+    def run(self) -> datetime | None:
+        """Bring every account to `now()`; the next instant at which something may happen."""
+        now = self.now()
+        states = [self._brought(name, now) for name in self._locks]
+        hours = self._market.hours(self._market.session_at(now))
+        opens = self._market.hours(self._market.calendar.next_session(hours.session)).open
+        if not any(state.orders for state in states):
+            return opens
+        if now >= hours.close:
+            waiting = any(state.at < hours.close for state in states if state.orders)
+            return min(opens, now + _MINUTE) if waiting else opens
+        return hours.next_after(now)
+
+    def accounts(self, house: House) -> Sequence[str]:
+        return [name for name, own in self._houses.items() if own is house]
+
+    def account(self, account: str) -> AccountView:
+        now = self.now()
+        return self._desk.view(VenueBooks(self._brought(account, now)), now)
+
+    def change_settings(self, account: str, changes: Mapping[str, Any]) -> AccountSettings:
+        """Change what the owner may choose.
+
+        Raises:
+            Refused: `invalid_setting`, for an unknown name or value.
+        """
+        for name, value in changes.items():
+            if name not in _SETTINGS or type(value) is not type(_SETTINGS[name][0]) or value not in _SETTINGS[name]:
+                raise Refused("invalid_setting", f"{name} cannot be {value!r}")
+
+        def change(books: VenueBooks, now: datetime, lookup: Lookup) -> AccountSettings:  # noqa: ARG001
+            books.settings = AccountSettings(**(asdict(books.settings) | dict(changes)))
+            return books.settings
+
+        return self._change(account, change)
+
+    def listings(self) -> Sequence[VenueListing]:
+        return list(self._listings.values())
+
+    def listing(self, symbol: str) -> VenueListing | None:
+        return self._listings.get(symbol)
+
+    def quote(self, symbol: str) -> Quote | None:
+        return self._market.quote(symbol, self.now())
+
+    def bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
+        return self._market.daily_bars(symbols, first, last, self.now())
+
+    def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> Sequence[SessionAction]:
+        """Actions with an ex session from `first` to `last` that have taken effect at `now()`."""
+        return self._market.actions(first, min(last, self._market.session_at(self.now())), symbols)
+
+    def place(self, account: str, ticket: Ticket) -> VenueOrder:
+        return self._change(account, lambda books, now, lookup: self._desk.place(books, ticket, now, lookup))
+
+    def preview(self, account: str, ticket: Ticket) -> tuple[AccountView, AccountView]:
+        now = self.now()
+        state = self._brought(account, now)
+        with self._store.read() as connection:
+            after = self._desk.preview(VenueBooks(state), ticket, now, self._lookup(connection, account))
+        return self._desk.view(VenueBooks(state), now), after
+
+    def amend(self, account: str, order_id: str, changes: Amendment) -> VenueOrder:
+        return self._change_order(
+            account,
+            order_id,
+            lambda books, order, now, lookup: self._desk.amend(books, order, changes, now),  # noqa: ARG005
+        )
+
+    def replace(
+        self, account: str, order_id: str, changes: Amendment, client_order_id: str | None = None
+    ) -> VenueOrder:
+        def change(books: VenueBooks, order: VenueOrder, now: datetime, lookup: Lookup) -> VenueOrder:
+            name = client_order_id or books.identifier("replacement", books.next_order)
+            return self._desk.replace(books, order, changes, name, now, lookup)
+
+        return self._change_order(account, order_id, change)
+
+    def cancel(self, account: str, order_id: str) -> VenueOrder:
+        return self._change_order(
+            account,
+            order_id,
+            lambda books, order, now, lookup: self._desk.cancel(books, order, now, "canceled on request"),  # noqa: ARG005
+        )
+
+    def reject(self, account: str, order_id: str, reason: str) -> VenueOrder:
+        """Reject an open order after it was taken, as brokers sometimes do. Raises `Refused` as `cancel` does."""
+
+        def change(books: VenueBooks, order: VenueOrder, now: datetime, lookup: Lookup) -> VenueOrder:  # noqa: ARG001
+            if order.status.terminal:
+                raise Refused("order_not_open", f'order is already in "{order.status}" state')
+            return cancel_with_children(books, order, now, reason, Status.REJECTED)
+
+        return self._change_order(account, order_id, change)
+
+    def correct(self, account: str, execution_id: str, qty: Decimal, price: Decimal) -> Execution:
+        """Correct an execution, or bust it with quantity zero. Raises `Refused`: `execution_not_found`."""
+
+        def change(books: VenueBooks, now: datetime, lookup: Lookup) -> Execution:  # noqa: ARG001
+            with self._store.read() as connection:
+                old = self._store.execution(connection, account, execution_id)
+                if old is None:
+                    raise Refused("execution_not_found", f"execution not found for {execution_id}")
+                order = self._store.order(connection, account, old.order_id)
+            assert order is not None
+            return books.correct(old, order, qty, price, now)
+
+        return self._change(account, change)
+
+    def halt(self, symbol: str) -> None:
+        """Stop trading in an instrument from now on: its orders rest."""
+        self._store.halt(self.calendar.code, symbol, self.now())
+        self._halts = self._store.halts(self.calendar.code)
+
+    def resume(self, symbol: str) -> None:
+        """End the halt of an instrument."""
+        self.run()
+        self._store.resume(self.calendar.code, symbol, self.now())
+        self._halts = self._store.halts(self.calendar.code)
+
+    def order(self, account: str, order_id: str) -> VenueOrder | None:
+        with self._reading(account) as connection:
+            return self._store.order(connection, account, order_id)
+
+    def order_by_client_id(self, account: str, client_order_id: str) -> VenueOrder | None:
+        with self._reading(account) as connection:
+            return self._store.order_by_client_id(connection, account, client_order_id)
+
+    def orders(self, account: str, query: OrderQuery = _ANY_ORDER) -> Sequence[VenueOrder]:
+        with self._reading(account) as connection:
+            return self._store.orders(connection, account, query)
+
+    def positions(self, account: str) -> Sequence[PositionView]:
+        now = self.now()
+        books = VenueBooks(self._brought(account, now))
+        return [self._position(books, symbol, now) for symbol in sorted(books.positions)]
+
+    def executions(self, account: str, first: datetime, last: datetime) -> Sequence[Execution]:
+        with self._reading(account) as connection:
+            return self._store.executions(connection, account, first, last)
+
+    def activities(self, account: str, first: date, last: date) -> Sequence[NonTrade]:
+        with self._reading(account) as connection:
+            return self._store.activities(connection, account, first, last)
+
+    def subscribe(self, account: str, listener: Listener) -> Callable[[], None]:
+        self._known(account)
+        self._listeners[account].append(listener)
+
+        def end() -> None:
+            if listener in self._listeners[account]:
+                self._listeners[account].remove(listener)
+
+        return end
+
+    def _position(self, books: VenueBooks, symbol: str, now: datetime) -> PositionView:
+        def marks(name: str) -> Decimal | None:
+            return self._market.mark(name, books.session, now)
+
+        holding = books.positions[symbol]
+        side = Side.SELL if holding.qty > 0 else Side.BUY
+        free = max(Decimal(0), abs(holding.qty) - held_for_orders(books, symbol, side)[0])
+        price = price_of(books, symbol, marks)
+        previous = self._market.previous_closes(books.session, now).get(symbol, price)
+        return PositionView(symbol, holding.qty, -side.sign * free, holding.average_price, price, previous)
+
+    def _known(self, account: str) -> None:
+        if account not in self._locks:
+            raise InputError(
+                f"The exchange has no account '{account}'.",
+                remedy=f"Use one of: {', '.join(sorted(self._locks)) or 'none is open'}.",
+            )
+
+    def _is_halted(self, symbol: str, at: datetime) -> bool:
+        return any(
+            symbol == name and since <= at and (until is None or at < until) for name, since, until in self._halts
+        )
+
+    def _reading(self, account: str) -> AbstractContextManager[sa.Connection]:
+        self._brought(account, self.now())
+        return self._store.read()
+
+    def _lookup(self, connection: sa.Connection, account: str) -> Lookup:
+        return lambda client_order_id: self._store.order_by_client_id(connection, account, client_order_id)
+
+    def _brought(self, account: str, now: datetime) -> VenueState:
+        """The account's books at `now`, stored."""
+        self._known(account)
+        with self._locks[account]:
+            while True:
+                with self._store.read() as connection:
+                    state = self._store.load(connection, account, lock=False)
+                books = VenueBooks(state)
+                self._engine.advance(books, now)
+                if not books.is_changed:
+                    after = books.state()
+                    self._store.remember(after)
+                    return after
+                with self._store.change() as connection:
+                    # Another process has been faster: start over on its books.
+                    if self._store.load(connection, account, lock=True).version != state.version:
+                        continue
+                    after = self._store.save(connection, books)
+                self._store.remember(after)
+                self._tell(account, books.events)
+                return after
+
+    def _change(self, account: str, operation: Callable[[VenueBooks, datetime, Lookup], _T]) -> _T:
+        """Carry out one request in one transaction, and tell of it."""
+        self._known(account)
+        with self._locks[account]:
+            now = self.now()
+            self._brought(account, now)
+            with self._store.change() as connection:
+                books = VenueBooks(self._store.load(connection, account, lock=True))
+                self._engine.advance(books, now)
+                result = operation(books, now, self._lookup(connection, account))
+                after = self._store.save(connection, books)
+            self._store.remember(after)
+            self._tell(account, books.events)
+            return result
+
+    def _change_order(
+        self, account: str, order_id: str, operation: Callable[[VenueBooks, VenueOrder, datetime, Lookup], _T]
+    ) -> _T:
+        def change(books: VenueBooks, now: datetime, lookup: Lookup) -> _T:
+            order = books.order(order_id)
+            if order is None:
+                with self._store.read() as connection:
+                    order = self._store.order(connection, account, order_id)
+            if order is None:
+                raise Refused("order_not_found", f"order not found for {order_id}")
+            return operation(books, order, now, lookup)
+
+        return self._change(account, change)
+
+    def _tell(self, account: str, events: Sequence[VenueEvent]) -> None:
+        for event in events:
+            for listener in tuple(self._listeners[account]):
+                try:
+                    listener(event)
+                except Exception:
+                    # What has been stored has happened; a listener's failure is its own.
+                    _log.exception("A listener of account %s failed on event %s", account, event.number)

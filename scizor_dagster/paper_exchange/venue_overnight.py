@@ -1,0 +1,161 @@
+"""What corporate actions do to an account at the venue, before the open of their session.
+
+What belongs here: positions, cash and resting orders of `VenueBooks`. What does not: where actions come
+from (`data`), and the step-wise books (`overnight`), whose order and arithmetic are used here too.
+
+A forward split at Alpaca changes the price and the quantity of good-till-cancelled limits that buy and
+stops that sell, and nothing else; a reverse split, and every split at Interactive Brokers, ends what
+rests in the instrument. A dividend lowers those same orders by its amount, unless they belong to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.instruments import split_quantity
+from scizor_dagster.paper_exchange.data import SessionAction
+from scizor_dagster.paper_exchange.families import cancel_with_children
+from scizor_dagster.paper_exchange.market_view import MarketView
+from scizor_dagster.paper_exchange.overnight import in_cents, in_order, split_reason
+from scizor_dagster.paper_exchange.venue import (
+    ZERO,
+    Duration,
+    EventKind,
+    House,
+    OrderClass,
+    OrderKind,
+    Ticket,
+    VenueOrder,
+)
+from scizor_dagster.paper_exchange.venue_books import AVERAGE_STEP, VenueBooks
+
+
+def apply_actions(books: VenueBooks, actions: Sequence[SessionAction], at: datetime, market: MarketView) -> None:
+    """Apply the actions of one morning: splits, dividends, delistings, then renames."""
+    for action in in_order(actions):
+        if action.kind == "split" and action.ratio is not None and action.ratio > 0:
+            _split(books, action, action.ratio, at, market)
+        elif action.kind == "dividend" and action.amount is not None:
+            _dividend(books, action, action.amount, at, market)
+        elif action.kind == "delisting":
+            _delisting(books, action, at)
+    for action in actions:
+        if action.kind == "rename" and action.new_symbol is not None:
+            _rename(books, action, action.new_symbol, at, market)
+
+
+def _resting(books: VenueBooks, symbol: str) -> list[VenueOrder]:
+    return [order for order in books.orders.values() if order.ticket.symbol == symbol]
+
+
+def _end(books: VenueBooks, symbol: str, reason: str, at: datetime) -> None:
+    for order in _resting(books, symbol):
+        if order.order_id in books.orders:
+            cancel_with_children(books, order, at, reason)
+
+
+def _is_adjusted(order: VenueOrder) -> bool:
+    """A limit that buys or a stop that sells, good till cancelled."""
+    ticket = order.ticket
+    if ticket.duration is not Duration.GTC or ticket.group is not None or ticket.order_class is not OrderClass.SIMPLE:
+        return False
+    if ticket.side is Side.BUY:
+        return ticket.kind is OrderKind.LIMIT
+    return ticket.kind in (OrderKind.STOP, OrderKind.STOP_LIMIT)
+
+
+def _split(books: VenueBooks, action: SessionAction, ratio: Decimal, at: datetime, market: MarketView) -> None:
+    symbol = action.symbol
+    if books.house is House.IBKR or ratio < 1:
+        _end(books, symbol, split_reason(ratio, action.session), at)
+    else:
+        for order in _resting(books, symbol):
+            if _is_adjusted(order):
+                _split_order(books, order, ratio, at, market)
+    holding = books.positions.get(symbol)
+    if holding is None:
+        return
+    qty = split_quantity(holding.qty, ratio)
+    text = f"{symbol}: {ratio:f} new shares for 1"
+    books.record("split", at, symbol, text, qty=qty - holding.qty)
+    books.hold(symbol, qty, (holding.average_price / ratio).quantize(AVERAGE_STEP))
+
+
+def _split_order(books: VenueBooks, order: VenueOrder, ratio: Decimal, at: datetime, market: MarketView) -> None:
+    lot = market.instruments[order.ticket.symbol].lot
+
+    def shares(qty: Decimal) -> Decimal:
+        return (qty * ratio / lot).to_integral_value(ROUND_DOWN) * lot
+
+    if order.qty is None:
+        return
+    ticket = _repriced(order.ticket, lambda price: price / ratio, market)
+    # What has filled stays as it was filled, in old shares.
+    _restate(books, replace(order, ticket=ticket, qty=order.filled_qty + shares(order.remaining)), at)
+
+
+def _dividend(books: VenueBooks, action: SessionAction, per_share: Decimal, at: datetime, market: MarketView) -> None:
+    symbol = action.symbol
+    held = books.held(symbol)
+    amount = in_cents(held * per_share)
+    if amount != 0:
+        text = f"{symbol}: {per_share:f} per share on {held:f} shares"
+        books.record("dividend", at, symbol, text, amount=amount, per_share=per_share)
+    if books.house is not House.ALPACA:
+        return
+    for order in _resting(books, symbol):
+        if _is_adjusted(order):
+            ticket = _repriced(order.ticket, lambda price: price - per_share, market)
+            if min(price for price in (ticket.limit_price, ticket.stop_price) if price is not None) <= 0:
+                cancel_with_children(books, order, at, "the dividend is larger than its price")
+            else:
+                _restate(books, replace(order, ticket=ticket), at)
+
+
+def _repriced(ticket: Ticket, change: Callable[[Decimal], Decimal], market: MarketView) -> Ticket:
+    instrument = market.instruments[ticket.symbol]
+
+    def new(price: Decimal | None) -> Decimal | None:
+        if price is None:
+            return None
+        changed = change(price)
+        step = instrument.price_step(changed)
+        return (changed / step).to_integral_value(ROUND_FLOOR) * step
+
+    return replace(ticket, limit_price=new(ticket.limit_price), stop_price=new(ticket.stop_price))
+
+
+def _restate(books: VenueBooks, order: VenueOrder, at: datetime) -> None:
+    restated = books.put(replace(order, updated_at=at))
+    books.tell(EventKind.RESTATED, restated, at)
+
+
+def _delisting(books: VenueBooks, action: SessionAction, at: datetime) -> None:
+    symbol = action.symbol
+    _end(books, symbol, f"delisted from session {action.session}", at)
+    holding = books.positions.get(symbol)
+    if holding is None:
+        return
+    price = holding.average_price if action.amount is None else action.amount
+    text = f"{symbol}: delisted, {holding.qty:f} shares settled in cash at the last close {price:f}"
+    books.record("delisting", at, symbol, text, amount=in_cents(holding.qty * price), qty=-holding.qty)
+    books.hold(symbol, ZERO, price)
+
+
+def _rename(books: VenueBooks, action: SessionAction, new: str, at: datetime, market: MarketView) -> None:
+    old = action.symbol
+    if new not in market.instruments:
+        # Not listed here: what is held stays under the name by which it can be seen.
+        return
+    for order in _resting(books, old):
+        _restate(books, replace(order, ticket=replace(order.ticket, symbol=new)), at)
+    holding = books.positions.get(old)
+    if holding is None:
+        return
+    books.hold(old, ZERO, holding.average_price)
+    books.hold(new, holding.qty, holding.average_price)
+    books.record("rename", at, new, f"{old} is {new} from session {action.session}")
