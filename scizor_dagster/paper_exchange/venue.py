@@ -369,6 +369,19 @@ class OrderQuery:
 Listener = Callable[[VenueEvent], None]
 
 
+class Mishap(StrEnum):
+    """What may befall an open order that its client did not ask for."""
+
+    REJECT = "reject"
+    """It was taken, and ends as rejected."""
+    FILL = "fill"
+    """All that is left of it fills now, at the quote."""
+    PARTIAL_FILL = "partial_fill"
+    """Half of what is left of it fills now, at the quote; a share at least."""
+    STICK = "stick"
+    """It neither fills nor ends any more, and a cancel of it stays pending."""
+
+
 class Venue(Protocol):
     """Every account of the exchange, at one clock. Safe to call from several threads.
 
@@ -430,6 +443,10 @@ class Venue(Protocol):
 
     def cancel(self, account: str, order_id: str) -> VenueOrder:
         """Cancel an open order, its family with it. Raises `Refused`: `order_not_found`, `order_not_open`."""
+        ...
+
+    def strike(self, account: str, order_id: str, mishap: Mishap) -> VenueOrder:
+        """Let a mishap befall an open order; the order after it. For fault injection alone. Raises `Refused`."""
         ...
 
     def order(self, account: str, order_id: str) -> VenueOrder | None: ...
