@@ -72,6 +72,7 @@ venue_orders = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("live_at", Instant, nullable=True),
     sa.Column("triggered", sa.Boolean, nullable=False),
+    sa.Column("is_stuck", sa.Boolean, nullable=False),
     sa.PrimaryKeyConstraint("account", "order_id"),
     sa.UniqueConstraint("account", "number"),
     sa.UniqueConstraint("account", "client_order_id"),

@@ -91,15 +91,24 @@ class Engine:
     def _fill(
         self, books: VenueBooks, order: VenueOrder, price: Decimal, limit: Decimal | None, path: PricePath, at: datetime
     ) -> None:
-        if order.qty is None:
-            assert order.ticket.notional is not None
-            order = replace(order, qty=(order.ticket.notional / price).quantize(QUANTITY_STEP, ROUND_DOWN))
+        order = self.sized(order, price)
         qty = self._quantity(books, order, path, at)
         if qty <= ZERO or (order.ticket.duration is Duration.FOK and qty < order.remaining):
             return
-        paid = self._price(order, qty, price, limit, path.bar.volume)
-        commission = self._commission(books, order, qty, paid)
-        after_fill(books, books.fill(order, qty, paid, commission, at), at)
+        self.execute(books, order, qty, self._price(order, qty, price, limit, path.bar.volume), at)
+
+    def sized(self, order: VenueOrder, price: Decimal) -> VenueOrder:
+        """An order for an amount of money with the shares that it buys at `price`."""
+        if order.qty is not None:
+            return order
+        assert order.ticket.notional is not None
+        return replace(order, qty=(order.ticket.notional / price).quantize(QUANTITY_STEP, ROUND_DOWN))
+
+    def execute(self, books: VenueBooks, order: VenueOrder, qty: Decimal, price: Decimal, at: datetime) -> VenueOrder:
+        """Fill `qty` of an order, with its commission, and what follows for its family."""
+        filled = books.fill(order, qty, price, self._commission(books, order, qty, price), at)
+        after_fill(books, filled, at)
+        return filled
 
     def _price(
         self, order: VenueOrder, qty: Decimal, price: Decimal, limit: Decimal | None, volume: Decimal
@@ -167,7 +176,7 @@ class Engine:
         """Next instant of the session at which anything can happen to an order."""
         instants: list[datetime] = []
         for order in books.orders.values():
-            if order.live_at is None or order.live_at > hours.close:
+            if order.live_at is None or order.live_at > hours.close or order.is_stuck:
                 continue
             if order.status in NOT_ARRIVED:
                 instants.append(order.live_at)
@@ -188,7 +197,7 @@ class Engine:
         before = hours.last_before(at)
         for order in sorted(books.orders.values(), key=lambda row: row.number):
             current = books.orders.get(order.order_id)
-            if current is None or current.live_at is None or current.live_at > at:
+            if current is None or current.live_at is None or current.live_at > at or current.is_stuck:
                 continue
             if current.status in NOT_ARRIVED:
                 self.arrive(books, current, at)
@@ -200,7 +209,8 @@ class Engine:
 
     def _expire_until(self, books: VenueBooks, until: datetime) -> None:
         """End what has come to the end of its time: DAY orders at the close, others on their day."""
-        due = [row for row in books.orders.values() if row.expires_at is not None and row.expires_at <= until]
+        ending = [row for row in books.orders.values() if row.expires_at is not None and not row.is_stuck]
+        due = [row for row in ending if row.expires_at is not None and row.expires_at <= until]
         for order in sorted(due, key=lambda row: (row.live_at is None, row.number)):
             current = books.orders.get(order.order_id)
             if current is not None and current.expires_at is not None:

@@ -12,9 +12,9 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from scizor_dagster.brokers.protocol import PositionIntent
+from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.continuous import NOT_ARRIVED, Engine
-from scizor_dagster.paper_exchange.families import cancel_family, children, siblings
+from scizor_dagster.paper_exchange.families import cancel_family, cancel_with_children, children, siblings
 from scizor_dagster.paper_exchange.order_entry import Entry, HouseRules, stop_loss, take_profit
 from scizor_dagster.paper_exchange.venue import (
     AccountView,
@@ -23,6 +23,7 @@ from scizor_dagster.paper_exchange.venue import (
     EventKind,
     House,
     Leg,
+    Mishap,
     OrderClass,
     OrderKind,
     Refused,
@@ -47,7 +48,9 @@ class Desk:
 
     engine: Engine
 
-    def place(self, books: VenueBooks, ticket: Ticket, now: datetime, lookup: Lookup) -> VenueOrder:
+    def place(
+        self, books: VenueBooks, ticket: Ticket, now: datetime, lookup: Lookup, mishap: Mishap | None = None
+    ) -> VenueOrder:
         """Take a ticket with its legs; the order as it was taken. Raises `Refused`."""
         if lookup(ticket.client_order_id) is not None:
             raise _duplicate(lookup(ticket.client_order_id))
@@ -71,7 +74,9 @@ class Desk:
         books.tell(EventKind(status.value), order, now)
         for leg in ticket.legs:
             self._place_leg(books, order, leg, now)
-        if status is Status.PENDING_NEW:
+        if mishap is not None:
+            self.strike(books, order, mishap, now)
+        elif status is Status.PENDING_NEW:
             self.engine.arrive(books, order, now)
         return order
 
@@ -99,7 +104,36 @@ class Desk:
         """End an open order with its family. Raises `Refused` where it has ended."""
         if order.status.terminal:
             raise Refused("order_not_open", f'order is already in "{order.status}" state', status=order.status.value)
+        if order.is_stuck:
+            pending = books.put(replace(order, status=Status.PENDING_CANCEL, updated_at=now))
+            books.tell(EventKind.PENDING_CANCEL, pending, now)
+            return pending
         return cancel_family(books, order, now, reason)
+
+    def strike(self, books: VenueBooks, order: VenueOrder, mishap: Mishap, now: datetime) -> VenueOrder:
+        """Let a mishap befall an open order. Raises `Refused` where it has ended, or has no price to fill at."""
+        if order.status.terminal:
+            raise Refused("order_not_open", f'order is already in "{order.status}" state', status=order.status.value)
+        if mishap is Mishap.REJECT:
+            return cancel_with_children(books, order, now, "rejected by the exchange", Status.REJECTED)
+        if mishap is Mishap.STICK:
+            return books.put(replace(order, is_stuck=True, updated_at=now))
+        filled = self._filled_at_quote(books, order, now, is_whole=mishap is Mishap.FILL)
+        if filled.status.terminal:
+            return filled
+        return cancel_with_children(books, filled, now, "canceled by the exchange")
+
+    def _filled_at_quote(self, books: VenueBooks, order: VenueOrder, now: datetime, *, is_whole: bool) -> VenueOrder:
+        ticket, market = order.ticket, self.engine.market
+        middle = market.mark(ticket.symbol, books.session, now)
+        if middle is None:
+            raise Refused("no_price", f"no price of {ticket.symbol} is known")
+        bid, ask = market.touch(ticket.symbol, middle)
+        price = ask if ticket.side is Side.BUY else bid
+        order = self.engine.sized(order, price)
+        lot = Decimal(market.instruments[ticket.symbol].lot)
+        qty = order.remaining if is_whole else min(order.remaining, max(order.remaining // 2, lot))
+        return self.engine.execute(books, order, qty, price, now)
 
     def amend(self, books: VenueBooks, order: VenueOrder, changes: Amendment, now: datetime) -> VenueOrder:
         """Change an open order in place. Raises `Refused`."""
@@ -136,15 +170,14 @@ class Desk:
         if lookup(client_order_id) is not None:
             raise _duplicate(lookup(client_order_id))
         total = changes.qty if changes.qty is not None else order.qty or Decimal(0)
-        ticket = replace(
-            _changed(order.ticket, changes), client_order_id=client_order_id, qty=total - order.filled_qty, legs=()
-        )
+        ticket = replace(_changed(order.ticket, changes), client_order_id=client_order_id, qty=total, legs=())
         relatives = children(books, order)
         family = _family(books, order)
         old = books.end(order, Status.REPLACED, now, "replaced by its owner")
         intent = order.intent
         if ticket.order_class is OrderClass.SIMPLE:
-            intent = self._house(books).check(self._entry(books, ticket, now, family=family))
+            rest = replace(ticket, qty=total - order.filled_qty)
+            intent = self._house(books).check(self._entry(books, rest, now, family=family))
         new = self._successor(books, old, ticket, intent, changes, now, is_held=order.status is Status.HELD)
         books.put(replace(old, replaced_by=new.order_id))
         for child in relatives:
@@ -184,6 +217,8 @@ class Desk:
             live_at=live_at,
             parent_id=old.parent_id,
             replaces=old.order_id,
+            filled_qty=old.filled_qty,
+            average_price=old.average_price,
             high_water_mark=old.high_water_mark,
         )
         books.tell(EventKind(status.value), new, now)

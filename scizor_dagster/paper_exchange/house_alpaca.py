@@ -102,7 +102,9 @@ class AlpacaRules:
         if order.status.terminal:
             raise Refused("order_not_open", "unable to replace order, order is not open", status=order.status.value)
         if order.status in _NOT_REPLACEABLE:
-            raise Refused("not_replaceable", f"cannot replace order in {order.status} status")
+            raise Refused(
+                "replace_in_status", f"cannot replace order in {order.status} status", status=order.status.value
+            )
         ticket = order.ticket
         if ticket.notional is not None or (order.qty or ZERO) % 1 != 0:
             raise Refused("fractional_not_replaceable", "fractional and notional orders cannot be replaced")
@@ -112,7 +114,7 @@ class AlpacaRules:
             if price is not None:
                 check_tick(name, price, market.instruments[ticket.symbol])
         if not _differs(order, changes):
-            raise Refused("nothing_changed", "order parameters are not changed")
+            raise Refused("not_changed", "order parameters are not changed")
 
     def multiplier(self, books: VenueBooks, equity: Decimal) -> int:
         """Four by day from US$2,000 on, unless the account's settings say less."""
@@ -132,7 +134,7 @@ class AlpacaRules:
 
 def _account(entry: Entry) -> None:
     if entry.books.settings.suspend_trade:
-        raise Refused("suspended_by_user", "new orders are rejected by user request")
+        raise Refused("trading_suspended", "new orders are rejected by user request")
 
 
 def _client_order_id(entry: Entry) -> None:
@@ -159,7 +161,7 @@ def _durations(entry: Entry) -> None:
         or ticket.duration not in (Duration.DAY, Duration.GTC)
         or ticket.order_class is not OrderClass.SIMPLE
     ):
-        raise Refused("extended_hours_order", "extended hours order must be DAY or GTC limit orders")
+        raise Refused("extended_hours", "extended hours order must be DAY or GTC limit orders")
     if ticket.duration in (Duration.OPG, Duration.CLS):
         _auction_window(entry)
 
@@ -298,11 +300,12 @@ def _intent(entry: Entry) -> PositionIntent:
         raise Refused(
             "insufficient_qty",
             f"insufficient qty available for order (requested: {wanted:f}, available: {available:f})",
+            requested=wanted,
             available=available,
             existing_qty=abs(held),
             held_for_orders=reserved,
             symbol=ticket.symbol,
-            related_orders=related,
+            related_orders=tuple(related),
         )
     return PositionIntent.BUY_TO_CLOSE if buys else PositionIntent.SELL_TO_CLOSE
 
@@ -326,7 +329,7 @@ def _stop_side(entry: Entry) -> None:
         return
     if ticket.stop_price >= entry.price:
         raise Refused(
-            "stop_price_not_below_market",
+            "stop_price_beyond_market",
             "stop price must be less than current price",
             market_price=entry.price,
             stop_price=ticket.stop_price,
@@ -377,9 +380,9 @@ def _replaced_quantity(order: VenueOrder, qty: Decimal) -> None:
     if qty % 1 != 0 or qty <= 0:
         raise Refused("invalid_qty", "qty must be a whole number > 0")
     if qty <= order.filled_qty:
-        raise Refused("qty_not_above_filled", "qty must be > filled_qty")
+        raise Refused("qty_below_filled", "qty must be > filled_qty")
     if order.ticket.order_class is not OrderClass.SIMPLE and qty != order.qty:
-        raise Refused("qty_of_advanced_order", "qty cannot be changed for advanced orders")
+        raise Refused("advanced_qty", "qty cannot be changed for advanced orders")
 
 
 def _differs(order: VenueOrder, changes: Amendment) -> bool:

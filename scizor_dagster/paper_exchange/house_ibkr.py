@@ -137,7 +137,7 @@ class IbkrRules:
             if changes.qty % instrument.lot != 0:
                 raise Refused("fractional_quantity", "fractional-sized order cannot be placed via API")
             if changes.qty <= order.filled_qty:
-                raise Refused("qty_not_above_filled", "the quantity has filled already")
+                raise Refused("qty_below_filled", "the quantity has filled already")
         for name, price in (("limit_price", changes.limit_price), ("stop_price", changes.stop_price)):
             if price is not None:
                 check_tick(name, price, instrument)

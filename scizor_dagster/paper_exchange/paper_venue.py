@@ -30,7 +30,6 @@ from scizor_dagster.paper_exchange.clocks import VenueClock
 from scizor_dagster.paper_exchange.continuous import Engine
 from scizor_dagster.paper_exchange.data import SessionAction, SessionData
 from scizor_dagster.paper_exchange.desk import Desk, Lookup
-from scizor_dagster.paper_exchange.families import cancel_with_children
 from scizor_dagster.paper_exchange.house_alpaca import AlpacaRules
 from scizor_dagster.paper_exchange.house_ibkr import IbkrRules
 from scizor_dagster.paper_exchange.listings import list_instruments
@@ -46,12 +45,12 @@ from scizor_dagster.paper_exchange.venue import (
     Execution,
     House,
     Listener,
+    Mishap,
     NonTrade,
     OrderQuery,
     PositionView,
     Quote,
     Refused,
-    Status,
     Ticket,
     VenueEvent,
     VenueListing,
@@ -202,8 +201,8 @@ class PaperVenue:
         """Actions with an ex session from `first` to `last` that have taken effect at `now()`."""
         return self._market.actions(first, min(last, self._market.session_at(self.now())), symbols)
 
-    def place(self, account: str, ticket: Ticket) -> VenueOrder:
-        return self._change(account, lambda books, now, lookup: self._desk.place(books, ticket, now, lookup))
+    def place(self, account: str, ticket: Ticket, mishap: Mishap | None = None) -> VenueOrder:
+        return self._change(account, lambda books, now, lookup: self._desk.place(books, ticket, now, lookup, mishap))
 
     def preview(self, account: str, ticket: Ticket) -> tuple[AccountView, AccountView]:
         now = self.now()
@@ -235,15 +234,12 @@ class PaperVenue:
             lambda books, order, now, lookup: self._desk.cancel(books, order, now, "canceled on request"),  # noqa: ARG005
         )
 
-    def reject(self, account: str, order_id: str, reason: str) -> VenueOrder:
-        """Reject an open order after it was taken, as brokers sometimes do. Raises `Refused` as `cancel` does."""
-
-        def change(books: VenueBooks, order: VenueOrder, now: datetime, lookup: Lookup) -> VenueOrder:  # noqa: ARG001
-            if order.status.terminal:
-                raise Refused("order_not_open", f'order is already in "{order.status}" state')
-            return cancel_with_children(books, order, now, reason, Status.REJECTED)
-
-        return self._change_order(account, order_id, change)
+    def strike(self, account: str, order_id: str, mishap: Mishap) -> VenueOrder:
+        return self._change_order(
+            account,
+            order_id,
+            lambda books, order, now, lookup: self._desk.strike(books, order, mishap, now),  # noqa: ARG005
+        )
 
     def correct(self, account: str, execution_id: str, qty: Decimal, price: Decimal) -> Execution:
         """Correct an execution, or bust it with quantity zero. Raises `Refused`: `execution_not_found`."""

@@ -168,6 +168,7 @@ class VenueOrder:
         high_water_mark: Best price since a trailing stop went live.
         live_at: From when on it may fill; None while it waits for its parent.
         triggered: Whether the price of a stop has been touched: from then on it is a market or a limit order.
+        is_stuck: Whether the venue has lost sight of it: it neither fills nor ends (`Mishap.STICK`).
     """
 
     number: int
@@ -194,6 +195,7 @@ class VenueOrder:
     reason: str = ""
     live_at: datetime | None = None
     triggered: bool = False
+    is_stuck: bool = False
 
     @property
     def remaining(self) -> Decimal:
@@ -376,8 +378,8 @@ class Mishap(StrEnum):
     """It was taken, and ends as rejected."""
     FILL = "fill"
     """All that is left of it fills now, at the quote."""
-    PARTIAL_FILL = "partial_fill"
-    """Half of what is left of it fills now, at the quote; a share at least."""
+    PARTIAL_CANCEL = "partial_cancel"
+    """Half of what is left of it fills now, at the quote, a share at least; the rest is canceled."""
     STICK = "stick"
     """It neither fills nor ends any more, and a cancel of it stays pending."""
 
@@ -419,8 +421,11 @@ class Venue(Protocol):
 
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> Sequence[Any]: ...
 
-    def place(self, account: str, ticket: Ticket) -> VenueOrder:
+    def place(self, account: str, ticket: Ticket, mishap: Mishap | None = None) -> VenueOrder:
         """Take an order, its legs with it.
+
+        A `mishap` befalls it once it is taken and before anything of it could fill; the order that is returned
+        is as it was taken.
 
         Raises:
             Refused: a rule of the house or of the venue is broken; `duplicate_client_order_id` where the id exists.

@@ -6,12 +6,14 @@ not: who may place what (`house_*`), when an order meets a price (`continuous`),
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.venue import (
@@ -27,6 +29,7 @@ from scizor_dagster.paper_exchange.venue import (
     VenueOrder,
 )
 
+_PAPER_NUMBER = re.compile(r"^DU\d{4,9}$")
 AVERAGE_STEP = Decimal("0.00000001")
 _ENDS = {
     Status.CANCELED: (EventKind.CANCELED, "canceled_at"),
@@ -297,8 +300,14 @@ class VenueBooks:
         return closed * (price - old.average_price)
 
 
-def account_uuid(account: str) -> str:
-    return str(UUID(bytes=uuid5(NAMESPACE_URL, f"scizor:account:{account}").bytes))
+def account_number(account: str, house: House) -> str:
+    """The id under which a house shows an account: a UUID, or a paper account's number."""
+    if house is House.ALPACA:
+        return str(uuid5(NAMESPACE_URL, f"scizor:account:{account}"))
+    if _PAPER_NUMBER.match(account):
+        return account
+    digest = sha256(account.encode()).digest()
+    return f"DU{int.from_bytes(digest[:4], 'big') % 9_000_000 + 1_000_000}"
 
 
 def opposite(side: Side) -> Side:

@@ -19,7 +19,7 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.buying_power import order_value
 from scizor_dagster.paper_exchange.venue import ZERO, AccountView, VenueOrder
-from scizor_dagster.paper_exchange.venue_books import VenueBooks, account_uuid
+from scizor_dagster.paper_exchange.venue_books import VenueBooks, account_number
 
 Marks = Callable[[str], Decimal | None]
 """Price of a symbol now, None where none is known."""
@@ -105,7 +105,7 @@ def account_view(books: VenueBooks, marks: Marks, rates: MarginRates, multiplier
     state = books.before
     return AccountView(
         name=books.account,
-        account_id=account_uuid(books.account),
+        account_id=account_number(books.account, books.house),
         house=books.house,
         currency=state.currency,
         created_at=state.created_at,

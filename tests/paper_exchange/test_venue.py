@@ -8,7 +8,7 @@ import pytest
 from scizor_dagster.errors import InputError, WrongAccount
 from scizor_dagster.paper_exchange.clocks import Manual, RealTime, Replay
 from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.paper_exchange.venue import EventKind, House, OrderQuery, Refused, Status
+from scizor_dagster.paper_exchange.venue import EventKind, House, Mishap, OrderQuery, Refused, Status
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue, ticket
@@ -287,7 +287,7 @@ def test_a_halted_instrument_does_not_trade_until_it_is_resumed(tmp_path):
 def test_an_order_may_be_rejected_after_it_was_accepted(tmp_path):
     hall = make_venue(tmp_path)
     order = hall.place()
-    rejected = hall.venue.reject(ALPACA, order.order_id, "the exchange said no")
+    rejected = hall.venue.strike(ALPACA, order.order_id, Mishap.REJECT)
     assert (rejected.status, rejected.failed_at) == (Status.REJECTED, at("08:00"))
     assert hall.events[-1].kind is EventKind.REJECTED
 

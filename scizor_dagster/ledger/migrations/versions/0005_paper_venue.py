@@ -116,6 +116,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("live_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("triggered", sa.Boolean(), nullable=False),
+        sa.Column("is_stuck", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("account", "order_id", name=op.f("pk_paper_venue_orders")),
         sa.UniqueConstraint("account", "client_order_id", name=op.f("uq_paper_venue_orders_account_client_order_id")),
         sa.UniqueConstraint("account", "number", name=op.f("uq_paper_venue_orders_account_number")),
