@@ -24,7 +24,7 @@ from scizor_dagster.paper_exchange.matching import (
     step_prices,
     triggered,
 )
-from scizor_dagster.paper_exchange.model import LAST_STEP, Books, Order, Role, Rules
+from scizor_dagster.paper_exchange.model import LAST_STEP, Books, Order, Role, Rules, StepKind
 from scizor_dagster.paper_exchange.overnight import apply_actions
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market, check
 from scizor_dagster.paper_exchange.venue import ZERO, Refused

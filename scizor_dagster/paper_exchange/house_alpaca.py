@@ -74,6 +74,8 @@ class AlpacaRules:
         _account(entry)
         _client_order_id(entry)
         _instrument(entry)
+        if entry.ticket.order_class is OrderClass.OCO and entry.ticket.kind is not OrderKind.LIMIT:
+            raise Refused("oco_kind", "oco orders must be limit orders")
         check_quantity(entry.ticket)
         check_prices(entry.ticket)
         _durations(entry)
@@ -228,8 +230,6 @@ def _classes(entry: Entry) -> None:
         if len(ticket.legs) != 1:
             raise Refused("oto_legs", "oto orders require either take_profit or stop_loss")
         return
-    if ticket.order_class is OrderClass.OCO and ticket.kind is not OrderKind.LIMIT:
-        raise Refused("oco_kind", "oco orders must be limit orders")
     target = profit.limit_price if profit else ticket.limit_price if ticket.order_class is OrderClass.OCO else None
     for wanted, found in (("take_profit.limit_price", target), ("stop_loss.stop_price", loss and loss.stop_price)):
         if found is None:

@@ -115,6 +115,8 @@ class IbkrRules:
             raise Refused("no_price", f"no price of {ticket.symbol} is known; an opening order cannot be valued")
         worth = equity(entry.books, entry.marks)
         power = buying_power(entry.books, entry.marks, self.multiplier(entry.books, worth))
+        # What the same order closes is free for what it opens.
+        power += (ticket.qty - qty) * (entry.price or entry.ask)
         value = order_value(ticket.side, qty, ticket.limit_price, entry.ask)
         if value > power:
             raise Refused(

@@ -49,6 +49,9 @@ from scizor_dagster.paper_exchange.venue_rows import (
     order_row,
 )
 
+# Built once: every call takes one of them.
+_ACCOUNT = sa.select(venue_accounts).where(venue_accounts.c.account == sa.bindparam("wanted"))
+_LOCK_ACCOUNT = _ACCOUNT.with_for_update()
 _OPEN = [status.value for status in Status if not status.terminal]
 _BOOKED = ("positions", "orders", "taken", "settings", "house")
 _MONEY_FIELDS = tuple(field.name for field in fields(VenueState) if field.name not in _BOOKED)
@@ -204,8 +207,7 @@ class VenueStore:
             connection.execute(sa.update(table).where(*running).values(until=until))
 
     def _row(self, connection: sa.Connection, account: str, *, lock: bool) -> Any:
-        query = sa.select(venue_accounts).where(venue_accounts.c.account == account)
-        return connection.execute(query.with_for_update() if lock else query).one_or_none()
+        return connection.execute(_LOCK_ACCOUNT if lock else _ACCOUNT, {"wanted": account}).one_or_none()
 
     def _one(self, connection: sa.Connection, account: str, condition: sa.ColumnElement[bool]) -> VenueOrder | None:
         row = connection.execute(

@@ -5,13 +5,11 @@ from decimal import Decimal as D
 
 import pytest
 
-from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.venue import Amendment, Duration, Mishap, OrderKind, Refused, Status
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
-from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue, ticket
+from tests.paper_exchange.venues import ALPACA, IBKR, THIN, at, make_venue, ticket
 
 QUIET = {day: {"BBB": bar(100, 100, 100, 100, 1_000_000)} for day in (DAY1, DAY2, DAY3)}
-THIN = Rules(half_spread_bps=D(0), impact_bps=D(0), max_participation=D("0.1"), opening_share=D("0.05"))
 
 
 def statuses(hall, account=ALPACA):

@@ -33,6 +33,8 @@ ALPACA, IBKR = "alpaca-one", "DU1000001"
 ACCOUNTS = (VenueAccount(ALPACA, House.ALPACA, "USD", D(100_000)), VenueAccount(IBKR, House.IBKR, "USD", D(100_000)))
 BARE = Rules(half_spread_bps=D(0), impact_bps=D(0), max_participation=D(1), opening_share=D(1))
 """No spread, no impact, and the whole day's volume from the open on: a price shows bare."""
+THIN = Rules(half_spread_bps=D(0), impact_bps=D(0), max_participation=D("0.1"), opening_share=D("0.05"))
+"""A tenth of the volume, of which a twentieth counts from the open on."""
 NEW_YORK = ZoneInfo("America/New_York")
 
 
