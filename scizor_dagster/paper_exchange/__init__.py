@@ -1,6 +1,10 @@
 """The embedded paper exchange: a matching engine over daily bars, with books of its own.
 
-`model`, `rules`, `buying_power`, `matching`, `overnight` and `engine` are pure: books in, books out,
-no clock, no chance, no storage. `store` keeps the books in the ledger's database; `exchange` joins the
-two and is what a door (the in-process adapter, a wire protocol) serves.
+Two ways lead through a day. The in-process adapter takes it in three steps: `model`, `rules`,
+`buying_power`, `matching`, `overnight`, `late` and `engine` are pure, `store` keeps the books, and
+`exchange` joins the two. The doors on the wire ask for a continuous session instead: `venue` is what they
+may ask, `paper_venue` answers, over `desk` (requests), `continuous` (what happens in between), `meeting`
+and `price_path` (prices), `families` (brackets and groups), `house_alpaca` and `house_ibkr` (rules),
+`venue_margin`, `venue_overnight` and `venue_store`. Both fill at the same costs and refuse in the same
+words; an account belongs to one of them.
 """

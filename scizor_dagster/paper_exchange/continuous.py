@@ -18,7 +18,7 @@ from datetime import date, datetime
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from hashlib import sha256
 
-from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import QUANTITY_STEP
 from scizor_dagster.paper_exchange.families import after_fill, cancel_with_children
 from scizor_dagster.paper_exchange.market_view import MarketView
@@ -91,18 +91,21 @@ class Engine:
     def _fill(
         self, books: VenueBooks, order: VenueOrder, price: Decimal, limit: Decimal | None, path: PricePath, at: datetime
     ) -> None:
-        order = self.sized(order, price)
+        order = self.sized(books, order, price)
         qty = self._quantity(books, order, path, at)
         if qty <= ZERO or (order.ticket.duration is Duration.FOK and qty < order.remaining):
             return
         self.execute(books, order, qty, self._price(order, qty, price, limit, path.bar.volume), at)
 
-    def sized(self, order: VenueOrder, price: Decimal) -> VenueOrder:
-        """An order for an amount of money with the shares that it buys at `price`."""
+    def sized(self, books: VenueBooks, order: VenueOrder, price: Decimal) -> VenueOrder:
+        """An order for an amount of money with its shares at `price`: of an exit no more than there are."""
         if order.qty is not None:
             return order
         assert order.ticket.notional is not None
-        return replace(order, qty=(order.ticket.notional / price).quantize(QUANTITY_STEP, ROUND_DOWN))
+        qty = (order.ticket.notional / price).quantize(QUANTITY_STEP, ROUND_DOWN)
+        if order.intent in (PositionIntent.SELL_TO_CLOSE, PositionIntent.BUY_TO_CLOSE):
+            qty = min(qty, abs(books.held(order.ticket.symbol)))
+        return replace(order, qty=qty)
 
     def execute(self, books: VenueBooks, order: VenueOrder, qty: Decimal, price: Decimal, at: datetime) -> VenueOrder:
         """Fill `qty` of an order, with its commission, and what follows for its family."""

@@ -130,7 +130,7 @@ class Desk:
             raise Refused("no_price", f"no price of {ticket.symbol} is known")
         bid, ask = market.touch(ticket.symbol, middle)
         price = ask if ticket.side is Side.BUY else bid
-        order = self.engine.sized(order, price)
+        order = self.engine.sized(books, order, price)
         lot = Decimal(market.instruments[ticket.symbol].lot)
         qty = order.remaining if is_whole else min(order.remaining, max(order.remaining // 2, lot))
         return self.engine.execute(books, order, qty, price, now)

@@ -30,9 +30,9 @@ _LAST = """
 _SPLITS = """
     SELECT DISTINCT symbol, ex_session, ratio FROM corporate_actions
     WHERE market = ? AND kind = 'split' AND ratio > 0 AND ex_session > ? AND ex_session <= ?"""
-_KINDS = "('split', 'dividend', 'delisting')"
+_KINDS = "('split', 'dividend', 'delisting', 'rename')"
 _ACTIONS = f"""
-    SELECT DISTINCT symbol, ex_session, kind, ratio, amount FROM corporate_actions
+    SELECT DISTINCT symbol, ex_session, kind, ratio, amount, new_symbol FROM corporate_actions
     WHERE market = ? AND ex_session BETWEEN ? AND ? AND kind IN {_KINDS}"""
 _ACTION_DAYS = f"SELECT DISTINCT ex_session FROM corporate_actions WHERE market = ? AND kind IN {_KINDS}"
 _LAST_BEFORE = """
@@ -116,8 +116,9 @@ class LakeSessionData:
                     kind,
                     _exact_or_none(ratio),
                     self._last_close(cursor, symbol, session) if kind == "delisting" else _exact_or_none(amount),
+                    new_symbol,
                 )
-                for symbol, session, kind, ratio, amount in rows
+                for symbol, session, kind, ratio, amount, new_symbol in rows
                 if kind not in _IN_PRICES[adjustments.get(symbol, "raw")]
             ]
 

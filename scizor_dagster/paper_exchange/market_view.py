@@ -137,7 +137,7 @@ class MarketView:
         )
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, at: datetime) -> dict[str, list[DailyBar]]:
-        """Bars of closed sessions, and the running session's so far."""
+        """Bars of closed sessions, and the running session's so far; a symbol without any is left out."""
         found: dict[str, list[DailyBar]] = {symbol: [] for symbol in symbols}
         running = self.session_at(at)
         for session in self.calendar.sessions(first, min(last, running)):
@@ -145,7 +145,7 @@ class MarketView:
             for symbol in symbols:
                 if symbol in bars:
                     found[symbol].append(self._daily_bar(symbol, session, bars[symbol], at))
-        return found
+        return {symbol: rows for symbol, rows in found.items() if rows}
 
     def _daily_bar(self, symbol: str, session: date, bar: SessionBar, at: datetime) -> DailyBar:
         hours = self.hours(session)

@@ -8,7 +8,7 @@ import pytest
 from scizor_dagster.brokers.protocol import PositionIntent
 from scizor_dagster.paper_exchange.venue import House, Refused, Status
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
-from tests.paper_exchange.market import DAY1, INSTRUMENTS, bar
+from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, bar
 from tests.paper_exchange.venues import ALPACA, BARE, at, make_venue
 
 PRICE = 100
@@ -248,3 +248,15 @@ def test_an_amount_of_money_cannot_sell_more_than_is_held(tmp_path):
     assert refusal(hall, side="sell", notional=201).code == "insufficient_qty"
     hall.place(id="out", side="sell", notional=150)
     assert hall.held() == {"AAA": D("0.5")}
+
+
+def test_an_exit_for_an_amount_of_money_ends_at_zero_when_the_price_has_fallen(tmp_path):
+    fallen = {**BARS, DAY2: {"AAA": bar(50, 50, 50, 50, 1_000_000)}}
+    hall = make_venue(tmp_path, start=at("10:00"), bars=fallen)
+    hall.place(qty=10)
+    hall.to("18:00")
+    order = hall.place(id="out", side="sell", notional=900)
+    hall.to("09:30", DAY2)
+    order = hall.order(order.order_id)
+    assert (order.status, order.filled_qty) == (Status.FILLED, 10)
+    assert hall.held() == {}

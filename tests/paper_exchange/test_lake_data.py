@@ -46,7 +46,7 @@ def store_bars(lake: Lake, *rows: tuple[str, date, float], adjustment: str = "ra
         append_rows(cursor, "bars", frame)
 
 
-def store_action(lake: Lake, symbol: str, session: date, kind: str, **values: float) -> None:
+def store_action(lake: Lake, symbol: str, session: date, kind: str, **values: object) -> None:
     row = {
         "market": "us",
         "symbol": symbol,
@@ -90,16 +90,18 @@ def test_last_prices_are_in_the_units_that_trade_on_the_session(lake):
     assert data.last_prices(DAY3)["AAA"] == 26
 
 
-def test_actions_of_a_session_are_its_splits_dividends_and_delistings(lake):
+def test_actions_of_a_session_are_its_splits_dividends_delistings_and_renames(lake):
     store_bars(lake, ("AAA", DAY1, 100.0))
     store_action(lake, "AAA", DAY2, "split", ratio=0.1)
     store_action(lake, "AAA", DAY2, "dividend", amount=0.24)
     store_action(lake, "AAA", DAY2, "delisting")
     store_action(lake, "AAA", DAY3, "dividend", amount=0.24)
+    store_action(lake, "OLD", DAY2, "rename", new_symbol="NEW")
     assert set(LakeSessionData(lake, "us").actions(DAY2)) == {
         SessionAction("AAA", DAY2, "split", ratio=D("0.1")),
         SessionAction("AAA", DAY2, "dividend", amount=D("0.24")),
         SessionAction("AAA", DAY2, "delisting", amount=D(1000)),
+        SessionAction("OLD", DAY2, "rename", new_symbol="NEW"),
     }
 
 

@@ -1,5 +1,7 @@
 """The continuous venue: orders meet a price path at the venue's instants, and events tell of it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal as D
 
@@ -7,6 +9,7 @@ import pytest
 
 from scizor_dagster.errors import InputError, WrongAccount
 from scizor_dagster.paper_exchange.clocks import Manual, RealTime, Replay
+from scizor_dagster.paper_exchange.listings import list_instruments
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.venue import EventKind, House, Mishap, OrderQuery, Refused, Status
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
@@ -352,3 +355,47 @@ def test_a_replay_runs_at_its_speed_and_stands_at_its_end():
         Replay(at("10:00"), at("11:00"), 0.0, lambda: 0.0)
     with pytest.raises(InputError, match="ends"):
         Replay(at("11:00"), at("10:00"), 1.0, lambda: 0.0)
+
+
+def test_calls_from_many_threads_lose_nothing(tmp_path):
+    hall = make_venue(tmp_path, start=at("10:35"))
+
+    def trade(worker):
+        for number in range(5):
+            hall.venue.place(ALPACA if worker % 2 else IBKR, ticket(id=f"{worker}-{number}", qty=1, symbol="BBB"))
+            hall.venue.account(ALPACA)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(trade, range(4)))
+    assert hall.held(ALPACA) == hall.held(IBKR) == {"BBB": 10}
+    for account in (ALPACA, IBKR):
+        own = [event.number for event in hall.events if event.account == account]
+        assert own == list(range(1, 31))
+
+
+def test_two_venues_on_one_ledger_see_each_other(tmp_path):
+    first = make_venue(tmp_path, start=at("10:35"))
+    second = make_venue(tmp_path, start=at("10:35"), ledger=first.ledger, data=first.data)
+    order = first.place(kind="limit", limit=92)
+    assert second.order(order.order_id) == order
+    second.venue.cancel(ALPACA, order.order_id)
+    with pytest.raises(Refused, match="order_not_open"):
+        first.venue.cancel(ALPACA, order.order_id)
+    second.place(id="two")
+    assert first.held() == {"AAA": 10}
+
+
+def test_an_instrument_keeps_its_ids_over_a_rename(tmp_path):
+    hall = make_venue(tmp_path)
+    listing = hall.venue.listing("AAA")
+    assert listing is not None
+    assert hall.venue.listing("ZZZ") is None
+    renamed = list_instruments({"ABC": replace(listing.instrument, symbol="ABC")}, {"ABC": "AAA"})["ABC"]
+    assert (renamed.asset_id, renamed.contract_id) == (listing.asset_id, listing.contract_id)
+    assert len({row.contract_id for row in hall.venue.listings()}) == len(hall.venue.listings())
+
+
+def test_what_has_no_price_has_no_quote(tmp_path):
+    hall = make_venue(tmp_path)
+    assert hall.venue.quote("NEW") is None
+    assert hall.venue.quote("ZZZ") is None
