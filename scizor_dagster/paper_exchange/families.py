@@ -67,9 +67,13 @@ def cancel_with_children(
 
 
 def cancel_family(books: VenueBooks, order: VenueOrder, at: datetime, reason: str) -> VenueOrder:
-    """End an open order with its children and its group; at Alpaca with its parent too."""
-    relatives = siblings(books, order)
+    """End an open order with its children; at Alpaca with the rest of its bracket, OCO or OTO too.
+
+    At Interactive Brokers only a fill ends the others of a group.
+    """
+    relatives: list[VenueOrder] = []
     if books.house is House.ALPACA and order.ticket.order_class is not OrderClass.SIMPLE:
+        relatives += siblings(books, order)
         relatives += [row for row in books.orders.values() if row.order_id == order.parent_id]
         relatives += children(books, order)
     done = cancel_with_children(books, order, at, reason)

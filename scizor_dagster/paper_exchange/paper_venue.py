@@ -57,6 +57,7 @@ from scizor_dagster.paper_exchange.venue import (
     VenueOrder,
 )
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, VenueState
+from scizor_dagster.paper_exchange.venue_late import put_right
 from scizor_dagster.paper_exchange.venue_margin import price_of
 from scizor_dagster.paper_exchange.venue_store import VenueAccount, VenueStore
 from scizor_dagster.sessions import TradingCalendar
@@ -338,8 +339,10 @@ class PaperVenue:
             while True:
                 with self._store.read() as connection:
                     state = self._store.load(connection, account, lock=False)
-                books = VenueBooks(state)
-                self._engine.advance(books, now)
+                    books = VenueBooks(state)
+                    self._engine.advance(books, now)
+                    if books.session != state.session:
+                        self._put_right(connection, books)
                 if not books.is_changed:
                     after = books.state()
                     self._store.remember(after)
@@ -352,6 +355,16 @@ class PaperVenue:
                 self._store.remember(after)
                 self._tell(account, books.events)
                 return after
+
+    def _put_right(self, connection: sa.Connection, books: VenueBooks) -> None:
+        account = books.account
+        put_right(
+            books,
+            self._market,
+            self._store.first_fills(connection, account),
+            lambda symbols: self._store.past(connection, account, symbols),
+            self._market.hours(books.session).open,
+        )
 
     def _change(self, account: str, operation: Callable[[VenueBooks, datetime, Lookup], _T]) -> _T:
         """Carry out one request in one transaction, and tell of it."""

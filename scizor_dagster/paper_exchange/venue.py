@@ -272,7 +272,14 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class NonTrade:
-    """Cash or quantity that moved without a trade: `split`, `dividend`, `rename`, `delisting`, `deposit`."""
+    """Cash or quantity that moved without a trade: `split`, `dividend`, `rename`, `delisting`.
+
+    Attributes:
+        session: Day of the corporate action, which takes effect at the next open.
+        qty: Signed change of the position.
+        per_share: Cash per share of a dividend; new shares per old one of a split.
+        number: Grows with every one of the account.
+    """
 
     activity_id: str
     kind: str

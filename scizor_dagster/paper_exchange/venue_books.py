@@ -245,12 +245,18 @@ class VenueBooks:
         amount: Decimal = ZERO,
         qty: Decimal = ZERO,
         per_share: Decimal | None = None,
+        session: date | None = None,
     ) -> NonTrade:
-        """Write down what moved without a trade; `amount` flows to the cash."""
+        """Write down what moved without a trade; `amount` flows to the cash.
+
+        `session` is the day of a corporate action, which need not be a session; without it, the current one.
+        """
         identifier = self.identifier("activity", self._next_activity)
         self._next_activity += 1
         number = self._next_activity - 1
-        row = NonTrade(identifier, kind, self.session, at, symbol, amount, qty, per_share, description, number)
+        row = NonTrade(
+            identifier, kind, session or self.session, at, symbol, amount, qty, per_share, description, number
+        )
         self.cash += amount
         self.activities.append(row)
         return row

@@ -52,7 +52,8 @@ def _resting(books: VenueBooks, symbol: str) -> list[VenueOrder]:
     return [order for order in books.orders.values() if order.ticket.symbol == symbol]
 
 
-def _end(books: VenueBooks, symbol: str, reason: str, at: datetime) -> None:
+def end_resting(books: VenueBooks, symbol: str, reason: str, at: datetime) -> None:
+    """Cancel every order of an instrument."""
     for order in _resting(books, symbol):
         if order.order_id in books.orders:
             cancel_with_children(books, order, at, reason)
@@ -71,7 +72,7 @@ def _is_adjusted(order: VenueOrder) -> bool:
 def _split(books: VenueBooks, action: SessionAction, ratio: Decimal, at: datetime, market: MarketView) -> None:
     symbol = action.symbol
     if books.house is House.IBKR or ratio < 1:
-        _end(books, symbol, split_reason(ratio, action.session), at)
+        end_resting(books, symbol, split_reason(ratio, action.session), at)
     else:
         for order in _resting(books, symbol):
             if _is_adjusted(order):
@@ -81,7 +82,7 @@ def _split(books: VenueBooks, action: SessionAction, ratio: Decimal, at: datetim
         return
     qty = split_quantity(holding.qty, ratio)
     text = f"{symbol}: {ratio:f} new shares for 1"
-    books.record("split", at, symbol, text, qty=qty - holding.qty)
+    books.record("split", at, symbol, text, qty=qty - holding.qty, per_share=ratio, session=action.session)
     books.hold(symbol, qty, (holding.average_price / ratio).quantize(AVERAGE_STEP))
 
 
@@ -104,7 +105,7 @@ def _dividend(books: VenueBooks, action: SessionAction, per_share: Decimal, at: 
     amount = in_cents(held * per_share)
     if amount != 0:
         text = f"{symbol}: {per_share:f} per share on {held:f} shares"
-        books.record("dividend", at, symbol, text, amount=amount, per_share=per_share)
+        books.record("dividend", at, symbol, text, amount=amount, per_share=per_share, session=action.session)
     if books.house is not House.ALPACA:
         return
     for order in _resting(books, symbol):
@@ -136,13 +137,15 @@ def _restate(books: VenueBooks, order: VenueOrder, at: datetime) -> None:
 
 def _delisting(books: VenueBooks, action: SessionAction, at: datetime) -> None:
     symbol = action.symbol
-    _end(books, symbol, f"delisted from session {action.session}", at)
+    end_resting(books, symbol, f"delisted from session {action.session}", at)
     holding = books.positions.get(symbol)
     if holding is None:
         return
     price = holding.average_price if action.amount is None else action.amount
     text = f"{symbol}: delisted, {holding.qty:f} shares settled in cash at the last close {price:f}"
-    books.record("delisting", at, symbol, text, amount=in_cents(holding.qty * price), qty=-holding.qty)
+    books.record(
+        "delisting", at, symbol, text, amount=in_cents(holding.qty * price), qty=-holding.qty, session=action.session
+    )
     books.hold(symbol, ZERO, price)
 
 
@@ -158,4 +161,4 @@ def _rename(books: VenueBooks, action: SessionAction, new: str, at: datetime, ma
         return
     books.hold(old, ZERO, holding.average_price)
     books.hold(new, holding.qty, holding.average_price)
-    books.record("rename", at, new, f"{old} is {new} from session {action.session}")
+    books.record("rename", at, new, f"{old} is {new} from session {action.session}", session=action.session)

@@ -9,7 +9,7 @@ before it or after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
@@ -187,6 +187,23 @@ class VenueStore:
         table = venue_activities
         query = sa.select(table).where(table.c.account == account, table.c.session.between(first, last))
         return [activity_of(row) for row in connection.execute(query.order_by(table.c.number))]
+
+    def first_fills(self, connection: sa.Connection, account: str) -> dict[str, date]:
+        """Session of the first fill of every instrument that the account has traded."""
+        table = venue_executions
+        query = sa.select(table.c.symbol, sa.func.min(table.c.session)).where(table.c.account == account)
+        return {row.symbol: row[1] for row in connection.execute(query.group_by(table.c.symbol))}
+
+    def past(
+        self, connection: sa.Connection, account: str, symbols: Collection[str]
+    ) -> tuple[list[Execution], list[NonTrade]]:
+        """Every execution and activity of some symbols; of a corrected execution, the last version."""
+        table, other = venue_executions, venue_activities
+        fills = sa.select(table).where(table.c.account == account, table.c.symbol.in_(symbols))
+        rows = connection.execute(fills.order_by(table.c.number, table.c.correction))
+        executions = list({row.execution_id: execution_of(row) for row in rows}.values())
+        moves = sa.select(other).where(other.c.account == account, other.c.symbol.in_(symbols))
+        return executions, [activity_of(row) for row in connection.execute(moves.order_by(other.c.number))]
 
     def halts(self, market: str) -> list[tuple[str, datetime, datetime | None]]:
         """Symbol, since when, and until when of every halt that there ever was."""

@@ -92,6 +92,13 @@ def test_children_wait_for_their_parent_and_end_each_other(tmp_path):
     assert hall.order(loss.order_id, IBKR).status is Status.CANCELED
 
 
+def test_cancelling_one_of_a_group_leaves_the_others(hall):
+    profit = place(hall, side="sell", kind="limit", limit=110, group="g")
+    loss = place(hall, id="two", side="sell", kind="stop", stop=90, group="g")
+    hall.venue.cancel(IBKR, profit.order_id)
+    assert hall.order(loss.order_id, IBKR).status is Status.NEW
+
+
 def test_a_child_of_a_parent_that_has_filled_is_live_at_once(hall):
     place(hall)
     child = place(hall, id="child", side="sell", kind="limit", limit=110, parent="one")

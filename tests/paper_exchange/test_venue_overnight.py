@@ -7,7 +7,7 @@ import pytest
 
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue import EventKind, Status
-from tests.paper_exchange.market import DAY1, DAY2, bar
+from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue
 
 
@@ -121,4 +121,46 @@ def test_an_action_on_a_day_without_a_session_takes_effect_at_the_next_open(tmp_
     hall.place()
     hall.to("09:30", monday)
     [activity] = hall.venue.activities(ALPACA, friday, monday)
-    assert (activity.session, activity.amount) == (monday, D(10))
+    assert (activity.session, activity.at, activity.amount) == (saturday, at("09:30", monday), D(10))
+
+
+def test_a_split_that_is_known_late_is_put_in_on_the_next_morning_once(tmp_path):
+    quarter = bar(25, 25, 25, 25, 1_000_000)
+    rows = {DAY1: {"AAA": bar(100, 100, 100, 100, 1_000_000)}, DAY2: {"AAA": quarter}, DAY3: {"AAA": quarter}}
+    hall = make_venue(tmp_path, start=at("10:00"), bars=rows)
+    hall.place()
+    hall.to("18:00", DAY2)
+    assert hall.held() == {"AAA": 10}
+    order = hall.place(id="two", side="sell", kind="limit", limit=30, duration="gtc")
+    hall.data.events.append(SessionAction("AAA", DAY2, "split", ratio=D(4)))
+    hall.to("09:30", DAY3)
+    hall.to("12:00", DAY3)
+    [position] = hall.venue.positions(ALPACA)
+    assert (position.qty, position.average_price) == (40, 25)
+    assert hall.order(order.order_id).status is Status.CANCELED
+    [activity] = hall.venue.activities(ALPACA, DAY1, DAY3)
+    assert (activity.kind, activity.session, activity.qty) == ("split", DAY2, 30)
+
+
+def test_a_dividend_that_is_known_late_is_paid_on_what_was_held_then(tmp_path):
+    hall = make_venue(tmp_path, start=at("10:00"))
+    hall.place()
+    hall.to("10:00", DAY2)
+    hall.place(id="out", side="sell", qty=4)
+    hall.data.events.append(SessionAction("AAA", DAY2, "dividend", amount=D(1)))
+    before = hall.venue.account(ALPACA).cash
+    hall.to("09:30", DAY3)
+    assert hall.venue.account(ALPACA).cash - before == D(10)
+
+
+def test_what_was_applied_in_time_is_not_put_in_again(tmp_path):
+    hall = split_hall(tmp_path, 4)
+    hall.data.sessions[DAY3] = {"AAA": bar(25, 25, 25, 25, 1_000_000)}
+    hall.data.events.append(SessionAction("AAA", DAY2, "dividend", amount=D("0.10")))
+    hall.place(qty=10)
+    hall.to("09:30", DAY2)
+    hall.to("16:00", DAY3)
+    assert [(row.kind, row.amount) for row in hall.venue.activities(ALPACA, DAY1, DAY3)] == [
+        ("split", 0),
+        ("dividend", D(4)),
+    ]
