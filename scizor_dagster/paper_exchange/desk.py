@@ -6,7 +6,7 @@ rules of a house (`house_*`), later fills (`continuous`), transactions and liste
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,8 +15,10 @@ from typing import Any
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.continuous import NOT_ARRIVED, Engine
 from scizor_dagster.paper_exchange.families import cancel_family, cancel_with_children, children, siblings
-from scizor_dagster.paper_exchange.order_entry import Entry, HouseRules, stop_loss, take_profit
+from scizor_dagster.paper_exchange.order_entry import Entry, HouseRules, held_for_orders, stop_loss, take_profit
 from scizor_dagster.paper_exchange.venue import (
+    ZERO,
+    AccountSettings,
     AccountView,
     Amendment,
     Duration,
@@ -26,17 +28,25 @@ from scizor_dagster.paper_exchange.venue import (
     Mishap,
     OrderClass,
     OrderKind,
+    PositionView,
     Refused,
     Status,
     Ticket,
     VenueOrder,
 )
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, opposite
-from scizor_dagster.paper_exchange.venue_margin import account_view, equity
+from scizor_dagster.paper_exchange.venue_margin import account_view, equity, price_of
 
 GTC_LIFE = timedelta(days=90)
 GTC_ENDS_AT = time(16, 15)
 _CHANGES = ("limit_price", "stop_price", "duration", "kind", "reference")
+_SETTINGS: Mapping[str, tuple[object, ...]] = {
+    "no_shorting": (True, False),
+    "suspend_trade": (True, False),
+    "fractional_trading": (True, False),
+    "max_margin_multiplier": (1, 2, 4),
+    "trade_confirm_email": ("all", "none"),
+}
 
 Lookup = Callable[[str], VenueOrder | None]
 """An order of the account by its client order id, open or ended."""
@@ -99,6 +109,22 @@ class Desk:
 
         house = self._house(books)
         return account_view(books, marks, house.rates, house.multiplier(books, equity(books, marks)))
+
+    def positions(self, books: VenueBooks, now: datetime) -> list[PositionView]:
+        """Positions at their prices, by symbol."""
+
+        def marks(name: str) -> Decimal | None:
+            return self.engine.market.mark(name, books.session, now)
+
+        previous = self.engine.market.previous_closes(books.session, now)
+        views: list[PositionView] = []
+        for symbol, holding in sorted(books.positions.items()):
+            side = Side.SELL if holding.qty > 0 else Side.BUY
+            free = max(ZERO, abs(holding.qty) - held_for_orders(books, symbol, side)[0])
+            price = price_of(books, symbol, marks)
+            last_day = previous.get(symbol, price)
+            views.append(PositionView(symbol, holding.qty, -side.sign * free, holding.average_price, price, last_day))
+        return views
 
     def cancel(self, books: VenueBooks, order: VenueOrder, now: datetime, reason: str) -> VenueOrder:
         """End an open order with its family. Raises `Refused` where it has ended."""
@@ -307,6 +333,15 @@ class Desk:
             parent_id=parent.order_id,
         )
         books.tell(EventKind.HELD, order, now)
+
+
+def changed_settings(settings: AccountSettings, changes: Mapping[str, Any]) -> AccountSettings:
+    """What the owner of an account may choose. Raises `Refused` for an unknown name or value."""
+    for name, value in changes.items():
+        known = _SETTINGS.get(name, ())
+        if not any(value == choice and type(value) is type(choice) for choice in known):
+            raise Refused("invalid_setting", f"{name} cannot be {value!r}")
+    return replace(settings, **changes)
 
 
 def _closing(intent: PositionIntent) -> PositionIntent:

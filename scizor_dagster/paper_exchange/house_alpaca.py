@@ -39,6 +39,7 @@ from scizor_dagster.paper_exchange.venue import (
 )
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, opposite
 from scizor_dagster.paper_exchange.venue_margin import LEAST_MARGIN_EQUITY, MarginRates, buying_power, equity
+from scizor_dagster.paper_exchange.wash_trades import check_wash_trade
 
 _CENT = Decimal("0.01")
 _LEAST_NOTIONAL = Decimal(1)
@@ -47,7 +48,6 @@ _OPEN_AUCTION_CLOSES = timedelta(minutes=2)
 _CLOSE_AUCTION_CLOSES = timedelta(minutes=10)
 _NEXT_AUCTION_FROM = time(19)
 _FRACTIONAL_KINDS = {OrderKind.MARKET, OrderKind.LIMIT, OrderKind.STOP, OrderKind.STOP_LIMIT}
-_MARKET_KINDS = {OrderKind.MARKET, OrderKind.STOP, OrderKind.TRAILING_STOP}
 _CLASS_DURATIONS = {Duration.DAY, Duration.GTC}
 _NOT_REPLACEABLE = {Status.ACCEPTED, Status.PENDING_NEW, Status.PENDING_CANCEL}
 _COLLAR_FROM = Decimal(50)
@@ -83,7 +83,7 @@ class AlpacaRules:
         for name, price in priced(entry.ticket):
             check_tick(name, price, entry.instrument)
         _classes(entry)
-        _wash_trade(entry)
+        check_wash_trade(entry)
         intent = _intent(entry)
         if entry.ticket.intent not in (None, intent):
             raise Refused(
@@ -252,37 +252,6 @@ def _leg_prices(entry: Entry, profit: Decimal, stop: Decimal) -> None:
     if (entry.price - stop) * sign < _CENT:
         rule = "<= base_price - 0.01" if sign > 0 else ">= base_price + 0.01"
         raise Refused("bracket_prices", f"stop_loss.stop_price must be {rule}", base_price=entry.price)
-
-
-def _wash_trade(entry: Entry) -> None:
-    """Refuse an order that could trade with one's own. Exempt: complex orders, trailing stops, limits apart."""
-    if _is_exempt(entry.ticket.order_class, entry.ticket.kind, entry.ticket.group):
-        return
-    for order in entry.others(opposite(entry.ticket.side)):
-        own = order.ticket
-        if _is_exempt(own.order_class, own.kind, own.group) or order.live_at is None:
-            continue
-        if own.kind in _MARKET_KINDS or entry.ticket.kind in _MARKET_KINDS:
-            kind = "market/stop" if own.kind in _MARKET_KINDS else "limit"
-            advice = "" if own.kind in _MARKET_KINDS else ". use complex/limit/stop_limit orders"
-            _refuse_wash_trade(order, f"opposite side {kind} order exists{advice}")
-        sides = {own.side: own.limit_price, entry.ticket.side: entry.ticket.limit_price}
-        buy, sell = sides[Side.BUY], sides[Side.SELL]
-        if buy is not None and sell is not None and buy >= sell:
-            _refuse_wash_trade(order, "opposite side limit order exists. use complex/limit/stop_limit orders")
-
-
-def _refuse_wash_trade(order: VenueOrder, reason: str) -> None:
-    raise Refused(
-        "wash_trade",
-        "potential wash trade detected. use complex orders",
-        existing_order_id=order.order_id,
-        reject_reason=reason,
-    )
-
-
-def _is_exempt(order_class: OrderClass, kind: OrderKind, group: str | None) -> bool:
-    return order_class in (OrderClass.BRACKET, OrderClass.OCO) or kind is OrderKind.TRAILING_STOP or group is not None
 
 
 def _intent(entry: Entry) -> PositionIntent:

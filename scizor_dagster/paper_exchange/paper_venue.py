@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from threading import Lock, RLock
@@ -23,19 +22,17 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.clocks import VenueClock
 from scizor_dagster.paper_exchange.continuous import Engine
 from scizor_dagster.paper_exchange.data import SessionAction, SessionData
-from scizor_dagster.paper_exchange.desk import Desk, Lookup
+from scizor_dagster.paper_exchange.desk import Desk, Lookup, changed_settings
 from scizor_dagster.paper_exchange.house_alpaca import AlpacaRules
 from scizor_dagster.paper_exchange.house_ibkr import IbkrRules
 from scizor_dagster.paper_exchange.listings import list_instruments
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.paper_exchange.order_entry import held_for_orders
 from scizor_dagster.paper_exchange.store import Database
 from scizor_dagster.paper_exchange.venue import (
     AccountSettings,
@@ -58,7 +55,6 @@ from scizor_dagster.paper_exchange.venue import (
 )
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, VenueState
 from scizor_dagster.paper_exchange.venue_late import put_right
-from scizor_dagster.paper_exchange.venue_margin import price_of
 from scizor_dagster.paper_exchange.venue_store import VenueAccount, VenueStore
 from scizor_dagster.sessions import TradingCalendar
 
@@ -66,13 +62,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _ANY_ORDER = OrderQuery()
 _MINUTE = timedelta(minutes=1)
-_SETTINGS: Mapping[str, tuple[object, ...]] = {
-    "no_shorting": (True, False),
-    "suspend_trade": (True, False),
-    "fractional_trading": (True, False),
-    "max_margin_multiplier": (1, 2, 4),
-    "trade_confirm_email": ("all", "none"),
-}
 
 
 def open_venue(
@@ -176,12 +165,9 @@ class PaperVenue:
         Raises:
             Refused: `invalid_setting`, for an unknown name or value.
         """
-        for name, value in changes.items():
-            if name not in _SETTINGS or type(value) is not type(_SETTINGS[name][0]) or value not in _SETTINGS[name]:
-                raise Refused("invalid_setting", f"{name} cannot be {value!r}")
 
         def change(books: VenueBooks, now: datetime, lookup: Lookup) -> AccountSettings:  # noqa: ARG001
-            books.settings = AccountSettings(**(asdict(books.settings) | dict(changes)))
+            books.settings = changed_settings(books.settings, changes)
             return books.settings
 
         return self._change(account, change)
@@ -282,7 +268,7 @@ class PaperVenue:
     def positions(self, account: str) -> Sequence[PositionView]:
         now = self.now()
         books = VenueBooks(self._brought(account, now))
-        return [self._position(books, symbol, now) for symbol in sorted(books.positions)]
+        return self._desk.positions(books, now)
 
     def executions(self, account: str, first: datetime, last: datetime) -> Sequence[Execution]:
         with self._reading(account) as connection:
@@ -301,17 +287,6 @@ class PaperVenue:
                 self._listeners[account].remove(listener)
 
         return end
-
-    def _position(self, books: VenueBooks, symbol: str, now: datetime) -> PositionView:
-        def marks(name: str) -> Decimal | None:
-            return self._market.mark(name, books.session, now)
-
-        holding = books.positions[symbol]
-        side = Side.SELL if holding.qty > 0 else Side.BUY
-        free = max(Decimal(0), abs(holding.qty) - held_for_orders(books, symbol, side)[0])
-        price = price_of(books, symbol, marks)
-        previous = self._market.previous_closes(books.session, now).get(symbol, price)
-        return PositionView(symbol, holding.qty, -side.sign * free, holding.average_price, price, previous)
 
     def _known(self, account: str) -> None:
         if account not in self._locks:

@@ -145,7 +145,6 @@ def check_orders(hall: Hall, account: str, fills) -> None:
         assert own + carried == order.filled_qty
         assert order.qty is None or order.filled_qty <= order.qty
         assert (order.status is Status.FILLED) == (order.filled_qty == order.qty)
-        assert order.status.terminal or order.ticket.duration.value in ("gtc", "opg", "cls", "day")
         assert order.status.terminal or order.expires_at is None or order.expires_at > at("20:00", DAY3)
     numbers = [event.number for event in hall.events]
     assert numbers == list(range(1, len(numbers) + 1))
