@@ -62,8 +62,7 @@ class Desk:
         self, books: VenueBooks, ticket: Ticket, now: datetime, lookup: Lookup, mishap: Mishap | None = None
     ) -> VenueOrder:
         """Take a ticket with its legs; the order as it was taken. Raises `Refused`."""
-        if lookup(ticket.client_order_id) is not None:
-            raise _duplicate(lookup(ticket.client_order_id))
+        _check_new(lookup(ticket.client_order_id))
         parent = self._parent(ticket, lookup)
         ticket = _without_profit_leg(ticket)
         entry = self._entry(books, ticket, now)
@@ -95,7 +94,9 @@ class Desk:
         self._parent(ticket, lookup)
         entry = self._entry(books, _without_profit_leg(ticket), now)
         intent = self._house(books).check(entry)
-        price = ticket.limit_price or entry.ask
+        price = ticket.limit_price
+        if price is None and entry.price is not None:
+            price = self._far_side(ticket, entry.price)
         if price is not None:
             qty = ticket.qty if ticket.qty is not None else (ticket.notional or Decimal(0)) / price
             commission = self._house(books).commission(entry.instrument, qty, qty * price)
@@ -154,12 +155,15 @@ class Desk:
         middle = market.mark(ticket.symbol, books.session, now)
         if middle is None:
             raise Refused("no_price", f"no price of {ticket.symbol} is known")
-        bid, ask = market.touch(ticket.symbol, middle)
-        price = ask if ticket.side is Side.BUY else bid
+        price = self._far_side(ticket, middle)
         order = self.engine.sized(books, order, price)
         lot = Decimal(market.instruments[ticket.symbol].lot)
         qty = order.remaining if is_whole else min(order.remaining, max(order.remaining // 2, lot))
         return self.engine.execute(books, order, qty, price, now)
+
+    def _far_side(self, ticket: Ticket, middle: Decimal) -> Decimal:
+        bid, ask = self.engine.market.touch(ticket.symbol, middle)
+        return ask if ticket.side is Side.BUY else bid
 
     def amend(self, books: VenueBooks, order: VenueOrder, changes: Amendment, now: datetime) -> VenueOrder:
         """Change an open order in place. Raises `Refused`."""
@@ -193,8 +197,7 @@ class Desk:
     ) -> VenueOrder:
         """End an open order as replaced and open its successor; the successor as it was taken. Raises `Refused`."""
         self._house(books).check_change(order, changes, self.engine.market)
-        if lookup(client_order_id) is not None:
-            raise _duplicate(lookup(client_order_id))
+        _check_new(lookup(client_order_id))
         total = changes.qty if changes.qty is not None else order.qty or Decimal(0)
         ticket = replace(_changed(order.ticket, changes), client_order_id=client_order_id, qty=total, legs=())
         relatives = children(books, order)
@@ -351,9 +354,10 @@ def _closing(intent: PositionIntent) -> PositionIntent:
     }.get(intent, intent)
 
 
-def _duplicate(existing: VenueOrder | None) -> Refused:
-    assert existing is not None
-    return Refused(
+def _check_new(existing: VenueOrder | None) -> None:
+    if existing is None:
+        return
+    raise Refused(
         "duplicate_client_order_id",
         "client_order_id must be unique",
         is_open=not existing.status.terminal,
