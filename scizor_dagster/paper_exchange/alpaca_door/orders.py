@@ -1,0 +1,272 @@
+"""Orders: submit, read, replace, cancel.
+
+What belongs here: the endpoints under `/v2/orders`. What does not: closing positions, which makes
+orders too (`closing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.paper_exchange.alpaca_door import render_orders
+from scizor_dagster.paper_exchange.alpaca_door.door import Call, Door, Reply
+from scizor_dagster.paper_exchange.alpaca_door.errors import (
+    WireError,
+    business_rule,
+    malformed,
+    order_not_found,
+    wire_error,
+)
+from scizor_dagster.paper_exchange.alpaca_door.formats import read_instant
+from scizor_dagster.paper_exchange.alpaca_door.positions import shown_positions
+from scizor_dagster.paper_exchange.alpaca_door.render_account import error_row
+from scizor_dagster.paper_exchange.alpaca_door.tickets import amendment, ticket
+from scizor_dagster.paper_exchange.faults import FaultKind
+from scizor_dagster.paper_exchange.venue import (
+    Amendment,
+    Mishap,
+    OrderClass,
+    OrderQuery,
+    Refused,
+    Status,
+    Ticket,
+    VenueOrder,
+)
+
+DEFAULT_LIMIT, LARGEST_LIMIT = 50, 500
+_NOT_REPLACEABLE = (Status.ACCEPTED, Status.PENDING_NEW, Status.PENDING_CANCEL)
+_MISHAPS: dict[str, Mishap] = {
+    FaultKind.REJECT_LATER: Mishap.REJECT,
+    FaultKind.STUCK: Mishap.STICK,
+    FaultKind.PARTIAL_THEN_CANCEL: Mishap.PARTIAL_CANCEL,
+}
+_DIRECTIONS = {"asc": True, "desc": False}
+
+
+def submit_order(door: Door, call: Call) -> Reply:
+    wanted = ticket(call.json())
+    if door.faults is not None:
+        door.overlays.keep_positions(call.account, shown_positions(door, call.account))
+    mishap = _MISHAPS.get(call.fault.kind) if call.fault is not None else None
+    row = place(door, call.account, wanted, mishap)
+    if call.meets(FaultKind.VISIBILITY_LAG):
+        door.overlays.hide(row.order_id, call.detail("reads", 2))
+    return Reply(200, rendered_as(door, call.account, row))
+
+
+def place(door: Door, account: str, wanted: Ticket, mishap: Mishap | None = None) -> VenueOrder:
+    """Hand an order to the venue. Raises `WireError` for a refusal."""
+    try:
+        return door.venue.place(account, wanted, mishap)
+    except Refused as refusal:
+        first = door.venue.order_by_client_id(account, wanted.client_order_id)
+        raise wire_error(refusal, first_is_open=first is not None and not first.status.terminal) from refusal
+
+
+def _strike(door: Door, account: str, row: VenueOrder, mishap: Mishap) -> None:
+    try:
+        door.venue.strike(account, row.order_id, mishap)
+    except Refused:
+        return  # It has ended in the meantime: nothing is left that a mishap could befall.
+
+
+def list_orders(door: Door, call: Call) -> Reply:
+    state = call.get("status") or "open"
+    if state not in ("open", "closed", "all"):
+        raise malformed("invalid status")
+    ascending = _DIRECTIONS.get(call.get("direction") or "desc")
+    if ascending is None:
+        raise malformed("invalid direction")
+    side = call.get("side")
+    if side is not None and side not in set(Side):
+        raise malformed("invalid side")
+    limit, nested = call.number("limit", DEFAULT_LIMIT, LARGEST_LIMIT), call.flag("nested")
+    rows = door.venue.orders(
+        call.account,
+        OrderQuery(
+            state=state,
+            after=_bound(call, "after"),
+            until=_bound(call, "until"),
+            symbols=frozenset(call.words("symbols")),
+            side=Side(side) if side else None,
+            ascending=ascending,
+        ),
+    )
+    chosen = [row for row in _between(door, call, rows) if not door.overlays.is_hidden(row.order_id)]
+    if nested:
+        ids = {row.order_id for row in chosen}
+        chosen = [row for row in chosen if row.parent_id not in ids]
+    return Reply(200, rendered_all(door, call.account, chosen[:limit], nested=nested))
+
+
+def _bound(call: Call, name: str) -> Any:
+    text = call.get(name)
+    if text is None:
+        return None
+    found = read_instant(text)
+    if found is None:
+        raise malformed(f"invalid {name}")
+    return found
+
+
+def _between(door: Door, call: Call, rows: Iterable[VenueOrder]) -> list[VenueOrder]:
+    """Rows beyond the orders that `after_order_id` and `before_order_id` name, both exclusive."""
+    found = list(rows)
+    for name, sign in (("after_order_id", 1), ("before_order_id", -1)):
+        named = call.get(name)
+        if named is None:
+            continue
+        edge = door.venue.order(call.account, named)
+        if edge is None:
+            raise order_not_found(named)
+        at = (edge.submitted_at, edge.number)
+        found = [row for row in found if ((row.submitted_at, row.number) > at if sign > 0 else at > _key(row))]
+    return found
+
+
+def _key(row: VenueOrder) -> Any:
+    return (row.submitted_at, row.number)
+
+
+def get_order(door: Door, call: Call) -> Reply:
+    row = _by_id(door, call)
+    if door.overlays.is_hidden(row.order_id):
+        raise order_not_found(row.order_id)
+    return Reply(200, rendered(door, call.account, row, nested=call.flag("nested")))
+
+
+def get_order_by_client_id(door: Door, call: Call) -> Reply:
+    name = call.get("client_order_id")
+    if name is None:
+        raise malformed("client_order_id is missing")
+    row = door.venue.order_by_client_id(call.account, name)
+    if row is None or door.overlays.is_hidden(row.order_id):
+        raise order_not_found(name)
+    return Reply(200, rendered(door, call.account, row, nested=True))
+
+
+def replace_order(door: Door, call: Call) -> Reply:
+    changes, name = amendment(call.json())
+    row = _by_id(door, call)
+    if row.status is Status.REPLACED:
+        raise business_rule("order already replaced")
+    if row.status.terminal:
+        raise business_rule("unable to replace order, order is not open")
+    if row.status in _NOT_REPLACEABLE:
+        raise business_rule(f"cannot replace order in {row.status.value} status")
+    if changes == Amendment():
+        raise business_rule("order parameters are not changed")
+    if changes.qty is not None and changes.qty <= row.filled_qty:
+        raise business_rule("qty must be > filled_qty")
+    if changes.qty is not None and row.ticket.order_class is not OrderClass.SIMPLE:
+        raise business_rule("qty cannot be changed for advanced orders")
+    try:
+        successor = door.venue.replace(call.account, row.order_id, changes, name)
+    except Refused as refusal:
+        raise wire_error(refusal) from refusal
+    return Reply(200, rendered(door, call.account, successor, nested=True))
+
+
+def cancel_order(door: Door, call: Call) -> Reply:
+    row = _by_id(door, call)
+    if row.status.terminal and (row.status is not Status.CANCELED or door.rules.repeated_cancel_refused):
+        raise business_rule(f'order is already in "{row.status.value}" state')
+    if row.status.terminal:
+        return Reply(204)
+    if call.meets(FaultKind.SLOW_CANCEL):
+        door.overlays.cancel_slowly(row.order_id, call.detail("reads", 3))
+        return Reply(204)
+    if call.meets(FaultKind.FILL_DURING_CANCEL):
+        _strike(door, call.account, row, Mishap.FILL)
+        return Reply(204)
+    _cancel(door, call.account, row)
+    return Reply(204)
+
+
+def _cancel(door: Door, account: str, row: VenueOrder) -> VenueOrder:
+    try:
+        return door.venue.cancel(account, row.order_id)
+    except Refused as refusal:
+        if refusal.code == "order_not_open":
+            now = door.venue.order(account, row.order_id) or row
+            raise business_rule(f'order is already in "{now.status.value}" state') from refusal
+        raise wire_error(refusal) from refusal
+
+
+def cancel_orders(door: Door, call: Call) -> Reply:
+    return Reply(207, cancel_all(door, call, "id"))
+
+
+def cancel_all(door: Door, call: Call, key: str) -> list[dict[str, Any]]:
+    """Cancel what is open, one row each. What ends with its family has none.
+
+    The row of a leg shows its parent as it was before: the answer does not wait until the family has settled.
+    """
+    account, slow = call.account, call.meets(FaultKind.SLOW_CANCEL)
+    found = []
+    for row in door.venue.orders(account, OrderQuery(state="open", ascending=True)):
+        current = door.venue.order(account, row.order_id)
+        if current is None or current.status.terminal:
+            continue
+        parent = door.venue.order(account, current.parent_id) if current.parent_id else None
+        shown = rendered(door, account, parent, nested=True) if parent else None
+        try:
+            if slow:
+                door.overlays.cancel_slowly(row.order_id, call.detail("reads", 3))
+            ended = current if slow else _cancel(door, account, current)
+        except WireError as error:
+            found.append(error_row(row.order_id, key, error.http, error.body))
+            continue
+        found.append(error_row(row.order_id, key, 200, shown or rendered(door, account, ended, nested=True)))
+    return found
+
+
+def _by_id(door: Door, call: Call) -> VenueOrder:
+    name = call.path["order_id"]
+    try:
+        UUID(name)
+    except ValueError:
+        raise malformed("order_id is missing") from None
+    row = door.venue.order(call.account, name)
+    if row is None:
+        raise order_not_found(name)
+    return row
+
+
+def rendered(door: Door, account: str, row: VenueOrder, *, nested: bool) -> dict[str, Any]:
+    return rendered_all(door, account, [row], nested=nested)[0]
+
+
+def rendered_as(door: Door, account: str, row: VenueOrder) -> dict[str, Any]:
+    """An order as it was taken, with its legs; what has become of it since is not in a reply to a POST."""
+    return rendered_all(door, account, [row], nested=True, as_taken=True)[0]
+
+
+def rendered_all(
+    door: Door, account: str, rows: list[VenueOrder], *, nested: bool, as_taken: bool = False
+) -> list[dict[str, Any]]:
+    """Orders as a client sees them now, with their legs under them where `nested`."""
+    families = {row.order_id for row in rows if nested and row.ticket.order_class is not OrderClass.SIMPLE}
+    legs: dict[str, list[VenueOrder]] = {}
+    if families:
+        symbols = frozenset(row.ticket.symbol for row in rows if row.order_id in families)
+        query = OrderQuery(state="all", symbols=symbols, ascending=True)
+        for leg in door.venue.orders(account, query):
+            if leg.parent_id in families:
+                legs.setdefault(leg.parent_id, []).append(leg)
+    status = Status.HELD.value if as_taken else None
+    return [_one(door, account, row, legs.get(row.order_id, []), status) for row in rows]
+
+
+def _one(
+    door: Door, account: str, row: VenueOrder, legs: list[VenueOrder], leg_status: str | None = None
+) -> dict[str, Any]:
+    bodies = [
+        _one(door, account, leg, []) | ({"status": leg_status} if leg_status else {})
+        for leg in sorted(legs, key=lambda leg: leg.number)
+    ]
+    current, status = door.overlays.look(account, row)
+    return render_orders.order(current, door.asset_id(row.ticket.symbol), bodies, status)

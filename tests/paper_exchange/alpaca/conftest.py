@@ -1,0 +1,37 @@
+"""Fixtures of the Alpaca wire: a venue, doors over it, plain HTTP; and no record at ERROR in a passing test."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.paper_exchange.alpaca.support import OPEN, Doors, Wire
+from tests.paper_exchange.alpaca.venue_double import VenueDouble
+
+
+@pytest.fixture
+def venue() -> VenueDouble:
+    return VenueDouble(OPEN)
+
+
+@pytest.fixture
+def doors(venue: VenueDouble) -> Iterator[Doors]:
+    found = Doors(venue)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def wire(doors: Doors) -> Iterator[Wire]:
+    found = Wire(doors.open().url)
+    yield found
+    found.session.close()
+
+
+@pytest.fixture(autouse=True)
+def no_error_records(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail on any record at ERROR, of the client's library, the server's or ours."""
+    with caplog.at_level(logging.WARNING):
+        yield
+    errors = [record for phase in ("setup", "call") for record in caplog.get_records(phase) if record.levelno >= 40]
+    assert not errors, [f"{record.name}: {record.getMessage()}" for record in errors]
