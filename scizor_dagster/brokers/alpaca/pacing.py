@@ -1,0 +1,61 @@
+"""No more requests than the broker permits, and no slower than it permits them.
+
+What belongs here: when the next request may go. What does not: what is sent.
+
+A bucket of tokens of which each comes back one window after it was taken: as many requests as the limit
+go out as fast as they can, and never more within any window, wherever the broker's own windows begin.
+A bucket that fills steadily would either send up to twice the limit in one of them, or slow every batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+
+Seconds = Callable[[], float]
+Wait = Callable[[float], None]
+WINDOW = 60.0
+SLACK = 1.0
+"""Seconds by which replies may overtake each other on the way; they count at the broker when they arrive."""
+
+
+class Pacer:
+    """Safe to ask from several threads.
+
+    Args:
+        limit: Requests per window.
+        clock: Monotonic seconds.
+        wait: Called with seconds, returns after them.
+    """
+
+    def __init__(self, limit: int, clock: Seconds, wait: Wait) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._wait = wait
+        self._taken: deque[float] = deque()
+        self._closed_until = 0.0
+        self._lock = Lock()
+
+    def take(self) -> None:
+        """Return as soon as the next request may go."""
+        while (pause := self._pause()) > 0:
+            self._wait(pause)
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing go for a while: the broker has said that it was too much."""
+        with self._lock:
+            self._closed_until = max(self._closed_until, self._clock() + seconds)
+
+    def _pause(self) -> float:
+        """Seconds to wait; none where a token was taken."""
+        with self._lock:
+            now = self._clock()
+            while self._taken and now - self._taken[0] >= WINDOW + SLACK:
+                self._taken.popleft()
+            if now < self._closed_until:
+                return self._closed_until - now
+            if len(self._taken) >= self._limit:
+                return self._taken[0] + WINDOW + SLACK - now
+            self._taken.append(now)
+            return 0.0
