@@ -33,7 +33,7 @@ class Pacer:
         self._limit = limit
         self._clock = clock
         self._wait = wait
-        self._taken: deque[float] = deque()
+        self._back: deque[float] = deque()
         self._closed_until = 0.0
         self._lock = Lock()
 
@@ -51,11 +51,10 @@ class Pacer:
         """Seconds to wait; none where a token was taken."""
         with self._lock:
             now = self._clock()
-            while self._taken and now - self._taken[0] >= WINDOW + SLACK:
-                self._taken.popleft()
-            if now < self._closed_until:
-                return self._closed_until - now
-            if len(self._taken) >= self._limit:
-                return self._taken[0] + WINDOW + SLACK - now
-            self._taken.append(now)
+            while self._back and self._back[0] <= now:
+                self._back.popleft()
+            due = max(self._closed_until, self._back[0] if len(self._back) >= self._limit else 0.0)
+            if now < due:
+                return due - now
+            self._back.append(now + WINDOW + SLACK)
             return 0.0

@@ -101,4 +101,5 @@ class VenueClock:
 
 def _said(is_open: object, next_open: datetime, next_close: datetime) -> str:
     state = "open" if is_open else "closed"
-    return f"{state}, next open {next_open.astimezone(UTC).isoformat()}, next close {next_close.astimezone(UTC).isoformat()}"
+    opens, closes = (at.astimezone(UTC).isoformat() for at in (next_open, next_close))
+    return f"{state}, next open {opens}, next close {closes}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal as D
+from functools import cache
 from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
@@ -42,6 +43,7 @@ from scizor_dagster.paper_exchange.venue import (
 from scizor_dagster.sessions import TradingCalendar
 from tests.paper_exchange.alpaca.venue_double_rules import check_ticket, remaining_power
 
+CALENDAR = TradingCalendar("XNYS")
 SPACE = uuid.UUID("00000000-0000-0000-0000-00000000da7a")
 INSTRUMENTS = {
     "AAA": Instrument("AAA", "XNYS", "USD", name="Triple A Corporation"),
@@ -56,6 +58,21 @@ TERMINAL_TIME = {
     Status.REJECTED: "failed_at",
     Status.REPLACED: "replaced_at",
 }
+
+
+@cache
+def opening(session: date) -> datetime:
+    return CALENDAR.open_at(session)
+
+
+@cache
+def closing(session: date) -> datetime:
+    return CALENDAR.close_at(session)
+
+
+@cache
+def session_at(at: datetime) -> date:
+    return CALENDAR.current_session(at)
 
 
 def opposite(side: Side) -> Side:
@@ -73,7 +90,7 @@ class VenueDouble:
     """
 
     def __init__(self, at: datetime, *, cash: D = D(100_000), accounts: Sequence[str] = ("main",)) -> None:
-        self.calendar = TradingCalendar("XNYS")
+        self.calendar = CALENDAR
         self.at = at
         self.step = timedelta(microseconds=7)
         self.prices = {name: D(100) for name in INSTRUMENTS}
@@ -318,10 +335,10 @@ class VenueDouble:
         self, account: str, ticket: Ticket, intent: PositionIntent, *, parent: str | None = None, held: bool = False
     ) -> VenueOrder:
         at = self._stamp()
-        session = self.calendar.current_session(self.at)
-        is_open = self.calendar.open_at(session) <= self.at
+        session = session_at(self.at)
+        is_open = opening(session) <= self.at
         status = Status.HELD if held else Status.PENDING_NEW if is_open else Status.ACCEPTED
-        ends = self.calendar.close_at(session) if ticket.duration is Duration.DAY else at + timedelta(days=90)
+        ends = closing(session) if ticket.duration is Duration.DAY else at + timedelta(days=90)
         number = len(self.rows[account]) + 1
         row = VenueOrder(
             number=number,
@@ -359,7 +376,7 @@ class VenueDouble:
 
     def _put(self, account: str, row: VenueOrder) -> VenueOrder:
         row = replace(row, updated_at=self._stamp())
-        self.rows[account] = [row if old.order_id == row.order_id else old for old in self.rows[account]]
+        self.rows[account][row.number - 1] = row
         return row
 
     def _tell(self, account: str, row: VenueOrder, kind: EventKind, fill: Execution | None = None) -> None:
@@ -379,7 +396,7 @@ class VenueDouble:
                 continue
             session = row.ticket.session
             assert session is not None
-            if self.at < self.calendar.open_at(session):
+            if self.at < opening(session):
                 continue
             if row.status in (Status.PENDING_NEW, Status.ACCEPTED):
                 row = self._put(account, replace(row, status=Status.NEW))

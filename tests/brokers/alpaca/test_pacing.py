@@ -1,0 +1,44 @@
+"""Requests go as fast as the broker permits and no faster. No second passes: waiting moves the clock."""
+
+import pytest
+
+from scizor_dagster.brokers.alpaca.pacing import Pacer
+from tests.brokers.alpaca.conftest import Time
+
+LATENCY = 0.1
+
+
+def arrivals(count: int, limit: int = 200) -> list[float]:
+    """When so many requests arrive that are sent one after the other."""
+    time = Time()
+    pacer, found = Pacer(limit, time.clock, time.wait), []
+    for _ in range(count):
+        pacer.take()
+        time.at += LATENCY
+        found.append(time.at)
+    return found
+
+
+@pytest.mark.parametrize("count", [400, 1000, 2000])
+def test_a_batch_reaches_95_percent_of_the_permitted_rate_at_100_ms_latency(count):
+    found = arrivals(count)
+    permitted_seconds = count / 200 * 60
+    assert found[-1] <= permitted_seconds / 0.95
+
+
+def test_a_batch_within_the_limit_is_not_held_up_at_all():
+    assert arrivals(200)[-1] == pytest.approx(200 * LATENCY)
+
+
+def test_no_minute_brings_more_than_the_limit_wherever_it_begins():
+    found = arrivals(1000)
+    for index, first in enumerate(found):
+        assert sum(first <= at < first + 60 for at in found[index : index + 300]) <= 200
+
+
+def test_after_too_many_nothing_goes_until_the_time_is_over():
+    time = Time()
+    pacer = Pacer(200, time.clock, time.wait)
+    pacer.hold(15.0)
+    pacer.take()
+    assert time.at == 15.0
