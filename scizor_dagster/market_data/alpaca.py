@@ -1,0 +1,231 @@
+"""Prices from Alpaca's data API: raw daily bars, newest trades, corporate actions, listings.
+
+What belongs here: the provider's side: which requests, which pages, its fields in our columns. What does
+not: HTTP (`brokers.alpaca.transport`), which rows are good (`quality`).
+
+Bars are asked for as traded (`adjustment=raw`) and always with a feed: its default differs between the
+API's own documents. `iex` is one exchange's trades: its closes are not the official ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from scizor_dagster.brokers.alpaca.pacing import Seconds, Wait
+from scizor_dagster.brokers.alpaca.rows import Unreadable, decimal, instant, text
+from scizor_dagster.brokers.alpaca.settings import AlpacaSettings
+from scizor_dagster.brokers.alpaca.transport import Transport
+from scizor_dagster.errors import BrokerUnavailable
+from scizor_dagster.instruments import EXCHANGE_MICS
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, Adjustment, LatestPrice, Listing
+from scizor_dagster.sessions import TradingCalendar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POINTS_PER_PAGE = 10_000
+SYMBOLS_PER_REQUEST = 100
+ACTIONS_PER_PAGE = 1000
+_ONE_BY_ONE = 10
+"""Up to so many symbols are looked up singly; for more the whole list of assets is one message."""
+_FIELDS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+_ACTIONS = "cash_dividend,forward_split,reverse_split,name_change"
+_CURRENCY = "USD"
+_FOUND = 200
+T = TypeVar("T")
+
+
+class AlpacaMarket:
+    """See `provider.MarketData`.
+
+    Args:
+        calendar: Of the market; dates bars and decides which sessions have closed.
+        monotonic: Seconds that only grow; paces requests.
+        wait: Called with seconds, returns after them.
+    """
+
+    adjustment: Adjustment = "raw"
+    synthetic = False
+
+    def __init__(
+        self,
+        settings: AlpacaSettings,
+        calendar: TradingCalendar,
+        *,
+        monotonic: Seconds = time.monotonic,
+        wait: Wait = time.sleep,
+    ) -> None:
+        self.name = f"alpaca:{settings.feed}"
+        self._feed = settings.feed
+        self._calendar = calendar
+        self._trading = Transport(settings.url, settings, settings.requests_per_minute, monotonic, wait)
+        self._data = Transport(settings.data, settings, settings.data_requests_per_minute, monotonic, wait)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._trading.close()
+        self._data.close()
+
+    def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
+        """An active US share or fund spelt exactly so; an inactive one is another name's history."""
+        rows = self._assets(symbols)
+        found: dict[str, tuple[Listing, ...]] = dict.fromkeys(symbols, ())
+        for row in rows:
+            symbol = row.get("symbol")
+            if symbol in found and row.get("status") == "active" and row.get("class") == "us_equity":
+                found[symbol] = (*found[symbol], _read(lambda row=row: _listing(row)))  # type: ignore[misc]
+        return found
+
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
+        through = min(last, self._calendar.last_closed(now))
+        if through < first:
+            return
+        for batch in _batches(symbols):
+            query = {
+                "symbols": ",".join(batch),
+                "timeframe": "1Day",
+                "start": self._midnight(first),
+                "end": self._midnight(through),
+                "adjustment": "raw",
+                "feed": self._feed,
+                "limit": POINTS_PER_PAGE,
+            }
+            for body in self._pages("/stocks/bars", query, "bars"):
+                rows = [(symbol, row) for symbol, listed in _mapping(body, "bars").items() for row in listed or ()]
+                if rows:
+                    yield _read(lambda rows=rows: self._bars(rows))  # type: ignore[misc]
+
+    def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
+        """The newest trade of each symbol, with its own time."""
+        found: dict[str, LatestPrice] = {}
+        for batch in _batches(symbols):
+            query = {"symbols": ",".join(batch), "feed": self._feed}
+            body = self._data.read("/stocks/trades/latest", query, what="latest trades").body
+            for symbol, row in _mapping(body, "trades").items():
+                price = _read(lambda symbol=symbol, row=row: self._latest(symbol, row))  # type: ignore[misc]
+                if price is not None and price.at <= now:
+                    found[symbol] = price
+        return tuple(found[symbol] for symbol in symbols if symbol in found)
+
+    def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        import pandas as pd
+
+        rows: list[tuple[Any, ...]] = []
+        for batch in _batches(symbols):
+            query = {
+                "symbols": ",".join(batch),
+                "types": _ACTIONS,
+                "start": first.isoformat(),
+                "end": last.isoformat(),
+                "limit": ACTIONS_PER_PAGE,
+            }
+            for body in self._pages("/corporate-actions", query, "corporate actions", version="v1"):
+                listed = _mapping(body, "corporate_actions")
+                rows.extend(_read(lambda listed=listed: list(_actions(listed))))  # type: ignore[misc]
+        chosen = [row for row in rows if first <= row[1] <= last]
+        frame = pd.DataFrame(chosen, columns=list(ACTION_COLUMNS))
+        return frame.astype({"ex_session": "datetime64[s]", "ratio": "float64", "amount": "float64"})
+
+    def _assets(self, symbols: Sequence[str]) -> list[Mapping[str, Any]]:
+        if len(symbols) > _ONE_BY_ONE:
+            query = {"status": "active", "asset_class": "us_equity"}
+            body = self._trading.read("/assets", query, what="assets").body
+            if not isinstance(body, list):
+                raise _unreadable(Unreadable("the answer is no list of assets"))
+            return body
+        replies = [self._trading.read(f"/assets/{symbol}", what="asset", absent=True) for symbol in symbols]
+        return [reply.body for reply in replies if reply.status == _FOUND and isinstance(reply.body, Mapping)]
+
+    def _pages(self, path: str, query: Mapping[str, Any], what: str, version: str = "v2") -> Iterator[Any]:
+        """Every page of an answer; a token that comes back would be read for ever."""
+        token: str | None = None
+        seen: set[str] = set()
+        while True:
+            asked = {**query, "page_token": token} if token else query
+            body = self._data.read(path, asked, what=what, version=version).body
+            yield body
+            if not isinstance(body, Mapping) or "next_page_token" not in body:
+                raise _unreadable(Unreadable(f"a page of {what} does not say whether it is the last"))
+            token = body["next_page_token"]
+            if not token:
+                return
+            if token in seen:
+                raise _unreadable(Unreadable(f"a page of {what} comes twice"))
+            seen.add(token)
+
+    def _bars(self, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> pd.DataFrame:
+        import numpy as np
+        import pandas as pd
+
+        zone = self._calendar.timezone
+        sessions = [instant(row, "t").astimezone(zone).date() for _, row in rows]
+        return pd.DataFrame(
+            {
+                "symbol": np.array([symbol for symbol, _ in rows], dtype=object),
+                "session": np.array(sessions, dtype="datetime64[s]"),
+                **{
+                    name: np.array([float(decimal(row, key)) for _, row in rows], dtype="float64")
+                    for name, key in _FIELDS.items()
+                },
+            }
+        )
+
+    def _latest(self, symbol: str, row: Any) -> LatestPrice | None:
+        if row is None:
+            return None
+        if not isinstance(row, Mapping):
+            raise Unreadable(f"the latest trade of {symbol} is {row!r}")
+        return LatestPrice(symbol, decimal(row, "p"), instant(row, "t"), self.name)
+
+    def _midnight(self, day: date) -> str:
+        return datetime(day.year, day.month, day.day, tzinfo=self._calendar.timezone).isoformat()
+
+
+def _batches(symbols: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(symbols), SYMBOLS_PER_REQUEST):
+        yield symbols[start : start + SYMBOLS_PER_REQUEST]
+
+
+def _listing(row: Mapping[str, Any]) -> Listing:
+    mic = EXCHANGE_MICS.get(str(row.get("exchange")))
+    return Listing(text(row, "symbol"), text(row, "id"), mic, _CURRENCY, str(row.get("name") or ""))
+
+
+def _actions(listed: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    for kind in ("forward_splits", "reverse_splits"):
+        for row in listed.get(kind) or ():
+            ratio = decimal(row, "new_rate") / decimal(row, "old_rate")
+            yield (text(row, "symbol"), _ex_date(row), "split", float(ratio), None, None, None)
+    for row in listed.get("cash_dividends") or ():
+        yield (text(row, "symbol"), _ex_date(row), "dividend", None, float(decimal(row, "rate")), _CURRENCY, None)
+    for row in listed.get("name_changes") or ():
+        changed = date.fromisoformat(text(row, "process_date"))
+        yield (text(row, "old_symbol"), changed, "rename", None, None, None, text(row, "new_symbol"))
+
+
+def _ex_date(row: Mapping[str, Any]) -> date:
+    return date.fromisoformat(text(row, "ex_date"))
+
+
+def _mapping(body: Any, name: str) -> Mapping[str, Any]:
+    found = body.get(name) if isinstance(body, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise _unreadable(Unreadable(f"'{name}' is missing"))
+    return found
+
+
+def _read(make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except (Unreadable, ValueError, ArithmeticError) as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> BrokerUnavailable:
+    return BrokerUnavailable(
+        f"Alpaca's prices cannot be read: {error}.",
+        remedy="Nothing was stored from the answer. Run again; if it stays so, the API has changed.",
+    )
