@@ -86,7 +86,15 @@ _TABLE: dict[str, _Rule] = {
     "duplicate_client_order_id": _Rule(422, MALFORMED, "client_order_id must be unique"),
     "invalid_client_order_id": _Rule(422, MALFORMED, "client_order_id must be no more than 128 characters"),
     "notional_below_minimum": _Rule(422, MALFORMED, "notional must be >= 1.00"),
+    "invalid_price": _Rule(422, MALFORMED),
     "invalid_qty": _Rule(422, MALFORMED),
+    "invalid_setting": _Rule(422, MALFORMED),
+    "invalid_trail": _Rule(422, MALFORMED),
+    "quantity_and_notional": _Rule(422, MALFORMED),
+    "quantity_required": _Rule(422, MALFORMED),
+    "stop_limit_prices_required": _Rule(422, MALFORMED),
+    "stop_price_required": _Rule(422, MALFORMED),
+    "trail_required": _Rule(422, MALFORMED),
     "invalid_time_in_force": _Rule(422, MALFORMED),
     "limit_price_required": _Rule(422, MALFORMED, "limit orders require a limit price"),
     "unexpected_price": _Rule(422, MALFORMED),
@@ -122,7 +130,8 @@ def wire_error(refusal: Refused, *, first_is_open: bool = False) -> WireError:
     code = rule.code
     if refusal.code == "duplicate_client_order_id" and first_is_open:
         code = BUSINESS_RULE
-    extras = {name: refusal.details[name] for name in rule.extras if name in refusal.details}
+    known = {name: refusal.details.get(name) for name in rule.extras}
+    extras = {name: value for name, value in known.items() if value not in (None, (), [])}
     return WireError(rule.http, code, _message(rule, refusal), **extras)
 
 

@@ -26,7 +26,6 @@ from scizor_dagster.paper_exchange.alpaca_door.render_account import error_row
 from scizor_dagster.paper_exchange.alpaca_door.tickets import amendment, ticket
 from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.venue import (
-    Amendment,
     Mishap,
     OrderClass,
     OrderQuery,
@@ -37,7 +36,6 @@ from scizor_dagster.paper_exchange.venue import (
 )
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 50, 500
-_NOT_REPLACEABLE = (Status.ACCEPTED, Status.PENDING_NEW, Status.PENDING_CANCEL)
 _MISHAPS: dict[str, Mishap] = {
     FaultKind.REJECT_LATER: Mishap.REJECT,
     FaultKind.STUCK: Mishap.STICK,
@@ -151,18 +149,6 @@ def get_order_by_client_id(door: Door, call: Call) -> Reply:
 def replace_order(door: Door, call: Call) -> Reply:
     changes, name = amendment(call.json())
     row = _by_id(door, call)
-    if row.status is Status.REPLACED:
-        raise business_rule("order already replaced")
-    if row.status.terminal:
-        raise business_rule("unable to replace order, order is not open")
-    if row.status in _NOT_REPLACEABLE:
-        raise business_rule(f"cannot replace order in {row.status.value} status")
-    if changes == Amendment():
-        raise business_rule("order parameters are not changed")
-    if changes.qty is not None and changes.qty <= row.filled_qty:
-        raise business_rule("qty must be > filled_qty")
-    if changes.qty is not None and row.ticket.order_class is not OrderClass.SIMPLE:
-        raise business_rule("qty cannot be changed for advanced orders")
     try:
         successor = door.venue.replace(call.account, row.order_id, changes, name)
     except Refused as refusal:
@@ -172,10 +158,10 @@ def replace_order(door: Door, call: Call) -> Reply:
 
 def cancel_order(door: Door, call: Call) -> Reply:
     row = _by_id(door, call)
-    if row.status.terminal and (row.status is not Status.CANCELED or door.rules.repeated_cancel_refused):
-        raise business_rule(f'order is already in "{row.status.value}" state')
-    if row.status.terminal:
+    if row.status is Status.CANCELED and not door.rules.repeated_cancel_refused:
         return Reply(204)
+    if row.status.terminal:
+        raise _has_ended(row)
     if call.meets(FaultKind.SLOW_CANCEL):
         door.overlays.cancel_slowly(row.order_id, call.detail("reads", 3))
         return Reply(204)
@@ -191,9 +177,12 @@ def _cancel(door: Door, account: str, row: VenueOrder) -> VenueOrder:
         return door.venue.cancel(account, row.order_id)
     except Refused as refusal:
         if refusal.code == "order_not_open":
-            now = door.venue.order(account, row.order_id) or row
-            raise business_rule(f'order is already in "{now.status.value}" state') from refusal
+            raise _has_ended(door.venue.order(account, row.order_id) or row) from refusal
         raise wire_error(refusal) from refusal
+
+
+def _has_ended(row: VenueOrder) -> WireError:
+    return business_rule(f'order is already in "{row.status.value}" state')
 
 
 def cancel_orders(door: Door, call: Call) -> Reply:

@@ -41,7 +41,7 @@ from scizor_dagster.paper_exchange.venue import (
     VenueOrder,
 )
 from scizor_dagster.sessions import TradingCalendar
-from tests.paper_exchange.alpaca.venue_double_rules import check_ticket, remaining_power
+from tests.paper_exchange.alpaca.venue_double_rules import check_change, check_ticket, remaining_power
 
 CALENDAR = TradingCalendar("XNYS")
 SPACE = uuid.UUID("00000000-0000-0000-0000-00000000da7a")
@@ -285,6 +285,7 @@ class VenueDouble:
     ) -> VenueOrder:
         with self._lock:
             old = self._open_row(account, order_id)
+            check_change(old, changes)
             wanted = {name: getattr(changes, name) for name in ("qty", "duration", "limit_price", "stop_price")}
             known = {name: value for name, value in wanted.items() if value is not None}
             ticket = replace(old.ticket, client_order_id=client_order_id or str(uuid.uuid4()), legs=(), **known)
@@ -327,8 +328,10 @@ class VenueDouble:
         row = next((row for row in self.rows[account] if row.order_id == order_id), None)
         if row is None:
             raise Refused("order_not_found", f"order not found for {order_id}")
+        if row.status is Status.REPLACED:
+            raise Refused("already_replaced", "order already replaced")
         if row.status.terminal:
-            raise Refused("order_not_open", f"order is {row.status}", status=row.status.value)
+            raise Refused("order_not_open", "unable to replace order, order is not open", status=row.status.value)
         return row
 
     def _new(

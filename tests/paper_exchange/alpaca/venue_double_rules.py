@@ -4,7 +4,16 @@ from decimal import Decimal as D
 from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
-from scizor_dagster.paper_exchange.venue import Duration, OrderClass, OrderKind, Refused, Status, Ticket
+from scizor_dagster.paper_exchange.venue import (
+    Amendment,
+    Duration,
+    OrderClass,
+    OrderKind,
+    Refused,
+    Status,
+    Ticket,
+    VenueOrder,
+)
 
 MINUTES_930 = 9 * 60 + 28
 MINUTES_1550 = 15 * 60 + 50
@@ -43,6 +52,18 @@ def check_ticket(venue: Any, account: str, ticket: Ticket) -> PositionIntent:
     elif ticket.order_class in (OrderClass.BRACKET, OrderClass.OTO):
         raise Refused("bracket_not_entry", "bracket orders must be entry orders")
     return intent
+
+
+def check_change(order: VenueOrder, changes: Amendment) -> None:
+    """Raise `Refused` where an open order may not be replaced so."""
+    if order.status in (Status.ACCEPTED, Status.PENDING_NEW, Status.PENDING_CANCEL):
+        raise Refused("replace_in_status", f"cannot replace order in {order.status} status", status=order.status.value)
+    if changes == Amendment():
+        raise Refused("not_changed", "order parameters are not changed")
+    if changes.qty is not None and changes.qty <= order.filled_qty:
+        raise Refused("qty_below_filled", "qty must be > filled_qty")
+    if changes.qty is not None and order.ticket.order_class is not OrderClass.SIMPLE:
+        raise Refused("advanced_qty", "qty cannot be changed for advanced orders")
 
 
 def _form(venue: Any, ticket: Ticket) -> None:
