@@ -13,7 +13,7 @@ help:
 	@echo "make dev      Dagster's UI on http://127.0.0.1:3000, with its daemon"
 	@echo "make test     the test suite"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
-	@echo "make torture  death at every point of an execution, and ten thousand lists of orders against each limit, thousands of books for each planning law, hundreds of order streams at the venue"
+	@echo "make torture  full counts: death at every point of an execution, lists of orders against each limit, books for each law, order streams at the venue, lossy wires"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
 	@echo "make screenshots   the pictures of the README, from the UI itself"
 	@echo "make lock     rewrite requirements.lock from pyproject.toml"
@@ -45,8 +45,13 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.definitions_load
 
+TORTURE := tests/execution/test_kills.py tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py \
+	tests/risk/test_random_lists.py tests/risk/test_random_drives.py tests/planning/test_rule_laws.py \
+	tests/planning/test_turnover.py tests/planning/test_extremes.py tests/paper_exchange/test_venue_laws.py \
+	tests/brokers/alpaca/test_execution.py
+
 torture: $(INSTALLED)
-	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest tests/execution/test_kills.py tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py tests/risk/test_random_lists.py tests/risk/test_random_drives.py tests/planning/test_rule_laws.py tests/planning/test_turnover.py tests/planning/test_extremes.py tests/paper_exchange/test_venue_laws.py
+	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest $(TORTURE)
 
 bench: $(INSTALLED)
 	@for name in planning lake rebalance; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done

@@ -26,8 +26,10 @@ class Doors:
         self.venue = venue
         self._open: list[AlpacaServer] = []
 
-    def open(self, *faults: dict[str, Any], rules: DoorRules = UNLIMITED, **settings: Any) -> AlpacaServer:
-        script = FaultScript.of(*({"door": "alpaca", **rule} for rule in faults)) if faults else None
+    def open(
+        self, *faults: dict[str, Any], seed: int = 0, rules: DoorRules = UNLIMITED, **settings: Any
+    ) -> AlpacaServer:
+        script = FaultScript.of(*({"door": "alpaca", **rule} for rule in faults), seed=seed) if faults else None
         keys = {KEY: (SECRET, ACCOUNT)}
         server = serve_alpaca(self.venue, keys, faults=script, rules=rules, **settings)
         self._open.append(server)

@@ -89,15 +89,23 @@ class VenueDouble:
         step: How far the clock's stamps are apart within one instant.
     """
 
-    def __init__(self, at: datetime, *, cash: D = D(100_000), accounts: Sequence[str] = ("main",)) -> None:
+    def __init__(
+        self,
+        at: datetime,
+        *,
+        cash: D = D(100_000),
+        accounts: Sequence[str] = ("main",),
+        instruments: Mapping[str, Instrument] = INSTRUMENTS,
+    ) -> None:
+        self.instruments = dict(instruments)
         self.calendar = CALENDAR
         self.at = at
         self.step = timedelta(microseconds=7)
-        self.prices = {name: D(100) for name in INSTRUMENTS}
+        self.prices = {name: D(100) for name in self.instruments}
         self.history: dict[str, list[DailyBar]] = {}
         self.actions: list[SessionAction] = []
         self.non_trades: list[NonTrade] = []
-        self.borrow = dict.fromkeys(INSTRUMENTS, True)
+        self.borrow = dict.fromkeys(self.instruments, True)
         self.books = {name: {"cash": cash, "positions": {}, "start": cash} for name in accounts}
         self.settings = {name: AccountSettings() for name in accounts}
         self.rows: dict[str, list[VenueOrder]] = {name: [] for name in accounts}
@@ -172,10 +180,10 @@ class VenueDouble:
         return self.settings[account]
 
     def listings(self) -> Sequence[VenueListing]:
-        return [self.listing(name) for name in INSTRUMENTS]
+        return [self.listing(name) for name in self.instruments]
 
     def listing(self, symbol: str) -> VenueListing | None:
-        found = INSTRUMENTS.get(symbol)
+        found = self.instruments.get(symbol)
         if found is None:
             return None
         asset_id = str(uuid.uuid5(SPACE, symbol))
