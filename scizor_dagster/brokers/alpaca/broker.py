@@ -40,6 +40,8 @@ from scizor_dagster.sessions import TradingCalendar
 PAPER, LIVE = "paper", "live"
 PAPER_ACCOUNT_PREFIX = "PA"
 LIVE_KEY_PREFIX = "AK"
+_ACTIVE = "ACTIVE"
+_BLOCKS = ("trading_blocked", "account_blocked", "trade_suspended_by_user")
 _NOT_FOUND = 404
 _NO_CONTENT_OR_TAKEN = 200
 _TERMINAL_CANCEL = "order is already in"
@@ -79,6 +81,7 @@ class AlpacaBroker:
             closing=settings.closing,
         )
         self._identity: BrokerIdentity | None = None
+        self._blocked: str | None = None
         self._names: dict[str, str] = {}
 
     def close(self) -> None:
@@ -100,6 +103,7 @@ class AlpacaBroker:
             and not self._settings.key_id.startswith(LIVE_KEY_PREFIX)
             and number.startswith(PAPER_ACCOUNT_PREFIX)
         )
+        self._blocked = _blocked(row)
         self._identity = BrokerIdentity("alpaca", PAPER if is_paper else LIVE, number)
         return self._identity
 
@@ -157,19 +161,15 @@ class AlpacaBroker:
         self._calendar.require(session)
         first = self._calendar.close_at(self._calendar.previous_session(session))
         last = self._calendar.close_at(session)
-        found = self._orders("all", first, last)
-        return [row for row in found if first <= row.submitted_at < last]
+        with _reading("orders"):
+            listed = history.orders(self._trading, status="all", after=first, until=last)
+            # A leg goes with its entry, whenever it woke.
+            own = [row for row in listed if first <= rows.submitted_at(row) < last]
+        return self._family(own)
 
     def open_orders(self) -> Sequence[BrokerOrder]:
         listed = history.orders(self._trading, status="open", after=None, until=None)
-        with _reading("open orders"):
-            found = [self._remember(rows.order(row, parent)) for row, parent in history.with_legs(listed)]
-        # The legs of an entry that has filled come without it.
-        alone = {row["id"] for row in listed if row.get("order_class") not in _SIMPLE and not row.get("legs")}
-        if alone:
-            parents = self._parents([row for row in found if row.broker_order_id in alone])
-            found = [parents.get(row.broker_order_id, row) for row in found]
-        return [row for row in found if not row.status.terminal]
+        return [row for row in self._family(listed) if not row.status.terminal]
 
     def fills(self, first: date, last: date) -> Sequence[BrokerFill]:
         after, until = self._midnight(first), self._midnight(last + _DAY)
@@ -219,10 +219,7 @@ class AlpacaBroker:
 
     def _account(self) -> Mapping[str, Any]:
         body = self._trading.read("/account", what="account").body
-        with _reading("account"):
-            if not isinstance(body, Mapping):
-                raise Unreadable("the answer is no object")
-            return body
+        return _object(body, "account")
 
     def _check_flat(self) -> None:
         row = self._account()
@@ -246,6 +243,12 @@ class AlpacaBroker:
             session = self._clock.session()
         except BrokerUnavailable as failure:
             raise OutcomeUnknown(order.client_order_id, f"nothing was sent: {failure.problem}") from failure
+        if self._blocked is not None:
+            raise OrderRejected(
+                order.client_order_id,
+                "account_blocked",
+                f"the account may not trade: {self._blocked}; nothing was sent",
+            )
         if order.session != session:
             raise OrderRejected(
                 order.client_order_id,
@@ -286,32 +289,37 @@ class AlpacaBroker:
                     remedy="Nothing was concluded from it. Check the address, and run again.",
                 )
             return None
-        with _reading("order"):
-            if not isinstance(reply.body, Mapping):
-                raise Unreadable("the answer is no object")
-            return reply.body
+        return _object(reply.body, "order")
 
-    def _orders(self, status: str, after: datetime, until: datetime) -> list[BrokerOrder]:
-        listed = history.orders(self._trading, status=status, after=after, until=until)
+    def _family(self, listed: Sequence[Mapping[str, Any]]) -> list[BrokerOrder]:
+        """Orders and their legs, each leg with its parent, also where it is listed without it."""
+        found = self._remembered(listed)
+        alone = {row["id"] for row in listed if row.get("order_class") not in _SIMPLE and not row.get("legs")}
+        if not alone:
+            return found
+        # The legs of an entry that has ended come without it. They were born in its instant.
+        with _reading("orders"):
+            born = [rows.instant(row, "created_at") for row in listed if row["id"] in alone]
+        first, last = min(born) - _SAME_MOMENT, max(born) + _SAME_MOMENT
+        again = self._remembered(history.orders(self._trading, status="all", after=first, until=last))
+        parents = {row.broker_order_id: row for row in again if row.parent_client_order_id}
+        return [parents.get(row.broker_order_id, row) if row.broker_order_id in alone else row for row in found]
+
+    def _remembered(self, listed: Sequence[Mapping[str, Any]]) -> list[BrokerOrder]:
         with _reading("orders"):
             return [self._remember(rows.order(row, parent)) for row, parent in history.with_legs(listed)]
-
-    def _parents(self, legs: Sequence[BrokerOrder]) -> dict[str, BrokerOrder]:
-        """The legs again, with their parents: a leg is born in the instant of its entry."""
-        with _reading("orders"):
-            born = [rows.instant(leg.raw, "created_at") for leg in legs]
-        found = self._orders("all", min(born) - _SAME_MOMENT, max(born) + _SAME_MOMENT)
-        return {row.broker_order_id: row for row in found if row.parent_client_order_id}
 
     def _learn_names(self, listed: Sequence[Mapping[str, Any]], unnamed: set[str]) -> None:
         """Client order ids of orders that filled: from the sessions of the fills, else one by one."""
         days = [rows.trade_session(rows.instant(row, "transaction_time"), self._calendar) for row in listed]
         first = self._calendar.close_at(self._calendar.previous_session(min(days)))
-        self._orders("all", first, self._calendar.close_at(max(days)))
+        last = self._calendar.close_at(max(days))
+        self._remembered(history.orders(self._trading, status="all", after=first, until=last))
         for order_id in sorted(unnamed - self._names.keys()):
             row = self._trading.read(f"/orders/{order_id}", {"nested": "true"}, what="order").body
-            for found, parent in history.with_legs([row]):
-                self._remember(rows.order(found, parent))
+            self._remembered([_object(row, "order")])
+            if order_id not in self._names:
+                raise Unreadable(f"order {order_id} is answered with another one")
 
     def _remember(self, order: BrokerOrder) -> BrokerOrder:
         self._names[order.broker_order_id] = order.client_order_id
@@ -319,6 +327,20 @@ class AlpacaBroker:
 
     def _midnight(self, day: date) -> datetime:
         return datetime(day.year, day.month, day.day, tzinfo=self._calendar.timezone)
+
+
+def _blocked(row: Mapping[str, Any]) -> str | None:
+    """Why the account takes no orders, in the broker's own words; None where it does."""
+    if row.get("status") != _ACTIVE:
+        return f"status is {row.get('status')}"
+    return next((name for name in _BLOCKS if row.get(name) is True), None)
+
+
+def _object(body: Any, what: str) -> Mapping[str, Any]:
+    with _reading(what):
+        if not isinstance(body, Mapping):
+            raise Unreadable("the answer is no object")
+        return body
 
 
 def _is_taken(reply: Reply) -> bool:

@@ -86,12 +86,16 @@ def order(row: Row, parent: str | None = None, *, strict: bool = False) -> Broke
         filled_qty=filled,
         average_price=decimal(row, "filled_avg_price") if row.get("filled_avg_price") is not None else None,
         status=status,
-        submitted_at=instant(row, "submitted_at" if row.get("submitted_at") else "created_at"),
+        submitted_at=submitted_at(row),
         updated_at=instant(row, "updated_at"),
         reason=reason,
         parent_client_order_id=parent,
         raw={name: value for name, value in row.items() if name != "legs"},
     )
+
+
+def submitted_at(row: Row) -> datetime:
+    return instant(row, "submitted_at" if row.get("submitted_at") else "created_at")
 
 
 def position(row: Row) -> BrokerPosition:

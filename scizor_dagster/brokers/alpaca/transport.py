@@ -81,12 +81,19 @@ class _Client(RESTClient):
         adapter = _TimeoutAdapter((settings.connect_timeout, settings.read_timeout))
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
+        self._session.hooks["response"].append(_no_redirect)
 
     def once(self, method: str, path: str, data: Mapping[str, Any] | None, version: str) -> Any:
         return self._request(method, path, dict(data) if data is not None else None, api_version=version)
 
     def close(self) -> None:
         self._session.close()
+
+
+def _no_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+    """The SDK takes a redirect without a body for a success; an API that moves has not answered."""
+    if response.is_redirect:
+        raise requests.TooManyRedirects(f"HTTP {response.status_code} to {response.headers.get('location')}")
 
 
 class Transport:

@@ -71,9 +71,12 @@ class VenueClock:
         """The session that trades now, or the next one to open; from a reading that is not too old."""
         with self._lock:
             read = self._read
-        if read is None or self._monotonic() - read[0] >= self._max_age:
+        age = self._monotonic() - read[0] if read is not None else self._max_age
+        if read is None or age >= self._max_age:
             return self._calendar.current_session(self.now())
-        return self._calendar.current_session(read[1])
+        # A close between the reading and now would let an order rest for the next session.
+        then, since = (self._calendar.current_session(read[1] + timedelta(seconds=passed)) for passed in (0.0, age))
+        return then if then == since else self._calendar.current_session(self.now())
 
     def phase(self, session: date) -> VenuePhase:
         self._calendar.require(session)

@@ -6,7 +6,7 @@ What belongs here: which rows, in which order, on which page. What does not: the
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from scizor_dagster.paper_exchange.alpaca_door import render_orders
@@ -17,6 +17,8 @@ from scizor_dagster.paper_exchange.alpaca_door.formats import NEW_YORK, read_dat
 FILL = "FILL"
 LARGEST_PAGE = 100
 _DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
+_EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
 Row = tuple[datetime, dict[str, Any]]
 
 
@@ -26,7 +28,6 @@ def list_activities(door: Door, call: Call) -> Reply:
     descending = (call.get("direction") or "desc") == "desc"
     size = call.number("page_size", LARGEST_PAGE, LARGEST_PAGE)
     rows = [row for row in _rows(door, call) if not types or row[1]["activity_type"] in types]
-    rows = [row for row in rows if _within(call, row[0])]
     rows.sort(key=lambda row: row[0], reverse=descending)
     bodies = [body for _, body in rows]
     token = call.get("page_token")
@@ -39,28 +40,38 @@ def list_activities(door: Door, call: Call) -> Reply:
 
 
 def _rows(door: Door, call: Call) -> list[Row]:
+    """What happened after `after` and not after `until`."""
     view, now = door.venue.account(call.account), door.venue.now()
-    fills = door.venue.executions(call.account, view.created_at - _DAY, now + _DAY)
-    others = door.venue.activities(call.account, (view.created_at - _DAY).date(), (now + _DAY).date())
+    after, until = _bounds(call)
+    first, last = max(after, view.created_at - _DAY), min(until, now + _DAY)
+    fills = door.venue.executions(call.account, first, last)
+    others = door.venue.activities(call.account, _day(first), _day(last))
     rows = [(fill.at, render_orders.fill_activity(fill)) for fill in fills]
     rows += [(_midnight(row.session), render_orders.non_trade_activity(row, view.currency)) for row in others]
-    return rows
+    return [row for row in rows if after < row[0] <= until]
 
 
-def _midnight(day: Any) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
-
-
-def _within(call: Call, at: datetime) -> bool:
+def _bounds(call: Call) -> tuple[datetime, datetime]:
     day = call.get("date")
     if day is not None:
         wanted = read_date(day)
         if wanted is None:
             raise malformed("invalid date")
-        return at.astimezone(NEW_YORK).date() == wanted
-    after, until = call.get("after"), call.get("until")
-    bounds = [read_instant(text) if text is not None else None for text in (after, until)]
-    if (after is not None and bounds[0] is None) or (until is not None and bounds[1] is None):
-        raise malformed("invalid after or until")
-    lower, upper = bounds
-    return (lower is None or at > lower) and (upper is None or at <= upper)
+        begin = _midnight(wanted)
+        return begin - _TICK, begin + _DAY - _TICK
+    found = []
+    for name, default in (("after", _EVER[0]), ("until", _EVER[1])):
+        text = call.get(name)
+        at = default if text is None else read_instant(text)
+        if at is None:
+            raise malformed(f"invalid {name}")
+        found.append(at)
+    return found[0], found[1]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(NEW_YORK).date()

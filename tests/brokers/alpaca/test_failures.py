@@ -287,3 +287,55 @@ def test_a_sale_that_would_open_a_short_is_refused_because_its_intent_goes_with_
     with pytest.raises(OrderRejected, match="position intent mismatch"):
         connect().submit(request(side=Side.SELL, intent=PositionIntent.SELL_TO_CLOSE))
     assert sent(venue) == []
+
+
+@pytest.mark.parametrize("method", ["submit", "cancel"])
+def test_a_redirect_is_no_answer(connect, monkeypatch, method):
+    from starlette.responses import Response
+
+    from scizor_dagster.paper_exchange.alpaca_door import app
+
+    broker = connect()
+    broker.submit(resting())
+    broker.phase(DAY1)
+    whole = app._response
+
+    def moved(reply, headers):
+        if reply.status == 204 or (reply.body or {}).get("client_order_id") == "b":
+            return Response(b"", 302, {"location": "https://elsewhere.example"})
+        return whole(reply, headers)
+
+    monkeypatch.setattr(app, "_response", moved)
+    if method == "submit":
+        with pytest.raises(OutcomeUnknown, match="302"):
+            broker.submit(request("b"))
+    else:
+        with pytest.raises(BrokerUnavailable, match="302"):
+            broker.cancel("a")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("trading_blocked", True), ("account_blocked", True), ("trade_suspended_by_user", True), ("status", "INACTIVE")],
+)
+def test_an_account_that_may_not_trade_is_read_and_sent_nothing(connect, venue, monkeypatch, field, value):
+    from scizor_dagster.paper_exchange.alpaca_door import render_account
+
+    whole = render_account.account
+    monkeypatch.setattr(render_account, "account", lambda *a: {**whole(*a), field: value})
+    broker = connect()
+    with pytest.raises(OrderRejected, match="nothing was sent") as refusal:
+        broker.submit(request())
+    assert refusal.value.code == "account_blocked"
+    assert broker.account().cash == 100_000
+    assert sent(venue) == []
+
+
+def test_a_close_between_the_clocks_reading_and_an_order_is_noticed(connect, brokers, venue):
+    venue.at = venue.calendar.close_at(DAY1) - timedelta(seconds=5)
+    broker = connect(clock_max_age=timedelta(seconds=30))
+    broker.submit(resting())
+    venue.at += timedelta(seconds=10)
+    brokers.time.at += 10
+    with pytest.raises(OrderRejected, match="trades in 2024-03-05"):
+        broker.submit(request("b"))

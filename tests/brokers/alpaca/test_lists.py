@@ -1,6 +1,7 @@
 """Long lists and who is who: orders beyond a page, legs and their parents, fills and their orders, activities."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
 
@@ -237,3 +238,13 @@ def test_the_clock_is_read_once_for_a_batch(doors, brokers, monkeypatch):
 def test_canceling_what_was_never_sent_is_refused(broker):
     with pytest.raises(OrderRejected, match="order not found"):
         broker.cancel("never-sent")
+
+
+def test_a_leg_that_woke_in_a_later_session_still_goes_with_its_entry(broker, venue):
+    broker.submit(bracket("entry"))
+    broker.find("entry")
+    later = venue.at + timedelta(days=1)
+    rows = venue.rows[ACCOUNT]
+    venue.rows[ACCOUNT] = [replace(row, submitted_at=later) if row.parent_id else row for row in rows]
+    assert [row.parent_client_order_id for row in broker.orders(DAY1)] == [None, "entry", "entry"]
+    assert {row.parent_client_order_id for row in broker.orders(DAY2)} == {"entry"}
