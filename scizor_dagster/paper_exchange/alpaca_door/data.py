@@ -28,7 +28,7 @@ ADJUSTMENTS = ("raw", "split", "dividend", "all")
 SIP_DELAY = timedelta(minutes=15)
 _DAILY = ("1Day", "1D")
 _LOOK_BACK = timedelta(days=10)
-_ACTION_TYPES = ("cash_dividends", "forward_splits", "reverse_splits")
+_ACTION_TYPES = ("cash_dividends", "forward_splits", "name_changes", "reverse_splits")
 
 
 def _invalid(message: str) -> WireError:

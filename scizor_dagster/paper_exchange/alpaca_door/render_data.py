@@ -37,6 +37,8 @@ class Action(Protocol):
     def ratio(self) -> Decimal | None: ...
     @property
     def amount(self) -> Decimal | None: ...
+    @property
+    def new_symbol(self) -> str | None: ...
 
 
 def bar(row: DailyBar) -> Body:
@@ -151,6 +153,9 @@ def _action(row: Action, calendar: TradingCalendar) -> tuple[str, Body] | None:
     if row.kind == "dividend" and row.amount is not None:
         dates = {"payable_date": after, "process_date": after, "record_date": record}
         return "cash_dividends", common | dates | {"foreign": False, "rate": plain(row.amount), "special": False}
+    if row.kind == "rename" and row.new_symbol is not None:
+        names = {"new_symbol": row.new_symbol, "old_symbol": row.symbol, "process_date": ex}
+        return "name_changes", {"id": common["id"], "new_cusip": "000000001", "old_cusip": "000000000"} | names
     if row.kind != "split" or row.ratio is None:
         return None
     new, old = row.ratio.as_integer_ratio()

@@ -1,6 +1,7 @@
 """Market data as the SDK reads it: pages, adjustments, feeds, quotes, actions."""
 
 import base64
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
 
@@ -17,6 +18,8 @@ from alpaca.data.requests import (
 )
 from alpaca.data.timeframe import TimeFrame
 
+from scizor_dagster.brokers.alpaca.settings import AlpacaSettings
+from scizor_dagster.market_data.alpaca import AlpacaMarket
 from scizor_dagster.paper_exchange.alpaca_door import data
 from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.data import SessionAction
@@ -177,3 +180,25 @@ def test_corporate_actions_are_of_the_days_and_types_that_were_asked_for(wire, v
     none = wire("GET", base + f"start={FIRST}&end={LAST}&types=forward_split").json()
     assert none == {"corporate_actions": {}, "next_page_token": None}
     assert wire("GET", base + "page_token=!!").status_code == 400
+
+
+@dataclass(frozen=True)
+class Rename:
+    symbol: str
+    session: date
+    new_symbol: str
+    kind: str = "rename"
+    ratio: D | None = None
+    amount: D | None = None
+
+
+def test_a_change_of_name_is_read_by_the_sdk_and_by_our_own_reader(doors, venue):
+    venue.actions = [Rename("AAA", SESSIONS[3], "ZZZ")]
+    url = doors.open().url
+    request = CorporateActionsRequest(symbols=["AAA"], start=FIRST, end=LAST)
+    found = CorporateActionsClient(KEY, SECRET, url_override=url).get_corporate_actions(request).data["name_changes"]
+    assert [(row.old_symbol, row.new_symbol, row.process_date) for row in found] == [("AAA", "ZZZ", SESSIONS[3])]
+    market = AlpacaMarket(AlpacaSettings(KEY, SECRET, url), CALENDAR)
+    frame = market.corporate_actions(["AAA"], FIRST, LAST)
+    assert [(row.symbol, row.kind, row.new_symbol) for row in frame.itertuples()] == [("AAA", "rename", "ZZZ")]
+    market.close()
