@@ -58,7 +58,8 @@ class FaultKind(StrEnum):
     DISCONNECT = "disconnect"
     """The door closes the connection in order, in the middle of whatever is under way."""
     SLOW_CANCEL = "slow_cancel"
-    """A cancel is taken and stays pending for `detail.reads` looks at the order (3), and can lose to a fill."""
+    """A cancel is taken and stays pending, and can lose to a fill: for `detail.reads` looks at the order (3), or for
+    `detail.seconds` of the exchange's clock."""
     FILL_DURING_CANCEL = "fill_during_cancel"
     """A cancel is taken, and the order fills before it arrives."""
     REJECT_LATER = "reject_later"

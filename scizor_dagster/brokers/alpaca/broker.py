@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ from scizor_dagster.brokers.protocol import (
     BrokerPosition,
     Capabilities,
     OrderRequest,
+    TimeInForce,
     VenuePhase,
 )
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
@@ -91,7 +93,9 @@ class AlpacaBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        return ALPACA_CAPABILITIES
+        if not self._settings.auction_orders:
+            return ALPACA_CAPABILITIES
+        return replace(ALPACA_CAPABILITIES, times_in_force=frozenset(TimeInForce))
 
     def identity(self) -> BrokerIdentity:
         """The account's number, and `paper` only where address, keys and number all say so."""

@@ -29,6 +29,7 @@ class AlpacaSettings:
         absence_wait: Seconds between two looks. A request that was cut off may still be under way.
         clock_max_age: How long a reading of the broker's clock is used. Sessions are checked against it.
         closing: The last part of a session, in which what waits is released with what there is.
+        auction_orders: Whether the broker has granted the account orders for the auctions.
         feed: Which exchanges prices come from: `iex`, or `sip` for all of them.
     """
 
@@ -46,6 +47,7 @@ class AlpacaSettings:
     clock_max_age: timedelta = timedelta(seconds=30)
     closing: timedelta = timedelta(minutes=5)
     feed: str = "sip"
+    auction_orders: bool = False
 
     @property
     def data(self) -> str:

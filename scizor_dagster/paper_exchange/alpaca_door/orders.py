@@ -7,6 +7,7 @@ orders too (`closing`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -163,7 +164,7 @@ def cancel_order(door: Door, call: Call) -> Reply:
     if row.status.terminal:
         raise _has_ended(row)
     if call.meets(FaultKind.SLOW_CANCEL):
-        door.overlays.cancel_slowly(row.order_id, call.detail("reads", 3))
+        _cancel_slowly(door, call, row)
         return Reply(204)
     if call.meets(FaultKind.FILL_DURING_CANCEL):
         _strike(door, call.account, row, Mishap.FILL)
@@ -179,6 +180,12 @@ def _cancel(door: Door, account: str, row: VenueOrder) -> VenueOrder:
         if refusal.code == "order_not_open":
             raise _has_ended(door.venue.order(account, row.order_id) or row) from refusal
         raise wire_error(refusal) from refusal
+
+
+def _cancel_slowly(door: Door, call: Call, row: VenueOrder) -> None:
+    seconds = call.detail("seconds", 0)
+    until = door.venue.now() + timedelta(seconds=seconds) if seconds else None
+    door.overlays.cancel_slowly(row.order_id, call.detail("reads", 3), until)
 
 
 def _has_ended(row: VenueOrder) -> WireError:
@@ -204,7 +211,7 @@ def cancel_all(door: Door, call: Call, key: str) -> list[dict[str, Any]]:
         shown = rendered(door, account, parent, nested=True) if parent else None
         try:
             if slow:
-                door.overlays.cancel_slowly(row.order_id, call.detail("reads", 3))
+                _cancel_slowly(door, call, row)
             ended = current if slow else _cancel(door, account, current)
         except WireError as error:
             found.append(error_row(row.order_id, key, error.http, error.body))

@@ -6,6 +6,7 @@ What belongs here: the state of faults that last over several calls. What does n
 
 from __future__ import annotations
 
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -21,7 +22,7 @@ class Overlays:
         self._venue = venue
         self._lock = Lock()
         self._hidden: dict[str, int] = {}
-        self._canceling: dict[str, int] = {}
+        self._canceling: dict[str, tuple[int, datetime | None]] = {}
         self._positions: dict[str, list[dict[str, Any]]] = {}
 
     def hide(self, order_id: str, looks: int) -> None:
@@ -39,19 +40,25 @@ class Overlays:
                 self._hidden.pop(order_id, None)
             return left > 0
 
-    def cancel_slowly(self, order_id: str, looks: int) -> None:
-        """Let a cancel stay pending for so many looks at the order; the venue hears of it with the last."""
+    def cancel_slowly(self, order_id: str, looks: int, until: datetime | None = None) -> None:
+        """Let a cancel stay pending for so many looks at the order, or until an instant of the venue's clock.
+
+        The venue hears of it with the first look after that.
+        """
         with self._lock:
-            self._canceling[order_id] = looks
+            self._canceling[order_id] = (looks, until)
 
     def look(self, account: str, row: VenueOrder) -> tuple[VenueOrder, str | None]:
         """The order as this look finds it, and the status to show in place of its own."""
+        now = self._venue.now()
         with self._lock:
-            left = self._canceling.get(row.order_id)
-            if left is None:
+            pending = self._canceling.get(row.order_id)
+            if pending is None:
                 return row, None
-            if left > 0 and not row.status.terminal:
-                self._canceling[row.order_id] = left - 1
+            left, until = pending
+            waits = left > 0 if until is None else now < until
+            if waits and not row.status.terminal:
+                self._canceling[row.order_id] = (left - 1, until)
                 return row, PENDING_CANCEL
             del self._canceling[row.order_id]
         if row.status.terminal:

@@ -9,7 +9,7 @@ import pytest
 
 from scizor_dagster.brokers.alpaca import history
 from scizor_dagster.brokers.alpaca.transport import Transport
-from scizor_dagster.brokers.protocol import OrderStatus, OrderType, Side, VenuePhase
+from scizor_dagster.brokers.protocol import OrderStatus, OrderType, Side, TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable, NotASession, OrderRejected
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue import (
@@ -248,3 +248,9 @@ def test_a_leg_that_woke_in_a_later_session_still_goes_with_its_entry(broker, ve
     venue.rows[ACCOUNT] = [replace(row, submitted_at=later) if row.parent_id else row for row in rows]
     assert [row.parent_client_order_id for row in broker.orders(DAY1)] == [None, "entry", "entry"]
     assert {row.parent_client_order_id for row in broker.orders(DAY2)} == {"entry"}
+
+
+def test_orders_for_the_auctions_are_an_accounts_choice(doors, brokers):
+    url = doors.open().url
+    assert brokers.connect(url).capabilities.times_in_force == {TimeInForce.DAY}
+    assert brokers.connect(url, auction_orders=True).capabilities.times_in_force == set(TimeInForce)

@@ -1,5 +1,6 @@
 """What a client meets for every fault word, with the SDK as it is and with plain HTTP."""
 
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -134,4 +135,15 @@ def test_a_door_can_be_closed_while_a_client_hangs(doors, venue):
     server.close()
     with pytest.raises(requests.exceptions.ConnectionError):
         wire("GET", "/v2/account")
+    wire.session.close()
+
+
+def test_a_slow_cancel_may_take_seconds_of_the_exchanges_clock(doors, venue):
+    slow = {"call": "cancel_order", "every": 1, "kind": "slow_cancel", "detail": {"seconds": 60}}
+    wire = Wire(doors.open(slow).url)
+    path = f"/v2/orders/{wire.order(**RESTING).json()['id']}"
+    assert wire("DELETE", path).status_code == 204
+    assert {wire("GET", path).json()["status"] for _ in range(5)} == {"pending_cancel"}
+    venue.at += timedelta(seconds=60)
+    assert wire("GET", path).json()["status"] == "canceled"
     wire.session.close()
