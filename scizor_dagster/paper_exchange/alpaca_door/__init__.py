@@ -1,6 +1,6 @@
 """The paper exchange as Alpaca's trading and data API: an unmodified client needs only another address.
 
 One port serves `/v2` (trading and stocks data), `/v1/corporate-actions` and the websocket `/stream`.
-`routes` names every call; modules by topic answer them from a `Venue`; `rendering` spells what they
+`routes` names every call; modules by topic answer them from a `Venue`; `render_*` spell what they
 answer; `errors` knows what a refusal is called; `server` runs it.
 """

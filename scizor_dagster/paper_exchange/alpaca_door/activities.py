@@ -25,10 +25,12 @@ Row = tuple[datetime, dict[str, Any]]
 def list_activities(door: Door, call: Call) -> Reply:
     one = call.path.get("activity_type")
     types = {one} if one else set(call.words("activity_types"))
-    descending = (call.get("direction") or "desc") == "desc"
     size = call.number("page_size", LARGEST_PAGE, LARGEST_PAGE)
     rows = [row for row in _rows(door, call) if not types or row[1]["activity_type"] in types]
-    rows.sort(key=lambda row: row[0], reverse=descending)
+    rows.sort(key=lambda row: row[0])
+    if (call.get("direction") or "desc") == "desc":
+        # Turned round as a whole: rows of one instant too are in the opposite order.
+        rows.reverse()
     bodies = [body for _, body in rows]
     token = call.get("page_token")
     if token is not None:

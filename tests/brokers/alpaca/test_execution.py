@@ -22,7 +22,7 @@ from tests.brokers.alpaca.conftest import Brokers
 from tests.execution import scenario
 from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures
 from tests.execution.scenario import order, plan_of, resume, run
-from tests.paper_exchange.alpaca.support import ACCOUNT, Doors
+from tests.paper_exchange.alpaca.support import ACCOUNT, Doors, all_orders
 from tests.paper_exchange.alpaca.venue_double import VenueDouble
 
 SYMBOLS = [f"S{number:02d}" for number in range(50)]
@@ -80,9 +80,9 @@ def test_50_orders_end_once_each_at_the_exchange_whatever_is_lost(exchange, plan
     finally:
         brokers.close()
         doors.close()
-    sent = Counter(row.ticket.client_order_id for row in exchange.rows[ACCOUNT])
+    sent = Counter(row.ticket.client_order_id for row in all_orders(exchange))
     assert sent == Counter(f"id-{symbol}" for symbol in SYMBOLS)
-    assert {row.status for row in exchange.rows[ACCOUNT]} == {Status.FILLED}
+    assert {row.status for row in all_orders(exchange)} == {Status.FILLED}
     assert {row.symbol: row.qty for row in exchange.positions(ACCOUNT)} == WANTED
     with ledger.read() as connection:
         assert owned(connection, "paper", "main") == WANTED
@@ -105,5 +105,5 @@ def test_50_orders_without_faults_cost_one_message_each(exchange, plan, ledger, 
         brokers.close()
         doors.close()
     assert posts == [("POST", "/orders")] * 50
-    assert len(exchange.rows[ACCOUNT]) == 50
+    assert len(all_orders(exchange)) == 50
     assert brokers.time.waited == []

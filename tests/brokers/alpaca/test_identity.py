@@ -10,7 +10,7 @@ from scizor_dagster.brokers.alpaca.transport import Reply, Transport
 from scizor_dagster.errors import OrderRejected
 from scizor_dagster.sessions import TradingCalendar
 from tests.brokers.alpaca.test_failures import request, resting
-from tests.paper_exchange.alpaca.support import ACCOUNT
+from tests.paper_exchange.alpaca.support import all_orders
 
 NUMBERS = {"PA3KEJRCPTJR": "paper", "932473521": "live", "XPA123": "live", "": None}
 URLS = [PAPER_URL, LIVE_URL, LIVE_URL + "/", "http://127.0.0.1:8090"]
@@ -54,7 +54,7 @@ def test_a_live_account_behind_the_wire_gets_no_order_and_no_cancel(doors, broke
         with pytest.raises(OrderRejected) as refusal:
             ask()
         assert refusal.value.code == "live_account"
-    assert [(row.ticket.client_order_id, row.status) for row in venue.rows[ACCOUNT]] == [("a", "new")]
+    assert [(row.ticket.client_order_id, row.status) for row in all_orders(venue)] == [("a", "new")]
 
 
 def test_prices_come_from_where_the_account_is():

@@ -1,5 +1,6 @@
 """A door over a venue, and clients of it: what the tests of the Alpaca wire are made of."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import Limits
 from scizor_dagster.paper_exchange.alpaca_door.server import AlpacaServer, serve_alpaca
 from scizor_dagster.paper_exchange.faults import FaultScript
+from scizor_dagster.paper_exchange.venue import OrderQuery, Venue, VenueOrder
 
 KEY, SECRET, ACCOUNT = "PKTEST", "secret", "main"
 DAY1, DAY2 = date(2024, 3, 4), date(2024, 3, 5)
@@ -17,6 +19,11 @@ OPEN = datetime(2024, 3, 4, 15, 0, tzinfo=UTC)
 AFTER_CLOSE = datetime(2024, 3, 4, 22, 0, tzinfo=UTC)
 HEADERS = {"APCA-API-KEY-ID": KEY, "APCA-API-SECRET-KEY": SECRET}
 UNLIMITED = DoorRules(limits=Limits(trading=10**6, data=10**6))
+
+
+def all_orders(venue: Venue) -> Sequence[VenueOrder]:
+    """Every order that the exchange has ever taken from the account, oldest first."""
+    return venue.orders(ACCOUNT, OrderQuery(state="all", ascending=True))
 
 
 class Doors:

@@ -11,7 +11,7 @@ from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import MarketOrderRequest
 
 from scizor_dagster.paper_exchange.faults import FaultKind
-from tests.paper_exchange.alpaca.support import ACCOUNT, KEY, SECRET, Wire
+from tests.paper_exchange.alpaca.support import KEY, SECRET, Wire, all_orders
 
 OF_THE_OTHER_WIRE = {"bust", "correction", "connection_lost", "restart", "code"}
 ELSEWHERE = {
@@ -65,7 +65,7 @@ def test_an_order_meets_its_fault_and_the_next_one_does_not(doors, venue, kind):
     body = {"symbol": "AAA", "qty": "2", "side": "buy", "type": "market", "time_in_force": "day"}
     url = wire.url + "/v2/orders"
     assert outcome(lambda: wire.session.post(url, json=body, timeout=1.0 if kind == "hang" else 15)) == expected
-    assert len(venue.rows[ACCOUNT]) == taken
+    assert len(all_orders(venue)) == taken
     assert outcome(lambda: wire.order(symbol="BBB")) == (200, "application/json", "pending_new")
     wire.session.close()
 
@@ -78,7 +78,7 @@ def test_the_sdk_left_to_itself_makes_four_orders_of_one_when_its_reply_times_ou
     wanted = MarketOrderRequest(symbol="AAA", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.DAY)
     with pytest.raises(APIError):
         client.submit_order(wanted)
-    assert len(venue.rows[ACCOUNT]) == 4, "this is why the adapter switches the retry off"
+    assert len(all_orders(venue)) == 4, "this is why the adapter switches the retry off"
 
 
 def test_the_sdk_left_to_itself_sees_a_refusal_where_its_order_exists(doors, venue):
@@ -91,7 +91,7 @@ def test_the_sdk_left_to_itself_sees_a_refusal_where_its_order_exists(doors, ven
     with pytest.raises(APIError) as refusal:
         client.submit_order(wanted)
     assert (refusal.value.status_code, refusal.value.message) == (422, "client_order_id must be unique")
-    assert [row.ticket.client_order_id for row in venue.rows[ACCOUNT]] == ["a"]
+    assert [row.ticket.client_order_id for row in all_orders(venue)] == ["a"]
 
 
 def test_a_hidden_order_is_found_by_no_way_until_its_looks_are_over(doors):
