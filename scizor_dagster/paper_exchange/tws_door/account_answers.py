@@ -1,0 +1,133 @@
+"""Answers to requests that concern accounts, positions and the session itself.
+
+What belongs here: from a request to the messages that answer it. What does not: layouts (`account_messages`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from scizor_dagster.paper_exchange.tws_door.account_messages import (
+    account_values,
+    flat_line,
+    portfolio_line,
+    position_line,
+    summary_values,
+)
+from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
+
+if TYPE_CHECKING:
+    from scizor_dagster.paper_exchange.tws_door.session import Session
+
+
+from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
+
+
+def _positions(call: Call) -> None:
+    call.session.positions_wanted = True
+    send_positions(call.session, call.door.book.accounts)
+    call.send(62, 1)
+
+
+def send_positions(session: Session, accounts: tuple[str, ...]) -> None:
+    """A line for every position of the accounts, and one of zero for what is no longer held."""
+    door = session.door
+    for account in accounts:
+        rows = door.venue.positions(account)
+        for row in rows:
+            listing = door.contracts.by_symbol(row.symbol)
+            if listing is not None:
+                session.send(*position_line(row, listing, door.book.ids[account]))
+        gone = session.held.get(account, frozenset()) - {row.symbol for row in rows}
+        for symbol in sorted(gone):
+            listing = door.contracts.by_symbol(symbol)
+            if listing is not None:
+                session.send(*flat_line(listing, door.book.ids[account]))
+        session.held[account] = frozenset(row.symbol for row in rows)
+
+
+def _cancel_positions(call: Call) -> None:
+    call.session.positions_wanted = False
+
+
+def _account_updates(call: Call) -> None:
+    account = call.door.book.account_named(call.request["account"])
+    if account is None:
+        raise ApiError(321, "Error validating call.request.-'bX' : cause - Invalid account code")
+    call.session.account_wanted = account if call.request.flag("subscribe") else None
+    if call.session.account_wanted is not None:
+        send_account(call.session, account)
+        call.send(54, 1, call.door.book.ids[account])
+
+
+def send_account(session: Session, account: str) -> None:
+    """Values, portfolio and time of an account."""
+    door, account_id = session.door, session.door.book.ids[account]
+    for tag, value, currency in account_values(door.venue.account(account)):
+        session.send(6, 2, tag, value, currency, account_id)
+    for row in door.venue.positions(account):
+        listing = door.contracts.by_symbol(row.symbol)
+        if listing is not None:
+            session.send(*portfolio_line(row, listing, account_id))
+    zone = ZoneInfo(door.switches.time_zone)
+    session.send(8, 1, f"{door.venue.now().astimezone(zone):%H:%M}")
+
+
+def _account_multi(call: Call) -> None:
+    account = call.door.book.account_named(call.request["account"])
+    if account is None:
+        raise ApiError(321, "Error validating call.request.-'cX' : cause - Invalid account code")
+    account_id = call.door.book.ids[account]
+    for tag, value, currency in account_values(call.door.venue.account(account)):
+        call.send(73, 1, call.request.req_id, account_id, "", tag, value, currency)
+    call.send(74, 1, call.request.req_id)
+
+
+def _summary(call: Call) -> None:
+    door = call.door
+    if len(call.session.summaries) >= door.switches.summaries:
+        raise ApiError(
+            322, "Error processing call.request.-'cA' : cause - Maximum number of account summary requests exceeded"
+        )
+    call.session.summaries.add(call.request.req_id)
+    for account in door.book.accounts:
+        for tag, value, currency in summary_values(door.venue.account(account), call.request["tags"]):
+            call.send(63, 1, call.request.req_id, door.book.ids[account], tag, value, currency)
+    call.send(64, 1, call.request.req_id)
+
+
+def _cancel_summary(call: Call) -> None:
+    call.session.summaries.discard(call.request.req_id)
+
+
+def _ids(call: Call) -> None:
+    call.send(9, 1, call.door.book.next_id(call.session.client))
+
+
+def _accounts(call: Call) -> None:
+    call.send(15, 1, ",".join(call.door.book.ids.values()))
+
+
+def _time(call: Call) -> None:
+    call.send(49, 1, int(call.door.venue.now().timestamp()))
+
+
+def _nothing(_: Call) -> None:
+    """A request that ends a subscription which ended with its answer."""
+
+
+ACCOUNT_ANSWERS: dict[str, Answer] = {
+    "reqPositions": _positions,
+    "cancelPositions": _cancel_positions,
+    "reqAccountUpdates": _account_updates,
+    "reqAccountUpdatesMulti": _account_multi,
+    "cancelAccountUpdatesMulti": _nothing,
+    "reqAccountSummary": _summary,
+    "cancelAccountSummary": _cancel_summary,
+    "cancelHeadTimeStamp": _nothing,
+    "reqIds": _ids,
+    "reqManagedAccts": _accounts,
+    "reqCurrentTime": _time,
+    "startApi": _nothing,
+}

@@ -1,0 +1,122 @@
+"""Everything that the connections of one TWS share.
+
+What belongs here: who is connected, connectivity, the way from the venue's threads into the loop. What
+does not: threads and sockets of the server (`server`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scizor_dagster.paper_exchange.tws_door.account_answers import send_account, send_positions
+from scizor_dagster.paper_exchange.tws_door.book import MANUAL, Book
+from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
+from scizor_dagster.paper_exchange.tws_door.market_data import MarketData
+from scizor_dagster.paper_exchange.tws_door.order_messages import Address
+from scizor_dagster.paper_exchange.tws_door.orders import Orders
+from scizor_dagster.paper_exchange.tws_door.pushes import Pushes
+from scizor_dagster.paper_exchange.tws_door.session import Session
+from scizor_dagster.paper_exchange.tws_door.switches import Switches
+from scizor_dagster.paper_exchange.venue import Fault, Faults, Venue, VenueEvent
+
+LOST = (1100, "Connectivity between IB and Trader Workstation has been lost.")
+RESTORED = (1102, "Connectivity between IB and Trader Workstation has been restored - data maintained.")
+RESTORED_EMPTY = (1101, "Connectivity between IB and Trader Workstation has been restored - data lost.")
+CALL_DOOR = "tws"
+
+
+class Door:
+    """One TWS. All of it runs in `loop`; `on_event` alone may be called from elsewhere."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        accounts: Sequence[str],
+        faults: Faults | None,
+        switches: Switches,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.venue = venue
+        self.switches = switches
+        self.contracts = Contracts(venue, switches.foreign_listings)
+        self.book = Book(venue, accounts, self.contracts)
+        self.orders = Orders(venue, self.book, self.contracts, switches)
+        self.market_data = MarketData(venue, self.contracts, switches)
+        self.pushes = Pushes(self)
+        self.sessions: dict[int, Session] = {}
+        self.connected_to_servers = True
+        self._faults = faults
+        self._loop = loop
+        self._watchers: dict[int, Session] = {}
+
+    def fault(self, call: str) -> Fault | None:
+        """The fault that this call meets."""
+        return self._faults.next(CALL_DOOR, call) if self._faults is not None else None
+
+    def enter(self, session: Session) -> bool:
+        """Take a client in; False where its id is in use."""
+        if self.sessions.get(session.client) is not None:
+            return False
+        self.sessions[session.client] = session
+        return True
+
+    def leave(self, session: Session) -> None:
+        if self.sessions.get(session.client) is session:
+            del self.sessions[session.client]
+
+    def sessions_for(self, address: Address) -> list[Session]:
+        """Who is told of an order: its owner, client 0 of a manual one, and who cancels another client's."""
+        clients = [self.sessions.get(address.client)]
+        if address == MANUAL and clients[0] is not None and not clients[0].auto_bind:
+            clients = []
+        watcher = self._watchers.get(address.order)
+        if watcher is not None and self.sessions.get(watcher.client) is watcher:
+            clients.append(watcher)
+        return list(dict.fromkeys(session for session in clients if session is not None))
+
+    def watch(self, order_id: int, session: Session) -> None:
+        """Tell `session` too of the order of another client that has this id."""
+        self._watchers[order_id] = session
+
+    def soon(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call after the events that have been told up to now."""
+        self._loop.call_soon_threadsafe(call, *arguments)
+
+    def on_event(self, event: VenueEvent) -> None:
+        """Listener of the venue, on whatever thread it runs."""
+        self.soon(self.pushes.on_event, event)
+
+    def publish_holdings(self, account: str) -> None:
+        """Positions, money and prices of an account that has traded, to who has asked to be told."""
+        for session in self.sessions.values():
+            if session.positions_wanted:
+                send_positions(session, (account,))
+            if session.account_wanted == account:
+                send_account(session, account)
+            for req_id, (listing, shown) in session.streams.items():
+                for message in self.market_data.ticks(req_id, listing, shown):
+                    session.send(*message)
+
+    def lose_connectivity(self) -> None:
+        """Message 1100 to all: the servers are gone."""
+        self.connected_to_servers = False
+        self.push(*LOST)
+
+    def restore_connectivity(self, *, data_lost: bool = False) -> None:
+        """Message 1102 to all, or 1101 where subscriptions are gone."""
+        self.connected_to_servers = True
+        if data_lost:
+            for session in self.sessions.values():
+                session.streams.clear()
+        self.push(*(RESTORED_EMPTY if data_lost else RESTORED))
+
+    def push(self, code: int, text: str) -> None:
+        """A system message to every client."""
+        for session in self.sessions.values():
+            session.error(-1, code, text)
+
+    def close_all(self) -> None:
+        for session in list(self.sessions.values()):
+            session.close()

@@ -1,0 +1,193 @@
+"""Answers to requests that concern orders and executions.
+
+What belongs here: from a request to the messages that answer it. What does not: rules (`orders`) and layouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.paper_exchange.tws_door import fault_words
+from scizor_dagster.paper_exchange.tws_door.order_messages import (
+    Address,
+    commission_report,
+    completed_order,
+    exec_details,
+    order_status,
+)
+from scizor_dagster.paper_exchange.tws_door.orders import Placed
+from scizor_dagster.paper_exchange.tws_door.pushes import inactive, tell
+from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
+from scizor_dagster.paper_exchange.tws_door.words import spelled
+from scizor_dagster.paper_exchange.venue import VenueOrder
+
+if TYPE_CHECKING:
+    from scizor_dagster.paper_exchange.tws_door.session import Session
+
+
+from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
+
+
+def _place(call: Call) -> None:
+    """A new order, a changed one, or a what-if."""
+    door = call.door
+    if call.request.flag("whatIf"):
+        call.send(*door.orders.preview(call.session.client, call.request))
+        return
+    if call.fault is not None and call.fault.kind == fault_words.REJECT:
+        door.book.spend_id(Address(call.session.client, call.request.req_id))
+        _refuse(
+            call.session,
+            call.request.req_id,
+            ApiError(201, str(call.fault.detail.get("text", "Order rejected - reason:"))),
+        )
+        return
+    try:
+        placed = door.orders.place(call.session.client, call.request)
+    except ApiError as problem:
+        _refuse(call.session, call.request.req_id, problem)
+        return
+    for row in placed:
+        _tell_placed(call.session, row, stuck=call.fault is not None and call.fault.kind == fault_words.STUCK)
+
+
+def _tell_placed(session: Session, row: Placed, *, stuck: bool) -> None:
+    """Events tell of an order by themselves; what they leave out follows them."""
+    door = session.door
+    if row.error is not None:
+        _refuse(session, row.address.order, row.error)
+        return
+    assert row.order is not None
+    if stuck:
+        door.pushes.announce(row.account, row.order)
+        door.pushes.stick(row.order)
+        return
+    door.soon(door.pushes.announce, row.account, row.order)
+    if row.warning:
+        door.soon(session.error, row.address.order, 399, row.warning)
+
+
+def _refuse(session: Session, order_id: int, problem: ApiError) -> None:
+    session.error(order_id, problem.code, problem.text)
+    if problem.code == 201:
+        session.send(*inactive(order_id, session.client))
+
+
+def _cancel(call: Call) -> None:
+    door = call.door
+    if call.fault is not None and call.fault.kind == fault_words.IGNORE_CANCEL:
+        found = door.book.find(Address(call.session.client, call.request.req_id))
+        told = door.book.told(*found) if found else None
+        if told is not None:
+            call.send(*order_status(told, status="PendingCancel"))
+        return
+    if (found := door.book.find(Address(call.session.client, call.request.req_id))) is None:
+        door.watch(call.request.req_id, call.session)
+    if door.orders.cancel(call.session.client, call.request) is None and found is None:
+        call.send(3, call.request.req_id, "Cancelled", 0, 0, 0, 0, 0, 0, call.session.client, "", 0)
+        call.session.error(call.request.req_id, 202, "Order Canceled - reason:")
+
+
+def _cancel_all(call: Call) -> None:
+    call.door.orders.cancel_all()
+
+
+def _own_orders(call: Call) -> None:
+    clients = {call.session.client}
+    _open_orders(call.session, lambda address: address.client in clients)
+
+
+def _all_orders(call: Call) -> None:
+    _open_orders(call.session, lambda _: True)
+
+
+def _open_orders(session: Session, wanted: Callable[[Address], bool]) -> None:
+    book = session.door.book
+    for account, order in _shown(session, book.open_orders()):
+        told = book.told(account, order)
+        if told is not None and wanted(told.address):
+            tell(session, told)
+    session.send(53, 1)
+
+
+def _shown(session: Session, orders: list[tuple[str, VenueOrder]]) -> list[tuple[str, VenueOrder]]:
+    """The orders without the newest ones that a fault hides."""
+    if not session.hidden_orders:
+        return orders
+    newest = sorted(orders, key=lambda row: row[1].created_at)[-session.hidden_orders :]
+    return [row for row in orders if row not in newest]
+
+
+def _auto_bind(call: Call) -> None:
+    """Client 0 gets ids for the orders that no client has placed."""
+    call.session.auto_bind = call.request.flag("autoBind") and call.session.client == 0
+    if not call.session.auto_bind:
+        return
+    book = call.door.book
+    for account, order in book.open_orders():
+        if book.note(account, order) == Address(0, 0):
+            book.bind(order, account, call.session.client)
+
+
+def _completed(call: Call) -> None:
+    book, switches = call.door.book, call.door.switches
+    for account, order in _shown(call.session, book.completed_since(_midnight(call.session, 1))):
+        told = book.told(account, order)
+        if told is None or (call.request.flag("apiOnly") and told.address == Address(0, 0)):
+            continue
+        call.send(*completed_order(told, switches.time_zone))
+    call.send(102)
+
+
+def _executions(call: Call) -> None:
+    door, switches = call.door, call.door.switches
+    first = _midnight(call.session, switches.execution_days)
+    count = 0
+    for account in door.book.accounts:
+        if call.request["account"] not in ("", door.book.ids[account]):
+            continue
+        for fill in door.venue.executions(account, first, door.venue.now()):
+            order = door.venue.order(account, fill.order_id)
+            told = door.book.told(account, order) if order else None
+            wanted = call.request["side"] in ("", "BUY" if fill.side is Side.BUY else "SELL")
+            if told is None or not wanted or call.request["symbol"] not in ("", spelled(fill.symbol)):
+                continue
+            if call.request.number_of("clientId") > 0 and told.address.client != call.request.number_of("clientId"):
+                continue
+            now_known = door.pushes.corrected(fill)
+            count += 1
+            call.send(
+                *exec_details(
+                    told,
+                    now_known,
+                    req_id=call.request.req_id,
+                    zone=switches.time_zone,
+                    named_zone=switches.execution_zone,
+                )
+            )
+            call.send(*commission_report(now_known, told.listing.instrument.currency))
+    if count or not switches.omit_executions_end:
+        call.send(55, 1, call.request.req_id)
+
+
+def _midnight(session: Session, days: int) -> datetime:
+    """Start of the day in the zone of this TWS, `days - 1` days ago."""
+    zone = ZoneInfo(session.door.switches.time_zone)
+    today = session.door.venue.now().astimezone(zone)
+    return today.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+
+
+ORDER_ANSWERS: dict[str, Answer] = {
+    "placeOrder": _place,
+    "cancelOrder": _cancel,
+    "reqGlobalCancel": _cancel_all,
+    "reqOpenOrders": _own_orders,
+    "reqAllOpenOrders": _all_orders,
+    "reqAutoOpenOrders": _auto_bind,
+    "reqCompletedOrders": _completed,
+    "reqExecutions": _executions,
+}

@@ -1,0 +1,149 @@
+"""What clients are told without asking: the life of their orders, their fills, their positions.
+
+What belongs here: which messages an event becomes, in which order, and to whom. What does not: layouts.
+
+The order of messages of a fill is that of recordings: execution, open order, status, commission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scizor_dagster.paper_exchange.tws_door import fault_words
+from scizor_dagster.paper_exchange.tws_door.order_messages import (
+    Told,
+    commission_report,
+    exec_details,
+    open_order,
+    order_status,
+)
+from scizor_dagster.paper_exchange.tws_door.wire import Field
+from scizor_dagster.paper_exchange.venue import Duration, EventKind, Execution, Status, VenueEvent, VenueOrder
+
+if TYPE_CHECKING:
+    from scizor_dagster.paper_exchange.tws_door.door import Door
+    from scizor_dagster.paper_exchange.tws_door.session import Session
+
+Message = list[Field]
+_SILENT_ENDS = (Duration.IOC, Duration.FOK)
+
+
+class Pushes:
+    """Turns events of the venue into messages to the sessions that they concern. Runs in the door's loop."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._told: set[str] = set()
+        self._stuck: set[str] = set()
+        self._late: dict[str, list[Message]] = {}
+        self.corrections: dict[str, Execution] = {}
+        """Executions that a fault has corrected, by the venue's id."""
+
+    def on_event(self, event: VenueEvent) -> None:
+        told = self._door.book.told(event.account, event.order)
+        if told is None:
+            return
+        self._told.add(event.order.order_id)
+        if event.order.order_id in self._stuck:
+            return
+        self._send(told, self._messages(event, told))
+        if event.execution is not None:
+            self._door.publish_holdings(event.account)
+
+    def announce(self, account: str, order: VenueOrder) -> None:
+        """Tell of an order that no event has told of."""
+        if order.order_id in self._told:
+            return
+        told = self._door.book.told(account, order)
+        if told is not None:
+            self._told.add(order.order_id)
+            self._send(told, [open_order(told), order_status(told)])
+
+    def stick(self, order: VenueOrder) -> None:
+        """Say nothing more of an order."""
+        self._stuck.add(order.order_id)
+
+    def corrected(self, fill: Execution) -> Execution:
+        return self.corrections.get(fill.execution_id, fill)
+
+    def _messages(self, event: VenueEvent, told: Told) -> list[Message]:
+        if event.execution is not None:
+            return self._of_fill(event.execution, told)
+        if event.kind is EventKind.PENDING_CANCEL:
+            return self._statuses(told)
+        if event.kind is EventKind.REJECTED:
+            reason = f"Order rejected - reason:{event.order.reason}"
+            return [error(told.address.order, 201, reason), open_order(told), *self._statuses(told)]
+        if event.order.status is Status.CANCELED and event.order.ticket.duration not in _SILENT_ENDS:
+            return [
+                *self._statuses(told),
+                error(told.address.order, 202, f"Order Canceled - reason:{event.order.reason}"),
+            ]
+        return [open_order(told), *self._statuses(told)]
+
+    def _of_fill(self, fill: Execution, told: Told) -> list[Message]:
+        switches = self._door.switches
+        currency = told.listing.instrument.currency
+        fault = self._door.fault("execDetails")
+        fills = [fill]
+        if fault is not None and fault.kind in (fault_words.CORRECT, fault_words.BUST):
+            fills.append(_corrected(fill, fault.kind, fault.detail.get("price")))
+            self.corrections[fill.execution_id] = fills[-1]
+        details = [
+            exec_details(told, row, req_id=-1, zone=switches.time_zone, named_zone=switches.execution_zone)
+            for row in fills
+        ]
+        if fault is not None and fault.kind == fault_words.SKIP:
+            details = []
+        reports = [commission_report(row, currency) for row in fills]
+        statuses = [open_order(told), *self._statuses(told)]
+        if fault is not None and fault.kind == fault_words.REORDER:
+            return [*statuses, *details, *reports]
+        return [details[0], *statuses, *details[1:], *reports] if details else statuses
+
+    def _statuses(self, told: Told) -> list[Message]:
+        """The status; skipped, doubled or held back until the next one, where a fault says so."""
+        fault = self._door.fault("orderStatus")
+        message = order_status(told)
+        late = self._late.pop(told.order.order_id, [])
+        if fault is None:
+            return [message, *late]
+        if fault.kind == fault_words.SKIP:
+            return late
+        if fault.kind == fault_words.DUPLICATE:
+            return [message, message, *late]
+        if fault.kind == fault_words.REORDER and not told.order.status.terminal:
+            self._late[told.order.order_id] = [message]
+            return late
+        return [message, *late]
+
+    def _send(self, told: Told, messages: Iterable[Message]) -> None:
+        sessions = self._door.sessions_for(told.address)
+        for message in messages:
+            for session in sessions:
+                session.send(*message)
+
+
+def error(req_id: int, code: int, text: str, reject: str = "") -> Message:
+    """Message 4; `req_id` is -1 for the system."""
+    return [4, 2, req_id, code, text, reject]
+
+
+def tell(session: Session, told: Told) -> None:
+    """An open order in answer to a request: its terms, then its status."""
+    session.send(*open_order(told))
+    session.send(*order_status(told))
+
+
+def inactive(order_id: int, client: int) -> Message:
+    """Status of an order that was refused."""
+    return [3, order_id, "Inactive", 0, 0, 0, 0, 0, 0, client, "", 0]
+
+
+def _corrected(fill: Execution, kind: str, price: object) -> Execution:
+    changed = replace(fill, correction=fill.correction + 1)
+    if kind == fault_words.BUST:
+        return replace(changed, qty=fill.qty * 0)
+    return replace(changed, price=type(fill.price)(str(price if price is not None else fill.price)))

@@ -1,0 +1,101 @@
+"""Requests of a client at server version 176, as data.
+
+What belongs here: the number, the name and the fields of every request that is understood. What does
+not: what is done about it (`session`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scizor_dagster.paper_exchange.tws_door.order_layouts import PLACE_ORDER
+
+CONTRACT = (
+    "conId symbol secType lastTrade strike right multiplier exchange primaryExchange currency localSymbol tradingClass"
+)
+
+_LAYOUTS = {
+    1: f"reqMktData version reqId {CONTRACT} deltaNeutral genericTicks snapshot regulatory options",
+    2: "cancelMktData version reqId",
+    4: "cancelOrder version orderId manualTime",
+    5: "reqOpenOrders version",
+    6: "reqAccountUpdates version subscribe account",
+    7: "reqExecutions version reqId clientId account time symbol secType exchange side",
+    8: "reqIds version count",
+    9: f"reqContractDetails version reqId {CONTRACT} includeExpired secIdType secId issuerId",
+    15: "reqAutoOpenOrders version autoBind",
+    16: "reqAllOpenOrders version",
+    17: "reqManagedAccts version",
+    20: f"reqHistoricalData reqId {CONTRACT} includeExpired endDateTime barSize duration useRTH whatToShow formatDate"
+    " keepUpToDate chartOptions",
+    25: "cancelHistoricalData version reqId",
+    49: "reqCurrentTime version",
+    58: "reqGlobalCancel version",
+    59: "reqMarketDataType version type",
+    61: "reqPositions version",
+    62: "reqAccountSummary version reqId group tags",
+    63: "cancelAccountSummary version reqId",
+    64: "cancelPositions version",
+    71: "startApi version clientId optionalCapabilities",
+    76: "reqAccountUpdatesMulti version reqId account model ledgerAndNlv",
+    77: "cancelAccountUpdatesMulti version reqId",
+    81: "reqMatchingSymbols reqId pattern",
+    87: f"reqHeadTimeStamp reqId {CONTRACT} includeExpired useRTH whatToShow formatDate",
+    90: "cancelHeadTimeStamp reqId",
+    91: "reqMarketRule ruleId",
+    99: "reqCompletedOrders apiOnly",
+}
+_NAMED = {number: tuple(layout.split()) for number, layout in _LAYOUTS.items()}
+PLACE_ORDER_NUMBER = 3
+UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: its name as the API documents it, and its fields by name.
+
+    `fields` is empty for a request that is not understood; its `name` is then `unsupported`, and
+    `number` says which.
+    """
+
+    name: str
+    number: int
+    fields: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> str:
+        return self.fields.get(key, "")
+
+    def number_of(self, key: str) -> int:
+        """A whole number; -1 where the field is empty or none."""
+        try:
+            return int(self[key])
+        except ValueError:
+            return -1
+
+    def flag(self, key: str) -> bool:
+        return self[key] not in ("", "0", "false", "False")
+
+    @property
+    def req_id(self) -> int:
+        return self.number_of("orderId" if "orderId" in self.fields else "reqId")
+
+
+def parse(fields: Sequence[str]) -> Request:
+    """The request that a frame holds."""
+    number = int(fields[0]) if fields and fields[0].isdigit() else -1
+    if number == PLACE_ORDER_NUMBER:
+        return _place_order(fields)
+    layout = _NAMED.get(number)
+    if layout is None:
+        return Request(UNSUPPORTED, number, {"reqId": fields[1] if len(fields) == 2 else ""})
+    return Request(layout[0], number, dict(zip(layout[1:], fields[1:], strict=False)))
+
+
+def _place_order(fields: Sequence[str]) -> Request:
+    """A plain order has exactly the fields of the layout; anything else inserts fields of its own."""
+    if len(fields) == len(PLACE_ORDER):
+        return Request("placeOrder", PLACE_ORDER_NUMBER, dict(zip(PLACE_ORDER, fields, strict=True)))
+    return Request(
+        "placeOrder", PLACE_ORDER_NUMBER, {"orderId": fields[1] if len(fields) > 1 else "", "malformed": "1"}
+    )

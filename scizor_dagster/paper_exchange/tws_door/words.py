@@ -1,0 +1,126 @@
+"""The API's words for what the venue calls otherwise.
+
+What belongs here: tables of words and codes, and the few rules between them. What does not: layouts.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Refused, Status, VenueOrder
+
+KINDS = {
+    "MKT": OrderKind.MARKET,
+    "LMT": OrderKind.LIMIT,
+    "STP": OrderKind.STOP,
+    "STP LMT": OrderKind.STOP_LIMIT,
+    "TRAIL": OrderKind.TRAILING_STOP,
+    "MOC": OrderKind.MARKET,
+    "LOC": OrderKind.LIMIT,
+}
+CLOSING = frozenset({"MOC", "LOC"})
+TYPES = {
+    OrderKind.MARKET: "MKT",
+    OrderKind.LIMIT: "LMT",
+    OrderKind.STOP: "STP",
+    OrderKind.STOP_LIMIT: "STP LMT",
+    OrderKind.TRAILING_STOP: "TRAIL",
+}
+DURATIONS = {
+    "": Duration.DAY,
+    "DAY": Duration.DAY,
+    "GTC": Duration.GTC,
+    "OPG": Duration.OPG,
+    "IOC": Duration.IOC,
+    "FOK": Duration.FOK,
+}
+TRIGGERED = frozenset({OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP})
+EXCHANGES = {
+    "XNAS": "NASDAQ",
+    "XNYS": "NYSE",
+    "ARCX": "ARCA",
+    "XASE": "AMEX",
+    "BATS": "BATS",
+    "XASX": "ASX",
+}
+ZONES = {"America/New_York": "US/Eastern", "Australia/Sydney": "Australia/NSW"}
+_STATUSES = {
+    Status.PENDING_NEW: "PreSubmitted",
+    Status.ACCEPTED: "PreSubmitted",
+    Status.HELD: "PreSubmitted",
+    Status.NEW: "Submitted",
+    Status.PARTIALLY_FILLED: "Submitted",
+    Status.PENDING_CANCEL: "PendingCancel",
+    Status.FILLED: "Filled",
+    Status.CANCELED: "Cancelled",
+    Status.EXPIRED: "Cancelled",
+    Status.REPLACED: "Cancelled",
+    Status.REJECTED: "Inactive",
+}
+_REFUSALS = {
+    "asset_not_found": (200, "No security definition has been found for the request"),
+    "invalid_qty": (434, "The order size cannot be zero."),
+    "not_fractionable": (10243, "Fractional-sized order cannot be placed via API."),
+    "fractional_not_simple": (10243, "Fractional-sized order cannot be placed via API."),
+    "fractional_short": (10243, "Fractional-sized order cannot be placed via API."),
+    "sub_penny_increment": (110, "The price does not conform to the minimum price variation for this contract."),
+    "duplicate_client_order_id": (103, "Duplicate order id"),
+    "order_not_found": (135, "Can't find order with id ="),
+}
+
+
+def status_of(order: VenueOrder) -> str:
+    """Status as the API writes it. A stop waits as `PreSubmitted`; a FOK that could not fill is `Inactive`."""
+    ticket = order.ticket
+    if order.status is Status.NEW and ticket.kind in TRIGGERED:
+        return "PreSubmitted"
+    if ticket.duration is Duration.FOK and order.status in (Status.CANCELED, Status.EXPIRED) and not order.filled_qty:
+        return "Inactive"
+    return _STATUSES[order.status]
+
+
+def why_held(order: VenueOrder) -> str:
+    """What an order waits for: its parent, its trigger, or both."""
+    if order.status.terminal or order.status is Status.PENDING_CANCEL:
+        return ""
+    waits = ["child"] if order.status is Status.HELD else []
+    waits += ["trigger"] if order.ticket.kind in TRIGGERED and not order.filled_qty else []
+    return ",".join(waits)
+
+
+def refusal(refused: Refused) -> tuple[int, str]:
+    """Code and text of a refusal; whatever has no code of its own is 201, with its reason."""
+    known = _REFUSALS.get(refused.code)
+    return known if known else (201, f"Order rejected - reason:{refused.message}")
+
+
+def type_of(order: VenueOrder) -> str:
+    """Order type: an order for the closing auction has a type of its own and no time in force."""
+    word = TYPES[order.ticket.kind]
+    if order.ticket.duration is Duration.CLS:
+        return {"MKT": "MOC", "LMT": "LOC"}[word]
+    return word
+
+
+def tif_of(order: VenueOrder) -> str:
+    return "DAY" if order.ticket.duration is Duration.CLS else order.ticket.duration.value.upper()
+
+
+def spelled(symbol: str) -> str:
+    """A class of shares stands behind a space: `BRK B`."""
+    return symbol.replace(".", " ")
+
+
+def zone_name(zone: ZoneInfo) -> str:
+    return ZONES.get(zone.key, zone.key)
+
+
+def stamp(at: datetime, zone: str, *, named: bool = True) -> str:
+    """`20260413 15:27:04 US/Eastern`, or `20260413  15:27:04` without its zone."""
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{local:%Y%m%d %H:%M:%S} {zone}" if named else f"{local:%Y%m%d  %H:%M:%S}"
+
+
+def utc_stamp(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y%m%d-%H:%M:%S}"
