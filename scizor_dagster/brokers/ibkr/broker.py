@@ -1,0 +1,268 @@
+"""One account at Interactive Brokers as a `Broker`.
+
+What belongs here: what is checked before anything is sent, and the order of questions that proves an
+answer. What does not: the questions themselves (`reads`) and the sending (`sending`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from scizor_dagster.brokers.capabilities import IBKR_CAPABILITIES
+from scizor_dagster.brokers.ibkr.connection import IbkrConnection, shared_connection
+from scizor_dagster.brokers.ibkr.contracts import Contracts
+from scizor_dagster.brokers.ibkr.orders import Seen, broker_fills, seen_open
+from scizor_dagster.brokers.ibkr.reads import Reads
+from scizor_dagster.brokers.ibkr.sending import Sending
+from scizor_dagster.brokers.ibkr.settings import IbkrSettings
+from scizor_dagster.brokers.protocol import (
+    AccountState,
+    BrokerActivity,
+    BrokerFill,
+    BrokerIdentity,
+    BrokerOrder,
+    BrokerPosition,
+    Capabilities,
+    OrderRequest,
+    PositionIntent,
+    VenuePhase,
+)
+from scizor_dagster.errors import BrokerError, OrderRejected, OutcomeUnknown
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.sessions import Clock, TradingCalendar
+
+_CLOSING = {PositionIntent.BUY_TO_CLOSE: -1, PositionIntent.SELL_TO_CLOSE: 1}
+_SESSION_IN_ID = re.compile(r"^[A-Za-z0-9]+_(\d{8})_")
+
+
+class IbkrBroker:
+    """A paper account behind a TWS or a Gateway; one with real money is refused.
+
+    Args:
+        settings: Where TWS is, and which account it must be logged in to.
+        calendar: Of the market that is traded: sessions of orders and fills.
+        instruments: By symbol: listing exchange and currency decide which contract a symbol means.
+        clock: Now.
+        connection: Shared by default with everything in this process that names the same TWS and client id.
+    """
+
+    def __init__(
+        self,
+        settings: IbkrSettings,
+        calendar: TradingCalendar,
+        instruments: Mapping[str, Instrument],
+        clock: Clock,
+        connection: IbkrConnection | None = None,
+    ) -> None:
+        self._settings = settings
+        self._calendar = calendar
+        self._clock = clock
+        self._connection = connection or shared_connection(settings)
+        self._contracts = Contracts(self._connection, instruments, settings.currency)
+        self._reads = Reads(self._connection, calendar)
+        self._sending = Sending(self._connection)
+        self._sent: set[str] = set()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return IBKR_CAPABILITIES
+
+    def identity(self) -> BrokerIdentity:
+        """The account that TWS says it is logged in to.
+
+        Raises:
+            WrongAccount: it is another one than configured, or has real money.
+        """
+        self._connection.connect()
+        return BrokerIdentity("ibkr", "paper", self._settings.account)
+
+    def account(self) -> AccountState:
+        """Cash, equity and buying power in the account's currency."""
+        self._whole("account")
+        return self._connection.call(lambda: self._reads.account(self._clock()), "account")
+
+    def positions(self) -> Sequence[BrokerPosition]:
+        """Positions; complete where the list and the account's own portfolio agree."""
+        self._whole("positions")
+        return self._connection.call(self._reads.positions, "positions")
+
+    def submit(self, order: OrderRequest) -> BrokerOrder:
+        """Send once. An id that this process has sent before is looked up instead.
+
+        Raises:
+            OrderRejected: refused here before sending, or by a code of the table.
+            OutcomeUnknown: anything else, a connection that was not there included.
+        """
+        name = order.client_order_id
+        self._refuse_here(order)
+        try:
+            if name in self._sent and (found := self.find(name)) is not None:
+                return found
+            self._whole("submit")
+            return self._connection.call(lambda: self._submit(order), f"order {name}")
+        except (OrderRejected, OutcomeUnknown):
+            raise
+        except BrokerError as failure:
+            raise OutcomeUnknown(name, failure.problem.rstrip(".")) from failure
+
+    def find(self, client_order_id: str) -> BrokerOrder | None:
+        """Look in open orders of all clients, in completed ones and in executions.
+
+        None is a proof as far as TWS shows: all three answered completely while it reached its servers. An id of
+        an earlier session can be absent there and have existed, and is never called absent.
+
+        Raises:
+            BrokerUnavailable: no proof either way, or several orders carry this id.
+        """
+        found = self._find(client_order_id)
+        return found.order if found else None
+
+    def orders(self, session: date) -> Sequence[BrokerOrder]:
+        """Orders of a session. IBKR names no session: that of an order's executions, else the current one."""
+        self._whole("orders")
+        rows = self._connection.call(lambda: self._reads.all_orders(self._clock()), "orders")
+        return [row.order for row in rows if row.session == session]
+
+    def open_orders(self) -> Sequence[BrokerOrder]:
+        """Open orders of every client."""
+        self._whole("open orders")
+        trades = self._connection.call(self._reads.open_trades, "open orders")
+        now = self._clock()
+        rows = [seen_open(trade, None, self._calendar, now).order for trade in trades]
+        return [row for row in rows if not row.status.terminal]
+
+    def fills(self, first: date, last: date) -> Sequence[BrokerFill]:
+        """Fills with their commissions; corrections in place of what they correct.
+
+        Raises:
+            BrokerUnavailable: TWS no longer shows executions of `first`, or an answer is incomplete.
+        """
+        self._whole("fills")
+        self._check_shown(first)
+        executions, commissions = self._connection.call(self._reads.fills, "fills")
+        rows = broker_fills(executions, commissions, self._calendar)
+        return [row for row in rows if first <= row.session <= last]
+
+    def activities(self, first: date, last: date) -> Sequence[BrokerActivity]:  # noqa: ARG002
+        """None: the API of TWS tells of no dividend and no split; they show as differences of cash and positions."""
+        return ()
+
+    def cancel(self, client_order_id: str) -> None:
+        """Ask for a cancel; an order that has ended stays as it ended.
+
+        Raises:
+            OrderRejected: no order has this id.
+            BrokerUnavailable: the order belongs to another client id, which alone may cancel it.
+        """
+        found = self._find(client_order_id)
+        if found is None:
+            raise OrderRejected(client_order_id, "order_not_found", "order not found")
+        if found.order.status.terminal or found.trade is None:
+            return
+        if found.client_id != self._settings.client_id:
+            raise self._connection.unavailable(
+                f"order {client_order_id} belongs to client id {found.client_id}",
+                remedy=f"Cancel it in TWS, or connect with client id {found.client_id}.",
+            )
+        self._connection.call(lambda: self._sending.cancel(found.trade), f"cancel of {client_order_id}")
+
+    def phase(self, session: date) -> VenuePhase:
+        """By the clock and the calendar: TWS has no books that could say otherwise."""
+        now = self._clock()
+        if now < self._calendar.open_at(session):
+            return VenuePhase.AHEAD
+        return VenuePhase.OVER if self._calendar.has_closed(session, now) else VenuePhase.OPEN
+
+    def advance(self, session: date) -> bool:
+        """A real venue moves by itself."""
+        self._calendar.require(session)
+        return False
+
+    def close(self) -> None:
+        """Disconnect. The next call connects again."""
+        self._connection.close()
+
+    def _find(self, client_order_id: str) -> Seen | None:
+        self._whole("find")
+        rows = self._connection.call(lambda: self._reads.all_orders(self._clock(), proven=True), "orders")
+        self._connection.require_whole("find")
+        found = [row for row in rows if row.order.client_order_id == client_order_id]
+        if len(found) > 1:
+            perm_ids = ", ".join(str(row.perm_id) for row in found)
+            raise self._connection.unavailable(
+                f"{len(found)} orders carry the reference {client_order_id}: permanent ids {perm_ids}",
+                remedy="Look at them in TWS, and cancel what should not be there; nothing is sent for this id.",
+            )
+        if found:
+            return found[0]
+        self._check_provable(client_order_id)
+        return None
+
+    def _check_provable(self, client_order_id: str) -> None:
+        """An id that names a session before today's is beyond what completed orders show."""
+        match = _SESSION_IN_ID.match(client_order_id)
+        if match is None:
+            return
+        session = datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=self._calendar.timezone).date()
+        if session < self._today():
+            raise self._connection.unavailable(
+                f"order {client_order_id} is of session {session}, and TWS shows ended orders of {self._today()} only",
+                remedy="Look it up in the account's statement, and decide.",
+            )
+
+    def _check_shown(self, first: date) -> None:
+        oldest = self._today().toordinal() - (self._settings.execution_days - 1)
+        if first < date.fromordinal(oldest):
+            raise self._connection.unavailable(
+                f"executions of {first} are asked for, and TWS shows those since {date.fromordinal(oldest)}",
+                remedy="Have TWS show more days in its trade log, and set execution_days to as many.",
+            )
+
+    def _today(self) -> date:
+        return self._clock().astimezone(ZoneInfo(self._settings.time_zone)).date()
+
+    def _refuse_here(self, order: OrderRequest) -> None:
+        name = order.client_order_id
+        if order.qty != order.qty.to_integral_value() or order.qty <= 0:
+            raise OrderRejected(name, "whole_shares", f"IBKR trades whole shares through its API, not {order.qty:f}")
+        now = self._clock()
+        if order.session != self._calendar.current_session(now):
+            text = f"session {order.session} is not the one that trades now or opens next"
+            raise OrderRejected(name, "invalid_session", text)
+
+    async def _submit(self, order: OrderRequest) -> BrokerOrder:
+        name = order.client_order_id
+        contract = await self._contracts.only_one(order.symbol)
+        if isinstance(contract, list):
+            many = f"{len(contract)} contracts" if contract else "no contract"
+            raise OrderRejected(name, "200", f"{order.symbol} names {many} at IBKR")
+        await self._check_held(order)
+        self._sent.add(name)
+        trade = await self._sending.send(order, contract)
+        return self._acknowledged(order, trade)
+
+    async def _check_held(self, order: OrderRequest) -> None:
+        """IBKR would cross zero without a word: an order that closes must find what it closes."""
+        sign = _CLOSING.get(order.intent)
+        if sign is None:
+            return
+        held = await self._reads.held(order.symbol)
+        if held * sign < order.qty:
+            text = f"{held:f} {order.symbol} are held, and the order closes {order.qty:f}"
+            raise OrderRejected(order.client_order_id, "insufficient_qty", text)
+
+    def _acknowledged(self, order: OrderRequest, trade: Any) -> BrokerOrder:
+        """The broker's answer in the words of the request: the reply says no more than that it was taken."""
+        seen = seen_open(trade, None, self._calendar, self._clock())
+        if seen.order.qty != Decimal(order.qty):
+            raise OutcomeUnknown(order.client_order_id, f"IBKR acknowledged {seen.order.qty:f} shares")
+        return seen.order
+
+    def _whole(self, what: str) -> None:
+        self._connection.connect()
+        self._connection.require_whole(what)

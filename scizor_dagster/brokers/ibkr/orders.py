@@ -1,0 +1,235 @@
+"""From the library's trades and executions to orders and fills of ours.
+
+What belongs here: statuses, references, corrections. What does not: asking for them (`reads`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from scizor_dagster.brokers.ibkr.contracts import to_ours
+from scizor_dagster.brokers.protocol import BrokerFill, BrokerOrder, OrderStatus, Side
+from scizor_dagster.sessions import TradingCalendar
+
+ZERO = Decimal(0)
+LEGS = (".tp", ".sl")
+"""Ends of the references of a bracket's take-profit and stop-loss."""
+FOREIGN = "foreign-"
+_UNSET = 1e300
+_ENDS = {
+    "Filled": OrderStatus.FILLED,
+    "Cancelled": OrderStatus.CANCELED,
+    "ApiCancelled": OrderStatus.CANCELED,
+    "Inactive": OrderStatus.REJECTED,
+}
+_OPEN = frozenset({"PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel", "ApiUpdate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An order with the broker's own addresses of it."""
+
+    order: BrokerOrder
+    client_id: int
+    order_id: int
+    perm_id: int
+    session: date
+    trade: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What the executions say of one order."""
+
+    qty: Decimal
+    average: Decimal
+    first: datetime
+    last: datetime
+    session: date
+
+
+def exact(value: float) -> Decimal:
+    """A number of the library as it was written: its shortest text."""
+    return Decimal(repr(float(value))).normalize() + 0
+
+
+def standing(executions: Iterable[Any]) -> list[Any]:
+    """Executions that stand: of those that differ in the last part of their id only, the last one; no bust."""
+    newest: dict[str, Any] = {}
+    for fill in executions:
+        base, _, number = str(fill.execution.execId).rpartition(".")
+        known = newest.get(base)
+        if known is None or int(number or 0) > int(str(known.execution.execId).rpartition(".")[2] or 0):
+            newest[base] = fill
+    return [fill for fill in newest.values() if fill.execution.shares]
+
+
+def by_order(executions: Sequence[Any], calendar: TradingCalendar) -> dict[int, Filled]:
+    """Quantity, price and session by permanent id."""
+    groups: dict[int, list[Any]] = {}
+    for fill in standing(executions):
+        groups.setdefault(fill.execution.permId, []).append(fill)
+    return {perm_id: _filled(rows, calendar) for perm_id, rows in groups.items()}
+
+
+def broker_fills(
+    executions: Sequence[Any], commissions: Mapping[str, Any], calendar: TradingCalendar
+) -> list[BrokerFill]:
+    """Fills in the order in which they happened; the id is the execution's without its correction."""
+    rows = [
+        BrokerFill(
+            fill_id=str(fill.execution.execId).rpartition(".")[0],
+            client_order_id=reference(fill.execution.orderRef, fill.execution.permId),
+            symbol=to_ours(fill.contract.symbol),
+            side=Side.BUY if fill.execution.side == "BOT" else Side.SELL,
+            qty=exact(fill.execution.shares),
+            price=exact(fill.execution.price),
+            fee=exact(commissions[fill.execution.execId].commission),
+            session=session_of(fill.execution.time, calendar),
+            executed_at=fill.execution.time,
+        )
+        for fill in standing(executions)
+    ]
+    return sorted(rows, key=lambda row: (row.executed_at, row.fill_id))
+
+
+def seen_open(trade: Any, filled: Filled | None, calendar: TradingCalendar, now: datetime) -> Seen:
+    """An order out of the answer of open orders: that it is there says that it may still fill.
+
+    A status of an end that the library has made of an error code is no such end.
+    """
+    status = trade.orderStatus.status
+    done = exact(trade.orderStatus.filled)
+    qty = exact(trade.order.totalQuantity)
+    if filled is not None:
+        done = max(done, filled.qty)
+    ended = _ENDS.get(status) if status in ("Filled", "Inactive") else None
+    if done and done >= qty:
+        ended = OrderStatus.FILLED
+    word = ended or (OrderStatus.PARTIALLY_FILLED if done else OrderStatus.ACCEPTED)
+    session = filled.session if filled else calendar.current_session(now)
+    return _seen(trade, qty, done, word, filled, session, now)
+
+
+def seen_completed(trade: Any, filled: Filled | None, calendar: TradingCalendar, now: datetime) -> Seen:
+    """An order out of the answer of completed orders, which are those of the current day."""
+    order = trade.order
+    done = _number(getattr(order, "filledQuantity", None)) or (filled.qty if filled else ZERO)
+    status = _ENDS.get(trade.orderStatus.status, OrderStatus.CANCELED)
+    qty = done if status is OrderStatus.FILLED else exact(order.totalQuantity)
+    today = now.astimezone(calendar.timezone).date()
+    session = filled.session if filled else calendar.session_on_or_after(today)
+    return _seen(trade, qty, done, status, filled, session, now)
+
+
+def seen_in_executions(executions: Sequence[Any], calendar: TradingCalendar) -> list[Seen]:
+    """Orders that only their executions tell of: what was bought or sold is all that is known of them."""
+    totals = by_order(executions, calendar)
+    first = {fill.execution.permId: fill for fill in reversed(standing(executions))}
+    rows = []
+    for perm_id, filled in totals.items():
+        fill = first[perm_id]
+        execution = fill.execution
+        order = BrokerOrder(
+            broker_order_id=str(perm_id),
+            client_order_id=reference(execution.orderRef, perm_id),
+            symbol=to_ours(fill.contract.symbol),
+            side=Side.BUY if execution.side == "BOT" else Side.SELL,
+            qty=filled.qty,
+            filled_qty=filled.qty,
+            average_price=filled.average,
+            status=OrderStatus.FILLED,
+            submitted_at=filled.first,
+            updated_at=filled.last,
+            parent_client_order_id=parent_of(execution.orderRef),
+            raw={"source": "executions", "permId": perm_id, "clientId": execution.clientId},
+        )
+        rows.append(Seen(order, execution.clientId, execution.orderId, perm_id, filled.session))
+    return rows
+
+
+def reference(text: str, perm_id: int) -> str:
+    """The client order id that an order carries; an order without one is foreign."""
+    return text or f"{FOREIGN}{perm_id}"
+
+
+def parent_of(text: str) -> str | None:
+    """The bracket that a leg belongs to, which its reference says."""
+    return text[: -len(LEGS[0])] if text.endswith(LEGS) else None
+
+
+def session_of(at: datetime, calendar: TradingCalendar) -> date:
+    """The session of an execution: that of its day in exchange time."""
+    return calendar.session_on_or_before(at.astimezone(calendar.timezone).date())
+
+
+def _filled(rows: list[Any], calendar: TradingCalendar) -> Filled:
+    qty = sum((exact(fill.execution.shares) for fill in rows), ZERO)
+    value = sum((exact(fill.execution.shares) * exact(fill.execution.price) for fill in rows), ZERO)
+    times = sorted(fill.execution.time for fill in rows)
+    return Filled(qty, value / qty, times[0], times[-1], session_of(times[-1], calendar))
+
+
+def _seen(
+    trade: Any,
+    qty: Decimal,
+    done: Decimal,
+    status: OrderStatus,
+    filled: Filled | None,
+    session: date,
+    now: datetime,
+) -> Seen:
+    order, state = trade.order, trade.orderStatus
+    average = filled.average if filled else _number(state.avgFillPrice) if done else None
+    mapped = BrokerOrder(
+        broker_order_id=str(order.permId),
+        client_order_id=reference(order.orderRef, order.permId),
+        symbol=to_ours(trade.contract.symbol),
+        side=Side(order.action.lower()),
+        qty=qty,
+        filled_qty=done,
+        average_price=average,
+        status=status,
+        submitted_at=filled.first if filled else now,
+        updated_at=filled.last if filled else now,
+        reason=_reason(trade, status),
+        parent_client_order_id=parent_of(order.orderRef),
+        raw=raw_of(trade),
+    )
+    return Seen(mapped, order.clientId, order.orderId, order.permId, session, trade)
+
+
+def raw_of(trade: Any) -> dict[str, Any]:
+    """What the broker said, in its own words."""
+    order, state = trade.order, trade.orderStatus
+    return {
+        "status": state.status,
+        "whyHeld": state.whyHeld,
+        "permId": order.permId,
+        "clientId": order.clientId,
+        "orderId": order.orderId,
+        "orderType": order.orderType,
+        "tif": order.tif,
+        "lmtPrice": str(order.lmtPrice),
+        "auxPrice": str(order.auxPrice),
+    }
+
+
+def _reason(trade: Any, status: OrderStatus) -> str:
+    if status in (OrderStatus.REJECTED, OrderStatus.CANCELED):
+        texts = [entry.message for entry in trade.log if entry.message]
+        return str(texts[-1] if texts else trade.orderStatus.status)
+    word = str(trade.orderStatus.status)
+    if word not in _OPEN and word not in _ENDS:
+        return f"IBKR's status '{word}' is not known here"
+    return str(trade.orderStatus.whyHeld)
+
+
+def _number(value: Any) -> Decimal | None:
+    if value is None or not 0 < float(value) < _UNSET:
+        return None
+    return exact(value)

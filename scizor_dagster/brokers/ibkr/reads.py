@@ -1,0 +1,228 @@
+"""What TWS is asked: orders, executions, positions, money. Complete, or `BrokerUnavailable`.
+
+What belongs here: each question with what makes its answer complete. What does not: what the answers mean
+(`orders`). All coroutines run in the connection's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from scizor_dagster.brokers.ibkr.connection import IbkrConnection
+from scizor_dagster.brokers.ibkr.contracts import to_ours
+from scizor_dagster.brokers.ibkr.orders import (
+    Seen,
+    by_order,
+    exact,
+    seen_completed,
+    seen_in_executions,
+    seen_open,
+    standing,
+)
+from scizor_dagster.brokers.protocol import AccountState, BrokerPosition
+from scizor_dagster.sessions import TradingCalendar
+
+_MONEY = ("TotalCashValue", "NetLiquidation", "BuyingPower")
+_END_LIMIT = 3.0
+"""Seconds for the end of the executions, which some gateways leave out where there are none."""
+
+
+class Reads:
+    """Questions over one connection."""
+
+    def __init__(self, connection: IbkrConnection, calendar: TradingCalendar) -> None:
+        self._connection = connection
+        self._calendar = calendar
+
+    async def open_trades(self) -> list[Any]:
+        """Open orders of every client, by permanent id."""
+        ib = self._connection.ib
+        trades = await self._connection.answer(ib.reqAllOpenOrdersAsync(), "open orders")
+        return [trade for trade in _one_each(trades) if self._ours(trade)]
+
+    async def completed_trades(self) -> list[Any]:
+        """Orders of the current day that have ended, whoever placed them."""
+        ib = self._connection.ib
+        trades = await self._connection.answer(ib.reqCompletedOrdersAsync(False), "completed orders")
+        return [trade for trade in _one_each(trades) if self._ours(trade)]
+
+    async def executions(self, *, proven: bool) -> list[Any]:
+        """Executions that TWS shows.
+
+        Args:
+            proven: Whether an answer without an end is refused. Otherwise one without an end and without an
+                execution counts as empty where asking again and another question agree.
+
+        Raises:
+            BrokerUnavailable: the answer has no end.
+        """
+        for attempt in range(2):
+            rows: list[Any] = []
+            try:
+                rows = list(await self._ask_executions(rows))
+            except TimeoutError:
+                if rows or proven:
+                    raise self._connection.unavailable("the executions came without an end") from None
+                if attempt:
+                    await self._connection.answer(self._connection.ib.reqCurrentTimeAsync(), "current time")
+                continue
+            return [row for row in rows if row.execution.acctNumber == self._connection.settings.account]
+        return []
+
+    async def all_orders(self, now: datetime, *, proven: bool = False) -> list[Seen]:
+        """Open orders, those that ended today, and those that only executions tell of."""
+        opened = await self.open_trades()
+        completed = await self.completed_trades()
+        executions = await self.executions(proven=proven)
+        filled = by_order(executions, self._calendar)
+        rows: dict[int, Seen] = {}
+        for trade in opened:
+            rows[trade.order.permId] = seen_open(trade, filled.get(trade.order.permId), self._calendar, now)
+        for trade in completed:
+            rows[trade.order.permId] = seen_completed(trade, filled.get(trade.order.permId), self._calendar, now)
+        for seen in seen_in_executions(executions, self._calendar):
+            rows.setdefault(seen.perm_id, seen)
+        return list(rows.values())
+
+    async def fills(self) -> tuple[list[Any], dict[str, Any]]:
+        """Executions that stand, and their commissions by id; waits for a commission that comes late."""
+        executions = await self.executions(proven=False)
+        wanted = {fill.execution.execId for fill in standing(executions)}
+        reports = self._commissions(wanted)
+        if len(reports) < len(wanted):
+            reports = await self._late_commissions(wanted)
+        return executions, reports
+
+    async def account(self, now: datetime) -> AccountState:
+        """Cash, equity and buying power in the account's currency, all three or none."""
+        values = await self._download()
+        currency = self._connection.settings.currency
+        if values.get(("AccountReady", "")) == "false":
+            raise self._connection.unavailable("the account is not ready: TWS is still loading it")
+        money: dict[str, Decimal] = {}
+        for tag in _MONEY:
+            raw = values.get((tag, currency))
+            try:
+                money[tag] = Decimal(raw) if raw is not None else Decimal("NaN")
+            except InvalidOperation:
+                money[tag] = Decimal("NaN")
+            if not money[tag].is_finite():
+                others = sorted(code for name, code in values if name == tag)
+                found = (
+                    f"'{raw}'"
+                    if raw is not None
+                    else f"none in {currency}, only in {', '.join(others) or 'no currency'}"
+                )
+                raise self._connection.unavailable(f"{tag} of the account: {found}")
+        cash, equity, power = (money[tag] for tag in _MONEY)
+        return AccountState(cash, equity, power, currency, now)
+
+    async def positions(self) -> list[BrokerPosition]:
+        """Positions with their prices, where the account download agrees on what is held."""
+        for _ in range(2):
+            await self._download()
+            held = await self._held()
+            lines = {
+                row.contract.conId: row for row in self._connection.ib.portfolio() if self._is_account(row.account)
+            }
+            if {con_id: row.position for con_id, row in held.items()} == {
+                con_id: row.position for con_id, row in lines.items()
+            }:
+                return sorted(
+                    (_position(row, lines[con_id]) for con_id, row in held.items()), key=lambda row: row.symbol
+                )
+        raise self._connection.unavailable("the list of positions and the account's portfolio differ")
+
+    async def held(self, symbol: str) -> Decimal:
+        """The position in one symbol: as it was pushed, or asked for where nothing was."""
+        for asked in (False, True):
+            rows = (await self._held()).values() if asked else self._pushed()
+            found = [row for row in rows if to_ours(row.contract.symbol) == symbol]
+            if found:
+                return exact(found[0].position)
+        return Decimal(0)
+
+    async def _held(self) -> dict[int, Any]:
+        rows = await self._connection.answer(self._connection.ib.reqPositionsAsync(), "positions")
+        return {row.contract.conId: row for row in rows if row.position and self._is_account(row.account)}
+
+    def _pushed(self) -> list[Any]:
+        return [row for row in self._connection.ib.positions() if self._is_account(row.account)]
+
+    async def _ask_executions(self, rows: list[Any]) -> Sequence[Any]:
+        """The answer; `rows` gets what came, with or without an end."""
+        ib = self._connection.ib
+        request = ib.reqExecutionsAsync()
+        try:
+            return await asyncio.wait_for(request, min(_END_LIMIT, self._connection.settings.timeout))
+        except (ConnectionError, OSError) as lost:
+            raise self._connection.unavailable(f"the connection was lost: executions: {lost}") from lost
+        except TimeoutError:
+            rows.extend(ib.fills())
+            raise
+
+    def _commissions(self, wanted: set[str]) -> dict[str, Any]:
+        reports = {fill.execution.execId: fill.commissionReport for fill in self._connection.ib.fills()}
+        return {exec_id: report for exec_id, report in reports.items() if exec_id in wanted and report.execId}
+
+    async def _late_commissions(self, wanted: set[str]) -> dict[str, Any]:
+        arrived = asyncio.Event()
+
+        def on_report(*_: Any) -> None:
+            arrived.set()
+
+        event = self._connection.ib.commissionReportEvent
+        event += on_report
+        try:
+            async with asyncio.timeout(self._connection.settings.timeout):
+                while len(reports := self._commissions(wanted)) < len(wanted):
+                    arrived.clear()
+                    await arrived.wait()
+                return reports
+        except TimeoutError:
+            missing = sorted(wanted - set(self._commissions(wanted)))
+            raise self._connection.unavailable(f"the commission of execution {missing[0]} has not come") from None
+        finally:
+            event -= on_report
+
+    async def _download(self) -> dict[tuple[str, str], str]:
+        """A fresh download of the account: its values by tag and currency. Portfolio lines come with it."""
+        connection, account = self._connection, self._connection.settings.account
+        values: dict[tuple[str, str], str] = {}
+
+        def on_value(row: Any) -> None:
+            if row.account == account:
+                values[(row.tag, row.currency)] = row.value
+
+        connection.ib.client.reqAccountUpdates(False, account)
+        connection.ib.wrapper.portfolio.pop(account, None)
+        connection.ib.accountValueEvent += on_value
+        try:
+            await connection.answer(connection.ib.reqAccountUpdatesAsync(account), "account values")
+        finally:
+            connection.ib.accountValueEvent -= on_value
+        return values
+
+    def _ours(self, trade: Any) -> bool:
+        return self._is_account(trade.order.account)
+
+    def _is_account(self, account: str) -> bool:
+        return account == self._connection.settings.account
+
+
+def _one_each(trades: Sequence[Any]) -> list[Any]:
+    """Each order once: one that changes while the answer comes is in it twice."""
+    return list({trade.order.permId: trade for trade in trades}.values())
+
+
+def _position(row: Any, line: Any) -> BrokerPosition:
+    return BrokerPosition(
+        symbol=to_ours(row.contract.symbol),
+        qty=exact(row.position),
+        market_price=exact(line.marketPrice) if line.marketPrice > 0 else None,
+        average_price=exact(row.avgCost),
+    )

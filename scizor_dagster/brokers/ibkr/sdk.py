@@ -1,0 +1,57 @@
+"""The client library: `ib_async` where it is installed, else `ib_insync`.
+
+What belongs here: the one import of either, and what they need of a thread. What does not: anything that
+is done with it. They must never be installed together: their event packages overwrite each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import re
+from typing import Any
+
+NAMES = ("ib_async", "ib_insync")
+_OWN_TABLE = re.compile(r"^(Error|Warning) \d+, reqId|^Canceled order|^API connection failed|^Peer closed|^Make sure")
+"""Records of what reaches the caller as an exception or a state of our own."""
+
+
+class _Handled(logging.Filter):
+    """Leaves a record of what is handled here at INFO. What the decoder says stays an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING and _OWN_TABLE.match(record.getMessage()):
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+_HANDLED = _Handled()
+
+
+def load() -> Any:
+    """The library. Call it in the thread that will own the connection: a loop is set there first."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+    return quiet(_first_of(NAMES))
+
+
+def quiet(library: Any) -> Any:
+    """Put what this project handles itself at INFO in the library's logs; once, however often it is called."""
+    for part in ("wrapper", "client", "ib"):
+        logger = logging.getLogger(f"{library.__name__}.{part}")
+        if _HANDLED not in logger.filters:
+            logger.addFilter(_HANDLED)
+    return library
+
+
+def _first_of(names: tuple[str, ...]) -> Any:
+    for name in names[:-1]:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as missing:
+            if missing.name != name:
+                raise
+    return importlib.import_module(names[-1])
