@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from scizor_dagster.brokers.ibkr import sdk
 from scizor_dagster.brokers.ibkr.codes import Meaning, meaning
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
-from scizor_dagster.errors import BrokerError, BrokerUnavailable, WrongAccount
+from scizor_dagster.errors import BrokerError, BrokerUnavailable, ScizorError, WrongAccount
 
 T = TypeVar("T")
 _GRACE = 2.0
@@ -104,7 +104,7 @@ class IbkrConnection:
             return await asyncio.wait_for(request, limit or self.settings.timeout)
         except TimeoutError as late:
             raise self.unavailable(f"no answer within {limit or self.settings.timeout:g} s: {what}") from late
-        except (ConnectionError, OSError) as lost:
+        except OSError as lost:
             raise self.unavailable(f"the connection was lost: {what}: {lost}") from lost
 
     def _start(self) -> None:
@@ -120,7 +120,7 @@ class IbkrConnection:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            self.library = sdk.quiet(sdk.load())
+            self.library = sdk.load()
             asyncio.set_event_loop(loop)
             self.ib = self.library.IB()
             self.ib.RaiseRequestErrors = True
@@ -210,12 +210,12 @@ class IbkrConnection:
         patience = (limit or self.settings.timeout * 4) + _GRACE
         try:
             return future.result(patience)
-        except BrokerError:
+        except ScizorError:
             raise
         except (FutureTimeout, TimeoutError) as late:
             future.cancel()
             raise self.unavailable(f"no answer within {patience:g} s: {what}") from late
-        except (ConnectionError, OSError) as lost:
+        except OSError as lost:
             raise self.unavailable(f"the connection was lost: {what}: {lost}") from lost
         except Exception as failure:
             raise self.unavailable(f"{what}: {type(failure).__name__}: {failure}") from failure

@@ -103,22 +103,7 @@ class Reads:
         currency = self._connection.settings.currency
         if values.get(("AccountReady", "")) == "false":
             raise self._connection.unavailable("the account is not ready: TWS is still loading it")
-        money: dict[str, Decimal] = {}
-        for tag in _MONEY:
-            raw = values.get((tag, currency))
-            try:
-                money[tag] = Decimal(raw) if raw is not None else Decimal("NaN")
-            except InvalidOperation:
-                money[tag] = Decimal("NaN")
-            if not money[tag].is_finite():
-                others = sorted(code for name, code in values if name == tag)
-                found = (
-                    f"'{raw}'"
-                    if raw is not None
-                    else f"none in {currency}, only in {', '.join(others) or 'no currency'}"
-                )
-                raise self._connection.unavailable(f"{tag} of the account: {found}")
-        cash, equity, power = (money[tag] for tag in _MONEY)
+        cash, equity, power = (self._amount(values, tag, currency) for tag in _MONEY)
         return AccountState(cash, equity, power, currency, now)
 
     async def positions(self) -> list[BrokerPosition]:
@@ -126,15 +111,11 @@ class Reads:
         for _ in range(2):
             await self._download()
             held = await self._held()
-            lines = {
-                row.contract.conId: row for row in self._connection.ib.portfolio() if self._is_account(row.account)
-            }
-            if {con_id: row.position for con_id, row in held.items()} == {
-                con_id: row.position for con_id, row in lines.items()
-            }:
-                return sorted(
-                    (_position(row, lines[con_id]) for con_id, row in held.items()), key=lambda row: row.symbol
-                )
+            portfolio = self._connection.ib.portfolio()
+            lines = {row.contract.conId: row for row in portfolio if self._is_account(row.account)}
+            if _quantities(held) == _quantities(lines):
+                rows = [_position(row, lines[con_id]) for con_id, row in held.items()]
+                return sorted(rows, key=lambda row: row.symbol)
         raise self._connection.unavailable("the list of positions and the account's portfolio differ")
 
     async def held(self, symbol: str) -> Decimal:
@@ -145,6 +126,19 @@ class Reads:
             if found:
                 return exact(found[0].position)
         return Decimal(0)
+
+    def _amount(self, values: dict[tuple[str, str], str], tag: str, currency: str) -> Decimal:
+        raw = values.get((tag, currency))
+        if raw is None:
+            others = ", ".join(sorted(code for name, code in values if name == tag))
+            raise self._connection.unavailable(f"{tag} of the account: none in {currency}, only in {others or 'none'}")
+        try:
+            amount = Decimal(raw)
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if not amount.is_finite():
+            raise self._connection.unavailable(f"{tag} of the account is no amount: '{raw}'")
+        return amount
 
     async def _held(self) -> dict[int, Any]:
         rows = await self._connection.answer(self._connection.ib.reqPositionsAsync(), "positions")
@@ -159,11 +153,11 @@ class Reads:
         request = ib.reqExecutionsAsync()
         try:
             return await asyncio.wait_for(request, min(_END_LIMIT, self._connection.settings.timeout))
-        except (ConnectionError, OSError) as lost:
-            raise self._connection.unavailable(f"the connection was lost: executions: {lost}") from lost
         except TimeoutError:
             rows.extend(ib.fills())
             raise
+        except OSError as lost:
+            raise self._connection.unavailable(f"the connection was lost: executions: {lost}") from lost
 
     def _commissions(self, wanted: set[str]) -> dict[str, Any]:
         reports = {fill.execution.execId: fill.commissionReport for fill in self._connection.ib.fills()}
@@ -217,6 +211,10 @@ class Reads:
 def _one_each(trades: Sequence[Any]) -> list[Any]:
     """Each order once: one that changes while the answer comes is in it twice."""
     return list({trade.order.permId: trade for trade in trades}.values())
+
+
+def _quantities(rows: dict[int, Any]) -> dict[int, float]:
+    return {con_id: row.position for con_id, row in rows.items()}
 
 
 def _position(row: Any, line: Any) -> BrokerPosition:

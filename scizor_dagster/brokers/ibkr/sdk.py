@@ -13,20 +13,27 @@ import re
 from typing import Any
 
 NAMES = ("ib_async", "ib_insync")
-_OWN_TABLE = re.compile(r"^(Error|Warning) \d+, reqId|^Canceled order|^API connection failed|^Peer closed|^Make sure")
-"""Records of what reaches the caller as an exception or a state of our own."""
+_HANDLED_HERE = {
+    "client": re.compile(r""),
+    "wrapper": re.compile(r"^(Error|Warning) \d+, reqId|^Canceled order"),
+}
+"""Records of what reaches the caller as an exception or a state of our own: lost connections, error codes."""
 
 
 class _Handled(logging.Filter):
     """Leaves a record of what is handled here at INFO. What the decoder says stays an error."""
 
+    def __init__(self, texts: re.Pattern[str]) -> None:
+        super().__init__()
+        self._texts = texts
+
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING and _OWN_TABLE.match(record.getMessage()):
+        if record.levelno >= logging.WARNING and self._texts.match(record.getMessage()):
             record.levelno, record.levelname = logging.INFO, "INFO"
         return True
 
 
-_HANDLED = _Handled()
+_FILTERS = {part: _Handled(texts) for part, texts in _HANDLED_HERE.items()}
 
 
 def load() -> Any:
@@ -40,10 +47,8 @@ def load() -> Any:
 
 def quiet(library: Any) -> Any:
     """Put what this project handles itself at INFO in the library's logs; once, however often it is called."""
-    for part in ("wrapper", "client", "ib"):
-        logger = logging.getLogger(f"{library.__name__}.{part}")
-        if _HANDLED not in logger.filters:
-            logger.addFilter(_HANDLED)
+    for part, handled in _FILTERS.items():
+        logging.getLogger(f"{library.__name__}.{part}").addFilter(handled)
     return library
 
 

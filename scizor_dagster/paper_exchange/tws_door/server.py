@@ -106,14 +106,10 @@ class RunningTws:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(Session(self._door, reader, writer).run())
         self._tasks.add(task)
-        try:
-            await Session(self._door, reader, writer).run()
-        finally:
-            self._tasks.discard(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         async def run() -> Any:

@@ -1,0 +1,234 @@
+"""Prices from Interactive Brokers: daily bars of one contract after the other, and quotes.
+
+What belongs here: durations and ends of requests, what their errors mean, waiting where IBKR asks for it.
+What does not: the connection and the contracts (`brokers.ibkr`), and which rows are good (`quality`).
+
+The bars are IBKR's TRADES: adjusted for splits, not for dividends. A later split rewrites them, which a
+comparison with stored bars shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from scizor_dagster.brokers.ibkr.codes import History, Meaning, history, meaning
+from scizor_dagster.brokers.ibkr.connection import IbkrConnection, shared_connection
+from scizor_dagster.brokers.ibkr.contracts import Contracts, mic_of
+from scizor_dagster.brokers.ibkr.orders import exact
+from scizor_dagster.brokers.ibkr.settings import IbkrSettings
+from scizor_dagster.errors import BrokerUnavailable, DataError
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, Adjustment, LatestPrice, Listing
+from scizor_dagster.sessions import TradingCalendar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WAITS = (15.0, 60.0, 180.0)
+"""Seconds to wait after each answer that asks for a pause; after the last one the request has failed."""
+DELAY = timedelta(minutes=20)
+"""How old a delayed quote is at most."""
+_DELAYED_TYPES = (3, 4)
+_LOOK_BACK = timedelta(days=14)
+_DAYS_IN_DAYS = 365
+
+
+class IbkrMarket:
+    """Bars and quotes over the connection of this process to a TWS.
+
+    Args:
+        wait: Lets that many seconds pass, before a request that was asked to pause is made again.
+    """
+
+    def __init__(
+        self,
+        settings: IbkrSettings,
+        calendar: TradingCalendar,
+        instruments: Mapping[str, Instrument],
+        wait: Callable[[float], None],
+        connection: IbkrConnection | None = None,
+    ) -> None:
+        self._settings = settings
+        self._calendar = calendar
+        self._wait = wait
+        self._connection = connection or shared_connection(settings)
+        self._contracts = Contracts(self._connection, instruments, settings.currency)
+
+    @property
+    def name(self) -> str:
+        return "ibkr"
+
+    @property
+    def adjustment(self) -> Adjustment:
+        return "split"
+
+    @property
+    def synthetic(self) -> bool:
+        return False
+
+    def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
+        """The contracts that IBKR lists for each symbol."""
+        return {symbol: tuple(_listing(symbol, row) for row in self._contracts.details(symbol)) for symbol in symbols}
+
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
+        """One frame for each symbol that has bars.
+
+        Raises:
+            BrokerUnavailable: IBKR did not answer, or said something else than that there is no data.
+            DataError: a symbol names several contracts.
+        """
+        last = min(last, self._calendar.last_closed(now))
+        for symbol in symbols if first <= last else ():
+            rows = [bar for bar in self._bars(symbol, first, last, now) if first <= bar.date <= last]
+            if rows:
+                yield _frame(symbol, rows)
+
+    def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
+        """The middle of the quote while the exchange is open; else the last close, of its own session."""
+        session = self._calendar.current_session(now)
+        is_open = self._calendar.open_at(session) <= now
+        found = []
+        for symbol in symbols:
+            price = self._quoted(symbol, now) if is_open else None
+            price = price or self._last_close(symbol, now)
+            if price is not None:
+                found.append(price)
+        return tuple(found)
+
+    def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:  # noqa: ARG002
+        """None: the API of TWS lists no corporate actions. A split shows in the bars, which it rewrites."""
+        import pandas as pd
+
+        return pd.DataFrame({name: pd.Series(dtype=_KINDS.get(name, "str")) for name in ACTION_COLUMNS})
+
+    def _bars(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
+        """IBKR's bars of at least `first` to `last`; none where it says that there is no data."""
+        for pause in (*WAITS, None):
+            seen = len(self._connection.messages)
+            try:
+                bars = self._connection.call(lambda: self._request(symbol, first, last, now), f"bars of {symbol}")
+            except _Answered as answer:
+                if answer.retry and pause is not None:
+                    self._wait(pause)
+                    continue
+                if answer.empty:
+                    return []
+                raise self._connection.unavailable(f"bars of {symbol}: {answer.code}: {answer.text}") from answer
+            if not bars:
+                said = "; ".join(str(row) for row in self._connection.messages[seen:]) or "nothing"
+                raise self._connection.unavailable(f"no answer in time: bars of {symbol}; IBKR said {said}")
+            return bars
+        return []
+
+    async def _request(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
+        """One request. An empty list is what the library makes of a time limit that has passed."""
+        contract = await self._contracts.only_one(symbol)
+        if isinstance(contract, list):
+            if not contract:
+                raise _Answered(200, "no such contract", empty=True)
+            raise DataError(
+                f"{symbol} names {len(contract)} contracts at IBKR.",
+                remedy="Give the instrument its listing exchange in the universe file.",
+                where=symbol,
+            )
+        end = datetime.combine(last + timedelta(days=1), time(), self._calendar.timezone)
+        try:
+            return list(
+                await self._connection.ib.reqHistoricalDataAsync(
+                    contract,
+                    endDateTime=end if end < now else "",
+                    durationStr=_duration(first, max(last, now.date()) if end >= now else last),
+                    barSizeSetting="1 day",
+                    whatToShow="TRADES",
+                    useRTH=True,
+                    timeout=self._settings.timeout,
+                )
+            )
+        except Exception as failure:
+            code = getattr(failure, "code", None)
+            if code is None:
+                raise
+            raise _answered(int(code), str(getattr(failure, "message", failure))) from failure
+
+    def _quoted(self, symbol: str, now: datetime) -> LatestPrice | None:
+        try:
+            ticker = self._connection.call(lambda: self._snapshot(symbol), f"quote of {symbol}")
+        except _Answered as answer:
+            if meaning(answer.code) is Meaning.NO_DATA_RIGHTS:
+                return None
+            raise self._connection.unavailable(f"quote of {symbol}: {answer.code}: {answer.text}") from answer
+        if ticker is None or not (ticker.bid > 0 and ticker.ask > 0):
+            return None
+        at = now - DELAY if ticker.marketDataType in _DELAYED_TYPES else now
+        return LatestPrice(symbol, (exact(ticker.bid) + exact(ticker.ask)) / Decimal(2), at, "ibkr quote")
+
+    async def _snapshot(self, symbol: str) -> Any:
+        contract = await self._contracts.only_one(symbol)
+        if isinstance(contract, list):
+            return None
+        self._connection.ib.reqMarketDataType(_DELAYED_TYPES[0])
+        try:
+            tickers = await self._connection.answer(self._connection.ib.reqTickersAsync(contract), f"quote of {symbol}")
+        except BrokerUnavailable:
+            raise
+        except Exception as failure:
+            code = getattr(failure, "code", None)
+            if code is None:
+                raise
+            raise _answered(int(code), str(getattr(failure, "message", failure))) from failure
+        return tickers[0]
+
+    def _last_close(self, symbol: str, now: datetime) -> LatestPrice | None:
+        last = self._calendar.last_closed(now)
+        bars = [bar for bar in self._bars(symbol, last - _LOOK_BACK, last, now) if bar.date <= last]
+        if not bars:
+            return None
+        newest = max(bars, key=lambda bar: bar.date)
+        return LatestPrice(symbol, exact(newest.close), self._calendar.close_at(newest.date), "ibkr close")
+
+
+class _Answered(DataError):
+    """An error message in answer to a request for data."""
+
+    def __init__(self, code: int, text: str, *, empty: bool = False, retry: bool = False) -> None:
+        self.code, self.text, self.empty, self.retry = code, text, empty, retry
+        super().__init__(f"IBKR says {code}: {text}", remedy="See the error codes of the TWS API.")
+
+
+_PRICES = ("open", "high", "low", "close", "volume")
+_KINDS = {"ex_session": "datetime64[s]", "ratio": "float64", "amount": "float64"}
+
+
+def _answered(code: int, text: str) -> _Answered:
+    """What an error means for a request: nothing there, come again later, or a failure."""
+    what = meaning(code)
+    if what is Meaning.HISTORY:
+        said = history(text)
+        # A text in another language may be either: it is tried again a few times, and never taken for "no data".
+        return _Answered(code, text, empty=said is History.NO_DATA, retry=said in (History.PACING, History.OTHER))
+    return _Answered(code, text, retry=what is Meaning.BACK_OFF)
+
+
+def _listing(symbol: str, details: Any) -> Listing:
+    contract = details.contract
+    primary = contract.primaryExchange
+    return Listing(symbol, str(contract.conId), mic_of(primary), contract.currency, details.longName)
+
+
+def _duration(first: date, last: date) -> str:
+    """Days up to a year, else years: IBKR refuses more than 365 days in days."""
+    days = (last - first).days + 1
+    return f"{days} D" if days <= _DAYS_IN_DAYS else f"{ceil(days / _DAYS_IN_DAYS)} Y"
+
+
+def _frame(symbol: str, bars: list[Any]) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    prices = {name: np.array([getattr(bar, name) for bar in bars], dtype="float64") for name in _PRICES}
+    sessions = np.array([bar.date for bar in bars], dtype="datetime64[s]")
+    return pd.DataFrame({"symbol": [symbol] * len(bars), "session": sessions, **prices})

@@ -1,0 +1,423 @@
+"""What a TWS does to its clients, one test each: the adapter over a real socket, on the exchange as a TWS."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal as D
+
+import pytest
+
+from scizor_dagster.brokers.ibkr.broker import IbkrBroker
+from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus, OrderType, PositionIntent, Side, TimeInForce
+from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown, WrongAccount
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.paper_exchange.tws_door.server import serve_tws
+from scizor_dagster.paper_exchange.tws_door.switches import Switches
+from scizor_dagster.paper_exchange.venue import Amendment, OrderQuery
+from tests.brokers.ibkr.conftest import INSTRUMENTS
+from tests.paper_exchange.tws_door.client import Client, limit
+from tests.paper_exchange.venue_double import DAY1, DAY2, MemoryVenue
+
+SHORT = 1.0
+"""Seconds of a time limit that the test means to reach."""
+
+
+def order(name: str = "one", side: str = "buy", **changes: object) -> OrderRequest:
+    intent = PositionIntent.BUY_TO_OPEN if side == "buy" else PositionIntent.SELL_TO_CLOSE
+    base = OrderRequest(name, "AAA", Side(side), D(10), OrderType.MARKET, TimeInForce.DAY, DAY1, intent)
+    return replace(base, **changes)
+
+
+def resting(name: str = "one", **changes: object) -> OrderRequest:
+    return order(name, order_type=OrderType.LIMIT, limit_price=D(50), **changes)
+
+
+def placed(market: MemoryVenue) -> list[str]:
+    return [row.ticket.reference for row in market.orders("ib", OrderQuery(state="all", ascending=True))]
+
+
+def settle(broker: IbkrBroker) -> None:
+    """Let the broker hear everything that TWS has said before now."""
+
+    async def ask() -> None:
+        await broker._connection.ib.reqCurrentTimeAsync()
+
+    broker._connection.call(ask, "current time")
+
+
+def test_an_order_goes_from_its_acknowledgement_to_its_fill_and_position(broker, market):
+    broker.submit(order())
+    found = broker.find("one")
+    assert (found.status, found.filled_qty, found.average_price) == (OrderStatus.FILLED, D(10), D(100))
+    (fill,) = broker.fills(DAY1, DAY1)
+    assert (fill.client_order_id, fill.qty, fill.price, fill.fee) == ("one", D(10), D(100), D(1))
+    assert [(row.symbol, row.qty, row.market_price) for row in broker.positions()] == [("AAA", D(10), D(100))]
+    assert broker.account().cash == D(98_999)
+    assert placed(market) == ["one"]
+
+
+def test_a_rejection_that_leaves_the_order_inactive_does_not_hang(broker, faults):
+    faults.add("placeOrder", "reject", text="Order rejected - reason:INSUFFICIENT FUNDS")
+    with pytest.raises(OrderRejected, match="INSUFFICIENT FUNDS") as refusal:
+        broker.submit(order())
+    assert refusal.value.code == "201"
+    assert broker.find("one") is None
+
+
+def test_an_order_that_was_taken_before_the_connection_dropped_is_found_and_not_sent_again(broker, faults, market):
+    faults.add("placeOrder", "drop_after")
+    with pytest.raises(OutcomeUnknown, match="connection was lost"):
+        broker.submit(resting())
+    assert broker.find("one").status is OrderStatus.ACCEPTED
+    assert broker.submit(resting()).client_order_id == "one"
+    assert placed(market) == ["one"]
+
+
+@pytest.mark.parametrize("fault", ["drop", "reset"])
+def test_an_order_that_was_lost_with_the_connection_is_absent_and_goes_out_once(broker, faults, market, fault):
+    faults.add("placeOrder", fault)
+    with pytest.raises(OutcomeUnknown):
+        broker.submit(resting())
+    assert broker.find("one") is None
+    broker.submit(resting())
+    assert placed(market) == ["one"]
+
+
+def test_a_fill_while_nobody_was_connected_is_found_in_the_executions(connect, market):
+    connect().submit(resting())
+    reconnected = connect()
+    market.fill("ib", market.orders("ib")[0].order_id, price=50)
+    assert reconnected.find("one").status is OrderStatus.FILLED
+    assert [fill.price for fill in reconnected.fills(DAY1, DAY1)] == [D(50)]
+
+
+@pytest.mark.parametrize("code", [10349, 399, 404, 2109])
+def test_a_code_that_the_library_takes_for_an_end_leaves_the_order_alive(broker, faults, market, code):
+    faults.add("placeOrder", "warn", code=code, text="Order TIF was set to DAY based on order preset.")
+    assert not broker.submit(resting()).status.terminal
+    assert broker.find("one").status is OrderStatus.ACCEPTED
+    market.fill("ib", market.orders("ib")[0].order_id, price=50)
+    assert broker.find("one").status is OrderStatus.FILLED
+
+
+def test_an_order_before_the_open_is_alive_with_its_warning(tws, broker, market):
+    market.move_to(market.calendar.close_at(DAY1))
+    assert broker.submit(order(session=DAY2)).status is OrderStatus.ACCEPTED
+    assert broker.find("one").status is OrderStatus.ACCEPTED
+    market.trade(DAY2)
+    assert broker.find("one").status is OrderStatus.FILLED
+
+
+def test_a_client_id_in_use_is_named(tws, connect):
+    other = Client(tws.port, 7)
+    with pytest.raises(BrokerUnavailable, match="client id 7 is in use") as clash:
+        connect(timeout=SHORT).account()
+    assert "client id of its own" in str(clash.value)
+    other.close()
+
+
+def test_nothing_is_sent_and_nothing_is_called_absent_while_the_servers_are_gone(tws, broker, market):
+    broker.account()
+    tws.lose_connectivity()
+    settle(broker)
+    with pytest.raises(OutcomeUnknown, match="1100"):
+        broker.submit(order())
+    for read in (lambda: broker.find("one"), broker.account, broker.positions, broker.open_orders):
+        with pytest.raises(BrokerUnavailable, match="1100"):
+            read()
+    assert placed(market) == []
+
+
+@pytest.mark.parametrize("data_lost", [True, False])
+def test_after_the_servers_are_back_orders_go_out_again(tws, broker, market, data_lost):
+    broker.account()
+    tws.lose_connectivity()
+    tws.restore_connectivity(data_lost=data_lost)
+    settle(broker)
+    broker.submit(order())
+    assert placed(market) == ["one"]
+
+
+def test_servers_that_are_lost_right_after_a_send_leave_it_unknown(broker, faults, market, tws):
+    faults.add("placeOrder", "lose_connectivity")
+    with pytest.raises(OutcomeUnknown):
+        broker.submit(resting())
+    with pytest.raises(BrokerUnavailable):
+        broker.find("one")
+    tws.restore_connectivity()
+    settle(broker)
+    assert broker.find("one").status is OrderStatus.ACCEPTED
+    assert placed(market) == ["one"]
+
+
+class TestWithoutAnEndOfExecutions:
+    @pytest.fixture
+    def switches(self) -> Switches:
+        return Switches(omit_executions_end=True, execution_days=7)
+
+    def test_the_connection_stands_and_orders_go_out(self, connect, market):
+        broker = connect(timeout=SHORT)
+        broker.submit(order())
+        assert placed(market) == ["one"]
+
+    def test_no_execution_is_taken_for_none_when_asking_again_agrees(self, connect):
+        assert connect(timeout=SHORT).fills(DAY1, DAY1) == []
+
+    def test_nothing_is_proven_absent(self, connect):
+        with pytest.raises(BrokerUnavailable, match="without an end"):
+            connect(timeout=SHORT).find("one")
+
+
+def test_a_partial_fill_that_is_cancelled_keeps_what_it_has(broker, market):
+    broker.submit(resting())
+    market.fill("ib", market.orders("ib")[0].order_id, qty=4, price=50)
+    assert broker.find("one").status is OrderStatus.PARTIALLY_FILLED
+    broker.cancel("one")
+    found = broker.find("one")
+    assert (found.status, found.qty, found.filled_qty) == (OrderStatus.CANCELED, D(10), D(4))
+    assert [row.qty for row in broker.positions()] == [D(4)]
+
+
+def test_a_bracket_is_three_orders_of_one_family(broker, market):
+    bracket = order(order_type=OrderType.BRACKET, take_profit=D(120), stop_loss=D(80))
+    broker.submit(bracket)
+    rows = {row.client_order_id: row for row in broker.orders(DAY1)}
+    assert set(rows) == {"one", "one.tp", "one.sl"}
+    assert rows["one"].status is OrderStatus.FILLED
+    assert {rows[name].parent_client_order_id for name in ("one.tp", "one.sl")} == {"one"}
+    market.fill("ib", market.orders("ib")[-1].order_id, price=120)
+    legs = {row.client_order_id: row.status for row in broker.orders(DAY1)}
+    assert legs == {"one": OrderStatus.FILLED, "one.tp": OrderStatus.FILLED, "one.sl": OrderStatus.CANCELED}
+    assert broker.positions() == []
+
+
+def test_a_bracket_is_refused_whole(broker, market):
+    bracket = order(order_type=OrderType.BRACKET, take_profit=D(120), stop_loss=D(80), qty=D(100_000))
+    with pytest.raises(OrderRejected, match="insufficient"):
+        broker.submit(bracket)
+    assert placed(market) == []
+
+
+def test_an_order_of_another_client_is_found_by_its_reference_and_not_cancelled_from_here(tws, broker):
+    other = Client(tws.port, 3)
+    other.place(limit(orderRef="one"))
+    other.settle()
+    assert broker.find("one").raw["clientId"] == 3
+    with pytest.raises(BrokerUnavailable, match="belongs to client id 3"):
+        broker.cancel("one")
+    other.close()
+
+
+def test_two_orders_with_one_reference_are_said_to_be_two(tws, broker):
+    other = Client(tws.port, 3)
+    broker.submit(resting())
+    other.place(limit(orderRef="one"))
+    other.settle()
+    with pytest.raises(BrokerUnavailable, match="2 orders carry the reference one: permanent ids 100000001, 100000002"):
+        broker.find("one")
+    other.close()
+
+
+class TestReadOnly:
+    @pytest.fixture
+    def switches(self) -> Switches:
+        return Switches(read_only=True, execution_days=7)
+
+    def test_an_order_is_refused_and_reading_goes_on(self, broker):
+        with pytest.raises(OrderRejected, match="Read-Only") as refusal:
+            broker.submit(order())
+        assert refusal.value.code == "321"
+        assert broker.account().cash == D(100_000)
+
+
+@pytest.mark.parametrize(
+    ("configured", "logged_in", "problem"),
+    [
+        ("DU1000000", "U1000000", "TWS is logged in to U1000000, and account DU1000000 is configured"),
+        ("U1000000", "U1000000", "an account with real money"),
+        ("U1000000", "DU1000000", "TWS is logged in to DU1000000, and account U1000000 is configured"),
+        ("DU7", "DU1000000", "account DU7 is configured"),
+    ],
+)
+def test_another_account_than_the_paper_one_that_is_pinned_gets_no_order(
+    tws, connect, market, monkeypatch, configured, logged_in, problem
+):
+    view = market.account("ib")
+    monkeypatch.setattr(market, "account", lambda _: replace(view, account_id=logged_in))
+    with serve_tws(market) as other:
+        broker = connect(port=other.port, account=configured)
+        for call in (broker.identity, broker.account, broker.positions, lambda: broker.find("one")):
+            with pytest.raises(WrongAccount, match=problem):
+                call()
+        with pytest.raises(OutcomeUnknown, match=problem):
+            broker.submit(order())
+    assert placed(market) == []
+
+
+def test_a_price_off_the_tick_is_refused(broker, market):
+    with pytest.raises(OrderRejected) as refusal:
+        broker.submit(replace(resting(), limit_price=D("50.001")))
+    assert refusal.value.code == "110"
+    assert placed(market) == []
+
+
+@pytest.mark.parametrize("fault", ["skip", "duplicate", "reorder"])
+def test_statuses_that_are_missing_doubled_or_late_change_nothing(broker, faults, market, fault):
+    faults.add("orderStatus", fault, times=3)
+    broker.submit(resting())
+    market.fill("ib", market.orders("ib")[0].order_id, qty=4, price=50)
+    market.fill("ib", market.orders("ib")[0].order_id, qty=6, price=50)
+    assert broker.find("one").status is OrderStatus.FILLED
+    assert sum(fill.qty for fill in broker.fills(DAY1, DAY1)) == 10
+
+
+def test_a_correction_takes_the_place_of_what_it_corrects(broker, faults):
+    faults.add("execDetails", "correct", price="99.5")
+    broker.submit(order())
+    (fill,) = broker.fills(DAY1, DAY1)
+    assert (fill.fill_id, fill.price, fill.qty) == ("0000e0d5.00000001.01", D("99.5"), D(10))
+    assert broker.find("one").average_price == D("99.5")
+
+
+def test_a_bust_is_no_fill(broker, faults):
+    faults.add("execDetails", "bust")
+    broker.submit(order())
+    broker.find("one")
+    assert broker.fills(DAY1, DAY1) == []
+
+
+class TestAnAccountInAnotherCurrency:
+    @pytest.fixture
+    def market(self) -> MemoryVenue:
+        return MemoryVenue(list(INSTRUMENTS.values()), currency="AUD")
+
+    def test_its_money_is_read_in_its_own_currency(self, connect):
+        account = connect(currency="AUD").account()
+        assert (account.cash, account.currency) == (D(100_000), "AUD")
+
+    def test_money_in_another_currency_is_not_taken_for_ours(self, connect):
+        with pytest.raises(BrokerUnavailable, match="TotalCashValue of the account: none in USD, only in AUD"):
+            connect(currency="USD").account()
+
+
+def test_positions_that_vanish_are_not_a_flat_account(broker, faults):
+    broker.submit(order())
+    faults.add("reqPositions", "empty", times=2)
+    with pytest.raises(BrokerUnavailable, match="portfolio differ"):
+        broker.positions()
+
+
+@pytest.mark.parametrize("call", ["reqAllOpenOrders", "reqCompletedOrders", "reqExecutions"])
+def test_absence_is_not_proven_where_one_answer_has_no_end(connect, faults, call):
+    broker = connect(timeout=SHORT)
+    broker.account()
+    faults.add(call, "hang", times=2)
+    with pytest.raises(BrokerUnavailable):
+        broker.find("one")
+
+
+def test_an_order_that_open_orders_do_not_show_yet_is_found_by_its_execution(broker, faults):
+    broker.submit(order())
+    faults.add("reqCompletedOrders", "lag")
+    assert broker.find("one").status is OrderStatus.FILLED
+
+
+def test_an_order_that_nobody_answers_is_unknown(connect, faults, market):
+    broker = connect(timeout=SHORT)
+    faults.add("placeOrder", "hang")
+    with pytest.raises(OutcomeUnknown, match="no acknowledgement within 1 s"):
+        broker.submit(order())
+    assert broker.find("one") is None
+    assert placed(market) == []
+
+
+def test_a_code_that_nobody_knows_leaves_the_order_unknown_with_its_text(broker, faults):
+    faults.add("placeOrder", "error", code=4711, text="Something new.")
+    with pytest.raises(OutcomeUnknown, match="4711: Something new"):
+        broker.submit(order())
+
+
+def test_a_fill_while_a_cancel_is_pending_wins(connect, faults, market):
+    broker = connect(timeout=SHORT)
+    broker.submit(resting())
+    faults.add("cancelOrder", "ignore_cancel")
+    broker.cancel("one")
+    market.fill("ib", market.orders("ib")[0].order_id, price=50)
+    assert broker.find("one").status is OrderStatus.FILLED
+
+
+def test_an_order_that_is_stuck_stays_open_and_is_not_ended_by_its_silence(broker, faults):
+    faults.add("placeOrder", "stuck")
+    assert broker.submit(resting()).status is OrderStatus.ACCEPTED
+    assert [row.client_order_id for row in broker.open_orders()] == ["one"]
+
+
+def test_a_connection_that_is_lost_within_a_batch_loses_no_order_and_doubles_none(broker, faults, market):
+    faults.add("placeOrder", "drop_after", after=2)
+    names = [f"order-{number}" for number in range(5)]
+    unknown = []
+    for name in names:
+        try:
+            broker.submit(resting(name))
+        except OutcomeUnknown:
+            unknown.append(name)
+    assert unknown == ["order-2"]
+    assert placed(market) == names
+    assert broker.find("order-2").status is OrderStatus.ACCEPTED
+
+
+def test_a_nightly_restart_that_forgets_ids_gives_two_orders_one_id_and_each_its_own_reference(tws, broker, market):
+    broker.submit(resting("before"))
+    tws.stop_listening()
+    with pytest.raises(BrokerUnavailable, match="connection"):
+        broker.account()
+    tws.listen_again(forget_ids=True)
+    broker.submit(resting("after"))
+    assert placed(market) == ["before", "after"]
+    assert {broker.find(name).client_order_id for name in ("before", "after")} == {"before", "after"}
+
+
+def test_an_id_of_an_earlier_session_is_never_called_absent(broker, market):
+    market.move_to(market.calendar.open_at(DAY2) + timedelta(hours=1))
+    with pytest.raises(BrokerUnavailable, match="of session 2024-03-04, and TWS shows ended orders of 2024-03-05"):
+        broker.find("SCZ_20240304_1_AAA_B_0123456789ab")
+    assert broker.find("SCZ_20240305_1_AAA_B_0123456789ab") is None
+
+
+def test_executions_that_tws_no_longer_shows_are_not_called_none(connect):
+    with pytest.raises(BrokerUnavailable, match="executions of 2024-03-01 are asked for"):
+        connect(execution_days=1).fills(date(2024, 3, 1), DAY1)
+
+
+def test_an_ambiguous_symbol_is_refused(connect, market):
+    adr = Instrument("AAA", "XNYS", "USD", fractionable=False)
+    from tests.paper_exchange.venue_double import listing
+
+    with serve_tws(market, switches=Switches(foreign_listings=(listing(adr),))) as other:
+        plain = connect(port=other.port)
+        unlisted = IbkrBroker(plain._settings, market.calendar, {}, market.now, plain._connection)
+        with pytest.raises(OrderRejected, match="AAA names 2 contracts"):
+            unlisted.submit(order())
+        plain.submit(order())
+    assert placed(market) == ["one"]
+
+
+def test_a_class_of_shares_is_spelled_with_a_dot_here_and_a_space_there(broker, market):
+    broker.submit(order(symbol="BRK.B"))
+    assert [row.symbol for row in broker.positions()] == ["BRK.B"]
+    assert broker.find("one").symbol == "BRK.B"
+    assert {fill.symbol for fill in broker.fills(DAY1, DAY1)} == {"BRK.B"}
+
+
+def test_a_changed_order_is_seen_with_its_new_terms(broker, market):
+    broker.submit(resting())
+    market.amend("ib", market.orders("ib")[0].order_id, Amendment(limit_price=D(60)))
+    assert broker.find("one").raw["lmtPrice"] == "60.0"
+
+
+def test_the_morning_of_a_session_is_ahead_and_its_evening_is_over(broker, market):
+    from scizor_dagster.brokers.protocol import VenuePhase
+
+    assert broker.phase(DAY1) is VenuePhase.OPEN
+    assert broker.phase(DAY2) is VenuePhase.AHEAD
+    market.trade(DAY1)
+    assert broker.phase(DAY1) is VenuePhase.OVER
