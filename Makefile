@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help install demo dev test check torture bench screenshots lock clean
+ASYNC_VENV := .venv-ib-async
+ASYNC_INSTALLED := $(ASYNC_VENV)/.installed
+
+.PHONY: help install demo dev test test-ib-async check torture bench screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     set up, replay ten sessions on a synthetic market, print the result"
 	@echo "make dev      Dagster's UI on http://127.0.0.1:3000, with its daemon"
 	@echo "make test     the test suite"
+	@echo "make test-ib-async   the tests of the IBKR adapter and of the TWS, with ib_async in an environment of its own"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
 	@echo "make torture  full counts: death at every point of an execution, lists of orders against each limit, books for each law, order streams at the venue, lossy wires"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
@@ -38,6 +42,16 @@ dev: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# ib_async and ib_insync overwrite each other's event package: never both in one environment.
+$(ASYNC_INSTALLED): requirements-ib-async.lock pyproject.toml
+	@$(PYTHON) -m venv $(ASYNC_VENV)
+	@$(ASYNC_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-ib-async.lock
+	@$(ASYNC_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(ASYNC_INSTALLED)
+
+test-ib-async: $(ASYNC_INSTALLED)
+	@$(ASYNC_VENV)/bin/python -m pytest tests/brokers/ibkr tests/paper_exchange/tws_door tests/market_data/test_ibkr.py
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,10 +75,16 @@ lock:
 	@.venv-lock/bin/pip install --quiet uv
 	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	@sed -n 's/^\([a-z][^\\]*==[^\\]*\).*/\1/p' requirements.lock | grep -v '^\(tzdata\|ib-insync\|eventkit\)=' > .venv-lock/constraints.txt
+	@echo 'ib_async==2.1.0' > .venv-lock/ib-async.in
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --custom-compile-command "make lock" --constraint .venv-lock/constraints.txt \
+		--no-emit-package ib-insync --no-emit-package eventkit --extra dev pyproject.toml .venv-lock/ib-async.in \
+		-o requirements-ib-async.lock
 	@rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(ASYNC_VENV) .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 screenshots: $(INSTALLED)
 	@SCIZOR_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/acceptance/test_ui.py

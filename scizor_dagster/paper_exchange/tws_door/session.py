@@ -94,6 +94,8 @@ class Session:
                 return
             while True:
                 self._serve(parse(await read_frame(self._reader)))
+                # What a request has caused is told before the next one is answered.
+                await asyncio.sleep(0)
                 await self._writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             return

@@ -11,55 +11,60 @@ except ImportError:
 
 PATIENCE = 10.0
 """Seconds after which a test that waits has failed."""
+LOOP = asyncio.new_event_loop()
+"""All clients of a test live in one thread and one loop."""
 
 
 class Client:
     """`IB` in the test's thread; `wait` runs its loop until something holds."""
 
     def __init__(self, port: int, client_id: int = 1, **options: object) -> None:
-        self.loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self.loop)
+        asyncio.set_event_loop(LOOP)
         self.ib = api.IB()
         self.ib.RaiseRequestErrors = True
         self.ib.RequestTimeout = PATIENCE
         self.errors: list[tuple[int, int, str]] = []
+        self.heard = asyncio.Event()
         self.ib.errorEvent += lambda req_id, code, text, _contract: self.errors.append((req_id, code, text))
+        for event in (self.ib.updateEvent, self.ib.disconnectedEvent, self.ib.client.apiEnd):
+            event += lambda *_: self.heard.set()
         self.ib.connect("127.0.0.1", port, clientId=client_id, **options)
 
     def codes(self) -> list[int]:
         return [code for _, code, _ in self.errors if not 2100 <= code < 2200]
 
     def run(self, work):
-        asyncio.set_event_loop(self.loop)
-        return self.loop.run_until_complete(asyncio.wait_for(work, PATIENCE))
+        asyncio.set_event_loop(LOOP)
+        return LOOP.run_until_complete(asyncio.wait_for(work, PATIENCE))
 
     def wait(self, holds: Callable[[], object]) -> None:
-        """Run the client until `holds()`; every message that arrives is looked at once."""
+        """Run the client until `holds()`; it is looked at after everything that arrives."""
 
         async def until() -> None:
             while not holds():
-                await asyncio.wait_for(self.ib.updateEvent, PATIENCE)
+                self.heard.clear()
+                await self.heard.wait()
 
         self.run(until())
 
     def settle(self) -> None:
         """Let everything arrive that was sent before now: the answer to a request is behind it."""
+        asyncio.set_event_loop(LOOP)
         self.run(self.ib.reqCurrentTimeAsync())
 
     def place(self, order, contract=None):
-        asyncio.set_event_loop(self.loop)
+        asyncio.set_event_loop(LOOP)
         return self.ib.placeOrder(contract or stock(), order)
 
     def close(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        if self.ib.isConnected():
-            self.ib.disconnect()
-
-            async def gone() -> None:
-                while self.ib.client.conn.isConnected():
-                    await asyncio.sleep(0)
-
-            self.run(gone())
+        """Leave, and see the socket closed."""
+        connection = self.ib.client.conn
+        if not connection.isConnected():
+            return
+        asyncio.set_event_loop(LOOP)
+        connection.disconnected += lambda *_: self.heard.set()
+        self.ib.client.disconnect()
+        self.wait(lambda: not connection.isConnected())
 
 
 def stock(symbol: str = "AAA", currency: str = "USD", primary: str = ""):

@@ -1,6 +1,5 @@
 """A TWS on a free port, and the unmodified client on an event loop of its own."""
 
-import asyncio
 import logging
 
 import pytest
@@ -71,11 +70,3 @@ def nothing_undecoded(caplog):
         if record.levelno >= logging.ERROR and ("Decoder" in record.name or "No order found" in record.getMessage())
     ]
     assert broken == []
-
-
-@pytest.fixture(autouse=True)
-def own_loop():
-    """The client wants a loop in the thread in which it is imported."""
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    yield
-    asyncio.get_event_loop_policy().get_event_loop().close()
