@@ -273,9 +273,7 @@ class MemoryVenue:
     def _try(self, account: str, order: VenueOrder) -> None:
         price, ticket = self.price[order.ticket.symbol], order.ticket
         sign = ticket.side.sign
-        if self.manual:
-            return
-        hit = {
+        hit = not self.manual and {
             OrderKind.MARKET: True,
             OrderKind.LIMIT: ticket.limit_price is not None and (ticket.limit_price - price) * sign >= 0,
             OrderKind.STOP: ticket.stop_price is not None and (price - ticket.stop_price) * sign >= 0,

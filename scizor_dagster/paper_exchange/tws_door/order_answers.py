@@ -17,6 +17,7 @@ from scizor_dagster.paper_exchange.tws_door.order_messages import (
     commission_report,
     completed_order,
     exec_details,
+    open_order,
     order_status,
 )
 from scizor_dagster.paper_exchange.tws_door.orders import Placed
@@ -78,18 +79,27 @@ def _refuse(session: Session, order_id: int, problem: ApiError) -> None:
 
 
 def _cancel(call: Call) -> None:
-    door = call.door
+    door, number = call.door, call.request.req_id
+    own = door.book.find(Address(call.session.client, number))
     if call.fault is not None and call.fault.kind == fault_words.IGNORE_CANCEL:
-        found = door.book.find(Address(call.session.client, call.request.req_id))
-        told = door.book.told(*found) if found else None
+        told = door.book.told(*own) if own else None
         if told is not None:
             call.send(*order_status(told, status="PendingCancel"))
         return
-    if (found := door.book.find(Address(call.session.client, call.request.req_id))) is None:
-        door.watch(call.request.req_id, call.session)
-    if door.orders.cancel(call.session.client, call.request) is None and found is None:
-        call.send(3, call.request.req_id, "Cancelled", 0, 0, 0, 0, 0, 0, call.session.client, "", 0)
-        call.session.error(call.request.req_id, 202, "Order Canceled - reason:")
+    if own is None:
+        _introduce(call, number)
+    if door.orders.cancel(call.session.client, call.request) is None:
+        call.send(3, number, "Cancelled", 0, 0, 0, 0, 0, 0, call.session.client, "", 0)
+        call.session.error(number, 202, "Order Canceled - reason:")
+
+
+def _introduce(call: Call, number: int) -> None:
+    """Tell a client of another one's order that it is about to cancel: a status of an unknown order is an error."""
+    book = call.door.book
+    for told in (book.told(*found) for found in book.open_with_id(number)):
+        if told is not None:
+            call.door.watch(number, call.session)
+            call.send(*open_order(told))
 
 
 def _cancel_all(call: Call) -> None:
