@@ -28,7 +28,7 @@ class Client:
         self.ib.errorEvent += lambda req_id, code, text, _contract: self.errors.append((req_id, code, text))
         for event in (self.ib.updateEvent, self.ib.disconnectedEvent, self.ib.client.apiEnd):
             event += lambda *_: self.heard.set()
-        self.ib.connect("127.0.0.1", port, clientId=client_id, **options)
+        self.run(self.ib.connectAsync("127.0.0.1", port, clientId=client_id, **options))
 
     def codes(self) -> list[int]:
         return [code for _, code, _ in self.errors if not 2100 <= code < 2200]

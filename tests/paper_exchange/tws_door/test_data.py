@@ -36,6 +36,11 @@ def history(client: Client, contract=None, **changes: object):
     return client.run(client.ib.reqHistoricalDataAsync(contract or stock(), **asked))
 
 
+def qualified(client: Client):
+    (contract,) = client.run(client.ib.qualifyContractsAsync(stock()))
+    return contract
+
+
 def refusal(client: Client, work) -> tuple[int, str]:
     with pytest.raises(Exception) as failure:  # noqa: PT011
         client.run(work)
@@ -137,16 +142,11 @@ def test_bars_end_where_the_request_ends(client):
     ],
 )
 def test_a_request_for_bars_is_refused_as_a_tws_refuses_it(client, changes, code, text):
-    asked = {
-        "endDateTime": "",
-        "durationStr": "10 D",
-        "barSizeSetting": "1 day",
-        "whatToShow": "TRADES",
-        "useRTH": True,
-        "timeout": 5,
-    } | changes
-    found, message = refusal(client, client.ib.reqHistoricalDataAsync(stock(), **asked))
-    assert (found, text in message) == (code, True)
+    asked = {"endDateTime": "", "durationStr": "10 D", "barSizeSetting": "1 day", "whatToShow": "TRADES"} | changes
+    client.ib.client.reqHistoricalData(5000, stock(), *asked.values(), True, 1, False, [])
+    client.settle()
+    (message,) = [(found, said) for req_id, found, said in client.errors if req_id == 5000]
+    assert (message[0], text in message[1]) == (code, True)
 
 
 def test_years_are_taken(client):
@@ -195,23 +195,23 @@ def test_a_pacing_violation_strikes_once(client, faults):
 
 def test_quotes_come_delayed_to_who_asks_for_delayed_ones(client):
     client.ib.reqMarketDataType(3)
-    (ticker,) = client.run(client.ib.reqTickersAsync(stock()))
+    (ticker,) = client.run(client.ib.reqTickersAsync(qualified(client)))
     assert (ticker.bid, ticker.ask, ticker.last, ticker.close) == (99.99, 100.01, 100, 100)
     assert (ticker.bidSize, ticker.askSize, ticker.marketDataType) == (100, 200, 3)
 
 
 def test_live_quotes_need_a_subscription(client, venue):
-    assert refusal(client, client.ib.reqTickersAsync(stock()))[0] == 354
+    assert refusal(client, client.ib.reqTickersAsync(qualified(client)))[0] == 354
     with serve_tws(venue, switches=Switches(market_data="live")) as live:
         other = Client(live.port)
-        (ticker,) = other.run(other.ib.reqTickersAsync(stock()))
+        (ticker,) = other.run(other.ib.reqTickersAsync(qualified(other)))
         assert (ticker.bid, ticker.marketDataType) == (99.99, 1)
         other.close()
 
 
 def test_a_stream_of_ticks_follows_trades_until_it_is_cancelled(client, venue):
     client.ib.reqMarketDataType(3)
-    contract = stock()
+    contract = qualified(client)
     ticker = client.ib.reqMktData(contract, "", False, False)
     client.wait(lambda: ticker.bid == 99.99)
     venue.price["AAA"] = D(110)

@@ -7,7 +7,7 @@ from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import InputError
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Ticket
+from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Status, Ticket
 from tests.paper_exchange.tws_door.client import PATIENCE, Client, api, limit, market
 from tests.paper_exchange.venue_double import DAY1, DAY2, MORNING, MemoryVenue
 
@@ -196,7 +196,7 @@ def test_an_order_before_the_open_warns_that_it_waits():
         client = Client(tws.port)
         trade = client.place(market())
         client.wait(lambda: 399 in client.codes())
-        assert trade.orderStatus.status == "PreSubmitted"
+        assert venue.orders("ib")[0].status is Status.ACCEPTED
         assert "until 20240304 09:30:00 US/Eastern" in client.errors[-1][2]
         venue.move_to(venue.calendar.open_at(DAY1))
         client.wait(lambda: trade.orderStatus.status == "Filled")
