@@ -84,12 +84,12 @@ class IbkrBroker:
     def account(self) -> AccountState:
         """Cash, equity and buying power in the account's currency."""
         self._whole("account")
-        return self._connection.call(lambda: self._reads.account(self._clock()), "account")
+        return self._connection.ask(lambda: self._reads.account(self._clock()), "account")
 
     def positions(self) -> Sequence[BrokerPosition]:
         """Positions; complete where the list and the account's own portfolio agree."""
         self._whole("positions")
-        return self._connection.call(self._reads.positions, "positions")
+        return self._connection.ask(self._reads.positions, "positions")
 
     def submit(self, order: OrderRequest) -> BrokerOrder:
         """Send once. An id that this process has sent before is looked up instead.
@@ -125,13 +125,13 @@ class IbkrBroker:
     def orders(self, session: date) -> Sequence[BrokerOrder]:
         """Orders of a session. IBKR names no session: that of an order's executions, else the current one."""
         self._whole("orders")
-        rows = self._connection.call(lambda: self._reads.all_orders(self._clock()), "orders")
+        rows = self._connection.ask(lambda: self._reads.all_orders(self._clock()), "orders")
         return [row.order for row in rows if row.session == session]
 
     def open_orders(self) -> Sequence[BrokerOrder]:
         """Open orders of every client."""
         self._whole("open orders")
-        trades = self._connection.call(self._reads.open_trades, "open orders")
+        trades = self._connection.ask(self._reads.open_trades, "open orders")
         now = self._clock()
         rows = [seen_open(trade, None, self._calendar, now).order for trade in trades]
         return [row for row in rows if not row.status.terminal]
@@ -144,7 +144,7 @@ class IbkrBroker:
         """
         self._whole("fills")
         self._check_shown(first)
-        executions, commissions = self._connection.call(self._reads.fills, "fills")
+        executions, commissions = self._connection.ask(self._reads.fills, "fills")
         rows = broker_fills(executions, commissions, self._calendar)
         return [row for row in rows if first <= row.session <= last]
 
@@ -169,7 +169,7 @@ class IbkrBroker:
                 f"order {client_order_id} belongs to client id {found.client_id}",
                 remedy=f"Cancel it in TWS, or connect with client id {found.client_id}.",
             )
-        self._connection.call(lambda: self._sending.cancel(found.trade), f"cancel of {client_order_id}")
+        self._connection.ask(lambda: self._sending.cancel(found.trade), f"cancel of {client_order_id}")
 
     def phase(self, session: date) -> VenuePhase:
         """By the clock and the calendar: TWS has no books that could say otherwise."""
@@ -189,7 +189,7 @@ class IbkrBroker:
 
     def _find(self, client_order_id: str) -> Seen | None:
         self._whole("find")
-        rows = self._connection.call(lambda: self._reads.all_orders(self._clock(), proven=True), "orders")
+        rows = self._connection.ask(lambda: self._reads.all_orders(self._clock(), proven=True), "orders")
         self._connection.require_whole("find")
         found = [row for row in rows if row.order.client_order_id == client_order_id]
         if len(found) > 1:

@@ -49,19 +49,24 @@ class IbkrConnection:
         self.messages: list[ApiMessage] = []
         self.listeners: list[Callable[[ApiMessage], None]] = []
         self._calls = threading.RLock()
+        self._questions = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    def ask(self, work: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
+        """`call`, one question after the other: the library tells answers of one kind apart by nothing else."""
+        with self._questions:
+            return self.call(work, what)
+
     def call(self, work: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
-        """Connect where needed, run `work` in the loop, and return its result.
+        """Connect where needed, run `work` in the loop, and return its result. Several may be under way.
 
         Raises:
             BrokerUnavailable: no connection, no answer in time, or an answer that is an error.
             WrongAccount: TWS is logged in to another account, or to one with real money.
         """
-        with self._calls:
-            self.connect()
-            return self._run(work(), what)
+        self.connect()
+        return self._run(work(), what)
 
     def connect(self) -> None:
         """Connect, unless it is connected; see `call` for what it raises."""

@@ -37,6 +37,7 @@ class Reads:
     def __init__(self, connection: IbkrConnection, calendar: TradingCalendar) -> None:
         self._connection = connection
         self._calendar = calendar
+        self._listing = asyncio.Lock()
 
     async def open_trades(self) -> list[Any]:
         """Open orders of every client, by permanent id."""
@@ -141,7 +142,8 @@ class Reads:
         return amount
 
     async def _held(self) -> dict[int, Any]:
-        rows = await self._connection.answer(self._connection.ib.reqPositionsAsync(), "positions")
+        async with self._listing:
+            rows = await self._connection.answer(self._connection.ib.reqPositionsAsync(), "positions")
         return {row.contract.conId: row for row in rows if row.position and self._is_account(row.account)}
 
     def _pushed(self) -> list[Any]:

@@ -20,6 +20,7 @@ INSTRUMENTS = {
         Instrument("AAA", "XNAS", "USD", fractionable=False),
         Instrument("BBB", "XNYS", "USD", fractionable=False),
         Instrument("BRK.B", "XNYS", "USD", fractionable=False),
+        Instrument("BHP", "XASX", "AUD", fractionable=False),
     )
 }
 

@@ -1,5 +1,6 @@
 """What a TWS does to its clients, one test each: the adapter over a real socket, on the exchange as a TWS."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal as D
@@ -363,6 +364,27 @@ def test_a_connection_that_is_lost_within_a_batch_loses_no_order_and_doubles_non
     assert unknown == ["order-2"]
     assert placed(market) == names
     assert broker.find("order-2").status is OrderStatus.ACCEPTED
+
+
+def test_orders_that_are_sent_at_once_all_arrive_once(broker, market):
+    names = [f"order-{number}" for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda name: broker.submit(resting(name)), names))
+    assert [row.client_order_id for row in answers] == names
+    assert sorted(placed(market)) == sorted(names)
+    assert len({row.broker_order_id for row in answers}) == 20
+
+
+def test_steps_of_the_australian_exchange_are_kept(connect, market):
+    broker = connect()
+    for price, taken in (("1.005", True), ("1.003", False), ("2.01", True), ("2.005", False)):
+        request = resting(f"at-{price}", symbol="BHP")
+        if taken:
+            assert broker.submit(replace(request, limit_price=D(price))).symbol == "BHP"
+            continue
+        with pytest.raises(OrderRejected) as refusal:
+            broker.submit(replace(request, limit_price=D(price)))
+        assert refusal.value.code == "110"
 
 
 def test_a_nightly_restart_that_forgets_ids_gives_two_orders_one_id_and_each_its_own_reference(tws, broker, market):

@@ -1,0 +1,200 @@
+"""Prices from Interactive Brokers, over a real socket, on the exchange as a TWS."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal as D
+
+import pandas as pd
+import pytest
+
+from scizor_dagster.brokers.ibkr.connection import IbkrConnection
+from scizor_dagster.brokers.ibkr.settings import IbkrSettings
+from scizor_dagster.errors import BrokerUnavailable, DataError
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.market_data.ibkr import WAITS, IbkrMarket
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS
+from scizor_dagster.paper_exchange.data import SessionAction
+from scizor_dagster.paper_exchange.tws_door.server import serve_tws
+from scizor_dagster.paper_exchange.tws_door.switches import Switches
+from tests.paper_exchange.venue_double import DAY1, DAY2, NOON, MemoryVenue, ScriptedFaults, bars, listing
+
+FIRST = date(2024, 2, 20)
+INSTRUMENTS = {
+    row.symbol: row
+    for row in (
+        Instrument("AAA", "XNAS", "USD", "ALPHA INC"),
+        Instrument("BRK.B", "XNYS", "USD", "BERKSHIRE"),
+        Instrument("BHP", "XASX", "AUD", "BHP GROUP LTD"),
+    )
+}
+ADR = listing(Instrument("BHP", "XNYS", "USD", "BHP ADR"))
+
+
+class Desk:
+    """A market with its venue, its faults, and the pauses that it has made."""
+
+    def __init__(self, switches: Switches, timeout: float = 5.0) -> None:
+        self.venue = MemoryVenue(list(INSTRUMENTS.values()))
+        self.venue.history = {"AAA": bars("AAA", FIRST, [100, 102, 104, 106, 108, 110, 112, 114, 116, 118])}
+        self.faults = ScriptedFaults()
+        self.tws = serve_tws(self.venue, faults=self.faults, switches=switches)
+        self.pauses: list[float] = []
+        self.connection = IbkrConnection(IbkrSettings("127.0.0.1", self.tws.port, 5, "DU1000000", timeout=timeout))
+        self.market = self.market_for(INSTRUMENTS)
+
+    def market_for(self, instruments) -> IbkrMarket:
+        settings = self.connection.settings
+        return IbkrMarket(settings, self.venue.calendar, instruments, self.pauses.append, self.connection)
+
+    def bars(self, *symbols: str, first: date = FIRST, last: date = DAY1, now: datetime | None = None):
+        frames = list(self.market.daily_bars(symbols or ("AAA",), first, last, now or self.venue.now()))
+        return pd.concat(frames) if frames else None
+
+    def close(self) -> None:
+        self.connection.close()
+        self.tws.close()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk(Switches(foreign_listings=(ADR,)))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Desk]:
+    made = Desk(Switches(), timeout=0.5)
+    yield made
+    made.close()
+
+
+def test_a_symbol_names_none_one_or_many_listings(desk):
+    found = desk.market_for({}).lookup(["AAA", "BRK.B", "NOSUCH"])
+    assert [len(rows) for rows in found.values()] == [1, 1, 0]
+    (row,) = found["AAA"]
+    assert (row.mic, row.currency, row.name) == ("XNAS", "USD", "ALPHA INC")
+    assert row.provider_id == str(desk.venue.listing("AAA").contract_id)
+    assert [row.mic for row in desk.market.lookup(["BHP"])["BHP"]] == ["XASX"]
+
+
+def test_bars_are_those_of_closed_sessions_in_the_range(desk):
+    frame = desk.bars(first=date(2024, 2, 22))
+    assert tuple(frame.columns) == BAR_COLUMNS
+    assert frame["session"].dt.date.iloc[0] == date(2024, 2, 22)
+    assert list(frame["session"].dt.date)[-1] == date(2024, 3, 1)
+    assert list(frame["close"])[:2] == [104, 106]
+    assert set(frame["symbol"]) == {"AAA"}
+    assert frame["volume"].iloc[0] == 100_000
+
+
+def test_a_session_counts_once_it_has_closed(desk):
+    desk.venue.trade(DAY1)
+    assert list(desk.bars()["session"].dt.date)[-1] == DAY1
+
+
+def test_a_long_history_is_asked_for_in_years(desk):
+    assert len(desk.bars(first=date(2004, 1, 1))) == 9
+
+
+def test_a_range_that_ends_in_the_past_has_no_later_bar(desk):
+    frame = desk.bars(last=date(2024, 2, 23))
+    assert list(frame["session"].dt.date)[-1] == date(2024, 2, 23)
+
+
+def test_bars_carry_splits_and_not_dividends_and_say_so(desk):
+    desk.venue.actions = [
+        SessionAction("AAA", date(2024, 2, 23), "split", ratio=D(2)),
+        SessionAction("AAA", date(2024, 2, 27), "dividend", amount=D(5)),
+    ]
+    assert list(desk.bars()["close"])[:4] == [50, 51, 52, 106]
+    assert (desk.market.adjustment, desk.market.synthetic, desk.market.name) == ("split", False, "ibkr")
+
+
+def test_a_symbol_without_bars_or_without_a_contract_is_absent(desk):
+    assert desk.bars("BRK.B", "NOSUCH") is None
+    assert set(desk.bars("NOSUCH", "AAA")["symbol"]) == {"AAA"}
+
+
+def test_a_symbol_with_several_contracts_is_refused(desk):
+    twin = listing(Instrument("AAA", "XNYS", "USD", "ANOTHER"))
+    other = Desk(Switches(foreign_listings=(twin,)))
+    with pytest.raises(DataError, match="AAA names 2 contracts"):
+        list(other.market_for({}).daily_bars(["AAA"], FIRST, DAY1, other.venue.now()))
+    assert len(other.bars()) == 9
+    other.close()
+
+
+def test_an_answer_that_does_not_come_is_a_failure_and_not_an_empty_history(hasty):
+    hasty.bars()
+    hasty.faults.add("reqHistoricalData", "hang")
+    with pytest.raises(BrokerUnavailable, match="no answer in time: bars of AAA"):
+        hasty.bars()
+
+
+def test_a_pacing_violation_waits_and_asks_again(desk):
+    desk.faults.add("reqHistoricalData", "error", code=162, text="Historical Market Data Service: pacing violation")
+    assert len(desk.bars()) == 9
+    assert desk.pauses == [WAITS[0]]
+
+
+def test_a_text_in_another_language_is_asked_again_and_never_taken_for_no_data(desk):
+    desk.faults.add("reqHistoricalData", "error", code=162, text="Servicio de datos: algo va mal", times=9)
+    with pytest.raises(BrokerUnavailable, match="162: Servicio"):
+        desk.bars()
+    assert desk.pauses == list(WAITS)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(354, "not subscribed"), (10197, "competing live session"), (162, "query cancelled"), (4711, "something new")],
+)
+def test_an_error_is_no_empty_history(desk, code, text):
+    desk.faults.add("reqHistoricalData", "error", code=code, text=text)
+    with pytest.raises(BrokerUnavailable, match=f"{code}: {text}"):
+        desk.bars()
+
+
+def test_a_restart_in_the_middle_of_a_history_fails_and_the_next_run_has_it_whole(desk):
+    desk.bars()
+    desk.faults.add("reqHistoricalData", "drop")
+    with pytest.raises(BrokerUnavailable, match="connection was lost"):
+        desk.bars()
+    frame = desk.bars()
+    assert len(frame) == 9
+    assert not frame["session"].duplicated().any()
+
+
+def test_servers_that_are_lost_during_a_history_end_in_an_error_and_come_back(hasty):
+    hasty.bars()
+    hasty.faults.add("reqHistoricalData", "lose_connectivity")
+    with pytest.raises(BrokerUnavailable, match="1100"):
+        hasty.bars()
+    hasty.tws.restore_connectivity()
+    assert len(hasty.bars()) == 9
+
+
+def test_the_middle_of_a_delayed_quote_is_as_old_as_it_may_be(desk):
+    (price,) = desk.market.latest_prices(["AAA"], NOON)
+    assert (price.price, price.at, price.source) == (D(100), NOON - timedelta(minutes=20), "ibkr quote")
+
+
+def test_while_the_exchange_is_closed_the_last_close_stands_with_its_own_time(desk):
+    desk.venue.trade(DAY1)
+    now = datetime(2024, 3, 5, 3, 0, tzinfo=UTC)
+    (price,) = desk.market.latest_prices(["AAA", "BRK.B"], now)
+    assert (price.price, price.source) == (D(118), "ibkr close")
+    assert price.at == desk.venue.calendar.close_at(DAY1)
+
+
+def test_without_rights_to_quotes_the_last_close_stands():
+    desk = Desk(Switches(market_data="none"))
+    (price,) = desk.market.latest_prices(["AAA"], NOON)
+    assert (price.price, price.at) == (D(116), desk.venue.calendar.close_at(date(2024, 3, 1)))
+    desk.close()
+
+
+def test_there_are_no_corporate_actions_to_be_had(desk):
+    frame = desk.market.corporate_actions(["AAA"], FIRST, DAY2)
+    assert (tuple(frame.columns), len(frame)) == (ACTION_COLUMNS, 0)
+    assert frame["ex_session"].dtype == "datetime64[s]"
