@@ -62,8 +62,9 @@ class MemoryVenue:
         names: Sequence[str] = ("ib",),
         currency: str = "USD",
         manual: bool = False,
+        calendar: str = "XNYS",
     ) -> None:
-        self.calendar = TradingCalendar("XNYS")
+        self.calendar = TradingCalendar(calendar)
         self.manual = manual
         self.currency = currency
         self.lock = threading.RLock()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -204,27 +204,31 @@ class IbkrBroker:
         return None
 
     def _check_provable(self, client_order_id: str) -> None:
-        """An id that names a session before today's is beyond what completed orders show."""
+        """An id that names a session is absent only where TWS still shows all that has happened since its open."""
         match = _SESSION_IN_ID.match(client_order_id)
         if match is None:
             return
         session = datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=self._calendar.timezone).date()
-        if session < self._today():
+        since = self._midnight(1)
+        if not self._calendar.is_session(session) or self._calendar.open_at(session) < since:
             raise self._connection.unavailable(
-                f"order {client_order_id} is of session {session}, and TWS shows ended orders of {self._today()} only",
+                f"order {client_order_id} is of session {session}, and TWS shows orders that ended since {since}",
                 remedy="Look it up in the account's statement, and decide.",
             )
 
     def _check_shown(self, first: date) -> None:
-        oldest = self._today().toordinal() - (self._settings.execution_days - 1)
-        if first < date.fromordinal(oldest):
+        """Executions are complete from a session on that opened after the oldest midnight that TWS goes back to."""
+        since = self._midnight(self._settings.execution_days)
+        if self._calendar.open_at(self._calendar.session_on_or_after(first)) < since:
             raise self._connection.unavailable(
-                f"executions of {first} are asked for, and TWS shows those since {date.fromordinal(oldest)}",
+                f"executions of {first} are asked for, and TWS shows those since {since}",
                 remedy="Have TWS show more days in its trade log, and set execution_days to as many.",
             )
 
-    def _today(self) -> date:
-        return self._clock().astimezone(ZoneInfo(self._settings.time_zone)).date()
+    def _midnight(self, days: int) -> datetime:
+        """Where TWS begins to show what has happened: a midnight in its own time zone."""
+        today = self._clock().astimezone(ZoneInfo(self._settings.time_zone))
+        return today.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
 
     def _refuse_here(self, order: OrderRequest) -> None:
         name = order.client_order_id

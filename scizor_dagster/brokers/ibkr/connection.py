@@ -49,6 +49,7 @@ class IbkrConnection:
         self.messages: list[ApiMessage] = []
         self.listeners: list[Callable[[ApiMessage], None]] = []
         self._calls = threading.RLock()
+        self._doubtful = False
         self._questions = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -72,6 +73,8 @@ class IbkrConnection:
         """Connect, unless it is connected; see `call` for what it raises."""
         with self._calls:
             self._start()
+            if self._doubtful and self.ib.isConnected():
+                self._run(self._heartbeat(), "heartbeat", self.settings.timeout * 2)
             if not self.ib.isConnected():
                 self._run(self._connect(), "connecting", self.settings.timeout * 2)
 
@@ -108,9 +111,18 @@ class IbkrConnection:
         try:
             return await asyncio.wait_for(request, limit or self.settings.timeout)
         except TimeoutError as late:
+            self._doubtful = True
             raise self.unavailable(f"no answer within {limit or self.settings.timeout:g} s: {what}") from late
         except OSError as lost:
             raise self.unavailable(f"the connection was lost: {what}: {lost}") from lost
+
+    async def _heartbeat(self) -> None:
+        """A connection that has left a question open answers another one, or is given up: nobody else says so."""
+        self._doubtful = False
+        try:
+            await asyncio.wait_for(self.ib.reqPositionsAsync(), self.settings.timeout)
+        except OSError:
+            await self._disconnect()
 
     def _start(self) -> None:
         if self._loop is not None:

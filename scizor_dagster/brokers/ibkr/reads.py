@@ -69,7 +69,7 @@ class Reads:
                 if rows or proven:
                     raise self._connection.unavailable("the executions came without an end") from None
                 if attempt:
-                    await self._connection.answer(self._connection.ib.reqCurrentTimeAsync(), "current time")
+                    await self._held()
                 continue
             return [row for row in rows if row.execution.acctNumber == self._connection.settings.account]
         return []

@@ -19,7 +19,7 @@ from scizor_dagster.paper_exchange.tws_door.orders import Orders
 from scizor_dagster.paper_exchange.tws_door.pushes import Pushes
 from scizor_dagster.paper_exchange.tws_door.session import Session
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from scizor_dagster.paper_exchange.venue import Fault, Faults, Venue, VenueEvent
+from scizor_dagster.paper_exchange.venue import Fault, Faults, Venue, VenueEvent, VenueOrder
 
 LOST = (1100, "Connectivity between IB and Trader Workstation has been lost.")
 RESTORED = (1102, "Connectivity between IB and Trader Workstation has been restored - data maintained.")
@@ -67,14 +67,18 @@ class Door:
             del self.sessions[session.client]
 
     def sessions_for(self, address: Address) -> list[Session]:
-        """Who is told of an order: its owner, client 0 of a manual one, and who cancels another client's."""
-        clients = [self.sessions.get(address.client)]
-        if address == MANUAL and clients[0] is not None and not clients[0].auto_bind:
-            clients = []
+        """Who is told of an order: its owner, and who cancels another client's."""
+        clients = [self.sessions.get(address.client)] if address != MANUAL else []
         watcher = self._watchers.get(address.order)
         if watcher is not None and self.sessions.get(watcher.client) is watcher:
             clients.append(watcher)
         return list(dict.fromkeys(session for session in clients if session is not None))
+
+    def bind_manual(self, account: str, order: VenueOrder) -> None:
+        """Give a manual order an id of client 0, where that client binds them."""
+        zero = self.sessions.get(MANUAL.client)
+        if zero is not None and zero.auto_bind and self.book.note(account, order) == MANUAL:
+            self.book.bind(order, account, MANUAL.client)
 
     def watch(self, order_id: int, session: Session) -> None:
         """Tell `session` too of the order of another client that has this id."""

@@ -135,12 +135,8 @@ def _shown(session: Session, orders: list[tuple[str, VenueOrder]]) -> list[tuple
 def _auto_bind(call: Call) -> None:
     """Client 0 gets ids for the orders that no client has placed."""
     call.session.auto_bind = call.request.flag("autoBind") and call.session.client == 0
-    if not call.session.auto_bind:
-        return
-    book = call.door.book
-    for account, order in book.open_orders():
-        if book.note(account, order) == Address(0, 0):
-            book.bind(order, account, call.session.client)
+    for account, order in call.door.book.open_orders():
+        call.door.bind_manual(account, order)
 
 
 def _completed(call: Call) -> None:

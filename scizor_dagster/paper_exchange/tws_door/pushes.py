@@ -42,6 +42,7 @@ class Pushes:
         """Executions that a fault has corrected, by the venue's id."""
 
     def on_event(self, event: VenueEvent) -> None:
+        self._door.bind_manual(event.account, event.order)
         told = self._door.book.told(event.account, event.order)
         if told is None:
             return

@@ -188,3 +188,6 @@ class Session:
             ANSWERS[request.name](Call(self, request, fault))
         except ApiError as problem:
             self.error(request.req_id, problem.code, problem.text)
+        except Exception as failure:
+            _log.exception("client %s: %s was not carried out", self.client, request.name)
+            self.error(request.req_id, 320, f"Server error when processing an API client request: {failure}")

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -400,7 +400,7 @@ def test_a_nightly_restart_that_forgets_ids_gives_two_orders_one_id_and_each_its
 
 def test_an_id_of_an_earlier_session_is_never_called_absent(broker, market):
     market.move_to(market.calendar.open_at(DAY2) + timedelta(hours=1))
-    with pytest.raises(BrokerUnavailable, match="of session 2024-03-04, and TWS shows ended orders of 2024-03-05"):
+    with pytest.raises(BrokerUnavailable, match="of session 2024-03-04, and TWS shows orders that ended since"):
         broker.find("SCZ_20240304_1_AAA_B_0123456789ab")
     assert broker.find("SCZ_20240305_1_AAA_B_0123456789ab") is None
 
@@ -408,6 +408,86 @@ def test_an_id_of_an_earlier_session_is_never_called_absent(broker, market):
 def test_executions_that_tws_no_longer_shows_are_not_called_none(connect):
     with pytest.raises(BrokerUnavailable, match="executions of 2024-03-01 are asked for"):
         connect(execution_days=1).fills(date(2024, 3, 1), DAY1)
+
+
+class TestASessionThatTwsSplitsAtItsMidnight:
+    """Sydney trades from 18:00 to midnight in New York: there, a session begins on the day before it ends."""
+
+    @pytest.fixture
+    def market(self) -> MemoryVenue:
+        after_midnight = datetime(2024, 3, 5, 5, 30, tzinfo=UTC)
+        return MemoryVenue(list(INSTRUMENTS.values()), calendar="XASX", now=after_midnight)
+
+    def test_its_executions_are_not_complete(self, connect):
+        with pytest.raises(BrokerUnavailable, match="TWS shows those since 2024-03-05 00:00:00-05:00"):
+            connect(execution_days=1).fills(DAY2, DAY2)
+        assert connect(execution_days=2).fills(DAY2, DAY2) == []
+
+    def test_its_orders_are_not_proven_absent(self, connect):
+        with pytest.raises(BrokerUnavailable, match="TWS shows orders that ended since 2024-03-05"):
+            connect().find("SCZ_20240305_1_BHP_B_0123456789ab")
+
+    def test_in_its_own_zone_it_is_whole(self, connect):
+        broker = connect(time_zone="Australia/Sydney", execution_days=1)
+        assert broker.fills(DAY2, DAY2) == []
+        assert broker.find("SCZ_20240305_1_BHP_B_0123456789ab") is None
+
+
+@pytest.mark.parametrize("end", ["hang_after", "no_end"])
+def test_a_question_that_stays_open_is_no_answer_and_the_connection_is_asked_whether_it_lives(connect, faults, end):
+    broker = connect(timeout=SHORT)
+    assert broker.open_orders() == []
+    faults.add("reqAllOpenOrders", end)
+    with pytest.raises(BrokerUnavailable, match="no answer within 1 s: open orders"):
+        broker.open_orders()
+    assert broker.open_orders() == []
+
+
+def test_a_connection_that_is_dead_without_a_word_is_given_up_and_made_anew(connect, faults, tws):
+    broker = connect(timeout=SHORT)
+    broker.open_orders()
+    first = broker._connection.ib.client.conn.transport
+    faults.add("reqAllOpenOrders", "hang")
+    faults.add("reqPositions", "hang")
+    with pytest.raises(BrokerUnavailable):
+        broker.open_orders()
+    assert broker.open_orders() == []
+    assert broker._connection.ib.client.conn.transport is not first
+    assert tws.clients() == [7]
+
+
+@pytest.mark.parametrize("fault", ["drop", "reset", "hang"])
+def test_a_tws_that_fails_while_it_is_connected_to_is_unavailable_and_may_be_tried_again(connect, faults, fault):
+    faults.add("connect", fault)
+    broker = connect(timeout=SHORT)
+    with pytest.raises(BrokerUnavailable):
+        broker.account()
+    assert broker.account().cash == D(100_000)
+
+
+def test_servers_that_are_gone_when_it_connects_are_gone_for_us(connect, tws):
+    tws.lose_connectivity()
+    with pytest.raises(BrokerUnavailable, match="1100"):
+        connect().account()
+
+
+@pytest.mark.parametrize("fault", ["skip", "reorder"])
+def test_an_execution_that_was_not_told_or_came_after_its_status_counts_once(broker, faults, fault):
+    faults.add("execDetails", fault)
+    broker.submit(order())
+    found = broker.find("one")
+    assert (found.status, found.filled_qty) == (OrderStatus.FILLED, D(10))
+    assert [fill.qty for fill in broker.fills(DAY1, DAY1)] == [D(10)]
+
+
+def test_an_exchange_that_fails_leaves_the_order_unknown(broker, market, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    broker.account()
+    monkeypatch.setattr(market, "place", fail)
+    with pytest.raises(OutcomeUnknown, match="320: .*disk full"):
+        broker.submit(order())
 
 
 def test_an_ambiguous_symbol_is_refused(connect, market):

@@ -77,6 +77,14 @@ def test_an_order_placed_by_hand_belongs_to_client_zero_once_it_binds(connect, v
     assert venue.orders("ib") == []
 
 
+def test_an_order_placed_by_hand_while_client_zero_binds_is_told_to_it(connect, venue):
+    zero = connect(0)
+    venue.place("ib", manual_order("by-hand"))
+    zero.wait(lambda: zero.ib.openTrades())
+    (trade,) = zero.ib.openTrades()
+    assert (trade.order.orderRef, trade.order.orderId > 0, trade.order.clientId) == ("by-hand", True, 0)
+
+
 def test_completed_orders_are_those_of_the_day_and_carry_their_reference(client, venue):
     client.place(market(orderRef="filled"))
     gone = client.place(limit(orderRef="gone"))
