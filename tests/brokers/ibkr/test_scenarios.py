@@ -486,7 +486,7 @@ def test_an_exchange_that_fails_leaves_the_order_unknown(broker, market, monkeyp
 
     broker.account()
     monkeypatch.setattr(market, "place", fail)
-    with pytest.raises(OutcomeUnknown, match="320: .*disk full"):
+    with pytest.raises(OutcomeUnknown, match=r"320: .*disk full"):
         broker.submit(order())
 
 
