@@ -127,19 +127,19 @@ def test_a_symbol_with_several_contracts_is_refused(desk):
 
 def test_an_answer_that_does_not_come_is_a_failure_and_not_an_empty_history(hasty):
     hasty.bars()
-    hasty.faults.add("reqHistoricalData", "hang")
+    hasty.faults.add("req_historical_data", "gateway_timeout_before")
     with pytest.raises(BrokerUnavailable, match="no answer in time: bars of AAA"):
         hasty.bars()
 
 
 def test_a_pacing_violation_waits_and_asks_again(desk):
-    desk.faults.add("reqHistoricalData", "error", code=162, text="Historical Market Data Service: pacing violation")
+    desk.faults.add("req_historical_data", "code", instead=True, code=162, text="Service: pacing violation")
     assert len(desk.bars()) == 9
     assert desk.pauses == [WAITS[0]]
 
 
 def test_a_text_in_another_language_is_asked_again_and_never_taken_for_no_data(desk):
-    desk.faults.add("reqHistoricalData", "error", code=162, text="Servicio de datos: algo va mal", times=9)
+    desk.faults.add("req_historical_data", "code", instead=True, code=162, text="Servicio: algo va mal", times=9)
     with pytest.raises(BrokerUnavailable, match="162: Servicio"):
         desk.bars()
     assert desk.pauses == list(WAITS)
@@ -150,14 +150,14 @@ def test_a_text_in_another_language_is_asked_again_and_never_taken_for_no_data(d
     [(354, "not subscribed"), (10197, "competing live session"), (162, "query cancelled"), (4711, "something new")],
 )
 def test_an_error_is_no_empty_history(desk, code, text):
-    desk.faults.add("reqHistoricalData", "error", code=code, text=text)
+    desk.faults.add("req_historical_data", "code", instead=True, code=code, text=text)
     with pytest.raises(BrokerUnavailable, match=f"{code}: {text}"):
         desk.bars()
 
 
 def test_a_restart_in_the_middle_of_a_history_fails_and_the_next_run_has_it_whole(desk):
     desk.bars()
-    desk.faults.add("reqHistoricalData", "drop")
+    desk.faults.add("req_historical_data", "reply_lost_before")
     with pytest.raises(BrokerUnavailable, match="connection was lost"):
         desk.bars()
     frame = desk.bars()
@@ -167,7 +167,7 @@ def test_a_restart_in_the_middle_of_a_history_fails_and_the_next_run_has_it_whol
 
 def test_servers_that_are_lost_during_a_history_end_in_an_error_and_come_back(hasty):
     hasty.bars()
-    hasty.faults.add("reqHistoricalData", "lose_connectivity")
+    hasty.faults.add("req_historical_data", "connection_lost")
     with pytest.raises(BrokerUnavailable, match="1100"):
         hasty.bars()
     hasty.tws.restore_connectivity()

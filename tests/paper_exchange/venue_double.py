@@ -22,6 +22,7 @@ from scizor_dagster.paper_exchange.venue import (
     Execution,
     Fault,
     House,
+    Mishap,
     OrderKind,
     OrderQuery,
     PositionView,
@@ -133,12 +134,15 @@ class MemoryVenue:
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> Sequence[object]:
         return [row for row in self.actions if row.symbol in symbols and first <= row.session <= last]
 
-    def place(self, account: str, ticket: Ticket) -> VenueOrder:
+    def place(self, account: str, ticket: Ticket, mishap: Mishap | None = None) -> VenueOrder:
         with self.lock:
             self._check(account, ticket)
             order = self._new(account, ticket)
             self._books[account].orders[order.order_id] = order
             self._tell(account, EventKind(order.status.value), order)
+            if mishap is not None:
+                self.strike(account, order.order_id, mishap)
+                return order
             if self.is_open() and order.status is Status.NEW:
                 self._try(account, order)
             return self._books[account].orders[order.order_id]
@@ -181,10 +185,16 @@ class MemoryVenue:
                 self._end(account, child, Status.CANCELED)
             return order
 
-    def reject(self, account: str, order_id: str, reason: str) -> None:
-        self._store(
-            account, self._open_order(account, order_id), EventKind.REJECTED, status=Status.REJECTED, reason=reason
-        )
+    def strike(self, account: str, order_id: str, mishap: Mishap) -> VenueOrder:
+        order = self._open_order(account, order_id)
+        if mishap is Mishap.REJECT:
+            self._store(account, order, EventKind.REJECTED, status=Status.REJECTED, reason="by the exchange")
+        elif mishap is Mishap.FILL:
+            self.fill(account, order_id)
+        elif mishap is Mishap.PARTIAL_CANCEL:
+            self.fill(account, order_id, qty=order.remaining // 2)
+            self._end(account, self._books[account].orders[order_id], Status.CANCELED)
+        return self._books[account].orders[order_id]
 
     def order(self, account: str, order_id: str) -> VenueOrder | None:
         return self._books[account].orders.get(order_id)

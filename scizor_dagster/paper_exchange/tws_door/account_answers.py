@@ -34,7 +34,7 @@ def send_positions(session: Session, accounts: tuple[str, ...]) -> None:
     """A line for every position of the accounts, and one of zero for what is no longer held."""
     door = session.door
     for account in accounts:
-        rows = door.venue.positions(account)
+        rows = door.positions(account, session)
         for row in rows:
             listing = door.contracts.by_symbol(row.symbol)
             if listing is not None:
@@ -54,7 +54,7 @@ def _cancel_positions(call: Call) -> None:
 def _account_updates(call: Call) -> None:
     account = call.door.book.account_named(call.request["account"])
     if account is None:
-        raise ApiError(321, "Error validating call.request.-'bX' : cause - Invalid account code")
+        raise ApiError(321, "Error validating request.-'bX' : cause - Invalid account code")
     call.session.account_wanted = account if call.request.flag("subscribe") else None
     if call.session.account_wanted is not None:
         send_account(call.session, account)
@@ -66,7 +66,7 @@ def send_account(session: Session, account: str) -> None:
     door, account_id = session.door, session.door.book.ids[account]
     for tag, value, currency in account_values(door.venue.account(account)):
         session.send(6, 2, tag, value, currency, account_id)
-    for row in door.venue.positions(account):
+    for row in door.positions(account, session):
         listing = door.contracts.by_symbol(row.symbol)
         if listing is not None:
             session.send(*portfolio_line(row, listing, account_id))
@@ -77,7 +77,7 @@ def send_account(session: Session, account: str) -> None:
 def _account_multi(call: Call) -> None:
     account = call.door.book.account_named(call.request["account"])
     if account is None:
-        raise ApiError(321, "Error validating call.request.-'cX' : cause - Invalid account code")
+        raise ApiError(321, "Error validating request.-'cX' : cause - Invalid account code")
     account_id = call.door.book.ids[account]
     for tag, value, currency in account_values(call.door.venue.account(account)):
         call.send(73, 1, call.request.req_id, account_id, "", tag, value, currency)
@@ -88,7 +88,7 @@ def _summary(call: Call) -> None:
     door = call.door
     if len(call.session.summaries) >= door.switches.summaries:
         raise ApiError(
-            322, "Error processing call.request.-'cA' : cause - Maximum number of account summary requests exceeded"
+            322, "Error processing request.-'cA' : cause - Maximum number of account summary requests exceeded"
         )
     call.session.summaries.add(call.request.req_id)
     for account in door.book.accounts:

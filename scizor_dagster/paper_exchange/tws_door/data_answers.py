@@ -37,14 +37,14 @@ def _matching(call: Call) -> None:
 def _market_rule(call: Call) -> None:
     fields = market_rule(call.request.number_of("ruleId"))
     if fields is None:
-        raise ApiError(321, "Error validating call.request.-'cM' : cause - Invalid market rule id")
+        raise ApiError(321, "Error validating request.-'cM' : cause - Invalid market rule id")
     call.send(*fields)
 
 
 def _history(call: Call) -> None:
     if len(call.session.open_history) >= _OPEN_HISTORY:
         text = "Only 50 simultaneous API historical data requests allowed"
-        raise ApiError(322, f"Error processing call.request.-'bI' : cause - {text}")
+        raise ApiError(322, f"Error processing request.-'bI' : cause - {text}")
     listing = call.door.orders.resolve(call.request)
     call.send(*call.door.market_data.bars(call.request, listing))
 

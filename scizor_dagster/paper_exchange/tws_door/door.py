@@ -19,7 +19,7 @@ from scizor_dagster.paper_exchange.tws_door.orders import Orders
 from scizor_dagster.paper_exchange.tws_door.pushes import Pushes
 from scizor_dagster.paper_exchange.tws_door.session import Session
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from scizor_dagster.paper_exchange.venue import Fault, Faults, Venue, VenueEvent, VenueOrder
+from scizor_dagster.paper_exchange.venue import Fault, Faults, PositionView, Venue, VenueEvent, VenueOrder
 
 LOST = (1100, "Connectivity between IB and Trader Workstation has been lost.")
 RESTORED = (1102, "Connectivity between IB and Trader Workstation has been restored - data maintained.")
@@ -50,6 +50,10 @@ class Door:
         self._faults = faults
         self._loop = loop
         self._watchers: dict[int, Session] = {}
+        self._outage: tuple[int, bool] | None = None
+        self._cancels: dict[str, tuple[str, int]] = {}
+        self.stale_positions: dict[str, Sequence[PositionView]] = {}
+        """Positions by account as they were before the newest order."""
 
     def fault(self, call: str) -> Fault | None:
         """The fault that this call meets."""
@@ -66,6 +70,12 @@ class Door:
         if self.sessions.get(session.client) is session:
             del self.sessions[session.client]
 
+    def positions(self, account: str, session: Session) -> Sequence[PositionView]:
+        """Positions as `session` sees them: those before the newest order, where a fault says so."""
+        if session.stale:
+            return self.stale_positions.get(account, ())
+        return self.venue.positions(account)
+
     def sessions_for(self, address: Address) -> list[Session]:
         """Who is told of an order: its owner, and who cancels another client's."""
         clients = [self.sessions.get(address.client)] if address != MANUAL else []
@@ -79,6 +89,21 @@ class Door:
         zero = self.sessions.get(MANUAL.client)
         if zero is not None and zero.auto_bind and self.book.note(account, order) == MANUAL:
             self.book.bind(order, account, MANUAL.client)
+
+    def cancel_later(self, account: str, order: VenueOrder, *, looks: int) -> None:
+        """Cancel an order once its open orders have been looked at so often."""
+        self._cancels[order.order_id] = (account, looks)
+
+    def on_look(self) -> None:
+        """The open orders are about to be looked at."""
+        for order_id, (account, left) in list(self._cancels.items()):
+            self._cancels[order_id] = (account, left - 1)
+            if left > 1:
+                continue
+            del self._cancels[order_id]
+            order = self.venue.order(account, order_id)
+            if order is not None and not order.status.terminal:
+                self.venue.cancel(account, order_id)
 
     def watch(self, order_id: int, session: Session) -> None:
         """Tell `session` too of the order of another client that has this id."""
@@ -103,14 +128,25 @@ class Door:
                 for message in self.market_data.ticks(req_id, listing, shown):
                     session.send(*message)
 
-    def lose_connectivity(self) -> None:
-        """Message 1100 to all: the servers are gone."""
+    def lose_connectivity(self, *, requests: int | None = None, kept: bool = False) -> None:
+        """Message 1100 to all: the servers are gone, and come back after so many more requests, or on command."""
         self.connected_to_servers = False
+        self._outage = None if requests is None else (requests, kept)
         self.push(*LOST)
+
+    def on_request(self) -> None:
+        """A request has come: an outage that is counted in requests comes nearer to its end."""
+        if self._outage is None:
+            return
+        left, kept = self._outage
+        self._outage = (left - 1, kept)
+        if left <= 1:
+            self.restore_connectivity(data_lost=not kept)
 
     def restore_connectivity(self, *, data_lost: bool = False) -> None:
         """Message 1102 to all, or 1101 where subscriptions are gone."""
         self.connected_to_servers = True
+        self._outage = None
         if data_lost:
             for session in self.sessions.values():
                 session.streams.clear()

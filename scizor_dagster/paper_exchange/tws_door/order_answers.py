@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from scizor_dagster.brokers.protocol import Side
-from scizor_dagster.paper_exchange.tws_door import fault_words
+from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.tws_door.order_messages import (
     Address,
     commission_report,
@@ -22,9 +22,10 @@ from scizor_dagster.paper_exchange.tws_door.order_messages import (
 )
 from scizor_dagster.paper_exchange.tws_door.orders import Placed
 from scizor_dagster.paper_exchange.tws_door.pushes import inactive, tell
+from scizor_dagster.paper_exchange.tws_door.striking import MISHAPS, UNTOLD
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.words import spelled
-from scizor_dagster.paper_exchange.venue import VenueOrder
+from scizor_dagster.paper_exchange.venue import Mishap, VenueOrder
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session
@@ -39,33 +40,26 @@ def _place(call: Call) -> None:
     if call.request.flag("whatIf"):
         call.send(*door.orders.preview(call.session.client, call.request))
         return
-    if call.fault is not None and call.fault.kind == fault_words.REJECT:
-        door.book.spend_id(Address(call.session.client, call.request.req_id))
-        _refuse(
-            call.session,
-            call.request.req_id,
-            ApiError(201, str(call.fault.detail.get("text", "Order rejected - reason:"))),
-        )
-        return
+    kind = FaultKind(call.fault.kind) if call.fault is not None else None
+    door.stale_positions = {account: door.venue.positions(account) for account in door.book.accounts}
     try:
-        placed = door.orders.place(call.session.client, call.request)
+        placed = door.orders.place(call.session.client, call.request, MISHAPS.get(kind) if kind else None)
     except ApiError as problem:
         _refuse(call.session, call.request.req_id, problem)
         return
     for row in placed:
-        _tell_placed(call.session, row, stuck=call.fault is not None and call.fault.kind == fault_words.STUCK)
+        _tell_placed(call.session, row, untold=kind in UNTOLD)
 
 
-def _tell_placed(session: Session, row: Placed, *, stuck: bool) -> None:
+def _tell_placed(session: Session, row: Placed, *, untold: bool) -> None:
     """Events tell of an order by themselves; what they leave out follows them."""
     door = session.door
     if row.error is not None:
         _refuse(session, row.address.order, row.error)
         return
     assert row.order is not None
-    if stuck:
-        door.pushes.announce(row.account, row.order)
-        door.pushes.stick(row.order)
+    if untold:
+        door.pushes.be_silent_on(row.order)
         return
     door.soon(door.pushes.announce, row.account, row.order)
     if row.warning:
@@ -81,10 +75,15 @@ def _refuse(session: Session, order_id: int, problem: ApiError) -> None:
 def _cancel(call: Call) -> None:
     door, number = call.door, call.request.req_id
     own = door.book.find(Address(call.session.client, number))
-    if call.fault is not None and call.fault.kind == fault_words.IGNORE_CANCEL:
-        told = door.book.told(*own) if own else None
+    kind = call.fault.kind if call.fault is not None else None
+    if own is not None and kind in (FaultKind.SLOW_CANCEL, FaultKind.FILL_DURING_CANCEL):
+        told = door.book.told(*own)
         if told is not None:
             call.send(*order_status(told, status="PendingCancel"))
+        if kind == FaultKind.FILL_DURING_CANCEL:
+            door.venue.strike(own[0], own[1].order_id, Mishap.FILL)
+        else:
+            door.cancel_later(*own, looks=int(call.fault.detail.get("reads", 3)) if call.fault else 0)
         return
     if own is None:
         _introduce(call, number)
@@ -117,6 +116,7 @@ def _all_orders(call: Call) -> None:
 
 def _open_orders(session: Session, wanted: Callable[[Address], bool]) -> None:
     book = session.door.book
+    session.door.on_look()
     for account, order in _shown(session, book.open_orders()):
         told = book.told(account, order)
         if told is not None and wanted(told.address):

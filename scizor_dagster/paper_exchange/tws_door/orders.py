@@ -16,7 +16,7 @@ from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError, Terms, invalid, terms_of
 from scizor_dagster.paper_exchange.tws_door.wire import Field
 from scizor_dagster.paper_exchange.tws_door.words import refusal, spelled, stamp, status_of
-from scizor_dagster.paper_exchange.venue import Refused, Status, Ticket, Venue, VenueListing, VenueOrder
+from scizor_dagster.paper_exchange.venue import Mishap, Refused, Status, Ticket, Venue, VenueListing, VenueOrder
 
 READ_ONLY = "Error validating request.-'bQ' : cause - The API interface is currently in Read-Only mode."
 
@@ -58,8 +58,10 @@ class Orders:
         self._switches = switches
         self._waiting: dict[Address, Draft] = {}
 
-    def place(self, client: int, request: Request) -> list[Placed]:
+    def place(self, client: int, request: Request, mishap: Mishap | None = None) -> list[Placed]:
         """Take a new order with the family that waited for it, or change the order that has its id.
+
+        A `mishap` befalls the order of this request, and not its family.
 
         Returns:
             Nothing for an order that waits; else one result for every order that was sent on.
@@ -81,7 +83,7 @@ class Orders:
         if not request.flag("transmit"):
             self._waiting[address] = draft
             return []
-        return self._send_on(draft)
+        return self._send_on(draft, mishap)
 
     def preview(self, client: int, request: Request) -> list[Field]:
         """The answer to a what-if; nothing changes.
@@ -154,7 +156,7 @@ class Orders:
             raise invalid("You must specify an account." if not request["account"] else "Invalid account code")
         return account
 
-    def _send_on(self, draft: Draft) -> list[Placed]:
+    def _send_on(self, draft: Draft, mishap: Mishap | None) -> list[Placed]:
         """The draft with its family: the parent that waits, the siblings that wait, then the draft itself."""
         self._waiting.pop(draft.address, None)
         family = self._waiting_family(draft)
@@ -165,7 +167,8 @@ class Orders:
                 error = ApiError(201, "Order rejected - reason:Parent order was rejected.")
                 results.append(Placed(member.address, member.account, error=error))
                 continue
-            results.append(self._place_one(member, grouped if member.parent else None))
+            befalls = mishap if member is draft else None
+            results.append(self._place_one(member, grouped if member.parent else None, befalls))
         return results
 
     def _waiting_family(self, draft: Draft) -> list[Draft]:
@@ -177,7 +180,7 @@ class Orders:
             del self._waiting[row.address]
         return [*([parent] if parent else []), *sorted(siblings, key=lambda row: row.address.order)]
 
-    def _place_one(self, draft: Draft, siblings: str | None) -> Placed:
+    def _place_one(self, draft: Draft, siblings: str | None, mishap: Mishap | None) -> Placed:
         address = draft.address
         parent_id = None
         if draft.parent is not None:
@@ -195,7 +198,7 @@ class Orders:
             group=draft.request["ocaGroup"] or siblings,
         )
         try:
-            order = self._venue.place(draft.account, ticket)
+            order = self._venue.place(draft.account, ticket, mishap)
         except Refused as refused:
             return Placed(address, draft.account, error=ApiError(*refusal(refused)))
         self._book.note(draft.account, order)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scizor_dagster.paper_exchange.tws_door import fault_words
+from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.tws_door.order_messages import (
     Told,
     commission_report,
@@ -36,7 +36,7 @@ class Pushes:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._told: set[str] = set()
-        self._stuck: set[str] = set()
+        self._silent: set[str] = set()
         self._late: dict[str, list[Message]] = {}
         self.corrections: dict[str, Execution] = {}
         """Executions that a fault has corrected, by the venue's id."""
@@ -47,7 +47,7 @@ class Pushes:
         if told is None:
             return
         self._told.add(event.order.order_id)
-        if event.order.order_id in self._stuck:
+        if event.order.order_id in self._silent:
             return
         self._send(told, self._messages(event, told))
         if event.execution is not None:
@@ -62,9 +62,9 @@ class Pushes:
             self._told.add(order.order_id)
             self._send(told, [open_order(told), order_status(told)])
 
-    def stick(self, order: VenueOrder) -> None:
-        """Say nothing more of an order."""
-        self._stuck.add(order.order_id)
+    def be_silent_on(self, order: VenueOrder) -> None:
+        """Say nothing of an order by itself."""
+        self._silent.add(order.order_id)
 
     def corrected(self, fill: Execution) -> Execution:
         return self.corrections.get(fill.execution_id, fill)
@@ -87,37 +87,39 @@ class Pushes:
     def _of_fill(self, fill: Execution, told: Told) -> list[Message]:
         switches = self._door.switches
         currency = told.listing.instrument.currency
-        fault = self._door.fault("execDetails")
+        fault = self._door.fault("exec_details")
         fills = [fill]
-        if fault is not None and fault.kind in (fault_words.CORRECT, fault_words.BUST):
+        if fault is not None and fault.kind in (FaultKind.CORRECTION, FaultKind.BUST):
             fills.append(_corrected(fill, fault.kind, fault.detail.get("price")))
             self.corrections[fill.execution_id] = fills[-1]
         details = [
             exec_details(told, row, req_id=-1, zone=switches.time_zone, named_zone=switches.execution_zone)
             for row in fills
         ]
-        if fault is not None and fault.kind == fault_words.SKIP:
+        if fault is not None and fault.kind == FaultKind.MISSED_EVENT:
             details = []
         reports = [commission_report(row, currency) for row in fills]
         statuses = [open_order(told), *self._statuses(told)]
-        if fault is not None and fault.kind == fault_words.REORDER:
+        if fault is not None and fault.kind == FaultKind.SWAPPED_EVENTS:
             return [*statuses, *details, *reports]
         return [details[0], *statuses, *details[1:], *reports] if details else statuses
 
     def _statuses(self, told: Told) -> list[Message]:
         """The status; skipped, doubled or held back until the next one, where a fault says so."""
-        fault = self._door.fault("orderStatus")
+        fault = self._door.fault("order_status")
         message = order_status(told)
         late = self._late.pop(told.order.order_id, [])
         if fault is None:
             return [message, *late]
-        if fault.kind == fault_words.SKIP:
+        if fault.kind == FaultKind.MISSED_EVENT:
             return late
-        if fault.kind == fault_words.DUPLICATE:
+        if fault.kind == FaultKind.DUPLICATE_EVENT:
             return [message, message, *late]
-        if fault.kind == fault_words.REORDER and not told.order.status.terminal:
+        if fault.kind == FaultKind.SWAPPED_EVENTS and not told.order.status.terminal:
             self._late[told.order.order_id] = [message]
             return late
+        if fault.kind == FaultKind.UNKNOWN_ENUM:
+            return [order_status(told, status=str(fault.detail.get("value", "HeldForReview"))), *late]
         return [message, *late]
 
     def _send(self, told: Told, messages: Iterable[Message]) -> None:
@@ -145,6 +147,6 @@ def inactive(order_id: int, client: int) -> Message:
 
 def _corrected(fill: Execution, kind: str, price: object) -> Execution:
     changed = replace(fill, correction=fill.correction + 1)
-    if kind == fault_words.BUST:
+    if kind == FaultKind.BUST:
         return replace(changed, qty=fill.qty * 0)
     return replace(changed, price=type(fill.price)(str(price if price is not None else fill.price)))

@@ -1,6 +1,6 @@
 """One client's connection: its greeting, its requests, its subscriptions.
 
-What belongs here: the order of the handshake, dispatch, and faults of single requests. What does not:
+What belongs here: the order of the handshake, and dispatch. What does not:
 what the answers hold (`order_answers` and its siblings), and what is told without being asked (`pushes`).
 """
 
@@ -12,13 +12,14 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from scizor_dagster.paper_exchange.tws_door import fault_words
+from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.tws_door.account_answers import ACCOUNT_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.call import Call
 from scizor_dagster.paper_exchange.tws_door.data_answers import DATA_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.order_answers import ORDER_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.pushes import error
 from scizor_dagster.paper_exchange.tws_door.requests import UNSUPPORTED, Request, parse
+from scizor_dagster.paper_exchange.tws_door.striking import QUIET, call_of, strike_after, strike_before
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.wire import (
     SERVER_VERSION,
@@ -59,24 +60,28 @@ class Session:
         self.streams: dict[int, tuple[VenueListing, int]] = {}
         self.data_type = 1
         self.hidden_orders = 0
+        self.stale = False
         self.held: dict[str, frozenset[str]] = {}
         self._reader = reader
         self._writer = writer
         self._quiet = False
         self._only_end = False
-        self._no_end = False
 
     def send(self, *fields: Field) -> None:
         """Write one message, unless a fault keeps it back."""
         if self._quiet or self._writer.is_closing():
             return
         ends = str(fields[0]) in _END_MESSAGES
-        if (ends and self._no_end) or (self._only_end and not ends):
+        if self._only_end and not ends:
             return
         self._writer.write(encode(fields))
 
     def error(self, req_id: int, code: int, text: str) -> None:
         self.send(*error(req_id, code, text))
+
+    def write_raw(self, data: bytes) -> None:
+        """Bytes that are no frame."""
+        self._writer.write(data)
 
     def close(self) -> None:
         self._writer.close()
@@ -122,8 +127,8 @@ class Session:
             await self._writer.drain()
             return False
         fault = self.door.fault("connect")
-        if fault is not None and self._strike_before(fault):
-            return fault.kind == fault_words.HANG
+        if fault is not None and strike_before(self, fault):
+            return fault.kind == FaultKind.GATEWAY_TIMEOUT_BEFORE
         self.send(15, 1, ",".join(self.door.book.ids.values()))
         self.send(9, 1, self.door.book.next_id(self.client))
         for code, text in _NOTICES:
@@ -134,51 +139,25 @@ class Session:
 
     def _serve(self, request: Request) -> None:
         """Answer one request, with whatever fault strikes it."""
-        fault = self.door.fault(request.name)
+        self.door.on_request()
+        fault = self.door.fault(call_of(request.name))
         if fault is None:
             self._answer(request)
             return
-        if self._strike_before(fault, request):
+        if strike_before(self, fault, request):
             return
-        self._quiet = fault.kind in (fault_words.DROP_AFTER, fault_words.HANG_AFTER, fault_words.LOSE)
-        self._no_end = fault.kind == fault_words.NO_END
-        self._only_end = fault.kind == fault_words.EMPTY
-        self.hidden_orders = int(fault.detail.get("orders", 1)) if fault.kind == fault_words.LAG else 0
+        self._quiet = fault.kind in QUIET
+        self._only_end = fault.kind == FaultKind.EMPTY_POSITIONS
+        self.stale = fault.kind == FaultKind.STALE_POSITIONS
+        self.hidden_orders = int(fault.detail.get("orders", 1)) if fault.kind == FaultKind.VISIBILITY_LAG else 0
         try:
             self._answer(request, fault)
         finally:
             self.hidden_orders = 0
-            self._no_end = self._only_end = False
-            if fault.kind != fault_words.DROP_AFTER:
-                self._quiet = False
-        self._strike_after(fault, request)
-
-    def _strike_before(self, fault: Fault, request: Request | None = None) -> bool:
-        """Carry out a fault that comes before the request; True where the request is not carried out."""
-        if fault.kind == fault_words.DROP:
-            self.close()
-        elif fault.kind == fault_words.RESET:
-            self.reset()
-        elif fault.kind == fault_words.HANG:
-            if request is not None and request.name == "reqHistoricalData":
-                self.open_history.add(request.req_id)
-        elif fault.kind == fault_words.ERROR:
-            req_id = request.req_id if request is not None else -1
-            self.error(req_id, int(fault.detail["code"]), str(fault.detail.get("text", "")))
-        elif fault.kind == fault_words.RESTORE:
-            self.door.restore_connectivity(data_lost=bool(fault.detail.get("data_lost", False)))
-            return False
-        else:
-            return False
-        return True
-
-    def _strike_after(self, fault: Fault, request: Request) -> None:
-        if fault.kind == fault_words.DROP_AFTER:
-            self.close()
-        elif fault.kind == fault_words.WARN:
-            self.door.soon(self.error, request.req_id, int(fault.detail["code"]), str(fault.detail.get("text", "")))
-        elif fault.kind == fault_words.LOSE:
-            self.door.lose_connectivity()
+            self._only_end = self.stale = False
+        # Who is about to be closed hears nothing more; anybody else hears what comes later.
+        self._quiet = fault.kind == FaultKind.REPLY_LOST_AFTER
+        strike_after(self, fault, request)
 
     def _answer(self, request: Request, fault: Fault | None = None) -> None:
         try:

@@ -173,7 +173,7 @@ def test_the_first_date_is_the_open_of_the_first_bar(client):
 
 
 def test_more_than_fifty_open_requests_are_refused(client, faults):
-    faults.add("reqHistoricalData", "hang", times=50)
+    faults.add("req_historical_data", "gateway_timeout_before", times=50)
     for number in range(1000, 1050):
         client.ib.client.reqHistoricalData(number, stock(), "", "5 D", "1 day", "TRADES", True, 1, False, [])
     assert refusal(client, client.ib.reqHistoricalDataAsync(stock(), "", "5 D", "1 day", "TRADES", True))[0] == 322
@@ -185,7 +185,7 @@ def test_more_than_fifty_open_requests_are_refused(client, faults):
 
 
 def test_a_pacing_violation_strikes_once(client, faults):
-    faults.add("reqHistoricalData", "error", code=162, text="pacing violation")
+    faults.add("req_historical_data", "code", instead=True, code=162, text="pacing violation")
     assert refusal(client, client.ib.reqHistoricalDataAsync(stock(), "", "5 D", "1 day", "TRADES", True)) == (
         162,
         "pacing violation",

@@ -5,6 +5,7 @@ import pytest
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import InputError
+from scizor_dagster.paper_exchange.faults import FaultScript
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Status, Ticket
@@ -251,6 +252,21 @@ def test_ids_that_were_forgotten_come_again_and_old_orders_keep_their_own(connec
     assert connect(2).ib.client.getReqId() < 40
     assert venue.order_by_client_id("ib", "tws-1-40-1").number == 1
     assert first.order.permId == 100_000_001
+
+
+def test_a_script_of_faults_strikes_the_calls_that_it_names(venue):
+    script = FaultScript.of(
+        {"door": "tws", "call": "place_order", "nth": 2, "kind": "code", "detail": {"code": 10349, "text": "TIF"}},
+        {"door": "alpaca", "call": "*", "every": 1, "kind": "reset"},
+    )
+    with serve_tws(venue, faults=script) as tws:
+        client = Client(tws.port)
+        for _ in range(3):
+            client.place(limit())
+            client.settle()
+        assert client.codes() == [10349]
+        assert len(venue.orders("ib")) == 3
+        client.close()
 
 
 def test_who_does_not_speak_the_protocol_is_shown_the_door(tws):
