@@ -242,7 +242,7 @@ class MemoryVenue:
             raise Refused("asset_not_found", f"asset {ticket.symbol} not found")
         price = ticket.limit_price or ticket.stop_price
         if price is not None and price % found.instrument.price_step(price):
-            raise Refused("sub_penny_increment", "the price is off its step")
+            raise Refused("price_not_on_tick", "the price is off its step")
         if (
             ticket.side is Side.BUY
             and (ticket.qty or D(0)) * self.price[ticket.symbol] > self.account(account).buying_power

@@ -58,15 +58,16 @@ _STATUSES = {
     Status.REPLACED: "Cancelled",
     Status.REJECTED: "Inactive",
 }
+_FRACTION = (10243, "Fractional-sized order cannot be placed via API.")
 _REFUSALS = {
     "asset_not_found": (200, "No security definition has been found for the request"),
     "invalid_qty": (434, "The order size cannot be zero."),
-    "not_fractionable": (10243, "Fractional-sized order cannot be placed via API."),
-    "fractional_not_simple": (10243, "Fractional-sized order cannot be placed via API."),
-    "fractional_short": (10243, "Fractional-sized order cannot be placed via API."),
-    "sub_penny_increment": (110, "The price does not conform to the minimum price variation for this contract."),
+    "fractional_quantity": _FRACTION,
+    "cash_quantity": (10244, "Cash Quantity cannot be used for this order"),
+    "price_not_on_tick": (110, "The price does not conform to the minimum price variation for this contract."),
     "duplicate_client_order_id": (103, "Duplicate order id"),
     "order_not_found": (135, "Can't find order with id ="),
+    "order_filled": (104, "Cannot modify a filled order."),
 }
 
 
