@@ -107,7 +107,8 @@ def seen_open(trade: Any, filled: Filled | None, calendar: TradingCalendar, now:
     qty = exact(trade.order.totalQuantity)
     if filled is not None:
         done = max(done, filled.qty)
-    ended = _ENDS.get(status) if status in ("Filled", "Inactive") else None
+    refused = status == "Inactive" and not trade.orderStatus.whyHeld
+    ended = _ENDS[status] if status == "Filled" or refused else None
     if done and done >= qty:
         ended = OrderStatus.FILLED
     word = ended or (OrderStatus.PARTIALLY_FILLED if done else OrderStatus.ACCEPTED)

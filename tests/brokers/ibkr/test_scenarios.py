@@ -1,5 +1,6 @@
 """What a TWS does to its clients, one test each: the adapter over a real socket, on the exchange as a TWS."""
 
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -49,9 +50,9 @@ def settle(broker: IbkrBroker) -> None:
 def hear_the_end(broker: IbkrBroker) -> None:
     """Let the broker hear that its connection has been ended."""
     gone = threading.Event()
-    socket = broker._connection.ib.client.conn
-    socket.disconnected += lambda _: gone.set()
-    assert not socket.isConnected() or gone.wait(5)
+    wire = broker._connection.ib.client.conn
+    wire.disconnected += lambda _: gone.set()
+    assert not wire.isConnected() or gone.wait(5)
 
 
 def test_an_order_goes_from_its_acknowledgement_to_its_fill_and_position(broker, market):
@@ -244,28 +245,66 @@ class TestReadOnly:
         assert broker.account().cash == D(100_000)
 
 
-@pytest.mark.parametrize(
-    ("configured", "logged_in", "problem"),
-    [
-        ("DU1000000", "U1000000", "TWS is logged in to U1000000, and account DU1000000 is configured"),
-        ("U1000000", "U1000000", "an account with real money"),
-        ("U1000000", "DU1000000", "TWS is logged in to DU1000000, and account U1000000 is configured"),
-        ("DU7", "DU1000000", "account DU7 is configured"),
-    ],
+CONFIGURED = ("DU1000000", "U1000000", "DU7", "F1000000", "du1000000", "DU1000000 ", "")
+LOGGED_IN = (
+    ("U1000000",),
+    ("DU1000000", "U1000000"),
+    ("U1000000", "DU1000000"),
+    ("F1000000",),
+    ("DU2",),
+    ("DU2", "DU3"),
 )
-def test_another_account_than_the_paper_one_that_is_pinned_gets_no_order(
-    tws, connect, market, monkeypatch, configured, logged_in, problem
+
+
+@pytest.mark.parametrize("configured", CONFIGURED)
+@pytest.mark.parametrize("logged_in", LOGGED_IN, ids="+".join)
+def test_another_login_than_to_the_paper_account_that_is_pinned_gets_no_order(
+    connect, monkeypatch, configured, logged_in
 ):
-    view = market.account("ib")
-    monkeypatch.setattr(market, "account", lambda _: replace(view, account_id=logged_in))
-    with serve_tws(market) as other:
+    venue = MemoryVenue(list(INSTRUMENTS.values()), names=logged_in)
+    known = venue.account
+    monkeypatch.setattr(venue, "account", lambda name: replace(known(name), account_id=name))
+    with serve_tws(venue) as other:
         broker = connect(port=other.port, account=configured)
         for call in (broker.identity, broker.account, broker.positions, lambda: broker.find("one")):
-            with pytest.raises(WrongAccount, match=problem):
+            with pytest.raises(WrongAccount, match=r"is configured|with real money"):
                 call()
-        with pytest.raises(OutcomeUnknown, match=problem):
+        with pytest.raises(OutcomeUnknown, match=r"is configured|with real money"):
             broker.submit(order())
+    assert all(venue.orders(name, OrderQuery(state="all")) == [] for name in logged_in)
+
+
+@pytest.mark.parametrize("configured", [name for name in CONFIGURED if name != "DU1000000"])
+def test_another_account_than_that_of_the_login_gets_no_order(connect, market, configured):
+    broker = connect(account=configured)
+    with pytest.raises(OutcomeUnknown, match=f"TWS is logged in to DU1000000, and account {configured} is configured"):
+        broker.submit(order())
     assert placed(market) == []
+
+
+@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silence", "http"])
+def test_a_port_where_something_else_answers_is_no_tws(connect, words):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        broker = connect(port=other.getsockname()[1], timeout=SHORT)
+
+        def answer() -> None:
+            peer, _ = other.accept()
+            with peer:
+                peer.sendall(words)
+                while peer.recv(100):
+                    pass
+
+        speaker = threading.Thread(target=answer)
+        speaker.start()
+        with pytest.raises(BrokerUnavailable, match="takes the connection and does not answer"):
+            broker.identity()
+        speaker.join(5)
+
+
+def test_a_port_where_nobody_listens_is_named(connect, tws):
+    tws.stop_listening()
+    with pytest.raises(BrokerUnavailable, match=f"TWS at 127.0.0.1:{tws.port}, client id 7: .*no connection"):
+        connect().identity()
 
 
 def test_a_price_off_the_tick_is_refused(broker, market):
