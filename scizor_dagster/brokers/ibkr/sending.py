@@ -215,11 +215,17 @@ def _judge_message(verdict: _Verdict, message: ApiMessage) -> None:
 
 
 def _conclude(name: str, verdicts: list[_Verdict]) -> None:
-    """Raise unless every order was taken. A bracket that was taken in part is unknown."""
-    if all(row.taken and row.refusal is None and not row.inactive for row in verdicts):
+    """Raise unless every order was taken.
+
+    A refusal is final also where the order was taken before it, as long as nothing of it has filled. A bracket that
+    was taken in part is unknown.
+    """
+    refused = [row for row in verdicts if row.refusal is not None or row.inactive]
+    if not refused and all(row.taken for row in verdicts):
         return
     told = "; ".join(str(message) for row in verdicts for message in row.said) or "Inactive"
-    if any(row.taken for row in verdicts) or any(row.puzzle for row in verdicts):
+    is_whole = len(refused) == len(verdicts) and not any(row.trade.fills for row in verdicts)
+    if not is_whole or any(row.puzzle for row in verdicts):
         raise OutcomeUnknown(name, f"IBKR said {told}")
     first = next((row.refusal for row in verdicts if row.refusal), None)
     raise OrderRejected(name, str(first.code) if first else "inactive", first.text if first else told)

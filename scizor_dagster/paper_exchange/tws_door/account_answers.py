@@ -10,18 +10,17 @@ from zoneinfo import ZoneInfo
 
 from scizor_dagster.paper_exchange.tws_door.account_messages import (
     account_values,
-    flat_line,
+    nothing_of,
     portfolio_line,
     position_line,
     summary_values,
 )
+from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
+from scizor_dagster.paper_exchange.venue import PositionView
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session
-
-
-from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 
 
 def _positions(call: Call) -> None:
@@ -34,17 +33,17 @@ def send_positions(session: Session, accounts: tuple[str, ...]) -> None:
     """A line for every position of the accounts, and one of zero for what is no longer held."""
     door = session.door
     for account in accounts:
-        rows = door.positions(account, session)
-        for row in rows:
-            listing = door.contracts.by_symbol(row.symbol)
-            if listing is not None:
-                session.send(*position_line(row, listing, door.book.ids[account]))
-        gone = session.held.get(account, frozenset()) - {row.symbol for row in rows}
-        for symbol in sorted(gone):
-            listing = door.contracts.by_symbol(symbol)
-            if listing is not None:
-                session.send(*flat_line(listing, door.book.ids[account]))
-        session.held[account] = frozenset(row.symbol for row in rows)
+        for row in _with_zeros(session, account, session.held):
+            session.send(*position_line(row, door.contracts.required(row.symbol), door.book.ids[account]))
+
+
+def _with_zeros(session: Session, account: str, held: dict[str, frozenset[str]]) -> list[PositionView]:
+    """Positions, and those of zero that `held` still has from the last time; `held` is brought up to date."""
+    rows = list(session.door.positions(account, session))
+    now = frozenset(row.symbol for row in rows)
+    gone = sorted(held.get(account, frozenset()) - now)
+    held[account] = now
+    return [*rows, *(nothing_of(symbol) for symbol in gone)]
 
 
 def _cancel_positions(call: Call) -> None:
@@ -66,10 +65,8 @@ def send_account(session: Session, account: str) -> None:
     door, account_id = session.door, session.door.book.ids[account]
     for tag, value, currency in account_values(door.venue.account(account)):
         session.send(6, 2, tag, value, currency, account_id)
-    for row in door.positions(account, session):
-        listing = door.contracts.by_symbol(row.symbol)
-        if listing is not None:
-            session.send(*portfolio_line(row, listing, account_id))
+    for row in _with_zeros(session, account, session.portfolio_held):
+        session.send(*portfolio_line(row, door.contracts.required(row.symbol), account_id))
     zone = ZoneInfo(door.switches.time_zone)
     session.send(8, 1, f"{door.venue.now().astimezone(zone):%H:%M}")
 

@@ -39,7 +39,7 @@ def summary_values(view: AccountView, tags: str) -> list[Value]:
 
 
 def portfolio_line(position: PositionView, listing: VenueListing, account_id: str) -> list[Field]:
-    """Message 7."""
+    """Message 7; a position of zero is one that is no longer held."""
     contract = contract_fields(listing, strike="0", right="0") | {"exchange": primary_exchange(listing)}
     value = position.qty * position.price
     cost = position.qty * position.average_price
@@ -49,17 +49,13 @@ def portfolio_line(position: PositionView, listing: VenueListing, account_id: st
 
 def position_line(position: PositionView, listing: VenueListing, account_id: str) -> list[Field]:
     """Message 61. The exchange is the listing's own."""
-    return _position(listing, account_id, position.qty, position.average_price)
-
-
-def flat_line(listing: VenueListing, account_id: str) -> list[Field]:
-    """Message 61 of what is no longer held: a position of zero."""
-    return _position(listing, account_id, ZERO, ZERO)
-
-
-def _position(listing: VenueListing, account_id: str, qty: Decimal, cost: Decimal) -> list[Field]:
     contract = contract_fields(listing, strike="0.0", right="", exchange=primary_exchange(listing))
-    return [61, 3, account_id, *contract.values(), qty, cost]
+    return [61, 3, account_id, *contract.values(), position.qty, position.average_price]
+
+
+def nothing_of(symbol: str) -> PositionView:
+    """A position that is no longer held: the API has no other word for it than zero."""
+    return PositionView(symbol, ZERO, ZERO, ZERO, ZERO, ZERO)
 
 
 def _identity(view: AccountView) -> Iterator[Value]:

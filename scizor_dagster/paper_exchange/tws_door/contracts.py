@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from scizor_dagster.exchanges import ASX, US, Exchange, TickTable
 from scizor_dagster.paper_exchange.tws_door.requests import Request
+from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.wire import Field
 from scizor_dagster.paper_exchange.tws_door.words import EXCHANGES, spelled, zone_name
 from scizor_dagster.paper_exchange.venue import Venue, VenueListing
@@ -43,6 +44,17 @@ class Contracts:
 
     def by_symbol(self, symbol: str) -> VenueListing | None:
         return self._venue.listing(symbol)
+
+    def required(self, symbol: str) -> VenueListing:
+        """The listing of what is held.
+
+        Raises:
+            ApiError: 320, there is none: a position is never left out.
+        """
+        listing = self.by_symbol(symbol)
+        if listing is None:
+            raise ApiError(320, f"Server error when processing an API client request: no contract of {symbol}")
+        return listing
 
     def like(self, pattern: str) -> list[VenueListing]:
         """Listings whose symbol begins with `pattern`, or whose name has it, as the search in TWS does."""

@@ -5,16 +5,9 @@ What belongs here: from a request to the messages that answer it. What does not:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 from scizor_dagster.paper_exchange.tws_door.contracts import market_rule
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
-
-if TYPE_CHECKING:
-    pass
-
-
-from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 
 _OPEN_HISTORY = 50
 
@@ -23,7 +16,7 @@ def _contract_details(call: Call) -> None:
     contracts, now = call.door.contracts, call.door.venue.now()
     matches = contracts.matches(call.request)
     if not matches:
-        raise ApiError(200, "No security definition has been found for the call.request")
+        raise ApiError(200, "No security definition has been found for the request")
     for listing in matches:
         call.send(*contracts.details(call.request.req_id, listing, now))
     call.send(52, 1, call.request.req_id)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.faults import FaultKind
+from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 from scizor_dagster.paper_exchange.tws_door.order_messages import (
     Address,
     commission_report,
@@ -29,9 +30,6 @@ from scizor_dagster.paper_exchange.venue import Mishap, VenueOrder
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session
-
-
-from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 
 
 def _place(call: Call) -> None:

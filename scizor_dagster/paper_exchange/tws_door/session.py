@@ -62,6 +62,7 @@ class Session:
         self.hidden_orders = 0
         self.stale = False
         self.held: dict[str, frozenset[str]] = {}
+        self.portfolio_held: dict[str, frozenset[str]] = {}
         self._reader = reader
         self._writer = writer
         self._quiet = False

@@ -32,6 +32,14 @@ def test_a_fill_moves_positions_and_money_without_being_asked(client):
     assert values["NetLiquidation"] == "99999.00"
 
 
+def test_what_was_sold_is_gone_from_positions_and_portfolio(client):
+    client.place(market())
+    client.wait(lambda: client.ib.portfolio())
+    client.place(market("SELL"))
+    client.wait(lambda: not client.ib.portfolio() and not client.ib.positions())
+    assert client.codes() == []
+
+
 def test_a_limit_order_rests_and_is_cancelled(client):
     trade = client.place(limit())
     client.wait(lambda: trade.orderStatus.status == "Submitted")
