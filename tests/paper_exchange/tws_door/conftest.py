@@ -70,3 +70,12 @@ def nothing_undecoded(caplog):
         if record.levelno >= logging.ERROR and ("Decoder" in record.name or "No order found" in record.getMessage())
     ]
     assert broken == []
+
+
+@pytest.fixture
+def recorded(reference_data):
+    """Folder of what a real TWS has said."""
+    folder = reference_data.parent / "reference" / "ibkr-recorded"
+    if not folder.is_dir():
+        pytest.skip(f"no recorded messages in {folder}")
+    return folder

@@ -1,7 +1,6 @@
 import csv
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from tests.paper_exchange.tws_door.client import Client, api, market, stock
 from tests.paper_exchange.venue_double import MemoryVenue, bars
 
-RECORDED = Path(__file__).resolve().parents[3].parent / "shared" / "reference" / "ibkr-recorded"
 FIRST = date(2024, 2, 20)
 
 
@@ -83,9 +81,10 @@ def test_contract_details_say_how_the_instrument_trades(client):
     assert us.contract.conId != au.contract.conId
 
 
-def test_asx_hours_have_the_shape_of_a_real_gateways(client):
+@pytest.mark.reference_data
+def test_asx_hours_have_the_shape_of_a_real_gateways(client, recorded):
     (ours,) = client.run(client.ib.reqContractDetailsAsync(stock("BHP", "AUD", "ASX")))
-    rows = list(csv.DictReader((RECORDED / "asx_contracts.csv").open()))
+    rows = list(csv.DictReader((recorded / "asx_contracts.csv").open()))
     assert len(rows) == 14
     spans = {part.split(":", 1)[1][:4] for row in rows for part in row["liquidHours"].split(";")}
     assert {part.split(":", 1)[1][:4] for part in ours.liquidHours.split(";")} <= spans
@@ -226,12 +225,13 @@ def test_the_clock_is_the_exchanges(client, venue):
     assert client.run(client.ib.reqCurrentTimeAsync()) == venue.now()
 
 
-def test_an_account_download_has_the_tags_of_a_real_one(client):
-    with (RECORDED / "account_values_aud.csv").open() as file:
-        recorded = list(csv.DictReader(file))
-    assert len(recorded) == 108
+@pytest.mark.reference_data
+def test_an_account_download_has_the_tags_of_a_real_one(client, recorded):
+    with (recorded / "account_values_aud.csv").open() as file:
+        real = list(csv.DictReader(file))
+    assert len(real) == 108
     kinds = {"": "none", "BASE": "base", "AUD": "own", "EUR": "other", "USD": "other"}
-    wanted = {(row["tag"], kinds[row["currency"]]) for row in recorded} - {(row["tag"], "other") for row in recorded}
+    wanted = {(row["tag"], kinds[row["currency"]]) for row in real} - {(row["tag"], "other") for row in real}
     ours = {
         (row.tag, {"": "none", "BASE": "base"}.get(row.currency, "own"))
         for row in client.ib.accountValues()

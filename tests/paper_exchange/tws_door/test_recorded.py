@@ -43,14 +43,6 @@ NEWER = {"error", "contractData", "execDetails", "historicalData", "openOrder", 
 
 
 @pytest.fixture
-def recorded(reference_data):
-    folder = reference_data.parent / "reference" / "ibkr-recorded"
-    if not folder.is_dir():
-        pytest.skip(f"no recorded messages in {folder}")
-    return folder
-
-
-@pytest.fixture
 def lifecycle(recorded, request):
     rows = [json.loads(line) for line in (recorded / "order_lifecycles.jsonl").read_text().splitlines()]
     assert [row["name"] for row in rows] == list(LIFECYCLES)
