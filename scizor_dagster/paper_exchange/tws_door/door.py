@@ -7,7 +7,8 @@ does not: threads and sockets of the server (`server`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from scizor_dagster.paper_exchange.tws_door.account_answers import send_account, send_positions
@@ -51,7 +52,7 @@ class Door:
         self._loop = loop
         self._watchers: dict[int, Session] = {}
         self._outage: tuple[int, bool] | None = None
-        self._cancels: dict[str, tuple[str, int]] = {}
+        self._cancels: dict[str, tuple[str, int, datetime | None]] = {}
         self.stale_positions: dict[str, Sequence[PositionView]] = {}
         """Positions by account as they were before the newest order."""
 
@@ -90,15 +91,16 @@ class Door:
         if zero is not None and zero.auto_bind and self.book.note(account, order) == MANUAL:
             self.book.bind(order, account, MANUAL.client)
 
-    def cancel_later(self, account: str, order: VenueOrder, *, looks: int) -> None:
-        """Cancel an order once its open orders have been looked at so often."""
-        self._cancels[order.order_id] = (account, looks)
+    def cancel_later(self, account: str, order: VenueOrder, detail: Mapping[str, Any]) -> None:
+        """Cancel an order at a look at the open orders: the one of number `reads`, or the first after `seconds`."""
+        due = self.venue.now() + timedelta(seconds=float(detail["seconds"])) if "seconds" in detail else None
+        self._cancels[order.order_id] = (account, 0 if due else int(detail.get("reads", 3)), due)
 
     def on_look(self) -> None:
         """The open orders are about to be looked at."""
-        for order_id, (account, left) in list(self._cancels.items()):
-            self._cancels[order_id] = (account, left - 1)
-            if left > 1:
+        for order_id, (account, left, due) in list(self._cancels.items()):
+            self._cancels[order_id] = (account, left - 1, due)
+            if left > 1 or (due is not None and self.venue.now() < due):
                 continue
             del self._cancels[order_id]
             order = self.venue.order(account, order_id)

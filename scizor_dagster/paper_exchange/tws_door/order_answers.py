@@ -81,7 +81,7 @@ def _cancel(call: Call) -> None:
         if kind == FaultKind.FILL_DURING_CANCEL:
             door.venue.strike(own[0], own[1].order_id, Mishap.FILL)
         else:
-            door.cancel_later(*own, looks=int(call.fault.detail.get("reads", 3)) if call.fault else 0)
+            door.cancel_later(*own, call.fault.detail if call.fault else {})
         return
     if own is None:
         _introduce(call, number)

@@ -418,6 +418,16 @@ def test_a_cancel_that_takes_its_time_is_no_cancel_until_it_is_one(connect, faul
     assert broker.find("one").status is OrderStatus.CANCELED
 
 
+def test_a_cancel_may_take_its_time_by_the_clock(connect, faults, market):
+    broker = connect(timeout=SHORT)
+    broker.submit(resting())
+    faults.add("cancel_order", "slow_cancel", seconds=60)
+    broker.cancel("one")
+    assert broker.find("one").status is OrderStatus.ACCEPTED
+    market.move_to(market.now() + timedelta(seconds=61))
+    assert broker.find("one").status is OrderStatus.CANCELED
+
+
 def test_an_order_that_is_filled_in_part_and_then_cancelled_keeps_its_part(broker, faults):
     faults.add("place_order", "partial_then_cancel")
     broker.submit(resting())
