@@ -29,6 +29,7 @@ from scizor_dagster.cli import (
     demo,
     dev,
     doctor,
+    paper,
     plan,
     prices,
     reconcile,
@@ -62,6 +63,7 @@ app.command()(trading_states.reduce)
 app.command()(trading_states.resume)
 app.command()(risk.limits)
 app.add_typer(risk.app, name="risk")
+app.add_typer(paper.app, name="paper")
 
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Root of what Typer raises about the command line itself: an unknown option, a missing value, a word for a number."""

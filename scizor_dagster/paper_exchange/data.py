@@ -51,6 +51,10 @@ class SessionData(Protocol):
         """Bars of a session by symbol; None while they are not there, or not there for enough of the market."""
         ...
 
+    def history(self, symbols: Collection[str], first: date, last: date) -> Mapping[str, Mapping[date, SessionBar]]:
+        """Every bar that is there of `symbols` from `first` to `last`, by symbol and session, sessions ascending."""
+        ...
+
     def passed_without_trading(self, session: date) -> bool:
         """Whether a session has no bar at all while a later one has its bars."""
         ...

@@ -24,6 +24,9 @@ LOOK_BACK = timedelta(days=90)
 """A close older than this is no price to trade on."""
 
 _BARS = "SELECT symbol, open, high, low, close, volume FROM bars WHERE market = ? AND session = ?"
+_HISTORY = """
+    SELECT symbol, session, open, high, low, close, volume FROM bars
+    WHERE market = ? AND session BETWEEN ? AND ? AND list_contains(?, symbol) ORDER BY symbol, session"""
 _LAST = """
     SELECT symbol, max(session), arg_max(close, session), arg_max(adjustment, session)
     FROM bars WHERE market = ? AND session < ? AND session >= ? GROUP BY symbol"""
@@ -45,7 +48,16 @@ _LATER = """
 _ADJUSTMENTS = """
     SELECT symbol, arg_max(adjustment, session) FROM bars
     WHERE market = ? AND session <= ? AND session >= ? AND list_contains(?, symbol) GROUP BY symbol"""
+_RENAMES = """
+    SELECT DISTINCT new_symbol, symbol FROM corporate_actions
+    WHERE market = ? AND kind = 'rename' AND new_symbol IS NOT NULL ORDER BY ALL"""
 _IN_PRICES = {"raw": (), "split": ("split",), "total_return": ("split", "dividend")}
+
+
+def former_names(lake: Lake, market: str) -> dict[str, str]:
+    """The symbol that an instrument had before its last rename, by the one that it has since."""
+    with lake.read() as cursor:
+        return dict(cursor.execute(_RENAMES, [market]).fetchall())
 
 
 class LakeSessionData:
@@ -75,6 +87,15 @@ class LakeSessionData:
             # A session that is not stored yet is asked for again; one that is, is read once for all its steps.
             self._bars = (session, found) if found and self._is_covered(session) else None
         return self._bars[1] if self._bars else None
+
+    def history(self, symbols: Collection[str], first: date, last: date) -> Mapping[str, Mapping[date, SessionBar]]:
+        """Stored bars of a range, those of sessions that are not whole among them: they are shown, not traded on."""
+        with self._lake.read() as cursor:
+            rows = cursor.execute(_HISTORY, [self._market, first, last, sorted(symbols)]).fetchall()
+        found: dict[str, dict[date, SessionBar]] = {}
+        for symbol, session, *prices in rows:
+            found.setdefault(symbol, {})[session] = SessionBar(*map(_exact, prices))
+        return found
 
     def passed_without_trading(self, session: date) -> bool:
         """Whether the source had no bar of `session` when it was asked with enough bars of a later one stored.

@@ -138,19 +138,23 @@ class MarketView:
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, at: datetime) -> dict[str, list[DailyBar]]:
         """Bars of closed sessions, and the running session's so far; a symbol without any is left out."""
-        found: dict[str, list[DailyBar]] = {symbol: [] for symbol in symbols}
         running = self.session_at(at)
-        for session in self.calendar.sessions(first, min(last, running)):
-            bars = self.bars(session) or {}
+        with self._lock:
+            past = self._data.history(symbols, first, min(last, self.calendar.previous_session(running)))
+        found = {
+            symbol: [_shown(symbol, session, bar) for session, bar in rows.items()] for symbol, rows in past.items()
+        }
+        if first <= running <= last:
+            bars = self.bars(running) or {}
             for symbol in symbols:
                 if symbol in bars:
-                    found[symbol].append(self._daily_bar(symbol, session, bars[symbol], at))
-        return {symbol: rows for symbol, rows in found.items() if rows}
+                    found.setdefault(symbol, []).append(self._daily_bar(symbol, running, bars[symbol], at))
+        return found
 
     def _daily_bar(self, symbol: str, session: date, bar: SessionBar, at: datetime) -> DailyBar:
         hours = self.hours(session)
         if at >= hours.close:
-            return DailyBar(symbol, session, bar.open, bar.high, bar.low, bar.close, bar.volume)
+            return _shown(symbol, session, bar)
         path = PricePath(bar, hours)
         low, high = path.extremes(at)
         volume = path.volume(at).quantize(Decimal(1))
@@ -162,6 +166,10 @@ class MarketView:
         bid, ask = self.touch(symbol, previous)
         closed = self.hours(self.calendar.previous_session(session)).close
         return Quote(symbol, closed, bid, ask, previous, 0, 0, previous_close=previous)
+
+
+def _shown(symbol: str, session: date, bar: SessionBar) -> DailyBar:
+    return DailyBar(symbol, session, bar.open, bar.high, bar.low, bar.close, bar.volume)
 
 
 def _remember(kept: dict[date, _Kept], session: date, value: _Kept) -> None:

@@ -116,7 +116,7 @@ class PaperVenue:
         self._locks = {name: RLock() for name in accounts}
         self._listeners: dict[str, list[Listener]] = {name: [] for name in accounts}
         self._now_lock = Lock()
-        self._latest = store.latest()
+        self._latest = store.latest(accounts)
         self._halts = store.halts(market.calendar.code)
         self._engine = Engine(market, rules, {House.ALPACA: AlpacaRules(), House.IBKR: IbkrRules()}, self._is_halted)
         self._desk = Desk(self._engine)
@@ -133,7 +133,7 @@ class PaperVenue:
         return self._market.calendar
 
     def now(self) -> datetime:
-        """The exchange's clock; never before what the stored accounts have reached."""
+        """The exchange's clock; never before what this venue's accounts have reached."""
         with self._now_lock:
             instant = self._clock.now()
             self._latest = instant if self._latest is None else max(instant, self._latest)

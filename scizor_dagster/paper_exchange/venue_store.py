@@ -67,6 +67,20 @@ class VenueAccount:
     cash: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account as it is stored: `at` is the instant that its books have reached."""
+
+    name: str
+    house: House
+    currency: str
+    deposit: Decimal
+    cash: Decimal
+    at: datetime
+    open_orders: int
+    positions: int
+
+
 class VenueStore:
     """Keeps the last loaded books of every account, and loads them again only when the rows have moved on."""
 
@@ -104,11 +118,35 @@ class VenueStore:
                 where=f"accounts.{wanted.name}",
             )
 
-    def latest(self) -> datetime | None:
-        """Latest instant that any stored account has reached."""
+    def latest(self, accounts: Collection[str]) -> datetime | None:
+        """Latest instant that one of `accounts` has reached; None where none of them is stored."""
+        query = sa.select(venue_accounts.c["at"]).where(venue_accounts.c.account.in_(list(accounts)))
         with self.read() as connection:
-            instants = connection.execute(sa.select(venue_accounts.c["at"])).scalars().all()
+            instants = connection.execute(query).scalars().all()
         return max(instants, default=None)
+
+    def standings(self) -> list[Standing]:
+        """Every account of every venue as it is stored, by name."""
+        rows, held = venue_orders, venue_positions
+        orders = sa.select(rows.c.account, sa.func.count()).where(rows.c.status.in_(_OPEN)).group_by(rows.c.account)
+        positions = sa.select(held.c.account, sa.func.count()).group_by(held.c.account)
+        with self.read() as connection:
+            open_orders: dict[str, int] = {str(name): int(count) for name, count in connection.execute(orders)}
+            held_by: dict[str, int] = {str(name): int(count) for name, count in connection.execute(positions)}
+            found = connection.execute(sa.select(venue_accounts).order_by(venue_accounts.c.account)).all()
+        return [
+            Standing(
+                row.account,
+                House(row.house),
+                row.currency,
+                row.deposit,
+                row.cash,
+                row._mapping["at"],
+                open_orders.get(row.account, 0),
+                held_by.get(row.account, 0),
+            )
+            for row in found
+        ]
 
     def load(self, connection: sa.Connection, account: str, *, lock: bool) -> VenueState:
         row = self._row(connection, account, lock=lock)

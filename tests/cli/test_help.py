@@ -27,6 +27,8 @@ TAUGHT = (
     ("risk", "locks"),
     ("risk", "unlock"),
     ("risk", "accept-equity"),
+    ("paper", "serve"),
+    ("paper", "status"),
 )
 
 

@@ -49,6 +49,14 @@ class FakeData:
         self.asked.append(session)
         return self.sessions.get(session)
 
+    def history(self, symbols: Collection[str], first: date, last: date) -> Mapping[str, Mapping[date, SessionBar]]:
+        found: dict[str, dict[date, SessionBar]] = {}
+        for session in sorted(day for day in self.sessions if first <= day <= last):
+            for symbol, row in self.sessions[session].items():
+                if symbol in symbols:
+                    found.setdefault(symbol, {})[session] = row
+        return found
+
     def actions(self, session: date) -> Sequence[SessionAction]:
         return [event for event in self.events if event.session == session]
 

@@ -3,7 +3,7 @@
 What belongs here: which rows an endpoint has and on which page. What does not: their bodies
 (`render_data`).
 
-A page counts points over all symbols, sorted by symbol and then time; it may end in the middle of one.
+A page counts points over all symbols, sorted by symbol and then time (`sort`); it may end in the middle of one.
 The token of a page names its last point. A symbol without data is absent.
 """
 
@@ -56,22 +56,33 @@ def _bar_page(door: Door, call: Call, symbols: Sequence[str]) -> tuple[list[Dail
     adjustment = call.get("adjustment") or "raw"
     if adjustment not in ADJUSTMENTS:
         raise _invalid(f"invalid adjustment: {adjustment}")
+    descending = _is_descending(call)
     now = door.venue.now()
     first, last = _days(call, now)
     limit = _limit(call, DEFAULT_LIMIT, LARGEST_LIMIT)
-    found = door.venue.bars(sorted(set(symbols)), first, last)
+    after = _read_token(call.get("page_token"))
+    # What the pages before have shown is not read again.
+    left = sorted(symbol for symbol in set(symbols) if after is None or symbol >= after[0])
+    found = door.venue.bars(left, first, last)
     actions = []
     if adjustment != "raw":
         actions = list(door.venue.corporate_actions(symbols, first, now.astimezone(NEW_YORK).date()))
     points: list[DailyBar] = []
     for symbol in sorted(found):
         own = [action for action in actions if action.symbol == symbol]
-        points.extend(render_data.adjusted(found[symbol], own, adjustment))
-    after = _read_token(call.get("page_token"))
-    if after is not None:
-        points = [row for row in points if (row.symbol, row.session) > after]
+        rows = render_data.adjusted(found[symbol], own, adjustment)
+        if after is not None and symbol == after[0]:
+            rows = [row for row in rows if (row.session < after[1] if descending else row.session > after[1])]
+        points.extend(reversed(rows) if descending else rows)
     page = points[:limit]
     return page, _token(page[-1]) if len(points) > limit else None
+
+
+def _is_descending(call: Call) -> bool:
+    sort = call.get("sort") or "asc"
+    if sort not in ("asc", "desc"):
+        raise _invalid(f"invalid sort: {sort}")
+    return sort == "desc"
 
 
 def _symbols(call: Call) -> list[str]:
@@ -166,6 +177,10 @@ def list_latest_quotes(door: Door, call: Call) -> Reply:
 
 def list_latest_trades(door: Door, call: Call) -> Reply:
     return _latest(door, call, "trades", render_data.latest_trade)
+
+
+def list_latest_bars(door: Door, call: Call) -> Reply:
+    return _latest(door, call, "bars", render_data.minute_bar)
 
 
 def _latest(door: Door, call: Call, name: str, body: Callable[[Quote], dict[str, Any]]) -> Reply:

@@ -33,6 +33,8 @@ def get_configurations(door: Door, call: Call) -> Reply:
 def change_configurations(door: Door, call: Call) -> Reply:
     changes: dict[str, Any] = {}
     for name, value in call.json().items():
+        if value is None:
+            continue  # Clients send back what they have read, and null for fields of theirs that are no longer there.
         if name in _FLAGS and isinstance(value, bool):
             changes[name] = value
         elif name == "max_margin_multiplier" and str(value) in ("1", "2", "4"):

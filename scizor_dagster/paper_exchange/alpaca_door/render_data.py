@@ -118,15 +118,19 @@ def latest_trade(quote: Quote) -> Body:
     }
 
 
+def minute_bar(quote: Quote) -> Body:
+    """The newest price as the bar of its minute: daily bars have no minutes."""
+    row = DailyBar(quote.symbol, quote.at.date(), quote.last, quote.last, quote.last, quote.last, _ONE)
+    return bar(row) | {"t": instant(quote.at.replace(second=0, microsecond=0))}
+
+
 def snapshot(quote: Quote, daily: DailyBar | None, previous: DailyBar | None) -> Body:
-    """Newest trade, quote and bars. The minute bar is the newest price, for daily bars have no minutes."""
-    minute = DailyBar(quote.symbol, quote.at.date(), quote.last, quote.last, quote.last, quote.last, _ONE)
-    started = quote.at.replace(second=0, microsecond=0)
+    """Newest trade, quote and bars."""
     return {
         "dailyBar": bar(daily) if daily else None,
         "latestQuote": latest_quote(quote),
         "latestTrade": latest_trade(quote),
-        "minuteBar": bar(minute) | {"t": instant(started)},
+        "minuteBar": minute_bar(quote),
         "prevDailyBar": bar(previous) if previous else None,
     }
 

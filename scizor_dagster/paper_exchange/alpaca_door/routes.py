@@ -30,6 +30,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/v2/positions/{symbol:path}", "get_position", positions.get_position),
     Endpoint("DELETE", "/v2/positions/{symbol:path}", "close_position", closing.close_position),
     Endpoint("GET", "/v2/stocks/bars", "list_bars", data.list_bars, data=True),
+    Endpoint("GET", "/v2/stocks/bars/latest", "list_latest_bars", data.list_latest_bars, data=True),
     Endpoint("GET", "/v2/stocks/snapshots", "list_snapshots", data.list_snapshots, data=True),
     Endpoint("GET", "/v2/stocks/quotes/latest", "list_latest_quotes", data.list_latest_quotes, data=True),
     Endpoint("GET", "/v2/stocks/trades/latest", "list_latest_trades", data.list_latest_trades, data=True),
