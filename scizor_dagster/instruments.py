@@ -63,6 +63,7 @@ class Instrument:
         tick: Price step in the highest band of its exchange's table; lower bands keep theirs.
         fractionable: Whether the broker takes fractions of a share.
         shortable: Whether it may be sold short.
+        easy_to_borrow: Whether its shares are lent at once; what is hard to borrow is sold short for a day only.
         tradable: Whether orders are taken at all.
     """
 
@@ -75,6 +76,7 @@ class Instrument:
     fractionable: bool = True
     shortable: bool = True
     tradable: bool = True
+    easy_to_borrow: bool = True
 
     @property
     def id(self) -> str:

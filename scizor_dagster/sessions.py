@@ -52,6 +52,12 @@ def _from_its_own_start(code: str) -> Any:
         ) from error
 
 
+@cache
+def _hours(code: str) -> dict[date, tuple[datetime, datetime]]:  # noqa: ARG001 - one for each code
+    """Open and close of the sessions that have been asked for, shared by every calendar of the exchange."""
+    return {}
+
+
 class TradingCalendar:
     """Sessions of one exchange. Sessions are `date`s in exchange time; instants are aware UTC datetimes.
 
@@ -65,6 +71,7 @@ class TradingCalendar:
     def __init__(self, code: str) -> None:
         self.code = code
         self._calendar = _exchange_calendar(code)
+        self._hours = _hours(code)
         self.timezone = ZoneInfo(str(self._calendar.tz))
 
     @property
@@ -126,11 +133,23 @@ class TradingCalendar:
         return len(self.sessions(older + timedelta(days=1), newer))
 
     def open_at(self, session: date) -> datetime:
-        return _instant(self._calendar.session_open(self.require(session).isoformat()))
+        return self._hours_of(session)[0]
 
     def close_at(self, session: date) -> datetime:
         """Closing instant; early closes included."""
-        return _instant(self._calendar.session_close(self.require(session).isoformat()))
+        return self._hours_of(session)[1]
+
+    def _hours_of(self, session: date) -> tuple[datetime, datetime]:
+        # The calendar takes a fraction of a millisecond for each, and loops over sessions ask for the same again.
+        found = self._hours.get(session)
+        if found is None:
+            label = self.require(session).isoformat()
+            found = (
+                _instant(self._calendar.session_open(label)),
+                _instant(self._calendar.session_close(label)),
+            )
+            self._hours[session] = found
+        return found
 
     def has_closed(self, session: date, now: datetime) -> bool:
         return self.close_at(session) <= now

@@ -20,7 +20,9 @@ from scizor_dagster.exchanges import currency_of
 from scizor_dagster.instruments import Instrument, check_symbol
 
 REQUIRED_COLUMNS = ("symbol", "mic", "name", "currency")
-OPTIONAL_COLUMNS = ("sector", "category", "exchange")
+OPTIONAL_COLUMNS = ("sector", "category", "exchange", "borrow")
+BORROW = ("easy", "hard", "none")
+"""How shares are lent to who sells short: at once, for a day only, not at all. Empty is `easy`."""
 _MIC = re.compile(r"^[A-Z0-9]{4}$")
 
 
@@ -151,5 +153,17 @@ def _entry(path: Path, line: int, row: dict[str, str], seen: set[str]) -> Univer
             remedy="Correct the one or the other.",
             where=where,
         )
-    instrument = Instrument(symbol=symbol, mic=mic, currency=currency, name=row["name"])
+    borrow = row.get("borrow", "") or BORROW[0]
+    if borrow not in BORROW:
+        raise InputError(
+            f"'{borrow}' does not say how {symbol} is borrowed.", remedy=f"Use one of {', '.join(BORROW)}.", where=where
+        )
+    instrument = Instrument(
+        symbol=symbol,
+        mic=mic,
+        currency=currency,
+        name=row["name"],
+        shortable=borrow != "none",
+        easy_to_borrow=borrow == "easy",
+    )
     return UniverseEntry(instrument, row.get("sector", ""), row.get("category", ""), path, line)

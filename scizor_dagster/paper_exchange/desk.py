@@ -77,6 +77,7 @@ class Desk:
             expires_at=self._expiry(books, ticket, entry.session, now),
             live_at=None if waits else self._live_at(ticket, entry.session, now),
             parent_id=parent.order_id if parent is not None else None,
+            high_water_mark=entry.price if _trails_at_once(ticket, status) else None,
         )
         if ticket.order_class is OrderClass.OCO:
             order = books.put(replace(order, ticket=replace(order.ticket, group=order.order_id)))
@@ -345,6 +346,11 @@ def changed_settings(settings: AccountSettings, changes: Mapping[str, Any]) -> A
         if not any(value == choice and type(value) is type(choice) for choice in known):
             raise Refused("invalid_setting", f"{name} cannot be {value!r}")
     return replace(settings, **changes)
+
+
+def _trails_at_once(ticket: Ticket, status: Status) -> bool:
+    """Whether the best price of an order counts from now on, and not from when it goes live."""
+    return ticket.kind is OrderKind.TRAILING_STOP and status is Status.PENDING_NEW
 
 
 def _closing(intent: PositionIntent) -> PositionIntent:

@@ -343,6 +343,8 @@ def _short(entry: Entry) -> None:
         raise Refused("fractional_short", "fractional orders cannot be sold short")
     if not entry.instrument.shortable:
         raise Refused("not_shortable", f'asset "{ticket.symbol}" cannot be sold short')
+    if not entry.instrument.easy_to_borrow and ticket.duration is not Duration.DAY:
+        raise Refused("hard_to_borrow", f'only day orders are allowed for hard-to-borrow asset "{ticket.symbol}"')
 
 
 def _replaced_quantity(order: VenueOrder, qty: Decimal) -> None:

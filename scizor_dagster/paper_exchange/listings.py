@@ -35,7 +35,7 @@ def list_instruments(instruments: Mapping[str, Instrument], former_names: Mappin
             instrument,
             asset_id=str(uuid5(NAMESPACE_URL, f"scizor:asset:{identity}")),
             contract_id=contract_id,
-            easy_to_borrow=instrument.shortable,
+            easy_to_borrow=instrument.shortable and instrument.easy_to_borrow,
             active=instrument.tradable,
         )
     return listings

@@ -41,6 +41,12 @@ def test_tickers_that_look_like_other_types_stay_text(tmp_path):
     assert [entry.instrument.symbol for entry in entries] == ["TRUE", "NA", "1E5", "NULL", "360"]
 
 
+def test_the_universe_says_how_shares_are_lent(tmp_path):
+    text = "symbol,mic,name,currency,borrow\nA,XNAS,x,USD,\nB,XNAS,x,USD,easy\nC,XNAS,x,USD,hard\nD,XNAS,x,USD,none\n"
+    lent = [entry.instrument for entry in read_universe([_file(tmp_path, text)], "us")]
+    assert [(row.shortable, row.easy_to_borrow) for row in lent] == [(True, True)] * 2 + [(True, False), (False, False)]
+
+
 def test_a_quoted_name_keeps_its_comma_and_the_line_is_known(tmp_path):
     (entry,) = read_universe([_file(tmp_path, HEADER + '\nAAA,XNYS,"A, Inc.",USD,Energy,Oil,NYSE\n')], "us")
     assert (entry.instrument.name, entry.sector, entry.line) == ("A, Inc.", "Energy", 3)
@@ -59,6 +65,7 @@ def test_a_quoted_name_keeps_its_comma_and_the_line_is_known(tmp_path):
         (HEADER + "A,XNAS,x,usd,,,\n", ":2", "not a currency"),
         (HEADER + "A,XNAS,x,XXX,,,\n", ":2", "not a currency"),
         (HEADER + "A,XASX,x,USD,,,\n", ":2", "XASX, which trades in AUD"),
+        ("symbol,mic,name,currency,borrow\nA,XNAS,x,USD,maybe\n", ":2", "'maybe' does not say how A is borrowed"),
         (HEADER + "A,XNAS,x, Inc,USD,,,\n", ":2", "has 8 values"),
         (HEADER + 'A,XNAS,"x,USD,,,\n', ":2", "has 3 values"),
     ],

@@ -25,6 +25,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     "WHOLE": Instrument("WHOLE", "XNYS", "USD", fractionable=False),
     "HARD": Instrument("HARD", "XNYS", "USD", shortable=False),
     "SHUT": Instrument("SHUT", "XNYS", "USD", tradable=False),
+    "SCARCE": Instrument("SCARCE", "XNYS", "USD", easy_to_borrow=False),
     "NEW": Instrument("NEW", "XNYS", "USD"),
 }
 PRICES: dict[str, D] = {name: D(100) for name in INSTRUMENTS if name != "NEW"}

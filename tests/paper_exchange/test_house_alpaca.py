@@ -58,6 +58,7 @@ def refusal(hall, **facts):
         ("fractional_short", "cannot be sold short", {"qty": "1.5", "side": "sell"}),
         ("not_fractionable", 'asset "WHOLE" is not fractionable', {"qty": "1.5", "symbol": "WHOLE"}),
         ("not_shortable", 'asset "HARD" cannot be sold short', {"side": "sell", "symbol": "HARD"}),
+        ("hard_to_borrow", "only day orders", {"side": "sell", "symbol": "SCARCE", "duration": "gtc"}),
         ("no_price", "no price of NEW is known", {"symbol": "NEW"}),
         ("below_minimum", "minimal amount of order 1", {"qty": "0.005"}),
         ("insufficient_buying_power", "insufficient buying power", {"qty": 4001}),

@@ -8,7 +8,7 @@ import pytest
 from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.lake.tables import append_rows, initialise, replace_rows
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.lake_data import LakeSessionData
+from scizor_dagster.paper_exchange.lake_data import LakeSessionData, former_names
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
 
 AT = datetime(2024, 3, 7, tzinfo=UTC)
@@ -224,3 +224,18 @@ def test_a_delisting_pays_the_last_close_however_old_in_units_of_its_day(lake):
         SessionAction("AAA", DAY2, "delisting", amount=D(25)),
         SessionAction("ZZZ", DAY2, "delisting"),
     ]
+
+
+def test_a_history_is_of_the_market_the_symbols_and_the_days_asked_for(lake):
+    store_bars(lake, ("AAA", DAY2, 11.0), ("AAA", DAY1, 10.0), ("AAA", DAY3, 12.0), ("BBB", DAY1, 20.0))
+    store_bars(lake, ("AAA", DAY1, 99.0), market="asx")
+    found = LakeSessionData(lake, "us").history(["AAA", "ZZZ"], DAY1, DAY2)
+    assert {symbol: list(rows) for symbol, rows in found.items()} == {"AAA": [DAY1, DAY2]}
+    assert found["AAA"][DAY1] == bar(10, "11.5", "9.9", 10, 1000)
+
+
+def test_a_renamed_instrument_is_known_by_its_former_name(lake):
+    store_action(lake, "OLD", DAY1, "rename", new_symbol="NEW")
+    store_action(lake, "AAA", DAY1, "split", ratio=2.0)
+    assert former_names(lake, "us") == {"NEW": "OLD"}
+    assert former_names(lake, "asx") == {}

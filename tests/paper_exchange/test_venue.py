@@ -399,3 +399,15 @@ def test_what_has_no_price_has_no_quote(tmp_path):
     hall = make_venue(tmp_path)
     assert hall.venue.quote("NEW") is None
     assert hall.venue.quote("ZZZ") is None
+
+
+def test_bars_of_years_are_asked_for_once_and_show_nothing_that_is_to_come(tmp_path):
+    hall = make_venue(tmp_path, start=at("12:00", DAY2))
+    before = len(hall.data.asked)
+    shown = hall.venue.bars(["AAA", "BBB", "NOTHERE"], date(2019, 1, 1), DAY3)
+    assert len(hall.data.asked) - before <= 1, "no session is read by itself but the running one"
+    assert {symbol: [row.session for row in rows] for symbol, rows in shown.items()} == {
+        "AAA": [DAY1, DAY2],
+        "BBB": [DAY1, DAY2],
+    }
+    assert (shown["AAA"][0].close, shown["AAA"][1].high) == (103, 100)

@@ -54,7 +54,10 @@ def test_a_trailing_stop_follows_the_best_price_and_trades_from_where_it_stands(
 def test_a_trailing_percentage_is_of_the_best_price(tmp_path):
     hall = make_venue(tmp_path, start=at("11:40"))
     hall.place()
-    order = hall.place(side="sell", id="trail", kind="trailing_stop", percent=5)
+    order = hall.venue.place(ALPACA, ticket("sell", id="trail", kind="trailing_stop", percent=5))
+    assert order.high_water_mark == hall.venue.quote("AAA").last, (
+        "an order that is live says at once from where it trails"
+    )
     hall.to("13:50")
     assert hall.order(order.order_id).high_water_mark == D(110)
     hall.to("16:00")

@@ -12,6 +12,7 @@ from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.data.requests import (
     CorporateActionsRequest,
     StockBarsRequest,
+    StockLatestBarRequest,
     StockLatestQuoteRequest,
     StockLatestTradeRequest,
     StockSnapshotRequest,
@@ -58,9 +59,10 @@ def test_the_sdk_reads_two_symbols_over_pages_whole_and_in_order(client, monkeyp
         assert [row.timestamp.astimezone(CALENDAR.timezone).date() for row in rows] == SESSIONS
 
 
+@pytest.mark.parametrize("sort", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 5, len(SESSIONS), len(SESSIONS) + 1])
-def test_a_page_counts_points_over_all_symbols(wire, limit):
-    query = {"symbols": "AAA,BBB", "timeframe": "1Day", "start": "2024-02-01", "limit": limit}
+def test_a_page_counts_points_over_all_symbols(wire, limit, sort):
+    query = {"symbols": "AAA,BBB", "timeframe": "1Day", "start": "2024-02-01", "limit": limit, "sort": sort}
     points, token = [], None
     while True:
         body = wire("GET", "/v2/stocks/bars", params=query | ({"page_token": token} if token else {})).json()
@@ -73,7 +75,18 @@ def test_a_page_counts_points_over_all_symbols(wire, limit):
         symbol, kind, at = base64.b64decode(token).decode().split("|")
         assert (symbol, at[:10], kind) == (page[-1][0], page[-1][1][:10], "D")
     assert len(points) == len(set(points)) == 2 * len(SESSIONS)
-    assert points == sorted(points)
+    newest_first = sorted(sorted(points, key=lambda point: point[1], reverse=True), key=lambda point: point[0])
+    assert points == (sorted(points) if sort == "asc" else newest_first)
+
+
+def test_the_sdk_reads_the_latest_bar(client):
+    bar = client.get_stock_latest_bar(StockLatestBarRequest(symbol_or_symbols="AAA"))["AAA"]
+    assert (bar.symbol, bar.close) == ("AAA", 100.0)
+
+
+def test_an_unknown_order_of_bars_is_refused(wire):
+    reply = wire("GET", "/v2/stocks/bars?symbols=AAA&timeframe=1Day&sort=random")
+    assert (reply.status_code, reply.json()["message"]) == (400, "invalid sort: random")
 
 
 def test_a_bars_time_is_midnight_in_new_york_in_summer_and_in_winter(wire, venue):

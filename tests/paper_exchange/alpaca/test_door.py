@@ -263,6 +263,8 @@ def test_settings_change_one_by_one_and_unknown_ones_are_refused(wire):
     assert (changed["max_margin_multiplier"], changed["trade_confirm_email"]) == ("1", "none")
     assert wire("GET", path).json() == changed
     assert wire("GET", "/v2/account").json()["buying_power"] == "100000"
+    sent_back = changed | {"dtbp_check": None, "pdt_check": None, "no_shorting": True}
+    assert wire("PATCH", path, json=sent_back).json() == changed | {"no_shorting": True}
     for body in ({"max_margin_multiplier": "3"}, {"suspend_trade": "yes"}, {"turbo": True}):
         assert wire("PATCH", path, json=body).status_code == 422
 
