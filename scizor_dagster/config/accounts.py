@@ -24,6 +24,8 @@ class PaperExchangeRules(Model):
     min_order_notional: Annotated[float, Field(ge=0.0)] = 1.0
     short_selling: bool = True
     fractional: bool = True
+    faults: Annotated[str, Field(min_length=1)] | None = None
+    """A script of what goes wrong with calls of this account, for rehearsals; relative to the configuration."""
 
 
 class Account(Model):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scizor_dagster.brokers.protocol import Broker
 from scizor_dagster.config import Account, Config, Market, Portfolio, load_config
@@ -25,6 +25,9 @@ from scizor_dagster.market_data.universe import UniverseEntry, read_universe
 from scizor_dagster.sessions import Clock, TradingCalendar
 from scizor_dagster.settings import Settings
 from scizor_dagster.signals.manifest import Manifest, load_manifest
+
+if TYPE_CHECKING:
+    from scizor_dagster.paper_exchange.faults import FaultScript
 
 T = TypeVar("T")
 
@@ -97,6 +100,10 @@ class Desk:
         return {}
 
     @cached_property
+    def _fault_scripts(self) -> dict[str, FaultScript]:
+        return {}
+
+    @cached_property
     def _universes(self) -> dict[str, tuple[UniverseEntry, ...]]:
         return {}
 
@@ -128,11 +135,16 @@ class Desk:
         return {entry.instrument.symbol: entry.instrument for entry in self.universe(market)}
 
     def broker(self, account: str, market: str) -> Broker:
-        """The broker of `account`, trading the instruments of `market`."""
+        """The broker of `account`, trading the instruments of `market`; with the faults that it is to rehearse.
+
+        Raises:
+            ConfigError: its fault script cannot be used.
+        """
         from scizor_dagster.brokers.paper import PaperBroker
+        from scizor_dagster.brokers.rehearsal import RehearsalBroker
         from scizor_dagster.paper_exchange.lake_data import LakeSessionData
 
-        return PaperBroker(
+        broker = PaperBroker(
             self.ledger,
             account,
             self.account(account),
@@ -141,6 +153,20 @@ class Desk:
             self.instruments(market),
             self.clock,
         )
+        script = self._fault_script(account)
+        return RehearsalBroker(broker, script, account) if script is not None else broker
+
+    def _fault_script(self, account: str) -> FaultScript | None:
+        """The account's script, which counts its calls as long as this desk is there."""
+        from scizor_dagster.paper_exchange.faults import FaultScript
+
+        name = self.account(account).exchange.faults
+        if name is None:
+            return None
+        if account not in self._fault_scripts:
+            path = self._config_file(name)
+            self._fault_scripts[account] = FaultScript.read(path, self.settings.environment)
+        return self._fault_scripts[account]
 
     def _config_file(self, name: str) -> Path:
         path = self.config.folder / name

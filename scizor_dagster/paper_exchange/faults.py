@@ -152,6 +152,10 @@ class FaultScript:
             remedy = "Correct the line; the module paper_exchange.faults lists every word with its meaning."
             raise ConfigError(error.problem, remedy=remedy, where=error.where) from error
 
+    def words(self, door: str) -> frozenset[str]:
+        """Fault words of the rules for `door`."""
+        return frozenset(rule.kind for rule in self._rules if rule.door == door)
+
     def next(self, door: str, call: str) -> Fault | None:
         """The fault that this call meets. Every rule that matches counts the call, also where another one is met."""
         met: Fault | None = None
