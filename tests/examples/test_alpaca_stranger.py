@@ -3,25 +3,24 @@
 import ast
 import runpy
 from datetime import date
-from decimal import Decimal as D
 
-from scizor_dagster.paper_exchange.venue import DailyBar
 from tests.paper_exchange.alpaca.conftest import doors, no_error_records, venue  # noqa: F401 - fixtures
 from tests.paper_exchange.alpaca.support import ACCOUNT, KEY, SECRET
+from tests.paper_exchange.market import bar
 
 
 def test_a_stranger_trades_and_leaves_a_flat_account(doors, venue, project_root, capsys):  # noqa: F811
-    venue.history = {"AAA": [DailyBar("AAA", date(2024, 3, 1), *[D(100)] * 4, D(1000))]}
+    venue.data.sessions[date(2024, 3, 1)] = {"AAA": bar(100, 100, 100, 100, 1000)}
     script = runpy.run_path(str(project_root / "examples" / "alpaca_stranger.py"))
     script["main"](["--url", doors.open().url, "--symbol", "AAA", "--key", KEY, "--secret", SECRET])
     said = capsys.readouterr().out
-    assert "1 bars; 99.99 bid, 100.01 ask, last 100" in said
+    assert "1 bars; 100.0 bid, 100.0 ask, last 100" in said
     assert "protected by limit (new), stop (held)" in said
     assert "the account is flat" in said
     heard = said.rpartition("heard: ")[2].split(", ")
     assert {"fill", "new", "replaced"} <= {word.strip() for word in heard}
     assert list(venue.positions(ACCOUNT)) == []
-    assert venue.open_rows(ACCOUNT) == []
+    assert venue.orders(ACCOUNT) == []
     assert venue.account(ACCOUNT).cash == 100_000
 
 

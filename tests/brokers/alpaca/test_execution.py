@@ -22,8 +22,8 @@ from tests.brokers.alpaca.conftest import Brokers
 from tests.execution import scenario
 from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures
 from tests.execution.scenario import order, plan_of, resume, run
+from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import ACCOUNT, Doors, all_orders
-from tests.paper_exchange.alpaca.venue_double import VenueDouble
 
 SYMBOLS = [f"S{number:02d}" for number in range(50)]
 WANTED = {symbol: D(1 + number % 4) for number, symbol in enumerate(SYMBOLS)}
@@ -35,8 +35,8 @@ ATTEMPTS = 30
 
 
 @pytest.fixture
-def exchange() -> VenueDouble:
-    return VenueDouble(OPEN, instruments={symbol: Instrument(symbol, "XNYS", "USD") for symbol in SYMBOLS})
+def exchange(tmp_path) -> Floor:
+    return Floor(tmp_path, OPEN, instruments={symbol: Instrument(symbol, "XNYS", "USD") for symbol in SYMBOLS})
 
 
 @pytest.fixture

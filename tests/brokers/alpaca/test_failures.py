@@ -11,7 +11,7 @@ import pytest
 from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
 from scizor_dagster.paper_exchange.venue import OrderQuery
-from tests.paper_exchange.alpaca.support import ACCOUNT, DAY1
+from tests.paper_exchange.alpaca.support import ACCOUNT, DAY1, all_orders
 
 FAR_AWAY = D(50)
 
@@ -277,7 +277,7 @@ def test_figures_go_out_exactly_as_they_are_and_a_fraction_is_for_the_day(connec
     broker = connect()
     broker.submit(request("fraction", qty="0.557436865", time_in_force=TimeInForce.CLS))
     broker.submit(request("limit", qty=5, order_type=OrderType.LIMIT, limit_price=D("0.3")))
-    tickets = {row.ticket.client_order_id: row.ticket for row in venue.rows[ACCOUNT]}
+    tickets = {row.ticket.client_order_id: row.ticket for row in all_orders(venue)}
     assert (tickets["fraction"].qty, tickets["fraction"].duration) == (D("0.557436865"), "day")
     assert str(tickets["limit"].limit_price) == "0.3"
     assert {ticket.intent for ticket in tickets.values()} == {PositionIntent.BUY_TO_OPEN}

@@ -87,14 +87,15 @@ def test_the_adapter_needs_no_stream_and_leaves_its_one_connection_to_others(con
     broker = connect()
     broker.submit(request())
     assert broker.find("a").status is OrderStatus.FILLED
-    assert venue.listeners[ACCOUNT] == []
+    assert venue.listeners(ACCOUNT) == []
 
 
 def test_fills_before_and_after_a_replacement_are_counted_once_each(connect, venue):
     broker = connect()
     broker.submit(resting("old", 4))
     row = venue.orders(ACCOUNT)[0]
-    venue._fill(ACCOUNT, row, D(1))
+    venue.price("AAA", 40, volume=1)
+    venue.price("AAA", 100)
     venue.replace(ACCOUNT, row.order_id, Amendment(limit_price=D(100)), "new")
     fills = {fill.client_order_id: fill.qty for fill in broker.fills(DAY1, DAY1)}
     assert fills == {"old": D(1), "new": D(3)}
@@ -105,10 +106,10 @@ def test_fills_before_and_after_a_replacement_are_counted_once_each(connect, ven
 
 def test_a_split_that_is_booked_late_is_told_when_it_is_booked_and_once(connect, venue):
     broker = connect()
-    venue.actions = [SessionAction("AAA", DAY1, "split", ratio=D(2))]
+    venue.act(SessionAction("AAA", DAY1, "split", ratio=D(2)))
     venue.move_to(OPEN + timedelta(days=1))
     assert list(broker.activities(DAY1, DAY2)) == []
-    venue.non_trades = [NonTrade("s", "split", DAY2, OPEN, "AAA", D(0), D(10), None, "")]
+    venue.booked = [NonTrade("s", "split", DAY2, OPEN, "AAA", D(0), D(10), None, "")]
     assert [(row.session, row.qty_factor) for row in broker.activities(DAY1, DAY2)] == [(DAY2, D(2))]
     assert broker.activities(DAY1, DAY2) == broker.activities(DAY1, DAY2)
 

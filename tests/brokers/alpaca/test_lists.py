@@ -21,8 +21,8 @@ from scizor_dagster.paper_exchange.venue import (
     Ticket,
 )
 from tests.brokers.alpaca.test_failures import request, resting
+from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import ACCOUNT, AFTER_CLOSE, BEFORE_OPEN, DAY1, DAY2, OPEN
-from tests.paper_exchange.alpaca.venue_double import VenueDouble
 
 
 @pytest.fixture
@@ -30,13 +30,12 @@ def broker(doors, brokers):
     return brokers.connect(doors.open().url)
 
 
-def fill_the_book(venue: VenueDouble, count: int, *, moments: int) -> None:
+def fill_the_book(venue: Floor, count: int, *, moments: int) -> None:
     """Many resting orders, so many of which were submitted in one instant."""
-    venue.step = timedelta(0)
-    for number in range(count):
-        venue._last = venue.at = OPEN + timedelta(seconds=number // moments)
-        ticket = Ticket(f"o{number}", "AAA", Side.BUY, OrderKind.LIMIT, Duration.DAY, qty=D(1), limit_price=D("0.5"))
-        venue._new(ACCOUNT, ticket, request().intent)
+    ticket = Ticket("", "AAA", Side.BUY, OrderKind.LIMIT, Duration.DAY, qty=D(1), limit_price=D("0.5"))
+    instants = [OPEN + timedelta(seconds=number // moments) for number in range(count)]
+    venue.at = instants[-1]
+    venue.rest([(replace(ticket, client_order_id=f"o{number}"), at) for number, at in enumerate(instants)])
 
 
 def record_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -87,15 +86,9 @@ def test_a_fill_of_an_order_of_an_earlier_session_finds_its_order(broker, venue)
     ticket = Ticket("old", "AAA", Side.BUY, OrderKind.LIMIT, Duration.GTC, qty=D(1), limit_price=D(99))
     venue.place(ACCOUNT, ticket)
     venue.move_to(OPEN + timedelta(days=1))
-    venue.prices["AAA"] = D(98)
-    venue.run()
-    venue.done[ACCOUNT] = [row.__class__(**{**_fields(row), "session": DAY2}) for row in venue.done[ACCOUNT]]
+    venue.price("AAA", 98)
     found = broker.fills(DAY2, DAY2)
     assert [(fill.client_order_id, fill.session) for fill in found] == [("old", DAY2)]
-
-
-def _fields(row):
-    return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
 def bracket(name: str):
@@ -120,7 +113,7 @@ def test_an_open_entry_is_no_leg(doors, brokers, venue):
 def test_fills_of_a_leg_carry_its_own_id_and_its_parent_is_in_the_orders(broker, venue):
     broker.submit(bracket("entry"))
     broker.find("entry")
-    venue.prices["AAA"] = D(151)
+    venue.price("AAA", 151)
     fills = {fill.side: fill.client_order_id for fill in broker.fills(DAY1, DAY1)}
     legs = {row.client_order_id: row.parent_client_order_id for row in broker.orders(DAY1)}
     assert fills[Side.BUY] == "entry"
@@ -157,7 +150,7 @@ def non_trade(name: str, kind: str, amount: object, symbol: str | None = "AAA", 
 
 
 def test_what_moved_without_a_trade_is_told_in_the_protocols_words(broker, venue):
-    venue.non_trades = [
+    venue.booked = [
         non_trade("1", "dividend", "8.20"),
         non_trade("2", "fee", "-0.13", None),
         non_trade("3", "interest", "-1.5", None),
@@ -181,22 +174,22 @@ def test_what_moved_without_a_trade_is_told_in_the_protocols_words(broker, venue
 
 
 def test_the_factor_of_a_split_comes_from_the_corporate_actions(broker, venue):
-    venue.non_trades = [non_trade("1", "split", 0, qty=30), non_trade("2", "split", 0, qty=-10)]
-    venue.actions = [SessionAction("AAA", DAY2, "split", ratio=D(4))]
+    venue.booked = [non_trade("1", "split", 0, qty=30), non_trade("2", "split", 0, qty=-10)]
+    venue.act(SessionAction("AAA", DAY2, "split", ratio=D(4)))
     venue.move_to(OPEN + timedelta(days=1))
     (found,) = broker.activities(DAY1, DAY2)
     assert (found.kind, found.symbol, found.qty_factor, found.amount) == ("split", "AAA", D(4), D(0))
 
 
 def test_a_reverse_split_has_a_factor_below_one(broker, venue):
-    venue.non_trades = [non_trade("1", "split", 0, qty=-90)]
-    venue.actions = [SessionAction("AAA", DAY2, "split", ratio=D("0.1"))]
+    venue.booked = [non_trade("1", "split", 0, qty=-90)]
+    venue.act(SessionAction("AAA", DAY2, "split", ratio=D("0.1")))
     venue.move_to(OPEN + timedelta(days=1))
     assert [row.qty_factor for row in broker.activities(DAY1, DAY2)] == [D("0.1")]
 
 
 def test_a_split_whose_factor_is_not_listed_is_no_answer(broker, venue):
-    venue.non_trades = [non_trade("1", "split", 0, qty=30)]
+    venue.booked = [non_trade("1", "split", 0, qty=30)]
     venue.move_to(OPEN + timedelta(days=1))
     with pytest.raises(BrokerUnavailable, match="split of AAA on 2024-03-05 and does not say its factor"):
         broker.activities(DAY1, DAY2)
@@ -244,8 +237,7 @@ def test_a_leg_that_woke_in_a_later_session_still_goes_with_its_entry(broker, ve
     broker.submit(bracket("entry"))
     broker.find("entry")
     later = venue.at + timedelta(days=1)
-    rows = venue.rows[ACCOUNT]
-    venue.rows[ACCOUNT] = [replace(row, submitted_at=later) if row.parent_id else row for row in rows]
+    venue.shown = lambda row: replace(row, submitted_at=later) if row.parent_id else row
     assert [row.parent_client_order_id for row in broker.orders(DAY1)] == [None, "entry", "entry"]
     assert {row.parent_client_order_id for row in broker.orders(DAY2)} == {"entry"}
 

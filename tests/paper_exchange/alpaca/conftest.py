@@ -5,17 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import OPEN, Doors, Wire
-from tests.paper_exchange.alpaca.venue_double import VenueDouble
 
 
 @pytest.fixture
-def venue() -> VenueDouble:
-    return VenueDouble(OPEN)
+def venue(tmp_path) -> Floor:
+    return Floor(tmp_path, OPEN)
 
 
 @pytest.fixture
-def doors(venue: VenueDouble) -> Iterator[Doors]:
+def doors(venue: Floor) -> Iterator[Doors]:
     found = Doors(venue)
     yield found
     found.close()

@@ -1,7 +1,6 @@
 """Market data as the SDK reads it: pages, adjustments, feeds, quotes, actions."""
 
 import base64
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
 
@@ -25,19 +24,18 @@ from scizor_dagster.paper_exchange.alpaca_door import data
 from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue import DailyBar
+from tests.paper_exchange.alpaca.floor import CALENDAR, Floor
 from tests.paper_exchange.alpaca.support import AFTER_CLOSE, DAY1, KEY, SECRET, UNLIMITED, Wire
-from tests.paper_exchange.alpaca.venue_double import CALENDAR, VenueDouble
 
 FIRST, LAST = date(2024, 2, 1), DAY1
 SESSIONS = CALENDAR.sessions(FIRST, LAST)
 
 
 @pytest.fixture(autouse=True)
-def history(venue: VenueDouble) -> None:
-    venue.history = {
-        name: [DailyBar(name, day, *[D(100)] * 4, D(1000 + i)) for i, day in enumerate(SESSIONS)]
-        for name in ("AAA", "BBB")
-    }
+def history(venue: Floor) -> None:
+    venue.store(
+        *[DailyBar(name, day, *[D(100)] * 4, D(1000 + i)) for i, day in enumerate(SESSIONS) for name in ("AAA", "BBB")]
+    )
     venue.move_to(AFTER_CLOSE)
 
 
@@ -90,7 +88,7 @@ def test_an_unknown_order_of_bars_is_refused(wire):
 
 
 def test_a_bars_time_is_midnight_in_new_york_in_summer_and_in_winter(wire, venue):
-    venue.history["AAA"] = [DailyBar("AAA", day, *[D(1)] * 4, D(1)) for day in (date(2024, 1, 3), date(2023, 7, 3))]
+    venue.store(*[DailyBar("AAA", day, *[D(1)] * 4, D(1)) for day in (date(2024, 1, 3), date(2023, 7, 3))])
     reply = wire("GET", "/v2/stocks/bars?symbols=AAA&timeframe=1Day&start=2023-07-01&end=2024-02-01").json()
     assert {row["t"] for row in reply["bars"]["AAA"]} == {"2023-07-03T04:00:00Z", "2024-01-03T05:00:00Z"}
 
@@ -101,10 +99,10 @@ def closes(client: StockHistoricalDataClient, adjustment: Adjustment) -> list[tu
 
 
 def test_bars_are_adjusted_for_what_came_after_them(client, venue):
-    venue.actions = [
+    venue.act(
         SessionAction("AAA", date(2024, 3, 1), "split", ratio=D(4)),
         SessionAction("AAA", date(2024, 3, 4), "dividend", amount=D(1)),
-    ]
+    )
     days = CALENDAR.sessions(date(2024, 2, 28), LAST)
     volumes = [1000.0 + SESSIONS.index(day) for day in days]
     assert closes(client, Adjustment.RAW) == list(zip([100.0] * 4, volumes, strict=True))
@@ -151,13 +149,13 @@ def test_quotes_trades_and_snapshots_are_read_by_the_sdk_and_unknown_symbols_are
     trades = client.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols=symbols))
     shots = client.get_stock_snapshot(StockSnapshotRequest(symbol_or_symbols=symbols))
     assert list(quotes) == list(trades) == list(shots) == ["AAA"]
-    assert (quotes["AAA"].bid_price, quotes["AAA"].ask_price, trades["AAA"].price) == (99.99, 100.01, 100.0)
+    assert (quotes["AAA"].bid_price, quotes["AAA"].ask_price, trades["AAA"].price) == (100.0, 100.0, 100.0)
     assert shots["AAA"].daily_bar.volume - shots["AAA"].previous_daily_bar.volume == 1
     assert shots["AAA"].daily_bar.timestamp.date() == LAST
 
 
 def test_a_snapshot_without_bars_has_none(client, venue):
-    venue.history = {}
+    venue.store()
     shot = client.get_stock_snapshot(StockSnapshotRequest(symbol_or_symbols="AAA"))["AAA"]
     assert shot.daily_bar is None
     assert shot.previous_daily_bar is None
@@ -169,12 +167,12 @@ def test_one_snapshot_is_read_by_its_path(wire):
 
 
 def test_corporate_actions_are_read_by_the_sdk_over_pages(doors, venue):
-    venue.actions = [
+    venue.act(
         SessionAction("AAA", SESSIONS[3], "split", ratio=D("0.05")),
         SessionAction("BBB", SESSIONS[4], "split", ratio=D("1.5")),
         *[SessionAction("AAA", day, "dividend", amount=D("0.1")) for day in SESSIONS[:5]],
         SessionAction("AAA", SESSIONS[6], "delisting"),
-    ]
+    )
     client = CorporateActionsClient(KEY, SECRET, url_override=doors.open().url)
     request = CorporateActionsRequest(symbols=["AAA", "BBB"], start=FIRST, end=LAST, limit=2)
     one = client.get_corporate_actions(request).data
@@ -186,7 +184,7 @@ def test_corporate_actions_are_read_by_the_sdk_over_pages(doors, venue):
 
 
 def test_corporate_actions_are_of_the_days_and_types_that_were_asked_for(wire, venue):
-    venue.actions = [SessionAction("AAA", day, "dividend", amount=D("0.1")) for day in SESSIONS[:5]]
+    venue.act(*[SessionAction("AAA", day, "dividend", amount=D("0.1")) for day in SESSIONS[:5]])
     base = "/v1/corporate-actions?symbols=AAA&"
     some = wire("GET", base + f"start={SESSIONS[1]}&end={SESSIONS[2]}").json()["corporate_actions"]
     assert [row["ex_date"] for row in some["cash_dividends"]] == [str(SESSIONS[1]), str(SESSIONS[2])]
@@ -195,18 +193,8 @@ def test_corporate_actions_are_of_the_days_and_types_that_were_asked_for(wire, v
     assert wire("GET", base + "page_token=!!").status_code == 400
 
 
-@dataclass(frozen=True)
-class Rename:
-    symbol: str
-    session: date
-    new_symbol: str
-    kind: str = "rename"
-    ratio: D | None = None
-    amount: D | None = None
-
-
 def test_a_change_of_name_is_read_by_the_sdk_and_by_our_own_reader(doors, venue):
-    venue.actions = [Rename("AAA", SESSIONS[3], "ZZZ")]
+    venue.act(SessionAction("AAA", SESSIONS[3], "rename", new_symbol="ZZZ"))
     url = doors.open().url
     request = CorporateActionsRequest(symbols=["AAA"], start=FIRST, end=LAST)
     found = CorporateActionsClient(KEY, SECRET, url_override=url).get_corporate_actions(request).data["name_changes"]

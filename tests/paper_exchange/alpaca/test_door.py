@@ -14,8 +14,8 @@ from scizor_dagster.paper_exchange.alpaca_door import formats
 from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import Limits
 from scizor_dagster.paper_exchange.alpaca_door.server import serve_alpaca
+from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import AFTER_CLOSE, BEFORE_OPEN, KEY, OPEN, SECRET, UNLIMITED, Wire, all_orders
-from tests.paper_exchange.alpaca.venue_double import VenueDouble
 
 RESTING = {"type": "limit", "limit_price": "50"}
 
@@ -60,8 +60,8 @@ def test_instants_are_read_in_every_spelling_that_clients_send(text, expected):
     assert formats.read_instant(text) == expected
 
 
-def test_keys_open_their_own_account_and_no_other():
-    venue = VenueDouble(OPEN, accounts=("one", "two"))
+def test_keys_open_their_own_account_and_no_other(tmp_path):
+    venue = Floor(tmp_path, OPEN, accounts=("one", "two"))
     with serve_alpaca(venue, {"PK1": ("s1", "one"), "PK2": ("s2", "two")}, rules=UNLIMITED) as server:
         wires = []
         for key, secret in (("PK1", "s1"), ("PK2", "s2")):
@@ -84,8 +84,8 @@ def test_basic_authorization_is_taken_as_well(doors, pair, status):
     assert reply.status_code == status
 
 
-def test_one_accounts_limit_is_not_anothers():
-    venue = VenueDouble(OPEN, accounts=("one", "two"))
+def test_one_accounts_limit_is_not_anothers(tmp_path):
+    venue = Floor(tmp_path, OPEN, accounts=("one", "two"))
     keys = {"PK1": ("s", "one"), "PK2": ("s", "two")}
     with serve_alpaca(venue, keys, rules=DoorRules(limits=Limits(trading=1)), wall_clock=lambda: 0.0) as server:
         statuses = []
@@ -251,7 +251,7 @@ def test_a_position_and_an_asset_are_found_by_the_assets_id_too(wire, venue):
 
 
 @pytest.mark.parametrize(
-    ("query", "count"), [("", 4), ("?exchange=NYSE", 2), ("?status=inactive", 0), ("?asset_class=crypto", 0)]
+    ("query", "count"), [("", 5), ("?exchange=NYSE", 3), ("?status=inactive", 0), ("?asset_class=crypto", 0)]
 )
 def test_assets_are_listed_by_what_they_are(wire, query, count):
     assert len(wire("GET", f"/v2/assets{query}").json()) == count

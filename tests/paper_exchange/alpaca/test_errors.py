@@ -7,7 +7,6 @@
 import json
 import re
 from collections.abc import Callable
-from decimal import Decimal as D
 from typing import Any
 
 import pytest
@@ -17,10 +16,10 @@ from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.alpaca_door.errors import wire_error
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import Limits
 from scizor_dagster.paper_exchange.venue import Refused
+from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import OPEN, Doors, Wire
-from tests.paper_exchange.alpaca.venue_double import VenueDouble
 
-Provoke = Callable[[Wire, VenueDouble], requests.Response]
+Provoke = Callable[[Wire, Floor], requests.Response]
 RESTING = {"type": "limit", "limit_price": "50"}
 FAR = {"take_profit": {"limit_price": "150"}, "stop_loss": {"stop_price": "50"}}
 STOP_ABOVE = {"stop_loss": {"stop_price": "150"}}
@@ -31,7 +30,7 @@ def order(**body: Any) -> Provoke:
 
 
 def second(first: dict[str, Any], then: dict[str, Any], *, settle: bool = True) -> Provoke:
-    def provoke(wire: Wire, venue: VenueDouble) -> requests.Response:
+    def provoke(wire: Wire, venue: Floor) -> requests.Response:
         assert wire.order(**first).status_code == 200
         if settle:
             wire("GET", "/v2/orders")
@@ -41,7 +40,7 @@ def second(first: dict[str, Any], then: dict[str, Any], *, settle: bool = True) 
 
 
 def at(hour: int, minute: int, **body: Any) -> Provoke:
-    def provoke(wire: Wire, venue: VenueDouble) -> requests.Response:
+    def provoke(wire: Wire, venue: Floor) -> requests.Response:
         venue.move_to(OPEN.replace(hour=hour, minute=minute))
         return wire.order(**body)
 
@@ -49,7 +48,7 @@ def at(hour: int, minute: int, **body: Any) -> Provoke:
 
 
 def settings(changes: dict[str, Any], **body: Any) -> Provoke:
-    def provoke(wire: Wire, venue: VenueDouble) -> requests.Response:
+    def provoke(wire: Wire, venue: Floor) -> requests.Response:
         assert wire("PATCH", "/v2/account/configurations", json=changes).status_code == 200
         return wire.order(**body)
 
@@ -63,7 +62,7 @@ def get(path: str, method: str = "GET", **arguments: Any) -> Provoke:
 def patch(first: dict[str, Any], changes: dict[str, Any], *, settle: bool = True, then: str | None = None) -> Provoke:
     """Change an order; `then` happens to it before: `DELETE`, or another PATCH."""
 
-    def provoke(wire: Wire, venue: VenueDouble) -> requests.Response:
+    def provoke(wire: Wire, venue: Floor) -> requests.Response:
         wire.order(symbol="BBB", qty="5")
         row = wire.order(**first).json()
         if settle:
@@ -76,21 +75,21 @@ def patch(first: dict[str, Any], changes: dict[str, Any], *, settle: bool = True
     return provoke
 
 
-def patch_leg(wire: Wire, venue: VenueDouble) -> requests.Response:
+def patch_leg(wire: Wire, venue: Floor) -> requests.Response:
     row = wire.order(order_class="bracket", **FAR).json()
     wire("GET", "/v2/orders")
     return wire("PATCH", f"/v2/orders/{row['legs'][0]['id']}", json={"qty": "2"})
 
 
-def patch_partly_filled(wire: Wire, venue: VenueDouble) -> requests.Response:
+def patch_partly_filled(wire: Wire, venue: Floor) -> requests.Response:
     row = wire.order(qty="4", **RESTING).json()
     wire("GET", "/v2/orders")
-    venue._fill("main", venue.order("main", row["id"]), D(2))
+    venue.price("AAA", 40, volume=2)
     return wire("PATCH", f"/v2/orders/{row['id']}", json={"qty": "2"})
 
 
 def delete(first: dict[str, Any], *, twice: bool = False) -> Provoke:
-    def provoke(wire: Wire, venue: VenueDouble) -> requests.Response:
+    def provoke(wire: Wire, venue: Floor) -> requests.Response:
         path = f"/v2/orders/{wire.order(**first).json()['id']}"
         if twice:
             assert wire("DELETE", path).status_code == 204
@@ -99,22 +98,21 @@ def delete(first: dict[str, Any], *, twice: bool = False) -> Provoke:
     return provoke
 
 
-def hard_to_borrow(wire: Wire, venue: VenueDouble) -> requests.Response:
-    venue.borrow["AAA"] = False
-    return wire.order(side="sell", time_in_force="gtc", **{**RESTING, "limit_price": "150"})
+def hard_to_borrow(wire: Wire, venue: Floor) -> requests.Response:
+    return wire.order(symbol="SCARCE", side="sell", time_in_force="gtc", **{**RESTING, "limit_price": "150"})
 
 
-def closing_of_what_is_held(wire: Wire, venue: VenueDouble) -> requests.Response:
+def closing_of_what_is_held(wire: Wire, venue: Floor) -> requests.Response:
     wire.order(order_class="bracket", **FAR)
     wire("GET", "/v2/orders")
     return wire("DELETE", "/v2/positions/AAA")
 
 
-def without_headers(wire: Wire, venue: VenueDouble) -> requests.Response:
+def without_headers(wire: Wire, venue: Floor) -> requests.Response:
     return requests.get(wire.url + "/v2/account", timeout=10)
 
 
-def live_keys(wire: Wire, venue: VenueDouble) -> requests.Response:
+def live_keys(wire: Wire, venue: Floor) -> requests.Response:
     return wire("GET", "/v2/account", headers={"APCA-API-KEY-ID": "AKLIVE"})
 
 

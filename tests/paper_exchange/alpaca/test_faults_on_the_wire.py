@@ -1,7 +1,6 @@
 """What a client meets for every fault word, with the SDK as it is and with plain HTTP."""
 
 from datetime import timedelta
-from decimal import Decimal as D
 
 import pytest
 import requests
@@ -110,7 +109,7 @@ def test_a_slow_cancel_is_pending_and_loses_to_a_fill_that_comes_first(doors, ve
     path = f"/v2/orders/{wire.order(**RESTING).json()['id']}"
     assert wire("DELETE", path).status_code == 204
     assert wire("GET", path).json()["status"] == "pending_cancel"
-    venue.prices["AAA"] = D(49)
+    venue.price("AAA", 49)
     assert wire("GET", path).json()["status"] == "filled"
     wire.session.close()
 

@@ -15,8 +15,8 @@ from websockets.sync.client import connect
 
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue import DailyBar, NonTrade
+from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import AFTER_CLOSE, DAY1, DAY2, KEY, OPEN, SECRET, Doors, Wire
-from tests.paper_exchange.alpaca.venue_double import VenueDouble
 
 GONE = {"daytrade_count", "pattern_day_trader", "daytrading_buying_power", "dtbp_check", "pdt_check"}
 """Fields of the account and its configuration that the API has dropped since 2021."""
@@ -202,7 +202,7 @@ def test_a_list_of_nested_orders_has_the_recorded_shape_in_every_state(wire, rec
     successor = wire("PATCH", f"/v2/orders/{stop['id']}", json={"stop_price": "40"}).json()
     wire("DELETE", f"/v2/orders/{successor['id']}")
     wire.order(qty="1", side="sell", type="stop", stop_price="90")
-    venue.prices["AAA"] = D(80)
+    venue.price("AAA", 80)
     ours = wire("GET", "/v2/orders", params={"status": "all", "nested": "TRUE"}).json()
     shape = {_state(row): row for row in ours}
     theirs = recorded("orders_list_nested_states_2021")["response"]
@@ -312,17 +312,17 @@ def test_partial_fills_are_activities_of_the_recorded_shape(doors, recorded):
 
 
 def test_a_deposit_is_an_activity_of_the_recorded_shape(wire, venue, recorded):
-    venue.non_trades = [NonTrade("a", "deposit", DAY1, OPEN, None, D(100_000), D(0), None, "")]
+    venue.booked = [NonTrade("a", "deposit", DAY1, OPEN, None, D(100_000), D(0), None, "")]
     ours = wire("GET", "/v2/account/activities").json()
     same(recorded("activities_jnlc_2026"), ours)
     assert ours[0]["activity_type"] == "JNLC"
 
 
 @pytest.fixture
-def history(venue: VenueDouble) -> list[DailyBar]:
+def history(venue: Floor) -> list[DailyBar]:
     figures = [D("508.57"), D("509.94"), D("495.33"), D("500.04"), D(40425833)]
     rows = [DailyBar("AAA", session, *figures) for session in (DAY1, DAY2)]
-    venue.history = {"AAA": rows}
+    venue.store(*rows)
     venue.move_to(AFTER_CLOSE.replace(day=5))
     return rows
 
@@ -355,10 +355,10 @@ def test_snapshots_have_the_recorded_and_the_official_shape(wire, recorded, hist
 
 
 def test_corporate_actions_have_the_recorded_shape(wire, venue, recorded, history):
-    venue.actions = [
+    venue.act(
         SessionAction("AAA", DAY1, "dividend", amount=D("0.82")),
         SessionAction("AAA", DAY2, "split", ratio=D(4)),
-    ]
+    )
     ours = wire("GET", "/v1/corporate-actions?symbols=AAA&start=2024-03-01&end=2024-03-31").json()
     same({"corporate_actions": recorded("corporate_actions"), "next_page_token": None}, ours)
     split, theirs = (rows["forward_splits"][0] for rows in (ours["corporate_actions"], recorded("corporate_actions")))

@@ -96,12 +96,12 @@ def test_a_second_connection_can_be_turned_away_until_the_first_has_left(doors):
 def test_a_client_that_has_left_is_no_longer_told(doors, venue):
     server = doors.open()
     with listening(server.stream_url):
-        assert len(venue.listeners[ACCOUNT]) == 1
+        assert len(venue.listeners(ACCOUNT)) == 1
     with connect(server.stream_url) as socket:
         # The same thread of the server has ended the conversation before it answers another one.
         say(socket, {"action": "authenticate", "data": KEYS})
     server.close()
-    assert venue.listeners[ACCOUNT] == []
+    assert venue.listeners(ACCOUNT) == []
 
 
 @pytest.mark.parametrize(
