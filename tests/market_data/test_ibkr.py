@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from tests.paper_exchange.venue_double import DAY1, DAY2, NOON, MemoryVenue, ScriptedFaults, bars, listing
+from tests.paper_exchange.floor import DAY1, DAY2, NOON, Floor, ScriptedFaults, in_a_row, listing
 
 FIRST = date(2024, 2, 20)
 INSTRUMENTS = {
@@ -33,9 +34,9 @@ ADR = listing(Instrument("BHP", "XNYS", "USD", "BHP ADR"))
 class Desk:
     """A market with its venue, its faults, and the pauses that it has made."""
 
-    def __init__(self, switches: Switches, timeout: float = 5.0) -> None:
-        self.venue = MemoryVenue(list(INSTRUMENTS.values()))
-        self.venue.history = {"AAA": bars("AAA", FIRST, [100, 102, 104, 106, 108, 110, 112, 114, 116, 118])}
+    def __init__(self, folder: Path, switches: Switches, timeout: float = 5.0) -> None:
+        closes = [100, 102, 104, 106, 108, 110, 112, 114, 116, 118]
+        self.venue = Floor(folder, list(INSTRUMENTS.values()), history={"AAA": in_a_row(FIRST, closes)})
         self.faults = ScriptedFaults()
         self.tws = serve_tws(self.venue, faults=self.faults, switches=switches)
         self.pauses: list[float] = []
@@ -56,15 +57,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    made = Desk(Switches(foreign_listings=(ADR,)))
+def desk(tmp_path) -> Iterator[Desk]:
+    made = Desk(tmp_path, Switches(foreign_listings=(ADR,)))
     yield made
     made.close()
 
 
 @pytest.fixture
-def hasty() -> Iterator[Desk]:
-    made = Desk(Switches(), timeout=0.5)
+def hasty(tmp_path) -> Iterator[Desk]:
+    made = Desk(tmp_path, Switches(), timeout=0.5)
     yield made
     made.close()
 
@@ -103,7 +104,7 @@ def test_a_range_that_ends_in_the_past_has_no_later_bar(desk):
 
 
 def test_bars_carry_splits_and_not_dividends_and_say_so(desk):
-    desk.venue.actions = [
+    desk.venue.market_data.events += [
         SessionAction("AAA", date(2024, 2, 23), "split", ratio=D(2)),
         SessionAction("AAA", date(2024, 2, 27), "dividend", amount=D(5)),
     ]
@@ -116,9 +117,9 @@ def test_a_symbol_without_bars_or_without_a_contract_is_absent(desk):
     assert set(desk.bars("NOSUCH", "AAA")["symbol"]) == {"AAA"}
 
 
-def test_a_symbol_with_several_contracts_is_refused(desk):
+def test_a_symbol_with_several_contracts_is_refused(desk, tmp_path):
     twin = listing(Instrument("AAA", "XNYS", "USD", "ANOTHER"))
-    other = Desk(Switches(foreign_listings=(twin,)))
+    other = Desk(tmp_path, Switches(foreign_listings=(twin,)))
     with pytest.raises(DataError, match="AAA names 2 contracts"):
         list(other.market_for({}).daily_bars(["AAA"], FIRST, DAY1, other.venue.now()))
     assert len(other.bars()) == 9
@@ -175,20 +176,25 @@ def test_servers_that_are_lost_during_a_history_end_in_an_error_and_come_back(ha
 
 
 def test_the_middle_of_a_delayed_quote_is_as_old_as_it_may_be(desk):
+    quote = desk.venue.quote("AAA")
     (price,) = desk.market.latest_prices(["AAA"], NOON)
-    assert (price.price, price.at, price.source) == (D(100), NOON - timedelta(minutes=20), "ibkr quote")
+    assert (price.price, price.source) == ((quote.bid + quote.ask) / 2, "ibkr quote")
+    assert price.at == NOON - timedelta(minutes=20)
 
 
 def test_while_the_exchange_is_closed_the_last_close_stands_with_its_own_time(desk):
     desk.venue.trade(DAY1)
     now = datetime(2024, 3, 5, 3, 0, tzinfo=UTC)
-    (price,) = desk.market.latest_prices(["AAA", "BRK.B"], now)
-    assert (price.price, price.source) == (D(118), "ibkr close")
-    assert price.at == desk.venue.calendar.close_at(DAY1)
+    prices = desk.market.latest_prices(["AAA", "BRK.B", "NOSUCH"], now)
+    assert [(row.symbol, row.price, row.source) for row in prices] == [
+        ("AAA", D(118), "ibkr close"),
+        ("BRK.B", D(100), "ibkr close"),
+    ]
+    assert {row.at for row in prices} == {desk.venue.calendar.close_at(DAY1)}
 
 
-def test_without_rights_to_quotes_the_last_close_stands():
-    desk = Desk(Switches(market_data="none"))
+def test_without_rights_to_quotes_the_last_close_stands(tmp_path):
+    desk = Desk(tmp_path, Switches(market_data="none"))
     (price,) = desk.market.latest_prices(["AAA"], NOON)
     assert (price.price, price.at) == (D(116), desk.venue.calendar.close_at(date(2024, 3, 1)))
     desk.close()

@@ -12,7 +12,7 @@ from scizor_dagster.brokers.ibkr.settings import IbkrSettings
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from tests.paper_exchange.venue_double import NOON, MemoryVenue, ScriptedFaults
+from tests.paper_exchange.floor import NOON, Floor, ScriptedFaults
 
 INSTRUMENTS = {
     row.symbol: row
@@ -26,8 +26,8 @@ INSTRUMENTS = {
 
 
 @pytest.fixture
-def market() -> MemoryVenue:
-    return MemoryVenue(list(INSTRUMENTS.values()), now=NOON)
+def market(tmp_path) -> Floor:
+    return Floor(tmp_path, list(INSTRUMENTS.values()), now=NOON)
 
 
 @pytest.fixture

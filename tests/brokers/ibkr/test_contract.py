@@ -3,14 +3,13 @@ from decimal import Decimal as D
 import pytest
 
 from tests.brokers.contract import BrokerContract, Venue
-from tests.paper_exchange.venue_double import DAY1, DAY2, MORNING, MemoryVenue
+from tests.brokers.ibkr.conftest import INSTRUMENTS
+from tests.paper_exchange.floor import DAY1, DAY2, MORNING, Floor
 
 
 @pytest.fixture
-def market() -> MemoryVenue:
-    from tests.brokers.ibkr.conftest import INSTRUMENTS
-
-    return MemoryVenue(list(INSTRUMENTS.values()), now=MORNING)
+def market(tmp_path) -> Floor:
+    return Floor(tmp_path, list(INSTRUMENTS.values()), now=MORNING)
 
 
 class TestIbkrBroker(BrokerContract):

@@ -7,8 +7,8 @@ import pytest
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
+from tests.paper_exchange.floor import Floor, ScriptedFaults, listing
 from tests.paper_exchange.tws_door.client import Client
-from tests.paper_exchange.venue_double import MemoryVenue, ScriptedFaults, listing
 
 INSTRUMENTS = (
     Instrument("AAA", "XNAS", "USD", "ALPHA INC"),
@@ -19,8 +19,8 @@ ADR = listing(Instrument("BHP", "XNYS", "USD", "BHP GROUP LTD-SPON ADR"))
 
 
 @pytest.fixture
-def venue() -> MemoryVenue:
-    return MemoryVenue(INSTRUMENTS)
+def venue(tmp_path) -> Floor:
+    return Floor(tmp_path, INSTRUMENTS)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
 
@@ -7,19 +8,20 @@ import pytest
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
+from tests.paper_exchange.floor import DAY2, Floor, flat, in_a_row
 from tests.paper_exchange.tws_door.client import Client, api, market, stock
-from tests.paper_exchange.venue_double import MemoryVenue, bars
+from tests.paper_exchange.venues import BARE
 
 FIRST = date(2024, 2, 20)
+SPREAD = replace(BARE, half_spread_bps=D(1))
 
 
 @pytest.fixture
-def venue() -> MemoryVenue:
+def venue(tmp_path) -> Floor:
     from tests.paper_exchange.tws_door.conftest import INSTRUMENTS
 
-    made = MemoryVenue(INSTRUMENTS)
-    made.history = {"AAA": bars("AAA", FIRST, [100, 102, 104, 106, 108, 110, 112, 114, 116])}
-    return made
+    closes = [100, 102, 104, 106, 108, 110, 112, 114, 116]
+    return Floor(tmp_path, INSTRUMENTS, history={"AAA": in_a_row(FIRST, closes)}, rules=SPREAD)
 
 
 def history(client: Client, contract=None, **changes: object):
@@ -149,16 +151,16 @@ def test_a_request_for_bars_is_refused_as_a_tws_refuses_it(client, changes, code
 
 
 def test_years_are_taken(client):
-    assert len(history(client, durationStr="20 Y")) == 9
+    assert len(history(client, durationStr="20 Y")) == 10
 
 
 def test_a_split_is_taken_out_of_both_series_and_a_dividend_of_one(client, venue):
-    venue.actions = [
+    venue.market_data.events += [
         SessionAction("AAA", date(2024, 2, 23), "split", ratio=D(2)),
         SessionAction("AAA", date(2024, 2, 27), "dividend", amount=D("5.4")),
     ]
     trades, adjusted = history(client), history(client, whatToShow="ADJUSTED_LAST")
-    assert [row.close for row in trades] == [50, 51, 52, 106, 108, 110, 112, 114, 116]
+    assert [row.close for row in trades] == [50, 51, 52, 106, 108, 110, 112, 114, 116, 100]
     assert trades[0].volume == 200_000
     assert adjusted[4].close == pytest.approx(102.6)
     assert adjusted[0].close == pytest.approx(47.5)
@@ -168,7 +170,7 @@ def test_a_split_is_taken_out_of_both_series_and_a_dividend_of_one(client, venue
 def test_the_first_date_is_the_open_of_the_first_bar(client):
     found = client.run(client.ib.reqHeadTimeStampAsync(stock(), "TRADES", True, 1))
     assert found.replace(tzinfo=UTC) == datetime(2024, 2, 20, 14, 30, tzinfo=UTC)
-    assert refusal(client, client.ib.reqHeadTimeStampAsync(stock("BRK B"), "TRADES", True, 1))[0] == 162
+    assert refusal(client, client.ib.reqHeadTimeStampAsync(stock("BRK B"), "BID", True, 1))[0] == 162
 
 
 def test_more_than_fifty_open_requests_are_refused(client, faults):
@@ -189,14 +191,14 @@ def test_a_pacing_violation_strikes_once(client, faults):
         162,
         "pacing violation",
     )
-    assert len(history(client)) == 9
+    assert len(history(client)) == 10
 
 
 def test_quotes_come_delayed_to_who_asks_for_delayed_ones(client):
     client.ib.reqMarketDataType(3)
     (ticker,) = client.run(client.ib.reqTickersAsync(qualified(client)))
-    assert (ticker.bid, ticker.ask, ticker.last, ticker.close) == (99.99, 100.01, 100, 100)
-    assert (ticker.bidSize, ticker.askSize, ticker.marketDataType) == (100, 200, 3)
+    assert (ticker.bid, ticker.ask, ticker.last, ticker.close) == (99.99, 100.01, 100, 116)
+    assert (ticker.bidSize, ticker.askSize, ticker.marketDataType) == (1000, 1000, 3)
 
 
 def test_live_quotes_need_a_subscription(client, venue):
@@ -213,9 +215,10 @@ def test_a_stream_of_ticks_follows_trades_until_it_is_cancelled(client, venue):
     contract = qualified(client)
     ticker = client.ib.reqMktData(contract, "", False, False)
     client.wait(lambda: ticker.bid == 99.99)
-    venue.price["AAA"] = D(110)
+    venue.market_data.sessions[DAY2] = {"AAA": flat(110)}
+    venue.move_to(venue.calendar.open_at(DAY2))
     client.place(market())
-    client.wait(lambda: ticker.bid == 109.99)
+    client.wait(lambda: ticker.bid == 109.98)
     client.ib.cancelMktData(contract)
     client.settle()
     assert client.codes() == []

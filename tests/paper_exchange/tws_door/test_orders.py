@@ -1,3 +1,4 @@
+from tests.paper_exchange.floor import ACCOUNT
 from tests.paper_exchange.tws_door.client import limit, market, stock
 
 
@@ -54,11 +55,11 @@ def test_what_is_not_to_be_transmitted_waits_in_silence(client, venue):
     trade = client.place(order)
     client.settle()
     assert trade.orderStatus.status == "PendingSubmit"
-    assert venue.orders("ib") == []
+    assert venue.orders(ACCOUNT) == []
     order.transmit = True
     client.place(order)
     client.wait(lambda: trade.orderStatus.status == "Submitted")
-    assert len(venue.orders("ib")) == 1
+    assert len(venue.orders(ACCOUNT)) == 1
 
 
 def test_a_bracket_lives_as_one_family(client, venue):
@@ -69,7 +70,7 @@ def test_a_bracket_lives_as_one_family(client, venue):
     assert trades[0].orderStatus.status == "Filled"
     assert trades[2].orderStatus.whyHeld == "trigger"
     assert [trade.orderStatus.parentId for trade in trades] == [0, parent.orderId, parent.orderId]
-    venue.fill("ib", venue.orders("ib")[-1].order_id, price=120)
+    venue.fill(venue.orders(ACCOUNT)[-1].order_id, price=120)
     client.wait(lambda: trades[2].orderStatus.status == "Cancelled")
     assert trades[1].orderStatus.status == "Filled"
     assert client.ib.openTrades() == []
@@ -82,7 +83,7 @@ def test_the_same_order_id_changes_the_order(client, venue):
     order.lmtPrice, order.totalQuantity = 60.0, 15
     client.place(order)
     client.settle()
-    (resting,) = venue.orders("ib")
+    (resting,) = venue.orders(ACCOUNT)
     assert (resting.ticket.limit_price, resting.qty) == (60, 15)
     assert trade.order.permId == 100_000_001
 
@@ -101,7 +102,7 @@ def test_an_old_order_id_is_refused(client, venue):
     client.ib.client.placeOrder(20, stock(), limit())
     client.settle()
     assert client.codes() == [103]
-    assert len(venue.orders("ib")) == 1
+    assert len(venue.orders(ACCOUNT)) == 1
 
 
 def test_every_client_id_has_order_ids_of_its_own(connect):

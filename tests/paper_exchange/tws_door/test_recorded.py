@@ -13,9 +13,9 @@ from scizor_dagster.paper_exchange.tws_door.order_layouts import (
     OPEN_ORDER_DEFAULTS,
 )
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
+from tests.paper_exchange.floor import Floor
 from tests.paper_exchange.tws_door.client import LOOP, PATIENCE, Client, api, asyncio
 from tests.paper_exchange.tws_door.recording import Player, legs_of
-from tests.paper_exchange.venue_double import MemoryVenue
 
 LIFECYCLES = (
     "api_order_rest_cancel_aapl",
@@ -38,6 +38,8 @@ UNKNOWN_ORDERS = {
     "api_order_handle_reconnect_cancel_aapl": "the client does not ask for its orders after it has come back",
 }
 """Recordings in which a status comes for an order that the library does not know, and why."""
+PRICES = {"api_ioc_fok_aapl": 400}
+"""Where the market stands at a recording: above its limits, if they were not met."""
 NEWER = {"error", "contractData", "execDetails", "historicalData", "openOrder", "completedOrder"}
 """Kinds whose layout at server version 200 is another one."""
 
@@ -167,9 +169,9 @@ def test_a_recorded_life_of_an_order_ends_in_the_client_as_it_ended(player, life
 
 @pytest.mark.reference_data
 @pytest.mark.parametrize("lifecycle", LIFECYCLES, indirect=True)
-def test_the_exchange_leads_the_same_life_to_the_same_end(lifecycle, request):
+def test_the_exchange_leads_the_same_life_to_the_same_end(lifecycle, request, tmp_path):
     name = request.node.callspec.params["lifecycle"]
-    venue = MemoryVenue([Instrument("AAPL", "XNAS", "USD")], manual=name == "api_ioc_fok_aapl")
+    venue = Floor(tmp_path, [Instrument("AAPL", "XNAS", "USD")], prices={"AAPL": PRICES.get(name, 100)})
     codes: list[int] = []
     with serve_tws(venue) as tws:
         for number, leg in enumerate(legs_of(lifecycle), start=1):

@@ -9,8 +9,8 @@ from scizor_dagster.paper_exchange.faults import FaultScript
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Status, Ticket
+from tests.paper_exchange.floor import ACCOUNT, DAY1, DAY2, MORNING, Floor
 from tests.paper_exchange.tws_door.client import PATIENCE, Client, api, limit, market
-from tests.paper_exchange.venue_double import DAY1, DAY2, MORNING, MemoryVenue
 
 
 def manual_order(reference: str = "") -> Ticket:
@@ -62,11 +62,11 @@ def test_another_client_may_cancel_by_order_id(connect, venue):
     two.settle()
     assert 202 in two.codes()
     one.wait(lambda: trade.orderStatus.status == "Cancelled")
-    assert venue.orders("ib") == []
+    assert venue.orders(ACCOUNT) == []
 
 
 def test_an_order_placed_by_hand_belongs_to_client_zero_once_it_binds(connect, venue):
-    venue.place("ib", manual_order("by-hand"))
+    venue.place(ACCOUNT, manual_order("by-hand"))
     other = connect(3)
     (seen,) = other.run(other.ib.reqAllOpenOrdersAsync())
     assert (seen.order.orderId, seen.order.clientId) == (0, 0)
@@ -75,12 +75,12 @@ def test_an_order_placed_by_hand_belongs_to_client_zero_once_it_binds(connect, v
     assert trade.order.orderId > 0
     zero.ib.cancelOrder(trade.order)
     zero.wait(lambda: trade.orderStatus.status == "Cancelled")
-    assert venue.orders("ib") == []
+    assert venue.orders(ACCOUNT) == []
 
 
 def test_an_order_placed_by_hand_while_client_zero_binds_is_told_to_it(connect, venue):
     zero = connect(0)
-    venue.place("ib", manual_order("by-hand"))
+    venue.place(ACCOUNT, manual_order("by-hand"))
     zero.wait(lambda: zero.ib.openTrades())
     (trade,) = zero.ib.openTrades()
     assert (trade.order.orderRef, trade.order.orderId > 0, trade.order.clientId) == ("by-hand", True, 0)
@@ -134,14 +134,14 @@ def test_everything_open_is_cancelled_at_once(connect, venue):
     one.settle()
     two.ib.reqGlobalCancel()
     one.wait(lambda: trade.orderStatus.status == "Cancelled")
-    assert venue.orders("ib") == []
+    assert venue.orders(ACCOUNT) == []
 
 
 def test_a_what_if_shows_the_margin_and_places_nothing(client, venue):
     state = client.run(client.ib.whatIfOrderAsync(_stock(), market()))
-    assert (float(state.initMarginBefore), float(state.initMarginChange), float(state.initMarginAfter)) == (0, 500, 500)
+    assert (float(state.initMarginBefore), float(state.initMarginChange), float(state.initMarginAfter)) == (0, 250, 250)
     assert (state.commission, state.commissionCurrency) == (1, "USD")
-    assert venue.orders("ib") == []
+    assert venue.orders(ACCOUNT) == []
 
 
 def test_a_what_if_that_would_be_refused_says_why(client):
@@ -172,7 +172,7 @@ def test_an_order_that_a_tws_does_not_take_is_answered_with_its_code(client, ven
     trade = client.place(order)
     client.settle()
     assert client.codes() == [code]
-    assert venue.orders("ib") == []
+    assert venue.orders(ACCOUNT) == []
     assert (trade.orderStatus.status == "Inactive") == (code == 201)
 
 
@@ -199,13 +199,13 @@ def test_cancelling_what_is_not_there_or_has_ended_is_refused(client):
     assert client.codes() == [10148, 10147]
 
 
-def test_an_order_before_the_open_warns_that_it_waits():
-    venue = MemoryVenue([*_instruments()], now=MORNING)
+def test_an_order_before_the_open_warns_that_it_waits(tmp_path):
+    venue = Floor(tmp_path, _instruments(), now=MORNING)
     with serve_tws(venue) as tws:
         client = Client(tws.port)
         trade = client.place(market())
         client.wait(lambda: 399 in client.codes())
-        assert venue.orders("ib")[0].status is Status.ACCEPTED
+        assert venue.orders(ACCOUNT)[0].status is Status.ACCEPTED
         assert "until 20240304 09:30:00 US/Eastern" in client.errors[-1][2]
         venue.move_to(venue.calendar.open_at(DAY1))
         client.wait(lambda: trade.orderStatus.status == "Filled")
@@ -250,7 +250,7 @@ def test_ids_that_were_forgotten_come_again_and_old_orders_keep_their_own(connec
     tws.stop_listening()
     tws.listen_again(forget_ids=True)
     assert connect(2).ib.client.getReqId() < 40
-    assert venue.order_by_client_id("ib", "tws-1-40-1").number == 1
+    assert venue.order_by_client_id(ACCOUNT, "tws-1-40-1").number == 1
     assert first.order.permId == 100_000_001
 
 
@@ -265,7 +265,7 @@ def test_a_script_of_faults_strikes_the_calls_that_it_names(venue):
             client.place(limit())
             client.settle()
         assert client.codes() == [10349]
-        assert len(venue.orders("ib")) == 3
+        assert len(venue.orders(ACCOUNT)) == 3
         client.close()
 
 
@@ -278,11 +278,11 @@ def test_who_does_not_speak_the_protocol_is_shown_the_door(tws):
         assert raw.recv(1) == b""
 
 
-def test_an_account_that_the_exchange_does_not_have_is_refused(venue):
+def test_an_account_that_the_exchange_does_not_have_is_refused(venue, tmp_path):
     with pytest.raises(InputError, match="Account 'nobody' is not an IBKR account"):
         serve_tws(venue, ["nobody"])
     with pytest.raises(InputError, match="There is no IBKR account"):
-        serve_tws(MemoryVenue(names=()))
+        serve_tws(Floor(tmp_path, accounts=()))
 
 
 def test_a_port_in_use_is_said_to_be(venue, tws):
@@ -290,8 +290,8 @@ def test_a_port_in_use_is_said_to_be(venue, tws):
         serve_tws(venue, port=tws.port)
 
 
-def test_two_accounts_are_listed_and_kept_apart():
-    venue = MemoryVenue([*_instruments()], names=("one", "two"))
+def test_two_accounts_are_listed_and_kept_apart(tmp_path):
+    venue = Floor(tmp_path, _instruments(), accounts=("DU1000000", "DU1000001"))
     with serve_tws(venue) as tws:
         client = Client(tws.port)
         assert client.ib.managedAccounts() == ["DU1000000", "DU1000001"]
