@@ -40,6 +40,8 @@ def _history(call: Call) -> None:
         raise ApiError(322, f"Error processing request.-'bI' : cause - {text}")
     listing = call.door.orders.resolve(call.request)
     call.send(*call.door.market_data.bars(call.request, listing))
+    if call.request.flag("keepUpToDate"):
+        call.session.open_history.add(call.request.req_id)
 
 
 def _cancel_history(call: Call) -> None:

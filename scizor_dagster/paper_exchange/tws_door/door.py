@@ -17,6 +17,7 @@ from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
 from scizor_dagster.paper_exchange.tws_door.market_data import MarketData
 from scizor_dagster.paper_exchange.tws_door.order_messages import Address
 from scizor_dagster.paper_exchange.tws_door.orders import Orders
+from scizor_dagster.paper_exchange.tws_door.profit import send_profit
 from scizor_dagster.paper_exchange.tws_door.pushes import Pushes
 from scizor_dagster.paper_exchange.tws_door.session import Session
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
@@ -115,6 +116,10 @@ class Door:
         """Call after the events that have been told up to now."""
         self._loop.call_soon_threadsafe(call, *arguments)
 
+    def later(self, seconds: float, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call after so many seconds of real time. In the loop alone."""
+        self._loop.call_later(seconds, call, *arguments)
+
     def on_event(self, event: VenueEvent) -> None:
         """Listener of the venue, on whatever thread it runs."""
         self.soon(self.pushes.on_event, event)
@@ -126,6 +131,8 @@ class Door:
                 send_positions(session, (account,))
             if session.account_wanted == account:
                 send_account(session, account)
+            for req_id in [key for key, (name, _) in session.profits.items() if name == account]:
+                send_profit(session, req_id)
             for req_id, (listing, shown) in session.streams.items():
                 for message in self.market_data.ticks(req_id, listing, shown):
                     session.send(*message)

@@ -12,21 +12,19 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
 from scizor_dagster.paper_exchange.tws_door.requests import Request
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.wire import Field
-from scizor_dagster.paper_exchange.tws_door.words import spelled, stamp, utc_stamp
+from scizor_dagster.paper_exchange.tws_door.words import instant_of, spelled, stamp, utc_stamp
 from scizor_dagster.paper_exchange.venue import DailyBar, Quote, Venue, VenueListing
 from scizor_dagster.sessions import TradingCalendar
 
 LIVE, FROZEN, DELAYED, DELAYED_FROZEN = 1, 2, 3, 4
 _DURATION = re.compile(r"^(\d+) ([SDWMY])$")
 _LONGEST = {"D": 365, "W": 52, "M": 12}
-_UTC_END = re.compile(r"^\d{8}-\d{2}:\d{2}:\d{2}$")
 _SERVED = ("TRADES", "ADJUSTED_LAST")
 _TICKS = {"bid": 1, "ask": 2, "last": 4, "high": 6, "low": 7, "close": 9, "open": 14}
 _DELAYED_TICKS = {"bid": 66, "ask": 67, "last": 68, "high": 72, "low": 73, "close": 75, "open": 76}
@@ -164,12 +162,8 @@ def _end(text: str, zone: str) -> datetime | None:
     if not text:
         return None
     try:
-        if _UTC_END.match(text):
-            return datetime.strptime(text, "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC)
-        day, clock, *named = text.split()
-        place = ZoneInfo(named[0] if named else zone)
-        return datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S").replace(tzinfo=place)
-    except (ValueError, ZoneInfoNotFoundError):
+        return instant_of(text, zone)
+    except ValueError:
         raise ApiError(
             10314,
             "End Date/Time: The date, time, or time-zone entered is invalid. The correct format is "

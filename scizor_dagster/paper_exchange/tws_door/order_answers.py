@@ -6,15 +6,17 @@ What belongs here: from a request to the messages that answer it. What does not:
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
+from scizor_dagster.paper_exchange.tws_door.contracts import primary_exchange
 from scizor_dagster.paper_exchange.tws_door.order_messages import (
     Address,
+    Told,
     commission_report,
     completed_order,
     exec_details,
@@ -23,10 +25,11 @@ from scizor_dagster.paper_exchange.tws_door.order_messages import (
 )
 from scizor_dagster.paper_exchange.tws_door.orders import Placed
 from scizor_dagster.paper_exchange.tws_door.pushes import inactive, tell
+from scizor_dagster.paper_exchange.tws_door.requests import Request
 from scizor_dagster.paper_exchange.tws_door.striking import MISHAPS, UNTOLD
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
-from scizor_dagster.paper_exchange.tws_door.words import spelled
-from scizor_dagster.paper_exchange.venue import Mishap, VenueOrder
+from scizor_dagster.paper_exchange.tws_door.words import instant_of, spelled
+from scizor_dagster.paper_exchange.venue import Execution, Mishap, VenueOrder
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session
@@ -65,8 +68,9 @@ def _tell_placed(session: Session, row: Placed, *, untold: bool) -> None:
 
 
 def _refuse(session: Session, order_id: int, problem: ApiError) -> None:
+    """Say why; an order that does not exist is `Inactive`, and one that was only to be changed lives on."""
     session.error(order_id, problem.code, problem.text)
-    if problem.code == 201:
+    if problem.code == 201 and session.door.book.find(Address(session.client, order_id)) is None:
         session.send(*inactive(order_id, session.client))
 
 
@@ -149,7 +153,7 @@ def _completed(call: Call) -> None:
 
 def _executions(call: Call) -> None:
     door, switches = call.door, call.door.switches
-    first = _midnight(call.session, switches.execution_days)
+    first = max(_midnight(call.session, switches.execution_days), _since(call))
     count = 0
     for account in door.book.accounts:
         if call.request["account"] not in ("", door.book.ids[account]):
@@ -157,10 +161,7 @@ def _executions(call: Call) -> None:
         for fill in door.venue.executions(account, first, door.venue.now()):
             order = door.venue.order(account, fill.order_id)
             told = door.book.told(account, order) if order else None
-            wanted = call.request["side"] in ("", "BUY" if fill.side is Side.BUY else "SELL")
-            if told is None or not wanted or call.request["symbol"] not in ("", spelled(fill.symbol)):
-                continue
-            if call.request.number_of("clientId") > 0 and told.address.client != call.request.number_of("clientId"):
+            if told is None or not _matches(call.request, told, fill):
                 continue
             now_known = door.pushes.corrected(fill)
             count += 1
@@ -176,6 +177,33 @@ def _executions(call: Call) -> None:
             call.send(*commission_report(now_known, told.listing.instrument.currency))
     if count or not switches.omit_executions_end:
         call.send(55, 1, call.request.req_id)
+
+
+def _matches(request: Request, told: Told, fill: Execution) -> bool:
+    """Whether an execution is one of those that the filter of `request` lets through; an empty field lets all."""
+    client = request.number_of("clientId")
+    return (
+        request["side"].upper() in ("", "BUY" if fill.side is Side.BUY else "SELL")
+        and request["symbol"] in ("", spelled(fill.symbol))
+        and request["secType"] in ("", "STK")
+        and request["exchange"] in ("", "SMART", primary_exchange(told.listing))
+        and (client <= 0 or told.address.client == client)
+    )
+
+
+def _since(call: Call) -> datetime:
+    """The instant of an execution filter, in the zone of this TWS unless it names one or is in UTC.
+
+    Raises:
+        ApiError: 321, the text is no instant.
+    """
+    text = call.request["time"]
+    if not text:
+        return datetime.min.replace(tzinfo=UTC)
+    try:
+        return instant_of(text, call.door.switches.time_zone)
+    except ValueError:
+        raise ApiError(321, "Error validating request.-'bG' : cause - Invalid execution filter time") from None
 
 
 def _midnight(session: Session, days: int) -> datetime:

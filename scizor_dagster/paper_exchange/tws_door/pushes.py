@@ -38,6 +38,7 @@ class Pushes:
         self._told: set[str] = set()
         self._silent: set[str] = set()
         self._late: dict[str, list[Message]] = {}
+        self._repeats: set[str] = set()
         self.corrections: dict[str, Execution] = {}
         """Executions that a fault has corrected, by the venue's id."""
 
@@ -110,6 +111,7 @@ class Pushes:
         message = order_status(told)
         late = self._late.pop(told.order.order_id, [])
         if fault is None:
+            self._repeat_later(told)
             return [message, *late]
         if fault.kind == FaultKind.MISSED_EVENT:
             return late
@@ -121,6 +123,20 @@ class Pushes:
         if fault.kind == FaultKind.UNKNOWN_ENUM:
             return [order_status(told, status=str(fault.detail.get("value", "HeldForReview"))), *late]
         return [message, *late]
+
+    def _repeat_later(self, told: Told) -> None:
+        """Tell the status once more, when it may have been missed. A status that a fault has struck stays as it is."""
+        seconds, order_id = self._door.switches.repeat_status, told.order.order_id
+        if seconds is not None and order_id not in self._repeats:
+            self._repeats.add(order_id)
+            self._door.later(seconds, self._repeat, told)
+
+    def _repeat(self, told: Told) -> None:
+        self._repeats.discard(told.order.order_id)
+        found = self._door.book.find(told.address)
+        known = self._door.book.told(*found) if found is not None else None
+        if known is not None and known.order.order_id == told.order.order_id:
+            self._send(known, [order_status(known)])
 
     def _send(self, told: Told, messages: Iterable[Message]) -> None:
         sessions = self._door.sessions_for(told.address)

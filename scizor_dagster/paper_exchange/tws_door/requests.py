@@ -44,11 +44,18 @@ _LAYOUTS = {
     87: f"reqHeadTimeStamp reqId {CONTRACT} includeExpired useRTH whatToShow formatDate",
     90: "cancelHeadTimeStamp reqId",
     91: "reqMarketRule ruleId",
+    92: "reqPnL reqId account model",
+    93: "cancelPnL reqId",
+    94: "reqPnLSingle reqId account model conId",
+    95: "cancelPnLSingle reqId",
     99: "reqCompletedOrders apiOnly",
 }
 _NAMED = {number: tuple(layout.split()) for number, layout in _LAYOUTS.items()}
 PLACE_ORDER_NUMBER = 3
 UNSUPPORTED = "unsupported"
+_WITH_ID_FIRST = frozenset({22, 75, 78, 79, 83, 84, 86, 88, 89, 96, 97, 98, 100, 101, 102, 103, 104})
+_WITH_ID_SECOND = frozenset({10, 11, 21, 23, 50, 51, 52, 53, 54, 55, 56, 57, 74})
+"""Requests that are not simulated, by where their id stands: an answer without it is heard by nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,8 @@ def parse(fields: Sequence[str]) -> Request:
         return _place_order(fields)
     layout = _NAMED.get(number)
     if layout is None:
-        return Request(UNSUPPORTED, number, {"reqId": fields[1] if len(fields) == 2 else ""})
+        place = 1 if number in _WITH_ID_FIRST else 2 if number in _WITH_ID_SECOND else len(fields)
+        return Request(UNSUPPORTED, number, {"reqId": "".join(fields[place : place + 1])})
     return Request(layout[0], number, dict(zip(layout[1:], fields[1:], strict=False)))
 
 

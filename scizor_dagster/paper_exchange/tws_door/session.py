@@ -17,6 +17,7 @@ from scizor_dagster.paper_exchange.tws_door.account_answers import ACCOUNT_ANSWE
 from scizor_dagster.paper_exchange.tws_door.call import Call
 from scizor_dagster.paper_exchange.tws_door.data_answers import DATA_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.order_answers import ORDER_ANSWERS
+from scizor_dagster.paper_exchange.tws_door.profit import PROFIT_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.pushes import error
 from scizor_dagster.paper_exchange.tws_door.requests import UNSUPPORTED, Request, parse
 from scizor_dagster.paper_exchange.tws_door.striking import QUIET, call_of, strike_after, strike_before
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _END_MESSAGES = frozenset({"52", "53", "54", "55", "62", "64", "74", "102"})
-ANSWERS = ORDER_ANSWERS | ACCOUNT_ANSWERS | DATA_ANSWERS
+ANSWERS = ORDER_ANSWERS | ACCOUNT_ANSWERS | DATA_ANSWERS | PROFIT_ANSWERS
 _IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
 _NOTICES = (
     (2104, "Market data farm connection is OK:usfarm"),
@@ -58,6 +59,7 @@ class Session:
         self.summaries: set[int] = set()
         self.open_history: set[int] = set()
         self.streams: dict[int, tuple[VenueListing, int]] = {}
+        self.profits: dict[int, tuple[str, int | None]] = {}
         self.data_type = 1
         self.hidden_orders = 0
         self.stale = False

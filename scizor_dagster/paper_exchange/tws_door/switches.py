@@ -24,6 +24,8 @@ class Switches:
         time_zone: Zone of this TWS, as the API spells it.
         other_clients_cancel: Whether a client may cancel an order of another one by its order id.
         summaries: Account summaries that may be open at once on one connection.
+        repeat_status: Seconds after which the status of an order is told once more, as a TWS often does; None is never.
+            Besides, a client that waits for the next message, and was busy when the last one came, goes on.
         foreign_listings: Listings that the security database knows and that do not trade here.
     """
 
@@ -35,4 +37,5 @@ class Switches:
     time_zone: str = "US/Eastern"
     other_clients_cancel: bool = True
     summaries: int = 2
+    repeat_status: float | None = 0.25
     foreign_listings: tuple[VenueListing, ...] = ()

@@ -5,8 +5,9 @@ What belongs here: tables of words and codes, and the few rules between them. Wh
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Refused, Status, VenueOrder
 
@@ -44,6 +45,7 @@ EXCHANGES = {
     "BATS": "BATS",
     "XASX": "ASX",
 }
+_UTC = re.compile(r"^\d{8}-\d{2}:\d{2}:\d{2}$")
 ZONES = {"America/New_York": "US/Eastern", "Australia/Sydney": "Australia/NSW"}
 _STATUSES = {
     Status.PENDING_NEW: "PreSubmitted",
@@ -68,7 +70,17 @@ _REFUSALS = {
     "duplicate_client_order_id": (103, "Duplicate order id"),
     "order_not_found": (135, "Can't find order with id ="),
     "order_filled": (104, "Cannot modify a filled order."),
+    "order_not_open": (103, "Duplicate order id"),
+    "not_tradable": (460, "No trading permissions."),
 }
+_MALFORMED = frozenset(
+    {
+        *("quantity_required", "quantity_and_notional", "limit_price_required", "stop_price_required"),
+        *("stop_limit_prices_required", "unexpected_price", "invalid_price", "trail_required", "invalid_trail"),
+        *("unexpected_legs", "parent_not_found"),
+    }
+)
+"""Refusals of what an order says of itself: a TWS answers those with 321."""
 
 
 def status_of(order: VenueOrder) -> str:
@@ -92,6 +104,8 @@ def why_held(order: VenueOrder) -> str:
 
 def refusal(refused: Refused) -> tuple[int, str]:
     """Code and text of a refusal; whatever has no code of its own is 201, with its reason."""
+    if refused.code in _MALFORMED:
+        return 321, f"Error validating request.-'bF' : cause - {refused.message}"
     known = _REFUSALS.get(refused.code)
     return known if known else (201, f"Order rejected - reason:{refused.message}")
 
@@ -121,6 +135,22 @@ def stamp(at: datetime, zone: str, *, named: bool = True) -> str:
     """`20260413 15:27:04 US/Eastern`, or `20260413  15:27:04` without its zone."""
     local = at.astimezone(ZoneInfo(zone))
     return f"{local:%Y%m%d %H:%M:%S} {zone}" if named else f"{local:%Y%m%d  %H:%M:%S}"
+
+
+def instant_of(text: str, zone: str) -> datetime:
+    """The instant of `20260413-15:27:04` (UTC), or of `20260413 15:27:04` in the zone that follows it, or in `zone`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if _UTC.match(text):
+        return datetime.strptime(text, "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC)
+    day, clock, *named = text.split()
+    try:
+        place = ZoneInfo(named[0] if named else zone)
+    except ZoneInfoNotFoundError as error:
+        raise ValueError(f"{named} is no time zone") from error
+    return datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S").replace(tzinfo=place)
 
 
 def utc_stamp(at: datetime) -> str:

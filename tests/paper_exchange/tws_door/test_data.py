@@ -256,3 +256,40 @@ def test_only_two_summaries_may_be_open(client):
     client.ib.client.reqAccountSummary(903, "All", "NetLiquidation")
     client.settle()
     assert [(req_id, code) for req_id, code, _ in client.errors if code == 322] == [(902, 322)]
+
+
+def test_profit_and_loss_of_the_account_and_of_a_position_follow_the_fills(client, venue):
+    contract = qualified(client)
+    whole = client.ib.reqPnL("DU1000000")
+    single = client.ib.reqPnLSingle("DU1000000", "", contract.conId)
+    client.wait(lambda: whole.dailyPnL == 0)
+    client.place(market(), contract)
+    client.wait(lambda: single.position == 10)
+    # One dollar of commission, and a cent of spread on each share.
+    assert (whole.dailyPnL, whole.unrealizedPnL, whole.realizedPnL) == pytest.approx((-1.1, -0.1, -1))
+    assert (single.dailyPnL, single.unrealizedPnL, single.value) == pytest.approx((-1.1, -0.1, 1000))
+    client.ib.cancelPnL("DU1000000")
+    client.ib.cancelPnLSingle("DU1000000", "", contract.conId)
+    client.place(market("SELL"), contract)
+    client.settle()
+    assert whole.realizedPnL == -1
+    assert client.codes() == []
+
+
+def test_a_request_that_is_not_simulated_is_answered_to_who_asked(client):
+    for ask in (
+        lambda: client.ib.reqHistoricalTicksAsync(stock(), "", "20240304 12:00:00", 10, "TRADES", True),
+        lambda: client.ib.reqFundamentalDataAsync(stock(), "ReportSnapshot"),
+        lambda: client.ib.reqSecDefOptParamsAsync("AAA", "", "STK", 1),
+        lambda: client.ib.reqHistogramDataAsync(stock(), True, "3 days"),
+    ):
+        code, text = refusal(client, ask())
+        assert code == 321
+        assert "is not simulated" in text
+
+
+def test_bars_that_are_kept_up_to_date_are_ended_as_a_tws_ends_them(client):
+    bars = client.run(client.ib.reqHistoricalDataAsync(stock(), "", "5 D", "1 day", "TRADES", True, keepUpToDate=True))
+    client.ib.cancelHistoricalData(bars)
+    client.settle()
+    assert client.codes() == [162]

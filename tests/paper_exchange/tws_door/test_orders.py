@@ -1,3 +1,4 @@
+from scizor_dagster.paper_exchange.venue import Status
 from tests.paper_exchange.floor import ACCOUNT
 from tests.paper_exchange.tws_door.client import limit, market, stock
 
@@ -113,3 +114,30 @@ def test_every_client_id_has_order_ids_of_its_own(connect):
     assert connect(1 + 2).ib.client.getReqId() < 100
     one.close()
     assert connect(1).ib.client.getReqId() >= 501
+
+
+def test_a_change_that_is_refused_leaves_the_order_as_it_is(client, venue):
+    order = limit()
+    trade = client.place(order)
+    client.wait(lambda: trade.orderStatus.status == "Submitted")
+    heard = []
+    client.ib.orderStatusEvent += lambda trade: heard.append(trade.orderStatus.status)
+    order.totalQuantity = 1_000_000
+    client.place(order)
+    client.settle()
+    assert client.codes() == [201]
+    assert "Inactive" not in heard
+    (resting,) = venue.orders(ACCOUNT)
+    assert (resting.qty, resting.status) == (10, Status.NEW)
+    client.run(client.ib.reqOpenOrdersAsync())
+    assert trade.orderStatus.status == "Submitted"
+
+
+def test_a_status_comes_once_more_so_that_who_was_busy_hears_it(client):
+    trade = client.place(limit())
+    client.wait(lambda: trade.orderStatus.status == "Submitted")
+    again = []
+    heard = client.ib.wrapper.orderStatus
+    client.ib.wrapper.orderStatus = lambda *fields: (again.append(fields[:2]), heard(*fields))
+    client.wait(lambda: again)
+    assert again == [(trade.order.orderId, "Submitted")]

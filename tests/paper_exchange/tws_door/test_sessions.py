@@ -122,10 +122,22 @@ def test_executions_can_be_asked_for_by_client_symbol_and_side(connect):
         ({"symbol": "AAA"}, 1),
         ({"symbol": "ZZZ"}, 0),
         ({"side": "SELL"}, 0),
+        ({"secType": "STK", "exchange": "SMART"}, 1),
+        ({"exchange": "NASDAQ"}, 1),
+        ({"exchange": "ARCA"}, 0),
+        ({"secType": "OPT"}, 0),
+        ({"time": "20240304 12:00:00"}, 1),
+        ({"time": "20240304-17:00:01"}, 0),
+        ({"time": "20240304 12:00:01 US/Eastern"}, 0),
         ({"acctCode": "DU1000000"}, 1),
         ({"acctCode": "DU2"}, 0),
     ):
         assert len(two.run(two.ib.reqExecutionsAsync(api.ExecutionFilter(**chosen)))) == count, chosen
+
+
+def test_an_instant_of_an_execution_filter_that_is_none_is_refused(client):
+    with pytest.raises(Exception, match="Invalid execution filter time"):
+        client.run(client.ib.reqExecutionsAsync(api.ExecutionFilter(time="yesterday")))
 
 
 def test_everything_open_is_cancelled_at_once(connect, venue):
