@@ -37,7 +37,7 @@ def main(host: str, port: int, symbol: str) -> None:
     resting = ib.placeOrder(contract, LimitOrder("BUY", 5, round(price * 0.5, 2), tif="DAY"))
     while resting.orderStatus.status not in ("Submitted", "PreSubmitted"):
         ib.waitOnUpdate(timeout=20)
-    print("resting", resting.orderStatus.status)
+    print("resting", resting.isActive())
     ib.cancelOrder(resting.order)
     while not resting.isDone():
         ib.waitOnUpdate(timeout=20)

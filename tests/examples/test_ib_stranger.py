@@ -18,7 +18,7 @@ contract AAA NASDAQ USD ALPHA INC
 bars 4 2024-03-04 100.0
 money 100000.0 100000.0
 bought Filled 10.0 100.0
-resting Submitted
+resting True
 cancelled Cancelled
 bracket Filled Submitted PreSubmitted
 legs Cancelled Cancelled

@@ -1,4 +1,6 @@
-"""The venue itself with accounts at Interactive Brokers, driven by hand: its clock, its prices, its fills.
+"""The venue itself, driven by hand: its clock, its prices, its fills.
+
+Its accounts are at Interactive Brokers unless another house is named.
 
 Every instrument stands at 100 in each session, with no spread, unless `history` gives it closes of its own.
 """
@@ -44,6 +46,7 @@ class Floor(PaperVenue):
         actions: Sequence[SessionAction] = (),
         prices: Mapping[str, object] | None = None,
         rules: Rules = BARE,
+        house: House = House.IBKR,
     ) -> None:
         listed = {row.symbol: row for row in instruments}
         self.clock = Manual(now)
@@ -56,7 +59,7 @@ class Floor(PaperVenue):
         market = MarketView(self.market_data, TradingCalendar(calendar), listed, rules)
         store = VenueStore(fresh_ledger(Path(mkdtemp(dir=folder))))
         super().__init__(store, market, rules, self.clock, list_instruments(listed, {}), accounts)
-        self.open_accounts([VenueAccount(name, House.IBKR, currency, D(str(cash))) for name in accounts])
+        self.open_accounts([VenueAccount(name, house, currency, D(str(cash))) for name in accounts])
 
     def move_to(self, instant: datetime) -> None:
         """Let time pass, and tell of what happens on the way."""

@@ -37,6 +37,15 @@ def send_positions(session: Session, accounts: tuple[str, ...]) -> None:
             session.send(*position_line(row, door.contracts.required(row.symbol), door.book.ids[account]))
 
 
+def send_position(session: Session, account: str, symbol: str) -> None:
+    """The line of one position that has changed; zero where it is no longer held."""
+    door = session.door
+    rows = list(door.positions(account, session))
+    session.held[account] = frozenset(row.symbol for row in rows)
+    row = next((row for row in rows if row.symbol == symbol), nothing_of(symbol))
+    session.send(*position_line(row, door.contracts.required(symbol), door.book.ids[account]))
+
+
 def _with_zeros(session: Session, account: str, held: dict[str, frozenset[str]]) -> list[PositionView]:
     """Positions, and those of zero that `held` still has from the last time; `held` is brought up to date."""
     rows = list(session.door.positions(account, session))

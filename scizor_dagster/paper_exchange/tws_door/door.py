@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from scizor_dagster.paper_exchange.tws_door.account_answers import send_account, send_positions
+from scizor_dagster.paper_exchange.tws_door.account_answers import send_account, send_position
 from scizor_dagster.paper_exchange.tws_door.book import MANUAL, Book
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
 from scizor_dagster.paper_exchange.tws_door.market_data import MarketData
@@ -27,6 +27,8 @@ LOST = (1100, "Connectivity between IB and Trader Workstation has been lost.")
 RESTORED = (1102, "Connectivity between IB and Trader Workstation has been restored - data maintained.")
 RESTORED_EMPTY = (1101, "Connectivity between IB and Trader Workstation has been restored - data lost.")
 CALL_DOOR = "tws"
+_ACCOUNT_DELAY = 0.05
+"""Seconds after a fill; a batch of orders would otherwise bring every value of the account once for each."""
 
 
 class Door:
@@ -51,6 +53,7 @@ class Door:
         self.connected_to_servers = True
         self._faults = faults
         self._loop = loop
+        self._unpublished: set[str] = set()
         self._watchers: dict[int, Session] = {}
         self._outage: tuple[int, bool] | None = None
         self._cancels: dict[str, tuple[str, int, datetime | None]] = {}
@@ -124,11 +127,18 @@ class Door:
         """Listener of the venue, on whatever thread it runs."""
         self.soon(self.pushes.on_event, event)
 
-    def publish_holdings(self, account: str) -> None:
-        """Positions, money and prices of an account that has traded, to who has asked to be told."""
+    def publish_trade(self, account: str, symbol: str) -> None:
+        """The position that a fill has moved, now; money, portfolio and prices soon, once for all fills until then."""
         for session in self.sessions.values():
             if session.positions_wanted:
-                send_positions(session, (account,))
+                send_position(session, account, symbol)
+        if account not in self._unpublished:
+            self._unpublished.add(account)
+            self.later(_ACCOUNT_DELAY, self._publish_account, account)
+
+    def _publish_account(self, account: str) -> None:
+        self._unpublished.discard(account)
+        for session in self.sessions.values():
             if session.account_wanted == account:
                 send_account(session, account)
             for req_id in [key for key, (name, _) in session.profits.items() if name == account]:

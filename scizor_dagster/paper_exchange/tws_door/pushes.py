@@ -52,7 +52,7 @@ class Pushes:
             return
         self._send(told, self._messages(event, told))
         if event.execution is not None:
-            self._door.publish_holdings(event.account)
+            self._door.publish_trade(event.account, event.order.ticket.symbol)
 
     def announce(self, account: str, order: VenueOrder) -> None:
         """Tell of an order that no event has told of."""

@@ -56,12 +56,12 @@ def connect(market, settings):
     """A new broker on a connection of its own, as in a new process; the one before is closed."""
     opened: list[IbkrBroker] = []
 
-    def make(*, keep: bool = False, **changes: object) -> IbkrBroker:
+    def make(*, keep: bool = False, instruments=INSTRUMENTS, **changes: object) -> IbkrBroker:
         if not keep:
             for broker in opened:
                 broker.close()
         chosen = replace(settings, **changes)
-        broker = IbkrBroker(chosen, market.calendar, INSTRUMENTS, market.now, IbkrConnection(chosen))
+        broker = IbkrBroker(chosen, market.calendar, instruments, market.now, IbkrConnection(chosen))
         opened.append(broker)
         return broker
 
