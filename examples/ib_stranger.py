@@ -45,7 +45,7 @@ def main(host: str, port: int, symbol: str) -> None:
 
     bracket = ib.bracketOrder("BUY", 10, round(price * 1.05, 2), round(price * 1.5, 2), round(price * 0.7, 2))
     entry, profit, stop = [ib.placeOrder(contract, order) for order in bracket]
-    while not (entry.isDone() and profit.orderStatus.status == "Submitted"):
+    while not (entry.isDone() and profit.orderStatus.status == "Submitted" and stop.orderStatus.permId):
         ib.waitOnUpdate(timeout=20)
     print("bracket", entry.orderStatus.status, profit.orderStatus.status, stop.orderStatus.status)
     ib.cancelOrder(profit.order)

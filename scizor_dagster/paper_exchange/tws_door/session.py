@@ -165,8 +165,9 @@ class Session:
     def _answer(self, request: Request, fault: Fault | None = None) -> None:
         try:
             if request.name == UNSUPPORTED:
-                cause = f"Request {request.number} is not simulated"
-                raise ApiError(321, f"Error validating request.-'b' : cause - {cause}")
+                # Not 321: one of the clients takes that for a warning, and would wait on.
+                text = f"request {request.number} is not simulated"
+                raise ApiError(320, f"Server error when processing an API client request: {text}")
             ANSWERS[request.name](Call(self, request, fault))
         except ApiError as problem:
             self.error(request.req_id, problem.code, problem.text)

@@ -284,7 +284,7 @@ def test_a_request_that_is_not_simulated_is_answered_to_who_asked(client):
         lambda: client.ib.reqHistogramDataAsync(stock(), True, "3 days"),
     ):
         code, text = refusal(client, ask())
-        assert code == 321
+        assert code == 320
         assert "is not simulated" in text
 
 
