@@ -23,6 +23,8 @@ T = TypeVar("T")
 _GRACE = 2.0
 """Seconds beyond an answer's own limit after which the loop itself counts as stuck."""
 _REMEMBERED = 1000
+MESSAGES_PER_SECOND = 48
+"""TWS takes 50 (TWS API, message limits); two are left for messages that catch up with each other on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class IbkrConnection:
             self.library = sdk.load()
             asyncio.set_event_loop(loop)
             self.ib = self.library.IB()
+            self.ib.client.MaxRequests = MESSAGES_PER_SECOND
             self.ib.RaiseRequestErrors = True
             self.ib.RequestTimeout = self.settings.timeout
             self.ib.TimezoneTWS = self.settings.time_zone
