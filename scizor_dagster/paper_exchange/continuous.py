@@ -165,7 +165,7 @@ class Engine:
         """Work the current session until `now`; False while its bars are to come."""
         hours = self.market.hours(books.session)
         until = min(now, hours.close)
-        while (at := self._next(books, hours)) is not None and at <= until:
+        while (at := self._next(books, hours, until)) is not None and at <= until:
             if not self._is_known(books.session):
                 return False
             self._instant(books, hours, at)
@@ -175,8 +175,8 @@ class Engine:
     def _is_known(self, session: date) -> bool:
         return self.market.bars(session) is not None or self.market.passed_without_trading(session)
 
-    def _next(self, books: VenueBooks, hours: Hours) -> datetime | None:
-        """Next instant of the session at which anything can happen to an order."""
+    def _next(self, books: VenueBooks, hours: Hours, until: datetime) -> datetime | None:
+        """Next instant of the session at which anything can happen to an order; one after `until` may be too early."""
         instants: list[datetime] = []
         for order in books.orders.values():
             if order.live_at is None or order.live_at > hours.close or order.is_stuck:
@@ -184,8 +184,9 @@ class Engine:
             if order.status in NOT_ARRIVED:
                 instants.append(order.live_at)
             elif books.at < hours.close:
-                restless = self._is_restless(books, order)
-                instants.append((restless and _next_step(books, order.live_at, hours)) or hours.close)
+                step = _next_step(books, order.live_at, hours) or hours.close
+                # What a price does to an order is asked only where its step is reached.
+                instants.append(step if step > until or self._is_restless(books, order) else hours.close)
         return min(instants, default=None)
 
     def _is_restless(self, books: VenueBooks, order: VenueOrder) -> bool:

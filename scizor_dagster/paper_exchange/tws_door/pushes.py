@@ -129,14 +129,16 @@ class Pushes:
         seconds, order_id = self._door.switches.repeat_status, told.order.order_id
         if seconds is not None and order_id not in self._repeats:
             self._repeats.add(order_id)
-            self._door.later(seconds, self._repeat, told)
+            self._door.later(seconds, self._repeat, told, self._door.sessions_for(told.address))
 
-    def _repeat(self, told: Told) -> None:
+    def _repeat(self, told: Told, heard: list[Session]) -> None:
+        """To who was told before, and has not left: another connection may not know the order."""
         self._repeats.discard(told.order.order_id)
         found = self._door.book.find(told.address)
         known = self._door.book.told(*found) if found is not None else None
         if known is not None and known.order.order_id == told.order.order_id:
-            self._send(known, [order_status(known)])
+            for session in heard:
+                session.send(*order_status(known))
 
     def _send(self, told: Told, messages: Iterable[Message]) -> None:
         sessions = self._door.sessions_for(told.address)

@@ -1,6 +1,6 @@
 from scizor_dagster.paper_exchange.venue import Status
 from tests.paper_exchange.floor import ACCOUNT
-from tests.paper_exchange.tws_door.client import limit, market, stock
+from tests.paper_exchange.tws_door.client import Client, limit, market, stock
 
 
 def test_a_client_connects_and_knows_its_account(client):
@@ -141,3 +141,17 @@ def test_a_status_comes_once_more_so_that_who_was_busy_hears_it(client):
     client.ib.wrapper.orderStatus = lambda *fields: (again.append(fields[:2]), heard(*fields))
     client.wait(lambda: again)
     assert again == [(trade.order.orderId, "Submitted")]
+
+
+def test_a_status_is_not_told_once_more_to_another_connection(connect, caplog):
+    first = connect(1)
+    first.place(limit())
+    first.settle()
+    first.close()
+    second = Client(first.ib.client.port, 1, readonly=True)
+    heard = []
+    second.ib.wrapper.orderStatus = lambda *fields: heard.append(fields)
+    trade = second.place(limit())
+    second.wait(lambda: any(fields[0] == trade.order.orderId for fields in heard[1:]))
+    assert {fields[0] for fields in heard} == {trade.order.orderId}
+    second.close()
