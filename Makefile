@@ -50,7 +50,7 @@ $(ASYNC_INSTALLED): requirements-ib-async.lock pyproject.toml
 	@touch $(ASYNC_INSTALLED)
 
 test-ib-async: $(ASYNC_INSTALLED)
-	@$(ASYNC_VENV)/bin/python -m pytest tests/brokers/ibkr tests/paper_exchange/tws_door tests/market_data/test_ibkr.py
+	@$(ASYNC_VENV)/bin/python -m pytest --numprocesses 2 tests/brokers/ibkr tests/paper_exchange/tws_door tests/market_data/test_ibkr.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

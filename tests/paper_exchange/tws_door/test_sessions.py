@@ -136,8 +136,10 @@ def test_executions_can_be_asked_for_by_client_symbol_and_side(connect):
 
 
 def test_an_instant_of_an_execution_filter_that_is_none_is_refused(client):
-    with pytest.raises(Exception, match="Invalid execution filter time"):
-        client.run(client.ib.reqExecutionsAsync(api.ExecutionFilter(time="yesterday")))
+    client.ib.client.reqExecutions(900, api.ExecutionFilter(time="yesterday"))
+    client.settle()
+    assert [row[:2] for row in client.errors if row[0] == 900] == [(900, 321)]
+    assert "Invalid execution filter time" in client.errors[-1][2]
 
 
 def test_everything_open_is_cancelled_at_once(connect, venue):
