@@ -89,6 +89,7 @@ class Capabilities:
         stop_distance: Smallest distance of a bracket's stop from the price at which it is checked.
         fractional_order_types: What an order with a fraction of a share may be.
         short_equity: Equity from which on the account may sell short, in its currency.
+        fills_from: First session whose fills the broker still shows whole; None where it shows all there ever were.
     """
 
     fractional: bool
@@ -104,6 +105,7 @@ class Capabilities:
     stop_distance: Decimal = Decimal("0.01")
     fractional_order_types: frozenset[OrderType] = frozenset({OrderType.MARKET})
     short_equity: Decimal = Decimal(0)
+    fills_from: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

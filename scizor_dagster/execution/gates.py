@@ -30,18 +30,38 @@ def check_identity(broker: Broker, settings: ExecutionSettings) -> BrokerIdentit
 
     Raises:
         WrongAccount: its answer differs from what was expected.
+        RiskLimitBreached: it is an account with real money, and this run may not trade any.
         BrokerUnavailable: it does not answer.
     """
     found = broker.identity()
-    if found != settings.identity:
+    match_identity(found, settings.identity)
+    if not settings.live_trading:
+        refuse_live(found)
+    return found
+
+
+def match_identity(found: BrokerIdentity, expected: BrokerIdentity) -> None:
+    """Raise `WrongAccount` where a broker is another one than it was expected to be."""
+    if found != expected:
         raise WrongAccount(
-            f"The broker says it is {_named(found)}; the configuration expects {_named(settings.identity)}.",
+            f"The broker says it is {_named(found)}; the configuration expects {_named(expected)}.",
             remedy="Nothing was sent. Correct the account's configuration or its credentials.",
             limit="account_identity",
             value=_named(found),
-            threshold=_named(settings.identity),
+            threshold=_named(expected),
         )
-    return found
+
+
+def refuse_live(found: BrokerIdentity) -> None:
+    """Raise `RiskLimitBreached` for an account that is not paper."""
+    if found.environment != PAPER:
+        raise RiskLimitBreached(
+            f"The account is {_named(found)}, and accounts with real money are not traded.",
+            remedy="Nothing was sent. Use a paper account; no setting of this version trades a live one.",
+            limit="live_trading",
+            value=found.environment,
+            threshold=PAPER,
+        )
 
 
 def check_plan(plan: Plan, account: str, portfolio: str, identity: BrokerIdentity) -> None:

@@ -78,7 +78,7 @@ def poll(run: Run, sessions: Sequence[date]) -> Poll:
     first, last = _range(run, sessions)
     since = first - run.settings.activity_lookback
     read = _Read(
-        fills=run.broker.fills(first, last),
+        fills=_fills(run, first, last),
         activities=run.broker.activities(since, last),
         orders={order.client_order_id: order for session in sessions for order in run.broker.orders(session)},
     )
@@ -89,6 +89,22 @@ def poll(run: Run, sessions: Sequence[date]) -> Poll:
         with run.write() as connection:
             _record(connection, run, news)
     return Poll(changed, _open_exits(run, read))
+
+
+def _fills(run: Run, first: date, last: date) -> Sequence[BrokerFill]:
+    """Fills of the sessions; without those that the broker shows no more, where no order of ours can have any.
+
+    What ended while it was shown has been recorded then. An order that is still at the broker from before is asked
+    for all the same, and the broker says what it cannot show.
+    """
+    shown = run.broker.capabilities.fills_from
+    if shown is None or shown <= first:
+        return run.broker.fills(first, last)
+    with run.ledger.read() as connection:
+        waiting = [row.session for row in intents_in(connection, run.account, _AT_BROKER)]
+    if min(waiting, default=shown) >= shown:
+        first = shown
+    return run.broker.fills(first, last) if first <= last else ()
 
 
 def _range(run: Run, sessions: Sequence[date]) -> tuple[date, date]:

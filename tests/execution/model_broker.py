@@ -60,6 +60,7 @@ class ModelBroker:
         hidden: ids whose look-up cannot tell yet (`BrokerUnavailable`).
         fill_plan: symbol -> share of the order that fills at each step; all at the first by default.
         has_data: sessions that the venue can step through; None for every session.
+        fills_from: first session whose fills are shown; None for all.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class ModelBroker:
         self.fill_plan: dict[str, list[Decimal]] = {}
         self.has_data: set[date] | None = None
         self.withheld_fills: set[str] = set()
+        self.fills_from: date | None = None
+        self.asked_fills: list[tuple[date, date]] = []
         self.time = MORNING
 
     @property
@@ -107,6 +110,7 @@ class ModelBroker:
             full_exit_below_minimum=True,
             unique_client_ids=self.unique,
             max_client_id_length=48,
+            fills_from=self.fills_from,
         )
 
     def identity(self) -> BrokerIdentity:
@@ -175,6 +179,7 @@ class ModelBroker:
 
     def fills(self, first: date, last: date) -> list[BrokerFill]:
         self._read()
+        self.asked_fills.append((first, last))
         return [
             fill
             for fill in self.book.fills

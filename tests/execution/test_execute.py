@@ -135,7 +135,7 @@ def test_a_plan_of_another_portfolio_is_refused(ledger: Ledger) -> None:
         run(ledger, model(ledger), replace(plan_of([BUY]), portfolio="other"))
 
 
-LIVE = {"expected_environment": "live"}
+LIVE = {"expected_environment": "live", "live_trading": True}
 
 
 def test_prices_that_are_not_raw_never_size_a_live_order(ledger: Ledger) -> None:

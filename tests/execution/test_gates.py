@@ -16,7 +16,7 @@ from scizor_dagster.risk.events import risk_events_of
 from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, run
 
 BUY = order("b", "AAA", Side.BUY, "2")
-LIVE = {"expected_environment": "live", "live_session": MONDAY}
+LIVE = {"expected_environment": "live", "live_trading": True, "live_session": MONDAY}
 
 
 def _nothing_admitted(ledger: Ledger) -> bool:
@@ -158,3 +158,14 @@ def test_a_fraction_is_doubtful_only_where_the_instrument_trades_whole() -> None
 def test_102_a_position_of_someone_else_is_left_to_reconciliation_and_not_frozen() -> None:
     positions = [BrokerPosition("ZZZ", D("7"), None)]
     assert doubtful_positions(positions, {"ZZZ": D(7)}, (), fractional=True) == {}
+
+
+def test_an_account_with_real_money_is_refused_whatever_is_armed_where_live_trading_is_off(ledger: Ledger) -> None:
+    broker = model(ledger, environment="live")
+    with ledger.transaction() as connection:
+        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    with pytest.raises(RiskLimitBreached, match="accounts with real money are not traded"):
+        run(ledger, broker, plan_of([BUY]), **LIVE | {"live_trading": False})
+    assert _stopped(ledger) == [("live_trading", "live", "paper", "stopped", None)]
+    assert _nothing_admitted(ledger)
+    assert broker.book.attempts == []

@@ -164,3 +164,24 @@ def test_a_poll_is_one_message_of_each_kind_whatever_the_number_of_orders(ledger
     run(ledger, broker, plan_of(orders))
     assert calls.count("orders") == calls.count("fills") <= 4
     assert "find" not in calls
+
+
+def test_fills_that_the_broker_shows_no_more_are_not_asked_for_where_no_order_waits(ledger: Ledger) -> None:
+    broker = model(ledger)
+    run(ledger, broker, plan_of([BUY]))
+    broker.asked_fills.clear()
+    broker.fills_from = TUESDAY
+    assert resume(ledger, broker).state is ExecutionState.DONE
+    assert resume(ledger, broker, TUESDAY).state is ExecutionState.NO_PLAN
+    assert {first for first, _ in broker.asked_fills} == {TUESDAY}
+
+
+def test_fills_of_an_order_that_still_waits_are_asked_for_although_the_broker_may_not_show_them(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.withheld_fills = {"f1"}
+    assert run(ledger, broker, plan_of([BUY])).state is ExecutionState.WORKING
+    broker.asked_fills.clear()
+    broker.fills_from = TUESDAY
+    resume(ledger, broker, TUESDAY)
+    assert broker.asked_fills
+    assert all(first <= MONDAY for first, _ in broker.asked_fills)

@@ -271,7 +271,7 @@ def test_a_live_order_that_is_absent_once_its_session_is_over_has_expired(ledger
         arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
     broker.submit_faults["b"] = ["lost"]
     broker.find_faults = 1
-    live = {"expected_environment": "live"}
+    live = {"expected_environment": "live", "live_trading": True}
     assert run(ledger, broker, plan_of([BUY]), live_session=MONDAY, **live).state is ExecutionState.FROZEN
     result = resume(ledger, broker, live_session=TUESDAY, **live)
     assert _states(result) == {"b": "expired"}
