@@ -7,14 +7,15 @@ Refused, with file and line: duplicate keys, aliases, tags, documents after the 
 deeper than 30, files above 1 MiB. An alias or a level too many ends reading where it stands: neither is
 expanded first. `yes`, `no`, `on`, `off`, `1:30` and `012` stay text, so that a
 ticker or a time is never turned into a boolean or a number (YAML 1.2 core schema).
-`${NAME}` in a value is replaced by the environment variable; an unset or empty one is an error.
+`${NAME}` in a value is replaced by the environment variable; an unset or empty one is an error. Values of keys that
+hold secrets are left as they are written: they name the variable and are read where they are needed.
 """
 
 from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,8 @@ def dotted(key: Key) -> str:
     return text
 
 
-def read_yaml(path: Path, environment: Mapping[str, str]) -> YamlDocument:
-    """Read one YAML file.
+def read_yaml(path: Path, environment: Mapping[str, str], secrets: Collection[str] = ()) -> YamlDocument:
+    """Read one YAML file; values of the keys named in `secrets` are left as they are written.
 
     Raises:
         ConfigError: the file is missing, unreadable, too large or not plain YAML.
@@ -77,7 +78,7 @@ def read_yaml(path: Path, environment: Mapping[str, str]) -> YamlDocument:
         raise ConfigError(
             f"The file is not valid YAML: {problem}.", remedy="Mend the line.", where=f"{path}{line}"
         ) from error
-    reader = _Reader(path, environment)
+    reader = _Reader(path, environment, secrets)
     value = {} if node is None else reader.build(node, ())
     return YamlDocument(path=path, value=value, lines=reader.lines)
 
@@ -119,9 +120,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, environment: Mapping[str, str], secrets: Collection[str]) -> None:
         self.path = path
         self.environment = environment
+        self.secrets = secrets
         self.lines: dict[Key, int] = {}
 
     def fail(self, node: yaml.Node, problem: str, remedy: str) -> ConfigError:
@@ -133,7 +135,7 @@ class _Reader:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*key, index)) for index, child in enumerate(node.value)]
-        return self._scalar(node)
+        return self._scalar(node, key)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -147,11 +149,13 @@ class _Reader:
             result[name] = self.build(value_node, (*key, name))
         return result
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _scalar(self, node: yaml.Node, key: Key) -> Any:
         text = str(node.value)
         plain = getattr(node, "style", None) is None
         if str(node.tag).removeprefix("tag:yaml.org,2002:") not in _SCALAR_TAGS:
             raise self.fail(node, f"The tag '{node.tag}' is not allowed.", "Remove it.")
+        if key and key[-1] in self.secrets:
+            return text
         if _VARIABLE.search(text):
             return _VARIABLE.sub(lambda match: self._variable(node, match.group(1)), text)
         if not plain:

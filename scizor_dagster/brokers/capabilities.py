@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import Capabilities, OrderType, TimeInForce
-from scizor_dagster.config import Account
+from scizor_dagster.config import Account, PaperAccount
 
 ALPACA_CAPABILITIES = Capabilities(
     fractional=True,
@@ -54,14 +54,25 @@ PAPER_CAPABILITIES = replace(ALPACA_CAPABILITIES, min_notional=Decimal(1), short
 BY_BROKER = {"alpaca": ALPACA_CAPABILITIES, "ibkr": IBKR_CAPABILITIES, "paper": PAPER_CAPABILITIES}
 
 
-def paper_capabilities(account: Account) -> Capabilities:
+def account_capabilities(account: Account) -> Capabilities:
+    """What the account's broker takes from it, by its configuration."""
+    if isinstance(account, PaperAccount):
+        return paper_capabilities(account)
+    return with_auctions(BY_BROKER[account.broker], granted=account.auction_orders)
+
+
+def with_auctions(capabilities: Capabilities, *, granted: bool) -> Capabilities:
+    """The same, with orders for the auctions or without."""
+    return replace(capabilities, times_in_force=frozenset(TimeInForce if granted else {TimeInForce.DAY}))
+
+
+def paper_capabilities(account: PaperAccount) -> Capabilities:
     """What the embedded exchange takes from an account with these rules."""
     rules = account.exchange
     return replace(
-        PAPER_CAPABILITIES,
+        with_auctions(PAPER_CAPABILITIES, granted=account.auction_orders),
         fractional=rules.fractional,
         quantity_decimals=PAPER_CAPABILITIES.quantity_decimals if rules.fractional else 0,
         short=rules.short_selling,
         min_notional=Decimal(repr(rules.min_order_notional)),
-        times_in_force=frozenset(TimeInForce if account.auction_orders else {TimeInForce.DAY}),
     )

@@ -25,7 +25,7 @@ from scizor_dagster.brokers.protocol import (
     TimeInForce,
     VenuePhase,
 )
-from scizor_dagster.config import Account
+from scizor_dagster.config import PaperAccount
 from scizor_dagster.errors import BrokerError, BrokerUnavailable, InputError, OrderRejected, OutcomeUnknown
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.data import SessionData
@@ -51,7 +51,7 @@ class PaperBroker:
         self,
         ledger: Database,
         account_name: str,
-        account: Account,
+        account: PaperAccount,
         calendar: TradingCalendar,
         data: SessionData,
         instruments: Mapping[str, Instrument],
@@ -173,7 +173,7 @@ class PaperBroker:
             ) from error
 
 
-def exchange_rules(account: Account) -> Rules:
+def exchange_rules(account: PaperAccount) -> Rules:
     """The account's configured rules, exact."""
     rules = account.exchange
     return Rules(

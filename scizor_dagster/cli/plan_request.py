@@ -99,7 +99,7 @@ def _on_files(wanted: Wanted, sources: FileSources, rules: PlanningRules | None)
 
 
 def _on_capital(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources) -> Request:
-    from scizor_dagster.brokers.capabilities import paper_capabilities
+    from scizor_dagster.brokers.capabilities import account_capabilities
     from scizor_dagster.flow.money import configured_cash
     from scizor_dagster.planning.rules import rules_from
 
@@ -110,7 +110,9 @@ def _on_capital(desk: Desk, portfolio: str, wanted: Wanted, sources: FileSources
     read = _read(sources, equity, wanted, rules, currency)
     note = () if sources.positions else ("No positions file was given: planned as if nothing were held.",)
     inputs = replace(_listed(read.inputs, desk, settings.market), portfolio=portfolio, account=settings.account)
-    capabilities = _capabilities(wanted.broker) if wanted.broker else paper_capabilities(desk.account(settings.account))
+    capabilities = (
+        _capabilities(wanted.broker) if wanted.broker else account_capabilities(desk.account(settings.account))
+    )
     return Request(replace(read, inputs=replace(inputs, notes=(*inputs.notes, *note))), rules, capabilities)
 
 

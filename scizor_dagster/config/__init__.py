@@ -11,8 +11,9 @@ word `unlimited`. Percentages are fractions (0.02 is 2 %). Keys of the older sys
 
 from __future__ import annotations
 
-from scizor_dagster.config.accounts import Account, PaperExchangeRules
+from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, PaperAccount, PaperExchangeRules
 from scizor_dagster.config.base import SUM_TOLERANCE, UNLIMITED, Fraction, Limit, MisplacedValue, Model, Name, Positive
+from scizor_dagster.config.connections import AlpacaConnection, IbkrConnection
 from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
 from scizor_dagster.config.limits import (
     DEFAULT_LIMITS,
@@ -23,7 +24,14 @@ from scizor_dagster.config.limits import (
     StoplossGuard,
 )
 from scizor_dagster.config.loading import NO_LIMIT, load_config, validated
-from scizor_dagster.config.markets import FilesProvider, Market, PriceQuality, SampleProvider
+from scizor_dagster.config.markets import (
+    AlpacaProvider,
+    FilesProvider,
+    IbkrProvider,
+    Market,
+    PriceQuality,
+    SampleProvider,
+)
 from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.portfolios import Capital, Portfolio
 from scizor_dagster.config.risk import FractionalShares, RiskRules
@@ -36,6 +44,9 @@ __all__ = [
     "SUM_TOLERANCE",
     "UNLIMITED",
     "Account",
+    "AlpacaAccount",
+    "AlpacaConnection",
+    "AlpacaProvider",
     "Capital",
     "Config",
     "Cooldown",
@@ -43,6 +54,9 @@ __all__ = [
     "FilesProvider",
     "Fraction",
     "FractionalShares",
+    "IbkrAccount",
+    "IbkrConnection",
+    "IbkrProvider",
     "Idempotency",
     "Limit",
     "LimitRules",
@@ -55,6 +69,7 @@ __all__ = [
     "Name",
     "OnAmbiguous",
     "Overlay",
+    "PaperAccount",
     "PaperExchangeRules",
     "PlanningChoices",
     "Portfolio",

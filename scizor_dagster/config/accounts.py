@@ -1,15 +1,20 @@
-"""Accounts and the exchange that a paper account trades on: the section `accounts`.
+"""Accounts, at a broker or on the embedded exchange: the section `accounts`.
 
-What belongs here: names, types and defaults. What does not: credentials (environment only).
+What belongs here: names, types and defaults. What does not: how a broker is reached (`connections`), and
+credentials (environment only).
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scizor_dagster.config.base import CurrencyCode, Model, Positive
+from scizor_dagster.config.connections import AccountId, AlpacaConnection, Environment, IbkrConnection
+
+BROKERS = ("paper", "alpaca", "ibkr")
+_PAPER_PREFIX = {"alpaca": "PA", "ibkr": "D"}
 
 
 class PaperExchangeRules(Model):
@@ -28,16 +33,60 @@ class PaperExchangeRules(Model):
     """A script of what goes wrong with calls of this account, for rehearsals; relative to the configuration."""
 
 
-class Account(Model):
-    """One account.
+class _AnyAccount(Model):
+    """What accounts have in common.
 
     Attributes:
+        initial_cash: Cash of the account before its first session here; capital is given out of it, and
+            reconciliation counts cash from it.
         auction_orders: Whether it may send orders for the opening and the closing auction; brokers grant it by
             account, so that it is off until somebody knows.
     """
 
-    broker: Literal["paper"]
     currency: CurrencyCode = "USD"
     initial_cash: Positive
     auction_orders: bool = False
+
+
+class PaperAccount(_AnyAccount):
+    """An account at the embedded exchange."""
+
+    broker: Literal["paper"]
     exchange: PaperExchangeRules = PaperExchangeRules()
+
+
+class AlpacaAccount(_AnyAccount, AlpacaConnection):
+    """An account at Alpaca, pinned by its number and environment."""
+
+    broker: Literal["alpaca"]
+    environment: Environment
+    account_id: AccountId
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> AlpacaAccount:
+        _check_prefix(self.broker, self.environment, self.account_id)
+        return self
+
+
+class IbkrAccount(_AnyAccount, IbkrConnection):
+    """An account at Interactive Brokers, pinned by its id and environment."""
+
+    broker: Literal["ibkr"]
+    environment: Environment
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> IbkrAccount:
+        _check_prefix(self.broker, self.environment, self.account_id)
+        return self
+
+
+Account = PaperAccount | AlpacaAccount | IbkrAccount
+
+
+def _check_prefix(broker: str, environment: Environment, account_id: str) -> None:
+    prefix = _PAPER_PREFIX[broker]
+    if account_id.startswith(prefix) != (environment == "paper"):
+        raise ValueError(
+            f"account {account_id} is not a {environment} account: at {broker} the id of a paper account, and of no "
+            f"other, begins with {prefix}"
+        )

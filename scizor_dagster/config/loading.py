@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from scizor_dagster.config.accounts import BROKERS
+from scizor_dagster.config.connections import SECRET_KEYS
 from scizor_dagster.config.legacy import take_legacy_keys
+from scizor_dagster.config.markets import PROVIDERS
 from scizor_dagster.config.root import Config
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.sessions import TradingCalendar
@@ -32,12 +35,15 @@ _DEFAULT_MARKETS: dict[str, Any] = {
 _DEFAULT_ACCOUNTS: dict[str, Any] = {"paper": {"broker": "paper", "initial_cash": 100_000.0}}
 _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 NO_LIMIT = "a limit is a finite number greater than 0, or the word unlimited"
-PROVIDERS = ("sample", "files")
 PROTECTIONS = ("cooldown", "stoploss_guard", "max_drawdown")
+_UNSHOWN = {(name,) for name in SECRET_KEYS}
+"""What stands there instead of the name of a variable may be a secret."""
 _BOUNDS = {
     "max_weight": "; a weight is a share of the capital, at most 1",
     "max_price_jump": "; a jump is a factor above 1",
 }
+_BROKER_AT = 2
+"""Where the path of an account's key names the alternative: `accounts`, its name, `paper`."""
 _SHARED_SECTIONS = ("risk", "planning", "execution", "weights", "idempotency")
 M = TypeVar("M", bound=BaseModel)
 
@@ -49,7 +55,7 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
         ConfigError: the first problem of the file itself, or every violation of the models at once,
             each with line, key and remedy.
     """
-    document = read_yaml(path, environment)
+    document = read_yaml(path, environment, SECRET_KEYS)
     if not isinstance(document.value, dict):
         raise ConfigError("The file must be a mapping of sections.", remedy="See config/config.yaml.", where=str(path))
     values, notes = take_legacy_keys(document)
@@ -125,10 +131,13 @@ def _config_error(error: ValidationError, document: YamlDocument) -> ConfigError
     limits = {_key_of(item["loc"]) for item in error.errors() if "literal['unlimited']" in item["loc"]}
     for item in error.errors():
         key = getattr(item.get("ctx", {}).get("error"), "key", None) or _key_of(item["loc"])
+        if key[0] == "accounts" and item["type"].startswith("union_tag"):
+            key = (*key, "broker")
         shared = key[2:] if len(key) > 2 and key[0] == "portfolios" and key[2] in _SHARED_SECTIONS else key
         place = document.where(shared if shared in document.lines or shared[:-1] in document.lines else key)
-        value = item.get("input")
-        shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
+        value = item.get("ctx", {}).get("tag", item.get("input"))
+        is_shown = isinstance(value, str | int | float | bool) and key[-1:] not in _UNSHOWN
+        shown = f" (found {value!r})" if is_shown else ""
         is_number = key in limits and key[-1:] != ("allowed",)
         problem = NO_LIMIT if is_number else _explain(item["type"], item["msg"], key)
         sentences.append(f"{place}: {_bounded(problem, key)}{shown}")
@@ -142,12 +151,13 @@ def _key_of(loc: Key) -> Key:
     tried = ("function-", "literal[", "constrained-", "tuple[")
     return tuple(
         part
-        for before, part in zip((None, *loc), loc, strict=False)
+        for place, (before, part) in enumerate(zip((None, *loc), loc, strict=False))
         if not (
             isinstance(part, str)
             and (
                 part.startswith(tried)
                 or (before == "provider" and part in PROVIDERS)
+                or (loc[0] == "accounts" and place == _BROKER_AT and part in BROKERS)
                 or (isinstance(before, int) and part in PROTECTIONS)
             )
         )
@@ -163,6 +173,12 @@ def _explain(kind: str, message: str, key: Key) -> str:
         return f"'{dotted(key[-1:])}' is not a known key"
     if kind == "missing":
         return "the key is missing" + (", and a limit is never left open" if "risk" in key else "")
+    if kind == "union_tag_not_found":
+        return "the key is missing" if "accounts" in key else "the key 'type' is missing"
+    if kind == "union_tag_invalid" and "accounts" in key:
+        return f"the broker is none of {', '.join(BROKERS)}"
+    if key[-1:] in _UNSHOWN:
+        return "a secret never stands in the file: write ${NAME} with the name of its environment variable"
     if kind == "union_tag_invalid":
         word, known = ("kind", PROTECTIONS) if "protections" in key else ("type", PROVIDERS)
         return f"the {word} is none of {', '.join(known)}"

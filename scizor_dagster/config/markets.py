@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from scizor_dagster.config.base import CurrencyCode, Model
+from scizor_dagster.config.connections import AlpacaConnection, IbkrConnection
 from scizor_dagster.exchanges import currency_of
 
+PROVIDERS = ("sample", "files", "alpaca", "ibkr")
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -57,6 +59,18 @@ class FilesProvider(Model):
         return self
 
 
+class AlpacaProvider(AlpacaConnection):
+    """Prices as traded, corporate actions and listings from Alpaca."""
+
+    type: Literal["alpaca"]
+
+
+class IbkrProvider(IbkrConnection):
+    """Prices from Interactive Brokers, adjusted for splits; an account with the same keys shares the connection."""
+
+    type: Literal["ibkr"]
+
+
 class PriceQuality(Model):
     """When a bar that is possible is still not believed; see `market_data.plausibility`.
 
@@ -76,7 +90,7 @@ class Market(Model):
     currency: CurrencyCode
     first_session: date
     universes: tuple[str, ...] = Field(min_length=1)
-    provider: SampleProvider | FilesProvider = Field(discriminator="type")
+    provider: SampleProvider | FilesProvider | AlpacaProvider | IbkrProvider = Field(discriminator="type")
     max_price_age_sessions: Annotated[int, Field(ge=1, le=30)] = 3
     quality: PriceQuality = PriceQuality()
 

@@ -6,19 +6,20 @@ What belongs here: references and sums across sections. What does not: reading t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from scizor_dagster.config.accounts import Account
+from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount
 from scizor_dagster.config.base import MisplacedValue, Model, Name
-from scizor_dagster.config.markets import Market
+from scizor_dagster.config.markets import IbkrProvider, Market
 from scizor_dagster.config.portfolios import Portfolio
 
 
 class Config(Model):
     strategy_manifest: str = "strategy_manifest.yaml"
     markets: dict[Name, Market]
-    accounts: dict[Name, Account]
+    accounts: dict[Name, Annotated[Account, Field(discriminator="broker")]]
     portfolios: dict[Name, Portfolio]
     legacy_notes: tuple[str, ...] = ()
     """One sentence for each key of the older system that was read but has no effect."""
@@ -65,6 +66,43 @@ class Config(Model):
                     f"the portfolios of account '{account}' begin with {claimed:,.2f} together; "
                     f"its initial_cash is {deposit:,.2f}",
                     *("accounts", account, "initial_cash"),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Config:
+        """One account under one name, and one account behind each connection."""
+        names: dict[tuple[str, str], str] = {}
+        pinned: dict[tuple[str, int, int], str] = {}
+        connections: dict[str, dict[str, Any]] = {}
+        for name, account in self.accounts.items():
+            if not isinstance(account, AlpacaAccount | IbkrAccount):
+                continue
+            first = names.setdefault((account.broker, account.account_id), name)
+            if first != name:
+                raise MisplacedValue(
+                    f"accounts '{first}' and '{name}' are one account, {account.account_id}; an account has one name",
+                    *("accounts", name, "account_id"),
+                )
+            if not isinstance(account, IbkrAccount):
+                continue
+            connections[name] = account.connection_keys()
+            if pinned.setdefault(account.place, name) != name:
+                raise MisplacedValue(
+                    f"accounts '{pinned[account.place]}' and '{name}' connect to the same TWS with client id "
+                    f"{account.client_id}; give each a client id of its own",
+                    *("accounts", name, "client_id"),
+                )
+        for name, market in self.markets.items():
+            source = market.provider
+            if not isinstance(source, IbkrProvider) or source.place not in pinned:
+                continue
+            other = pinned[source.place]
+            if source.connection_keys() != connections[other]:
+                raise MisplacedValue(
+                    f"the provider of market '{name}' and account '{other}' share client id {source.client_id} and "
+                    "differ in other keys of the connection; write the same, or use another client id",
+                    *("markets", name, "provider", "client_id"),
                 )
         return self
 

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.config import Account, Config, Market, Portfolio, load_config
+from scizor_dagster.brokers.opening import open_broker
+from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
+from scizor_dagster.config import Account, Config, Market, PaperAccount, Portfolio, load_config
 from scizor_dagster.errors import ConfigError, LedgerError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake, LakeLocation
@@ -28,6 +29,8 @@ from scizor_dagster.signals.manifest import Manifest, load_manifest
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.faults import FaultScript
+    from scizor_dagster.brokers.alpaca.broker import AlpacaBroker
+    from scizor_dagster.brokers.ibkr.broker import IbkrBroker
 
 T = TypeVar("T")
 
@@ -104,6 +107,10 @@ class Desk:
         return {}
 
     @cached_property
+    def _brokers(self) -> dict[tuple[str, str], AlpacaBroker | IbkrBroker]:
+        return {}
+
+    @cached_property
     def _universes(self) -> dict[str, tuple[UniverseEntry, ...]]:
         return {}
 
@@ -121,7 +128,9 @@ class Desk:
 
     def provider(self, market: str) -> MarketData:
         if market not in self._providers:
-            self._providers[market] = open_provider(market, self.market(market), self.config.folder)
+            self._providers[market] = open_provider(
+                market, self.market(market), self.config.folder, self.settings.environment
+            )
         return self._providers[market]
 
     def universe(self, market: str) -> tuple[UniverseEntry, ...]:
@@ -135,38 +144,68 @@ class Desk:
         return {entry.instrument.symbol: entry.instrument for entry in self.universe(market)}
 
     def broker(self, account: str, market: str) -> Broker:
-        """The broker of `account`, trading the instruments of `market`; with the faults that it is to rehearse.
+        """The broker of `account`, trading the instruments of `market`; what connects is one object for both.
 
         Raises:
-            ConfigError: its fault script cannot be used.
+            ConfigError: a secret is missing, the address is that of the other environment, or the fault script
+                of a paper account cannot be used.
         """
+        chosen = self.account(account)
+        if isinstance(chosen, PaperAccount):
+            return self._paper_broker(account, chosen, market)
+        if (account, market) not in self._brokers:
+            self._brokers[account, market] = open_broker(
+                account,
+                chosen,
+                self.calendar(market),
+                self.instruments(market),
+                self.clock,
+                self.settings.environment,
+            )
+        return self._brokers[account, market]
+
+    def _paper_broker(self, name: str, account: PaperAccount, market: str) -> Broker:
+        """The embedded account's broker, with the faults that it is to rehearse."""
         from scizor_dagster.brokers.paper import PaperBroker
         from scizor_dagster.brokers.rehearsal import RehearsalBroker
         from scizor_dagster.paper_exchange.lake_data import LakeSessionData
 
         broker = PaperBroker(
             self.ledger,
+            name,
             account,
-            self.account(account),
             self.calendar(market),
             LakeSessionData(self.lake, market),
             self.instruments(market),
             self.clock,
         )
-        script = self._fault_script(account)
-        return RehearsalBroker(broker, script, account) if script is not None else broker
+        script = self._fault_script(name, account)
+        return RehearsalBroker(broker, script, name) if script is not None else broker
 
-    def _fault_script(self, account: str) -> FaultScript | None:
+    def _fault_script(self, name: str, account: PaperAccount) -> FaultScript | None:
         """The account's script, which counts its calls as long as this desk is there."""
         from scizor_dagster.paper_exchange.faults import FaultScript
 
-        name = self.account(account).exchange.faults
-        if name is None:
+        file = account.exchange.faults
+        if file is None:
             return None
-        if account not in self._fault_scripts:
-            path = self._config_file(name)
-            self._fault_scripts[account] = FaultScript.read(path, self.settings.environment)
-        return self._fault_scripts[account]
+        if name not in self._fault_scripts:
+            path = self._config_file(file)
+            self._fault_scripts[name] = FaultScript.read(path, self.settings.environment)
+        return self._fault_scripts[name]
+
+    def pinned_identity(self, account: str) -> BrokerIdentity:
+        """What the broker of `account` must say that it is."""
+        chosen = self.account(account)
+        if isinstance(chosen, PaperAccount):
+            return BrokerIdentity(chosen.broker, "paper", account)
+        return BrokerIdentity(chosen.broker, chosen.environment, chosen.account_id)
+
+    def disconnect(self) -> None:
+        """Close what is open to brokers; the next question to one connects again."""
+        for broker in self._brokers.values():
+            broker.close()
+        self._brokers.clear()
 
     def _config_file(self, name: str) -> Path:
         path = self.config.folder / name

@@ -101,12 +101,12 @@ def execution_parts(desk: Desk, portfolio: str, purpose: str) -> Parts:
 
 
 def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
-    settings = desk.portfolio(portfolio)
+    pinned = desk.pinned_identity(desk.portfolio(portfolio).account)
     return ExecutionSettings(
         starting_cash=starting_cash(desk, portfolio),
-        expected_broker=desk.config.accounts[settings.account].broker,
-        expected_environment="paper",
-        expected_account_id=settings.account,
+        expected_broker=pinned.broker,
+        expected_environment=pinned.environment,
+        expected_account_id=pinned.account_id,
         limits=limits_in_force(desk, portfolio),
         facts=facts_of(desk, portfolio),
         increments=_increments(desk, portfolio),

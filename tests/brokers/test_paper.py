@@ -7,7 +7,7 @@ import pytest
 
 from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import Broker, OrderStatus, OrderType, TimeInForce
-from scizor_dagster.config import Account, PaperExchangeRules
+from scizor_dagster.config import PaperAccount, PaperExchangeRules
 from scizor_dagster.errors import BrokerUnavailable, NotASession, OrderRejected, OutcomeUnknown
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.sessions import TradingCalendar
@@ -29,7 +29,7 @@ def venue(tmp_path: Path, data: FakeData) -> Venue:
     ledger = fresh_ledger(tmp_path)
 
     def connect() -> Broker:
-        account = Account(broker="paper", initial_cash=100_000.0)
+        account = PaperAccount(broker="paper", initial_cash=100_000.0)
         return PaperBroker(ledger, "test", account, CALENDAR, data, INSTRUMENTS, lambda: CLOCK)
 
     broker = connect()
@@ -54,7 +54,7 @@ def test_it_is_a_paper_account_by_its_configured_name(venue):
 
 def test_configured_rules_reach_the_exchange_exactly(tmp_path, data):
     rules = PaperExchangeRules(min_order_notional=2.5, fractional=False, short_selling=False)
-    account = Account(broker="paper", initial_cash=10.1, exchange=rules)
+    account = PaperAccount(broker="paper", initial_cash=10.1, exchange=rules)
     ledger = fresh_ledger(tmp_path)
     broker = PaperBroker(ledger, "test", account, CALENDAR, data, INSTRUMENTS, lambda: CLOCK)
     capabilities = broker.capabilities
@@ -149,7 +149,7 @@ def test_an_order_shows_its_terms_in_its_raw_record(venue):
 
 
 def test_an_account_takes_auction_orders_where_its_configuration_says_so(tmp_path, data, venue):
-    account = Account(broker="paper", initial_cash=100_000.0, auction_orders=True)
+    account = PaperAccount(broker="paper", initial_cash=100_000.0, auction_orders=True)
     (tmp_path / "own").mkdir()
     ledger = fresh_ledger(tmp_path / "own")
     broker = PaperBroker(ledger, "test", account, CALENDAR, data, INSTRUMENTS, lambda: CLOCK)

@@ -7,7 +7,7 @@ from typing import Any
 
 from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import PositionIntent, Side
-from scizor_dagster.config import Account, PaperExchangeRules
+from scizor_dagster.config import PaperAccount, PaperExchangeRules
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.ledger.events import verify_chain
@@ -34,7 +34,7 @@ def _data(volume: int = 30_000) -> FakeData:
 
 def _paper(ledger: Ledger, data: FakeData) -> PaperBroker:
     instruments = {symbol: Instrument(symbol, "XNYS", "USD") for symbol in PRICES}
-    account = Account(broker="paper", initial_cash=10_000.0, exchange=PaperExchangeRules())
+    account = PaperAccount(broker="paper", initial_cash=10_000.0, exchange=PaperExchangeRules())
     return PaperBroker(ledger, "paper", account, CALENDAR, data, instruments, clock)
 
 

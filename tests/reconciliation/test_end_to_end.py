@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
-from scizor_dagster.config import Account
+from scizor_dagster.config import PaperAccount
 from scizor_dagster.execution.executor import ExecutionSettings, execute, follow
 from scizor_dagster.ledger.tables import fills
 from scizor_dagster.paper_exchange.data import SessionAction
@@ -40,7 +40,7 @@ class Desk:
         liquid = {"AAA": bar(volume=300_000), "BBB": bar(volume=300_000)}
         self.data = FakeData({DAY1: liquid, DAY2: dict(liquid)})
         self.ledger = fresh_ledger(folder)
-        account = Account(broker="paper", initial_cash=100_000.0)
+        account = PaperAccount(broker="paper", initial_cash=100_000.0)
         self.broker = PaperBroker(self.ledger, "paper", account, CALENDAR, self.data, INSTRUMENTS, lambda: NOW)
         self.common = {
             "ledger": self.ledger,

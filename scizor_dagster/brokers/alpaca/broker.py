@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -23,7 +22,7 @@ from scizor_dagster.brokers.alpaca.rows import Unreadable
 from scizor_dagster.brokers.alpaca.settings import LIVE_URL, AlpacaSettings
 from scizor_dagster.brokers.alpaca.transport import NoReply, Reply, Transport
 from scizor_dagster.brokers.alpaca.venue_clock import VenueClock
-from scizor_dagster.brokers.capabilities import ALPACA_CAPABILITIES
+from scizor_dagster.brokers.capabilities import ALPACA_CAPABILITIES, with_auctions
 from scizor_dagster.brokers.protocol import (
     AccountState,
     BrokerActivity,
@@ -33,7 +32,6 @@ from scizor_dagster.brokers.protocol import (
     BrokerPosition,
     Capabilities,
     OrderRequest,
-    TimeInForce,
     VenuePhase,
 )
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
@@ -93,9 +91,7 @@ class AlpacaBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        if not self._settings.auction_orders:
-            return ALPACA_CAPABILITIES
-        return replace(ALPACA_CAPABILITIES, times_in_force=frozenset(TimeInForce))
+        return with_auctions(ALPACA_CAPABILITIES, granted=self._settings.auction_orders)
 
     def identity(self) -> BrokerIdentity:
         """The account's number, and `paper` only where address, keys and number all say so."""

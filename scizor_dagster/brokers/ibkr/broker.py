@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scizor_dagster.brokers.capabilities import IBKR_CAPABILITIES
+from scizor_dagster.brokers.capabilities import IBKR_CAPABILITIES, with_auctions
 from scizor_dagster.brokers.ibkr.connection import IbkrConnection, shared_connection
 from scizor_dagster.brokers.ibkr.contracts import Contracts
 from scizor_dagster.brokers.ibkr.orders import Seen, broker_fills, seen_open
@@ -70,7 +71,13 @@ class IbkrBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        return IBKR_CAPABILITIES
+        """What IBKR takes, and from which session on TWS shows every execution."""
+        granted = with_auctions(IBKR_CAPABILITIES, granted=self._settings.auction_orders)
+        since = self._midnight(self._settings.execution_days)
+        first = self._calendar.session_on_or_after(since.date())
+        if self._calendar.open_at(first) < since:
+            first = self._calendar.next_session(first)
+        return replace(granted, fills_from=first)
 
     def identity(self) -> BrokerIdentity:
         """The account that TWS says it is logged in to.
@@ -84,7 +91,7 @@ class IbkrBroker:
     def account(self) -> AccountState:
         """Cash, equity and buying power in the account's currency."""
         self._whole("account")
-        return self._connection.ask(lambda: self._reads.account(self._clock()), "account")
+        return self._connection.ask(self._reads.account, "account")
 
     def positions(self) -> Sequence[BrokerPosition]:
         """Positions; complete where the list and the account's own portfolio agree."""
@@ -176,7 +183,10 @@ class IbkrBroker:
         now = self._clock()
         if now < self._calendar.open_at(session):
             return VenuePhase.AHEAD
-        return VenuePhase.OVER if self._calendar.has_closed(session, now) else VenuePhase.OPEN
+        if self._calendar.has_closed(session, now):
+            return VenuePhase.OVER
+        is_closing = now >= self._calendar.close_at(session) - self._settings.closing
+        return VenuePhase.CLOSING if is_closing else VenuePhase.OPEN
 
     def advance(self, session: date) -> bool:
         """A real venue moves by itself."""

@@ -241,12 +241,12 @@ class IbkrConnection:
             raise self.unavailable(f"{what}: {type(failure).__name__}: {failure}") from failure
 
 
-_shared: dict[tuple[str, int, int], IbkrConnection] = {}
+_shared: dict[tuple[str, int, int, str], IbkrConnection] = {}
 _sharing = threading.Lock()
 
 
 def shared_connection(settings: IbkrSettings) -> IbkrConnection:
-    """The connection of this process to a TWS: the same one for broker and prices, made on first use."""
-    key = (settings.host, settings.port, settings.client_id)
+    """The connection of this process to a TWS: the same one for broker and prices of an account, made on first use."""
+    key = (settings.host, settings.port, settings.client_id, settings.account)
     with _sharing:
         return _shared.setdefault(key, IbkrConnection(settings))

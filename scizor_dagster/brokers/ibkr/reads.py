@@ -98,13 +98,14 @@ class Reads:
             reports = await self._late_commissions(wanted)
         return executions, reports
 
-    async def account(self, now: datetime) -> AccountState:
-        """Cash, equity and buying power in the account's currency, all three or none."""
+    async def account(self) -> AccountState:
+        """Cash, equity and buying power in the account's currency, all three or none, and the time of TWS."""
         values = await self._download()
         currency = self._connection.settings.currency
         if values.get(("AccountReady", "")) == "false":
             raise self._connection.unavailable("the account is not ready: TWS is still loading it")
         cash, equity, power = (self._amount(values, tag, currency) for tag in _MONEY)
+        now = await self._connection.answer(self._connection.ib.reqCurrentTimeAsync(), "time")
         return AccountState(cash, equity, power, currency, now)
 
     async def positions(self) -> list[BrokerPosition]:

@@ -6,6 +6,7 @@ What belongs here: values that a configuration gives. What does not: reading the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 PAPER_PREFIX = "D"
 
@@ -21,6 +22,8 @@ class IbkrSettings:
         time_zone: Zone set in TWS; an execution without a zone of its own is in it.
         timeout: Seconds that any one answer may take.
         execution_days: Days of executions that TWS shows: 1 is since midnight, up to 7 with its trade-log setting.
+        auction_orders: Whether the account may send orders for the auctions.
+        closing: The last part of a session, in which what waits is released with what there is.
     """
 
     host: str
@@ -31,6 +34,8 @@ class IbkrSettings:
     time_zone: str = "US/Eastern"
     timeout: float = 20.0
     execution_days: int = 1
+    auction_orders: bool = True
+    closing: timedelta = timedelta(minutes=5)
 
     @property
     def place(self) -> str:
