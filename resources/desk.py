@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import dagster as dg
+from pydantic import Field
 
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.sessions import Clock
@@ -34,21 +35,24 @@ class TradingDesk(dg.ConfigurableResource):
     Attributes:
         home: Folder that everything is written to (`SCIZOR_HOME`).
         config_path: The `config.yaml` in force (`SCIZOR_CONFIG`).
+        secrets: Values of the environment variables that the configuration names for its secrets, each given as
+            an `EnvVar`, so that it is read when a step begins and stands in no run's configuration.
     """
 
     home: str
     config_path: str
     clock: SystemClock
+    secrets: dict[str, str] = Field(default_factory=dict)
 
     @property
     def desk(self) -> Desk:
-        return _open_desk(self.home, self.config_path, self.clock.fixed_at)
+        return _open_desk(self.home, self.config_path, self.clock.fixed_at, tuple(sorted(self.secrets.items())))
 
 
 @cache
-def _open_desk(home: str, config_path: str, fixed_at: str | None) -> Desk:
+def _open_desk(home: str, config_path: str, fixed_at: str | None, secrets: tuple[tuple[str, str], ...]) -> Desk:
     # Opening a lake costs a quarter of a second, and one process runs many steps: one desk serves them all.
-    environment = {**os.environ, "SCIZOR_HOME": home, "SCIZOR_CONFIG": config_path}
+    environment = {**os.environ, **dict(secrets), "SCIZOR_HOME": home, "SCIZOR_CONFIG": config_path}
     return Desk(Settings.from_environment(environment), _clock(fixed_at))
 
 

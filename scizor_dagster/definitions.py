@@ -16,8 +16,11 @@ from jobs.collection import collection_jobs
 from jobs.schedules import schedules
 from jobs.sensors import sensors
 from jobs.trading import trading_jobs
+from resources.alpaca import AlpacaResource, alpaca_secrets
 from resources.desk import SystemClock, TradingDesk
-from scizor_dagster.config import load_config
+from resources.ibkr import IbkrResource
+from resources.paper import PaperResource
+from scizor_dagster.config import Config, load_config
 from scizor_dagster.settings import Settings
 
 
@@ -34,7 +37,9 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
     settings = settings or Settings.from_environment(os.environ)
     config = load_config(settings.config_path, settings.environment)
     clock = SystemClock(fixed_at=fixed_now)
-    desk = TradingDesk(home=str(settings.home), config_path=str(settings.config_path), clock=clock)
+    desk = TradingDesk(
+        home=str(settings.home), config_path=str(settings.config_path), clock=clock, secrets=alpaca_secrets(config)
+    )
     with warnings.catch_warnings():
         # Single-run backfills are the point of the year partitions; their parameter is still called beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -45,9 +50,15 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         jobs=[*collection_jobs(config), *trading_jobs(config)],
         schedules=schedules(config),
         sensors=sensors(config),
-        resources={"desk": desk},
+        resources={"desk": desk, **_accounts(config, desk)},
         executor=dg.in_process_executor,
     )
+
+
+def _accounts(config: Config, desk: TradingDesk) -> dict[str, dg.ConfigurableResource[None]]:
+    """Each account by its name, as `account_<name>`: for assets beside those of this project, which use the desk."""
+    kinds = {"paper": PaperResource, "alpaca": AlpacaResource, "ibkr": IbkrResource}
+    return {f"account_{name}": kinds[item.broker](desk=desk, account=name) for name, item in config.accounts.items()}
 
 
 @dg.definitions

@@ -261,3 +261,38 @@ def test_a_domain_error_becomes_a_failure_that_is_never_retried(error: Exception
 def test_a_defect_is_not_dressed_up_as_a_domain_error() -> None:
     with pytest.raises(ZeroDivisionError), clear_failures():
         _ = 1 // 0
+
+
+def test_each_account_is_a_resource_and_no_secret_is_read_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"key_id": "${MY_KEY}", "secret_key": "${MY_SECRET}"}
+    accounts = {
+        "alp": {"broker": "alpaca", "environment": "paper", "account_id": "PA123456789", "initial_cash": 1.0, **keys},
+        "ib": {
+            "broker": "ibkr", "environment": "paper", "account_id": "DU1234567", "port": 7497, "client_id": 1,
+            "initial_cash": 1.0,
+        },
+    }  # fmt: skip
+    project = small_project(tmp_path, accounts=accounts)
+    for name in ("MY_KEY", "MY_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    resources = build_defs(project.settings).resources
+    assert resources is not None
+    assert {name for name in resources if name.startswith("account_")} == {"account_paper", "account_alp", "account_ib"}
+    monkeypatch.setenv("MY_KEY", "PKX")
+    monkeypatch.setenv("MY_SECRET", "geheim")
+    monkeypatch.setenv("SCIZOR_HOME", str(project.home))
+
+    @dg.op(required_resource_keys={"account_alp", "account_ib", "account_paper"})
+    def ask(context: dg.OpExecutionContext) -> None:
+        kinds = [type(getattr(context.resources, f"account_{name}").broker("us")) for name in ("alp", "ib", "paper")]
+        assert [kind.__name__ for kind in kinds] == ["AlpacaBroker", "IbkrBroker", "PaperBroker"]
+        settings = context.resources.account_alp.broker("us")._settings
+        assert (settings.key_id, settings.secret_key) == ("PKX", "geheim")
+
+    @dg.job(resource_defs={name: resources[name] for name in ("account_alp", "account_ib", "account_paper")})
+    def asking() -> None:
+        ask()
+
+    assert asking.execute_in_process().success
