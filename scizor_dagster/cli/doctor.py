@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,8 @@ import typer
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market
-from scizor_dagster.config import FilesProvider
-from scizor_dagster.errors import ConfigError, InputError, LedgerError, ScizorError
+from scizor_dagster.config import AlpacaProvider, FilesProvider, IbkrProvider, Market, PaperAccount
+from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.settings import Settings
@@ -33,8 +34,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
     Looks at Python, environment variables, configuration, strategies, calendars, universes, providers, accounts,
-    disk, stores and prices, and lists the older keys that have no effect. Mends nothing and creates nothing. The
-    exit code is 0 only when all is well.
+    the connection to each broker, disk, stores and prices, and lists the older keys that have no effect. Mends
+    nothing, sends no order and creates nothing. The exit code is 0 only when all is well.
 
     Example: scizor doctor
     """
@@ -131,6 +132,32 @@ def _accounts(desk: Desk) -> str:
         f"{name}: {account.broker}, {account.initial_cash:,.2f} {account.currency} at the start"
         for name, account in desk.config.accounts.items()
     )
+
+
+def _connections(desk: Desk) -> str:
+    """Every account and every provider of prices that is asked over a network, one after the other."""
+    from scizor_dagster.flow.connections import prove_connection, prove_prices
+
+    accounts = [name for name, item in desk.config.accounts.items() if not isinstance(item, PaperAccount)]
+    markets = [name for name, item in desk.config.markets.items() if _is_connected(item)]
+    proofs = [partial(prove_connection, desk, name) for name in accounts]
+    proofs += [partial(prove_prices, desk, name) for name in markets]
+    said, problems = [], []
+    try:
+        for name, proof in zip([*accounts, *markets], proofs, strict=True):
+            try:
+                said.append(proof())
+            except ScizorError as error:
+                problems.append(f"{name}: {error}")
+    finally:
+        desk.disconnect()
+    if problems:
+        raise BrokerUnavailable(" ".join([*problems, *said]), remedy="Then run scizor doctor again.")
+    return "; ".join(said) or "none: every account is on the embedded exchange, and every price at hand"
+
+
+def _is_connected(market: Market) -> bool:
+    return isinstance(market.provider, AlpacaProvider | IbkrProvider)
 
 
 def _trading(desk: Desk) -> str:
@@ -247,6 +274,7 @@ CHECKS: dict[str, Callable[[Desk], str]] = {
     "universes": _universes,
     "providers": _providers,
     "accounts": _accounts,
+    "connections": _connections,
     "trading": _trading,
     "stores": _stores,
     "prices": _prices,

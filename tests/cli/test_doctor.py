@@ -27,7 +27,7 @@ def test_a_sound_project_is_ok_and_nothing_is_created(scizor: Scizor, fresh: Pro
     details = _details(answer)
     assert list(details) == [
         "python", "environment", "disk", "configuration", "strategies", "calendars", "universes", "providers",
-        "accounts", "trading", "stores", "prices",
+        "accounts", "connections", "trading", "stores", "prices",
     ]  # fmt: skip
     assert details["universes"] == (True, "us: 6 symbols")
     assert details["providers"] == (True, "us: sample (raw, synthetic)")
