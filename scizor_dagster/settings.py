@@ -12,6 +12,8 @@ from pathlib import Path
 
 from scizor_dagster.errors import ConfigError
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""What `LOG_LEVEL` may be."""
 PLACES = ("SCIZOR_HOME", "SCIZOR_CONFIG", "DATABASE_URL")
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 

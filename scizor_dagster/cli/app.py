@@ -40,7 +40,7 @@ from scizor_dagster.cli import (
 )
 from scizor_dagster.cli.output import print_error
 from scizor_dagster.errors import ScizorError
-from scizor_dagster.settings import PROJECT_ROOT
+from scizor_dagster.settings import LOG_LEVELS, PROJECT_ROOT
 
 app = typer.Typer(
     name="scizor",
@@ -126,5 +126,5 @@ def _print_usage_error(error: Any, *, as_json: bool) -> None:
 
 def _log_level() -> None:
     level = os.environ.get("LOG_LEVEL", "WARNING").upper()
-    known = logging.getLevelNamesMapping()
-    logging.basicConfig(level=known.get(level, logging.WARNING), format="%(levelname)s %(name)s: %(message)s")
+    chosen = level if level in LOG_LEVELS else "WARNING"
+    logging.basicConfig(level=chosen, format="%(levelname)s %(name)s: %(message)s")

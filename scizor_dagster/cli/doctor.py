@@ -5,7 +5,6 @@ What belongs here: looking, and saying what to do. What does not: mending.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -24,7 +23,7 @@ from scizor_dagster.config import AlpacaProvider, FilesProvider, IbkrProvider, M
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.events import verify_chain
-from scizor_dagster.settings import Settings
+from scizor_dagster.settings import LOG_LEVELS, Settings
 
 MIN_FREE_BYTES = 2 * 1024**3
 MIN_CALENDAR_DAYS = 60
@@ -103,8 +102,7 @@ def _database_url(environment: Mapping[str, str]) -> str:
 
 def _log_level(environment: Mapping[str, str]) -> str:
     level = environment.get("LOG_LEVEL", "WARNING")
-    known = sorted(logging.getLevelNamesMapping(), key=lambda name: logging.getLevelNamesMapping()[name])
-    return "" if level.upper() in known else f"LOG_LEVEL is '{level}'; use one of {', '.join(known)}."
+    return "" if level.upper() in LOG_LEVELS else f"LOG_LEVEL is '{level}'; use one of {', '.join(LOG_LEVELS)}."
 
 
 def _configuration(desk: Desk) -> str:

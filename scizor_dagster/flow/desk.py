@@ -28,9 +28,9 @@ from scizor_dagster.settings import Settings
 from scizor_dagster.signals.manifest import Manifest, load_manifest
 
 if TYPE_CHECKING:
-    from scizor_dagster.paper_exchange.faults import FaultScript
     from scizor_dagster.brokers.alpaca.broker import AlpacaBroker
     from scizor_dagster.brokers.ibkr.broker import IbkrBroker
+    from scizor_dagster.paper_exchange.faults import FaultScript
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.brokers.paper import PaperBroker
-from scizor_dagster.config import Account
+from scizor_dagster.config import PaperAccount
 from scizor_dagster.paper_exchange.venue import House
 from scizor_dagster.sessions import TradingCalendar
 from tests.brokers.alpaca.conftest import Brokers
@@ -20,7 +20,7 @@ class TestPaperRebalance(RebalanceScenario):
     def stage(self, tmp_path: Path) -> Stage:
         bars = {name: flat(price) for name, price in PRICES.items()}
         data = FakeData({DAY1: bars, DAY2: bars}, prices=dict(PRICES))
-        account = Account(broker="paper", initial_cash=float(CASH))
+        account = PaperAccount(broker="paper", initial_cash=float(CASH))
         ledger = fresh_ledger(tmp_path)
         broker = PaperBroker(ledger, "main", account, TradingCalendar("XNYS"), data, INSTRUMENTS, lambda: NOON)
         return Stage(broker, lambda _: None, lambda: NOON)

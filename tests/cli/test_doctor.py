@@ -82,7 +82,7 @@ def test_older_keys_are_listed_one_line_each(scizor: Scizor, fresh: Project) -> 
     ("variable", "value", "expected"),
     [
         ("DATABASE_URL", "postgresql://localhost/x", "keeps its stores in files under SCIZOR_HOME"),
-        ("LOG_LEVEL", "LOUD", "LOG_LEVEL is 'LOUD'; use one of NOTSET, DEBUG"),
+        ("LOG_LEVEL", "LOUD", "LOG_LEVEL is 'LOUD'; use one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
     ],
 )
 def test_a_wrong_variable_is_a_problem_that_is_explained(

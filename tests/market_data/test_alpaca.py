@@ -28,12 +28,13 @@ NOW = datetime(2024, 3, 15, 12, 0, tzinfo=UTC)
 @pytest.fixture
 def connect(doors, venue):  # noqa: F811 - fixtures
     sessions = XNYS.sessions(FIRST, LAST)
-    venue.history = {
-        name: [
-            DailyBar(name, day, D(10), D(12), D(9), D("11.5"), D(1000 + index)) for index, day in enumerate(sessions)
-        ]
-        for name in ("AAA", "BBB")
-    }
+    venue.store(
+        *(
+            DailyBar(name, day, D(10), D(12), D(9), D("11.5"), D(1000 + index))
+            for name in ("AAA", "BBB")
+            for index, day in enumerate(sessions)
+        )
+    )
     venue.at = datetime(2024, 3, 15, 18, 0, tzinfo=UTC)
     made = []
 
@@ -111,7 +112,8 @@ def test_many_symbols_are_looked_up_in_one_message_with_the_same_answer(connect,
 
 
 def test_latest_prices_carry_their_own_time(connect, venue):  # noqa: F811
-    venue.prices["AAA"] = D("101.37")
+    venue.price("AAA", "101.37")
+    venue.price("BBB", 100)
     found = connect().latest_prices(["AAA", "NOSUCH", "BBB"], venue.now())
     assert [(row.symbol, row.price, row.at) for row in found] == [
         ("AAA", D("101.37"), venue.now()),
@@ -124,11 +126,11 @@ def test_a_price_from_after_the_question_is_not_an_answer_to_it(connect, venue):
 
 
 def test_splits_and_dividends_come_as_actions_of_their_ex_sessions(connect, venue):  # noqa: F811
-    venue.actions = [
+    venue.act(
         SessionAction("AAA", date(2024, 3, 5), "split", ratio=D(4)),
         SessionAction("AAA", date(2024, 3, 6), "dividend", amount=D("0.82")),
         SessionAction("BBB", date(2024, 3, 7), "split", ratio=D("0.1")),
-    ]
+    )
     frame = connect().corporate_actions(["AAA", "BBB"], FIRST, LAST)
     assert tuple(frame.columns) == ACTION_COLUMNS
     assert frame["ex_session"].dtype == np.dtype("datetime64[s]")
@@ -146,7 +148,7 @@ def test_splits_and_dividends_come_as_actions_of_their_ex_sessions(connect, venu
 def test_actions_beyond_a_page_come_whole(connect, venue, monkeypatch):  # noqa: F811
     monkeypatch.setattr(alpaca, "ACTIONS_PER_PAGE", 2)
     days = XNYS.sessions(FIRST, LAST)[:5]
-    venue.actions = [SessionAction("AAA", day, "dividend", amount=D("0.1")) for day in days]
+    venue.act(*(SessionAction("AAA", day, "dividend", amount=D("0.1")) for day in days))
     assert len(connect().corporate_actions(["AAA"], FIRST, LAST)) == 5
 
 
