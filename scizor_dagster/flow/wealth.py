@@ -24,7 +24,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import book_through, starting_cash
 from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of
 from scizor_dagster.ledger.tables import adoptions
-from scizor_dagster.market_data.reading import last_closes
+from scizor_dagster.market_data.reading import last_closes_of_each
 from scizor_dagster.planning.rules import exact
 
 ZERO = Decimal(0)
@@ -93,8 +93,7 @@ def _valued(desk: Desk, portfolio: str, days: Sequence[date]) -> tuple[list[tupl
     found: list[tuple[date, Decimal]] = []
     book, why = None, ""
     with desk.lake.pinned() as lake:
-        for day in days:
-            closes = last_closes(lake, desk.portfolio(portfolio).market, day)
+        for day, closes in last_closes_of_each(lake, desk.portfolio(portfolio).market, days):
             if book is None or day in changed:
                 book = book_through(desk, portfolio, day, closes)
             why = _why_not(desk, portfolio, day, book.holdings, closes)
@@ -124,7 +123,8 @@ def _behind(desk: Desk, portfolio: str, first: date, last: date) -> str:
 
 def _why_not(desk: Desk, portfolio: str, day: date, holdings: Mapping[str, Decimal], closes: pd.DataFrame) -> str:
     market = desk.portfolio(portfolio).market
-    missing = [symbol for symbol in holdings if symbol not in set(closes["symbol"])]
+    priced = set(closes["symbol"])
+    missing = [symbol for symbol in holdings if symbol not in priced]
     if not holdings or (not missing and max(closes["session"]) == day):
         return ""
     what = f"no price of {', '.join(missing)} is stored" if missing else f"no prices of {day.isoformat()} are stored"

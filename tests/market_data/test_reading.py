@@ -4,14 +4,17 @@ from datetime import date
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from scizor_dagster.market_data import reading
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_symbols, rebuild_prices
 from scizor_dagster.market_data.reading import (
     close_matrix,
     coverage,
     instruments,
     last_closes,
+    last_closes_of_each,
     pending_actions,
     session_bars,
 )
@@ -68,6 +71,16 @@ def test_the_last_close_is_the_newest_on_or_before_the_day_with_its_date(filled)
 def test_a_close_older_than_ninety_days_is_no_close(filled):
     assert "C" in set(last_closes(filled, "us", date(2024, 1, 29))["symbol"])
     assert "C" not in set(last_closes(filled, "us", date(2024, 1, 30))["symbol"])
+
+
+def test_last_closes_of_many_days_are_those_of_each_day(filled, monkeypatch):
+    monkeypatch.setattr(reading, "_DAYS_AT_ONCE", 40)
+    found = dict(last_closes_of_each(filled, "us", SESSIONS))
+    assert list(found) == list(SESSIONS)
+    for day in SESSIONS[::7]:
+        expected = last_closes(filled, "us", day)
+        pd.testing.assert_frame_equal(found[day][list(expected)], expected)
+    assert len(found[LAST]) < len(found[FIRST])
 
 
 def test_a_matrix_has_a_row_for_each_session_and_a_column_for_each_symbol_asked(filled):
