@@ -205,9 +205,11 @@ class Desk:
         family = _family(books, order)
         old = books.end(order, Status.REPLACED, now, "replaced by its owner")
         intent = order.intent
-        if ticket.order_class is OrderClass.SIMPLE:
+        # A leg closes what its entry opens, and there may be nothing to close yet.
+        if order.parent_id is None:
             rest = replace(ticket, qty=total - order.filled_qty)
-            intent = self._house(books).check(self._entry(books, rest, now, family=family))
+            entry = replace(self._entry(books, rest, now, family=family), is_successor=True)
+            intent = self._house(books).check(entry)
         new = self._successor(books, old, ticket, intent, changes, now, is_held=order.status is Status.HELD)
         books.put(replace(old, replaced_by=new.order_id))
         for child in relatives:

@@ -225,6 +225,9 @@ def _classes(entry: Entry) -> None:
         return
     if ticket.duration not in _CLASS_DURATIONS:
         raise Refused("invalid_time_in_force", "complex orders must be DAY or GTC orders")
+    if entry.is_successor:
+        # Its legs are orders of their own by now.
+        return
     profit, loss = take_profit(ticket), stop_loss(ticket)
     if ticket.order_class is OrderClass.OTO:
         if len(ticket.legs) != 1:

@@ -15,7 +15,14 @@ from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.buying_power import order_value
 from scizor_dagster.paper_exchange.market_view import MarketView
-from scizor_dagster.paper_exchange.order_entry import Entry, check_price, check_prices, check_quantity, priced
+from scizor_dagster.paper_exchange.order_entry import (
+    Entry,
+    check_price,
+    check_prices,
+    check_quantity,
+    held_for_orders,
+    priced,
+)
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
     Amendment,
@@ -105,9 +112,8 @@ class IbkrRules:
     def _check_opening(self, entry: Entry) -> None:
         ticket = entry.ticket
         assert ticket.qty is not None
-        qty = opening_qty(ticket.side, ticket.qty, entry.held)
-        # A child closes what its parent opens: it needs no money of its own.
-        if qty == 0 or ticket.parent is not None:
+        qty = opening_qty(ticket.side, ticket.qty, _held_by_then(entry))
+        if qty == 0:
             return
         if ticket.side is Side.SELL:
             _short(entry)
@@ -177,6 +183,23 @@ def _kind_of_order(entry: Entry) -> None:
         raise Refused("invalid_time_in_force", f"{ticket.duration} is not taken on this exchange")
     if auction and ticket.kind not in (OrderKind.MARKET, OrderKind.LIMIT):
         raise Refused("invalid_time_in_force", f"{ticket.duration} is not taken for {ticket.kind} orders")
+
+
+def _held_by_then(entry: Entry) -> Decimal:
+    """The position that the ticket will meet: after its parent, and after what rests on its own side.
+
+    A child closes what its parent opens; two sales of one position are a sale and a short sale.
+    """
+    ticket, books = entry.ticket, entry.books
+    related = {
+        row.order_id for row in books.orders.values() if ticket.group is not None and row.ticket.group == ticket.group
+    }
+    resting, _ = held_for_orders(books, ticket.symbol, ticket.side, entry.family | related)
+    held = entry.held + ticket.side.sign * resting
+    parent = next((row for row in books.orders.values() if row.ticket.client_order_id == ticket.parent), None)
+    if parent is not None and parent.ticket.side is not ticket.side:
+        held += parent.ticket.side.sign * parent.remaining
+    return held
 
 
 def _short(entry: Entry) -> None:

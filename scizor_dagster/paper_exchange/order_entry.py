@@ -53,6 +53,7 @@ class Entry:
         price: Last price; None where none is known.
         ask: Far side for a buyer while the session trades, else the last price.
         family: Orders that the ticket takes the place of, or belongs to: they do not stand in its way.
+        is_successor: Whether it takes the place of an order that is replaced; its legs were taken with that one.
     """
 
     books: VenueBooks
@@ -66,6 +67,7 @@ class Entry:
     price: Decimal | None
     ask: Decimal | None
     family: frozenset[str] = frozenset()
+    is_successor: bool = False
 
     @property
     def held(self) -> Decimal:

@@ -65,17 +65,40 @@ def opening_qty(side: Side, qty: Decimal, held: Decimal) -> Decimal:
 
 
 def reserved_value(books: VenueBooks, marks: Marks) -> Decimal:
-    """Value of the open opening orders; one that waits for its parent holds nothing yet."""
-    return sum((_value(books, order, marks) for order in books.orders.values() if order.live_at is not None), ZERO)
+    """Value of the open opening orders; one that waits for its parent holds nothing yet.
+
+    What there is to close goes to the orders of a side in the order of their numbers; orders of one group
+    close one quantity together.
+    """
+    total = ZERO
+    left: dict[tuple[str, Side], Decimal] = {}
+    of_groups: dict[tuple[str, str, Side], Decimal] = {}
+    for order in sorted(books.orders.values(), key=lambda row: row.number):
+        if order.live_at is None:
+            continue
+        symbol, side, group = order.ticket.symbol, order.ticket.side, order.ticket.group
+        held = books.held(symbol)
+        free = left.setdefault((symbol, side), abs(held) if held * side.sign < 0 else ZERO)
+        if group is not None and (group, symbol, side) in of_groups:
+            closed = min(order.remaining, of_groups[group, symbol, side])
+        else:
+            closed = min(order.remaining, free)
+            left[symbol, side] = free - closed
+            if group is not None:
+                of_groups[group, symbol, side] = closed
+        total += _value(order, order.remaining - closed, marks)
+    return total
 
 
-def _value(books: VenueBooks, order: VenueOrder, marks: Marks) -> Decimal:
+def _value(order: VenueOrder, qty: Decimal, marks: Marks) -> Decimal:
+    """Value of `qty` shares of an order that opens with them."""
     ticket = order.ticket
     if order.qty is None:
         return ticket.notional or ZERO
-    qty = opening_qty(ticket.side, order.remaining, books.held(ticket.symbol))
+    if qty == 0:
+        return ZERO
     last = marks(ticket.symbol)
-    if qty == 0 or (last is None and ticket.limit_price is None):
+    if last is None and ticket.limit_price is None:
         return ZERO
     return order_value(ticket.side, qty, ticket.limit_price, last if last is not None else ZERO)
 
