@@ -20,7 +20,7 @@ from hashlib import sha256
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import QUANTITY_STEP
-from scizor_dagster.paper_exchange.families import after_fill, cancel_with_children
+from scizor_dagster.paper_exchange.families import AT_ONCE, after_fill, cancel_family, cancel_with_children
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.matching import impact
 from scizor_dagster.paper_exchange.meeting import may_trade, meet
@@ -33,7 +33,7 @@ from scizor_dagster.paper_exchange.venue_margin import equity, maintenance_margi
 from scizor_dagster.paper_exchange.venue_overnight import apply_actions
 
 NOT_ARRIVED = (Status.ACCEPTED, Status.PENDING_NEW)
-_AT_ONCE = (Duration.IOC, Duration.FOK, Duration.OPG, Duration.CLS)
+_EXITS = (PositionIntent.SELL_TO_CLOSE, PositionIntent.BUY_TO_CLOSE)
 _DRAWS = 2**32
 
 Halted = Callable[[str, datetime], bool]
@@ -67,7 +67,7 @@ class Engine:
         books.tell(EventKind.NEW, order, at)
         self.work(books, order, at, at)
         current = books.orders.get(order.order_id)
-        if current is not None and current.ticket.duration in _AT_ONCE:
+        if current is not None and current.ticket.duration in AT_ONCE:
             cancel_with_children(books, current, at, "not filled at once")
 
     def work(self, books: VenueBooks, order: VenueOrder, start: datetime, at: datetime) -> None:
@@ -92,10 +92,23 @@ class Engine:
         self, books: VenueBooks, order: VenueOrder, price: Decimal, limit: Decimal | None, path: PricePath, at: datetime
     ) -> None:
         order = self.sized(books, order, price)
-        qty = self._quantity(books, order, path, at)
-        if qty <= ZERO or (order.ticket.duration is Duration.FOK and qty < order.remaining):
-            return
-        self.execute(books, order, qty, self._price(order, qty, price, limit, path.bar.volume), at)
+        most = self._closable(books, order)
+        qty = min(self._quantity(books, order, path, at), most)
+        if qty > ZERO and not (order.ticket.duration is Duration.FOK and qty < order.remaining):
+            order = self.execute(books, order, qty, self._price(order, qty, price, limit, path.bar.volume), at)
+            most -= qty
+        if most <= ZERO and not order.status.terminal:
+            cancel_family(books, order, at, "there is nothing left to close")
+
+    def _closable(self, books: VenueBooks, order: VenueOrder) -> Decimal:
+        """How much of an order may fill: of an exit at a house where no order crosses zero, what there is to close.
+
+        What a leg was to close may have been closed by hand while its entry was filling.
+        """
+        if self.houses[books.house].may_cross_zero or order.intent not in _EXITS:
+            return order.remaining
+        held = books.held(order.ticket.symbol)
+        return min(order.remaining, max(ZERO, -order.ticket.side.sign * held))
 
     def sized(self, books: VenueBooks, order: VenueOrder, price: Decimal) -> VenueOrder:
         """An order for an amount of money with its shares at `price`: of an exit no more than there are."""
@@ -103,15 +116,23 @@ class Engine:
             return order
         assert order.ticket.notional is not None
         qty = (order.ticket.notional / price).quantize(QUANTITY_STEP, ROUND_DOWN)
-        if order.intent in (PositionIntent.SELL_TO_CLOSE, PositionIntent.BUY_TO_CLOSE):
+        if order.intent in _EXITS:
             qty = min(qty, abs(books.held(order.ticket.symbol)))
         return replace(order, qty=qty)
 
     def execute(self, books: VenueBooks, order: VenueOrder, qty: Decimal, price: Decimal, at: datetime) -> VenueOrder:
         """Fill `qty` of an order, with its commission, and what follows for its family."""
         filled = books.fill(order, qty, price, self._commission(books, order, qty, price), at)
-        after_fill(books, filled, at)
+        after_fill(books, filled, qty, at, self._live_from)
         return filled
+
+    def _live_from(self, order: VenueOrder, at: datetime) -> datetime:
+        """From when on an order trades whose parent has filled: one for an auction, in the auction of its session."""
+        if order.ticket.duration is Duration.CLS and order.expires_at is not None:
+            return max(at, order.expires_at)
+        if order.ticket.duration is Duration.OPG and order.expires_at is not None:
+            return max(at, self.market.hours(self.market.session_at(order.expires_at)).open)
+        return at
 
     def _price(
         self, order: VenueOrder, qty: Decimal, price: Decimal, limit: Decimal | None, volume: Decimal

@@ -14,8 +14,8 @@ from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.continuous import NOT_ARRIVED, Engine
-from scizor_dagster.paper_exchange.families import cancel_family, cancel_with_children, children, siblings
-from scizor_dagster.paper_exchange.order_entry import Entry, HouseRules, held_for_orders, stop_loss, take_profit
+from scizor_dagster.paper_exchange.families import cancel_family, cancel_with_children, children, family_of
+from scizor_dagster.paper_exchange.order_entry import PRICES, Entry, HouseRules, held_for_orders, stop_loss, take_profit
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
     AccountSettings,
@@ -171,10 +171,10 @@ class Desk:
         self._house(books).check_change(order, changes, self.engine.market)
         ticket = _changed(order.ticket, changes)
         qty = changes.qty if changes.qty is not None else order.qty
-        # The order does not stand in its own way: it is looked at as a new one for what is left of it.
-        del books.orders[order.order_id]
         rest = replace(ticket, qty=(qty or Decimal(0)) - order.filled_qty)
-        self._house(books).check(self._entry(books, rest, now, family=_family(books, order)))
+        # The order does not stand in its own way: it is looked at as a new one for what is left of it.
+        with books.without(order):
+            self._house(books).check(self._entry(books, rest, now, family=family_of(books, order)))
         amended = replace(order, ticket=replace(ticket, qty=qty), qty=qty, updated_at=now)
         if changes.duration is not None:
             session = ticket.session or self._session(ticket, now)
@@ -202,7 +202,7 @@ class Desk:
         total = changes.qty if changes.qty is not None else order.qty or Decimal(0)
         ticket = replace(_changed(order.ticket, changes), client_order_id=client_order_id, qty=total, legs=())
         relatives = children(books, order)
-        family = _family(books, order)
+        family = family_of(books, order)
         old = books.end(order, Status.REPLACED, now, "replaced by its owner")
         intent = order.intent
         # A leg closes what its entry opens, and there may be nothing to close yet.
@@ -373,11 +373,6 @@ def _check_new(existing: VenueOrder | None) -> None:
     )
 
 
-def _family(books: VenueBooks, order: VenueOrder) -> frozenset[str]:
-    related = [order, *siblings(books, order), *children(books, order)]
-    return frozenset(row.order_id for row in related)
-
-
 def _without_profit_leg(ticket: Ticket) -> Ticket:
     """The parent of an OCO is its take-profit; what is left is its stop."""
     if ticket.order_class is not OrderClass.OCO:
@@ -388,9 +383,12 @@ def _without_profit_leg(ticket: Ticket) -> Ticket:
 
 
 def _changed(ticket: Ticket, changes: Amendment) -> Ticket:
-    facts: dict[str, Any] = {name: getattr(changes, name) for name in _CHANGES if getattr(changes, name) is not None}
+    facts: dict[str, Any] = {}
+    if changes.kind is not None and changes.kind is not ticket.kind:
+        # The prices of the old kind that the new one does not have go with it.
+        gone = {"limit_price", "stop_price", "trail_price", "trail_percent"} - PRICES[changes.kind]
+        facts |= dict.fromkeys(gone)
+    facts |= {name: getattr(changes, name) for name in _CHANGES if getattr(changes, name) is not None}
     if changes.trail is not None:
         facts["trail_price" if ticket.trail_percent is None else "trail_percent"] = changes.trail
-    if changes.kind is OrderKind.MARKET:
-        facts["limit_price"] = None
     return replace(ticket, **facts)

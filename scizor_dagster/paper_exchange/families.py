@@ -3,17 +3,34 @@
 What belongs here: what the fill or the end of one order does to its relatives. What does not: when
 orders fill (`continuous`), and which families a house takes (`house_*`).
 
-A child waits (held, without a live instant) until its parent has filled entirely. Orders of one group
-share a quantity: what one of them fills the others no longer hold, and the last fill ends the others.
+A child waits (held, without a live instant) until its parent has filled entirely; one that trades at one
+instant only, as in an auction, then waits for that. Orders of one group share a quantity: what one of them
+fills the others no longer hold, and the last fill ends the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
-from scizor_dagster.paper_exchange.venue import EventKind, House, OrderClass, OrderKind, Status, VenueOrder
+from scizor_dagster.paper_exchange.venue import (
+    ZERO,
+    Duration,
+    EventKind,
+    House,
+    OrderClass,
+    OrderKind,
+    Status,
+    VenueOrder,
+)
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
+
+AT_ONCE = (Duration.IOC, Duration.FOK, Duration.OPG, Duration.CLS)
+"""What does not fill at the instant that it is for ends there."""
+LiveFrom = Callable[[VenueOrder, datetime], datetime]
+"""From when on an order trades that is woken at an instant."""
 
 
 def children(books: VenueBooks, order: VenueOrder) -> list[VenueOrder]:
@@ -32,21 +49,31 @@ def siblings(books: VenueBooks, order: VenueOrder) -> list[VenueOrder]:
     ]
 
 
-def after_fill(books: VenueBooks, order: VenueOrder, at: datetime) -> None:
-    """Shrink or end the group of an order that has just filled, and wake what waited for it."""
+def family_of(books: VenueBooks, order: VenueOrder) -> frozenset[str]:
+    """Ids of an order, of its group and of its children, as far as they are open."""
+    return frozenset(row.order_id for row in (order, *siblings(books, order), *children(books, order)))
+
+
+def after_fill(books: VenueBooks, order: VenueOrder, qty: Decimal, at: datetime, live_from: LiveFrom) -> None:
+    """Shrink or end the group of an order of which `qty` has just filled, and wake what waited for it."""
     for other in siblings(books, order):
-        if order.status is Status.FILLED or other.qty is None:
+        rest = ZERO if order.status is Status.FILLED else other.remaining - qty
+        if rest <= ZERO:
             cancel_with_children(books, other, at, "another order of its group has filled")
         elif other.live_at is not None:
-            books.put(replace(other, qty=other.filled_qty + order.remaining, updated_at=at))
+            books.put(replace(other, qty=other.filled_qty + rest, updated_at=at))
     if order.status is Status.FILLED:
         for child in children(books, order):
             if child.live_at is None:
-                _wake(books, child, at)
+                _wake(books, child, at, live_from)
 
 
-def _wake(books: VenueBooks, child: VenueOrder, at: datetime) -> None:
-    woken = replace(child, live_at=at, updated_at=at)
+def _wake(books: VenueBooks, child: VenueOrder, at: datetime, live_from: LiveFrom) -> None:
+    woken = replace(child, live_at=live_from(child, at), updated_at=at)
+    if child.ticket.duration in AT_ONCE:
+        woken = books.put(replace(woken, status=Status.ACCEPTED))
+        books.tell(EventKind.ACCEPTED, woken, at)
+        return
     if books.house is House.ALPACA and child.ticket.kind is not OrderKind.LIMIT and siblings(books, child):
         # The sleeping one of two legs: it watches its price, and is shown as held until that is touched.
         books.put(woken)

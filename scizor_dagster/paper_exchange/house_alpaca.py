@@ -43,7 +43,6 @@ from scizor_dagster.paper_exchange.wash_trades import check_wash_trade
 
 _CENT = Decimal("0.01")
 _LEAST_NOTIONAL = Decimal(1)
-_LEAST_TRAIL_PERCENT = Decimal("0.1")
 _OPEN_AUCTION_CLOSES = timedelta(minutes=2)
 _CLOSE_AUCTION_CLOSES = timedelta(minutes=10)
 _NEXT_AUCTION_FROM = time(19)
@@ -68,6 +67,7 @@ class AlpacaRules:
     """See the module. `rates` are the published margin table."""
 
     rates = MarginRates(Decimal("0.5"), _maintenance_long, _maintenance_short)
+    may_cross_zero = False
 
     def check(self, entry: Entry) -> PositionIntent:
         """What the order would do to the position. Raises `Refused` with the first rule that it breaks."""

@@ -91,6 +91,7 @@ class IbkrRules:
     """See the module. `rates` are those of a Reg T margin account by day."""
 
     rates = MarginRates(Decimal("0.25"), _quarter, _short_maintenance)
+    may_cross_zero = True
 
     def check(self, entry: Entry) -> PositionIntent:
         """What the order does first. Raises `Refused` with the first rule that it breaks."""

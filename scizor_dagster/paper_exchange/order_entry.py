@@ -29,13 +29,14 @@ from scizor_dagster.paper_exchange.venue_books import VenueBooks
 from scizor_dagster.paper_exchange.venue_margin import MarginRates
 
 LARGEST = Decimal(10) ** 12
-_PRICES = {
+PRICES = {
     OrderKind.MARKET: frozenset[str](),
     OrderKind.LIMIT: frozenset({"limit_price"}),
     OrderKind.STOP: frozenset({"stop_price"}),
     OrderKind.STOP_LIMIT: frozenset({"limit_price", "stop_price"}),
     OrderKind.TRAILING_STOP: frozenset[str](),
 }
+"""The prices that an order of a kind has; a trailing stop has a trail."""
 _MISSING = {
     OrderKind.LIMIT: ("limit_price_required", "limit orders require a limit price"),
     OrderKind.STOP: ("stop_price_required", "stop orders require a stop price"),
@@ -95,6 +96,11 @@ class HouseRules(Protocol):
     @property
     def rates(self) -> MarginRates: ...
 
+    @property
+    def may_cross_zero(self) -> bool:
+        """Whether one order may close a position and open the opposite one."""
+        ...
+
     def check(self, entry: Entry) -> PositionIntent:
         """What the order would do to the position. Raises `Refused` with the first rule that it breaks."""
         ...
@@ -129,7 +135,7 @@ def check_prices(ticket: Ticket) -> None:
     """The prices that an order's kind needs, and no others, each above zero."""
     kind = ticket.kind
     given = {"limit_price": ticket.limit_price, "stop_price": ticket.stop_price}
-    needed = _PRICES[kind]
+    needed = PRICES[kind]
     if any(given[name] is None for name in needed):
         raise Refused(*_MISSING[kind])
     for name, price in given.items():

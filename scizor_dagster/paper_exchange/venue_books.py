@@ -7,7 +7,8 @@ not: who may place what (`house_*`), when an order meets a price (`continuous`),
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -171,6 +172,16 @@ class VenueBooks:
         else:
             self.orders[order.order_id] = order
         return order
+
+    @contextmanager
+    def without(self, order: VenueOrder) -> Iterator[None]:
+        """The books as if an open order were not there; it keeps its place among the others."""
+        kept = self.orders
+        self.orders = {key: row for key, row in kept.items() if key != order.order_id}
+        try:
+            yield
+        finally:
+            self.orders = kept
 
     def tell(self, kind: EventKind, order: VenueOrder, at: datetime, execution: Execution | None = None) -> None:
         self.events.append(VenueEvent(self._next_event, self.account, kind, at, order, execution))
