@@ -6,19 +6,27 @@ rules of a house (`house_*`), later fills (`continuous`), transactions and liste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.continuous import NOT_ARRIVED, Engine
 from scizor_dagster.paper_exchange.families import cancel_family, cancel_with_children, children, family_of
-from scizor_dagster.paper_exchange.order_entry import PRICES, Entry, HouseRules, held_for_orders, stop_loss, take_profit
+from scizor_dagster.paper_exchange.order_entry import (
+    PRICES,
+    Entry,
+    HouseRules,
+    held_for_orders,
+    listed,
+    stop_loss,
+    take_profit,
+)
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
-    AccountSettings,
     AccountView,
     Amendment,
     Duration,
@@ -35,18 +43,11 @@ from scizor_dagster.paper_exchange.venue import (
     VenueOrder,
 )
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, opposite
-from scizor_dagster.paper_exchange.venue_margin import account_view, equity, price_of
+from scizor_dagster.paper_exchange.venue_margin import Marks, account_view, equity, price_of
 
 GTC_LIFE = timedelta(days=90)
 GTC_ENDS_AT = time(16, 15)
 _CHANGES = ("limit_price", "stop_price", "duration", "kind", "reference")
-_SETTINGS: Mapping[str, tuple[object, ...]] = {
-    "no_shorting": (True, False),
-    "suspend_trade": (True, False),
-    "fractional_trading": (True, False),
-    "max_margin_multiplier": (1, 2, 4),
-    "trade_confirm_email": ("all", "none"),
-}
 
 Lookup = Callable[[str], VenueOrder | None]
 """An order of the account by its client order id, open or ended."""
@@ -106,18 +107,12 @@ class Desk:
         return self.view(books, now)
 
     def view(self, books: VenueBooks, now: datetime) -> AccountView:
-        def marks(symbol: str) -> Decimal | None:
-            return self.engine.market.mark(symbol, books.session, now)
-
-        house = self._house(books)
+        house, marks = self._house(books), self._marks(books, now)
         return account_view(books, marks, house.rates, house.multiplier(books, equity(books, marks)))
 
     def positions(self, books: VenueBooks, now: datetime) -> list[PositionView]:
         """Positions at their prices, by symbol."""
-
-        def marks(name: str) -> Decimal | None:
-            return self.engine.market.mark(name, books.session, now)
-
+        marks = self._marks(books, now)
         previous = self.engine.market.previous_closes(books.session, now)
         views: list[PositionView] = []
         for symbol, holding in sorted(books.positions.items()):
@@ -256,23 +251,29 @@ class Desk:
         books.tell(EventKind(status.value), new, now)
         return new
 
+    def _marks(self, books: VenueBooks, now: datetime) -> Marks:
+        """Prices at one instant; each is made once, however many orders and positions ask for it."""
+        market, session = self.engine.market, books.session
+        return cache(lambda symbol: market.mark(symbol, session, now))
+
     def _house(self, books: VenueBooks) -> HouseRules:
         return self.engine.houses[books.house]
 
     def _entry(self, books: VenueBooks, ticket: Ticket, now: datetime, family: frozenset[str] = frozenset()) -> Entry:
         market = self.engine.market
-        instrument = market.instruments.get(ticket.symbol)
-        if instrument is None:
-            raise Refused("asset_not_found", f'asset "{ticket.symbol}" not found')
+        instrument = listed(market, ticket.symbol)
         session = ticket.session or self._session(ticket, now)
         if ticket.session is not None and market.hours(market.calendar.require(session)).close <= now:
             raise Refused("session_closed", f"session {session} has closed")
         is_open = self._is_open(session, now)
-        price = market.mark(ticket.symbol, books.session, now)
+        marks = self._marks(books, now)
+        price = marks(ticket.symbol)
         ask = price
         if price is not None and is_open:
             ask = market.touch(ticket.symbol, price)[1]
-        return Entry(books, ticket, instrument, market, self.engine.rules, now, session, is_open, price, ask, family)
+        return Entry(
+            books, ticket, instrument, market, self.engine.rules, now, session, is_open, price, ask, marks, family
+        )
 
     def _is_open(self, session: date, now: datetime) -> bool:
         hours = self.engine.market.hours(session)
@@ -339,15 +340,6 @@ class Desk:
             parent_id=parent.order_id,
         )
         books.tell(EventKind.HELD, order, now)
-
-
-def changed_settings(settings: AccountSettings, changes: Mapping[str, Any]) -> AccountSettings:
-    """What the owner of an account may choose. Raises `Refused` for an unknown name or value."""
-    for name, value in changes.items():
-        known = _SETTINGS.get(name, ())
-        if not any(value == choice and type(value) is type(choice) for choice in known):
-            raise Refused("invalid_setting", f"{name} cannot be {value!r}")
-    return replace(settings, **changes)
 
 
 def _trails_at_once(ticket: Ticket, status: Status) -> bool:

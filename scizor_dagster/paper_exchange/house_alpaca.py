@@ -17,10 +17,12 @@ from scizor_dagster.instruments import QUANTITY_STEP, Instrument
 from scizor_dagster.paper_exchange.buying_power import order_value
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.order_entry import (
+    LARGEST,
     Entry,
     check_price,
     check_prices,
     check_quantity,
+    listed,
     priced,
     reserved_qty,
     stop_loss,
@@ -114,7 +116,7 @@ class AlpacaRules:
             _replaced_quantity(order, changes.qty)
         for name, price in (("limit_price", changes.limit_price), ("stop_price", changes.stop_price)):
             if price is not None:
-                check_tick(name, price, market.instruments[ticket.symbol])
+                check_tick(name, price, listed(market, ticket.symbol))
         if not _differs(order, changes):
             raise Refused("not_changed", "order parameters are not changed")
 
@@ -185,6 +187,8 @@ def _amounts(entry: Entry) -> None:
     if ticket.notional is not None:
         if not ticket.notional.is_finite() or ticket.notional < _LEAST_NOTIONAL:
             raise Refused("notional_below_minimum", "notional must be >= 1.00")
+        if ticket.notional > LARGEST:
+            raise Refused("invalid_qty", f"notional must be <= {LARGEST}")
         if ticket.notional % _CENT != 0:
             raise Refused("notional_decimals", "notional value must be limited to 2 decimal places")
         if ticket.kind not in (OrderKind.MARKET, OrderKind.LIMIT):

@@ -21,6 +21,7 @@ from scizor_dagster.paper_exchange.order_entry import (
     check_prices,
     check_quantity,
     held_for_orders,
+    listed,
     priced,
 )
 from scizor_dagster.paper_exchange.venue import (
@@ -139,7 +140,7 @@ class IbkrRules:
             raise Refused("order_filled", "cannot modify a filled order")
         if order.status.terminal:
             raise Refused("order_not_open", "the order is not open", status=order.status.value)
-        instrument = market.instruments[order.ticket.symbol]
+        instrument = listed(market, order.ticket.symbol)
         if changes.qty is not None:
             if not changes.qty.is_finite() or changes.qty <= 0:
                 raise Refused("invalid_qty", "order size must be above zero")

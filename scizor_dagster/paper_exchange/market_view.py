@@ -25,7 +25,7 @@ from scizor_dagster.sessions import TradingCalendar
 _Kept = TypeVar("_Kept")
 _SESSIONS_KEPT = 16
 _SHOWN_SHARE = 100
-"""Part of a session's volume that a quote shows at its touch: one in so many shares."""
+"""Part of a volume that a quote shows at its touch: one in so many shares of the session before, which is known."""
 
 
 class MarketView:
@@ -41,6 +41,7 @@ class MarketView:
         self._lock = RLock()
         self._hours: dict[date, Hours] = {}
         self._bars: dict[date, Mapping[str, SessionBar]] = {}
+        self._absent: set[date] = set()
         self._closes: dict[date, tuple[datetime | None, Mapping[str, Decimal]]] = {}
 
     def hours(self, session: date) -> Hours:
@@ -58,12 +59,20 @@ class MarketView:
     def is_open(self, at: datetime) -> bool:
         return at < self.hours(self.session_at(at)).close
 
+    def look(self) -> None:
+        """Ask again for bars that were not there."""
+        with self._lock:
+            self._absent.clear()
+
     def bars(self, session: date) -> Mapping[str, SessionBar] | None:
+        """Bars of a session; where there are none, that is so until the next `look`."""
         with self._lock:
             found = self._bars.get(session)
-            if found is None:
+            if found is None and session not in self._absent:
                 found = self._data.bars(session)
-                if found is not None:
+                if found is None:
+                    self._absent.add(session)
+                else:
                     _remember(self._bars, session, found)
             return found
 
@@ -120,7 +129,8 @@ class MarketView:
         middle = path.price(at)
         bid, ask = self.touch(symbol, middle)
         low, high = path.extremes(at)
-        size = int(path.bar.volume) // _SHOWN_SHARE
+        before = (self.bars(self.calendar.previous_session(session)) or {}).get(symbol)
+        size = int(path.volume(at) if before is None else before.volume) // _SHOWN_SHARE
         return Quote(
             symbol,
             min(at, path.hours.close),

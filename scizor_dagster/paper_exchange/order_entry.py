@@ -26,7 +26,7 @@ from scizor_dagster.paper_exchange.venue import (
     VenueOrder,
 )
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
-from scizor_dagster.paper_exchange.venue_margin import MarginRates
+from scizor_dagster.paper_exchange.venue_margin import MarginRates, Marks
 
 LARGEST = Decimal(10) ** 12
 PRICES = {
@@ -52,6 +52,7 @@ class Entry:
         session: The session that the order is for.
         is_open: Whether that session trades at `now`.
         price: Last price; None where none is known.
+        marks: Last price of any symbol.
         ask: Far side for a buyer while the session trades, else the last price.
         family: Orders that the ticket takes the place of, or belongs to: they do not stand in its way.
         is_successor: Whether it takes the place of an order that is replaced; its legs were taken with that one.
@@ -67,15 +68,13 @@ class Entry:
     is_open: bool
     price: Decimal | None
     ask: Decimal | None
+    marks: Marks
     family: frozenset[str] = frozenset()
     is_successor: bool = False
 
     @property
     def held(self) -> Decimal:
         return self.books.held(self.ticket.symbol)
-
-    def marks(self, symbol: str) -> Decimal | None:
-        return self.market.mark(symbol, self.books.session, self.now)
 
     def others(self, side: Side) -> Iterator[VenueOrder]:
         """Open orders of the symbol on one side that are not of the ticket's family."""
@@ -120,6 +119,13 @@ class HouseRules(Protocol):
     def limit_of(self, order: VenueOrder) -> Decimal | None:
         """Limit that a triggered order keeps to."""
         ...
+
+
+def listed(market: MarketView, symbol: str) -> Instrument:
+    instrument = market.instruments.get(symbol)
+    if instrument is None:
+        raise Refused("asset_not_found", f'asset "{symbol}" not found')
+    return instrument
 
 
 def check_quantity(ticket: Ticket) -> None:

@@ -24,10 +24,11 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.paper_exchange.account_settings import changed_settings
 from scizor_dagster.paper_exchange.clocks import VenueClock
 from scizor_dagster.paper_exchange.continuous import Engine
 from scizor_dagster.paper_exchange.data import SessionAction, SessionData
-from scizor_dagster.paper_exchange.desk import Desk, Lookup, changed_settings
+from scizor_dagster.paper_exchange.desk import Desk, Lookup
 from scizor_dagster.paper_exchange.house_alpaca import AlpacaRules
 from scizor_dagster.paper_exchange.house_ibkr import IbkrRules
 from scizor_dagster.paper_exchange.listings import list_instruments
@@ -134,6 +135,7 @@ class PaperVenue:
 
     def now(self) -> datetime:
         """The exchange's clock; never before what this venue's accounts have reached."""
+        self._market.look()
         with self._now_lock:
             instant = self._clock.now()
             self._latest = instant if self._latest is None else max(instant, self._latest)
@@ -243,13 +245,14 @@ class PaperVenue:
         return self._change(account, change)
 
     def halt(self, symbol: str) -> None:
-        """Stop trading in an instrument from now on: its orders rest."""
+        """Stop trading in an instrument from now on: its orders rest. One that is halted stays so."""
+        self._settle()
         self._store.halt(self.calendar.code, symbol, self.now())
         self._halts = self._store.halts(self.calendar.code)
 
     def resume(self, symbol: str) -> None:
         """End the halt of an instrument."""
-        self.run()
+        self._settle()
         self._store.resume(self.calendar.code, symbol, self.now())
         self._halts = self._store.halts(self.calendar.code)
 
@@ -307,14 +310,21 @@ class PaperVenue:
     def _lookup(self, connection: sa.Connection, account: str) -> Lookup:
         return lambda client_order_id: self._store.order_by_client_id(connection, account, client_order_id)
 
-    def _brought(self, account: str, now: datetime) -> VenueState:
-        """The account's books at `now`, stored."""
+    def _settle(self) -> None:
+        """Store that every account has reached `now()`: what changes for the market there changes nothing before."""
+        now = self.now()
+        for name in self._locks:
+            self._brought(name, now, is_kept=True)
+
+    def _brought(self, account: str, now: datetime, *, is_kept: bool = False) -> VenueState:
+        """The account's books at `now`, stored where they have changed or are to be kept."""
         self._known(account)
         with self._locks[account]:
             while True:
                 with self._store.read() as connection:
                     state = self._store.load(connection, account, lock=False)
                     books = VenueBooks(state)
+                    books.is_kept = is_kept
                     self._engine.advance(books, now)
                     if books.session != state.session:
                         self._put_right(connection, books)

@@ -85,6 +85,7 @@ class VenueBooks:
 
     def __init__(self, state: VenueState) -> None:
         self.before = state
+        self.is_kept = False
         self.account = state.account
         self.house = state.house
         self.cash = state.cash
@@ -110,7 +111,7 @@ class VenueBooks:
     def is_changed(self) -> bool:
         """Whether anything but the instant has moved: only then there is something to store."""
         state = self.before
-        return bool(self.changed or self.activities or self.events) or (
+        return bool(self.changed or self.activities or self.events or self.is_kept) or (
             (self.session, self.settings, self.last_equity) != (state.session, state.settings, state.last_equity)
         )
 
@@ -226,10 +227,11 @@ class VenueBooks:
         """
         sign = old.side.sign
         self.cash += sign * (old.qty * old.price - qty * price)
+        realized = old.realized_pnl
         if old.qty:
-            self._move(old.symbol, -sign * old.qty, old.price)
+            realized += self._move(old.symbol, -sign * old.qty, old.price)
         if qty:
-            self._move(old.symbol, sign * qty, price)
+            realized += self._move(old.symbol, sign * qty, price)
         filled = order.filled_qty - old.qty + qty
         cost = (order.average_price or ZERO) * order.filled_qty - old.qty * old.price + qty * price
         average = (cost / filled).quantize(AVERAGE_STEP) if filled else None
@@ -240,6 +242,7 @@ class VenueBooks:
             price=price,
             cumulative_qty=filled,
             position_qty=self.held(old.symbol),
+            realized_pnl=realized,
             correction=old.correction + 1,
         )
         self.executions.append(corrected)

@@ -20,6 +20,7 @@ from scizor_dagster.instruments import split_quantity
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.families import cancel_with_children
 from scizor_dagster.paper_exchange.market_view import MarketView
+from scizor_dagster.paper_exchange.model import PRICE_STEP
 from scizor_dagster.paper_exchange.overnight import in_cents, in_order, split_reason
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
@@ -28,24 +29,24 @@ from scizor_dagster.paper_exchange.venue import (
     House,
     OrderClass,
     OrderKind,
-    Ticket,
     VenueOrder,
 )
-from scizor_dagster.paper_exchange.venue_books import AVERAGE_STEP, VenueBooks
+from scizor_dagster.paper_exchange.venue_books import AVERAGE_STEP, Holding, VenueBooks
 
 
 def apply_actions(books: VenueBooks, actions: Sequence[SessionAction], at: datetime, market: MarketView) -> None:
     """Apply the actions of one morning: splits, dividends, delistings, then renames."""
     for action in in_order(actions):
+        if action.symbol not in market.instruments:
+            end_resting(books, action.symbol, "not listed any more", at)
         if action.kind == "split" and action.ratio is not None and action.ratio > 0:
             _split(books, action, action.ratio, at, market)
         elif action.kind == "dividend" and action.amount is not None:
             _dividend(books, action, action.amount, at, market)
         elif action.kind == "delisting":
             _delisting(books, action, at)
-    for action in actions:
-        if action.kind == "rename" and action.new_symbol is not None:
-            _rename(books, action, action.new_symbol, at, market)
+    for day in sorted({action.session for action in actions}):
+        _rename(books, [row for row in actions if row.session == day], at, market)
 
 
 def _resting(books: VenueBooks, symbol: str) -> list[VenueOrder]:
@@ -66,7 +67,7 @@ def _is_adjusted(order: VenueOrder) -> bool:
         return False
     if ticket.side is Side.BUY:
         return ticket.kind is OrderKind.LIMIT
-    return ticket.kind in (OrderKind.STOP, OrderKind.STOP_LIMIT)
+    return ticket.kind in (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
 
 
 def _split(books: VenueBooks, action: SessionAction, ratio: Decimal, at: datetime, market: MarketView) -> None:
@@ -94,9 +95,12 @@ def _split_order(books: VenueBooks, order: VenueOrder, ratio: Decimal, at: datet
 
     if order.qty is None:
         return
-    ticket = _repriced(order.ticket, lambda price: price / ratio, market)
+    order = _repriced(order, lambda price: price / ratio, market)
+    trail = order.ticket.trail_price
+    if trail is not None:
+        order = replace(order, ticket=replace(order.ticket, trail_price=(trail / ratio).quantize(PRICE_STEP)))
     # What has filled stays as it was filled, in old shares.
-    _restate(books, replace(order, ticket=ticket, qty=order.filled_qty + shares(order.remaining)), at)
+    _restate(books, replace(order, qty=order.filled_qty + shares(order.remaining)), at)
 
 
 def _dividend(books: VenueBooks, action: SessionAction, per_share: Decimal, at: datetime, market: MarketView) -> None:
@@ -110,14 +114,17 @@ def _dividend(books: VenueBooks, action: SessionAction, per_share: Decimal, at: 
         return
     for order in _resting(books, symbol):
         if _is_adjusted(order):
-            ticket = _repriced(order.ticket, lambda price: price - per_share, market)
-            if min(price for price in (ticket.limit_price, ticket.stop_price) if price is not None) <= 0:
+            lowered = _repriced(order, lambda price: price - per_share, market)
+            prices = (lowered.ticket.limit_price, lowered.ticket.stop_price, lowered.high_water_mark)
+            if any(price is not None and price <= 0 for price in prices):
                 cancel_with_children(books, order, at, "the dividend is larger than its price")
             else:
-                _restate(books, replace(order, ticket=ticket), at)
+                _restate(books, lowered, at)
 
 
-def _repriced(ticket: Ticket, change: Callable[[Decimal], Decimal], market: MarketView) -> Ticket:
+def _repriced(order: VenueOrder, change: Callable[[Decimal], Decimal], market: MarketView) -> VenueOrder:
+    """An order with its prices changed, and with the best price that it has followed."""
+    ticket, mark = order.ticket, order.high_water_mark
     instrument = market.instruments[ticket.symbol]
 
     def new(price: Decimal | None) -> Decimal | None:
@@ -127,7 +134,11 @@ def _repriced(ticket: Ticket, change: Callable[[Decimal], Decimal], market: Mark
         step = instrument.price_step(changed)
         return (changed / step).to_integral_value(ROUND_FLOOR) * step
 
-    return replace(ticket, limit_price=new(ticket.limit_price), stop_price=new(ticket.stop_price))
+    return replace(
+        order,
+        ticket=replace(ticket, limit_price=new(ticket.limit_price), stop_price=new(ticket.stop_price)),
+        high_water_mark=None if mark is None else change(mark).quantize(PRICE_STEP, ROUND_FLOOR),
+    )
 
 
 def _restate(books: VenueBooks, order: VenueOrder, at: datetime) -> None:
@@ -149,16 +160,28 @@ def _delisting(books: VenueBooks, action: SessionAction, at: datetime) -> None:
     books.hold(symbol, ZERO, price)
 
 
-def _rename(books: VenueBooks, action: SessionAction, new: str, at: datetime, market: MarketView) -> None:
-    old = action.symbol
-    if new not in market.instruments:
-        # Not listed here: what is held stays under the name by which it can be seen.
-        return
-    for order in _resting(books, old):
+def _rename(books: VenueBooks, actions: Sequence[SessionAction], at: datetime, market: MarketView) -> None:
+    """Carry positions and orders to the new names of one day, all at once: a name may be given away and taken."""
+    # What is not listed here stays under the name by which it can be seen.
+    renames = [
+        (row, row.new_symbol)
+        for row in actions
+        if row.kind == "rename" and row.new_symbol is not None and row.new_symbol in market.instruments
+    ]
+    resting = [(order, new) for row, new in renames for order in _resting(books, row.symbol)]
+    held = [(row, new, books.positions.pop(row.symbol)) for row, new in renames if row.symbol in books.positions]
+    for order, new in resting:
         _restate(books, replace(order, ticket=replace(order.ticket, symbol=new)), at)
-    holding = books.positions.get(old)
-    if holding is None:
-        return
-    books.hold(old, ZERO, holding.average_price)
-    books.hold(new, holding.qty, holding.average_price)
-    books.record("rename", at, new, f"{old} is {new} from session {action.session}", session=action.session)
+    for row, new, holding in held:
+        _add(books, new, holding)
+        books.record("rename", at, new, f"{row.symbol} is {new} from session {row.session}", session=row.session)
+
+
+def _add(books: VenueBooks, symbol: str, more: Holding) -> None:
+    """Put a holding to what is held under its new name already: long to long at average cost, else net."""
+    old = books.positions.get(symbol, Holding(symbol, ZERO, ZERO))
+    qty = old.qty + more.qty
+    average = max(old, more, key=lambda row: abs(row.qty)).average_price
+    if old.qty * more.qty > 0:
+        average = ((old.qty * old.average_price + more.qty * more.average_price) / qty).quantize(AVERAGE_STEP)
+    books.hold(symbol, qty, average)

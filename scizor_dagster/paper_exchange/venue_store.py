@@ -251,9 +251,11 @@ class VenueStore:
             return [(row.symbol, row.since, row.until) for row in rows]
 
     def halt(self, market: str, symbol: str, since: datetime) -> None:
+        table = venue_halts
+        running = (table.c.market == market, table.c.symbol == symbol, table.c.until.is_(None))
         with self.change() as connection:
-            row = {"market": market, "symbol": symbol, "since": since, "until": None}
-            connection.execute(sa.insert(venue_halts), row)
+            if connection.execute(sa.select(table).where(*running)).first() is None:
+                upsert(connection, table, [{"market": market, "symbol": symbol, "since": since, "until": None}])
 
     def resume(self, market: str, symbol: str, until: datetime) -> None:
         table = venue_halts

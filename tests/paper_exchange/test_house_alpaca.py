@@ -261,3 +261,8 @@ def test_an_exit_for_an_amount_of_money_ends_at_zero_when_the_price_has_fallen(t
     order = hall.order(order.order_id)
     assert (order.status, order.filled_qty) == (Status.FILLED, 10)
     assert hall.held() == {}
+
+
+def test_an_amount_of_money_beyond_all_measure_is_refused(hall):
+    with pytest.raises(Refused, match="invalid_qty"):
+        hall.place(notional="1e30")

@@ -6,8 +6,8 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import EventKind, Status
-from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
+from scizor_dagster.paper_exchange.venue import Amendment, EventKind, Refused, Status
+from tests.paper_exchange.market import DAY1, DAY2, DAY3, INSTRUMENTS, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue
 
 
@@ -164,3 +164,68 @@ def test_what_was_applied_in_time_is_not_put_in_again(tmp_path):
         ("split", 0),
         ("dividend", D(4)),
     ]
+
+
+def test_names_that_change_hands_in_one_night_carry_their_own_positions(tmp_path):
+    hall = make_venue(tmp_path, start=at("10:00"))
+    # AAA takes the name that BBB gives away.
+    for old, new in (("AAA", "BBB"), ("BBB", "NEW")):
+        hall.data.events.append(SessionAction(old, DAY2, "rename", new_symbol=new))
+    hall.place(qty=10)
+    hall.place(id="two", symbol="BBB", qty=7)
+    order = hall.place(id="three", symbol="BBB", side="sell", kind="limit", limit=150, duration="gtc", qty=2)
+    hall.to("09:30", DAY2)
+    assert hall.held() == {"BBB": 10, "NEW": 7}
+    assert hall.order(order.order_id).ticket.symbol == "NEW"
+
+
+def test_a_rename_to_what_is_held_already_loses_no_share(tmp_path):
+    hall = make_venue(tmp_path, start=at("10:35"))
+    hall.data.events.append(SessionAction("BBB", DAY2, "rename", new_symbol="WHOLE"))
+    hall.place(symbol="BBB", qty=10)
+    hall.place(id="two", symbol="WHOLE", qty=30)
+    hall.to("09:30", DAY2)
+    [position] = hall.venue.positions(ALPACA)
+    assert (position.symbol, position.qty, position.average_price) == ("WHOLE", 40, 100)
+
+
+@pytest.mark.parametrize("trail", [{"trail": 8}, {"percent": 8}])
+def test_a_trailing_stop_is_not_triggered_by_a_split(tmp_path, trail):
+    hall = split_hall(tmp_path, 4)
+    hall.place(qty=10)
+    stop = hall.place(id="stop", side="sell", kind="trailing_stop", duration="gtc", **trail)
+    hall.to("15:00", DAY2)
+    stop = hall.order(stop.order_id)
+    assert (stop.status, stop.qty, stop.high_water_mark) == (Status.NEW, 40, 25)
+    assert stop.ticket.trail_price in (None, 2)
+
+
+def test_a_dividend_lowers_the_mark_of_a_trailing_stop(tmp_path):
+    flat = {
+        day: {"AAA": bar(100 - 3 * number, 100, 97, 100 - 3 * number, 1_000_000)}
+        for number, day in enumerate((DAY1, DAY2))
+    }
+    hall = make_venue(tmp_path, start=at("10:00"), bars=flat)
+    hall.data.events.append(SessionAction("AAA", DAY2, "dividend", amount=D(3)))
+    hall.place(qty=10)
+    hall.to("20:00")
+    stop = hall.place(id="stop", side="sell", kind="trailing_stop", duration="gtc", trail="3.5")
+    hall.to("09:30", DAY2)
+    assert hall.order(stop.order_id).status is Status.NEW
+
+
+@pytest.mark.parametrize("account", [ALPACA, IBKR])
+@pytest.mark.parametrize("kind", [{"kind": "split", "ratio": D(2)}, {"kind": "dividend", "amount": D(1)}])
+def test_an_action_of_what_is_not_listed_any_more_ends_its_orders_and_nothing_else(tmp_path, account, kind):
+    hall = make_venue(tmp_path, start=at("10:00"))
+    hall.place(account, symbol="BBB")
+    order = hall.place(account, id="two", symbol="BBB", kind="limit", limit=90, duration="gtc")
+    listed = {name: row for name, row in INSTRUMENTS.items() if name != "BBB"}
+    hall.data.events.append(SessionAction("BBB", DAY2, **kind))
+    hall = make_venue(tmp_path, start=at("10:00"), ledger=hall.ledger, data=hall.data, instruments=listed)
+    change = hall.venue.replace if account == ALPACA else hall.venue.amend
+    with pytest.raises(Refused, match="asset_not_found"):
+        change(account, order.order_id, Amendment(limit_price=D(91)))
+    hall.to("09:31", DAY2)
+    assert hall.order(order.order_id, account).status is Status.CANCELED
+    assert list(hall.held(account)) == ["BBB"]
