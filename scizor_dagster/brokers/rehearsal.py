@@ -85,7 +85,7 @@ class RehearsalBroker:
         self._inner, self._script, self._where = inner, script, f"account {account}"
         self._hidden: dict[str, int] = {}
         self._canceling: dict[str, int] = {}
-        self._old_positions: Sequence[BrokerPosition] = ()
+        self._old_positions: Sequence[BrokerPosition] | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -130,7 +130,7 @@ class RehearsalBroker:
         with self._meeting("positions") as fault:
             if _is(fault, FaultKind.EMPTY_POSITIONS):
                 return ()
-            if _is(fault, FaultKind.STALE_POSITIONS):
+            if _is(fault, FaultKind.STALE_POSITIONS) and self._old_positions is not None:
                 return self._old_positions
             return self._inner.positions()
 

@@ -107,6 +107,23 @@ def test_positions_can_be_old_or_none(paper, troubled):
     assert (list(old), list(none), [(row.symbol, row.qty) for row in now]) == ([], [], [("AAA", Decimal(5))])
 
 
+def test_positions_that_no_order_of_this_process_has_changed_are_not_old(paper, troubled):
+    paper.submit(one(qty=5))
+    while paper.advance(MONDAY):
+        pass
+    broker = troubled({"call": "positions", "nth": 1, "kind": "stale_positions"})
+    assert [(row.symbol, row.qty) for row in broker.positions()] == [("AAA", Decimal(5))]
+
+
+def test_a_slow_cancel_loses_to_a_fill(troubled):
+    broker = troubled({"call": "cancel", "nth": 1, "kind": "slow_cancel", "detail": {"reads": 1}})
+    broker.submit(one())
+    broker.cancel("one")
+    while broker.advance(MONDAY):
+        pass
+    assert broker.find("one").status == "filled"
+
+
 @pytest.mark.parametrize("kind", sorted(set(FaultKind) - WORDS))
 def test_a_word_that_cannot_be_met_in_process_is_refused_with_those_that_can(kind, troubled):
     with pytest.raises(ConfigError, match=f"'{kind}' cannot be met in process") as caught:
