@@ -199,13 +199,14 @@ class Engine:
     def _next(self, books: VenueBooks, hours: Hours, until: datetime) -> datetime | None:
         """Next instant of the session at which anything can happen to an order; one after `until` may be too early."""
         instants: list[datetime] = []
+        following = hours.next_after(books.at) or hours.close
         for order in books.orders.values():
             if order.live_at is None or order.live_at > hours.close or order.is_stuck:
                 continue
             if order.status in NOT_ARRIVED:
                 instants.append(order.live_at)
             elif books.at < hours.close:
-                step = _next_step(books, order.live_at, hours) or hours.close
+                step = following if order.live_at <= books.at else hours.first_from(order.live_at) or hours.close
                 # What a price does to an order is asked only where its step is reached.
                 instants.append(step if step > until or self._is_restless(books, order) else hours.close)
         return min(instants, default=None)
@@ -265,7 +266,3 @@ class Engine:
         if symbols:
             found = self.market.actions_after(previous, session, symbols)
             apply_actions(books, found, opens, self.market)
-
-
-def _next_step(books: VenueBooks, live_at: datetime, hours: Hours) -> datetime | None:
-    return hours.first_from(live_at) if live_at > books.at else hours.next_after(books.at)

@@ -16,8 +16,8 @@ from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import QUANTITY_STEP, Instrument
 from scizor_dagster.paper_exchange.buying_power import order_value
 from scizor_dagster.paper_exchange.market_view import MarketView
+from scizor_dagster.paper_exchange.model import LARGEST
 from scizor_dagster.paper_exchange.order_entry import (
-    LARGEST,
     Entry,
     check_price,
     check_prices,

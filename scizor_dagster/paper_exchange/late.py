@@ -19,9 +19,8 @@ from decimal import Decimal
 
 from scizor_dagster.instruments import split_quantity
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.model import Activity, Books, Fill, Position
+from scizor_dagster.paper_exchange.model import AVERAGE_STEP, Activity, Books, Fill, Position, average_cost
 from scizor_dagster.paper_exchange.overnight import (
-    AVERAGE_STEP,
     end_orders,
     in_cents,
     in_order,
@@ -86,7 +85,7 @@ def _after_fill(qty: Decimal, average: Decimal, signed: Decimal, price: Decimal)
     if qty * total <= 0:
         return total, price
     if abs(total) > abs(qty):
-        return total, ((qty * average + signed * price) / total).quantize(AVERAGE_STEP)
+        return total, average_cost(qty, average, signed, price)
     return total, average
 
 

@@ -21,7 +21,14 @@ from scizor_dagster.paper_exchange.venue import ZERO
 LAST_STEP = 3
 """Steps of a session: 0 before the open, 1 the opening auction, 2 midday, 3 the close."""
 PRICE_STEP = Decimal("0.0001")
-_AVERAGE_STEP = Decimal("0.00000001")
+AVERAGE_STEP = Decimal("0.00000001")
+LARGEST = Decimal(10) ** 12
+"""The largest quantity, price or amount of an order."""
+
+
+def average_cost(qty: Decimal, average: Decimal, more: Decimal, price: Decimal) -> Decimal:
+    """Average price of a position of `qty` that has grown by `more`, both signed alike."""
+    return ((qty * average + more * price) / (qty + more)).quantize(AVERAGE_STEP)
 
 
 class StepKind(StrEnum):
@@ -279,7 +286,7 @@ class Books:
             replace(
                 order,
                 filled_qty=filled,
-                average_price=(cost / filled).quantize(_AVERAGE_STEP),
+                average_price=(cost / filled).quantize(AVERAGE_STEP),
                 status=status,
                 reason="",
                 updated_at=at,
@@ -318,5 +325,5 @@ class Books:
             return
         average = old.average_price
         if abs(qty) > abs(old.qty):
-            average = ((old.qty * old.average_price + signed * price) / qty).quantize(_AVERAGE_STEP)
+            average = average_cost(old.qty, old.average_price, signed, price)
         self.positions[symbol] = Position(symbol, qty, average, old.last_price)

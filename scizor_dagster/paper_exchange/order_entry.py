@@ -15,7 +15,7 @@ from typing import Protocol
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.market_view import MarketView
-from scizor_dagster.paper_exchange.model import Rules
+from scizor_dagster.paper_exchange.model import LARGEST, Rules
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
     Amendment,
@@ -28,7 +28,6 @@ from scizor_dagster.paper_exchange.venue import (
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
 from scizor_dagster.paper_exchange.venue_margin import MarginRates, Marks
 
-LARGEST = Decimal(10) ** 12
 PRICES = {
     OrderKind.MARKET: frozenset[str](),
     OrderKind.LIMIT: frozenset({"limit_price"}),

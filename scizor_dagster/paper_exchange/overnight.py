@@ -24,10 +24,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from scizor_dagster.brokers.protocol import OrderStatus
 from scizor_dagster.instruments import split_quantity
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.model import Activity, Books
+from scizor_dagster.paper_exchange.model import AVERAGE_STEP, Activity, Books
 from scizor_dagster.paper_exchange.venue import ZERO
 
-AVERAGE_STEP = Decimal("0.00000001")
 _CENT = Decimal("0.01")
 _ORDER = {"split": 0, "dividend": 1, "delisting": 2}
 

@@ -13,13 +13,12 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.instruments import QUANTITY_STEP, Instrument
 from scizor_dagster.paper_exchange.buying_power import buying_power, order_value
-from scizor_dagster.paper_exchange.model import Order, Role, Rules, State, StepKind
+from scizor_dagster.paper_exchange.model import LARGEST, Order, Role, Rules, State, StepKind
 from scizor_dagster.paper_exchange.venue import ZERO, Refused
 
 MAX_CLIENT_ID_LENGTH = 128
 TAKE_PROFIT_SUFFIX = ".tp"
 STOP_LOSS_SUFFIX = ".sl"
-_LARGEST = Decimal(10) ** 12
 _PENNY = Decimal("0.01")
 
 
@@ -94,8 +93,8 @@ def _auction(state: State, request: OrderRequest, instrument: Instrument, rules:
 
 def _quantity(request: OrderRequest, instrument: Instrument, rules: Rules, held: Decimal) -> None:
     qty = request.qty
-    if not qty.is_finite() or not 0 < qty <= _LARGEST:
-        raise Refused("invalid_qty", f"qty must be > 0 and <= {_LARGEST}")
+    if not qty.is_finite() or not 0 < qty <= LARGEST:
+        raise Refused("invalid_qty", f"qty must be > 0 and <= {LARGEST}")
     if qty % QUANTITY_STEP != 0:
         raise Refused("invalid_qty", "qty must have no more than 9 decimal places")
     if qty % instrument.lot == 0:
@@ -128,8 +127,8 @@ def _prices(request: OrderRequest, instrument: Instrument, last: Decimal | None)
 
 
 def _tick(name: str, price: Decimal, instrument: Instrument) -> None:
-    if not price.is_finite() or not 0 < price <= _LARGEST:
-        raise Refused("invalid_price", f"invalid {name} {price}. it must be > 0 and <= {_LARGEST}")
+    if not price.is_finite() or not 0 < price <= LARGEST:
+        raise Refused("invalid_price", f"invalid {name} {price}. it must be > 0 and <= {LARGEST}")
     if price % instrument.price_step(price) != 0:
         raise Refused(
             "sub_penny_increment",

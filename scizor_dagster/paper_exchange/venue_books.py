@@ -17,6 +17,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
+from scizor_dagster.paper_exchange.model import AVERAGE_STEP, average_cost
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
     AccountSettings,
@@ -31,7 +32,6 @@ from scizor_dagster.paper_exchange.venue import (
 )
 
 _PAPER_NUMBER = re.compile(r"^DU\d{4,9}$")
-AVERAGE_STEP = Decimal("0.00000001")
 _ENDS = {
     Status.CANCELED: (EventKind.CANCELED, "canceled_at"),
     Status.EXPIRED: (EventKind.EXPIRED, "expired_at"),
@@ -311,8 +311,7 @@ class VenueBooks:
         old = self.positions.get(symbol, Holding(symbol, ZERO, ZERO))
         qty = old.qty + signed
         if old.qty * signed >= 0:
-            average = ((old.qty * old.average_price + signed * price) / qty).quantize(AVERAGE_STEP)
-            self.hold(symbol, qty, average)
+            self.hold(symbol, qty, average_cost(old.qty, old.average_price, signed, price))
             return ZERO
         closed = min(abs(old.qty), abs(signed)) * (1 if old.qty > 0 else -1)
         crosses = old.qty * qty < 0

@@ -20,7 +20,7 @@ from scizor_dagster.instruments import split_quantity
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.families import cancel_with_children
 from scizor_dagster.paper_exchange.market_view import MarketView
-from scizor_dagster.paper_exchange.model import PRICE_STEP
+from scizor_dagster.paper_exchange.model import AVERAGE_STEP, PRICE_STEP, average_cost
 from scizor_dagster.paper_exchange.overnight import in_cents, in_order, split_reason
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
@@ -31,7 +31,7 @@ from scizor_dagster.paper_exchange.venue import (
     OrderKind,
     VenueOrder,
 )
-from scizor_dagster.paper_exchange.venue_books import AVERAGE_STEP, Holding, VenueBooks
+from scizor_dagster.paper_exchange.venue_books import Holding, VenueBooks
 
 
 def apply_actions(books: VenueBooks, actions: Sequence[SessionAction], at: datetime, market: MarketView) -> None:
@@ -183,5 +183,5 @@ def _add(books: VenueBooks, symbol: str, more: Holding) -> None:
     qty = old.qty + more.qty
     average = max(old, more, key=lambda row: abs(row.qty)).average_price
     if old.qty * more.qty > 0:
-        average = ((old.qty * old.average_price + more.qty * more.average_price) / qty).quantize(AVERAGE_STEP)
+        average = average_cost(old.qty, old.average_price, more.qty, more.average_price)
     books.hold(symbol, qty, average)
