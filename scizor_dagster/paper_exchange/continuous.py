@@ -91,7 +91,10 @@ class Engine:
     def _fill(
         self, books: VenueBooks, order: VenueOrder, price: Decimal, limit: Decimal | None, path: PricePath, at: datetime
     ) -> None:
-        order = self.sized(books, order, price)
+        if order.qty is None:
+            # At the price to which the whole of it moves the market: it costs no more than its amount.
+            whole = self.sized(books, order, price)
+            order = self.sized(books, order, self._price(whole, whole.remaining, price, limit, path.bar.volume))
         most = self._closable(books, order)
         qty = min(self._quantity(books, order, path, at), most)
         if qty > ZERO and not (order.ticket.duration is Duration.FOK and qty < order.remaining):

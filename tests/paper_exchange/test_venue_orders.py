@@ -5,6 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 
+from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.venue import Amendment, Duration, Mishap, OrderKind, Refused, Status
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, THIN, at, make_venue, ticket
@@ -110,6 +111,16 @@ def test_an_order_for_an_amount_of_money_buys_the_shares_of_its_price(tmp_path):
 def bracket(hall, **more):
     facts = {"order_class": "bracket", "profit": 108, "loss": 85, "duration": "gtc"} | more
     return hall.place(**facts)
+
+
+@pytest.mark.parametrize("clock", ["08:00", "10:00"])
+def test_an_amount_of_money_pays_for_the_spread_and_the_impact_of_its_shares_too(tmp_path, clock):
+    dear = Rules(half_spread_bps=D(10), impact_bps=D(300), max_participation=D(1), opening_share=D(1))
+    hall = make_venue(tmp_path, start=at(clock), bars={DAY1: {"AAA": bar(100, 110, 90, 103, 2000)}}, rules=dear)
+    hall.place(notional="50000.00")
+    hall.to("11:00")
+    [fill] = hall.venue.executions(ALPACA, at("08:00"), at("16:00"))
+    assert D(49_990) < fill.qty * fill.price <= 50_000
 
 
 def test_the_legs_of_a_bracket_wake_when_the_entry_has_filled(tmp_path):
