@@ -15,7 +15,7 @@ from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.continuous import NOT_ARRIVED, Engine
-from scizor_dagster.paper_exchange.families import cancel_family, cancel_with_children, children, family_of
+from scizor_dagster.paper_exchange.families import AT_ONCE, cancel_family, cancel_with_children, children, family_of
 from scizor_dagster.paper_exchange.order_entry import (
     PRICES,
     Entry,
@@ -171,15 +171,20 @@ class Desk:
         with books.without(order):
             self._house(books).check(self._entry(books, rest, now, family=family_of(books, order)))
         amended = replace(order, ticket=replace(ticket, qty=qty), qty=qty, updated_at=now)
-        if changes.duration is not None:
+        live_at = order.live_at and max(order.live_at, now)
+        if ticket.duration is not order.ticket.duration:
             session = ticket.session or self._session(ticket, now)
-            amended = replace(amended, expires_at=self._expiry(books, ticket, session, now))
-        if order.live_at is not None:
-            amended = replace(amended, live_at=max(order.live_at, now))
+            live_at = live_at and self._live_at(ticket, session, now)
+            status = Status.ACCEPTED if live_at and ticket.duration in AT_ONCE else order.status
+            amended = replace(amended, expires_at=self._expiry(books, ticket, session, now), status=status)
+        amended = replace(amended, live_at=live_at)
         amended = books.put(amended)
         books.tell(EventKind.RESTATED, amended, now)
-        if amended.live_at == now and amended.status not in NOT_ARRIVED and self._is_open(books.session, now):
-            self.engine.work(books, amended, now, now)
+        if amended.live_at == now and self._is_open(books.session, now):
+            if amended.status in NOT_ARRIVED:
+                self.engine.arrive(books, amended, now)
+            else:
+                self.engine.work(books, amended, now, now)
         return amended
 
     def replace(
@@ -229,7 +234,7 @@ class Desk:
         live_at: datetime | None = self._live_at(ticket, session, now)
         if is_held:
             status, live_at = Status.HELD, old.live_at and max(old.live_at, now)
-        elif self._is_open(session, now):
+        elif live_at == now and self._is_open(session, now):
             status = Status.PENDING_NEW
         expires_at = old.expires_at
         if changes.duration is not None:

@@ -5,9 +5,9 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import Amendment, OrderKind, Status
+from scizor_dagster.paper_exchange.venue import Amendment, Duration, OrderKind, Status
 from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, bar
-from tests.paper_exchange.venues import IBKR, THIN, at, make_venue
+from tests.paper_exchange.venues import ALPACA, IBKR, THIN, at, make_venue
 
 FLAT = {name: bar(100, 100, 100, 100, 10_000_000) for name in INSTRUMENTS if name != "NEW"}
 THIN_DAY = {"AAA": bar(100, 110, 90, 103, 1000), "BBB": bar(100, 100, 100, 100, 1000)}
@@ -124,3 +124,28 @@ def test_events_of_changed_orders_come_in_the_same_order_after_a_restart(tmp_pat
         return [event.order.ticket.client_order_id for event in hall.events[-2:]]
 
     assert reasons(restarts=False) == reasons(restarts=True)
+
+
+def test_an_order_that_becomes_one_for_the_close_waits_for_it(hall):
+    replaced = hall.place(kind="limit", limit=90)
+    change = Amendment(limit_price=D(101), duration=Duration.CLS)
+    new = hall.venue.replace(ALPACA, replaced.order_id, change)
+    amended = hall.place(IBKR, kind="limit", limit=90)
+    hall.venue.amend(IBKR, amended.order_id, change)
+    hall.to("15:59")
+    assert hall.held() == hall.held(IBKR) == {}
+    hall.to("16:00")
+    for order, account in ((new, ALPACA), (amended, IBKR)):
+        assert hall.order(order.order_id, account).filled_at == at("16:00")
+
+
+def test_an_order_for_the_close_may_become_one_for_now(hall):
+    order = hall.place(IBKR, duration="cls")
+    hall.venue.amend(IBKR, order.order_id, Amendment(duration=Duration.DAY))
+    assert hall.order(order.order_id, IBKR).filled_at == at("10:00")
+
+
+def test_an_order_that_becomes_one_at_once_fills_or_ends(hall):
+    order = hall.place(IBKR, kind="limit", limit=90)
+    hall.venue.amend(IBKR, order.order_id, Amendment(limit_price=D(91), duration=Duration.IOC))
+    assert hall.order(order.order_id, IBKR).status is Status.CANCELED
