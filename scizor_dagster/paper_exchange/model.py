@@ -66,6 +66,9 @@ class Role(StrEnum):
 class Rules:
     """How the venue fills and what it demands. Basis points are of the price.
 
+    Multiplier, fee and auctions are those of an account that takes a day in steps; where orders meet prices
+    continuously they are the house's (`house_*`).
+
     Attributes:
         impact_bps: Impact of taking 100 % of a step's volume; grows with the square root of the share.
         max_participation: Share of a step's volume (a third of the bar's) that one account may take.
