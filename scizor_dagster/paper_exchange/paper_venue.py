@@ -141,6 +141,12 @@ class PaperVenue:
             self._latest = instant if self._latest is None else max(instant, self._latest)
             return self._latest
 
+    def _no_earlier(self, now: datetime, reached: datetime) -> datetime:
+        """`now`, or what the books have reached where another process, whose clock is ahead, has brought them there."""
+        with self._now_lock:
+            self._latest = reached if self._latest is None else max(reached, self._latest)
+        return max(now, reached)
+
     def run(self) -> datetime | None:
         """Bring every account to `now()`; the next instant at which something may happen."""
         now = self.now()
@@ -159,7 +165,8 @@ class PaperVenue:
 
     def account(self, account: str) -> AccountView:
         now = self.now()
-        return self._desk.view(VenueBooks(self._brought(account, now)), now)
+        state = self._brought(account, now)
+        return self._desk.view(VenueBooks(state), max(now, state.at))
 
     def change_settings(self, account: str, changes: Mapping[str, Any]) -> AccountSettings:
         """Change what the owner may choose.
@@ -196,6 +203,7 @@ class PaperVenue:
     def preview(self, account: str, ticket: Ticket) -> tuple[AccountView, AccountView]:
         now = self.now()
         state = self._brought(account, now)
+        now = max(now, state.at)
         with self._store.read() as connection:
             after = self._desk.preview(VenueBooks(state), ticket, now, self._lookup(connection, account))
         return self._desk.view(VenueBooks(state), now), after
@@ -270,8 +278,8 @@ class PaperVenue:
 
     def positions(self, account: str) -> Sequence[PositionView]:
         now = self.now()
-        books = VenueBooks(self._brought(account, now))
-        return self._desk.positions(books, now)
+        state = self._brought(account, now)
+        return self._desk.positions(VenueBooks(state), max(now, state.at))
 
     def executions(self, account: str, first: datetime, last: datetime) -> Sequence[Execution]:
         with self._reading(account) as connection:
@@ -323,6 +331,7 @@ class PaperVenue:
             while True:
                 with self._store.read() as connection:
                     state = self._store.load(connection, account, lock=False)
+                    now = self._no_earlier(now, state.at)
                     books = VenueBooks(state)
                     books.is_kept = is_kept
                     self._engine.advance(books, now)
@@ -359,6 +368,7 @@ class PaperVenue:
             self._brought(account, now)
             with self._store.change() as connection:
                 books = VenueBooks(self._store.load(connection, account, lock=True))
+                now = self._no_earlier(now, books.at)
                 self._engine.advance(books, now)
                 result = operation(books, now, self._lookup(connection, account))
                 after = self._store.save(connection, books)

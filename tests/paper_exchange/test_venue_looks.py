@@ -66,3 +66,17 @@ def test_a_corrected_sale_makes_the_profit_of_its_new_price(tmp_path, price):
     assert profit == hall.venue.account(IBKR).equity - 100_000
     with pytest.raises(Refused, match="execution_not_found"):
         hall.venue.correct(IBKR, "nothing", D(10), D(price))
+
+
+def test_a_venue_whose_clock_is_behind_anothers_goes_on_where_the_books_stand(tmp_path):
+    days = {day: {"AAA": bar(volume=10_000_000)} for day in (DAY1, DAY2)}
+    ahead = make_venue(tmp_path, start=at("10:00"), bars=days)
+    behind = make_venue(tmp_path, start=at("10:00"), bars=days, ledger=ahead.ledger)
+    ahead.to("11:00", DAY2)
+    ahead.place(id="ahead")
+    before = behind.venue.now()
+    late = behind.place(id="behind")
+    assert (before, late.submitted_at, behind.venue.now()) == (at("10:00"), at("11:00", DAY2), at("11:00", DAY2))
+    assert behind.venue.account(ALPACA) == ahead.venue.account(ALPACA)
+    instants = [row.at for row in ahead.venue.executions(ALPACA, at("00:00"), at("23:00", DAY2))]
+    assert instants == [at("11:00", DAY2)] * 2
