@@ -9,9 +9,11 @@ from decimal import Decimal as D
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scizor_dagster.ledger.venue_tables import venue_events
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.venue import Amendment, House, Refused, Status
@@ -56,6 +58,11 @@ def tickets(draw: st.DrawFn) -> dict[str, object]:
         facts |= {"order_class": shape, "profit": draw(prices), "loss": draw(prices)}
         if shape == "oto":
             del facts["profit"]
+    # Families as Interactive Brokers has them: a group, and children of what was sent before.
+    if draw(st.integers(0, 3)) == 0:
+        facts["group"] = draw(st.sampled_from(["one", "two"]))
+    if draw(st.integers(0, 3)) == 0:
+        facts["parent"] = f"{draw(st.integers(0, 3))}-{draw(st.integers(0, 2))}"
     return facts
 
 
@@ -69,6 +76,8 @@ def act(hall: Hall, account: str, name: str, action: tuple[str, int, dict[str, o
     known = hall.all_orders(account)
     if account == IBKR:
         facts = {key: value for key, value in facts.items() if key not in ("order_class", "profit", "loss")}
+    else:
+        facts = {key: value for key, value in facts.items() if key not in ("group", "parent")}
     try:
         if what == "place":
             hall.venue.place(account, ticket(id=name, **facts))
@@ -76,7 +85,10 @@ def act(hall: Hall, account: str, name: str, action: tuple[str, int, dict[str, o
             hall.venue.cancel(account, known[number % len(known)].order_id)
         elif known:
             change = hall.venue.replace if account == ALPACA else hall.venue.amend
-            change(account, known[number % len(known)].order_id, Amendment(qty=D(number + 1), limit_price=None))
+            order, limit = known[number % len(known)], facts.get("limit")
+            priced = order.ticket.limit_price is not None and isinstance(limit, D)
+            wanted = Amendment(limit_price=limit) if priced else Amendment(qty=D(number + 1))
+            change(account, order.order_id, wanted)
     except Refused:
         assert hall.all_orders(account) == known
 
@@ -107,7 +119,14 @@ def outcome(hall: Hall, account: str) -> object:
         hall.venue.positions(account),
         hall.venue.executions(account, at("00:00"), at("23:59", DAY3)),
         hall.venue.activities(account, DAY1, DAY3),
+        stored_events(hall, account),
     )
+
+
+def stored_events(hall: Hall, account: str) -> list[tuple[object, ...]]:
+    with hall.ledger.read() as connection:
+        rows = connection.execute(sa.select(venue_events).where(venue_events.c.account == account))
+        return sorted((row.number, row.kind, row.order_id, row.execution_id) for row in rows)
 
 
 LAW = settings(
