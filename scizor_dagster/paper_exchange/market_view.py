@@ -19,6 +19,7 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar, SessionData
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.price_path import Hours, PricePath, touch
+from scizor_dagster.paper_exchange.traces import Trace, on_step
 from scizor_dagster.paper_exchange.venue import DailyBar, Quote
 from scizor_dagster.sessions import TradingCalendar
 
@@ -126,9 +127,9 @@ class MarketView:
         previous = self.previous_closes(session, at).get(symbol)
         if path is None:
             return self._last_close(symbol, session, previous)
-        middle = path.price(at)
+        middle, instrument = path.price(at), self.instruments[symbol]
         bid, ask = self.touch(symbol, middle)
-        low, high = path.extremes(at)
+        low, high = (on_step(price, instrument) for price in path.extremes(at))
         before = (self.bars(self.calendar.previous_session(session)) or {}).get(symbol)
         size = int(path.volume(at) if before is None else before.volume) // _SHOWN_SHARE
         return Quote(
@@ -136,7 +137,7 @@ class MarketView:
             min(at, path.hours.close),
             bid,
             ask,
-            middle,
+            on_step(middle, instrument),
             size,
             size,
             day_open=path.bar.open,
@@ -161,14 +162,30 @@ class MarketView:
                     found.setdefault(symbol, []).append(self._daily_bar(symbol, running, bars[symbol], at))
         return found
 
+    def traces(self, symbol: str, first: date, last: date, at: datetime) -> list[Trace]:
+        """What has been seen of a symbol in each session with a bar, those from `first` to `last`, ascending."""
+        running = self.session_at(at)
+        if symbol not in self.instruments or first > min(last, running):
+            return []
+        with self._lock:
+            before = min(last, self.calendar.previous_session(running))
+            bars = dict(self._data.history([symbol], first, before).get(symbol, {}))
+        if last >= running and (today := (self.bars(running) or {}).get(symbol)) is not None:
+            bars[running] = today
+        instrument = self.instruments[symbol]
+        return [
+            Trace(symbol, PricePath(bar, self.hours(day)), at, instrument, lambda price: self.touch(symbol, price))
+            for day, bar in bars.items()
+        ]
+
     def _daily_bar(self, symbol: str, session: date, bar: SessionBar, at: datetime) -> DailyBar:
         hours = self.hours(session)
         if at >= hours.close:
             return _shown(symbol, session, bar)
-        path = PricePath(bar, hours)
-        low, high = path.extremes(at)
+        path, instrument = PricePath(bar, hours), self.instruments[symbol]
+        low, high, last = (on_step(price, instrument) for price in (*path.extremes(at), path.price(at)))
         volume = path.volume(at).quantize(Decimal(1))
-        return DailyBar(symbol, session, bar.open, high, low, path.price(at), volume)
+        return DailyBar(symbol, session, bar.open, max(high, bar.open), min(low, bar.open), last, volume)
 
     def _last_close(self, symbol: str, session: date, previous: Decimal | None) -> Quote | None:
         if previous is None:

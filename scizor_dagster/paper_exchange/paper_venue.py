@@ -35,6 +35,7 @@ from scizor_dagster.paper_exchange.listings import list_instruments
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.store import Database
+from scizor_dagster.paper_exchange.traces import Trace
 from scizor_dagster.paper_exchange.venue import (
     AccountSettings,
     AccountView,
@@ -192,6 +193,9 @@ class PaperVenue:
 
     def bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
         return self._market.daily_bars(symbols, first, last, self.now())
+
+    def traces(self, symbol: str, first: date, last: date) -> Sequence[Trace]:
+        return self._market.traces(symbol, first, last, self.now())
 
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> Sequence[SessionAction]:
         """Actions with an ex session from `first` to `last` that have taken effect at `now()`."""

@@ -17,11 +17,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.sessions import TradingCalendar
+
+if TYPE_CHECKING:
+    from scizor_dagster.paper_exchange.traces import Trace
 
 ZERO = Decimal(0)
 
@@ -424,6 +427,10 @@ class Venue(Protocol):
 
     def bars(self, symbols: Sequence[str], first: date, last: date) -> Mapping[str, Sequence[DailyBar]]:
         """Bars of sessions that have closed at `now()`, with the running session's bar so far where it has begun."""
+        ...
+
+    def traces(self, symbol: str, first: date, last: date) -> Sequence[Trace]:
+        """What has been seen of a symbol within each session from `first` to `last` that has bars, ascending."""
         ...
 
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> Sequence[Any]: ...

@@ -6,13 +6,13 @@ What belongs here: which rows, in which order, on which page. What does not: the
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scizor_dagster.paper_exchange.alpaca_door import render_orders
 from scizor_dagster.paper_exchange.alpaca_door.door import Call, Door, Reply
 from scizor_dagster.paper_exchange.alpaca_door.errors import malformed
-from scizor_dagster.paper_exchange.alpaca_door.formats import NEW_YORK, read_date, read_instant
+from scizor_dagster.paper_exchange.alpaca_door.formats import midnight, new_york_date, read_date, read_instant
 
 FILL = "FILL"
 LARGEST_PAGE = 100
@@ -47,9 +47,9 @@ def _rows(door: Door, call: Call) -> list[Row]:
     after, until = _bounds(call)
     first, last = max(after, view.created_at - _DAY), min(until, now + _DAY)
     fills = door.venue.executions(call.account, first, last)
-    others = door.venue.activities(call.account, _day(first), _day(last))
+    others = door.venue.activities(call.account, new_york_date(first), new_york_date(last))
     rows = [(fill.at, render_orders.fill_activity(fill)) for fill in fills]
-    rows += [(_midnight(row.session), render_orders.non_trade_activity(row, view.currency)) for row in others]
+    rows += [(midnight(row.session), render_orders.non_trade_activity(row, view.currency)) for row in others]
     return [row for row in rows if after < row[0] <= until]
 
 
@@ -59,7 +59,7 @@ def _bounds(call: Call) -> tuple[datetime, datetime]:
         wanted = read_date(day)
         if wanted is None:
             raise malformed("invalid date")
-        begin = _midnight(wanted)
+        begin = midnight(wanted)
         return begin - _TICK, begin + _DAY - _TICK
     found = []
     for name, default in (("after", _EVER[0]), ("until", _EVER[1])):
@@ -69,11 +69,3 @@ def _bounds(call: Call) -> tuple[datetime, datetime]:
             raise malformed(f"invalid {name}")
         found.append(at)
     return found[0], found[1]
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
-
-
-def _day(at: datetime) -> date:
-    return at.astimezone(NEW_YORK).date()

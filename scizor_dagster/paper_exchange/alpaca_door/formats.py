@@ -52,9 +52,13 @@ def new_york(value: datetime) -> str:
     return value.astimezone(NEW_YORK).isoformat()
 
 
-def bar_time(session: date) -> str:
-    """Midnight in New York of a daily bar: 04:00Z in summer, 05:00Z in winter."""
-    return instant(datetime(session.year, session.month, session.day, tzinfo=NEW_YORK))
+def midnight(day: date) -> datetime:
+    """The instant in New York that a day begins with: 04:00Z in summer, 05:00Z in winter."""
+    return datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
+
+
+def new_york_date(at: datetime) -> date:
+    return at.astimezone(NEW_YORK).date()
 
 
 def read_number(value: object) -> Decimal | None:

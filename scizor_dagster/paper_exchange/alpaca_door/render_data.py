@@ -1,25 +1,23 @@
 """Bars, quotes, trades and corporate actions as the data API has them: JSON numbers, not text.
 
-What belongs here: bodies, field by field as recorded, and the adjustment of bars. What does not:
-which rows a page has (`data`).
+What belongs here: bodies, field by field as recorded. What does not: which rows a page has (`bars`, `ticks`, `data`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Protocol
 from uuid import NAMESPACE_OID, uuid5
 
-from scizor_dagster.paper_exchange.alpaca_door.formats import bar_time, instant, plain
+from scizor_dagster.paper_exchange.alpaca_door.formats import instant, midnight, plain
 from scizor_dagster.paper_exchange.venue import DailyBar, Quote
 from scizor_dagster.sessions import TradingCalendar
 
 Body = dict[str, Any]
-_ONE = Decimal(1)
-_PRICE_STEP = Decimal("0.0001")
+_LAST_SIZE = Decimal(100)
 _AVERAGE_STEP = Decimal("0.000001")
 _PAYABLE_AFTER = timedelta(days=7)
 
@@ -41,8 +39,27 @@ class Action(Protocol):
     def new_symbol(self) -> str | None: ...
 
 
-def bar(row: DailyBar) -> Body:
-    """A daily bar. The number of trades and the average are made of the bar, for clients that require them."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of any length: when it begins, and the session that its first trade is of."""
+
+    symbol: str
+    at: datetime
+    session: date
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+def of_day(row: DailyBar) -> Bar:
+    at = midnight(row.session)
+    return Bar(row.symbol, at, row.session, row.open, row.high, row.low, row.close, row.volume)
+
+
+def bar(row: Bar) -> Body:
+    """The number of trades and the average are made of the bar, for clients that require them."""
     average = (row.open + row.high + row.low + row.close) / 4
     return {
         "c": plain(row.close),
@@ -50,88 +67,54 @@ def bar(row: DailyBar) -> Body:
         "l": plain(row.low),
         "n": int(row.volume // 100) or 1,
         "o": plain(row.open),
-        "t": bar_time(row.session),
+        "t": instant(row.at),
         "v": plain(row.volume),
         "vw": plain(average.quantize(_AVERAGE_STEP, ROUND_HALF_EVEN)),
     }
 
 
-def adjusted(rows: Sequence[DailyBar], actions: Sequence[Action], adjustment: str) -> list[DailyBar]:
-    """Bars on the basis of today: divided by later splits, and for `all` and `dividend` less later dividends.
-
-    A dividend scales what is before its ex session by one less its share of the close before it.
-    """
-    if adjustment == "raw":
-        return list(rows)
-    splits, dividends = adjustment in ("split", "all"), adjustment in ("dividend", "all")
-    found: list[DailyBar] = []
-    price_factor = volume_factor = _ONE
-    pending = sorted(actions, key=lambda action: action.session, reverse=True)
-    for row in sorted(rows, key=lambda row: row.session, reverse=True):
-        while pending and pending[0].session > row.session:
-            action = pending.pop(0)
-            if action.kind == "split" and action.ratio and splits:
-                price_factor /= action.ratio
-                volume_factor *= action.ratio
-            elif action.kind == "dividend" and action.amount and dividends and row.close > action.amount:
-                price_factor *= _ONE - action.amount / row.close
-        found.append(_scaled(row, price_factor, volume_factor))
-    return list(reversed(found))
-
-
-def _scaled(row: DailyBar, price: Decimal, volume: Decimal) -> DailyBar:
-    if price == volume == _ONE:
-        return row
-    return replace(
-        row,
-        open=(row.open * price).quantize(_PRICE_STEP),
-        high=(row.high * price).quantize(_PRICE_STEP),
-        low=(row.low * price).quantize(_PRICE_STEP),
-        close=(row.close * price).quantize(_PRICE_STEP),
-        volume=(row.volume * volume).quantize(_ONE),
-    )
-
-
-def latest_quote(quote: Quote) -> Body:
+def quote(at: datetime, bid: Decimal, ask: Decimal, size: int) -> Body:
     return {
-        "ap": plain(quote.ask),
-        "as": quote.ask_size,
+        "ap": plain(ask),
+        "as": size,
         "ax": "V",
-        "bp": plain(quote.bid),
-        "bs": quote.bid_size,
+        "bp": plain(bid),
+        "bs": size,
         "bx": "V",
         "c": ["R"],
-        "t": instant(quote.at),
+        "t": instant(at),
         "z": "C",
     }
 
 
-def latest_trade(quote: Quote) -> Body:
+def trade(at: datetime, price: Decimal, size: Decimal) -> Body:
     return {
         "c": ["@"],
-        "i": int(quote.at.timestamp() * 1000) % 10**9,
-        "p": plain(quote.last),
-        "s": 100,
-        "t": instant(quote.at),
+        "i": int(at.timestamp() * 1000) % 10**9,
+        "p": plain(price),
+        "s": plain(size),
+        "t": instant(at),
         "x": "V",
         "z": "C",
     }
 
 
-def minute_bar(quote: Quote) -> Body:
-    """The newest price as the bar of its minute: daily bars have no minutes."""
-    row = DailyBar(quote.symbol, quote.at.date(), quote.last, quote.last, quote.last, quote.last, _ONE)
-    return bar(row) | {"t": instant(quote.at.replace(second=0, microsecond=0))}
+def latest_quote(row: Quote) -> Body:
+    return quote(row.at, row.bid, row.ask, row.bid_size)
 
 
-def snapshot(quote: Quote, daily: DailyBar | None, previous: DailyBar | None) -> Body:
+def latest_trade(row: Quote) -> Body:
+    return trade(row.at, row.last, _LAST_SIZE)
+
+
+def snapshot(quote: Quote, minute: Bar | None, daily: DailyBar | None, previous: DailyBar | None) -> Body:
     """Newest trade, quote and bars."""
     return {
-        "dailyBar": bar(daily) if daily else None,
+        "dailyBar": bar(of_day(daily)) if daily else None,
         "latestQuote": latest_quote(quote),
         "latestTrade": latest_trade(quote),
-        "minuteBar": minute_bar(quote),
-        "prevDailyBar": bar(previous) if previous else None,
+        "minuteBar": bar(minute) if minute else None,
+        "prevDailyBar": bar(of_day(previous)) if previous else None,
     }
 
 

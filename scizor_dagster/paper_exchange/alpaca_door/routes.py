@@ -5,7 +5,16 @@ What belongs here: method, path, name and handler. What does not: what a handler
 
 from __future__ import annotations
 
-from scizor_dagster.paper_exchange.alpaca_door import activities, closing, data, orders, positions, reference
+from scizor_dagster.paper_exchange.alpaca_door import (
+    activities,
+    bars,
+    closing,
+    data,
+    orders,
+    positions,
+    reference,
+    ticks,
+)
 from scizor_dagster.paper_exchange.alpaca_door.door import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -29,12 +38,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("DELETE", "/v2/positions", "close_positions", closing.close_positions),
     Endpoint("GET", "/v2/positions/{symbol:path}", "get_position", positions.get_position),
     Endpoint("DELETE", "/v2/positions/{symbol:path}", "close_position", closing.close_position),
-    Endpoint("GET", "/v2/stocks/bars", "list_bars", data.list_bars, data=True),
+    Endpoint("GET", "/v2/stocks/bars", "list_bars", bars.list_bars, data=True),
     Endpoint("GET", "/v2/stocks/bars/latest", "list_latest_bars", data.list_latest_bars, data=True),
     Endpoint("GET", "/v2/stocks/snapshots", "list_snapshots", data.list_snapshots, data=True),
     Endpoint("GET", "/v2/stocks/quotes/latest", "list_latest_quotes", data.list_latest_quotes, data=True),
     Endpoint("GET", "/v2/stocks/trades/latest", "list_latest_trades", data.list_latest_trades, data=True),
-    Endpoint("GET", "/v2/stocks/{symbol}/bars", "list_bars", data.list_bars_of_one, data=True),
+    Endpoint("GET", "/v2/stocks/trades", "list_trades", ticks.list_trades, data=True),
+    Endpoint("GET", "/v2/stocks/quotes", "list_quotes", ticks.list_quotes, data=True),
+    Endpoint("GET", "/v2/stocks/{symbol}/bars/latest", "list_latest_bars", data.get_latest_bar, data=True),
+    Endpoint("GET", "/v2/stocks/{symbol}/quotes/latest", "list_latest_quotes", data.get_latest_quote, data=True),
+    Endpoint("GET", "/v2/stocks/{symbol}/trades/latest", "list_latest_trades", data.get_latest_trade, data=True),
+    Endpoint("GET", "/v2/stocks/{symbol}/trades", "list_trades", ticks.list_trades_of_one, data=True),
+    Endpoint("GET", "/v2/stocks/{symbol}/quotes", "list_quotes", ticks.list_quotes_of_one, data=True),
+    Endpoint("GET", "/v2/stocks/{symbol}/bars", "list_bars", bars.list_bars_of_one, data=True),
     Endpoint("GET", "/v2/stocks/{symbol}/snapshot", "get_snapshot", data.get_snapshot, data=True),
     Endpoint("GET", "/v1/corporate-actions", "list_corporate_actions", data.list_corporate_actions, data=True),
 )

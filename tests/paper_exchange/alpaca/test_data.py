@@ -20,7 +20,7 @@ from alpaca.data.timeframe import TimeFrame
 
 from scizor_dagster.brokers.alpaca.settings import AlpacaSettings
 from scizor_dagster.market_data.alpaca import AlpacaMarket
-from scizor_dagster.paper_exchange.alpaca_door import data
+from scizor_dagster.paper_exchange.alpaca_door import queries
 from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue import DailyBar
@@ -50,7 +50,7 @@ def wanted(symbols: list[str] | str = "AAA", **changes: object) -> StockBarsRequ
 
 
 def test_the_sdk_reads_two_symbols_over_pages_whole_and_in_order(client, monkeypatch):
-    monkeypatch.setattr(data, "LARGEST_LIMIT", 10_000)
+    monkeypatch.setattr(queries, "LARGEST_LIMIT", 10_000)
     found = client.get_stock_bars(wanted(["BBB", "AAA", "HARD"])).data
     assert list(found) == ["AAA", "BBB"]
     for rows in found.values():
@@ -138,8 +138,18 @@ def test_a_plan_with_all_exchanges_may_read_the_last_minutes(doors):
     wire.session.close()
 
 
-@pytest.mark.parametrize("path", ["/v2/stocks/bars?timeframe=1Day", "/v2/stocks/bars?symbols=AAA&timeframe=1Min"])
-def test_symbols_are_needed_and_there_are_daily_bars_alone(wire, path):
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/stocks/bars?timeframe=1Day",
+        "/v2/stocks/trades",
+        *(
+            f"/v2/stocks/bars?symbols=AAA&timeframe={word}"
+            for word in ("60Min", "24Hour", "2Day", "5Month", "0Min", "x")
+        ),
+    ],
+)
+def test_symbols_are_needed_and_a_timeframe_that_there_is(wire, path):
     assert wire("GET", path).status_code == 400
 
 
