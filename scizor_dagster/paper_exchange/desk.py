@@ -6,7 +6,7 @@ rules of a house (`house_*`), later fills (`continuous`), transactions and liste
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -132,6 +132,11 @@ class Desk:
             books.tell(EventKind.PENDING_CANCEL, pending, now)
             return pending
         return cancel_family(books, order, now, reason)
+
+    def cancel_many(self, books: VenueBooks, order_ids: Sequence[str], now: datetime) -> list[VenueOrder]:
+        """End these orders with their families, each that is still open when its turn comes."""
+        rows = (books.orders.get(order_id) for order_id in order_ids)
+        return [self.cancel(books, row, now, "canceled on request") for row in rows if row is not None]
 
     def strike(self, books: VenueBooks, order: VenueOrder, mishap: Mishap, now: datetime) -> VenueOrder:
         """Let a mishap befall an open order. Raises `Refused` where it has ended, or has no price to fill at."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from threading import Lock, RLock
@@ -58,6 +59,7 @@ from scizor_dagster.paper_exchange.venue import (
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, VenueState
 from scizor_dagster.paper_exchange.venue_late import put_right
 from scizor_dagster.paper_exchange.venue_store import VenueAccount, VenueStore
+from scizor_dagster.paper_exchange.watchlists import ListsChange, Watchlist
 from scizor_dagster.sessions import TradingCalendar
 
 _T = TypeVar("_T")
@@ -182,6 +184,13 @@ class PaperVenue:
 
         return self._change(account, change)
 
+    def change_watchlists(self, account: str, change: ListsChange) -> Sequence[Watchlist]:
+        def put(books: VenueBooks, now: datetime, lookup: Lookup) -> Sequence[Watchlist]:  # noqa: ARG001
+            books.settings = replace(books.settings, watchlists=tuple(change(books.settings.watchlists)))
+            return books.settings.watchlists
+
+        return self._change(account, put)
+
     def listings(self) -> Sequence[VenueListing]:
         return list(self._listings.values())
 
@@ -234,6 +243,12 @@ class PaperVenue:
             order_id,
             lambda books, order, now, lookup: self._desk.cancel(books, order, now, "canceled on request"),  # noqa: ARG005
         )
+
+    def cancel_many(self, account: str, order_ids: Sequence[str]) -> Sequence[VenueOrder]:
+        def change(books: VenueBooks, now: datetime, lookup: Lookup) -> list[VenueOrder]:  # noqa: ARG001
+            return self._desk.cancel_many(books, order_ids, now)
+
+        return self._change(account, change)
 
     def strike(self, account: str, order_id: str, mishap: Mishap) -> VenueOrder:
         return self._change_order(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.paper_exchange.watchlists import ListsChange, Watchlist
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -248,6 +249,7 @@ class AccountSettings:
     fractional_trading: bool = True
     max_margin_multiplier: int = 4
     trade_confirm_email: str = "all"
+    watchlists: tuple[Watchlist, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,16 +368,26 @@ class VenueEvent:
 
 @dataclass(frozen=True, slots=True)
 class OrderQuery:
-    """Orders by state, submission instant (both ends exclusive) and symbol, newest first unless `ascending`."""
+    """Orders by state, submission instant (both ends exclusive) and symbol, newest first unless `ascending`.
+
+    Attributes:
+        state: `open`, `closed` or `all`.
+        above: Those alone that come after the order with this instant of submission and number; `below` before it.
+        parents: The legs and children of these orders alone.
+        rolled_up: Leave out what hangs on another order that is in the answer, or would be without `limit`.
+    """
 
     state: str = "open"
-    """`open`, `closed` or `all`."""
     after: datetime | None = None
     until: datetime | None = None
     symbols: frozenset[str] = frozenset()
     side: Side | None = None
     ascending: bool = False
     limit: int | None = None
+    above: tuple[datetime, int] | None = None
+    below: tuple[datetime, int] | None = None
+    parents: frozenset[str] = frozenset()
+    rolled_up: bool = False
 
 
 Listener = Callable[[VenueEvent], None]
@@ -416,6 +428,10 @@ class Venue(Protocol):
     def account(self, account: str) -> AccountView: ...
 
     def change_settings(self, account: str, changes: Mapping[str, Any]) -> AccountSettings: ...
+
+    def change_watchlists(self, account: str, change: ListsChange) -> Sequence[Watchlist]:
+        """Put other watchlists in the place of the account's; what `change` raises leaves them as they are."""
+        ...
 
     def listings(self) -> Sequence[VenueListing]: ...
 
@@ -462,6 +478,10 @@ class Venue(Protocol):
 
     def cancel(self, account: str, order_id: str) -> VenueOrder:
         """Cancel an open order, its family with it. Raises `Refused`: `order_not_found`, `order_not_open`."""
+        ...
+
+    def cancel_many(self, account: str, order_ids: Sequence[str]) -> Sequence[VenueOrder]:
+        """Cancel several orders at once, in this order; those that were open when their turn came, as they ended."""
         ...
 
     def strike(self, account: str, order_id: str, mishap: Mishap) -> VenueOrder:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.buying_power import order_value
@@ -70,6 +71,8 @@ def reserved_value(books: VenueBooks, marks: Marks) -> Decimal:
     What there is to close goes to the orders of a side in the order of their numbers; orders of one group
     close one quantity together.
     """
+    # There may be many orders of few symbols.
+    known = cache(marks)
     total = ZERO
     left: dict[tuple[str, Side], Decimal] = {}
     of_groups: dict[tuple[str, str, Side], Decimal] = {}
@@ -86,7 +89,7 @@ def reserved_value(books: VenueBooks, marks: Marks) -> Decimal:
             left[symbol, side] = free - closed
             if group is not None:
                 of_groups[group, symbol, side] = closed
-        total += _value(order, order.remaining - closed, marks)
+        total += _value(order, order.remaining - closed, known)
     return total
 
 

@@ -14,7 +14,9 @@ from enum import Enum
 from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
+from scizor_dagster.paper_exchange import watchlists
 from scizor_dagster.paper_exchange.venue import (
+    AccountSettings,
     Duration,
     Execution,
     Leg,
@@ -29,6 +31,7 @@ from scizor_dagster.paper_exchange.venue import (
 _MONEY = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
 _ORDER_FIELDS = tuple(field.name for field in fields(VenueOrder) if field.name not in ("ticket", "status", "intent"))
 _EXECUTION_FIELDS = tuple(field.name for field in fields(Execution) if field.name != "side")
+_SETTINGS = tuple(field.name for field in fields(AccountSettings))
 _ACTIVITY_FIELDS = tuple(field.name for field in fields(NonTrade))
 
 
@@ -94,6 +97,17 @@ def activity_row(account: str, activity: NonTrade) -> dict[str, Any]:
 
 def activity_of(row: Any) -> NonTrade:
     return NonTrade(**{name: getattr(row, name) for name in _ACTIVITY_FIELDS})
+
+
+def settings_json(settings: AccountSettings) -> dict[str, Any]:
+    facts = {name: getattr(settings, name) for name in _SETTINGS if name != "watchlists"}
+    return facts | {"watchlists": [watchlists.as_json(row) for row in settings.watchlists]}
+
+
+def settings_of(facts: Mapping[str, Any]) -> AccountSettings:
+    """Settings that were stored before there was one of them have its default."""
+    rows = tuple(watchlists.of_json(row) for row in facts.get("watchlists", ()))
+    return AccountSettings(**{**facts, "watchlists": rows})
 
 
 def _plain(value: Any) -> Any:

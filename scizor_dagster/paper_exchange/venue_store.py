@@ -31,7 +31,6 @@ from scizor_dagster.ledger.venue_tables import (
 from scizor_dagster.paper_exchange.store import Database, upsert
 from scizor_dagster.paper_exchange.venue import (
     ZERO,
-    AccountSettings,
     Execution,
     House,
     NonTrade,
@@ -47,6 +46,8 @@ from scizor_dagster.paper_exchange.venue_rows import (
     execution_row,
     order_of,
     order_row,
+    settings_json,
+    settings_of,
 )
 
 # Built once: every call takes one of them.
@@ -158,7 +159,7 @@ class VenueStore:
         return VenueState(
             **{name: getattr(row, name) for name in _MONEY_FIELDS},
             house=House(row.house),
-            settings=AccountSettings(**row.settings),
+            settings=settings_of(row.settings),
             positions={line.symbol: Holding(line.symbol, line.qty, line.average_price) for line in positions},
             orders={order.order_id: order for order in self._open_orders(connection, account)},
             taken=self._taken(connection, account, row.session),
@@ -192,18 +193,11 @@ class VenueStore:
 
     def orders(self, connection: sa.Connection, account: str, query: OrderQuery) -> list[VenueOrder]:
         table = venue_orders
-        wanted = [table.c.account == account]
-        if query.state != "all":
-            among = table.c.status.in_(_OPEN)
-            wanted.append(among if query.state == "open" else sa.not_(among))
-        if query.after is not None:
-            wanted.append(table.c.submitted_at > query.after)
-        if query.until is not None:
-            wanted.append(table.c.submitted_at < query.until)
-        if query.symbols:
-            wanted.append(table.c.symbol.in_(query.symbols))
-        if query.side is not None:
-            wanted.append(table.c.side == query.side.value)
+        wanted = _matching(table, account, query)
+        if query.rolled_up:
+            parent = table.alias("parent")
+            shown = _matching(parent, account, query)
+            wanted.append(~sa.exists().where(parent.c.order_id == table.c.parent_id, *shown))
         keys = (table.c.submitted_at, table.c.number)
         found = sa.select(table).where(*wanted).order_by(*(key if query.ascending else key.desc() for key in keys))
         return [order_of(row) for row in connection.execute(found.limit(query.limit))]
@@ -302,9 +296,35 @@ class VenueStore:
         upsert(connection, table, [{"account": account, **asdict(row)} for row in changed])
 
 
+def _matching(table: sa.FromClause, account: str, query: OrderQuery) -> list[sa.ColumnElement[bool]]:
+    """What the rows of a query have in common, `limit` and `rolled_up` apart."""
+    columns = table.c
+    wanted = [columns.account == account]
+    if query.state != "all":
+        among = columns.status.in_(_OPEN)
+        wanted.append(among if query.state == "open" else sa.not_(among))
+    if query.after is not None:
+        wanted.append(columns.submitted_at > query.after)
+    if query.until is not None:
+        wanted.append(columns.submitted_at < query.until)
+    if query.symbols:
+        wanted.append(columns.symbol.in_(query.symbols))
+    if query.side is not None:
+        wanted.append(columns.side == query.side.value)
+    if query.parents:
+        wanted.append(columns.parent_id.in_(query.parents))
+    if query.above is not None:
+        at, number = query.above
+        wanted.append((columns.submitted_at > at) | ((columns.submitted_at == at) & (columns.number > number)))
+    if query.below is not None:
+        at, number = query.below
+        wanted.append((columns.submitted_at < at) | ((columns.submitted_at == at) & (columns.number < number)))
+    return wanted
+
+
 def _account_row(state: VenueState) -> dict[str, Any]:
     row = {name: getattr(state, name) for name in _MONEY_FIELDS}
-    return {**row, "house": state.house.value, "settings": asdict(state.settings)}
+    return {**row, "house": state.house.value, "settings": settings_json(state.settings)}
 
 
 def _event_rows(books: VenueBooks) -> Sequence[dict[str, Any]]:

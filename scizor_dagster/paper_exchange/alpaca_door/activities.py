@@ -26,9 +26,16 @@ def list_activities(door: Door, call: Call) -> Reply:
     one = call.path.get("activity_type")
     types = {one} if one else set(call.words("activity_types"))
     size = call.number("page_size", LARGEST_PAGE, LARGEST_PAGE)
+    category, direction = call.get("category"), call.get("direction") or "desc"
+    if direction not in ("asc", "desc"):
+        raise malformed("invalid direction")
+    if category not in (None, "trade_activity", "non_trade_activity"):
+        raise malformed("invalid category")
     rows = [row for row in _rows(door, call) if not types or row[1]["activity_type"] in types]
+    if category is not None:
+        rows = [row for row in rows if (row[1]["activity_type"] == FILL) == (category == "trade_activity")]
     rows.sort(key=lambda row: row[0])
-    if (call.get("direction") or "desc") == "desc":
+    if direction == "desc":
         # Turned round as a whole: rows of one instant too are in the opposite order.
         rows.reverse()
     bodies = [body for _, body in rows]

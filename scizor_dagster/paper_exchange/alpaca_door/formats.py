@@ -6,12 +6,15 @@ are (`render_*`), and what a request means (`tickets`).
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 MONEY_STEP = Decimal("0.000001")
+CENT = Decimal("0.01")
 RATIO_STEP = Decimal("0.00001")
 
 
@@ -26,6 +29,10 @@ def number_or_none(value: Decimal | None) -> str | None:
 
 def money(value: Decimal) -> str:
     return number(value.quantize(MONEY_STEP, ROUND_HALF_EVEN))
+
+
+def cents(value: Decimal) -> Decimal:
+    return value.quantize(CENT, ROUND_HALF_EVEN)
 
 
 def ratio(value: Decimal) -> str:
@@ -65,11 +72,8 @@ def read_number(value: object) -> Decimal | None:
     """The number of a JSON value: text or number, exact as it is written. None where it is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    try:
-        found = Decimal(value if isinstance(value, str) else repr(value))
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None
+    text = value if isinstance(value, str) else repr(value)
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 def read_instant(text: str) -> datetime | None:

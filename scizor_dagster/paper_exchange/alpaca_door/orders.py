@@ -6,8 +6,7 @@ orders too (`closing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -83,6 +82,8 @@ def list_orders(door: Door, call: Call) -> Reply:
     if side is not None and side not in set(Side):
         raise malformed("invalid side")
     limit, nested = call.number("limit", DEFAULT_LIMIT, LARGEST_LIMIT), call.flag("nested")
+    if call.words("asset_class") and "us_equity" not in call.words("asset_class"):
+        return Reply(200, [])
     rows = door.venue.orders(
         call.account,
         OrderQuery(
@@ -92,12 +93,14 @@ def list_orders(door: Door, call: Call) -> Reply:
             symbols=frozenset(call.words("symbols")),
             side=Side(side) if side else None,
             ascending=ascending,
+            # What a fault hides is looked for beyond the limit.
+            limit=limit + door.overlays.hidden,
+            above=_place(door, call, "after_order_id"),
+            below=_place(door, call, "before_order_id"),
+            rolled_up=nested,
         ),
     )
-    chosen = [row for row in _between(door, call, rows) if not door.overlays.is_hidden(row.order_id)]
-    if nested:
-        ids = {row.order_id for row in chosen}
-        chosen = [row for row in chosen if row.parent_id not in ids]
+    chosen = [row for row in rows if not door.overlays.is_hidden(row.order_id)]
     return Reply(200, rendered_all(door, call.account, chosen[:limit], nested=nested))
 
 
@@ -111,23 +114,15 @@ def _bound(call: Call, name: str) -> Any:
     return found
 
 
-def _between(door: Door, call: Call, rows: Iterable[VenueOrder]) -> list[VenueOrder]:
-    """Rows beyond the orders that `after_order_id` and `before_order_id` name, both exclusive."""
-    found = list(rows)
-    for name, sign in (("after_order_id", 1), ("before_order_id", -1)):
-        named = call.get(name)
-        if named is None:
-            continue
-        edge = door.venue.order(call.account, named)
-        if edge is None:
-            raise order_not_found(named)
-        at = (edge.submitted_at, edge.number)
-        found = [row for row in found if ((row.submitted_at, row.number) > at if sign > 0 else at > _key(row))]
-    return found
-
-
-def _key(row: VenueOrder) -> Any:
-    return (row.submitted_at, row.number)
+def _place(door: Door, call: Call, name: str) -> tuple[datetime, int] | None:
+    """Where the order stands that a bound names."""
+    named = call.get(name)
+    if named is None:
+        return None
+    row = door.venue.order(call.account, named)
+    if row is None:
+        raise order_not_found(named)
+    return row.submitted_at, row.number
 
 
 def get_order(door: Door, call: Call) -> Reply:
@@ -202,22 +197,24 @@ def cancel_all(door: Door, call: Call, key: str) -> list[dict[str, Any]]:
     The row of a leg shows its parent as it was before: the answer does not wait until the family has settled.
     """
     account, slow = call.account, call.meets(FaultKind.SLOW_CANCEL)
-    found = []
-    for row in door.venue.orders(account, OrderQuery(state="open", ascending=True)):
-        current = door.venue.order(account, row.order_id)
-        if current is None or current.status.terminal:
-            continue
-        parent = door.venue.order(account, current.parent_id) if current.parent_id else None
-        shown = rendered(door, account, parent, nested=True) if parent else None
-        try:
-            if slow:
-                _cancel_slowly(door, call, row)
-            ended = current if slow else _cancel(door, account, current)
-        except WireError as error:
-            found.append(error_row(row.order_id, key, error.http, error.body))
-            continue
-        found.append(error_row(row.order_id, key, 200, shown or rendered(door, account, ended, nested=True)))
-    return found
+    rows = door.venue.orders(account, OrderQuery(state="open", ascending=True))
+    parents = {row.order_id: row.parent_id for row in rows if row.parent_id}
+    known = (door.venue.order(account, parent) for parent in sorted(set(parents.values())))
+    before = _by_order_id(door, account, [row for row in known if row is not None])
+    if slow:
+        for row in rows:
+            _cancel_slowly(door, call, row)
+        ended = list(rows)
+    else:
+        ended = list(door.venue.cancel_many(account, [row.order_id for row in rows]))
+    after = _by_order_id(door, account, ended)
+    shown = {row.order_id: before.get(parents.get(row.order_id, "")) or after[row.order_id] for row in ended}
+    return [error_row(order_id, key, 200, body) for order_id, body in shown.items()]
+
+
+def _by_order_id(door: Door, account: str, rows: list[VenueOrder]) -> dict[str, dict[str, Any]]:
+    bodies = rendered_all(door, account, rows, nested=True)
+    return {row.order_id: body for row, body in zip(rows, bodies, strict=True)}
 
 
 def _by_id(door: Door, call: Call) -> VenueOrder:
@@ -248,11 +245,9 @@ def rendered_all(
     families = {row.order_id for row in rows if nested and row.ticket.order_class is not OrderClass.SIMPLE}
     legs: dict[str, list[VenueOrder]] = {}
     if families:
-        symbols = frozenset(row.ticket.symbol for row in rows if row.order_id in families)
-        query = OrderQuery(state="all", symbols=symbols, ascending=True)
-        for leg in door.venue.orders(account, query):
-            if leg.parent_id in families:
-                legs.setdefault(leg.parent_id, []).append(leg)
+        for leg in door.venue.orders(account, OrderQuery(state="all", parents=frozenset(families), ascending=True)):
+            assert leg.parent_id is not None
+            legs.setdefault(leg.parent_id, []).append(leg)
     status = Status.HELD.value if as_taken else None
     return [_one(door, account, row, legs.get(row.order_id, []), status) for row in rows]
 

@@ -30,6 +30,12 @@ class Overlays:
         with self._lock:
             self._hidden[order_id] = looks
 
+    @property
+    def hidden(self) -> int:
+        """How many orders are not found at present."""
+        with self._lock:
+            return len(self._hidden)
+
     def is_hidden(self, order_id: str) -> bool:
         """Whether this look finds nothing; every look counts."""
         with self._lock:

@@ -11,7 +11,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from scizor_dagster.paper_exchange.alpaca_door.formats import NEW_YORK, instant, money, new_york, number, ratio
+from scizor_dagster.paper_exchange.alpaca_door.formats import NEW_YORK, cents, instant, money, new_york, number, ratio
 from scizor_dagster.paper_exchange.venue import AccountSettings, AccountView, PositionView, VenueListing
 from scizor_dagster.sessions import TradingCalendar
 
@@ -29,6 +29,9 @@ def account_number(view: AccountView) -> str:
 
 def account(view: AccountView, balance_asof: date) -> Body:
     settings = view.settings
+    # In whole cents, as they are shown at Alpaca; the equity is the sum of what is shown.
+    cash, long, short = cents(view.cash), cents(view.long_market_value), cents(view.short_market_value)
+    equity = number(cash + long + short)
     free = money(view.non_marginable_buying_power)
     return {
         "id": view.account_id,
@@ -45,9 +48,9 @@ def account(view: AccountView, balance_asof: date) -> Body:
         "effective_buying_power": money(view.buying_power),
         "non_marginable_buying_power": free,
         "options_buying_power": free,
-        "cash": number(view.cash),
+        "cash": number(cash),
         "accrued_fees": "0",
-        "portfolio_value": number(view.equity),
+        "portfolio_value": equity,
         "trading_blocked": False,
         "transfers_blocked": False,
         "account_blocked": False,
@@ -55,11 +58,11 @@ def account(view: AccountView, balance_asof: date) -> Body:
         "trade_suspended_by_user": settings.suspend_trade,
         "multiplier": str(settings.max_margin_multiplier),
         "shorting_enabled": not settings.no_shorting,
-        "equity": number(view.equity),
+        "equity": equity,
         "last_equity": number(view.last_equity),
-        "long_market_value": number(view.long_market_value),
-        "short_market_value": number(view.short_market_value),
-        "position_market_value": number(view.long_market_value + view.short_market_value),
+        "long_market_value": number(long),
+        "short_market_value": number(short),
+        "position_market_value": number(long + short),
         "initial_margin": money(view.initial_margin),
         "maintenance_margin": money(view.maintenance_margin),
         "last_maintenance_margin": money(view.last_maintenance_margin),

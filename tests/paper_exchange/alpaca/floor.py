@@ -126,13 +126,15 @@ class Floor:
 
     def orders(self, account: str, query: OrderQuery = OrderQuery()) -> list[VenueOrder]:  # noqa: B008
         """Orders, as `shown` makes them: what a broker says otherwise than the exchange."""
-        rows = [self.shown(row) for row in self.hall.venue.orders(account, replace(query, after=None, until=None))]
-        return [
+        every = replace(query, after=None, until=None, limit=None, rolled_up=False)
+        rows = [
             row
-            for row in rows
+            for row in map(self.shown, self.hall.venue.orders(account, every))
             if (query.after is None or row.submitted_at > query.after)
             and (query.until is None or row.submitted_at < query.until)
         ]
+        ids = {row.order_id for row in rows} if query.rolled_up else set()
+        return [row for row in rows if row.parent_id not in ids][: query.limit]
 
     def _read_again(self) -> None:
         market = self.hall.venue._market
