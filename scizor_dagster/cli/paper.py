@@ -135,6 +135,7 @@ def _serve(desk: Desk, wanted: Wanted, ports: Ports, keys: Keys, script: FaultSc
             pairs = {keys.key: (keys.secret, exchange.accounts[House.ALPACA])}
             door = serve_alpaca(exchange.venue, pairs, host=ports.host, port=ports.alpaca, faults=script)
             urls |= {"alpaca_url": doors.enter_context(door).url, "alpaca_stream_url": door.stream_url}
+            urls["alpaca_prices_url"] = door.prices_url
         if ports.tws is not None:
             own = [exchange.accounts[House.IBKR]]
             tws = serve_tws(exchange.venue, own, host=ports.host, port=ports.tws, faults=script)
@@ -199,6 +200,7 @@ def _say_alpaca(account: str, keys: Keys, urls: dict[str, str | int]) -> None:
     typer.echo(f'  TradingClient(key, secret, url_override="{url}")')
     typer.echo(f'  StockHistoricalDataClient(key, secret, url_override="{url}")')
     typer.echo(f'  TradingStream(key, secret, url_override="{stream}")')
+    typer.echo(f'  StockDataStream(key, secret, url_override="{urls["alpaca_prices_url"]}")')
 
 
 @contextmanager

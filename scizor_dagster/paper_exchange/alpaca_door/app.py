@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from scizor_dagster.paper_exchange.alpaca_door.door import LIVE_KEY_PREFIX, Call, Door, Endpoint, Reply, error_reply
 from scizor_dagster.paper_exchange.alpaca_door.errors import (
@@ -35,6 +36,7 @@ from scizor_dagster.paper_exchange.alpaca_door.errors import (
     rate_limit_exceeded,
     unauthorized,
 )
+from scizor_dagster.paper_exchange.alpaca_door.price_stream import serve_prices
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import RateLimiter
 from scizor_dagster.paper_exchange.alpaca_door.routes import ENDPOINTS
 from scizor_dagster.paper_exchange.alpaca_door.stream import Stream
@@ -51,6 +53,11 @@ def build_app(door: Door, limiter: RateLimiter, transports: Transports) -> Starl
     """The door as an ASGI application; `transports` are those of the server that runs it."""
     routes: list[BaseRoute] = [_route(endpoint, door, limiter, transports) for endpoint in ENDPOINTS]
     routes.append(WebSocketRoute("/stream", Stream(door).serve))
+
+    async def prices(socket: WebSocket) -> None:
+        await serve_prices(door, socket)
+
+    routes.append(WebSocketRoute("/v2/{feed}", prices))
 
     def unknown(_request: Request, _error: Exception) -> Response:
         return _response(error_reply(endpoint_not_found()), {})

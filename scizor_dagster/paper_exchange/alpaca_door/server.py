@@ -29,13 +29,16 @@ class AlpacaServer:
     """A door that is open until `close`. Also a context manager.
 
     Attributes:
-        url: Address for `url_override` of trading and data clients; the stream is at `ws...` + `/stream`.
+        url: Address for `url_override` of trading and data clients.
+        stream_url: That of a client of orders' events.
+        prices_url: That of a client of prices.
     """
 
     def __init__(self, door: Door, listener: socket.socket, wall_clock: Seconds) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
         self.stream_url = f"ws://{host}:{port}/stream"
+        self.prices_url = f"ws://{host}:{port}/v2/iex"
         self._transports: Transports = {}
         app = build_app(door, RateLimiter(door.rules.limits, wall_clock), self._transports)
         config = uvicorn.Config(

@@ -37,6 +37,10 @@ class Stream:
         self._lock = Lock()
 
     async def serve(self, socket: WebSocket) -> None:
+        if "msgpack" in socket.headers.get("content-type", ""):
+            # A client of prices: it would wait here for a greeting that does not come.
+            await socket.close(_POLICY_VIOLATION)
+            return
         await socket.accept()
         try:
             account = await self._authenticated(socket)
