@@ -12,6 +12,7 @@ from uuid import NAMESPACE_OID, uuid5
 from scizor_dagster.paper_exchange.alpaca_door.door import Call, Door, Reply
 from scizor_dagster.paper_exchange.alpaca_door.errors import NOT_FOUND, WireError, malformed
 from scizor_dagster.paper_exchange.alpaca_door.formats import new_york_date, plain, read_date
+from scizor_dagster.paper_exchange.alpaca_door.reference import FIRST_DAY
 from scizor_dagster.paper_exchange.alpaca_door.render_data import Action
 
 TYPES = ("dividend", "split", "merger", "spinoff")
@@ -32,7 +33,7 @@ def list_announcements(door: Door, call: Call) -> Reply:
 
 def get_announcement(door: Door, call: Call) -> Reply:
     wanted = call.path["announcement_id"]
-    for row in _rows(door, [], date.min, new_york_date(door.venue.now())):
+    for row in _rows(door, [], FIRST_DAY, new_york_date(door.venue.now())):
         if wanted in (row["id"], row["corporate_action_id"]):
             return Reply(200, row)
     raise WireError(404, NOT_FOUND, f"announcement not found for {wanted}")

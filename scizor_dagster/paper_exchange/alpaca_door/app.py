@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import socket
 import struct
 from asyncio import Transport
@@ -29,10 +30,10 @@ from starlette.websockets import WebSocket
 
 from scizor_dagster.paper_exchange.alpaca_door.door import LIVE_KEY_PREFIX, Call, Door, Endpoint, Reply, error_reply
 from scizor_dagster.paper_exchange.alpaca_door.errors import (
-    INTERNAL,
     WireError,
     endpoint_not_found,
     forbidden,
+    internal_error,
     rate_limit_exceeded,
     unauthorized,
 )
@@ -45,6 +46,7 @@ from scizor_dagster.paper_exchange.venue import Fault
 
 Transports = dict[Any, Transport]
 """Open connections by the client's address."""
+_log = logging.getLogger(__name__)
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 _GATEWAY_TIMEOUT = "504 Gateway Time-out"
 
@@ -90,6 +92,10 @@ def _answer(endpoint: Endpoint, door: Door, call: Call) -> Reply:
         return endpoint.handler(door, call)
     except WireError as error:
         return error_reply(error)
+    except Exception:
+        # The client is told in the words that it knows, and its connection stays as it is.
+        _log.exception("%s of account %s failed", endpoint.name, call.account)
+        return error_reply(internal_error(500))
 
 
 def _account(door: Door, headers: Headers) -> str:
@@ -131,8 +137,7 @@ def _before(
     if fault.kind == FaultKind.RATE_LIMITED:
         return _too_many(endpoint, headers)
     if fault.kind == FaultKind.SERVER_ERROR:
-        error = WireError(int(fault.detail.get("status", 503)), INTERNAL, "internal server error occurred")
-        return _response(error_reply(error), headers)
+        return _response(error_reply(internal_error(int(fault.detail.get("status", 503)))), headers)
     if fault.kind == FaultKind.GATEWAY_TIMEOUT_BEFORE:
         return Response(_PAGE.format(_GATEWAY_TIMEOUT), 504, headers, media_type="text/html")
     if fault.kind in (FaultKind.REPLY_LOST_BEFORE, FaultKind.RESET, FaultKind.DISCONNECT):

@@ -63,6 +63,10 @@ def _page(door: Door, call: Call, names: list[str]) -> tuple[list[Bar], str | No
     if not set(adjustment.split(",")) <= set(ADJUSTMENTS):
         raise invalid(f"invalid adjustment: {adjustment}")
     wanted = read_range(door, call, names)
+    if not timeframe.is_intraday:
+        # The week or month that the range begins in is in it.
+        first = midnight(timeframe.period(new_york_date(wanted.first)))
+        wanted = wanted if timeframe.unit is Unit.DAY else replace(wanted, first=first)
     shown = _Shown(door, timeframe, wanted, _factors(door, adjustment, wanted), _days(door, timeframe, wanted))
     points = (row for symbol in wanted.symbols for row in _bars(shown, symbol))
     page = list(islice(points, wanted.limit + 1))

@@ -182,5 +182,9 @@ def endpoint_not_found() -> WireError:
     return WireError(404, NOT_FOUND, "endpoint not found")
 
 
+def internal_error(http: int) -> WireError:
+    return WireError(http, INTERNAL, "internal server error occurred")
+
+
 def rate_limit_exceeded() -> WireError:
     return WireError(429, TOO_MANY_REQUESTS, "rate limit exceeded")

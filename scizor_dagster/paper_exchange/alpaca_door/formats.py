@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 NEW_YORK = ZoneInfo("America/New_York")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 MONEY_STEP = Decimal("0.000001")
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""What lies before or after is read as one of them."""
 CENT = Decimal("0.01")
 RATIO_STEP = Decimal("0.00001")
 
@@ -90,15 +92,22 @@ def read_instant(text: str) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return _within(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
 def read_date(text: str) -> date | None:
     """The date of a date or an instant, in New York."""
     if len(text) == 10:
         try:
-            return date.fromisoformat(text)
+            return min(max(date.fromisoformat(text), EARLIEST.date()), LATEST.date())
         except ValueError:
             return None
     found = read_instant(text)
     return found.astimezone(NEW_YORK).date() if found else None
+
+
+def _within(at: datetime) -> datetime:
+    """Far bounds mean all that there is; nothing has to reckon with the ends of the calendar."""
+    if at.year < EARLIEST.year:
+        return EARLIEST
+    return LATEST if at.year > LATEST.year else at

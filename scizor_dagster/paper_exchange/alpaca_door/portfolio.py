@@ -4,7 +4,8 @@ What belongs here: which instants a period has, and equity and profit at each. W
 as it is now (`reference`).
 
 A day's point is at its close, or now, and bears the midnight of UTC after it, as at Alpaca; points within a
-day bear their own instants. There is none from before the account was opened.
+day bear their own instants. There is none from before the account was opened, but for the last session before it
+where it has seen none.
 """
 
 from __future__ import annotations
@@ -176,7 +177,9 @@ def _sessions(door: Door, call: Call, opened: date) -> list[date]:
     first = _day(call, "start")
     if first is None:
         first = _first(call.get("period") or "1M", last, opened, door)
-    return list(calendar.sessions(max(first, opened), last)) if max(first, opened) <= last else []
+    # Of an account that has not seen a session yet, the last before it: there is one point at least.
+    first = max(first, min(opened, last))
+    return list(calendar.sessions(first, last)) if first <= last else []
 
 
 def _first(period: str, last: date, opened: date, door: Door) -> date:

@@ -308,3 +308,21 @@ def test_a_refusal_that_the_table_does_not_know_keeps_the_venues_sentence():
 def test_a_refusal_without_its_figures_keeps_the_venues_sentence():
     error = wire_error(Refused("insufficient_qty", "insufficient qty available for order"))
     assert (error.http, error.message) == (403, "insufficient qty available for order")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/orders?after=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59-12:00",
+        "/v2/account/activities?date=0001-01-01",
+        "/v2/account/portfolio/history?start=0001-01-01&end=9999-12-31",
+        "/v2/calendar?start=9999-12-31&end=9999-12-31",
+        "/v1/corporate-actions?start=0001-01-01&end=9999-12-31",
+        "/v2/corporate_actions/announcements?ca_types=split&since=9999-12-01&until=9999-12-31",
+        "/v2/stocks/bars?symbols=AAA&timeframe=1Month&start=0001-01-01&end=9999-12-31",
+        "/v2/stocks/trades?symbols=AAA&start=0001-01-01&end=0001-01-01T00:00:00%2B14:00",
+    ],
+)
+def test_bounds_at_the_ends_of_the_calendar_mean_all_that_there_is(wire, path):
+    reply = wire("GET", path)
+    assert reply.status_code == 200, reply.text

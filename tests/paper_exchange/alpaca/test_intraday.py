@@ -99,7 +99,8 @@ def test_a_week_and_a_month_are_made_of_their_days(wire, venue):
     assert [row["t"] for row in months] == ["2024-01-01T05:00:00Z", "2024-02-01T05:00:00Z", "2024-03-01T05:00:00Z"]
     january = [day for day in DAYS if day.month == 1]
     assert (months[0]["o"], months[0]["c"], months[0]["v"]) == (100, 100 + len(january), 10 * len(january))
-    weeks = bars(wire, "1Week", start="2024-02-26")
+    assert bars(wire, "1Month", start="2024-01-20", end="2024-01-21") == months[:1], "the month that a range begins in"
+    weeks = bars(wire, "1Week", start="2024-02-28")
     assert [row["t"][:10] for row in weeks] == ["2024-02-26", "2024-03-04"]
     assert (weeks[0]["v"], weeks[1]["v"]) == (50, 10)
     (quarter,) = bars(wire, "3M", start="2024-01-01")

@@ -96,14 +96,14 @@ def test_what_has_no_form_is_refused(wire, query):
     assert (reply.status_code, reply.json()["code"]) == (422, 40010001)
 
 
-def test_there_is_nothing_before_the_first_open(tmp_path):
+def test_an_account_that_has_seen_no_session_has_one_point(tmp_path):
     floor = Floor(tmp_path, at("08:00"))
     doors = Doors(floor)
     wire = Wire(doors.open().url)
     found = history(wire)
     wire.session.close()
     doors.close()
-    assert (found["timestamp"], found["equity"], found["base_value"]) == ([], [], 100_000)
+    assert (found["timestamp"], found["equity"]) == ([midnight_after(date(2024, 3, 1))], [100_000])
 
 
 def test_a_renamed_instrument_keeps_its_worth(wire, venue):
