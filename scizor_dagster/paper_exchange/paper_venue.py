@@ -300,9 +300,11 @@ class PaperVenue:
         state = self._brought(account, now)
         return self._desk.positions(VenueBooks(state), max(now, state.at))
 
-    def executions(self, account: str, first: datetime, last: datetime) -> Sequence[Execution]:
+    def executions(
+        self, account: str, first: datetime, last: datetime, newest: int | None = None
+    ) -> Sequence[Execution]:
         with self._reading(account) as connection:
-            return self._store.executions(connection, account, first, last)
+            return self._store.executions(connection, account, first, last, newest)
 
     def activities(self, account: str, first: date, last: date) -> Sequence[NonTrade]:
         with self._reading(account) as connection:

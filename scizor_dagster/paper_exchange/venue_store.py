@@ -202,12 +202,22 @@ class VenueStore:
         found = sa.select(table).where(*wanted).order_by(*(key if query.ascending else key.desc() for key in keys))
         return [order_of(row) for row in connection.execute(found.limit(query.limit))]
 
-    def executions(self, connection: sa.Connection, account: str, first: datetime, last: datetime) -> list[Execution]:
-        """Executions from `first` to `last`, both included; of one that was corrected, the last version."""
-        table = venue_executions
-        query = sa.select(table).where(table.c.account == account, table.c["at"].between(first, last))
-        rows = connection.execute(query.order_by(table.c.number, table.c.correction))
-        return list({row.execution_id: execution_of(row) for row in rows}.values())
+    def executions(
+        self, connection: sa.Connection, account: str, first: datetime, last: datetime, newest: int | None = None
+    ) -> list[Execution]:
+        """Executions from `first` to `last`, both included; of one that was corrected, the last version.
+
+        Oldest first; with `newest`, the last so many of them alone.
+        """
+        table, later = venue_executions, venue_executions.alias("later")
+        is_corrected = sa.exists().where(
+            later.c.account == account,
+            later.c.execution_id == table.c.execution_id,
+            later.c.correction > table.c.correction,
+        )
+        query = sa.select(table).where(table.c.account == account, table.c["at"].between(first, last), ~is_corrected)
+        rows = connection.execute(query.order_by(table.c["at"].desc(), table.c.number.desc()).limit(newest))
+        return [execution_of(row) for row in reversed(rows.all())]
 
     def execution(self, connection: sa.Connection, account: str, execution_id: str) -> Execution | None:
         table = venue_executions

@@ -275,18 +275,27 @@ def fills(wire: Wire, **query: object) -> list[dict[str, str]]:
     return reply.json()
 
 
-@pytest.mark.parametrize("step", [0, 7])
-def test_activities_come_in_pages_that_lose_and_double_nothing(wire, venue, step):
-    venue.step = timedelta(microseconds=step)
-    for _ in range(7):
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+@pytest.mark.parametrize("step", [0, 7, 700])
+def test_activities_come_in_pages_that_lose_and_double_nothing(wire, venue, step, direction):
+    for _ in range(9):
         wire.order()
+        venue.move_to(venue.at + timedelta(microseconds=step))
     whole = [row["id"] for row in fills(wire, direction="asc")]
     paged: list[str] = []
-    while page := fills(wire, direction="asc", page_size=3, **({"page_token": paged[-1]} if paged else {})):
+    while page := fills(wire, direction=direction, page_size=2, **({"page_token": paged[-1]} if paged else {})):
         paged += [row["id"] for row in page]
-    assert paged == whole
+    assert paged == (whole if direction == "asc" else whole[::-1])
     assert [row["id"] for row in fills(wire)] == whole[::-1]
-    assert len(set(whole)) == 7
+    assert len(set(whole)) == 9
+
+
+def test_activities_are_of_the_category_that_was_asked_for(wire):
+    wire.order()
+    for category, found in (("trade_activity", 1), ("non_trade_activity", 0)):
+        assert len(wire("GET", f"/v2/account/activities?category={category}").json()) == found
+    for query in ("category=none", "direction=up"):
+        assert wire("GET", f"/v2/account/activities?{query}").status_code == 422
 
 
 def test_activities_are_of_the_time_that_was_asked_for(wire):
