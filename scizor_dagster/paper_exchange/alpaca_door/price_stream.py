@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -154,11 +155,13 @@ class _Conversation:
         return request.get("action") == "auth" and found is not None and found[0] == request.get("secret")
 
     async def _tell(self) -> None:
-        while True:
-            messages = await run_in_threadpool(self._subscription.due, self._door)
-            if messages:
-                await self._send(messages)
-            await asyncio.sleep(BEAT)
+        # A client that has left is noticed by who reads.
+        with suppress(WebSocketDisconnect):
+            while True:
+                messages = await run_in_threadpool(self._subscription.due, self._door)
+                if messages:
+                    await self._send(messages)
+                await asyncio.sleep(BEAT)
 
     async def _receive(self) -> Mapping[str, Any]:
         """The next request; what is none counts as an empty one."""

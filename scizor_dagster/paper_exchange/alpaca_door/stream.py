@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -123,11 +124,13 @@ class _Conversation:
         return self._door.venue.subscribe(self._account, hear)
 
     async def _tell(self) -> None:
-        while True:
-            event = await self._events.get()
-            message = await run_in_threadpool(self._message, event)
-            for ready in self._faulted(message):
-                await self._send(ready)
+        # A client that has left is noticed by who reads.
+        with suppress(WebSocketDisconnect):
+            while True:
+                event = await self._events.get()
+                message = await run_in_threadpool(self._message, event)
+                for ready in self._faulted(message):
+                    await self._send(ready)
 
     def _message(self, event: VenueEvent) -> dict[str, Any]:
         body = render_orders.order(event.order, self._door.asset_id(event.order.ticket.symbol))
