@@ -245,10 +245,7 @@ class PaperVenue:
         )
 
     def cancel_many(self, account: str, order_ids: Sequence[str]) -> Sequence[VenueOrder]:
-        def change(books: VenueBooks, now: datetime, lookup: Lookup) -> list[VenueOrder]:  # noqa: ARG001
-            return self._desk.cancel_many(books, order_ids, now)
-
-        return self._change(account, change)
+        return self._change(account, lambda books, now, _: self._desk.cancel_many(books, order_ids, now))
 
     def strike(self, account: str, order_id: str, mishap: Mishap) -> VenueOrder:
         return self._change_order(
