@@ -206,6 +206,8 @@ class Engine:
         for order in books.orders.values():
             if order.live_at is None or order.live_at > hours.close or order.is_stuck:
                 continue
+            if order.expires_at is not None and max(books.at, hours.open) < order.expires_at < hours.close:
+                instants.append(order.expires_at)
             if order.status in NOT_ARRIVED:
                 instants.append(order.live_at)
             elif books.at < hours.close:
@@ -233,8 +235,7 @@ class Engine:
             elif on_grid and current is order:
                 # What another order has changed at this instant meets the price at the next.
                 self.work(books, current, max(before, min(current.live_at, at)), at)
-        if at == hours.close:
-            self._expire_until(books, at)
+        self._expire_until(books, at)
 
     def _expire_until(self, books: VenueBooks, until: datetime) -> None:
         """End what has come to the end of its time: DAY orders at the close, others on their day."""

@@ -16,6 +16,7 @@ from typing import Any
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.continuous import NOT_ARRIVED, Engine
 from scizor_dagster.paper_exchange.families import AT_ONCE, cancel_family, cancel_with_children, children, family_of
+from scizor_dagster.paper_exchange.meeting import first_mark
 from scizor_dagster.paper_exchange.order_entry import (
     PRICES,
     Entry,
@@ -47,7 +48,7 @@ from scizor_dagster.paper_exchange.venue_margin import Marks, account_view, equi
 
 GTC_LIFE = timedelta(days=90)
 GTC_ENDS_AT = time(16, 15)
-_CHANGES = ("limit_price", "stop_price", "duration", "kind", "reference")
+_CHANGES = ("limit_price", "stop_price", "duration", "kind", "reference", "good_till")
 
 Lookup = Callable[[str], VenueOrder | None]
 """An order of the account by its client order id, open or ended."""
@@ -78,7 +79,7 @@ class Desk:
             expires_at=self._expiry(books, ticket, entry.session, now),
             live_at=None if waits else self._live_at(ticket, entry.session, now),
             parent_id=parent.order_id if parent is not None else None,
-            high_water_mark=entry.price if _trails_at_once(ticket, status) else None,
+            high_water_mark=self._first_mark(entry, status),
         )
         if ticket.order_class is OrderClass.OCO:
             order = books.put(replace(order, ticket=replace(order.ticket, group=order.order_id)))
@@ -176,13 +177,16 @@ class Desk:
         with books.without(order):
             self._house(books).check(self._entry(books, rest, now, family=family_of(books, order)))
         amended = replace(order, ticket=replace(ticket, qty=qty), qty=qty, updated_at=now)
-        live_at = order.live_at and max(order.live_at, now)
-        if ticket.duration is not order.ticket.duration:
+        live_at, status = order.live_at and max(order.live_at, now), order.status
+        if ticket.duration is not order.ticket.duration or changes.good_till is not None:
             session = ticket.session or self._session(ticket, now)
-            live_at = live_at and self._live_at(ticket, session, now)
-            status = Status.ACCEPTED if live_at and ticket.duration in AT_ONCE else order.status
-            amended = replace(amended, expires_at=self._expiry(books, ticket, session, now), status=status)
-        amended = replace(amended, live_at=live_at)
+            if ticket.duration is not order.ticket.duration:
+                live_at = live_at and self._live_at(ticket, session, now)
+                status = Status.ACCEPTED if live_at and ticket.duration in AT_ONCE else status
+            amended = replace(amended, expires_at=self._expiry(books, ticket, session, now))
+        if changes.stop_price is not None and ticket.kind is OrderKind.TRAILING_STOP:
+            amended = replace(amended, high_water_mark=first_mark(ticket))
+        amended = replace(amended, live_at=live_at, status=status)
         amended = books.put(amended)
         books.tell(EventKind.RESTATED, amended, now)
         if amended.live_at == now and self._is_open(books.session, now):
@@ -295,17 +299,26 @@ class Desk:
 
     def _session(self, ticket: Ticket, now: datetime) -> date:
         market = self.engine.market
-        session = market.calendar.current_session(now)
+        session = market.calendar.current_session(max(now, ticket.good_after or now))
         if ticket.duration is Duration.OPG and market.hours(session).open <= now:
             return market.calendar.next_session(session)
         return session
 
+    def _first_mark(self, entry: Entry, status: Status) -> Decimal | None:
+        """Best price of a trailing stop to begin with: what it says, or the price now; None where it has to wait."""
+        ticket = entry.ticket
+        if ticket.kind is not OrderKind.TRAILING_STOP or status is not Status.PENDING_NEW:
+            return first_mark(ticket)
+        return first_mark(ticket) or entry.price
+
     def _live_at(self, ticket: Ticket, session: date, now: datetime) -> datetime:
         hours = self.engine.market.hours(session)
-        return hours.close if ticket.duration is Duration.CLS else max(now, hours.open)
+        return hours.close if ticket.duration is Duration.CLS else max(now, hours.open, ticket.good_after or now)
 
     def _expiry(self, books: VenueBooks, ticket: Ticket, session: date, now: datetime) -> datetime | None:
-        """Close of the session; of a good-till-cancelled order at Alpaca 90 days on, elsewhere none."""
+        """Close of the session; of a good-till-cancelled order its own end, at Alpaca 90 days on, elsewhere none."""
+        if ticket.duration is Duration.GTC and ticket.good_till is not None:
+            return ticket.good_till
         if ticket.duration is not Duration.GTC:
             return self.engine.market.hours(session).close
         if books.house is not House.ALPACA:
@@ -350,11 +363,6 @@ class Desk:
             parent_id=parent.order_id,
         )
         books.tell(EventKind.HELD, order, now)
-
-
-def _trails_at_once(ticket: Ticket, status: Status) -> bool:
-    """Whether the best price of an order counts from now on, and not from when it goes live."""
-    return ticket.kind is OrderKind.TRAILING_STOP and status is Status.PENDING_NEW
 
 
 def _closing(intent: PositionIntent) -> PositionIntent:

@@ -8,7 +8,7 @@ An order may cross zero; ids and references are the client's; fractions of a sha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
@@ -101,7 +101,8 @@ class IbkrRules:
         check_quantity(ticket)
         if entry.is_fractional:
             raise Refused("fractional_quantity", "fractional-sized order cannot be placed via API")
-        check_prices(ticket)
+        trails = ticket.kind is OrderKind.TRAILING_STOP
+        check_prices(replace(ticket, stop_price=None) if trails else ticket)
         for name, price in priced(ticket):
             check_tick(name, price, entry.instrument)
         if len(list(entry.others(ticket.side))) >= MOST_ORDERS_A_SIDE:

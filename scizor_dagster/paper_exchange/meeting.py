@@ -17,7 +17,7 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.price_path import PricePath
-from scizor_dagster.paper_exchange.venue import OrderKind, VenueOrder
+from scizor_dagster.paper_exchange.venue import OrderKind, Ticket, VenueOrder
 
 _STOPS = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
 _PERCENT = Decimal(100)
@@ -56,7 +56,7 @@ def may_trade(order: VenueOrder, path: PricePath, market: MarketView, limit: Dec
     ticket = order.ticket
     low, high = path.bar.low, path.bar.high
     if waits_for_trigger(order):
-        if ticket.stop_price is None:
+        if ticket.stop_price is None or ticket.kind is OrderKind.TRAILING_STOP:
             return True
         return low <= ticket.stop_price if ticket.side is Side.SELL else high >= ticket.stop_price
     best = low if ticket.side is Side.BUY else high
@@ -104,6 +104,16 @@ def _trailed(order: VenueOrder, price: Decimal) -> VenueOrder:
     best = max if order.ticket.side is Side.SELL else min
     reached = price if mark is None else best(mark, price)
     return order if reached == mark else replace(order, high_water_mark=reached)
+
+
+def first_mark(ticket: Ticket) -> Decimal | None:
+    """The best price from which a trailing stop stands at the price that its ticket names; None where it names none."""
+    if ticket.kind is not OrderKind.TRAILING_STOP or ticket.stop_price is None:
+        return None
+    if ticket.trail_price is not None:
+        return ticket.stop_price - ticket.side.sign * ticket.trail_price
+    assert ticket.trail_percent is not None
+    return ticket.stop_price / (1 + ticket.side.sign * ticket.trail_percent / _PERCENT)
 
 
 def stop_of(order: VenueOrder) -> Decimal | None:

@@ -123,6 +123,9 @@ class Ticket:
         reference: Free text of the client, not unique (TWS `orderRef`).
         owner: The door's own address of the order, kept as it is (`7/12`: client id and order id).
         session: Only this session; None is the one that trades now or opens next.
+        stop_price: Of a trailing stop where it begins to trail from, at a house that lets its clients say so.
+        good_after: It rests until then.
+        good_till: When an order ends that is good till cancelled.
     """
 
     client_order_id: str
@@ -145,6 +148,8 @@ class Ticket:
     reference: str = ""
     owner: str = ""
     session: date | None = None
+    good_after: datetime | None = None
+    good_till: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,7 @@ class Amendment:
     trail: Decimal | None = None
     kind: OrderKind | None = None
     reference: str | None = None
+    good_till: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

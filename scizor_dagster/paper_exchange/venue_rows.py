@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -29,6 +29,7 @@ from scizor_dagster.paper_exchange.venue import (
 )
 
 _MONEY = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
+_INSTANTS = ("good_after", "good_till")
 _ORDER_FIELDS = tuple(field.name for field in fields(VenueOrder) if field.name not in ("ticket", "status", "intent"))
 _EXECUTION_FIELDS = tuple(field.name for field in fields(Execution) if field.name != "side")
 _SETTINGS = tuple(field.name for field in fields(AccountSettings))
@@ -52,6 +53,7 @@ def ticket_of(facts: Mapping[str, Any]) -> Ticket:
     known["order_class"] = OrderClass(known["order_class"])
     known["intent"] = PositionIntent(known["intent"]) if "intent" in known else None
     known["session"] = date.fromisoformat(known["session"]) if "session" in known else None
+    known.update({name: datetime.fromisoformat(known[name]) for name in _INSTANTS if name in known})
     known["legs"] = tuple(
         Leg(OrderKind(leg["kind"]), _decimal(leg["limit_price"]), _decimal(leg["stop_price"]))
         for leg in known.get("legs", ())

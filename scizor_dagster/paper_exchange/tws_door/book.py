@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
+from scizor_dagster.paper_exchange.tws_door.order_echo import address_in
 from scizor_dagster.paper_exchange.tws_door.order_messages import Address, Told
 from scizor_dagster.paper_exchange.venue import OrderQuery, Venue, VenueOrder
 
@@ -48,7 +49,8 @@ class Book:
         known = self._addresses.get(order.order_id)
         if known is not None:
             return known
-        address = _address_in(order.ticket.owner)
+        owner = address_in(order.ticket.owner)
+        address = Address(*owner) if owner is not None else MANUAL
         self._addresses[order.order_id] = address
         if address != MANUAL:
             self._places.setdefault(address, []).append((account, order.order_id))
@@ -128,8 +130,3 @@ class Book:
 
     def _raise_next(self, address: Address) -> None:
         self._next[address.client] = max(self.next_id(address.client), address.order + 1)
-
-
-def _address_in(owner: str) -> Address:
-    client, _, order = owner.partition("/")
-    return Address(int(client), int(order)) if client.isdigit() and order.isdigit() else MANUAL

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.paper_exchange.meeting import stop_of
 from scizor_dagster.paper_exchange.tws_door.contracts import contract_fields, primary_exchange
+from scizor_dagster.paper_exchange.tws_door.order_echo import in_order, said_in
 from scizor_dagster.paper_exchange.tws_door.order_layouts import (
     COMPLETED_ORDER,
     COMPLETED_ORDER_DEFAULTS,
@@ -19,7 +21,7 @@ from scizor_dagster.paper_exchange.tws_door.order_layouts import (
     UNSET_DOUBLE,
 )
 from scizor_dagster.paper_exchange.tws_door.wire import Field, text_of
-from scizor_dagster.paper_exchange.tws_door.words import stamp, status_of, tif_of, type_of, why_held
+from scizor_dagster.paper_exchange.tws_door.words import stamp, status_of, tif_of, type_of, utc_stamp, why_held
 from scizor_dagster.paper_exchange.venue import (
     AccountView,
     Execution,
@@ -57,7 +59,8 @@ class Told:
 def open_order(told: Told) -> list[Field]:
     """Message 5."""
     order = told.order
-    values = OPEN_ORDER_DEFAULTS | contract_fields(told.listing, strike="0", right="?") | _terms(told)
+    values = OPEN_ORDER_DEFAULTS | contract_fields(told.listing, strike="0", right="?")
+    values |= said_in(order.ticket.owner) | _terms(told)
     values |= {
         "orderId": str(told.address.order),
         "clientId": str(told.address.client),
@@ -67,7 +70,7 @@ def open_order(told: Told) -> list[Field]:
         "sharesAllocation": f"{told.perm_id}.0/{told.account_id}/{text_of(order.qty or ZERO)}",
         "adjustedTrailStopPrice": _trail_stop(order) or UNSET_DOUBLE,
     }
-    return [values.get(name, "") for name in OPEN_ORDER]
+    return in_order(OPEN_ORDER, values)
 
 
 def preview(
@@ -90,7 +93,7 @@ def preview(
         }
     commission = before["equityWithLoan"] - after["equityWithLoan"]
     values |= {"commission": text_of(max(commission, ZERO)), "commissionCurrency": margins[0].currency}
-    return [values.get(name, "") for name in OPEN_ORDER]
+    return in_order(OPEN_ORDER, values)
 
 
 def order_status(told: Told, *, status: str | None = None) -> list[Field]:
@@ -107,7 +110,8 @@ def completed_order(told: Told, zone: str) -> list[Field]:
     """Message 101. A filled order shows no total quantity; there is no order id."""
     order = told.order
     filled = order.status is Status.FILLED
-    values = COMPLETED_ORDER_DEFAULTS | contract_fields(told.listing, strike="0", right="?") | _terms(told)
+    values = COMPLETED_ORDER_DEFAULTS | contract_fields(told.listing, strike="0", right="?")
+    values |= said_in(order.ticket.owner) | _terms(told)
     values |= {
         "totalQuantity": text_of(ZERO if filled else order.qty or ZERO),
         "filledQuantity": text_of(order.filled_qty),
@@ -118,7 +122,7 @@ def completed_order(told: Told, zone: str) -> list[Field]:
     }
     if told.parent_perm_id is not None:
         values["parentPermId"] = str(told.parent_perm_id)
-    return [values.get(name, "") for name in COMPLETED_ORDER]
+    return in_order(COMPLETED_ORDER, values)
 
 
 def exec_details(told: Told, fill: Execution, *, req_id: int, zone: str, named_zone: bool) -> list[Field]:
@@ -150,6 +154,7 @@ def _terms(told: Told) -> dict[str, str]:
         "lmtPrice": _price(ticket.limit_price),
         "auxPrice": _price(ticket.trail_price if ticket.kind is OrderKind.TRAILING_STOP else ticket.stop_price),
         "tif": tif_of(told.order),
+        "goodTillDate": utc_stamp(ticket.good_till) if ticket.good_till is not None else "",
         "ocaGroup": ticket.group or "",
         "account": told.account_id,
         "orderRef": ticket.reference,
@@ -168,13 +173,8 @@ def _trail_stop(order: VenueOrder) -> str:
     ticket = order.ticket
     if ticket.kind is not OrderKind.TRAILING_STOP:
         return ""
-    if ticket.stop_price is not None:
-        return text_of(ticket.stop_price)
-    best = order.high_water_mark
-    if best is None:
-        return ""
-    distance = ticket.trail_price or best * (ticket.trail_percent or ZERO) / 100
-    return text_of(best + ticket.side.sign * distance)
+    stop = stop_of(order)
+    return "" if stop is None else text_of(stop)
 
 
 def _ending(order: VenueOrder) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from scizor_dagster.paper_exchange.tws_door.book import Book
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
+from scizor_dagster.paper_exchange.tws_door.order_echo import owner_of
 from scizor_dagster.paper_exchange.tws_door.order_messages import Address, preview
 from scizor_dagster.paper_exchange.tws_door.requests import Request
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
@@ -72,8 +73,8 @@ class Orders:
         if self._switches.read_only:
             raise ApiError(321, READ_ONLY)
         address = Address(client, request.number_of("orderId"))
-        listing = self.resolve(request)
-        draft = Draft(request, terms_of(request), listing, self._account(request), address)
+        listing, terms = self._understood(request)
+        draft = Draft(request, terms, listing, self._account(request), address)
         existing = self._book.find(address)
         if existing is not None and address not in self._waiting:
             return [self._change(draft, *existing)]
@@ -91,7 +92,7 @@ class Orders:
         Raises:
             ApiError: the order would be refused.
         """
-        listing, terms, account = self.resolve(request), terms_of(request), self._account(request)
+        (listing, terms), account = self._understood(request), self._account(request)
         ticket = terms.ticket(request, listing, client_order_id=f"what-if-{client}-{request.req_id}")
         try:
             views = self._venue.preview(account, ticket)
@@ -150,6 +151,21 @@ class Orders:
             raise ApiError(460, "No trading permissions.")
         return matches[0]
 
+    def _understood(self, request: Request) -> tuple[VenueListing, Terms]:
+        """What an order is for, and what it says of itself.
+
+        Raises:
+            ApiError: it says nothing that could be placed here.
+        """
+        if request["malformed"]:
+            raise ApiError(
+                320, "Server error when reading an API client request: the order has other fields than its own"
+            )
+        listing, terms = self.resolve(request), terms_of(request, self._switches.time_zone)
+        if terms.good_till is not None and terms.good_till <= self._venue.now():
+            raise ApiError(201, "Order rejected - reason:The good-till date and time have passed.")
+        return listing, terms
+
     def _account(self, request: Request) -> str:
         account = self._book.account_named(request["account"])
         if account is None:
@@ -193,7 +209,7 @@ class Orders:
             draft.request,
             draft.listing,
             client_order_id=f"tws-{address.client}-{address.order}-{self._book.used(address) + 1}",
-            owner=f"{address.client}/{address.order}",
+            owner=owner_of(address.client, address.order, draft.request.fields),
             parent=parent_id,
             group=draft.request["ocaGroup"] or siblings,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scizor_dagster.paper_exchange.tws_door.order_layouts import PLACE_ORDER
+from scizor_dagster.paper_exchange.tws_door.order_fields import read_order
 
 CONTRACT = (
     "conId symbol secType lastTrade strike right multiplier exchange primaryExchange currency localSymbol tradingClass"
@@ -101,9 +101,7 @@ def parse(fields: Sequence[str]) -> Request:
 
 
 def _place_order(fields: Sequence[str]) -> Request:
-    """A plain order has exactly the fields of the layout; anything else inserts fields of its own."""
-    if len(fields) == len(PLACE_ORDER):
-        return Request("placeOrder", PLACE_ORDER_NUMBER, dict(zip(PLACE_ORDER, fields, strict=True)))
-    return Request(
-        "placeOrder", PLACE_ORDER_NUMBER, {"orderId": fields[1] if len(fields) > 1 else "", "malformed": "1"}
-    )
+    values = read_order(fields)
+    if values is None:
+        values = {"orderId": fields[1] if len(fields) > 1 else "", "malformed": "1"}
+    return Request("placeOrder", PLACE_ORDER_NUMBER, values)

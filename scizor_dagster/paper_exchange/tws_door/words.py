@@ -6,7 +6,7 @@ What belongs here: tables of words and codes, and the few rules between them. Wh
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Refused, Status, VenueOrder
@@ -21,6 +21,32 @@ KINDS = {
     "LOC": OrderKind.LIMIT,
 }
 CLOSING = frozenset({"MOC", "LOC"})
+NOT_SIMULATED = frozenset(
+    {
+        *("BOX TOP", "LIT", "LMT + MKT", "LWO", "MIDPRICE", "MIT", "MKT PRT", "MTL", "PASSV REL", "PEG BENCH"),
+        *(
+            "PEG BEST",
+            "PEG MID",
+            "PEG MKT",
+            "PEG PRIM",
+            "PEG PRIME",
+            "PEG STK",
+            "QUOTE",
+            "REL",
+            "REL + LMT",
+            "REL + MKT",
+        ),
+        *("RPI", "SNAP MID", "SNAP MKT", "SNAP PRIM", "STP PRT", "TRAIL LIMIT", "TRAIL LIT", "TRAIL MIT", "VOL"),
+    }
+)
+"""Order types of the API that do not trade here."""
+ALGORITHMS = frozenset(
+    {
+        *("AD", "Adaptive", "ArrivalPx", "BalanceImpactRisk", "ClosePx", "DarkIce", "MinImpact"),
+        *("PctVol", "PctVolPx", "PctVolSz", "PctVolTm", "Twap", "Vwap"),
+    }
+)
+"""Algorithms by name. What they ask of the price is ignored: the order below them trades as it stands."""
 TYPES = {
     OrderKind.MARKET: "MKT",
     OrderKind.LIMIT: "LMT",
@@ -32,6 +58,7 @@ DURATIONS = {
     "": Duration.DAY,
     "DAY": Duration.DAY,
     "GTC": Duration.GTC,
+    "GTD": Duration.GTC,
     "OPG": Duration.OPG,
     "IOC": Duration.IOC,
     "FOK": Duration.FOK,
@@ -45,6 +72,7 @@ EXCHANGES = {
     "BATS": "BATS",
     "XASX": "ASX",
 }
+_DAY = re.compile(r"^\d{8}$")
 _UTC = re.compile(r"^\d{8}-\d{2}:\d{2}:\d{2}$")
 ZONES = {"America/New_York": "US/Eastern", "Australia/Sydney": "Australia/NSW"}
 _STATUSES = {
@@ -119,6 +147,8 @@ def type_of(order: VenueOrder) -> str:
 
 
 def tif_of(order: VenueOrder) -> str:
+    if order.ticket.good_till is not None:
+        return "GTD"
     return "DAY" if order.ticket.duration is Duration.CLS else order.ticket.duration.value.upper()
 
 
@@ -151,6 +181,13 @@ def instant_of(text: str, zone: str) -> datetime:
     except ZoneInfoNotFoundError as error:
         raise ValueError(f"{named} is no time zone") from error
     return datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S").replace(tzinfo=place)
+
+
+def instant_or_day_of(text: str, zone: str, end: time) -> datetime:
+    """As `instant_of`; a day alone is its hour `end` in `zone`. Raises `ValueError`."""
+    if _DAY.match(text):
+        return datetime.combine(date.fromisoformat(text), end, ZoneInfo(zone))
+    return instant_of(text, zone)
 
 
 def utc_stamp(at: datetime) -> str:

@@ -70,11 +70,55 @@ def test_every_field_of_an_order_is_read_where_the_client_writes_it(name):
     assert after[name] == ({True: "1", False: "0"}[value] if isinstance(value, bool) else str(value))
 
 
-@pytest.mark.parametrize("name", sorted(INSERTS_FIELDS - {"conditions", "deltaNeutralOrderType"}))
-def test_an_order_whose_fields_bring_others_is_not_taken_for_a_plain_one(name):
-    order = api.Order(orderType="LMT")
-    setattr(order, name, 1.0 if name == "scalePriceIncrement" else "X")
-    assert parse(sent(order))["malformed"] == "1"
+CONDITIONS = [
+    api.PriceCondition(price=100.0, conId=7, exch="SMART"),
+    api.TimeCondition(time="20261030 16:00:00"),
+    api.MarginCondition(percent=5),
+    api.ExecutionCondition(secType="STK", exch="SMART", symbol="AAA"),
+    api.VolumeCondition(volume=5, conId=7, exch="SMART"),
+    api.PercentChangeCondition(changePercent=2.0, conId=7, exch="SMART"),
+]
+"""Every condition of the API, each with a number of fields of its own."""
+BRINGING = {
+    "algorithm": {"algoStrategy": "Adaptive", "algoParams": [api.TagValue("adaptivePriority", "Normal")]},
+    "algorithm without parameters": {"algoStrategy": "Adaptive"},
+    "hedge": {"hedgeType": "P", "hedgeParam": "2"},
+    "scale": {"scalePriceIncrement": 0.5, "scaleInitLevelSize": 5},
+    "delta neutral": {"deltaNeutralOrderType": "MKT", "deltaNeutralConId": 9},
+    "conditions": {"conditions": CONDITIONS},
+    "pegged to a benchmark": {"orderType": "PEG BENCH", "referenceContractId": 3},
+    "pegged to the middle": {"orderType": "PEG MID"},
+    "pegged to the best": {"orderType": "PEG BEST"},
+    "pegged to the best, up to the middle": {"orderType": "PEG BEST", "competeAgainstBestOffset": float("inf")},
+}
+
+
+@pytest.mark.parametrize("name", BRINGING)
+def test_fields_that_bring_others_are_read_and_those_behind_them_too(name):
+    own = {"orderType": "LMT"} | BRINGING[name]
+    last = {"whatIf": True, "cashQty": 7.5, "adjustedOrderType": "STP", "manualOrderTime": "now"}
+    request = parse(sent(api.Order(action="BUY", totalQuantity=3, orderRef="mine", **(own | last))))
+    assert not request["malformed"]
+    assert [request[key] for key in ("orderId", "orderRef", "whatIf", "cashQty", "adjustedOrderType")] == [
+        *("7", "mine", "1", "7.5", "STP")
+    ]
+    assert request["manualOrderTime"] == "now"
+    assert request["orderType"] == own["orderType"]
+
+
+def test_the_parameters_of_an_algorithm_are_kept():
+    order = api.Order(
+        algoStrategy="Vwap", algoParams=[api.TagValue("maxPctVol", "0.1"), api.TagValue("noTakeLiq", "1")]
+    )
+    assert parse(sent(order))["algoParams"] == "maxPctVol\0000.1\0noTakeLiq\0001"
+
+
+def test_the_legs_of_a_combination_are_passed_over():
+    legs = [api.ComboLeg(1, 1, "BUY", "SMART"), api.ComboLeg(2, 1, "SELL", "SMART")]
+    bag = api.Bag(symbol="AAA", exchange="SMART", currency="USD", comboLegs=legs)
+    order = api.Order(orderRef="mine", orderComboLegs=[api.OrderComboLeg(1.5)])
+    request = parse(sent(order, bag))
+    assert (request["secType"], request["orderRef"], request["malformed"]) == ("BAG", "mine", "")
 
 
 @st.composite
