@@ -125,6 +125,7 @@ def _serve(desk: Desk, wanted: Wanted, ports: Ports, keys: Keys, script: FaultSc
     from scizor_dagster.paper_exchange.alpaca_door.server import serve_alpaca
     from scizor_dagster.paper_exchange.driver import Driver
     from scizor_dagster.paper_exchange.tws_door.server import serve_tws
+    from scizor_dagster.paper_exchange.tws_door.switches import Switches
     from scizor_dagster.paper_exchange.venue import House
 
     exchange = open_exchange(desk, wanted)
@@ -138,7 +139,8 @@ def _serve(desk: Desk, wanted: Wanted, ports: Ports, keys: Keys, script: FaultSc
             urls["alpaca_prices_url"] = door.prices_url
         if ports.tws is not None:
             own = [exchange.accounts[House.IBKR]]
-            tws = serve_tws(exchange.venue, own, host=ports.host, port=ports.tws, faults=script)
+            shown = Switches(market_data="live")
+            tws = serve_tws(exchange.venue, own, host=ports.host, port=ports.tws, faults=script, switches=shown)
             urls |= {"tws_host": ports.host, "tws_port": doors.enter_context(tws).port}
         driver = doors.enter_context(Driver(exchange.venue, exchange.speed, stop.set))
         if as_json:

@@ -9,10 +9,11 @@ between two nodes of the path.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from zoneinfo import ZoneInfo
 
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.price_path import Hours, PricePath
@@ -27,6 +28,7 @@ class Stretch:
     """A bar of a part of a session; `volume` in whole shares, which add up over a session."""
 
     begin: datetime
+    session: date
     open: Decimal
     high: Decimal
     low: Decimal
@@ -65,7 +67,25 @@ class Trace:
         ends = (self.price(first), self.price(last))
         seen = [*ends, *(price for node, price in turns if first <= node <= last)]
         volume = self._traded(last) - self._traded(first)
-        return Stretch(begin, ends[0], max(seen), min(seen), ends[1], volume)
+        return Stretch(begin, self.session, ends[0], max(seen), min(seen), ends[1], volume)
+
+    def stretches(self, step: timedelta, zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[Stretch]:
+        """Bars of `step` that begin from `first` on and before `last`; that of now, or of `last`, is cut short.
+
+        They begin at whole steps of the day in `zone`, and at the open.
+        """
+        opens = self.hours.open
+        midnight = datetime.combine(opens.astimezone(zone).date(), time.min, zone).astimezone(opens.tzinfo)
+        begin = midnight + (opens - midnight) // step * step
+        if first > begin:
+            begin += (first - begin) // step * step
+        while begin < min(self.hours.close, self.until, last):
+            end = begin + step
+            if max(begin, opens) >= first and end > opens:
+                found = self.stretch(max(begin, opens), min(end, last))
+                if found is not None:
+                    yield found
+            begin = end
 
     def _traded(self, at: datetime) -> Decimal:
         return self.path.volume(at).quantize(_WHOLE)

@@ -59,6 +59,16 @@ def _cancel_positions(call: Call) -> None:
     call.session.positions_wanted = False
 
 
+def _positions_multi(call: Call) -> None:
+    account = call.door.book.account_named(call.request["account"])
+    if account is None:
+        raise ApiError(321, "Error validating request.-'cL' : cause - Invalid account code")
+    for row in call.door.positions(account, call.session):
+        line = position_line(row, call.door.contracts.required(row.symbol), call.door.book.ids[account])
+        call.send(71, 1, call.request.req_id, *line[2:], "")
+    call.send(72, 1, call.request.req_id)
+
+
 def _account_updates(call: Call) -> None:
     account = call.door.book.account_named(call.request["account"])
     if account is None:
@@ -126,6 +136,8 @@ def _nothing(_: Call) -> None:
 ACCOUNT_ANSWERS: dict[str, Answer] = {
     "reqPositions": _positions,
     "cancelPositions": _cancel_positions,
+    "reqPositionsMulti": _positions_multi,
+    "cancelPositionsMulti": _nothing,
     "reqAccountUpdates": _account_updates,
     "reqAccountUpdatesMulti": _account_multi,
     "cancelAccountUpdatesMulti": _nothing,

@@ -19,7 +19,14 @@ from scizor_dagster.sessions import TradingCalendar
 
 RULES: dict[int, TickTable] = {26: US.ticks, 635: ASX.ticks}
 """Market rules by number: price steps of the exchanges."""
-_CALENDARS = {"XASX": "XASX"} | dict.fromkeys(("XNAS", "XNYS", "ARCX", "XASE", "BATS"), "XNYS")
+_US_MICS = ("XNAS", "XNYS", "ARCX", "XASE", "BATS")
+_CALENDARS = {"XASX": "XASX"} | dict.fromkeys(_US_MICS, "XNYS")
+_US_VENUES = (
+    *("AMEX", "NYSE", "CBOE", "PHLX", "ISE", "CHX", "ARCA", "NASDAQ", "ISLAND", "DRCTEDGE", "BEX", "BATS", "EDGEA"),
+    *("BYX", "IEX", "EDGX", "PEARL", "NYSENAT", "LTSE", "MEMX", "PSX"),
+)
+_ALSO = {"ISLAND": "NASDAQ"}
+"""Other names of exchanges."""
 _DAYS_SHOWN = 6
 _AUCTION_TYPES = ",LOC,MOC,OPG"
 _ORDER_TYPES = "ACTIVETIM,DAY,FOK,GTC,IOC,LMT,MKT,OCA,STP,STPLMT,TRAIL,WHATIF"
@@ -68,20 +75,19 @@ class Contracts:
         ]
         return sorted(found, key=lambda listing: (len(listing.instrument.symbol), listing.instrument.symbol))[:16]
 
-    def details(self, req_id: int, listing: VenueListing, now: datetime) -> list[Field]:
-        """Message 10."""
+    def details(self, req_id: int, listing: VenueListing, now: datetime, exchange: str = "SMART") -> list[Field]:
+        """Message 10, with the exchange that was asked for."""
         instrument = listing.instrument
         calendar = self.calendar(listing)
         symbol, home = spelled(instrument.symbol), primary_exchange(listing)
-        venues = f"SMART,{home}"
-        rules = ",".join([str(rule_number(instrument.exchange))] * 2)
+        venues = valid_exchanges(listing)
+        rules = ",".join([str(rule_number(instrument.exchange))] * len(venues))
         types = _ORDER_TYPES + (_AUCTION_TYPES if instrument.exchange.auctions else "")
         trading, liquid = self._hours(listing, calendar, now)
-        lowest = instrument.exchange.ticks.bands[0][1]
         return [
-            *(10, req_id, symbol, "STK", "", 0, "", "SMART", instrument.currency, symbol),
-            *(trading_class(listing), trading_class(listing), listing.contract_id, min(lowest, instrument.tick), ""),
-            *(types, venues, 1, 0, instrument.name.encode("ascii", "replace").decode(), home, "", "", "", ""),
+            *(10, req_id, symbol, "STK", "", 0, "", exchange, instrument.currency, symbol),
+            *(trading_class(listing), trading_class(listing), listing.contract_id, _min_tick(listing), ""),
+            *(types, ",".join(venues), 1, 0, instrument.name.encode("ascii", "replace").decode(), home, "", "", "", ""),
             *(zone_name(calendar.timezone), trading, liquid, "", "", 0),
             *(1, "", "", rules, "", "COMMON", 1, 1, 100),
         ]
@@ -141,6 +147,19 @@ def primary_exchange(listing: VenueListing) -> str:
     return EXCHANGES.get(listing.instrument.mic, listing.instrument.mic)
 
 
+def valid_exchanges(listing: VenueListing) -> tuple[str, ...]:
+    """Where an order for the listing may be sent. All of them are this one exchange."""
+    home = primary_exchange(listing)
+    others = _US_VENUES if listing.instrument.mic in _US_MICS else ("ASXCEN",) if home == "ASX" else ()
+    return ("SMART", home, *(name for name in others if name != home))
+
+
+def _min_tick(listing: VenueListing) -> Decimal:
+    """A cent in the US, whatever the price, as real contract data say; elsewhere the smallest step."""
+    bands = listing.instrument.exchange.ticks.bands
+    return bands[-1][1] if listing.instrument.mic in _US_MICS else min(bands[0][1], listing.instrument.tick)
+
+
 def trading_class(listing: VenueListing) -> str:
     return "NMS" if listing.instrument.mic == "XNAS" else spelled(listing.instrument.symbol)
 
@@ -164,15 +183,15 @@ def _means(request: Request, listing: VenueListing) -> bool:
     if con_id > 0:
         return con_id == listing.contract_id
     symbol = request["symbol"] or request["localSymbol"]
-    exchanges = {"", "SMART", primary_exchange(listing)}
-    primary = request["primaryExchange"]
+    # `NASDAQ.NMS` is how a search spells it.
+    primary = request["primaryExchange"].partition(".")[0]
     return (
         request["secType"] in ("", "STK")
         and symbol == spelled(listing.instrument.symbol)
         and request["localSymbol"] in ("", spelled(listing.instrument.symbol))
         and request["currency"] in ("", listing.instrument.currency)
-        and request["exchange"] in exchanges
-        and primary in ("", primary_exchange(listing))
+        and request["exchange"] in ("", *valid_exchanges(listing))
+        and _ALSO.get(primary, primary) in ("", primary_exchange(listing))
     )
 
 

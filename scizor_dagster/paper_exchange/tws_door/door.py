@@ -7,6 +7,7 @@ does not: threads and sockets of the server (`server`).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from scizor_dagster.paper_exchange.tws_door.account_answers import send_account, send_position
 from scizor_dagster.paper_exchange.tws_door.book import MANUAL, Book
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
+from scizor_dagster.paper_exchange.tws_door.history import History
 from scizor_dagster.paper_exchange.tws_door.market_data import MarketData
 from scizor_dagster.paper_exchange.tws_door.order_messages import Address
 from scizor_dagster.paper_exchange.tws_door.orders import Orders
@@ -23,6 +25,7 @@ from scizor_dagster.paper_exchange.tws_door.session import Session
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.venue import Fault, Faults, PositionView, Venue, VenueEvent, VenueOrder
 
+_log = logging.getLogger(__name__)
 LOST = (1100, "Connectivity between IB and Trader Workstation has been lost.")
 RESTORED = (1102, "Connectivity between IB and Trader Workstation has been restored - data maintained.")
 RESTORED_EMPTY = (1101, "Connectivity between IB and Trader Workstation has been restored - data lost.")
@@ -47,13 +50,15 @@ class Door:
         self.contracts = Contracts(venue, switches.foreign_listings)
         self.book = Book(venue, accounts, self.contracts)
         self.orders = Orders(venue, self.book, self.contracts, switches)
-        self.market_data = MarketData(venue, self.contracts, switches)
+        self.market_data = MarketData(venue, switches)
+        self.history = History(venue, self.contracts, switches)
         self.pushes = Pushes(self)
         self.sessions: dict[int, Session] = {}
         self.connected_to_servers = True
         self._faults = faults
         self._loop = loop
         self._unpublished: set[str] = set()
+        self._beats = False
         self._watchers: dict[int, Session] = {}
         self._outage: tuple[int, bool] | None = None
         self._cancels: dict[str, tuple[str, int, datetime | None]] = {}
@@ -143,9 +148,30 @@ class Door:
                 send_account(session, account)
             for req_id in [key for key, (name, _) in session.profits.items() if name == account]:
                 send_profit(session, req_id)
-            for req_id, (listing, shown) in session.streams.items():
-                for message in self.market_data.ticks(req_id, listing, shown):
-                    session.send(*message)
+            for feed in session.feeds.values():
+                session.tell_feed(feed)
+
+    def beat_on(self) -> None:
+        """Tell feeds and profits again from now on, until there are none."""
+        if not self._beats and self.switches.beat is not None:
+            self._beats = True
+            self.later(self.switches.beat, self._beat)
+
+    def _beat(self) -> None:
+        self._beats = False
+        if not self.connected_to_servers:
+            self.beat_on()
+            return
+        for session in list(self.sessions.values()):
+            try:
+                for req_id in session.profits:
+                    send_profit(session, req_id)
+                for feed in session.feeds.values():
+                    session.tell_feed(feed)
+            except Exception:
+                _log.exception("client %s was not told of prices", session.client)
+            if session.feeds or session.profits:
+                self.beat_on()
 
     def lose_connectivity(self, *, requests: int | None = None, kept: bool = False) -> None:
         """Message 1100 to all: the servers are gone, and come back after so many more requests, or on command."""
@@ -168,7 +194,7 @@ class Door:
         self._outage = None
         if data_lost:
             for session in self.sessions.values():
-                session.streams.clear()
+                session.feeds.clear()
         self.push(*(RESTORED_EMPTY if data_lost else RESTORED))
 
     def push(self, code: int, text: str) -> None:

@@ -24,13 +24,32 @@ _LAYOUTS = {
     7: "reqExecutions version reqId clientId account time symbol secType exchange side",
     8: "reqIds version count",
     9: f"reqContractDetails version reqId {CONTRACT} includeExpired secIdType secId issuerId",
+    10: "reqMktDepth version reqId",
+    11: "cancelMktDepth version reqId",
+    12: "reqNewsBulletins version all",
+    13: "cancelNewsBulletins version",
+    14: "setServerLogLevel version level",
     15: "reqAutoOpenOrders version autoBind",
     16: "reqAllOpenOrders version",
     17: "reqManagedAccts version",
+    18: "requestFA version type",
+    19: "replaceFA version type xml",
     20: f"reqHistoricalData reqId {CONTRACT} includeExpired endDateTime barSize duration useRTH whatToShow formatDate"
     " keepUpToDate chartOptions",
+    21: "exerciseOptions version reqId",
+    22: "reqScannerSubscription reqId",
+    23: "cancelScannerSubscription version reqId",
+    24: "reqScannerParameters version",
     25: "cancelHistoricalData version reqId",
     49: "reqCurrentTime version",
+    50: f"reqRealTimeBars version reqId {CONTRACT} barSize whatToShow useRTH options",
+    51: "cancelRealTimeBars version reqId",
+    52: "reqFundamentalData version reqId",
+    53: "cancelFundamentalData version reqId",
+    54: "calculateImpliedVolatility version reqId",
+    55: "calculateOptionPrice version reqId",
+    56: "cancelCalculateImpliedVolatility version reqId",
+    57: "cancelCalculateOptionPrice version reqId",
     58: "reqGlobalCancel version",
     59: "reqMarketDataType version type",
     61: "reqPositions version",
@@ -38,24 +57,43 @@ _LAYOUTS = {
     63: "cancelAccountSummary version reqId",
     64: "cancelPositions version",
     71: "startApi version clientId optionalCapabilities",
+    74: "reqPositionsMulti version reqId account model",
+    75: "cancelPositionsMulti version reqId",
     76: "reqAccountUpdatesMulti version reqId account model ledgerAndNlv",
     77: "cancelAccountUpdatesMulti version reqId",
+    78: "reqSecDefOptParams reqId symbol exchange secType conId",
+    79: "reqSoftDollarTiers reqId",
+    80: "reqFamilyCodes version",
     81: "reqMatchingSymbols reqId pattern",
+    82: "reqMktDepthExchanges",
+    83: "reqSmartComponents reqId exchange",
+    84: "reqNewsArticle reqId provider article options",
+    85: "reqNewsProviders",
+    86: "reqHistoricalNews reqId conId providers start end most options",
     87: f"reqHeadTimeStamp reqId {CONTRACT} includeExpired useRTH whatToShow formatDate",
+    88: "reqHistogramData reqId",
+    89: "cancelHistogramData reqId",
     90: "cancelHeadTimeStamp reqId",
     91: "reqMarketRule ruleId",
     92: "reqPnL reqId account model",
     93: "cancelPnL reqId",
     94: "reqPnLSingle reqId account model conId",
     95: "cancelPnLSingle reqId",
+    96: "reqHistoricalTicks reqId",
+    97: f"reqTickByTickData reqId {CONTRACT} kind count ignoreSize",
+    98: "cancelTickByTickData reqId",
     99: "reqCompletedOrders apiOnly",
+    100: "reqWshMetaData reqId",
+    101: "cancelWshMetaData reqId",
+    102: "reqWshEventData reqId",
+    103: "cancelWshEventData reqId",
+    104: "reqUserInfo reqId",
 }
 _NAMED = {number: tuple(layout.split()) for number, layout in _LAYOUTS.items()}
 PLACE_ORDER_NUMBER = 3
 UNSUPPORTED = "unsupported"
-_WITH_ID_FIRST = frozenset({22, 75, 78, 79, 83, 84, 86, 88, 89, 96, 97, 98, 100, 101, 102, 103, 104})
-_WITH_ID_SECOND = frozenset({10, 11, 21, 23, 50, 51, 52, 53, 54, 55, 56, 57, 74})
-"""Requests that are not simulated, by where their id stands: an answer without it is heard by nobody."""
+_WITH_ID_SECOND = frozenset({68, 69, 70})
+"""Requests that are not understood, and have an id all the same: an answer without it is heard by nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +133,7 @@ def parse(fields: Sequence[str]) -> Request:
         return _place_order(fields)
     layout = _NAMED.get(number)
     if layout is None:
-        place = 1 if number in _WITH_ID_FIRST else 2 if number in _WITH_ID_SECOND else len(fields)
+        place = 2 if number in _WITH_ID_SECOND else len(fields)
         return Request(UNSUPPORTED, number, {"reqId": "".join(fields[place : place + 1])})
     return Request(layout[0], number, dict(zip(layout[1:], fields[1:], strict=False)))
 

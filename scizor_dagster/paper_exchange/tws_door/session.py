@@ -16,12 +16,14 @@ from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.tws_door.account_answers import ACCOUNT_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.call import Call
 from scizor_dagster.paper_exchange.tws_door.data_answers import DATA_ANSWERS
+from scizor_dagster.paper_exchange.tws_door.feeds import Feed
 from scizor_dagster.paper_exchange.tws_door.order_answers import ORDER_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.profit import PROFIT_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.pushes import error
 from scizor_dagster.paper_exchange.tws_door.requests import UNSUPPORTED, Request, parse
 from scizor_dagster.paper_exchange.tws_door.striking import QUIET, call_of, strike_after, strike_before
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
+from scizor_dagster.paper_exchange.tws_door.unserved import UNSERVED_ANSWERS
 from scizor_dagster.paper_exchange.tws_door.wire import (
     SERVER_VERSION,
     Field,
@@ -31,14 +33,14 @@ from scizor_dagster.paper_exchange.tws_door.wire import (
     read_greeting,
 )
 from scizor_dagster.paper_exchange.tws_door.words import stamp
-from scizor_dagster.paper_exchange.venue import Fault, VenueListing
+from scizor_dagster.paper_exchange.venue import Fault
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.door import Door
 
 _log = logging.getLogger(__name__)
 _END_MESSAGES = frozenset({"52", "53", "54", "55", "62", "64", "74", "102"})
-ANSWERS = ORDER_ANSWERS | ACCOUNT_ANSWERS | DATA_ANSWERS | PROFIT_ANSWERS
+ANSWERS = ORDER_ANSWERS | ACCOUNT_ANSWERS | DATA_ANSWERS | PROFIT_ANSWERS | UNSERVED_ANSWERS
 _IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
 _NOTICES = (
     (2104, "Market data farm connection is OK:usfarm"),
@@ -58,7 +60,7 @@ class Session:
         self.account_wanted: str | None = None
         self.summaries: set[int] = set()
         self.open_history: set[int] = set()
-        self.streams: dict[int, tuple[VenueListing, int]] = {}
+        self.feeds: dict[int, Feed] = {}
         self.profits: dict[int, tuple[str, int | None]] = {}
         self.data_type = 1
         self.hidden_orders = 0
@@ -78,6 +80,17 @@ class Session:
         if self._only_end and not ends:
             return
         self._writer.write(encode(fields))
+
+    def feed(self, req_id: int, feed: Feed) -> None:
+        """Tell what a feed has to say, from now on."""
+        self.feeds[req_id] = feed
+        self.tell_feed(feed)
+        self.door.beat_on()
+
+    def tell_feed(self, feed: Feed) -> None:
+        """What the client has not heard yet of one feed."""
+        for message in feed.messages():
+            self.send(*message)
 
     def error(self, req_id: int, code: int, text: str) -> None:
         self.send(*error(req_id, code, text))

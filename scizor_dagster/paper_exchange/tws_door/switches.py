@@ -26,6 +26,7 @@ class Switches:
         summaries: Account summaries that may be open at once on one connection.
         repeat_status: Seconds after which the status of an order is told once more, as a TWS often does; None is never.
             Besides, a client that waits for the next message, and was busy when the last one came, goes on.
+        beat: Seconds between two tellings of prices and profits that a client has subscribed to; None is with fills.
         foreign_listings: Listings that the security database knows and that do not trade here.
     """
 
@@ -38,4 +39,5 @@ class Switches:
     other_clients_cancel: bool = True
     summaries: int = 2
     repeat_status: float | None = 0.25
+    beat: float | None = 1.0
     foreign_listings: tuple[VenueListing, ...] = ()

@@ -73,7 +73,9 @@ def test_a_near_miss_is_no_contract(client, contract):
 def test_contract_details_say_how_the_instrument_trades(client):
     (us,) = client.run(client.ib.reqContractDetailsAsync(stock("AAA")))
     (au,) = client.run(client.ib.reqContractDetailsAsync(stock("BHP", "AUD", "ASX")))
-    assert (us.contract.primaryExchange, us.validExchanges, us.timeZoneId) == ("NASDAQ", "SMART,NASDAQ", "US/Eastern")
+    assert (us.contract.primaryExchange, us.timeZoneId, us.minTick) == ("NASDAQ", "US/Eastern", 0.01)
+    assert us.validExchanges.startswith("SMART,NASDAQ,AMEX,NYSE,")
+    assert len(us.marketRuleIds.split(",")) == len(us.validExchanges.split(","))
     assert us.liquidHours.startswith("20240304:0930-20240304:1600;")
     assert us.tradingHours.startswith("20240304:0400-20240304:2000;")
     assert "20240309:CLOSED" in us.liquidHours
@@ -137,8 +139,9 @@ def test_bars_end_where_the_request_ends(client):
         ({"whatToShow": "ADJUSTED_LAST", "endDateTime": "20240301-00:00:00"}, 321, "End date not supported"),
         ({"endDateTime": "yesterday"}, 10314, "time-zone entered is invalid"),
         ({"endDateTime": "20240301 00:00:00 Mars/Olympus"}, 10314, "time-zone entered is invalid"),
-        ({"barSizeSetting": "1 min"}, 321, "one day"),
-        ({"whatToShow": "BID"}, 162, "HMDS query returned no data"),
+        ({"barSizeSetting": "7 mins"}, 321, "Legal ones are: 1 secs"),
+        ({"barSizeSetting": "1 secs", "durationStr": "1 M"}, 162, "Time length exceed max"),
+        ({"whatToShow": "HISTORICAL_VOLATILITY"}, 162, "HMDS query returned no data"),
         ({"endDateTime": "20200301-00:00:00"}, 162, "HMDS query returned no data: AAA@SMART Trades"),
     ],
 )
@@ -170,7 +173,7 @@ def test_a_split_is_taken_out_of_both_series_and_a_dividend_of_one(client, venue
 def test_the_first_date_is_the_open_of_the_first_bar(client):
     found = client.run(client.ib.reqHeadTimeStampAsync(stock(), "TRADES", True, 1))
     assert found.replace(tzinfo=UTC) == datetime(2024, 2, 20, 14, 30, tzinfo=UTC)
-    assert refusal(client, client.ib.reqHeadTimeStampAsync(stock("BRK B"), "BID", True, 1))[0] == 162
+    assert refusal(client, client.ib.reqHeadTimeStampAsync(stock("BRK B"), "FEE_RATE", True, 1))[0] == 162
 
 
 def test_more_than_fifty_open_requests_are_refused(client, faults):
@@ -274,18 +277,6 @@ def test_profit_and_loss_of_the_account_and_of_a_position_follow_the_fills(clien
     client.settle()
     assert whole.realizedPnL == -1
     assert client.codes() == []
-
-
-def test_a_request_that_is_not_simulated_is_answered_to_who_asked(client):
-    for ask in (
-        lambda: client.ib.reqHistoricalTicksAsync(stock(), "", "20240304 12:00:00", 10, "TRADES", True),
-        lambda: client.ib.reqFundamentalDataAsync(stock(), "ReportSnapshot"),
-        lambda: client.ib.reqSecDefOptParamsAsync("AAA", "", "STK", 1),
-        lambda: client.ib.reqHistogramDataAsync(stock(), True, "3 days"),
-    ):
-        code, text = refusal(client, ask())
-        assert code == 320
-        assert "is not simulated" in text
 
 
 def test_bars_that_are_kept_up_to_date_are_ended_as_a_tws_ends_them(client):
