@@ -106,15 +106,21 @@ def _summary(call: Call) -> None:
         raise ApiError(
             322, "Error processing request.-'cA' : cause - Maximum number of account summary requests exceeded"
         )
-    call.session.summaries.add(call.request.req_id)
+    call.session.summaries[call.request.req_id] = call.request["tags"]
     for account in door.book.accounts:
-        for tag, value, currency in summary_values(door.venue.account(account), call.request["tags"]):
-            call.send(63, 1, call.request.req_id, door.book.ids[account], tag, value, currency)
+        send_summary(call.session, account, call.request.req_id)
     call.send(64, 1, call.request.req_id)
 
 
+def send_summary(session: Session, account: str, req_id: int) -> None:
+    """What one summary shows of an account now."""
+    door = session.door
+    for tag, value, currency in summary_values(door.venue.account(account), session.summaries[req_id]):
+        session.send(63, 1, req_id, door.book.ids[account], tag, value, currency)
+
+
 def _cancel_summary(call: Call) -> None:
-    call.session.summaries.discard(call.request.req_id)
+    call.session.summaries.pop(call.request.req_id, None)
 
 
 def _ids(call: Call) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from scizor_dagster.paper_exchange.tws_door.account_answers import send_account, send_position
+from scizor_dagster.paper_exchange.tws_door.account_answers import send_account, send_position, send_summary
 from scizor_dagster.paper_exchange.tws_door.book import MANUAL, Book
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
 from scizor_dagster.paper_exchange.tws_door.history import History
@@ -30,6 +30,8 @@ LOST = (1100, "Connectivity between IB and Trader Workstation has been lost.")
 RESTORED = (1102, "Connectivity between IB and Trader Workstation has been restored - data maintained.")
 RESTORED_EMPTY = (1101, "Connectivity between IB and Trader Workstation has been restored - data lost.")
 CALL_DOOR = "tws"
+_ACCOUNT_BEATS = 10
+"""One telling of prices in so many brings the account's values too, where it holds anything."""
 _ACCOUNT_DELAY = 0.05
 """Seconds after a fill; a batch of orders would otherwise bring every value of the account once for each."""
 
@@ -59,6 +61,7 @@ class Door:
         self._loop = loop
         self._unpublished: set[str] = set()
         self._beats = False
+        self._beat_number = 0
         self._watchers: dict[int, Session] = {}
         self._outage: tuple[int, bool] | None = None
         self._cancels: dict[str, tuple[str, int, datetime | None]] = {}
@@ -74,6 +77,7 @@ class Door:
         if self.sessions.get(session.client) is not None:
             return False
         self.sessions[session.client] = session
+        self.beat_on()
         return True
 
     def leave(self, session: Session) -> None:
@@ -146,32 +150,38 @@ class Door:
         for session in self.sessions.values():
             if session.account_wanted == account:
                 send_account(session, account)
+            for req_id in session.summaries:
+                send_summary(session, account, req_id)
             for req_id in [key for key, (name, _) in session.profits.items() if name == account]:
                 send_profit(session, req_id)
             for feed in session.feeds.values():
                 session.tell_feed(feed)
 
     def beat_on(self) -> None:
-        """Tell feeds and profits again from now on, until there are none."""
-        if not self._beats and self.switches.beat is not None:
+        """Tell who is connected of prices, again and again until nobody is."""
+        if not self._beats and self.sessions and self.switches.beat is not None:
             self._beats = True
             self.later(self.switches.beat, self._beat)
 
     def _beat(self) -> None:
         self._beats = False
-        if not self.connected_to_servers:
-            self.beat_on()
-            return
-        for session in list(self.sessions.values()):
-            try:
-                for req_id in session.profits:
-                    send_profit(session, req_id)
-                for feed in session.feeds.values():
-                    session.tell_feed(feed)
-            except Exception:
-                _log.exception("client %s was not told of prices", session.client)
-            if session.feeds or session.profits:
-                self.beat_on()
+        self._beat_number += 1
+        if self.connected_to_servers:
+            for session in list(self.sessions.values()):
+                try:
+                    self._tell_prices(session)
+                except Exception:
+                    _log.exception("client %s was not told of prices", session.client)
+        self.beat_on()
+
+    def _tell_prices(self, session: Session) -> None:
+        for req_id in session.profits:
+            send_profit(session, req_id)
+        for feed in session.feeds.values():
+            session.tell_feed(feed)
+        account = session.account_wanted
+        if account is not None and self._beat_number % _ACCOUNT_BEATS == 0 and session.portfolio_held.get(account):
+            send_account(session, account)
 
     def lose_connectivity(self, *, requests: int | None = None, kept: bool = False) -> None:
         """Message 1100 to all: the servers are gone, and come back after so many more requests, or on command."""

@@ -29,6 +29,7 @@ from scizor_dagster.sessions import TradingCalendar
 _DURATION = re.compile(r"^(\d+) ([SDWMY])$")
 _LONGEST = {"D": 365, "W": 52, "M": 12}
 _DAYS = {"W": 7, "M": 31, "Y": 366}
+_SECONDS_OF_A_DAY = 86_400
 _MOST_BARS = 20_000
 """A request for more of them is refused: while it is answered, nobody else is."""
 _TRADES = ("TRADES", "ADJUSTED_LAST")
@@ -141,7 +142,9 @@ class History:
         last = end.astimezone(calendar.timezone).date()
         if unit in _DAYS:
             return max(last - timedelta(days=_DAYS[unit] * count), date(1970, 1, 1))
-        if unit == "S":
+        if unit == "S" and _size(request["barSize"]) in _DAILY:
+            count = -(-count // _SECONDS_OF_A_DAY)
+        elif unit == "S":
             count = _sessions_of(timedelta(seconds=count), calendar, last)
         sessions = calendar.sessions(last - timedelta(days=count * 2 + 14), last)
         begun = [session for session in sessions if calendar.open_at(session) <= end]

@@ -74,9 +74,13 @@ def open_order(told: Told) -> list[Field]:
 
 
 def preview(
-    request: Mapping[str, str], listing: VenueListing, account_id: str, margins: tuple[AccountView, AccountView]
+    request: Mapping[str, str],
+    listing: VenueListing,
+    account_id: str,
+    margins: tuple[AccountView, AccountView],
+    commission: Decimal,
 ) -> list[Field]:
-    """Message 5 as the answer to a what-if: the order's own words, and the margin before and after it."""
+    """Message 5 as the answer to a what-if: the order's own words, the margin before and after it, what it costs."""
     values = OPEN_ORDER_DEFAULTS | contract_fields(listing, strike="0", right="?")
     values |= {name: request[name] for name in ("orderId", "action", "totalQuantity", "orderType", "tif", "orderRef")}
     values |= {"account": account_id, "whatIf": "1", "status": "PreSubmitted", "clientId": request.get("clientId", "0")}
@@ -91,8 +95,7 @@ def preview(
             f"{name}Change": text_of(after[name] - before[name]),
             f"{name}After": text_of(after[name]),
         }
-    commission = before["equityWithLoan"] - after["equityWithLoan"]
-    values |= {"commission": text_of(max(commission, ZERO)), "commissionCurrency": margins[0].currency}
+    values |= {"commission": text_of(commission), "commissionCurrency": margins[0].currency}
     return in_order(OPEN_ORDER, values)
 
 

@@ -7,7 +7,9 @@ what is told of an order afterwards (`pushes`), and whether the venue takes it (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
+from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.tws_door.book import Book
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
 from scizor_dagster.paper_exchange.tws_door.order_echo import owner_of
@@ -17,7 +19,16 @@ from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError, Terms, invalid, terms_of
 from scizor_dagster.paper_exchange.tws_door.wire import Field
 from scizor_dagster.paper_exchange.tws_door.words import refusal, spelled, stamp, status_of
-from scizor_dagster.paper_exchange.venue import Mishap, Refused, Status, Ticket, Venue, VenueListing, VenueOrder
+from scizor_dagster.paper_exchange.venue import (
+    AccountView,
+    Mishap,
+    Refused,
+    Status,
+    Ticket,
+    Venue,
+    VenueListing,
+    VenueOrder,
+)
 
 READ_ONLY = "Error validating request.-'bQ' : cause - The API interface is currently in Read-Only mode."
 
@@ -98,7 +109,16 @@ class Orders:
             views = self._venue.preview(account, ticket)
         except Refused as refused:
             raise ApiError(*refusal(refused)) from refused
-        return preview(request.fields, listing, self._book.ids[account], views)
+        return preview(request.fields, listing, self._book.ids[account], views, self._commission(ticket, *views))
+
+    def _commission(self, ticket: Ticket, before: AccountView, after: AccountView) -> Decimal:
+        """What is gone from the cash besides the price of the shares: that of the limit, else that of the quote."""
+        quote = self._venue.quote(ticket.symbol)
+        price = ticket.limit_price
+        if price is None and quote is not None:
+            price = quote.ask if ticket.side is Side.BUY else quote.bid
+        paid = (ticket.qty or Decimal(0)) * (price or Decimal(0)) * ticket.side.sign
+        return max(before.cash - after.cash - paid, Decimal(0))
 
     def cancel(self, client: int, request: Request) -> tuple[str, VenueOrder] | None:
         """Cancel an order; None for one that only waited here.

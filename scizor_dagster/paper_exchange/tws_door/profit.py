@@ -37,7 +37,6 @@ def _subscribe(call: Call, contract_id: int | None) -> None:
         raise ApiError(321, _UNKNOWN_ACCOUNT)
     call.session.profits[call.request.req_id] = (account, contract_id)
     send_profit(call.session, call.request.req_id)
-    call.door.beat_on()
 
 
 def _cancel(call: Call) -> None:

@@ -58,7 +58,7 @@ class Session:
         self.auto_bind = False
         self.positions_wanted = False
         self.account_wanted: str | None = None
-        self.summaries: set[int] = set()
+        self.summaries: dict[int, str] = {}
         self.open_history: set[int] = set()
         self.feeds: dict[int, Feed] = {}
         self.profits: dict[int, tuple[str, int | None]] = {}
@@ -85,7 +85,6 @@ class Session:
         """Tell what a feed has to say, from now on."""
         self.feeds[req_id] = feed
         self.tell_feed(feed)
-        self.door.beat_on()
 
     def tell_feed(self, feed: Feed) -> None:
         """What the client has not heard yet of one feed."""

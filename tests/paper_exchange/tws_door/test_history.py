@@ -172,3 +172,22 @@ def test_profit_follows_the_clock(client, venue):
     client.wait(trade.isDone)
     venue.move_to(NOON + timedelta(minutes=90))
     client.wait(lambda: profit.unrealizedPnL > 400)
+
+
+def test_the_portfolio_follows_the_clock(client, venue):
+    trade = client.place(market(qty=100))
+    client.wait(lambda: trade.isDone() and client.ib.portfolio())
+    venue.move_to(NOON + timedelta(minutes=90))
+    client.wait(lambda: client.ib.portfolio()[0].marketPrice == LATER)
+
+
+def test_a_summary_follows_the_fills(client):
+    heard = []
+    client.ib.accountSummaryEvent += lambda row: heard.append(float(row.value)) if row.tag == "TotalCashValue" else None
+    client.run(client.ib.accountSummaryAsync())
+    client.place(market(qty=100))
+    client.wait(lambda: heard[-1] < heard[0] - 9_000)
+
+
+def test_seconds_of_bars_of_a_day_are_days(client):
+    assert [row.date for row in bars(client, "86400 S", "1 day")] == [DAY1]

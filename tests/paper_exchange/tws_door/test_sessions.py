@@ -158,6 +158,12 @@ def test_a_what_if_shows_the_margin_and_places_nothing(client, venue):
     assert venue.orders(ACCOUNT) == []
 
 
+@pytest.mark.parametrize(("side", "price"), [("BUY", 50), ("SELL", 150)])
+def test_a_what_if_far_from_the_price_still_costs_its_commission(client, side, price):
+    state = client.run(client.ib.whatIfOrderAsync(_stock(), limit(side, 500, price)))
+    assert state.commission == 2.5
+
+
 def test_a_what_if_that_would_be_refused_says_why(client):
     with pytest.raises(Exception, match="insufficient buying power"):
         client.run(client.ib.whatIfOrderAsync(_stock(), market(qty=100_000)))
