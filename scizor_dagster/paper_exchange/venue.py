@@ -494,6 +494,13 @@ class Venue(Protocol):
         """Let a mishap befall an open order; the order after it. For fault injection alone. Raises `Refused`."""
         ...
 
+    def correct(self, account: str, execution_id: str, qty: Decimal, price: Decimal) -> Execution:
+        """Correct an execution, or bust it with quantity zero; money and position with it. For fault injection alone.
+
+        Raises `Refused`: `execution_not_found`.
+        """
+        ...
+
     def order(self, account: str, order_id: str) -> VenueOrder | None: ...
 
     def order_by_client_id(self, account: str, client_order_id: str) -> VenueOrder | None: ...

@@ -163,18 +163,17 @@ def _executions(call: Call) -> None:
             told = door.book.told(account, order) if order else None
             if told is None or not _matches(call.request, told, fill):
                 continue
-            now_known = door.pushes.corrected(fill)
             count += 1
             call.send(
                 *exec_details(
                     told,
-                    now_known,
+                    fill,
                     req_id=call.request.req_id,
                     zone=switches.time_zone,
                     named_zone=switches.execution_zone,
                 )
             )
-            call.send(*commission_report(now_known, told.listing.instrument.currency))
+            call.send(*commission_report(fill, told.listing.instrument.currency))
     if count or not switches.omit_executions_end:
         call.send(55, 1, call.request.req_id)
 

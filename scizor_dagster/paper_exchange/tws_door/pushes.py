@@ -8,7 +8,7 @@ The order of messages of a fill is that of recordings: execution, open order, st
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from scizor_dagster.paper_exchange.faults import FaultKind
@@ -39,8 +39,6 @@ class Pushes:
         self._silent: set[str] = set()
         self._late: dict[str, list[Message]] = {}
         self._repeats: set[str] = set()
-        self.corrections: dict[str, Execution] = {}
-        """Executions that a fault has corrected, by the venue's id."""
 
     def on_event(self, event: VenueEvent) -> None:
         self._door.bind_manual(event.account, event.order)
@@ -67,12 +65,9 @@ class Pushes:
         """Say nothing of an order by itself."""
         self._silent.add(order.order_id)
 
-    def corrected(self, fill: Execution) -> Execution:
-        return self.corrections.get(fill.execution_id, fill)
-
     def _messages(self, event: VenueEvent, told: Told) -> list[Message]:
         if event.execution is not None:
-            return self._of_fill(event.execution, told)
+            return self._of_fill(event.account, event.execution, told)
         if event.kind is EventKind.PENDING_CANCEL:
             return self._statuses(told)
         if event.kind is EventKind.REJECTED:
@@ -85,25 +80,21 @@ class Pushes:
             ]
         return [open_order(told), *self._statuses(told)]
 
-    def _of_fill(self, fill: Execution, told: Told) -> list[Message]:
+    def _of_fill(self, account: str, fill: Execution, told: Told) -> list[Message]:
         switches = self._door.switches
-        currency = told.listing.instrument.currency
-        fault = self._door.fault("exec_details")
-        fills = [fill]
-        if fault is not None and fault.kind in (FaultKind.CORRECTION, FaultKind.BUST):
-            fills.append(_corrected(fill, fault.kind, fault.detail.get("price")))
-            self.corrections[fill.execution_id] = fills[-1]
-        details = [
-            exec_details(told, row, req_id=-1, zone=switches.time_zone, named_zone=switches.execution_zone)
-            for row in fills
-        ]
-        if fault is not None and fault.kind == FaultKind.MISSED_EVENT:
-            details = []
-        reports = [commission_report(row, currency) for row in fills]
+        # What corrects an execution is none that could be corrected in its turn.
+        fault = self._door.fault("exec_details") if fill.correction == 1 else None
+        kind = fault.kind if fault is not None else None
+        if fault is not None and kind in (FaultKind.CORRECTION, FaultKind.BUST):
+            qty = fill.qty if kind == FaultKind.CORRECTION else fill.qty * 0
+            price = Decimal(str(fault.detail.get("price", fill.price)))
+            self._door.soon(self._door.venue.correct, account, fill.execution_id, qty, price)
+        details = exec_details(told, fill, req_id=-1, zone=switches.time_zone, named_zone=switches.execution_zone)
+        report = commission_report(fill, told.listing.instrument.currency)
         statuses = [open_order(told), *self._statuses(told)]
-        if fault is not None and fault.kind == FaultKind.SWAPPED_EVENTS:
-            return [*statuses, *details, *reports]
-        return [details[0], *statuses, *details[1:], *reports] if details else statuses
+        if kind == FaultKind.MISSED_EVENT:
+            return statuses
+        return [*statuses, details, report] if kind == FaultKind.SWAPPED_EVENTS else [details, *statuses, report]
 
     def _statuses(self, told: Told) -> list[Message]:
         """The status; skipped, doubled or held back until the next one, where a fault says so."""
@@ -161,10 +152,3 @@ def tell(session: Session, told: Told) -> None:
 def inactive(order_id: int, client: int) -> Message:
     """Status of an order that was refused."""
     return [3, order_id, "Inactive", 0, 0, 0, 0, 0, 0, client, "", 0]
-
-
-def _corrected(fill: Execution, kind: str, price: object) -> Execution:
-    changed = replace(fill, correction=fill.correction + 1)
-    if kind == FaultKind.BUST:
-        return replace(changed, qty=fill.qty * 0)
-    return replace(changed, price=type(fill.price)(str(price if price is not None else fill.price)))

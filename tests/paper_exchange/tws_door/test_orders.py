@@ -1,3 +1,5 @@
+import pytest
+
 from scizor_dagster.paper_exchange.venue import Status
 from tests.paper_exchange.floor import ACCOUNT
 from tests.paper_exchange.tws_door.client import Client, limit, market, stock
@@ -155,3 +157,16 @@ def test_a_status_is_not_told_once_more_to_another_connection(connect, caplog):
     second.wait(lambda: any(fields[0] == trade.order.orderId for fields in heard[1:]))
     assert {fields[0] for fields in heard} == {trade.order.orderId}
     second.close()
+
+
+@pytest.mark.parametrize(("kind", "held", "shares"), [("bust", [], 0.0), ("correction", [10.0], 10.0)])
+def test_what_is_corrected_is_corrected_in_the_books_too(client, faults, venue, kind, held, shares):
+    faults.add("exec_details", kind, price=90)
+    trade = client.place(market())
+    client.wait(lambda: len(trade.fills) == 2)
+    assert [row.execution.shares for row in trade.fills] == [10.0, shares]
+    (now,) = client.run(client.ib.reqExecutionsAsync())
+    assert (now.execution.shares, now.execution.execId[-2:]) == (shares, "02")
+    client.run(client.ib.reqPositionsAsync())
+    assert [row.position for row in client.ib.positions()] == held
+    assert [float(row.qty) for row in venue.positions(ACCOUNT)] == held
