@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import Instrument
@@ -122,8 +123,9 @@ class IbkrRules:
             _short(entry)
         if entry.ask is None:
             raise Refused("no_price", f"no price of {ticket.symbol} is known; an opening order cannot be valued")
-        worth = equity(entry.books, entry.marks)
-        power = buying_power(entry.books, entry.marks, self.multiplier(entry.books, worth))
+        marks = cache(entry.marks)
+        worth = equity(entry.books, marks)
+        power = buying_power(entry.books, marks, self.multiplier(entry.books, worth))
         # What the same order closes is free for what it opens.
         power += (ticket.qty - qty) * (entry.price or entry.ask)
         value = order_value(ticket.side, qty, ticket.limit_price, entry.ask)

@@ -84,6 +84,11 @@ class Door:
         if self.sessions.get(session.client) is session:
             del self.sessions[session.client]
 
+    def keep_positions(self) -> None:
+        """An order is about to be placed: what is held before it may have to be shown, where a script says so."""
+        if self._faults is not None:
+            self.stale_positions = {account: self.venue.positions(account) for account in self.book.accounts}
+
     def positions(self, account: str, session: Session) -> Sequence[PositionView]:
         """Positions as `session` sees them: those before the newest order, where a fault says so."""
         if session.stale:

@@ -34,6 +34,9 @@ from scizor_dagster.paper_exchange.venue import Execution, Mishap, VenueOrder
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session
 
+_SIDES = {Side.BUY: ("BUY", "BOT"), Side.SELL: ("SELL", "SLD")}
+"""Words of an execution filter for each side."""
+
 
 def _place(call: Call) -> None:
     """A new order, a changed one, or a what-if."""
@@ -42,7 +45,7 @@ def _place(call: Call) -> None:
         call.send(*door.orders.preview(call.session.client, call.request))
         return
     kind = FaultKind(call.fault.kind) if call.fault is not None else None
-    door.stale_positions = {account: door.venue.positions(account) for account in door.book.accounts}
+    door.keep_positions()
     try:
         placed = door.orders.place(call.session.client, call.request, MISHAPS.get(kind) if kind else None)
     except ApiError as problem:
@@ -182,7 +185,7 @@ def _matches(request: Request, told: Told, fill: Execution) -> bool:
     """Whether an execution is one of those that the filter of `request` lets through; an empty field lets all."""
     client = request.number_of("clientId")
     return (
-        request["side"].upper() in ("", "BUY" if fill.side is Side.BUY else "SELL")
+        request["side"].upper() in ("", *_SIDES[fill.side])
         and request["symbol"] in ("", spelled(fill.symbol))
         and request["secType"] in ("", "STK")
         and request["exchange"] in ("", "SMART", primary_exchange(told.listing))

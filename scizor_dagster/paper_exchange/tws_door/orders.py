@@ -21,6 +21,7 @@ from scizor_dagster.paper_exchange.tws_door.wire import Field
 from scizor_dagster.paper_exchange.tws_door.words import refusal, spelled, stamp, status_of
 from scizor_dagster.paper_exchange.venue import (
     AccountView,
+    Duration,
     Mishap,
     Refused,
     Status,
@@ -241,11 +242,15 @@ class Orders:
         return Placed(address, draft.account, order, warning=self._warning(order, ticket, draft.listing))
 
     def _warning(self, order: VenueOrder, ticket: Ticket, listing: VenueListing) -> str:
-        """Text of message 399 for an order that rests until the venue opens."""
-        if order.status is not Status.ACCEPTED:
+        """Text of message 399 for an order that rests until the venue opens, or until its own time."""
+        now, calendar = self._venue.now(), self._contracts.calendar(listing)
+        if order.status is not Status.ACCEPTED or order.live_at is None:
             return ""
-        calendar = self._contracts.calendar(listing)
-        opens = calendar.open_at(calendar.current_session(self._venue.now()))
+        opens = order.live_at
+        if ticket.duration is Duration.CLS:
+            opens = calendar.open_at(calendar.session_on_or_before(opens.astimezone(calendar.timezone).date()))
+        if opens <= now:
+            return ""
         return (
             f"Order Message:\n{ticket.side.value.upper()} {ticket.qty} {spelled(ticket.symbol)}\nWarning: Your order "
             f"will not be placed at the exchange until {stamp(opens, self._switches.time_zone)}."

@@ -38,7 +38,7 @@ class Pushes:
         self._told: set[str] = set()
         self._silent: set[str] = set()
         self._late: dict[str, list[Message]] = {}
-        self._repeats: set[str] = set()
+        self._repeats: dict[str, Told] = {}
 
     def on_event(self, event: VenueEvent) -> None:
         self._door.bind_manual(event.account, event.order)
@@ -100,6 +100,8 @@ class Pushes:
         """The status; skipped, doubled or held back until the next one, where a fault says so."""
         fault = self._door.fault("order_status")
         message = order_status(told)
+        if told.order.order_id in self._repeats:
+            self._repeats[told.order.order_id] = told
         late = self._late.pop(told.order.order_id, [])
         if fault is None:
             self._repeat_later(told)
@@ -118,18 +120,17 @@ class Pushes:
     def _repeat_later(self, told: Told) -> None:
         """Tell the status once more, when it may have been missed. A status that a fault has struck stays as it is."""
         seconds, order_id = self._door.switches.repeat_status, told.order.order_id
-        if seconds is not None and order_id not in self._repeats:
-            self._repeats.add(order_id)
-            self._door.later(seconds, self._repeat, told, self._door.sessions_for(told.address))
+        if seconds is None:
+            return
+        if order_id not in self._repeats:
+            self._door.later(seconds, self._repeat, order_id, self._door.sessions_for(told.address))
+        self._repeats[order_id] = told
 
-    def _repeat(self, told: Told, heard: list[Session]) -> None:
-        """To who was told before, and has not left: another connection may not know the order."""
-        self._repeats.discard(told.order.order_id)
-        found = self._door.book.find(told.address)
-        known = self._door.book.told(*found) if found is not None else None
-        if known is not None and known.order.order_id == told.order.order_id:
-            for session in heard:
-                session.send(*order_status(known))
+    def _repeat(self, order_id: str, heard: list[Session]) -> None:
+        """The newest status, to who was told before and has not left: another connection may not know the order."""
+        told = self._repeats.pop(order_id)
+        for session in heard:
+            session.send(*order_status(told))
 
     def _send(self, told: Told, messages: Iterable[Message]) -> None:
         sessions = self._door.sessions_for(told.address)

@@ -153,3 +153,26 @@ def test_a_contract_that_is_no_stock_is_unknown(client):
         client.wait(trade.isDone)
         assert trade.orderStatus.status == "Cancelled"
     assert client.codes() == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("order", "until"),
+    [
+        (order_of("MOC"), None),
+        (limit(tif="OPG"), "20240305 09:30:00 US/Eastern"),
+        (market(goodAfterTime="20240304-18:00:00"), "20240304 13:00:00 US/Eastern"),
+        (market(goodAfterTime="20240305-08:00:00"), "20240305 09:30:00 US/Eastern"),
+    ],
+)
+def test_an_order_that_waits_says_until_when_and_not_since(client, order, until):
+    rest(client, order)
+    client.settle()
+    warnings = [text for _, code, text in client.errors if code == 399]
+    assert [text.endswith(f"until {until}.") for text in warnings] == ([True] if until else [])
+
+
+@pytest.mark.parametrize(("side", "found"), [("BUY", 1), ("BOT", 1), ("SELL", 0), ("SLD", 0)])
+def test_executions_are_found_by_either_word_for_their_side(client, side, found):
+    trade = client.place(market())
+    client.wait(trade.isDone)
+    assert len(client.run(client.ib.reqExecutionsAsync(api.ExecutionFilter(side=side)))) == found
