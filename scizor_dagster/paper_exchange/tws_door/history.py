@@ -108,7 +108,7 @@ class History:
         last = end.astimezone(self._contracts.calendar(listing).timezone).date()
         if size in _DAILY:
             daily = self._adjusted(listing, what, self._daily(listing, begin, last))
-            if daily and self._contracts.calendar(listing).open_at(daily[-1].session) > end:
+            if daily and self._contracts.calendar(listing).open_at(daily[-1].session) >= end:
                 del daily[-1]
             found = [_joined(list(days)) for _, days in groupby(daily, lambda bar: _DAILY[size](bar.session))]
             return [self._row(request, listing, f"{bar.session:%Y%m%d}", bar) for bar in found]
@@ -147,7 +147,7 @@ class History:
         elif unit == "S":
             count = _sessions_of(timedelta(seconds=count), calendar, last)
         sessions = calendar.sessions(last - timedelta(days=count * 2 + 14), last)
-        begun = [session for session in sessions if calendar.open_at(session) <= end]
+        begun = [session for session in sessions if calendar.open_at(session) < end]
         return begun[-count] if len(begun) >= count else last
 
     def _daily(self, listing: VenueListing, first: date, last: date) -> list[DailyBar]:

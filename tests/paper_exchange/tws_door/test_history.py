@@ -191,3 +191,14 @@ def test_a_summary_follows_the_fills(client):
 
 def test_seconds_of_bars_of_a_day_are_days(client):
     assert [row.date for row in bars(client, "86400 S", "1 day")] == [DAY1]
+
+
+def test_bars_that_are_asked_for_backwards_join_without_a_bar_twice_or_missing(client):
+    blocks, end = [], ""
+    for _ in range(3):
+        blocks.insert(0, bars(client, "1 D", "1 hour", end=end, formatDate=2))
+        end = blocks[0][0].date
+    joined = [row.date for block in blocks for row in block]
+    whole = [row.date for row in bars(client, "3 D", "1 hour", formatDate=2)]
+    assert joined == whole
+    assert len(set(whole)) == len(whole) == 7 + 7 + 3

@@ -62,7 +62,9 @@ def test_what_has_no_answer_of_its_own_is_taken_in_silence(client):
 
 
 def test_the_depth_of_a_market_needs_a_subscription(client):
-    client.ib.reqMktDepth(stock())
+    contract = stock()
+    client.run(client.ib.qualifyContractsAsync(contract))
+    client.ib.reqMktDepth(contract)
     client.settle()
     assert client.codes() == [354]
 
