@@ -44,7 +44,7 @@ def _history(call: Call) -> None:
         raise ApiError(321, "Error validating request.-'bI' : cause - End date not supported with keep up to date")
     fields, rows = history.bars(call.request, listing)
     call.send(*fields)
-    if call.request.flag("keepUpToDate"):
+    if call.request.flag("keepUpToDate") and rows:
         call.session.open_history.add(call.request.req_id)
         call.session.feed(call.request.req_id, GrowingBars(history, call.request, listing, rows))
 

@@ -202,3 +202,14 @@ def test_bars_that_are_asked_for_backwards_join_without_a_bar_twice_or_missing(c
     whole = [row.date for row in bars(client, "3 D", "1 hour", formatDate=2)]
     assert joined == whole
     assert len(set(whole)) == len(whole) == 7 + 7 + 3
+
+
+def test_a_schedule_does_not_grow(client, caplog):
+    ask = ("", "1 D", "no size", "SCHEDULE", True, 1, True, [])
+    client.ib.client.reqHistoricalData(5000, stock(), *ask)
+    profit = client.ib.reqPnL(client.ib.managedAccounts()[0])
+    trade = client.place(market(qty=100))
+    client.wait(lambda: trade.isDone() and profit.unrealizedPnL)
+    client.ib.client.cancelHistoricalData(5000)
+    client.wait(lambda: 366 in client.codes())
+    assert "was not told of prices" not in caplog.text
