@@ -49,7 +49,7 @@ def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:
         # The number keeps the run key new when a file returns to what it was once before.
         number = int(seen.get("number", 0)) + 1
         cursor = json.dumps({"taken": found, "waiting": found, "number": number})
-        now = desk.clock.now()
+        now = desk.desk.clock()
         weights = weight_sessions(desk.desk, portfolio)
         known = sorted(session for session in weights if session >= first)
         if weights and not known:

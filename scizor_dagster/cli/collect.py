@@ -41,8 +41,8 @@ def daily(
 
     desk = open_desk()
     calendar = check_market(desk, market)
-    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_closed(dates.now())
-    session = dates.closed_session_of_job(calendar, asked, desk.market(market).first_session, dates.now())
+    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_closed(desk.clock())
+    session = dates.closed_session_of_job(calendar, asked, desk.market(market).first_session, desk.clock())
     with working(f"Collecting {market} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("collect_daily", market, desk.config.markets)
         outcome = runner.run(job, partition=session.isoformat())
@@ -70,7 +70,7 @@ def history(
     desk = open_desk()
     calendar = check_market(desk, market)
     begins = desk.market(market).first_session
-    years = _years(first, last, begins.year, dates.now().astimezone(calendar.timezone).year)
+    years = _years(first, last, begins.year, desk.clock().astimezone(calendar.timezone).year)
     until = dates.parse_date(through, "--through") if through is not None else None
     if until is not None and until < begins:
         raise InputError(

@@ -33,9 +33,9 @@ def reconcile(
 
     desk = open_desk()
     calendar = check_portfolio(desk, portfolio)
-    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_closed(dates.now())
+    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_closed(desk.clock())
     first = desk.market(desk.portfolio(portfolio).market).first_session
-    session = dates.session_of_job(calendar, asked, first, dates.now())
+    session = dates.session_of_job(calendar, asked, first, desk.clock())
     with working(f"Reconciling {portfolio} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("reconcile", portfolio, desk.config.portfolios)
         outcome = runner.run(job, partition=session.isoformat(), raise_on_failed_check=False)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scizor_dagster.flow.desk import Desk
 
 POLL_SECONDS = 30.0
+CLOSE, PRICES = "close", "prices"
 PRICES_DUE = timedelta(hours=2)
 """How long after the close a session's prices are waited for: the schedule collects 90 minutes after it."""
 
@@ -32,11 +33,11 @@ def run(
 ) -> None:
     """Rebalance one session: signals, targets, plan, orders, reconciliation.
 
-    Running a session again continues it and sends nothing twice. Without --once it waits, up to two hours after the
-    close, until the session's prices are collected, because a paper account fills from them; then it follows the
-    orders to their end. The exit code is 0 only when every step and check went well, no order was refused or held back
-    (by a halt, a lock, a jump of the equity), and plan, ledger and broker agree; without --once also only when no
-    order works any more.
+    Running a session again continues it and sends nothing twice. Without --once it waits and then follows the orders
+    to their end: at a broker until the close; at the embedded exchange, up to two hours after it, until the session's
+    prices are collected, because a paper account fills from them. The exit code is 0 only when every step and check
+    went well, no order was refused or held back (by a halt, a lock, a jump of the equity), and plan, ledger and broker
+    agree; without --once also only when no order works any more.
 
     Example: scizor run --portfolio main --date 2026-11-20 --once
     """
@@ -48,7 +49,7 @@ def run(
     desk = open_desk()
     calendar = check_portfolio(desk, portfolio)
     first = desk.market(desk.portfolio(portfolio).market).first_session
-    session = session_to_trade(calendar, day, first, dates.now())
+    session = session_to_trade(calendar, day, first, desk.clock())
     # What is in the ledger goes on, whatever has become of the file it came from.
     if not is_admitted(desk, portfolio, session):
         check_weight_files(desk, portfolio)
@@ -58,8 +59,8 @@ def run(
             outcome = runner.run(jobs["rebalance"], partition=session.isoformat(), raise_on_failed_check=False)
             summary = session_summary(desk, portfolio, session)
         if not once and summary["working"]:
-            with working(f"Waiting for the prices of {session}", quiet=as_json):
-                followed = follow_once_priced(runner, desk, portfolio, session, jobs["follow_orders"])
+            with working(f"Waiting for the {_awaited(desk, portfolio)} of {session}", quiet=as_json):
+                followed = follow_once_ended(runner, desk, portfolio, session, jobs["follow_orders"])
             outcome = followed or outcome
             summary = session_summary(desk, portfolio, session)
             if followed is None:
@@ -72,7 +73,7 @@ def run(
     finish(summary, outcome, as_json, ended=not once)
 
 
-def follow_once_priced(
+def follow_once_ended(
     runner: JobRunner,
     desk: Desk,
     portfolio: str,
@@ -80,12 +81,12 @@ def follow_once_priced(
     job: str,
     wait: Callable[[float], None] = time.sleep,
 ) -> RunOutcome | None:
-    """Wait for the prices of `session`, then run `job` on it once.
+    """Wait for the end of `session` at a broker, for its prices at the embedded exchange, then run `job` on it once.
 
     Args:
         runner: Runs the job.
         desk: Its lake is looked at and its clock says how late it is.
-        portfolio: Whose market's prices are waited for.
+        portfolio: Whose market is waited for.
         session: The partition of the run.
         job: Name of the portfolio's `follow_orders`.
         wait: Called with a number of seconds between two looks.
@@ -96,12 +97,18 @@ def follow_once_priced(
     from scizor_dagster.market_data.reading import session_bars
 
     market = desk.portfolio(portfolio).market
-    due = desk.calendar(market).close_at(session) + PRICES_DUE
-    while session_bars(desk.lake, market, session).empty:
-        if desk.clock() >= due:
+    close = desk.calendar(market).close_at(session)
+    at_broker = _awaited(desk, portfolio) == CLOSE
+    while desk.clock() < close if at_broker else session_bars(desk.lake, market, session).empty:
+        if desk.clock() >= close + PRICES_DUE:
             return None
         wait(POLL_SECONDS)
     return runner.run(job, partition=session.isoformat(), raise_on_failed_check=False)
+
+
+def _awaited(desk: Desk, portfolio: str) -> str:
+    """What ends a session's orders: the close, where a broker fills them; its prices, where they are filled here."""
+    return PRICES if desk.account(desk.portfolio(portfolio).account).broker == "paper" else CLOSE
 
 
 def session_to_trade(calendar: TradingCalendar, day: str | None, first_session: date, now: datetime) -> date:

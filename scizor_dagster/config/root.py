@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount
+from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, PaperAccount
 from scizor_dagster.config.base import MisplacedValue, Model, Name
 from scizor_dagster.config.markets import IbkrProvider, Market
 from scizor_dagster.config.portfolios import Portfolio
@@ -18,6 +18,8 @@ from scizor_dagster.config.portfolios import Portfolio
 
 class Config(Model):
     strategy_manifest: str = "strategy_manifest.yaml"
+    clock: Name | None = None
+    """The account whose broker says what time it is, for a rehearsal; None is this machine's clock."""
     markets: dict[Name, Market]
     accounts: dict[Name, Annotated[Account, Field(discriminator="broker")]]
     portfolios: dict[Name, Portfolio]
@@ -103,6 +105,29 @@ class Config(Model):
                     f"the provider of market '{name}' and account '{other}' share client id {source.client_id} and "
                     "differ in other keys of the connection; write the same, or use another client id",
                     *("markets", name, "provider", "client_id"),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_clock_that_can_be_read(self) -> Config:
+        """A rehearsal may stand at any time, so that nothing with real money is configured beside it."""
+        if self.clock is None:
+            return self
+        account = self.accounts.get(self.clock)
+        if account is None or account.broker == "paper":
+            known = ", ".join(name for name, item in self.accounts.items() if item.broker != "paper")
+            raise MisplacedValue(
+                f"'{self.clock}' is no account at a broker, whose clock could be read (there is: {known or 'none'}); "
+                "leave the key out for this machine's clock",
+                "clock",
+            )
+        if self.clock not in {portfolio.account for portfolio in self.portfolios.values()}:
+            raise MisplacedValue(f"no portfolio trades from account '{self.clock}', whose clock is to be read", "clock")
+        for name, other in self.accounts.items():
+            if not isinstance(other, PaperAccount) and other.environment != "paper":
+                raise MisplacedValue(
+                    f"account '{name}' is live, and the clock of a broker is for rehearsals; remove one of them",
+                    "clock",
                 )
         return self
 

@@ -45,7 +45,7 @@ def prove_connection(desk: Desk, name: str) -> str:
             value=state.currency,
             threshold=account.currency,
         )
-    clock = _clock(state.as_of, desk.clock(), name)
+    clock = _clock(desk, state.as_of, name)
     provider = open_prices(
         account, f"accounts.{name}", account.currency, desk.calendar(market), desk.instruments(market), secrets
     )
@@ -73,13 +73,19 @@ def _market_of(desk: Desk, name: str) -> str:
     return (traded or of_currency)[0]
 
 
-def _clock(theirs: datetime, ours: datetime, name: str) -> str:
+def _clock(desk: Desk, theirs: datetime, name: str) -> str:
+    ours = desk.machine_clock()
     difference = abs(theirs - ours)
+    if desk.config.clock == name and difference > MAX_CLOCK_DIFFERENCE:
+        return f"a rehearsal at {theirs.isoformat(timespec='seconds')}, whose clock is gone by"
     if difference <= MAX_CLOCK_DIFFERENCE:
         return f"clock within {MAX_CLOCK_DIFFERENCE.total_seconds():.0f} s"
     if difference >= _REHEARSAL:
         # No machine's clock is off by days: an exchange that replays the past is.
-        return f"a rehearsal at {theirs.isoformat(timespec='seconds')}"
+        return (
+            f"a rehearsal at {theirs.isoformat(timespec='seconds')}, and this machine's clock is gone by "
+            f"(write `clock: {name}` to go by the exchange's)"
+        )
     raise ConfigError(
         f"The broker's clock says {theirs.isoformat(timespec='seconds')}, this machine's "
         f"{ours.isoformat(timespec='seconds')}: {difference.total_seconds():.0f} s apart.",

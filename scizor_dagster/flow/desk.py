@@ -6,12 +6,14 @@ other modules of `flow` hold one function per stage, and assets and the command 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from scizor_dagster.brokers.broker_clock import BrokerClock
 from scizor_dagster.brokers.opening import open_broker
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
 from scizor_dagster.config import Account, Config, Market, PaperAccount, Portfolio, load_config
@@ -40,11 +42,20 @@ class Desk:
     """Everything a stage of the flow may need. Opening it reads nothing; each part opens when asked for."""
 
     settings: Settings
-    clock: Clock
+    machine_clock: Clock
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], clock: Clock) -> Desk:
-        return cls(Settings.from_environment(environment), clock)
+    def from_environment(cls, environment: Mapping[str, str], machine_clock: Clock) -> Desk:
+        return cls(Settings.from_environment(environment), machine_clock)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Now: by this machine, or in a rehearsal by the broker of the account that the configuration names."""
+        name = self.config.clock
+        if name is None:
+            return self.machine_clock
+        market = next(item.market for item in self.config.portfolios.values() if item.account == name)
+        return BrokerClock(lambda: self._connected_broker(name, market).now(), time.monotonic)
 
     @cached_property
     def config(self) -> Config:
@@ -153,6 +164,11 @@ class Desk:
         chosen = self.account(account)
         if isinstance(chosen, PaperAccount):
             return self._paper_broker(account, chosen, market)
+        return self._connected_broker(account, market)
+
+    def _connected_broker(self, account: str, market: str) -> AlpacaBroker | IbkrBroker:
+        chosen = self.account(account)
+        assert not isinstance(chosen, PaperAccount)
         if (account, market) not in self._brokers:
             self._brokers[account, market] = open_broker(
                 account,

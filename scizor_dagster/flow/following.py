@@ -52,7 +52,9 @@ def cancel_open_orders(desk: Desk, account: str) -> CancelReport:
     except ScizorError as failure:
         why = str(failure)
     with desk.ledger.read() as connection:
-        return CancelReport(left=left_open(awaiting_cancel(connection, account, desk.clock()), {}, why), note=why)
+        return CancelReport(
+            left=left_open(awaiting_cancel(connection, account, desk.machine_clock()), {}, why), note=why
+        )
 
 
 def not_ahead(desk: Desk, portfolio: str, session: date) -> None:

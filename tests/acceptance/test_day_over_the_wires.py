@@ -1,9 +1,11 @@
 """A whole day with an account at a broker: the same flow over HTTP and over a TWS socket, and it reconciles."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from scizor_dagster.brokers import broker_clock
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.markets import collect_closed_session
@@ -12,11 +14,17 @@ from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session
 from tests.acceptance.wires import DAY, NAMES, OTHERS, SECRET, WIRES, collect, open_wires
 
+MUCH_LATER = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
+
+@pytest.mark.parametrize("rehearsed", [False, True], ids=["at the exchange's time", "by its clock, long after"])
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_day_from_collection_to_reconciliation_ends_without_a_break(wire, tmp_path):
+def test_a_day_from_collection_to_reconciliation_ends_without_a_break(wire, rehearsed, tmp_path, monkeypatch):
+    monkeypatch.setattr(broker_clock, "MAX_AGE", 0.0)
     with open_wires(tmp_path) as wires:
-        desk = collect(wires.desk(tmp_path, wires.keys[wire]))
+        other = {"now": lambda: MUCH_LATER, "clock": "broker"} if rehearsed else {}
+        desk = collect(wires.desk(tmp_path, wires.keys[wire], **other))
+        assert abs(desk.clock() - wires.hall.venue.now()) < timedelta(seconds=1)
         consolidate_session(desk, "main", DAY)
         plan = plan_session(desk, "main", DAY).plan
         assert len(plan.orders) >= 3

@@ -19,6 +19,7 @@ from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.venue import House
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
+from scizor_dagster.sessions import Clock
 from scizor_dagster.settings import Settings
 from tests.paper_exchange.market import FakeData
 from tests.paper_exchange.venues import Hall, at, make_venue
@@ -56,13 +57,21 @@ class Wires:
     hall: Hall
     keys: Mapping[str, Mapping[str, Any]]
 
-    def desk(self, folder: Path, account: Mapping[str, Any], environment: Mapping[str, str] = ENVIRONMENT) -> Desk:
-        """A desk of a project in `folder` with this account alone, at the exchange's own time."""
+    def desk(
+        self,
+        folder: Path,
+        account: Mapping[str, Any],
+        environment: Mapping[str, str] = ENVIRONMENT,
+        now: Clock | None = None,
+        **changes: Any,
+    ) -> Desk:
+        """A desk of a project in `folder` with this account alone, at the exchange's own time or by another clock."""
         portfolio = {"main": {"account": "broker", "capital": {"share": 1.0}}}
-        project = small_project(folder, accounts={"paper": None, "broker": dict(account)}, portfolios=portfolio)
+        accounts = {"paper": None, "broker": dict(account)}
+        project = small_project(folder, accounts=accounts, portfolios=portfolio, **changes)
         write_weights(folder / "weights.csv", {DAY: WEIGHTS})
         settings = Settings.from_environment({**project.environment, **environment})
-        return Desk(settings, self.hall.venue.now)
+        return Desk(settings, now or self.hall.venue.now)
 
 
 @contextmanager

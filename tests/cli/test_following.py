@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
 from scizor_dagster.cli.instance import JobRunner, RunOutcome
-from scizor_dagster.cli.run import POLL_SECONDS, PRICES_DUE, follow_once_priced
+from scizor_dagster.cli.run import POLL_SECONDS, PRICES_DUE, follow_once_ended
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import collect_closed_session
 from scizor_dagster.sessions import TradingCalendar
@@ -39,7 +39,7 @@ class World:
             collect_closed_session(self.desk, "us", UNPRICED)
 
     def follow(self, session: date = UNPRICED) -> RunOutcome | None:
-        return follow_once_priced(cast(JobRunner, self), self.desk, "main", session, "follow_orders", self.wait)
+        return follow_once_ended(cast(JobRunner, self), self.desk, "main", session, "follow_orders", self.wait)
 
 
 def test_a_session_with_prices_is_followed_at_once(collected: Project) -> None:

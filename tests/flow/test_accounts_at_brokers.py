@@ -1,6 +1,5 @@
 """The desk opens a broker when it is asked for one, once, and connects with the first question."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -46,16 +45,6 @@ def test_the_broker_of_an_account_is_one_object_and_nothing_connects_before_it_i
     assert broker.capabilities.times_in_force == {TimeInForce.DAY}
     assert not broker.advance(date(2025, 3, 3))
     desk.disconnect()
-
-
-@pytest.mark.parametrize(
-    ("instant", "phase"),
-    [("14:29", "ahead"), ("14:30", "open"), ("20:54", "open"), ("20:55", "closing"), ("21:00", "over")],
-)
-def test_a_session_at_ibkr_goes_through_its_phases_by_the_clock_that_is_handed_in(tmp_path, instant, phase):
-    now = datetime.fromisoformat(f"2025-03-03T{instant}:00+00:00")
-    desk = replace(desk_with(tmp_path, IBKR), clock=lambda: now)
-    assert desk.broker("one", "us").phase(date(2025, 3, 3)).value == phase
 
 
 @pytest.mark.parametrize("account", [ALPACA, IBKR])

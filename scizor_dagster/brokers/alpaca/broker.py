@@ -211,6 +211,10 @@ class AlpacaBroker:
         if not _is_taken(reply):
             raise _cancel_unknown(client_order_id, f"HTTP {reply.status}: {reply.message}")
 
+    def now(self) -> datetime:
+        """The broker's time, read anew."""
+        return self._clock.now()
+
     def phase(self, session: date) -> VenuePhase:
         return self._clock.phase(session)
 

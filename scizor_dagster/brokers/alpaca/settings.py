@@ -33,7 +33,7 @@ class AlpacaSettings:
         feed: Which exchanges prices come from: `iex`, or `sip` for all of them.
     """
 
-    key_id: str
+    key_id: str = field(repr=False)
     secret_key: str = field(repr=False)
     url: str = PAPER_URL
     data_url: str | None = None

@@ -21,6 +21,7 @@ from scizor_dagster.brokers.ibkr.orders import Seen, broker_fills, seen_open
 from scizor_dagster.brokers.ibkr.reads import Reads
 from scizor_dagster.brokers.ibkr.sending import Sending
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
+from scizor_dagster.brokers.ibkr.tws_clock import TwsClock
 from scizor_dagster.brokers.protocol import (
     AccountState,
     BrokerActivity,
@@ -48,7 +49,7 @@ class IbkrBroker:
         settings: Where TWS is, and which account it must be logged in to.
         calendar: Of the market that is traded: sessions of orders and fills.
         instruments: By symbol: listing exchange and currency decide which contract a symbol means.
-        clock: Now.
+        clock: Now, in the session in which TWS is: its own time says whether an order trades, and when.
         connection: Shared by default with everything in this process that names the same TWS and client id.
     """
 
@@ -67,6 +68,7 @@ class IbkrBroker:
         self._contracts = Contracts(self._connection, instruments, settings.currency)
         self._reads = Reads(self._connection, calendar)
         self._sending = Sending(self._connection)
+        self._tws_clock = TwsClock(self._connection, self._reads, calendar, clock, settings.closing)
         self._sent: set[str] = set()
 
     @property
@@ -111,7 +113,9 @@ class IbkrBroker:
             if name in self._sent and (found := self.find(name)) is not None:
                 return found
             self._whole("submit")
-            return self._connection.call(lambda: self._submit(order), f"order {name}")
+            self._refuse_other_session(order)
+            now = self._clock()
+            return self._connection.call(lambda: self._submit(order, now), f"order {name}")
         except (OrderRejected, OutcomeUnknown):
             raise
         except BrokerError as failure:
@@ -132,7 +136,8 @@ class IbkrBroker:
     def orders(self, session: date) -> Sequence[BrokerOrder]:
         """Orders of a session. IBKR names no session: that of an order's executions, else the current one."""
         self._whole("orders")
-        rows = self._connection.ask(lambda: self._reads.all_orders(self._clock()), "orders")
+        now = self._clock()
+        rows = self._connection.ask(lambda: self._reads.all_orders(now), "orders")
         return [row.order for row in rows if row.session == session]
 
     def open_orders(self) -> Sequence[BrokerOrder]:
@@ -178,15 +183,13 @@ class IbkrBroker:
             )
         self._connection.ask(lambda: self._sending.cancel(found.trade), f"cancel of {client_order_id}")
 
+    def now(self) -> datetime:
+        """The time of TWS, read anew."""
+        return self._tws_clock.now()
+
     def phase(self, session: date) -> VenuePhase:
-        """By the clock and the calendar: TWS has no books that could say otherwise."""
-        now = self._clock()
-        if now < self._calendar.open_at(session):
-            return VenuePhase.AHEAD
-        if self._calendar.has_closed(session, now):
-            return VenuePhase.OVER
-        is_closing = now >= self._calendar.close_at(session) - self._settings.closing
-        return VenuePhase.CLOSING if is_closing else VenuePhase.OPEN
+        """By the time of TWS and the calendar: TWS has no books that could say otherwise."""
+        return self._tws_clock.phase(session)
 
     def advance(self, session: date) -> bool:
         """A real venue moves by itself."""
@@ -199,7 +202,8 @@ class IbkrBroker:
 
     def _find(self, client_order_id: str) -> Seen | None:
         self._whole("find")
-        rows = self._connection.ask(lambda: self._reads.all_orders(self._clock(), proven=True), "orders")
+        now = self._clock()
+        rows = self._connection.ask(lambda: self._reads.all_orders(now, proven=True), "orders")
         self._connection.require_whole("find")
         found = [row for row in rows if row.order.client_order_id == client_order_id]
         if len(found) > 1:
@@ -244,12 +248,14 @@ class IbkrBroker:
         name = order.client_order_id
         if order.qty != order.qty.to_integral_value() or order.qty <= 0:
             raise OrderRejected(name, "whole_shares", f"IBKR trades whole shares through its API, not {order.qty:f}")
-        now = self._clock()
-        if order.session != self._calendar.current_session(now):
-            text = f"session {order.session} is not the one that trades now or opens next"
-            raise OrderRejected(name, "invalid_session", text)
 
-    async def _submit(self, order: OrderRequest) -> BrokerOrder:
+    def _refuse_other_session(self, order: OrderRequest) -> None:
+        session = self._tws_clock.session()
+        if order.session != session:
+            text = f"the order is for {order.session}, and one that is sent now trades in {session}; nothing was sent"
+            raise OrderRejected(order.client_order_id, "invalid_session", text)
+
+    async def _submit(self, order: OrderRequest, now: datetime) -> BrokerOrder:
         name = order.client_order_id
         contract = await self._contracts.only_one(order.symbol)
         if isinstance(contract, list):
@@ -258,7 +264,7 @@ class IbkrBroker:
         await self._check_held(order)
         self._sent.add(name)
         trade = await self._sending.send(order, contract)
-        return self._acknowledged(order, trade)
+        return self._acknowledged(order, trade, now)
 
     async def _check_held(self, order: OrderRequest) -> None:
         """IBKR would cross zero without a word: an order that closes must find what it closes."""
@@ -270,9 +276,9 @@ class IbkrBroker:
             text = f"{held:f} {order.symbol} are held, and the order closes {order.qty:f}"
             raise OrderRejected(order.client_order_id, "insufficient_qty", text)
 
-    def _acknowledged(self, order: OrderRequest, trade: Any) -> BrokerOrder:
+    def _acknowledged(self, order: OrderRequest, trade: Any, now: datetime) -> BrokerOrder:
         """The broker's answer in the words of the request: the reply says no more than that it was taken."""
-        seen = seen_open(trade, None, self._calendar, self._clock())
+        seen = seen_open(trade, None, self._calendar, now)
         if seen.order.qty != Decimal(order.qty):
             raise OutcomeUnknown(order.client_order_id, f"IBKR acknowledged {seen.order.qty:f} shares")
         return seen.order

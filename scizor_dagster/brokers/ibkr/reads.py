@@ -105,8 +105,12 @@ class Reads:
         if values.get(("AccountReady", "")) == "false":
             raise self._connection.unavailable("the account is not ready: TWS is still loading it")
         cash, equity, power = (self._amount(values, tag, currency) for tag in _MONEY)
-        now = await self._connection.answer(self._connection.ib.reqCurrentTimeAsync(), "time")
-        return AccountState(cash, equity, power, currency, now)
+        return AccountState(cash, equity, power, currency, await self.time())
+
+    async def time(self) -> datetime:
+        """What TWS says that it is."""
+        now: datetime = await self._connection.answer(self._connection.ib.reqCurrentTimeAsync(), "time")
+        return now
 
     async def positions(self) -> list[BrokerPosition]:
         """Positions with their prices, where the account download agrees on what is held."""
