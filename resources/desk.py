@@ -42,7 +42,7 @@ class TradingDesk(dg.ConfigurableResource):
     home: str
     config_path: str
     clock: SystemClock
-    secrets: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict, repr=False)
 
     @property
     def desk(self) -> Desk:

@@ -7,7 +7,7 @@ what the user trades and how (`config`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scizor_dagster.errors import ConfigError
@@ -25,12 +25,12 @@ class Settings:
     Attributes:
         home: Everything that Scizor writes: lake, ledger, Dagster's instance. `SCIZOR_HOME`.
         config_path: `SCIZOR_CONFIG`, else `config/config.yaml` of the source tree.
-        environment: The variables that `${NAME}` in configuration files may use.
+        environment: The variables that `${NAME}` in configuration files may use; secrets among them.
     """
 
     home: Path
     config_path: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

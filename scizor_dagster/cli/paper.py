@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from threading import Event
@@ -43,7 +43,7 @@ class Keys:
     """The pair that opens the Alpaca account; `made` where it was made for this run, and may be shown."""
 
     key: str
-    secret: str
+    secret: str = field(repr=False)
     made: bool
 
 
@@ -163,6 +163,7 @@ def _emit(exchange: Exchange, wanted: Wanted, keys: Keys, urls: dict[str, str | 
     emit_json(
         {"market": wanted.market, "now": exchange.venue.now(), "end": exchange.end, "accounts": accounts}
         | urls
+        | ({"alpaca_account_id": _number(exchange)} if "alpaca_url" in urls else {})
         | (shown if "alpaca_url" in urls else {})
         | {"missing": exchange.missing}
     )
@@ -184,7 +185,7 @@ def _say(exchange: Exchange, wanted: Wanted, keys: Keys, urls: dict[str, str | i
         shown = ", ".join(map(str, exchange.missing[:5])) + (", ..." if len(exchange.missing) > 5 else "")
         typer.echo(f"note: nothing trades in {len(exchange.missing)} session(s) without bars: {shown}")
     if "alpaca_url" in urls:
-        _say_alpaca(exchange.accounts[House.ALPACA], keys, urls)
+        _say_alpaca(exchange.accounts[House.ALPACA], _number(exchange), keys, urls)
     if "tws_port" in urls:
         typer.echo(f"\nAs a TWS: host {urls['tws_host']}, port {urls['tws_port']}, any client id")
         typer.echo(f"  account {exchange.accounts[House.IBKR]}")
@@ -192,9 +193,17 @@ def _say(exchange: Exchange, wanted: Wanted, keys: Keys, urls: dict[str, str | i
     typer.echo("\nCtrl-C stops it.")
 
 
-def _say_alpaca(account: str, keys: Keys, urls: dict[str, str | int]) -> None:
+def _number(exchange: Exchange) -> str:
+    """What the Alpaca door calls its account, and a configuration pins."""
+    from scizor_dagster.paper_exchange.alpaca_door.render_account import account_number
+    from scizor_dagster.paper_exchange.venue import House
+
+    return account_number(exchange.venue.account(exchange.accounts[House.ALPACA]))
+
+
+def _say_alpaca(account: str, number: str, keys: Keys, urls: dict[str, str | int]) -> None:
     url, stream = urls["alpaca_url"], urls["alpaca_stream_url"]
-    typer.echo(f"\nAs Alpaca: {url} (account '{account}')")
+    typer.echo(f"\nAs Alpaca: {url} (account '{account}', number {number})")
     typer.echo(f"  export {KEY_VARIABLES[0]}={keys.key}")
     if keys.made:
         typer.echo(f"  export {KEY_VARIABLES[1]}={keys.secret}")

@@ -7,13 +7,19 @@ the configuration.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from scizor_dagster.config.base import Model
 
 Environment = Literal["paper", "live"]
+_URL = re.compile(r"^https?://[A-Za-z0-9.\-\[\]:]+\Z")
+_ACCOUNT_ID = re.compile(r"^[A-Za-z0-9]{3,32}\Z")
+_HOST = re.compile(r"^[A-Za-z0-9._\-:]+\Z")
 SECRET_KEYS = frozenset({"key_id", "secret_key"})
 """Keys whose `${NAME}` stays a name: their values never pass through the configuration."""
 
@@ -23,10 +29,43 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
+def _address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or not _URL.match(text):
+        raise ValueError("it must be an address without path, key or password, such as http://127.0.0.1:8090")
+    return text
+
+
+def _account_id(text: str) -> str:
+    if not _ACCOUNT_ID.match(text):
+        raise ValueError("it must be the account's id, letters and digits only, as the broker shows it")
+    return text
+
+
+def _host(text: str) -> str:
+    if not _HOST.match(text):
+        raise ValueError("it must be a name or an address of a machine, without http:// and port")
+    return text
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("it must be a time zone of the IANA database, such as US/Eastern or Europe/Berlin") from error
+    return text
+
+
+Url = Annotated[str, AfterValidator(_address)]
+AccountId = Annotated[str, AfterValidator(_account_id)]
+Host = Annotated[str, AfterValidator(_host)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 SecretReference = Annotated[str, Field(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+$")]
 Seconds = Annotated[float, Field(gt=0.0, le=300.0)]
-AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{3,32}$")]
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_number)]
 ClientId = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_number)]
 
@@ -64,12 +103,12 @@ class IbkrConnection(Model):
         execution_days: Days of executions that TWS shows; more than 1 needs its trade-log setting.
     """
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-:]+$")] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port
     client_id: ClientId
     account_id: AccountId
     timeout: Seconds = 20.0
-    time_zone: str = "US/Eastern"
+    time_zone: TimeZone = "US/Eastern"
     execution_days: Annotated[int, Field(ge=1, le=7)] = 1
 
     @property

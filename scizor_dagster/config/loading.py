@@ -136,7 +136,7 @@ def _config_error(error: ValidationError, document: YamlDocument) -> ConfigError
         shared = key[2:] if len(key) > 2 and key[0] == "portfolios" and key[2] in _SHARED_SECTIONS else key
         place = document.where(shared if shared in document.lines or shared[:-1] in document.lines else key)
         value = item.get("ctx", {}).get("tag", item.get("input"))
-        is_shown = isinstance(value, str | int | float | bool) and key[-1:] not in _UNSHOWN
+        is_shown = isinstance(value, str | int | float | bool) and not _may_be_secret(item["type"], value, key)
         shown = f" (found {value!r})" if is_shown else ""
         is_number = key in limits and key[-1:] != ("allowed",)
         problem = NO_LIMIT if is_number else _explain(item["type"], item["msg"], key)
@@ -162,6 +162,11 @@ def _key_of(loc: Key) -> Key:
             )
         )
     )
+
+
+def _may_be_secret(kind: str, value: Any, key: Key) -> bool:
+    """Whether a value is kept out of errors: that of a secret's key or of a key that nobody knows, a login in a URL."""
+    return key[-1:] in _UNSHOWN or kind == "extra_forbidden" or (isinstance(value, str) and "@" in value)
 
 
 def _bounded(problem: str, key: Key) -> str:

@@ -1,5 +1,6 @@
 """The graph that Dagster loads: keys, promises of each asset, jobs, and the edge where errors become failures."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -290,6 +291,7 @@ def test_each_account_is_a_resource_and_no_secret_is_read_before_a_run(
         assert [kind.__name__ for kind in kinds] == ["AlpacaBroker", "IbkrBroker", "PaperBroker"]
         settings = context.resources.account_alp.broker("us")._settings
         assert (settings.key_id, settings.secret_key) == ("PKX", "geheim")
+        assert not {"PKX", "geheim"} & set(re.findall(r"\w+", repr(context.resources.account_alp)))
 
     @dg.job(resource_defs={name: resources[name] for name in ("account_alp", "account_ib", "account_paper")})
     def asking() -> None:
