@@ -1,6 +1,7 @@
 """`run` without --once: it waits for the session's prices, follows once, and says what to do when none come."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 from scizor_dagster.cli.instance import JobRunner, RunOutcome
@@ -9,7 +10,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import collect_closed_session
 from scizor_dagster.sessions import TradingCalendar
 from tests.cli.conftest import LAST_COLLECTED, Scizor
-from tests.projects import Project, write_weights
+from tests.projects import Project, small_project, write_weights
 
 UNPRICED = date(2025, 2, 18)
 """The session after the last collected one: it can be planned, and nothing fills in it yet."""
@@ -61,6 +62,15 @@ def test_waiting_ends_some_time_after_the_close_when_no_prices_come(collected: P
     assert world.follow() is None
     assert world.waits == [POLL_SECONDS] * 2
     assert world.runs == []
+
+
+def test_at_a_broker_the_close_is_waited_for_and_no_prices(tmp_path: Path) -> None:
+    account = {"broker": "alpaca", "environment": "paper", "account_id": "PA123456789", "initial_cash": 5000.0}
+    project = small_project(tmp_path, accounts={"paper": None, "one": account}, portfolios={"main": {"account": "one"}})
+    world = World(project, CLOSE - timedelta(minutes=5))
+    assert world.follow() is GREEN
+    assert world.waits == [POLL_SECONDS] * 10
+    assert world.runs == [("follow_orders", UNPRICED.isoformat())]
 
 
 def test_orders_that_still_wait_end_the_command_with_exit_code_one_and_what_to_do(
