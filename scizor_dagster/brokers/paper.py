@@ -32,7 +32,7 @@ from scizor_dagster.paper_exchange.data import SessionData
 from scizor_dagster.paper_exchange.exchange import PaperExchange
 from scizor_dagster.paper_exchange.model import Activity, Fill, Order, Role, Rules, StepKind
 from scizor_dagster.paper_exchange.store import BookStore, Database, Opening
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 from scizor_dagster.sessions import Clock, TradingCalendar
 
 ENVIRONMENT = "paper"

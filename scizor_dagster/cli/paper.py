@@ -82,7 +82,7 @@ def serve(
     """
     from scizor_dagster.flow.exchange import Wanted
     from scizor_dagster.paper_exchange.faults import FaultScript
-    from scizor_dagster.paper_exchange.venue import House
+    from scizor_dagster.paper_exchange.venue_orders import House
 
     both = alpaca_port is None and tws_port is None
     ports = Ports(host, ALPACA_PORT if both else alpaca_port, TWS_PORT if both else tws_port)
@@ -126,7 +126,7 @@ def _serve(desk: Desk, wanted: Wanted, ports: Ports, keys: Keys, script: FaultSc
     from scizor_dagster.paper_exchange.driver import Driver
     from scizor_dagster.paper_exchange.tws_door.server import serve_tws
     from scizor_dagster.paper_exchange.tws_door.switches import Switches
-    from scizor_dagster.paper_exchange.venue import House
+    from scizor_dagster.paper_exchange.venue_orders import House
 
     exchange = open_exchange(desk, wanted)
     stop = Event()
@@ -170,7 +170,7 @@ def _emit(exchange: Exchange, wanted: Wanted, keys: Keys, urls: dict[str, str | 
 
 
 def _say(exchange: Exchange, wanted: Wanted, keys: Keys, urls: dict[str, str | int]) -> None:
-    from scizor_dagster.paper_exchange.venue import House
+    from scizor_dagster.paper_exchange.venue_orders import House
 
     venue = exchange.venue
     now = venue.now().astimezone(venue.calendar.timezone)
@@ -196,7 +196,7 @@ def _say(exchange: Exchange, wanted: Wanted, keys: Keys, urls: dict[str, str | i
 def _number(exchange: Exchange) -> str:
     """What the Alpaca door calls its account, and a configuration pins."""
     from scizor_dagster.paper_exchange.alpaca_door.render_account import account_number
-    from scizor_dagster.paper_exchange.venue import House
+    from scizor_dagster.paper_exchange.venue_orders import House
 
     return account_number(exchange.venue.account(exchange.accounts[House.ALPACA]))
 

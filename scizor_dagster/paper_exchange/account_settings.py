@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from scizor_dagster.paper_exchange.venue import AccountSettings, Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
+from scizor_dagster.paper_exchange.venue_views import AccountSettings
 
 _SETTINGS: Mapping[str, tuple[object, ...]] = {
     "no_shorting": (True, False),

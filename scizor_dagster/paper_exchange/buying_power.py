@@ -17,7 +17,7 @@ from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.model import Order, State
-from scizor_dagster.paper_exchange.venue import ZERO
+from scizor_dagster.paper_exchange.venue_orders import ZERO
 
 SHORT_COLLAR = Decimal("1.03")
 

@@ -27,9 +27,9 @@ from scizor_dagster.paper_exchange.meeting import may_trade, meet
 from scizor_dagster.paper_exchange.model import PRICE_STEP, Rules
 from scizor_dagster.paper_exchange.order_entry import HouseRules
 from scizor_dagster.paper_exchange.price_path import Hours, PricePath
-from scizor_dagster.paper_exchange.venue import ZERO, Duration, EventKind, House, Status, VenueOrder
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
 from scizor_dagster.paper_exchange.venue_margin import equity, maintenance_margin
+from scizor_dagster.paper_exchange.venue_orders import ZERO, Duration, EventKind, House, Status, VenueOrder
 from scizor_dagster.paper_exchange.venue_overnight import apply_actions
 
 NOT_ARRIVED = (Status.ACCEPTED, Status.PENDING_NEW)

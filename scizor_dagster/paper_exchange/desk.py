@@ -26,9 +26,10 @@ from scizor_dagster.paper_exchange.order_entry import (
     stop_loss,
     take_profit,
 )
-from scizor_dagster.paper_exchange.venue import (
+from scizor_dagster.paper_exchange.venue_books import VenueBooks, opposite
+from scizor_dagster.paper_exchange.venue_margin import Marks, account_view, equity, price_of
+from scizor_dagster.paper_exchange.venue_orders import (
     ZERO,
-    AccountView,
     Amendment,
     Duration,
     EventKind,
@@ -37,14 +38,12 @@ from scizor_dagster.paper_exchange.venue import (
     Mishap,
     OrderClass,
     OrderKind,
-    PositionView,
     Refused,
     Status,
     Ticket,
     VenueOrder,
 )
-from scizor_dagster.paper_exchange.venue_books import VenueBooks, opposite
-from scizor_dagster.paper_exchange.venue_margin import Marks, account_view, equity, price_of
+from scizor_dagster.paper_exchange.venue_views import AccountView, PositionView
 
 GTC_LIFE = timedelta(days=90)
 GTC_ENDS_AT = time(16, 15)

@@ -27,7 +27,7 @@ from scizor_dagster.paper_exchange.matching import (
 from scizor_dagster.paper_exchange.model import LAST_STEP, Books, Order, Role, Rules, StepKind
 from scizor_dagster.paper_exchange.overnight import apply_actions
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market, check
-from scizor_dagster.paper_exchange.venue import ZERO, Refused
+from scizor_dagster.paper_exchange.venue_orders import ZERO, Refused
 
 _AUCTION_KINDS = {TimeInForce.OPG: StepKind.MARKET_ON_OPEN, TimeInForce.CLS: StepKind.MARKET_ON_CLOSE}
 NO_TRADE = "no trade in this session"

@@ -27,7 +27,7 @@ from scizor_dagster.paper_exchange.late import KNOWN_WITHIN, History, apply_late
 from scizor_dagster.paper_exchange.model import LAST_STEP, Activity, Books, Fill, Order, Rules, State
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market
 from scizor_dagster.paper_exchange.store import BookStore
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 from scizor_dagster.sessions import TradingCalendar
 
 

@@ -15,7 +15,8 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from scizor_dagster.paper_exchange.venue import (
+from scizor_dagster.paper_exchange.venue_books import VenueBooks
+from scizor_dagster.paper_exchange.venue_orders import (
     ZERO,
     Duration,
     EventKind,
@@ -25,7 +26,6 @@ from scizor_dagster.paper_exchange.venue import (
     Status,
     VenueOrder,
 )
-from scizor_dagster.paper_exchange.venue_books import VenueBooks
 
 AT_ONCE = (Duration.IOC, Duration.FOK, Duration.OPG, Duration.CLS)
 """What does not fill at the instant that it is for ends there."""

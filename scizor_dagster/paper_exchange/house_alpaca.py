@@ -29,7 +29,9 @@ from scizor_dagster.paper_exchange.order_entry import (
     take_profit,
 )
 from scizor_dagster.paper_exchange.rules import MAX_CLIENT_ID_LENGTH
-from scizor_dagster.paper_exchange.venue import (
+from scizor_dagster.paper_exchange.venue_books import VenueBooks, opposite
+from scizor_dagster.paper_exchange.venue_margin import LEAST_MARGIN_EQUITY, MarginRates, buying_power, equity
+from scizor_dagster.paper_exchange.venue_orders import (
     ZERO,
     Amendment,
     Duration,
@@ -39,8 +41,6 @@ from scizor_dagster.paper_exchange.venue import (
     Status,
     VenueOrder,
 )
-from scizor_dagster.paper_exchange.venue_books import VenueBooks, opposite
-from scizor_dagster.paper_exchange.venue_margin import LEAST_MARGIN_EQUITY, MarginRates, buying_power, equity
 from scizor_dagster.paper_exchange.wash_trades import check_wash_trade
 
 _CENT = Decimal("0.01")

@@ -25,15 +25,6 @@ from scizor_dagster.paper_exchange.order_entry import (
     listed,
     priced,
 )
-from scizor_dagster.paper_exchange.venue import (
-    ZERO,
-    Amendment,
-    Duration,
-    OrderKind,
-    Refused,
-    Status,
-    VenueOrder,
-)
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
 from scizor_dagster.paper_exchange.venue_margin import (
     LEAST_MARGIN_EQUITY,
@@ -42,6 +33,7 @@ from scizor_dagster.paper_exchange.venue_margin import (
     equity,
     opening_qty,
 )
+from scizor_dagster.paper_exchange.venue_orders import ZERO, Amendment, Duration, OrderKind, Refused, Status, VenueOrder
 
 MOST_ORDERS_A_SIDE = 20
 """Active orders per contract, side and account (TWS API, order limitations)."""

@@ -29,7 +29,7 @@ from scizor_dagster.paper_exchange.overnight import (
     settle_delisting,
     split_reason,
 )
-from scizor_dagster.paper_exchange.venue import ZERO
+from scizor_dagster.paper_exchange.venue_orders import ZERO
 
 KNOWN_WITHIN = timedelta(days=400)
 """An action that becomes known later than this is not looked for."""

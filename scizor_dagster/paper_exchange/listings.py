@@ -11,7 +11,7 @@ from hashlib import sha256
 from uuid import NAMESPACE_URL, uuid5
 
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.paper_exchange.venue import VenueListing
+from scizor_dagster.paper_exchange.venue_views import VenueListing
 
 _LARGEST_CONTRACT_ID = 2**31 - 1
 

@@ -20,7 +20,7 @@ from scizor_dagster.paper_exchange.data import SessionAction, SessionBar, Sessio
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.price_path import Hours, PricePath, touch
 from scizor_dagster.paper_exchange.traces import Trace, on_step
-from scizor_dagster.paper_exchange.venue import DailyBar, Quote
+from scizor_dagster.paper_exchange.venue_views import DailyBar, Quote
 from scizor_dagster.sessions import TradingCalendar
 
 _Kept = TypeVar("_Kept")

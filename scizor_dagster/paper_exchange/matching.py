@@ -24,7 +24,7 @@ from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.instruments import QUANTITY_STEP
 from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.model import LAST_STEP, PRICE_STEP, Order, Rules, StepKind
-from scizor_dagster.paper_exchange.venue import ZERO
+from scizor_dagster.paper_exchange.venue_orders import ZERO
 
 _BASIS_POINTS = Decimal(10_000)
 _CENT = Decimal("0.01")

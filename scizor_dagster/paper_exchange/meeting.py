@@ -17,7 +17,7 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.price_path import PricePath
-from scizor_dagster.paper_exchange.venue import OrderKind, Ticket, VenueOrder
+from scizor_dagster.paper_exchange.venue_orders import OrderKind, Ticket, VenueOrder
 
 _STOPS = (OrderKind.STOP, OrderKind.STOP_LIMIT, OrderKind.TRAILING_STOP)
 _PERCENT = Decimal(100)

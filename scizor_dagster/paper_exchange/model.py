@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from scizor_dagster.brokers.protocol import OrderStatus, Side
-from scizor_dagster.paper_exchange.venue import ZERO
+from scizor_dagster.paper_exchange.venue_orders import ZERO
 
 LAST_STEP = 3
 """Steps of a session: 0 before the open, 1 the opening auction, 2 midday, 3 the close."""

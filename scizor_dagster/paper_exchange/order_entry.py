@@ -16,17 +16,9 @@ from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import LARGEST, Rules
-from scizor_dagster.paper_exchange.venue import (
-    ZERO,
-    Amendment,
-    Leg,
-    OrderKind,
-    Refused,
-    Ticket,
-    VenueOrder,
-)
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
 from scizor_dagster.paper_exchange.venue_margin import MarginRates, Marks
+from scizor_dagster.paper_exchange.venue_orders import ZERO, Amendment, Leg, OrderKind, Refused, Ticket, VenueOrder
 
 PRICES = {
     OrderKind.MARKET: frozenset[str](),

@@ -25,7 +25,7 @@ from scizor_dagster.brokers.protocol import OrderStatus
 from scizor_dagster.instruments import split_quantity
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.model import AVERAGE_STEP, Activity, Books
-from scizor_dagster.paper_exchange.venue import ZERO
+from scizor_dagster.paper_exchange.venue_orders import ZERO
 
 _CENT = Decimal("0.01")
 _ORDER = {"split": 0, "dividend": 1, "delisting": 2}

@@ -30,6 +30,7 @@ from scizor_dagster.paper_exchange.clocks import VenueClock
 from scizor_dagster.paper_exchange.continuous import Engine
 from scizor_dagster.paper_exchange.data import SessionAction, SessionData
 from scizor_dagster.paper_exchange.desk import Desk, Lookup
+from scizor_dagster.paper_exchange.halts import Halts
 from scizor_dagster.paper_exchange.house_alpaca import AlpacaRules
 from scizor_dagster.paper_exchange.house_ibkr import IbkrRules
 from scizor_dagster.paper_exchange.listings import list_instruments
@@ -37,28 +38,30 @@ from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.store import Database
 from scizor_dagster.paper_exchange.traces import Trace
-from scizor_dagster.paper_exchange.venue import (
-    AccountSettings,
-    AccountView,
+from scizor_dagster.paper_exchange.venue import Listener
+from scizor_dagster.paper_exchange.venue_books import VenueBooks, VenueState
+from scizor_dagster.paper_exchange.venue_late import put_right
+from scizor_dagster.paper_exchange.venue_orders import (
     Amendment,
-    DailyBar,
     Execution,
     House,
-    Listener,
     Mishap,
-    NonTrade,
     OrderQuery,
-    PositionView,
-    Quote,
     Refused,
     Ticket,
     VenueEvent,
-    VenueListing,
     VenueOrder,
 )
-from scizor_dagster.paper_exchange.venue_books import VenueBooks, VenueState
-from scizor_dagster.paper_exchange.venue_late import put_right
 from scizor_dagster.paper_exchange.venue_store import VenueAccount, VenueStore
+from scizor_dagster.paper_exchange.venue_views import (
+    AccountSettings,
+    AccountView,
+    DailyBar,
+    NonTrade,
+    PositionView,
+    Quote,
+    VenueListing,
+)
 from scizor_dagster.paper_exchange.watchlists import ListsChange, Watchlist
 from scizor_dagster.sessions import TradingCalendar
 
@@ -121,8 +124,10 @@ class PaperVenue:
         self._listeners: dict[str, list[Listener]] = {name: [] for name in accounts}
         self._now_lock = Lock()
         self._latest = store.latest(accounts)
-        self._halts = store.halts(market.calendar.code)
-        self._engine = Engine(market, rules, {House.ALPACA: AlpacaRules(), House.IBKR: IbkrRules()}, self._is_halted)
+        self._halts = Halts(store, market.calendar.code)
+        self._engine = Engine(
+            market, rules, {House.ALPACA: AlpacaRules(), House.IBKR: IbkrRules()}, self._halts.is_halted
+        )
         self._desk = Desk(self._engine)
 
     def open_accounts(self, accounts: Sequence[VenueAccount]) -> None:
@@ -271,14 +276,12 @@ class PaperVenue:
     def halt(self, symbol: str) -> None:
         """Stop trading in an instrument from now on: its orders rest. One that is halted stays so."""
         self._settle()
-        self._store.halt(self.calendar.code, symbol, self.now())
-        self._halts = self._store.halts(self.calendar.code)
+        self._halts.stop(symbol, self.now())
 
     def resume(self, symbol: str) -> None:
         """End the halt of an instrument."""
         self._settle()
-        self._store.resume(self.calendar.code, symbol, self.now())
-        self._halts = self._store.halts(self.calendar.code)
+        self._halts.resume(symbol, self.now())
 
     def order(self, account: str, order_id: str) -> VenueOrder | None:
         with self._reading(account) as connection:
@@ -323,11 +326,6 @@ class PaperVenue:
                 f"The exchange has no account '{account}'.",
                 remedy=f"Use one of: {', '.join(sorted(self._locks)) or 'none is open'}.",
             )
-
-    def _is_halted(self, symbol: str, at: datetime) -> bool:
-        return any(
-            symbol == name and since <= at and (until is None or at < until) for name, since, until in self._halts
-        )
 
     def _reading(self, account: str) -> AbstractContextManager[sa.Connection]:
         self._brought(account, self.now())

@@ -14,7 +14,7 @@ from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionInt
 from scizor_dagster.instruments import QUANTITY_STEP, Instrument
 from scizor_dagster.paper_exchange.buying_power import buying_power, order_value
 from scizor_dagster.paper_exchange.model import LARGEST, Order, Role, Rules, State, StepKind
-from scizor_dagster.paper_exchange.venue import ZERO, Refused
+from scizor_dagster.paper_exchange.venue_orders import ZERO, Refused
 
 MAX_CLIENT_ID_LENGTH = 128
 TAKE_PROFIT_SUFFIX = ".tp"

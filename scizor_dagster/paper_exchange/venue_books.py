@@ -18,18 +18,17 @@ from uuid import NAMESPACE_URL, uuid5
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.model import AVERAGE_STEP, average_cost
-from scizor_dagster.paper_exchange.venue import (
+from scizor_dagster.paper_exchange.venue_orders import (
     ZERO,
-    AccountSettings,
     EventKind,
     Execution,
     House,
-    NonTrade,
     Status,
     Ticket,
     VenueEvent,
     VenueOrder,
 )
+from scizor_dagster.paper_exchange.venue_views import AccountSettings, NonTrade
 
 _PAPER_NUMBER = re.compile(r"^DU\d{4,9}$")
 _ENDS = {

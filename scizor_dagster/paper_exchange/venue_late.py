@@ -17,9 +17,10 @@ from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.late import KNOWN_WITHIN, History, apply_late, missing, position_of
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import LAST_STEP, Activity, Books, Fill, Position, State
-from scizor_dagster.paper_exchange.venue import ZERO, Execution, NonTrade
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
+from scizor_dagster.paper_exchange.venue_orders import ZERO, Execution
 from scizor_dagster.paper_exchange.venue_overnight import end_resting
+from scizor_dagster.paper_exchange.venue_views import NonTrade
 
 Histories = Callable[[Collection[str]], tuple[Sequence[Execution], Sequence[NonTrade]]]
 """Every stored execution and activity of some symbols."""

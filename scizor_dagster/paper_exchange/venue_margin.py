@@ -19,8 +19,9 @@ from functools import cache
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.buying_power import order_value
-from scizor_dagster.paper_exchange.venue import ZERO, AccountView, VenueOrder
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, account_number
+from scizor_dagster.paper_exchange.venue_orders import ZERO, VenueOrder
+from scizor_dagster.paper_exchange.venue_views import AccountView
 
 Marks = Callable[[str], Decimal | None]
 """Price of a symbol now, None where none is known."""

@@ -22,7 +22,8 @@ from scizor_dagster.paper_exchange.families import cancel_with_children
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import AVERAGE_STEP, PRICE_STEP, average_cost
 from scizor_dagster.paper_exchange.overnight import in_cents, in_order, split_reason
-from scizor_dagster.paper_exchange.venue import (
+from scizor_dagster.paper_exchange.venue_books import Holding, VenueBooks
+from scizor_dagster.paper_exchange.venue_orders import (
     ZERO,
     Duration,
     EventKind,
@@ -31,7 +32,6 @@ from scizor_dagster.paper_exchange.venue import (
     OrderKind,
     VenueOrder,
 )
-from scizor_dagster.paper_exchange.venue_books import Holding, VenueBooks
 
 
 def apply_actions(books: VenueBooks, actions: Sequence[SessionAction], at: datetime, market: MarketView) -> None:

@@ -15,18 +15,17 @@ from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange import watchlists
-from scizor_dagster.paper_exchange.venue import (
-    AccountSettings,
+from scizor_dagster.paper_exchange.venue_orders import (
     Duration,
     Execution,
     Leg,
-    NonTrade,
     OrderClass,
     OrderKind,
     Status,
     Ticket,
     VenueOrder,
 )
+from scizor_dagster.paper_exchange.venue_views import AccountSettings, NonTrade
 
 _MONEY = ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
 _INSTANTS = ("good_after", "good_till")

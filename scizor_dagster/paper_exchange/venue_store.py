@@ -29,16 +29,8 @@ from scizor_dagster.ledger.venue_tables import (
     venue_positions,
 )
 from scizor_dagster.paper_exchange.store import Database, upsert
-from scizor_dagster.paper_exchange.venue import (
-    ZERO,
-    Execution,
-    House,
-    NonTrade,
-    OrderQuery,
-    Status,
-    VenueOrder,
-)
 from scizor_dagster.paper_exchange.venue_books import Holding, VenueBooks, VenueState
+from scizor_dagster.paper_exchange.venue_orders import ZERO, Execution, House, OrderQuery, Status, VenueOrder
 from scizor_dagster.paper_exchange.venue_rows import (
     activity_of,
     activity_row,
@@ -49,6 +41,7 @@ from scizor_dagster.paper_exchange.venue_rows import (
     settings_json,
     settings_of,
 )
+from scizor_dagster.paper_exchange.venue_views import NonTrade
 
 # Built once: every call takes one of them.
 _ACCOUNT = sa.select(venue_accounts).where(venue_accounts.c.account == sa.bindparam("wanted"))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.paper_exchange.order_entry import Entry
-from scizor_dagster.paper_exchange.venue import OrderClass, OrderKind, Refused, VenueOrder
 from scizor_dagster.paper_exchange.venue_books import opposite
+from scizor_dagster.paper_exchange.venue_orders import OrderClass, OrderKind, Refused, VenueOrder
 
 _MARKET_KINDS = {OrderKind.MARKET, OrderKind.STOP, OrderKind.TRAILING_STOP}
 

@@ -17,7 +17,7 @@ from scizor_dagster.paper_exchange.alpaca_door.render_account import account_num
 from scizor_dagster.paper_exchange.alpaca_door.server import serve_alpaca
 from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
-from scizor_dagster.paper_exchange.venue import House
+from scizor_dagster.paper_exchange.venue_orders import House
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
 from scizor_dagster.sessions import Clock
 from scizor_dagster.settings import Settings

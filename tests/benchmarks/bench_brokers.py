@@ -31,7 +31,7 @@ from scizor_dagster.brokers.protocol import Broker, OrderRequest, OrderType, Pos
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.alpaca_door.server import serve_alpaca
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
-from scizor_dagster.paper_exchange.venue import House
+from scizor_dagster.paper_exchange.venue_orders import House
 from scizor_dagster.sessions import TradingCalendar
 from tests.benchmarks.slow_wire import SlowWire
 from tests.paper_exchange.alpaca.support import ACCOUNT as ALPACA

@@ -6,7 +6,7 @@ import pytest
 
 from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.config import PaperAccount
-from scizor_dagster.paper_exchange.venue import House
+from scizor_dagster.paper_exchange.venue_orders import House
 from scizor_dagster.sessions import TradingCalendar
 from tests.brokers.alpaca.conftest import Brokers
 from tests.brokers.rebalance import CASH, INSTRUMENTS, PRICES, RebalanceScenario, Stage

@@ -15,7 +15,7 @@ from scizor_dagster.market_data import alpaca
 from scizor_dagster.market_data.alpaca import AlpacaMarket
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import DailyBar
+from scizor_dagster.paper_exchange.venue_views import DailyBar
 from tests.brokers.alpaca.conftest import Time
 from tests.market_data.support import XNYS
 from tests.paper_exchange.alpaca.conftest import doors, no_error_records, venue  # noqa: F401 - fixtures

@@ -18,8 +18,10 @@ from scizor_dagster.paper_exchange.listings import list_instruments
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.paper_venue import PaperVenue
-from scizor_dagster.paper_exchange.venue import Fault, House, VenueListing, VenueOrder
+from scizor_dagster.paper_exchange.venue import Fault
+from scizor_dagster.paper_exchange.venue_orders import House, VenueOrder
 from scizor_dagster.paper_exchange.venue_store import VenueAccount, VenueStore
+from scizor_dagster.paper_exchange.venue_views import VenueListing
 from scizor_dagster.sessions import TradingCalendar
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, FakeData, bar, fresh_ledger
 from tests.paper_exchange.venues import BARE

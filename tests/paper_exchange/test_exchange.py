@@ -14,7 +14,7 @@ from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.exchange import PaperExchange
 from scizor_dagster.paper_exchange.store import BookStore, Opening
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 from scizor_dagster.sessions import TradingCalendar
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, FREE, INSTRUMENTS, NOW, FakeData, bar, fresh_ledger, request
 

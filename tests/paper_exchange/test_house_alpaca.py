@@ -6,7 +6,7 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.brokers.protocol import PositionIntent
-from scizor_dagster.paper_exchange.venue import House, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import House, Refused, Status
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
 from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, bar
 from tests.paper_exchange.venues import ALPACA, BARE, at, make_venue

@@ -6,7 +6,7 @@ import pytest
 
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.house_ibkr import ASX_COMMISSION, US_COMMISSION
-from scizor_dagster.paper_exchange.venue import House, OrderKind, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import House, OrderKind, Refused, Status
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
 from tests.paper_exchange.market import DAY1, INSTRUMENTS, bar
 from tests.paper_exchange.venues import IBKR, THIN, at, make_venue

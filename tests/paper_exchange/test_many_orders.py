@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from scizor_dagster.paper_exchange.venue import EventKind, OrderQuery, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import EventKind, OrderQuery, Refused, Status
 from tests.paper_exchange.venues import ALPACA, Hall, at, make_venue
 
 FAR = {"profit": 150, "loss": 50, "order_class": "bracket"}

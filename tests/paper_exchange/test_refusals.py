@@ -6,7 +6,7 @@ import pytest
 
 from scizor_dagster.paper_exchange.alpaca_door.errors import BUSINESS_RULE, FORBIDDEN, MALFORMED, NOT_FOUND, wire_error
 from scizor_dagster.paper_exchange.tws_door.words import refusal
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 
 ANSWERS: dict[str, tuple[int, int]] = {
     "account_not_authorized": (201, FORBIDDEN),

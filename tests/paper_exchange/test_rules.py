@@ -7,7 +7,7 @@ from scizor_dagster.brokers.protocol import OrderRequest, OrderType, TimeInForce
 from scizor_dagster.paper_exchange.engine import place
 from scizor_dagster.paper_exchange.model import Books, Rules, State
 from scizor_dagster.paper_exchange.rules import Market
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, NOW, PRICES, request, state
 
 MARKET = Market(INSTRUMENTS, PRICES)

@@ -11,7 +11,7 @@ from scizor_dagster.paper_exchange import engine
 from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.model import Books, Order, Rules, State
 from scizor_dagster.paper_exchange.rules import Market
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 from tests.paper_exchange.market import DAY1, FREE, INSTRUMENTS, NOW, PRICES, bar, request, state
 
 TIMES = engine.StepTimes(datetime(2024, 3, 4, 14, 30, tzinfo=UTC), datetime(2024, 3, 4, 21, 0, tzinfo=UTC))

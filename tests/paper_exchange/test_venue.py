@@ -11,7 +11,7 @@ from scizor_dagster.errors import InputError, WrongAccount
 from scizor_dagster.paper_exchange.clocks import Manual, RealTime, Replay
 from scizor_dagster.paper_exchange.listings import list_instruments
 from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.paper_exchange.venue import EventKind, House, Mishap, OrderQuery, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import EventKind, House, Mishap, OrderQuery, Refused, Status
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue, ticket

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import Amendment, Duration, OrderKind, Status
+from scizor_dagster.paper_exchange.venue_orders import Amendment, Duration, OrderKind, Status
 from tests.paper_exchange.market import DAY1, DAY2, INSTRUMENTS, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, THIN, at, make_venue
 

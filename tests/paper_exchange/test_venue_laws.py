@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scizor_dagster.ledger.venue_tables import venue_events
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.paper_exchange.venue import Amendment, House, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import Amendment, House, Refused, Status
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, Hall, at, make_venue, ticket
 

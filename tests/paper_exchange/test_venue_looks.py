@@ -4,7 +4,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 from tests.paper_exchange.market import DAY1, DAY2, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue
 

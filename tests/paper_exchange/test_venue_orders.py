@@ -6,7 +6,7 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.paper_exchange.venue import Amendment, Duration, Mishap, OrderKind, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import Amendment, Duration, Mishap, OrderKind, Refused, Status
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, THIN, at, make_venue, ticket
 

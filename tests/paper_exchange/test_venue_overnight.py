@@ -6,7 +6,7 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import Amendment, EventKind, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import Amendment, EventKind, Refused, Status
 from tests.paper_exchange.market import DAY1, DAY2, DAY3, INSTRUMENTS, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue
 

@@ -4,7 +4,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from scizor_dagster.paper_exchange.venue import Amendment, Refused, Status
+from scizor_dagster.paper_exchange.venue_orders import Amendment, Refused, Status
 from tests.paper_exchange.market import DAY1, INSTRUMENTS, bar
 from tests.paper_exchange.venues import ALPACA, IBKR, at, make_venue
 

@@ -14,7 +14,7 @@ from scizor_dagster.paper_exchange.clocks import Manual
 from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.paper_exchange.paper_venue import PaperVenue, open_venue
-from scizor_dagster.paper_exchange.venue import (
+from scizor_dagster.paper_exchange.venue_orders import (
     Duration,
     House,
     Leg,

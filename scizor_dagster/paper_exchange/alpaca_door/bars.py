@@ -23,7 +23,7 @@ from scizor_dagster.paper_exchange.alpaca_door.queries import Place, Range, inva
 from scizor_dagster.paper_exchange.alpaca_door.render_data import Bar
 from scizor_dagster.paper_exchange.alpaca_door.timeframes import Timeframe, Unit, read_timeframe
 from scizor_dagster.paper_exchange.traces import Trace
-from scizor_dagster.paper_exchange.venue import DailyBar
+from scizor_dagster.paper_exchange.venue_views import DailyBar
 
 ADJUSTMENTS = ("raw", "split", "dividend", "spin-off", "all")
 _ONE = Decimal(1)

@@ -20,7 +20,8 @@ from scizor_dagster.paper_exchange.alpaca_door.formats import read_number
 from scizor_dagster.paper_exchange.alpaca_door.orders import cancel_all, place, rendered
 from scizor_dagster.paper_exchange.alpaca_door.positions import held
 from scizor_dagster.paper_exchange.alpaca_door.render_account import error_row
-from scizor_dagster.paper_exchange.venue import Duration, OrderKind, PositionView, Ticket, VenueOrder
+from scizor_dagster.paper_exchange.venue_orders import Duration, OrderKind, Ticket, VenueOrder
+from scizor_dagster.paper_exchange.venue_views import PositionView
 
 
 def close_position(door: Door, call: Call) -> Reply:

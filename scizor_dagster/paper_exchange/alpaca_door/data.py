@@ -20,7 +20,7 @@ from scizor_dagster.paper_exchange.alpaca_door.formats import new_york_date
 from scizor_dagster.paper_exchange.alpaca_door.queries import check_feed, edge, invalid, limit, symbols
 from scizor_dagster.paper_exchange.alpaca_door.render_data import Bar
 from scizor_dagster.paper_exchange.alpaca_door.ticks import MINUTE
-from scizor_dagster.paper_exchange.venue import Quote
+from scizor_dagster.paper_exchange.venue_views import Quote
 
 DEFAULT_ACTIONS, LARGEST_ACTIONS = 100, 1000
 _LOOK_BACK = timedelta(days=10)

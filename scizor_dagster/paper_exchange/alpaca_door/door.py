@@ -14,7 +14,8 @@ from typing import Any
 from scizor_dagster.paper_exchange.alpaca_door.errors import WireError, malformed
 from scizor_dagster.paper_exchange.alpaca_door.overlays import Overlays
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import Limits
-from scizor_dagster.paper_exchange.venue import Fault, Faults, Venue, VenueListing
+from scizor_dagster.paper_exchange.venue import Fault, Faults, Venue
+from scizor_dagster.paper_exchange.venue_views import VenueListing
 
 DOOR = "alpaca"
 LIVE_KEY_PREFIX = "AK"

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from scizor_dagster.paper_exchange.alpaca_door.formats import number
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 
 FORBIDDEN = 40310000
 NOT_FOUND = 40410000

@@ -25,7 +25,7 @@ from scizor_dagster.paper_exchange.alpaca_door.positions import shown_positions
 from scizor_dagster.paper_exchange.alpaca_door.render_account import error_row
 from scizor_dagster.paper_exchange.alpaca_door.tickets import amendment, ticket
 from scizor_dagster.paper_exchange.faults import FaultKind
-from scizor_dagster.paper_exchange.venue import (
+from scizor_dagster.paper_exchange.venue_orders import (
     Mishap,
     OrderClass,
     OrderQuery,

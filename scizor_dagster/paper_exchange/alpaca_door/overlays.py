@@ -10,7 +10,8 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from scizor_dagster.paper_exchange.venue import Refused, Status, Venue, VenueOrder
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_orders import Refused, Status, VenueOrder
 
 PENDING_CANCEL = Status.PENDING_CANCEL.value
 

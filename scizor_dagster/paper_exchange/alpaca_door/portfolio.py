@@ -25,7 +25,8 @@ from scizor_dagster.paper_exchange.alpaca_door.formats import cents, new_york_da
 from scizor_dagster.paper_exchange.alpaca_door.timeframes import Timeframe, Unit, read_timeframe
 from scizor_dagster.paper_exchange.price_path import Hours
 from scizor_dagster.paper_exchange.traces import Trace
-from scizor_dagster.paper_exchange.venue import ZERO, AccountView
+from scizor_dagster.paper_exchange.venue_orders import ZERO
+from scizor_dagster.paper_exchange.venue_views import AccountView
 
 _PERIOD = re.compile(r"(\d{1,3})([DWMAY])", re.IGNORECASE)
 _DAYS = {"W": 7, "M": 30, "A": 365, "Y": 365}

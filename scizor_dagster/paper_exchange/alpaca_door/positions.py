@@ -11,7 +11,7 @@ from scizor_dagster.paper_exchange.alpaca_door.door import Call, Door, Reply
 from scizor_dagster.paper_exchange.alpaca_door.errors import position_not_found
 from scizor_dagster.paper_exchange.alpaca_door.render_account import position
 from scizor_dagster.paper_exchange.faults import FaultKind
-from scizor_dagster.paper_exchange.venue import PositionView
+from scizor_dagster.paper_exchange.venue_views import PositionView
 
 
 def list_positions(door: Door, call: Call) -> Reply:

@@ -13,7 +13,7 @@ from scizor_dagster.paper_exchange.alpaca_door import render_account
 from scizor_dagster.paper_exchange.alpaca_door.door import Call, Door, Reply
 from scizor_dagster.paper_exchange.alpaca_door.errors import asset_not_found, malformed, wire_error
 from scizor_dagster.paper_exchange.alpaca_door.formats import NEW_YORK, read_date
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2029, 12, 31)
 _FLAGS = ("no_shorting", "suspend_trade", "fractional_trading")

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from scizor_dagster.paper_exchange.alpaca_door.formats import NEW_YORK, cents, instant, money, new_york, number, ratio
-from scizor_dagster.paper_exchange.venue import AccountSettings, AccountView, PositionView, VenueListing
+from scizor_dagster.paper_exchange.venue_views import AccountSettings, AccountView, PositionView, VenueListing
 from scizor_dagster.sessions import TradingCalendar
 
 Body = dict[str, Any]

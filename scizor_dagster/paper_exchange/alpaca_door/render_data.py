@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from uuid import NAMESPACE_OID, uuid5
 
 from scizor_dagster.paper_exchange.alpaca_door.formats import instant, midnight, plain
-from scizor_dagster.paper_exchange.venue import DailyBar, Quote
+from scizor_dagster.paper_exchange.venue_views import DailyBar, Quote
 from scizor_dagster.sessions import TradingCalendar
 
 Body = dict[str, Any]

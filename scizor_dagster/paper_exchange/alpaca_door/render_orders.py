@@ -19,14 +19,8 @@ from scizor_dagster.paper_exchange.alpaca_door.formats import (
     number,
     number_or_none,
 )
-from scizor_dagster.paper_exchange.venue import (
-    Execution,
-    NonTrade,
-    OrderClass,
-    OrderKind,
-    VenueEvent,
-    VenueOrder,
-)
+from scizor_dagster.paper_exchange.venue_orders import Execution, OrderClass, OrderKind, VenueEvent, VenueOrder
+from scizor_dagster.paper_exchange.venue_views import NonTrade
 from scizor_dagster.sessions import TradingCalendar
 
 Body = dict[str, Any]

@@ -23,7 +23,7 @@ from scizor_dagster.paper_exchange.alpaca_door import render_orders
 from scizor_dagster.paper_exchange.alpaca_door.door import Door
 from scizor_dagster.paper_exchange.alpaca_door.routes import STREAM
 from scizor_dagster.paper_exchange.faults import FaultKind
-from scizor_dagster.paper_exchange.venue import VenueEvent
+from scizor_dagster.paper_exchange.venue_orders import VenueEvent
 
 TRADE_UPDATES = "trade_updates"
 _POLICY_VIOLATION = 1008

@@ -18,7 +18,7 @@ from uuid import uuid4
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.alpaca_door.errors import business_rule, malformed
 from scizor_dagster.paper_exchange.alpaca_door.formats import read_number
-from scizor_dagster.paper_exchange.venue import Amendment, Duration, Leg, OrderClass, OrderKind, Ticket
+from scizor_dagster.paper_exchange.venue_orders import Amendment, Duration, Leg, OrderClass, OrderKind, Ticket
 
 MAX_CLIENT_ORDER_ID = 128
 _CENTS = Decimal("0.01")

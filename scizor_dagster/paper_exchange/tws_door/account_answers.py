@@ -17,7 +17,7 @@ from scizor_dagster.paper_exchange.tws_door.account_messages import (
 )
 from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
-from scizor_dagster.paper_exchange.venue import PositionView
+from scizor_dagster.paper_exchange.venue_views import PositionView
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session

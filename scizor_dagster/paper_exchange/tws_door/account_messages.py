@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from scizor_dagster.paper_exchange.tws_door.contracts import contract_fields, primary_exchange
 from scizor_dagster.paper_exchange.tws_door.wire import Field, text_of
-from scizor_dagster.paper_exchange.venue import AccountView, PositionView, VenueListing
+from scizor_dagster.paper_exchange.venue_views import AccountView, PositionView, VenueListing
 
 ZERO = Decimal(0)
 BASE = "BASE"

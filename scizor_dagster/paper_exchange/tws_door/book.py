@@ -12,7 +12,8 @@ from datetime import datetime
 from scizor_dagster.paper_exchange.tws_door.contracts import Contracts
 from scizor_dagster.paper_exchange.tws_door.order_echo import address_in
 from scizor_dagster.paper_exchange.tws_door.order_messages import Address, Told
-from scizor_dagster.paper_exchange.venue import OrderQuery, Venue, VenueOrder
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_orders import OrderQuery, VenueOrder
 
 _NUMBERS_PER_ACCOUNT = 100_000_000
 MANUAL = Address(0, 0)

@@ -14,7 +14,8 @@ from scizor_dagster.paper_exchange.tws_door.requests import Request
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.wire import Field
 from scizor_dagster.paper_exchange.tws_door.words import EXCHANGES, spelled, zone_name
-from scizor_dagster.paper_exchange.venue import Venue, VenueListing
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_views import VenueListing
 from scizor_dagster.sessions import TradingCalendar
 
 RULES: dict[int, TickTable] = {26: US.ticks, 635: ASX.ticks}

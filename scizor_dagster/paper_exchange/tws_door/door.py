@@ -23,7 +23,9 @@ from scizor_dagster.paper_exchange.tws_door.profit import send_profit
 from scizor_dagster.paper_exchange.tws_door.pushes import Pushes
 from scizor_dagster.paper_exchange.tws_door.session import Session
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from scizor_dagster.paper_exchange.venue import Fault, Faults, PositionView, Venue, VenueEvent, VenueOrder
+from scizor_dagster.paper_exchange.venue import Fault, Faults, Venue
+from scizor_dagster.paper_exchange.venue_orders import VenueEvent, VenueOrder
+from scizor_dagster.paper_exchange.venue_views import PositionView
 
 _log = logging.getLogger(__name__)
 LOST = (1100, "Connectivity between IB and Trader Workstation has been lost.")

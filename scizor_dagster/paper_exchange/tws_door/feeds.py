@@ -15,7 +15,8 @@ from scizor_dagster.paper_exchange.tws_door.history import History, Row, fresh, 
 from scizor_dagster.paper_exchange.tws_door.market_data import MarketData
 from scizor_dagster.paper_exchange.tws_door.requests import Request
 from scizor_dagster.paper_exchange.tws_door.wire import Field
-from scizor_dagster.paper_exchange.venue import Quote, Venue, VenueListing
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_views import Quote, VenueListing
 
 REAL_TIME_STEP = timedelta(seconds=5)
 _MOST_AT_ONCE = 60

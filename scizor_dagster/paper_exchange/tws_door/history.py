@@ -23,7 +23,8 @@ from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.wire import Field
 from scizor_dagster.paper_exchange.tws_door.words import instant_of, spelled, stamp, utc_stamp
-from scizor_dagster.paper_exchange.venue import DailyBar, Venue, VenueListing
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_views import DailyBar, VenueListing
 from scizor_dagster.sessions import TradingCalendar
 
 _DURATION = re.compile(r"^(\d+) ([SDWMY])$")

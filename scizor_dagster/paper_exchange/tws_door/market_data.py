@@ -11,7 +11,8 @@ from decimal import Decimal
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.wire import Field
-from scizor_dagster.paper_exchange.venue import Quote, Venue, VenueListing
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_views import Quote, VenueListing
 
 LIVE, FROZEN, DELAYED, DELAYED_FROZEN = 1, 2, 3, 4
 _TICKS = {"bid": 1, "ask": 2, "last": 4, "high": 6, "low": 7, "close": 9, "open": 14}

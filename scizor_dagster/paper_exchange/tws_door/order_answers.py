@@ -29,7 +29,7 @@ from scizor_dagster.paper_exchange.tws_door.requests import Request
 from scizor_dagster.paper_exchange.tws_door.striking import MISHAPS, UNTOLD
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.words import instant_of, spelled
-from scizor_dagster.paper_exchange.venue import Execution, Mishap, VenueOrder
+from scizor_dagster.paper_exchange.venue_orders import Execution, Mishap, VenueOrder
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session

@@ -22,14 +22,8 @@ from scizor_dagster.paper_exchange.tws_door.order_layouts import (
 )
 from scizor_dagster.paper_exchange.tws_door.wire import Field, text_of
 from scizor_dagster.paper_exchange.tws_door.words import stamp, status_of, tif_of, type_of, utc_stamp, why_held
-from scizor_dagster.paper_exchange.venue import (
-    AccountView,
-    Execution,
-    OrderKind,
-    Status,
-    VenueListing,
-    VenueOrder,
-)
+from scizor_dagster.paper_exchange.venue_orders import Execution, OrderKind, Status, VenueOrder
+from scizor_dagster.paper_exchange.venue_views import AccountView, VenueListing
 
 ZERO = Decimal(0)
 _MARGINS = ("initMargin", "maintMargin", "equityWithLoan")

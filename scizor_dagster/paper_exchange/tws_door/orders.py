@@ -19,17 +19,9 @@ from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError, Terms, invalid, terms_of
 from scizor_dagster.paper_exchange.tws_door.wire import Field
 from scizor_dagster.paper_exchange.tws_door.words import refusal, spelled, stamp, status_of
-from scizor_dagster.paper_exchange.venue import (
-    AccountView,
-    Duration,
-    Mishap,
-    Refused,
-    Status,
-    Ticket,
-    Venue,
-    VenueListing,
-    VenueOrder,
-)
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_orders import Duration, Mishap, Refused, Status, Ticket, VenueOrder
+from scizor_dagster.paper_exchange.venue_views import AccountView, VenueListing
 
 READ_ONLY = "Error validating request.-'bQ' : cause - The API interface is currently in Read-Only mode."
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from scizor_dagster.paper_exchange.tws_door.call import Answer, Call
 from scizor_dagster.paper_exchange.tws_door.tickets import ApiError
 from scizor_dagster.paper_exchange.tws_door.wire import Field
-from scizor_dagster.paper_exchange.venue import Execution, PositionView
+from scizor_dagster.paper_exchange.venue_orders import Execution
+from scizor_dagster.paper_exchange.venue_views import PositionView
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session

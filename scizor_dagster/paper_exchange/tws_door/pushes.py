@@ -20,7 +20,7 @@ from scizor_dagster.paper_exchange.tws_door.order_messages import (
     order_status,
 )
 from scizor_dagster.paper_exchange.tws_door.wire import Field
-from scizor_dagster.paper_exchange.venue import Duration, EventKind, Execution, Status, VenueEvent, VenueOrder
+from scizor_dagster.paper_exchange.venue_orders import Duration, EventKind, Execution, Status, VenueEvent, VenueOrder
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.door import Door

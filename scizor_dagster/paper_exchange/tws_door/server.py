@@ -16,7 +16,8 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.paper_exchange.tws_door.door import Door
 from scizor_dagster.paper_exchange.tws_door.session import Session
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from scizor_dagster.paper_exchange.venue import Faults, House, Venue
+from scizor_dagster.paper_exchange.venue import Faults, Venue
+from scizor_dagster.paper_exchange.venue_orders import House
 
 _PATIENCE = 10.0
 """Seconds that the loop may take for one command from outside."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.tws_door.requests import Request
-from scizor_dagster.paper_exchange.venue import Fault, Mishap
+from scizor_dagster.paper_exchange.venue import Fault
+from scizor_dagster.paper_exchange.venue_orders import Mishap
 
 if TYPE_CHECKING:
     from scizor_dagster.paper_exchange.tws_door.session import Session

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scizor_dagster.paper_exchange.venue import VenueListing
+from scizor_dagster.paper_exchange.venue_views import VenueListing
 
 
 @dataclass(frozen=True, slots=True)

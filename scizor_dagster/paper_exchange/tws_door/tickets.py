@@ -22,7 +22,8 @@ from scizor_dagster.paper_exchange.tws_door.words import (
     NOT_SIMULATED,
     instant_or_day_of,
 )
-from scizor_dagster.paper_exchange.venue import Amendment, Duration, OrderKind, Ticket, VenueListing, VenueOrder
+from scizor_dagster.paper_exchange.venue_orders import Amendment, Duration, OrderKind, Ticket, VenueOrder
+from scizor_dagster.paper_exchange.venue_views import VenueListing
 
 _Value = TypeVar("_Value")
 _SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Refused, Status, VenueOrder
+from scizor_dagster.paper_exchange.venue_orders import Duration, OrderKind, Refused, Status, VenueOrder
 
 KINDS = {
     "MKT": OrderKind.MARKET,

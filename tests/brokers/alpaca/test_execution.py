@@ -17,7 +17,7 @@ from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.paper_exchange.venue import Status
+from scizor_dagster.paper_exchange.venue_orders import Status
 from tests.brokers.alpaca.conftest import Brokers
 from tests.execution import scenario
 from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures

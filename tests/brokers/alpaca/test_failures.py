@@ -10,7 +10,7 @@ import pytest
 
 from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
-from scizor_dagster.paper_exchange.venue import OrderQuery
+from scizor_dagster.paper_exchange.venue_orders import OrderQuery
 from tests.paper_exchange.alpaca.support import ACCOUNT, DAY1, all_orders
 
 FAR_AWAY = D(50)

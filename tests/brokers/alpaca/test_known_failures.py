@@ -13,7 +13,8 @@ import pytest
 from scizor_dagster.brokers.protocol import OrderStatus, PositionIntent, Side
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import Amendment, NonTrade
+from scizor_dagster.paper_exchange.venue_orders import Amendment
+from scizor_dagster.paper_exchange.venue_views import NonTrade
 from tests.brokers.alpaca.test_failures import request, resting
 from tests.paper_exchange.alpaca.support import ACCOUNT, DAY1, DAY2, OPEN, all_orders
 

@@ -12,14 +12,8 @@ from scizor_dagster.brokers.alpaca.transport import Transport
 from scizor_dagster.brokers.protocol import OrderStatus, OrderType, Side, TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable, NotASession, OrderRejected
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import (
-    Amendment,
-    Duration,
-    NonTrade,
-    OrderKind,
-    OrderQuery,
-    Ticket,
-)
+from scizor_dagster.paper_exchange.venue_orders import Amendment, Duration, OrderKind, OrderQuery, Ticket
+from scizor_dagster.paper_exchange.venue_views import NonTrade
 from tests.brokers.alpaca.test_failures import request, resting
 from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import ACCOUNT, AFTER_CLOSE, BEFORE_OPEN, DAY1, DAY2, OPEN

@@ -16,7 +16,7 @@ from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnkno
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from scizor_dagster.paper_exchange.venue import Amendment, OrderQuery
+from scizor_dagster.paper_exchange.venue_orders import Amendment, OrderQuery
 from tests.brokers.ibkr.conftest import INSTRUMENTS
 from tests.paper_exchange.floor import ACCOUNT, DAY1, DAY2, Floor, listing
 from tests.paper_exchange.tws_door.client import Client, limit

@@ -11,9 +11,10 @@ from typing import Any
 from scizor_dagster.brokers.protocol import PositionIntent
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar
-from scizor_dagster.paper_exchange.venue import DailyBar, House, NonTrade, OrderQuery, Status, Ticket, VenueOrder
 from scizor_dagster.paper_exchange.venue_books import VenueBooks
+from scizor_dagster.paper_exchange.venue_orders import House, OrderQuery, Status, Ticket, VenueOrder
 from scizor_dagster.paper_exchange.venue_store import VenueAccount
+from scizor_dagster.paper_exchange.venue_views import DailyBar, NonTrade
 from scizor_dagster.sessions import TradingCalendar
 from tests.paper_exchange.market import FakeData, bar
 from tests.paper_exchange.venues import Hall, make_venue

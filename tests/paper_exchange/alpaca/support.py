@@ -10,7 +10,8 @@ from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import Limits
 from scizor_dagster.paper_exchange.alpaca_door.server import AlpacaServer, serve_alpaca
 from scizor_dagster.paper_exchange.faults import FaultScript
-from scizor_dagster.paper_exchange.venue import OrderQuery, Venue, VenueOrder
+from scizor_dagster.paper_exchange.venue import Venue
+from scizor_dagster.paper_exchange.venue_orders import OrderQuery, VenueOrder
 
 KEY, SECRET, ACCOUNT = "PKTEST", "secret", "main"
 DAY1, DAY2 = date(2024, 3, 4), date(2024, 3, 5)

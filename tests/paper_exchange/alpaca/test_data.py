@@ -23,7 +23,7 @@ from scizor_dagster.market_data.alpaca import AlpacaMarket
 from scizor_dagster.paper_exchange.alpaca_door import queries
 from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import DailyBar
+from scizor_dagster.paper_exchange.venue_views import DailyBar
 from tests.paper_exchange.alpaca.floor import CALENDAR, Floor
 from tests.paper_exchange.alpaca.support import AFTER_CLOSE, DAY1, KEY, SECRET, UNLIMITED, Wire
 

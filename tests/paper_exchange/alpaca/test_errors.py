@@ -15,7 +15,7 @@ import requests
 from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.alpaca_door.errors import wire_error
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import Limits
-from scizor_dagster.paper_exchange.venue import Refused
+from scizor_dagster.paper_exchange.venue_orders import Refused
 from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import OPEN, Doors, Wire
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scizor_dagster.paper_exchange.alpaca_door.timeframes import Timeframe, Unit, read_timeframe
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.price_path import Hours
-from scizor_dagster.paper_exchange.venue import DailyBar
+from scizor_dagster.paper_exchange.venue_views import DailyBar
 from tests.paper_exchange.alpaca.floor import CALENDAR, Floor
 from tests.paper_exchange.alpaca.support import AFTER_CLOSE, DAY1, KEY, SECRET, Wire
 

@@ -9,7 +9,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.requests import GetPortfolioHistoryRequest
 
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import DailyBar
+from scizor_dagster.paper_exchange.venue_views import DailyBar
 from tests.paper_exchange.alpaca.floor import CALENDAR, Floor
 from tests.paper_exchange.alpaca.support import DAY1, DAY2, KEY, SECRET, Doors, Wire
 from tests.paper_exchange.venues import at

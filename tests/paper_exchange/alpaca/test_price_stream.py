@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from scizor_dagster.paper_exchange.alpaca_door import price_stream
 from scizor_dagster.paper_exchange.alpaca_door.packing import pack, unpack
-from scizor_dagster.paper_exchange.venue import DailyBar
+from scizor_dagster.paper_exchange.venue_views import DailyBar
 from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import DAY1, KEY, SECRET, Doors
 

@@ -14,7 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 from scizor_dagster.paper_exchange.data import SessionAction
-from scizor_dagster.paper_exchange.venue import DailyBar, NonTrade
+from scizor_dagster.paper_exchange.venue_views import DailyBar, NonTrade
 from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import AFTER_CLOSE, DAY1, DAY2, KEY, OPEN, SECRET, Doors, Wire
 

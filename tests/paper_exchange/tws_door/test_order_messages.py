@@ -22,7 +22,7 @@ from scizor_dagster.paper_exchange.tws_door.order_messages import (
 )
 from scizor_dagster.paper_exchange.tws_door.requests import parse
 from scizor_dagster.paper_exchange.tws_door.wire import text_of
-from scizor_dagster.paper_exchange.venue import Duration, Execution, OrderKind, Status, Ticket, VenueOrder
+from scizor_dagster.paper_exchange.venue_orders import Duration, Execution, OrderKind, Status, Ticket, VenueOrder
 from tests.paper_exchange.floor import listing
 from tests.paper_exchange.tws_door.client import LOOP, api, asyncio
 

@@ -1,6 +1,6 @@
 import pytest
 
-from scizor_dagster.paper_exchange.venue import Status
+from scizor_dagster.paper_exchange.venue_orders import Status
 from tests.paper_exchange.floor import ACCOUNT
 from tests.paper_exchange.tws_door.client import Client, limit, market, stock
 

@@ -8,7 +8,7 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.paper_exchange.faults import FaultScript
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
-from scizor_dagster.paper_exchange.venue import Duration, OrderKind, Status, Ticket
+from scizor_dagster.paper_exchange.venue_orders import Duration, OrderKind, Status, Ticket
 from tests.paper_exchange.floor import ACCOUNT, DAY1, DAY2, MORNING, Floor
 from tests.paper_exchange.tws_door.client import PATIENCE, Client, api, limit, market
 
