@@ -21,7 +21,8 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.paper_exchange.clocks import RealTime, Replay, VenueClock
 from scizor_dagster.paper_exchange.lake_data import LakeSessionData, former_names
-from scizor_dagster.paper_exchange.paper_venue import PaperVenue, open_venue
+from scizor_dagster.paper_exchange.opening import open_venue
+from scizor_dagster.paper_exchange.paper_venue import PaperVenue
 from scizor_dagster.paper_exchange.venue_orders import House
 from scizor_dagster.paper_exchange.venue_store import Standing, VenueAccount, VenueStore
 from scizor_dagster.sessions import TradingCalendar

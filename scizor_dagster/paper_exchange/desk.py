@@ -11,16 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.paper_exchange.continuous import NOT_ARRIVED, Engine
 from scizor_dagster.paper_exchange.families import AT_ONCE, cancel_family, cancel_with_children, children, family_of
 from scizor_dagster.paper_exchange.meeting import first_mark
 from scizor_dagster.paper_exchange.order_entry import (
-    PRICES,
     Entry,
     HouseRules,
+    changed,
     held_for_orders,
     listed,
     stop_loss,
@@ -47,7 +46,6 @@ from scizor_dagster.paper_exchange.venue_views import AccountView, PositionView
 
 GTC_LIFE = timedelta(days=90)
 GTC_ENDS_AT = time(16, 15)
-_CHANGES = ("limit_price", "stop_price", "duration", "kind", "reference", "good_till")
 
 Lookup = Callable[[str], VenueOrder | None]
 """An order of the account by its client order id, open or ended."""
@@ -169,7 +167,7 @@ class Desk:
     def amend(self, books: VenueBooks, order: VenueOrder, changes: Amendment, now: datetime) -> VenueOrder:
         """Change an open order in place. Raises `Refused`."""
         self._house(books).check_change(order, changes, self.engine.market)
-        ticket = _changed(order.ticket, changes)
+        ticket = changed(order.ticket, changes)
         qty = changes.qty if changes.qty is not None else order.qty
         rest = replace(ticket, qty=(qty or Decimal(0)) - order.filled_qty)
         # The order does not stand in its own way: it is looked at as a new one for what is left of it.
@@ -208,7 +206,7 @@ class Desk:
         self._house(books).check_change(order, changes, self.engine.market)
         _check_new(lookup(client_order_id))
         total = changes.qty if changes.qty is not None else order.qty or Decimal(0)
-        ticket = replace(_changed(order.ticket, changes), client_order_id=client_order_id, qty=total, legs=())
+        ticket = replace(changed(order.ticket, changes), client_order_id=client_order_id, qty=total, legs=())
         relatives = children(books, order)
         family = family_of(books, order)
         old = books.end(order, Status.REPLACED, now, "replaced by its owner")
@@ -389,15 +387,3 @@ def _without_profit_leg(ticket: Ticket) -> Ticket:
     profit, loss = take_profit(ticket), stop_loss(ticket)
     price = ticket.limit_price if profit is None else profit.limit_price
     return replace(ticket, limit_price=price, legs=(loss,) if loss is not None else ())
-
-
-def _changed(ticket: Ticket, changes: Amendment) -> Ticket:
-    facts: dict[str, Any] = {}
-    if changes.kind is not None and changes.kind is not ticket.kind:
-        # The prices of the old kind that the new one does not have go with it.
-        gone = {"limit_price", "stop_price", "trail_price", "trail_percent"} - PRICES[changes.kind]
-        facts |= dict.fromkeys(gone)
-    facts |= {name: getattr(changes, name) for name in _CHANGES if getattr(changes, name) is not None}
-    if changes.trail is not None:
-        facts["trail_price" if ticket.trail_percent is None else "trail_percent"] = changes.trail
-    return replace(ticket, **facts)

@@ -7,10 +7,10 @@ habits of one house (`house_alpaca`, `house_ibkr`), and what happens to an order
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.instruments import Instrument
@@ -20,6 +20,7 @@ from scizor_dagster.paper_exchange.venue_books import VenueBooks
 from scizor_dagster.paper_exchange.venue_margin import MarginRates, Marks
 from scizor_dagster.paper_exchange.venue_orders import ZERO, Amendment, Leg, OrderKind, Refused, Ticket, VenueOrder
 
+_CHANGES = ("limit_price", "stop_price", "duration", "kind", "reference", "good_till")
 PRICES = {
     OrderKind.MARKET: frozenset[str](),
     OrderKind.LIMIT: frozenset({"limit_price"}),
@@ -209,3 +210,16 @@ def held_for_orders(
         else:
             groups[ticket.group] = max(groups.get(ticket.group, ZERO), order.remaining)
     return total + sum(groups.values(), ZERO), related
+
+
+def changed(ticket: Ticket, changes: Amendment) -> Ticket:
+    """The ticket as a change of its order makes it."""
+    facts: dict[str, Any] = {}
+    if changes.kind is not None and changes.kind is not ticket.kind:
+        # The prices of the old kind that the new one does not have go with it.
+        gone = {"limit_price", "stop_price", "trail_price", "trail_percent"} - PRICES[changes.kind]
+        facts |= dict.fromkeys(gone)
+    facts |= {name: getattr(changes, name) for name in _CHANGES if getattr(changes, name) is not None}
+    if changes.trail is not None:
+        facts["trail_price" if ticket.trail_percent is None else "trail_percent"] = changes.trail
+    return replace(ticket, **facts)

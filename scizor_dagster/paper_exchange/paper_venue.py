@@ -24,19 +24,16 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError
-from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.account_settings import changed_settings
 from scizor_dagster.paper_exchange.clocks import VenueClock
 from scizor_dagster.paper_exchange.continuous import Engine
-from scizor_dagster.paper_exchange.data import SessionAction, SessionData
+from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.desk import Desk, Lookup
 from scizor_dagster.paper_exchange.halts import Halts
 from scizor_dagster.paper_exchange.house_alpaca import AlpacaRules
 from scizor_dagster.paper_exchange.house_ibkr import IbkrRules
-from scizor_dagster.paper_exchange.listings import list_instruments
 from scizor_dagster.paper_exchange.market_view import MarketView
 from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.paper_exchange.store import Database
 from scizor_dagster.paper_exchange.traces import Trace
 from scizor_dagster.paper_exchange.venue import Listener
 from scizor_dagster.paper_exchange.venue_books import VenueBooks, VenueState
@@ -71,40 +68,8 @@ _ANY_ORDER = OrderQuery()
 _MINUTE = timedelta(minutes=1)
 
 
-def open_venue(
-    ledger: Database,
-    accounts: Sequence[VenueAccount],
-    data: SessionData,
-    calendar: TradingCalendar,
-    clock: VenueClock,
-    instruments: Mapping[str, Instrument],
-    rules: Rules | None = None,
-    former_names: Mapping[str, str] | None = None,
-) -> PaperVenue:
-    """Open the venue of one market; accounts are created with their cash on first use.
-
-    Args:
-        ledger: Where the books are kept.
-        accounts: Every account, with the house that it belongs to.
-        data: Sessions of the market; a bar is shown only as far as its session has run.
-        calendar: Sessions of the market.
-        clock: The venue's time.
-        instruments: What is listed, by symbol.
-        rules: Spread, impact, participation, minimum; the defaults without.
-        former_names: Earlier symbol of an instrument that was renamed: it keeps the ids that it had.
-
-    Raises:
-        WrongAccount: an account was opened with another deposit, currency or house.
-    """
-    market = MarketView(data, calendar, instruments, rules or Rules())
-    listings = list_instruments(instruments, former_names or {})
-    venue = PaperVenue(VenueStore(ledger), market, rules or Rules(), clock, listings, [row.name for row in accounts])
-    venue.open_accounts(accounts)
-    return venue
-
-
 class PaperVenue:
-    """Implements `venue.Venue`; see the module. Made by `open_venue`."""
+    """Implements `venue.Venue`; see the module. Made by `opening.open_venue`."""
 
     def __init__(
         self,

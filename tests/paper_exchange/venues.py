@@ -13,7 +13,8 @@ from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.paper_exchange.clocks import Manual
 from scizor_dagster.paper_exchange.data import SessionBar
 from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.paper_exchange.paper_venue import PaperVenue, open_venue
+from scizor_dagster.paper_exchange.opening import open_venue
+from scizor_dagster.paper_exchange.paper_venue import PaperVenue
 from scizor_dagster.paper_exchange.venue_orders import (
     Duration,
     House,
