@@ -75,17 +75,19 @@ def _account_updates(call: Call) -> None:
         raise ApiError(321, "Error validating request.-'bX' : cause - Invalid account code")
     call.session.account_wanted = account if call.request.flag("subscribe") else None
     if call.session.account_wanted is not None:
+        call.session.told.clear()
         send_account(call.session, account)
         call.send(54, 1, call.door.book.ids[account])
 
 
 def send_account(session: Session, account: str) -> None:
-    """Values, portfolio and time of an account."""
+    """Values and portfolio of an account, as far as they are not what the client has heard last, and the time."""
     door, account_id = session.door, session.door.book.ids[account]
     for tag, value, currency in account_values(door.venue.account(account)):
-        session.send(6, 2, tag, value, currency, account_id)
+        session.send_changed((6, account_id, tag, currency), 6, 2, tag, value, currency, account_id)
     for row in _with_zeros(session, account, session.portfolio_held):
-        session.send(*portfolio_line(row, door.contracts.required(row.symbol), account_id))
+        line = portfolio_line(row, door.contracts.required(row.symbol), account_id)
+        session.send_changed((7, account_id, row.symbol), *line)
     zone = ZoneInfo(door.switches.time_zone)
     session.send(8, 1, f"{door.venue.now().astimezone(zone):%H:%M}")
 
@@ -107,16 +109,18 @@ def _summary(call: Call) -> None:
             322, "Error processing request.-'cA' : cause - Maximum number of account summary requests exceeded"
         )
     call.session.summaries[call.request.req_id] = call.request["tags"]
+    call.session.told.clear()
     for account in door.book.accounts:
         send_summary(call.session, account, call.request.req_id)
     call.send(64, 1, call.request.req_id)
 
 
 def send_summary(session: Session, account: str, req_id: int) -> None:
-    """What one summary shows of an account now."""
+    """What one summary shows of an account now, as far as it is not what the client has heard last."""
     door = session.door
     for tag, value, currency in summary_values(door.venue.account(account), session.summaries[req_id]):
-        session.send(63, 1, req_id, door.book.ids[account], tag, value, currency)
+        account_id = door.book.ids[account]
+        session.send_changed((63, account_id, req_id, tag), 63, 1, req_id, account_id, tag, value, currency)
 
 
 def _cancel_summary(call: Call) -> None:

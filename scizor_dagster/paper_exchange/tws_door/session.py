@@ -67,6 +67,9 @@ class Session:
         self.stale = False
         self.held: dict[str, frozenset[str]] = {}
         self.portfolio_held: dict[str, frozenset[str]] = {}
+        self.told: dict[tuple[Field, ...], tuple[Field, ...]] = {}
+        """What the client has heard last of everything that it is told of again and again."""
+        self._unwritten: list[bytes] = []
         self._reader = reader
         self._writer = writer
         self._quiet = False
@@ -79,7 +82,25 @@ class Session:
         ends = str(fields[0]) in _END_MESSAGES
         if self._only_end and not ends:
             return
-        self._writer.write(encode(fields))
+        self._write_soon(encode(fields))
+
+    def send_changed(self, key: tuple[Field, ...], *fields: Field) -> None:
+        """Write one message about `key`, unless it is what the client has heard last."""
+        if not self._quiet and self.told.get(key) != fields:
+            self.told[key] = fields
+            self.send(*fields)
+
+    def _write_soon(self, data: bytes) -> None:
+        """Messages of one moment leave together: each in a packet of its own costs both sides most of their time."""
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten.append(data)
+
+    def _flush(self) -> None:
+        data = b"".join(self._unwritten)
+        self._unwritten.clear()
+        if data and not self._writer.is_closing():
+            self._writer.write(data)
 
     def feed(self, req_id: int, feed: Feed) -> None:
         """Tell what a feed has to say, from now on."""
@@ -96,13 +117,15 @@ class Session:
 
     def write_raw(self, data: bytes) -> None:
         """Bytes that are no frame."""
-        self._writer.write(data)
+        self._write_soon(data)
 
     def close(self) -> None:
+        self._flush()
         self._writer.close()
 
     def reset(self) -> None:
         """End the connection with a reset."""
+        self._flush()
         raw = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -123,7 +146,7 @@ class Session:
             _log.warning("client %s: %s", self.client, problem)
         finally:
             self.door.leave(self)
-            self._writer.close()
+            self.close()
 
     async def _begin(self) -> bool:
         """Greeting, start of the API, and what a TWS says by itself. False where the connection ends."""
@@ -139,6 +162,7 @@ class Session:
         self.client = start.number_of("clientId")
         if not self.door.enter(self):
             self.error(-1, 326, _IN_USE)
+            self._flush()
             await self._writer.drain()
             return False
         fault = self.door.fault("connect")
