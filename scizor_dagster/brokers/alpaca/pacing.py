@@ -37,6 +37,11 @@ class Pacer:
         self._closed_until = 0.0
         self._lock = Lock()
 
+    def lower(self, limit: int) -> None:
+        """Permit no more than `limit` from now on."""
+        with self._lock:
+            self._limit = min(self._limit, limit)
+
     def take(self) -> None:
         """Return as soon as the next request may go."""
         while (pause := self._pause()) > 0:
@@ -58,3 +63,18 @@ class Pacer:
                 return due - now
             self._back.append(now + WINDOW + SLACK)
             return 0.0
+
+
+_SHARED: dict[tuple[str, str, Seconds, Wait], Pacer] = {}
+_SHARED_LOCK = Lock()
+
+
+def shared_pacer(url: str, key_id: str, limit: int, clock: Seconds, wait: Wait) -> Pacer:
+    """The one pacer of this process for an account at an address: the broker counts its requests together.
+
+    Where several limits are named, the lowest holds.
+    """
+    with _SHARED_LOCK:
+        pacer = _SHARED.setdefault((url, key_id, clock, wait), Pacer(limit, clock, wait))
+    pacer.lower(limit)
+    return pacer

@@ -19,7 +19,7 @@ from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
 from requests.adapters import HTTPAdapter
 
-from scizor_dagster.brokers.alpaca.pacing import WINDOW, Pacer, Seconds, Wait
+from scizor_dagster.brokers.alpaca.pacing import WINDOW, Seconds, Wait, shared_pacer
 from scizor_dagster.brokers.alpaca.settings import AlpacaSettings
 from scizor_dagster.errors import BrokerUnavailable
 
@@ -97,7 +97,7 @@ def _no_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
 
 
 class Transport:
-    """One side of the API, trading or data.
+    """One side of the API, trading or data. All of one account in a process keep one limit together.
 
     Args:
         limit: Requests per minute.
@@ -109,7 +109,7 @@ class Transport:
         self.url = url
         self._client = _Client(url, settings)
         self._attempts = settings.read_attempts
-        self._pacer = Pacer(limit, clock, wait)
+        self._pacer = shared_pacer(url, settings.key_id, limit, clock, wait)
         self._wait = wait
 
     def close(self) -> None:

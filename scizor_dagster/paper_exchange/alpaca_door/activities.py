@@ -78,7 +78,10 @@ class _Wanted:
 
 
 def _fills(door: Door, call: Call, wanted: _Wanted) -> list[Row]:
-    """Fills that can be on the page: those that the pages before have shown, and later ones, are not read."""
+    """Fills that can be on the page: those that the pages before have shown, and later ones, are not read.
+
+    A fill that was taken back is none.
+    """
     (after, until), reached = _bounds(call), wanted.reached
     first, newest = after, None
     if wanted.is_descending:
@@ -90,7 +93,7 @@ def _fills(door: Door, call: Call, wanted: _Wanted) -> list[Row]:
     elif reached is not None:
         first = max(after, reached)
     fills = door.venue.executions(call.account, first, until, newest)
-    return [(fill.at, render_orders.fill_activity(fill)) for fill in fills if after < fill.at]
+    return [(fill.at, render_orders.fill_activity(fill)) for fill in fills if after < fill.at and fill.qty]
 
 
 def _others(door: Door, call: Call) -> list[Row]:

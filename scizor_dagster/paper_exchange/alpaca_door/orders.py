@@ -7,6 +7,7 @@ orders too (`closing`).
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,9 @@ from scizor_dagster.paper_exchange.alpaca_door.positions import shown_positions
 from scizor_dagster.paper_exchange.alpaca_door.render_account import error_row
 from scizor_dagster.paper_exchange.alpaca_door.tickets import amendment, ticket
 from scizor_dagster.paper_exchange.faults import FaultKind
+from scizor_dagster.paper_exchange.venue import Fault
 from scizor_dagster.paper_exchange.venue_orders import (
+    ZERO,
     Mishap,
     OrderClass,
     OrderQuery,
@@ -52,7 +55,17 @@ def submit_order(door: Door, call: Call) -> Reply:
     row = place(door, call.account, wanted, mishap)
     if call.meets(FaultKind.VISIBILITY_LAG):
         door.overlays.hide(row.order_id, call.detail("reads", 2))
+    if call.fault is not None and call.fault.kind in (FaultKind.BUST, FaultKind.CORRECTION):
+        _correct(door, call.account, row, call.fault)
     return Reply(200, rendered_as(door, call.account, row))
+
+
+def _correct(door: Door, account: str, row: VenueOrder, fault: Fault) -> None:
+    """Take back, or change, the fill of an order that has filled on its arrival."""
+    for fill in door.venue.executions(account, row.submitted_at, door.venue.now()):
+        if fill.order_id == row.order_id:
+            qty = ZERO if fault.kind == FaultKind.BUST else fill.qty
+            door.venue.correct(account, fill.execution_id, qty, Decimal(str(fault.detail.get("price", fill.price))))
 
 
 def place(door: Door, account: str, wanted: Ticket, mishap: Mishap | None = None) -> VenueOrder:

@@ -137,7 +137,7 @@ def trade_update(event: VenueEvent, rendered: Body, calendar: TradingCalendar) -
     data: Body = {
         "at": instant(event.at),
         "event_id": _ulid(event),
-        "event": event.kind.value,
+        "event": _event_name(event),
         "timestamp": instant(event.at),
         "order": shown,
     }
@@ -153,6 +153,12 @@ def trade_update(event: VenueEvent, rendered: Body, calendar: TradingCalendar) -
     elif event.kind.value != "pending_new":
         data["execution_id"] = _uuid(f"{event.account}/{event.number}")
     return {"stream": "trade_updates", "data": data}
+
+
+def _event_name(event: VenueEvent) -> str:
+    if event.execution is None or event.execution.correction == 1:
+        return event.kind.value
+    return "trade_correct" if event.execution.qty else "trade_bust"
 
 
 def _new_york_digits(at: datetime) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scizor_dagster.brokers.alpaca.pacing import Pacer
+from scizor_dagster.brokers.alpaca.pacing import Pacer, shared_pacer
 from tests.brokers.alpaca.conftest import Time
 
 LATENCY = 0.1
@@ -42,3 +42,15 @@ def test_after_too_many_nothing_goes_until_the_time_is_over():
     pacer.hold(15.0)
     pacer.take()
     assert time.at == 15.0
+
+
+def test_all_that_use_one_account_of_an_address_keep_its_limit_together_and_the_lowest_holds():
+    time = Time()
+    orders = shared_pacer("http://door", "KEY", 3, time.clock, time.wait)
+    prices = shared_pacer("http://door", "KEY", 5, time.clock, time.wait)
+    other = shared_pacer("http://door", "OTHER", 3, time.clock, time.wait)
+    for pacer in (orders, prices, orders, other):
+        pacer.take()
+    assert time.at == 0.0
+    prices.take()
+    assert time.at >= 60.0

@@ -9,15 +9,18 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import MarketOrderRequest
 
+from scizor_dagster.paper_exchange.alpaca_door.render_orders import trade_update
 from scizor_dagster.paper_exchange.faults import FaultKind
 from tests.paper_exchange.alpaca.support import KEY, SECRET, Wire, all_orders
 
-OF_THE_OTHER_WIRE = {"bust", "correction", "connection_lost", "restart", "code"}
+OF_THE_OTHER_WIRE = {"connection_lost", "restart", "code"}
 ELSEWHERE = {
     "slow_cancel": "below, and with the adapter",
     "duplicate_event": "test_stream",
     "swapped_events": "test_stream",
     "missed_event": "test_stream",
+    "bust": "below",
+    "correction": "below",
 }
 RESTING = {"type": "limit", "limit_price": "50"}
 
@@ -123,6 +126,28 @@ def test_positions_are_as_before_the_newest_order_or_none_at_all(doors):
         wire("GET", "/v2/orders")
     found = [[row["qty"] for row in wire("GET", "/v2/positions").json()] for _ in range(3)]
     assert found == [["1"], [], ["2"]]
+    wire.session.close()
+
+
+def test_a_fill_is_taken_back_or_corrected_in_books_lists_and_stream(doors, venue):
+    faults = [{"call": "submit_order", "nth": 1, "kind": "bust"}]
+    faults += [{"call": "submit_order", "nth": 2, "kind": "correction", "detail": {"price": 99.5}}]
+    wire = Wire(doors.open(*faults).url)
+    cash = wire("GET", "/v2/account").json()["cash"]
+    heard = []
+    stop = venue.subscribe("main", lambda event: heard.append(trade_update(event, {}, venue.calendar)["data"]["event"]))
+    gone = wire.order(qty="4").json()["id"]
+    assert wire("GET", f"/v2/orders/{gone}").json()["filled_qty"] == "0"
+    assert wire("GET", "/v2/positions").json() == []
+    assert wire("GET", "/v2/account/activities/FILL").json() == []
+    assert wire("GET", "/v2/account").json()["cash"] == cash
+    wire.order(qty="4")
+    stop()
+    (fill,) = wire("GET", "/v2/account/activities/FILL").json()
+    assert (fill["qty"], fill["price"]) == ("4", "99.5")
+    assert wire("GET", "/v2/positions").json()[0]["avg_entry_price"] == "99.5"
+    assert float(wire("GET", "/v2/account").json()["cash"]) == float(cash) - 398
+    assert [name for name in heard if name.startswith("trade_")] == ["trade_bust", "trade_correct"]
     wire.session.close()
 
 
