@@ -92,7 +92,13 @@ def open_wires(folder: Path, start: datetime | None = None) -> Iterator[Wires]:
         yield Wires(
             hall,
             {
-                "alpaca": {"broker": "alpaca", "account_id": number, "url": alpaca.url, **common},
+                "alpaca": {
+                    "broker": "alpaca",
+                    "account_id": number,
+                    "url": alpaca.url,
+                    "requests_per_minute": 10_000,
+                    **common,
+                },
                 "ibkr": {"broker": "ibkr", "account_id": NAMES["ibkr"], "port": tws.port, "client_id": 7, **common},
             },
         )
