@@ -86,10 +86,6 @@ class RunningTws:
     def restore_connectivity(self, *, data_lost: bool = False) -> None:
         self._call(lambda: self._door.restore_connectivity(data_lost=data_lost))
 
-    def drop_clients(self) -> None:
-        """End every connection; new ones are taken at once."""
-        self._call(self._door.close_all)
-
     def clients(self) -> list[int]:
         """Ids of the clients that are connected."""
         return sorted(self._call(lambda: list(self._door.sessions)))

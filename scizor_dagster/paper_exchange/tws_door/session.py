@@ -86,7 +86,7 @@ class Session:
 
     def send_changed(self, key: tuple[Field, ...], *fields: Field) -> None:
         """Write one message about `key`, unless it is what the client has heard last."""
-        if not self._quiet and self.told.get(key) != fields:
+        if not self._quiet and not self._only_end and self.told.get(key) != fields:
             self.told[key] = fields
             self.send(*fields)
 

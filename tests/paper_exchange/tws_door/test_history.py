@@ -198,6 +198,19 @@ def test_a_client_is_told_again_only_of_what_has_changed_until_it_asks_anew(clie
     assert {row.contract.symbol for row in heard if hasattr(row, "contract")} == {"AAA", "BRK B"}
 
 
+def test_what_a_fault_has_kept_back_is_told_with_the_next_news(client, venue, faults):
+    client.place(market(qty=100))
+    client.wait(client.ib.portfolio)
+    client.ib.client.reqAccountUpdates(False, "")
+    client.settle()
+    venue.move_to(NOON + timedelta(minutes=90))
+    faults.add("req_account_updates", "empty_positions")
+    client.ib.client.reqAccountUpdates(True, "")
+    client.settle()
+    assert faults.next("tws", "req_account_updates") is None
+    client.wait(lambda: client.ib.portfolio()[0].marketPrice == 103.0769)
+
+
 def test_a_summary_follows_the_fills(client):
     heard = []
     client.ib.accountSummaryEvent += lambda row: heard.append(float(row.value)) if row.tag == "TotalCashValue" else None
