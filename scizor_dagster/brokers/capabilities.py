@@ -45,8 +45,12 @@ IBKR_CAPABILITIES = Capabilities(
     times_in_force=frozenset(TimeInForce),
     refuses_wash_trades=False,
     stop_distance=Decimal("0.01"),
+    sends_at_once=12,
 )
-"""Whole shares (a fraction is refused with error 10243). Order references are free text and not unique."""
+"""Whole shares (a fraction is refused with error 10243). Order references are free text and not unique.
+
+At a tenth of a second each, 48 messages a second take five orders under way at any time, and a busy TWS answers later.
+"""
 
 PAPER_CAPABILITIES = replace(ALPACA_CAPABILITIES, min_notional=Decimal(1), short_equity=Decimal(0))
 """The embedded exchange with its default rules: as Alpaca, and with shorts at any equity."""

@@ -90,6 +90,7 @@ class Capabilities:
         fractional_order_types: What an order with a fraction of a share may be.
         short_equity: Equity from which on the account may sell short, in its currency.
         fills_from: First session whose fills the broker still shows whole; None where it shows all there ever were.
+        sends_at_once: Orders that may be under way to the broker at the same time, each of another instrument.
     """
 
     fractional: bool
@@ -106,6 +107,7 @@ class Capabilities:
     fractional_order_types: frozenset[OrderType] = frozenset({OrderType.MARKET})
     short_equity: Decimal = Decimal(0)
     fills_from: date | None = None
+    sends_at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ while a batch that this run may not send for has orders to send.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from scizor_dagster.brokers.protocol import VenuePhase
@@ -22,6 +23,7 @@ from scizor_dagster.execution.cancelling import cancel_if_asked
 from scizor_dagster.execution.recovery import recover, resolve
 from scizor_dagster.execution.release import advance_waiting, waits_for_its_run
 from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.execution.submission import clear, send
 from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger import intents
@@ -141,10 +143,30 @@ def _send_ready(run: Run, batch: BatchRow) -> None:
     settings = run.settings_of(batch.portfolio)
     if settings is None:
         return
-    for cleared in clear(run, batch, settings):
-        sent = send(run, cleared, settings)
-        if sent.state is IntentState.UNKNOWN:
-            resolve(run, sent)
+    for wave in _waves(clear(run, batch, settings), run.broker.capabilities.sends_at_once):
+        for sent in _sent_together(run, wave, settings):
+            if sent.state is IntentState.UNKNOWN:
+                resolve(run, sent)
+
+
+def _waves(cleared: Sequence[IntentRow], at_once: int) -> Iterator[list[IntentRow]]:
+    """The orders in their order, so many at a time, and never two of one instrument together."""
+    wave: list[IntentRow] = []
+    for intent in cleared:
+        if len(wave) == at_once or any(row.symbol == intent.symbol for row in wave):
+            yield wave
+            wave = []
+        wave.append(intent)
+    if wave:
+        yield wave
+
+
+def _sent_together(run: Run, wave: Sequence[IntentRow], settings: ExecutionSettings) -> list[IntentRow]:
+    """Send a wave; each order is marked, sent and recorded as one that is sent alone."""
+    if len(wave) == 1:
+        return [send(run, wave[0], settings)]
+    with ThreadPoolExecutor(len(wave)) as pool:
+        return list(pool.map(lambda intent: send(run, intent, settings), wave))
 
 
 def _sendable(run: Run, batch: BatchRow) -> bool:
