@@ -13,8 +13,8 @@ while a batch that this run may not send for has orders to send.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import date
 
 from scizor_dagster.brokers.protocol import VenuePhase
@@ -143,30 +143,30 @@ def _send_ready(run: Run, batch: BatchRow) -> None:
     settings = run.settings_of(batch.portfolio)
     if settings is None:
         return
-    for wave in _waves(clear(run, batch, settings), run.broker.capabilities.sends_at_once):
-        for sent in _sent_together(run, wave, settings):
-            if sent.state is IntentState.UNKNOWN:
+    _send_together(run, clear(run, batch, settings), settings)
+
+
+def _send_together(run: Run, cleared: Sequence[IntentRow], settings: ExecutionSettings) -> None:
+    """Send the orders in their order, as many at a time as the broker takes, never two of one instrument.
+
+    Each is marked, sent and recorded as one that is sent alone; what became of one that is unknown is
+    looked up before the next order of its instrument.
+    """
+    at_once = run.broker.capabilities.sends_at_once
+    under_way: dict[Future[IntentRow], str] = {}
+
+    def settle(done: Collection[Future[IntentRow]]) -> None:
+        for future in done:
+            del under_way[future]
+            if (sent := future.result()).state is IntentState.UNKNOWN:
                 resolve(run, sent)
 
-
-def _waves(cleared: Sequence[IntentRow], at_once: int) -> Iterator[list[IntentRow]]:
-    """The orders in their order, so many at a time, and never two of one instrument together."""
-    wave: list[IntentRow] = []
-    for intent in cleared:
-        if len(wave) == at_once or any(row.symbol == intent.symbol for row in wave):
-            yield wave
-            wave = []
-        wave.append(intent)
-    if wave:
-        yield wave
-
-
-def _sent_together(run: Run, wave: Sequence[IntentRow], settings: ExecutionSettings) -> list[IntentRow]:
-    """Send a wave; each order is marked, sent and recorded as one that is sent alone."""
-    if len(wave) == 1:
-        return [send(run, wave[0], settings)]
-    with ThreadPoolExecutor(len(wave)) as pool:
-        return list(pool.map(lambda intent: send(run, intent, settings), wave))
+    with ThreadPoolExecutor(at_once) as pool:
+        for intent in cleared:
+            while len(under_way) == at_once or intent.symbol in under_way.values():
+                settle(wait(under_way, return_when=FIRST_COMPLETED).done)
+            under_way[pool.submit(send, run, intent, settings)] = intent.symbol
+        settle(wait(under_way).done)
 
 
 def _sendable(run: Run, batch: BatchRow) -> bool:

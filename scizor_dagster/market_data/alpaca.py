@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from scizor_dagster.brokers.alpaca.pacing import Seconds, Wait
 from scizor_dagster.brokers.alpaca.rows import Unreadable, decimal, instant, text
-from scizor_dagster.brokers.alpaca.settings import AlpacaSettings
+from scizor_dagster.brokers.alpaca.settings import AlpacaSettings, Api
 from scizor_dagster.brokers.alpaca.transport import Transport
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.instruments import EXCHANGE_MICS
@@ -61,8 +61,8 @@ class AlpacaMarket:
         self.name = f"alpaca:{settings.feed}"
         self._feed = settings.feed
         self._calendar = calendar
-        self._trading = Transport(settings.url, settings, settings.requests_per_minute, monotonic, wait)
-        self._data = Transport(settings.data, settings, settings.data_requests_per_minute, monotonic, wait)
+        self._trading = Transport(Api.TRADING, settings, monotonic, wait)
+        self._data = Transport(Api.DATA, settings, monotonic, wait)
 
     def close(self) -> None:
         """Close the connections."""

@@ -75,7 +75,8 @@ def plan_of(
     plan_id: str = "p",
     currency: str = "USD",
 ) -> Plan:
-    lines = tuple(_line(symbol, D((held or {}).get(symbol, "0"))) for symbol in sorted({o.symbol for o in orders}))
+    prices = {row.symbol: PRICES.get(row.symbol, row.price_used) for row in orders}
+    lines = tuple(_line(symbol, D((held or {}).get(symbol, "0")), prices[symbol]) for symbol in sorted(prices))
     return Plan(
         plan_id=plan_id.ljust(64, "0"),
         portfolio="main",
@@ -93,13 +94,13 @@ def plan_of(
     )
 
 
-def _line(symbol: str, held: Decimal) -> PlanLine:
+def _line(symbol: str, held: Decimal, price: Decimal) -> PlanLine:
     return PlanLine(
         symbol=symbol,
         instrument_id=f"{symbol}.XNYS",
         current_qty=held,
         target_weight=D(0),
-        price=PRICES[symbol],
+        price=price,
         price_session=BEFORE,
         price_source="test",
         target_qty=D(0),

@@ -19,7 +19,7 @@ from scizor_dagster.brokers.alpaca import history, non_trades, rows
 from scizor_dagster.brokers.alpaca.outcomes import Outcome, outcome_of
 from scizor_dagster.brokers.alpaca.pacing import Seconds, Wait
 from scizor_dagster.brokers.alpaca.rows import Unreadable
-from scizor_dagster.brokers.alpaca.settings import LIVE_URL, AlpacaSettings
+from scizor_dagster.brokers.alpaca.settings import LIVE_URL, AlpacaSettings, Api
 from scizor_dagster.brokers.alpaca.transport import NoReply, Reply, Transport
 from scizor_dagster.brokers.alpaca.venue_clock import VenueClock
 from scizor_dagster.brokers.capabilities import ALPACA_CAPABILITIES, with_auctions
@@ -71,8 +71,8 @@ class AlpacaBroker:
         self._settings = settings
         self._calendar = calendar
         self._wait = wait
-        self._trading = Transport(settings.url, settings, settings.requests_per_minute, monotonic, wait)
-        self._data = Transport(settings.data, settings, settings.data_requests_per_minute, monotonic, wait)
+        self._trading = Transport(Api.TRADING, settings, monotonic, wait)
+        self._data = Transport(Api.DATA, settings, monotonic, wait)
         self._clock = VenueClock(
             self._trading,
             calendar,

@@ -65,16 +65,16 @@ class Pacer:
             return 0.0
 
 
-_SHARED: dict[tuple[str, str, Seconds, Wait], Pacer] = {}
+_SHARED: dict[tuple[str, str, str, Seconds, Wait], Pacer] = {}
 _SHARED_LOCK = Lock()
 
 
-def shared_pacer(url: str, key_id: str, limit: int, clock: Seconds, wait: Wait) -> Pacer:
-    """The one pacer of this process for an account at an address: the broker counts its requests together.
+def shared_pacer(url: str, side: str, key_id: str, limit: int, clock: Seconds, wait: Wait) -> Pacer:
+    """The one pacer of this process for an account and a side of an API: the broker counts those requests together.
 
     Where several limits are named, the lowest holds.
     """
     with _SHARED_LOCK:
-        pacer = _SHARED.setdefault((url, key_id, clock, wait), Pacer(limit, clock, wait))
+        pacer = _SHARED.setdefault((url, side, key_id, clock, wait), Pacer(limit, clock, wait))
     pacer.lower(limit)
     return pacer

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 
 PAPER_URL = "https://paper-api.alpaca.markets"
 LIVE_URL = "https://api.alpaca.markets"
 DATA_URL = "https://data.alpaca.markets"
+
+
+class Api(StrEnum):
+    """Half of the API; each counts its requests for itself, also where both are at one address."""
+
+    TRADING = "trading"
+    DATA = "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,13 @@ class AlpacaSettings:
     feed: str = "sip"
     auction_orders: bool = False
 
-    @property
-    def data(self) -> str:
+    def address(self, side: Api) -> str:
+        if side is Api.TRADING:
+            return self.url
         if self.data_url is not None:
             return self.data_url
         return DATA_URL if self.url in (PAPER_URL, LIVE_URL) else self.url
+
+    def limit(self, side: Api) -> int:
+        """Requests per minute."""
+        return self.requests_per_minute if side is Api.TRADING else self.data_requests_per_minute

@@ -20,7 +20,7 @@ from alpaca.common.rest import RESTClient
 from requests.adapters import HTTPAdapter
 
 from scizor_dagster.brokers.alpaca.pacing import WINDOW, Seconds, Wait, shared_pacer
-from scizor_dagster.brokers.alpaca.settings import AlpacaSettings
+from scizor_dagster.brokers.alpaca.settings import AlpacaSettings, Api
 from scizor_dagster.errors import BrokerUnavailable
 
 _SHOWN = 200
@@ -100,16 +100,15 @@ class Transport:
     """One side of the API, trading or data. All of one account in a process keep one limit together.
 
     Args:
-        limit: Requests per minute.
         clock: Monotonic seconds.
         wait: Called with seconds, returns after them.
     """
 
-    def __init__(self, url: str, settings: AlpacaSettings, limit: int, clock: Seconds, wait: Wait) -> None:
-        self.url = url
-        self._client = _Client(url, settings)
+    def __init__(self, side: Api, settings: AlpacaSettings, clock: Seconds, wait: Wait) -> None:
+        self.url = settings.address(side)
+        self._client = _Client(self.url, settings)
         self._attempts = settings.read_attempts
-        self._pacer = shared_pacer(url, settings.key_id, limit, clock, wait)
+        self._pacer = shared_pacer(self.url, side, settings.key_id, settings.limit(side), clock, wait)
         self._wait = wait
 
     def close(self) -> None:

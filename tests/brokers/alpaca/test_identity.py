@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from scizor_dagster.brokers.alpaca.broker import AlpacaBroker
-from scizor_dagster.brokers.alpaca.settings import DATA_URL, LIVE_URL, PAPER_URL, AlpacaSettings
+from scizor_dagster.brokers.alpaca.settings import DATA_URL, LIVE_URL, PAPER_URL, AlpacaSettings, Api
 from scizor_dagster.brokers.alpaca.transport import Reply, Transport
 from scizor_dagster.errors import OrderRejected
 from scizor_dagster.sessions import TradingCalendar
@@ -58,9 +58,9 @@ def test_a_live_account_behind_the_wire_gets_no_order_and_no_cancel(doors, broke
 
 
 def test_prices_come_from_where_the_account_is():
-    assert AlpacaSettings("k", "s").data == DATA_URL
-    assert AlpacaSettings("k", "s", url="http://127.0.0.1:1").data == "http://127.0.0.1:1"
-    assert AlpacaSettings("k", "s", data_url="http://127.0.0.1:2").data == "http://127.0.0.1:2"
+    assert AlpacaSettings("k", "s").address(Api.DATA) == DATA_URL
+    assert AlpacaSettings("k", "s", url="http://127.0.0.1:1").address(Api.DATA) == "http://127.0.0.1:1"
+    assert AlpacaSettings("k", "s", data_url="http://127.0.0.1:2").address(Api.DATA) == "http://127.0.0.1:2"
 
 
 def test_secrets_are_not_shown():

@@ -44,13 +44,14 @@ def test_after_too_many_nothing_goes_until_the_time_is_over():
     assert time.at == 15.0
 
 
-def test_all_that_use_one_account_of_an_address_keep_its_limit_together_and_the_lowest_holds():
+def test_all_that_use_one_side_of_an_account_keep_its_limit_together_and_the_lowest_holds():
     time = Time()
-    orders = shared_pacer("http://door", "KEY", 3, time.clock, time.wait)
-    prices = shared_pacer("http://door", "KEY", 5, time.clock, time.wait)
-    other = shared_pacer("http://door", "OTHER", 3, time.clock, time.wait)
-    for pacer in (orders, prices, orders, other):
+    orders = shared_pacer("http://door", "trading", "KEY", 3, time.clock, time.wait)
+    positions = shared_pacer("http://door", "trading", "KEY", 5, time.clock, time.wait)
+    other = shared_pacer("http://door", "trading", "OTHER", 3, time.clock, time.wait)
+    prices = shared_pacer("http://door", "data", "KEY", 3, time.clock, time.wait)
+    for pacer in (orders, positions, orders, other, prices):
         pacer.take()
     assert time.at == 0.0
-    prices.take()
+    positions.take()
     assert time.at >= 60.0

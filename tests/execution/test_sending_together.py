@@ -62,7 +62,7 @@ def test_two_orders_of_one_instrument_are_never_under_way_together(ledger: Ledge
     assert broker.book.attempts == ["b", "b-2"]
 
 
-def test_an_unknown_order_of_a_wave_freezes_its_instrument_and_the_others_go_on(ledger: Ledger) -> None:
+def test_an_unknown_order_among_several_freezes_its_instrument_and_the_others_go_on(ledger: Ledger) -> None:
     broker = _wide(ledger, unique=False)
     broker.submit_faults["bCCC"] = ["lost"]
     result = run(ledger, broker, plan_of(BUYS))
