@@ -25,7 +25,10 @@ def write(folder: Path, text: str) -> Path:
 
 def test_the_shipped_configuration_loads(project_root: Path) -> None:
     config = load_config(project_root / "config" / "config.yaml", ENVIRONMENT)
-    assert set(config.markets) == {"us"}
+    assert {name: (market.calendar, market.currency) for name, market in config.markets.items()} == {
+        "us": ("XNYS", "USD"),
+        "asx": ("XASX", "AUD"),
+    }
     assert config.portfolios["main"].risk.fractional_shares.quantity_precision == 4
     assert config.legacy_notes == ()
 
@@ -81,7 +84,7 @@ def test_a_market_without_a_calendar_is_refused(tmp_path: Path, shipped: str) ->
 
 
 def test_a_paper_account_with_portfolios_of_two_markets_is_refused(tmp_path: Path, shipped: str) -> None:
-    market = shipped[shipped.index("  us:") : shipped.index("accounts:")]
+    market = shipped[shipped.index("  us:") : shipped.index("  asx:")]
     portfolio = shipped[shipped.index("  main:") : shipped.index("risk:")].replace("share: 1.0", "share: 0.5")
     assert "share: 0.5" in portfolio
     second = portfolio.replace("  main:", "  second:", 1).replace("market: us", "market: uk")
