@@ -66,9 +66,14 @@ class AlpacaProvider(AlpacaConnection):
 
 
 class IbkrProvider(IbkrConnection):
-    """Prices from Interactive Brokers, adjusted for splits; an account with the same keys shares the connection."""
+    """Prices from Interactive Brokers, adjusted for splits; an account with the same keys shares the connection.
+
+    Attributes:
+        open_requests: Requests for bars that are open at a time; IBKR refuses more than 50.
+    """
 
     type: Literal["ibkr"]
+    open_requests: Annotated[int, Field(ge=1, le=50)] = 12
 
 
 class PriceQuality(Model):

@@ -37,6 +37,9 @@ TABLES: dict[str, str] = {
         low DOUBLE, close DOUBLE, volume DOUBLE, reason VARCHAR NOT NULL, detail VARCHAR, {_PROVENANCE}""",
     "empty_sessions": f"""
         market VARCHAR NOT NULL, session DATE NOT NULL, {_PROVENANCE}""",
+    "absent_bars": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
+        last_session DATE NOT NULL, {_PROVENANCE}""",
     "corporate_actions": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, ex_session DATE NOT NULL, kind VARCHAR NOT NULL,
         ratio DOUBLE, amount DOUBLE, currency VARCHAR, new_symbol VARCHAR, {_PROVENANCE}""",

@@ -1,7 +1,7 @@
 """The lake's bars: reading what is stored and writing what was checked, inside a caller's transaction.
 
 What belongs here: SQL over `bars` and `quarantined_bars`. What does not: providers, rules, and when to
-write (`history`, `session_bars`). Rows travel as whole frames; nothing here looks at single rows.
+write (`filling`), what is missing (`missing`). Rows travel as whole frames; nothing here looks at single rows.
 """
 
 from __future__ import annotations
@@ -82,37 +82,16 @@ def stored_bars(
     ).df()
 
 
-def gaps(
+def present(
     cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
-) -> pd.DataFrame:
-    """Symbols with sessions that have no stored bar: columns symbol, gaps, first, last (dates).
-
-    Sessions from a symbol's delisting on are none, unless a later bar shows that its ticker is used again.
-    `sessions` is ascending and not empty.
-    """
-    ended = _ended(cursor, market)
-    return cursor.execute(
-        """
-        WITH wanted AS (SELECT s.symbol, d.session FROM (SELECT unnest($symbols) AS symbol) s,
-                        (SELECT unnest($sessions) AS session) d),
-        stored AS (SELECT symbol, session FROM bars
-                   WHERE market = $market AND session BETWEEN $first AND $last),
-        ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ex_session)
-        SELECT symbol, count(*) AS gaps, min(session) AS first, max(session) AS last
-        FROM wanted ANTI JOIN stored USING (symbol, session) LEFT JOIN ended USING (symbol)
-        WHERE ended.ex_session IS NULL OR session < ended.ex_session
-        GROUP BY symbol ORDER BY symbol
-        """,
-        {
-            "symbols": list(symbols),
-            "sessions": list(sessions),
-            "market": market,
-            "first": sessions[0],
-            "last": sessions[-1],
-            "ended": list(ended),
-            "ended_on": list(ended.values()),
-        },
-    ).df()
+) -> dict[date, set[str]]:
+    """For each of `sessions`, ascending, the symbols that have a stored bar of it."""
+    rows = cursor.execute(
+        "SELECT session, list(symbol) FROM bars WHERE market = ? AND session BETWEEN ? AND ? "
+        "AND symbol IN (SELECT unnest(?)) GROUP BY session",
+        [market, sessions[0], sessions[-1], list(symbols)],
+    ).fetchall()
+    return {session: set() for session in sessions} | {session: set(names) for session, names in rows}
 
 
 def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> int:
@@ -147,21 +126,26 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
     return int(row[0]) if row else 0
 
 
-def store_session(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, session: date, origin: Origin) -> Stored:
-    """Store the bars of one session: insert new ones, replace changed ones, leave all others alone."""
+def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> Stored:
+    """Store the bars: insert new ones, replace changed ones, leave all others alone."""
+    if bars.empty:
+        return Stored(0, 0, 0)
+    first, last = bars["session"].min().date(), bars["session"].max().date()
     cursor.register("incoming_bars", bars)
     try:
         compared = cursor.execute(
             f"""
-            SELECT i.symbol, (b.{_VALUES.replace(", ", ", b.")}, b.adjustment, b.synthetic, b.source)
+            SELECT i.symbol, i.session, (b.{_VALUES.replace(", ", ", b.")}, b.adjustment, b.synthetic, b.source)
                 IS DISTINCT FROM
                 (i.{_VALUES.replace(", ", ", i.")}, $adjustment, $synthetic, $source) AS changed
             FROM ({_INCOMING}) i JOIN bars b
-                ON b.market = $market AND b.session = $session AND b.symbol = i.symbol
+                ON b.market = $market AND b.session BETWEEN $first AND $last
+                    AND b.session = i.session AND b.symbol = i.symbol
             """,
             {
                 "market": origin.market,
-                "session": session,
+                "first": first,
+                "last": last,
                 "adjustment": origin.adjustment,
                 "synthetic": origin.synthetic,
                 "source": origin.source,
@@ -169,12 +153,17 @@ def store_session(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, session
         ).df()
     finally:
         cursor.unregister("incoming_bars")
-    changed = compared.loc[compared["changed"].astype(bool), "symbol"].tolist()
-    if changed:
-        cursor.execute(
-            "DELETE FROM bars WHERE market = ? AND session = ? AND symbol IN (SELECT unnest(?))",
-            [origin.market, session, changed],
-        )
+    changed = compared.loc[compared["changed"].astype(bool), ["symbol", "session"]]
+    if len(changed):
+        cursor.register("changed_bars", changed)
+        try:
+            cursor.execute(
+                "DELETE FROM bars WHERE market = ? AND session BETWEEN ? AND ? AND (symbol, session) IN "
+                "(SELECT (symbol, CAST(session AS DATE)) FROM changed_bars)",
+                [origin.market, first, last],
+            )
+        finally:
+            cursor.unregister("changed_bars")
     fresh = insert_missing(cursor, bars, origin)
     return Stored(fresh - len(changed), len(changed), len(compared) - len(changed))
 
@@ -196,27 +185,31 @@ def note_empty(cursor: duckdb.DuckDBPyConnection, session: date, origin: Origin,
 
 
 def replace_quarantined(
-    cursor: duckdb.DuckDBPyConnection,
-    rows: pd.DataFrame,
-    symbols: Sequence[str],
-    first: date,
-    last: date,
-    origin: Origin,
+    cursor: duckdb.DuckDBPyConnection, rows: pd.DataFrame, ranges: pd.DataFrame, origin: Origin
 ) -> None:
-    """Make `rows` the quarantined bars of `symbols` from `first` to `last`; a no-op if they are already."""
-    asked = sorted(set(symbols) | set(rows["symbol"]))
-    where = "market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))"
-    parameters = [origin.market, first, last, asked]
-    if rows.empty and not _any(cursor, f"SELECT 1 FROM quarantined_bars WHERE {where} LIMIT 1", parameters):
-        return
-    stored = f"SELECT {_QUARANTINED} FROM quarantined_bars WHERE {where}"
-    incoming = f"SELECT {_QUARANTINED.replace('session', 'CAST(session AS DATE) AS session')} FROM incoming_rows"
+    """Make `rows` the quarantined bars of `ranges`; a no-op if they are already.
+
+    Args:
+        cursor: Of `Lake.write`.
+        rows: Columns symbol, session, open, high, low, close, volume, reason, detail; all within `ranges`.
+        ranges: Columns symbol, first, last: one row for each symbol.
+        origin: Of the rows.
+    """
+    cursor.register("asked_ranges", ranges)
     cursor.register("incoming_rows", rows)
+    within = (
+        "market = ? AND EXISTS (SELECT 1 FROM asked_ranges a WHERE a.symbol = quarantined_bars.symbol "
+        "AND quarantined_bars.session BETWEEN CAST(a.first AS DATE) AND CAST(a.last AS DATE))"
+    )
+    stored = f"SELECT {_QUARANTINED} FROM quarantined_bars WHERE {within}"
+    incoming = f"SELECT {_QUARANTINED.replace('session', 'CAST(session AS DATE) AS session')} FROM incoming_rows"
     try:
-        difference = f"({stored} EXCEPT ALL {incoming}) UNION ALL ({incoming} EXCEPT ALL {stored})"
-        if not _any(cursor, difference, parameters + parameters):
+        if rows.empty and not _any(cursor, f"{stored} LIMIT 1", [origin.market]):
             return
-        cursor.execute(f"DELETE FROM quarantined_bars WHERE {where}", parameters)
+        difference = f"({stored} EXCEPT ALL {incoming}) UNION ALL ({incoming} EXCEPT ALL {stored})"
+        if not _any(cursor, difference, [origin.market, origin.market]):
+            return
+        cursor.execute(f"DELETE FROM quarantined_bars WHERE {within}", [origin.market])
         cursor.execute(
             f"INSERT INTO quarantined_bars (market, {_QUARANTINED}, source, fetched_at) "
             f"SELECT ?, {_QUARANTINED}, ?, ? FROM ({incoming}) ORDER BY symbol, session",
@@ -224,6 +217,7 @@ def replace_quarantined(
         )
     finally:
         cursor.unregister("incoming_rows")
+        cursor.unregister("asked_ranges")
 
 
 def _any(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any]) -> bool:
@@ -231,15 +225,15 @@ def _any(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any
 
 
 def delisted(cursor: duckdb.DuckDBPyConnection, market: str, session: date) -> set[str]:
-    """Symbols whose delisting took effect on or before `session`, with no bar after it up to `session`.
+    """Symbols whose delisting took effect on or before `session`, with no bar after it up to `session`."""
+    return set(ended(cursor, market, session))
+
+
+def ended(cursor: duckdb.DuckDBPyConnection, market: str, through: date | None = None) -> dict[str, date]:
+    """Last delisting by symbol, as of the end of `through`, of those without a later bar by then.
 
     A ticker that is given to another company has bars again, and its delisting is over.
     """
-    return set(_ended(cursor, market, session))
-
-
-def _ended(cursor: duckdb.DuckDBPyConnection, market: str, through: date | None = None) -> dict[str, date]:
-    """Last delisting by symbol, as of the end of `through`, of those without a later bar by then."""
     last = through or date.max
     found: dict[str, date] = dict(
         cursor.execute(

@@ -65,6 +65,8 @@ def open_prices(
         from scizor_dagster.market_data.alpaca import AlpacaMarket
 
         return AlpacaMarket(alpaca_settings(connection, environment, where), calendar)
-    from scizor_dagster.market_data.ibkr import IbkrMarket
+    from scizor_dagster.market_data.ibkr import OPEN_REQUESTS, IbkrMarket
 
-    return IbkrMarket(ibkr_settings(connection, currency), calendar, instruments, time.sleep)
+    open_requests = connection.open_requests if isinstance(connection, config.IbkrProvider) else OPEN_REQUESTS
+    settings = ibkr_settings(connection, currency)
+    return IbkrMarket(settings, calendar, instruments, time.sleep, open_requests=open_requests)

@@ -1,4 +1,4 @@
-"""Prices from Interactive Brokers: daily bars of one contract after the other, and quotes.
+"""Prices from Interactive Brokers: daily bars, a request for each contract and several at a time, and quotes.
 
 What belongs here: durations and ends of requests, what their errors mean, waiting where IBKR asks for it.
 What does not: the connection and the contracts (`brokers.ibkr`), and which rows are good (`quality`).
@@ -9,10 +9,13 @@ comparison with stored bars shows.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from math import ceil
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.brokers.ibkr.codes import History, Meaning, history, meaning
@@ -35,6 +38,9 @@ DELAY = timedelta(minutes=20)
 _DELAYED_TYPES = (3, 4)
 _LOOK_BACK = timedelta(days=14)
 _DAYS_IN_DAYS = 365
+OPEN_REQUESTS = 12
+"""Requests for bars that are open at a time unless the configuration says otherwise; IBKR refuses more than 50."""
+SYMBOLS_PER_BATCH = 25
 
 
 class IbkrMarket:
@@ -42,6 +48,8 @@ class IbkrMarket:
 
     Args:
         wait: Lets that many seconds pass, before a request that was asked to pause is made again.
+        contract_ids: IBKR's id of each symbol's verified contract; a symbol without one is looked up first.
+        open_requests: How many requests for bars may be open at a time.
     """
 
     def __init__(
@@ -51,12 +59,18 @@ class IbkrMarket:
         instruments: Mapping[str, Instrument],
         wait: Callable[[float], None],
         connection: IbkrConnection | None = None,
+        *,
+        contract_ids: Mapping[str, int] = MappingProxyType({}),
+        open_requests: int = OPEN_REQUESTS,
     ) -> None:
         self._settings = settings
         self._calendar = calendar
         self._wait = wait
         self._connection = connection or shared_connection(settings)
-        self._contracts = Contracts(self._connection, instruments, settings.currency)
+        self._contracts = Contracts(self._connection, instruments, settings.currency, contract_ids)
+        self._open_requests = open_requests
+        self._gate: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._sent = 0
 
     @property
     def name(self) -> str:
@@ -70,6 +84,16 @@ class IbkrMarket:
     def synthetic(self) -> bool:
         return False
 
+    @property
+    def calls_made(self) -> int:
+        return self._sent
+
+    def calls(self, symbols: int, sessions: int) -> int:  # noqa: ARG002 - years are one request, as days are
+        return symbols
+
+    def symbols_per_batch(self, sessions: int) -> int:  # noqa: ARG002
+        return SYMBOLS_PER_BATCH
+
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
         """The contracts that IBKR lists for each symbol."""
         return {symbol: tuple(_listing(symbol, row) for row in self._contracts.details(symbol)) for symbol in symbols}
@@ -82,8 +106,10 @@ class IbkrMarket:
             DataError: a symbol names several contracts.
         """
         last = min(last, self._calendar.last_closed(now))
-        for symbol in symbols if first <= last else ():
-            rows = [bar for bar in self._bars(symbol, first, last, now) if first <= bar.date <= last]
+        if last < first:
+            return
+        for symbol, bars in self._bars(symbols, first, last, now).items():
+            rows = [bar for bar in bars if first <= bar.date <= last]
             if rows:
                 yield _frame(symbol, rows)
 
@@ -105,26 +131,87 @@ class IbkrMarket:
 
         return pd.DataFrame({name: pd.Series(dtype=_KINDS.get(name, "str")) for name in ACTION_COLUMNS})
 
-    def _bars(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
-        """IBKR's bars of at least `first` to `last`; none where it says that there is no data."""
+    def _bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> dict[str, list[Any]]:
+        """IBKR's bars of at least `first` to `last` by symbol; none where it says that there is no data."""
+        found: dict[str, list[Any]] = {symbol: [] for symbol in symbols}
+        asked = list(symbols)
         for pause in (*WAITS, None):
             seen = len(self._connection.messages)
-            try:
-                bars = self._connection.call(lambda: self._request(symbol, first, last, now), f"bars of {symbol}")
-            except _Answered as answer:
-                if answer.retry and pause is not None:
-                    self._wait(pause)
-                    continue
-                if answer.empty:
-                    return []
-                raise self._connection.unavailable(f"bars of {symbol}: {answer.code}: {answer.text}") from answer
-            if not bars:
-                said = "; ".join(str(row) for row in self._connection.messages[seen:]) or "nothing"
-                raise self._connection.unavailable(f"no answer in time: bars of {symbol}; IBKR said {said}")
-            return bars
-        return []
+            work = partial(self._together, asked, first, last, now, hold=pause is not None)
+            # Each answer keeps a limit of its own; this one only finds a loop that is stuck.
+            limit = self._settings.timeout * (4 + len(asked))
+            answers = self._connection.call(work, f"bars of {_named(asked)}", limit)
+            asked = []
+            for symbol, answer in answers.items():
+                if isinstance(answer, _Answered) and answer.retry and pause is not None:
+                    asked.append(symbol)
+                else:
+                    found[symbol] = self._taken(symbol, answer, seen)
+            if not asked or pause is None:
+                break
+            self._wait(pause)
+        return found
+
+    def _taken(self, symbol: str, answer: list[Any] | _Answered, seen: int) -> list[Any]:
+        """The bars of one answer; `seen` messages had come before the question."""
+        if isinstance(answer, _Answered):
+            if answer.empty:
+                return []
+            raise self._connection.unavailable(f"bars of {symbol}: {answer.code}: {answer.text}") from answer
+        if not answer:
+            said = "; ".join(str(row) for row in self._connection.messages[seen:]) or "nothing"
+            raise self._connection.unavailable(f"no answer in time: bars of {symbol}; IBKR said {said}")
+        return answer
+
+    async def _together(
+        self, symbols: Sequence[str], first: date, last: date, now: datetime, *, hold: bool
+    ) -> dict[str, list[Any] | _Answered]:
+        """Every symbol's answer. After one that asks for a pause, `hold` lets no further request go out.
+
+        Raises:
+            Exception: that of the first request that failed in another way; all have ended by then.
+        """
+        gate = self._open_gate()
+        paced: list[_Answered] = []
+
+        async def one(symbol: str) -> list[Any] | _Answered:
+            async with gate:
+                if hold and paced:
+                    return paced[0]
+                try:
+                    return await self._request(symbol, first, last, now)
+                except _Answered as answer:
+                    if answer.retry:
+                        paced.append(answer)
+                    return answer
+
+        answers = await asyncio.gather(*(one(symbol) for symbol in symbols), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, _Answered):
+                raise answer
+        return {
+            symbol: answer
+            for symbol, answer in zip(symbols, answers, strict=True)
+            if isinstance(answer, list | _Answered)
+        }
+
+    def _open_gate(self) -> asyncio.Semaphore:
+        """What the requests of every caller share; a connection that was closed has another loop afterwards."""
+        loop = asyncio.get_running_loop()
+        if self._gate is None or self._gate[0] is not loop:
+            self._gate = (loop, asyncio.Semaphore(self._open_requests))
+        return self._gate[1]
 
     async def _request(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
+        """The bars of one symbol; an id of a contract that IBKR does not know any more is looked up anew."""
+        try:
+            return await self._history(symbol, first, last, now)
+        except _Answered as answer:
+            if meaning(answer.code) is not Meaning.NO_SUCH_CONTRACT or not self._contracts.distrust(symbol):
+                raise
+        return await self._history(symbol, first, last, now)
+
+    async def _history(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
         """One request. An empty list is what the library makes of a time limit that has passed."""
         contract = await self._contracts.only_one(symbol)
         if isinstance(contract, list):
@@ -136,6 +223,7 @@ class IbkrMarket:
                 where=symbol,
             )
         end = datetime.combine(last + timedelta(days=1), time(), self._calendar.timezone)
+        self._sent += 1
         try:
             return list(
                 await self._connection.ib.reqHistoricalDataAsync(
@@ -184,7 +272,7 @@ class IbkrMarket:
 
     def _last_close(self, symbol: str, now: datetime) -> LatestPrice | None:
         last = self._calendar.last_closed(now)
-        bars = [bar for bar in self._bars(symbol, last - _LOOK_BACK, last, now) if bar.date <= last]
+        bars = [bar for bar in self._bars([symbol], last - _LOOK_BACK, last, now)[symbol] if bar.date <= last]
         if not bars:
             return None
         newest = max(bars, key=lambda bar: bar.date)
@@ -211,6 +299,10 @@ def _answered(code: int, text: str) -> _Answered:
         # A text in another language may be either: it is tried again a few times, and never taken for "no data".
         return _Answered(code, text, empty=said is History.NO_DATA, retry=said in (History.PACING, History.OTHER))
     return _Answered(code, text, retry=what is Meaning.BACK_OFF)
+
+
+def _named(symbols: Sequence[str]) -> str:
+    return symbols[0] if len(symbols) == 1 else f"{len(symbols)} symbols, {symbols[0]} to {symbols[-1]}"
 
 
 def _listing(symbol: str, details: Any) -> Listing:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,4 +99,25 @@ class MarketData(Protocol):
         and on the same split basis as the source's prices), in `currency`. A delisting's ex session
         is the first one without trading.
         """
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A source that limits how often it is asked: what it has not is remembered, and questions overlap.
+
+    Its `daily_bars` may be called from several threads at once.
+    """
+
+    @property
+    def calls_made(self) -> int:
+        """Requests for bars sent so far, pages and repetitions included."""
+        ...
+
+    def calls(self, symbols: int, sessions: int) -> int:
+        """How many requests the bars of so many symbols in so many sessions take at most."""
+        ...
+
+    def symbols_per_batch(self, sessions: int) -> int:
+        """How many symbols to ask for at a time: what is under way is lost when a run is killed."""
         ...

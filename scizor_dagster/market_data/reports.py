@@ -50,9 +50,16 @@ class SuspectedSplit:
 
 @dataclass(frozen=True, slots=True)
 class SessionReport:
-    """One session collected. `inserted + changed + unchanged` bars of the answer are stored."""
+    """The sessions from `first` to `session` collected; `inserted` counts earlier gaps that were filled along.
+
+    Attributes:
+        unchanged: Bars of these sessions that were stored before and are as they were.
+        most_missing: The largest number of symbols without a bar in one of the sessions.
+        calls: Requests for bars; None of a source that does not count them.
+    """
 
     market: str
+    first: date
     session: date
     source: str
     adjustment: str
@@ -67,6 +74,8 @@ class SessionReport:
     suspected_splits: tuple[SuspectedSplit, ...]
     differing: tuple[str, ...]
     """Symbols whose earlier stored bars differ from the provider's, by no common factor; they were kept."""
+    most_missing: int = 0
+    calls: int | None = None
 
     @property
     def stored(self) -> int:
@@ -98,6 +107,7 @@ class HistoryReport:
     through: date
     years: tuple[YearReport, ...]
     suspected_splits: tuple[SuspectedSplit, ...]
+    calls: int | None = None
 
     @property
     def inserted(self) -> int:

@@ -1,42 +1,31 @@
-"""One closed session, all symbols.
+"""The newest closed sessions, all symbols: the daily collection.
 
-What belongs here: `collect_session`. What does not: years of history (`history`), SQL (`bar_store`).
+What belongs here: `collect_session`, its range, and what it says of its sessions. What does not: asking and
+storing (`filling`), years of history (`history`).
+
+A daily collection also fills the gaps of the year before it: a day on which nothing ran heals by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 
 from scizor_dagster.config import Market
 from scizor_dagster.errors import SessionNotClosed
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.market_data.bar_store import (
-    Origin,
-    check_same_basis,
-    delete_series,
-    delisted,
-    insert_missing,
-    note_empty,
-    replace_quarantined,
-    store_session,
-    stored_bars,
-)
+from scizor_dagster.market_data.bar_store import Origin, ended, note_empty, present
+from scizor_dagster.market_data.filling import Task, fill
 from scizor_dagster.market_data.judging import Judge
-from scizor_dagster.market_data.overlap import compare
-from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS, NOTHING_ACCEPTED, Accepted
-from scizor_dagster.market_data.provider import MarketData
-from scizor_dagster.market_data.quality import CheckedBars
-from scizor_dagster.market_data.refetch import Source, context_of, hold_back, refetch_restated
-from scizor_dagster.market_data.reports import SessionReport
+from scizor_dagster.market_data.missing import Wanted, recent_from
+from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED, Accepted
+from scizor_dagster.market_data.provider import MarketData, Metered
+from scizor_dagster.market_data.refetch import Source
+from scizor_dagster.market_data.reports import Progress, SessionReport
 from scizor_dagster.sessions import TradingCalendar
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-OVERLAP_SESSIONS = 5
-CONTEXT = timedelta(days=LOOK_BACK_DAYS)
+HEALED = timedelta(days=350)
+"""How far back a daily collection fills gaps: with the overlap before them, one request of IBKR in days."""
 
 
 def collect_session(
@@ -49,12 +38,17 @@ def collect_session(
     session: date,
     now: datetime,
     accepted: Accepted = NOTHING_ACCEPTED,
+    *,
+    first: date | None = None,
+    progress: Progress | None = None,
+    force: bool = False,
 ) -> SessionReport:
-    """Collect the bars of `session`, and compare the `OVERLAP_SESSIONS` before it with what is stored.
+    """Collect the bars of the sessions from `first`, by default `session` alone, to `session`, in one go.
 
-    Stored bars that the answer does not have stay. A series that the source has restated by a constant
-    factor is fetched anew and replaced in the same transaction; earlier bars are otherwise never changed.
-    `accepted` are closes that a person believes, by symbol and session.
+    Gaps of the year before are filled along, for every symbol that has an older bar. Sources that do not count
+    their calls are asked for the named sessions whether they are stored or not, as all are with `force`: a bar
+    that the source has corrected is replaced. Stored bars that the answer does not have stay. A series that the
+    source has restated by a constant factor is fetched anew. `accepted` are closes that a person believes.
 
     Raises:
         NotASession: `session` is not one.
@@ -63,64 +57,51 @@ def collect_session(
     """
     if not calendar.has_closed(session, now):
         raise SessionNotClosed(calendar.code, session)
+    named = tuple(calendar.sessions(first or session, session))
+    begin = min(market.first_session, named[0])
+    healed = max(begin, named[0] - HEALED, calendar.first)
+    closed = tuple(calendar.sessions(begin, calendar.last_closed(now)))
+    again = force or not isinstance(provider, Metered)
+    recent = None if again else min(recent_from(closed), session)
+    wanted = Wanted(tuple(symbols), tuple(calendar.sessions(healed, session)), named[0], again, recent, accepted)
+    origin = Origin.of(market_name, provider, now)
     judge = Judge(lake, market_name, provider, market.quality, accepted)
     source = Source(provider, calendar, tuple(symbols), now, judge)
-    origin = Origin.of(market_name, provider, now)
-    start = _overlap_start(calendar, session)
-    answer = source.fetch(source.symbols, start, session)
     with lake.read() as cursor:
-        check_same_basis(cursor, origin, start, session)
-        earlier = stored_bars(cursor, market_name, source.symbols, start - CONTEXT, session)
-    overlap = compare(_before(earlier, session), _before(answer.good, session))
-    last = calendar.last_closed(now)
-    anew = refetch_restated(lake, market_name, source, overlap.restated, market.first_session, last)
-    # Days without a session since the one before belong to this one: bars on them show here.
-    since = calendar.previous_session(session) + timedelta(days=1) if session > calendar.first else session
-    judged = judge.part(hold_back(answer, anew.held, overlap.restated), _before(context_of(earlier, anew), since))
-    checked = _between(judged, since, session)
-    with lake.write() as cursor:
-        delete_series(cursor, market_name, anew.replaced)
-        insert_missing(cursor, anew.bars, origin)
-        stored = store_session(cursor, checked.good, session, origin)
-        replace_quarantined(cursor, checked.quarantined, source.symbols, since, session, origin)
-        present = set(stored_bars(cursor, market_name, source.symbols, session, session)["symbol"])
-        note_empty(cursor, session, origin, empty=not present)
-        missing = set(source.symbols) - present - delisted(cursor, market_name, session)
+        before = present(cursor, market_name, symbols, named)
+    filled = fill(Task(lake, source, origin, wanted, closed, again, progress))
+    with lake.read() as cursor:
+        after = present(cursor, market_name, symbols, named)
+        gone = ended(cursor, market_name, session)
+    _note_empty(lake, origin, after)
+    lacking = {day: _lacking(day, symbols, names, gone) for day, names in after.items()}
     return SessionReport(
         market=market_name,
+        first=named[0],
         session=session,
         source=provider.name,
         adjustment=provider.adjustment,
         synthetic=provider.synthetic,
-        asked=len(source.symbols),
-        inserted=stored.inserted,
-        changed=stored.changed,
-        unchanged=stored.unchanged,
-        quarantined=len(checked.quarantined),
-        missing=tuple(sorted(missing)),
-        suspected_splits=anew.suspected,
-        differing=overlap.differing,
+        asked=len(symbols),
+        inserted=filled.inserted,
+        changed=filled.changed,
+        unchanged=sum(len(names) for names in before.values()) - filled.changed,
+        quarantined=filled.rows_quarantined,
+        missing=lacking[session],
+        most_missing=max(len(names) for names in lacking.values()),
+        suspected_splits=tuple(filled.suspected),
+        differing=tuple(sorted(filled.differing)),
+        calls=filled.calls,
     )
 
 
-def _overlap_start(calendar: TradingCalendar, session: date) -> date:
-    start = session
-    for _ in range(OVERLAP_SESSIONS):
-        if start <= calendar.first:
-            break
-        start = calendar.previous_session(start)
-    return start
+def _lacking(session: date, symbols: Sequence[str], present: set[str], gone: Mapping[str, date]) -> tuple[str, ...]:
+    """Symbols without a bar of the session that are not delisted by then."""
+    return tuple(sorted(name for name in set(symbols) - present if gone.get(name, date.max) > session))
 
 
-def _before(bars: pd.DataFrame, session: date) -> pd.DataFrame:
-    return bars[bars["session"] < datetime.combine(session, time())]
-
-
-def _between(checked: CheckedBars, first: date, last: date) -> CheckedBars:
-    """The rows dated from `first` to `last`."""
-    lower, upper = datetime.combine(first, time()), datetime.combine(last, time())
-    return CheckedBars(
-        checked.good[checked.good["session"].between(lower, upper)],
-        checked.quarantined[checked.quarantined["session"].between(lower, upper)],
-        checked.collapsed,
-    )
+def _note_empty(lake: Lake, origin: Origin, present: Mapping[date, set[str]]) -> None:
+    """Keep which sessions the source was asked for and knows nothing of at all; forget those that it now knows."""
+    with lake.write() as cursor:
+        for session, names in present.items():
+            note_empty(cursor, session, origin, empty=not names)

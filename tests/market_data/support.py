@@ -85,7 +85,9 @@ def entry(symbol: str, sector: str = "Technology", currency: str = "USD", mic: s
     return UniverseEntry(Instrument(symbol, mic, currency, name=symbol.title()), sector, "", Path("universe.csv"), 2)
 
 
-_TABLES = ("empty_sessions", "symbols", "bars", "quarantined_bars", "corporate_actions", "adjustment_factors")
+_TABLES = (
+    "empty_sessions", "absent_bars", "symbols", "bars", "quarantined_bars", "corporate_actions", "adjustment_factors",
+)  # fmt: skip
 
 
 def new_lake(folder: Path) -> Lake:

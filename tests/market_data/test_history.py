@@ -44,8 +44,8 @@ def test_only_symbols_and_ranges_with_gaps_are_asked_for(lake):
     _collect(lake, FrameMarket(bars[~hole]))
     provider = FrameMarket(bars)
     report = _collect(lake, provider)
-    # 15 January is a holiday; the range is widened over the days without a session beside it.
-    assert provider.asked == [(("B",), date(2024, 1, 11), date(2024, 1, 17))]
+    # Five sessions on either side are asked along, and the days without a session before them (New Year's Day).
+    assert provider.asked == [(("B",), date(2024, 1, 4), date(2024, 1, 24))]
     assert (report.inserted, report.gaps) == (4, 0)
 
 
@@ -120,22 +120,106 @@ def test_bars_of_another_basis_are_never_put_beside_stored_ones(lake):
     assert lake.snapshot() == snapshot
 
 
-def test_a_provider_that_fails_leaves_finished_years_and_nothing_of_the_failed_one(lake):
-    class Failing(FrameMarket):
-        def daily_bars(self, symbols, first, last, now):
-            yield from super().daily_bars(symbols, first, last, now)
-            if first.year == 2024:
-                raise ConnectionError("gone")
+class _Metered(FrameMarket):
+    """A source that counts its calls: one for each symbol, two symbols at a time. It fails at `broken`."""
 
+    calls_made = 0
+    broken: frozenset[str] = frozenset()
+
+    def calls(self, symbols, sessions):
+        return symbols
+
+    def symbols_per_batch(self, sessions):
+        return 2
+
+    def daily_bars(self, symbols, first, last, now):
+        self.calls_made += len(symbols)
+        yield from super().daily_bars(symbols, first, last, now)
+        if self.broken & set(symbols):
+            raise ConnectionError("gone")
+
+
+def test_a_source_that_fails_leaves_whole_batches_and_the_next_run_asks_for_the_rest_alone(lake):
+    names = [f"S{number}" for number in range(8)]
+    provider = _Metered(flat_bars(names, SESSIONS))
+    provider.broken = frozenset({"S3"})
     with pytest.raises(ConnectionError):
-        _collect(lake, Failing(flat_bars(["A"], SESSIONS)), ["A"])
-    assert rows(lake, "SELECT min(session), max(session) FROM bars") == [(date(2023, 11, 1), date(2023, 12, 29))]
+        _collect(lake, provider, names)
+    stored = rows(lake, "SELECT symbol, count(*) FROM bars GROUP BY 1 ORDER BY 1")
+    done = {symbol for symbol, _count in stored}
+    assert {count for _symbol, count in stored} == {len(SESSIONS)}
+    assert not done & {"S2", "S3"}
+    whole = _Metered(provider.bars)
+    report = _collect(lake, whole, names)
+    assert {symbol for symbols, _, _ in whole.asked for symbol in symbols} == set(names) - done
+    assert (report.calls, report.gaps) == (len(names) - len(done), 0)
 
 
-def test_progress_is_told_by_the_year(lake):
+def test_what_a_counting_source_has_not_is_asked_for_once_unless_it_is_recent_or_forced(lake):
+    listed = SESSIONS[30]
+    bars = flat_bars(["A", "B"], SESSIONS)
+    provider = _Metered(bars[(bars["symbol"] == "A") | (bars["session"] >= pd.Timestamp(listed))])
+    first, again = _collect(lake, provider), _collect(lake, provider)
+    assert (first.calls, again.calls, first.gaps, again.gaps) == (2, None, 30, 30)
+    assert rows(lake, "SELECT symbol, first_session, last_session, source FROM absent_bars") == [
+        ("B", SESSIONS[0], SESSIONS[29], "frame")
+    ]
+    snapshot = lake.snapshot()
+    assert _collect(lake, provider, force=True).calls == 2
+    assert lake.snapshot() == snapshot
+    provider.bars = bars
+    assert _collect(lake, provider, force=True).gaps == 0
+
+
+def test_a_recent_session_that_is_late_is_asked_for_again(lake):
+    bars = flat_bars(["A"], SESSIONS)
+    provider = _Metered(bars[bars["session"] < pd.Timestamp(SESSIONS[-3])])
+    assert [_collect(lake, provider, ["A"]).calls for _ in range(2)] == [1, 1]
+    assert rows(lake, "SELECT count(*) FROM absent_bars") == [(0,)]
+    provider.bars = bars
+    assert _collect(lake, provider, ["A"]).gaps == 0
+
+
+def test_an_empty_answer_for_days_that_are_stored_is_not_remembered(lake):
+    bars = flat_bars(["A"], SESSIONS)
+    hole = bars["session"] == pd.Timestamp(SESSIONS[20])
+    _collect(lake, _Metered(bars[~hole]), ["A"])
+    with lake.write() as cursor:
+        cursor.execute("DELETE FROM absent_bars")
+    assert _collect(lake, _Metered(bars.iloc[:0]), ["A"]).calls == 1
+    assert rows(lake, "SELECT count(*) FROM absent_bars") == [(0,)]
+    assert _collect(lake, _Metered(bars), ["A"]).gaps == 0
+
+
+def test_a_doubted_bar_of_a_counting_source_rests_a_week_unless_a_person_accepts_it(lake):
+    bars = flat_bars(["A"], SESSIONS)
+    bars.loc[20, ["open", "high", "low", "close"]] *= 3
+    provider = _Metered(bars)
+    assert _collect(lake, provider, ["A"]).quarantined == 1
+    assert _collect(lake, provider, ["A"]).calls is None
+    close = float(bars.loc[20, "close"])
+    report = _collect(lake, provider, ["A"], accepted={("A", SESSIONS[20]): close})
+    assert (report.calls, report.gaps) == (1, 0)
+
+
+def test_forced_history_replaces_what_the_source_has_corrected(lake):
+    bars = flat_bars(["A"], SESSIONS)
+    _collect(lake, FrameMarket(bars), ["A"])
+    bars.loc[20, "close"] += 0.2
+    _collect(lake, FrameMarket(bars), ["A"])
+    close = f"SELECT round(close, 6) FROM bars WHERE session = '{SESSIONS[20]}'"
+    assert rows(lake, close) == [(10.2,)]
+    _collect(lake, FrameMarket(bars), ["A"], force=True)
+    assert rows(lake, close) == [(10.4,)]
+    assert rows(lake, "SELECT count(*) FROM bars") == [(len(SESSIONS),)]
+
+
+def test_progress_is_told_by_the_batch(lake):
     heard = []
-    _collect(lake, FrameMarket(flat_bars(["A"], SESSIONS)), ["A"], progress=lambda *step: heard.append(step))
-    assert heard == [(1, 2, "2023: 41 bars"), (2, 2, "2024: 42 bars")]
+    names = ["A", "B", "C"]
+    _collect(lake, _Metered(flat_bars(names, SESSIONS)), names, progress=lambda *step: heard.append(step))
+    assert [(done, total) for done, total, _ in heard] in ([(2, 3), (3, 3)], [(1, 3), (3, 3)])
+    assert heard[-1][2] == f"{3 * len(SESSIONS)} bars, 3 calls"
 
 
 def test_the_real_sp500_years_fill_once_and_their_holiday_rows_are_quarantined(lake, reference_data):

@@ -61,15 +61,17 @@ class IbkrConnection:
         with self._questions:
             return self.call(work, what)
 
-    def call(self, work: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
+    def call(self, work: Callable[[], Coroutine[Any, Any, T]], what: str, limit: float | None = None) -> T:
         """Connect where needed, run `work` in the loop, and return its result. Several may be under way.
+
+        `limit` is the time in seconds that work of many questions may take; one question's own by default.
 
         Raises:
             BrokerUnavailable: no connection, no answer in time, or an answer that is an error.
             WrongAccount: TWS is logged in to another account, or to one with real money.
         """
         self.connect()
-        return self._run(work(), what)
+        return self._run(work(), what, limit)
 
     def connect(self) -> None:
         """Connect, unless it is connected; see `call` for what it raises."""

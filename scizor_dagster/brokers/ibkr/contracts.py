@@ -6,6 +6,8 @@ What belongs here: spelling, exchanges, lookup and its memory. What does not: or
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from types import MappingProxyType
 from typing import Any
 
 from scizor_dagster.brokers.ibkr.codes import Meaning, meaning
@@ -31,12 +33,23 @@ def mic_of(primary_exchange: str) -> str | None:
 
 
 class Contracts:
-    """Contracts of one connection. What was found once is remembered."""
+    """Contracts of one connection. What was found once is remembered.
 
-    def __init__(self, connection: IbkrConnection, instruments: Mapping[str, Instrument], currency: str) -> None:
+    Args:
+        ids: IBKR's id of each symbol's contract, as verified before: such a symbol is not looked up.
+    """
+
+    def __init__(
+        self,
+        connection: IbkrConnection,
+        instruments: Mapping[str, Instrument],
+        currency: str,
+        ids: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._connection = connection
         self._instruments = instruments
         self._currency = currency
+        self._ids = dict(ids)
         self._known: dict[str, Any] = {}
 
     def details(self, symbol: str) -> list[Any]:
@@ -51,22 +64,35 @@ class Contracts:
         connection = self._connection
         try:
             request = connection.ib.reqContractDetailsAsync(self._described(symbol))
-            return list(await connection.answer(request, f"contract of {symbol}"))
+            found = list(await connection.answer(request, f"contract of {symbol}"))
         except Exception as failure:
             if meaning(getattr(failure, "code", 0)) is Meaning.NO_SUCH_CONTRACT:
                 return []
             raise
+        if len(found) == 1:
+            contract = copy(found[0].contract)
+            contract.exchange = "SMART"
+            self._known[symbol] = contract
+        return found
 
     async def only_one(self, symbol: str) -> Any | list[Any]:
         """The contract of a symbol that names one; else the list of what it names."""
+        if symbol not in self._known and symbol in self._ids:
+            contract = self._described(symbol)
+            contract.conId = self._ids[symbol]
+            self._known[symbol] = contract
         if symbol not in self._known:
             found = await self.details_in_loop(symbol)
             if len(found) != 1:
                 return found
-            contract = found[0].contract
-            contract.exchange = "SMART"
-            self._known[symbol] = contract
         return self._known[symbol]
+
+    def distrust(self, symbol: str) -> bool:
+        """Forget the id that a symbol's contract was made of; whether there was one."""
+        known = self._ids.pop(symbol, None) is not None
+        if known:
+            self._known.pop(symbol, None)
+        return known
 
     def _described(self, symbol: str) -> Any:
         instrument = self._instruments.get(symbol)

@@ -1,0 +1,233 @@
+"""Filling what is missing: ask, compare with what is stored, judge, and write, batch after batch.
+
+What belongs here: the one operation that a daily run, a history and a resumed backfill are. What does not:
+which ranges these have (`session_bars`, `history`), what is missing (`missing`), how it is asked (`spans`).
+
+Each batch of symbols is written whole, in one transaction, as soon as it has been answered: a run that is
+killed keeps what it has written, and the next one asks only for the rest. A source that counts its calls is
+asked several batches at a time, because what limits it is the rate of questions and not the wait for answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.bar_store import (
+    Origin,
+    Stored,
+    check_same_basis,
+    delete_series,
+    insert_missing,
+    replace_quarantined,
+    store_bars,
+    stored_bars,
+)
+from scizor_dagster.market_data.missing import Wanted, missing, note_absent
+from scizor_dagster.market_data.overlap import compare
+from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
+from scizor_dagster.market_data.provider import Metered
+from scizor_dagster.market_data.quality import CheckedBars
+from scizor_dagster.market_data.refetch import Refetched, Source, context_of, hold_back, refetch_restated
+from scizor_dagster.market_data.reports import Progress, SuspectedSplit
+from scizor_dagster.market_data.spans import Batch, batches
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCHES_UNDER_WAY = 4
+CONTEXT = timedelta(days=LOOK_BACK_DAYS)
+Monotonic = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One collection.
+
+    Attributes:
+        sessions: Every session that may be asked for: since the market's first, up to the last closed one.
+        replacing: Whether an answer replaces a stored bar that differs, and not only fills gaps.
+    """
+
+    lake: Lake
+    source: Source
+    origin: Origin
+    wanted: Wanted
+    sessions: tuple[date, ...]
+    replacing: bool = False
+    progress: Progress | None = None
+    monotonic: Monotonic = time.monotonic
+
+
+@dataclass
+class Filled:
+    """What a collection has done so far.
+
+    Attributes:
+        missing: What was to be asked for, as `missing.missing` gives it.
+        calls: Requests to a source that counts them; None where it does not.
+    """
+
+    missing: pd.DataFrame
+    inserted: int = 0
+    changed: int = 0
+    quarantined: dict[int, int] = field(default_factory=dict)
+    suspected: list[SuspectedSplit] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    calls: int | None = None
+
+    @property
+    def rows_quarantined(self) -> int:
+        return sum(self.quarantined.values())
+
+
+def fill(task: Task) -> Filled:
+    """Ask for what is missing and store it.
+
+    Raises:
+        DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
+        ScizorError: the source failed. What was answered before and beside the failure is stored.
+    """
+    with task.lake.read() as cursor:
+        check_same_basis(cursor, task.origin, date.min, date.max)
+        found = missing(cursor, task.origin, task.wanted)
+    filled = Filled(found)
+    provider = task.source.provider
+    before = provider.calls_made if isinstance(provider, Metered) else 0
+    asked = _by_symbol(found)
+    pace = _Pace(task, len(asked))
+    for batch, answer in _answers(task.source, batches(asked, task.sessions, provider)):
+        _store(task, batch, answer, filled)
+        filled.calls = provider.calls_made - before if isinstance(provider, Metered) else None
+        pace.tell(len(batch.symbols), filled)
+    return filled
+
+
+def _by_symbol(found: pd.DataFrame) -> pd.DataFrame:
+    """One row for each symbol that is asked for: symbol, first, last, stored_last."""
+    asked = found[found["asked"] > 0]
+    named = {"first": ("first", "min"), "last": ("last", "max"), "stored_last": ("stored_last", "max")}
+    return asked.groupby("symbol", sort=True).agg(**named).reset_index()
+
+
+def _answers(source: Source, questions: Sequence[Batch]) -> Iterator[tuple[Batch, CheckedBars]]:
+    """Answers as they arrive. After a failure nothing more is asked; what is under way is still taken."""
+    if not isinstance(source.provider, Metered):
+        for batch in questions:
+            yield batch, source.fetch(batch.symbols, batch.begin, batch.end)
+        return
+    waiting = list(reversed(questions))
+    under_way: dict[Future[CheckedBars], Batch] = {}
+    failure: BaseException | None = None
+    with ThreadPoolExecutor(BATCHES_UNDER_WAY, thread_name_prefix="bars") as pool:
+        while under_way or (waiting and failure is None):
+            while waiting and failure is None and len(under_way) < BATCHES_UNDER_WAY:
+                batch = waiting.pop()
+                under_way[pool.submit(source.fetch, batch.symbols, batch.begin, batch.end)] = batch
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                batch = under_way.pop(future)
+                problem = future.exception()
+                failure = failure or problem
+                if problem is None:
+                    yield batch, future.result()
+    if failure is not None:
+        raise failure
+
+
+def _store(task: Task, batch: Batch, answer: CheckedBars, filled: Filled) -> None:
+    """Compare, judge and write one answer: everything of it in one transaction."""
+    lake, source, origin = task.lake, task.source, task.origin
+    with lake.read() as cursor:
+        stored = stored_bars(cursor, origin.market, batch.symbols, batch.begin - CONTEXT, batch.end + CONTEXT)
+    # What is to be replaced is no witness of itself.
+    end = task.wanted.since if task.replacing else date.max
+    overlap = compare(_before(stored, end), answer.good)
+    anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
+    context = _before(context_of(stored, anew), end)
+    judged = source.judge.part(hold_back(answer, anew.held, overlap.restated), context)
+    good, quarantined = _within(judged.good, batch.kept), _within(judged.quarantined, batch.kept)
+    with lake.write() as cursor:
+        delete_series(cursor, origin.market, anew.replaced)
+        insert_missing(cursor, anew.bars, origin)
+        older = _before(good, end)
+        done = store_bars(cursor, good.drop(index=older.index), origin)
+        done = replace(done, inserted=done.inserted + insert_missing(cursor, older, origin))
+        replace_quarantined(cursor, quarantined, _ranges(batch, quarantined), origin)
+        if isinstance(source.provider, Metered):
+            note_absent(cursor, origin, _answered(batch, answer, stored), _settled(task, batch))
+    _count(filled, done, quarantined, anew)
+    filled.differing += overlap.differing
+
+
+def _count(filled: Filled, done: Stored, quarantined: pd.DataFrame, anew: Refetched) -> None:
+    filled.inserted += done.inserted
+    filled.changed += done.changed
+    for year, rows in quarantined["session"].dt.year.value_counts().items():
+        filled.quarantined[int(year)] = filled.quarantined.get(int(year), 0) + int(rows)
+    filled.suspected += anew.suspected
+
+
+def _before(bars: pd.DataFrame, end: date) -> pd.DataFrame:
+    return bars if end == date.max else bars[bars["session"] < datetime.combine(end, datetime.min.time())]
+
+
+def _within(bars: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    """The rows on the days that a symbol was asked for; what was answered unasked, on the days of any."""
+    first, last = kept["first"].min(), kept["last"].max()
+    if (kept["first"] == first).all() and (kept["last"] == last).all():
+        return bars[bars["session"].between(first, last)]
+    ranges = kept.set_index("symbol")
+    lower = bars["symbol"].map(ranges["first"]).fillna(first)
+    upper = bars["symbol"].map(ranges["last"]).fillna(last)
+    return bars[(bars["session"] >= lower) & (bars["session"] <= upper)]
+
+
+def _ranges(batch: Batch, quarantined: pd.DataFrame) -> pd.DataFrame:
+    """The days whose quarantined rows are replaced: those asked for, and of what was answered unasked, each."""
+    import pandas as pd
+
+    others = quarantined[~quarantined["symbol"].isin(batch.kept["symbol"])]
+    if others.empty:
+        return batch.kept
+    named = {"first": ("session", "min"), "last": ("session", "max")}
+    return pd.concat([batch.kept, others.groupby("symbol").agg(**named).reset_index()], ignore_index=True)
+
+
+def _answered(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:
+    """Symbols whose answer can be trusted to be all that there is.
+
+    One that is wholly empty cannot, where bars of the same days are stored: something else is wrong with it.
+    """
+    import pandas as pd
+
+    within = stored["session"].between(pd.Timestamp(batch.begin), pd.Timestamp(batch.end))
+    doubtful = set(stored.loc[within, "symbol"]) - set(answer.good["symbol"]) - set(answer.quarantined["symbol"])
+    return [symbol for symbol in batch.symbols if symbol not in doubtful]
+
+
+def _settled(task: Task, batch: Batch) -> list[date]:
+    """The sessions of the question that are wanted and old enough for a late source."""
+    recent = task.wanted.recent or task.sessions[-1]
+    return [day for day in task.wanted.sessions if batch.begin <= day <= batch.end and day < recent]
+
+
+class _Pace:
+    """Tells how far a collection is, and when it may end."""
+
+    def __init__(self, task: Task, symbols: int) -> None:
+        self._task, self._symbols, self._done = task, symbols, 0
+        self._start = task.monotonic()
+
+    def tell(self, symbols: int, filled: Filled) -> None:
+        self._done += symbols
+        if self._task.progress is None:
+            return
+        left = (self._task.monotonic() - self._start) / self._done * (self._symbols - self._done)
+        calls = "" if filled.calls is None else f", {filled.calls:,} calls"
+        end = f", about {left:,.0f} s left" if self._done < self._symbols else ""
+        self._task.progress(self._done, self._symbols, f"{filled.inserted:,} bars{calls}{end}")

@@ -1,0 +1,161 @@
+"""Which bars are missing, and which the source is known not to have.
+
+What belongs here: SQL over the exchange's sessions, `bars`, `quarantined_bars` and `absent_bars`, inside a
+caller's transaction. What does not: asking (`filling`) and writing bars (`bar_store`).
+
+Missing = the sessions of the range, up to a symbol's delisting, less what is stored. A source that counts
+its calls is not asked twice for what it has once said that it has not, nor within a week for a bar that was
+not believed. The newest sessions are always asked for again, because sources are late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from scizor_dagster.market_data.bar_store import Origin, ended
+from scizor_dagster.market_data.plausibility import Accepted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECENT_SESSIONS = 5
+QUARANTINE_REST = timedelta(days=7)
+
+_LACKING = """
+    wanted AS (SELECT s.symbol, d.session FROM (SELECT unnest($symbols) AS symbol) s,
+               (SELECT unnest($sessions) AS session) d),
+    stored AS (SELECT symbol, session FROM bars
+               WHERE market = $market AND session BETWEEN $first AND $last),
+    reach AS (SELECT symbol, min(session) AS stored_first, max(session) AS stored_last FROM stored GROUP BY symbol),
+    ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ex_session),
+    expected AS (
+        SELECT w.symbol, w.session,
+            s.session IS NULL AND (e.ex_session IS NULL OR w.session < e.ex_session) AS lacking
+        FROM wanted w LEFT JOIN stored s ON s.symbol = w.symbol AND s.session = w.session
+             LEFT JOIN ended e ON e.symbol = w.symbol)"""
+
+_NOTHING_KNOWN = "known AS (SELECT symbol, session FROM stored WHERE false)"
+_KNOWN = """
+    known AS (
+        SELECT w.symbol, w.session FROM wanted w JOIN absent_bars a ON a.market = $market AND a.source = $source
+            AND a.symbol = w.symbol AND w.session BETWEEN a.first_session AND a.last_session
+        WHERE w.session < $recent
+        UNION
+        SELECT symbol, session FROM quarantined_bars
+        WHERE market = $market AND source = $source AND session BETWEEN $first AND $last AND session < $recent
+            AND fetched_at > $rested AND (symbol, session) NOT IN
+                (SELECT (unnest($accepted::VARCHAR[]), unnest($accepted_on::DATE[]))))"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a collection is to fill.
+
+    Attributes:
+        sessions: Ascending, not empty.
+        since: Before this session only gaps of symbols that have an older stored bar are filled.
+        again: Ask for every session from `since` on, stored or not, and of a delisted symbol too: its ticker may
+            be used again.
+        recent: The first of the newest sessions, which are asked for again; None asks for every gap again.
+    """
+
+    symbols: tuple[str, ...]
+    sessions: tuple[date, ...]
+    since: date
+    again: bool
+    recent: date | None
+    accepted: Accepted
+
+
+def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -> pd.DataFrame:
+    """What to ask for, by symbol and year.
+
+    Returns:
+        Columns symbol, year, gaps (sessions without a bar), asked (sessions to ask for), first and last of
+        these, and stored_last, the symbol's newest stored session of the range.
+    """
+    parameters: dict[str, Any] = _common(cursor, origin.market, wanted.symbols, wanted.sessions)
+    parameters |= {"since": wanted.since, "again": wanted.again}
+    known = _NOTHING_KNOWN
+    if wanted.recent is not None:
+        known = _KNOWN
+        parameters |= {
+            "source": origin.source,
+            "recent": wanted.recent,
+            "rested": origin.fetched_at - QUARANTINE_REST,
+            "accepted": [symbol for symbol, _session in wanted.accepted] or [""],
+            "accepted_on": [session for _symbol, session in wanted.accepted] or [date.min],
+        }
+    return cursor.execute(
+        f"""
+        WITH {_LACKING}, {known},
+        judged AS (
+            SELECT e.symbol, e.session, lacking, r.stored_last,
+                CASE WHEN e.session >= $since THEN lacking OR $again ELSE lacking AND e.session > r.stored_first END
+                AND k.session IS NULL AS asked
+            FROM expected e LEFT JOIN reach r ON r.symbol = e.symbol
+                 LEFT JOIN known k ON k.symbol = e.symbol AND k.session = e.session)
+        SELECT symbol, CAST(year(session) AS INTEGER) AS year, count(*) FILTER (lacking) AS gaps,
+            count(*) FILTER (asked) AS asked, min(session) FILTER (asked) AS first,
+            max(session) FILTER (asked) AS last, any_value(stored_last) AS stored_last
+        FROM judged GROUP BY ALL HAVING count(*) FILTER (lacking OR asked) > 0 ORDER BY symbol, year
+        """,
+        parameters,
+    ).df()
+
+
+def note_absent(
+    cursor: duckdb.DuckDBPyConnection, origin: Origin, symbols: Sequence[str], sessions: Sequence[date]
+) -> None:
+    """Keep that the source was asked for `sessions` of `symbols`, and has no bar where none is stored.
+
+    A bar that is quarantined is one that it has. `sessions` is ascending.
+    """
+    if not symbols or not sessions:
+        return
+    cursor.execute(
+        f"""
+        INSERT INTO absent_bars (market, symbol, first_session, last_session, source, fetched_at)
+        WITH {_LACKING},
+        numbered AS (SELECT session, row_number() OVER (ORDER BY session) AS number
+                     FROM (SELECT unnest($sessions) AS session)),
+        absent AS (
+            SELECT e.symbol, e.session, n.number FROM expected e JOIN numbered n USING (session)
+            WHERE lacking AND NOT EXISTS (
+                SELECT 1 FROM quarantined_bars q
+                WHERE q.market = $market AND q.symbol = e.symbol AND q.session = e.session)
+            AND NOT EXISTS (
+                SELECT 1 FROM absent_bars a WHERE a.market = $market AND a.source = $source AND a.symbol = e.symbol
+                AND e.session BETWEEN a.first_session AND a.last_session)),
+        runs AS (SELECT symbol, session, number - row_number() OVER (PARTITION BY symbol ORDER BY session) AS run
+                 FROM absent)
+        SELECT $market, symbol, min(session), max(session), $source, $fetched_at FROM runs GROUP BY symbol, run
+        ORDER BY symbol, min(session)
+        """,
+        _common(cursor, origin.market, symbols, sessions) | {"source": origin.source, "fetched_at": origin.fetched_at},
+    )
+
+
+def recent_from(sessions: Sequence[date]) -> date:
+    """The first of the newest sessions; `sessions` are those that have closed, ascending."""
+    return sessions[-RECENT_SESSIONS] if len(sessions) >= RECENT_SESSIONS else sessions[0]
+
+
+def _common(
+    cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
+) -> dict[str, Any]:
+    gone = ended(cursor, market)
+    return {
+        "symbols": list(symbols),
+        "sessions": list(sessions),
+        "market": market,
+        "first": sessions[0],
+        "last": sessions[-1],
+        "ended": list(gone),
+        "ended_on": list(gone.values()),
+    }
