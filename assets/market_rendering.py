@@ -57,6 +57,7 @@ def history_metadata(report: HistoryReport, refused: pd.DataFrame) -> dict[str, 
         "gaps_left": report.gaps,
         "quarantined": report.quarantined,
         "through": str(report.through),
+        "calls": _calls(report.calls),
         "source": report.source,
         "prices": price_label(report.adjustment, report.synthetic),
         "years": table(years),
@@ -65,21 +66,21 @@ def history_metadata(report: HistoryReport, refused: pd.DataFrame) -> dict[str, 
     }
 
 
-def sessions_metadata(reports: Sequence[SessionReport], stored: pd.DataFrame, refused: pd.DataFrame) -> dict[str, Any]:
-    newest = reports[-1]
-    missing = sorted({symbol for report in reports for symbol in report.missing})
+def sessions_metadata(report: SessionReport, stored: pd.DataFrame, refused: pd.DataFrame) -> dict[str, Any]:
+    one = report.first == report.session
     return {
-        "dagster/row_count": sum(report.stored for report in reports),
-        "sessions": f"{reports[0].session} to {newest.session}" if len(reports) > 1 else str(newest.session),
-        "inserted": sum(report.inserted for report in reports),
-        "quarantined": sum(report.quarantined for report in reports),
-        "missing": len(missing),
-        "missing_symbols": _names(missing),
-        "source": newest.source,
-        "prices": price_label(newest.adjustment, newest.synthetic),
+        "dagster/row_count": report.stored,
+        "sessions": str(report.session) if one else f"{report.first} to {report.session}",
+        "inserted": report.inserted,
+        "quarantined": report.quarantined,
+        "missing": len(report.missing),
+        "missing_symbols": _names(report.missing),
+        "calls": _calls(report.calls),
+        "source": report.source,
+        "prices": price_label(report.adjustment, report.synthetic),
         "bars": table(stored, ["symbol", "open", "high", "low", "close", "volume"]),
         "quarantine": table(refused),
-        "suspected_splits": _splits([split for report in reports for split in report.suspected_splits]),
+        "suspected_splits": _splits(report.suspected_splits),
     }
 
 
@@ -94,6 +95,11 @@ def prices_metadata(report: PricesReport, coverage: pd.DataFrame) -> dict[str, A
         "prices": price_label(", ".join(labels), synthetic),
         "coverage": table(coverage),
     }
+
+
+def _calls(calls: int | None) -> str:
+    """Requests for bars; a source that does not count them, or was not asked, has none to show."""
+    return "none" if calls is None else f"{calls:,}"
 
 
 def _splits(splits: Sequence[SuspectedSplit]) -> dg.MarkdownMetadataValue:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.checks import FactCheck, SchemaCheck
 from assets.failures import clear_failures
@@ -40,25 +41,37 @@ OWNERS = ["team:data"]
 MAX_MISSING_SHARE = 0.1
 
 
-class HistoryConfig(dg.Config):
-    """`through`: collect no session after this date (ISO 8601); empty means up to the last closed one."""
+class DailyConfig(dg.Config):
+    """`symbols`: collect these alone; none means the universe. `force`: ask for what is stored as well."""
 
+    symbols: list[str] = Field(default_factory=list)
+    force: bool = False
+
+
+class HistoryConfig(DailyConfig):
+    """`since`, `through`: no session before and after these dates (ISO 8601); empty means the whole of the years."""
+
+    since: str = ""
     through: str = ""
 
-    def last_session(self) -> date | None:
-        """The date, or None where there is none.
+    def range(self) -> tuple[date | None, date | None]:
+        """Both dates, each None where there is none.
 
         Raises:
-            InputError: the text is no date.
+            InputError: a text is no date.
         """
-        if not self.through:
-            return None
-        try:
-            return date.fromisoformat(self.through)
-        except ValueError as error:
-            raise InputError(
-                f"'{self.through}' is not a date.", remedy="Write it as YYYY-MM-DD.", where="run configuration: through"
-            ) from error
+        return _date_of("since", self.since), _date_of("through", self.through)
+
+
+def _date_of(key: str, text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"'{text}' is not a date.", remedy="Write it as YYYY-MM-DD.", where=f"run configuration: {key}"
+        ) from error
 
 
 def market_assets(config: Config, market: str) -> list[dg.AssetsDefinition]:
@@ -140,7 +153,10 @@ def _historical_chunks(market: str, partitions: dg.PartitionsDefinition, common:
     ) -> dg.MaterializeResult:
         first, last = years_of(context)
         with clear_failures():
-            report = fill_history(desk.desk, market, (first, last), config.last_session())
+            since, through = config.range()
+            report = fill_history(
+                desk.desk, market, (first, last), through, since=since, symbols=config.symbols, force=config.force
+            )
             refused = quarantined(desk.desk, market, date(first, 1, 1), date(last, 12, 31))
         return dg.MaterializeResult(
             metadata=history_metadata(report, refused),
@@ -169,17 +185,19 @@ def _daily_prices(market: str, partitions: dg.PartitionsDefinition, common: dict
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[schema.spec, sound.spec, complete.spec],
         **common,
-        description="One closed session, all symbols, checked. A session that has not closed is refused.",
+        description="One closed session, all symbols, checked, and earlier gaps. An open session is refused.",
     )
-    def daily_prices(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+    def daily_prices(context: dg.AssetExecutionContext, config: DailyConfig, desk: TradingDesk) -> dg.MaterializeResult:
         sessions = sessions_of(context)
         with clear_failures():
-            reports = [collect_closed_session(desk.desk, market, session) for session in sessions]
+            report = collect_closed_session(
+                desk.desk, market, sessions[-1], first=sessions[0], symbols=config.symbols, force=config.force
+            )
             stored = stored_rows(desk.desk, "bars", market=market, session=sessions[-1])
             refused = quarantined(desk.desk, market, sessions[0], sessions[-1])
-        worst = max(len(report.missing) / max(report.asked, 1) for report in reports)
+        worst = report.most_missing / max(report.asked, 1)
         return dg.MaterializeResult(
-            metadata=sessions_metadata(reports, stored, refused),
+            metadata=sessions_metadata(report, stored, refused),
             check_results=[
                 schema.result(stored),
                 sound.result(refused.empty, rows=int(refused["rows"].sum()), by_reason=table(refused)),

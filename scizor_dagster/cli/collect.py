@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +16,14 @@ from scizor_dagster.jobnames import name_for
 
 if TYPE_CHECKING:
     from scizor_dagster.cli.instance import RunOutcome
+    from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.sessions import TradingCalendar
 
 app = typer.Typer(help="Collect prices into the lake.", no_args_is_help=True)
 MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
 MAX_SHOWN = 160
+DEFAULT_RANGE = timedelta(days=3 * 365 + 1)
+ForceOption = Annotated[bool, typer.Option("--force", help="Ask for what is stored as well, and take corrections.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
@@ -26,14 +31,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 def daily(
     market: MarketOption = "us",
     day: Annotated[str | None, typer.Option("--date", help="Session; default: the last one that closed.")] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Collect one closed session for the whole universe, checked.
+    """Collect one closed session for the whole universe, checked, and fill the gaps of the year before it.
 
-    Fetches the bars of every symbol, quarantines those that cannot be true, and refreshes universe, corporate
-    actions and adjustment factors. Collecting a session again changes nothing. A session that has not closed is
-    refused, because a bar of an open session is never stored. The exit code is 0 when nothing failed; checks that
-    stop nothing are printed as warnings.
+    Fetches the bars that are missing, quarantines those that cannot be true, and refreshes universe, corporate
+    actions and adjustment factors. Days on which nothing ran are collected along. Collecting a session again
+    changes nothing; --force asks for every bar of it again and takes what the source has corrected. A session
+    that has not closed is refused, because a bar of an open session is never stored. The exit code is 0 when
+    nothing failed; checks that stop nothing are printed as warnings.
 
     Example: scizor collect daily --market us --date 2026-11-20
     """
@@ -45,65 +52,96 @@ def daily(
     session = dates.closed_session_of_job(calendar, asked, desk.market(market).first_session, desk.clock())
     with working(f"Collecting {market} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("collect_daily", market, desk.config.markets)
-        outcome = runner.run(job, partition=session.isoformat())
+        config = {"ops": {f"{market}__daily_prices": {"config": {"force": force}}}}
+        outcome = runner.run(job, partition=session.isoformat(), config=config)
     _report(outcome, as_json)
 
 
 @app.command()
 def history(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Collect these alone; default: all.")
+    ] = None,
     market: MarketOption = "us",
-    first: Annotated[int | None, typer.Option("--from-year", help="First year; default: the market's first.")] = None,
-    last: Annotated[int | None, typer.Option("--to-year", help="Last year; default: this one.")] = None,
-    through: Annotated[str | None, typer.Option(help="Collect no session after this date.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--start-date", help="First date; default: three years before the last.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--end-date", help="Last date; default: the last closed session.")] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill the gaps of a range of years, in one run.
+    """Fill the gaps of a range of dates, in one run; three years by default.
 
     Compares what is stored with the exchange's sessions and fetches only what is missing, so that a second call
-    has next to nothing to do. Without years it covers all of them, from the market's first session to the last
-    one that closed. The exit code is 0 when nothing failed; checks that stop nothing are printed as warnings.
+    has next to nothing to do, and one that was killed is resumed by calling it again. --force asks for every bar
+    again and takes what the source has corrected. The exit code is 0 when nothing failed; checks that stop
+    nothing are printed as warnings.
 
-    Example: scizor collect history --market us --from-year 2024 --to-year 2026
+    Example: scizor collect history AAPL MSFT --start-date 2016-01-01 --end-date 2026-11-20
     """
     from scizor_dagster.cli.instance import JobRunner
 
     desk = open_desk()
     calendar = check_market(desk, market)
-    begins = desk.market(market).first_session
-    years = _years(first, last, begins.year, desk.clock().astimezone(calendar.timezone).year)
-    until = dates.parse_date(through, "--through") if through is not None else None
-    if until is not None and until < begins:
-        raise InputError(
-            f"{until} is before the market's first session, {begins}.", remedy="Use a later date.", where="--through"
-        )
-    if until is not None and until.year < years[0]:
-        raise InputError(
-            f"The years begin with {years[0]}, and {until} is before that: there is nothing to collect.",
-            remedy="Use an earlier --from-year, or a later --through.",
-            where="--from-year, --through",
-        )
-    title = f"Collecting {market} {years[0]} to {years[1]}"
-    with working(title, quiet=as_json), JobRunner.open(desk.settings) as runner:
+    first, last = _range(desk, market, calendar, start, end)
+    chosen = [symbol.strip().upper() for symbol in symbols or ()]
+    _check_symbols(desk, market, chosen)
+    with (
+        working(f"Collecting {market} {first} to {last}", quiet=as_json),
+        JobRunner.open(desk.settings) as runner,
+    ):
         job = name_for("collect_history", market, desk.config.markets)
-        outcome = runner.run(job, partition_range=(str(years[0]), str(years[1])), config=history_config(market, until))
+        config = history_config(market, last, first, symbols=chosen, force=force)
+        outcome = runner.run(job, partition_range=(str(first.year), str(last.year)), config=config)
     _report(outcome, as_json)
 
 
-def history_config(market: str, through: date | None) -> dict[str, Any]:
+def history_config(
+    market: str,
+    through: date | None,
+    since: date | None = None,
+    *,
+    symbols: Sequence[str] = (),
+    force: bool = False,
+) -> dict[str, Any]:
     """Run configuration of `collect_history_<market>`."""
-    settings = {"through": through.isoformat()} if through else {}
+    settings: dict[str, Any] = {"symbols": list(symbols), "force": force}
+    settings |= {name: day.isoformat() for name, day in (("since", since), ("through", through)) if day}
     return {"ops": {f"{market}__historical_chunks": {"config": settings}}}
 
 
-def _years(first: int | None, last: int | None, begins: int, today: int) -> tuple[int, int]:
-    lower, upper = begins if first is None else first, today if last is None else last
-    if not begins <= lower <= upper <= today:
+def _range(desk: Desk, market: str, calendar: TradingCalendar, start: str | None, end: str | None) -> tuple[date, date]:
+    """First and last date to collect."""
+    begins, now = desk.market(market).first_session, desk.clock()
+    today = now.astimezone(calendar.timezone).date()
+    last = dates.parse_date(end, "--end-date") if end is not None else calendar.last_closed(now)
+    if last > today:
+        raise InputError(f"{last} is ahead; it is {today}.", remedy="Use an earlier date.", where="--end-date")
+    first = dates.parse_date(start, "--start-date") if start is not None else max(last - DEFAULT_RANGE, begins)
+    for day, option in ((last, "--end-date"), (first, "--start-date")):
+        if day < begins:
+            raise InputError(
+                f"{day} is before the market's first session, {begins}.",
+                remedy="Use a later date, or set markets.<name>.first_session back.",
+                where=option,
+            )
+    if first > last:
         raise InputError(
-            f"The years {lower} to {upper} cannot be collected.",
-            remedy=f"Use years from {begins} (markets.<name>.first_session) to {today}, ascending.",
-            where="--from-year, --to-year",
+            f"{first} is after {last}: there is nothing to collect.",
+            remedy="Use an earlier --start-date, or a later --end-date.",
+            where="--start-date, --end-date",
         )
-    return lower, upper
+    return first, last
+
+
+def _check_symbols(desk: Desk, market: str, symbols: Sequence[str]) -> None:
+    unknown = sorted(set(symbols) - set(desk.instruments(market)))
+    if unknown:
+        raise InputError(
+            f"{', '.join(unknown)}: not in the universe of market '{market}'.",
+            remedy="Spell the symbol as the universe does, or add it there.",
+            where="SYMBOL",
+        )
 
 
 def _report(outcome: RunOutcome, as_json: bool) -> None:

@@ -7,7 +7,7 @@ stored or adjusted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -59,28 +59,52 @@ def refresh_actions(desk: Desk, market: str) -> ActionsReport:
     )
 
 
-def fill_history(desk: Desk, market: str, years: tuple[int, int], through: date | None) -> HistoryReport:
-    """Fill the gaps of a range of years, up to the last closed session or `through`."""
+def fill_history(
+    desk: Desk,
+    market: str,
+    years: tuple[int, int],
+    through: date | None,
+    *,
+    since: date | None = None,
+    symbols: Sequence[str] = (),
+    force: bool = False,
+) -> HistoryReport:
+    """Fill the gaps of a range of years, from `since` up to the last closed session or `through`.
+
+    Raises:
+        InputError: one of `symbols` is not in the universe.
+    """
     return collect_history(
         desk.lake,
         market,
         desk.market(market),
         desk.provider(market),
         desk.calendar(market),
-        sorted(desk.instruments(market)),
+        _chosen(desk, market, symbols),
         *years,
         desk.clock(),
         _report_progress,
         through,
         _accepted(desk, market),
+        since=since,
+        force=force,
     )
 
 
-def collect_closed_session(desk: Desk, market: str, session: date) -> SessionReport:
-    """Collect one closed session.
+def collect_closed_session(
+    desk: Desk,
+    market: str,
+    session: date,
+    *,
+    first: date | None = None,
+    symbols: Sequence[str] = (),
+    force: bool = False,
+) -> SessionReport:
+    """Collect one closed session, or in one go those from `first` to it, and the gaps of the year before.
 
     Raises:
         SessionNotClosed: it has not closed.
+        InputError: one of `symbols` is not in the universe.
     """
     return collect_session(
         desk.lake,
@@ -88,11 +112,27 @@ def collect_closed_session(desk: Desk, market: str, session: date) -> SessionRep
         desk.market(market),
         desk.provider(market),
         desk.calendar(market),
-        sorted(desk.instruments(market)),
+        _chosen(desk, market, symbols),
         session,
         desk.clock(),
         _accepted(desk, market),
+        first=first,
+        progress=_report_progress,
+        force=force,
     )
+
+
+def _chosen(desk: Desk, market: str, symbols: Sequence[str]) -> list[str]:
+    """The symbols to collect: those named, or the whole universe."""
+    known = desk.instruments(market)
+    unknown = sorted(set(symbols) - set(known))
+    if unknown:
+        raise InputError(
+            f"{', '.join(unknown)}: not in the universe of market '{market}'.",
+            remedy="Spell the symbol as the universe does, or add it there.",
+            where=f"market {market}",
+        )
+    return sorted(set(symbols) or known)
 
 
 def _accepted(desk: Desk, market: str) -> Accepted:

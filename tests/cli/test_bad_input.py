@@ -101,24 +101,24 @@ WRONG_CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "daily_on_a_sunday": (("collect", "daily", "--date", "2025-02-02"), "Use 2025-01-31 or 2025-02-03."),
     "daily_before_the_market": (("collect", "daily", "--date", "2024-12-31"), "first session, 2025-01-02"),
     "history_of_no_market": (("collect", "history", "--market", "mars"), "There is no market 'mars'."),
-    "history_from_too_early": (("collect", "history", "--from-year", "2010"), "Use years from 2025"),
-    "history_from_year_zero": (("collect", "history", "--from-year", "0"), "The years 0 to"),
-    "history_to_the_future": (("collect", "history", "--to-year", "2999"), "The years 2025 to 2999"),
-    "history_backwards": (("collect", "history", "--from-year", "2026", "--to-year", "2025"), "ascending"),
-    "history_through_before_its_years": (
-        ("collect", "history", "--from-year", "2026", "--through", "2025-06-01"),
-        "The years begin with 2026, and 2025-06-01 is before that: there is nothing to collect.",
+    "history_from_too_early": (("collect", "history", "--start-date", "2010-01-01"), "first session, 2025-01-02"),
+    "history_from_no_date": (("collect", "history", "--start-date", "0"), "--start-date: '0' is not a date."),
+    "history_to_the_future": (("collect", "history", "--end-date", "2999-01-01"), "2999-01-01 is ahead"),
+    "history_backwards": (
+        ("collect", "history", "--start-date", "2026-01-05", "--end-date", "2025-06-02"),
+        "2026-01-05 is after 2025-06-02: there is nothing to collect.",
     ),
+    "history_of_no_symbol": (("collect", "history", "NOPE", "AAPL"), "NOPE: not in the universe of market 'us'."),
     "run_on_a_date_without_dashes": (("run", "--date", "20250203"), "'20250203' is not a date."),
     "daily_on_a_date_without_dashes": (("collect", "daily", "--date", "20250203"), "'20250203' is not a date."),
-    "history_through_a_date_without_dashes": (("collect", "history", "--through", "20250203"), "is not a date."),
+    "history_to_a_date_without_dashes": (("collect", "history", "--end-date", "20250203"), "is not a date."),
     "reconcile_on_a_date_by_week": (("reconcile", "--date", "2025-W06-1"), "'2025-W06-1' is not a date."),
     "check_on_a_date_without_dashes": (
         ("signals", "check", "--strategy", "weekly", "--date", "20250203"),
         "'20250203' is not a date.",
     ),
-    "history_through_no_date": (("collect", "history", "--through", "x"), "--through: 'x' is not a date."),
-    "history_through_too_early": (("collect", "history", "--through", "2024-05-01"), "first session, 2025-01-02"),
+    "history_to_no_date": (("collect", "history", "--end-date", "x"), "--end-date: 'x' is not a date."),
+    "history_to_too_early": (("collect", "history", "--end-date", "2024-05-01"), "first session, 2025-01-02"),
     "reconcile_of_nobody": (("reconcile", "--portfolio", "nobody"), "There is no portfolio 'nobody'."),
     "reconcile_on_a_sunday": (("reconcile", "--date", "2025-02-02"), "is not a session of XNYS"),
     "signals_of_no_strategy": (("signals", "check", "--strategy", "none"), "There is no strategy 'none'."),
@@ -244,7 +244,7 @@ def test_a_home_that_cannot_be_written_is_named(
 
 
 @pytest.mark.parametrize(
-    "arguments", [("run", "--nope"), ("collect", "history", "--from-year", "x"), ("fly",), ("plan",)], ids=" ".join
+    "arguments", [("run", "--nope"), ("collect", "history", "--start", "x"), ("fly",), ("plan",)], ids=" ".join
 )
 def test_an_option_that_is_none_is_refused_for_people_and_for_programs(
     scizor: Scizor, fresh: Project, arguments: tuple[str, ...]

@@ -61,7 +61,7 @@ def test_the_page_followed_to_the_letter_sends_its_session(
     monkeypatch.setenv("SCIZOR_HOME", str(tmp_path / "home"))
 
     assert scizor("doctor").code == 0
-    assert scizor("collect", "history", "--from-year", "2023", "--through", str(DAY)).code == 0
+    assert scizor("collect", "history", "--start-date", "2023-05-01", "--end-date", str(DAY)).code == 0
     checked = scizor(
         "signals", "check", tmp_path / "weights.csv", "--strategy", "mine", "--date", str(DAY), "--json"
     ).json

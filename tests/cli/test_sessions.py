@@ -121,7 +121,7 @@ def test_one_session_is_collected_and_collecting_it_again_inserts_nothing(scizor
 
 
 def test_history_fills_gaps_and_a_second_call_finds_none(scizor: Scizor, collected: Project) -> None:
-    call = ("collect", "history", "--from-year", "2025", "--to-year", "2025", "--through", "2025-02-28", "--json")
+    call = ("collect", "history", "--start-date", "2025-01-02", "--end-date", "2025-02-28", "--json")
     first = scizor(*call)
     assert first.code == 0
     report = first.json["assets"]["us/historical_chunks"]
