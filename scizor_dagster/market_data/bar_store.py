@@ -174,12 +174,17 @@ def delete_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Seque
         cursor.execute("DELETE FROM bars WHERE market = ? AND symbol IN (SELECT unnest(?))", [market, list(symbols)])
 
 
+def empty_sessions(cursor: duckdb.DuckDBPyConnection, market: str) -> set[date]:
+    """Closed sessions that the source was asked for and had no bar of at all."""
+    return {
+        day for (day,) in cursor.execute("SELECT session FROM empty_sessions WHERE market = ?", [market]).fetchall()
+    }
+
+
 def note_empty(cursor: duckdb.DuckDBPyConnection, session: date, origin: Origin, *, empty: bool) -> None:
     """Keep that the source was asked for a closed session and had no bar of it at all, or that it has some now."""
-    where = "market = ? AND session = ?"
     key = [origin.market, session]
-    if empty or _any(cursor, f"SELECT 1 FROM empty_sessions WHERE {where}", key):
-        cursor.execute(f"DELETE FROM empty_sessions WHERE {where}", key)
+    cursor.execute("DELETE FROM empty_sessions WHERE market = ? AND session = ?", key)
     if empty:
         cursor.execute("INSERT INTO empty_sessions VALUES (?, ?, ?, ?)", [*key, origin.source, origin.fetched_at])
 

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BATCHES_UNDER_WAY = 4
+SYMBOLS_PER_WRITE, ROWS_PER_WRITE = 100, 20_000
+"""A transaction costs as much as thousands of rows: answers are written together from either number on."""
 CONTEXT = timedelta(days=LOOK_BACK_DAYS)
 Monotonic = Callable[[], float]
+Answer = tuple[Batch, CheckedBars]
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,10 @@ def fill(task: Task) -> Filled:
     before = provider.calls_made if isinstance(provider, Metered) else 0
     asked = _by_symbol(found)
     pace = _Pace(task, len(asked))
-    for batch, answer in _answers(task.source, batches(asked, task.sessions, provider)):
-        _store(task, batch, answer, filled)
+    for part in _gathered(_answers(task.source, batches(asked, task.sessions, provider))):
+        _store(task, part, filled)
         filled.calls = provider.calls_made - before if isinstance(provider, Metered) else None
-        pace.tell(len(batch.symbols), filled)
+        pace.tell(sum(len(batch.symbols) for batch, _answer in part), filled)
     return filled
 
 
@@ -115,7 +118,25 @@ def _by_symbol(found: pd.DataFrame) -> pd.DataFrame:
     return asked.groupby("symbol", sort=True).agg(**named).reset_index()
 
 
-def _answers(source: Source, questions: Sequence[Batch]) -> Iterator[tuple[Batch, CheckedBars]]:
+def _gathered(answers: Iterator[Answer]) -> Iterator[list[Answer]]:
+    """Answers that are written together; before a failure is raised, those that came before it."""
+    part: list[Answer] = []
+    try:
+        for answer in answers:
+            part.append(answer)
+            symbols = sum(len(batch.symbols) for batch, _ in part)
+            if symbols >= SYMBOLS_PER_WRITE or sum(len(checked.good) for _, checked in part) >= ROWS_PER_WRITE:
+                yield part
+                part = []
+    except Exception:
+        if part:
+            yield part
+        raise
+    if part:
+        yield part
+
+
+def _answers(source: Source, questions: Sequence[Batch]) -> Iterator[Answer]:
     """Answers as they arrive. After a failure nothing more is asked; what is under way is still taken."""
     if not isinstance(source.provider, Metered):
         for batch in questions:
@@ -139,29 +160,56 @@ def _answers(source: Source, questions: Sequence[Batch]) -> Iterator[tuple[Batch
         raise failure
 
 
-def _store(task: Task, batch: Batch, answer: CheckedBars, filled: Filled) -> None:
-    """Compare, judge and write one answer: everything of it in one transaction."""
+def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
+    """Compare, judge and write some answers: everything of them in one transaction."""
     lake, source, origin = task.lake, task.source, task.origin
+    symbols, kept, answer = _joined(part)
+    begin, end = min(batch.begin for batch, _ in part), max(batch.end for batch, _ in part)
     with lake.read() as cursor:
-        stored = stored_bars(cursor, origin.market, batch.symbols, batch.begin - CONTEXT, batch.end + CONTEXT)
+        stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
     # What is to be replaced is no witness of itself.
-    end = task.wanted.since if task.replacing else date.max
-    overlap = compare(_before(stored, end), answer.good)
+    replaced = task.wanted.since if task.replacing else date.max
+    overlap = compare(_before(stored, replaced), answer.good)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
-    context = _before(context_of(stored, anew), end)
+    context = _before(context_of(stored, anew), replaced)
     judged = source.judge.part(hold_back(answer, anew.held, overlap.restated), context)
-    good, quarantined = _within(judged.good, batch.kept), _within(judged.quarantined, batch.kept)
+    good, quarantined = _within(judged.good, kept), _within(judged.quarantined, kept)
     with lake.write() as cursor:
         delete_series(cursor, origin.market, anew.replaced)
         insert_missing(cursor, anew.bars, origin)
-        older = _before(good, end)
+        older = _before(good, replaced)
         done = store_bars(cursor, good.drop(index=older.index), origin)
         done = replace(done, inserted=done.inserted + insert_missing(cursor, older, origin))
-        replace_quarantined(cursor, quarantined, _ranges(batch, quarantined), origin)
+        replace_quarantined(cursor, quarantined, _ranges(kept, quarantined), origin)
         if isinstance(source.provider, Metered):
-            note_absent(cursor, origin, _answered(batch, answer, stored), _settled(task, batch))
+            for sessions, names in _settled(task, part, stored).items():
+                note_absent(cursor, origin, names, sessions)
     _count(filled, done, quarantined, anew)
     filled.differing += overlap.differing
+
+
+def _joined(part: Sequence[Answer]) -> tuple[list[str], pd.DataFrame, CheckedBars]:
+    """The symbols, the kept days and the rows of several answers; no symbol is in two of them."""
+    import pandas as pd
+
+    if len(part) == 1:
+        batch, answer = part[0]
+        return list(batch.symbols), batch.kept, answer
+    symbols = [symbol for batch, _ in part for symbol in batch.symbols]
+    kept = pd.concat([batch.kept for batch, _ in part], ignore_index=True)
+    good, quarantined = ([frame for frame in frames if len(frame)] for frames in zip(*_frames(part), strict=True))
+    first = part[0][1]
+    rows = CheckedBars(
+        pd.concat(good, ignore_index=True) if good else first.good,
+        pd.concat(quarantined, ignore_index=True) if quarantined else first.quarantined,
+        sum(answer.collapsed for _, answer in part),
+    )
+    return symbols, kept, rows
+
+
+def _frames(part: Sequence[Answer]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    for _batch, answer in part:
+        yield answer.good, answer.quarantined
 
 
 def _count(filled: Filled, done: Stored, quarantined: pd.DataFrame, anew: Refetched) -> None:
@@ -187,15 +235,27 @@ def _within(bars: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
     return bars[(bars["session"] >= lower) & (bars["session"] <= upper)]
 
 
-def _ranges(batch: Batch, quarantined: pd.DataFrame) -> pd.DataFrame:
+def _ranges(kept: pd.DataFrame, quarantined: pd.DataFrame) -> pd.DataFrame:
     """The days whose quarantined rows are replaced: those asked for, and of what was answered unasked, each."""
     import pandas as pd
 
-    others = quarantined[~quarantined["symbol"].isin(batch.kept["symbol"])]
+    others = quarantined[~quarantined["symbol"].isin(kept["symbol"])]
     if others.empty:
-        return batch.kept
+        return kept
     named = {"first": ("session", "min"), "last": ("session", "max")}
-    return pd.concat([batch.kept, others.groupby("symbol").agg(**named).reset_index()], ignore_index=True)
+    return pd.concat([kept, others.groupby("symbol").agg(**named).reset_index()], ignore_index=True)
+
+
+def _settled(task: Task, part: Sequence[Answer], stored: pd.DataFrame) -> dict[tuple[date, ...], list[str]]:
+    """Sessions that were asked for and are old enough for a late source, with the symbols that it answered for."""
+    recent = task.wanted.recent or task.sessions[-1]
+    found: dict[tuple[date, ...], list[str]] = {}
+    for batch, answer in part:
+        first, last = batch.kept["first"].min().date(), batch.kept["last"].max().date()
+        sessions = tuple(day for day in task.wanted.sessions if first <= day <= last and day < recent)
+        if sessions:
+            found.setdefault(sessions, []).extend(_answered(batch, answer, stored))
+    return found
 
 
 def _answered(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:
@@ -208,12 +268,6 @@ def _answered(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[s
     within = stored["session"].between(pd.Timestamp(batch.begin), pd.Timestamp(batch.end))
     doubtful = set(stored.loc[within, "symbol"]) - set(answer.good["symbol"]) - set(answer.quarantined["symbol"])
     return [symbol for symbol in batch.symbols if symbol not in doubtful]
-
-
-def _settled(task: Task, batch: Batch) -> list[date]:
-    """The sessions of the question that are wanted and old enough for a late source."""
-    recent = task.wanted.recent or task.sessions[-1]
-    return [day for day in task.wanted.sessions if batch.begin <= day <= batch.end and day < recent]
 
 
 class _Pace:

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from scizor_dagster.config import Market
 from scizor_dagster.errors import SessionNotClosed
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.market_data.bar_store import Origin, ended, note_empty, present
+from scizor_dagster.market_data.bar_store import Origin, empty_sessions, ended, note_empty, present
 from scizor_dagster.market_data.filling import Task, fill
 from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.missing import Wanted, recent_from
@@ -102,6 +102,10 @@ def _lacking(session: date, symbols: Sequence[str], present: set[str], gone: Map
 
 def _note_empty(lake: Lake, origin: Origin, present: Mapping[date, set[str]]) -> None:
     """Keep which sessions the source was asked for and knows nothing of at all; forget those that it now knows."""
-    with lake.write() as cursor:
-        for session, names in present.items():
-            note_empty(cursor, session, origin, empty=not names)
+    with lake.read() as cursor:
+        noted = empty_sessions(cursor, origin.market)
+    doubtful = {session: names for session, names in present.items() if not names or session in noted}
+    if doubtful:
+        with lake.write() as cursor:
+            for session, names in doubtful.items():
+                note_empty(cursor, session, origin, empty=not names)
