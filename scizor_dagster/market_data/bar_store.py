@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _VALUES = "open, high, low, close, volume"
-_INCOMING = "SELECT symbol, CAST(session AS DATE) AS session, open, high, low, close, volume FROM incoming_bars"
+_INCOMING = (
+    "SELECT symbol, CAST(session AS DATE) AS session, open, high, low, close, volume, "
+    "CAST(source AS VARCHAR) AS source FROM incoming_bars"
+)
 _QUARANTINED = f"symbol, session, {_VALUES}, reason, detail"
 
 
@@ -82,6 +85,17 @@ def stored_bars(
     ).df()
 
 
+def stored_closes(
+    cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], first: date, last: date
+) -> pd.DataFrame:
+    """Stored closes of `symbols`: columns symbol, session (`datetime64`), close, source."""
+    return cursor.execute(
+        "SELECT symbol, session, close, source FROM bars "
+        "WHERE market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
+        [market, first, last, list(symbols)],
+    ).df()
+
+
 def present(
     cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
 ) -> dict[date, set[str]]:
@@ -99,12 +113,12 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
     if bars.empty:
         return 0
     first, last = bars["session"].min().date(), bars["session"].max().date()
-    cursor.register("incoming_bars", bars)
+    cursor.register("incoming_bars", _with_source(bars))
     try:
         row = cursor.execute(
             f"""
             INSERT INTO bars (market, symbol, session, {_VALUES}, adjustment, synthetic, source, fetched_at)
-            SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, $source, $fetched_at
+            SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, coalesce(source, $source), $fetched_at
             FROM ({_INCOMING}) i ANTI JOIN
                  (SELECT symbol, session FROM bars
                   WHERE market = $market AND session BETWEEN $first AND $last) b
@@ -126,18 +140,23 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
     return int(row[0]) if row else 0
 
 
+def _with_source(bars: pd.DataFrame) -> pd.DataFrame:
+    """The bars with a column `source`: each bar's own, where a provider asks several, else none."""
+    return bars if "source" in bars else bars.assign(source=None)
+
+
 def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> Stored:
     """Store the bars: insert new ones, replace changed ones, leave all others alone."""
     if bars.empty:
         return Stored(0, 0, 0)
     first, last = bars["session"].min().date(), bars["session"].max().date()
-    cursor.register("incoming_bars", bars)
+    cursor.register("incoming_bars", _with_source(bars))
     try:
         compared = cursor.execute(
             f"""
             SELECT i.symbol, i.session, (b.{_VALUES.replace(", ", ", b.")}, b.adjustment, b.synthetic, b.source)
                 IS DISTINCT FROM
-                (i.{_VALUES.replace(", ", ", i.")}, $adjustment, $synthetic, $source) AS changed
+                (i.{_VALUES.replace(", ", ", i.")}, $adjustment, $synthetic, coalesce(i.source, $source)) AS changed
             FROM ({_INCOMING}) i JOIN bars b
                 ON b.market = $market AND b.session BETWEEN $first AND $last
                     AND b.session = i.session AND b.symbol = i.symbol

@@ -82,8 +82,9 @@ class MarketData(Protocol):
         """Bars of the sessions from `first` to `last`, both included, in batches as they arrive.
 
         A bar of a session that has not closed at `now` is left out. A frame has the columns
-        `BAR_COLUMNS`: prices per share in the instrument's currency and volume in shares, float64. A
-        symbol without bars is absent; rows are otherwise handed on as the source has them.
+        `BAR_COLUMNS`: prices per share in the instrument's currency and volume in shares, float64; and
+        `source`, where a bar is not from the source called `name`. A symbol without bars is absent; rows
+        are otherwise handed on as the source has them.
         """
         ...
 

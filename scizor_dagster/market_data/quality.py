@@ -52,7 +52,8 @@ class CheckedBars:
     """The two parts of a frame.
 
     Attributes:
-        good: Rows with the columns `BAR_COLUMNS`, at most one for each symbol and session.
+        good: Rows with the columns `BAR_COLUMNS`, and `source` where it was given; at most one for each symbol and
+            session.
         quarantined: Rows with `reason` and `detail` besides.
         collapsed: Number of exact repeats that were dropped.
     """
@@ -66,7 +67,8 @@ def check_bars(frame: pd.DataFrame, calendar: TradingCalendar, now: datetime, kn
     """Part `frame` into good and quarantined rows.
 
     Args:
-        frame: Columns `BAR_COLUMNS`, `session` as `datetime64` at midnight; others are ignored.
+        frame: Columns `BAR_COLUMNS`, `session` as `datetime64` at midnight, and `source` where the provider gives it;
+            others are ignored.
         calendar: Says which days are sessions and when they close.
         now: A bar of a session that closes later is quarantined.
         known: Symbols that are tracked; a bar of any other is quarantined.
@@ -75,7 +77,8 @@ def check_bars(frame: pd.DataFrame, calendar: TradingCalendar, now: datetime, kn
         DataError: a column is missing, or a row has no symbol or session: no key to store it under.
     """
     _check_shape(frame)
-    bars = frame.loc[:, list(BAR_COLUMNS)].reset_index(drop=True)
+    kept = [*BAR_COLUMNS, *(["source"] if "source" in frame else [])]
+    bars = frame.loc[:, kept].reset_index(drop=True)
     codes, symbols = _factorised(bars)
     days = bars["session"].to_numpy().astype("datetime64[D]")
     repeated, conflicting = _duplicates(bars, codes, days)
