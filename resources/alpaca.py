@@ -24,7 +24,10 @@ class AlpacaResource(dg.ConfigurableResource):
 
 def alpaca_secrets(config: Config) -> dict[str, str]:
     """The environment variables that the configuration names, each still unread."""
-    sources = [*config.accounts.values(), *(market.provider for market in config.markets.values())]
+    sources = [
+        *config.accounts.values(),
+        *(item for market in config.markets.values() for item in market.sources.values()),
+    ]
     keys = [(item.key_id, item.secret_key) for item in sources if isinstance(item, AlpacaConnection)]
     names = sorted({reference[2:-1] for pair in keys for reference in pair})
     return {name: dg.EnvVar(name) for name in names}

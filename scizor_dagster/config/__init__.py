@@ -30,7 +30,10 @@ from scizor_dagster.config.markets import (
     IbkrProvider,
     Market,
     PriceQuality,
+    Provider,
     SampleProvider,
+    YahooProvider,
+    basis_of,
 )
 from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.portfolios import Capital, Portfolio
@@ -76,11 +79,14 @@ __all__ = [
     "Positive",
     "PriceQuality",
     "Protection",
+    "Provider",
     "RiskRules",
     "SampleProvider",
     "SignalChoice",
     "StoplossGuard",
     "WeightRules",
+    "YahooProvider",
+    "basis_of",
     "load_config",
     "validated",
 ]

@@ -6,7 +6,7 @@ What belongs here: names, types and defaults. What does not: reading prices (`ma
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,7 @@ from scizor_dagster.config.base import CurrencyCode, Model
 from scizor_dagster.config.connections import AlpacaConnection, IbkrConnection
 from scizor_dagster.exchanges import currency_of
 
-PROVIDERS = ("sample", "files", "alpaca", "ibkr")
+PROVIDERS = ("sample", "files", "alpaca", "ibkr", "yahoo")
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -76,6 +76,40 @@ class IbkrProvider(IbkrConnection):
     open_requests: Annotated[int, Field(ge=1, le=50)] = 12
 
 
+class YahooProvider(Model):
+    """Prices from Yahoo Finance, adjusted for splits; needs the extra `yahoo` (`pip install 'scizor[yahoo]'`)."""
+
+    type: Literal["yahoo"]
+
+
+Provider = Annotated[
+    SampleProvider | FilesProvider | AlpacaProvider | IbkrProvider | YahooProvider, Field(discriminator="type")
+]
+
+
+class Basis(NamedTuple):
+    """What a source's prices are; prices of two are never put beside each other."""
+
+    adjustment: Literal["raw", "split", "total_return"]
+    synthetic: bool
+
+    def __str__(self) -> str:
+        return f"{'made-up ' if self.synthetic else ''}{self.adjustment} prices"
+
+
+def basis_of(provider: Provider) -> Basis:
+    """What the prices of `provider` are."""
+    match provider:
+        case FilesProvider():
+            return Basis(provider.adjustment, provider.synthetic)
+        case SampleProvider():
+            return Basis("raw", synthetic=True)
+        case AlpacaProvider():
+            return Basis("raw", synthetic=False)
+        case _:
+            return Basis("split", synthetic=False)
+
+
 class PriceQuality(Model):
     """When a bar that is possible is still not believed; see `market_data.plausibility`.
 
@@ -83,21 +117,42 @@ class PriceQuality(Model):
         max_price_jump: Largest factor between a bar and the last believed close, either way.
         max_unchanged_sessions: Sessions of one and the same price after which a price that moves stands still.
         max_unpriced_equity: Largest share of equity in holdings without a usable price that is planned around.
+        max_source_difference: Largest relative difference of two sources' closes that is not listed.
     """
 
     max_price_jump: Annotated[float, Field(gt=1.0)] | Literal["unlimited"] = 1.8
     max_unchanged_sessions: Annotated[int, Field(ge=2, le=260)] = 5
     max_unpriced_equity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    max_source_difference: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
 
 
 class Market(Model):
+    """A market.
+
+    Attributes:
+        provider: The first source of prices.
+        fallbacks: Asked in order for what those before them could not give.
+        compare_with: A second source of closes, which are compared with the stored ones and never stored as bars.
+    """
+
     calendar: str
     currency: CurrencyCode
     first_session: date
     universes: tuple[str, ...] = Field(min_length=1)
-    provider: SampleProvider | FilesProvider | AlpacaProvider | IbkrProvider = Field(discriminator="type")
+    provider: Provider
+    fallbacks: tuple[Provider, ...] = ()
+    compare_with: Provider | None = None
     max_price_age_sessions: Annotated[int, Field(ge=1, le=30)] = 3
     quality: PriceQuality = PriceQuality()
+
+    @property
+    def sources(self) -> dict[tuple[str | int, ...], Provider]:
+        """Every source of prices, by its key below the market's."""
+        found: dict[tuple[str | int, ...], Provider] = {("provider",): self.provider}
+        found |= {("fallbacks", number): source for number, source in enumerate(self.fallbacks)}
+        if self.compare_with is not None:
+            found["compare_with",] = self.compare_with
+        return found
 
     @model_validator(mode="after")
     def _in_the_exchanges_currency(self) -> Market:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, PaperAccount
 from scizor_dagster.config.base import MisplacedValue, Model, Name
-from scizor_dagster.config.markets import IbkrProvider, Market
+from scizor_dagster.config.markets import IbkrProvider, Market, basis_of
 from scizor_dagster.config.portfolios import Portfolio
 
 
@@ -96,16 +96,40 @@ class Config(Model):
                     *("accounts", name, "client_id"),
                 )
         for name, market in self.markets.items():
-            source = market.provider
-            if not isinstance(source, IbkrProvider) or source.place not in pinned:
-                continue
-            other = pinned[source.place]
-            if source.connection_keys() != connections[other]:
-                raise MisplacedValue(
-                    f"the provider of market '{name}' and account '{other}' share client id {source.client_id} and "
-                    "differ in other keys of the connection; write the same, or use another client id",
-                    *("markets", name, "provider", "client_id"),
-                )
+            for key, source in market.sources.items():
+                if not isinstance(source, IbkrProvider) or source.place not in pinned:
+                    continue
+                other = pinned[source.place]
+                if source.connection_keys() != connections[other]:
+                    raise MisplacedValue(
+                        f"the provider of market '{name}' and account '{other}' share client id {source.client_id} and "
+                        "differ in other keys of the connection; write the same, or use another client id",
+                        *("markets", name, *key, "client_id"),
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_on_one_basis(self) -> Config:
+        """Prices of another adjustment, or made-up ones, never stand in for the first provider's."""
+        for name, market in self.markets.items():
+            first = basis_of(market.provider)
+            for key, source in market.sources.items():
+                other = basis_of(source)
+                where = ".".join(map(str, ("markets", name, *key)))
+                if source is not market.provider and source == market.provider:
+                    problem = f"{where} is the same source as markets.{name}.provider; leave it out"
+                    raise MisplacedValue(problem, "markets", name, *key)
+                if key == ("compare_with",) and other.synthetic != first.synthetic:
+                    problem = f"{where} gives {other}, and markets.{name}.provider {first}"
+                    raise MisplacedValue(
+                        f"{problem}; made-up prices say nothing about real ones", "markets", name, *key
+                    )
+                if key[0] == "fallbacks" and other != first:
+                    problem = f"{where} gives {other}, and markets.{name}.provider {first}"
+                    raise MisplacedValue(
+                        f"{problem}; they are never mixed: use a source of the same, or give it a market of its own",
+                        *("markets", name, *key),
+                    )
         return self
 
     @model_validator(mode="after")

@@ -7,9 +7,10 @@ other modules of `flow` hold one function per stage, and assets and the command 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import date
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +23,9 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.market_data.factory import open_provider
+from scizor_dagster.market_data.bar_store import stored_closes
+from scizor_dagster.market_data.factory import open_provider, open_second_source
+from scizor_dagster.market_data.fallback import nothing_stored
 from scizor_dagster.market_data.provider import MarketData
 from scizor_dagster.market_data.universe import UniverseEntry, read_universe
 from scizor_dagster.sessions import Clock, TradingCalendar
@@ -30,6 +33,8 @@ from scizor_dagster.settings import Settings
 from scizor_dagster.signals.manifest import Manifest, load_manifest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from scizor_dagster.brokers.alpaca.broker import AlpacaBroker
     from scizor_dagster.brokers.ibkr.broker import IbkrBroker
     from scizor_dagster.paper_exchange.faults import FaultScript
@@ -114,6 +119,10 @@ class Desk:
         return {}
 
     @cached_property
+    def _second_sources(self) -> dict[str, MarketData | None]:
+        return {}
+
+    @cached_property
     def _fault_scripts(self) -> dict[str, FaultScript]:
         return {}
 
@@ -140,9 +149,24 @@ class Desk:
     def provider(self, market: str) -> MarketData:
         if market not in self._providers:
             self._providers[market] = open_provider(
-                market, self.market(market), self.config.folder, self.settings.environment
+                market, *self._place_of(market), partial(self._stored_closes, market)
             )
         return self._providers[market]
+
+    def second_source(self, market: str) -> MarketData | None:
+        """The source that the market's closes are compared with, where there is one."""
+        if market not in self._second_sources:
+            self._second_sources[market] = open_second_source(market, *self._place_of(market))
+        return self._second_sources[market]
+
+    def _place_of(self, market: str) -> tuple[Market, Path, Path, Mapping[str, str]]:
+        return self.market(market), self.config.folder, self.settings.home, self.settings.environment
+
+    def _stored_closes(self, market: str, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        if not self.has_lake:
+            return nothing_stored(symbols, first, last)
+        with self.lake.read() as cursor:
+            return stored_closes(cursor, market, symbols, first, last)
 
     def universe(self, market: str) -> tuple[UniverseEntry, ...]:
         if market not in self._universes:

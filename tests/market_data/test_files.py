@@ -208,9 +208,9 @@ def test_the_factory_opens_what_the_configuration_names(tmp_path, project_root):
     (tmp_path / "p.csv").write_text(HEADER + GOOD)
     settings = FilesProvider(type="files", path="p.csv", format="csv", adjustment="raw")
     named = market().model_copy(update={"provider": settings})
-    assert isinstance(open_provider("us", named, tmp_path), FilesMarket)
+    assert isinstance(open_provider("us", named, tmp_path, tmp_path), FilesMarket)
     sample = Market(**(market().model_dump() | {"universes": ("universes/etf52.csv",)}))
-    opened = open_provider("us", sample, project_root / "config")
+    opened = open_provider("us", sample, project_root / "config", tmp_path)
     assert isinstance(opened, SampleMarket)
     assert opened.synthetic
 

@@ -1,0 +1,254 @@
+"""Several sources of one market, asked in a stated order.
+
+What belongs here: which source is asked for what, and when another one's prices may stand in. What does not: the
+sources, and how bars are compared with their own past (`overlap`).
+
+A later source is asked for what those before it could not give: all of it where one does not answer, and otherwise
+the sessions that a symbol lacks from its first bar on. What an earlier source has given is never replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from scizor_dagster.errors import BrokerUnavailable
+from scizor_dagster.market_data.provider import (
+    ACTION_COLUMNS,
+    BAR_COLUMNS,
+    Adjustment,
+    LatestPrice,
+    Listing,
+    MarketData,
+)
+from scizor_dagster.sessions import TradingCalendar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG = logging.getLogger("scizor.market_data")
+COMPARED = timedelta(days=10)
+"""How far before a question another source's bars are looked at, beside those that are stored."""
+
+Stored = Callable[[Sequence[str], date, date], "pd.DataFrame"]
+"""Stored bars of symbols in a range of sessions: columns symbol, session, close, source."""
+
+
+def nothing_stored(symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:  # noqa: ARG001
+    """Of a lake without bars."""
+    import pandas as pd
+
+    return pd.DataFrame({"symbol": [], "session": pd.Series(dtype="datetime64[s]"), "close": [], "source": []})
+
+
+class FallbackMarket:
+    """See `provider.MarketData`. Its name, and what its prices are, are those of its first source.
+
+    Args:
+        sources: In the order in which they are asked; all give prices of one adjustment.
+        calendar: Of the market; says which sessions a symbol should have.
+        tolerance: Usual difference of the closes of two sources, relative, up to which one stands in for the other.
+        stored: What the lake holds.
+
+    Attributes:
+        outages: What a source said when it was asked last and did not answer, by its name.
+        unfit: Why another source's bars of a symbol were not taken, by symbol.
+    """
+
+    lookup_calls: Literal["each"] = "each"
+
+    def __init__(
+        self, sources: Sequence[MarketData], calendar: TradingCalendar, tolerance: float, stored: Stored
+    ) -> None:
+        assert len({(source.adjustment, source.synthetic) for source in sources}) == 1, "the configuration is checked"
+        self._sources = tuple(sources)
+        self._calendar = calendar
+        self._tolerance = tolerance
+        self._stored = stored
+        self.outages: dict[str, str] = {}
+        self.unfit: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return self._sources[0].name
+
+    @property
+    def adjustment(self) -> Adjustment:
+        return self._sources[0].adjustment
+
+    @property
+    def synthetic(self) -> bool:
+        return self._sources[0].synthetic
+
+    @property
+    def sources(self) -> tuple[MarketData, ...]:
+        """In the order in which they are asked."""
+        return self._sources
+
+    def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
+        """By the first source that knows the symbol; one that knows several is not passed over."""
+        found: dict[str, tuple[Listing, ...]] = dict.fromkeys(symbols, ())
+
+        def ask(source: MarketData, wanted: Sequence[str]) -> None:
+            found.update(source.lookup(wanted))
+
+        self._in_order(ask, lambda: [symbol for symbol in symbols if not found[symbol]])
+        return found
+
+    def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
+        """See `MarketData.daily_bars`; every bar names the source that it came from.
+
+        Raises:
+            BrokerUnavailable: no source answers.
+        """
+        have = _Taken(self._calendar.sessions(first, min(last, self._calendar.last_closed(now))))
+        failures: list[BrokerUnavailable] = []
+        for source in self._sources:
+            wanted = have.lacking(symbols)
+            if not wanted and source is not self._sources[0]:
+                return
+            try:
+                if source is self._sources[0]:
+                    for batch in source.daily_bars(symbols, first, last, now):
+                        yield have.take(batch, source.name)
+                else:
+                    yield from self._standing_in(source, wanted, have, first, last, now)
+            except BrokerUnavailable as error:
+                self._note(source, error)
+                failures.append(error)
+            else:
+                self.outages.pop(source.name, None)
+        if len(failures) == len(self._sources):
+            raise self._none_answers(failures)
+
+    def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
+        """By the first source that has one; each says which."""
+        found: dict[str, LatestPrice] = {}
+
+        def ask(source: MarketData, wanted: Sequence[str]) -> None:
+            found.update({price.symbol: price for price in source.latest_prices(wanted, now)})
+
+        self._in_order(ask, lambda: [symbol for symbol in symbols if symbol not in found])
+        return tuple(found[symbol] for symbol in symbols if symbol in found)
+
+    def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """Each symbol's by the first source that has any: two lists of one split would count it twice."""
+        import pandas as pd
+
+        parts: list[pd.DataFrame] = []
+
+        def ask(source: MarketData, wanted: Sequence[str]) -> None:
+            parts.append(source.corporate_actions(wanted, first, last))
+
+        def lacking() -> list[str]:
+            known = {symbol for part in parts for symbol in part["symbol"]}
+            return [symbol for symbol in symbols if symbol not in known]
+
+        self._in_order(ask, lacking)
+        filled = [part for part in parts if len(part)]
+        return pd.concat(filled, ignore_index=True) if filled else parts[0].loc[:, list(ACTION_COLUMNS)]
+
+    def _in_order(self, ask: Callable[[MarketData, Sequence[str]], None], lacking: Callable[[], list[str]]) -> None:
+        """Ask one source after the other for the symbols that are still lacking.
+
+        Raises:
+            BrokerUnavailable: no source answers.
+        """
+        failures = []
+        for source in self._sources:
+            wanted = lacking()
+            if not wanted and source is not self._sources[0]:
+                return
+            try:
+                ask(source, wanted)
+            except BrokerUnavailable as error:
+                self._note(source, error)
+                failures.append(error)
+            else:
+                self.outages.pop(source.name, None)
+        if len(failures) == len(self._sources):
+            raise self._none_answers(failures)
+
+    def _standing_in(
+        self, source: MarketData, wanted: Sequence[str], have: _Taken, first: date, last: date, now: datetime
+    ) -> Iterator[pd.DataFrame]:
+        """The bars of a later source in the sessions that are lacking, where its prices are of the same size."""
+        for batch in source.daily_bars(wanted, first - COMPARED, last, now):
+            symbols = sorted(set(batch["symbol"]))
+            factors = self._factors(source, symbols, batch, have)
+            for symbol, factor in factors.items():
+                self.unfit[symbol] = f"the prices of {source.name} are {factor:g} of the others'"
+                LOG.warning("%s: %s; nothing of it is taken", symbol, self.unfit[symbol])
+            fitting = batch[~batch["symbol"].isin(list(factors))]
+            for symbol in set(fitting["symbol"]):
+                self.unfit.pop(symbol, None)
+            taken = have.take(have.missing_from(fitting, first), source.name)
+            if len(taken):
+                LOG.warning("%d bar(s) are from %s", len(taken), source.name)
+                yield taken
+
+    def _factors(
+        self, source: MarketData, symbols: Sequence[str], batch: pd.DataFrame, have: _Taken
+    ) -> dict[str, float]:
+        """By symbol, the usual ratio of the source's closes to other sources', where it is not about 1."""
+        import pandas as pd
+
+        first, last = batch["session"].min().date(), batch["session"].max().date()
+        stored = self._stored(symbols, first, last)
+        # What the source itself said earlier is compared elsewhere: it restates its own past after a split.
+        parts = [stored[stored["source"] != source.name], *have.batches]
+        columns = ["symbol", "session", "close"]
+        filled = [part[columns] for part in parts if len(part)]
+        if not filled:
+            return {}
+        others = pd.concat(filled, ignore_index=True).drop_duplicates(["symbol", "session"], keep="last")
+        both = batch[columns].merge(others, on=["symbol", "session"], suffixes=("", "_other"))
+        ratios = (both["close"] / both["close_other"]).groupby(both["symbol"]).median()
+        return {str(symbol): float(ratio) for symbol, ratio in ratios.items() if abs(ratio - 1) > self._tolerance}
+
+    def _note(self, source: MarketData, error: BrokerUnavailable) -> None:
+        self.outages[source.name] = error.problem
+        LOG.warning("%s does not answer: %s", source.name, error.problem)
+
+    def _none_answers(self, failures: Sequence[BrokerUnavailable]) -> BrokerUnavailable:
+        said = " ".join(
+            f"{source.name}: {error.problem}" for source, error in zip(self._sources, failures, strict=True)
+        )
+        return BrokerUnavailable(f"No source of prices answers. {said}", remedy=failures[0].remedy)
+
+
+class _Taken:
+    """What has been taken so far of one question's sessions."""
+
+    def __init__(self, sessions: Sequence[date]) -> None:
+        self._sessions = set(sessions)
+        self._days: dict[str, set[date]] = {}
+        self.batches: list[pd.DataFrame] = []
+
+    def take(self, batch: pd.DataFrame, source: str) -> pd.DataFrame:
+        """The batch with its source, once it is counted."""
+        for symbol, days in batch.groupby("symbol")["session"]:
+            self._days.setdefault(str(symbol), set()).update(days.dt.date)
+        named = batch.loc[:, list(BAR_COLUMNS)].assign(source=source)
+        self.batches.append(named)
+        return named
+
+    def lacking(self, symbols: Sequence[str]) -> list[str]:
+        """Symbols without a bar of every session from their first one on."""
+        return [symbol for symbol in symbols if self._missing(symbol)]
+
+    def missing_from(self, batch: pd.DataFrame, first: date) -> pd.DataFrame:
+        """The rows of the batch in sessions that its symbols lack, and on days that are no sessions."""
+        within = batch[batch["session"] >= datetime.combine(first, time())]
+        missing = {symbol: self._missing(symbol) for symbol in set(within["symbol"])}
+        rows = zip(within["symbol"], within["session"].dt.date, strict=True)
+        wanted = [day in missing[symbol] or day not in self._sessions for symbol, day in rows]
+        return within[np.array(wanted, dtype=bool)]
+
+    def _missing(self, symbol: str) -> set[date]:
+        days = self._days.get(symbol)
+        return {day for day in self._sessions - days if day > min(days)} if days else self._sessions
