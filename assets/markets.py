@@ -19,10 +19,11 @@ from assets.market_rendering import (
     sessions_metadata,
     symbols_metadata,
 )
+from assets.market_sources import SourceChecks
 from assets.metadata import table
 from assets.partitions import session_partitions, sessions_of, year_partitions, years_of
 from resources.desk import TradingDesk
-from scizor_dagster.config import Config
+from scizor_dagster.config import Config, Market
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.markets import (
     collect_closed_session,
@@ -83,7 +84,7 @@ def market_assets(config: Config, market: str) -> list[dg.AssetsDefinition]:
         _symbols(market, common),
         _corporate_actions(market, common),
         _historical_chunks(market, year_partitions(calendar, settings.first_session), common),
-        _daily_prices(market, session_partitions(calendar, settings.first_session), common),
+        _daily_prices(market, settings, session_partitions(calendar, settings.first_session), common),
         _prices(market, common),
     ]
 
@@ -166,7 +167,9 @@ def _historical_chunks(market: str, partitions: dg.PartitionsDefinition, common:
     return historical_chunks
 
 
-def _daily_prices(market: str, partitions: dg.PartitionsDefinition, common: dict[str, Any]) -> dg.AssetsDefinition:
+def _daily_prices(
+    market: str, settings: Market, partitions: dg.PartitionsDefinition, common: dict[str, Any]
+) -> dg.AssetsDefinition:
     key = dg.AssetKey([market, "daily_prices"])
     schema = SchemaCheck(key, bars_schema)
     sound = FactCheck(key, "bars_are_believable", "No bar of the session had to be quarantined.")
@@ -177,13 +180,15 @@ def _daily_prices(market: str, partitions: dg.PartitionsDefinition, common: dict
         description=f"At most {MAX_MISSING_SHARE:.0%} of the symbols are without a bar.",
     )
 
+    several = SourceChecks(key, settings)
+
     @dg.asset(
         key=key,
         deps=[dg.AssetKey([market, "symbols"])],
         kinds={"python", "ducklake"},
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[schema.spec, sound.spec, complete.spec],
+        check_specs=[schema.spec, sound.spec, complete.spec, *several.specs],
         **common,
         description="One closed session, all symbols, checked, and earlier gaps. An open session is refused.",
     )
@@ -195,6 +200,7 @@ def _daily_prices(market: str, partitions: dg.PartitionsDefinition, common: dict
             )
             stored = stored_rows(desk.desk, "bars", market=market, session=sessions[-1])
             refused = quarantined(desk.desk, market, sessions[0], sessions[-1])
+            agreement = several.results(desk.desk, market, sessions)
         worst = report.most_missing / max(report.asked, 1)
         return dg.MaterializeResult(
             metadata=sessions_metadata(report, stored, refused),
@@ -202,6 +208,7 @@ def _daily_prices(market: str, partitions: dg.PartitionsDefinition, common: dict
                 schema.result(stored),
                 sound.result(refused.empty, rows=int(refused["rows"].sum()), by_reason=table(refused)),
                 complete.result(worst <= MAX_MISSING_SHARE, missing_share=worst),
+                *agreement,
             ],
         )
 

@@ -19,10 +19,11 @@ import typer
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market
-from scizor_dagster.config import AlpacaProvider, FilesProvider, IbkrProvider, Market, PaperAccount
+from scizor_dagster.config import FilesProvider, PaperAccount
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.events import verify_chain
+from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.settings import LOG_LEVELS, Settings
 
 MIN_FREE_BYTES = 2 * 1024**3
@@ -133,16 +134,17 @@ def _accounts(desk: Desk) -> str:
 
 
 def _connections(desk: Desk) -> str:
-    """Every account and every provider of prices that is asked over a network, one after the other."""
-    from scizor_dagster.flow.connections import prove_connection, prove_prices
+    """Every account and every source of prices that is asked over a network, one after the other."""
+    from scizor_dagster.flow.connections import connected_sources, prove_connection, prove_prices
 
     accounts = [name for name, item in desk.config.accounts.items() if not isinstance(item, PaperAccount)]
-    markets = [name for name, item in desk.config.markets.items() if _is_connected(item)]
-    proofs = [partial(prove_connection, desk, name) for name in accounts]
-    proofs += [partial(prove_prices, desk, name) for name in markets]
+    proofs = {name: partial(prove_connection, desk, name) for name in accounts}
+    for market in desk.config.markets:
+        for key, source in connected_sources(desk, market).items():
+            proofs[f"markets.{key}"] = partial(prove_prices, desk, source, market)
     said, problems = [], []
     try:
-        for name, proof in zip([*accounts, *markets], proofs, strict=True):
+        for name, proof in proofs.items():
             try:
                 said.append(proof())
             except ScizorError as error:
@@ -152,10 +154,6 @@ def _connections(desk: Desk) -> str:
     if problems:
         raise BrokerUnavailable(" ".join([*problems, *said]), remedy="Then run scizor doctor again.")
     return "; ".join(said) or "none: every account is on the embedded exchange, and every price at hand"
-
-
-def _is_connected(market: Market) -> bool:
-    return isinstance(market.provider, AlpacaProvider | IbkrProvider)
 
 
 def _trading(desk: Desk) -> str:
@@ -198,13 +196,23 @@ def _providers(desk: Desk) -> str:
         provider = desk.provider(name)
         found = _read_prices(desk, name) if isinstance(desk.market(name).provider, FilesProvider) else ""
         label = ", synthetic" if provider.synthetic else ""
-        described.append(f"{name}: {provider.name} ({provider.adjustment}{label}){found}")
+        described.append(f"{name}: {provider.name} ({provider.adjustment}{label}){found}{_further(desk, name)}")
     return ", ".join(described)
+
+
+def _further(desk: Desk, market: str) -> str:
+    """The sources behind and beside the first one."""
+    provider, second = desk.provider(market), desk.second_source(market)
+    others = [source.name for source in provider.sources[1:]] if isinstance(provider, FallbackMarket) else []
+    behind = f", then {', then '.join(others)}" if others else ""
+    return behind + (f", compared with {second.name} ({second.adjustment})" if second else "")
 
 
 def _read_prices(desk: Desk, market: str) -> str:
     """Read the files as a collection would: the first of them that a symbol of the universe is in, and the actions."""
     provider, first = desk.provider(market), desk.market(market).first_session
+    if isinstance(provider, FallbackMarket):
+        provider = provider.sources[0]
     symbols = [entry.instrument.symbol for entry in desk.universe(market)]
     known = next((symbol for symbol in symbols if provider.lookup([symbol])[symbol]), None)
     if known is None:

@@ -65,16 +65,21 @@ def check_market(desk: Desk, market: str) -> TradingCalendar:
     settings = desk.market(market)
     calendar = desk.calendar(market)
     desk.universe(market)
-    if isinstance(settings.provider, FilesProvider):
-        for name in (settings.provider.path, settings.provider.actions):
-            if name is not None and not (desk.config.folder / name).exists():
-                raise InputError(
-                    f"The prices of market '{market}' are not there.",
-                    remedy=f"Put them there, or correct markets.{market}.provider.",
-                    where=str(desk.config.folder / name),
-                )
-        _check_layout(desk.config.folder / settings.provider.path, settings.provider)
+    for key, source in settings.sources.items():
+        if isinstance(source, FilesProvider):
+            _check_files(desk, source, ".".join(map(str, ("markets", market, *key))))
     return calendar
+
+
+def _check_files(desk: Desk, provider: FilesProvider, where: str) -> None:
+    for name in (provider.path, provider.actions):
+        if name is not None and not (desk.config.folder / name).exists():
+            raise InputError(
+                f"The prices of market '{where.split('.')[1]}' are not there.",
+                remedy=f"Put them there, or correct {where}.",
+                where=str(desk.config.folder / name),
+            )
+    _check_layout(desk.config.folder / provider.path, provider)
 
 
 def _check_layout(path: Path, provider: FilesProvider) -> None:

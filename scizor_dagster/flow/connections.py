@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from scizor_dagster.config import AlpacaAccount, IbkrAccount
+from scizor_dagster.config import AlpacaAccount, AlpacaProvider, IbkrAccount, IbkrProvider, YahooProvider
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, WrongAccount
 from scizor_dagster.execution.gates import MAX_CLOCK_DIFFERENCE, match_identity, refuse_live
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.market_data.factory import open_prices
+from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.provider import MarketData
 
 _REHEARSAL = timedelta(days=1)
@@ -54,9 +55,20 @@ def prove_connection(desk: Desk, name: str) -> str:
     return f"{name}: {identity.broker} {identity.environment} account {identity.account_id}, {money}, {clock}, {prices}"
 
 
-def prove_prices(desk: Desk, market: str) -> str:
-    """One sentence on the prices of a provider that is asked over a network; see `prove_connection`."""
-    return _prices(desk, desk.provider(market), market)
+def connected_sources(desk: Desk, market: str) -> dict[str, MarketData]:
+    """The market's sources of prices that are asked over a network, by their key; a fall-back is one of them."""
+    first, second = desk.provider(market), desk.second_source(market)
+    opened = [*(first.sources if isinstance(first, FallbackMarket) else (first,)), *([second] if second else [])]
+    return {
+        ".".join(map(str, (market, *key))): provider
+        for (key, source), provider in zip(desk.market(market).sources.items(), opened, strict=True)
+        if isinstance(source, AlpacaProvider | IbkrProvider | YahooProvider)
+    }
+
+
+def prove_prices(desk: Desk, source: MarketData, market: str) -> str:
+    """One sentence on the prices of a source that is asked over a network; see `prove_connection`."""
+    return _prices(desk, source, market)
 
 
 def _market_of(desk: Desk, name: str) -> str:

@@ -19,6 +19,7 @@ from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.ledger.acceptances import accept_price, accepted_prices
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.collect import collect_actions, collect_symbols
+from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.history import collect_history
 from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED, REASONS, Accepted
 from scizor_dagster.market_data.reading import quarantined_since
@@ -192,6 +193,21 @@ def quarantined(desk: Desk, market: str, first: date, last: date) -> pd.DataFram
             "WHERE market = ? AND session BETWEEN ? AND ? GROUP BY reason ORDER BY reason",
             [market, first, last],
         ).fetch_df()
+
+
+def bars_by_source(desk: Desk, market: str, first: date, last: date) -> tuple[pd.DataFrame, str, str]:
+    """Stored bars of a range of sessions by source; what sources said that did not answer; what was not taken."""
+    with desk.lake.read() as cursor:
+        counts = cursor.execute(
+            "SELECT source, count(*) AS bars, count(DISTINCT symbol) AS symbols FROM bars "
+            "WHERE market = ? AND session BETWEEN ? AND ? GROUP BY source ORDER BY source",
+            [market, first, last],
+        ).df()
+    provider = desk.provider(market)
+    if not isinstance(provider, FallbackMarket):
+        return counts, "", ""
+    outages = "; ".join(f"{name}: {said}" for name, said in provider.outages.items())
+    return counts, outages, "; ".join(f"{symbol}: {why}" for symbol, why in provider.unfit.items())
 
 
 def _report_progress(done: int, total: int, what: str) -> None:

@@ -1,9 +1,7 @@
-"""A second source's prices, for the limit that compares two.
+"""A second source's prices: fetched after the first's, and handed to the limit that compares two.
 
-What belongs here: finding the closes that a configuration has twice. What does not: the comparison (`risk.checks`).
-
-A market has one provider and the lake one bar per market, instrument and session. A second source of the same
-instruments is therefore a market of its own, with the same calendar and currency.
+What belongs here: which market has one, and its closes in the first's units. What does not: storing and comparing
+(`market_data.second_source`), and the limit itself (`risk.checks`).
 """
 
 from __future__ import annotations
@@ -14,39 +12,36 @@ from typing import TYPE_CHECKING
 
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.market_data.reading import last_closes
+from scizor_dagster.market_data.second_source import SecondReport, collect_second_bars, source_differences
 from scizor_dagster.planning.rules import exact
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+def ask_second_source(desk: Desk, market: str, session: date) -> SecondReport | None:
+    """Store what the market's second source says of a closed session; None where there is none."""
+    source = desk.second_source(market)
+    if source is None:
+        return None
+    return collect_second_bars(desk.lake, market, source, sorted(desk.instruments(market)), session, desk.clock())
+
+
+def beyond_tolerance(desk: Desk, market: str, session: date) -> pd.DataFrame:
+    """Symbols on whose close of the session two sources differ by more than `quality.max_source_difference`."""
+    found = source_differences(desk.lake, market, session)
+    return found[found["difference"] > desk.market(market).quality.max_source_difference]
+
+
 def second_prices(desk: Desk, lake: Lake, market: str, closes: pd.DataFrame, priced_on: date) -> dict[str, Decimal]:
-    """Closes of the same instruments and sessions in other markets of the configuration, by symbol.
+    """Closes of `priced_on` at the market's second source, by symbol, in the units of the first's.
 
-    Made-up prices, and those of another adjustment, say nothing about the first. Of several, the one that lies
-    farthest off counts. `closes` are those of `market` on `priced_on`, as `last_closes` gives them.
+    Made-up prices say nothing, and an older close is no second opinion: a symbol whose last close, as `last_closes`
+    gives them, is not of `priced_on` is left out.
     """
-    first = {row["symbol"]: row for row in closes.to_dict("records") if not row["synthetic"]}
-    found: dict[str, Decimal] = {}
-    for name in _beside(desk, market) if first else ():
-        instruments, ours = desk.instruments(name), desk.instruments(market)
-        for row in last_closes(lake, name, priced_on).to_dict("records"):
-            symbol = row["symbol"]
-            same = symbol in first and symbol in instruments and symbol in ours
-            if not same or row["synthetic"] or instruments[symbol].id != ours[symbol].id:
-                continue
-            if (row["session"], row["adjustment"]) == (first[symbol]["session"], first[symbol]["adjustment"]):
-                price, close = exact(float(row["close"])), exact(float(first[symbol]["close"]))
-                found[symbol] = max(price, found.get(symbol, price), key=lambda each: abs(each - close))
-    return found
-
-
-def _beside(desk: Desk, market: str) -> list[str]:
-    """Other markets with the same sessions and money."""
-    own = desk.market(market)
-    return [
-        name
-        for name, other in desk.config.markets.items()
-        if name != market and (other.calendar, other.currency) == (own.calendar, own.currency)
-    ]
+    if desk.market(market).compare_with is None:
+        return {}
+    current = {row["symbol"] for row in closes.to_dict("records") if row["session"] == priced_on}
+    found = source_differences(lake, market, priced_on)
+    compared = found[(found["note"] == "") & ~found["synthetic"] & found["symbol"].isin(current)]
+    return {row["symbol"]: exact(float(row["second_close"])) for row in compared.to_dict("records")}

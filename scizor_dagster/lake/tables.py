@@ -40,6 +40,9 @@ TABLES: dict[str, str] = {
     "absent_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
         last_session DATE NOT NULL, {_PROVENANCE}""",
+    "second_bars": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, close DOUBLE NOT NULL,
+        volume DOUBLE NOT NULL, adjustment VARCHAR NOT NULL, {_PROVENANCE}""",
     "corporate_actions": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, ex_session DATE NOT NULL, kind VARCHAR NOT NULL,
         ratio DOUBLE, amount DOUBLE, currency VARCHAR, new_symbol VARCHAR, {_PROVENANCE}""",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from decimal import Decimal
 from pathlib import Path
@@ -126,42 +125,43 @@ def test_a_restricted_symbol_is_not_bought_however_it_is_written(desk: Desk) -> 
     }
 
 
-def _second_market(desk: Desk, factor: float, *, synthetic: bool = False, adjustment: str | None = None) -> Desk:
-    """The desk with a market `second` of the same instruments, whose closes are `factor` times the first's."""
+def _second_source(desk: Desk, factor: float, *, synthetic: bool = False, adjustment: str | None = None) -> Desk:
+    """The desk with a second source, whose closes are `factor` times the first's; it does not know NVDA."""
     path = desk.settings.config_path
     config = yaml.safe_load(path.read_text())
-    config["markets"]["second"] = copy.deepcopy(config["markets"]["us"])
+    config["markets"]["us"]["compare_with"] = {"type": "sample", "seed": 7}
     path.write_text(yaml.safe_dump(config))
     with desk.lake.write() as cursor:
-        cursor.execute("UPDATE bars SET synthetic = false WHERE market = 'us'")
+        cursor.execute("UPDATE bars SET synthetic = ? WHERE market = 'us'", [synthetic])
         cursor.execute(
-            "INSERT INTO bars SELECT 'second', symbol, session, open, high, low, close * ?, volume, "
-            "coalesce(?, adjustment), ?, 'another', fetched_at FROM bars WHERE market = 'us' AND symbol <> 'NVDA'",
-            [factor, adjustment, synthetic],
+            "INSERT INTO second_bars (market, symbol, session, close, volume, adjustment, source, fetched_at) "
+            "SELECT market, symbol, session, close * ?, volume, coalesce(?, adjustment), 'another', fetched_at "
+            "FROM bars WHERE market = 'us' AND symbol <> 'NVDA'",
+            [factor, adjustment],
         )
     return _open(path.parent)
 
 
-def test_a_second_markets_closes_of_the_same_session_are_the_second_prices(desk: Desk) -> None:
+def test_a_second_sources_closes_of_the_same_session_are_the_second_prices(desk: Desk) -> None:
     assert facts_of(desk, "main")(FIRST).second_prices == {}
-    desk = _second_market(desk, 1.25)
+    desk = _second_source(desk, 1.25)
     facts = facts_of(desk, "main")(FIRST)
     assert set(facts.second_prices) == set(facts.prices) - {"NVDA"}
     for symbol, price in facts.second_prices.items():
         assert price == pytest.approx(facts.prices[symbol] * Decimal("1.25"), rel=Decimal("1e-12"))
     before = desk.calendar("us").previous_session(FIRST)
     with desk.lake.write() as cursor:
-        cursor.execute("DELETE FROM bars WHERE market = 'second' AND session = ? AND symbol = 'AAPL'", [before])
+        cursor.execute("DELETE FROM second_bars WHERE session = ? AND symbol = 'AAPL'", [before])
     assert "AAPL" not in facts_of(desk, "main")(FIRST).second_prices, "an older close is no second opinion"
 
 
-@pytest.mark.parametrize("other", [{"synthetic": True}, {"adjustment": "split"}])
-def test_made_up_prices_and_those_of_another_adjustment_are_no_second_prices(desk: Desk, other: Any) -> None:
-    assert facts_of(_second_market(desk, 1.25, **other), "main")(FIRST).second_prices == {}
+@pytest.mark.parametrize("other", [{"synthetic": True}, {"adjustment": "total_return"}])
+def test_made_up_prices_and_those_that_cannot_be_compared_are_no_second_prices(desk: Desk, other: Any) -> None:
+    assert facts_of(_second_source(desk, 1.25, **other), "main")(FIRST).second_prices == {}
 
 
 def test_orders_whose_price_two_sources_disagree_on_are_blocked_and_the_others_go_on(desk: Desk) -> None:
-    result = trade(_second_market(desk, 1.1), FIRST)
+    result = trade(_second_source(desk, 1.1), FIRST)
     assert {row.symbol: row.state.value for row in result.orders} == {
         "AAPL": "blocked",
         "MSFT": "blocked",

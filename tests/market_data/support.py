@@ -86,7 +86,8 @@ def entry(symbol: str, sector: str = "Technology", currency: str = "USD", mic: s
 
 
 _TABLES = (
-    "empty_sessions", "absent_bars", "symbols", "bars", "quarantined_bars", "corporate_actions", "adjustment_factors",
+    "empty_sessions", "absent_bars", "symbols", "bars", "second_bars", "quarantined_bars",
+    "corporate_actions", "adjustment_factors",
 )  # fmt: skip
 
 

@@ -1,0 +1,59 @@
+"""Checks of a market that has several sources of prices.
+
+What belongs here: which of them a market has, and rendering what was found. What does not: asking the sources and
+comparing them (`scizor_dagster`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+import pandas as pd
+
+from assets.checks import FactCheck
+from assets.metadata import table
+from scizor_dagster.config import Market
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.markets import bars_by_source
+from scizor_dagster.flow.second_prices import ask_second_source, beyond_tolerance
+
+
+@dataclass(frozen=True)
+class SourceChecks:
+    """The checks that `settings` asks for: of the fall-backs' share, and of a second source."""
+
+    key: dg.AssetKey
+    settings: Market
+
+    @property
+    def _first(self) -> FactCheck:
+        description = "The market's first source answered, and gave every bar that there is."
+        return FactCheck(self.key, "first_source_gave_every_bar", description)
+
+    @property
+    def _second(self) -> FactCheck:
+        share = self.settings.quality.max_source_difference
+        description = f"The second source answered, and no close differs from its by more than {share:.2%}."
+        return FactCheck(self.key, "second_source_agrees", description)
+
+    @property
+    def specs(self) -> list[dg.AssetCheckSpec]:
+        first = [self._first.spec] if self.settings.fallbacks else []
+        return first + ([self._second.spec] if self.settings.compare_with is not None else [])
+
+    def results(self, desk: Desk, market: str, sessions: Sequence[date]) -> list[dg.AssetCheckResult]:
+        """What the checks find of `sessions`, which have just been collected; the second source is asked here."""
+        found = []
+        if self.settings.fallbacks:
+            counts, outages, unfit = bars_by_source(desk, market, sessions[0], sessions[-1])
+            alone = set(counts["source"]) <= {desk.provider(market).name}
+            said = {"by_source": table(counts), "not_answering": outages, "not_taken": unfit}
+            found.append(self._first.result(alone and not outages, **said))
+        if self.settings.compare_with is not None:
+            reports = [ask_second_source(desk, market, session) for session in sessions]
+            differing = pd.concat([beyond_tolerance(desk, market, session) for session in sessions])
+            problems = "; ".join(sorted({report.problem for report in reports if report and report.problem}))
+            agrees = differing.empty and not problems
+            found.append(self._second.result(agrees, rows=len(differing), differing=table(differing), problem=problems))
+        return found
