@@ -21,6 +21,7 @@ from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.market_data.adjustment import rebuild_prices
+from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.history import collect_history
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, NOT_FOUND, Listing, MarketData
 from scizor_dagster.market_data.reports import ActionsReport, SymbolsReport, UnverifiedSymbol
@@ -141,20 +142,24 @@ def collect_actions(
         DataError: an action that cannot be: an unknown kind, a ratio or amount that is not positive, an
             amount without a currency. Nothing is stored then.
     """
-    frame = provider.corporate_actions(symbols, first, last).loc[:, list(ACTION_COLUMNS)]
-    frame = frame.drop_duplicates().reset_index(drop=True)
+    answer = provider.corporate_actions(symbols, first, last)
+    sources = answer.get("source", provider.name)
+    frame = answer.loc[:, list(ACTION_COLUMNS)].assign(source=sources).drop_duplicates().reset_index(drop=True)
     frame["currency"] = frame["currency"].where(
         frame["currency"].notna() | (frame["kind"] != "dividend"), market.currency
     )
     _check_actions(frame, provider.name)
-    rows = frame.assign(market=market_name, source=provider.name, fetched_at=now)
+    rows = frame.assign(market=market_name, fetched_at=now)
+    # A source that does not answer has not said that a symbol has none.
+    whole = not (isinstance(provider, FallbackMarket) and provider.outages)
+    replaced = list(symbols) if whole else sorted(set(frame["symbol"]))
     with lake.write() as cursor:
         changed = _replace_if_changed(
             cursor,
             "corporate_actions",
             rows,
             "market = ? AND ex_session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
-            [market_name, first, last, list(symbols)],
+            [market_name, first, last, replaced],
             ignoring=("fetched_at",),
         )
     kinds = {str(kind): int(count) for kind, count in frame["kind"].value_counts().sort_index().items()}

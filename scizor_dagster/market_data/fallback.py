@@ -18,7 +18,6 @@ import numpy as np
 
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.market_data.provider import (
-    ACTION_COLUMNS,
     BAR_COLUMNS,
     Adjustment,
     LatestPrice,
@@ -136,13 +135,16 @@ class FallbackMarket:
         return tuple(found[symbol] for symbol in symbols if symbol in found)
 
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Each symbol's by the first source that has any: two lists of one split would count it twice."""
+        """Each symbol's by the first source that has any, named in the column `source`.
+
+        Two lists of one split would count it twice.
+        """
         import pandas as pd
 
         parts: list[pd.DataFrame] = []
 
         def ask(source: MarketData, wanted: Sequence[str]) -> None:
-            parts.append(source.corporate_actions(wanted, first, last))
+            parts.append(source.corporate_actions(wanted, first, last).assign(source=source.name))
 
         def lacking() -> list[str]:
             known = {symbol for part in parts for symbol in part["symbol"]}
@@ -150,7 +152,7 @@ class FallbackMarket:
 
         self._in_order(ask, lacking)
         filled = [part for part in parts if len(part)]
-        return pd.concat(filled, ignore_index=True) if filled else parts[0].loc[:, list(ACTION_COLUMNS)]
+        return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
     def _in_order(self, ask: Callable[[MarketData, Sequence[str]], None], lacking: Callable[[], list[str]]) -> None:
         """Ask one source after the other for the symbols that are still lacking.

@@ -93,7 +93,8 @@ class MarketData(Protocol):
         ...
 
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Actions with an ex session from `first` to `last`, both included; columns `ACTION_COLUMNS`.
+        """Actions with an ex session from `first` to `last`, both included; columns `ACTION_COLUMNS`,
+        and `source` where an action is not from the source called `name`.
 
         `kind` is one of `ACTION_KINDS`. `ratio` is new shares per old share of a split, `amount` cash
         per share held into the ex session of a dividend (per share after a split of the same session,

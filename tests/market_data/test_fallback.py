@@ -13,7 +13,7 @@ from scizor_dagster.config import load_config
 from scizor_dagster.errors import BrokerUnavailable, ConfigError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import stored_closes
-from scizor_dagster.market_data.collect import collect_session
+from scizor_dagster.market_data.collect import collect_actions, collect_session
 from scizor_dagster.market_data.fallback import FallbackMarket, nothing_stored
 from scizor_dagster.market_data.provider import LatestPrice, Listing
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, flat_bars, market, rows
@@ -187,6 +187,23 @@ def test_identities_actions_and_newest_prices_come_from_the_first_source_that_ha
     one.prices = {"BBB": LatestPrice("BBB", Decimal(7), at, "one")}
     two.prices = {symbol: LatestPrice(symbol, Decimal(8), at, "two") for symbol in SYMBOLS}
     assert [price.source for price in provider.latest_prices(SYMBOLS, NOW)] == ["two", "one"]
+
+
+def test_actions_say_their_source_and_an_outage_deletes_none_that_are_stored(lake: Lake) -> None:
+    provider = _both(flat_bars((), DAYS), flat_bars((), DAYS))
+    one, two = provider.sources
+    split = ("2024-02-22", "split", 2.0, None, None, None)
+    one.actions, two.actions = actions_frame([("AAA", *split)]), actions_frame([("BBB", *split)])
+    question = (lake, "us", market(), provider, SYMBOLS, DAYS[0], DAYS[-1], NOW)
+    collect_actions(*question)
+    stored = rows(lake, "SELECT symbol, source FROM corporate_actions ORDER BY symbol")
+    assert stored == [("AAA", "one"), ("BBB", "two")]
+    one.down = True
+    assert not collect_actions(*question).changed
+    assert rows(lake, "SELECT symbol, source FROM corporate_actions ORDER BY symbol") == stored
+    one.down, one.actions = False, actions_frame([])
+    collect_actions(*question)
+    assert rows(lake, "SELECT symbol FROM corporate_actions") == [("BBB",)]
 
 
 @pytest.mark.parametrize(
