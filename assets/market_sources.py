@@ -51,9 +51,9 @@ class SourceChecks:
             said = {"by_source": table(counts), "not_answering": outages, "not_taken": unfit}
             found.append(self._first.result(alone and not outages, **said))
         if self.settings.compare_with is not None:
-            reports = [ask_second_source(desk, market, session) for session in sessions]
+            report = ask_second_source(desk, market, sessions[0], sessions[-1])
             differing = pd.concat([beyond_tolerance(desk, market, session) for session in sessions])
-            problems = "; ".join(sorted({report.problem for report in reports if report and report.problem}))
-            agrees = differing.empty and not problems
-            found.append(self._second.result(agrees, rows=len(differing), differing=table(differing), problem=problems))
+            problem = report.problem if report is not None else ""
+            agrees = differing.empty and not problem
+            found.append(self._second.result(agrees, rows=len(differing), differing=table(differing), problem=problem))
         return found

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def ask_second_source(desk: Desk, market: str, session: date) -> SecondReport | None:
-    """Store what the market's second source says of a closed session; None where there is none."""
+def ask_second_source(desk: Desk, market: str, first: date, last: date) -> SecondReport | None:
+    """Store what the market's second source says of a range of closed sessions; None where there is none."""
     source = desk.second_source(market)
     if source is None:
         return None
-    return collect_second_bars(desk.lake, market, source, sorted(desk.instruments(market)), session, desk.clock())
+    return collect_second_bars(desk.lake, market, source, sorted(desk.instruments(market)), first, last, desk.clock())
 
 
 def beyond_tolerance(desk: Desk, market: str, session: date) -> pd.DataFrame:

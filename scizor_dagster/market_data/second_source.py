@@ -33,7 +33,7 @@ NOT_COMPARED = "not compared: total-return prices change with every dividend"
 
 @dataclass(frozen=True, slots=True)
 class SecondReport:
-    """What a second source was asked for one session.
+    """What a second source was asked.
 
     Attributes:
         stored: Number of closes stored.
@@ -41,29 +41,32 @@ class SecondReport:
     """
 
     market: str
-    session: date
     source: str
     stored: int
     problem: str = ""
 
 
 def collect_second_bars(
-    lake: Lake, market: str, source: MarketData, symbols: Sequence[str], session: date, now: datetime
+    lake: Lake, market: str, source: MarketData, symbols: Sequence[str], first: date, last: date, now: datetime
 ) -> SecondReport:
-    """Store the second source's closes of a closed session; that it does not answer is said and stops nothing."""
+    """Store the second source's closes of a range of closed sessions; that it does not answer stops nothing."""
     import pandas as pd
 
     try:
-        batches = [batch for batch in source.daily_bars(symbols, session, session, now) if len(batch)]
+        batches = [batch for batch in source.daily_bars(symbols, first, last, now) if len(batch)]
     except ScizorError as error:
-        return SecondReport(market, session, source.name, 0, error.problem)
-    rows = pd.concat(batches, ignore_index=True)[list(_COLUMNS)] if batches else pd.DataFrame(columns=list(_COLUMNS))
-    usable = (rows["session"] == pd.Timestamp(session)) & (rows["close"] > 0) & rows["volume"].notna()
-    rows = rows[usable & rows["symbol"].isin(list(symbols))].drop_duplicates("symbol", keep=False)
+        return SecondReport(market, source.name, 0, error.problem)
+    if not batches:
+        return SecondReport(market, source.name, 0, f"{source.name} has no close from {first} to {last}.")
+    rows = pd.concat(batches, ignore_index=True)[list(_COLUMNS)]
+    within = rows["session"].between(pd.Timestamp(first), pd.Timestamp(last)) & rows["symbol"].isin(list(symbols))
+    usable = within & (rows["close"] > 0) & rows["volume"].notna()
+    rows = rows[usable].drop_duplicates(["symbol", "session"], keep=False)
     rows = rows.assign(market=market, adjustment=source.adjustment, source=source.name, fetched_at=now)
     with lake.write() as cursor:
-        replace_rows(cursor, "second_bars", rows, "market = ? AND session = ?", [market, session])
-    return SecondReport(market, session, source.name, len(rows))
+        key = [market, first, last]
+        replace_rows(cursor, "second_bars", rows, "market = ? AND session BETWEEN ? AND ?", key)
+    return SecondReport(market, source.name, len(rows))
 
 
 def source_differences(lake: Lake, market: str, session: date) -> pd.DataFrame:

@@ -25,7 +25,7 @@ SYMBOLS = ("AAA", "BBB", "CCC")
 def _second(lake: Lake, factor: float, *, adjustment: str = "raw", now: datetime = NOW) -> None:
     bars = flat_bars(("AAA", "BBB"), [DAY], 10.04)
     bars.loc[bars["symbol"] == "AAA", "close"] *= factor
-    collect_second_bars(lake, "us", FrameMarket(bars, adjustment=adjustment), SYMBOLS, DAY, now)
+    collect_second_bars(lake, "us", FrameMarket(bars, adjustment=adjustment), SYMBOLS, DAY, DAY, now)
 
 
 def _found(lake: Lake) -> dict[str, tuple[float, str]]:
@@ -85,8 +85,10 @@ def test_a_second_source_that_does_not_answer_is_named_and_leaves_what_is_stored
     _second(collected, 1.02)
     away = Source("another", flat_bars((), [DAY]))
     away.down = True
-    report = collect_second_bars(collected, "us", away, SYMBOLS, DAY, NOW)
+    report = collect_second_bars(collected, "us", away, SYMBOLS, DAY, DAY, NOW)
     assert (report.source, report.stored, report.problem) == ("another", 0, "another is out of reach.")
+    away.down = False
+    assert "another has no close" in collect_second_bars(collected, "us", away, SYMBOLS, DAY, DAY, NOW).problem
     assert rows(collected, "SELECT count(*) FROM second_bars") == [(2,)]
 
 
