@@ -5,20 +5,24 @@ not: counting anything anew.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from assets.metadata import price_label, table
+from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.reports import (
     ActionsReport,
     HistoryReport,
     PricesReport,
+    RestatedBar,
     SessionReport,
     SuspectedSplit,
     SymbolsReport,
 )
+from scizor_dagster.market_data.restated_series import ratio_text
 
 SYMBOL_COLUMNS = ("symbol", "instrument_id", "name", "sector", "currency", "verified", "note")
 ACTION_COLUMNS = ("symbol", "ex_session", "kind", "ratio", "amount", "currency", "new_symbol")
@@ -62,7 +66,10 @@ def history_metadata(report: HistoryReport, refused: pd.DataFrame) -> dict[str, 
         "prices": price_label(report.adjustment, report.synthetic),
         "years": table(years),
         "quarantine": table(refused),
+        "feed_faults": _faults(report.faults),
         "suspected_splits": _splits(report.suspected_splits),
+        "restatements": _restatements(report.restatements),
+        "restatement_rate": report.restatement_rate,
     }
 
 
@@ -80,7 +87,10 @@ def sessions_metadata(report: SessionReport, stored: pd.DataFrame, refused: pd.D
         "prices": price_label(report.adjustment, report.synthetic),
         "bars": table(stored, ["symbol", "open", "high", "low", "close", "volume"]),
         "quarantine": table(refused),
+        "feed_faults": _faults(report.faults),
         "suspected_splits": _splits(report.suspected_splits),
+        "restatements": _restatements(report.restatements),
+        "restatement_rate": report.restatement_rate,
     }
 
 
@@ -103,8 +113,21 @@ def _calls(calls: int | None) -> str:
 
 
 def _splits(splits: Sequence[SuspectedSplit]) -> dg.MarkdownMetadataValue:
-    rows = [(split.symbol, split.factor, split.overlap, split.refetched) for split in splits]
-    return table(pd.DataFrame(rows, columns=["symbol", "factor", "overlap", "refetched"]))
+    rows = [
+        (split.symbol, split.kind, ", ".join(ratio_text(ratio) for ratio in split.ratios), split.factor, split.overlap,
+         split.refetched)
+        for split in splits
+    ]  # fmt: skip
+    return table(pd.DataFrame(rows, columns=["symbol", "kind", "split", "factor", "overlap", "refetched"]))
+
+
+def _faults(faults: Sequence[FeedFault]) -> dg.MarkdownMetadataValue:
+    rows = [(fault.kind, fault.first, fault.last, fault.symbols, fault.bars, fault.told) for fault in faults]
+    return table(pd.DataFrame(rows, columns=["fault", "first", "last", "symbols", "bars", "what"]))
+
+
+def _restatements(bars: Sequence[RestatedBar]) -> dg.MarkdownMetadataValue:
+    return table(pd.DataFrame([asdict(bar) for bar in bars], columns=[field.name for field in fields(RestatedBar)]))
 
 
 def _names(symbols: Sequence[str]) -> str:

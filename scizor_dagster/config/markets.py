@@ -30,7 +30,8 @@ class FilesProvider(Model):
 
     Attributes:
         path: One long file, or a folder with one file per symbol (`layout: per_symbol`).
-        columns: Our name to the file's: symbol, session, open, high, low, close, volume.
+        columns: Our name to the file's: symbol, session, open, high, low, close, volume; `adj_close`, where the
+            vendor has one, checks its dividends.
         adjustment: What the vendor says the prices are. Only `raw` may ever size a live order.
     """
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -98,6 +99,32 @@ class Lake:
             # A transaction sees the lake as it is at its first question.
             view.snapshot()
             yield view
+
+    @contextmanager
+    def at(self, as_of: int | datetime) -> Iterator[Lake]:
+        """A view for reading the lake as it was: at a snapshot's number, or at an instant (the newest one by then).
+
+        Raises:
+            DataError: there is no such snapshot, or not any more.
+        """
+        view = _EarlierLake(self.location, as_of if isinstance(as_of, int) else self._snapshot_at(as_of))
+        try:
+            yield view
+        finally:
+            view.close()
+
+    def _snapshot_at(self, instant: datetime) -> int:
+        with self.read() as cursor:
+            row = cursor.execute(
+                "SELECT max(snapshot_id) FILTER (snapshot_time <= $at), min(snapshot_id) FILTER (snapshot_time > $at) "
+                "FROM lake.snapshots()",
+                {"at": instant},
+            ).fetchone()
+        assert row is not None
+        # Clean-up leaves single snapshots: the newest one left may be older than the newest one then.
+        if row[0] is None or row[1] not in (None, row[0] + 1):
+            raise _no_snapshot(f"of {instant.isoformat(timespec='seconds')}", self.location)
+        return int(row[0])
 
     def snapshot(self) -> int:
         """Number of the newest committed snapshot."""
@@ -182,9 +209,37 @@ class Lake:
             connection.execute(f"LOAD '{_quoted(str(_extension_path(name)))}'")
         # Creating the catalog is itself a write, and two first openers would collide.
         with self._writer_lock():
-            connection.execute(f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})")
+            self._attach(connection, [*options, *self._attach_options()])
         connection.execute("SET TimeZone = 'UTC'")
         return connection
+
+    def _attach_options(self) -> list[str]:
+        return []
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, options: list[str]) -> None:
+        connection.execute(f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})")
+
+
+class _EarlierLake(Lake):
+    """The lake attached at an earlier snapshot."""
+
+    def __init__(self, location: LakeLocation, number: int) -> None:
+        super().__init__(location)
+        self._number = number
+
+    def _attach_options(self) -> list[str]:
+        return [f"SNAPSHOT_VERSION {self._number}"]
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, options: list[str]) -> None:
+        try:
+            super()._attach(connection, options)
+        except duckdb.InvalidInputException as error:
+            raise _no_snapshot(f"number {self._number}", self.location) from error
+
+    @contextmanager
+    def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        raise TypeError("an earlier state of the lake is for reading")
+        yield
 
 
 class _PinnedLake(Lake):
@@ -202,6 +257,14 @@ class _PinnedLake(Lake):
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         raise TypeError("a pinned view of the lake is for reading")
         yield
+
+
+def _no_snapshot(which: str, location: LakeLocation) -> DataError:
+    return DataError(
+        f"The lake has no snapshot {which}.",
+        remedy="Clean-up has removed it, or it never was; the values that a bar has had are kept for good.",
+        where=location.catalog,
+    )
 
 
 def _rollback(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -34,16 +34,26 @@ _SPLIT = ", ".join(
     f"CASE b.adjustment WHEN 'raw' THEN b.{name} * f.split_factor WHEN 'split' THEN b.{name} END AS split_{name}"
     for name in ("open", "high", "low", "close")
 )
-VIEW = f"""
+COLUMNS = f"""
 SELECT b.market, b.symbol, b.session, {_RAW}, b.volume, {_SPLIT},
     CASE b.adjustment WHEN 'raw' THEN b.volume / f.split_factor WHEN 'split' THEN b.volume END
         AS split_volume,
     CASE b.adjustment WHEN 'total_return' THEN b.close ELSE b.close * f.total_return_factor END
         AS total_return_close,
     b.adjustment, b.synthetic, b.source, b.fetched_at
+"""
+VIEW = f"""{COLUMNS}
 FROM bars b ASOF LEFT JOIN adjustment_factors f
     ON b.market = f.market AND b.symbol = f.symbol AND b.session >= f.first_session
 """
+BELIEVED = f"""{COLUMNS}
+FROM (
+    SELECT * EXCLUDE (replaced_at, last_snapshot, reason) FROM bar_revisions
+    WHERE fetched_at <= $as_of AND replaced_at > $as_of
+    UNION ALL BY NAME SELECT * FROM bars WHERE fetched_at <= $as_of
+) b LEFT JOIN (SELECT NULL::DOUBLE AS split_factor, NULL::DOUBLE AS total_return_factor) f ON true
+"""
+"""The same as of an instant from bars and their revisions alone: what needs factors is NULL, they are not kept."""
 _VIEW_VERSION = "scizor prices 1"
 
 _EX_DAYS = """
@@ -73,7 +83,7 @@ def rebuild_prices(lake: Lake, market_name: str, now: datetime) -> PricesReport:
     """Compute the factors of every symbol with bars, and make the view `prices` if it is not there.
 
     Actions that take effect after the last stored session wait. A dividend in another currency than its
-    instrument's, without a close before it, or not smaller than that close makes no factor and is
+    instrument's, without a close in the 30 days before it, or not smaller than that close makes no factor and is
     reported. Written in one transaction; nothing is written when nothing changed.
     """
     with lake.write() as cursor:

@@ -15,6 +15,7 @@ import duckdb
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.market_data.provider import Adjustment, MarketData
+from scizor_dagster.market_data.revisions import take_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +147,7 @@ def _with_source(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> Stored:
-    """Store the bars: insert new ones, replace changed ones, leave all others alone."""
+    """Store the bars: insert new ones, replace changed ones (kept as revisions), leave all others alone."""
     if bars.empty:
         return Stored(0, 0, 0)
     first, last = bars["session"].min().date(), bars["session"].max().date()
@@ -174,15 +175,7 @@ def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Or
         cursor.unregister("incoming_bars")
     changed = compared.loc[compared["changed"].astype(bool), ["symbol", "session"]]
     if len(changed):
-        cursor.register("changed_bars", changed)
-        try:
-            cursor.execute(
-                "DELETE FROM bars WHERE market = ? AND session BETWEEN ? AND ? AND (symbol, session) IN "
-                "(SELECT (symbol, CAST(session AS DATE)) FROM changed_bars)",
-                [origin.market, first, last],
-            )
-        finally:
-            cursor.unregister("changed_bars")
+        take_out(cursor, origin.market, changed, origin.fetched_at, "collected_again")
     fresh = insert_missing(cursor, bars, origin)
     return Stored(fresh - len(changed), len(changed), len(compared) - len(changed))
 

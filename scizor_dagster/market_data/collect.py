@@ -23,6 +23,7 @@ from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.history import collect_history
+from scizor_dagster.market_data.observed_splits import PREFIX, withdraw_listed
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, NOT_FOUND, Listing, MarketData
 from scizor_dagster.market_data.reports import ActionsReport, SymbolsReport, UnverifiedSymbol
 from scizor_dagster.market_data.session_bars import collect_session
@@ -138,6 +139,8 @@ def collect_actions(
 ) -> ActionsReport:
     """Replace the stored actions with an ex session from `first` to `last` by the provider's answer.
 
+    Splits that were only observed in its prices stay until it lists them itself.
+
     Raises:
         DataError: an action that cannot be: an unknown kind, a ratio or amount that is not positive, an
             amount without a currency. Nothing is stored then.
@@ -154,16 +157,17 @@ def collect_actions(
     whole = not (isinstance(provider, FallbackMarket) and provider.outages)
     replaced = list(symbols) if whole else sorted(set(frame["symbol"]))
     with lake.write() as cursor:
+        withdrawn = withdraw_listed(cursor, market_name, frame)
         changed = _replace_if_changed(
             cursor,
             "corporate_actions",
             rows,
-            "market = ? AND ex_session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
-            [market_name, first, last, replaced],
+            "market = ? AND ex_session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?)) AND NOT starts_with(source, ?)",
+            [market_name, first, last, replaced, PREFIX],
             ignoring=("fetched_at",),
         )
     kinds = {str(kind): int(count) for kind, count in frame["kind"].value_counts().sort_index().items()}
-    return ActionsReport(market_name, provider.name, first, last, len(frame), kinds, changed)
+    return ActionsReport(market_name, provider.name, first, last, len(frame), kinds, changed or withdrawn)
 
 
 def _check_actions(frame: pd.DataFrame, source: str) -> None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from scizor_dagster.market_data.reports import SkippedAction
 
 BEGINNING = date(1900, 1, 1)
+LONGEST_PAUSE = timedelta(days=30)
+"""A close that is older than that says nothing about what a dividend took from the price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,12 @@ def symbol_factors(days: Sequence[ExDay]) -> tuple[list[Factor], list[SkippedAct
         if day.amount:
             close = _comparable_close(day, ordered)
             if close is None or day.amount >= close:
-                reason = "no bar before it" if close is None else f"it pays {day.amount:g} on a close of {close:g}"
+                known = (
+                    f"the last close before it is of {day.previous_session}"
+                    if day.previous_session
+                    else "no bar before it"
+                )
+                reason = known if close is None else f"it pays {day.amount:g} on a close of {close:g}"
                 skipped.append(SkippedAction(day.symbol, day.ex_session, reason))
             else:
                 total *= 1.0 - day.amount / close
@@ -69,8 +76,10 @@ def symbol_factors(days: Sequence[ExDay]) -> tuple[list[Factor], list[SkippedAct
 
 
 def _comparable_close(day: ExDay, ordered: Sequence[ExDay]) -> float | None:
-    """The close before `day`, in the shares that trade on it."""
+    """The close before `day`, in the shares that trade on it; None where there is none of late."""
     if day.previous_close is None or day.previous_session is None:
+        return None
+    if day.ex_session - day.previous_session > LONGEST_PAUSE:
         return None
     close = day.previous_close
     for other in ordered:

@@ -25,6 +25,7 @@ from scizor_dagster.market_data.file_tables import FileTable
 from scizor_dagster.market_data.provider import (
     ACTION_COLUMNS,
     ACTION_KINDS,
+    ADJUSTED_CLOSE,
     PRICE_COLUMNS,
     Adjustment,
     LatestPrice,
@@ -164,7 +165,8 @@ def _stamp(path: Path) -> Stamp:
 
 def _load_bars(path: Path, settings: config.FilesProvider, symbol: str | None, calendar: TradingCalendar) -> _Bars:
     required = ("session", *_NUMBERS) if symbol else ("symbol", "session", *_NUMBERS)
-    table = FileTable(_of_format(path, settings.format), settings.columns, required)
+    table = FileTable(_of_format(path, settings.format), settings.columns, required, (ADJUSTED_CLOSE,))
+    numbers = (*_NUMBERS, ADJUSTED_CLOSE) if table.has(ADJUSTED_CLOSE) else _NUMBERS
     sessions = table.sessions("session", calendar.timezone)
     names, codes = ([symbol], np.zeros(len(table), dtype=np.int64)) if symbol else table.text("symbol")
     order = np.lexsort((codes, sessions))
@@ -172,7 +174,7 @@ def _load_bars(path: Path, settings: config.FilesProvider, symbol: str | None, c
         np.array(names, dtype=object),
         codes[order],
         sessions[order],
-        {name: table.numbers(name)[order] for name in _NUMBERS},
+        {name: table.numbers(name)[order] for name in numbers},
     )
 
 

@@ -22,19 +22,28 @@ from scizor_dagster.market_data.bar_store import (
     Origin,
     Stored,
     check_same_basis,
-    delete_series,
     insert_missing,
     replace_quarantined,
     store_bars,
     stored_bars,
 )
+from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.missing import Wanted, missing, note_absent
 from scizor_dagster.market_data.overlap import compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
 from scizor_dagster.market_data.provider import Metered
 from scizor_dagster.market_data.quality import CheckedBars
-from scizor_dagster.market_data.refetch import Refetched, Source, context_of, hold_back, refetch_restated
-from scizor_dagster.market_data.reports import Progress, SuspectedSplit
+from scizor_dagster.market_data.refetch import (
+    Refetched,
+    Source,
+    context_of,
+    hold_back,
+    refetch_restated,
+    restated_bars,
+    store_anew,
+    store_restated,
+)
+from scizor_dagster.market_data.reports import Progress, RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.spans import Batch, batches
 
 if TYPE_CHECKING:
@@ -82,6 +91,9 @@ class Filled:
     quarantined: dict[int, int] = field(default_factory=dict)
     suspected: list[SuspectedSplit] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
+    restatements: list[RestatedBar] = field(default_factory=list)
+    compared: int = 0
+    faults: list[FeedFault] = field(default_factory=list)
     calls: int | None = None
 
     @property
@@ -171,12 +183,13 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     replaced = task.wanted.since if task.replacing else date.max
     overlap = compare(_before(stored, replaced), answer.good)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
-    context = _before(context_of(stored, anew), replaced)
+    context = _before(context_of(stored, anew, overlap), replaced)
     judged = source.judge.part(hold_back(answer, anew.held, overlap.restated), context)
+    restated, restatements = restated_bars(overlap, judged)
     good, quarantined = _within(judged.good, kept), _within(judged.quarantined, kept)
     with lake.write() as cursor:
-        delete_series(cursor, origin.market, anew.replaced)
-        insert_missing(cursor, anew.bars, origin)
+        store_anew(cursor, anew, origin)
+        store_restated(cursor, restated, origin)
         older = _before(good, replaced)
         done = store_bars(cursor, good.drop(index=older.index), origin)
         done = replace(done, inserted=done.inserted + insert_missing(cursor, older, origin))
@@ -186,6 +199,9 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
                 note_absent(cursor, origin, names, sessions)
     _count(filled, done, quarantined, anew)
     filled.differing += overlap.differing
+    filled.restatements += restatements
+    filled.compared += overlap.compared
+    filled.faults += judged.faults
 
 
 def _joined(part: Sequence[Answer]) -> tuple[list[str], pd.DataFrame, CheckedBars]:
@@ -203,6 +219,7 @@ def _joined(part: Sequence[Answer]) -> tuple[list[str], pd.DataFrame, CheckedBar
         pd.concat(good, ignore_index=True) if good else first.good,
         pd.concat(quarantined, ignore_index=True) if quarantined else first.quarantined,
         sum(answer.collapsed for _, answer in part),
+        tuple(fault for _, answer in part for fault in answer.faults),
     )
     return symbols, kept, rows
 

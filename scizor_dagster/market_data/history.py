@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scizor_dagster.config import Market
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import Origin
+from scizor_dagster.market_data.feed_faults import merged
 from scizor_dagster.market_data.filling import Filled, Task, fill
 from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.missing import Wanted, missing, recent_from
@@ -46,9 +47,9 @@ def collect_history(
     """Fill every gap of `symbols` in the sessions of the years from `first_year` to `last_year`.
 
     Sessions before `market.first_session` and `since`, after `through` and not closed at `now` are none. A
-    second run that is answered alike writes nothing. A series that the source has restated by a constant
-    factor is replaced whole. `accepted` are closes that a person believes, by symbol and session. With
-    `force` every session is asked for, stored or not, and a bar that differs is replaced.
+    second run that is answered alike writes nothing. A series that the source has restated by constant factors
+    is replaced whole, a bar that it gives otherwise by itself; the old ones are kept. `accepted` are closes that
+    a person believes, by symbol and session. With `force` every session is asked for, stored or not.
 
     Raises:
         DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
@@ -59,7 +60,7 @@ def collect_history(
     upper = min(last, date(last_year, 12, 31))
     sessions = tuple(calendar.sessions(lower, upper)) if lower <= upper else ()
     origin = Origin.of(market_name, provider, now)
-    judge = Judge(lake, market_name, provider, market.quality, accepted)
+    judge = Judge(lake, market_name, provider, market.quality, accepted, calendar)
     filled, left = None, None
     if sessions and symbols:
         closed = tuple(calendar.sessions(market.first_session, newest))
@@ -82,6 +83,9 @@ def collect_history(
         tuple(years),
         tuple(filled.suspected) if filled else (),
         filled.calls if filled else None,
+        tuple(filled.restatements) if filled else (),
+        filled.compared if filled else 0,
+        merged(filled.faults) if filled else (),
     )
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
 
 import pandas as pd
 
 from scizor_dagster.config import PriceQuality
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.adjusted_closes import contradictions
 from scizor_dagster.market_data.jumps import Action
 from scizor_dagster.market_data.plausibility import REASONS, Accepted, doubt
-from scizor_dagster.market_data.provider import MarketData
+from scizor_dagster.market_data.provider import ADJUSTED_CLOSE, MarketData
 from scizor_dagster.market_data.quality import CheckedBars
+from scizor_dagster.sessions import TradingCalendar
 
 _ACTION = ["symbol", "ex_session", "kind", "ratio", "amount"]
 _KEY = ["symbol", "session"]
@@ -37,6 +40,7 @@ class Judge:
     provider: MarketData
     quality: PriceQuality
     accepted: Accepted
+    calendar: TradingCalendar
 
     def part(self, checked: CheckedBars, context: pd.DataFrame) -> CheckedBars:
         """Move what is not believed to the quarantined rows.
@@ -52,6 +56,7 @@ class Judge:
         earliest = min(frame["session"].min() for frame in (judged, context) if len(frame))
         first, last = earliest.date(), judged["session"].max().date()
         stored = self._stored_actions(first, last)
+        checked = self._with_contradictions(checked, stored, first, last)
         splits = (stored["kind"] == "split") & (self.provider.adjustment == "raw")
         doubts = doubt(
             judged,
@@ -60,6 +65,7 @@ class Judge:
             lambda symbols: self._actions(symbols, stored, first, last),
             frozenset(stored.loc[splits, "symbol"]),
             self.accepted,
+            self._length_of,
         )
         doubted = doubts.reasons >= 0
         if not doubted.any():
@@ -68,7 +74,25 @@ class Judge:
         rows["reason"] = [REASONS[index] for index in doubts.reasons[doubted]]
         rows["detail"] = [doubts.details[index] for index in doubted.nonzero()[0].tolist()]
         good = checked.good.drop(index=rows.index)
-        return CheckedBars(good, pd.concat([checked.quarantined, rows], ignore_index=True), checked.collapsed)
+        quarantined = pd.concat([checked.quarantined, rows], ignore_index=True)
+        return replace(checked, good=good, quarantined=quarantined, faults=checked.faults + doubts.faults)
+
+    def _with_contradictions(self, checked: CheckedBars, stored: pd.DataFrame, first: date, last: date) -> CheckedBars:
+        """Add where a source's own adjusted closes contradict its actions."""
+        if ADJUSTED_CLOSE not in checked.good.columns or self.provider.adjustment == "total_return":
+            return checked
+        actions = self._actions(sorted(checked.good["symbol"].unique()), stored, first, last)
+        return replace(checked, faults=checked.faults + contradictions(checked.good, actions))
+
+    def _length_of(self, session: date) -> float:
+        return (self.calendar.close_at(session) - self.calendar.open_at(session)) / self._usual_length
+
+    @cached_property
+    def _usual_length(self) -> timedelta:
+        """The longest of two weeks: an early close is never the rule."""
+        start = self.calendar.first
+        days = self.calendar.sessions(start, start + timedelta(days=14))
+        return max(self.calendar.close_at(day) - self.calendar.open_at(day) for day in days)
 
     def _stored_actions(self, first: date, last: date) -> pd.DataFrame:
         with self.lake.read() as cursor:

@@ -16,8 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scizor_dagster.market_data.provider import Adjustment
+from scizor_dagster.market_data.restated_series import ratio_text
 
 CONFIRMING_SESSIONS = 20
+UNITS = (100.0, 1000.0)
+_UNIT_ROOM = 1.3
+_SPLIT_ROOM = 0.12
+_VOLUME_ROOM = 3.0
+_RATIOS = (*(float(whole) for whole in range(2, 51)), 1.5, 2.5)
+_USUAL_SESSIONS = 20
 UNIT_ERROR = 10.0
 """A move that large is a mistaken unit before it is a price; no number of sessions makes it believed."""
 
@@ -67,14 +74,15 @@ class Jumps:
     low: Floats
     high: Floats
     close: Floats
+    volume: Floats
     believed: NDArray[np.bool_]
     actions: tuple[Action, ...]
     factor: float
     look_back: int
 
-    def found(self) -> dict[int, str]:
-        """Positions of the bars that jump, each with what was expected of it."""
-        result: dict[int, str] = {}
+    def found(self) -> dict[int, tuple[str, str]]:
+        """Positions of the bars that jump, each with a reason and what was expected of it."""
+        result: dict[int, tuple[str, str]] = {}
         reference: int | None = None
         for index in range(len(self.days)):
             expected = None if reference is None else self._expected(reference, index)
@@ -83,7 +91,7 @@ class Jumps:
             else:
                 assert reference is not None
                 assert expected is not None
-                result[index] = self._detail(reference, index, expected)
+                result[index] = self._named(reference, index, expected)
         return result
 
     def _is_believed(self, index: int, expected: float | None) -> bool:
@@ -122,6 +130,29 @@ class Jumps:
             if follows is None or self._jumps(later, follows):
                 return False
         return True
+
+    def _named(self, reference: int, index: int, expected: float) -> tuple[str, str]:
+        """The reason: a split by price and volume, a unit by the price alone, or a jump of which nothing is known."""
+        detail = self._detail(reference, index, expected)
+        apart = float(self.close[index]) / expected
+        volume = self._volume_factor(reference, index)
+        step = max(apart, 1 / apart)
+        nearest = min(_RATIOS, key=lambda ratio: abs(step / ratio - 1))
+        inverse = volume is not None and 1 / _VOLUME_ROOM < volume * apart < _VOLUME_ROOM
+        # A price that a known split has not moved is no second one.
+        listed = any(action.ratio != 1.0 for action in self._between(int(self.days[reference]), int(self.days[index])))
+        if inverse and not listed and abs(step / nearest - 1) < _SPLIT_ROOM:
+            text = ratio_text(nearest if apart < 1 else 1 / nearest)
+            return "suspected_split", f"suspected split {text}, by price and volume: {detail}"
+        if not inverse and any(unit / _UNIT_ROOM < step < unit * _UNIT_ROOM for unit in UNITS):
+            return "unit_error", f"another unit of the currency (pence for pounds, cents for dollars): {detail}"
+        return "price_jump", detail
+
+    def _volume_factor(self, reference: int, index: int) -> float | None:
+        """Volume per usual volume up to the last believed bar; None where too little is traded to say."""
+        usual = float(np.median(self.volume[max(0, reference + 1 - _USUAL_SESSIONS) : reference + 1]))
+        now = float(self.volume[index])
+        return now / usual if usual > 0 and now > 0 else None
 
     def _detail(self, reference: int, index: int, expected: float) -> str:
         since, now = int(self.days[reference]), int(self.days[index])

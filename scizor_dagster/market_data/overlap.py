@@ -1,9 +1,11 @@
-"""Comparing a provider's answer with what is stored: has the source restated a series?
+"""Comparing a provider's answer with what is stored: has the source restated a series, or single bars?
 
-What belongs here: one pure comparison. What does not: what is then done (`session_bars`, `history`).
+What belongs here: one pure comparison. What does not: what a restated series is called (`restated_series`),
+what is then done (`refetch`, `session_bars`, `history`).
 
-Sources that adjust their prices rewrite the past after every split (or dividend). New bars must not be
-put beside old ones of another basis, so a constant factor over the overlap is looked for.
+Sources that adjust their prices rewrite the past after every split (or dividend). New bars must not be put
+beside old ones of another basis: where all four prices of every compared session have moved by one factor, or by
+factors that change a few times only, the whole series is restated. Any other difference is a restated bar.
 """
 
 from __future__ import annotations
@@ -15,30 +17,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scizor_dagster.market_data.provider import PRICE_COLUMNS
+from scizor_dagster.market_data.restated_series import MIN_SESSIONS, Level, Restatement, restatement_of
+from scizor_dagster.market_data.rounding import half_step
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_SESSIONS = 2
 _FLOAT_NOISE = 1e-6
+_SESSIONS_PER_STEP = 10
+"""Dividends and splits come months apart; factors that change more often are single corrections."""
+
+_MOST = 0.6
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Restatement:
-    """A constant factor: the provider's price per stored price, over `sessions` sessions."""
-
-    factor: float
-    sessions: int
+Positions = NDArray[np.int64]
+_VALUES = (*PRICE_COLUMNS, "volume")
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """`restated` by symbol, and the symbols that differ in any other way."""
+    """What the answer says otherwise than the store.
+
+    Attributes:
+        restated: By symbol, series that are on another basis now.
+        differing: Symbols of which single bars differ.
+        corrected: Those bars: columns symbol, session, and each of open, high, low, close, volume twice,
+            ending in `_stored` and `_fetched`.
+        compared: Number of bars that both have.
+    """
 
     restated: dict[str, Restatement]
     differing: tuple[str, ...]
+    corrected: pd.DataFrame
+    compared: int
 
 
 def compare(stored: pd.DataFrame, fetched: pd.DataFrame) -> Overlap:
@@ -48,42 +59,90 @@ def compare(stored: pd.DataFrame, fetched: pd.DataFrame) -> Overlap:
     float noise of 1e-6. Fewer than `MIN_SESSIONS` sessions prove no factor.
 
     Args:
-        stored: Columns symbol, session, open, high, low, close; one row for each symbol and session.
+        stored: Columns symbol, session, open, high, low, close, volume; one row for each symbol and session.
         fetched: Likewise.
     """
     keys = ["symbol", "session"]
-    wanted = [*keys, *PRICE_COLUMNS]
+    wanted = [*keys, *_VALUES]
     both = stored[wanted].merge(fetched[wanted], on=keys, suffixes=("_stored", "_fetched"))
-    old = both[[f"{name}_stored" for name in PRICE_COLUMNS]].to_numpy(dtype=np.float64)
-    new = both[[f"{name}_fetched" for name in PRICE_COLUMNS]].to_numpy(dtype=np.float64)
-    apart = np.abs(new - old) > _FLOAT_NOISE * np.abs(old)
-    suspects = both["symbol"][apart.any(axis=1)].unique()
+    old, new = _matrix(both, "stored"), _matrix(both, "fetched")
+    apart = np.asarray((np.abs(new - old) > _FLOAT_NOISE * np.abs(old)).any(axis=1))
+    suspects = both[both["symbol"].isin(both.loc[apart, "symbol"].unique())].sort_values(keys)
     restated: dict[str, Restatement] = {}
     differing = []
-    for symbol in suspects:
-        rows = (both["symbol"] == symbol).to_numpy()
-        factor = _constant_factor(old[rows], new[rows])
-        if factor is not None:
-            restated[str(symbol)] = Restatement(factor, int(rows.sum()))
+    for symbol, rows in suspects.groupby("symbol", sort=True):
+        found = _restated(rows)
+        if found is not None:
+            restated[str(symbol)] = found
         else:
             differing.append(str(symbol))
-    return Overlap(restated, tuple(sorted(differing)))
+    corrected = both[apart & both["symbol"].isin(differing)].sort_values(keys, ignore_index=True)
+    return Overlap(restated, tuple(differing), corrected, len(both))
 
 
-def _constant_factor(old: Floats, new: Floats) -> float | None:
-    """The one factor that explains every price, if it is not 1."""
-    if len(old) < MIN_SESSIONS:
+def _matrix(both: pd.DataFrame, side: str) -> Floats:
+    return both[[f"{name}_{side}" for name in _VALUES]].to_numpy(dtype=np.float64)
+
+
+def _restated(rows: pd.DataFrame) -> Restatement | None:
+    """The factors that explain every price of one symbol, if there are any and they are not all 1."""
+    old, new = _matrix(rows, "stored"), _matrix(rows, "fetched")
+    if len(rows) < MIN_SESSIONS or not (old[:, :4] > 0).all():
         return None
+    runs = _runs(old[:, :4], new[:, :4])
+    days = rows["session"].to_numpy().astype("datetime64[D]")
+    levels = [
+        Level(factor, days[at[0]].astype(object), _volume_factor(old[at, 4], new[at, 4]), len(at))
+        for factor, at in runs
+    ]
+    return restatement_of(levels) if levels else None
+
+
+def _runs(old: Floats, new: Floats) -> list[tuple[float, Positions]]:
+    """Runs of sessions with one factor each, and where they are; none where single bars explain it better."""
+    slack = half_step(new) + np.abs(new[:, -1:] / old[:, -1:]) * half_step(old)
+    room = slack + _FLOAT_NOISE * np.abs(new)
+    if (np.abs(new - old) <= room).all():
+        return []
+    runs: list[tuple[float, Positions]] = []
+    start = 0
+    most = max(2, len(old) // _SESSIONS_PER_STEP)
+    while start < len(old):
+        end, factor = _run(old, new, room, start)
+        # One bar that moved by itself is a correction: all prices of a thin share are one price.
+        if end - start >= MIN_SESSIONS or (np.abs(new[start:end] - old[start:end]) <= room[start:end]).all():
+            runs.append((factor, np.arange(start, end)))
+        start = end
+    still = all((np.abs(new[at] - old[at]) <= room[at]).all() for _factor, at in runs)
+    if len(runs) > most or still:
+        return _usual(old, new, room)
+    return runs
+
+
+def _usual(old: Floats, new: Floats, room: Floats) -> list[tuple[float, Positions]]:
+    """One factor that explains most sessions, beside which single bars were corrected as well."""
     factor = float(np.median(new[:, -1] / old[:, -1]))
-    slack = _half_step(new) + factor * _half_step(old)
-    explained = np.abs(new - factor * old) <= slack + _FLOAT_NOISE * np.abs(new)
-    unmoved = np.abs(new - old) <= slack + _FLOAT_NOISE * np.abs(new)
-    return factor if explained.all() and not unmoved.all() else None
+    explained = np.asarray((np.abs(new - factor * old) <= room).all(axis=1))
+    unmoved = np.asarray((np.abs(new - old) <= room).all(axis=1))
+    enough = explained.sum() >= max(MIN_SESSIONS, _MOST * len(old))
+    return [(factor, np.flatnonzero(explained))] if enough and not unmoved[explained].all() else []
 
 
-def _half_step(prices: Floats) -> float:
-    """Half of the last decimal that the prices show; 0 where they show more than four."""
-    for decimals in (2, 3, 4):
-        if np.all(np.abs(prices - np.round(prices, decimals)) <= 1e-7 * np.abs(prices) + 1e-12):
-            return float(0.5 * 10.0**-decimals)
-    return 0.0
+def _run(old: Floats, new: Floats, room: Floats, start: int) -> tuple[int, float]:
+    """The longest run from `start` whose every price one factor explains, and that factor."""
+    ratios = new[start:] / old[start:]
+    room = room[start:] / old[start:]
+    # A factor explains a price where it lies between these; the run lasts while some factor explains all.
+    lowest = np.maximum.accumulate((ratios - room).max(axis=1))
+    highest = np.minimum.accumulate((ratios + room).min(axis=1))
+    broken = np.flatnonzero(lowest > highest)
+    length = int(broken[0]) if len(broken) else len(ratios)
+    if length == 0:
+        return start + 1, float(ratios[0, -1])
+    return start + length, float(np.median(ratios[:length]))
+
+
+def _volume_factor(old: Floats, new: Floats) -> float | None:
+    """The usual ratio of the volumes; None where nothing traded."""
+    traded = (old > 0) & (new > 0)
+    return float(np.median(new[traded] / old[traded])) if traded.any() else None

@@ -12,8 +12,8 @@ each rule speaks on real prices.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from types import MappingProxyType
 
 import numpy as np
@@ -21,10 +21,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scizor_dagster.config import PriceQuality
+from scizor_dagster.market_data.feed_faults import FeedFault, copied_faults, partial_fault
 from scizor_dagster.market_data.jumps import Action, Jumps, outside
 from scizor_dagster.market_data.provider import PRICE_COLUMNS
 
-REASONS = ("price_jump", "no_volume", "repeated_bar", "unchanged_price")
+REASONS = (
+    "partial_day",
+    "copied_day",
+    "unit_error",
+    "suspected_split",
+    "price_jump",
+    "no_volume",
+    "repeated_bar",
+    "unchanged_price",
+)
 """Reason codes in order of precedence; the only ones that a person can accept."""
 LOOK_BACK_DAYS = 90
 """An earlier bar says nothing about a price after it for longer than this."""
@@ -39,6 +49,12 @@ Accepted = Mapping[tuple[str, date], float]
 """Close by symbol and session that a person has accepted: another value there is not accepted."""
 NOTHING_ACCEPTED: Accepted = MappingProxyType({})
 ActionsOf = Callable[[Sequence[str]], Mapping[str, Sequence[Action]]]
+JUMPS = ("unit_error", "suspected_split", "price_jump")
+_EPOCH = date(1970, 1, 1)
+
+
+def _full(_session: date) -> float:
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -85,10 +101,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Doubts:
-    """By row of the judged frame: an index into `REASONS` or -1, and one sentence fragment for each doubt."""
+    """By row of the judged frame: an index into `REASONS` or -1, and one sentence fragment for each doubt.
+
+    `faults` are those of the feed as a whole; each of their bars is doubted as well.
+    """
 
     reasons: NDArray[np.int8]
     details: Mapping[int, str]
+    faults: tuple[FeedFault, ...] = ()
 
 
 def doubt(
@@ -98,6 +118,7 @@ def doubt(
     actions_of: ActionsOf,
     watched: frozenset[str],
     accepted: Accepted,
+    length_of: Callable[[date], float] = _full,
 ) -> Doubts:
     """Which of the judged bars are not believed.
 
@@ -108,16 +129,24 @@ def doubt(
         actions_of: Known corporate actions of some symbols; asked for suspects only.
         watched: Symbols with a split in the range: their price must have moved with it.
         accepted: What a person has accepted.
+        length_of: Length of a session per usual length: early closes are short.
     """
     reasons = np.full(len(judged), -1, dtype=np.int8)
     if judged.empty:
         return Doubts(reasons, {})
     series = Series.of(judged, context)
     believed = (series.rows < 0) | _accepted(series, accepted)
+    repeated = _repeated(series)
+    partial, unfinished = _partial(series, length_of)
+    copied = copied_faults("copied_day", series.days[list(repeated)], series.days)
+    copies = {(fault.first - _EPOCH).days for fault in copied}
+    jumps = _jumps(series, quality, actions_of, watched, believed)
     found = {
-        "price_jump": _jumps(series, quality, actions_of, watched, believed),
+        "partial_day": partial,
+        "copied_day": {index: detail for index, detail in repeated.items() if int(series.days[index]) in copies},
+        **{name: {i: said for i, (why, said) in jumps.items() if why == name} for name in JUMPS},
         "no_volume": _without_volume(series),
-        "repeated_bar": _repeated(series),
+        "repeated_bar": repeated,
         "unchanged_price": _unchanged(series, quality.max_unchanged_sessions),
     }
     details: dict[int, str] = {}
@@ -126,7 +155,31 @@ def doubt(
             if not believed[index]:
                 reasons[series.rows[index]] = position
                 details[int(series.rows[index])] = detail
-    return Doubts(reasons, details)
+    return Doubts(reasons, details, unfinished + copied)
+
+
+def _partial(series: Series, length_of: Callable[[date], float]) -> tuple[dict[int, str], tuple[FeedFault, ...]]:
+    """Bars of a last day that the source took before its close: most of the feed has little volume at once."""
+    volume = series.values["volume"]
+    ends = np.append(series.codes[1:] != series.codes[:-1], True)
+    last = np.flatnonzero(ends & (series.rows >= 0))
+    known = last[last - NORMAL_SESSIONS >= series.first[last]]
+    if len(known) == 0:
+        return {}, ()
+    window = volume[known[:, None] - np.arange(1, NORMAL_SESSIONS + 1)]
+    usual = np.median(window, axis=1)
+    steady = (usual > 0) & (window.min(axis=1) >= QUIET_SHARE * usual)
+    shares = volume[known[steady]] / usual[steady]
+    found: dict[int, str] = {}
+    faults = []
+    for day in np.unique(series.days[known[steady]]).tolist():
+        of_day = series.days[known[steady]] == day
+        fault = partial_fault(day, shares[of_day], length_of(_EPOCH + timedelta(days=day)))
+        if fault is not None:
+            rows = [int(index) for index in last if series.days[index] == day]
+            found |= dict.fromkeys(rows, fault.told)
+            faults.append(replace(fault, symbols=len(rows), bars=len(rows)))
+    return found, tuple(faults)
 
 
 def _accepted(series: Series, accepted: Accepted) -> Marks:
@@ -140,7 +193,7 @@ def _accepted(series: Series, accepted: Accepted) -> Marks:
 
 def _jumps(
     series: Series, quality: PriceQuality, actions_of: ActionsOf, watched: frozenset[str], believed: Marks
-) -> dict[int, str]:
+) -> dict[int, tuple[str, str]]:
     if quality.max_price_jump == "unlimited":
         return {}
     low, high, close = (series.values[name] for name in ("low", "high", "close"))
@@ -150,12 +203,14 @@ def _jumps(
     if not names:
         return {}
     actions = actions_of(sorted(names))
-    found: dict[int, str] = {}
+    volume = series.values["volume"]
+    found: dict[int, tuple[str, str]] = {}
     for name in sorted(names):
         code = int(np.flatnonzero(series.names == name)[0])
         indexes = np.flatnonzero(series.codes == code)
         jumps = Jumps(
-            series.days[indexes], low[indexes], high[indexes], close[indexes], believed[indexes],
+            series.days[indexes], low[indexes], high[indexes], close[indexes], volume[indexes],
+            believed[indexes],
             tuple(actions.get(name, ())), quality.max_price_jump, LOOK_BACK_DAYS,
         )  # fmt: skip
         found |= {int(indexes[position]): detail for position, detail in jumps.found().items()}

@@ -20,6 +20,8 @@ ADJUSTMENTS: tuple[Adjustment, ...] = ("raw", "split", "total_return")
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
 BAR_COLUMNS = ("symbol", "session", *PRICE_COLUMNS, "volume")
+ADJUSTED_CLOSE = "adj_close"
+"""A column that a frame of bars may have besides: the source's own adjusted close, which checks its actions."""
 ACTION_COLUMNS = ("symbol", "ex_session", "kind", "ratio", "amount", "currency", "new_symbol")
 ACTION_KINDS = ("split", "dividend", "rename", "delisting")
 NOT_FOUND = "not found at the provider"

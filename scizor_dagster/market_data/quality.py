@@ -16,24 +16,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scizor_dagster.errors import DataError
-from scizor_dagster.market_data.provider import BAR_COLUMNS, PRICE_COLUMNS
+from scizor_dagster.market_data.feed_faults import FeedFault, copied_faults, copied_rows, shifted_days
+from scizor_dagster.market_data.provider import ADJUSTED_CLOSE, BAR_COLUMNS, PRICE_COLUMNS
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 1e-6
+_MARGIN = timedelta(days=31)
 REASONS = (
     "unknown_symbol",
     "in_the_future",
     "session_not_closed",
+    "shifted_day",
+    "copied_holiday",
     "not_a_session",
     "bad_price",
     "bad_volume",
@@ -52,23 +56,25 @@ class CheckedBars:
     """The two parts of a frame.
 
     Attributes:
-        good: Rows with the columns `BAR_COLUMNS`, and `source` where it was given; at most one for each symbol and
-            session.
+        good: Rows with the columns `BAR_COLUMNS`, and `source` and `adj_close` where they were given; at most one for
+            each symbol and session.
         quarantined: Rows with `reason` and `detail` besides.
         collapsed: Number of exact repeats that were dropped.
+        faults: What is wrong with the feed as a whole.
     """
 
     good: pd.DataFrame
     quarantined: pd.DataFrame
     collapsed: int
+    faults: tuple[FeedFault, ...] = ()
 
 
 def check_bars(frame: pd.DataFrame, calendar: TradingCalendar, now: datetime, known: Collection[str]) -> CheckedBars:
     """Part `frame` into good and quarantined rows.
 
     Args:
-        frame: Columns `BAR_COLUMNS`, `session` as `datetime64` at midnight, and `source` where the provider gives it;
-            others are ignored.
+        frame: Columns `BAR_COLUMNS`, `session` as `datetime64` at midnight, and `source` and `adj_close` where the
+            provider gives them; others are ignored.
         calendar: Says which days are sessions and when they close.
         now: A bar of a session that closes later is quarantined.
         known: Symbols that are tracked; a bar of any other is quarantined.
@@ -77,14 +83,15 @@ def check_bars(frame: pd.DataFrame, calendar: TradingCalendar, now: datetime, kn
         DataError: a column is missing, or a row has no symbol or session: no key to store it under.
     """
     _check_shape(frame)
-    kept = [*BAR_COLUMNS, *(["source"] if "source" in frame else [])]
+    kept = [*BAR_COLUMNS, *(name for name in ("source", ADJUSTED_CLOSE) if name in frame.columns)]
     bars = frame.loc[:, kept].reset_index(drop=True)
     codes, symbols = _factorised(bars)
     days = bars["session"].to_numpy().astype("datetime64[D]")
     repeated, conflicting = _duplicates(bars, codes, days)
+    by_calendar, faults = _calendar_rules(bars, codes, days, calendar, now)
     rules = {
         "unknown_symbol": ~np.isin(symbols, np.array(list(known), dtype=object))[codes],
-        **_calendar_rules(days, calendar, now),
+        **by_calendar,
         **_price_rules(bars),
         "conflicting_duplicate": conflicting,
     }
@@ -96,7 +103,7 @@ def check_bars(frame: pd.DataFrame, calendar: TradingCalendar, now: datetime, kn
     quarantined["reason"] = np.array(REASONS, dtype=object)[reason[bad]]
     quarantined["detail"] = _details(quarantined, now)
     good = bars if not (bad.any() or repeated.any()) else bars[~bad & ~repeated].reset_index(drop=True)
-    return CheckedBars(good, quarantined, int(repeated.sum()))
+    return CheckedBars(good, quarantined, int(repeated.sum()), faults)
 
 
 def _check_shape(frame: pd.DataFrame) -> None:
@@ -121,20 +128,54 @@ def _factorised(bars: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.objec
     return codes.astype(np.int64), np.asarray(symbols, dtype=object)
 
 
-def _calendar_rules(days: NDArray[np.datetime64], calendar: TradingCalendar, now: datetime) -> dict[str, Marks]:
-    today = now.astimezone(calendar.timezone).date()
-    last_closed = np.datetime64(calendar.last_closed(now), "D")
+def _calendar_rules(
+    bars: pd.DataFrame,
+    codes: NDArray[np.int64],
+    days: NDArray[np.datetime64],
+    calendar: TradingCalendar,
+    now: datetime,
+) -> tuple[dict[str, Marks], tuple[FeedFault, ...]]:
+    """Rows on days that cannot be, or that the whole feed has dated wrong or copied; and the feed's faults."""
+    names = ("in_the_future", "session_not_closed", "shifted_day", "copied_holiday", "not_a_session")
     if len(days) == 0:
-        empty = np.zeros(0, dtype=bool)
-        return {"in_the_future": empty, "session_not_closed": empty, "not_a_session": empty}
-    first, last = days.min().astype(object), days.max().astype(object)
-    sessions = np.array(calendar.sessions(first, last), dtype="datetime64[D]")
-    is_session = np.isin(days, sessions)
-    return {
-        "in_the_future": days > np.datetime64(today, "D"),
-        "session_not_closed": is_session & (days > last_closed),
-        "not_a_session": ~is_session,
-    }
+        return dict.fromkeys(names, np.zeros(0, dtype=bool)), ()
+    numbers = days.astype(np.int64)
+    first, last = days.min().astype(object) - _MARGIN, days.max().astype(object) + _MARGIN
+    sessions = np.array(calendar.sessions(first, last), dtype="datetime64[D]").astype(np.int64)
+    is_session = _among(numbers, sessions)
+    shifted = shifted_days(codes, numbers, ~is_session, sessions)
+    copied, faults = _copied(bars, codes, numbers, ~is_session & ~shifted.marks)
+    today = now.astimezone(calendar.timezone).date()
+    rules = (
+        days > np.datetime64(today, "D"),
+        is_session & (days > np.datetime64(calendar.last_closed(now), "D")),
+        shifted.marks,
+        copied,
+        ~is_session,
+    )
+    return dict(zip(names, rules, strict=True)), shifted.faults + faults
+
+
+def _among(numbers: NDArray[np.int64], sessions: NDArray[np.int64]) -> Marks:
+    """Which numbers are sessions: a table by day, because the days are few and the rows are many."""
+    lowest = int(numbers.min())
+    table = np.zeros(int(numbers.max()) - lowest + 1, dtype=bool)
+    inside = sessions[(sessions >= lowest) & (sessions < lowest + len(table))]
+    table[inside - lowest] = True
+    marks: Marks = table[numbers - lowest]
+    return marks
+
+
+def _copied(
+    bars: pd.DataFrame, codes: NDArray[np.int64], numbers: NDArray[np.int64], odd: Marks
+) -> tuple[Marks, tuple[FeedFault, ...]]:
+    marks = np.zeros(len(bars), dtype=bool)
+    if not odd.any():
+        return marks, ()
+    values = bars[[*PRICE_COLUMNS, "volume"]].to_numpy(dtype=np.float64)
+    rows = copied_rows(codes, numbers, values, np.flatnonzero(odd))
+    marks[rows] = True
+    return marks, copied_faults("copied_holiday", numbers[rows], numbers)
 
 
 def _price_rules(bars: pd.DataFrame) -> dict[str, Marks]:
@@ -200,6 +241,8 @@ _DETAIL: dict[str, Callable[[pd.DataFrame, datetime], pd.Series[str] | str]] = {
     "unknown_symbol": _fixed("the symbol is not in the market's universe"),
     "in_the_future": _fixed("dated after {now}"),
     "session_not_closed": _fixed("the session had not closed at {now}"),
+    "shifted_day": _fixed("the dates of the feed, or of this series, are one day off"),
+    "copied_holiday": _fixed("the exchange does not trade on this day; every value is that of the bar before it"),
     "not_a_session": _fixed("the exchange does not trade on this day"),
     "bad_price": _shown(*PRICE_COLUMNS),
     "bad_volume": _shown("volume"),

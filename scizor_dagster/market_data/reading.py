@@ -10,12 +10,14 @@ instrument's currency, as the source gives them unless the name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from scizor_dagster.errors import DataError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.adjustment import BELIEVED, VIEW
 from scizor_dagster.market_data.bar_store import delisted
 from scizor_dagster.market_data.provider import NOT_FOUND
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOOK_BACK = timedelta(days=90)
-NO_SESSION = ("unknown_symbol", "not_a_session", "in_the_future", "session_not_closed")
+NO_SESSION = ("unknown_symbol", "not_a_session", "copied_holiday", "in_the_future", "session_not_closed")
 """Reasons that say nothing against the instrument's price: the bar is of no session that has traded."""
 MAX_MISSING_SHARE = 0.1
 ALWAYS_TOLERATED = 2
@@ -48,6 +50,40 @@ def session_bars(lake: Lake, market: str, session: date) -> pd.DataFrame:
             [market, session],
         ).df()
     return _dated(frame, "session")
+
+
+def prices(
+    lake: Lake, market: str, symbols: Sequence[str], first: date, last: date, as_of: int | datetime | None = None
+) -> pd.DataFrame:
+    """Raw, split-adjusted and total-return prices side by side, as now or as they were known then.
+
+    `as_of` is a snapshot of the lake (a plan states its own) or an instant: actions, corrections and restatements
+    that came later are not in the answer. Any other reader is asked the same way, with `lake.at(as_of)` in the
+    lake's place. An instant whose snapshot is gone is answered from the revisions of the bars: the columns that the
+    source gave are there, those that need factors are NULL.
+
+    Columns: those of the view `prices`, by symbol and session.
+
+    Raises:
+        DataError: `as_of` is the number of a snapshot that is not there, or not any more.
+    """
+    chosen = "market = $market AND session BETWEEN $first AND $last AND symbol IN (SELECT unnest($symbols))"
+    asked = {"market": market, "first": first, "last": last, "symbols": list(symbols)}
+
+    def ask(source: Lake, query: str, **more: object) -> pd.DataFrame:
+        with source.read() as cursor:
+            ordered = f"SELECT * FROM ({query}) WHERE {chosen} ORDER BY symbol, session"
+            return _dated(cursor.execute(ordered, asked | more).df(), "session")
+
+    if as_of is None:
+        return ask(lake, VIEW)
+    try:
+        with lake.at(as_of) as then:
+            return ask(then, VIEW)
+    except DataError:
+        if isinstance(as_of, int):
+            raise
+        return ask(lake, BELIEVED, as_of=as_of)
 
 
 def last_closes(lake: Lake, market: str, through: date) -> pd.DataFrame:

@@ -1,29 +1,36 @@
-"""Fetching bars, checking them, and fetching a restated series anew.
+"""Fetching bars, checking them, and what is done about a source that has restated what is stored.
 
-What belongs here: what history and a single session do alike before they write. What does not: SQL
-(`bar_store`), rules (`quality`), ranges (`history`, `session_bars`).
+What belongs here: what history and a single session do alike before and while they write. What does not: SQL
+(`bar_store`, `revisions`), rules (`quality`), ranges (`history`, `session_bars`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.market_data.bar_store import stored_bars
+from scizor_dagster.market_data.bar_store import Origin, delete_series, insert_missing, stored_bars
 from scizor_dagster.market_data.judging import Judge
-from scizor_dagster.market_data.overlap import Restatement
-from scizor_dagster.market_data.provider import BAR_COLUMNS, MarketData
+from scizor_dagster.market_data.observed_splits import ObservedSplit, store_observed
+from scizor_dagster.market_data.overlap import Overlap, compare
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, MarketData
 from scizor_dagster.market_data.quality import CheckedBars, check_bars
-from scizor_dagster.market_data.reports import SuspectedSplit
+from scizor_dagster.market_data.reports import RestatedBar, SuspectedSplit
+from scizor_dagster.market_data.restated_series import Restatement
+from scizor_dagster.market_data.revisions import keep_series, take_out
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RESTATED = "restated_source"
+UNIT_ERROR = "unit_error"
+_KEY = ["symbol", "session"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Refetched:
-    """Whole series that replace the stored ones, and those that could not be had whole."""
+    """Whole series that replace the stored ones, and those that could not be had whole.
+
+    Attributes:
+        splits: What the replaced series show as splits; `listed`: what the provider lists.
+    """
 
     bars: pd.DataFrame
     replaced: tuple[str, ...]
     held: tuple[str, ...]
     suspected: tuple[SuspectedSplit, ...]
+    splits: tuple[ObservedSplit, ...]
+    listed: pd.DataFrame
 
 
 def refetch_restated(
@@ -57,23 +70,93 @@ def refetch_restated(
 ) -> Refetched:
     """Fetch the whole of every restated series; one that lacks a stored session is held, not replaced.
 
-    A session that is not believed counts as lacking.
+    A session that is not believed counts as lacking. Held as well, without asking: a series in another unit of
+    the currency, and a split in the past of a source that is declared raw, because such a source is not raw.
     """
+    asked = [symbol for symbol in sorted(restated) if not _is_held(source.provider, restated[symbol])]
     if not restated:
-        return Refetched(_joined([]), (), (), ())
-    symbols = sorted(restated)
-    fetched = source.judge.part(source.fetch(symbols, first, last), _joined([])).good
+        return Refetched(_joined([]), (), (), (), (), _no_actions())
+    answer = source.fetch(asked, first, last) if asked else check_bars(_joined([]), source.calendar, source.now, ())
+    fetched = source.judge.part(answer, _joined([])).good
     with lake.read() as cursor:
-        stored = stored_bars(cursor, market, symbols, date.min, date.max)
+        stored = stored_bars(cursor, market, asked, date.min, date.max)
     have = set(zip(fetched["symbol"], fetched["session"], strict=True))
     need = set(zip(stored["symbol"], stored["session"], strict=True))
-    held = {symbol for symbol, _session in need - have}
-    replaced = tuple(symbol for symbol in symbols if symbol not in held)
-    suspected = tuple(
-        SuspectedSplit(symbol, restated[symbol].factor, restated[symbol].sessions, refetched=symbol not in held)
-        for symbol in symbols
+    held = {symbol for symbol, _session in need - have} | (set(restated) - set(asked))
+    replaced = tuple(symbol for symbol in asked if symbol not in held)
+    # The whole series says more than the overlap: each of its splits, and after which session.
+    whole = {**restated, **compare(stored, fetched).restated}
+    splits = _observed(source.calendar, whole, replaced, stored)
+    split = sorted({seen.symbol for seen in splits})
+    listed = source.provider.corporate_actions(split, first, last) if split else _no_actions()
+    return Refetched(
+        fetched[fetched["symbol"].isin(replaced)],
+        replaced,
+        tuple(sorted(held)),
+        tuple(_suspected(symbol, restated[symbol], whole[symbol], symbol not in held) for symbol in sorted(restated)),
+        splits,
+        listed,
     )
-    return Refetched(fetched[fetched["symbol"].isin(replaced)], replaced, tuple(sorted(held)), suspected)
+
+
+def _is_held(provider: MarketData, restated: Restatement) -> bool:
+    return restated.kind == "currency_unit" or (provider.adjustment == "raw" and restated.kind == "split")
+
+
+def _no_actions() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(columns=list(ACTION_COLUMNS))
+
+
+def _suspected(symbol: str, seen: Restatement, whole: Restatement, refetched: bool) -> SuspectedSplit:
+    ratios = tuple(split.ratio for split in whole.splits)
+    return SuspectedSplit(symbol, seen.factor, seen.sessions, refetched, whole.kind, ratios)
+
+
+def _observed(
+    calendar: TradingCalendar, restated: Mapping[str, Restatement], symbols: Iterable[str], stored: pd.DataFrame
+) -> tuple[ObservedSplit, ...]:
+    newest = stored.groupby("symbol")["session"].max()
+    return tuple(
+        ObservedSplit(symbol, split.ex_session or calendar.next_session(newest[symbol].date()), split.ratio)
+        for symbol in symbols
+        for split in restated[symbol].splits
+    )
+
+
+def store_anew(cursor: duckdb.DuckDBPyConnection, anew: Refetched, origin: Origin) -> tuple[ObservedSplit, ...]:
+    """Replace restated series in the caller's transaction, keeping the old bars; the splits new to the actions."""
+    if not anew.replaced:
+        return ()
+    keep_series(cursor, origin.market, anew.replaced, origin.fetched_at)
+    delete_series(cursor, origin.market, anew.replaced)
+    insert_missing(cursor, anew.bars, origin)
+    return store_observed(cursor, origin.market, origin.source, anew.splits, anew.listed, origin.fetched_at)
+
+
+def restated_bars(overlap: Overlap, judged: CheckedBars) -> tuple[pd.DataFrame, tuple[RestatedBar, ...]]:
+    """The bars that replace stored ones because their source gives them otherwise now, and the report on all."""
+    import pandas as pd
+
+    corrected = overlap.corrected
+    if corrected.empty:
+        return judged.good.iloc[:0], ()
+    keys = pd.MultiIndex.from_frame(corrected[_KEY])
+    taken = judged.good[pd.MultiIndex.from_frame(judged.good[_KEY]).isin(keys)]
+    stored = keys.isin(pd.MultiIndex.from_frame(taken[_KEY]))
+    values = corrected[["close_stored", "close_fetched", "volume_stored", "volume_fetched"]].to_numpy().tolist()
+    days = [stamp.date() for stamp in corrected["session"].dt.to_pydatetime()]
+    rows = zip(corrected["symbol"].tolist(), days, values, stored.tolist(), strict=True)
+    report = tuple(RestatedBar(symbol, day, kept, *numbers) for symbol, day, numbers, kept in rows)
+    return taken, report
+
+
+def store_restated(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> None:
+    """Put `bars` in the place of the stored ones, which are kept as revisions."""
+    if len(bars):
+        take_out(cursor, origin.market, bars, origin.fetched_at, "restated_bar")
+        insert_missing(cursor, bars, origin)
 
 
 def hold_back(checked: CheckedBars, held: Sequence[str], restated: Mapping[str, Restatement]) -> CheckedBars:
@@ -84,18 +167,26 @@ def hold_back(checked: CheckedBars, held: Sequence[str], restated: Mapping[str, 
     if not marks.any():
         return checked
     rows = checked.good[marks].copy()
-    rows["reason"] = RESTATED
+    rows["reason"] = rows["symbol"].map(
+        {s: UNIT_ERROR if restated[s].kind == "currency_unit" else RESTATED for s in held}
+    )
     rows["detail"] = rows["symbol"].map(
-        {s: f"the source's prices are {restated[s].factor:g} of the stored ones" for s in held}
+        {s: f"the source's prices are {restated[s].factor:g} of the stored ones: {restated[s].told}" for s in held}
     )
     quarantined = pd.concat([checked.quarantined, rows], ignore_index=True)
-    return CheckedBars(checked.good[~marks], quarantined, checked.collapsed)
+    return replace(checked, good=checked.good[~marks], quarantined=quarantined)
 
 
-def context_of(stored: pd.DataFrame, anew: Refetched) -> pd.DataFrame:
-    """Stored bars that new ones are judged by: a restated series is judged by its new self, or not at all."""
+def context_of(stored: pd.DataFrame, anew: Refetched, overlap: Overlap) -> pd.DataFrame:
+    """Stored bars that new ones are judged by.
+
+    A restated series is judged by its new self, or not at all; a restated bar is judged like a new one.
+    """
     import pandas as pd
 
+    if len(overlap.corrected):
+        keys = pd.MultiIndex.from_frame(overlap.corrected[_KEY])
+        stored = stored[~pd.MultiIndex.from_frame(stored[_KEY]).isin(keys)]
     restated = [split.symbol for split in anew.suspected]
     if not restated:
         return stored

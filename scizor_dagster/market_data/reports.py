@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from scizor_dagster.market_data.feed_faults import FeedFault
+
 Progress = Callable[[int, int, str], None]
 """Called with the steps done, the steps in all, and a few words on the one just done."""
 
@@ -33,19 +35,41 @@ class SymbolsReport:
 
 @dataclass(frozen=True, slots=True)
 class SuspectedSplit:
-    """A series whose stored bars differ from the provider's by one constant factor.
+    """A series whose stored bars differ from the provider's by constant factors.
 
     Attributes:
         factor: The provider's price per stored price.
         overlap: Number of sessions compared.
         refetched: Whether the history was replaced. If not, the provider does not have every session
-            that is stored; the old bars stay, and the new ones are quarantined as `restated_source`.
+            that is stored, or its prices are in another unit than the stored ones; the old bars stay,
+            and the new ones are quarantined.
+        kind: What it is; see `restated_series.Restatement`.
+        ratios: New shares per old share, of each split that the factors show.
     """
 
     symbol: str
     factor: float
     overlap: int
     refetched: bool
+    kind: str = "price_factor"
+    ratios: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestatedBar:
+    """A stored bar that its source gives otherwise now. The old values are kept in `bar_revisions`.
+
+    Attributes:
+        stored: Whether the new values were taken: they are not where they are not believed.
+    """
+
+    symbol: str
+    session: date
+    stored: bool
+    close_before: float
+    close_after: float
+    volume_before: float
+    volume_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +97,23 @@ class SessionReport:
     """Symbols without a stored bar of the session; delisted ones are not counted."""
     suspected_splits: tuple[SuspectedSplit, ...]
     differing: tuple[str, ...]
-    """Symbols whose earlier stored bars differ from the provider's, by no common factor; they were kept."""
+    """Symbols of which single stored bars differ from the provider's, by no common factor."""
     most_missing: int = 0
     calls: int | None = None
+    restatements: tuple[RestatedBar, ...] = ()
+    compared: int = 0
+    """Stored bars that the answer had as well."""
+    faults: tuple[FeedFault, ...] = ()
+    """What is wrong with the feed as a whole: one line, and not one for each symbol."""
 
     @property
     def stored(self) -> int:
         return self.inserted + self.changed + self.unchanged
+
+    @property
+    def restatement_rate(self) -> float:
+        """Share of the compared bars that the source gives otherwise now."""
+        return len(self.restatements) / self.compared if self.compared else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +142,9 @@ class HistoryReport:
     years: tuple[YearReport, ...]
     suspected_splits: tuple[SuspectedSplit, ...]
     calls: int | None = None
+    restatements: tuple[RestatedBar, ...] = ()
+    compared: int = 0
+    faults: tuple[FeedFault, ...] = ()
 
     @property
     def inserted(self) -> int:
@@ -116,6 +153,11 @@ class HistoryReport:
     @property
     def quarantined(self) -> int:
         return sum(year.quarantined for year in self.years)
+
+    @property
+    def restatement_rate(self) -> float:
+        """Share of the compared bars that the source gives otherwise now."""
+        return len(self.restatements) / self.compared if self.compared else 0.0
 
     @property
     def gaps(self) -> int:

@@ -15,6 +15,7 @@ from scizor_dagster.config import Market
 from scizor_dagster.errors import SessionNotClosed
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import Origin, empty_sessions, ended, note_empty, present
+from scizor_dagster.market_data.feed_faults import merged
 from scizor_dagster.market_data.filling import Task, fill
 from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.missing import Wanted, recent_from
@@ -48,7 +49,8 @@ def collect_session(
     Gaps of the year before are filled along, for every symbol that has an older bar. Sources that do not count
     their calls are asked for the named sessions whether they are stored or not, as all are with `force`: a bar
     that the source has corrected is replaced. Stored bars that the answer does not have stay. A series that the
-    source has restated by a constant factor is fetched anew. `accepted` are closes that a person believes.
+    source has restated by constant factors is fetched anew, an earlier bar that it gives otherwise is replaced if
+    the new one is believed; the old ones are kept. `accepted` are closes that a person believes.
 
     Raises:
         NotASession: `session` is not one.
@@ -65,7 +67,7 @@ def collect_session(
     recent = None if again else min(recent_from(closed), session)
     wanted = Wanted(tuple(symbols), tuple(calendar.sessions(healed, session)), named[0], again, recent, accepted)
     origin = Origin.of(market_name, provider, now)
-    judge = Judge(lake, market_name, provider, market.quality, accepted)
+    judge = Judge(lake, market_name, provider, market.quality, accepted, calendar)
     source = Source(provider, calendar, tuple(symbols), now, judge)
     with lake.read() as cursor:
         before = present(cursor, market_name, symbols, named)
@@ -92,6 +94,9 @@ def collect_session(
         suspected_splits=tuple(filled.suspected),
         differing=tuple(sorted(filled.differing)),
         calls=filled.calls,
+        restatements=tuple(filled.restatements),
+        compared=filled.compared,
+        faults=merged(filled.faults),
     )
 
 

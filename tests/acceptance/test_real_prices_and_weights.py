@@ -99,7 +99,7 @@ def test_rows_copied_onto_holidays_are_quarantined_and_never_priced(traded: tupl
     holidays = [date(2022, 6, 20), date(2023, 6, 19)]
     with desk.lake.read() as cursor:
         quarantined = cursor.execute(
-            "SELECT count(*) FROM quarantined_bars WHERE reason = 'not_a_session' AND session IN (?, ?)", holidays
+            "SELECT count(*) FROM quarantined_bars WHERE reason = 'copied_holiday' AND session IN (?, ?)", holidays
         ).fetchone()
         stored = cursor.execute("SELECT count(*) FROM bars WHERE session IN (?, ?)", holidays).fetchone()
     assert quarantined == (HOLIDAY_ROWS,)

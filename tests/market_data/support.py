@@ -86,7 +86,7 @@ def entry(symbol: str, sector: str = "Technology", currency: str = "USD", mic: s
 
 
 _TABLES = (
-    "empty_sessions", "absent_bars", "symbols", "bars", "second_bars", "quarantined_bars",
+    "empty_sessions", "absent_bars", "symbols", "bars", "bar_revisions", "second_bars", "quarantined_bars",
     "corporate_actions", "adjustment_factors",
 )  # fmt: skip
 

@@ -233,10 +233,13 @@ def test_the_real_sp500_years_fill_once_and_their_holiday_rows_are_quarantined(l
     report = collect_history(*arguments)
     assert (report.inserted, report.quarantined, report.gaps) == (686_582, 1_010, 5_800)
     assert report.suspected_splits == ()
-    copied = "SELECT session, count(*) FROM quarantined_bars WHERE reason = 'not_a_session' GROUP BY ALL ORDER BY 1"
+    assert [(fault.kind, fault.first, fault.symbols) for fault in report.faults] == [
+        ("copied_holiday", date(2022, 6, 20), 500), ("copied_holiday", date(2023, 6, 19), 501),
+    ]  # fmt: skip
+    copied = "SELECT session, count(*) FROM quarantined_bars WHERE reason = 'copied_holiday' GROUP BY ALL ORDER BY 1"
     assert rows(lake, copied) == [(date(2022, 6, 20), 500), (date(2023, 6, 19), 501)]
     # Nine sessions in which the source has lost the volume of a large company.
-    others = "SELECT DISTINCT reason, count(*) FROM quarantined_bars WHERE reason <> 'not_a_session' GROUP BY ALL"
+    others = "SELECT DISTINCT reason, count(*) FROM quarantined_bars WHERE reason <> 'copied_holiday' GROUP BY ALL"
     assert rows(lake, others) == [("no_volume", 9)]
     assert rows(lake, "SELECT DISTINCT adjustment, synthetic FROM bars") == [("split", False)]
     snapshot = lake.snapshot()

@@ -82,7 +82,7 @@ CASES = (
     Case(79, "TENTH", "price_jump", _times(0.1)),
     Case(79, "SPIKE", "price_jump", {"high": 1000.0, "close": 1000.0}),
     Case(79, "REVERSE", None, _times(10.0), (("split", 0.1),)),
-    Case(80, "HALF", "price_jump", _times(0.5)),
+    Case(80, "HALF", "suspected_split", _times(0.5)),
     Case(80, "SPLIT", None, _times(0.5), (("split", 2.0),)),
     Case(80, "UNMOVED", "price_jump", {}, (("split", 2.0),)),
     Case(80, "WRONGWAY", "price_jump", _times(2.0), (("split", 2.0),)),
@@ -91,8 +91,8 @@ CASES = (
     Case(81, "FROZEN", "unchanged_price", STILL, last=6),
     Case(81, "REPEATED", "repeated_bar", {"volume": 1234.0}, last=2),
     Case(82, "OLD", "missing", NO_BAR, last=3),
-    Case(86, "PENCE", "price_jump", _times(100.0)),
-    Case(86, "POUNDS", "price_jump", _times(0.01)),
+    Case(86, "PENCE", "unit_error", _times(100.0)),
+    Case(86, "POUNDS", "unit_error", _times(0.01)),
     Case(89, "TWICE", "conflicting_duplicate", {}, twin={"close": 100.5}),
     Case(89, "SAME", None, {}, twin={}),
     Case(90, "OPENED", None, saturday={"close": 101.0}),
@@ -261,7 +261,7 @@ def test_the_limits_can_be_set() -> None:
     bars = flat_bars(["A"], SESSIONS[:10], price=100.0)
     bars.loc[9, list(WHOLE)] *= 1.5
     assert _doubts(bars) == []
-    assert _doubts(bars, max_price_jump=1.4) == ["price_jump"]
+    assert _doubts(bars, max_price_jump=1.4) == ["suspected_split"]
     bars.loc[9, list(WHOLE)] *= 100
     assert _doubts(bars, max_price_jump="unlimited") == []
 

@@ -7,6 +7,7 @@ import pytest
 
 from scizor_dagster.errors import DataError, NotASession, SessionNotClosed
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
+from scizor_dagster.market_data.revisions import revisions
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, bars_frame, flat_bars, market, rows
 
 SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 3, 1))
@@ -109,13 +110,35 @@ def test_a_restated_series_that_cannot_be_had_whole_keeps_its_bars_and_gets_no_n
     assert rows(filled, "SELECT symbol, session, reason FROM quarantined_bars") == [("A", LAST, "restated_source")]
 
 
-def test_a_correction_of_an_earlier_bar_is_reported_and_not_taken(filled, bars):
+def test_a_correction_of_an_earlier_bar_is_taken_and_the_old_one_kept(filled, bars):
     earlier = (bars["symbol"] == "B") & (bars["session"] == pd.Timestamp(SESSIONS[-2]))
+    before = float(bars.loc[earlier, "close"].iloc[0])
     bars.loc[earlier, "close"] += 0.2
-    report = _collect(filled, FrameMarket(bars, adjustment="split"))
+    later = NOW + timedelta(hours=1)
+    report = _collect(filled, FrameMarket(bars, adjustment="split"), now=later)
     assert (report.differing, report.suspected_splits, report.inserted) == (("B",), (), 2)
-    stored = rows(filled, f"SELECT close FROM bars WHERE symbol = 'B' AND session = '{SESSIONS[-2]}'")
-    assert stored[0][0] == pytest.approx(float(bars.loc[earlier, "close"].iloc[0]) - 0.2)
+    (restated,) = report.restatements
+    assert (restated.symbol, restated.session, restated.stored) == ("B", SESSIONS[-2], True)
+    assert (restated.close_before, restated.close_after) == (before, pytest.approx(before + 0.2))
+    assert report.restatement_rate == 1 / report.compared
+    old, new = revisions(filled, "us", "B", SESSIONS[-2])
+    assert (old.close, old.replaced_at, old.reason) == (before, later, "restated_bar")
+    assert (new.close, new.fetched_at, new.replaced_at) == (restated.close_after, later, None)
+
+
+def test_a_correction_that_is_not_believed_leaves_the_stored_bar(filled, bars):
+    earlier = (bars["symbol"] == "B") & (bars["session"] == pd.Timestamp(SESSIONS[-2]))
+    bars.loc[earlier, PRICES] *= 3
+    report = _collect(filled, FrameMarket(bars, adjustment="split"))
+    assert [bar.stored for bar in report.restatements] == [False]
+    assert len(revisions(filled, "us", "B", SESSIONS[-2])) == 1
+
+
+def test_bars_collected_again_with_other_values_are_kept_as_revisions(filled, bars):
+    _collect(filled, FrameMarket(bars, adjustment="split"))
+    bars.loc[bars["session"] == pd.Timestamp(LAST), "volume"] += 1
+    assert _collect(filled, FrameMarket(bars, adjustment="split")).changed == 2
+    assert [belief.volume for belief in revisions(filled, "us", "A", LAST)] == [1000.0, 1001.0]
 
 
 def test_a_real_split_of_a_raw_source_is_no_restatement(lake, bars):

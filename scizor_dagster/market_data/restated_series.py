@@ -1,0 +1,156 @@
+"""What a source has done to a series that it shows on another basis now: a split, dividends, another unit.
+
+What belongs here: naming a restatement from its factors on price and volume. What does not: finding those factors
+(`overlap`), and what is done about it (`refetch`, `observed_splits`).
+
+A split divides every earlier price by its ratio and multiplies every earlier volume by it; a dividend lowers prices
+alone. So the ratio of the volumes gives the split, however the dividends of an adjusted source have moved its prices
+besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from itertools import pairwise
+from typing import Literal
+
+MIN_SESSIONS = 2
+_NO_SPLIT = 0.005
+_EXACT = 0.0005
+_COARSE = 0.03
+_LARGEST_PART = 20
+_UNITS = (100.0, 0.01, 1000.0, 0.001)
+_UNIT_ROOM = 0.01
+_DIVIDEND_ROOM = (0.3, 1.02)
+"""Where the price factor times the split ratio lies, when a source adjusts for dividends besides."""
+_LARGEST_YIELD = 0.2
+
+RestatementKind = Literal["split", "spin_off", "dividends", "currency_unit", "price_factor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A run of sessions with one factor: fetched per stored.
+
+    Attributes:
+        first: Its first session.
+        volume: Usual factor of the volumes; None where nothing traded.
+    """
+
+    factor: float
+    first: date
+    volume: float | None
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSplit:
+    """A split that the factors show.
+
+    Attributes:
+        ratio: New shares per old share.
+        ex_session: First compared session on the newer basis; None where the split is later than all of them.
+    """
+
+    ratio: float
+    ex_session: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """What has happened to a series.
+
+    Attributes:
+        factor: The provider's price per stored price, in the newest sessions compared.
+        sessions: How many were compared.
+        kind: `split`: a ratio of small whole numbers, its inverse on the volumes. `spin_off`: the same with
+            any other ratio, as sources show spin-offs and consolidations with a payment. `dividends`: prices
+            alone, lower the older they are. `currency_unit`: prices alone, by 100 or 1000. `price_factor`:
+            prices alone, by anything else.
+    """
+
+    factor: float
+    sessions: int
+    kind: RestatementKind
+    splits: tuple[SeenSplit, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What it is, in words."""
+        ratios = ", ".join(ratio_text(split.ratio) for split in self.splits)
+        return {
+            "split": f"a split of {ratios}: the volumes have changed by the inverse",
+            "spin_off": f"a spin-off or a consolidation with a payment, counted as a split of {ratios}",
+            "dividends": "prices alone, as a source that adjusts for dividends changes them",
+            "currency_unit": "prices alone: another unit of the currency (pence for pounds, cents for dollars)",
+            "price_factor": "prices alone: another currency or another adjustment, and no split",
+        }[self.kind]
+
+
+def restatement_of(levels: Sequence[Level]) -> Restatement:
+    """Name what gave a series these factors; `levels` ascend by session and are not empty."""
+    newest = levels[-1]
+    sessions = sum(level.sessions for level in levels)
+    splits = _splits(levels)
+    if splits:
+        kind: RestatementKind = "split" if any(_simple(split.ratio) is not None for split in splits) else "spin_off"
+        return Restatement(newest.factor, sessions, kind, splits)
+    if any(abs(newest.factor / unit - 1.0) < _UNIT_ROOM for unit in _UNITS):
+        return Restatement(newest.factor, sessions, "currency_unit")
+    factors = [level.factor for level in levels]
+    rising = all(later >= earlier * (1.0 - _EXACT) for earlier, later in pairwise(factors))
+    lowered = factors[-1] <= 1.0 + _NO_SPLIT and factors[0] < 1.0
+    paid = lowered and rising and (len(levels) > 1 or newest.factor > 1.0 - _LARGEST_YIELD)
+    return Restatement(newest.factor, sessions, "dividends" if paid else "price_factor")
+
+
+def _splits(levels: Sequence[Level]) -> tuple[SeenSplit, ...]:
+    """Splits by the steps of the volume factor, of which the price factors are the inverse but for dividends."""
+    found: list[SeenSplit] = []
+    after = 1.0
+    later: Level | None = None
+    for level in reversed(levels):
+        volume = level.volume
+        if volume is None:
+            continue
+        if not _DIVIDEND_ROOM[0] < level.factor * volume < _DIVIDEND_ROOM[1]:
+            return ()
+        total = _total(level.factor, volume)
+        ratio = total / after
+        if abs(ratio - 1.0) > _NO_SPLIT:
+            found.append(SeenSplit(_rounded(ratio), later.first if later else None))
+            after = total
+        later = level
+    return tuple(reversed(found))
+
+
+def _total(factor: float, volume: float) -> float:
+    """The ratio of all splits since: the volumes' own, or the prices' where those of a thin share are too coarse."""
+    if abs(volume - 1.0) < _NO_SPLIT or _simple(volume) is not None:
+        return volume
+    by_price = 1.0 / factor
+    return by_price if _simple(by_price) is not None and abs(by_price / volume - 1.0) < _COARSE else volume
+
+
+def _rounded(ratio: float) -> float:
+    simple = _simple(ratio)
+    return float(simple) if simple is not None else float(f"{ratio:.6g}")
+
+
+def _simple(ratio: float) -> Fraction | None:
+    """The ratio of small whole numbers that it is within a twentieth of a percent, if it is one."""
+    whole = Fraction(round(ratio)) if ratio >= 1 else Fraction(1, round(1 / ratio))
+    for candidate in (whole, Fraction(ratio).limit_denominator(_LARGEST_PART)):
+        small = min(candidate.numerator, candidate.denominator) == 1 or candidate.numerator <= _LARGEST_PART + 1
+        if candidate > 0 and small and abs(float(candidate) / ratio - 1.0) < _EXACT:
+            return candidate
+    return None
+
+
+def ratio_text(ratio: float) -> str:
+    """`2:1`, `1:10`, `3:2`, or the ratio itself."""
+    simple = _simple(ratio)
+    return f"{simple.numerator}:{simple.denominator}" if simple is not None else f"{ratio:g}"

@@ -1,0 +1,153 @@
+"""A split that a source shows in its prices and does not list is in the actions, once, and the history on its basis."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
+from scizor_dagster.market_data.overlap import compare
+from scizor_dagster.market_data.restated_series import ratio_text
+from scizor_dagster.market_data.revisions import revisions
+from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, flat_bars, market, rows
+
+SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 3, 1))
+LAST = SESSIONS[-1]
+PRICES = ["open", "high", "low", "close"]
+RATIOS = (2.0, 3.0, 1.5, 4.0, 10.0, 25.0, 0.5, 0.1, 0.05, 0.8511, 1.014506, 1.061)
+
+
+def _bars(symbols=("A", "B")):
+    bars = flat_bars(symbols, SESSIONS, price=60.0)
+    bars["volume"] = 10_000.0 + 37 * (np.arange(len(bars)) % 11)
+    return bars
+
+
+def _split(bars, symbol, ratio, before=None):
+    """The bars as a source shows them that has adjusted those of `symbol` for a split."""
+    bars = bars.copy()
+    rows_ = bars["symbol"] == symbol
+    if before is not None:
+        rows_ &= bars["session"] < pd.Timestamp(before)
+    bars.loc[rows_, PRICES] = (bars.loc[rows_, PRICES] / ratio).round(4)
+    bars.loc[rows_, "volume"] = (bars.loc[rows_, "volume"] * ratio).round()
+    return bars
+
+
+def _session(lake, provider, session=LAST):
+    return collect_session(lake, "us", market(), provider, XNYS, ("A", "B"), session, NOW)
+
+
+def _actions(lake):
+    return rows(lake, "SELECT symbol, ex_session, kind, ratio, source FROM corporate_actions ORDER BY ALL")
+
+
+@pytest.fixture
+def filled(lake):
+    collect_history(
+        lake, "us", market(), FrameMarket(_bars(), adjustment="split"), XNYS, ["A", "B"], 2024, 2024, NOW,
+        through=SESSIONS[-2],
+    )  # fmt: skip
+    return lake
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_the_ratio_is_found_on_price_and_volume(ratio):
+    found = compare(_bars(), _split(_bars(), "A", ratio)).restated
+    assert list(found) == ["A"]
+    assert found["A"].kind == ("spin_off" if ratio in (0.8511, 1.014506, 1.061) else "split")
+    assert [split.ratio for split in found["A"].splits] == [pytest.approx(ratio, rel=1e-3)]
+
+
+@pytest.mark.parametrize(("factor", "kind"), [
+    (0.993, "dividends"), (100.0, "currency_unit"), (0.01, "currency_unit"), (1.37, "price_factor"),
+    (0.5, "price_factor"),
+])  # fmt: skip
+def test_a_factor_on_the_prices_alone_is_no_split(factor, kind):
+    moved = _bars()
+    moved.loc[moved["symbol"] == "A", PRICES] *= factor
+    found = compare(_bars(), moved).restated
+    assert (found["A"].kind, found["A"].splits) == (kind, ())
+
+
+def test_a_split_is_seen_through_the_dividends_of_an_adjusting_source():
+    moved = _split(_bars(), "A", 4.0)
+    for day, factor in ((SESSIONS[10], 0.99), (SESSIONS[30], 0.985)):
+        earlier = (moved["symbol"] == "A") & (moved["session"] < pd.Timestamp(day))
+        moved.loc[earlier, PRICES] *= factor
+    found = compare(_bars(), moved).restated["A"]
+    assert (found.kind, [split.ratio for split in found.splits]) == ("split", [4.0])
+
+
+def test_a_split_in_the_middle_has_the_first_session_of_the_newer_basis():
+    found = compare(_bars(), _split(_bars(), "A", 3.0, before=SESSIONS[20])).restated["A"]
+    assert [(split.ratio, split.ex_session) for split in found.splits] == [(3.0, SESSIONS[20])]
+
+
+def test_a_corrected_price_beside_a_split_does_not_hide_it():
+    moved = _split(_bars(), "A", 2.0)
+    moved.loc[len(SESSIONS) - 3, "close"] += 0.2
+    found = compare(_bars().tail(len(_bars())).groupby("symbol").tail(5), moved).restated["A"]
+    assert (found.kind, found.splits[0].ratio) == ("split", 2.0)
+
+
+def test_one_corrected_bar_of_one_price_is_no_series():
+    bars = _bars()
+    for name in PRICES:
+        bars[name] = bars["close"]
+    moved = bars.copy()
+    moved.loc[len(SESSIONS) - 1, PRICES] *= 1.01
+    found = compare(bars.groupby("symbol").tail(5), moved)
+    assert (found.restated, found.differing, len(found.corrected)) == ({}, ("A",), 1)
+
+
+def test_an_unseen_split_is_fetched_anew_and_written_to_the_actions(filled):
+    report = _session(filled, FrameMarket(_split(_bars(), "A", 4.0), adjustment="split"))
+    (split,) = report.suspected_splits
+    assert (split.symbol, split.kind, split.ratios, split.refetched) == ("A", "split", (4.0,), True)
+    assert _actions(filled) == [("A", LAST, "split", 4.0, "observed:frame")]
+    assert rows(filled, "SELECT max(close) < 20 FROM bars WHERE symbol = 'A'") == [(True,)]
+    old, new = revisions(filled, "us", "A", SESSIONS[3])
+    assert (old.reason, old.close) == ("restated_series", pytest.approx(4 * new.close))
+
+
+def test_an_observed_split_stays_until_the_provider_lists_it_and_is_never_doubled(filled):
+    provider = FrameMarket(_split(_bars(), "A", 4.0), adjustment="split")
+    _session(filled, provider)
+    everything = (filled, "us", market(), provider, ["A", "B"], SESSIONS[0], LAST + timedelta(days=9), NOW)
+    collect_actions(*everything)
+    assert _actions(filled) == [("A", LAST, "split", 4.0, "observed:frame")]
+    listed = date(2024, 3, 4)
+    provider.actions = actions_frame([("A", listed.isoformat(), "split", 4.0, None, None, None)])
+    assert collect_actions(*everything).changed
+    assert _actions(filled) == [("A", listed, "split", 4.0, "frame")]
+
+
+def test_a_split_that_the_provider_lists_is_not_observed_besides(filled):
+    listed = actions_frame([("A", LAST.isoformat(), "split", 4.0, None, None, None)])
+    _session(filled, FrameMarket(_split(_bars(), "A", 4.0), listed, adjustment="split"))
+    assert _actions(filled) == []
+
+
+def test_prices_in_another_unit_are_held_and_named(filled):
+    moved = _bars()
+    moved.loc[moved["symbol"] == "A", PRICES] *= 100
+    report = _session(filled, FrameMarket(moved, adjustment="split"))
+    assert [(split.kind, split.refetched) for split in report.suspected_splits] == [("currency_unit", False)]
+    assert rows(filled, "SELECT symbol, session, reason FROM quarantined_bars") == [("A", LAST, "unit_error")]
+    assert rows(filled, "SELECT max(close) < 100 FROM bars") == [(True,)]
+
+
+def test_a_raw_source_that_rewrites_its_past_for_a_split_is_held(lake):
+    collect_history(lake, "us", market(), FrameMarket(_bars()), XNYS, ["A", "B"], 2024, 2024, NOW, through=SESSIONS[-2])
+    report = _session(lake, FrameMarket(_split(_bars(), "A", 2.0)))
+    assert [split.refetched for split in report.suspected_splits] == [False]
+    assert rows(lake, "SELECT symbol, reason FROM quarantined_bars") == [("A", "restated_source")]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(2.0, "2:1"), (0.1, "1:10"), (1.5, "3:2"), (25.0, "25:1"), (0.8511, "0.8511")]
+)
+def test_a_ratio_is_told_as_people_tell_it(ratio, text):
+    assert ratio_text(ratio) == text
