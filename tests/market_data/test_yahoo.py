@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from scizor_dagster.config import Market, YahooProvider
 from scizor_dagster.errors import BrokerUnavailable, ConfigError
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.collect import collect_session
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Listing
 from scizor_dagster.market_data.yahoo import YahooMarket
 from scizor_dagster.market_data.yahoo_wire import PAUSES, REQUESTS_PER_SECOND
 from scizor_dagster.sessions import TradingCalendar
+from tests.market_data.support import rows as stored_rows
 from tests.market_data.yahoo_site import (
     EMPTY,
     HTML,
@@ -227,6 +231,22 @@ def test_requests_keep_the_pace_and_after_the_first_time_a_symbol_costs_one(worl
     assert sorted(world.site.asked) == sorted(f"{symbol}.AX" for symbol in symbols)
     assert again.calls(5, 4) == 5
     assert world.seconds - start >= (again.calls_made - sent - 1) / REQUESTS_PER_SECOND
+
+
+def test_a_session_of_the_asx_is_collected_from_yahoo_by_several_threads(world: World, lake: Lake) -> None:
+    symbols = tuple(f"A{number:02d}" for number in range(30))
+    for symbol in symbols:
+        world.site.securities[f"{symbol}.AX"] = Security(XASX, "ASX", "AUD", _bars(ASX_WEEK))
+    nulls = (ASX_WEEK[3], None, None, None, None, None)
+    world.site.securities["A00.AX"] = Security(XASX, "ASX", "AUD", [*_bars(ASX_WEEK[:3]), nulls])
+    asx = Market(
+        calendar="XASX", currency="AUD", first_session=ASX_WEEK[0], universes=("unused.csv",),
+        provider=YahooProvider(type="yahoo"),
+    )  # fmt: skip
+    report = collect_session(lake, "asx", asx, world.market(XASX, symbols), XASX, symbols, ASX_WEEK[3], NOW)
+    assert report.missing == ("A00",)
+    assert stored_rows(lake, "SELECT symbol, reason FROM quarantined_bars") == [("A00", "bad_price")]
+    assert stored_rows(lake, "SELECT DISTINCT source, adjustment, synthetic FROM bars") == [("yahoo", "split", False)]
 
 
 def test_an_answer_from_before_the_close_is_asked_for_again_after_it(world: World) -> None:
