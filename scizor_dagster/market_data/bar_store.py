@@ -79,10 +79,11 @@ def stored_bars(
     cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], first: date, last: date
 ) -> pd.DataFrame:
     """Stored bars of `symbols`: columns symbol, session (`datetime64`), open, high, low, close, volume."""
+    # The range of symbols lets files be passed over: each batch was written in order of its symbols.
     return cursor.execute(
         f"SELECT symbol, session, {_VALUES} FROM bars "
-        "WHERE market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
-        [market, first, last, list(symbols)],
+        "WHERE market = ? AND session BETWEEN ? AND ? AND symbol BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
+        [market, first, last, min(symbols, default=""), max(symbols, default=""), list(symbols)],
     ).df()
 
 
@@ -122,7 +123,8 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
             SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, coalesce(source, $source), $fetched_at
             FROM ({_INCOMING}) i ANTI JOIN
                  (SELECT symbol, session FROM bars
-                  WHERE market = $market AND session BETWEEN $first AND $last) b
+                  WHERE market = $market AND session BETWEEN $first AND $last
+                      AND symbol BETWEEN $lowest AND $highest) b
                  USING (symbol, session)
             ORDER BY symbol, session
             """,
@@ -134,6 +136,8 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
                 "fetched_at": origin.fetched_at,
                 "first": first,
                 "last": last,
+                "lowest": bars["symbol"].min(),
+                "highest": bars["symbol"].max(),
             },
         ).fetchone()
     finally:
