@@ -24,19 +24,38 @@ from scizor_dagster.market_data.reports import (
 )
 from scizor_dagster.market_data.restated_series import ratio_text
 
-SYMBOL_COLUMNS = ("symbol", "instrument_id", "name", "sector", "currency", "verified", "note")
+SYMBOL_COLUMNS = (
+    *("symbol", "instrument_id", "name", "sector", "currency", "provider_id", "verified", "last_verified", "next_due"),
+    *("reason", "retired_on", "note"),
+)
 ACTION_COLUMNS = ("symbol", "ex_session", "kind", "ratio", "amount", "currency", "new_symbol")
 MAX_NAMES = 40
 
 
 def symbols_metadata(report: SymbolsReport, stored: pd.DataFrame) -> dict[str, Any]:
+    retired = pd.DataFrame(
+        [(item.symbol, item.reason, str(item.retired_on), item.note) for item in report.retired],
+        columns=["symbol", "reason", "retired on", "note"],
+    )
+    identities = pd.DataFrame(
+        [("renamed", item.old, item.new, str(item.before)) for item in report.renamed]
+        + [("reused", item.symbol, item.archived, str(item.cut)) for item in report.reused],
+        columns=["what", "ticker", "its history is under", "from"],
+    )
     return {
         "dagster/row_count": report.symbols,
         "verified": report.verified,
+        "asked": report.asked,
+        "from_cache": report.from_cache,
+        "without_answer": _names([symbol for symbol, _ in report.silent]),
+        "why_without_answer": "; ".join(sorted({why for _, why in report.silent})) or "none",
         "source": report.source,
         "changed": report.changed,
         "removed": ", ".join(report.removed) or "none",
-        "universe": table(stored, SYMBOL_COLUMNS),
+        "returned": ", ".join(report.returned) or "none",
+        "retired": table(retired),
+        "renamed_and_reused": table(identities),
+        "universe": table(stored.sort_values(["retired_on", "symbol"], na_position="last"), SYMBOL_COLUMNS),
     }
 
 

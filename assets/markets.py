@@ -32,9 +32,9 @@ from scizor_dagster.flow.markets import (
     quarantined,
     refresh_actions,
     refresh_prices,
-    refresh_symbols,
 )
 from scizor_dagster.flow.stored import stored_rows
+from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.lake.schemas import actions_schema, bars_schema, symbols_schema
 from scizor_dagster.sessions import TradingCalendar
 
@@ -99,13 +99,14 @@ def _symbols(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
         kinds={"csv", "ducklake"},
         check_specs=[schema.spec, identified.spec],
         **common,
-        description="The tracked universe, each symbol with its verified identity and when it was last verified.",
+        description="Every symbol that is or was tracked, with its verified identity, when it was last verified, "
+        "and why it is out where it is.",
     )
     def symbols(desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
             report = refresh_symbols(desk.desk, market)
             stored = stored_rows(desk.desk, "symbols", market=market)
-        unverified = ", ".join(item.symbol for item in report.unverified)
+        unverified = ", ".join(f"{item.symbol} ({item.reason})" for item in report.unverified)
         return dg.MaterializeResult(
             metadata=symbols_metadata(report, stored),
             check_results=[schema.result(stored), identified.result(not report.unverified, unverified=unverified)],

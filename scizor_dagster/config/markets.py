@@ -134,6 +134,7 @@ class Market(Model):
         provider: The first source of prices.
         fallbacks: Asked in order for what those before them could not give.
         compare_with: A second source of closes, which are compared with the stored ones and never stored as bars.
+        verify_after_days: Days after which a symbol's identity is asked for again at the provider.
     """
 
     calendar: str
@@ -144,6 +145,7 @@ class Market(Model):
     fallbacks: tuple[Provider, ...] = ()
     compare_with: Provider | None = None
     max_price_age_sessions: Annotated[int, Field(ge=1, le=30)] = 3
+    verify_after_days: Annotated[int, Field(ge=1, le=3650)] = 90
     quality: PriceQuality = PriceQuality()
 
     @property

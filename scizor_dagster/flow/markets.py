@@ -18,7 +18,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.ledger.acceptances import accept_price, accepted_prices
 from scizor_dagster.market_data.adjustment import rebuild_prices
-from scizor_dagster.market_data.collect import collect_actions, collect_symbols
+from scizor_dagster.market_data.collect import collect_actions
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.history import collect_history
 from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED, REASONS, Accepted
@@ -28,19 +28,12 @@ from scizor_dagster.market_data.reports import (
     HistoryReport,
     PricesReport,
     SessionReport,
-    SymbolsReport,
 )
 from scizor_dagster.market_data.session_bars import collect_session
+from scizor_dagster.market_data.symbol_reading import collected_symbols
 
 ACTIONS_AHEAD = timedelta(days=7)
 PROGRESS = logging.getLogger("scizor.progress")
-
-
-def refresh_symbols(desk: Desk, market: str) -> SymbolsReport:
-    """Verify the universe's symbols at the provider, and store them with what was found."""
-    return collect_symbols(
-        desk.lake, market, desk.market(market), desk.universe(market), desk.provider(market), desk.clock()
-    )
 
 
 def refresh_actions(desk: Desk, market: str) -> ActionsReport:
@@ -124,7 +117,7 @@ def collect_closed_session(
 
 
 def _chosen(desk: Desk, market: str, symbols: Sequence[str]) -> list[str]:
-    """The symbols to collect: those named, or the whole universe."""
+    """The symbols to collect: those named, or the whole universe; none that is not one certain instrument."""
     known = desk.instruments(market)
     unknown = sorted(set(symbols) - set(known))
     if unknown:
@@ -133,7 +126,15 @@ def _chosen(desk: Desk, market: str, symbols: Sequence[str]) -> list[str]:
             remedy="Spell the symbol as the universe does, or add it there.",
             where=f"market {market}",
         )
-    return sorted(set(symbols) or known)
+    wanted = sorted(set(symbols) or known)
+    chosen = collected_symbols(desk.lake, market, wanted)
+    if symbols and len(chosen) < len(wanted):
+        raise InputError(
+            f"{', '.join(sorted(set(wanted) - set(chosen)))}: retired or not verified, so not collected.",
+            remedy=f"See why: scizor symbols list --market {market}.",
+            where=f"market {market}",
+        )
+    return chosen
 
 
 def _accepted(desk: Desk, market: str) -> Accepted:

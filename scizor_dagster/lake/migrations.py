@@ -45,6 +45,8 @@ def upgrade(cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> Non
     """
     if "strategy" in existing_columns(cursor).get("target_weights", ()):
         _attribute_targets(cursor, tables)
+    if "verified_at" in existing_columns(cursor).get("symbols", ()):
+        cursor.execute("ALTER TABLE symbols RENAME COLUMN verified_at TO last_verified")
     for table, existing in existing_columns(cursor).items():
         if table in tables:
             _add_columns(cursor, table, columns_of(tables[table]), existing)

@@ -27,7 +27,15 @@ TABLES: dict[str, str] = {
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL, mic VARCHAR NOT NULL,
         name VARCHAR, currency VARCHAR NOT NULL, sector VARCHAR, category VARCHAR, lot INTEGER NOT NULL,
         tick DECIMAL(12,6) NOT NULL, fractionable BOOLEAN NOT NULL, shortable BOOLEAN NOT NULL,
-        tradable BOOLEAN NOT NULL, verified BOOLEAN NOT NULL, verified_at TIMESTAMPTZ, note VARCHAR, {_PROVENANCE}""",
+        tradable BOOLEAN NOT NULL, verified BOOLEAN NOT NULL, last_verified TIMESTAMPTZ, note VARCHAR,
+        provider_id VARCHAR, reason VARCHAR, retired_on DATE, last_asked TIMESTAMPTZ, next_due TIMESTAMPTZ,
+        {_PROVENANCE}""",
+    "universe_history": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, since DATE NOT NULL, until DATE, reason VARCHAR,
+        note VARCHAR NOT NULL, {_PROVENANCE}""",
+    "symbol_identities": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, provider_id VARCHAR NOT NULL, since DATE NOT NULL,
+        until DATE, bars_from DATE, previous_symbol VARCHAR, note VARCHAR NOT NULL, {_PROVENANCE}""",
     "bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, open DOUBLE NOT NULL,
         high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE NOT NULL,

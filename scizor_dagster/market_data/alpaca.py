@@ -22,7 +22,14 @@ from scizor_dagster.brokers.alpaca.settings import AlpacaSettings, Api
 from scizor_dagster.brokers.alpaca.transport import Transport
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.instruments import EXCHANGE_MICS
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, Adjustment, LatestPrice, Listing
+from scizor_dagster.market_data.provider import (
+    ACTION_COLUMNS,
+    Adjustment,
+    LatestPrice,
+    Listing,
+    LookupCalls,
+    SymbolReason,
+)
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -54,6 +61,7 @@ class AlpacaMarket:
 
     adjustment: Adjustment = "raw"
     synthetic = False
+    lookup_calls: LookupCalls = "one"
 
     def __init__(
         self,
@@ -87,14 +95,13 @@ class AlpacaMarket:
         self._data.close()
 
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
-        """An active US share or fund spelt exactly so; an inactive one is another name's history."""
-        rows = self._assets(symbols)
-        found: dict[str, tuple[Listing, ...]] = dict.fromkeys(symbols, ())
-        for row in rows:
+        """The US share or fund spelt exactly so; an inactive one only where no active one has its name."""
+        rows: dict[str, list[Mapping[str, Any]]] = {symbol: [] for symbol in symbols}
+        for row in self._assets(symbols):
             symbol = row.get("symbol")
-            if symbol in found and row.get("status") == "active" and row.get("class") == "us_equity":
-                found[symbol] = (*found[symbol], _read(lambda row=row: _listing(row)))  # type: ignore[misc]
-        return found
+            if symbol in rows and row.get("class") == "us_equity":
+                rows[symbol].append(row)
+        return {symbol: _read(lambda some=some: _listings(some)) for symbol, some in rows.items()}  # type: ignore[misc]
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
         through = min(last, self._calendar.last_closed(now))
@@ -150,7 +157,7 @@ class AlpacaMarket:
 
     def _assets(self, symbols: Sequence[str]) -> list[Mapping[str, Any]]:
         if len(symbols) > _ONE_BY_ONE:
-            query = {"status": "active", "asset_class": "us_equity"}
+            query = {"asset_class": "us_equity"}
             body = self._trading.read("/assets", query, what="assets").body
             if not isinstance(body, list):
                 raise _unreadable(Unreadable("the answer is no list of assets"))
@@ -208,9 +215,30 @@ def _batches(symbols: Sequence[str]) -> Iterator[Sequence[str]]:
         yield symbols[start : start + SYMBOLS_PER_REQUEST]
 
 
+def _listings(rows: Sequence[Mapping[str, Any]]) -> tuple[Listing, ...]:
+    active = [row for row in rows if row.get("status") == "active"]
+    return tuple(_listing(row) for row in active or rows)
+
+
 def _listing(row: Mapping[str, Any]) -> Listing:
-    mic = EXCHANGE_MICS.get(str(row.get("exchange")))
-    return Listing(text(row, "symbol"), text(row, "id"), mic, _CURRENCY, str(row.get("name") or ""))
+    inactive = row.get("status") != "active"
+    return Listing(
+        text(row, "symbol"),
+        text(row, "id"),
+        EXCHANGE_MICS.get(str(row.get("exchange"))),
+        _CURRENCY,
+        str(row.get("name") or ""),
+        objection=SymbolReason.INACTIVE if inactive else None,
+        note=f"Alpaca's asset is {row.get('status')}" if inactive else "",
+        tradable=_flag(row, "tradable"),
+        shortable=_flag(row, "shortable"),
+        fractionable=_flag(row, "fractionable"),
+    )
+
+
+def _flag(row: Mapping[str, Any], name: str) -> bool | None:
+    value = row.get(name)
+    return value if isinstance(value, bool) else None
 
 
 def _actions(listed: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

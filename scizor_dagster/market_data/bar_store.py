@@ -111,7 +111,7 @@ def present(
 
 
 def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> int:
-    """Insert the bars whose key is not stored yet; the number inserted."""
+    """Insert the bars whose key is not stored yet, and that are not another company's; the number inserted."""
     if bars.empty:
         return 0
     first, last = bars["session"].min().date(), bars["session"].max().date()
@@ -126,6 +126,8 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
                   WHERE market = $market AND session BETWEEN $first AND $last
                       AND symbol BETWEEN $lowest AND $highest) b
                  USING (symbol, session)
+            WHERE NOT EXISTS (SELECT 1 FROM symbol_identities y WHERE y.market = $market AND y.symbol = i.symbol
+                              AND y.until IS NULL AND i.session < y.bars_from)
             ORDER BY symbol, session
             """,
             {

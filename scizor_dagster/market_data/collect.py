@@ -1,6 +1,6 @@
-"""Writing what a provider knows to the lake: symbols and corporate actions, and the door to the rest.
+"""Writing what a provider knows to the lake: corporate actions, and the door to the rest.
 
-What belongs here: `collect_symbols`, `collect_actions`. Bars are collected by `history` and
+What belongs here: `collect_actions`. Symbols are collected by `symbols`, bars by `history` and
 `session_bars`, adjusted by `adjustment`; their functions are offered here too, so that callers import
 one module. What does not: Dagster, reading (`reading`).
 
@@ -10,24 +10,25 @@ nothing when the lake already holds the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from scizor_dagster.config import Market
-from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.history import collect_history
 from scizor_dagster.market_data.observed_splits import PREFIX, withdraw_listed
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, NOT_FOUND, Listing, MarketData
-from scizor_dagster.market_data.reports import ActionsReport, SymbolsReport, UnverifiedSymbol
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, MarketData
+from scizor_dagster.market_data.reports import ActionsReport
 from scizor_dagster.market_data.session_bars import collect_session
-from scizor_dagster.market_data.universe import UniverseEntry
+from scizor_dagster.market_data.symbol_store import former_tickers, other_companys_floors
+from scizor_dagster.market_data.symbols import collect_symbols
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,96 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["collect_actions", "collect_history", "collect_session", "collect_symbols", "rebuild_prices"]
 
 
-def collect_symbols(
-    lake: Lake,
-    market_name: str,
-    market: Market,
-    entries: Sequence[UniverseEntry],
-    provider: MarketData,
-    now: datetime,
-) -> SymbolsReport:
-    """Store the universe with each symbol's identity at the provider, verified at `now` or not.
-
-    A symbol is verified by exactly one match that does not contradict its exchange and currency. An
-    unverified one stays in the universe with a note and gets no order: it has no prices, or those of something else.
-
-    Raises:
-        InputError: an entry in another currency than the market's.
-    """
-    for entry in entries:
-        if entry.instrument.currency != market.currency:
-            raise InputError(
-                f"{entry.instrument.symbol} trades in {entry.instrument.currency}; "
-                f"market '{market_name}' is in {market.currency}.",
-                remedy="Move it to a market of that currency.",
-                where=f"{entry.path}:{entry.line}",
-            )
-    matches = provider.lookup([entry.instrument.symbol for entry in entries])
-    notes = {e.instrument.symbol: _objection(e, matches.get(e.instrument.symbol, ())) for e in entries}
-    frame = _symbol_rows(market_name, entries, notes, provider.name, now)
-    with lake.write() as cursor:
-        before = cursor.execute("SELECT symbol FROM symbols WHERE market = ?", [market_name]).fetchall()
-        changed = _replace_if_changed(
-            cursor, "symbols", frame, "market = ?", [market_name], ignoring=("fetched_at", "verified_at")
-        )
-    unverified = tuple(UnverifiedSymbol(symbol, note) for symbol, note in notes.items() if note)
-    return SymbolsReport(
-        market_name,
-        provider.name,
-        len(entries),
-        len(entries) - len(unverified),
-        unverified,
-        tuple(sorted({str(symbol) for (symbol,) in before} - set(notes))),
-        changed,
-    )
-
-
-def _objection(entry: UniverseEntry, matches: Sequence[Listing]) -> str:
-    """Why the symbol's identity is not certain; empty if it is."""
-    if not matches:
-        return NOT_FOUND
-    if len(matches) > 1:
-        return f"{len(matches)} matches at the provider: {', '.join(match.provider_id for match in matches)}"
-    match, instrument = matches[0], entry.instrument
-    if match.mic not in (None, instrument.mic):
-        return f"listed on {match.mic} at the provider"
-    if match.currency not in (None, instrument.currency):
-        return f"trades in {match.currency} at the provider"
-    return ""
-
-
-def _symbol_rows(
-    market: str, entries: Sequence[UniverseEntry], notes: dict[str, str], source: str, now: datetime
-) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = []
-    for entry in entries:
-        instrument = entry.instrument
-        note = notes[instrument.symbol]
-        rows.append(
-            {
-                "market": market,
-                "symbol": instrument.symbol,
-                "instrument_id": instrument.id,
-                "mic": instrument.mic,
-                "name": instrument.name,
-                "currency": instrument.currency,
-                "sector": entry.sector,
-                "category": entry.category,
-                "lot": instrument.lot,
-                "tick": instrument.tick,
-                "fractionable": instrument.fractionable,
-                "shortable": instrument.shortable,
-                "tradable": instrument.tradable,
-                "verified": not note,
-                "verified_at": None if note else now,
-                "note": note,
-                "source": source,
-                "fetched_at": now,
-            }
-        )
-    return pd.DataFrame(rows)
+_ENDINGS = ("rename", "delisting")
 
 
 def collect_actions(
@@ -139,15 +51,21 @@ def collect_actions(
 ) -> ActionsReport:
     """Replace the stored actions with an ex session from `first` to `last` by the provider's answer.
 
-    Splits that were only observed in its prices stay until it lists them itself.
+    Splits that were only observed in its prices stay until it lists them itself. What a company did under its
+    former tickers counts for its present one too; what another company did under a ticker that it has lost does not.
 
     Raises:
         DataError: an action that cannot be: an unknown kind, a ratio or amount that is not positive, an
             amount without a currency. Nothing is stored then.
     """
-    answer = provider.corporate_actions(symbols, first, last)
+    with lake.read() as cursor:
+        former = [row for row in former_tickers(cursor, market_name) if row[0] in set(symbols)]
+        floors = other_companys_floors(cursor, market_name)
+    asked = list(dict.fromkeys([*symbols, *(ticker for _, ticker, _ in former)]))
+    answer = provider.corporate_actions(asked, first, last)
     sources = answer.get("source", provider.name)
-    frame = answer.loc[:, list(ACTION_COLUMNS)].assign(source=sources).drop_duplicates().reset_index(drop=True)
+    frame = answer.loc[:, list(ACTION_COLUMNS)].assign(source=sources).drop_duplicates()
+    frame = _of_present_companies(frame, symbols, former, floors).reset_index(drop=True)
     frame["currency"] = frame["currency"].where(
         frame["currency"].notna() | (frame["kind"] != "dividend"), market.currency
     )
@@ -168,6 +86,27 @@ def collect_actions(
         )
     kinds = {str(kind): int(count) for kind, count in frame["kind"].value_counts().sort_index().items()}
     return ActionsReport(market_name, provider.name, first, last, len(frame), kinds, changed or withdrawn)
+
+
+def _of_present_companies(
+    frame: pd.DataFrame, symbols: Sequence[str], former: Sequence[tuple[str, str, date]], floors: Mapping[str, date]
+) -> pd.DataFrame:
+    """The actions of the companies that `symbols` are now, under their present tickers."""
+    import pandas as pd
+
+    ends = frame["kind"].isin(_ENDINGS)
+    parts = [frame[frame["symbol"].isin(list(symbols))]]
+    for present, ticker, until in former:
+        earlier = frame[(frame["symbol"] == ticker) & ~ends & (frame["ex_session"] < pd.Timestamp(until))]
+        parts.append(earlier.assign(symbol=present))
+    if floors:
+        floor = parts[0]["symbol"].map({symbol: pd.Timestamp(day) for symbol, day in floors.items()})
+        late = (parts[0]["ex_session"] > floor) | ((parts[0]["ex_session"] == floor) & ~ends.loc[parts[0].index])
+        parts[0] = parts[0][floor.isna() | late]
+    filled = [part for part in parts if len(part)]
+    if len(filled) < 2:
+        return filled[0] if filled else parts[0]
+    return pd.concat(filled, ignore_index=True).drop_duplicates(["symbol", "ex_session", "kind"])
 
 
 def _check_actions(frame: pd.DataFrame, source: str) -> None:

@@ -30,6 +30,7 @@ from scizor_dagster.market_data.provider import (
     Adjustment,
     LatestPrice,
     Listing,
+    LookupCalls,
 )
 from scizor_dagster.sessions import TradingCalendar
 
@@ -69,6 +70,8 @@ class FilesMarket:
         InputError: on first use, a file that is missing, lacks a column or holds an unreadable value.
     """
 
+    lookup_calls: LookupCalls = "none"
+
     def __init__(self, settings: config.FilesProvider, folder: Path, calendar: TradingCalendar) -> None:
         self._settings = settings
         self._path = folder / settings.path
@@ -83,10 +86,7 @@ class FilesMarket:
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
         """A symbol matches when the files hold a bar of it, spelt exactly so."""
         known = {symbol for bars in self._tables(symbols) for symbol in bars.symbols}
-        return {
-            symbol: (Listing(symbol, provider_id=f"{self.name}:{symbol}"),) if symbol in known else ()
-            for symbol in symbols
-        }
+        return {symbol: (Listing(symbol, provider_id=""),) if symbol in known else () for symbol in symbols}
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
         through = min(last, self._calendar.last_closed(now))

@@ -19,13 +19,20 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.brokers.ibkr.codes import History, Meaning, history, meaning
-from scizor_dagster.brokers.ibkr.connection import IbkrConnection, shared_connection
+from scizor_dagster.brokers.ibkr.connection import ApiMessage, IbkrConnection, shared_connection
 from scizor_dagster.brokers.ibkr.contracts import Contracts, mic_of
 from scizor_dagster.brokers.ibkr.orders import exact
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
 from scizor_dagster.errors import BrokerUnavailable, DataError
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, Adjustment, LatestPrice, Listing
+from scizor_dagster.market_data.provider import (
+    ACTION_COLUMNS,
+    Adjustment,
+    LatestPrice,
+    Listing,
+    LookupCalls,
+    SymbolReason,
+)
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ WAITS = (15.0, 60.0, 180.0)
 """Seconds to wait after each answer that asks for a pause; after the last one the request has failed."""
 DELAY = timedelta(minutes=20)
 """How old a delayed quote is at most."""
+_NO_CONTRACT = 200
 _DELAYED_TYPES = (3, 4)
 _LOOK_BACK = timedelta(days=14)
 _DAYS_IN_DAYS = 365
@@ -94,9 +102,25 @@ class IbkrMarket:
     def symbols_per_batch(self, sessions: int) -> int:  # noqa: ARG002
         return SYMBOLS_PER_BATCH
 
+    @property
+    def lookup_calls(self) -> LookupCalls:
+        return "each"
+
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
-        """The contracts that IBKR lists for each symbol."""
-        return {symbol: tuple(_listing(symbol, row) for row in self._contracts.details(symbol)) for symbol in symbols}
+        """The contracts that IBKR lists for each symbol: on its exchange, or if there is none there on any other."""
+        return {symbol: self._listings(symbol) for symbol in symbols}
+
+    def _listings(self, symbol: str) -> tuple[Listing, ...]:
+        said: list[ApiMessage] = []
+        self._connection.listeners.append(said.append)
+        try:
+            found = self._contracts.details(symbol)
+        finally:
+            self._connection.listeners.remove(said.append)
+        ambiguous = [row.text for row in said if row.code == _NO_CONTRACT and "ambiguous" in row.text.lower()]
+        if not found and ambiguous:
+            return (Listing(symbol, "", objection=SymbolReason.AMBIGUOUS, note=ambiguous[0]),)
+        return tuple(_listing(symbol, row) for row in found or self._contracts.details(symbol, anywhere=True))
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
         """One frame for each symbol that has bars.

@@ -19,6 +19,7 @@ import duckdb
 
 from scizor_dagster.market_data.bar_store import Origin, ended
 from scizor_dagster.market_data.plausibility import Accepted
+from scizor_dagster.market_data.symbol_store import other_companys_floors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +28,10 @@ RECENT_SESSIONS = 5
 QUARANTINE_REST = timedelta(days=7)
 
 _LACKING = """
-    wanted AS (SELECT s.symbol, d.session FROM (SELECT unnest($symbols) AS symbol) s,
-               (SELECT unnest($sessions) AS session) d),
+    begun AS (SELECT unnest($begun::VARCHAR[]) AS symbol, unnest($begun_on::DATE[]) AS bars_from),
+    wanted AS (SELECT s.symbol, d.session FROM (SELECT unnest($symbols) AS symbol) s
+               CROSS JOIN (SELECT unnest($sessions) AS session) d LEFT JOIN begun b ON b.symbol = s.symbol
+               WHERE b.bars_from IS NULL OR d.session >= b.bars_from),
     stored AS (SELECT symbol, session FROM bars
                WHERE market = $market AND session BETWEEN $first AND $last),
     reach AS (SELECT symbol, min(session) AS stored_first, max(session) AS stored_last FROM stored GROUP BY symbol),
@@ -149,7 +152,7 @@ def recent_from(sessions: Sequence[date]) -> date:
 def _common(
     cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
 ) -> dict[str, Any]:
-    gone = ended(cursor, market)
+    gone, floors = ended(cursor, market), other_companys_floors(cursor, market)
     return {
         "symbols": list(symbols),
         "sessions": list(sessions),
@@ -158,4 +161,6 @@ def _common(
         "last": sessions[-1],
         "ended": list(gone),
         "ended_on": list(gone.values()),
+        "begun": list(floors),
+        "begun_on": list(floors.values()),
     }

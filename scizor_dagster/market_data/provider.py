@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -24,8 +25,29 @@ ADJUSTED_CLOSE = "adj_close"
 """A column that a frame of bars may have besides: the source's own adjusted close, which checks its actions."""
 ACTION_COLUMNS = ("symbol", "ex_session", "kind", "ratio", "amount", "currency", "new_symbol")
 ACTION_KINDS = ("split", "dividend", "rename", "delisting")
-NOT_FOUND = "not found at the provider"
-"""Note of a symbol that the provider does not know; any other note contradicts its identity."""
+LookupCalls = Literal["none", "one", "each"]
+"""Requests that a lookup costs: none, one however many symbols are asked for, or one for each symbol."""
+
+
+class SymbolReason(StrEnum):
+    """Why a symbol is not one instrument that can be collected and traded."""
+
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+    DELISTED = "delisted"
+    INACTIVE = "inactive"
+    NOT_TRADABLE = "not_tradable"
+    """Its identity is certain and its prices are collected; the provider takes no orders for it."""
+    NO_PERMISSION = "no_permission"
+    OTHER_EXCHANGE = "other_exchange"
+    OTHER_CURRENCY = "other_currency"
+    SAME_AS_ANOTHER = "same_as_another"
+    RENAMED = "renamed"
+    REUSED = "reused"
+    """The rows under this name are those of a company whose ticker another company has now."""
+    REMOVED = "removed"
+    PENDING = "pending"
+    """Nobody has answered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +55,11 @@ class Listing:
     """One match of a symbol at the provider.
 
     Attributes:
-        provider_id: The provider's own id of the instrument.
+        provider_id: The provider's own id of the instrument; empty where it has none but the ticker.
         mic: Listing exchange, where the provider knows it.
         currency: Currency of the prices, where the provider knows it.
+        objection: What the provider itself says against the match, with `note` in its words; None is nothing.
+        tradable: Whether it takes orders, where the provider knows; likewise `shortable` and `fractionable`.
     """
 
     symbol: str
@@ -43,6 +67,11 @@ class Listing:
     mic: str | None = None
     currency: str | None = None
     name: str = ""
+    objection: SymbolReason | None = None
+    note: str = ""
+    tradable: bool | None = None
+    shortable: bool | None = None
+    fractionable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +91,7 @@ class MarketData(Protocol):
         name: Written to every row as `source`.
         adjustment: What the prices are: as traded, split-adjusted, or split- and dividend-adjusted.
         synthetic: Whether the prices are made up; shown wherever they show.
+        lookup_calls: What a lookup costs; decides how often symbols are verified.
 
     In frames `symbol` is text, and `session` and `ex_session` are naive `datetime64` at midnight that
     stand for the exchange's session date.
@@ -76,8 +106,15 @@ class MarketData(Protocol):
     @property
     def synthetic(self) -> bool: ...
 
+    @property
+    def lookup_calls(self) -> LookupCalls: ...
+
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
-        """For every symbol its matches: none, one or many. A near miss is not a match."""
+        """For every symbol its matches: none, one or many. A near miss is not a match.
+
+        Raises:
+            BrokerUnavailable: the provider did not answer; that says nothing about the symbols.
+        """
         ...
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:

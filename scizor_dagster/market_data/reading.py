@@ -19,7 +19,6 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.adjustment import BELIEVED, VIEW
 from scizor_dagster.market_data.bar_store import delisted
-from scizor_dagster.market_data.provider import NOT_FOUND
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,15 +221,16 @@ def unscheduled_days(lake: Lake, market: str, first: date, last: date) -> dict[d
 
 
 def instruments(lake: Lake, market: str, as_of: date | None = None) -> tuple[Instrument, ...]:
-    """The tracked universe. An instrument whose identity the provider contradicts is not tradable.
+    """Every instrument that is or was tracked. One that was never verified, or is retired, is not tradable.
 
-    With `as_of`, neither is one delisted on or before it.
+    With `as_of`, one that was retired later still is, and one delisted on or before it is not.
     """
     with lake.read() as cursor:
         rows = cursor.execute(
             "SELECT symbol, mic, currency, coalesce(name, ''), lot, tick, fractionable, shortable, "
-            "tradable AND (verified OR note = ?) FROM symbols WHERE market = ? ORDER BY symbol",
-            [NOT_FOUND, market],
+            "tradable AND last_verified IS NOT NULL AND (retired_on IS NULL OR coalesce(retired_on > $as_of, false)) "
+            "FROM symbols WHERE market = $market ORDER BY symbol",
+            {"market": market, "as_of": as_of},
         ).fetchall()
         gone = delisted(cursor, market, as_of) if as_of else set()
     return tuple(
@@ -252,14 +252,19 @@ def instruments(lake: Lake, market: str, as_of: date | None = None) -> tuple[Ins
 def ticker_changes(lake: Lake, market: str, session: date) -> list[tuple[str, date, str | None]]:
     """Tickers that do not name what they named before: symbol, first day of that up to `session`, and where it went.
 
-    A ticker that was renamed, with its new one; or one with bars after its delisting: another company has it now.
+    A ticker that was renamed, with its new one; or one that another company has now: it has bars after its delisting,
+    or is another instrument at the provider.
     """
     with lake.read() as cursor:
         rows = cursor.execute(
             "SELECT DISTINCT a.symbol, a.ex_session, a.new_symbol FROM corporate_actions a "
             "WHERE a.market = $1 AND a.ex_session <= $2 AND (a.kind = 'rename' OR a.kind = 'delisting' AND EXISTS "
             "(SELECT 1 FROM bars b WHERE b.market = $1 AND b.symbol = a.symbol "
-            "AND b.session > a.ex_session AND b.session < $2)) ORDER BY ALL",
+            "AND b.session > a.ex_session AND b.session < $2)) "
+            "UNION SELECT i.previous_symbol, i.since, i.symbol FROM symbol_identities i "
+            "WHERE i.market = $1 AND i.since <= $2 AND i.previous_symbol NOT LIKE '%@%' "
+            "UNION SELECT split_part(i.symbol, '@', 1), i.until, NULL FROM symbol_identities i "
+            "WHERE i.market = $1 AND i.until <= $2 AND i.symbol LIKE '%@%' ORDER BY ALL",
             [market, session],
         ).fetchall()
     return [(str(symbol), day, new_symbol) for symbol, day, new_symbol in rows]
@@ -268,10 +273,14 @@ def ticker_changes(lake: Lake, market: str, session: date) -> list[tuple[str, da
 def coverage(lake: Lake, market: str, session: date) -> tuple[int, int, tuple[str, ...]]:
     """How many of the universe have a good bar of `session`, how many should, and which do not.
 
-    A symbol delisted on or before `session` should have none.
+    A symbol delisted or retired on or before `session` should have none, nor one that nobody has verified.
     """
     with lake.read() as cursor:
-        tracked = cursor.execute("SELECT symbol FROM symbols WHERE market = ?", [market]).fetchall()
+        tracked = cursor.execute(
+            "SELECT symbol FROM symbols WHERE market = ? AND last_verified IS NOT NULL "
+            "AND (retired_on IS NULL OR retired_on > ?)",
+            [market, session],
+        ).fetchall()
         bars = cursor.execute("SELECT symbol FROM bars WHERE market = ? AND session = ?", [market, session]).fetchall()
         gone = delisted(cursor, market, session)
     expected = {symbol for (symbol,) in tracked} - gone

@@ -17,20 +17,70 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedSymbol:
+    """A symbol of the universe that is not one certain instrument. `reason` is a `SymbolReason`."""
+
     symbol: str
+    reason: str
     note: str
 
 
 @dataclass(frozen=True, slots=True)
+class RetiredSymbol:
+    symbol: str
+    reason: str
+    note: str
+    retired_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class RenamedSymbol:
+    """One company under its next ticker: `old` is the name that its earlier rows stand under."""
+
+    old: str
+    new: str
+    before: date
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedTicker:
+    """A ticker that another company has since `cut`; the earlier one's rows are under `archived`."""
+
+    symbol: str
+    archived: str
+    cut: date
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolsReport:
+    """What the verification of one universe came to. `asked + from_cache` is the universe.
+
+    Attributes:
+        silent: Symbols that were asked for without an answer, with the reason; what was known of them stands.
+        left_over: Whether more symbols are due than the limit let through.
+    """
+
     market: str
     source: str
     symbols: int
     verified: int
+    asked: int
     unverified: tuple[UnverifiedSymbol, ...]
-    removed: tuple[str, ...]
-    """Symbols that were tracked before and are not in the universe any more."""
+    retired: tuple[RetiredSymbol, ...]
+    returned: tuple[str, ...]
+    renamed: tuple[RenamedSymbol, ...]
+    reused: tuple[ReusedTicker, ...]
+    silent: tuple[tuple[str, str], ...]
+    left_over: bool
     changed: bool
+
+    @property
+    def from_cache(self) -> int:
+        return self.symbols - self.asked
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Symbols that were tracked before and are not in the universe any more."""
+        return tuple(item.symbol for item in self.retired if item.reason == "removed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, Adjustment, LatestPrice, Listing
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, Adjustment, LatestPrice, Listing, LookupCalls
 from scizor_dagster.market_data.sample_paths import Path, PathMaker
 from scizor_dagster.market_data.universe import UniverseEntry
 from scizor_dagster.sessions import TradingCalendar
@@ -37,6 +37,7 @@ class SampleMarket:
     name = "sample"
     adjustment: Adjustment = "raw"
     synthetic = True
+    lookup_calls: LookupCalls = "none"
 
     def __init__(
         self, entries: Sequence[UniverseEntry], calendar: TradingCalendar, seed: int, first_session: date
@@ -71,7 +72,7 @@ class SampleMarket:
         instrument = self._entries[symbol].instrument
         listing = Listing(
             symbol,
-            provider_id=f"sample:{instrument.id}",
+            provider_id="",
             mic=instrument.mic,
             currency=instrument.currency,
             name=instrument.name,

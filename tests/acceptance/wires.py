@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.markets import fill_history, refresh_actions, refresh_symbols
+from scizor_dagster.flow.markets import fill_history, refresh_actions
+from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.paper_exchange.alpaca_door.door import DoorRules
 from scizor_dagster.paper_exchange.alpaca_door.rate_limit import Limits

@@ -10,8 +10,9 @@ import pytest
 from assets.portfolios import portfolio_assets
 from resources.desk import SystemClock, TradingDesk
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.markets import fill_history, refresh_actions, refresh_symbols
+from scizor_dagster.flow.markets import fill_history, refresh_actions
 from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.planning.rules import PlanningRules
 from tests.projects import Project, small_project, write_weights
 

@@ -7,9 +7,10 @@ import pandas as pd
 
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.markets import fill_history, refresh_actions, refresh_symbols
+from scizor_dagster.flow.markets import fill_history, refresh_actions
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.lake.tables import append_rows
 from tests.projects import small_project, write_weights

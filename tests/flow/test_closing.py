@@ -13,9 +13,10 @@ from scizor_dagster.errors import DataError
 from scizor_dagster.flow.closing import measure_session, reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
-from scizor_dagster.flow.markets import collect_closed_session, fill_history, refresh_actions, refresh_symbols
+from scizor_dagster.flow.markets import collect_closed_session, fill_history, refresh_actions
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.lake.tables import append_rows
 from scizor_dagster.reconciliation.model import ReconciliationReport

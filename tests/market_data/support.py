@@ -48,6 +48,7 @@ class FrameMarket:
 
     name = "frame"
     synthetic = False
+    lookup_calls = "none"
 
     def __init__(self, bars: pd.DataFrame, actions: pd.DataFrame | None = None, adjustment: str = "raw") -> None:
         self.bars = bars
@@ -86,7 +87,8 @@ def entry(symbol: str, sector: str = "Technology", currency: str = "USD", mic: s
 
 
 _TABLES = (
-    "empty_sessions", "absent_bars", "symbols", "bars", "bar_revisions", "second_bars", "quarantined_bars",
+    "empty_sessions", "absent_bars", "symbols", "universe_history", "symbol_identities", "bars", "bar_revisions",
+    "second_bars", "quarantined_bars",
     "corporate_actions", "adjustment_factors",
 )  # fmt: skip
 

@@ -38,10 +38,10 @@ def test_one_match_that_agrees_is_verified_and_anything_else_is_noted(lake):
         "D": "listed on XNYS at the provider",
         "E": "trades in CAD at the provider",
     }
-    assert rows(lake, "SELECT symbol, verified_at FROM symbols WHERE verified") == [("A", NOW)]
+    assert rows(lake, "SELECT symbol, last_verified FROM symbols WHERE verified") == [("A", NOW)]
 
 
-def test_the_universe_replaces_the_one_before_and_a_repeat_writes_nothing(lake):
+def test_the_lake_follows_the_universe_keeps_what_left_it_and_a_repeat_writes_nothing(lake):
     collect_symbols(lake, "us", market(), [entry("A"), entry("B")], _provider(), NOW)
     report = collect_symbols(lake, "us", market(), [entry("B"), entry("C")], _provider(), NOW)
     assert (report.removed, report.changed) == (("A",), True)
@@ -49,7 +49,11 @@ def test_the_universe_replaces_the_one_before_and_a_repeat_writes_nothing(lake):
     later = NOW + timedelta(days=1)
     again = collect_symbols(lake, "us", market(), [entry("B"), entry("C")], _provider(), later)
     assert (again.changed, lake.snapshot()) == (False, snapshot)
-    assert rows(lake, "SELECT symbol, instrument_id FROM symbols ORDER BY 1") == [("B", "B.XNAS"), ("C", "C.XNAS")]
+    assert rows(lake, "SELECT symbol, instrument_id, reason, retired_on FROM symbols ORDER BY 1") == [
+        ("A", "A.XNAS", "removed", date(2024, 3, 1)),
+        ("B", "B.XNAS", None, None),
+        ("C", "C.XNAS", None, None),
+    ]
 
 
 def test_an_instrument_in_another_currency_is_refused_by_line(lake):

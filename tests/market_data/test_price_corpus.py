@@ -291,7 +291,7 @@ def test_86_an_instrument_of_another_currency_at_the_source_is_not_tradable(tmp_
     }
     collect_symbols(lake, "us", market(), [entry(symbol) for symbol in "ABCD"], provider, NOW)
     assert {item.symbol: item.tradable for item in instruments(lake, "us")} == {
-        "A": False, "B": False, "C": True, "D": True,
+        "A": False, "B": False, "C": False, "D": True,
     }  # fmt: skip
 
 

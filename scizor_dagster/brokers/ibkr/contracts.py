@@ -52,24 +52,25 @@ class Contracts:
         self._ids = dict(ids)
         self._known: dict[str, Any] = {}
 
-    def details(self, symbol: str) -> list[Any]:
-        """Every contract that a symbol names: none, one or many.
+    def details(self, symbol: str, *, anywhere: bool = False) -> list[Any]:
+        """Every contract that a symbol names, on its own exchange or `anywhere`: none, one or many.
 
         Raises:
             BrokerUnavailable: IBKR did not say.
         """
-        return self._connection.call(lambda: self.details_in_loop(symbol), f"contract of {symbol}")
+        return self._connection.call(lambda: self.details_in_loop(symbol, anywhere=anywhere), f"contract of {symbol}")
 
-    async def details_in_loop(self, symbol: str) -> list[Any]:
+    async def details_in_loop(self, symbol: str, *, anywhere: bool = False) -> list[Any]:
         connection = self._connection
         try:
-            request = connection.ib.reqContractDetailsAsync(self._described(symbol))
+            described = connection.library.Stock(to_api(symbol)) if anywhere else self._described(symbol)
+            request = connection.ib.reqContractDetailsAsync(described)
             found = list(await connection.answer(request, f"contract of {symbol}"))
         except Exception as failure:
             if meaning(getattr(failure, "code", 0)) is Meaning.NO_SUCH_CONTRACT:
                 return []
             raise
-        if len(found) == 1:
+        if len(found) == 1 and not anywhere:
             contract = copy(found[0].contract)
             contract.exchange = "SMART"
             self._known[symbol] = contract

@@ -1,0 +1,212 @@
+"""Symbols in the lake: the book read and written, and rows that change their ticker, in a caller's transaction.
+
+What belongs here: SQL. What does not: why anything changes (`symbol_changes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, fields
+from datetime import date, timedelta
+from typing import Any, TypeVar
+
+import duckdb
+
+from scizor_dagster.lake.migrations import columns_of, existing_columns
+from scizor_dagster.lake.tables import TABLES
+from scizor_dagster.market_data.provider import MarketData, SymbolReason
+from scizor_dagster.market_data.symbol_changes import Outcome
+from scizor_dagster.market_data.symbol_rows import Book, Carry, Ending, Facts, Identity, Interval, Move, SymbolRow
+
+ANOTHER_COMPANY = "identity_uncertain"
+"""Reason in quarantine of bars from the time in which a ticker changed its owner, nobody knows when."""
+BOOK_TABLES = ("symbols", "universe_history", "symbol_identities")
+_DATES = ("session", "ex_session", "first_session")
+_ENDINGS = ("rename", "delisting")
+T = TypeVar("T", SymbolRow, Interval, Identity)
+
+
+def read_book(cursor: duckdb.DuckDBPyConnection, market: str) -> Book:
+    """What the lake keeps of the symbols of `market`."""
+    rows = _read(cursor, "symbols", SymbolRow, market)
+    return Book(
+        {row.symbol: row for row in rows},
+        _read(cursor, "universe_history", Interval, market),
+        _read(cursor, "symbol_identities", Identity, market),
+    )
+
+
+def read_facts(
+    cursor: duckdb.DuckDBPyConnection, market: str, provider: MarketData, now: Any, today: date, verify_after: timedelta
+) -> Facts:
+    """What a decision goes by beside the provider's answers."""
+    endings: dict[str, list[Ending]] = {}
+    for symbol, kind, day, new in cursor.execute(
+        "SELECT symbol, kind, ex_session, new_symbol FROM corporate_actions "
+        "WHERE market = ? AND kind IN (SELECT unnest(?)) AND ex_session <= ? ORDER BY ALL",
+        [market, list(_ENDINGS), today],
+    ).fetchall():
+        endings.setdefault(str(symbol), []).append(Ending(str(kind), day, new))
+    spans = _spans(cursor, market, endings)
+    return Facts(
+        now,
+        today,
+        provider.name,
+        provider.lookup_calls,
+        verify_after,
+        {symbol: tuple(found) for symbol, found in endings.items()},
+        _splits(endings, spans),
+        lambda symbol: _spans(cursor, market, [symbol]).get(symbol, (None, None))[0],
+    )
+
+
+def _spans(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Iterable[str]) -> dict[str, tuple[date, date]]:
+    """First and last stored session of `symbols`."""
+    if not (asked := list(symbols)):
+        return {}
+    rows = cursor.execute(
+        "SELECT symbol, min(session), max(session) FROM bars WHERE market = ? AND symbol IN (SELECT unnest(?)) "
+        "GROUP BY symbol",
+        [market, asked],
+    ).fetchall()
+    return {str(symbol): (first, last) for symbol, first, last in rows}
+
+
+def _splits(endings: Mapping[str, Sequence[Ending]], spans: Mapping[str, tuple[date, date]]) -> dict[str, date]:
+    """Tickers with bars from before an ending and from after it, or that another company took on its day."""
+    taken = {(e.new_symbol, e.ex_session) for found in endings.values() for e in found if e.kind == "rename"}
+    splits: dict[str, date] = {}
+    for symbol, found in endings.items():
+        first, last = spans.get(symbol, (date.max, date.min))
+        for ending in found:
+            day = ending.ex_session
+            if first < day and (last >= day or (symbol, day) in taken):
+                splits[symbol] = max(day, splits.get(symbol, day))
+    return splits
+
+
+def write_book(cursor: duckdb.DuckDBPyConnection, market: str, before: Book, outcome: Outcome) -> bool:
+    """Make the lake say what `outcome` says; whether anything had to be written."""
+    after = outcome.book
+    for move in outcome.moves:
+        _move(cursor, market, move)
+    for carry in outcome.carries:
+        _carry(cursor, market, carry)
+    changed = [row for symbol, row in after.rows.items() if before.rows.get(symbol) != row]
+    gone = [*(row.symbol for row in changed), *(symbol for symbol in before.rows if symbol not in after.rows)]
+    if gone:
+        _replace(cursor, "symbols", market, changed, "symbol IN (SELECT unnest($gone))", {"gone": gone})
+    if after.history != before.history:
+        _replace(cursor, "universe_history", market, after.history)
+    if after.identities != before.identities:
+        _replace(cursor, "symbol_identities", market, after.identities)
+    return bool(gone or outcome.moves or outcome.carries or after.history != before.history)
+
+
+def _read(cursor: duckdb.DuckDBPyConnection, table: str, kind: type[T], market: str) -> list[T]:
+    names = [item.name for item in fields(kind)]
+    rows = cursor.execute(f"SELECT {', '.join(names)} FROM {table} WHERE market = ? ORDER BY ALL", [market]).fetchall()
+    return [kind(**_typed(dict(zip(names, row, strict=True)))) for row in rows]
+
+
+def _typed(row: dict[str, Any]) -> dict[str, Any]:
+    if row.get("reason") is not None:
+        row["reason"] = SymbolReason(row["reason"])
+    # A lake of an earlier version may hold nothing where there is a text now.
+    return row | {name: row[name] or "" for name in ("note", "name", "sector", "category") if name in row}
+
+
+def _replace(
+    cursor: duckdb.DuckDBPyConnection,
+    table: str,
+    market: str,
+    rows: Sequence[SymbolRow] | Sequence[Interval] | Sequence[Identity],
+    where: str = "true",
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
+    """Replace the market's rows by typed columns, for a column without any value has no type of its own."""
+    bound = {"market": market, **(parameters or {})}
+    cursor.execute(f"DELETE FROM {table} WHERE market = $market AND {where}", bound)
+    if not rows:
+        return
+    types = {name: kind.removesuffix(" NOT NULL") for name, kind in columns_of(TABLES[table]).items()}
+    names = [item.name for item in fields(rows[0])]
+    columns = list(zip(*(astuple(row) for row in rows), strict=True))
+    chosen = ", ".join(f"unnest(${name}::{types[name]}[])" for name in names)
+    cursor.execute(
+        f"INSERT INTO {table} (market, {', '.join(names)}) SELECT $market, {chosen}",
+        {"market": market, **{name: list(values) for name, values in zip(names, columns, strict=True)}},
+    )
+
+
+def _tables_of_symbols(cursor: duckdb.DuckDBPyConnection) -> dict[str, frozenset[str]]:
+    """Every table of rows by market and symbol, whoever writes it, beside the book."""
+    return {
+        table: columns
+        for table, columns in existing_columns(cursor).items()
+        if table in TABLES and {"market", "symbol"} <= columns and table not in BOOK_TABLES
+    }
+
+
+def _move(cursor: duckdb.DuckDBPyConnection, market: str, move: Move) -> None:
+    """Give the rows of a ticker's former owner their own name; uncertain bars go to quarantine under it."""
+    values = asdict(move) | {"market": market}
+    del values["certain"]
+    for table, columns in _tables_of_symbols(cursor).items():
+        where = "market = $market AND symbol = $symbol"
+        column = next((name for name in _DATES if name in columns), None)
+        if move.certain and column is not None:
+            last = "OR ex_session = $cut AND kind IN ('rename', 'delisting')" if table == "corporate_actions" else ""
+            where += f" AND ({column} < $cut {last})"
+        used = {name: value for name, value in values.items() if f"${name}" in where or name == "name"}
+        cursor.execute(f"UPDATE {table} SET symbol = $name WHERE {where}", used)
+    if move.certain:
+        return
+    key = {"market": market, "name": move.name, "cut": move.cut}
+    cursor.execute(
+        "INSERT INTO quarantined_bars BY NAME SELECT market, symbol, session, open, high, low, close, volume, "
+        "$reason AS reason, $detail AS detail, source, fetched_at FROM bars "
+        "WHERE market = $market AND symbol = $name AND session >= $cut",
+        key | {"reason": ANOTHER_COMPANY, "detail": f"{move.symbol} changed its owner on {move.cut} or later"},
+    )
+    cursor.execute("DELETE FROM bars WHERE market = $market AND symbol = $name AND session >= $cut", key)
+
+
+def _carry(cursor: duckdb.DuckDBPyConnection, market: str, carry: Carry) -> None:
+    """Copy a company's bars and actions to its next ticker; what that has already stays."""
+    key = asdict(carry) | {"market": market}
+    for table, day, same in (
+        ("bars", "session", "t.session = o.session"),
+        ("corporate_actions", "ex_session", "t.ex_session = o.ex_session AND t.kind = o.kind"),
+    ):
+        apart = "AND o.kind NOT IN ('rename', 'delisting')" if table == "corporate_actions" else ""
+        cursor.execute(
+            f"INSERT INTO {table} BY NAME SELECT o.* REPLACE ($new AS symbol) FROM {table} o "
+            f"WHERE o.market = $market AND o.symbol = $old AND o.{day} < $before {apart} AND NOT EXISTS "
+            f"(SELECT 1 FROM {table} t WHERE t.market = $market AND t.symbol = $new AND {same})",
+            key,
+        )
+
+
+def other_companys_floors(cursor: duckdb.DuckDBPyConnection, market: str) -> dict[str, date]:
+    """First day of the present company, by ticker, where an earlier one had the ticker."""
+    return dict(
+        cursor.execute(
+            "SELECT symbol, bars_from FROM symbol_identities "
+            "WHERE market = ? AND until IS NULL AND bars_from IS NOT NULL",
+            [market],
+        ).fetchall()
+    )
+
+
+def former_tickers(cursor: duckdb.DuckDBPyConnection, market: str) -> list[tuple[str, str, date]]:
+    """Present ticker, one that the same company had before, and the first day on which it had it no more."""
+    rows = cursor.execute(
+        "WITH RECURSIVE chain AS (SELECT symbol AS present, previous_symbol AS former, since FROM symbol_identities "
+        "WHERE market = $market AND until IS NULL AND previous_symbol IS NOT NULL UNION ALL "
+        "SELECT c.present, i.previous_symbol, i.since FROM chain c JOIN symbol_identities i ON i.symbol = c.former "
+        "WHERE i.market = $market AND i.previous_symbol IS NOT NULL AND i.since < c.since) "
+        "SELECT DISTINCT * FROM chain",
+        {"market": market},
+    ).fetchall()
+    return [(str(present), str(former).partition("@")[0], since) for present, former, since in rows]

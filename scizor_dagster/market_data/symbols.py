@@ -1,0 +1,177 @@
+"""The tracked universe in the lake: verified where it is due, with the history of every change.
+
+What belongs here: `collect_symbols`, and what collecting bars learns of a symbol. What does not: judging answers
+(`verification`), what changes (`symbol_changes`), SQL (`symbol_store`), reading (`symbol_reading`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from scizor_dagster.config import Market
+from scizor_dagster.errors import InputError
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.provider import MarketData, SymbolReason
+from scizor_dagster.market_data.reports import (
+    Progress,
+    RenamedSymbol,
+    RetiredSymbol,
+    ReusedTicker,
+    SymbolsReport,
+    UnverifiedSymbol,
+)
+from scizor_dagster.market_data.symbol_changes import Outcome, close_history, decide
+from scizor_dagster.market_data.symbol_rows import Book, Facts, is_archived
+from scizor_dagster.market_data.symbol_store import read_book, read_facts, write_book
+from scizor_dagster.market_data.universe import UniverseEntry
+from scizor_dagster.market_data.verification import Answers, Asking, ask, due_symbols, set_doubtful_aside
+from scizor_dagster.sessions import TradingCalendar
+
+EVERYTHING_DUE = Asking()
+
+
+def collect_symbols(
+    lake: Lake,
+    market_name: str,
+    market: Market,
+    entries: Sequence[UniverseEntry],
+    provider: MarketData,
+    now: datetime,
+    asking: Asking = EVERYTHING_DUE,
+    progress: Progress | None = None,
+) -> SymbolsReport:
+    """Make the lake follow the universe, and ask the provider for the symbols whose verification is due.
+
+    A symbol is verified by exactly one match that agrees with its exchange and currency. One that is not, or that
+    has left the universe, is retired with a day and a reason; its rows stay. A provider that does not answer changes
+    nothing. Safe to repeat: all is written in one transaction, or nothing where nothing has changed.
+
+    Raises:
+        InputError: an entry in another currency than the market's.
+    """
+    for entry in entries:
+        _check_currency(market_name, market, entry)
+    named = {entry.instrument.symbol: entry for entry in entries}
+    today = now.astimezone(TradingCalendar(market.calendar).timezone).date()
+    verify_after = timedelta(days=market.verify_after_days)
+    with lake.read() as cursor:
+        book = read_book(cursor, market_name)
+        facts = read_facts(cursor, market_name, provider, now, today, verify_after)
+        due, left_over = due_symbols(named, book, facts, asking)
+    answers = _ask_for(provider, due, named, book, facts, asking, progress)
+    with lake.write() as cursor:
+        book = read_book(cursor, market_name)
+        facts = read_facts(cursor, market_name, provider, now, today, verify_after)
+        outcome = decide(book, named, answers, facts, asking.removal_reasons)
+        changed = write_book(cursor, market_name, book, outcome)
+    return _report(market_name, provider.name, named, answers, book, outcome, left_over=left_over, changed=changed)
+
+
+def _check_currency(market_name: str, market: Market, entry: UniverseEntry) -> None:
+    if entry.instrument.currency != market.currency:
+        raise InputError(
+            f"{entry.instrument.symbol} trades in {entry.instrument.currency}; "
+            f"market '{market_name}' is in {market.currency}.",
+            remedy="Move it to a market of that currency.",
+            where=f"{entry.path}:{entry.line}",
+        )
+
+
+def _ask_for(
+    provider: MarketData,
+    due: Sequence[str],
+    entries: Mapping[str, UniverseEntry],
+    book: Book,
+    facts: Facts,
+    asking: Asking,
+    progress: Progress | None,
+) -> Answers:
+    """Ask for what is due, then for tickers that had an instrument which a due one is said to be now."""
+    answers = Answers()
+    ask(provider, due, answers, progress)
+    said = {match.provider_id for matches in answers.found.values() for match in matches if match.provider_id}
+    holders = [
+        symbol
+        for symbol, row in book.rows.items()
+        if row.provider_id in said and facts.same_ids(row.source) and symbol in entries
+    ]
+    more = [symbol for symbol in holders if symbol not in answers.found and symbol not in answers.silent]
+    room = len(more) if asking.limit is None else max(asking.limit - answers.asked, 0)
+    ask(provider, more[:room], answers, progress)
+    if not asking.force:
+        set_doubtful_aside(answers, book)
+    return answers
+
+
+def _report(
+    market: str,
+    source: str,
+    entries: Mapping[str, UniverseEntry],
+    answers: Answers,
+    before: Book,
+    outcome: Outcome,
+    *,
+    left_over: bool,
+    changed: bool,
+) -> SymbolsReport:
+    rows = outcome.book.rows
+    mine = [rows[symbol] for symbol in entries]
+    was_tracked = {symbol for symbol, row in before.rows.items() if row.tracked}
+    retired = [
+        RetiredSymbol(row.symbol, row.reason or SymbolReason.UNKNOWN, row.note, row.retired_on)
+        for row in rows.values()
+        if row.retired_on is not None
+        and not is_archived(row.symbol)
+        and (row.symbol in was_tracked or row.symbol not in before.rows)
+    ]
+    returned = [row.symbol for row in mine if row.tracked and row.symbol in before.rows.keys() - was_tracked]
+    return SymbolsReport(
+        market,
+        source,
+        len(entries),
+        sum(row.verified and row.tracked for row in mine),
+        answers.asked,
+        tuple(
+            UnverifiedSymbol(row.symbol, row.reason or SymbolReason.PENDING, row.note)
+            for row in mine
+            if not (row.verified and row.tracked)
+        ),
+        tuple(sorted(retired, key=lambda item: item.symbol)),
+        tuple(sorted(returned)),
+        tuple(RenamedSymbol(item.old, item.new, item.before) for item in outcome.carries),
+        tuple(ReusedTicker(item.symbol, item.name, item.cut) for item in outcome.moves),
+        tuple(sorted(answers.silent.items())),
+        left_over,
+        changed,
+    )
+
+
+def note_no_permission(
+    lake: Lake, market_name: str, refusals: Mapping[str, str], provider: MarketData, now: datetime, today: date
+) -> None:
+    """Retire symbols whose prices the account may not see, which shows only when bars are asked for.
+
+    They are verified again a week later, or with `--force-revalidate`, and then come back. `refusals` are the
+    provider's words by symbol, `today` is the date of `now` at the exchange.
+    """
+    with lake.write() as cursor:
+        before = read_book(cursor, market_name)
+        facts = read_facts(cursor, market_name, provider, now, today, timedelta(days=1))
+        book = before.copy()
+        for symbol, words in refusals.items():
+            row = book.rows.get(symbol)
+            if row is None or not row.tracked:
+                continue
+            book.rows[symbol] = replace(
+                row,
+                reason=SymbolReason.NO_PERMISSION,
+                note=words,
+                retired_on=today,
+                next_due=now + timedelta(days=7),
+                fetched_at=now,
+            )
+        outcome = Outcome(book)
+        close_history(outcome, before, facts)
+        write_book(cursor, market_name, before, outcome)
