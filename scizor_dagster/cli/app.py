@@ -36,6 +36,7 @@ from scizor_dagster.cli import (
     risk,
     run,
     signals,
+    symbols,
     trading_states,
 )
 from scizor_dagster.cli.output import print_error
@@ -54,6 +55,7 @@ app.command()(dev.dev)
 app.command()(doctor.doctor)
 app.add_typer(collect.app, name="collect")
 app.add_typer(prices.app, name="prices")
+app.add_typer(symbols.app, name="symbols")
 app.add_typer(signals.app, name="signals")
 app.command()(plan.plan)
 app.command()(run.run)

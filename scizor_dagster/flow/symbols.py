@@ -6,11 +6,20 @@ What belongs here: handing the desk's parts to `market_data`. What does not: wha
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
+from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.instruments import check_symbol
+from scizor_dagster.market_data.provider import Listing
 from scizor_dagster.market_data.reports import SymbolsReport
-from scizor_dagster.market_data.symbol_reading import collected_symbols
+from scizor_dagster.market_data.symbol_reading import collected_symbols, symbol_rows
+from scizor_dagster.market_data.symbol_rows import SymbolRow
 from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols
+from scizor_dagster.market_data.universe import UniverseEntry
+from scizor_dagster.market_data.universe_edits import add_line, remove_line
 from scizor_dagster.market_data.verification import Asking
 
 PROGRESS = logging.getLogger("scizor.progress")
@@ -33,6 +42,108 @@ def refresh_symbols(desk: Desk, market: str, asking: Asking = EVERYTHING_DUE) ->
 def symbols_to_collect(desk: Desk, market: str) -> list[str]:
     """The symbols of the universe whose bars are asked for: those that are one certain instrument, in order."""
     return collected_symbols(desk.lake, market, sorted(desk.instruments(market)))
+
+
+def known_symbols(desk: Desk, market: str, *, retired: bool = False, due: bool = False) -> list[SymbolRow]:
+    """What the lake keeps of the market's symbols, by name; all of them, or the retired or due ones alone.
+
+    Asking creates no lake.
+    """
+    rows = symbol_rows(desk.lake, market) if desk.has_lake else ()
+    now, tracked = desk.clock(), desk.instruments(market)
+    return [
+        row
+        for row in rows
+        if (not retired or not row.tracked)
+        and (not due or (row.symbol in tracked and (row.next_due is None or row.next_due <= now)))
+    ]
+
+
+def add_symbol(desk: Desk, market: str, symbol: str, given: Mapping[str, str], file: str | None = None) -> Desk:
+    """Write a symbol's line into a universe file; a desk that knows it.
+
+    `given` is by column of the file. What is missing of exchange, currency and name comes from the provider, where it
+    knows the symbol as one instrument.
+
+    Raises:
+        InputError: the symbol is no ticker or is there already, the file is not named among several, or neither the
+            caller nor the provider says where it is listed.
+        BrokerUnavailable: the provider did not answer.
+    """
+    check_symbol(symbol)
+    present = {entry.instrument.symbol: entry for entry in desk.universe(market)}
+    if symbol in present:
+        raise InputError(
+            f"{symbol} is in the universe of market '{market}' already.",
+            remedy=f"Verify it: scizor symbols validate --market {market}.",
+            where=f"{present[symbol].path}:{present[symbol].line}",
+        )
+    path = _file_to_edit(desk, market, file)
+    values = {"symbol": symbol, "currency": desk.market(market).currency, **given}
+    if not values.get("mic"):
+        found = _one_listing(desk, market, symbol)
+        values |= {"mic": found.mic or "", "currency": found.currency or values["currency"]}
+        values["name"] = values.get("name") or found.name
+    add_line(path, values, market)
+    return _anew(desk)
+
+
+def remove_symbol(desk: Desk, market: str, symbol: str, reason: str) -> Desk:
+    """Take a symbol's line out of its universe file; a desk without it.
+
+    Raises:
+        InputError: no reason is given, or no file of the market has the symbol.
+    """
+    if not reason.strip():
+        raise InputError("No reason is given.", remedy="Say why, with --reason; it is kept.", where=f"market {market}")
+    remove_line(*_line_of(desk, market, symbol), market)
+    return _anew(desk)
+
+
+def _line_of(desk: Desk, market: str, symbol: str) -> tuple[Path, UniverseEntry]:
+    for entry in desk.universe(market):
+        if entry.instrument.symbol == symbol:
+            return entry.path, entry
+    raise InputError(
+        f"{symbol} is not in the universe of market '{market}'.",
+        remedy=f"See what is: scizor symbols list --market {market}.",
+        where=", ".join(desk.market(market).universes),
+    )
+
+
+def _file_to_edit(desk: Desk, market: str, file: str | None) -> Path:
+    names = desk.market(market).universes
+    if file is None and len(names) == 1:
+        file = names[0]
+    if file not in names:
+        problem = f"'{file}' is no universe file" if file else "There are several universe files"
+        raise InputError(
+            f"{problem} of market '{market}'.",
+            remedy=f"Name one with --file: {', '.join(names)}.",
+            where=f"markets.{market}.universes",
+        )
+    return desk.config.folder / file
+
+
+def _one_listing(desk: Desk, market: str, symbol: str) -> Listing:
+    """What the provider knows of a symbol that nobody has described."""
+    provider = desk.provider(market)
+    found = provider.lookup([symbol]).get(symbol, ())
+    usable = [match for match in found if match.objection is None and match.mic is not None]
+    if len(usable) == 1:
+        return usable[0]
+    known = ", ".join(f"{match.mic} in {match.currency}" for match in usable)
+    problem = f"{provider.name} knows {symbol} {len(usable)} times: {known}" if usable else ""
+    raise InputError(
+        f"{problem or f'{provider.name} does not say where {symbol} is listed'}.",
+        remedy="Say it with --mic, such as XNAS or XASX.",
+        where=f"market {market}",
+    )
+
+
+def _anew(desk: Desk) -> Desk:
+    """A desk that reads the files again."""
+    return replace(desk)
 
 
 def _report_progress(done: int, total: int, what: str) -> None:

@@ -1,0 +1,224 @@
+"""`scizor symbols`: which symbols are tracked, what the provider says of them, and changes to the universe."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.preflight import check_home, check_market, open_desk
+from scizor_dagster.errors import InputError
+
+if TYPE_CHECKING:
+    from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.market_data.reports import SymbolsReport
+
+app = typer.Typer(help="The tracked symbols: verify, list, add and remove them.", no_args_is_help=True)
+MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Believe the provider also where it no longer knows most symbols it knew.")
+]
+RevalidateOption = Annotated[
+    bool, typer.Option("--force-revalidate", help="Ask for every symbol, also where its verification is recent.")
+]
+LimitOption = Annotated[int | None, typer.Option("--limit", help="Ask the provider for at most so many symbols.")]
+
+
+@app.command()
+def populate(
+    market: MarketOption = "us",
+    force: ForceOption = False,
+    force_revalidate: RevalidateOption = False,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the universe files into the lake, and verify the symbols that are due.
+
+    A symbol that is new, that the file describes otherwise than before, or whose verification is older than
+    markets.<market>.verify_after_days is asked for at the provider. One that is not a single instrument there, or that
+    has left the files, is retired with a day and a reason; its bars stay. Every day's collection does the same.
+
+    Example: scizor symbols populate --market us
+    """
+    _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
+
+
+@app.command()
+def validate(
+    market: MarketOption = "us",
+    force: ForceOption = False,
+    force_revalidate: RevalidateOption = False,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify the symbols that are due, and say which are not one certain instrument.
+
+    The exit code is 1 where any symbol of the universe is not verified or got no answer. A provider that does not
+    answer never takes a verification back.
+
+    Example: scizor symbols validate --market us --force-revalidate --limit 50
+    """
+    report = _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
+    if report.unverified or report.silent:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_symbols(
+    market: MarketOption = "us",
+    retired: Annotated[bool, typer.Option("--retired", help="Only those that are not tracked any more.")] = False,
+    due: Annotated[bool, typer.Option("--due", help="Only those that the next run asks for.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List every symbol that is or was tracked: its state, when it was verified, when it is due, why it is out.
+
+    Example: scizor symbols list --market us --retired
+    """
+    from scizor_dagster.flow.symbols import known_symbols
+
+    desk = open_desk()
+    check_market(desk, market)
+    found = [
+        {
+            "symbol": row.symbol,
+            "state": "tracked" if row.tracked else "retired",
+            "verified": row.verified,
+            "last_verified": _moment(row.last_verified),
+            "next_due": _moment(row.next_due) if row.tracked else None,
+            "retired_on": row.retired_on,
+            "reason": row.reason,
+            "note": row.note,
+            "provider_id": row.provider_id,
+        }
+        for row in known_symbols(desk, market, retired=retired, due=due)
+    ]
+    if as_json:
+        emit_json({"market": market, "symbols": found})
+    else:
+        columns = ["symbol", "state", "last_verified", "next_due", "retired_on", "reason", "note"]
+        print_table(f"Symbols of {market}", columns, [[row[name] for name in columns] for row in found])
+
+
+@app.command()
+def add(
+    symbol: Annotated[str, typer.Argument(help="Ticker as the exchange writes it.")],
+    market: MarketOption = "us",
+    mic: Annotated[str | None, typer.Option(help="Exchange, such as XNAS; default: the provider's answer.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the company or fund.")] = None,
+    sector: Annotated[str | None, typer.Option(help="Sector of a share.")] = None,
+    category: Annotated[str | None, typer.Option(help="Category of a fund.")] = None,
+    file: Annotated[str | None, typer.Option(help="Which of the market's universe files, as it is configured.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a symbol to a universe file, and verify it.
+
+    Exchange and name come from the provider where it knows the symbol as one instrument and they are not given. The
+    file is replaced at once; every other line stays as it is.
+
+    Example: scizor symbols add PLTR --market us --mic XNAS --name "Palantir Technologies"
+    """
+    from scizor_dagster.flow.symbols import add_symbol, refresh_symbols
+    from scizor_dagster.market_data.verification import Asking
+
+    desk = _ready(market)
+    given = {"mic": mic, "name": name, "sector": sector, "category": category}
+    desk = add_symbol(desk, market, symbol, {key: value for key, value in given.items() if value}, file)
+    report = refresh_symbols(desk, market, Asking(only=frozenset([symbol]), force_revalidate=True))
+    against = next((item for item in report.unverified if item.symbol == symbol), None)
+    if as_json:
+        why = {"reason": against.reason, "note": against.note} if against else {}
+        emit_json({"market": market, "symbol": symbol, "verified": against is None, **why})
+    elif against is None:
+        typer.echo(f"{symbol} is tracked in market {market}. Its history: scizor collect history --market {market}.")
+    else:
+        typer.echo(f"{symbol} is in the universe, and not tracked: {against.reason} ({against.note}).")
+    raise typer.Exit(0 if against is None else 1)
+
+
+@app.command()
+def remove(
+    symbol: Annotated[str, typer.Argument(help="Symbol of the universe.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it is not tracked any more; kept with the day.")],
+    market: MarketOption = "us",
+    as_json: JsonOption = False,
+) -> None:
+    """Take a symbol out of its universe file, and retire it.
+
+    Its bars stay, and a backtest that asks who was tracked on an earlier day still finds it. What a portfolio holds of
+    it stays too, is named in every plan, and is not traded: sell it first.
+
+    Example: scizor symbols remove WBA --market us --reason "taken private"
+    """
+    from scizor_dagster.flow.symbols import refresh_symbols, remove_symbol
+    from scizor_dagster.market_data.verification import Asking
+
+    desk = remove_symbol(_ready(market), market, symbol, reason)
+    report = refresh_symbols(desk, market, Asking(only=frozenset(), removal_reasons={symbol: reason.strip()}))
+    gone = next((item for item in report.retired if item.symbol == symbol), None)
+    if as_json:
+        emit_json({"market": market, "symbol": symbol, "retired_on": gone.retired_on if gone else None})
+    else:
+        typer.echo(f"{symbol} is retired{f' on {gone.retired_on}' if gone else ''}; its bars stay.")
+
+
+def _ready(market: str) -> Desk:
+    """The desk, once everything that can be known beforehand is."""
+    desk = open_desk()
+    check_market(desk, market)
+    check_home(desk.settings)
+    return desk
+
+
+def _verify(market: str, *, force: bool, force_revalidate: bool, limit: int | None, as_json: bool) -> SymbolsReport:
+    from scizor_dagster.flow.symbols import refresh_symbols
+    from scizor_dagster.market_data.verification import Asking
+
+    if limit is not None and limit < 1:
+        raise InputError(f"{limit} symbols cannot be asked for.", remedy="Use 1 or more.", where="--limit")
+    desk = _ready(market)
+    with working(f"Verifying the symbols of {market}", quiet=as_json):
+        report = refresh_symbols(desk, market, Asking(force_revalidate=force_revalidate, force=force, limit=limit))
+    body = _body(report)
+    if as_json:
+        emit_json(body)
+        return report
+    counts = [(key, value) for key, value in body.items() if not isinstance(value, list)]
+    print_table(f"Symbols of {market}", ["what", "value"], counts)
+    names: dict[str, list[str]] = {
+        "retired": ["symbol", "reason", "retired_on", "note"],
+        "unverified": ["symbol", "reason", "note"],
+        "without_answer": ["symbol", "why"],
+        "renamed": ["old", "new", "before"],
+        "reused": ["symbol", "archived", "cut"],
+    }
+    for title, columns in names.items():
+        if body[title]:
+            print_table(title.replace("_", " "), columns, [[row[name] for name in columns] for row in body[title]])
+    return report
+
+
+def _body(report: SymbolsReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "market": report.market,
+        "source": report.source,
+        "symbols": report.symbols,
+        "verified": report.verified,
+        "asked": report.asked,
+        "from_cache": report.from_cache,
+        "more_are_due": report.left_over,
+        "returned": list(report.returned),
+        "retired": [asdict(item) for item in report.retired],
+        "unverified": [asdict(item) for item in report.unverified],
+        "without_answer": [{"symbol": symbol, "why": why} for symbol, why in report.silent],
+        "renamed": [asdict(item) for item in report.renamed],
+        "reused": [asdict(item) for item in report.reused],
+    }
+
+
+def _moment(value: datetime | None) -> str | None:
+    return f"{value:%Y-%m-%d %H:%M}" if value else None
