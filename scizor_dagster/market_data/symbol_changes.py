@@ -20,6 +20,7 @@ from scizor_dagster.market_data.symbol_rows import (
     ARCHIVE_MARK,
     Book,
     Carry,
+    Ending,
     Facts,
     Identity,
     Interval,
@@ -57,8 +58,8 @@ def decide(
     for symbol, matches in answers.found.items():
         row = work.book.rows.get(symbol)
         known = row.provider_id if row and facts.same_ids(row.source) else None
-        split = symbol in facts.split_at
-        work.verdicts[symbol] = judge(entries[symbol], matches, known, facts.endings.get(symbol, ()), split)
+        split = work.split_day(symbol) is not None
+        work.verdicts[symbol] = judge(entries[symbol], matches, known, work.endings(symbol), split)
     work.set_reused_apart()
     work.find_renamed()
     for symbol in entries:
@@ -83,6 +84,26 @@ class _Work:
         self._renamed: dict[str, tuple[str, date]] = {}
         """New ticker and day, by the one that was left."""
 
+    def endings(self, symbol: str) -> tuple[Ending, ...]:
+        """Renames and delistings of the company that the ticker means, and of none that had it before."""
+        present = self.book.identity(symbol)
+        begun = present.since if present and (present.previous_symbol or present.bars_from) else date.min
+        return tuple(item for item in self.facts.endings.get(symbol, ()) if item.ex_session > begun)
+
+    def split_day(self, symbol: str) -> date | None:
+        """Day from which the bars stored under a ticker are another company's, by the actions alone."""
+        first, last = self.facts.spans.get(symbol, (date.max, date.min))
+        present = self.book.identity(symbol)
+        begun = present.since if present and (present.previous_symbol or present.bars_from) else date.min
+        taken = {
+            item.ex_session
+            for old, found in self.facts.endings.items()
+            for item in found
+            if item.kind == "rename" and item.new_symbol == symbol and old != symbol and item.ex_session > begun
+        }
+        left = {item.ex_session for item in self.endings(symbol) if last >= item.ex_session}
+        return max((day for day in taken | left if first < day), default=None)
+
     def set_reused_apart(self) -> None:
         """Move what stands under a ticker that means another company now to a name of its own."""
         for symbol, verdict in self.verdicts.items():
@@ -96,12 +117,12 @@ class _Work:
     def _ending_of_reused(self, symbol: str, row: SymbolRow, listing: Listing) -> tuple[date, bool] | None:
         """First day that is not the old company's, and whether it is certain; None for the same company."""
         if not listing.provider_id:
-            cut = self.facts.split_at.get(symbol)
+            cut = self.split_day(symbol)
             return None if cut is None else (cut, True)
         if not row.provider_id or not self.facts.same_ids(row.source) or row.provider_id == listing.provider_id:
             return None
         known = row.last_verified.date() if row.last_verified else date.min
-        days = [ending.ex_session for ending in self.facts.endings.get(symbol, ()) if ending.ex_session > known]
+        days = [ending.ex_session for ending in self.endings(symbol) if ending.ex_session > known]
         return (min(days), True) if days else (min(known + ONE_DAY, self.facts.today), False)
 
     def _move(self, symbol: str, row: SymbolRow, cut: date, certain: bool) -> None:
@@ -125,7 +146,9 @@ class _Work:
             for item in self.book.history
         ]
         self.book.identities = [
-            replace(item, symbol=name, until=item.until or max(cut, item.since)) if item.symbol == symbol else item
+            replace(item, symbol=name, since=min(item.since, cut), until=min(item.until or cut, cut))
+            if item.symbol == symbol
+            else item
             for item in self.book.identities
         ]
         self.book.identities = [
@@ -173,7 +196,7 @@ class _Work:
 
     def _holder_by_action(self, symbol: str) -> Identity | None:
         """Where the provider has no ids: whose rename to `symbol` is known, and not carried over yet."""
-        present = self.book.identity(symbol)
+        carried = {item.previous_symbol for item in self.book.identities if item.symbol == symbol}
         for old, endings in self.facts.endings.items():
             for ending in endings:
                 if ending.kind != "rename" or ending.new_symbol != symbol or old == symbol:
@@ -189,8 +212,8 @@ class _Work:
                     and item.until == ending.ex_session
                 }
                 name = min(names, default=old)
-                held = [item for item in self.book.identities if item.symbol == name and item.since < ending.ex_session]
-                if held and (present is None or present.previous_symbol != name):
+                held = [item for item in self.book.identities if item.symbol == name]
+                if held and name not in carried:
                     return max(held, key=lambda item: item.since)
         return None
 
@@ -207,7 +230,6 @@ class _Work:
             day = holder.until or (row.retired_on if row else None) or self.facts.today
             verified = row.last_verified if row else None
             before = verified.date() + ONE_DAY if verified else day
-        day = max(day, holder.since)
         self.outcome.carries.append(Carry(holder.symbol, symbol, before))
         self.previous[symbol] = (holder.symbol, day)
         if symbol in self._floors:
@@ -329,6 +351,8 @@ class _Work:
             if same and previous is None:
                 continue
             row = self.book.rows[symbol]
+            if not row.tracked and previous is None and any(item.symbol == symbol for item in self.book.identities):
+                continue
             floor = self._floors.get(symbol) or (present.bars_from if present else self._lost_to_another(symbol))
             since = day or (self._floors.get(symbol) if symbol in self._floors else None) or row.fetched_at.date()
             if present is not None:
@@ -360,7 +384,10 @@ def close_history(
         mine = [item for item in book.history if item.symbol == symbol]
         still = [item for item in mine if item.until is None]
         known = before.rows.get(symbol)
-        since = moved.get(symbol) or previous.get(symbol, ("", facts.today))[1]
+        since = moved.get(symbol, facts.today)
+        if symbol in previous:
+            old, day = previous[symbol]
+            since = max(day, min((item.since for item in book.history if item.symbol == old), default=facts.today))
         if known is not None and symbol not in moved and not mine:
             since = known.fetched_at.date()
         if not still and (row.tracked or not mine):

@@ -158,7 +158,7 @@ class Facts:
 
     Attributes:
         endings: Renames and delistings up to `today`, by ticker.
-        split_at: Days from which a ticker's stored bars are another company's by its endings.
+        spans: First and last stored session, by ticker, of those that have an ending or come from one.
         first_bar: First stored session of a symbol; None where there is none.
     """
 
@@ -168,7 +168,7 @@ class Facts:
     calls: LookupCalls
     verify_after: timedelta
     endings: Mapping[str, tuple[Ending, ...]]
-    split_at: Mapping[str, date]
+    spans: Mapping[str, tuple[date, date]]
     first_bar: Callable[[str], date | None]
 
     def same_ids(self, source: str) -> bool:

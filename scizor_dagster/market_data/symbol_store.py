@@ -47,7 +47,7 @@ def read_facts(
         [market, list(_ENDINGS), today],
     ).fetchall():
         endings.setdefault(str(symbol), []).append(Ending(str(kind), day, new))
-    spans = _spans(cursor, market, endings)
+    named = {ending.new_symbol for found in endings.values() for ending in found if ending.new_symbol}
     return Facts(
         now,
         today,
@@ -55,7 +55,7 @@ def read_facts(
         provider.lookup_calls,
         verify_after,
         {symbol: tuple(found) for symbol, found in endings.items()},
-        _splits(endings, spans),
+        _spans(cursor, market, endings.keys() | named),
         lambda symbol: _spans(cursor, market, [symbol]).get(symbol, (None, None))[0],
     )
 
@@ -72,25 +72,12 @@ def _spans(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Iterable[str
     return {str(symbol): (first, last) for symbol, first, last in rows}
 
 
-def _splits(endings: Mapping[str, Sequence[Ending]], spans: Mapping[str, tuple[date, date]]) -> dict[str, date]:
-    """Tickers with bars from before an ending and from after it, or that another company took on its day."""
-    taken = {(e.new_symbol, e.ex_session) for found in endings.values() for e in found if e.kind == "rename"}
-    splits: dict[str, date] = {}
-    for symbol, found in endings.items():
-        first, last = spans.get(symbol, (date.max, date.min))
-        for ending in found:
-            day = ending.ex_session
-            if first < day and (last >= day or (symbol, day) in taken):
-                splits[symbol] = max(day, splits.get(symbol, day))
-    return splits
-
-
 def write_book(cursor: duckdb.DuckDBPyConnection, market: str, before: Book, outcome: Outcome) -> bool:
     """Make the lake say what `outcome` says; whether anything had to be written."""
     after = outcome.book
     for move in outcome.moves:
         _move(cursor, market, move)
-    for carry in outcome.carries:
+    for carry in sorted(outcome.carries, key=lambda item: item.before):
         _carry(cursor, market, carry)
     changed = [row for symbol, row in after.rows.items() if before.rows.get(symbol) != row]
     gone = [*(row.symbol for row in changed), *(symbol for symbol in before.rows if symbol not in after.rows)]

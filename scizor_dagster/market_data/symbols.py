@@ -60,12 +60,17 @@ def collect_symbols(
         book = read_book(cursor, market_name)
         facts = read_facts(cursor, market_name, provider, now, today, verify_after)
         due, left_over = due_symbols(named, book, facts, asking)
-    answers = _ask_for(provider, due, named, book, facts, asking, progress)
-    with lake.write() as cursor:
-        book = read_book(cursor, market_name)
-        facts = read_facts(cursor, market_name, provider, now, today, verify_after)
-        outcome = decide(book, named, answers, facts, asking.removal_reasons)
-        changed = write_book(cursor, market_name, book, outcome)
+        idle = not due and decide(book, named, Answers(), facts, asking.removal_reasons)
+    if idle and idle.book == book:
+        # Most days nothing is due: then nobody who writes to the lake is kept waiting.
+        answers, outcome, changed = Answers(), idle, False
+    else:
+        answers = _ask_for(provider, due, named, book, facts, asking, progress)
+        with lake.write() as cursor:
+            book = read_book(cursor, market_name)
+            facts = read_facts(cursor, market_name, provider, now, today, verify_after)
+            outcome = decide(book, named, answers, facts, asking.removal_reasons)
+            changed = write_book(cursor, market_name, book, outcome)
     return _report(market_name, provider.name, named, answers, book, outcome, left_over=left_over, changed=changed)
 
 
