@@ -60,7 +60,8 @@ def test_an_upgraded_lake_has_the_tables_of_a_new_one(lake: Lake, tmp_path: Path
     with lake.write() as cursor:
         cursor.execute(f"CREATE TABLE target_weights ({EARLIER_TARGETS})")
         cursor.execute(f"CREATE TABLE fx_rates ({TABLES['fx_rates']})")
-        cursor.execute(f"CREATE TABLE symbols ({TABLES['symbols'].replace('sector VARCHAR, ', '')})")
+        earlier = TABLES["symbols"].replace("sector VARCHAR, ", "").replace("last_verified", "verified_at")
+        cursor.execute(f"CREATE TABLE symbols ({earlier})")
     initialise(lake)
     new = Lake(LakeLocation.embedded(tmp_path / "new"))
     initialise(new)

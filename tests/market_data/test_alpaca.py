@@ -105,6 +105,26 @@ def test_a_symbol_matches_only_what_is_listed_and_spelt_so(connect, venue):  # n
     assert found["HARD"][0].mic == "ARCX"
 
 
+def test_a_match_says_what_the_provider_takes_orders_for(connect):
+    found = connect().lookup(["AAA", "WHOLE", "HARD"])
+    flags = {symbol: (row.tradable, row.shortable, row.fractionable) for symbol, (row,) in found.items()}
+    assert flags == {"AAA": (True, True, True), "WHOLE": (True, True, False), "HARD": (True, False, True)}
+
+
+def test_an_inactive_asset_is_a_match_with_an_objection_and_none_where_another_is_active(connect, monkeypatch):
+    asset = {"class": "us_equity", "exchange": "NYSE", "name": "x"}
+    rows = [
+        asset | {"symbol": "AAA", "id": "1", "status": "inactive"},
+        asset | {"symbol": "AAA", "id": "2", "status": "active"},
+        asset | {"symbol": "BBB", "id": "3", "status": "inactive"},
+    ]
+    monkeypatch.setattr(Transport, "read", lambda *_, **__: Reply(200, rows, ""))
+    monkeypatch.setattr(alpaca, "_ONE_BY_ONE", 1)
+    found = connect().lookup(["AAA", "BBB"])
+    assert [(row.provider_id, row.objection) for row in found["AAA"]] == [("2", None)]
+    assert [(row.provider_id, row.objection) for row in found["BBB"]] == [("3", "inactive")]
+
+
 def test_many_symbols_are_looked_up_in_one_message_with_the_same_answer(connect, monkeypatch):
     singly = connect().lookup(["AAA", "BBB", "NOSUCH"])
     monkeypatch.setattr(alpaca, "_ONE_BY_ONE", 1)

@@ -106,7 +106,6 @@ def test_two_hundred_symbols_of_the_asx_at_a_tws(lake, tws):
     assert len(ids) == 195
     assert ids["CSL"] == venue.listing("CSL").contract_id
     assert at_first == 204
-    assert (in_all, always) == (0, 0)
     assert in_all <= 0.1 * always
 
 
@@ -133,6 +132,5 @@ def test_the_us_universe_at_alpaca(lake, project_root, tmp_path):
         **dict.fromkeys(INACTIVE, "inactive"),
     }
     assert at_first == 1
-    assert (in_all, always) == (0, 0)
     assert in_all <= 0.1 * always
     assert set(door.calls) == {"list_assets"}

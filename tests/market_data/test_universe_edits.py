@@ -1,0 +1,50 @@
+"""One line more or less in a universe file: every other byte stays, and a file that would be none is never written."""
+
+import pytest
+
+from scizor_dagster.errors import InputError
+from scizor_dagster.market_data.universe import read_universe
+from scizor_dagster.market_data.universe_edits import add_line, remove_line
+
+HEADER = "symbol,mic,name,currency,borrow"
+NEW = {"symbol": "B", "mic": "XNAS", "name": "B, Inc.", "currency": "USD", "sector": "Energy"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (f"{HEADER}\nA,XNAS,x,USD,hard\n", f'{HEADER}\nA,XNAS,x,USD,hard\nB,XNAS,"B, Inc.",USD,\n'),
+        (f"{HEADER}\nA,XNAS,x,USD,hard", f'{HEADER}\nA,XNAS,x,USD,hard\nB,XNAS,"B, Inc.",USD,\n'),
+        (f"{HEADER}\r\nA,XNAS,x,USD,\r\n", f'{HEADER}\r\nA,XNAS,x,USD,\r\nB,XNAS,"B, Inc.",USD,\r\n'),
+        (f"\ufeff{HEADER}\n\nA,XNAS,x,USD,\n", f'\ufeff{HEADER}\n\nA,XNAS,x,USD,\nB,XNAS,"B, Inc.",USD,\n'),
+    ],
+)
+def test_a_line_is_added_in_the_manner_of_the_file_and_taken_out_again(tmp_path, before, after):
+    path = tmp_path / "u.csv"
+    path.write_bytes(before.encode())
+    entry = add_line(path, NEW, "us")
+    assert path.read_bytes().decode() == after
+    assert (entry.instrument.id, entry.line) == ("B.XNAS", after.count("\n"))
+    remove_line(path, entry, "us")
+    assert path.read_bytes().decode().rstrip() == before.rstrip()
+    assert [row.instrument.symbol for row in read_universe([path], "us")] == ["A"]
+
+
+@pytest.mark.parametrize("values", [NEW | {"symbol": "A"}, NEW | {"mic": "NASDAQ"}, NEW | {"currency": "AUD"}])
+def test_a_line_that_cannot_be_leaves_the_file_as_it_is_and_is_named_in_it(tmp_path, values):
+    path = tmp_path / "u.csv"
+    path.write_text(f"{HEADER}\nA,XNAS,x,USD,\n", encoding="utf-8")
+    with pytest.raises(InputError, match="Nothing was changed") as caught:
+        add_line(path, values, "us")
+    assert caught.value.where == f"{path}:3"
+    assert path.read_text(encoding="utf-8") == f"{HEADER}\nA,XNAS,x,USD,\n"
+    assert [item.name for item in tmp_path.iterdir()] == ["u.csv"]
+
+
+def test_the_last_symbol_is_not_taken_out(tmp_path):
+    path = tmp_path / "u.csv"
+    path.write_text(f"{HEADER}\nA,XNAS,x,USD,\n", encoding="utf-8")
+    (entry,) = read_universe([path], "us")
+    with pytest.raises(InputError, match="is empty"):
+        remove_line(path, entry, "us")
+    assert [row.instrument.symbol for row in read_universe([path], "us")] == ["A"]
