@@ -15,7 +15,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.instruments import check_symbol
 from scizor_dagster.market_data.provider import Listing
 from scizor_dagster.market_data.reports import SymbolsReport
-from scizor_dagster.market_data.symbol_reading import collected_symbols, symbol_rows
+from scizor_dagster.market_data.symbol_reading import symbol_rows
 from scizor_dagster.market_data.symbol_rows import SymbolRow
 from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols
 from scizor_dagster.market_data.universe import UniverseEntry
@@ -37,11 +37,6 @@ def refresh_symbols(desk: Desk, market: str, asking: Asking = EVERYTHING_DUE) ->
         asking,
         _report_progress,
     )
-
-
-def symbols_to_collect(desk: Desk, market: str) -> list[str]:
-    """The symbols of the universe whose bars are asked for: those that are one certain instrument, in order."""
-    return collected_symbols(desk.lake, market, sorted(desk.instruments(market)))
 
 
 def known_symbols(desk: Desk, market: str, *, retired: bool = False, due: bool = False) -> list[SymbolRow]:
