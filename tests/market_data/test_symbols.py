@@ -5,8 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from scizor_dagster.errors import BrokerUnavailable, DataError
-from scizor_dagster.market_data.bar_store import Origin, gaps, insert_missing
+from scizor_dagster.market_data.bar_store import Origin, insert_missing
 from scizor_dagster.market_data.collect import collect_actions, collect_symbols
+from scizor_dagster.market_data.missing import Wanted, missing
+from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED
 from scizor_dagster.market_data.provider import Listing, SymbolReason
 from scizor_dagster.market_data.reading import coverage, instruments, ticker_changes
 from scizor_dagster.market_data.symbol_reading import collected_symbols, contract_ids, symbol_rows, universe_as_of
@@ -223,7 +225,8 @@ def test_a_ticker_that_another_company_takes_begins_anew_and_the_old_bars_keep_a
     assert store(lake, "WM", SESSIONS + LATER, 70.0) == 2
     assert bars(lake)["WM"] == (2, *LATER)
     with lake.read() as cursor:
-        assert gaps(cursor, "us", ["WM"], SESSIONS + LATER).empty
+        wanted = Wanted(("WM",), tuple(SESSIONS + LATER), SESSIONS[0], False, None, NOTHING_ACCEPTED)
+        assert missing(cursor, Origin("us", "raw", False, "ibkr", FEB1), wanted).empty
     assert ticker_changes(lake, "us", date(2024, 6, 3)) == [("WM", date(2024, 2, 2), None)]
     assert universe_as_of(lake, "us", date(2024, 2, 1)).symbols == ("WM@2024-02-01",)
     assert universe_as_of(lake, "us", date(2024, 2, 2)).symbols == ("WM",)
