@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -89,11 +90,19 @@ class FallbackMarket:
         return self._sources
 
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
-        """By the first source that knows the symbol; one that knows several is not passed over."""
+        """By the first source that knows the symbol; one that knows several is not passed over.
+
+        A fall-back's ids are left out: beside the first source's they would look like another company's.
+        """
         found: dict[str, tuple[Listing, ...]] = dict.fromkeys(symbols, ())
 
         def ask(source: MarketData, wanted: Sequence[str]) -> None:
-            found.update(source.lookup(wanted))
+            answer = source.lookup(wanted)
+            if source is not self._sources[0]:
+                answer = {
+                    symbol: tuple(replace(row, provider_id="") for row in rows) for symbol, rows in answer.items()
+                }
+            found.update(answer)
 
         self._in_order(ask, lambda: [symbol for symbol in symbols if not found[symbol]])
         return found

@@ -177,7 +177,7 @@ def test_identities_actions_and_newest_prices_come_from_the_first_source_that_ha
     two.listings = {"AAA": (Listing("AAA", "3"),), "BBB": (Listing("BBB", "4"),)}
     assert [[match.provider_id for match in provider.lookup(SYMBOLS)[symbol]] for symbol in SYMBOLS] == [
         ["1", "2"],
-        ["4"],
+        [""],
     ]
     split = ("2024-02-22", "split", 2.0, None, None, None)
     one.actions = actions_frame([("AAA", *split)])

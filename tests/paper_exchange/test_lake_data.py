@@ -129,6 +129,7 @@ def store_universe(lake: Lake, *symbols: str) -> None:
             "shortable": True,
             "tradable": True,
             "verified": True,
+            "last_verified": AT,
             "source": "test",
             "fetched_at": AT,
         }
