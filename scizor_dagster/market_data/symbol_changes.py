@@ -10,7 +10,7 @@ companies never stand under one name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,7 @@ from scizor_dagster.market_data.symbol_rows import (
     Identity,
     Interval,
     Move,
+    Outcome,
     SymbolRow,
     archive_name,
     is_archived,
@@ -35,15 +36,6 @@ from scizor_dagster.market_data.verification import Answers, Verdict, judge
 ONE_DAY = timedelta(days=1)
 LEFT = "not in the universe any more"
 _RETIRES_NOT = (None, SymbolReason.NOT_TRADABLE, SymbolReason.PENDING)
-
-
-@dataclass
-class Outcome:
-    """The book as it is next, and what happens to stored rows on the way, in this order: moves, then carries."""
-
-    book: Book
-    moves: list[Move] = field(default_factory=list)
-    carries: list[Carry] = field(default_factory=list)
 
 
 def decide(

@@ -190,6 +190,15 @@ class Facts:
         return self.now + self.verify_after - timedelta(days=early)
 
 
+@dataclass
+class Outcome:
+    """The book as it is next, and what happens to stored rows on the way, in this order: moves, then carries."""
+
+    book: Book
+    moves: list[Move] = field(default_factory=list)
+    carries: list[Carry] = field(default_factory=list)
+
+
 def is_archived(symbol: str) -> bool:
     """Whether the name is that of a company that has lost its ticker to another."""
     return ARCHIVE_MARK in symbol

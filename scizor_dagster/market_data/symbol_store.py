@@ -15,8 +15,17 @@ import duckdb
 from scizor_dagster.lake.migrations import columns_of, existing_columns
 from scizor_dagster.lake.tables import TABLES
 from scizor_dagster.market_data.provider import MarketData, SymbolReason
-from scizor_dagster.market_data.symbol_changes import Outcome
-from scizor_dagster.market_data.symbol_rows import Book, Carry, Ending, Facts, Identity, Interval, Move, SymbolRow
+from scizor_dagster.market_data.symbol_rows import (
+    Book,
+    Carry,
+    Ending,
+    Facts,
+    Identity,
+    Interval,
+    Move,
+    Outcome,
+    SymbolRow,
+)
 
 ANOTHER_COMPANY = "identity_uncertain"
 """Reason in quarantine of bars from the time in which a ticker changed its owner, nobody knows when."""

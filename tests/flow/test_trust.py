@@ -86,7 +86,8 @@ def test_90_new_prices_on_a_day_without_a_session_stop_the_cycle(tmp_path: Path)
     desk, lake = SimpleNamespace(calendar=lambda _market: XNYS), new_lake(tmp_path)
     symbols = pd.DataFrame({"symbol": ["A", "B", "C"]}).assign(
         market="us", instrument_id="X.XNYS", mic="XNYS", currency="USD", lot=1, tick=Decimal("0.01"),
-        fractionable=True, shortable=True, tradable=True, verified=True, last_verified=NOW, source="test", fetched_at=NOW,
+        fractionable=True, shortable=True, tradable=True, verified=True, last_verified=NOW, source="test",
+        fetched_at=NOW,
     )  # fmt: skip
     with lake.write() as cursor:
         append_rows(cursor, "symbols", symbols)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scizor_dagster.market_data.provider import Listing
-from scizor_dagster.market_data.symbol_changes import Outcome, decide
-from scizor_dagster.market_data.symbol_rows import Book, Facts, is_archived
+from scizor_dagster.market_data.symbol_changes import decide
+from scizor_dagster.market_data.symbol_rows import Book, Facts, Outcome, is_archived
 from scizor_dagster.market_data.verification import Answers
 from tests.market_data.support import entry
 
