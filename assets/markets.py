@@ -22,6 +22,7 @@ from assets.market_rendering import (
 from assets.market_sources import SourceChecks
 from assets.metadata import table
 from assets.partitions import session_partitions, sessions_of, year_partitions, years_of
+from assets.quality_page import judgements_frame, quality_metadata
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config, Market
 from scizor_dagster.errors import InputError
@@ -33,13 +34,13 @@ from scizor_dagster.flow.markets import (
     refresh_actions,
     refresh_prices,
 )
-from scizor_dagster.flow.stored import stored_rows
+from scizor_dagster.flow.quality import judged_session, quality_report
+from scizor_dagster.flow.stored import newest_stored_session, stored_rows
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.lake.schemas import actions_schema, bars_schema, symbols_schema
 from scizor_dagster.sessions import TradingCalendar
 
 OWNERS = ["team:data"]
-MAX_MISSING_SHARE = 0.1
 
 
 class DailyConfig(dg.Config):
@@ -176,9 +177,10 @@ def _daily_prices(
     sound = FactCheck(key, "bars_are_believable", "No bar of the session had to be quarantined.")
     complete = FactCheck(
         key,
-        "most_symbols_have_a_bar",
+        "session_can_be_planned_on",
         blocking=True,
-        description=f"At most {MAX_MISSING_SHARE:.0%} of the symbols are without a bar.",
+        description="The session's bars are there, or missed for a reason; they agree with a second source where there "
+        "is one, and the calendar covers the next year. A plan looks for itself as well.",
     )
 
     several = SourceChecks(key, settings)
@@ -202,14 +204,16 @@ def _daily_prices(
             stored = stored_rows(desk.desk, "bars", market=market, session=sessions[-1])
             refused = quarantined(desk.desk, market, sessions[0], sessions[-1])
             agreement = several.results(desk.desk, market, sessions)
-        worst = report.most_missing / max(report.asked, 1)
+            # A part of the universe says nothing about the session.
+            judgements = () if config.symbols else judged_session(desk.desk, market, sessions[-1])
+        failed = [f"{item.name}: {item.detail}" for item in judgements if not item.holds]
         return dg.MaterializeResult(
             metadata=sessions_metadata(report, stored, refused),
             check_results=[
                 schema.result(stored),
                 sound.result(refused.empty, rows=int(refused["rows"].sum()), by_reason=table(refused)),
-                complete.result(worst <= MAX_MISSING_SHARE, missing_share=worst),
                 *agreement,
+                complete.result(not failed, failed="; ".join(failed), judgements=table(judgements_frame(judgements))),
             ],
         )
 
@@ -219,11 +223,16 @@ def _daily_prices(
 def _prices(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     key = dg.AssetKey([market, "prices"])
     computed = FactCheck(key, "every_action_has_a_factor", "Each split and dividend could be turned into a factor.")
+    usual = FactCheck(
+        key,
+        "prices_are_as_usual",
+        "Nothing in the newest sessions needs a person: no bar without a reason, no outlier, no restatement.",
+    )
 
     @dg.asset(
         key=key,
         kinds={"duckdb", "ducklake"},
-        check_specs=[computed.spec],
+        check_specs=[computed.spec, usual.spec],
         **common,
         deps=[dg.AssetKey([market, name]) for name in ("historical_chunks", "daily_prices", "corporate_actions")],
         description="The one continuous view: raw, split-adjusted and total-return columns side by side.",
@@ -232,9 +241,13 @@ def _prices(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
         with clear_failures():
             report = refresh_prices(desk.desk, market)
             metadata = prices_metadata(report, price_coverage(desk.desk, market))
+            # Of what is stored: whether that is all there should be by now is judged with each session, and by plans.
+            quality = quality_report(desk.desk, market, last=newest_stored_session(desk.desk, market))
+        odd = "; ".join(f"{item.name}: {item.detail}" for item in quality.judgements if not item.holds)
         skipped = "; ".join(f"{item.symbol} {item.ex_session}: {item.reason}" for item in report.skipped)
         return dg.MaterializeResult(
-            metadata=metadata, check_results=[computed.result(not report.skipped, skipped=skipped)]
+            metadata=metadata | quality_metadata(quality),
+            check_results=[computed.result(not report.skipped, skipped=skipped), usual.result(not odd, found=odd)],
         )
 
     return prices

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from jobs.maintenance import MAINTAIN
 from jobs.times import ticks_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
@@ -22,11 +23,14 @@ from scizor_dagster.sessions import TradingCalendar
 
 MAX_TICK_AGE = timedelta(minutes=15)
 MAX_SESSIONS_CAUGHT_UP = 10
+SATURDAY_NOON = "0 12 * * 6"
+"""In UTC: no stock exchange trades."""
 
 
 def schedules(config: Config) -> list[dg.ScheduleDefinition]:
-    """`collect_daily` after the close, `rebalance` before the open, `follow_orders` in between, per owner."""
+    """`collect_daily` after the close, `rebalance` before the open, `follow_orders` in between, `maintain` weekly."""
     found = [_collection(config, market) for market in config.markets]
+    found.append(_maintenance())
     for portfolio in config.portfolios:
         found.append(_rebalance(config, portfolio))
         ticks = ticks_of(TradingCalendar(config.markets[config.portfolios[portfolio].market].calendar))
@@ -64,6 +68,16 @@ def _collection(config: Config, market: str) -> dg.ScheduleDefinition:
         ]
 
     return after_close
+
+
+def _maintenance() -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name="maintain_weekly",
+        job_name=MAINTAIN,
+        cron_schedule=SATURDAY_NOON,
+        execution_timezone="UTC",
+        description="Saturdays at noon, UTC: expires earlier states of the lake, compacts and deletes files.",
+    )
 
 
 def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:

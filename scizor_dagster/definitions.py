@@ -9,10 +9,12 @@ import warnings
 
 import dagster as dg
 
+from assets.maintenance import maintenance
 from assets.markets import market_assets
 from assets.portfolios import portfolio_assets
 from assets.rates import fx_rates
 from jobs.collection import collection_jobs
+from jobs.maintenance import maintenance_job
 from jobs.schedules import schedules
 from jobs.sensors import sensors
 from jobs.trading import trading_jobs
@@ -46,8 +48,8 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         assets = [asset for market in config.markets for asset in market_assets(config, market)]
         assets += [asset for portfolio in config.portfolios for asset in portfolio_assets(config, portfolio)]
     return dg.Definitions(
-        assets=[*assets, fx_rates],
-        jobs=[*collection_jobs(config), *trading_jobs(config)],
+        assets=[*assets, fx_rates, maintenance],
+        jobs=[*collection_jobs(config), *trading_jobs(config), maintenance_job()],
         schedules=schedules(config),
         sensors=sensors(config),
         resources={"desk": desk, **_accounts(config, desk)},

@@ -22,25 +22,33 @@ Clock = Callable[[], datetime]
 """A source of aware timestamps. Production hands in `lambda: datetime.now(UTC)`."""
 
 FIRST_SESSION = date(1990, 1, 1)
+LONGEST_PROCESS = timedelta(days=366)
+LEAST_AHEAD = timedelta(days=365)
+"""How far ahead a calendar must reach for plans to be made."""
 
 
 @cache
 def _exchange_calendar(code: str) -> Any:
     import exchange_calendars
 
-    try:
-        return exchange_calendars.get_calendar(code, start=FIRST_SESSION.isoformat())
-    except exchange_calendars.errors.InvalidCalendarName as error:
-        raise ConfigError(
-            f"'{code}' is not a calendar of exchange_calendars.",
-            remedy="Use a market identifier code such as XNYS or XASX.",
-        ) from error
-    except ValueError:
-        # Some exchanges are known from a later year only; their own default start is the best there is.
-        return _from_its_own_start(code)
+    # The library's own end is a year after the process began, and a process may live for months.
+    ahead = (exchange_calendars.exchange_calendar.GLOBAL_DEFAULT_END + LONGEST_PROCESS).date().isoformat()
+    # Some exchanges are known from a later year only, and some not so far ahead.
+    ranges = [{"start": FIRST_SESSION.isoformat(), "end": ahead}, {"start": FIRST_SESSION.isoformat()}, {"end": ahead}]
+    for limits in ranges:
+        try:
+            return exchange_calendars.get_calendar(code, **limits)
+        except exchange_calendars.errors.InvalidCalendarName as error:
+            raise ConfigError(
+                f"'{code}' is not a calendar of exchange_calendars.",
+                remedy="Use a market identifier code such as XNYS or XASX.",
+            ) from error
+        except ValueError:
+            continue
+    return _of_its_own_range(code)
 
 
-def _from_its_own_start(code: str) -> Any:
+def _of_its_own_range(code: str) -> Any:
     import exchange_calendars
 
     try:
@@ -80,8 +88,13 @@ class TradingCalendar:
 
     @property
     def last(self) -> date:
-        """Last session that the calendar knows, about one year ahead of today."""
+        """Last session that the calendar knows, about two years ahead of today where its exchange is known so far."""
         return _date(self._calendar.last_session)
+
+    def covers_next_year(self, now: datetime) -> bool:
+        """Whether the sessions of the year from `now` on are known."""
+        # The end itself need not be a session.
+        return self.last + timedelta(days=7) > now.astimezone(self.timezone).date() + LEAST_AHEAD
 
     def is_session(self, day: date) -> bool:
         return self.first <= day <= self.last and bool(self._calendar.is_session(day.isoformat()))

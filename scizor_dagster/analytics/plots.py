@@ -1,4 +1,4 @@
-"""Small pictures of what a person would rather look at: an equity curve, a set of weights.
+"""Small pictures of what a person would rather look at: an equity curve, a set of weights, prices, what is missing.
 
 What belongs here: frames to PNG bytes, off screen. What does not: where the picture is shown.
 """
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_BARS = 40
 MOST_DATES = 6
+MOST_NAMES = 45
 _SIZE = (6.4, 3.0)
 _DPI = 90
 # Fixed: working margins out from the drawn texts draws every picture twice.
@@ -64,11 +65,49 @@ def weights_plot(weights: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
-def _figure() -> Figure:
+def coverage_plot(shares: pd.DataFrame) -> bytes:
+    """A heat map of shares from 0 to 1 (NaN: none is due), a row for each symbol and a column for each time, as PNG."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    height = min(_SIZE[1] * 3, max(_SIZE[1] * 0.6, 0.6 + 0.09 * len(shares)))
+    figure = _figure((_SIZE[0] * 1.4, height))
+    axis = figure.subplots()
+    colours = LinearSegmentedColormap.from_list("coverage", [_SHADE, "#f2c14e", "#3a8f5c"])
+    colours.set_bad("#d9d9d9")
+    axis.imshow(shares.to_numpy(dtype=float), aspect="auto", cmap=colours, vmin=0.0, vmax=1.0, interpolation="nearest")
+    for positions, labels, name in (
+        (range(0, len(shares.columns), max(1, -(-len(shares.columns) // MOST_DATES))), shares.columns, "x"),
+        (range(0, len(shares), max(1, -(-len(shares) // MOST_NAMES))), shares.index, "y"),
+    ):
+        ticks = list(positions)
+        (axis.set_xticks if name == "x" else axis.set_yticks)(ticks, [str(labels[tick]) for tick in ticks])
+    axis.tick_params(labelsize=7)
+    return _png(figure)
+
+
+def price_plot(prices: pd.DataFrame, title: str) -> bytes:
+    """A line of the columns session and price; `event` marks what happened on a session (empty: nothing), as PNG."""
+    figure = _figure()
+    axis = figure.subplots()
+    axis.plot(list(prices["session"]), prices["price"].astype(float), color=_LINE, linewidth=1.2)
+    for session, event in zip(prices["session"], prices["event"], strict=True):
+        if event:
+            is_split = "split" in event
+            axis.axvline(session, color=_SHADE if is_split else _LINE, alpha=0.6 if is_split else 0.25, linewidth=0.8)
+    axis.set_title(title, fontsize=9)
+    axis.tick_params(labelsize=_SMALL)
+    axis.grid(alpha=0.3)
+    sessions = list(prices["session"])
+    labelled = sessions[:: -(-len(sessions) // MOST_DATES)]
+    axis.set_xticks(labelled, [str(session) for session in labelled])
+    return _png(figure)
+
+
+def _figure(size: tuple[float, float] = _SIZE) -> Figure:
     # The object interface needs neither pyplot nor a display, and shares no state between threads.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, dpi=_DPI)
+    figure = Figure(figsize=size, dpi=_DPI)
     figure.subplots_adjust(**_MARGINS)
     return figure
 

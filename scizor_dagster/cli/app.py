@@ -26,6 +26,7 @@ from scizor_dagster.cli import (
     INTERRUPTED,
     INTERRUPTED_CODE,
     collect,
+    data,
     demo,
     dev,
     doctor,
@@ -54,6 +55,7 @@ app.command()(demo.demo)
 app.command()(dev.dev)
 app.command()(doctor.doctor)
 app.add_typer(collect.app, name="collect")
+app.add_typer(data.app, name="data")
 app.add_typer(prices.app, name="prices")
 app.add_typer(symbols.app, name="symbols")
 app.add_typer(signals.app, name="signals")

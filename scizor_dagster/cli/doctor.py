@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +26,6 @@ from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.settings import LOG_LEVELS, Settings
 
 MIN_FREE_BYTES = 2 * 1024**3
-MIN_CALENDAR_DAYS = 60
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False) -> None:
@@ -175,14 +173,17 @@ def _trading(desk: Desk) -> str:
 
 
 def _calendars(desk: Desk) -> str:
-    today = dates.now().date()
     for name in desk.config.markets:
         calendar = desk.calendar(name)
-        if calendar.last < today + timedelta(days=MIN_CALENDAR_DAYS):
+        if not calendar.covers_next_year(dates.now()):
             raise ScizorError(
-                f"Calendar {calendar.code} ends on {calendar.last}.", remedy="Update exchange_calendars.", where=name
+                f"Calendar {calendar.code} ends on {calendar.last}; a year ahead is needed to plan.",
+                remedy="Update exchange_calendars.",
+                where=name,
             )
-    return ", ".join(f"{name}: {desk.calendar(name).code}" for name in desk.config.markets)
+    return ", ".join(
+        f"{name}: {desk.calendar(name).code} to {desk.calendar(name).last}" for name in desk.config.markets
+    )
 
 
 def _universes(desk: Desk) -> str:

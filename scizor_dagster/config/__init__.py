@@ -15,6 +15,8 @@ from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, 
 from scizor_dagster.config.base import SUM_TOLERANCE, UNLIMITED, Fraction, Limit, MisplacedValue, Model, Name, Positive
 from scizor_dagster.config.connections import AlpacaConnection, IbkrConnection
 from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
+from scizor_dagster.config.fx import FxRules, RateFile
+from scizor_dagster.config.lake import LakeRules
 from scizor_dagster.config.limits import (
     DEFAULT_LIMITS,
     Cooldown,
@@ -57,10 +59,12 @@ __all__ = [
     "FilesProvider",
     "Fraction",
     "FractionalShares",
+    "FxRules",
     "IbkrAccount",
     "IbkrConnection",
     "IbkrProvider",
     "Idempotency",
+    "LakeRules",
     "Limit",
     "LimitRules",
     "MappingTable",
@@ -80,6 +84,7 @@ __all__ = [
     "PriceQuality",
     "Protection",
     "Provider",
+    "RateFile",
     "RiskRules",
     "SampleProvider",
     "SignalChoice",

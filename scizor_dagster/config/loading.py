@@ -32,6 +32,7 @@ _DEFAULT_MARKETS: dict[str, Any] = {
         "provider": {"type": "sample"},
     }
 }
+_DATES = ("first_session", "converted_on")
 _DEFAULT_ACCOUNTS: dict[str, Any] = {"paper": {"broker": "paper", "initial_cash": 100_000.0}}
 _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 NO_LIMIT = "a limit is a finite number greater than 0, or the word unlimited"
@@ -96,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_date(key: str, value: Any) -> Any:
-    if key == "first_session" and isinstance(value, str):
+    if key in _DATES and isinstance(value, str):
         try:
             # fromisoformat alone would take 20210104 and 2021-W01-1 as well.
             return date.fromisoformat(value if _ISO_DATE.match(value) else "")
@@ -189,7 +190,7 @@ def _explain(kind: str, message: str, key: Key) -> str:
         return f"the {word} is none of {', '.join(known)}"
     if key[-1:] == ("allowed",):
         return "it must be a list of symbols or universe files, or the word unlimited"
-    if key[-1:] == ("first_session",):
+    if key and key[-1] in _DATES:
         return "it must be a date, written as YYYY-MM-DD"
     message = message.removeprefix("Value error, ").replace("Input should be", "It must be")
     return message[0].lower() + message[1:].removesuffix(".")

@@ -6,11 +6,12 @@ of their own.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from scizor_dagster.config.base import Model, Name, Positive
+from scizor_dagster.config.base import CurrencyCode, Model, Name, Positive
 from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
 from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.risk import RiskRules
@@ -21,15 +22,26 @@ class Capital(Model):
     """What a portfolio begins with: an amount, or a share of the account's `initial_cash`.
 
     Either grows or shrinks with the portfolio's own fills alone.
+
+    Attributes:
+        currency: Of the amount, where it is not the market's.
+        converted_on: The day whose rate turns such an amount into the market's currency, once and for all: the newest
+            rate known before it.
     """
 
     amount: Positive | None = None
     share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    currency: CurrencyCode | None = None
+    converted_on: date | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Capital:
         if (self.amount is None) == (self.share is None):
             raise ValueError("give exactly one of 'amount' and 'share'")
+        if self.currency is not None and self.amount is None:
+            raise ValueError("a share is of the account's cash, and 'currency' goes with 'amount'")
+        if (self.currency is None) != (self.converted_on is None):
+            raise ValueError("'currency' and 'converted_on' go together: which day's rate converts the amount")
         return self
 
 

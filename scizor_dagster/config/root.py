@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 
 from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, PaperAccount
 from scizor_dagster.config.base import MisplacedValue, Model, Name
+from scizor_dagster.config.fx import FxRules
+from scizor_dagster.config.lake import LakeRules
 from scizor_dagster.config.markets import IbkrProvider, Market, basis_of
 from scizor_dagster.config.portfolios import Portfolio
 
@@ -23,6 +25,8 @@ class Config(Model):
     markets: dict[Name, Market]
     accounts: dict[Name, Annotated[Account, Field(discriminator="broker")]]
     portfolios: dict[Name, Portfolio]
+    lake: LakeRules = LakeRules()
+    fx: FxRules = FxRules()
     legacy_notes: tuple[str, ...] = ()
     """One sentence for each key of the older system that was read but has no effect."""
     source: str = ""
@@ -47,8 +51,17 @@ class Config(Model):
                     "use an account in the market's currency",
                     *("portfolios", name, "account"),
                 )
+            stated_in = portfolio.capital.currency or currency
+            if not self.fx.knows(stated_in, currency):
+                raise MisplacedValue(
+                    f"the capital of portfolio '{name}' is in {stated_in}, its market in {currency}, and no file under "
+                    "fx.files has the rate between them",
+                    *("portfolios", name, "capital", "currency"),
+                )
             shares[portfolio.account] = shares.get(portfolio.account, 0.0) + (portfolio.capital.share or 0.0)
-            amounts[portfolio.account] = amounts.get(portfolio.account, 0.0) + (portfolio.capital.amount or 0.0)
+            # What is stated in another currency is an amount of the account's only once it is converted.
+            own = portfolio.capital.amount if stated_in == held else None
+            amounts[portfolio.account] = amounts.get(portfolio.account, 0.0) + (own or 0.0)
             first = traded.setdefault(portfolio.account, (name, portfolio.market))
             if first[1] != portfolio.market and self.accounts[portfolio.account].broker == "paper":
                 raise MisplacedValue(

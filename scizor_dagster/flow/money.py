@@ -16,6 +16,7 @@ import pandas as pd
 from scizor_dagster.analytics.valuation import Valuation, value_portfolio
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.rates import StatedRate, rate_before
 from scizor_dagster.ledger.holdings import cash_flow, owned
 from scizor_dagster.ledger.rows import first_batch_of
 
@@ -61,11 +62,13 @@ def starting_cash(desk: Desk, portfolio: str) -> Decimal:
 
 
 def require_same_capital(desk: Desk, portfolio: str) -> None:
-    """Refuse a portfolio whose configured capital is no longer the one it began with.
+    """Refuse a portfolio whose configured capital is no longer the one it began with, or not in the account.
 
     Raises:
         ConfigError: naming both amounts.
+        PriceUnavailable: there is no rate to convert it by.
     """
+    _require_covered(desk, portfolio)
     began, configured = starting_cash(desk, portfolio), configured_cash(desk, portfolio)
     if began != configured:
         raise ConfigError(
@@ -77,13 +80,64 @@ def require_same_capital(desk: Desk, portfolio: str) -> None:
 
 
 def configured_cash(desk: Desk, portfolio: str) -> Decimal:
-    """The portfolio's amount, or its share of the account's first deposit."""
+    """The portfolio's amount, or its share of the account's first deposit, in its market's currency.
+
+    Raises:
+        PriceUnavailable: the amount is in another currency, and there is no rate young enough.
+    """
     settings = desk.portfolio(portfolio)
-    if settings.capital.amount is not None:
-        return Decimal(str(settings.capital.amount)).quantize(CENT)
-    share = Decimal(str(settings.capital.share))
-    deposit = Decimal(str(desk.config.accounts[settings.account].initial_cash))
-    return (share * deposit).quantize(CENT)
+    if settings.capital.amount is None:
+        share = Decimal(str(settings.capital.share))
+        return (share * _deposit(desk, settings.account)).quantize(CENT)
+    amount = Decimal(str(settings.capital.amount)).quantize(CENT)
+    rate = capital_rate(desk, portfolio)
+    return amount if rate is None else rate.convert(amount)
+
+
+def capital_rate(desk: Desk, portfolio: str) -> StatedRate | None:
+    """The rate that the portfolio's capital is converted by; None where it is in the market's currency.
+
+    Raises:
+        PriceUnavailable: there is none, or it was too old on the day of the conversion.
+    """
+    settings = desk.portfolio(portfolio)
+    capital, currency = settings.capital, desk.market(settings.market).currency
+    if capital.currency is None or capital.converted_on is None or capital.currency == currency:
+        return None
+    return rate_before(desk, capital.currency, currency, capital.converted_on)
+
+
+def capital_note(desk: Desk, portfolio: str) -> tuple[str, ...]:
+    """A sentence for the plan where the capital was converted, with the rate and its age."""
+    rate, capital = capital_rate(desk, portfolio), desk.portfolio(portfolio).capital
+    if rate is None:
+        return ()
+    amount = Decimal(str(capital.amount))
+    return (f"The capital of {amount:,.2f} {rate.base} is {rate.convert(amount):,.2f} {rate.quote} {rate.sentence}.",)
+
+
+def _deposit(desk: Desk, account: str) -> Decimal:
+    return Decimal(str(desk.config.accounts[account].initial_cash))
+
+
+def _require_covered(desk: Desk, portfolio: str) -> None:
+    """Converted capital is known only now; together the account's portfolios still begin with what it had.
+
+    Raises:
+        ConfigError: they begin with more.
+    """
+    if desk.portfolio(portfolio).capital.currency is None:
+        return
+    account = desk.portfolio(portfolio).account
+    beside = [name for name, item in desk.config.portfolios.items() if item.account == account]
+    claimed = sum((configured_cash(desk, name) for name in beside), Decimal(0))
+    if claimed > _deposit(desk, account):
+        raise ConfigError(
+            f"The portfolios of account '{account}' begin with {claimed:,.2f} together, once converted; its "
+            f"initial_cash is {_deposit(desk, account):,.2f} {desk.account(account).currency}.",
+            remedy="Lower a capital, or correct initial_cash.",
+            where=f"portfolios.{portfolio}.capital",
+        )
 
 
 def price_adjustment(closes: pd.DataFrame) -> str:

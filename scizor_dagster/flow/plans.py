@@ -17,23 +17,23 @@ from scizor_dagster.execution.drive import at_work
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for, shorts_allowed, with_account
 from scizor_dagster.flow.following import catch_up, not_ahead
-from scizor_dagster.flow.money import book_before, price_adjustment, require_same_capital
+from scizor_dagster.flow.money import book_before, capital_note, price_adjustment, require_same_capital
 from scizor_dagster.flow.stored import stale_symbols
 from scizor_dagster.flow.trust import (
     doubtful_holdings,
     quarantined_symbols,
     require_calendar,
-    require_fresh,
     require_priced,
+    require_sound,
 )
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.intents import frozen_symbols
 from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, intents_of, open_batches
 from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
+from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import Plan
-from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
 from scizor_dagster.signals.targets import TargetStatus, read_targets
 from scizor_dagster.version import code_version
@@ -66,8 +66,8 @@ class _Draft:
     """A plan that is not stored, and what it was made from."""
 
     plan: Plan
+    archive: PlanArchive
     snapshot: int
-    rules: str
     synthetic: bool
 
 
@@ -93,9 +93,9 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     store_plan(
         desk.lake,
         draft.plan,
+        draft.archive,
         lake_snapshot=draft.snapshot,
         code_version=code_version(),
-        rules_text=draft.rules,
         source=SOURCE,
         fetched_at=desk.clock(),
     )
@@ -156,8 +156,8 @@ def _draft(desk: Desk, portfolio: str, session: date) -> _Draft:
         inputs = replace(inputs, **facts_for(lake, settings.market, inputs, rules))
         inputs = replace(inputs, shorts_allowed=shorts_allowed(broker, rules))
         snapshot = lake.snapshot()
-    plan = make_plan(with_account(inputs, beside, rules, broker.capabilities), rules, broker.capabilities)
-    return _Draft(plan, snapshot, rules.as_text(), bool(closes["synthetic"].any()))
+    archive = PlanArchive(with_account(inputs, beside, rules, broker.capabilities), rules, broker.capabilities)
+    return _Draft(archive.plan(), archive, snapshot, bool(closes["synthetic"].any()))
 
 
 def _require_adopted(portfolio: str, beside: AccountBeside, rules: PlanningRules) -> None:
@@ -179,7 +179,7 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
     settings = desk.portfolio(portfolio)
     market = desk.market(settings.market)
     priced_on = desk.calendar(settings.market).previous_session(session)
-    require_fresh(lake, max(closes["session"], default=None), priced_on, settings.market)
+    require_sound(desk, lake, settings.market, max(closes["session"], default=None), priced_on)
     require_calendar(desk, lake, settings.market, priced_on, session)
     with desk.ledger.read() as connection:
         frozen = frozen_symbols(connection, settings.account)
@@ -205,7 +205,7 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
         action_symbols=_actions(lake, settings.market, priced_on, session),
         quarantined_symbols=quarantined,
         cash=book.cash,
-        notes=_notes(closes, unexecuted_sessions(desk, portfolio, session)),
+        notes=(*_notes(closes, unexecuted_sessions(desk, portfolio, session)), *capital_note(desk, portfolio)),
     )
 
 

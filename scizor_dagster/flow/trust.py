@@ -13,10 +13,11 @@ from decimal import Decimal
 from scizor_dagster.errors import DataError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import Book
+from scizor_dagster.flow.quality import session_judgements
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.holdings import foreign
 from scizor_dagster.ledger.rows import fills_of
-from scizor_dagster.market_data.reading import coverage, quarantined_since, too_many_missing, unscheduled_days
+from scizor_dagster.market_data.reading import coverage, quarantined_since, unscheduled_days
 from scizor_dagster.reconciliation.positions import doubtful_positions
 
 ZERO = Decimal(0)
@@ -43,21 +44,19 @@ def require_calendar(desk: Desk, lake: Lake, market: str, priced_on: date, sessi
             )
 
 
-def require_fresh(lake: Lake, newest: date | None, priced_on: date, market: str) -> None:
-    """A feed that has failed sizes nothing: most of the universe must have a bar of the last session.
+def require_sound(desk: Desk, lake: Lake, market: str, newest: date | None, priced_on: date) -> None:
+    """A feed that has failed sizes nothing: the last session's bars are there, believable, or missed for a reason.
 
     Raises:
-        PriceUnavailable: naming what is there.
+        PriceUnavailable: naming what is there, what is not, and the newest session with any price.
     """
-    present, expected, missing = coverage(lake, market, priced_on)
-    if present and not too_many_missing(len(missing), expected):
-        return
-    raise PriceUnavailable(
-        f"{present} of {expected} symbols have a price of {priced_on}; the newest session with any is "
-        f"{newest or 'none'}.",
-        remedy=f"Collect it: scizor collect daily --market {market} --date {priced_on}.",
-        where=f"market {market}",
-    )
+    for judgement in session_judgements(desk, lake, market, priced_on):
+        if not judgement.holds:
+            raise PriceUnavailable(
+                f"{judgement.detail}; the newest session with any price is {newest or 'none'}.",
+                remedy=judgement.remedy,
+                where=f"market {market}",
+            )
 
 
 def quarantined_symbols(lake: Lake, market: str, priced_on: date) -> dict[str, str]:

@@ -92,6 +92,16 @@ class Lake:
             self._give_back(cursor)
 
     @contextmanager
+    def maintenance(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor outside of any transaction, while no embedded writer is at work: DuckLake commits by itself."""
+        cursor = self._cursor()
+        try:
+            with self._writer_lock():
+                yield cursor
+        finally:
+            self._give_back(cursor)
+
+    @contextmanager
     def pinned(self) -> Iterator[Lake]:
         """A view for reading: whatever is read through it, however often, is of one snapshot, its `snapshot()`."""
         with self.read() as cursor:

@@ -52,7 +52,7 @@ TABLES: dict[str, str] = {
         market VARCHAR NOT NULL, session DATE NOT NULL, {_PROVENANCE}""",
     "absent_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
-        last_session DATE NOT NULL, {_PROVENANCE}""",
+        last_session DATE NOT NULL, settled BOOLEAN, {_PROVENANCE}""",
     "second_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, close DOUBLE NOT NULL,
         volume DOUBLE NOT NULL, adjustment VARCHAR NOT NULL, {_PROVENANCE}""",
@@ -80,7 +80,11 @@ TABLES: dict[str, str] = {
         portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, batch INTEGER NOT NULL,
         plan_id VARCHAR NOT NULL, currency VARCHAR NOT NULL, equity VARCHAR NOT NULL, cash_buffer VARCHAR NOT NULL,
         priced_on DATE, adjustment VARCHAR NOT NULL, overflow_factor VARCHAR NOT NULL, lake_snapshot BIGINT NOT NULL,
-        code_version VARCHAR NOT NULL, rules VARCHAR NOT NULL, notes VARCHAR NOT NULL, {_PROVENANCE}""",
+        code_version VARCHAR NOT NULL, rules VARCHAR NOT NULL, notes VARCHAR NOT NULL, inputs_sha256 VARCHAR,
+        {_PROVENANCE}""",
+    "plan_inputs": f"""
+        plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, inputs VARCHAR NOT NULL,
+        {_PROVENANCE}""",
     "plan_lines": f"""
         plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL,
         instrument_id VARCHAR NOT NULL, current_qty VARCHAR NOT NULL, target_weight VARCHAR NOT NULL, price VARCHAR,

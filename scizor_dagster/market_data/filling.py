@@ -194,9 +194,13 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         done = store_bars(cursor, good.drop(index=older.index), origin)
         done = replace(done, inserted=done.inserted + insert_missing(cursor, older, origin))
         replace_quarantined(cursor, quarantined, _ranges(kept, quarantined), origin)
-        if isinstance(source.provider, Metered):
-            for sessions, names in _settled(task, part, stored).items():
-                note_absent(cursor, origin, names, sessions)
+        # Settled first: the other rows leave out what those cover.
+        recent = task.wanted.recent or task.sessions[-1]
+        for settled, before in ((True, recent), (False, date.max)):
+            if settled and not isinstance(source.provider, Metered):
+                continue
+            for sessions, names in _asked(task, part, stored, before).items():
+                note_absent(cursor, origin, names, sessions, settled=settled)
     _count(filled, done, quarantined, anew)
     filled.differing += overlap.differing
     filled.restatements += restatements
@@ -263,13 +267,12 @@ def _ranges(kept: pd.DataFrame, quarantined: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([kept, others.groupby("symbol").agg(**named).reset_index()], ignore_index=True)
 
 
-def _settled(task: Task, part: Sequence[Answer], stored: pd.DataFrame) -> dict[tuple[date, ...], list[str]]:
-    """Sessions that were asked for and are old enough for a late source, with the symbols that it answered for."""
-    recent = task.wanted.recent or task.sessions[-1]
+def _asked(task: Task, part: Sequence[Answer], stored: pd.DataFrame, end: date) -> dict[tuple[date, ...], list[str]]:
+    """Sessions before `end` that were asked for, with the symbols that the source answered for."""
     found: dict[tuple[date, ...], list[str]] = {}
     for batch, answer in part:
         first, last = batch.kept["first"].min().date(), batch.kept["last"].max().date()
-        sessions = tuple(day for day in task.wanted.sessions if first <= day <= last and day < recent)
+        sessions = tuple(day for day in task.wanted.sessions if first <= day <= last and day < end)
         if sessions:
             found.setdefault(sessions, []).extend(_answered(batch, answer, stored))
     return found

@@ -46,7 +46,7 @@ _NOTHING_KNOWN = "known AS (SELECT symbol, session FROM stored WHERE false)"
 _KNOWN = """
     known AS (
         SELECT w.symbol, w.session FROM wanted w JOIN absent_bars a ON a.market = $market AND a.source = $source
-            AND a.symbol = w.symbol AND w.session BETWEEN a.first_session AND a.last_session
+            AND a.settled IS NOT FALSE AND a.symbol = w.symbol AND w.session BETWEEN a.first_session AND a.last_session
         WHERE w.session < $recent
         UNION
         SELECT symbol, session FROM quarantined_bars
@@ -113,17 +113,23 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -
 
 
 def note_absent(
-    cursor: duckdb.DuckDBPyConnection, origin: Origin, symbols: Sequence[str], sessions: Sequence[date]
+    cursor: duckdb.DuckDBPyConnection,
+    origin: Origin,
+    symbols: Sequence[str],
+    sessions: Sequence[date],
+    *,
+    settled: bool,
 ) -> None:
     """Keep that the source was asked for `sessions` of `symbols`, and has no bar where none is stored.
 
-    A bar that is quarantined is one that it has. `sessions` is ascending.
+    A bar that is quarantined is one that it has. `sessions` is ascending. What is not `settled` says why a bar is
+    missing, and is asked for again all the same.
     """
     if not symbols or not sessions:
         return
     cursor.execute(
         f"""
-        INSERT INTO absent_bars (market, symbol, first_session, last_session, source, fetched_at)
+        INSERT INTO absent_bars (market, symbol, first_session, last_session, settled, source, fetched_at)
         WITH {_LACKING},
         numbered AS (SELECT session, row_number() OVER (ORDER BY session) AS number
                      FROM (SELECT unnest($sessions) AS session)),
@@ -134,13 +140,15 @@ def note_absent(
                 WHERE q.market = $market AND q.symbol = e.symbol AND q.session = e.session)
             AND NOT EXISTS (
                 SELECT 1 FROM absent_bars a WHERE a.market = $market AND a.source = $source AND a.symbol = e.symbol
+                AND (a.settled IS NOT FALSE OR NOT $settled)
                 AND e.session BETWEEN a.first_session AND a.last_session)),
         runs AS (SELECT symbol, session, number - row_number() OVER (PARTITION BY symbol ORDER BY session) AS run
                  FROM absent)
-        SELECT $market, symbol, min(session), max(session), $source, $fetched_at FROM runs GROUP BY symbol, run
-        ORDER BY symbol, min(session)
+        SELECT $market, symbol, min(session), max(session), $settled, $source, $fetched_at FROM runs
+        GROUP BY symbol, run ORDER BY symbol, min(session)
         """,
-        _common(cursor, origin.market, symbols, sessions) | {"source": origin.source, "fetched_at": origin.fetched_at},
+        _common(cursor, origin.market, symbols, sessions)
+        | {"source": origin.source, "fetched_at": origin.fetched_at, "settled": settled},
     )
 
 

@@ -1,6 +1,6 @@
 """Plans in the lake: to tables and back without losing a digit.
 
-What belongs here: the columns of `plans`, `plan_lines` and `planned_orders`. What does not: when a
+What belongs here: the columns of `plans`, `plan_lines`, `planned_orders` and `plan_inputs`. What does not: when a
 plan is made or admitted (`assets`, `ledger`).
 
 Decimals travel as plain text and tuples as JSON, so that reading a stored plan gives an equal one.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.lake.tables import replace_rows
+from scizor_dagster.planning.archives import PlanArchive, digest_of, read_archive
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.orders import sort_key
 
@@ -39,24 +40,26 @@ PLAN_COLUMNS = (
 
 
 def plan_frames(
-    plan: Plan, *, lake_snapshot: int, code_version: str, rules_text: str, source: str, fetched_at: datetime
+    plan: Plan, archive: PlanArchive, *, lake_snapshot: int, code_version: str, source: str, fetched_at: datetime
 ) -> dict[str, pd.DataFrame]:
-    """The rows of a plan for the lake's tables `plans`, `plan_lines` and `planned_orders`.
+    """The rows of a plan for the lake's tables `plans`, `plan_lines`, `planned_orders` and `plan_inputs`.
 
     Args:
         plan: The plan.
+        archive: What it was made from.
         lake_snapshot: Snapshot of the lake that its inputs were read from.
         code_version: Version of the code that made it.
-        rules_text: The rules it was made with, `PlanningRules.as_text()`.
         source: Where the rows come from, for the lake's provenance column.
         fetched_at: Aware instant of making.
     """
     import pandas as pd
 
+    text = archive.text()
     origin = {"source": source, "fetched_at": fetched_at}
     key = {"plan_id": plan.plan_id, "portfolio": plan.portfolio, "session": plan.session}
     head = _record(plan, PLAN_COLUMNS) | {
-        "lake_snapshot": lake_snapshot, "code_version": code_version, "rules": rules_text,
+        "lake_snapshot": lake_snapshot, "code_version": code_version, "rules": archive.rules.as_text(),
+        "inputs_sha256": digest_of(text),
     }  # fmt: skip
     lines = [key | _record(line, LINE_COLUMNS) | origin for line in plan.lines]
     orders = [key | _record(order, ORDER_COLUMNS) | origin for order in plan.orders]
@@ -65,24 +68,24 @@ def plan_frames(
         "plans": pd.DataFrame([head | origin]),
         "plan_lines": pd.DataFrame(lines, columns=[*LINE_COLUMNS, *shared]),
         "planned_orders": pd.DataFrame(orders, columns=[*ORDER_COLUMNS, *shared]),
+        "plan_inputs": pd.DataFrame([key | {"inputs": text} | origin]),
     }
 
 
 def store_plan(
     lake: Lake,
     plan: Plan,
+    archive: PlanArchive,
     *,
     lake_snapshot: int,
     code_version: str,
-    rules_text: str,
     source: str,
     fetched_at: datetime,
 ) -> None:
     """Store a plan in one transaction. Other plans of its session stay: one of them may have been admitted."""
     frames = plan_frames(
-        plan, lake_snapshot=lake_snapshot, code_version=code_version, rules_text=rules_text,
-        source=source, fetched_at=fetched_at,
-    )  # fmt: skip
+        plan, archive, lake_snapshot=lake_snapshot, code_version=code_version, source=source, fetched_at=fetched_at
+    )
     with lake.write() as cursor:
         for table, frame in frames.items():
             replace_rows(cursor, table, frame, "plan_id = ?", [plan.plan_id])
@@ -101,6 +104,20 @@ def read_plan(lake: Lake, portfolio: str, session: date, plan_id: str | None = N
         orders = _rows(cursor, "planned_orders", ORDER_COLUMNS, "plan_id = ?", [head["plan_id"]])
     made = sorted((_order(row) for row in orders), key=sort_key)
     return _plan(head, tuple(_line(row) for row in lines), tuple(made))
+
+
+def read_inputs(lake: Lake, plan_id: str) -> PlanArchive | None:
+    """What the plan was made from; None for a plan that is not there, or from before inputs were kept.
+
+    Raises:
+        DataError: the inputs were changed after the plan was made.
+    """
+    with lake.read() as cursor:
+        found = cursor.execute(
+            "SELECT i.inputs, p.inputs_sha256 FROM plan_inputs i JOIN plans p USING (plan_id) WHERE plan_id = ?",
+            [plan_id],
+        ).fetchone()
+    return None if found is None else read_archive(found[0], found[1] or "", f"plan {plan_id[:12]}")
 
 
 def _record(item: Plan | PlanLine | PlannedOrder, columns: tuple[str, ...]) -> dict[str, Any]:

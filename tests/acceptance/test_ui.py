@@ -94,3 +94,15 @@ def test_no_dialog_stands_before_the_first_page(pages: tuple[str, Chrome]) -> No
     chrome.get(f"{address}/jobs")
     shown = wait_for(chrome, "rebalance", "collect_daily", "collect_history", "follow_orders")
     assert "Join the Dagster community" not in shown
+
+
+def test_the_data_quality_of_a_market_is_a_page_with_its_heat_map(pages: tuple[str, Chrome]) -> None:
+    address, chrome = pages
+    chrome.get(f"{address}/assets/us/prices?view=events")
+    wait_for(chrome, "quality", "[Show Markdown]")
+    row = "//tr[.//*[text()='quality']]//*[contains(text(), '[Show Markdown]')]"
+    chrome.find_element(By.XPATH, row).click()
+    wait_for(chrome, "Data quality of us", "every_symbol_has_a_bar_or_a_reason", "Worst offenders")
+    picture = chrome.find_element(By.XPATH, "//img[@alt='coverage']")
+    assert int(picture.get_property("naturalWidth") or 0) > 400
+    keep(chrome, "data-quality")

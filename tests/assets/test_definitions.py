@@ -30,6 +30,7 @@ KEYS_AND_DEPENDENCIES = {
     "us/daily_prices": ("us/symbols",),
     "us/prices": ("us/corporate_actions", "us/daily_prices", "us/historical_chunks"),
     "fx_rates": (),
+    "maintenance": (),
     "main/raw_signals/weekly": (),
     "main/target_weights": ("main/raw_signals/weekly", "us/symbols"),
     "main/planned_orders": ("main/target_weights", "us/prices"),
@@ -38,11 +39,12 @@ KEYS_AND_DEPENDENCIES = {
     "main/performance": ("main/reconciliations",),
 }
 CHECKS = {
+    "fx_rates": {"rates_are_believable": False, "rates_are_fresh": False},
     "us/symbols": {"rows_match_schema": True, "every_symbol_is_identified": False},
     "us/corporate_actions": {"rows_match_schema": True},
     "us/historical_chunks": {"bars_are_believable": False},
-    "us/daily_prices": {"rows_match_schema": True, "bars_are_believable": False, "most_symbols_have_a_bar": True},
-    "us/prices": {"every_action_has_a_factor": False},
+    "us/daily_prices": {"rows_match_schema": True, "bars_are_believable": False, "session_can_be_planned_on": True},
+    "us/prices": {"every_action_has_a_factor": False, "prices_are_as_usual": False},
     "main/raw_signals/weekly": {"rows_match_schema": True},
     "main/target_weights": {
         "rows_match_schema": True,
@@ -74,6 +76,7 @@ JOBS = {
     "follow_orders": ACT,
     "take_signals": TAKE,
     "reconcile": {"main/reconciliations", "main/performance"},
+    "maintain": {"maintenance"},
 }
 
 
@@ -204,7 +207,7 @@ def test_two_markets_and_three_portfolios_load_side_by_side(tmp_path: Path) -> N
     names = {job.name for job in definitions.get_repository_def().get_all_jobs()} - {"__ASSET_JOB"}
     assert {"collect_daily_asx", "collect_history_asx", "rebalance_bold", "reconcile_down_under"} <= names
     assert names > set(JOBS)
-    assert len(names) == 2 * 2 + 3 * 4
+    assert len(names) == 2 * 2 + 3 * 4 + 1
     pools = {item.op.pool for item in _assets(definitions)} - {None}
     assert pools == {"account_paper", "account_aud"}
 

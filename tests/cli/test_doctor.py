@@ -218,8 +218,8 @@ def test_a_weight_file_and_a_mapping_that_are_not_there_yet_are_said(scizor: Sci
     assert f"no mapping table yet at {fresh.folder / 'mapping.csv'}" in detail
 
 
-@pytest.mark.parametrize(("days", "well"), [(61, True), (59, False)])
-def test_a_calendar_that_ends_within_sixty_days_is_a_problem_long_before_it_stops_anything(
+@pytest.mark.parametrize(("days", "well"), [(366, True), (340, False)])
+def test_a_calendar_that_ends_within_a_year_is_a_problem_long_before_it_stops_anything(
     scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch, days: int, well: bool
 ) -> None:
     last = TradingCalendar("XNYS").last
@@ -227,4 +227,4 @@ def test_a_calendar_that_ends_within_sixty_days_is_a_problem_long_before_it_stop
     monkeypatch.setattr(dates, "now", lambda: today)
     ok, detail = _details(scizor("doctor", "--json"))["calendars"]
     assert ok is well
-    assert well or f"us: Calendar XNYS ends on {last}. Update exchange_calendars." in detail
+    assert well or f"us: Calendar XNYS ends on {last}; a year ahead is needed to plan. Update" in detail

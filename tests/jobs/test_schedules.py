@@ -80,6 +80,7 @@ def test_ticks_follow_the_regular_hours_of_the_exchange(tmp_path: Path) -> None:
     expected = {
         "collect_daily_after_close": ("30 17 * * 1-5", york, "collect_daily"),
         "collect_daily_asx_after_close": ("30 17 * * 1-5", sydney, "collect_daily_asx"),
+        "maintain_weekly": ("0 12 * * 6", "UTC", "maintain"),
     }
     for owner in ("", "_bold"):
         expected |= {
@@ -97,7 +98,8 @@ def test_ticks_follow_the_regular_hours_of_the_exchange(tmp_path: Path) -> None:
 
 def test_one_market_and_one_portfolio_carry_the_plain_names(project: Project) -> None:
     assert set(schedules_of(project)) == {
-        "collect_daily_after_close", "rebalance_before_open", "follow_orders_open", "follow_orders_after_collection",
+        "collect_daily_after_close", "maintain_weekly", "rebalance_before_open", "follow_orders_open",
+        "follow_orders_after_collection",
     }  # fmt: skip
 
 

@@ -7,15 +7,14 @@ import pytest
 
 from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.lake.tables import initialise
+from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import Target
-from scizor_dagster.planning.planner import make_plan
 from tests.planning.books import SESSION, number, random_book
 
 ORIGIN = {
     "lake_snapshot": 7,
     "code_version": "test",
-    "rules_text": "{}",
     "source": "test",
     "fetched_at": datetime(2025, 7, 28, 13, tzinfo=UTC),
 }
@@ -29,14 +28,15 @@ def lake(tmp_path_factory):
     lake.close()
 
 
-def rich_plan(portfolio, seed=54):
+def rich_archive(portfolio, seed=54):
     inputs, rules, capabilities = random_book(seed, True)
     odd = Target(("1", "2"), "", "", number("0.000000001"), "ambiguous_id", "Which?", ("Y", "Z"))
-    return make_plan(
-        replace(inputs, portfolio=portfolio, targets=(*inputs.targets, odd), notes=("A note, with 'quotes'.",)),
-        rules,
-        capabilities,
-    )
+    inputs = replace(inputs, portfolio=portfolio, targets=(*inputs.targets, odd), notes=("A note, with 'quotes'.",))
+    return PlanArchive(inputs, rules, capabilities)
+
+
+def rich_plan(portfolio, seed=54):
+    return rich_archive(portfolio, seed).plan()
 
 
 def count(lake, table, portfolio):
@@ -48,28 +48,33 @@ def count(lake, table, portfolio):
 def test_a_stored_plan_is_read_back_equal(lake, seed):
     plan = rich_plan(f"round_{seed}", seed)
     assert plan.orders
-    store_plan(lake, plan, **ORIGIN)
+    store_plan(lake, plan, rich_archive(plan.portfolio), **ORIGIN)
     assert read_plan(lake, plan.portfolio, SESSION) == plan
     assert read_plan(lake, plan.portfolio, SESSION, plan.plan_id) == plan
 
 
 def test_a_plan_without_lines_is_read_back_equal(lake):
     plan = replace(rich_plan("empty"), lines=(), orders=(), notes=(), priced_on=None)
-    store_plan(lake, plan, **ORIGIN)
+    store_plan(lake, plan, rich_archive(plan.portfolio), **ORIGIN)
     assert read_plan(lake, "empty", SESSION) == plan
 
 
 def test_every_plan_of_a_session_is_kept_and_the_newest_of_the_highest_batch_is_read(lake):
     first, second = rich_plan("again"), rich_plan("again", 12)
     for minute, plan in enumerate((first, second, first, second)):
-        store_plan(lake, plan, **(ORIGIN | {"fetched_at": ORIGIN["fetched_at"] + timedelta(minutes=minute)}))
+        store_plan(
+            lake,
+            plan,
+            rich_archive(plan.portfolio),
+            **(ORIGIN | {"fetched_at": ORIGIN["fetched_at"] + timedelta(minutes=minute)}),
+        )
     assert read_plan(lake, "again", SESSION) == second
     assert read_plan(lake, "again", SESSION, first.plan_id) == first
     assert read_plan(lake, "again", SESSION, "0" * 64) is None
     assert count(lake, "plan_lines", "again") == len(first.lines) + len(second.lines)
     assert count(lake, "planned_orders", "again") == len(first.orders) + len(second.orders)
     later = replace(rich_plan("again", 369), batch=2)
-    store_plan(lake, later, **ORIGIN)
+    store_plan(lake, later, rich_archive("again"), **ORIGIN)
     assert read_plan(lake, "again", SESSION) == later
 
 

@@ -1,0 +1,25 @@
+"""The job that keeps the lake small.
+
+What belongs here: its name and what it runs. What does not: when (`schedules`). It may run at any time, beside
+collections and plans.
+"""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+MAINTAIN = "maintain"
+
+
+def maintenance_job() -> "UnresolvedAssetJobDefinition":
+    """`maintain`."""
+    return dg.define_asset_job(
+        MAINTAIN,
+        selection=dg.AssetSelection.assets("maintenance"),
+        description="Expires earlier states of the lake, compacts its files and deletes those that are out of use.",
+        tags={"dagster/max_runtime": "7200"},
+        executor_def=dg.in_process_executor,
+    )

@@ -1,0 +1,272 @@
+"""`scizor data`: what is in the lake, how good it is, and keeping it small."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scizor_dagster.cli import dates
+from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.preflight import check_market, open_desk
+from scizor_dagster.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.flow.quality import QualityReport
+
+app = typer.Typer(help="Look at the stored prices: gaps, quality, charts. Keep the lake small.", no_args_is_help=True)
+MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+FromOption = Annotated[str | None, typer.Option("--start-date", help="First date.")]
+ToOption = Annotated[str | None, typer.Option("--end-date", help="Last date; default: the last closed session.")]
+SHOWN_DAYS = 365
+
+
+class Kind(StrEnum):
+    """Which prices `scizor data show` draws."""
+
+    RAW = "raw"
+    SPLIT = "split"
+    TOTAL_RETURN = "total_return"
+
+
+@app.command()
+def gaps(
+    market: MarketOption = "us",
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this symbol; may be given again.")] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the sessions that have no believed bar, by symbol, with the reason why where it is known.
+
+    Sessions in a row are one line. The reasons: retired, delisted, quarantined, not_listed_yet, no_bar_at_source,
+    unknown_at_source; not_collected is the one that explains nothing, and its remedy is scizor collect. The exit code
+    is 1 when there is a session without a reason.
+
+    Example: scizor data gaps --market us --symbol AAPL --start-date 2024-01-01
+    """
+    from scizor_dagster.flow.quality import missing_ranges
+    from scizor_dagster.market_data.absences import Absence
+
+    desk = _filled_desk()
+    check_market(desk, market)
+    first, last = _range(start, end)
+    found = missing_ranges(desk, market, symbol or (), first, last)
+    if as_json:
+        emit_json({"market": market, "gaps": found.to_dict("records")})
+    else:
+        print_table(f"Missing bars of {market}", list(found.columns), found.values.tolist())
+    raise typer.Exit(1 if (found["reason"] == Absence.NOT_COLLECTED).any() else 0)
+
+
+@app.command()
+def quality(
+    market: MarketOption = "us", start: FromOption = None, end: ToOption = None, as_json: JsonOption = False
+) -> None:
+    """Say how good the stored prices are: coverage, reasons, staleness, quarantine, restatements, two sources.
+
+    By default of the newest 60 closed sessions. The same report is the page in the materialization of the market's
+    prices. The exit code is 1 when something is found that keeps plans from being made.
+
+    Example: scizor data quality --market us
+    """
+    from scizor_dagster.flow.quality import quality_report
+
+    desk = _filled_desk()
+    check_market(desk, market)
+    report = quality_report(desk, market, *_range(start, end))
+    if as_json:
+        emit_json(_quality_body(report))
+    else:
+        _print_quality(report)
+    raise typer.Exit(1 if report.blocked_by else 0)
+
+
+@app.command()
+def show(
+    symbol: Annotated[str, typer.Argument(help="Symbol to draw.")],
+    market: MarketOption = "us",
+    prices: Annotated[
+        Kind, typer.Option(help="As traded, adjusted for splits, or for dividends as well.")
+    ] = Kind.SPLIT,
+    start: Annotated[str | None, typer.Option("--start-date", help="First date; default: a year back.")] = None,
+    end: ToOption = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="What the lake knew at the end of this day.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a picture to this file instead.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw one symbol's prices in the terminal, or as a picture. Splits are marked S, dividends D.
+
+    Example: scizor data show AAPL --prices total_return --start-date 2020-01-01 --png aapl.png
+    """
+    from scizor_dagster.flow.series import symbol_series
+
+    desk = _filled_desk()
+    calendar = check_market(desk, market)
+    first, last = _range(start, end)
+    last = last or calendar.last_closed(desk.clock())
+    known = dates.parse_date(as_of, "--as-of") if as_of is not None else None
+    series = symbol_series(desk, market, symbol, first or last - timedelta(days=SHOWN_DAYS), last, prices.value, known)
+    title = f"{symbol} {prices.value}, {series['session'].iloc[0]} to {series['session'].iloc[-1]}"
+    title += f", as known on {known}" if known else ""
+    if png is not None:
+        _write_picture(png, series, title)
+    if as_json:
+        emit_json({"market": market, "symbol": symbol, "prices": prices.value, "series": series.to_dict("records")})
+    elif png is not None:
+        typer.echo(f"Written to {png}.")
+    else:
+        _print_chart(series, title)
+
+
+@app.command()
+def maintain(as_json: JsonOption = False) -> None:
+    """Keep the lake small: expire earlier states, merge small files, delete what is out of use.
+
+    What is stored now never changes by it, and every plan can still be made again. It may run beside collections and
+    plans; a schedule runs it every Saturday.
+
+    Example: scizor data maintain
+    """
+    from scizor_dagster.cli.instance import JobRunner
+
+    desk = _filled_desk()
+    with working("Maintaining the lake", quiet=as_json), JobRunner.open(desk.settings) as runner:
+        outcome = runner.run("maintain")
+    numbers = {name: value for name, value in outcome.metadata["maintenance"].items() if isinstance(value, int | float)}
+    if as_json:
+        emit_json({"run_id": outcome.run_id, **numbers})
+    else:
+        print_table(f"Run {outcome.run_id[:8]}", ["what", "value"], list(numbers.items()))
+
+
+@app.command()
+def replay(
+    day: Annotated[str, typer.Option("--date", help="Session of the plan.")],
+    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a stored plan again from the inputs kept beside it, and compare: for an audit, years later.
+
+    The exit code is 0 when both are equal to the last digit. Inputs or a plan that were changed since are refused.
+
+    Example: scizor data replay --portfolio main --date 2025-03-10
+    """
+    from scizor_dagster.flow.maintenance import replay as replayed
+
+    plan = replayed(_filled_desk(), portfolio, dates.parse_date(day, "--date"))
+    if as_json:
+        emit_json({"portfolio": portfolio, "session": plan.session, "plan_id": plan.plan_id, "equal": True})
+    else:
+        typer.echo(f"Plan {plan.plan_id[:12]} of {plan.session}: {len(plan.orders)} order(s), made again, equal.")
+
+
+def _filled_desk() -> Desk:
+    """The desk, where there is a lake already; looking creates none."""
+    desk = open_desk()
+    if not desk.has_lake:
+        raise InputError(
+            "Nothing has been collected yet.",
+            remedy="Collect it: scizor collect history.",
+            where=str(desk.settings.home),
+        )
+    return desk
+
+
+def _range(start: str | None, end: str | None) -> tuple[date | None, date | None]:
+    first = dates.parse_date(start, "--start-date") if start is not None else None
+    last = dates.parse_date(end, "--end-date") if end is not None else None
+    if first and last and first > last:
+        raise InputError(f"{first} is after {last}.", remedy="Swap them.", where="--start-date, --end-date")
+    return first, last
+
+
+def _quality_body(report: QualityReport) -> dict[str, object]:
+    from scizor_dagster.flow.quality import worst_symbols
+
+    frames = {
+        "worst": worst_symbols(report),
+        "stale": report.stale,
+        "quarantine": report.quarantine,
+        "differing": report.differing,
+        "outliers": report.outliers,
+    }
+    return {
+        "market": report.market,
+        "source": report.source,
+        "first": report.sessions[0],
+        "last": report.sessions[-1],
+        "symbols": len(report.tracked),
+        "bars": report.bars,
+        "expected": report.expected,
+        "coverage": report.coverage,
+        "missing": report.by_reason,
+        "restated": report.restated,
+        "compared": report.compared,
+        "judgements": [
+            {"name": item.name, "holds": item.holds, "blocking": item.blocking, "detail": item.detail}
+            for item in report.judgements
+        ],
+        **{name: frame.to_dict("records") for name, frame in frames.items()},
+    }
+
+
+def _print_quality(report: QualityReport) -> None:
+    from scizor_dagster.flow.quality import worst_symbols
+
+    first, last = report.sessions[0], report.sessions[-1]
+    title = f"{report.market}, {first} to {last}: {report.bars:,} of {report.expected:,} bars ({report.coverage:.2%})"
+    print_table(
+        title,
+        ["judgement", "", "found"],
+        [
+            (item.name, "ok" if item.holds else "PROBLEM" if item.blocking else "warning", item.detail)
+            for item in report.judgements
+        ],
+    )
+    print_table("Missing bars", ["reason", "bars"], list(report.by_reason.items()))
+    for name, frame in (
+        ("Worst", worst_symbols(report)),
+        ("Stale", report.stale),
+        ("Quarantined", report.quarantine),
+        ("Two sources", report.differing),
+        ("Outliers", report.outliers),
+    ):
+        if not frame.empty:
+            print_table(name, list(frame.columns), frame.values.tolist())
+    for item in report.blocked_by:
+        typer.secho(f"{item.name}: {item.remedy}", fg=typer.colors.YELLOW)
+
+
+def _write_picture(file: Path, series: pd.DataFrame, title: str) -> None:
+    from scizor_dagster.analytics.plots import price_plot
+
+    try:
+        file.write_bytes(price_plot(series, title))
+    except OSError as error:
+        raise InputError(
+            f"The picture cannot be written ({error.strerror}).",
+            remedy="Name a file in a folder that is there.",
+            where=str(file),
+        ) from error
+
+
+def _print_chart(series: pd.DataFrame, title: str) -> None:
+    from scizor_dagster.cli.chart import line_chart
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 160)
+    typer.echo(title)
+    labels = [str(day) for day in series["session"]]
+    for line in line_chart(series["price"].tolist(), series["event"].tolist(), labels, width):
+        typer.echo(line)
+    for day, event in zip(series["session"], series["event"], strict=True):
+        if "split" in event:
+            typer.echo(f"{day}: {event}")

@@ -1,0 +1,90 @@
+"""Plans after a clean-up: made again to the same bytes, or refused where somebody changed what they were made from."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.maintenance import maintain_lake, replay
+from scizor_dagster.flow.plans import plan_session
+from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.planning.frames import read_plan
+from tests.flow.desks import FIRST, NOW, SECOND, add_action, collected, trade
+
+
+def years_later(desk: Desk, years: int) -> Desk:
+    return Desk(desk.settings, lambda: NOW + timedelta(days=366 * years))
+
+
+def as_bytes(plan: object) -> bytes:
+    return repr(plan).encode()
+
+
+def change(desk: Desk, statement: str, *values: object) -> None:
+    with desk.lake.write() as cursor:
+        cursor.execute(statement, list(values))
+
+
+def test_a_plan_is_made_again_to_the_same_bytes_after_everything_old_has_gone(tmp_path: Path) -> None:
+    desk = collected(tmp_path)
+    trade(desk, FIRST)
+    consolidate_session(desk, "main", SECOND)
+    plan = plan_session(desk, "main", SECOND).plan
+    snapshot = desk.lake.snapshot()
+    # Prices are restated and an action appears: the lake as it is now would give another plan.
+    change(desk, "UPDATE bars SET close = close * 2, high = high * 2 WHERE market = 'us'")
+    add_action(desk, "AAPL", SECOND, "split", 2.0)
+    report = maintain_lake(years_later(desk, 2), grace=timedelta(0))
+    assert report.kept == ()
+    assert report.deleted > 0
+    with desk.lake.read() as cursor:
+        numbers = {row[0] for row in cursor.execute("SELECT snapshot_id FROM lake.snapshots()").fetchall()}
+    assert snapshot not in numbers
+    assert as_bytes(replay(desk, "main", SECOND)) == as_bytes(plan)
+    assert as_bytes(replay(desk, "main", FIRST)) == as_bytes(read_plan(desk.lake, "main", FIRST))
+
+
+def test_changed_inputs_and_a_changed_plan_are_refused(tmp_path: Path) -> None:
+    desk = collected(tmp_path)
+    trade(desk, FIRST)
+    with desk.lake.read() as cursor:
+        kept = cursor.execute("SELECT inputs FROM plan_inputs").fetchone()[0]
+    change(desk, 'UPDATE plan_inputs SET inputs = replace(inputs, \'"cash": "1\', \'"cash": "9\')')
+    with pytest.raises(DataError, match="changed after the plan was made"):
+        replay(desk, "main", FIRST)
+    change(desk, "UPDATE plan_inputs SET inputs = ?", kept)
+    assert replay(desk, "main", FIRST).orders
+    change(desk, "UPDATE planned_orders SET qty = '1' WHERE symbol = 'AAPL'")
+    with pytest.raises(DataError, match="another plan than the stored one"):
+        replay(desk, "main", FIRST)
+
+
+def test_the_state_that_a_plan_without_inputs_has_read_stays_for_the_years_of_the_audit(tmp_path: Path) -> None:
+    desk = collected(tmp_path)
+    consolidate_session(desk, "main", FIRST)
+    plan_session(desk, "main", FIRST)
+    change(desk, "DELETE FROM plan_inputs")
+    with desk.lake.read() as cursor:
+        cited = cursor.execute("SELECT lake_snapshot FROM plans").fetchone()[0]
+    assert maintain_lake(years_later(desk, 6), grace=timedelta(0)).kept == (cited,)
+    with desk.lake.read() as cursor:
+        bars = f"SELECT count(*) FROM bars AT (VERSION => {cited})"
+        assert cursor.execute(bars).fetchone()[0] > 0
+    with pytest.raises(InputError, match="no inputs beside it"):
+        replay(desk, "main", FIRST)
+    assert maintain_lake(years_later(desk, 8), grace=timedelta(0)).kept == ()
+
+
+def test_inputs_go_when_the_years_of_the_audit_are_over(tmp_path: Path) -> None:
+    desk = collected(tmp_path)
+    consolidate_session(desk, "main", FIRST)
+    plan_session(desk, "main", FIRST)
+    maintain_lake(years_later(desk, 6))
+    assert replay(desk, "main", FIRST).orders
+    maintain_lake(years_later(desk, 8))
+    with pytest.raises(InputError, match="no inputs beside it"):
+        replay(desk, "main", FIRST)
+    with pytest.raises(InputError, match="no plan of the session"):
+        replay(desk, "main", SECOND)
