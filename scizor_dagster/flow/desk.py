@@ -27,6 +27,7 @@ from scizor_dagster.market_data.bar_store import stored_closes
 from scizor_dagster.market_data.factory import open_provider, open_second_source
 from scizor_dagster.market_data.fallback import nothing_stored
 from scizor_dagster.market_data.provider import MarketData
+from scizor_dagster.market_data.symbol_reading import contract_ids
 from scizor_dagster.market_data.universe import UniverseEntry, read_universe
 from scizor_dagster.sessions import Clock, TradingCalendar
 from scizor_dagster.settings import Settings
@@ -149,7 +150,10 @@ class Desk:
     def provider(self, market: str) -> MarketData:
         if market not in self._providers:
             self._providers[market] = open_provider(
-                market, *self._place_of(market), partial(self._stored_closes, market)
+                market,
+                *self._place_of(market),
+                stored=partial(self._stored_closes, market),
+                contract_ids=lambda: contract_ids(self.lake, market) if self.has_lake else {},
             )
         return self._providers[market]
 

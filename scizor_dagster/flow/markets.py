@@ -16,6 +16,7 @@ import pandas as pd
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import stored_rows
+from scizor_dagster.flow.symbols import retire_refused
 from scizor_dagster.ledger.acceptances import accept_price, accepted_prices
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.collect import collect_actions
@@ -67,14 +68,16 @@ def fill_history(
 
     Raises:
         InputError: one of `symbols` is not in the universe.
+        PriceUnavailable: the provider shows the account hardly any bars.
     """
-    return collect_history(
+    chosen = _chosen(desk, market, symbols)
+    report = collect_history(
         desk.lake,
         market,
         desk.market(market),
         desk.provider(market),
         desk.calendar(market),
-        _chosen(desk, market, symbols),
+        chosen,
         *years,
         desk.clock(),
         _report_progress,
@@ -83,6 +86,8 @@ def fill_history(
         since=since,
         force=force,
     )
+    retire_refused(desk, market, len(chosen), report.refused)
+    return report
 
 
 def collect_closed_session(
@@ -99,8 +104,9 @@ def collect_closed_session(
     Raises:
         SessionNotClosed: it has not closed.
         InputError: one of `symbols` is not in the universe.
+        PriceUnavailable: the provider shows the account hardly any bars.
     """
-    return collect_session(
+    report = collect_session(
         desk.lake,
         market,
         desk.market(market),
@@ -114,6 +120,8 @@ def collect_closed_session(
         progress=_report_progress,
         force=force,
     )
+    retire_refused(desk, market, report.asked, report.refused)
+    return report
 
 
 def _chosen(desk: Desk, market: str, symbols: Sequence[str]) -> list[str]:

@@ -6,23 +6,25 @@ What belongs here: handing the desk's parts to `market_data`. What does not: wha
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.instruments import check_symbol
 from scizor_dagster.market_data.provider import Listing
 from scizor_dagster.market_data.reports import SymbolsReport
 from scizor_dagster.market_data.symbol_reading import symbol_rows
 from scizor_dagster.market_data.symbol_rows import SymbolRow
-from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols
+from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols, note_no_permission
 from scizor_dagster.market_data.universe import UniverseEntry
 from scizor_dagster.market_data.universe_edits import add_line, remove_line
 from scizor_dagster.market_data.verification import Asking
 
 PROGRESS = logging.getLogger("scizor.progress")
+MANY_REFUSED = 3
+"""Fewer refusals than these say nothing about the whole account."""
 
 
 def refresh_symbols(desk: Desk, market: str, asking: Asking = EVERYTHING_DUE) -> SymbolsReport:
@@ -37,6 +39,28 @@ def refresh_symbols(desk: Desk, market: str, asking: Asking = EVERYTHING_DUE) ->
         asking,
         _report_progress,
     )
+
+
+def retire_refused(desk: Desk, market: str, asked: int, refused: Sequence[tuple[str, str]]) -> None:
+    """Retire the symbols whose bars the provider did not show, of `asked`, unless it showed hardly any.
+
+    Raises:
+        PriceUnavailable: more than half of them: the account has no data of the exchange, or not now.
+    """
+    if not refused:
+        return
+    if len(refused) >= MANY_REFUSED and 2 * len(refused) > asked:
+        first, words = refused[0]
+        raise PriceUnavailable(
+            f"{desk.provider(market).name} shows the account no bars of {len(refused)} of {asked} symbols; "
+            f"of {first} it says: {words}",
+            remedy="Subscribe to the exchange's data for the account, end another session that uses it, or name "
+            "another provider. What was answered is stored; no symbol was retired.",
+            where=f"market {market}",
+        )
+    now = desk.clock()
+    today = now.astimezone(desk.calendar(market).timezone).date()
+    note_no_permission(desk.lake, market, dict(refused), desk.provider(market), now, today)
 
 
 def known_symbols(desk: Desk, market: str, *, retired: bool = False, due: bool = False) -> list[SymbolRow]:

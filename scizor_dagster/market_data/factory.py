@@ -6,7 +6,7 @@ What belongs here: the one place that knows every provider. What does not: what 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +18,7 @@ from scizor_dagster.market_data.provider import MarketData
 from scizor_dagster.market_data.universe import read_universe
 from scizor_dagster.sessions import TradingCalendar
 
+ContractIds = Callable[[], Mapping[str, int]]
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -28,6 +29,7 @@ def open_provider(
     home: Path,
     environment: Mapping[str, str] = NOTHING,
     stored: Stored = nothing_stored,
+    contract_ids: ContractIds = dict,
 ) -> MarketData:
     """Open the provider of `market`, with its fall-backs behind it.
 
@@ -40,13 +42,14 @@ def open_provider(
         home: Where a provider may keep what it has to keep.
         environment: Holds the secrets.
         stored: What the lake holds; a fall-back's prices are compared with it.
+        contract_ids: Asked where IBKR is a source: its id of each symbol's verified contract.
 
     Raises:
         ConfigError: the calendar is unknown, a package or a secret is missing.
         InputError: a universe file of the synthetic market that cannot be used.
     """
     opened = [
-        _open_source(source, _where(market_name, key), market_name, market, folder, home, environment)
+        _open_source(source, _where(market_name, key), market_name, market, folder, home, environment, contract_ids)
         for key, source in market.sources.items()
         if key != ("compare_with",)
     ]
@@ -77,6 +80,7 @@ def _open_source(
     folder: Path,
     home: Path,
     environment: Mapping[str, str],
+    contract_ids: ContractIds = dict,
 ) -> MarketData:
     """One source; `where` is its section of the configuration."""
     calendar = TradingCalendar(market.calendar)
@@ -87,7 +91,7 @@ def _open_source(
     entries = read_universe([folder / name for name in market.universes], market_name)
     instruments = {entry.instrument.symbol: entry.instrument for entry in entries}
     if isinstance(source, config.AlpacaProvider | config.IbkrProvider):
-        return open_prices(source, where, market.currency, calendar, instruments, environment)
+        return open_prices(source, where, market.currency, calendar, instruments, environment, contract_ids)
     if isinstance(source, config.YahooProvider):
         from scizor_dagster.market_data.yahoo import YahooMarket
 
@@ -104,6 +108,7 @@ def open_prices(
     calendar: TradingCalendar,
     instruments: Mapping[str, Instrument],
     environment: Mapping[str, str],
+    contract_ids: ContractIds = dict,
 ) -> MarketData:
     """Prices over one connection; `where` is its section of the configuration.
 
@@ -118,4 +123,6 @@ def open_prices(
 
     open_requests = connection.open_requests if isinstance(connection, config.IbkrProvider) else OPEN_REQUESTS
     settings = ibkr_settings(connection, currency)
-    return IbkrMarket(settings, calendar, instruments, time.sleep, open_requests=open_requests)
+    return IbkrMarket(
+        settings, calendar, instruments, time.sleep, contract_ids=contract_ids(), open_requests=open_requests
+    )

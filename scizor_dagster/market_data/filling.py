@@ -31,7 +31,7 @@ from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.missing import Wanted, missing, note_absent
 from scizor_dagster.market_data.overlap import compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
-from scizor_dagster.market_data.provider import Metered
+from scizor_dagster.market_data.provider import Metered, Refusing
 from scizor_dagster.market_data.quality import CheckedBars
 from scizor_dagster.market_data.refetch import (
     Refetched,
@@ -82,6 +82,7 @@ class Filled:
 
     Attributes:
         missing: What was to be asked for, as `missing.missing` gives it.
+        refused: Symbols whose bars the source does not show, with its words.
         calls: Requests to a source that counts them; None where it does not.
     """
 
@@ -94,6 +95,7 @@ class Filled:
     restatements: list[RestatedBar] = field(default_factory=list)
     compared: int = 0
     faults: list[FeedFault] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
     calls: int | None = None
 
     @property
@@ -176,6 +178,9 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     """Compare, judge and write some answers: everything of them in one transaction."""
     lake, source, origin = task.lake, task.source, task.origin
     symbols, kept, answer = _joined(part)
+    if isinstance(source.provider, Refusing):
+        refused = source.provider.refused
+        filled.refused |= {symbol: refused[symbol] for symbol in symbols if symbol in refused}
     begin, end = min(batch.begin for batch, _ in part), max(batch.end for batch, _ in part)
     with lake.read() as cursor:
         stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
@@ -200,7 +205,8 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
             if settled and not isinstance(source.provider, Metered):
                 continue
             for sessions, names in _asked(task, part, stored, before).items():
-                note_absent(cursor, origin, names, sessions, settled=settled)
+                told = [symbol for symbol in names if symbol not in filled.refused]
+                note_absent(cursor, origin, told, sessions, settled=settled)
     _count(filled, done, quarantined, anew)
     filled.differing += overlap.differing
     filled.restatements += restatements

@@ -86,6 +86,7 @@ def collect_history(
         tuple(filled.restatements) if filled else (),
         filled.compared if filled else 0,
         merged(filled.faults) if filled else (),
+        tuple(sorted(filled.refused.items())) if filled else (),
     )
 
 

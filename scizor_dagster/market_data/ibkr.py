@@ -46,6 +46,8 @@ _NO_CONTRACT = 200
 _DELAYED_TYPES = (3, 4)
 _LOOK_BACK = timedelta(days=14)
 _DAYS_IN_DAYS = 365
+COMPETING_SESSION = 10197
+"""No data while the same user looks at it elsewhere: that ends, and says nothing about one symbol."""
 OPEN_REQUESTS = 12
 """Requests for bars that are open at a time unless the configuration says otherwise; IBKR refuses more than 50."""
 SYMBOLS_PER_BATCH = 25
@@ -79,6 +81,7 @@ class IbkrMarket:
         self._open_requests = open_requests
         self._gate: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
         self._sent = 0
+        self._refused: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -95,6 +98,11 @@ class IbkrMarket:
     @property
     def calls_made(self) -> int:
         return self._sent
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Symbols of exchanges whose data the account has not subscribed to."""
+        return dict(self._refused)
 
     def calls(self, symbols: int, sessions: int) -> int:  # noqa: ARG002 - years are one request, as days are
         return symbols
@@ -178,8 +186,12 @@ class IbkrMarket:
 
     def _taken(self, symbol: str, answer: list[Any] | _Answered, seen: int) -> list[Any]:
         """The bars of one answer; `seen` messages had come before the question."""
+        self._refused.pop(symbol, None)
         if isinstance(answer, _Answered):
             if answer.empty:
+                return []
+            if answer.denied:
+                self._refused[symbol] = f"{answer.code}: {answer.text}"
                 return []
             raise self._connection.unavailable(f"bars of {symbol}: {answer.code}: {answer.text}") from answer
         if not answer:
@@ -306,8 +318,8 @@ class IbkrMarket:
 class _Answered(DataError):
     """An error message in answer to a request for data."""
 
-    def __init__(self, code: int, text: str, *, empty: bool = False, retry: bool = False) -> None:
-        self.code, self.text, self.empty, self.retry = code, text, empty, retry
+    def __init__(self, code: int, text: str, *, empty: bool = False, retry: bool = False, denied: bool = False) -> None:
+        self.code, self.text, self.empty, self.retry, self.denied = code, text, empty, retry, denied
         super().__init__(f"IBKR says {code}: {text}", remedy="See the error codes of the TWS API.")
 
 
@@ -321,8 +333,15 @@ def _answered(code: int, text: str) -> _Answered:
     if what is Meaning.HISTORY:
         said = history(text)
         # A text in another language may be either: it is tried again a few times, and never taken for "no data".
-        return _Answered(code, text, empty=said is History.NO_DATA, retry=said in (History.PACING, History.OTHER))
-    return _Answered(code, text, retry=what is Meaning.BACK_OFF)
+        return _Answered(
+            code,
+            text,
+            empty=said is History.NO_DATA,
+            retry=said in (History.PACING, History.OTHER),
+            denied=said is History.PERMISSION,
+        )
+    denied = what is Meaning.NO_DATA_RIGHTS and code != COMPETING_SESSION
+    return _Answered(code, text, retry=what is Meaning.BACK_OFF, denied=denied)
 
 
 def _named(symbols: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ one source spells, pages or limits (its own module), and which rows are good (`q
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -161,4 +161,14 @@ class Metered(Protocol):
 
     def symbols_per_batch(self, sessions: int) -> int:
         """How many symbols to ask for at a time: what is under way is lost when a run is killed."""
+        ...
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """A source that shows an account the bars of some symbols, and not those of others."""
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Symbols whose bars were last asked for and not shown, with the source's words."""
         ...

@@ -155,6 +155,8 @@ class SessionReport:
     """Stored bars that the answer had as well."""
     faults: tuple[FeedFault, ...] = ()
     """What is wrong with the feed as a whole: one line, and not one for each symbol."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Symbols whose bars the source does not show to the account, each with its words."""
 
     @property
     def stored(self) -> int:
@@ -195,6 +197,7 @@ class HistoryReport:
     restatements: tuple[RestatedBar, ...] = ()
     compared: int = 0
     faults: tuple[FeedFault, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
 
     @property
     def inserted(self) -> int:

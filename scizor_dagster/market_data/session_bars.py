@@ -97,6 +97,7 @@ def collect_session(
         restatements=tuple(filled.restatements),
         compared=filled.compared,
         faults=merged(filled.faults),
+        refused=tuple(sorted(filled.refused.items())),
     )
 
 

@@ -172,6 +172,17 @@ def test_what_a_counting_source_has_not_is_asked_for_once_unless_it_is_recent_or
     assert _collect(lake, provider, force=True).gaps == 0
 
 
+def test_bars_that_the_source_does_not_show_are_reported_and_not_remembered_as_absent(lake):
+    class Shy(_Metered):
+        refused = {"B": "354: not subscribed"}
+
+    bars = flat_bars(["A", "B"], SESSIONS)
+    report = _collect(lake, Shy(bars[bars["symbol"] == "A"]))
+    assert report.refused == (("B", "354: not subscribed"),)
+    assert rows(lake, "SELECT count(*) FROM absent_bars") == [(0,)]
+    assert _collect(lake, _Metered(bars)).gaps == 0
+
+
 def test_a_recent_session_that_is_late_is_asked_for_again(lake):
     bars = flat_bars(["A"], SESSIONS)
     provider = _Metered(bars[bars["session"] < pd.Timestamp(SESSIONS[-3])])

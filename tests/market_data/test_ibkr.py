@@ -148,12 +148,40 @@ def test_a_text_in_another_language_is_asked_again_and_never_taken_for_no_data(d
 
 @pytest.mark.parametrize(
     ("code", "text"),
-    [(354, "not subscribed"), (10197, "competing live session"), (162, "query cancelled"), (4711, "something new")],
+    [(10197, "competing live session"), (162, "query cancelled"), (4711, "something new")],
 )
 def test_an_error_is_no_empty_history(desk, code, text):
     desk.faults.add("req_historical_data", "code", instead=True, code=code, text=text)
     with pytest.raises(BrokerUnavailable, match=f"{code}: {text}"):
         desk.bars()
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (354, "not subscribed"),
+        (10089, "requires additional subscription"),
+        (162, "Historical Market Data Service error message:No market data permissions for NASDAQ STK"),
+    ],
+)
+def test_bars_that_the_account_may_not_see_are_refused_for_that_symbol_alone(desk, code, text):
+    desk.faults.add("req_historical_data", "code", instead=True, code=code, text=text)
+    assert desk.bars() is None
+    assert desk.market.refused == {"AAA": f"{code}: {text}"}
+    assert len(desk.bars()) == 9
+    assert desk.market.refused == {}
+
+
+def test_a_contract_of_a_known_id_is_not_looked_up_unless_the_id_is_stale(desk):
+    right = desk.venue.listing("AAA").contract_id
+    parts = (desk.connection.settings, desk.venue.calendar, INSTRUMENTS, desk.pauses.append, desk.connection)
+    stale, known = (IbkrMarket(*parts, contract_ids={"AAA": found}) for found in (right + 999_999, right))
+    (frame,) = stale.daily_bars(["AAA"], FIRST, DAY1, desk.venue.now())
+    assert len(frame) == 9
+    desk.faults.add("req_contract_details", "code", instead=True, code=321, text="nobody should ask")
+    (frame,) = known.daily_bars(["AAA"], FIRST, DAY1, desk.venue.now())
+    assert len(frame) == 9
+    assert desk.faults.next("tws", "req_contract_details") is not None
 
 
 def test_a_restart_in_the_middle_of_a_history_fails_and_the_next_run_has_it_whole(desk):

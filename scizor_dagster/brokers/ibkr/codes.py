@@ -56,6 +56,7 @@ MEANINGS: dict[int, Meaning] = {
     **_each(Meaning.PROGRAM_ERROR, 300, 309, 317, 320, 10268, 10269, 10270, 10314),
 }
 
+_PERMISSION = ("permission",)
 _NO_DATA = ("no data", "returned no")
 _PACING = ("pacing", "violation")
 _CANCELLED = ("cancelled", "canceled")
@@ -64,6 +65,7 @@ _CANCELLED = ("cancelled", "canceled")
 class History(StrEnum):
     """What a 162 says."""
 
+    PERMISSION = "permission"
     NO_DATA = "no_data"
     PACING = "pacing"
     CANCELLED = "cancelled"
@@ -91,7 +93,12 @@ def lives_on(code: int) -> bool:
 def history(text: str) -> History:
     """What a 162 says; a text in another language is `OTHER`, which is no statement about the data."""
     lower = text.lower()
-    for fragments, word in ((_NO_DATA, History.NO_DATA), (_PACING, History.PACING), (_CANCELLED, History.CANCELLED)):
+    for fragments, word in (
+        (_PERMISSION, History.PERMISSION),
+        (_NO_DATA, History.NO_DATA),
+        (_PACING, History.PACING),
+        (_CANCELLED, History.CANCELLED),
+    ):
         if any(fragment in lower for fragment in fragments):
             return word
     return History.OTHER
