@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from scizor_dagster.errors import InputError
@@ -22,7 +21,6 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.absences import Absence, absences, ranges_of, tracked_symbols
 from scizor_dagster.market_data.reading import last_closes, too_many_missing
 from scizor_dagster.market_data.statistics import impossible_bars, outliers, restatements
-from scizor_dagster.planning.rules import exact
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 SESSIONS_SHOWN = 60
 MOST_COLUMNS = 130
-MAX_DIFFERENCE = Decimal("0.02")
-"""Relative; closes of one session from two sources that differ by more are not of one and the same price."""
 NOT_DUE = (Absence.RETIRED, Absence.DELISTED, Absence.NOT_LISTED_YET)
 """Reasons for which no bar is expected: they do not count against the coverage."""
 LOOK = "Look at them, and have the source mend what is wrong."
@@ -244,7 +240,7 @@ def judged_schema(lake: Lake, market: str, session: date) -> Judgement:
 
 def judged_second_source(compared: int, differing: pd.DataFrame) -> Judgement:
     """Whether the closes agree with those of a second source, where there is one; single ones may differ."""
-    found = f"{len(differing)} of {compared} closes differ by more than {MAX_DIFFERENCE:.0%} from a second source"
+    found = f"{len(differing)} of {compared} closes differ from a second source beyond quality.max_source_difference"
     return Judgement(
         "two_sources_agree",
         not compared or not too_many_missing(len(differing), compared),
@@ -255,19 +251,15 @@ def judged_second_source(compared: int, differing: pd.DataFrame) -> Judgement:
 
 
 def _compared(desk: Desk, lake: Lake, market: str, closes: pd.DataFrame, through: date) -> tuple[int, pd.DataFrame]:
+    """How many closes a second source has as well; symbol, session, close, second, difference of those that differ."""
     import pandas as pd
 
-    seconds = second_prices(desk, lake, market, closes, through)
-    rows = []
-    for row in closes.to_dict("records"):
-        other = seconds.get(row["symbol"])
-        if other is None:
-            continue
-        close = exact(float(row["close"]))
-        difference = abs(close - other) / other
-        if difference > MAX_DIFFERENCE:
-            rows.append((row["symbol"], row["session"], float(close), float(other), float(difference)))
-    return len(seconds), pd.DataFrame(rows, columns=["symbol", "session", "close", "second", "difference"])
+    tolerance = desk.market(market).quality.max_source_difference
+    seconds = {symbol: float(price) for symbol, price in second_prices(desk, lake, market, closes, through).items()}
+    both = closes[closes["symbol"].isin(list(seconds))][["symbol", "session", "close"]]
+    both = both.assign(second=both["symbol"].map(pd.Series(seconds, dtype="float64")))
+    both["difference"] = (both["second"] / both["close"] - 1).abs()
+    return len(both), both[both["difference"] > tolerance].reset_index(drop=True)
 
 
 def _stale(missing: pd.DataFrame, newest: pd.DataFrame, calendar: TradingCalendar, through: date) -> pd.DataFrame:
