@@ -187,7 +187,7 @@ def test_a_recent_session_that_is_late_is_asked_for_again(lake):
     bars = flat_bars(["A"], SESSIONS)
     provider = _Metered(bars[bars["session"] < pd.Timestamp(SESSIONS[-3])])
     assert [_collect(lake, provider, ["A"]).calls for _ in range(2)] == [1, 1]
-    assert rows(lake, "SELECT count(*) FROM absent_bars") == [(0,)]
+    assert rows(lake, "SELECT first_session, settled FROM absent_bars") == [(SESSIONS[-3], False)]
     provider.bars = bars
     assert _collect(lake, provider, ["A"]).gaps == 0
 
