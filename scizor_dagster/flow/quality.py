@@ -252,12 +252,10 @@ def judged_second_source(compared: int, differing: pd.DataFrame) -> Judgement:
 
 def _compared(desk: Desk, lake: Lake, market: str, closes: pd.DataFrame, through: date) -> tuple[int, pd.DataFrame]:
     """How many closes a second source has as well; symbol, session, close, second, difference of those that differ."""
-    import pandas as pd
-
     tolerance = desk.market(market).quality.max_source_difference
     seconds = {symbol: float(price) for symbol, price in second_prices(desk, lake, market, closes, through).items()}
     both = closes[closes["symbol"].isin(list(seconds))][["symbol", "session", "close"]]
-    both = both.assign(second=both["symbol"].map(pd.Series(seconds, dtype="float64")))
+    both["second"] = both["symbol"].map(seconds).astype("float64")
     both["difference"] = (both["second"] / both["close"] - 1).abs()
     return len(both), both[both["difference"] > tolerance].reset_index(drop=True)
 

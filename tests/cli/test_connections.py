@@ -119,7 +119,7 @@ def test_a_clock_that_is_off_by_a_minute_is_a_problem_and_one_that_is_off_by_day
 @pytest.mark.parametrize("environment", [{}, {"APCA_API_KEY_ID": OTHER_KEY}, {"APCA_API_SECRET_KEY": OTHER_SECRET}])
 def test_no_secret_shows_in_output_logs_or_files(
     scizor: Scizor,
-    collected: Project,
+    fresh: Project,
     wires: Wires,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -127,13 +127,13 @@ def test_no_secret_shows_in_output_logs_or_files(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    wire_up(collected, dict(wires.keys["alpaca"]), type="alpaca", url=wires.keys["alpaca"]["url"])
+    wire_up(fresh, dict(wires.keys["alpaca"]), type="alpaca", url=wires.keys["alpaca"]["url"])
     said = [scizor("doctor"), scizor("collect", "daily", "--market", "us", "--date", "2025-02-28")]
     texts = [answer.out + answer.err for answer in said] + [caplog.text]
     assert said[1].code == (1 if environment else 0), said[1].err
     for secret in (SECRET, OTHER_SECRET, KEY, OTHER_KEY):
         assert not any(secret in text for text in texts)
-        assert [path for path in files_of(collected.folder) if secret.encode() in path.read_bytes()] == []
+        assert [path for path in files_of(fresh.folder) if secret.encode() in path.read_bytes()] == []
 
 
 def files_of(folder: Path) -> list[Path]:

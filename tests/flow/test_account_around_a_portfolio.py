@@ -127,7 +127,8 @@ def test_a_bracket_in_true_ranges_takes_them_from_the_bars(desk: Desk) -> None:
 
 def test_a_close_that_jumped_tenfold_without_a_corporate_action_sizes_no_order(desk: Desk) -> None:
     with desk.lake.write() as cursor:
-        cursor.execute("UPDATE bars SET close = close * 10 WHERE symbol = 'NVDA' AND session = ?", [EARLY])
+        tenfold = ", ".join(f"{name} = {name} * 10" for name in ("open", "high", "low", "close"))
+        cursor.execute(f"UPDATE bars SET {tenfold} WHERE symbol = 'NVDA' AND session = ?", [EARLY])
     plan = planned(desk)
     assert reason_of(plan, "NVDA") is Reason.PRICE_COLLAR
     assert {order.symbol for order in plan.orders} == {"AAPL", "MSFT"}

@@ -55,8 +55,9 @@ def _change_bars(desk: Desk, statement: str, *values: object) -> None:
 
 
 def _fall(desk: Desk, since: date = LAST, until: date = SECOND) -> None:
-    """Every close loses four tenths from `since` to before `until`."""
-    _change_bars(desk, "UPDATE bars SET close = close * 0.6 WHERE session >= ? AND session < ?", since, until)
+    """Every price loses four tenths from `since` to before `until`."""
+    fallen = ", ".join(f"{name} = {name} * 0.6" for name in ("open", "high", "low", "close"))
+    _change_bars(desk, f"UPDATE bars SET {fallen} WHERE session >= ? AND session < ?", since, until)
 
 
 def _states(desk: Desk) -> list[tuple[str | None, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from scizor_dagster.config import DEFAULT_LIMITS
-from scizor_dagster.errors import ConfigError, RiskLimitBreached
+from scizor_dagster.errors import ConfigError, PriceUnavailable, RiskLimitBreached
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import measure_session
 from scizor_dagster.flow.desk import Desk
@@ -125,8 +126,18 @@ def test_a_restricted_symbol_is_not_bought_however_it_is_written(desk: Desk) -> 
     }
 
 
-def _second_source(desk: Desk, factor: float, *, synthetic: bool = False, adjustment: str | None = None) -> Desk:
-    """The desk with a second source, whose closes are `factor` times the first's; it does not know NVDA."""
+def _second_source(
+    desk: Desk,
+    factor: float,
+    *,
+    only: Sequence[str] | None = None,
+    synthetic: bool = False,
+    adjustment: str | None = None,
+) -> Desk:
+    """The desk with a second source that does not know NVDA.
+
+    Its closes are `factor` times the first's, of all symbols or `only` some.
+    """
     path = desk.settings.config_path
     config = yaml.safe_load(path.read_text())
     config["markets"]["us"]["compare_with"] = {"type": "sample", "seed": 7}
@@ -135,9 +146,10 @@ def _second_source(desk: Desk, factor: float, *, synthetic: bool = False, adjust
         cursor.execute("UPDATE bars SET synthetic = ? WHERE market = 'us'", [synthetic])
         cursor.execute(
             "INSERT INTO second_bars (market, symbol, session, close, volume, adjustment, source, fetched_at) "
-            "SELECT market, symbol, session, close * ?, volume, coalesce(?, adjustment), 'another', fetched_at "
+            "SELECT market, symbol, session, CASE WHEN ? OR symbol IN (SELECT unnest(?::VARCHAR[])) THEN close * ? "
+            "ELSE close END, volume, coalesce(?, adjustment), 'another', fetched_at "
             "FROM bars WHERE market = 'us' AND symbol <> 'NVDA'",
-            [factor, adjustment],
+            [only is None, list(only or ()), factor, adjustment],
         )
     return _open(path.parent)
 
@@ -161,13 +173,18 @@ def test_made_up_prices_and_those_that_cannot_be_compared_are_no_second_prices(d
 
 
 def test_orders_whose_price_two_sources_disagree_on_are_blocked_and_the_others_go_on(desk: Desk) -> None:
-    result = trade(_second_source(desk, 1.1), FIRST)
+    result = trade(_second_source(desk, 1.1, only=("AAPL", "MSFT")), FIRST)
     assert {row.symbol: row.state.value for row in result.orders} == {
         "AAPL": "blocked",
         "MSFT": "blocked",
         "NVDA": "filled",
     }
     assert "max_price_difference" in result.orders[0].reason
+
+
+def test_nothing_is_planned_on_prices_that_a_second_source_contradicts_for_most(desk: Desk) -> None:
+    with pytest.raises(PriceUnavailable, match="5 of 5 closes differ from a second source"):
+        trade(_second_source(desk, 1.1), FIRST)
 
 
 def test_a_plan_that_opens_more_than_the_equity_is_stopped_with_one_row(

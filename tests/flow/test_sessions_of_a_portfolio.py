@@ -203,6 +203,8 @@ def test_no_plan_is_made_while_orders_of_an_earlier_session_are_open(tmp_path: P
     later = Desk(desk.settings, lambda: datetime(2025, 3, 10, 13, tzinfo=UTC))
     for session in (date(2025, 3, 4), date(2025, 3, 5), date(2025, 3, 6), date(2025, 3, 7)):
         collect_closed_session(later, "us", session)
+    with later.lake.write() as cursor:
+        cursor.execute("DELETE FROM bars WHERE session = ?", [FIRST])
     consolidate_session(later, "main", SECOND)
     with pytest.raises(DataError, match="scizor collect daily --date 2025-03-03"):
         plan_session(later, "main", SECOND)
