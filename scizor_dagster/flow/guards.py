@@ -17,6 +17,7 @@ from scizor_dagster.flow.stored import stale_symbols
 from scizor_dagster.ledger.approvals import SignalApproval, approvals_of
 from scizor_dagster.ledger.rows import admitted_sessions
 from scizor_dagster.market_data.reading import instruments, last_closes, ticker_changes
+from scizor_dagster.market_data.symbol_reading import symbol_rows
 from scizor_dagster.signals.guards import Approved, Background, EarlierWeights, TickerChange
 from scizor_dagster.signals.identity import KnownMarket
 from scizor_dagster.signals.intake import check_file
@@ -55,8 +56,11 @@ def known_market(desk: Desk, market: str, session: date | None, tables: Sequence
     priced, retired = frozenset(universe), dict[str, str]()
     if session is not None and desk.has_lake:
         before = desk.calendar(market).previous_session(session)
+        causes = {row.symbol: row.note for row in symbol_rows(desk.lake, market) if row.note and not row.verified}
         retired = {
-            item.symbol: f"is not traded any more on {before}"
+            item.symbol: f"is not traded: {causes[item.symbol]}"
+            if item.symbol in causes
+            else f"is not traded any more on {before}"
             for item in instruments(desk.lake, market, before)
             if not item.tradable
         }

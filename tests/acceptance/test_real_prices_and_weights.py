@@ -65,11 +65,11 @@ def test_every_instrument_that_cannot_be_priced_or_placed_is_reported_by_name(
     assert len(unpriced) == TRACKED_WITHOUT_PRICES
     with desk.lake.read() as cursor:
         rows = cursor.execute(
-            "SELECT symbol, reason, note FROM plan_lines WHERE session = ? AND reason IN ('no_price', 'unknown_id')",
+            "SELECT symbol, note FROM plan_lines WHERE session = ? AND reason IN ('quarantined', 'unknown_id')",
             [sessions[0]],
         ).fetchall()
-    assert {symbol for symbol, reason, _ in rows if reason == "no_price"} == unpriced
-    assert {symbol for symbol, _, note in rows if "not in the universe" in note} == targeted - tracked
+    assert {symbol for symbol, note in rows if "not found at the provider" in note} == unpriced
+    assert {symbol for symbol, note in rows if "not in the universe" in note} == targeted - tracked
 
 
 def _track_tickers_without_prices(folder: Path, data: Path) -> None:
