@@ -84,11 +84,6 @@ def impossible_bars(lake: Lake, market: str, session: date) -> list[str]:
 def restatements(lake: Lake, market: str, first: date, last: date) -> int:
     """Bars of the sessions from `first` to `last` that their source has given anew with other values."""
     with lake.read() as cursor:
-        known = cursor.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'bar_revisions'"
-        ).fetchone()
-        if known is None:
-            return 0
         row = cursor.execute(
             "SELECT count(DISTINCT (symbol, session)) FROM bar_revisions WHERE market = ? AND session BETWEEN ? AND ?",
             [market, first, last],
