@@ -12,8 +12,10 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 
 from scizor_dagster.errors import DataError
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.provider import Adjustment, MarketData
 from scizor_dagster.market_data.revisions import take_out
 
@@ -25,7 +27,12 @@ _INCOMING = (
     "SELECT symbol, CAST(session AS DATE) AS session, open, high, low, close, volume, "
     "CAST(source AS VARCHAR) AS source FROM incoming_bars"
 )
+_AROUND = (
+    "SELECT symbol, session FROM bars WHERE market = $market AND session BETWEEN $first AND $last "
+    "AND symbol BETWEEN $lowest AND $highest"
+)
 _QUARANTINED = f"symbol, session, {_VALUES}, reason, detail"
+_KEPT_APART = f"{whole('quarantined_bars')} WHERE market = ? AND session BETWEEN ? AND ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +121,25 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
     """Insert the bars whose key is not stored yet, and that are not another company's; the number inserted."""
     if bars.empty:
         return 0
-    first, last = bars["session"].min().date(), bars["session"].max().date()
+    found = {
+        "market": origin.market,
+        "first": bars["session"].min().date(),
+        "last": bars["session"].max().date(),
+        "lowest": bars["symbol"].min(),
+        "highest": bars["symbol"].max(),
+    }
+    # Most of what is inserted is wholly new and in order: to join and sort it costs as much as to write it.
+    stored = _any(cursor, f"SELECT 1 FROM ({_AROUND}) LIMIT 1", found)
     cursor.register("incoming_bars", _with_source(bars))
     try:
         row = cursor.execute(
             f"""
             INSERT INTO bars (market, symbol, session, {_VALUES}, adjustment, synthetic, source, fetched_at)
             SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, coalesce(source, $source), $fetched_at
-            FROM ({_INCOMING}) i ANTI JOIN
-                 (SELECT symbol, session FROM bars
-                  WHERE market = $market AND session BETWEEN $first AND $last
-                      AND symbol BETWEEN $lowest AND $highest) b
-                 USING (symbol, session)
-            WHERE NOT EXISTS (SELECT 1 FROM symbol_identities y WHERE y.market = $market AND y.symbol = i.symbol
-                              AND y.until IS NULL AND i.session < y.bars_from)
-            ORDER BY symbol, session
+            FROM ({_INCOMING}) i {f"ANTI JOIN ({_AROUND}) b USING (symbol, session)" if stored else ""}
+            WHERE NOT EXISTS (SELECT 1 FROM {whole("symbol_identities")} WHERE market = $market
+                              AND symbol = i.symbol AND until IS NULL AND i.session < bars_from)
+            {"" if _is_sorted(bars) else "ORDER BY symbol, session"}
             """,
             {
                 "market": origin.market,
@@ -136,15 +147,20 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
                 "synthetic": origin.synthetic,
                 "source": origin.source,
                 "fetched_at": origin.fetched_at,
-                "first": first,
-                "last": last,
-                "lowest": bars["symbol"].min(),
-                "highest": bars["symbol"].max(),
-            },
+            }
+            | (found if stored else {}),
         ).fetchone()
     finally:
         cursor.unregister("incoming_bars")
     return int(row[0]) if row else 0
+
+
+def _is_sorted(bars: pd.DataFrame) -> bool:
+    """Whether the bars are in order of symbol and session."""
+    symbols, sessions = bars["symbol"], bars["session"].to_numpy()
+    same = (symbols == symbols.shift()).to_numpy(dtype=bool)[1:]
+    starts = symbols[~np.concatenate([[False], same])]
+    return bool(starts.is_monotonic_increasing and (sessions[1:] > sessions[:-1])[same].all())
 
 
 def _with_source(bars: pd.DataFrame) -> pd.DataFrame:
@@ -194,9 +210,8 @@ def delete_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Seque
 
 def empty_sessions(cursor: duckdb.DuckDBPyConnection, market: str) -> set[date]:
     """Closed sessions that the source was asked for and had no bar of at all."""
-    return {
-        day for (day,) in cursor.execute("SELECT session FROM empty_sessions WHERE market = ?", [market]).fetchall()
-    }
+    rows = cursor.execute(f"SELECT session FROM {whole('empty_sessions')} WHERE market = ?", [market]).fetchall()
+    return {day for (day,) in rows}
 
 
 def note_empty(cursor: duckdb.DuckDBPyConnection, session: date, origin: Origin, *, empty: bool) -> None:
@@ -218,6 +233,9 @@ def replace_quarantined(
         ranges: Columns symbol, first, last: one row for each symbol.
         origin: Of the rows.
     """
+    days = [ranges["first"].min().date(), ranges["last"].max().date()]
+    if rows.empty and not _any(cursor, f"SELECT 1 FROM {_KEPT_APART} LIMIT 1", [origin.market, *days]):
+        return
     cursor.register("asked_ranges", ranges)
     cursor.register("incoming_rows", rows)
     within = (
@@ -227,8 +245,6 @@ def replace_quarantined(
     stored = f"SELECT {_QUARANTINED} FROM quarantined_bars WHERE {within}"
     incoming = f"SELECT {_QUARANTINED.replace('session', 'CAST(session AS DATE) AS session')} FROM incoming_rows"
     try:
-        if rows.empty and not _any(cursor, f"{stored} LIMIT 1", [origin.market]):
-            return
         difference = f"({stored} EXCEPT ALL {incoming}) UNION ALL ({incoming} EXCEPT ALL {stored})"
         if not _any(cursor, difference, [origin.market, origin.market]):
             return
@@ -243,7 +259,7 @@ def replace_quarantined(
         cursor.unregister("asked_ranges")
 
 
-def _any(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any]) -> bool:
+def _any(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any] | dict[str, Any]) -> bool:
     return cursor.execute(query, parameters).fetchone() is not None
 
 
@@ -260,7 +276,7 @@ def ended(cursor: duckdb.DuckDBPyConnection, market: str, through: date | None =
     last = through or date.max
     found: dict[str, date] = dict(
         cursor.execute(
-            "SELECT symbol, max(ex_session) FROM corporate_actions "
+            f"SELECT symbol, max(ex_session) FROM {whole('corporate_actions')} "
             "WHERE market = ? AND kind = 'delisting' AND ex_session <= ? GROUP BY symbol",
             [market, last],
         ).fetchall()

@@ -280,8 +280,18 @@ def _asked(task: Task, part: Sequence[Answer], stored: pd.DataFrame, end: date) 
         first, last = batch.kept["first"].min().date(), batch.kept["last"].max().date()
         sessions = tuple(day for day in task.wanted.sessions if first <= day <= last and day < end)
         if sessions:
-            found.setdefault(sessions, []).extend(_answered(batch, answer, stored))
+            whole = _whole(answer, sessions)
+            found.setdefault(sessions, []).extend(
+                name for name in _answered(batch, answer, stored) if name not in whole
+            )
     return found
+
+
+def _whole(answer: CheckedBars, sessions: Sequence[date]) -> set[str]:
+    """Symbols of which the source has a bar of every one of `sessions`."""
+    within = answer.good["session"].between(sessions[0].isoformat(), sessions[-1].isoformat())
+    counts = answer.good.loc[within, "symbol"].value_counts()
+    return set(counts.index[counts >= len(sessions)])
 
 
 def _answered(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:
@@ -292,7 +302,8 @@ def _answered(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[s
     import pandas as pd
 
     within = stored["session"].between(pd.Timestamp(batch.begin), pd.Timestamp(batch.end))
-    doubtful = set(stored.loc[within, "symbol"]) - set(answer.good["symbol"]) - set(answer.quarantined["symbol"])
+    doubtful = set(stored.loc[within, "symbol"].unique())
+    doubtful -= {*answer.good["symbol"].unique(), *answer.quarantined["symbol"].unique()}
     return [symbol for symbol in batch.symbols if symbol not in doubtful]
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from scizor_dagster.config import PriceQuality
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.adjusted_closes import contradictions
 from scizor_dagster.market_data.jumps import Action
 from scizor_dagster.market_data.plausibility import REASONS, Accepted, doubt
@@ -97,7 +98,8 @@ class Judge:
     def _stored_actions(self, first: date, last: date) -> pd.DataFrame:
         with self.lake.read() as cursor:
             return cursor.execute(
-                f"SELECT {', '.join(_ACTION)} FROM corporate_actions WHERE market = ? AND ex_session BETWEEN ? AND ?",
+                f"SELECT {', '.join(_ACTION)} FROM {whole('corporate_actions')} "
+                "WHERE market = ? AND ex_session BETWEEN ? AND ?",
                 [self.market, first, last],
             ).df()
 

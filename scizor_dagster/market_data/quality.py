@@ -89,8 +89,9 @@ def check_bars(frame: pd.DataFrame, calendar: TradingCalendar, now: datetime, kn
     days = bars["session"].to_numpy().astype("datetime64[D]")
     repeated, conflicting = _duplicates(bars, codes, days)
     by_calendar, faults = _calendar_rules(bars, codes, days, calendar, now)
+    tracked = frozenset(known)
     rules = {
-        "unknown_symbol": ~np.isin(symbols, np.array(list(known), dtype=object))[codes],
+        "unknown_symbol": np.array([name not in tracked for name in symbols], dtype=bool)[codes],
         **by_calendar,
         **_price_rules(bars),
         "conflicting_duplicate": conflicting,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from scizor_dagster.errors import DataError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.adjustment import BELIEVED, VIEW
 from scizor_dagster.market_data.bar_store import delisted
 
@@ -31,7 +32,7 @@ ALWAYS_TOLERATED = 2
 PriceKind = Literal["raw", "split", "total_return"]
 _DAYS_AT_ONCE = 126
 _SPLITS = (
-    "SELECT symbol, ex_session, ratio FROM corporate_actions "
+    f"SELECT symbol, ex_session, ratio FROM {whole('corporate_actions')} "
     "WHERE market = ? AND ex_session BETWEEN ? AND ? AND kind = 'split' AND ratio > 0 ORDER BY symbol, ex_session"
 )
 _CLOSE_COLUMN = {"raw": "raw_close", "split": "split_close", "total_return": "total_return_close"}
@@ -136,7 +137,7 @@ def _in_units_of(closes: pd.DataFrame, splits: Sequence[tuple[str, date, float]]
 def close_matrix(
     lake: Lake, market: str, symbols: Sequence[str], first: date, last: date, kind: PriceKind = "raw"
 ) -> pd.DataFrame:
-    """Closes as a matrix: a row for each session with any bar of the market, a column for each of `symbols`.
+    """Closes as a matrix: a row for each session in which any of `symbols` has a bar, a column for each of them.
 
     NaN where there is no bar, or where the source does not give prices of this `kind` (a split-adjusted
     source has no raw ones). `split` and `total_return` need `rebuild_prices` to have run.
@@ -146,19 +147,14 @@ def close_matrix(
     table = "bars" if kind == "raw" else "prices"
     column = "CASE WHEN adjustment = 'raw' THEN close END" if kind == "raw" else _CLOSE_COLUMN[kind]
     with lake.read() as cursor:
-        sessions = cursor.execute(
-            "SELECT DISTINCT session FROM bars WHERE market = ? AND session BETWEEN ? AND ? ORDER BY session",
-            [market, first, last],
-        ).fetchall()
         frame = cursor.execute(
             f"SELECT symbol, session, {column} AS close FROM {table} "
-            "WHERE market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
-            [market, first, last, list(symbols)],
+            "WHERE market = ? AND session BETWEEN ? AND ? AND symbol BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
+            [market, first, last, min(symbols, default=""), max(symbols, default=""), list(symbols)],
         ).df()
     matrix = frame.pivot(index="session", columns="symbol", values="close")
-    days = [session for (session,) in sessions]
-    matrix = matrix.reindex(index=pd.DatetimeIndex(days), columns=pd.Index(list(symbols), name="symbol"))
-    matrix.index = pd.Index(days, name="session", dtype="object")
+    matrix = matrix.reindex(columns=pd.Index(list(symbols), name="symbol"))
+    matrix.index = pd.Index([stamp.date() for stamp in matrix.index], name="session", dtype="object")
     return matrix.astype("float64")
 
 

@@ -14,6 +14,7 @@ import duckdb
 
 from scizor_dagster.lake.migrations import columns_of, existing_columns
 from scizor_dagster.lake.tables import TABLES
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.provider import MarketData, SymbolReason
 from scizor_dagster.market_data.symbol_rows import (
     Book,
@@ -188,7 +189,7 @@ def other_companys_floors(cursor: duckdb.DuckDBPyConnection, market: str) -> dic
     """First day of the present company, by ticker, where an earlier one had the ticker."""
     return dict(
         cursor.execute(
-            "SELECT symbol, bars_from FROM symbol_identities "
+            f"SELECT symbol, bars_from FROM {whole('symbol_identities')} "
             "WHERE market = ? AND until IS NULL AND bars_from IS NOT NULL",
             [market],
         ).fetchall()

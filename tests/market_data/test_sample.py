@@ -1,7 +1,6 @@
 """The synthetic market: the same for ever, whatever is asked, and shaped like a market."""
 
 from datetime import UTC, date, datetime
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -166,13 +165,3 @@ def test_a_universe_of_another_exchange_works_too():
     market = SampleMarket([entry("BHP", currency="AUD", mic="XASX")], TradingCalendar("XASX"), SEED, FIRST)
     bars = _bars(market, ["BHP"], date(2024, 1, 26), date(2024, 1, 29))
     assert list(bars["session"].dt.date) == [date(2024, 1, 29)]
-
-
-def test_the_whole_market_is_drawn_in_seconds_and_a_session_in_no_time(universe):
-    market = _market(universe)
-    started = perf_counter()
-    _bars(market, _symbols(universe))
-    drawn = perf_counter()
-    _bars(market, _symbols(universe), LAST, LAST)
-    assert drawn - started < 3.0
-    assert perf_counter() - drawn < 0.15
