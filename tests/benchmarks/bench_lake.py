@@ -145,13 +145,16 @@ def bench_session(lake: Lake, provider: MadeUpMarket) -> None:
             cursor.execute(f"INSERT INTO bare_bars SELECT {_WRITTEN} FROM one")
             cursor.unregister("one")
 
-    def collect() -> None:
-        collect_session(lake, "us", market(FIRST), provider, XNYS, SYMBOLS, NEXT, NOW)
+    def collect(rounds: int) -> float:
+        """Seconds of the product: what it takes to make the rows up is not its own."""
+        provider.seconds = 0.0
+        whole = seconds(lambda: collect_session(lake, "us", market(FIRST), provider, XNYS, SYMBOLS, NEXT, NOW), rounds)
+        return whole - provider.seconds / rounds
 
     bare()
     reference = seconds(bare)
-    row("one more session, checked against five before it", seconds(collect, 1), reference, "the bare transaction")
-    row("the same session again, nothing written", seconds(collect), reference, "the bare transaction")
+    row("one more session, checked against five before it", collect(1), reference, "the bare transaction")
+    row("the same session again, nothing written", collect(5), reference, "the bare transaction")
 
 
 def bench_reads(lake: Lake) -> None:
