@@ -85,10 +85,10 @@ def _basis(adjustment: str, synthetic: bool) -> str:
 def stored_bars(
     cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], first: date, last: date
 ) -> pd.DataFrame:
-    """Stored bars of `symbols`: columns symbol, session (`datetime64`), open, high, low, close, volume."""
+    """Stored bars of `symbols`: columns symbol, session (`datetime64`), open, high, low, close, volume, source."""
     # The range of symbols lets files be passed over: each batch was written in order of its symbols.
     return cursor.execute(
-        f"SELECT symbol, session, {_VALUES} FROM bars "
+        f"SELECT symbol, session, {_VALUES}, source FROM bars "
         "WHERE market = ? AND session BETWEEN ? AND ? AND symbol BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
         [market, first, last, min(symbols, default=""), max(symbols, default=""), list(symbols)],
     ).df()
@@ -179,7 +179,8 @@ def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Or
             f"""
             SELECT i.symbol, i.session, (b.{_VALUES.replace(", ", ", b.")}, b.adjustment, b.synthetic, b.source)
                 IS DISTINCT FROM
-                (i.{_VALUES.replace(", ", ", i.")}, $adjustment, $synthetic, coalesce(i.source, $source)) AS changed
+                (i.{_VALUES.replace(", ", ", i.")}, $adjustment, $synthetic, coalesce(i.source, $source)) AS changed,
+                b.source <> coalesce(i.source, $source) AS preferred
             FROM ({_INCOMING}) i JOIN bars b
                 ON b.market = $market AND b.session BETWEEN $first AND $last
                     AND b.session = i.session AND b.symbol = i.symbol
@@ -195,9 +196,10 @@ def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Or
         ).df()
     finally:
         cursor.unregister("incoming_bars")
-    changed = compared.loc[compared["changed"].astype(bool), ["symbol", "session"]]
-    if len(changed):
-        take_out(cursor, origin.market, changed, origin.fetched_at, "collected_again")
+    changed = compared[compared["changed"].astype(bool)]
+    preferred = changed["preferred"].astype(bool)
+    take_out(cursor, origin.market, changed[~preferred], origin.fetched_at, "collected_again")
+    take_out(cursor, origin.market, changed[preferred], origin.fetched_at, "preferred_source")
     fresh = insert_missing(cursor, bars, origin)
     return Stored(fresh - len(changed), len(changed), len(compared) - len(changed))
 

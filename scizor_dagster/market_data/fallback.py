@@ -45,6 +45,12 @@ def nothing_stored(symbols: Sequence[str], first: date, last: date) -> pd.DataFr
     return pd.DataFrame({"symbol": [], "session": pd.Series(dtype="datetime64[s]"), "close": [], "source": []})
 
 
+def source_names(provider: MarketData) -> tuple[str, ...]:
+    """The sources that a provider's bars may be from, the preferred one first."""
+    sources = provider.sources if isinstance(provider, FallbackMarket) else (provider,)
+    return tuple(source.name for source in sources)
+
+
 class FallbackMarket:
     """See `provider.MarketData`. Its name, and what its prices are, are those of its first source.
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import (
     Origin,
@@ -27,6 +29,7 @@ from scizor_dagster.market_data.bar_store import (
     store_bars,
     stored_bars,
 )
+from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.missing import Wanted, missing, note_absent
 from scizor_dagster.market_data.overlap import compare
@@ -41,9 +44,10 @@ from scizor_dagster.market_data.refetch import (
     refetch_restated,
     restated_bars,
     store_anew,
-    store_restated,
+    store_in_place,
 )
 from scizor_dagster.market_data.reports import Progress, RestatedBar, SuspectedSplit
+from scizor_dagster.market_data.source_order import on_another_basis, part_by_source
 from scizor_dagster.market_data.spans import Batch, batches
 
 if TYPE_CHECKING:
@@ -82,6 +86,7 @@ class Filled:
 
     Attributes:
         missing: What was to be asked for, as `missing.missing` gives it.
+        preferred: Bars of a later source in whose place the preferred one's are now.
         refused: Symbols whose bars the source does not show, with its words.
         calls: Requests to a source that counts them; None where it does not.
     """
@@ -94,6 +99,7 @@ class Filled:
     differing: list[str] = field(default_factory=list)
     restatements: list[RestatedBar] = field(default_factory=list)
     compared: int = 0
+    preferred: int = 0
     faults: list[FeedFault] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     calls: int | None = None
@@ -184,34 +190,47 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     begin, end = min(batch.begin for batch, _ in part), max(batch.end for batch, _ in part)
     with lake.read() as cursor:
         stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
+    parted = part_by_source(stored, answer, source_names(source.provider))
     # What is to be replaced is no witness of itself.
     replaced = task.wanted.since if task.replacing else date.max
-    overlap = compare(_before(stored, replaced), answer.good)
+    overlap = compare(_before(parted.same, replaced), parted.answer.good)
+    moved = on_another_basis(parted, source.judge.quality.max_source_difference)
+    overlap = replace(overlap, restated=overlap.restated | moved)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
-    context = _before(context_of(stored, anew, overlap), replaced)
-    judged = source.judge.part(hold_back(answer, anew.held, overlap.restated), context)
+    context = _before(context_of(stored.drop(index=parted.displaced.index), anew, overlap), replaced)
+    judged = source.judge.part(hold_back(parted.answer, anew.held, overlap.restated), context)
     restated, restatements = restated_bars(overlap, judged)
+    preferred = judged.good[judged.good.index.isin(parted.preferred.index) & ~judged.good["symbol"].isin(anew.replaced)]
     good, quarantined = _within(judged.good, kept), _within(judged.quarantined, kept)
     with lake.write() as cursor:
         store_anew(cursor, anew, origin)
-        store_restated(cursor, restated, origin)
+        store_in_place(cursor, restated, origin, "restated_bar")
+        store_in_place(cursor, _before(preferred, replaced), origin, "preferred_source")
         older = _before(good, replaced)
         done = store_bars(cursor, good.drop(index=older.index), origin)
         done = replace(done, inserted=done.inserted + insert_missing(cursor, older, origin))
         replace_quarantined(cursor, quarantined, _ranges(kept, quarantined), origin)
-        # Settled first: the other rows leave out what those cover.
-        recent = task.wanted.recent or task.sessions[-1]
-        for settled, before in ((True, recent), (False, date.max)):
-            if settled and not isinstance(source.provider, Metered):
-                continue
-            for sessions, names in _asked(task, part, stored, before).items():
-                told = [symbol for symbol in names if symbol not in filled.refused]
-                note_absent(cursor, origin, told, sessions, settled=settled)
+        _note_absent(cursor, task, part, stored, filled)
     _count(filled, done, quarantined, anew)
     filled.differing += overlap.differing
     filled.restatements += restatements
     filled.compared += overlap.compared
+    filled.preferred += len(preferred)
     filled.faults += judged.faults
+
+
+def _note_absent(
+    cursor: duckdb.DuckDBPyConnection, task: Task, part: Sequence[Answer], stored: pd.DataFrame, filled: Filled
+) -> None:
+    """Keep what the source has answered that it has not: for good, where it limits how often it is asked."""
+    # Settled first: the other rows leave out what those cover.
+    recent = task.wanted.recent or task.sessions[-1]
+    for settled, before in ((True, recent), (False, date.max)):
+        if settled and not isinstance(task.source.provider, Metered):
+            continue
+        for sessions, names in _asked(task, part, stored, before).items():
+            told = [symbol for symbol in names if symbol not in filled.refused]
+            note_absent(cursor, task.origin, told, sessions, settled=settled)
 
 
 def _joined(part: Sequence[Answer]) -> tuple[list[str], pd.DataFrame, CheckedBars]:

@@ -87,6 +87,7 @@ def collect_history(
         filled.compared if filled else 0,
         merged(filled.faults) if filled else (),
         tuple(sorted(filled.refused.items())) if filled else (),
+        filled.preferred if filled else 0,
     )
 
 

@@ -15,6 +15,7 @@ import duckdb
 
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import Origin, delete_series, insert_missing, stored_bars
+from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.observed_splits import ObservedSplit, store_observed
 from scizor_dagster.market_data.overlap import Overlap, compare
@@ -22,7 +23,8 @@ from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Mar
 from scizor_dagster.market_data.quality import CheckedBars, check_bars
 from scizor_dagster.market_data.reports import RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.restated_series import Restatement
-from scizor_dagster.market_data.revisions import keep_series, take_out
+from scizor_dagster.market_data.revisions import Reason, keep_series, take_out
+from scizor_dagster.market_data.source_order import part_by_source
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -70,22 +72,24 @@ def refetch_restated(
 ) -> Refetched:
     """Fetch the whole of every restated series; one that lacks a stored session is held, not replaced.
 
-    A session that is not believed counts as lacking. Held as well, without asking: a series in another unit of
-    the currency, and a split in the past of a source that is declared raw, because such a source is not raw.
+    A session that is not believed counts as lacking, and so does one that only a later source than that of the
+    stored bar has. Held as well, without asking: a series in another unit of the currency, and a split in the past
+    of a source that is declared raw, because such a source is not raw.
     """
     asked = [symbol for symbol in sorted(restated) if not _is_held(source.provider, restated[symbol])]
     if not restated:
         return Refetched(_joined([]), (), (), (), (), _no_actions())
     answer = source.fetch(asked, first, last) if asked else check_bars(_joined([]), source.calendar, source.now, ())
-    fetched = source.judge.part(answer, _joined([])).good
     with lake.read() as cursor:
         stored = stored_bars(cursor, market, asked, date.min, date.max)
+    parted = part_by_source(stored, source.judge.part(answer, _joined([])), source_names(source.provider))
+    fetched = parted.answer.good
     have = set(zip(fetched["symbol"], fetched["session"], strict=True))
     need = set(zip(stored["symbol"], stored["session"], strict=True))
     held = {symbol for symbol, _session in need - have} | (set(restated) - set(asked))
     replaced = tuple(symbol for symbol in asked if symbol not in held)
     # The whole series says more than the overlap: each of its splits, and after which session.
-    whole = {**restated, **compare(stored, fetched).restated}
+    whole = {**restated, **compare(parted.same, fetched).restated}
     splits = _observed(source.calendar, whole, replaced, stored)
     split = sorted({seen.symbol for seen in splits})
     listed = source.provider.corporate_actions(split, first, last) if split else _no_actions()
@@ -152,11 +156,10 @@ def restated_bars(overlap: Overlap, judged: CheckedBars) -> tuple[pd.DataFrame, 
     return taken, report
 
 
-def store_restated(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> None:
+def store_in_place(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin, reason: Reason) -> None:
     """Put `bars` in the place of the stored ones, which are kept as revisions."""
-    if len(bars):
-        take_out(cursor, origin.market, bars, origin.fetched_at, "restated_bar")
-        insert_missing(cursor, bars, origin)
+    take_out(cursor, origin.market, bars, origin.fetched_at, reason)
+    insert_missing(cursor, bars, origin)
 
 
 def hold_back(checked: CheckedBars, held: Sequence[str], restated: Mapping[str, Restatement]) -> CheckedBars:

@@ -157,6 +157,8 @@ class SessionReport:
     """What is wrong with the feed as a whole: one line, and not one for each symbol."""
     refused: tuple[tuple[str, str], ...] = ()
     """Symbols whose bars the source does not show to the account, each with its words."""
+    preferred: int = 0
+    """Bars of a later source that made way for the preferred one's; no restatement."""
 
     @property
     def stored(self) -> int:
@@ -198,6 +200,7 @@ class HistoryReport:
     compared: int = 0
     faults: tuple[FeedFault, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    preferred: int = 0
 
     @property
     def inserted(self) -> int:

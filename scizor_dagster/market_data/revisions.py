@@ -23,7 +23,7 @@ from scizor_dagster.market_data.provider import Adjustment
 if TYPE_CHECKING:
     import pandas as pd
 
-Reason = Literal["restated_bar", "restated_series", "collected_again"]
+Reason = Literal["restated_bar", "restated_series", "collected_again", "preferred_source"]
 _BAR = "market, symbol, session, open, high, low, close, volume, adjustment, synthetic, source, fetched_at"
 
 
@@ -75,6 +75,8 @@ def keep_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequenc
 
 def take_out(cursor: duckdb.DuckDBPyConnection, market: str, bars: pd.DataFrame, now: datetime, reason: Reason) -> None:
     """Keep the stored bars that have the keys of `bars`, and delete them: their successors are inserted next."""
+    if bars.empty:
+        return
     cursor.register("taken_out", bars[["symbol", "session"]])
     keys = "SELECT (symbol, CAST(session AS DATE)) FROM taken_out"
     where = f"market = ? AND session BETWEEN ? AND ? AND (symbol, session) IN ({keys})"

@@ -98,6 +98,7 @@ def collect_session(
         compared=filled.compared,
         faults=merged(filled.faults),
         refused=tuple(sorted(filled.refused.items())),
+        preferred=filled.preferred,
     )
 
 
