@@ -15,6 +15,7 @@ from assets.metadata import price_label, table
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.reports import (
     ActionsReport,
+    FailedSymbol,
     HistoryReport,
     PricesReport,
     RestatedBar,
@@ -83,6 +84,7 @@ def history_metadata(report: HistoryReport, refused: pd.DataFrame) -> dict[str, 
         "calls": _calls(report.calls),
         "source": report.source,
         "taken_from_preferred_source": report.preferred,
+        **_failures(report.failed),
         "prices": price_label(report.adjustment, report.synthetic),
         "years": table(years),
         "quarantine": table(refused),
@@ -105,6 +107,7 @@ def sessions_metadata(report: SessionReport, stored: pd.DataFrame, refused: pd.D
         "calls": _calls(report.calls),
         "source": report.source,
         "taken_from_preferred_source": report.preferred,
+        **_failures(report.failed),
         "prices": price_label(report.adjustment, report.synthetic),
         "bars": table(stored, ["symbol", "open", "high", "low", "close", "volume"]),
         "quarantine": table(refused),
@@ -125,6 +128,16 @@ def prices_metadata(report: PricesReport, coverage: pd.DataFrame) -> dict[str, A
         "changed": report.changed,
         "prices": price_label(", ".join(labels), synthetic),
         "coverage": table(coverage),
+    }
+
+
+def _failures(failed: Sequence[FailedSymbol]) -> dict[str, Any]:
+    """Symbols of which the source said nothing, though it answered for others."""
+    rows = [(item.symbol, item.reason, item.words) for item in failed]
+    return {
+        "failed": len(failed),
+        "failed_symbols": _names([f"{item.symbol} ({item.reason})" for item in failed]),
+        "failures": table(pd.DataFrame(rows, columns=["symbol", "reason", "what the source says"])),
     }
 
 

@@ -53,6 +53,9 @@ TABLES: dict[str, str] = {
     "absent_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
         last_session DATE NOT NULL, settled BOOLEAN, {_PROVENANCE}""",
+    "failed_questions": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
+        last_session DATE NOT NULL, reason VARCHAR NOT NULL, detail VARCHAR NOT NULL, {_PROVENANCE}""",
     "second_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, close DOUBLE NOT NULL,
         volume DOUBLE NOT NULL, adjustment VARCHAR NOT NULL, {_PROVENANCE}""",

@@ -36,6 +36,8 @@ class Absence(StrEnum):
     """The source was asked and has none of this session: halted, or not traded."""
     UNKNOWN_AT_SOURCE = "unknown_at_source"
     """The source does not know the symbol, or not as one instrument."""
+    SOURCE_ERROR = "source_error"
+    """The source failed when it was asked for this symbol; the detail says how. It is asked again."""
     NOT_COLLECTED = "not_collected"
 
 
@@ -54,6 +56,9 @@ _ABSENCES = f"""{_MISSING},
                 GROUP BY symbol, session),
     asked AS (SELECT DISTINCT m.symbol, m.session FROM missing m JOIN absent_bars a ON a.market = $market
               AND a.symbol = m.symbol AND m.session BETWEEN a.first_session AND a.last_session),
+    failed AS (SELECT m.symbol, m.session, arg_max(f.reason || ': ' || f.detail, f.fetched_at) AS said
+               FROM missing m JOIN failed_questions f ON f.market = $market AND f.symbol = m.symbol
+               AND m.session BETWEEN f.first_session AND f.last_session GROUP BY m.symbol, m.session),
     empty AS (SELECT session FROM empty_sessions WHERE market = $market AND session BETWEEN $first AND $last),
     ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ended_on)
     SELECT m.symbol, m.session, CASE
@@ -62,16 +67,18 @@ _ABSENCES = f"""{_MISSING},
         WHEN r.rule IS NOT NULL THEN '{Absence.QUARANTINED}'
         WHEN a.symbol IS NOT NULL AND m.session < b.begin THEN '{Absence.NOT_LISTED_YET}'
         WHEN NOT t.verified THEN '{Absence.UNKNOWN_AT_SOURCE}'
+        WHEN a.symbol IS NULL AND f.symbol IS NOT NULL THEN '{Absence.SOURCE_ERROR}'
         WHEN a.symbol IS NOT NULL OR y.session IS NOT NULL THEN '{Absence.NO_BAR_AT_SOURCE}'
         ELSE '{Absence.NOT_COLLECTED}' END AS reason,
     CASE reason WHEN '{Absence.RETIRED}' THEN t.note || ', on ' || t.retired_on
         WHEN '{Absence.DELISTED}' THEN 'on ' || e.ended_on
         WHEN '{Absence.QUARANTINED}' THEN r.rule || ': ' || coalesce(r.detail, '')
         WHEN '{Absence.NOT_LISTED_YET}' THEN 'begins on ' || b.begin
+        WHEN '{Absence.SOURCE_ERROR}' THEN f.said
         WHEN '{Absence.UNKNOWN_AT_SOURCE}' THEN t.note ELSE '' END AS detail
     FROM missing m JOIN tracked t USING (symbol) LEFT JOIN begins b USING (symbol)
     LEFT JOIN refused r USING (symbol, session) LEFT JOIN asked a USING (symbol, session)
-    LEFT JOIN empty y USING (session) LEFT JOIN ended e USING (symbol)
+    LEFT JOIN failed f USING (symbol, session) LEFT JOIN empty y USING (session) LEFT JOIN ended e USING (symbol)
     ORDER BY m.symbol, m.session
 """
 

@@ -9,6 +9,7 @@ API's own documents. `iex` is one exchange's trades: its closes are not the offi
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -25,11 +26,14 @@ from scizor_dagster.instruments import EXCHANGE_MICS
 from scizor_dagster.market_data.provider import (
     ACTION_COLUMNS,
     Adjustment,
+    FailureReason,
     LatestPrice,
     Listing,
     LookupCalls,
+    SymbolFailure,
     SymbolReason,
 )
+from scizor_dagster.market_data.symbol_failures import require_answers
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -47,6 +51,8 @@ _FIELDS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
 _ACTIONS = "cash_dividend,forward_split,reverse_split,name_change"
 _CURRENCY = "USD"
 _FOUND = 200
+_INVALID = re.compile(r"invalid symbols?\W+(.*)", re.IGNORECASE | re.DOTALL)
+_UNREADABLE = (Unreadable, ValueError, ArithmeticError)
 T = TypeVar("T")
 
 
@@ -77,11 +83,17 @@ class AlpacaMarket:
         self._trading = Transport(Api.TRADING, settings, monotonic, wait)
         self._data = Transport(Api.DATA, settings, monotonic, wait)
         self._pages_read = 0
+        self._failed: dict[str, SymbolFailure] = {}
         self._counting = Lock()
 
     @property
     def calls_made(self) -> int:
         return self._pages_read
+
+    @property
+    def failed(self) -> Mapping[str, SymbolFailure]:
+        """Symbols that Alpaca refuses to be asked for, or whose bars cannot be read."""
+        return dict(self._failed)
 
     def calls(self, symbols: int, sessions: int) -> int:
         return ceil(symbols * sessions / POINTS_PER_PAGE)
@@ -104,12 +116,18 @@ class AlpacaMarket:
         return {symbol: _read(lambda some=some: _listings(some)) for symbol, some in rows.items()}  # type: ignore[misc]
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
+        """See `MarketData.daily_bars`; `failed` names those of which nothing can be had.
+
+        Raises:
+            BrokerUnavailable: Alpaca does not answer, or nothing of an answer can be read.
+        """
         through = min(last, self._calendar.last_closed(now))
         if through < first:
             return
+        for symbol in symbols:
+            self._failed.pop(symbol, None)
         for batch in _batches(symbols):
             query = {
-                "symbols": ",".join(batch),
                 "timeframe": "1Day",
                 "start": self._midnight(first),
                 "end": self._midnight(through),
@@ -117,12 +135,11 @@ class AlpacaMarket:
                 "feed": self._feed,
                 "limit": POINTS_PER_PAGE,
             }
-            for body in self._pages("/stocks/bars", query, "bars"):
+            for body in self._pages_of_valid(batch, query):
                 with self._counting:
                     self._pages_read += 1
-                rows = [(symbol, row) for symbol, listed in _mapping(body, "bars").items() for row in listed or ()]
-                if rows:
-                    yield _read(lambda rows=rows: self._bars(rows))  # type: ignore[misc]
+                yield from self._readable(_mapping(body, "bars"))
+            require_answers(self.name, batch, self.failed)
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         """The newest trade of each symbol, with its own time."""
@@ -139,6 +156,8 @@ class AlpacaMarket:
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         import pandas as pd
 
+        for symbol in symbols:
+            self._failed.pop(symbol, None)
         rows: list[tuple[Any, ...]] = []
         for batch in _batches(symbols):
             query = {
@@ -182,6 +201,43 @@ class AlpacaMarket:
                 raise _unreadable(Unreadable(f"a page of {what} comes twice"))
             seen.add(token)
 
+    def _pages_of_valid(self, symbols: Sequence[str], query: Mapping[str, Any]) -> Iterator[Any]:
+        """Pages of bars. One symbol that Alpaca takes for invalid has it refuse the whole list: it is left out."""
+        asked = list(symbols)
+        while asked:
+            try:
+                yield from self._pages("/stocks/bars", {**query, "symbols": ",".join(asked)}, "bars")
+            except BrokerUnavailable as refusal:
+                invalid = [symbol for symbol in asked if symbol in _called_invalid(refusal.problem)]
+                if not invalid:
+                    raise
+                failure = SymbolFailure(FailureReason.REFUSED_QUESTION, refusal.problem)
+                self._failed |= dict.fromkeys(invalid, failure)
+                asked = [symbol for symbol in asked if symbol not in invalid]
+            else:
+                return
+
+    def _readable(self, listed: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
+        """The bars of a page, without those of symbols of which a row cannot be read, unless that is all."""
+        page = [(symbol, row) for symbol, rows in listed.items() for row in rows or ()]
+        unread: dict[str, SymbolFailure] = {}
+        try:
+            if page:
+                yield self._bars(page)
+            return
+        except _UNREADABLE as error:
+            problem = error
+        for symbol in dict.fromkeys(symbol for symbol, _ in page):
+            try:
+                self._bars([row for row in page if row[0] == symbol])
+            except _UNREADABLE as error:
+                unread[symbol] = SymbolFailure(FailureReason.UNREADABLE, str(error))
+        left = [row for row in page if row[0] not in unread]
+        if not left:
+            raise _unreadable(problem) from problem
+        self._failed |= unread
+        yield self._bars(left)
+
     def _bars(self, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> pd.DataFrame:
         import numpy as np
         import pandas as pd
@@ -208,6 +264,12 @@ class AlpacaMarket:
 
     def _midnight(self, day: date) -> str:
         return datetime(day.year, day.month, day.day, tzinfo=self._calendar.timezone).isoformat()
+
+
+def _called_invalid(problem: str) -> set[str]:
+    """Symbols that an error of Alpaca's names as invalid."""
+    found = _INVALID.search(problem)
+    return set(re.findall(r"[A-Za-z0-9./-]*[A-Za-z0-9]", found[1])) if found else set()
 
 
 def _batches(symbols: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -267,7 +329,7 @@ def _mapping(body: Any, name: str) -> Mapping[str, Any]:
 def _read(make: Callable[[], T]) -> T:
     try:
         return make()
-    except (Unreadable, ValueError, ArithmeticError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(error) from error
 
 

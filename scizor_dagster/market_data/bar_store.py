@@ -16,6 +16,7 @@ import numpy as np
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.lake.whole import whole
+from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.provider import Adjustment, MarketData
 from scizor_dagster.market_data.revisions import take_out
 
@@ -37,17 +38,24 @@ _KEPT_APART = f"{whole('quarantined_bars')} WHERE market = ? AND session BETWEEN
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What every bar of one answer has in common."""
+    """What every bar of one answer has in common.
+
+    Attributes:
+        asked: Names of all sources that were asked, where there are several: what none of them has is absent.
+    """
 
     market: str
     adjustment: Adjustment
     synthetic: bool
     source: str
     fetched_at: datetime
+    asked: str = ""
 
     @classmethod
     def of(cls, market: str, provider: MarketData, now: datetime) -> Origin:
-        return cls(market, provider.adjustment, provider.synthetic, provider.name, now)
+        names = source_names(provider)
+        asked = ", then ".join(names) if len(names) > 1 else ""
+        return cls(market, provider.adjustment, provider.synthetic, provider.name, now, asked)
 
 
 @dataclass(frozen=True, slots=True)

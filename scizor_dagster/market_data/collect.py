@@ -21,12 +21,12 @@ from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.market_data.adjustment import rebuild_prices
-from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.history import collect_history
 from scizor_dagster.market_data.observed_splits import PREFIX, withdraw_listed
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, MarketData
 from scizor_dagster.market_data.reports import ActionsReport
 from scizor_dagster.market_data.session_bars import collect_session
+from scizor_dagster.market_data.symbol_failures import failed_symbols
 from scizor_dagster.market_data.symbol_store import former_tickers, other_companys_floors
 from scizor_dagster.market_data.symbols import collect_symbols
 
@@ -72,8 +72,10 @@ def collect_actions(
     _check_actions(frame, provider.name)
     rows = frame.assign(market=market_name, fetched_at=now)
     # A source that does not answer has not said that a symbol has none.
-    whole = not (isinstance(provider, FallbackMarket) and provider.outages)
-    replaced = list(symbols) if whole else sorted(set(frame["symbol"]))
+    failed = failed_symbols(provider, asked)
+    unsaid = {*failed, *(present for present, ticker, _ in former if ticker in failed)}
+    replaced = [symbol for symbol in symbols if symbol not in unsaid]
+    frame, rows = (part[part["symbol"].isin(replaced)] for part in (frame, rows))
     with lake.write() as cursor:
         withdrawn = withdraw_listed(cursor, market_name, frame)
         changed = _replace_if_changed(

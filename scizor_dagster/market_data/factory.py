@@ -13,7 +13,7 @@ from types import MappingProxyType
 from scizor_dagster import config
 from scizor_dagster.brokers.opening import alpaca_settings, ibkr_settings
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.market_data.fallback import FallbackMarket, Stored, nothing_stored
+from scizor_dagster.market_data.fallback import Stored, nothing_stored, with_fallbacks
 from scizor_dagster.market_data.provider import MarketData
 from scizor_dagster.market_data.universe import read_universe
 from scizor_dagster.sessions import TradingCalendar
@@ -55,7 +55,7 @@ def open_provider(
     ]
     if len(opened) == 1:
         return opened[0]
-    return FallbackMarket(opened, TradingCalendar(market.calendar), market.quality.max_source_difference, stored)
+    return with_fallbacks(opened, TradingCalendar(market.calendar), market.quality.max_source_difference, stored)
 
 
 def open_second_source(

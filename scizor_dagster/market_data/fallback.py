@@ -10,10 +10,9 @@ the sessions that a symbol lacks from its first bar on. What an earlier source h
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,15 +20,22 @@ from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.market_data.provider import (
     BAR_COLUMNS,
     Adjustment,
+    FailureReason,
     LatestPrice,
     Listing,
+    LookupCalls,
     MarketData,
+    Metered,
+    Refusing,
+    SymbolFailure,
 )
+from scizor_dagster.market_data.symbol_failures import failed_symbols
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 LOG = logging.getLogger("scizor.market_data")
 COMPARED = timedelta(days=10)
 """How far before a question another source's bars are looked at, beside those that are stored."""
@@ -52,7 +58,7 @@ def source_names(provider: MarketData) -> tuple[str, ...]:
 
 
 class FallbackMarket:
-    """See `provider.MarketData`. Its name, and what its prices are, are those of its first source.
+    """See `provider.MarketData`. Its name, what its prices are, and what it knows of symbols are its first source's.
 
     Args:
         sources: In the order in which they are asked; all give prices of one adjustment.
@@ -65,8 +71,6 @@ class FallbackMarket:
         unfit: Why another source's bars of a symbol were not taken, by symbol.
     """
 
-    lookup_calls: Literal["each"] = "each"
-
     def __init__(
         self, sources: Sequence[MarketData], calendar: TradingCalendar, tolerance: float, stored: Stored
     ) -> None:
@@ -75,6 +79,8 @@ class FallbackMarket:
         self._calendar = calendar
         self._tolerance = tolerance
         self._stored = stored
+        self._failed: dict[str, SymbolFailure] = {}
+        self._refused: dict[str, str] = {}
         self.outages: dict[str, str] = {}
         self.unfit: dict[str, str] = {}
 
@@ -91,27 +97,31 @@ class FallbackMarket:
         return self._sources[0].synthetic
 
     @property
+    def lookup_calls(self) -> LookupCalls:
+        return self._sources[0].lookup_calls
+
+    @property
     def sources(self) -> tuple[MarketData, ...]:
         """In the order in which they are asked."""
         return self._sources
 
+    @property
+    def failed(self) -> Mapping[str, SymbolFailure]:
+        """Symbols that lack something, and of which a source that was asked for it has said nothing."""
+        return dict(self._failed)
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Symbols that the first source does not show to the account, and no later one has a bar of."""
+        return dict(self._refused)
+
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
-        """By the first source that knows the symbol; one that knows several is not passed over.
+        """By the first source alone: another one's word would verify what that does not know, under no id of its.
 
-        A fall-back's ids are left out: beside the first source's they would look like another company's.
+        Raises:
+            BrokerUnavailable: the first source does not answer.
         """
-        found: dict[str, tuple[Listing, ...]] = dict.fromkeys(symbols, ())
-
-        def ask(source: MarketData, wanted: Sequence[str]) -> None:
-            answer = source.lookup(wanted)
-            if source is not self._sources[0]:
-                answer = {
-                    symbol: tuple(replace(row, provider_id="") for row in rows) for symbol, rows in answer.items()
-                }
-            found.update(answer)
-
-        self._in_order(ask, lambda: [symbol for symbol in symbols if not found[symbol]])
-        return found
+        return self._sources[0].lookup(symbols)
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
         """See `MarketData.daily_bars`; every bar names the source that it came from.
@@ -120,33 +130,33 @@ class FallbackMarket:
             BrokerUnavailable: no source answers.
         """
         have = _Taken(self._calendar.sessions(first, min(last, self._calendar.last_closed(now))))
-        failures: list[BrokerUnavailable] = []
-        for source in self._sources:
-            wanted = have.lacking(symbols)
-            if not wanted and source is not self._sources[0]:
+        silent: dict[str, SymbolFailure] = {}
+
+        def ask(source: MarketData, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
+            if source is not self._sources[0]:
+                yield from self._standing_in(source, wanted, have, first, last, now, silent)
                 return
-            try:
-                if source is self._sources[0]:
-                    for batch in source.daily_bars(symbols, first, last, now):
-                        yield have.take(batch, source.name)
-                else:
-                    yield from self._standing_in(source, wanted, have, first, last, now)
-            except BrokerUnavailable as error:
-                self._note(source, error)
-                failures.append(error)
-            else:
-                self.outages.pop(source.name, None)
-        if len(failures) == len(self._sources):
-            raise self._none_answers(failures)
+            for batch in source.daily_bars(wanted, first, last, now):
+                yield have.take(batch, source.name)
+
+        yield from self._in_order(symbols, ask, lambda: have.lacking(symbols), silent)
+        lacking = have.lacking(symbols)
+        self._settle(symbols, lacking, silent)
+        refused = self._sources[0].refused if isinstance(self._sources[0], Refusing) else {}
+        for symbol in symbols:
+            self._refused.pop(symbol, None)
+            if symbol in refused and symbol in lacking and symbol not in silent and not have.any_of(symbol):
+                self._refused[symbol] = refused[symbol]
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         """By the first source that has one; each says which."""
         found: dict[str, LatestPrice] = {}
 
-        def ask(source: MarketData, wanted: Sequence[str]) -> None:
-            found.update({price.symbol: price for price in source.latest_prices(wanted, now)})
+        def ask(source: MarketData, wanted: Sequence[str]) -> Iterable[LatestPrice]:
+            return source.latest_prices(wanted, now)
 
-        self._in_order(ask, lambda: [symbol for symbol in symbols if symbol not in found])
+        for price in self._in_order(symbols, ask, lambda: [name for name in symbols if name not in found]):
+            found[price.symbol] = price
         return tuple(found[symbol] for symbol in symbols if symbol in found)
 
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
@@ -157,41 +167,72 @@ class FallbackMarket:
         import pandas as pd
 
         parts: list[pd.DataFrame] = []
+        known: set[str] = set()
+        silent: dict[str, SymbolFailure] = {}
 
-        def ask(source: MarketData, wanted: Sequence[str]) -> None:
-            parts.append(source.corporate_actions(wanted, first, last).assign(source=source.name))
+        def ask(source: MarketData, wanted: Sequence[str]) -> Iterable[pd.DataFrame]:
+            return (source.corporate_actions(wanted, first, last).assign(source=source.name),)
 
         def lacking() -> list[str]:
-            known = {symbol for part in parts for symbol in part["symbol"]}
             return [symbol for symbol in symbols if symbol not in known]
 
-        self._in_order(ask, lacking)
+        for part in self._in_order(symbols, ask, lacking, silent):
+            parts.append(part)
+            known.update(part["symbol"])
+        self._settle(symbols, lacking(), silent)
         filled = [part for part in parts if len(part)]
         return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
-    def _in_order(self, ask: Callable[[MarketData, Sequence[str]], None], lacking: Callable[[], list[str]]) -> None:
-        """Ask one source after the other for the symbols that are still lacking.
+    def _in_order(
+        self,
+        symbols: Sequence[str],
+        ask: Callable[[MarketData, Sequence[str]], Iterable[T]],
+        lacking: Callable[[], list[str]],
+        silent: dict[str, SymbolFailure] | None = None,
+    ) -> Iterator[T]:
+        """What one source after the other answers: the first for all symbols, each later one for those still lacking.
+
+        `silent` takes the symbols of which a source said nothing.
 
         Raises:
             BrokerUnavailable: no source answers.
         """
-        failures = []
+        failures: list[BrokerUnavailable] = []
+        unanswered: dict[str, SymbolFailure] = {}
         for source in self._sources:
-            wanted = lacking()
+            wanted = list(symbols) if source is self._sources[0] else lacking()
             if not wanted and source is not self._sources[0]:
-                return
+                break
             try:
-                ask(source, wanted)
+                yield from ask(source, wanted)
             except BrokerUnavailable as error:
                 self._note(source, error)
                 failures.append(error)
+                words = f"{source.name} does not answer: {error.problem}"
+                unanswered |= dict.fromkeys(wanted, SymbolFailure(FailureReason.NO_ANSWER, words))
             else:
                 self.outages.pop(source.name, None)
+                unanswered |= failed_symbols(source, wanted)
         if len(failures) == len(self._sources):
             raise self._none_answers(failures)
+        if silent is not None:
+            silent |= unanswered
+
+    def _settle(self, symbols: Sequence[str], lacking: Sequence[str], silent: Mapping[str, SymbolFailure]) -> None:
+        """Keep of which symbols nobody can say that what they lack is nowhere."""
+        for symbol in symbols:
+            self._failed.pop(symbol, None)
+        self._failed |= {symbol: silent[symbol] for symbol in lacking if symbol in silent}
 
     def _standing_in(
-        self, source: MarketData, wanted: Sequence[str], have: _Taken, first: date, last: date, now: datetime
+        self,
+        source: MarketData,
+        wanted: Sequence[str],
+        have: _Taken,
+        first: date,
+        last: date,
+        now: datetime,
+        silent: dict[str, SymbolFailure],
     ) -> Iterator[pd.DataFrame]:
         """The bars of a later source in the sessions that are lacking, where its prices are of the same size."""
         for batch in source.daily_bars(wanted, first - COMPARED, last, now):
@@ -199,6 +240,7 @@ class FallbackMarket:
             factors = self._factors(source, symbols, batch, have)
             for symbol, factor in factors.items():
                 self.unfit[symbol] = f"the prices of {source.name} are {factor:g} of the others'"
+                silent[symbol] = SymbolFailure(FailureReason.OTHER_BASIS, self.unfit[symbol])
                 LOG.warning("%s: %s; nothing of it is taken", symbol, self.unfit[symbol])
             fitting = batch[~batch["symbol"].isin(list(factors))]
             for symbol in set(fitting["symbol"]):
@@ -238,6 +280,36 @@ class FallbackMarket:
         return BrokerUnavailable(f"No source of prices answers. {said}", remedy=failures[0].remedy)
 
 
+class MeteredFallbackMarket(FallbackMarket):
+    """One whose first source limits how often it is asked: so do all of them together, in its batches."""
+
+    @property
+    def calls_made(self) -> int:
+        """Requests for bars that its sources have counted, those of the fall-backs included."""
+        return sum(source.calls_made for source in self._sources if isinstance(source, Metered))
+
+    def calls(self, symbols: int, sessions: int) -> int:
+        """Of the first source; what it lacks costs more."""
+        return self._metered.calls(symbols, sessions)
+
+    def symbols_per_batch(self, sessions: int) -> int:
+        return self._metered.symbols_per_batch(sessions)
+
+    @property
+    def _metered(self) -> Metered:
+        first = self._sources[0]
+        assert isinstance(first, Metered), "with_fallbacks has chosen this class"
+        return first
+
+
+def with_fallbacks(
+    sources: Sequence[MarketData], calendar: TradingCalendar, tolerance: float, stored: Stored
+) -> FallbackMarket:
+    """Several sources as one, which is asked as its first one is to be asked; see `FallbackMarket`."""
+    kind = MeteredFallbackMarket if isinstance(sources[0], Metered) else FallbackMarket
+    return kind(sources, calendar, tolerance, stored)
+
+
 class _Taken:
     """What has been taken so far of one question's sessions."""
 
@@ -257,6 +329,9 @@ class _Taken:
     def lacking(self, symbols: Sequence[str]) -> list[str]:
         """Symbols without a bar of every session from their first one on."""
         return [symbol for symbol in symbols if self._missing(symbol)]
+
+    def any_of(self, symbol: str) -> bool:
+        return symbol in self._days
 
     def missing_from(self, batch: pd.DataFrame, first: date) -> pd.DataFrame:
         """The rows of the batch in sessions that its symbols lack, and on days that are no sessions."""

@@ -10,6 +10,7 @@ asked several batches at a time, because what limits it is the rate of questions
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -29,12 +30,13 @@ from scizor_dagster.market_data.bar_store import (
     store_bars,
     stored_bars,
 )
+from scizor_dagster.market_data.failed_questions import note_failed
 from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.missing import Wanted, missing, note_absent
 from scizor_dagster.market_data.overlap import compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
-from scizor_dagster.market_data.provider import Metered, Refusing
+from scizor_dagster.market_data.provider import Metered, Refusing, SymbolFailure
 from scizor_dagster.market_data.quality import CheckedBars
 from scizor_dagster.market_data.refetch import (
     Refetched,
@@ -46,13 +48,15 @@ from scizor_dagster.market_data.refetch import (
     store_anew,
     store_in_place,
 )
-from scizor_dagster.market_data.reports import Progress, RestatedBar, SuspectedSplit
+from scizor_dagster.market_data.reports import FailedSymbol, Progress, RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.source_order import on_another_basis, part_by_source
 from scizor_dagster.market_data.spans import Batch, batches
+from scizor_dagster.market_data.symbol_failures import failed_symbols, require_any_answer
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LOG = logging.getLogger("scizor.market_data")
 BATCHES_UNDER_WAY = 4
 SYMBOLS_PER_WRITE, ROWS_PER_WRITE = 100, 20_000
 """A transaction costs as much as thousands of rows: answers are written together from either number on."""
@@ -88,6 +92,7 @@ class Filled:
         missing: What was to be asked for, as `missing.missing` gives it.
         preferred: Bars of a later source in whose place the preferred one's are now.
         refused: Symbols whose bars the source does not show, with its words.
+        failed: Symbols of which the source said nothing, though it answered for others.
         calls: Requests to a source that counts them; None where it does not.
     """
 
@@ -102,11 +107,16 @@ class Filled:
     preferred: int = 0
     faults: list[FeedFault] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, SymbolFailure] = field(default_factory=dict)
     calls: int | None = None
 
     @property
     def rows_quarantined(self) -> int:
         return sum(self.quarantined.values())
+
+    @property
+    def failures(self) -> tuple[FailedSymbol, ...]:
+        return tuple(FailedSymbol(name, item.reason, item.words) for name, item in sorted(self.failed.items()))
 
 
 def fill(task: Task) -> Filled:
@@ -114,7 +124,8 @@ def fill(task: Task) -> Filled:
 
     Raises:
         DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
-        ScizorError: the source failed. What was answered before and beside the failure is stored.
+        ScizorError: the source failed, or every symbol's question. What was answered before and beside the failure
+            is stored.
     """
     with task.lake.read() as cursor:
         check_same_basis(cursor, task.origin, date.min, date.max)
@@ -128,6 +139,9 @@ def fill(task: Task) -> Filled:
         _store(task, part, filled)
         filled.calls = provider.calls_made - before if isinstance(provider, Metered) else None
         pace.tell(sum(len(batch.symbols) for batch, _answer in part), filled)
+    for failure in filled.failures:
+        LOG.warning("%s: no bars of %s (%s): %s", provider.name, failure.symbol, failure.reason, failure.words)
+    require_any_answer(provider.name, task.source.symbols, filled.failed)
     return filled
 
 
@@ -187,6 +201,8 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     if isinstance(source.provider, Refusing):
         refused = source.provider.refused
         filled.refused |= {symbol: refused[symbol] for symbol in symbols if symbol in refused}
+    failed = failed_symbols(source.provider, symbols)
+    filled.failed |= failed
     begin, end = min(batch.begin for batch, _ in part), max(batch.end for batch, _ in part)
     with lake.read() as cursor:
         stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
@@ -209,7 +225,9 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         older = _before(good, replaced)
         done = store_bars(cursor, good.drop(index=older.index), origin)
         done = replace(done, inserted=done.inserted + insert_missing(cursor, older, origin))
-        replace_quarantined(cursor, quarantined, _ranges(kept, quarantined), origin)
+        answered = kept[~kept["symbol"].isin(list(failed))]
+        replace_quarantined(cursor, quarantined, _ranges(answered, quarantined), origin)
+        note_failed(cursor, origin, kept, failed)
         _note_absent(cursor, task, part, stored, filled)
     _count(filled, done, quarantined, anew)
     filled.differing += overlap.differing
@@ -229,7 +247,7 @@ def _note_absent(
         if settled and not isinstance(task.source.provider, Metered):
             continue
         for sessions, names in _asked(task, part, stored, before).items():
-            told = [symbol for symbol in names if symbol not in filled.refused]
+            told = [symbol for symbol in names if symbol not in filled.refused and symbol not in filled.failed]
             note_absent(cursor, task.origin, told, sessions, settled=settled)
 
 

@@ -88,6 +88,7 @@ def collect_history(
         merged(filled.faults) if filled else (),
         tuple(sorted(filled.refused.items())) if filled else (),
         filled.preferred if filled else 0,
+        filled.failures if filled else (),
     )
 
 

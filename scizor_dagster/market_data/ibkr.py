@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
@@ -28,11 +29,14 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.market_data.provider import (
     ACTION_COLUMNS,
     Adjustment,
+    FailureReason,
     LatestPrice,
     Listing,
     LookupCalls,
+    SymbolFailure,
     SymbolReason,
 )
+from scizor_dagster.market_data.symbol_failures import require_answers
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -82,6 +86,7 @@ class IbkrMarket:
         self._gate: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
         self._sent = 0
         self._refused: dict[str, str] = {}
+        self._failed: dict[str, SymbolFailure] = {}
 
     @property
     def name(self) -> str:
@@ -103,6 +108,11 @@ class IbkrMarket:
     def refused(self) -> Mapping[str, str]:
         """Symbols of exchanges whose data the account has not subscribed to."""
         return dict(self._refused)
+
+    @property
+    def failed(self) -> Mapping[str, SymbolFailure]:
+        """Symbols that IBKR answered with an error of theirs, or not in time."""
+        return dict(self._failed)
 
     def calls(self, symbols: int, sessions: int) -> int:  # noqa: ARG002 - years are one request, as days are
         return symbols
@@ -131,11 +141,10 @@ class IbkrMarket:
         return tuple(_listing(symbol, row) for row in found or self._contracts.details(symbol, anywhere=True))
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
-        """One frame for each symbol that has bars.
+        """One frame for each symbol that has bars; `failed` names those that IBKR said nothing of.
 
         Raises:
-            BrokerUnavailable: IBKR did not answer, or said something else than that there is no data.
-            DataError: a symbol names several contracts.
+            BrokerUnavailable: IBKR did not answer at all, or not for many symbols in a row.
         """
         last = min(last, self._calendar.last_closed(now))
         if last < first:
@@ -182,21 +191,27 @@ class IbkrMarket:
             if not asked or pause is None:
                 break
             self._wait(pause)
+        require_answers(self.name, symbols, self.failed)
         return found
 
     def _taken(self, symbol: str, answer: list[Any] | _Answered, seen: int) -> list[Any]:
         """The bars of one answer; `seen` messages had come before the question."""
         self._refused.pop(symbol, None)
+        self._failed.pop(symbol, None)
         if isinstance(answer, _Answered):
-            if answer.empty:
-                return []
             if answer.denied:
-                self._refused[symbol] = f"{answer.code}: {answer.text}"
-                return []
-            raise self._connection.unavailable(f"bars of {symbol}: {answer.code}: {answer.text}") from answer
+                self._refused[symbol] = answer.words
+            elif answer.failure is not None:
+                self._failed[symbol] = SymbolFailure(answer.failure, answer.words)
+            elif not answer.empty:
+                raise self._connection.unavailable(f"bars of {symbol}: {answer.words}") from answer
+            return []
         if not answer:
-            said = "; ".join(str(row) for row in self._connection.messages[seen:]) or "nothing"
-            raise self._connection.unavailable(f"no answer in time: bars of {symbol}; IBKR said {said}")
+            said = "; ".join(str(row) for row in self._connection.messages[seen:][-3:]) or "nothing"
+            words = f"no answer in time: bars of {symbol}; IBKR said {said}"
+            if not self._connection.whole:
+                raise self._connection.unavailable(words)
+            self._failed[symbol] = SymbolFailure(FailureReason.NO_ANSWER, words)
         return answer
 
     async def _together(
@@ -220,6 +235,10 @@ class IbkrMarket:
                     if answer.retry:
                         paced.append(answer)
                     return answer
+                except BrokerUnavailable as failure:
+                    if not isinstance(failure.__cause__, TimeoutError):
+                        raise
+                    return []
 
         answers = await asyncio.gather(*(one(symbol) for symbol in symbols), return_exceptions=True)
         for answer in answers:
@@ -249,18 +268,17 @@ class IbkrMarket:
 
     async def _history(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
         """One request. An empty list is what the library makes of a time limit that has passed."""
-        contract = await self._contracts.only_one(symbol)
+        with _errors_read():
+            contract = await self._contracts.only_one(symbol)
         if isinstance(contract, list):
             if not contract:
-                raise _Answered(200, "no such contract", empty=True)
-            raise DataError(
-                f"{symbol} names {len(contract)} contracts at IBKR.",
-                remedy="Give the instrument its listing exchange in the universe file.",
-                where=symbol,
-            )
+                raise _Answered(_NO_CONTRACT, "no such contract", empty=True)
+            several = f"{symbol} names {len(contract)} contracts. Give it its listing exchange in the universe file"
+            remedy = "and verify it: scizor symbols validate"
+            raise _Answered(_NO_CONTRACT, f"{several}, {remedy}", failure=FailureReason.AMBIGUOUS)
         end = datetime.combine(last + timedelta(days=1), time(), self._calendar.timezone)
         self._sent += 1
-        try:
+        with _errors_read():
             return list(
                 await self._connection.ib.reqHistoricalDataAsync(
                     contract,
@@ -272,11 +290,6 @@ class IbkrMarket:
                     timeout=self._settings.timeout,
                 )
             )
-        except Exception as failure:
-            code = getattr(failure, "code", None)
-            if code is None:
-                raise
-            raise _answered(int(code), str(getattr(failure, "message", failure))) from failure
 
     def _quoted(self, symbol: str, now: datetime) -> LatestPrice | None:
         try:
@@ -284,7 +297,7 @@ class IbkrMarket:
         except _Answered as answer:
             if meaning(answer.code) is Meaning.NO_DATA_RIGHTS:
                 return None
-            raise self._connection.unavailable(f"quote of {symbol}: {answer.code}: {answer.text}") from answer
+            raise self._connection.unavailable(f"quote of {symbol}: {answer.words}") from answer
         if ticker is None or not (ticker.bid > 0 and ticker.ask > 0):
             return None
         at = now - DELAY if ticker.marketDataType in _DELAYED_TYPES else now
@@ -295,20 +308,16 @@ class IbkrMarket:
         if isinstance(contract, list):
             return None
         self._connection.ib.reqMarketDataType(_DELAYED_TYPES[0])
-        try:
+        with _errors_read():
             tickers = await self._connection.answer(self._connection.ib.reqTickersAsync(contract), f"quote of {symbol}")
-        except BrokerUnavailable:
-            raise
-        except Exception as failure:
-            code = getattr(failure, "code", None)
-            if code is None:
-                raise
-            raise _answered(int(code), str(getattr(failure, "message", failure))) from failure
         return tickers[0]
 
     def _last_close(self, symbol: str, now: datetime) -> LatestPrice | None:
         last = self._calendar.last_closed(now)
         bars = [bar for bar in self._bars([symbol], last - _LOOK_BACK, last, now)[symbol] if bar.date <= last]
+        if symbol in self._failed:
+            # A plan takes "no price" for a reason: an error is none.
+            raise self._connection.unavailable(f"last close of {symbol}: {self._failed[symbol].words}")
         if not bars:
             return None
         newest = max(bars, key=lambda bar: bar.date)
@@ -318,17 +327,41 @@ class IbkrMarket:
 class _Answered(DataError):
     """An error message in answer to a request for data."""
 
-    def __init__(self, code: int, text: str, *, empty: bool = False, retry: bool = False, denied: bool = False) -> None:
-        self.code, self.text, self.empty, self.retry, self.denied = code, text, empty, retry, denied
-        super().__init__(f"IBKR says {code}: {text}", remedy="See the error codes of the TWS API.")
+    def __init__(
+        self,
+        code: int,
+        text: str,
+        *,
+        empty: bool = False,
+        retry: bool = False,
+        denied: bool = False,
+        failure: FailureReason | None = None,
+    ) -> None:
+        self.code, self.empty, self.retry, self.denied, self.failure = code, empty, retry, denied, failure
+        self.words = f"{code}: {text}"
+        super().__init__(f"IBKR says {self.words}", remedy="See the error codes of the TWS API.")
 
 
 _PRICES = ("open", "high", "low", "close", "volume")
+_FAILURES = {History.CANCELLED: FailureReason.CANCELLED, History.OTHER: FailureReason.REFUSED_QUESTION}
+_OF_THE_SYSTEM = (Meaning.BACK_OFF, Meaning.LOST, Meaning.FARM_DOWN)
 _KINDS = {"ex_session": "datetime64[s]", "ratio": "float64", "amount": "float64"}
 
 
+@contextmanager
+def _errors_read() -> Iterator[None]:
+    """Errors that the library raises with a code become `_Answered`; others are what they are."""
+    try:
+        yield
+    except Exception as failure:
+        code = getattr(failure, "code", None)
+        if code is None:
+            raise
+        raise _answered(int(code), str(getattr(failure, "message", failure))) from failure
+
+
 def _answered(code: int, text: str) -> _Answered:
-    """What an error means for a request: nothing there, come again later, or a failure."""
+    """What an error means for a request: nothing there, come again later, a fault of the symbol's or of the system."""
     what = meaning(code)
     if what is Meaning.HISTORY:
         said = history(text)
@@ -339,9 +372,12 @@ def _answered(code: int, text: str) -> _Answered:
             empty=said is History.NO_DATA,
             retry=said in (History.PACING, History.OTHER),
             denied=said is History.PERMISSION,
+            failure=_FAILURES.get(said),
         )
-    denied = what is Meaning.NO_DATA_RIGHTS and code != COMPETING_SESSION
-    return _Answered(code, text, retry=what is Meaning.BACK_OFF, denied=denied)
+    if what is Meaning.NO_DATA_RIGHTS:
+        return _Answered(code, text, denied=code != COMPETING_SESSION)
+    failure = None if what in _OF_THE_SYSTEM else FailureReason.REFUSED_QUESTION
+    return _Answered(code, text, retry=what is Meaning.BACK_OFF, failure=failure)
 
 
 def _named(symbols: Sequence[str]) -> str:

@@ -45,7 +45,7 @@ _LACKING = """
 _NOTHING_KNOWN = "known AS (SELECT symbol, session FROM stored WHERE false)"
 _KNOWN = """
     known AS (
-        SELECT w.symbol, w.session FROM wanted w JOIN absent_bars a ON a.market = $market AND a.source = $source
+        SELECT w.symbol, w.session FROM wanted w JOIN absent_bars a ON a.market = $market AND a.source = $asked
             AND a.settled IS NOT FALSE AND a.symbol = w.symbol AND w.session BETWEEN a.first_session AND a.last_session
         WHERE w.session < $recent
         UNION
@@ -89,6 +89,7 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -
         known = _KNOWN
         parameters |= {
             "source": origin.source,
+            "asked": origin.asked or origin.source,
             "recent": wanted.recent,
             "rested": origin.fetched_at - QUARANTINE_REST,
             "accepted": [symbol for symbol, _session in wanted.accepted] or [""],
@@ -148,7 +149,7 @@ def note_absent(
         GROUP BY symbol, run ORDER BY symbol, min(session)
         """,
         _common(cursor, origin.market, symbols, sessions)
-        | {"source": origin.source, "fetched_at": origin.fetched_at, "settled": settled},
+        | {"source": origin.asked or origin.source, "fetched_at": origin.fetched_at, "settled": settled},
     )
 
 

@@ -50,6 +50,31 @@ class SymbolReason(StrEnum):
     """Nobody has answered yet."""
 
 
+class FailureReason(StrEnum):
+    """Why a source that answers has said nothing of one symbol."""
+
+    AMBIGUOUS = "ambiguous"
+    """It names several contracts."""
+    NO_ANSWER = "no_answer"
+    """Nothing came in time."""
+    CANCELLED = "cancelled"
+    """The source broke off its answer."""
+    REFUSED_QUESTION = "refused_question"
+    """An error that is none of the others; the words are the source's."""
+    UNREADABLE = "unreadable"
+    """An answer came that makes no sense."""
+    OTHER_BASIS = "other_basis"
+    """A fall-back has the bars, on another basis than the others' prices."""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolFailure:
+    """What went wrong with the question about one symbol; `words` are mostly the source's."""
+
+    reason: FailureReason
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """One match of a symbol at the provider.
@@ -171,4 +196,14 @@ class Refusing(Protocol):
     @property
     def refused(self) -> Mapping[str, str]:
         """Symbols whose bars were last asked for and not shown, with the source's words."""
+        ...
+
+
+@runtime_checkable
+class Failing(Protocol):
+    """A source that answers for each symbol by itself: what goes wrong with one leaves the others be."""
+
+    @property
+    def failed(self) -> Mapping[str, SymbolFailure]:
+        """Symbols whose bars or actions were last asked for without an answer: that says nothing about them."""
         ...

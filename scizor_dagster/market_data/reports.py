@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from scizor_dagster.market_data.feed_faults import FeedFault
+from scizor_dagster.market_data.provider import FailureReason
 
 Progress = Callable[[int, int, str], None]
 """Called with the steps done, the steps in all, and a few words on the one just done."""
@@ -123,6 +124,15 @@ class RestatedBar:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedSymbol:
+    """A symbol of which the source said nothing, though it answered for others; it is asked again."""
+
+    symbol: str
+    reason: FailureReason
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionReport:
     """The sessions from `first` to `session` collected; `inserted` counts earlier gaps that were filled along.
 
@@ -159,6 +169,7 @@ class SessionReport:
     """Symbols whose bars the source does not show to the account, each with its words."""
     preferred: int = 0
     """Bars of a later source that made way for the preferred one's; no restatement."""
+    failed: tuple[FailedSymbol, ...] = ()
 
     @property
     def stored(self) -> int:
@@ -201,6 +212,7 @@ class HistoryReport:
     faults: tuple[FeedFault, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     preferred: int = 0
+    failed: tuple[FailedSymbol, ...] = ()
 
     @property
     def inserted(self) -> int:

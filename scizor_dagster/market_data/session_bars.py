@@ -99,6 +99,7 @@ def collect_session(
         faults=merged(filled.faults),
         refused=tuple(sorted(filled.refused.items())),
         preferred=filled.preferred,
+        failed=filled.failures,
     )
 
 

@@ -54,6 +54,7 @@ def decide(
         work.verdicts[symbol] = judge(entries[symbol], matches, known, work.endings(symbol), split)
     work.set_reused_apart()
     work.find_renamed()
+    work.keep_known_ids()
     for symbol in entries:
         work.write_row(symbol, answers.silent.get(symbol))
     work.retire_removed(removal_reasons or {})
@@ -169,6 +170,13 @@ class _Work:
                 self.verdicts[symbol] = Verdict(None, SymbolReason.SAME_AS_ANOTHER, note)
                 continue
             self._carry(symbol, holder)
+
+    def keep_known_ids(self) -> None:
+        """An answer without an id says nothing against the one that is known of the symbol."""
+        for symbol, verdict in self.verdicts.items():
+            row, listing = self.book.rows.get(symbol), verdict.listing
+            if listing and not listing.provider_id and row and row.provider_id and self.facts.same_ids(row.source):
+                self.verdicts[symbol] = replace(verdict, listing=replace(listing, provider_id=row.provider_id))
 
     def _may_still_be(self, holder: str) -> bool:
         row = self.book.rows.get(holder)

@@ -11,6 +11,7 @@ symbol's bars, actions and description together, from the first session asked fo
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +24,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scizor_dagster.errors import BrokerUnavailable, ConfigError
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Adjustment, LatestPrice, Listing
-from scizor_dagster.market_data.yahoo_wire import NothingThere, Seconds, Wait, Wire, open_session
+from scizor_dagster.market_data.provider import (
+    ACTION_COLUMNS,
+    BAR_COLUMNS,
+    Adjustment,
+    FailureReason,
+    LatestPrice,
+    Listing,
+    SymbolFailure,
+)
+from scizor_dagster.market_data.symbol_failures import require_answers
+from scizor_dagster.market_data.yahoo_wire import NoSense, NothingThere, Seconds, Wait, Wire, open_session
 from scizor_dagster.sessions import Clock, TradingCalendar
 
 if TYPE_CHECKING:
@@ -44,6 +54,8 @@ _MICS = {
 """Yahoo's codes of exchanges; over-the-counter markets are none."""
 _COLUMNS = {"open": "Open", "high": "High", "low": "Low", "close": "Close", "volume": "Volume"}
 _TIMEOUT = 30
+_CRUMB = re.compile(r"crumb=[^&\s]+")
+_SHOWN = 200
 _KEPT_SECONDS = 300.0
 _SYMBOLS_PER_BATCH = 25
 
@@ -99,6 +111,7 @@ class YahooMarket:
         self._monotonic = monotonic
         self._wire = Wire(monotonic, wait)
         self._answers: dict[str, _Answer] = {}
+        self._failed: dict[str, SymbolFailure] = {}
         self._one_by_one = Lock()
         for mic in {calendar.code, *(item.mic for item in instruments.values())}:
             if mic not in _SUFFIXES:
@@ -113,6 +126,11 @@ class YahooMarket:
     def calls_made(self) -> int:
         """Requests sent so far, repetitions and those for cookies included."""
         return self._wire.calls
+
+    @property
+    def failed(self) -> Mapping[str, SymbolFailure]:
+        """Symbols whose answer made no sense."""
+        return dict(self._failed)
 
     def calls(self, symbols: int, sessions: int) -> int:  # noqa: ARG002
         """One for each symbol, whatever the range; the first ever for a symbol takes one more."""
@@ -137,29 +155,19 @@ class YahooMarket:
         """See `MarketData.daily_bars`.
 
         Raises:
-            BrokerUnavailable: Yahoo cannot be read; or it has no bar of any of several symbols, although it says of
-                each that it has traded since `first`.
+            BrokerUnavailable: Yahoo does not answer, or many answers in a row make no sense: one that has no bar of a
+                symbol that has traded since `first`, as it says itself, makes none.
         """
         through = min(last, self._calendar.last_closed(now))
         if through < first:
             return
-        doubtful, given = [], 0
-        for symbol in symbols:
-            answer = self._ours(symbol, first, through)
+        for symbol, answer in self._each(symbols, first, through):
             bars = self._bars(symbol, answer, first, through)
             if len(bars):
-                given += 1
                 yield bars
             elif self._has_traded(answer, first, through):
-                doubtful.append(symbol)
-        if doubtful and not given:
-            raise BrokerUnavailable(
-                f"Yahoo has no bar of {', '.join(doubtful[:5])} ({len(doubtful)} in all) from {first} to {through}, "
-                "and says that they have traded since.",
-                remedy="Nothing is known of these sessions. Run again later.",
-            )
-        if doubtful:
-            LOG.warning("yahoo has no bar of %s from %s to %s", ", ".join(doubtful), first, through)
+                words = f"Yahoo has no bar of {symbol} from {first} to {through}, and says that it has traded since"
+                self._failed[symbol] = SymbolFailure(FailureReason.UNREADABLE, words)
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         found = []
@@ -177,8 +185,7 @@ class YahooMarket:
         import pandas as pd
 
         rows: list[tuple[Any, ...]] = []
-        for symbol in symbols:
-            answer = self._ours(symbol, first, last)
+        for symbol, answer in self._each(symbols, first, last):
             if answer is not None:
                 rows.extend(self._actions(symbol, answer.frame, first, last))
         frame = pd.DataFrame(rows, columns=list(ACTION_COLUMNS))
@@ -197,6 +204,18 @@ class YahooMarket:
             if self._ask(ticker, period="5d") is None:
                 return {}
         return self._wire.meta[ticker]
+
+    def _each(self, symbols: Sequence[str], first: date, through: date) -> Iterator[tuple[str, _Answer | None]]:
+        """What Yahoo says of each symbol; one whose answer makes no sense is left out, and named in `failed`."""
+        for number, symbol in enumerate(symbols, start=1):
+            self._failed.pop(symbol, None)
+            try:
+                answer = self._ours(symbol, first, through)
+            except NoSense as error:
+                self._failed[symbol] = SymbolFailure(FailureReason.UNREADABLE, error.problem)
+            else:
+                yield symbol, answer
+            require_answers(self.name, symbols[:number], self.failed)
 
     def _ours(self, symbol: str, first: date, through: date) -> _Answer | None:
         """The bars and actions since `first`, where the ticker is a security of this market."""
@@ -342,8 +361,10 @@ def _instant(value: Any) -> datetime:
     return found
 
 
-def _unreadable(ticker: str, error: Exception) -> BrokerUnavailable:
-    return BrokerUnavailable(
-        f"Yahoo's answer about {ticker} cannot be read: {type(error).__name__}: {error}.",
+def _unreadable(ticker: str, error: Exception) -> NoSense:
+    # An address in an error of the library may hold the crumb of its cookie.
+    words = _CRUMB.sub("crumb=...", " ".join(str(error).split()))[:_SHOWN]
+    return NoSense(
+        f"Yahoo's answer about {ticker} cannot be read: {type(error).__name__}: {words}.",
         remedy="Nothing was stored from it. Run again; if it stays so, update yfinance.",
     )

@@ -37,9 +37,16 @@ class NothingThere(Exception):
     """Yahoo says in its own words that the ticker, or its data of the range, does not exist."""
 
 
+class NoSense(BrokerUnavailable):
+    """An answer about one ticker that cannot be used, however often it is asked for: others may be well."""
+
+
 @dataclass
 class Wire:
     """Judges answers and keeps the pace of one session; one request is under way at a time.
+
+    Once a ticker was given up, no other is asked again before one has been answered: an outage is not waited for once
+    for each ticker.
 
     Attributes:
         calls: Requests sent so far, repetitions and those for cookies included.
@@ -53,6 +60,7 @@ class Wire:
     meta: dict[str, dict[str, Any]] = field(default_factory=dict)
     paid_in: dict[tuple[str, datetime], str] = field(default_factory=dict)
     _next: float = float("-inf")
+    _given_up: bool = False
     _lock: Lock = field(default_factory=Lock)
 
     def send(self, url: str, once: Callable[[], Any]) -> Any:
@@ -60,30 +68,44 @@ class Wire:
 
         Raises:
             NothingThere: Yahoo has no such ticker, or nothing of it in the range.
-            BrokerUnavailable: it does not answer, refuses, or answers something else than prices.
+            NoSense: it fails, or answers something else than prices.
+            BrokerUnavailable: it does not answer, or refuses.
         """
         found = _CHART.search(url)
         if found is None:
             # Cookies: yfinance goes on without them.
             return self._paced(once)
         ticker = found["ticker"]
-        for pause in (*PAUSES, None):
-            trouble, asked_for = "", 0.0
+        for pause in (None,) if self._given_up else (*PAUSES, None):
+            trouble, asked_for, kind = "", 0.0, BrokerUnavailable
             try:
                 answer = self._paced(once)
             except OSError as error:
                 trouble = f"{type(error).__name__}: {error}"
             else:
-                trouble, asked_for = _trouble(answer)
+                trouble, asked_for = self._judged(answer)
                 if not trouble:
                     self._note(ticker, answer)
                     return answer
+                kind = BrokerUnavailable if int(answer.status_code) == _OVERLOADED else NoSense
             if pause is not None:
                 self.wait(min(max(pause, asked_for), _LONGEST_PAUSE))
-        raise BrokerUnavailable(
+        self._given_up = True
+        raise kind(
             f"Yahoo gives no prices of {ticker}: {trouble}.",
             remedy="Nothing was stored from the answer. Run again later; what is missing is then fetched.",
         )
+
+    def _judged(self, answer: Any) -> tuple[str, float]:
+        """`_trouble`; whatever makes sense ends an outage."""
+        try:
+            trouble = _trouble(answer)
+        except NothingThere:
+            self._given_up = False
+            raise
+        if not trouble[0]:
+            self._given_up = False
+        return trouble
 
     def _paced(self, once: Callable[[], Any]) -> Any:
         with self._lock:

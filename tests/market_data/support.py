@@ -88,7 +88,7 @@ def entry(symbol: str, sector: str = "Technology", currency: str = "USD", mic: s
 
 _TABLES = (
     "empty_sessions", "absent_bars", "symbols", "universe_history", "symbol_identities", "bars", "bar_revisions",
-    "second_bars", "quarantined_bars",
+    "second_bars", "quarantined_bars", "failed_questions",
     "corporate_actions", "adjustment_factors",
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from scizor_dagster.brokers.alpaca.transport import Reply, Transport
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.market_data import alpaca
 from scizor_dagster.market_data.alpaca import AlpacaMarket
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, FailureReason
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue_views import DailyBar
 from tests.brokers.alpaca.conftest import Time
@@ -229,6 +229,34 @@ def test_a_page_that_is_not_what_the_api_promises_is_an_error(monkeypatch, page)
     market = answering(monkeypatch, page)
     with pytest.raises(BrokerUnavailable, match="cannot be read"):
         bars(market, ["AAA"])
+
+
+def test_a_symbol_whose_row_cannot_be_read_fails_alone(monkeypatch):
+    good = {"t": "2024-03-01T05:00:00Z", "o": 1, "h": 1, "l": 1, "c": 1, "v": 1}
+    page = {"bars": {"AAA": [good, {**good, "c": None}], "BBB": [good]}, "next_page_token": None}
+    market = answering(monkeypatch, page, {**page, "bars": {"AAA": [good], "BBB": [good]}})
+    assert set(bars(market)["symbol"]) == {"BBB"}
+    assert {symbol: item.reason for symbol, item in market.failed.items()} == {"AAA": FailureReason.UNREADABLE}
+    assert set(bars(market)["symbol"]) == {"AAA", "BBB"}
+    assert market.failed == {}
+
+
+def test_a_symbol_that_alpaca_calls_invalid_does_not_have_it_refuse_the_others(monkeypatch):
+    good = {"t": "2024-03-01T05:00:00Z", "o": 1, "h": 1, "l": 1, "c": 1, "v": 1}
+    asked = []
+
+    def once(self, method, path, query, version):
+        asked.append(query["symbols"])
+        if "A/A" in query["symbols"]:
+            return Reply(400, None, '{"message":"invalid symbol: A/A"}')
+        return Reply(200, {"bars": {"BBB": [good]}, "next_page_token": None})
+
+    monkeypatch.setattr(Transport, "_once", once)
+    market = AlpacaMarket(AlpacaSettings(KEY, SECRET), XNYS)
+    assert set(bars(market, ("A/A", "BBB"))["symbol"]) == {"BBB"}
+    assert asked == ["A/A,BBB", "BBB"]
+    assert market.failed["A/A"].reason is FailureReason.REFUSED_QUESTION
+    assert "invalid symbol: A/A" in market.failed["A/A"].words
 
 
 def test_a_page_that_comes_again_and_again_ends_in_an_error(monkeypatch):

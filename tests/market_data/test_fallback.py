@@ -12,10 +12,11 @@ import yaml
 from scizor_dagster.config import load_config
 from scizor_dagster.errors import BrokerUnavailable, ConfigError
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.absences import absences
 from scizor_dagster.market_data.bar_store import stored_closes
 from scizor_dagster.market_data.collect import collect_actions, collect_session
-from scizor_dagster.market_data.fallback import FallbackMarket, nothing_stored
-from scizor_dagster.market_data.provider import LatestPrice, Listing
+from scizor_dagster.market_data.fallback import FallbackMarket, nothing_stored, with_fallbacks
+from scizor_dagster.market_data.provider import FailureReason, LatestPrice, Listing, Metered, SymbolFailure
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, flat_bars, market, rows
 from tests.projects import small_project
 
@@ -24,13 +25,15 @@ SYMBOLS = ("AAA", "BBB")
 
 
 class Source(FrameMarket):
-    """A provider that may be out of reach."""
+    """A provider that may be out of reach, fail for single symbols, or not show them."""
 
     def __init__(self, name: str, bars: pd.DataFrame, actions: pd.DataFrame | None = None) -> None:
         super().__init__(bars, actions)
         self.name = name
         self.down = False
         self.prices: dict[str, LatestPrice] = {}
+        self.failed: dict[str, SymbolFailure] = {}
+        self.refused: dict[str, str] = {}
 
     def _reach(self) -> None:
         if self.down:
@@ -51,6 +54,23 @@ class Source(FrameMarket):
     def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         self._reach()
         return super().corporate_actions(symbols, first, last)
+
+
+class MeteredSource(Source):
+    """One that counts what it is asked."""
+
+    @property
+    def calls_made(self) -> int:
+        return len(self.asked)
+
+    def calls(self, symbols: int, sessions: int) -> int:
+        return symbols
+
+    def symbols_per_batch(self, sessions: int) -> int:
+        return 2
+
+
+ERROR = SymbolFailure(FailureReason.REFUSED_QUESTION, "321: Error validating request")
 
 
 def _both(first: pd.DataFrame, second: pd.DataFrame, lake: Lake | None = None) -> FallbackMarket:
@@ -122,7 +142,6 @@ def test_no_source_that_answers_is_an_error_that_names_them_all() -> None:
         source.down = True
     questions = (
         lambda: list(provider.daily_bars(SYMBOLS, DAYS[0], DAYS[-1], NOW)),
-        lambda: provider.lookup(SYMBOLS),
         lambda: provider.latest_prices(SYMBOLS, NOW),
         lambda: provider.corporate_actions(SYMBOLS, DAYS[0], DAYS[-1]),
     )
@@ -170,15 +189,95 @@ def test_each_stored_bar_says_its_source_and_the_first_source_takes_over_when_it
     assert rows(lake, query) == [("AAA", "one"), ("BBB", "one")]
 
 
-def test_identities_actions_and_newest_prices_come_from_the_first_source_that_has_them() -> None:
+def test_what_a_symbol_is_says_the_first_source_alone() -> None:
+    """What the first one does not know, a later one cannot verify; while it is out, nothing is verified."""
     provider = _both(flat_bars((), DAYS), flat_bars((), DAYS))
     one, two = provider.sources
     one.listings = {"AAA": (Listing("AAA", "1"), Listing("AAA", "2"))}
     two.listings = {"AAA": (Listing("AAA", "3"),), "BBB": (Listing("BBB", "4"),)}
-    assert [[match.provider_id for match in provider.lookup(SYMBOLS)[symbol]] for symbol in SYMBOLS] == [
-        ["1", "2"],
-        [""],
+    assert [[match.provider_id for match in provider.lookup(SYMBOLS)[symbol]] for symbol in SYMBOLS] == [["1", "2"], []]
+    one.down = True
+    with pytest.raises(BrokerUnavailable, match="one is out of reach"):
+        provider.lookup(SYMBOLS)
+    one.lookup_calls = "one"
+    assert provider.lookup_calls == "one"
+
+
+def test_a_symbol_that_fails_at_the_first_source_is_asked_of_the_second_and_has_failed_where_that_lacks_it() -> None:
+    provider = _both(flat_bars(("AAA",), DAYS), flat_bars(("BBB",), DAYS))
+    provider.sources[0].failed = {"BBB": ERROR, "CCC": ERROR}
+    symbols = ("AAA", "BBB", "CCC")
+    batches = list(provider.daily_bars(symbols, DAYS[0], DAYS[-1], NOW))
+    assert {symbol for batch in batches for symbol in batch["symbol"]} == {"AAA", "BBB"}
+    assert provider.failed == {"CCC": ERROR}
+    provider.sources[0].failed = {}
+    list(provider.daily_bars(symbols, DAYS[0], DAYS[-1], NOW))
+    assert provider.failed == {}
+
+
+def test_what_a_source_that_is_out_might_have_had_has_failed_and_is_not_absent() -> None:
+    provider = _both(flat_bars(("AAA",), DAYS), flat_bars((), DAYS))
+    provider.sources[1].down = True
+    list(provider.daily_bars(SYMBOLS, DAYS[0], DAYS[-1], NOW))
+    assert {symbol: item.reason for symbol, item in provider.failed.items()} == {"BBB": FailureReason.NO_ANSWER}
+    assert "two does not answer: two is out of reach." in provider.failed["BBB"].words
+
+
+def test_a_symbol_is_refused_where_the_first_source_does_not_show_it_and_no_other_has_it() -> None:
+    provider = _both(flat_bars((), DAYS), flat_bars(("AAA",), DAYS))
+    provider.sources[0].refused = dict.fromkeys(SYMBOLS, "354: not subscribed")
+    list(provider.daily_bars(SYMBOLS, DAYS[0], DAYS[-1], NOW))
+    assert provider.refused == {"BBB": "354: not subscribed"}
+    provider.sources[1].down, provider.sources[1].bars = True, flat_bars((), DAYS)
+    list(provider.daily_bars(SYMBOLS, DAYS[0], DAYS[-1], NOW))
+    assert provider.refused == {}
+    assert set(provider.failed) == set(SYMBOLS)
+
+
+def test_bars_on_another_basis_are_a_failure_of_that_symbol_and_no_absence() -> None:
+    first = flat_bars(SYMBOLS, DAYS, 30.0)
+    provider = _both(first[first["session"] != pd.Timestamp(DAYS[3])], flat_bars(SYMBOLS, DAYS, 20.0))
+    _sources(provider)
+    assert {item.reason for item in provider.failed.values()} == {FailureReason.OTHER_BASIS}
+    assert set(provider.failed) == set(SYMBOLS)
+
+
+def test_with_a_first_source_that_counts_its_calls_all_are_asked_in_its_batches_and_counted() -> None:
+    sources = [MeteredSource("one", flat_bars(("AAA",), DAYS)), MeteredSource("two", flat_bars(SYMBOLS, DAYS))]
+    provider = with_fallbacks(sources, XNYS, 0.01, nothing_stored)
+    assert isinstance(provider, Metered)
+    list(provider.daily_bars(SYMBOLS, DAYS[0], DAYS[-1], NOW))
+    assert (provider.calls_made, provider.calls(7, 3), provider.symbols_per_batch(3)) == (2, 7, 2)
+    plain = with_fallbacks([Source("one", flat_bars((), DAYS)), sources[1]], XNYS, 0.01, nothing_stored)
+    assert not isinstance(plain, Metered)
+
+
+def test_what_every_source_has_answered_that_it_has_not_is_remembered_and_an_outage_settles_nothing(lake: Lake) -> None:
+    bars = flat_bars(SYMBOLS, DAYS)
+    gap = bars[(bars["symbol"] != "AAA") | (bars["session"] != pd.Timestamp(DAYS[1]))]
+    sources = [MeteredSource("one", gap), MeteredSource("two", gap)]
+    provider = with_fallbacks(sources, XNYS, 0.01, nothing_stored)
+    question = (lake, "us", market(DAYS[0]), provider, XNYS, SYMBOLS, DAYS[-1], NOW)
+    sources[1].down = True
+    report = collect_session(*question, first=DAYS[0])
+    assert [(item.symbol, item.reason) for item in report.failed] == [("AAA", FailureReason.NO_ANSWER)]
+    assert rows(lake, "SELECT * FROM absent_bars") == []
+    assert absences(lake, "us", [DAYS[1]]).empty
+    sources[1].down = False
+    assert collect_session(*question).failed == ()
+    assert rows(lake, "SELECT symbol, first_session, settled, source FROM absent_bars") == [
+        ("AAA", DAYS[1], True, "one, then two")
     ]
+    calls = provider.calls_made
+    collect_session(*question)
+    assert provider.calls_made == calls
+    third = with_fallbacks([*sources, MeteredSource("three", bars)], XNYS, 0.01, nothing_stored)
+    assert collect_session(*question[:3], third, *question[4:]).inserted == 1
+
+
+def test_actions_and_newest_prices_come_from_the_first_source_that_has_them() -> None:
+    provider = _both(flat_bars((), DAYS), flat_bars((), DAYS))
+    one, two = provider.sources
     split = ("2024-02-22", "split", 2.0, None, None, None)
     one.actions = actions_frame([("AAA", *split)])
     two.actions = actions_frame([("AAA", *split), ("BBB", *split)])
@@ -201,7 +300,9 @@ def test_actions_say_their_source_and_an_outage_deletes_none_that_are_stored(lak
     one.down = True
     assert not collect_actions(*question).changed
     assert rows(lake, "SELECT symbol, source FROM corporate_actions ORDER BY symbol") == stored
-    one.down, one.actions = False, actions_frame([])
+    one.down, one.actions, one.failed = False, actions_frame([]), {"AAA": ERROR}
+    assert not collect_actions(*question).changed
+    one.failed = {}
     collect_actions(*question)
     assert rows(lake, "SELECT symbol FROM corporate_actions") == [("BBB",)]
 

@@ -10,10 +10,10 @@ import pytest
 
 from scizor_dagster.brokers.ibkr.connection import IbkrConnection
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
-from scizor_dagster.errors import BrokerUnavailable, DataError
+from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.market_data.ibkr import WAITS, IbkrMarket
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, FailureReason, SymbolFailure
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
@@ -117,20 +117,44 @@ def test_a_symbol_without_bars_or_without_a_contract_is_absent(desk):
     assert set(desk.bars("NOSUCH", "AAA")["symbol"]) == {"AAA"}
 
 
-def test_a_symbol_with_several_contracts_is_refused(desk, tmp_path):
+def test_a_symbol_with_several_contracts_fails_alone_and_says_what_to_do(tmp_path):
     twin = listing(Instrument("AAA", "XNYS", "USD", "ANOTHER"))
     other = Desk(tmp_path, Switches(foreign_listings=(twin,)))
-    with pytest.raises(DataError, match="AAA names 2 contracts"):
-        list(other.market_for({}).daily_bars(["AAA"], FIRST, DAY1, other.venue.now()))
+    market = other.market_for({})
+    assert list(market.daily_bars(["AAA", "BRK.B"], FIRST, DAY1, other.venue.now())) == []
+    (failure,) = market.failed.items()
+    assert (failure[0], failure[1].reason) == ("AAA", FailureReason.AMBIGUOUS)
+    assert "AAA names 2 contracts" in failure[1].words
+    assert "scizor symbols validate" in failure[1].words
     assert len(other.bars()) == 9
     other.close()
 
 
-def test_an_answer_that_does_not_come_is_a_failure_and_not_an_empty_history(hasty):
-    hasty.bars()
+def test_an_answer_that_does_not_come_is_a_failure_of_that_symbol_and_not_an_empty_history(hasty):
+    hasty.bars("AAA", "BRK.B")
     hasty.faults.add("req_historical_data", "gateway_timeout_before")
-    with pytest.raises(BrokerUnavailable, match="no answer in time: bars of AAA"):
-        hasty.bars()
+    assert set(hasty.bars("BRK.B", "AAA")["symbol"]) == {"AAA"}
+    assert hasty.market.failed["BRK.B"].reason is FailureReason.NO_ANSWER
+    assert "no answer in time: bars of BRK.B" in hasty.market.failed["BRK.B"].words
+    assert len(hasty.bars("AAA", "BRK.B")) == 9
+    assert hasty.market.failed == {}
+
+
+def test_a_contract_that_does_not_come_in_time_is_a_failure_of_that_symbol(hasty):
+    hasty.bars()
+    hasty.faults.add("req_contract_details", "gateway_timeout_before")
+    assert set(hasty.bars("BRK.B", "AAA")["symbol"]) == {"AAA"}
+    assert {symbol: item.reason for symbol, item in hasty.market.failed.items()} == {"BRK.B": FailureReason.NO_ANSWER}
+
+
+def test_many_symbols_in_a_row_that_fail_alike_are_a_fault_of_the_source(desk):
+    symbols = [f"A{number}" for number in range(5)]
+    desk.faults.add("req_contract_details", "code", instead=True, code=321, text="Error validating request", times=5)
+    with pytest.raises(BrokerUnavailable, match=r"5 symbols in a row, of 5; of A4 it says: 321: Error validating"):
+        desk.bars(*symbols)
+    desk.faults.add("req_contract_details", "code", instead=True, code=321, text="Error validating request", times=4)
+    assert len(desk.bars(*symbols[:4], "AAA")) == 9
+    assert set(desk.market.failed) & {*symbols[:4], "AAA"} == set(symbols[:4])
 
 
 def test_a_pacing_violation_waits_and_asks_again(desk):
@@ -141,19 +165,42 @@ def test_a_pacing_violation_waits_and_asks_again(desk):
 
 def test_a_text_in_another_language_is_asked_again_and_never_taken_for_no_data(desk):
     desk.faults.add("req_historical_data", "code", instead=True, code=162, text="Servicio: algo va mal", times=9)
-    with pytest.raises(BrokerUnavailable, match="162: Servicio"):
-        desk.bars()
+    assert desk.bars() is None
+    assert desk.market.failed["AAA"].words == "162: Servicio: algo va mal"
     assert desk.pauses == list(WAITS)
 
 
 @pytest.mark.parametrize(
-    ("code", "text"),
-    [(10197, "competing live session"), (162, "query cancelled"), (4711, "something new")],
+    ("code", "text", "reason"),
+    [
+        (162, "HMDS query returned cancelled", FailureReason.CANCELLED),
+        (203, "not available for this account", FailureReason.REFUSED_QUESTION),
+        (321, "Error validating request", FailureReason.REFUSED_QUESTION),
+        (420, "Invalid real-time query", FailureReason.REFUSED_QUESTION),
+        (4711, "something new", FailureReason.REFUSED_QUESTION),
+    ],
 )
-def test_an_error_is_no_empty_history(desk, code, text):
+def test_an_error_is_no_empty_history_and_leaves_the_other_symbols_be(desk, code, text, reason):
     desk.faults.add("req_historical_data", "code", instead=True, code=code, text=text)
+    assert set(desk.bars("BRK.B", "AAA")["symbol"]) == {"AAA"}
+    assert desk.market.failed == {"BRK.B": SymbolFailure(reason, f"{code}: {text}")}
+    assert desk.market.refused == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(10197, "competing live session"), (322, "Only 50 simultaneous requests")],
+)
+def test_a_fault_of_the_system_ends_the_question(desk, code, text):
+    desk.faults.add("req_historical_data", "code", instead=True, code=code, text=text, times=8)
     with pytest.raises(BrokerUnavailable, match=f"{code}: {text}"):
-        desk.bars()
+        desk.bars("AAA", "BRK.B")
+
+
+def test_the_last_close_of_a_symbol_that_failed_is_an_error_and_not_a_symbol_without_a_price(desk):
+    desk.faults.add("req_historical_data", "code", instead=True, code=321, text="Error validating request")
+    with pytest.raises(BrokerUnavailable, match="last close of AAA: 321"):
+        desk.market.latest_prices(["AAA"], datetime(2024, 3, 2, 3, 0, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(

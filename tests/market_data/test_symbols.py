@@ -315,6 +315,19 @@ def test_an_earlier_lake_learns_ids_without_taking_any_ticker_for_another_compan
     assert (report.asked, report.reused, history(lake, "A")) == (1, (), [(date(2024, 2, 1), None, None)])
 
 
+def test_an_answer_without_an_id_keeps_the_known_one(lake):
+    """Another id that comes later is then still seen to be another company's."""
+    provider = Exchange(A="1")
+    verify(lake, provider, "A")
+    provider.lookup = lambda symbols: {symbol: (Listing(symbol, ""),) for symbol in symbols}
+    verify(lake, provider, "A", FEB1 + DAY, force_revalidate=True)
+    assert (state(lake, "A").provider_id, state(lake, "A").verified) == ("1", True)
+    assert rows(lake, "SELECT provider_id, until FROM symbol_identities") == [("1", None)]
+    del provider.lookup
+    provider.ids["A"] = "2"
+    assert [item.symbol for item in verify(lake, provider, "A", FEB1 + 2 * DAY, force_revalidate=True).reused] == ["A"]
+
+
 def test_ids_of_another_provider_are_not_compared(lake):
     verify(lake, Exchange(A="265598"), "A")
     other = Exchange(A="b0b6dd9d")

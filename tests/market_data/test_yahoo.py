@@ -15,7 +15,7 @@ from scizor_dagster.errors import BrokerUnavailable, ConfigError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.collect import collect_session
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Listing
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, FailureReason, Listing
 from scizor_dagster.market_data.yahoo import YahooMarket
 from scizor_dagster.market_data.yahoo_wire import PAUSES, REQUESTS_PER_SECOND
 from scizor_dagster.sessions import TradingCalendar
@@ -178,14 +178,38 @@ def test_the_newest_price_has_its_own_time(world: World) -> None:
         ((503, "text/html", "down"), "status 503"),
     ],
 )
-def test_what_is_no_answer_is_asked_again_after_pauses_and_then_an_error(world: World, reply: Reply, said: str) -> None:
+def test_what_is_no_answer_is_asked_again_after_pauses_and_then_the_symbols_failure_or_an_overload(
+    world: World, reply: Reply, said: str
+) -> None:
     world.site.securities["BHP.AX"] = Security(XASX, "ASX", "AUD", _bars(ASX_WEEK))
     world.site.first["BHP.AX"] = [reply] * 2
     assert len(_rows(world.market(), ["BHP"], ASX_WEEK[0], ASX_WEEK[3])) == 4
     assert [pause for pause in world.waited if pause > 1] == list(PAUSES[:2])
     world.site.always["CBA.AX"] = reply
-    with pytest.raises(BrokerUnavailable, match=said):
-        _rows(world.market(), ["CBA"], ASX_WEEK[0], ASX_WEEK[3])
+    market = world.market()
+    if reply is TOO_MANY:
+        with pytest.raises(BrokerUnavailable, match=said):
+            _rows(market, ["CBA", "BHP"], ASX_WEEK[0], ASX_WEEK[3])
+        return
+    assert len(_rows(market, ["CBA", "BHP"], ASX_WEEK[0], ASX_WEEK[3])) == 4
+    assert market.failed["CBA"].reason is FailureReason.UNREADABLE
+    assert said in market.failed["CBA"].words
+    assert market.corporate_actions(["CBA", "BHP"], ASX_WEEK[0], ASX_WEEK[3]).empty
+    assert set(market.failed) == {"CBA"}
+    del world.site.always["CBA.AX"]
+    _rows(market, ["CBA"], ASX_WEEK[0], ASX_WEEK[3])
+    assert market.failed == {}
+
+
+def test_many_answers_in_a_row_without_sense_end_the_question_and_an_outage_is_waited_for_once(world: World) -> None:
+    symbols = tuple(f"A{number}" for number in range(7))
+    for symbol in symbols:
+        world.site.always[f"{symbol}.AX"] = HTML
+    with pytest.raises(
+        BrokerUnavailable, match=r"5 symbols in a row, of 5; of A4 it says: .* a page in place of prices"
+    ):
+        _rows(world.market(XASX, symbols), list(symbols), ASX_WEEK[0], ASX_WEEK[3])
+    assert [pause for pause in world.waited if pause > 1] == list(PAUSES)
 
 
 def test_a_cookie_that_has_run_out_is_fetched_anew_and_never_taken_for_no_data(world: World) -> None:
@@ -193,19 +217,22 @@ def test_a_cookie_that_has_run_out_is_fetched_anew_and_never_taken_for_no_data(w
     world.site.first["BHP.AX"] = [INVALID_CRUMB]
     assert len(_rows(world.market(), ["BHP"], ASX_WEEK[0], ASX_WEEK[3])) == 4
     world.site.always["BHP.AX"] = INVALID_CRUMB
-    with pytest.raises(BrokerUnavailable, match="Invalid Crumb"):
-        _rows(world.market(), ["BHP"], ASX_WEEK[1], ASX_WEEK[3])
+    market = world.market()
+    assert _rows(market, ["BHP"], ASX_WEEK[1], ASX_WEEK[3]) == []
+    assert "Invalid Crumb" in market.failed["BHP"].words
 
 
-def test_a_halted_symbol_is_without_bars_and_one_that_has_traded_without_bars_is_an_error(world: World) -> None:
+def test_a_halted_symbol_is_without_bars_and_one_that_has_traded_without_bars_has_failed(world: World) -> None:
     before = [date(2025, 12, 19)]
     world.site.securities["BHP.AX"] = Security(XASX, "ASX", "AUD", _bars(before))
     assert _rows(world.market(), ["BHP"], ASX_WEEK[0], ASX_WEEK[3]) == []
     assert len(world.market().lookup(["BHP"])["BHP"]) == 1
     traded = XASX.close_at(ASX_WEEK[2])
     world.site.securities["CBA.AX"] = Security(XASX, "ASX", "AUD", _bars(before), traded_at=traded)
-    with pytest.raises(BrokerUnavailable, match="has no bar of CBA"):
-        _rows(world.market(), ["CBA"], ASX_WEEK[0], ASX_WEEK[3])
+    market = world.market()
+    assert _rows(market, ["BHP", "CBA"], ASX_WEEK[0], ASX_WEEK[3]) == []
+    assert {symbol: item.reason for symbol, item in market.failed.items()} == {"CBA": FailureReason.UNREADABLE}
+    assert "has no bar of CBA" in market.failed["CBA"].words
 
 
 def test_a_site_that_cannot_be_reached_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
