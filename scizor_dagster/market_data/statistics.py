@@ -82,10 +82,14 @@ def impossible_bars(lake: Lake, market: str, session: date) -> list[str]:
 
 
 def restatements(lake: Lake, market: str, first: date, last: date) -> int:
-    """Bars of the sessions from `first` to `last` that their source has given anew with other values."""
+    """Bars of the sessions from `first` to `last` that their source has given anew with other values.
+
+    That a preferred source's bar has taken a fall-back's place is none.
+    """
     with lake.read() as cursor:
         row = cursor.execute(
-            "SELECT count(DISTINCT (symbol, session)) FROM bar_revisions WHERE market = ? AND session BETWEEN ? AND ?",
+            "SELECT count(DISTINCT (symbol, session)) FROM bar_revisions "
+            "WHERE market = ? AND session BETWEEN ? AND ? AND reason <> 'preferred_source'",
             [market, first, last],
         ).fetchone()
     return int(row[0]) if row else 0

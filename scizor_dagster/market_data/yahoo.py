@@ -147,7 +147,7 @@ class YahooMarket:
             meta = self._described(symbol)
             mic = _MICS.get(str(meta.get("exchangeName")))
             name = str(meta.get("longName") or meta.get("shortName") or "")
-            listing = Listing(symbol, self._ticker(symbol), mic, str(meta.get("currency")), name)
+            listing = Listing(symbol, self._ticker(symbol), mic, meta.get("currency"), name)
             found[symbol] = (listing,) if mic else ()
         return found
 

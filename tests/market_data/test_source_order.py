@@ -14,6 +14,7 @@ from scizor_dagster.market_data.quality import check_bars
 from scizor_dagster.market_data.reports import SessionReport
 from scizor_dagster.market_data.revisions import revisions
 from scizor_dagster.market_data.source_order import Parted, on_another_basis, part_by_source
+from scizor_dagster.market_data.statistics import restatements
 from tests.market_data.support import NOW, XNYS, flat_bars, market, rows
 from tests.market_data.test_fallback import Source
 
@@ -84,6 +85,7 @@ def test_an_outage_of_a_day_is_stood_in_for_and_made_good_without_a_restatement(
     assert _by_source(lake) == {"one": set(DAYS)}
     replaced = "SELECT DISTINCT reason, source, session FROM bar_revisions"
     assert rows(lake, replaced) == [("preferred_source", "two", DAYS[-2])]
+    assert restatements(lake, "us", DAYS[0], DAYS[-1]) == 0
     third = _collect(lake, provider, DAYS[-1])
     assert (third.changed, third.preferred, third.restatements) == (0, 0, ())
     assert rows(lake, replaced) == [("preferred_source", "two", DAYS[-2])]
