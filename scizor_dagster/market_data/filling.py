@@ -34,7 +34,7 @@ from scizor_dagster.market_data.failed_questions import note_failed
 from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.missing import Wanted, missing, note_absent
-from scizor_dagster.market_data.overlap import compare
+from scizor_dagster.market_data.overlap import Overlap, compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
 from scizor_dagster.market_data.provider import Metered, Refusing, SymbolFailure
 from scizor_dagster.market_data.quality import CheckedBars
@@ -49,7 +49,7 @@ from scizor_dagster.market_data.refetch import (
     store_in_place,
 )
 from scizor_dagster.market_data.reports import FailedSymbol, Progress, RestatedBar, SuspectedSplit
-from scizor_dagster.market_data.source_order import on_another_basis, part_by_source
+from scizor_dagster.market_data.source_order import Parted, on_another_basis, part_by_source
 from scizor_dagster.market_data.spans import Batch, batches
 from scizor_dagster.market_data.symbol_failures import failed_symbols, require_any_answer
 
@@ -206,12 +206,9 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     begin, end = min(batch.begin for batch, _ in part), max(batch.end for batch, _ in part)
     with lake.read() as cursor:
         stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
-    parted = part_by_source(stored, answer, source_names(source.provider))
     # What is to be replaced is no witness of itself.
     replaced = task.wanted.since if task.replacing else date.max
-    overlap = compare(_before(parted.same, replaced), parted.answer.good)
-    moved = on_another_basis(parted, source.judge.quality.max_source_difference)
-    overlap = replace(overlap, restated=overlap.restated | moved)
+    parted, overlap = _compared(source, stored, answer, replaced)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
     context = _before(context_of(stored.drop(index=parted.displaced.index), anew, overlap), replaced)
     judged = source.judge.part(hold_back(parted.answer, anew.held, overlap.restated), context)
@@ -235,6 +232,14 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     filled.compared += overlap.compared
     filled.preferred += len(preferred)
     filled.faults += judged.faults
+
+
+def _compared(source: Source, stored: pd.DataFrame, answer: CheckedBars, replaced: date) -> tuple[Parted, Overlap]:
+    """What the answer says otherwise than the bars that are stored before `replaced`, each source for itself."""
+    parted = part_by_source(stored, answer, source_names(source.provider))
+    overlap = compare(_before(parted.same, replaced), parted.answer.good)
+    moved = on_another_basis(parted, source.judge.quality.max_source_difference)
+    return parted, replace(overlap, restated=overlap.restated | moved)
 
 
 def _note_absent(

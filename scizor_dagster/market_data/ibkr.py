@@ -1,7 +1,7 @@
 """Prices from Interactive Brokers: daily bars, a request for each contract and several at a time, and quotes.
 
-What belongs here: durations and ends of requests, what their errors mean, waiting where IBKR asks for it.
-What does not: the connection and the contracts (`brokers.ibkr`), and which rows are good (`quality`).
+What belongs here: durations and ends of requests, waiting where IBKR asks for it. What does not: what their errors
+mean (`ibkr_answers`), the connection and the contracts (`brokers.ibkr`), and which rows are good (`quality`).
 
 The bars are IBKR's TRADES: adjusted for splits, not for dividends. A later split rewrites them, which a
 comparison with stored bars shows.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,13 +18,14 @@ from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from scizor_dagster.brokers.ibkr.codes import History, Meaning, history, meaning
+from scizor_dagster.brokers.ibkr.codes import Meaning, meaning
 from scizor_dagster.brokers.ibkr.connection import ApiMessage, IbkrConnection, shared_connection
 from scizor_dagster.brokers.ibkr.contracts import Contracts, mic_of
 from scizor_dagster.brokers.ibkr.orders import exact
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
-from scizor_dagster.errors import BrokerUnavailable, DataError
+from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.market_data.ibkr_answers import Answered, errors_read
 from scizor_dagster.market_data.provider import (
     ACTION_COLUMNS,
     Adjustment,
@@ -50,8 +50,6 @@ _NO_CONTRACT = 200
 _DELAYED_TYPES = (3, 4)
 _LOOK_BACK = timedelta(days=14)
 _DAYS_IN_DAYS = 365
-COMPETING_SESSION = 10197
-"""No data while the same user looks at it elsewhere: that ends, and says nothing about one symbol."""
 OPEN_REQUESTS = 12
 """Requests for bars that are open at a time unless the configuration says otherwise; IBKR refuses more than 50."""
 SYMBOLS_PER_BATCH = 25
@@ -184,7 +182,7 @@ class IbkrMarket:
             answers = self._connection.call(work, f"bars of {_named(asked)}", limit)
             asked = []
             for symbol, answer in answers.items():
-                if isinstance(answer, _Answered) and answer.retry and pause is not None:
+                if isinstance(answer, Answered) and answer.retry and pause is not None:
                     asked.append(symbol)
                 else:
                     found[symbol] = self._taken(symbol, answer, seen)
@@ -194,11 +192,11 @@ class IbkrMarket:
         require_answers(self.name, symbols, self.failed)
         return found
 
-    def _taken(self, symbol: str, answer: list[Any] | _Answered, seen: int) -> list[Any]:
+    def _taken(self, symbol: str, answer: list[Any] | Answered, seen: int) -> list[Any]:
         """The bars of one answer; `seen` messages had come before the question."""
         self._refused.pop(symbol, None)
         self._failed.pop(symbol, None)
-        if isinstance(answer, _Answered):
+        if isinstance(answer, Answered):
             if answer.denied:
                 self._refused[symbol] = answer.words
             elif answer.failure is not None:
@@ -216,22 +214,22 @@ class IbkrMarket:
 
     async def _together(
         self, symbols: Sequence[str], first: date, last: date, now: datetime, *, hold: bool
-    ) -> dict[str, list[Any] | _Answered]:
+    ) -> dict[str, list[Any] | Answered]:
         """Every symbol's answer. After one that asks for a pause, `hold` lets no further request go out.
 
         Raises:
             Exception: that of the first request that failed in another way; all have ended by then.
         """
         gate = self._open_gate()
-        paced: list[_Answered] = []
+        paced: list[Answered] = []
 
-        async def one(symbol: str) -> list[Any] | _Answered:
+        async def one(symbol: str) -> list[Any] | Answered:
             async with gate:
                 if hold and paced:
                     return paced[0]
                 try:
                     return await self._request(symbol, first, last, now)
-                except _Answered as answer:
+                except Answered as answer:
                     if answer.retry:
                         paced.append(answer)
                     return answer
@@ -242,12 +240,12 @@ class IbkrMarket:
 
         answers = await asyncio.gather(*(one(symbol) for symbol in symbols), return_exceptions=True)
         for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, _Answered):
+            if isinstance(answer, BaseException) and not isinstance(answer, Answered):
                 raise answer
         return {
             symbol: answer
             for symbol, answer in zip(symbols, answers, strict=True)
-            if isinstance(answer, list | _Answered)
+            if isinstance(answer, list | Answered)
         }
 
     def _open_gate(self) -> asyncio.Semaphore:
@@ -261,24 +259,24 @@ class IbkrMarket:
         """The bars of one symbol; an id of a contract that IBKR does not know any more is looked up anew."""
         try:
             return await self._history(symbol, first, last, now)
-        except _Answered as answer:
+        except Answered as answer:
             if meaning(answer.code) is not Meaning.NO_SUCH_CONTRACT or not self._contracts.distrust(symbol):
                 raise
         return await self._history(symbol, first, last, now)
 
     async def _history(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
         """One request. An empty list is what the library makes of a time limit that has passed."""
-        with _errors_read():
+        with errors_read():
             contract = await self._contracts.only_one(symbol)
         if isinstance(contract, list):
             if not contract:
-                raise _Answered(_NO_CONTRACT, "no such contract", empty=True)
+                raise Answered(_NO_CONTRACT, "no such contract", empty=True)
             several = f"{symbol} names {len(contract)} contracts. Give it its listing exchange in the universe file"
             remedy = "and verify it: scizor symbols validate"
-            raise _Answered(_NO_CONTRACT, f"{several}, {remedy}", failure=FailureReason.AMBIGUOUS)
+            raise Answered(_NO_CONTRACT, f"{several}, {remedy}", failure=FailureReason.AMBIGUOUS)
         end = datetime.combine(last + timedelta(days=1), time(), self._calendar.timezone)
         self._sent += 1
-        with _errors_read():
+        with errors_read():
             return list(
                 await self._connection.ib.reqHistoricalDataAsync(
                     contract,
@@ -294,7 +292,7 @@ class IbkrMarket:
     def _quoted(self, symbol: str, now: datetime) -> LatestPrice | None:
         try:
             ticker = self._connection.call(lambda: self._snapshot(symbol), f"quote of {symbol}")
-        except _Answered as answer:
+        except Answered as answer:
             if meaning(answer.code) is Meaning.NO_DATA_RIGHTS:
                 return None
             raise self._connection.unavailable(f"quote of {symbol}: {answer.words}") from answer
@@ -308,7 +306,7 @@ class IbkrMarket:
         if isinstance(contract, list):
             return None
         self._connection.ib.reqMarketDataType(_DELAYED_TYPES[0])
-        with _errors_read():
+        with errors_read():
             tickers = await self._connection.answer(self._connection.ib.reqTickersAsync(contract), f"quote of {symbol}")
         return tickers[0]
 
@@ -324,60 +322,8 @@ class IbkrMarket:
         return LatestPrice(symbol, exact(newest.close), self._calendar.close_at(newest.date), "ibkr close")
 
 
-class _Answered(DataError):
-    """An error message in answer to a request for data."""
-
-    def __init__(
-        self,
-        code: int,
-        text: str,
-        *,
-        empty: bool = False,
-        retry: bool = False,
-        denied: bool = False,
-        failure: FailureReason | None = None,
-    ) -> None:
-        self.code, self.empty, self.retry, self.denied, self.failure = code, empty, retry, denied, failure
-        self.words = f"{code}: {text}"
-        super().__init__(f"IBKR says {self.words}", remedy="See the error codes of the TWS API.")
-
-
 _PRICES = ("open", "high", "low", "close", "volume")
-_FAILURES = {History.CANCELLED: FailureReason.CANCELLED, History.OTHER: FailureReason.REFUSED_QUESTION}
-_OF_THE_SYSTEM = (Meaning.BACK_OFF, Meaning.LOST, Meaning.FARM_DOWN)
 _KINDS = {"ex_session": "datetime64[s]", "ratio": "float64", "amount": "float64"}
-
-
-@contextmanager
-def _errors_read() -> Iterator[None]:
-    """Errors that the library raises with a code become `_Answered`; others are what they are."""
-    try:
-        yield
-    except Exception as failure:
-        code = getattr(failure, "code", None)
-        if code is None:
-            raise
-        raise _answered(int(code), str(getattr(failure, "message", failure))) from failure
-
-
-def _answered(code: int, text: str) -> _Answered:
-    """What an error means for a request: nothing there, come again later, a fault of the symbol's or of the system."""
-    what = meaning(code)
-    if what is Meaning.HISTORY:
-        said = history(text)
-        # A text in another language may be either: it is tried again a few times, and never taken for "no data".
-        return _Answered(
-            code,
-            text,
-            empty=said is History.NO_DATA,
-            retry=said in (History.PACING, History.OTHER),
-            denied=said is History.PERMISSION,
-            failure=_FAILURES.get(said),
-        )
-    if what is Meaning.NO_DATA_RIGHTS:
-        return _Answered(code, text, denied=code != COMPETING_SESSION)
-    failure = None if what in _OF_THE_SYSTEM else FailureReason.REFUSED_QUESTION
-    return _Answered(code, text, retry=what is Meaning.BACK_OFF, failure=failure)
 
 
 def _named(symbols: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ from scizor_dagster.market_data.symbol_rows import (
     is_archived,
 )
 from scizor_dagster.market_data.universe import UniverseEntry
-from scizor_dagster.market_data.verification import Answers, Verdict, judge
+from scizor_dagster.market_data.verification import Answers, Verdict, judge, with_known_id
 
 ONE_DAY = timedelta(days=1)
 LEFT = "not in the universe any more"
@@ -54,7 +54,7 @@ def decide(
         work.verdicts[symbol] = judge(entries[symbol], matches, known, work.endings(symbol), split)
     work.set_reused_apart()
     work.find_renamed()
-    work.keep_known_ids()
+    work.verdicts = {name: with_known_id(item, work.book.rows.get(name), facts) for name, item in work.verdicts.items()}
     for symbol in entries:
         work.write_row(symbol, answers.silent.get(symbol))
     work.retire_removed(removal_reasons or {})
@@ -170,13 +170,6 @@ class _Work:
                 self.verdicts[symbol] = Verdict(None, SymbolReason.SAME_AS_ANOTHER, note)
                 continue
             self._carry(symbol, holder)
-
-    def keep_known_ids(self) -> None:
-        """An answer without an id says nothing against the one that is known of the symbol."""
-        for symbol, verdict in self.verdicts.items():
-            row, listing = self.book.rows.get(symbol), verdict.listing
-            if listing and not listing.provider_id and row and row.provider_id and self.facts.same_ids(row.source):
-                self.verdicts[symbol] = replace(verdict, listing=replace(listing, provider_id=row.provider_id))
 
     def _may_still_be(self, holder: str) -> bool:
         row = self.book.rows.get(holder)

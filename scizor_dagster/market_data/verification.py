@@ -9,7 +9,7 @@ A provider that does not answer says nothing about a symbol.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scizor_dagster.errors import BrokerUnavailable
@@ -171,6 +171,14 @@ def judge(
     if chosen[0].tradable is False:
         return Verdict(chosen[0], SymbolReason.NOT_TRADABLE, "the provider takes no orders for it")
     return Verdict(chosen[0], None)
+
+
+def with_known_id(verdict: Verdict, row: SymbolRow | None, facts: Facts) -> Verdict:
+    """The verdict with the id that is known of the symbol: an answer without one says nothing against it."""
+    listing = verdict.listing
+    if listing is None or listing.provider_id or row is None or not row.provider_id or not facts.same_ids(row.source):
+        return verdict
+    return replace(verdict, listing=replace(listing, provider_id=row.provider_id))
 
 
 def _ended(endings: Sequence[Ending]) -> Verdict | None:
