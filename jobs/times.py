@@ -7,11 +7,13 @@ and schedules ask the calendar about.
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
+from scizor_dagster.config.markets import MOST_SETTLE_MINUTES
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.sessions import TradingCalendar
 
 BEFORE_OPEN = timedelta(minutes=30)
-COLLECTION_AFTER_CLOSE = timedelta(minutes=90)
+COLLECTION_AFTER_CLOSE = timedelta(minutes=MOST_SETTLE_MINUTES)
+"""By then the prices of the session are final, whatever the market's setting."""
 FOLLOWING_AFTER_COLLECTION = timedelta(minutes=30)
 
 

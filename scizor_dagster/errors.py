@@ -11,7 +11,7 @@ into exit codes.
 import re
 import shlex
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 _DOUBLE_STOP = re.compile(r"(?<!\.)\.\.(?=\s|$)")
 
@@ -75,14 +75,15 @@ class NotASession(InputError):
 
 
 class SessionNotClosed(DataError):
-    """A session whose bars are asked for before the exchange has closed."""
+    """A session whose bars are asked for before the exchange has closed, or before its prices are final."""
 
-    def __init__(self, calendar: str, session: date) -> None:
+    def __init__(self, calendar: str, session: date, settled_at: datetime) -> None:
         self.calendar = calendar
         self.session = session
+        self.settled_at = settled_at
         super().__init__(
-            f"Session {session.isoformat()} of {calendar} has not closed.",
-            remedy="Run again after the close; a bar of an open session is never stored.",
+            f"Session {session.isoformat()} of {calendar} has not closed, or its closing prices are not final yet.",
+            remedy=f"Run again from {settled_at:%Y-%m-%d %H:%M} UTC on; a bar that can still change is never stored.",
         )
 
 

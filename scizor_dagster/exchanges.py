@@ -1,4 +1,4 @@
-"""What exchanges ask of every order, by market identifier code: price steps, first parcels, auctions.
+"""Facts of exchanges by market identifier code: price steps, first parcels, auctions, closing prices.
 
 What belongs here: tables of venues as they publish them. What does not: what one instrument or one
 broker does differently (`instruments`, `brokers.capabilities`).
@@ -7,6 +7,7 @@ broker does differently (`instruments`, `brokers.capabilities`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 
@@ -82,6 +83,24 @@ _CURRENCIES = {"XASX": "AUD", **dict.fromkeys(("XNAS", "XNYS", "ARCX", "BATS", "
 def currency_of(mic: str) -> str | None:
     """ISO 4217 code of what the shares of an exchange trade in; None for one that is not known here."""
     return _CURRENCIES.get(mic)
+
+
+_SETTLING = {
+    "XASX": timedelta(minutes=30),
+    **dict.fromkeys(("XNAS", "XNYS", "ARCX", "BATS", "XASE", "IEXG"), timedelta(minutes=20)),
+}
+_USUAL_SETTLING = timedelta(minutes=30)
+
+
+def settling_of(mic: str) -> timedelta:
+    """How long after the close of a calendar's session its bar can still change.
+
+    The ASX ends continuous trading at 16:00, prints its closing auction, which is the official close, at about 16:11,
+    and trades at that price until 16:21:30. New York prints its closing auctions within minutes of 16:00, and reports
+    late trades and the consolidated close up to a quarter of an hour later. Exchanges that are not known here get
+    half an hour: London, Paris, Frankfurt and Hong Kong have had their closing auctions by then.
+    """
+    return _SETTLING.get(mic, _USUAL_SETTLING)
 
 
 def exchange_of(mic: str) -> Exchange:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from scizor_dagster.errors import ConfigError, InputError, NotASession
+from scizor_dagster.exchanges import settling_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,13 +72,15 @@ class TradingCalendar:
 
     Args:
         code: Market identifier code (ISO 10383) as known to `exchange_calendars`, e.g. `XNYS`.
+        settling: How long after a close its session's prices can still change; None is what the exchange is known for.
 
     Raises:
         ConfigError: the code is unknown.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, settling: timedelta | None = None) -> None:
         self.code = code
+        self.settling = settling_of(code) if settling is None else settling
         self._calendar = _exchange_calendar(code)
         self._hours = _hours(code)
         self.timezone = ZoneInfo(str(self._calendar.tz))
@@ -172,6 +175,18 @@ class TradingCalendar:
         today = now.astimezone(self.timezone).date()
         candidate = self.session_on_or_before(today)
         return candidate if self.has_closed(candidate, now) else self.previous_session(candidate)
+
+    def settled_at(self, session: date) -> datetime:
+        """From when on the session's bar is final: closing auctions have printed, late trades are in."""
+        return self.close_at(session) + self.settling
+
+    def has_settled(self, session: date, now: datetime) -> bool:
+        return self.settled_at(session) <= now
+
+    def last_settled(self, now: datetime) -> date:
+        """Last session whose prices are final at `now`: what prices go by, and orders never."""
+        candidate = self.last_closed(now)
+        return candidate if self.has_settled(candidate, now) else self.previous_session(candidate)
 
     def current_session(self, now: datetime) -> date:
         """The session that trades now, or the next one to open."""

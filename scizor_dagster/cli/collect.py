@@ -48,8 +48,8 @@ def daily(
 
     desk = open_desk()
     calendar = check_market(desk, market)
-    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_closed(desk.clock())
-    session = dates.closed_session_of_job(calendar, asked, desk.market(market).first_session, desk.clock())
+    asked = dates.parse_date(day, "--date") if day is not None else calendar.last_settled(desk.clock())
+    session = dates.settled_session_of_job(calendar, asked, desk.market(market).first_session, desk.clock())
     with working(f"Collecting {market} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("collect_daily", market, desk.config.markets)
         config = {"ops": {f"{market}__daily_prices": {"config": {"force": force}}}}
@@ -114,7 +114,7 @@ def _range(desk: Desk, market: str, calendar: TradingCalendar, start: str | None
     """First and last date to collect."""
     begins, now = desk.market(market).first_session, desk.clock()
     today = now.astimezone(calendar.timezone).date()
-    last = dates.parse_date(end, "--end-date") if end is not None else calendar.last_closed(now)
+    last = dates.parse_date(end, "--end-date") if end is not None else calendar.last_settled(now)
     if last > today:
         raise InputError(f"{last} is ahead; it is {today}.", remedy="Use an earlier date.", where="--end-date")
     first = dates.parse_date(start, "--start-date") if start is not None else max(last - DEFAULT_RANGE, begins)

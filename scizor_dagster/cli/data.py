@@ -112,7 +112,7 @@ def show(
     desk = _filled_desk()
     calendar = check_market(desk, market)
     first, last = _range(start, end)
-    last = last or calendar.last_closed(desk.clock())
+    last = last or calendar.last_settled(desk.clock())
     known = dates.parse_date(as_of, "--as-of") if as_of is not None else None
     series = symbol_series(desk, market, symbol, first or last - timedelta(days=SHOWN_DAYS), last, prices.value, known)
     title = f"{symbol} {prices.value}, {series['session'].iloc[0]} to {series['session'].iloc[-1]}"

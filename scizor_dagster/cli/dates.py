@@ -57,13 +57,13 @@ def session_of_job(calendar: TradingCalendar, day: date, first_session: date, at
     return session
 
 
-def closed_session_of_job(calendar: TradingCalendar, day: date, first_session: date, at: datetime) -> date:
-    """Like `session_of_job`, for what needs a closed session.
+def settled_session_of_job(calendar: TradingCalendar, day: date, first_session: date, at: datetime) -> date:
+    """Like `session_of_job`, for what needs a closed session's final prices.
 
     Raises:
-        SessionNotClosed: it is today's, and trades still or has yet to.
+        SessionNotClosed: it is today's, and trades still, has yet to, or has only just closed.
     """
     session = session_of_job(calendar, day, first_session, at)
-    if not calendar.has_closed(session, at):
-        raise SessionNotClosed(calendar.code, session)
+    if not calendar.has_settled(session, at):
+        raise SessionNotClosed(calendar.code, session, calendar.settled_at(session))
     return session

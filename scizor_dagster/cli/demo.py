@@ -53,7 +53,7 @@ def demo(
     desk = Desk(settings, lambda: datetime.now(UTC))
     _require_demo_configuration(desk)
     calendar = desk.calendar(desk.portfolio(PORTFOLIO).market)
-    newest = calendar.last_closed(datetime.now(UTC))
+    newest = calendar.last_settled(datetime.now(UTC))
     replay = plan_replay(_last_sessions(desk, newest, sessions))
     with JobRunner.open(settings) as runner:
         _collect_history(runner, desk, replay.sessions[0], quiet=as_json)

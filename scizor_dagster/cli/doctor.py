@@ -264,7 +264,7 @@ def _prices(desk: Desk) -> str:
             described.append(f"{name}: none")
             continue
         calendar = desk.calendar(name)
-        behind = calendar.age_in_sessions(newest, calendar.last_closed(desk.clock()))
+        behind = calendar.age_in_sessions(newest, calendar.last_settled(desk.clock()))
         described.append(f"{name}: {count} bars, newest {newest}, {behind} session(s) behind")
     return ", ".join(described)
 

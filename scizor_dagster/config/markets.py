@@ -5,16 +5,18 @@ What belongs here: names, types and defaults. What does not: reading prices (`ma
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from scizor_dagster.config.base import CurrencyCode, Model
 from scizor_dagster.config.connections import AlpacaConnection, IbkrConnection
-from scizor_dagster.exchanges import currency_of
+from scizor_dagster.exchanges import currency_of, settling_of
 
 PROVIDERS = ("sample", "files", "alpaca", "ibkr", "yahoo")
+MOST_SETTLE_MINUTES = 90
+"""The schedules collect that long after a close."""
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -134,6 +136,7 @@ class Market(Model):
         provider: The first source of prices.
         fallbacks: Asked in order for what those before them could not give.
         compare_with: A second source of closes, which are compared with the stored ones and never stored as bars.
+        settle_minutes: Minutes after a close from which on a bar is final; None is what the exchange is known for.
         verify_after_days: Days after which a symbol's identity is asked for again at the provider.
     """
 
@@ -145,8 +148,14 @@ class Market(Model):
     fallbacks: tuple[Provider, ...] = ()
     compare_with: Provider | None = None
     max_price_age_sessions: Annotated[int, Field(ge=1, le=30)] = 3
+    settle_minutes: Annotated[int, Field(ge=0, le=MOST_SETTLE_MINUTES)] | None = None
     verify_after_days: Annotated[int, Field(ge=1, le=3650)] = 90
     quality: PriceQuality = PriceQuality()
+
+    @property
+    def settling(self) -> timedelta:
+        """How long after a close its session's prices can still change."""
+        return settling_of(self.calendar) if self.settle_minutes is None else timedelta(minutes=self.settle_minutes)
 
     @property
     def sources(self) -> dict[tuple[str | int, ...], Provider]:

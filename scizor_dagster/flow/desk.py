@@ -145,7 +145,8 @@ class Desk:
         return _named(self.config.accounts, name, "account")
 
     def calendar(self, market: str) -> TradingCalendar:
-        return TradingCalendar(self.market(market).calendar)
+        settings = self.market(market)
+        return TradingCalendar(settings.calendar, settings.settling)
 
     def provider(self, market: str) -> MarketData:
         if market not in self._providers:

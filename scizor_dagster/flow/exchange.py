@@ -109,7 +109,8 @@ def open_exchange(desk: Desk, wanted: Wanted) -> Exchange:
     clock: VenueClock = RealTime(desk.clock)
     end = None
     if wanted.period is not None:
-        end = calendar.close_at(sessions[-1])
+        # A rehearsal by this clock still has the last session to collect.
+        end = calendar.settled_at(sessions[-1])
         clock = _replay(wanted, calendar.open_at(sessions[0]), end, store.latest(list(accounts.values())))
     known = {row.name: row for row in store.standings()}
     venue = open_venue(

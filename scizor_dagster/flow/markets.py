@@ -41,7 +41,7 @@ def refresh_actions(desk: Desk, market: str) -> ActionsReport:
     """Store every corporate action from the market's first session to the last closed one, and those ahead."""
     settings = desk.market(market)
     now = desk.clock()
-    ahead = desk.calendar(market).last_closed(now) + ACTIONS_AHEAD
+    ahead = desk.calendar(market).last_settled(now) + ACTIONS_AHEAD
     return collect_actions(
         desk.lake,
         market,
@@ -102,7 +102,7 @@ def collect_closed_session(
     """Collect one closed session, or in one go those from `first` to it, and the gaps of the year before.
 
     Raises:
-        SessionNotClosed: it has not closed.
+        SessionNotClosed: it has not closed, or its prices are not final.
         InputError: one of `symbols` is not in the universe.
         PriceUnavailable: the provider shows the account hardly any bars.
     """
@@ -184,7 +184,7 @@ def accept_quarantined(desk: Desk, market: str, symbol: str, session: date, *, r
 
 def newest_quarantined(desk: Desk, market: str) -> list[dict[Hashable, Any]]:
     """Instruments whose newest bar is quarantined: symbol, session, reason, detail."""
-    through = desk.calendar(market).last_closed(desk.clock())
+    through = desk.calendar(market).last_settled(desk.clock())
     return quarantined_since(desk.lake, market, through).to_dict("records")
 
 

@@ -111,7 +111,7 @@ def quality_report(desk: Desk, market: str, first: date | None = None, last: dat
         InputError: there is none.
     """
     calendar, settings = desk.calendar(market), desk.market(market)
-    closed = calendar.last_closed(desk.clock())
+    closed = calendar.last_settled(desk.clock())
     through = min(last or closed, closed)
     begin = max(first or through - timedelta(days=2 * SESSIONS_SHOWN), settings.first_session)
     sessions = calendar.sessions(begin, through)
@@ -167,7 +167,7 @@ def missing_ranges(
             remedy="Use a symbol of its universe; a new one is tracked from its first collection on.",
             where="--symbol",
         )
-    closed = desk.calendar(market).last_closed(desk.clock())
+    closed = desk.calendar(market).last_settled(desk.clock())
     begin = desk.market(market).first_session
     sessions = desk.calendar(market).sessions(max(first or begin, begin), min(last or closed, closed))
     missing = absences(desk.lake, market, sessions)

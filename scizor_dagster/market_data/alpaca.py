@@ -121,7 +121,7 @@ class AlpacaMarket:
         Raises:
             BrokerUnavailable: Alpaca does not answer, or nothing of an answer can be read.
         """
-        through = min(last, self._calendar.last_closed(now))
+        through = min(last, self._calendar.last_settled(now))
         if through < first:
             return
         for symbol in symbols:

@@ -55,7 +55,8 @@ def open_provider(
     ]
     if len(opened) == 1:
         return opened[0]
-    return with_fallbacks(opened, TradingCalendar(market.calendar), market.quality.max_source_difference, stored)
+    calendar = TradingCalendar(market.calendar, market.settling)
+    return with_fallbacks(opened, calendar, market.quality.max_source_difference, stored)
 
 
 def open_second_source(
@@ -83,7 +84,7 @@ def _open_source(
     contract_ids: ContractIds = dict,
 ) -> MarketData:
     """One source; `where` is its section of the configuration."""
-    calendar = TradingCalendar(market.calendar)
+    calendar = TradingCalendar(market.calendar, market.settling)
     if isinstance(source, config.FilesProvider):
         from scizor_dagster.market_data.files import FilesMarket
 

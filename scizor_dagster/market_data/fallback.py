@@ -129,7 +129,7 @@ class FallbackMarket:
         Raises:
             BrokerUnavailable: no source answers.
         """
-        have = _Taken(self._calendar.sessions(first, min(last, self._calendar.last_closed(now))))
+        have = _Taken(self._calendar.sessions(first, min(last, self._calendar.last_settled(now))))
         silent: dict[str, SymbolFailure] = {}
 
         def ask(source: MarketData, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:

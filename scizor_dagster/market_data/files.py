@@ -89,7 +89,7 @@ class FilesMarket:
         return {symbol: (Listing(symbol, provider_id=""),) if symbol in known else () for symbol in symbols}
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
-        through = min(last, self._calendar.last_closed(now))
+        through = min(last, self._calendar.last_settled(now))
         for bars in self._tables(symbols):
             rows = bars.rows(symbols, first, through)
             if len(rows):
@@ -97,7 +97,7 @@ class FilesMarket:
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         """Last close of each symbol, at that session's close; rows on days without one are passed over."""
-        through = self._calendar.last_closed(now)
+        through = self._calendar.last_settled(now)
         newest: dict[str, LatestPrice] = {}
         for bars in self._tables(symbols):
             closes = bars.values["close"]

@@ -52,6 +52,7 @@ from scizor_dagster.market_data.reports import FailedSymbol, Progress, RestatedB
 from scizor_dagster.market_data.source_order import Parted, on_another_basis, part_by_source
 from scizor_dagster.market_data.spans import Batch, batches
 from scizor_dagster.market_data.symbol_failures import failed_symbols, require_any_answer
+from scizor_dagster.market_data.unsettled import unsettled_bars, withdraw, without
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,11 +207,13 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     begin, end = min(batch.begin for batch, _ in part), max(batch.end for batch, _ in part)
     with lake.read() as cursor:
         stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
+        early = unsettled_bars(cursor, origin.market, symbols, task.wanted.sessions, task.wanted.settled_at)
     # What is to be replaced is no witness of itself.
     replaced = task.wanted.since if task.replacing else date.max
-    parted, overlap = _compared(source, stored, answer, replaced)
+    parted, overlap = _compared(source, stored, early, answer, replaced)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
-    context = _before(context_of(stored.drop(index=parted.displaced.index), anew, overlap), replaced)
+    witnesses = without(stored.drop(index=parted.displaced.index), early)
+    context = _before(context_of(witnesses, anew, overlap), replaced)
     judged = source.judge.part(hold_back(parted.answer, anew.held, overlap.restated), context)
     restated, restatements = restated_bars(overlap, judged)
     preferred = judged.good[judged.good.index.isin(parted.preferred.index) & ~judged.good["symbol"].isin(anew.replaced)]
@@ -219,9 +222,12 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         store_anew(cursor, anew, origin)
         store_in_place(cursor, restated, origin, "restated_bar")
         store_in_place(cursor, _before(preferred, replaced), origin, "preferred_source")
+        early = without(early[~early["symbol"].isin(anew.replaced)], preferred[["symbol", "session"]])
+        renewed, changed = withdraw(cursor, origin.market, stored, early, good, origin.fetched_at)
         older = _before(good, replaced)
         done = store_bars(cursor, good.drop(index=older.index), origin)
-        done = replace(done, inserted=done.inserted + insert_missing(cursor, older, origin))
+        inserted = done.inserted + insert_missing(cursor, older, origin) - renewed
+        done = replace(done, inserted=inserted, changed=done.changed + changed)
         answered = kept[~kept["symbol"].isin(list(failed))]
         replace_quarantined(cursor, quarantined, _ranges(answered, quarantined), origin)
         note_failed(cursor, origin, kept, failed)
@@ -234,10 +240,15 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     filled.faults += judged.faults
 
 
-def _compared(source: Source, stored: pd.DataFrame, answer: CheckedBars, replaced: date) -> tuple[Parted, Overlap]:
-    """What the answer says otherwise than the bars that are stored before `replaced`, each source for itself."""
+def _compared(
+    source: Source, stored: pd.DataFrame, early: pd.DataFrame, answer: CheckedBars, replaced: date
+) -> tuple[Parted, Overlap]:
+    """What the answer says otherwise than the bars that are stored before `replaced`, each source for itself.
+
+    What was fetched too early, `early`, was never final: that it is otherwise now is no restatement.
+    """
     parted = part_by_source(stored, answer, source_names(source.provider))
-    overlap = compare(_before(parted.same, replaced), parted.answer.good)
+    overlap = compare(_before(without(parted.same, early), replaced), parted.answer.good)
     moved = on_another_basis(parted, source.judge.quality.max_source_difference)
     return parted, replace(overlap, restated=overlap.restated | moved)
 

@@ -54,7 +54,7 @@ def collect_history(
     Raises:
         DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
     """
-    newest = calendar.last_closed(now)
+    newest = calendar.last_settled(now)
     last = min(newest, through or date.max)
     lower = max(market.first_session, since or date.min, date(first_year, 1, 1))
     upper = min(last, date(last_year, 12, 31))
@@ -65,7 +65,7 @@ def collect_history(
     if sessions and symbols:
         closed = tuple(calendar.sessions(market.first_session, newest))
         recent = recent_from(closed) if isinstance(provider, Metered) and not force else None
-        wanted = Wanted(tuple(symbols), sessions, sessions[0], force, recent, accepted)
+        wanted = Wanted(tuple(symbols), sessions, sessions[0], force, recent, accepted, calendar.settled_at)
         source = Source(provider, calendar, tuple(symbols), now, judge)
         filled = fill(Task(lake, source, origin, wanted, closed, force, progress))
         with lake.read() as cursor:

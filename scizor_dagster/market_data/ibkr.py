@@ -144,7 +144,7 @@ class IbkrMarket:
         Raises:
             BrokerUnavailable: IBKR did not answer at all, or not for many symbols in a row.
         """
-        last = min(last, self._calendar.last_closed(now))
+        last = min(last, self._calendar.last_settled(now))
         if last < first:
             return
         for symbol, bars in self._bars(symbols, first, last, now).items():
@@ -311,7 +311,7 @@ class IbkrMarket:
         return tickers[0]
 
     def _last_close(self, symbol: str, now: datetime) -> LatestPrice | None:
-        last = self._calendar.last_closed(now)
+        last = self._calendar.last_settled(now)
         bars = [bar for bar in self._bars([symbol], last - _LOOK_BACK, last, now)[symbol] if bar.date <= last]
         if symbol in self._failed:
             # A plan takes "no price" for a reason: an error is none.

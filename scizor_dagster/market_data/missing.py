@@ -3,16 +3,17 @@
 What belongs here: SQL over the exchange's sessions, `bars`, `quarantined_bars` and `absent_bars`, inside a
 caller's transaction. What does not: asking (`filling`) and writing bars (`bar_store`).
 
-Missing = the sessions of the range, up to a symbol's delisting, less what is stored. A source that counts
+Missing = the sessions of the range, up to a symbol's delisting, less what is stored, and what was
+fetched before the session's prices were final. A source that counts
 its calls is not asked twice for what it has once said that it has not, nor within a week for a bar that was
 not believed. The newest sessions are always asked for again, because sources are late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,6 +21,7 @@ import duckdb
 from scizor_dagster.market_data.bar_store import Origin, ended
 from scizor_dagster.market_data.plausibility import Accepted
 from scizor_dagster.market_data.symbol_store import other_companys_floors
+from scizor_dagster.market_data.unsettled import unsettled_bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +67,7 @@ class Wanted:
         again: Ask for every session from `since` on, stored or not, and of a delisted symbol too: its ticker may
             be used again.
         recent: The first of the newest sessions, which are asked for again; None asks for every gap again.
+        settled_at: When a session's prices are final: a bar that was fetched before is asked for again.
     """
 
     symbols: tuple[str, ...]
@@ -73,6 +76,7 @@ class Wanted:
     again: bool
     recent: date | None
     accepted: Accepted
+    settled_at: Callable[[date], datetime]
 
 
 def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -> pd.DataFrame:
@@ -83,7 +87,9 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -
         these, and stored_last, the symbol's newest stored session of the range.
     """
     parameters: dict[str, Any] = _common(cursor, origin.market, wanted.symbols, wanted.sessions)
+    early = unsettled_bars(cursor, origin.market, wanted.symbols, wanted.sessions, wanted.settled_at)
     parameters |= {"since": wanted.since, "again": wanted.again}
+    parameters |= {"early": early["symbol"].tolist(), "early_on": [day.date() for day in early["session"]]}
     known = _NOTHING_KNOWN
     if wanted.recent is not None:
         known = _KNOWN
@@ -98,12 +104,14 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -
     return cursor.execute(
         f"""
         WITH {_LACKING}, {known},
+        early AS (SELECT unnest($early::VARCHAR[]) AS symbol, unnest($early_on::DATE[]) AS session),
         judged AS (
             SELECT e.symbol, e.session, lacking, r.stored_last,
-                CASE WHEN e.session >= $since THEN lacking OR $again ELSE lacking AND e.session > r.stored_first END
-                AND k.session IS NULL AS asked
+                CASE WHEN y.session IS NOT NULL THEN true WHEN e.session >= $since THEN lacking OR $again
+                ELSE lacking AND e.session > r.stored_first END AND k.session IS NULL AS asked
             FROM expected e LEFT JOIN reach r ON r.symbol = e.symbol
-                 LEFT JOIN known k ON k.symbol = e.symbol AND k.session = e.session)
+                 LEFT JOIN known k ON k.symbol = e.symbol AND k.session = e.session
+                 LEFT JOIN early y ON y.symbol = e.symbol AND y.session = e.session)
         SELECT symbol, CAST(year(session) AS INTEGER) AS year, count(*) FILTER (lacking) AS gaps,
             count(*) FILTER (asked) AS asked, min(session) FILTER (asked) AS first,
             max(session) FILTER (asked) AS last, any_value(stored_last) AS stored_last

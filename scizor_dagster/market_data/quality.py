@@ -149,7 +149,7 @@ def _calendar_rules(
     today = now.astimezone(calendar.timezone).date()
     rules = (
         days > np.datetime64(today, "D"),
-        is_session & (days > np.datetime64(calendar.last_closed(now), "D")),
+        is_session & (days > np.datetime64(calendar.last_settled(now), "D")),
         shifted.marks,
         copied,
         ~is_session,

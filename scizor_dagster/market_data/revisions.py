@@ -23,7 +23,7 @@ from scizor_dagster.market_data.provider import Adjustment
 if TYPE_CHECKING:
     import pandas as pd
 
-Reason = Literal["restated_bar", "restated_series", "collected_again", "preferred_source"]
+Reason = Literal["restated_bar", "restated_series", "collected_again", "preferred_source", "fetched_early"]
 _BAR = "market, symbol, session, open, high, low, close, volume, adjustment, synthetic, source, fetched_at"
 
 

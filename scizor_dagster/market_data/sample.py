@@ -80,7 +80,7 @@ class SampleMarket:
         return (listing,)
 
     def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
-        span = self._range(first, min(last, self._calendar.last_closed(now)))
+        span = self._range(first, min(last, self._calendar.last_settled(now)))
         known = [symbol for symbol in symbols if symbol in self._entries]
         for start in range(0, len(known), _BATCH):
             frame = self._bars(known[start : start + _BATCH], span)
@@ -108,7 +108,7 @@ class SampleMarket:
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         """Close of each symbol's last printed session, at that session's close."""
-        end = self._range(self._first_session, self._calendar.last_closed(now)).stop
+        end = self._range(self._first_session, self._calendar.last_settled(now)).stop
         found = []
         for symbol in symbols:
             if symbol not in self._entries:

@@ -54,18 +54,19 @@ def collect_session(
 
     Raises:
         NotASession: `session` is not one.
-        SessionNotClosed: it has not closed at `now`.
+        SessionNotClosed: it has not closed at `now`, or its prices are not final.
         DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
     """
-    if not calendar.has_closed(session, now):
-        raise SessionNotClosed(calendar.code, session)
+    if not calendar.has_settled(session, now):
+        raise SessionNotClosed(calendar.code, session, calendar.settled_at(session))
     named = tuple(calendar.sessions(first or session, session))
     begin = min(market.first_session, named[0])
     healed = max(begin, named[0] - HEALED, calendar.first)
-    closed = tuple(calendar.sessions(begin, calendar.last_closed(now)))
+    closed = tuple(calendar.sessions(begin, calendar.last_settled(now)))
     again = force or not isinstance(provider, Metered)
     recent = None if again else min(recent_from(closed), session)
-    wanted = Wanted(tuple(symbols), tuple(calendar.sessions(healed, session)), named[0], again, recent, accepted)
+    asked = tuple(calendar.sessions(healed, session))
+    wanted = Wanted(tuple(symbols), asked, named[0], again, recent, accepted, calendar.settled_at)
     origin = Origin.of(market_name, provider, now)
     judge = Judge(lake, market_name, provider, market.quality, accepted, calendar)
     source = Source(provider, calendar, tuple(symbols), now, judge)

@@ -158,7 +158,7 @@ class YahooMarket:
             BrokerUnavailable: Yahoo does not answer, or many answers in a row make no sense: one that has no bar of a
                 symbol that has traded since `first`, as it says itself, makes none.
         """
-        through = min(last, self._calendar.last_closed(now))
+        through = min(last, self._calendar.last_settled(now))
         if through < first:
             return
         for symbol, answer in self._each(symbols, first, through):
@@ -226,7 +226,7 @@ class YahooMarket:
         """The bars and actions since `first`: those of a few minutes ago, where they reach as far."""
         ticker = self._ticker(symbol)
         kept = self._answers.get(ticker)
-        now = self._calendar.last_closed(self._clock())
+        now = self._calendar.last_settled(self._clock())
         fresh = kept is not None and self._monotonic() - kept.at < _KEPT_SECONDS
         if kept is not None and fresh and kept.first <= first and kept.closed >= min(through, now):
             return kept

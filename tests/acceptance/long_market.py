@@ -148,7 +148,7 @@ def exchange(folder: Path, wire: str, symbols: int) -> Iterator[tuple[Floor, Tra
     names = tuple(f"S{number:03}" for number in range(symbols))
     rows = [Instrument(name, "XNYS", "USD", name) for name in names]
     house = House(wire)
-    venue = Floor(folder, rows, now=XNYS.close_at(LAST), accounts=(ACCOUNTS[wire],), house=house)
+    venue = Floor(folder, rows, now=XNYS.settled_at(LAST), accounts=(ACCOUNTS[wire],), house=house)
     trading, counted = Trading(names), Counting()
     venue.market_data.bars = trading.bars  # type: ignore[method-assign]
     venue.market_data.history = trading.history  # type: ignore[method-assign]

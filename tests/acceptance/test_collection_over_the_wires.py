@@ -104,7 +104,7 @@ def test_ten_years_are_validated_collected_resumed_healed_and_restated(
     assert counts["again"] == 0
 
     days = XNYS.sessions(LAST, LAST + timedelta(days=10))[1:5]
-    desk.venue.trade(days[2])
+    desk.venue.settle(days[2])
     daily = desk.daily(days[2])
     counts["two days missed"] = desk.calls()
     assert (daily.inserted, daily.missing, daily.quarantined) == (3 * SYMBOLS, (), 0)
@@ -112,7 +112,7 @@ def test_ten_years_are_validated_collected_resumed_healed_and_restated(
 
     before = rows(desk.lake, "SELECT close FROM bars WHERE symbol = 'S003' ORDER BY session LIMIT 1")[0][0]
     desk.venue.market_data.events.append(SessionAction("S003", days[3], "split", ratio=Decimal(2)))
-    desk.venue.trade(days[3])
+    desk.venue.settle(days[3])
     split = desk.daily(days[3])
     counts["a day with a split"] = desk.calls()
     after = rows(desk.lake, "SELECT close FROM bars WHERE symbol = 'S003' ORDER BY session LIMIT 1")[0][0]

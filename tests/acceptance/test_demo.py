@@ -32,7 +32,7 @@ def test_the_last_session_is_the_last_one_that_closed(demo: Demo) -> None:
     desk = Desk(Settings.from_environment({"SCIZOR_HOME": str(demo.home)}), lambda: datetime.now(UTC))
     ended = datetime.fromtimestamp((demo.home.parent / "demo.json").stat().st_mtime, UTC)
     # A session may close while the demonstration runs.
-    possible = {desk.calendar("us").last_closed(ended - timedelta(minutes=minutes)) for minutes in (0, 10)}
+    possible = {desk.calendar("us").last_settled(ended - timedelta(minutes=minutes)) for minutes in (0, 10)}
     assert date.fromisoformat(demo.result["sessions"][-1]["session"]) in possible
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -246,7 +247,7 @@ def test_a_refused_file_becomes_a_failure_with_the_table_of_its_violations() -> 
         ConfigError("The key is unknown.", remedy="Correct it.", where="config.yaml:3"),
         InputError("It is no number.", remedy="Write one."),
         PriceUnavailable("There is no price.", remedy="Collect it.", where="market us"),
-        SessionNotClosed("XNYS", FIRST_SESSION),
+        SessionNotClosed("XNYS", FIRST_SESSION, datetime(2024, 1, 2, 21, 20, tzinfo=UTC)),
         OutcomeUnknown("TST_1", "the reply timed out"),
     ],
     ids=lambda error: type(error).__name__,

@@ -56,7 +56,7 @@ def _serve(wire: str, parent: Connection) -> None:
 
 
 def bench_wire(wire: str, since: date) -> None:
-    now = XNYS.close_at(LAST)
+    now = XNYS.settled_at(LAST)
     week = XNYS.sessions(LAST - timedelta(days=14), EVE)[-6:]
     with (
         door_of_its_own(wire) as (place, names),

@@ -51,9 +51,9 @@ def test_a_session_with_prices_is_followed_at_once(collected: Project) -> None:
 
 def test_nothing_is_run_until_the_prices_are_there_and_then_one_run_is(collected: Project) -> None:
     world = World(collected, CLOSE - timedelta(minutes=5))
-    world.collect_at = CLOSE + timedelta(minutes=5)
+    world.collect_at = TradingCalendar("XNYS").settled_at(UNPRICED)
     assert world.follow() is GREEN
-    assert world.waits == [POLL_SECONDS] * 20
+    assert world.waits == [POLL_SECONDS] * 50
     assert world.runs == [("follow_orders", UNPRICED.isoformat())]
 
 

@@ -11,7 +11,7 @@ from tests.projects import Project
 
 def test_a_quarantined_bar_is_listed_and_accepted(scizor: Scizor, fresh: Project) -> None:
     desk = Desk(fresh.settings, dates.now)
-    day = desk.calendar("us").last_closed(dates.now()).isoformat()
+    day = desk.calendar("us").last_settled(dates.now()).isoformat()
     prices = dict.fromkeys(("open", "high", "low", "close"), 12.5)
     row = {"market": "us", "symbol": "AAPL", "session": pd.Timestamp(day), **prices, "volume": 1.0}
     with desk.lake.write() as cursor:

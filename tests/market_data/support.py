@@ -75,6 +75,25 @@ class FrameMarket:
         return self.actions[within & self.actions["symbol"].isin(list(symbols))]
 
 
+class CountingMarket(FrameMarket):
+    """A source that counts its calls: one for each symbol, two symbols at a time. It fails at `broken`."""
+
+    calls_made = 0
+    broken: frozenset[str] = frozenset()
+
+    def calls(self, symbols, sessions):
+        return symbols
+
+    def symbols_per_batch(self, sessions):
+        return 2
+
+    def daily_bars(self, symbols, first, last, now):
+        self.calls_made += len(symbols)
+        yield from super().daily_bars(symbols, first, last, now)
+        if self.broken & set(symbols):
+            raise ConnectionError("gone")
+
+
 def market(first_session: date = date(2024, 1, 2)) -> Market:
     return Market(
         calendar="XNYS", currency="USD", first_session=first_session, universes=("unused.csv",),

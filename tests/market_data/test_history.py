@@ -11,7 +11,17 @@ from scizor_dagster.errors import DataError
 from scizor_dagster.market_data import filling
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
 from scizor_dagster.market_data.files import FilesMarket
-from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, bars_frame, flat_bars, market, rows
+from tests.market_data.support import (
+    NOW,
+    XNYS,
+    CountingMarket,
+    FrameMarket,
+    actions_frame,
+    bars_frame,
+    flat_bars,
+    market,
+    rows,
+)
 
 SESSIONS = XNYS.sessions(date(2023, 11, 1), date(2024, 3, 1))
 MARKET = market(date(2023, 11, 1))
@@ -121,28 +131,9 @@ def test_bars_of_another_basis_are_never_put_beside_stored_ones(lake):
     assert lake.snapshot() == snapshot
 
 
-class _Metered(FrameMarket):
-    """A source that counts its calls: one for each symbol, two symbols at a time. It fails at `broken`."""
-
-    calls_made = 0
-    broken: frozenset[str] = frozenset()
-
-    def calls(self, symbols, sessions):
-        return symbols
-
-    def symbols_per_batch(self, sessions):
-        return 2
-
-    def daily_bars(self, symbols, first, last, now):
-        self.calls_made += len(symbols)
-        yield from super().daily_bars(symbols, first, last, now)
-        if self.broken & set(symbols):
-            raise ConnectionError("gone")
-
-
 def test_a_source_that_fails_leaves_whole_batches_and_the_next_run_asks_for_the_rest_alone(lake):
     names = [f"S{number}" for number in range(8)]
-    provider = _Metered(flat_bars(names, SESSIONS))
+    provider = CountingMarket(flat_bars(names, SESSIONS))
     provider.broken = frozenset({"S3"})
     with pytest.raises(ConnectionError):
         _collect(lake, provider, names)
@@ -150,7 +141,7 @@ def test_a_source_that_fails_leaves_whole_batches_and_the_next_run_asks_for_the_
     done = {symbol for symbol, _count in stored}
     assert {count for _symbol, count in stored} == {len(SESSIONS)}
     assert not done & {"S2", "S3"}
-    whole = _Metered(provider.bars)
+    whole = CountingMarket(provider.bars)
     report = _collect(lake, whole, names)
     assert {symbol for symbols, _, _ in whole.asked for symbol in symbols} == set(names) - done
     assert (report.calls, report.gaps) == (len(names) - len(done), 0)
@@ -159,7 +150,7 @@ def test_a_source_that_fails_leaves_whole_batches_and_the_next_run_asks_for_the_
 def test_what_a_counting_source_has_not_is_asked_for_once_unless_it_is_recent_or_forced(lake):
     listed = SESSIONS[30]
     bars = flat_bars(["A", "B"], SESSIONS)
-    provider = _Metered(bars[(bars["symbol"] == "A") | (bars["session"] >= pd.Timestamp(listed))])
+    provider = CountingMarket(bars[(bars["symbol"] == "A") | (bars["session"] >= pd.Timestamp(listed))])
     first, again = _collect(lake, provider), _collect(lake, provider)
     assert (first.calls, again.calls, first.gaps, again.gaps) == (2, None, 30, 30)
     assert rows(lake, "SELECT symbol, first_session, last_session, source FROM absent_bars") == [
@@ -173,19 +164,19 @@ def test_what_a_counting_source_has_not_is_asked_for_once_unless_it_is_recent_or
 
 
 def test_bars_that_the_source_does_not_show_are_reported_and_not_remembered_as_absent(lake):
-    class Shy(_Metered):
+    class Shy(CountingMarket):
         refused = {"B": "354: not subscribed"}
 
     bars = flat_bars(["A", "B"], SESSIONS)
     report = _collect(lake, Shy(bars[bars["symbol"] == "A"]))
     assert report.refused == (("B", "354: not subscribed"),)
     assert rows(lake, "SELECT count(*) FROM absent_bars") == [(0,)]
-    assert _collect(lake, _Metered(bars)).gaps == 0
+    assert _collect(lake, CountingMarket(bars)).gaps == 0
 
 
 def test_a_recent_session_that_is_late_is_asked_for_again(lake):
     bars = flat_bars(["A"], SESSIONS)
-    provider = _Metered(bars[bars["session"] < pd.Timestamp(SESSIONS[-3])])
+    provider = CountingMarket(bars[bars["session"] < pd.Timestamp(SESSIONS[-3])])
     assert [_collect(lake, provider, ["A"]).calls for _ in range(2)] == [1, 1]
     assert rows(lake, "SELECT first_session, settled FROM absent_bars") == [(SESSIONS[-3], False)]
     provider.bars = bars
@@ -195,18 +186,18 @@ def test_a_recent_session_that_is_late_is_asked_for_again(lake):
 def test_an_empty_answer_for_days_that_are_stored_is_not_remembered(lake):
     bars = flat_bars(["A"], SESSIONS)
     hole = bars["session"] == pd.Timestamp(SESSIONS[20])
-    _collect(lake, _Metered(bars[~hole]), ["A"])
+    _collect(lake, CountingMarket(bars[~hole]), ["A"])
     with lake.write() as cursor:
         cursor.execute("DELETE FROM absent_bars")
-    assert _collect(lake, _Metered(bars.iloc[:0]), ["A"]).calls == 1
+    assert _collect(lake, CountingMarket(bars.iloc[:0]), ["A"]).calls == 1
     assert rows(lake, "SELECT count(*) FROM absent_bars") == [(0,)]
-    assert _collect(lake, _Metered(bars), ["A"]).gaps == 0
+    assert _collect(lake, CountingMarket(bars), ["A"]).gaps == 0
 
 
 def test_a_doubted_bar_of_a_counting_source_rests_a_week_unless_a_person_accepts_it(lake):
     bars = flat_bars(["A"], SESSIONS)
     bars.loc[20, ["open", "high", "low", "close"]] *= 3
-    provider = _Metered(bars)
+    provider = CountingMarket(bars)
     assert _collect(lake, provider, ["A"]).quarantined == 1
     assert _collect(lake, provider, ["A"]).calls is None
     close = float(bars.loc[20, "close"])
@@ -230,7 +221,7 @@ def test_progress_is_told_with_every_write(lake, monkeypatch):
     monkeypatch.setattr(filling, "SYMBOLS_PER_WRITE", 2)
     heard = []
     names = ["A", "B", "C"]
-    _collect(lake, _Metered(flat_bars(names, SESSIONS)), names, progress=lambda *step: heard.append(step))
+    _collect(lake, CountingMarket(flat_bars(names, SESSIONS)), names, progress=lambda *step: heard.append(step))
     # The batch of one is written with the other where it is answered first.
     assert [(done, total) for done, total, _ in heard] in ([(2, 3), (3, 3)], [(3, 3)])
     assert heard[-1][2] == f"{3 * len(SESSIONS)} bars, 3 calls"

@@ -89,8 +89,8 @@ def test_bars_are_those_of_closed_sessions_in_the_range(desk):
     assert frame["volume"].iloc[0] == 100_000
 
 
-def test_a_session_counts_once_it_has_closed(desk):
-    desk.venue.trade(DAY1)
+def test_a_session_counts_once_its_prices_are_final(desk):
+    desk.venue.settle(DAY1)
     assert list(desk.bars()["session"].dt.date)[-1] == DAY1
 
 
@@ -258,7 +258,7 @@ def test_the_middle_of_a_delayed_quote_is_as_old_as_it_may_be(desk):
 
 
 def test_while_the_exchange_is_closed_the_last_close_stands_with_its_own_time(desk):
-    desk.venue.trade(DAY1)
+    desk.venue.settle(DAY1)
     now = datetime(2024, 3, 5, 3, 0, tzinfo=UTC)
     prices = desk.market.latest_prices(["AAA", "BRK.B", "NOSUCH"], now)
     assert [(row.symbol, row.price, row.source) for row in prices] == [

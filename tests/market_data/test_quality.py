@@ -58,7 +58,7 @@ def test_a_bad_bar_is_quarantined_with_its_reason(changes, reason, words):
 
 def test_a_bar_of_todays_open_session_is_not_closed_and_after_the_close_it_is_good():
     row = _bad(session="2024-03-01")
-    before, after = datetime(2024, 3, 1, 20, 59, tzinfo=UTC), datetime(2024, 3, 1, 21, 0, tzinfo=UTC)
+    before, after = datetime(2024, 3, 1, 21, 19, tzinfo=UTC), datetime(2024, 3, 1, 21, 20, tzinfo=UTC)
     assert list(_check(row, now=before).quarantined["reason"]) == ["session_not_closed"]
     assert len(_check(row, now=after).good) == 1
 

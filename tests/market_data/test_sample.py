@@ -67,10 +67,10 @@ def test_an_earlier_now_only_shortens_the_market(universe, whole):
     pd.testing.assert_frame_equal(early, expected.reset_index(drop=True))
 
 
-def test_a_session_appears_with_its_close_and_not_before(universe):
+def test_a_session_appears_once_its_prices_are_final_and_not_before(universe):
     market, session = _market(universe), date(2026, 11, 20)
-    before = _bars(market, ["MSFT"], session, session, datetime(2026, 11, 20, 20, 59, tzinfo=UTC))
-    after = _bars(market, ["MSFT"], session, session, datetime(2026, 11, 20, 21, 0, tzinfo=UTC))
+    before = _bars(market, ["MSFT"], session, session, datetime(2026, 11, 20, 21, 19, tzinfo=UTC))
+    after = _bars(market, ["MSFT"], session, session, datetime(2026, 11, 20, 21, 20, tzinfo=UTC))
     assert (len(before), len(after)) == (0, 1)
 
 

@@ -8,7 +8,17 @@ import pytest
 from scizor_dagster.errors import DataError, NotASession, SessionNotClosed
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
 from scizor_dagster.market_data.revisions import revisions
-from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, bars_frame, flat_bars, market, rows
+from tests.market_data.support import (
+    NOW,
+    XNYS,
+    CountingMarket,
+    FrameMarket,
+    actions_frame,
+    bars_frame,
+    flat_bars,
+    market,
+    rows,
+)
 
 SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 3, 1))
 LAST = SESSIONS[-1]
@@ -68,6 +78,36 @@ def test_an_open_session_and_a_day_without_one_are_refused_before_anything_is_as
     with pytest.raises(NotASession):
         _collect(lake, provider, session=date(2024, 2, 19))
     assert provider.asked == []
+
+
+def test_a_session_whose_closing_auction_has_not_printed_is_refused_as_one_that_is_open(lake, bars):
+    provider = FrameMarket(bars)
+    with pytest.raises(SessionNotClosed, match="from 2024-03-01 21:20 UTC on"):
+        _collect(lake, provider, now=datetime(2024, 3, 1, 21, 19, tzinfo=UTC))
+    assert provider.asked == []
+    assert _collect(lake, provider, now=datetime(2024, 3, 1, 21, 20, tzinfo=UTC)).inserted == 2
+
+
+def _fetched_at_the_close(lake, session):
+    with lake.write() as cursor:
+        at = XNYS.close_at(session) + timedelta(minutes=1)
+        cursor.execute("UPDATE bars SET fetched_at = ?, close = close - 0.03 WHERE session = ?", [at, session])
+
+
+@pytest.mark.parametrize("made_of", [FrameMarket, CountingMarket], ids=["file", "counting"])
+def test_a_bar_that_was_fetched_before_its_closing_auction_is_asked_for_once_more_and_replaced(lake, bars, made_of):
+    early, eve = SESSIONS[-8], NOW - timedelta(days=1)
+    collect_history(lake, "us", market(), made_of(bars), XNYS, ["A", "B"], 2024, 2024, eve)
+    _fetched_at_the_close(lake, early)
+    provider = made_of(bars)
+    report = _collect(lake, provider)
+    assert provider.asked[0][1] <= early
+    assert (report.inserted, report.changed, report.restatements) == (2, 2, ())
+    before, now = revisions(lake, "us", "A", early)
+    assert (before.reason, round(now.close - before.close, 6), now.fetched_at) == ("fetched_early", 0.03, NOW)
+    again = made_of(bars)
+    _collect(lake, again, now=NOW + timedelta(hours=1))
+    assert all(first > early for _symbols, first, _last in again.asked)
 
 
 def test_symbols_without_a_bar_are_named_unless_delisted(lake, bars):

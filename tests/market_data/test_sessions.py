@@ -1,6 +1,6 @@
 """Sessions, opens and closes equal an answer key that this project did not write."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -42,6 +42,27 @@ def test_the_last_closed_session_turns_at_the_close():
     before, after = datetime(2024, 7, 3, 16, 59, tzinfo=UTC), datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
     assert (XNYS.last_closed(before), XNYS.last_closed(after)) == (date(2024, 7, 2), date(2024, 7, 3))
     assert (XNYS.current_session(before), XNYS.current_session(after)) == (date(2024, 7, 3), date(2024, 7, 5))
+
+
+@pytest.mark.parametrize(
+    ("calendar", "session", "final"),
+    [
+        (XNYS, date(2024, 7, 2), datetime(2024, 7, 2, 20, 20, tzinfo=UTC)),
+        (XNYS, date(2024, 7, 3), datetime(2024, 7, 3, 17, 20, tzinfo=UTC)),
+        (XASX, date(2024, 7, 2), datetime(2024, 7, 2, 6, 30, tzinfo=UTC)),
+        (XASX, date(2024, 12, 24), datetime(2024, 12, 24, 3, 40, tzinfo=UTC)),
+        (TradingCalendar("XLON"), date(2024, 7, 2), datetime(2024, 7, 2, 16, 0, tzinfo=UTC)),
+        (TradingCalendar("XASX", timedelta(minutes=12)), date(2024, 7, 2), datetime(2024, 7, 2, 6, 12, tzinfo=UTC)),
+    ],
+    ids=["new york", "new york, early close", "sydney", "sydney, early close", "not known", "as configured"],
+)
+def test_prices_of_a_session_are_final_once_its_closing_auction_has_printed(calendar, session, final):
+    before = final - timedelta(seconds=1)
+    assert calendar.settled_at(session) == final
+    assert (calendar.has_settled(session, before), calendar.has_settled(session, final)) == (False, True)
+    assert calendar.last_settled(final) == session
+    assert calendar.last_settled(before) == calendar.previous_session(session)
+    assert calendar.last_closed(before) == session
 
 
 def test_the_session_of_sydney_is_dated_in_sydney():

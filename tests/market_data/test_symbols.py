@@ -14,6 +14,7 @@ from scizor_dagster.market_data.reading import coverage, instruments, ticker_cha
 from scizor_dagster.market_data.symbol_reading import collected_symbols, contract_ids, symbol_rows, universe_as_of
 from scizor_dagster.market_data.symbols import note_no_permission
 from scizor_dagster.market_data.verification import Asking
+from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.support import FrameMarket, actions_frame, entry, flat_bars, market, rows
 
 DAY = timedelta(days=1)
@@ -225,7 +226,10 @@ def test_a_ticker_that_another_company_takes_begins_anew_and_the_old_bars_keep_a
     assert store(lake, "WM", SESSIONS + LATER, 70.0) == 2
     assert bars(lake)["WM"] == (2, *LATER)
     with lake.read() as cursor:
-        wanted = Wanted(("WM",), tuple(SESSIONS + LATER), SESSIONS[0], False, None, NOTHING_ACCEPTED)
+        calendar = TradingCalendar("XNYS")
+        wanted = Wanted(
+            ("WM",), tuple(SESSIONS + LATER), SESSIONS[0], False, None, NOTHING_ACCEPTED, calendar.settled_at
+        )
         assert missing(cursor, Origin("us", "raw", False, "ibkr", FEB1), wanted).empty
     assert ticker_changes(lake, "us", date(2024, 6, 3)) == [("WM", date(2024, 2, 2), None)]
     assert universe_as_of(lake, "us", date(2024, 2, 1)).symbols == ("WM@2024-02-01",)

@@ -276,12 +276,12 @@ def test_a_session_of_the_asx_is_collected_from_yahoo_by_several_threads(world: 
     assert stored_rows(lake, "SELECT DISTINCT source, adjustment, synthetic FROM bars") == [("yahoo", "split", False)]
 
 
-def test_an_answer_from_before_the_close_is_asked_for_again_after_it(world: World) -> None:
+def test_an_answer_from_before_prices_are_final_is_asked_for_again_when_they_are(world: World) -> None:
     world.site.securities["BHP.AX"] = Security(XASX, "ASX", "AUD", _bars(ASX_WEEK))
     market, time = world.market(), [NOW]
     market._clock = lambda: time[0]
     assert len(_rows(market, ["BHP"], ASX_WEEK[0], ASX_WEEK[-1])) == 4
-    time[0] = XASX.close_at(ASX_WEEK[-1])
+    time[0] = XASX.settled_at(ASX_WEEK[-1])
     assert len(_rows(market, ["BHP"], ASX_WEEK[0], ASX_WEEK[-1], now=time[0])) == 5
 
 

@@ -72,6 +72,10 @@ class Floor(PaperVenue):
         """Let the session pass, to its close."""
         self.move_to(self.calendar.close_at(session))
 
+    def settle(self, session: date) -> None:
+        """Let the session pass, until its prices are final."""
+        self.move_to(self.calendar.settled_at(session))
+
     def fill(self, order_id: str, qty: object | None = None, price: object = 100, account: str = ACCOUNT) -> VenueOrder:
         """Fill an open order now at a price of the test's, wholly unless `qty` says how much."""
         return self._change_order(
