@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.flow.symbols import retire_refused
@@ -68,7 +68,7 @@ def fill_history(
 
     Raises:
         InputError: one of `symbols` is not in the universe.
-        PriceUnavailable: the provider shows the account hardly any bars.
+        PriceUnavailable: no symbol can be collected, or the provider shows the account hardly any bars.
     """
     chosen = _chosen(desk, market, symbols)
     report = collect_history(
@@ -104,7 +104,7 @@ def collect_closed_session(
     Raises:
         SessionNotClosed: it has not closed, or its prices are not final.
         InputError: one of `symbols` is not in the universe.
-        PriceUnavailable: the provider shows the account hardly any bars.
+        PriceUnavailable: no symbol can be collected, or the provider shows the account hardly any bars.
     """
     report = collect_session(
         desk.lake,
@@ -119,6 +119,7 @@ def collect_closed_session(
         first=first,
         progress=_report_progress,
         force=force,
+        part=bool(symbols),
     )
     retire_refused(desk, market, report.asked, report.refused)
     return report
@@ -140,6 +141,13 @@ def _chosen(desk: Desk, market: str, symbols: Sequence[str]) -> list[str]:
         raise InputError(
             f"{', '.join(sorted(set(wanted) - set(chosen)))}: retired or not verified, so not collected.",
             remedy=f"See why: scizor symbols list --market {market}.",
+            where=f"market {market}",
+        )
+    if not chosen:
+        raise PriceUnavailable(
+            f"None of the {len(wanted)} symbols can be collected: all are retired, or not verified yet.",
+            remedy=f"Verify them: scizor symbols validate --market {market}. Why each is out: "
+            f"scizor symbols list --market {market}.",
             where=f"market {market}",
         )
     return chosen

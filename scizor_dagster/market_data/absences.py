@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import ended
+from scizor_dagster.market_data.provider import SymbolReason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +39,15 @@ class Absence(StrEnum):
     """The source does not know the symbol, or not as one instrument."""
     SOURCE_ERROR = "source_error"
     """The source failed when it was asked for this symbol; the detail says how. It is asked again."""
+    PENDING = "pending"
+    """Nobody has answered yet which instrument the symbol is, so the source was not asked for its bars."""
     NOT_COLLECTED = "not_collected"
 
 
 COLUMNS = ("symbol", "session", "reason", "detail")
 _MISSING = """
-    WITH tracked AS (SELECT symbol, verified, retired_on, coalesce(nullif(note, ''), 'retired') AS note
-                     FROM symbols WHERE market = $market),
+    WITH tracked AS (SELECT symbol, verified, reason AS objection, retired_on,
+                     coalesce(nullif(note, ''), 'retired') AS note FROM symbols WHERE market = $market),
     wanted AS (SELECT symbol, session FROM tracked, (SELECT unnest($sessions) AS session)),
     stored AS (SELECT symbol, session FROM bars WHERE market = $market AND session BETWEEN $first AND $last),
     missing AS (SELECT symbol, session FROM wanted ANTI JOIN stored USING (symbol, session))"""
@@ -66,6 +69,7 @@ _ABSENCES = f"""{_MISSING},
         WHEN e.ended_on <= m.session THEN '{Absence.DELISTED}'
         WHEN r.rule IS NOT NULL THEN '{Absence.QUARANTINED}'
         WHEN a.symbol IS NOT NULL AND m.session < b.begin THEN '{Absence.NOT_LISTED_YET}'
+        WHEN NOT t.verified AND t.objection = '{SymbolReason.PENDING}' THEN '{Absence.PENDING}'
         WHEN NOT t.verified THEN '{Absence.UNKNOWN_AT_SOURCE}'
         WHEN a.symbol IS NULL AND f.symbol IS NOT NULL THEN '{Absence.SOURCE_ERROR}'
         WHEN a.symbol IS NOT NULL OR y.session IS NOT NULL THEN '{Absence.NO_BAR_AT_SOURCE}'
@@ -75,7 +79,8 @@ _ABSENCES = f"""{_MISSING},
         WHEN '{Absence.QUARANTINED}' THEN r.rule || ': ' || coalesce(r.detail, '')
         WHEN '{Absence.NOT_LISTED_YET}' THEN 'begins on ' || b.begin
         WHEN '{Absence.SOURCE_ERROR}' THEN f.said
-        WHEN '{Absence.UNKNOWN_AT_SOURCE}' THEN t.note ELSE '' END AS detail
+        WHEN '{Absence.UNKNOWN_AT_SOURCE}' THEN t.note WHEN '{Absence.PENDING}' THEN t.note
+        ELSE '' END AS detail
     FROM missing m JOIN tracked t USING (symbol) LEFT JOIN begins b USING (symbol)
     LEFT JOIN refused r USING (symbol, session) LEFT JOIN asked a USING (symbol, session)
     LEFT JOIN failed f USING (symbol, session) LEFT JOIN empty y USING (session) LEFT JOIN ended e USING (symbol)

@@ -73,6 +73,9 @@ def test_each_missing_bar_has_the_reason_that_says_most(tmp_path: Path) -> None:
     assert details["MSFT"] == "begins on 2025-03-10"
     change(desk, "UPDATE symbols SET verified = false, note = 'not found' WHERE symbol = 'NVDA'")
     assert reasons(desk, day)["NVDA", day] == Absence.UNKNOWN_AT_SOURCE
+    change(desk, "UPDATE symbols SET reason = 'pending', note = 'not asked yet' WHERE symbol = 'NVDA'")
+    assert reasons(desk, day)["NVDA", day] == Absence.PENDING
+    assert absences(desk.lake, "us", [day]).set_index("symbol")["detail"]["NVDA"] == "not asked yet"
 
 
 def test_a_bar_that_is_missing_without_a_reason_stops_the_plan_and_a_reason_lets_it_go_on(tmp_path: Path) -> None:
