@@ -224,6 +224,15 @@ def empty_sessions(cursor: duckdb.DuckDBPyConnection, market: str) -> set[date]:
     return {day for (day,) in rows}
 
 
+def quarantined_sessions(cursor: duckdb.DuckDBPyConnection, market: str, sessions: Sequence[date]) -> set[date]:
+    """Those of `sessions`, ascending, that have a bar which is not believed."""
+    rows = cursor.execute(
+        "SELECT DISTINCT session FROM quarantined_bars WHERE market = ? AND session BETWEEN ? AND ?",
+        [market, sessions[0], sessions[-1]],
+    ).fetchall()
+    return {day for (day,) in rows} & set(sessions)
+
+
 def note_empty(cursor: duckdb.DuckDBPyConnection, session: date, origin: Origin, *, empty: bool) -> None:
     """Keep that the source was asked for a closed session and had no bar of it at all, or that it has some now."""
     key = [origin.market, session]

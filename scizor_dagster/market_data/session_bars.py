@@ -14,7 +14,14 @@ from datetime import date, datetime, timedelta
 from scizor_dagster.config import Market
 from scizor_dagster.errors import SessionNotClosed
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.market_data.bar_store import Origin, empty_sessions, ended, note_empty, present
+from scizor_dagster.market_data.bar_store import (
+    Origin,
+    empty_sessions,
+    ended,
+    note_empty,
+    present,
+    quarantined_sessions,
+)
 from scizor_dagster.market_data.feed_faults import merged
 from scizor_dagster.market_data.filling import Task, fill
 from scizor_dagster.market_data.judging import Judge
@@ -43,6 +50,7 @@ def collect_session(
     first: date | None = None,
     progress: Progress | None = None,
     force: bool = False,
+    part: bool = False,
 ) -> SessionReport:
     """Collect the bars of the sessions from `first`, by default `session` alone, to `session`, in one go.
 
@@ -51,6 +59,7 @@ def collect_session(
     that the source has corrected is replaced. Stored bars that the answer does not have stay. A series that the
     source has restated by constant factors is fetched anew, an earlier bar that it gives otherwise is replaced if
     the new one is believed; the old ones are kept. `accepted` are closes that a person believes.
+    Only the answers for a whole universe, of which `symbols` are no `part`, say that nobody traded in a session.
 
     Raises:
         NotASession: `session` is not one.
@@ -76,7 +85,7 @@ def collect_session(
     with lake.read() as cursor:
         after = present(cursor, market_name, symbols, named)
         gone = ended(cursor, market_name, session)
-    _note_empty(lake, origin, after)
+    _note_empty(lake, origin, after, asked_all=bool(symbols) and not part and not filled.refused)
     lacking = {day: _lacking(day, symbols, names, gone) for day, names in after.items()}
     return SessionReport(
         market=market_name,
@@ -109,12 +118,18 @@ def _lacking(session: date, symbols: Sequence[str], present: set[str], gone: Map
     return tuple(sorted(name for name in set(symbols) - present if gone.get(name, date.max) > session))
 
 
-def _note_empty(lake: Lake, origin: Origin, present: Mapping[date, set[str]]) -> None:
-    """Keep which sessions the source was asked for and knows nothing of at all; forget those that it now knows."""
+def _note_empty(lake: Lake, origin: Origin, present: Mapping[date, set[str]], *, asked_all: bool) -> None:
+    """Keep which sessions the source was asked for and knows nothing of at all; forget those that it now knows.
+
+    What one symbol lacks says nothing about a session, nor does a source that would not show some, nor a bar that is
+    not believed.
+    """
     with lake.read() as cursor:
         noted = empty_sessions(cursor, origin.market)
-    doubtful = {session: names for session, names in present.items() if not names or session in noted}
-    if doubtful:
+        doubted = quarantined_sessions(cursor, origin.market, list(present))
+    known = {session for session, names in present.items() if names or session in doubted}
+    empty = set(present) - known if asked_all else set()
+    if empty or known & noted:
         with lake.write() as cursor:
-            for session, names in doubtful.items():
-                note_empty(cursor, session, origin, empty=not names)
+            for session in sorted(empty | known & noted):
+                note_empty(cursor, session, origin, empty=session in empty)

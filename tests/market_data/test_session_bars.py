@@ -196,6 +196,17 @@ def test_a_session_on_another_basis_is_refused(filled, bars):
     assert rows(filled, f"SELECT count(*) FROM bars WHERE session = '{LAST}'") == [(0,)]
 
 
+def test_neither_a_part_of_the_universe_nor_a_refusal_nor_a_doubted_bar_says_that_nobody_traded(lake, bars):
+    class Shy(CountingMarket):
+        refused = {"B": "354: not subscribed"}
+
+    none = bars[bars["session"] < pd.Timestamp(LAST)]
+    collect_session(lake, "us", market(), FrameMarket(none), XNYS, ["A"], LAST, NOW, part=True)
+    _collect(lake, Shy(none))
+    _collect(lake, FrameMarket(pd.concat([none, bars_frame([("A", str(LAST), 0.0, 0.0, 0.0, 0.0, 1.0)])])))
+    assert rows(lake, "SELECT count(*) FROM empty_sessions") == [(0,)]
+
+
 def test_a_session_that_its_source_knows_nothing_of_is_kept_as_asked_for_until_it_does(lake, bars):
     none = bars[bars["session"] < pd.Timestamp(LAST)]
     later = NOW + timedelta(hours=1)
