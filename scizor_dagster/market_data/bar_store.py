@@ -57,6 +57,11 @@ class Origin:
         asked = ", then ".join(names) if len(names) > 1 else ""
         return cls(market, provider.adjustment, provider.synthetic, provider.name, now, asked)
 
+    @property
+    def names(self) -> str:
+        """What is remembered as absent is kept under: every source that was asked for it."""
+        return self.asked or self.source
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -50,6 +50,7 @@ from scizor_dagster.market_data.refetch import (
 )
 from scizor_dagster.market_data.reports import FailedSymbol, Progress, RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.source_order import Parted, on_another_basis, part_by_source
+from scizor_dagster.market_data.remembered import forget
 from scizor_dagster.market_data.spans import Batch, batches
 from scizor_dagster.market_data.symbol_failures import failed_symbols, require_any_answer
 from scizor_dagster.market_data.unsettled import unsettled_bars, withdraw, without
@@ -231,7 +232,7 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         answered = kept[~kept["symbol"].isin(list(failed))]
         replace_quarantined(cursor, quarantined, _ranges(answered, quarantined), origin)
         note_failed(cursor, origin, kept, failed)
-        _note_absent(cursor, task, part, stored, filled)
+        _remember(cursor, task, part, stored, filled)
     _count(filled, done, quarantined, anew)
     filled.differing += overlap.differing
     filled.restatements += restatements
@@ -253,18 +254,22 @@ def _compared(
     return parted, replace(overlap, restated=overlap.restated | moved)
 
 
-def _note_absent(
+def _remember(
     cursor: duckdb.DuckDBPyConnection, task: Task, part: Sequence[Answer], stored: pd.DataFrame, filled: Filled
 ) -> None:
     """Keep what the source has answered that it has not: for good, where it limits how often it is asked."""
+    silent = {*filled.refused, *filled.failed}
+    for sessions, names in _asked(task, part, stored, date.max).items():
+        forget(cursor, task.origin, [name for name in names if name not in silent], sessions, task.sessions)
     # Settled first: the other rows leave out what those cover.
     recent = task.wanted.recent or task.sessions[-1]
     for settled, before in ((True, recent), (False, date.max)):
         if settled and not isinstance(task.source.provider, Metered):
             continue
         for sessions, names in _asked(task, part, stored, before).items():
-            told = [symbol for symbol in names if symbol not in filled.refused and symbol not in filled.failed]
-            note_absent(cursor, task.origin, told, sessions, settled=settled)
+            told = silent | _whole(part, sessions)
+            lacking = [name for name in names if name not in told]
+            note_absent(cursor, task.origin, lacking, sessions, settled=settled)
 
 
 def _joined(part: Sequence[Answer]) -> tuple[list[str], pd.DataFrame, CheckedBars]:
@@ -333,18 +338,18 @@ def _asked(task: Task, part: Sequence[Answer], stored: pd.DataFrame, end: date) 
         first, last = batch.kept["first"].min().date(), batch.kept["last"].max().date()
         sessions = tuple(day for day in task.wanted.sessions if first <= day <= last and day < end)
         if sessions:
-            whole = _whole(answer, sessions)
-            found.setdefault(sessions, []).extend(
-                name for name in _answered(batch, answer, stored) if name not in whole
-            )
+            found.setdefault(sessions, []).extend(_answered(batch, answer, stored))
     return found
 
 
-def _whole(answer: CheckedBars, sessions: Sequence[date]) -> set[str]:
-    """Symbols of which the source has a bar of every one of `sessions`."""
-    within = answer.good["session"].between(sessions[0].isoformat(), sessions[-1].isoformat())
-    counts = answer.good.loc[within, "symbol"].value_counts()
-    return set(counts.index[counts >= len(sessions)])
+def _whole(part: Sequence[Answer], sessions: Sequence[date]) -> set[str]:
+    """Symbols of which there is a good bar in every one of `sessions`; no symbol is in two answers."""
+    found: set[str] = set()
+    for _batch, answer in part:
+        within = answer.good["session"].between(sessions[0].isoformat(), sessions[-1].isoformat())
+        counts = answer.good.loc[within, "symbol"].value_counts()
+        found.update(counts.index[counts >= len(sessions)])
+    return found
 
 
 def _answered(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:

@@ -3,10 +3,10 @@
 What belongs here: SQL over the exchange's sessions, `bars`, `quarantined_bars` and `absent_bars`, inside a
 caller's transaction. What does not: asking (`filling`) and writing bars (`bar_store`).
 
-Missing = the sessions of the range, up to a symbol's delisting, less what is stored, and what was
-fetched before the session's prices were final. A source that counts
-its calls is not asked twice for what it has once said that it has not, nor within a week for a bar that was
-not believed. The newest sessions are always asked for again, because sources are late.
+Missing = the sessions of the range, up to a symbol's delisting, less what is stored, and what was fetched before the
+session's prices were final. A source that counts its calls is not asked twice for what it has said beside other bars
+that it has not, nor within a week where it has said so without a single bar, or for a bar that was not believed. The
+newest sessions are always asked for again, because sources are late.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import duckdb
 
 from scizor_dagster.market_data.bar_store import Origin, ended
 from scizor_dagster.market_data.plausibility import Accepted
+from scizor_dagster.market_data.remembered import DOUBT_REST, FIRST_BARS, IS_DOUBTED
 from scizor_dagster.market_data.symbol_store import other_companys_floors
 from scizor_dagster.market_data.unsettled import unsettled_bars
 
@@ -44,12 +45,20 @@ _LACKING = """
         FROM wanted w LEFT JOIN stored s ON s.symbol = w.symbol AND s.session = w.session
              LEFT JOIN ended e ON e.symbol = w.symbol)"""
 
-_NOTHING_KNOWN = "known AS (SELECT symbol, session FROM stored WHERE false)"
-_KNOWN = """
-    known AS (
-        SELECT w.symbol, w.session FROM wanted w JOIN absent_bars a ON a.market = $market AND a.source = $asked
+_NOTHING_KNOWN = """
+    known AS (SELECT symbol, session FROM stored WHERE false),
+    doubted AS (SELECT symbol, session FROM stored WHERE false)"""
+_KNOWN = f"""
+    {FIRST_BARS},
+    absent AS (
+        SELECT w.symbol, w.session, {IS_DOUBTED} AS is_doubted
+        FROM wanted w JOIN absent_bars a ON a.market = $market AND a.source = $asked
             AND a.settled IS NOT FALSE AND a.symbol = w.symbol AND w.session BETWEEN a.first_session AND a.last_session
-        WHERE w.session < $recent
+            LEFT JOIN first_bars f ON f.symbol = a.symbol
+        WHERE w.session < $recent),
+    doubted AS (SELECT symbol, session FROM absent GROUP BY ALL HAVING bool_and(is_doubted)),
+    known AS (
+        SELECT symbol, session FROM absent WHERE NOT is_doubted
         UNION
         SELECT symbol, session FROM quarantined_bars
         WHERE market = $market AND source = $source AND session BETWEEN $first AND $last AND session < $recent
@@ -63,7 +72,8 @@ class Wanted:
 
     Attributes:
         sessions: Ascending, not empty.
-        since: Before this session only gaps of symbols that have an older stored bar are filled.
+        since: Before this session only gaps of symbols that have an older stored bar are filled, and those where
+            the source is doubted.
         again: Ask for every session from `since` on, stored or not, and of a delisted symbol too: its ticker may
             be used again.
         recent: The first of the newest sessions, which are asked for again; None asks for every gap again.
@@ -95,9 +105,10 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -
         known = _KNOWN
         parameters |= {
             "source": origin.source,
-            "asked": origin.asked or origin.source,
+            "asked": origin.names,
             "recent": wanted.recent,
             "rested": origin.fetched_at - QUARANTINE_REST,
+            "doubted_before": origin.fetched_at - DOUBT_REST,
             "accepted": [symbol for symbol, _session in wanted.accepted] or [""],
             "accepted_on": [session for _symbol, session in wanted.accepted] or [date.min],
         }
@@ -108,9 +119,11 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -
         judged AS (
             SELECT e.symbol, e.session, lacking, r.stored_last,
                 CASE WHEN y.session IS NOT NULL THEN true WHEN e.session >= $since THEN lacking OR $again
-                ELSE lacking AND e.session > r.stored_first END AND k.session IS NULL AS asked
+                ELSE lacking AND (e.session > r.stored_first OR d.session IS NOT NULL) END
+                AND k.session IS NULL AS asked
             FROM expected e LEFT JOIN reach r ON r.symbol = e.symbol
                  LEFT JOIN known k ON k.symbol = e.symbol AND k.session = e.session
+                 LEFT JOIN doubted d ON d.symbol = e.symbol AND d.session = e.session
                  LEFT JOIN early y ON y.symbol = e.symbol AND y.session = e.session)
         SELECT symbol, CAST(year(session) AS INTEGER) AS year, count(*) FILTER (lacking) AS gaps,
             count(*) FILTER (asked) AS asked, min(session) FILTER (asked) AS first,
@@ -157,7 +170,7 @@ def note_absent(
         GROUP BY symbol, run ORDER BY symbol, min(session)
         """,
         _common(cursor, origin.market, symbols, sessions)
-        | {"source": origin.asked or origin.source, "fetched_at": origin.fetched_at, "settled": settled},
+        | {"source": origin.names, "fetched_at": origin.fetched_at, "settled": settled},
     )
 
 

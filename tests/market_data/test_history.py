@@ -1,7 +1,7 @@
 """History is filled by its gaps, whole or not at all, and asked for again only where something lacks."""
 
 from dataclasses import astuple
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -27,8 +27,8 @@ SESSIONS = XNYS.sessions(date(2023, 11, 1), date(2024, 3, 1))
 MARKET = market(date(2023, 11, 1))
 
 
-def _collect(lake, provider, symbols=("A", "B"), years=(2023, 2024), **more):
-    return collect_history(lake, "us", MARKET, provider, XNYS, symbols, *years, NOW, **more)
+def _collect(lake, provider, symbols=("A", "B"), years=(2023, 2024), now=NOW, **more):
+    return collect_history(lake, "us", MARKET, provider, XNYS, symbols, *years, now, **more)
 
 
 def test_the_first_run_stores_every_bar_with_its_origin(lake):
@@ -172,6 +172,59 @@ def test_bars_that_the_source_does_not_show_are_reported_and_not_remembered_as_a
     assert report.refused == (("B", "354: not subscribed"),)
     assert rows(lake, "SELECT count(*) FROM absent_bars") == [(0,)]
     assert _collect(lake, CountingMarket(bars)).gaps == 0
+
+
+def _absent(lake):
+    return rows(lake, "SELECT first_session, last_session, settled FROM absent_bars ORDER BY 1")
+
+
+def test_an_answer_without_a_single_bar_rests_a_week_and_is_then_asked_for_again_and_again_rests(lake):
+    nothing = CountingMarket(flat_bars([], []))
+    at = {days: NOW + timedelta(days=days) for days in (0, 6, 8, 14, 16)}
+    calls = {days: _collect(lake, nothing, ["A"], through=SESSIONS[-6], now=now).calls for days, now in at.items()}
+    assert calls == {0: 1, 6: None, 8: 1, 14: None, 16: 1}
+    assert rows(lake, "SELECT first_session, last_session, fetched_at FROM absent_bars") == [
+        (SESSIONS[0], SESSIONS[-6], at[16])
+    ]
+    known = CountingMarket(flat_bars(["A"], SESSIONS))
+    assert _collect(lake, known, ["A"], through=SESSIONS[-6], now=NOW + timedelta(days=24)).gaps == 0
+    assert _absent(lake) == []
+
+
+def test_what_was_said_before_the_first_bar_came_is_asked_for_again_and_what_was_said_beside_bars_is_not(lake):
+    bars = flat_bars(["A", "B"], SESSIONS)
+    listed = bars["session"] >= pd.Timestamp(SESSIONS[30])
+    _collect(lake, CountingMarket(bars[(bars["symbol"] == "B") & listed]), now=NOW)
+    late = bars["session"] >= pd.Timestamp(SESSIONS[-3])
+    _collect(lake, CountingMarket(bars[listed & ((bars["symbol"] == "B") | late)]), now=NOW + timedelta(days=1))
+    after = CountingMarket(bars[listed])
+    assert _collect(lake, after, through=SESSIONS[-1], now=NOW + timedelta(days=9)).calls == 1
+    assert {symbol for symbols, _first, _last in after.asked for symbol in symbols} == {"A"}
+    assert _collect(lake, after, through=SESSIONS[-1], now=NOW + timedelta(days=30)).calls is None
+
+
+def test_a_daily_collection_asks_again_for_what_is_doubted_with_the_same_number_of_calls(lake):
+    bars = flat_bars(["A", "B"], SESSIONS)
+    before = bars["session"] <= pd.Timestamp(date(2024, 2, 21))
+    _collect(lake, CountingMarket(bars[(bars["symbol"] == "B") & before]), now=NOW - timedelta(days=9))
+    provider = CountingMarket(bars)
+    report = collect_session(lake, "us", market(SESSIONS[0]), provider, XNYS, ["A", "B"], SESSIONS[-1], NOW)
+    assert (report.calls, report.missing) == (2, ())
+    assert rows(lake, "SELECT symbol, count(*) FROM bars GROUP BY 1 ORDER BY 1") == [
+        ("A", len(SESSIONS)), ("B", len(SESSIONS)),
+    ]  # fmt: skip
+
+
+def test_a_bar_that_comes_inside_a_remembered_absence_is_taken_out_of_it(lake):
+    bars = flat_bars(["A"], SESSIONS)
+    days = {number: bars["session"] == pd.Timestamp(SESSIONS[number]) for number in range(4, 11)}
+    hole = bars["session"].between(pd.Timestamp(SESSIONS[4]), pd.Timestamp(SESSIONS[10]))
+    _collect(lake, CountingMarket(bars[~hole]), ["A"])
+    assert _absent(lake) == [(SESSIONS[4], SESSIONS[10], True)]
+    _collect(lake, CountingMarket(bars[~hole | days[4] | days[7]]), ["A"], force=True)
+    assert _absent(lake) == [(SESSIONS[5], SESSIONS[6], True), (SESSIONS[8], SESSIONS[10], True)]
+    _collect(lake, CountingMarket(bars), ["A"], force=True)
+    assert _absent(lake) == []
 
 
 def test_a_recent_session_that_is_late_is_asked_for_again(lake):
