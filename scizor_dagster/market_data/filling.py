@@ -48,9 +48,9 @@ from scizor_dagster.market_data.refetch import (
     store_anew,
     store_in_place,
 )
+from scizor_dagster.market_data.remembered import forget
 from scizor_dagster.market_data.reports import FailedSymbol, Progress, RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.source_order import Parted, on_another_basis, part_by_source
-from scizor_dagster.market_data.remembered import forget
 from scizor_dagster.market_data.spans import Batch, batches
 from scizor_dagster.market_data.symbol_failures import failed_symbols, require_any_answer
 from scizor_dagster.market_data.unsettled import unsettled_bars, withdraw, without

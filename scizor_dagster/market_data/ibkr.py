@@ -50,6 +50,10 @@ _NO_CONTRACT = 200
 _DELAYED_TYPES = (3, 4)
 _LOOK_BACK = timedelta(days=14)
 _DAYS_IN_DAYS = 365
+LONGEST = timedelta(days=20 * 365)
+"""Most that one request is made for: 20 years are known to be answered, and no limit is published."""
+_FEWEST_SESSIONS = 5_000
+"""That so many days have at least."""
 OPEN_REQUESTS = 12
 """Requests for bars that are open at a time unless the configuration says otherwise; IBKR refuses more than 50."""
 SYMBOLS_PER_BATCH = 25
@@ -112,8 +116,8 @@ class IbkrMarket:
         """Symbols that IBKR answered with an error of theirs, or not in time."""
         return dict(self._failed)
 
-    def calls(self, symbols: int, sessions: int) -> int:  # noqa: ARG002 - years are one request, as days are
-        return symbols
+    def calls(self, symbols: int, sessions: int) -> int:
+        return symbols * ceil(sessions / _FEWEST_SESSIONS)
 
     def symbols_per_batch(self, sessions: int) -> int:  # noqa: ARG002
         return SYMBOLS_PER_BATCH
@@ -228,7 +232,7 @@ class IbkrMarket:
                 if hold and paced:
                     return paced[0]
                 try:
-                    return await self._request(symbol, first, last, now)
+                    return await self._years(symbol, first, last, now)
                 except Answered as answer:
                     if answer.retry:
                         paced.append(answer)
@@ -254,6 +258,24 @@ class IbkrMarket:
         if self._gate is None or self._gate[0] is not loop:
             self._gate = (loop, asyncio.Semaphore(self._open_requests))
         return self._gate[1]
+
+    async def _years(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
+        """The bars of one symbol in as few requests as its years take, newest first until there are none."""
+        found = await self._request(symbol, max(first, last - LONGEST + timedelta(days=1)), last, now)
+        end = last - LONGEST
+        while found and end >= first:
+            try:
+                older = await self._request(symbol, max(first, end - LONGEST + timedelta(days=1)), end, now)
+            except Answered as answer:
+                if not answer.empty:
+                    raise
+                break
+            if not older:
+                return []
+            # A duration in days counts sessions, and reaches further back than it was asked to.
+            begin = min(bar.date for bar in found)
+            found, end = [*(bar for bar in older if bar.date < begin), *found], end - LONGEST
+        return found
 
     async def _request(self, symbol: str, first: date, last: date, now: datetime) -> list[Any]:
         """The bars of one symbol; an id of a contract that IBKR does not know any more is looked up anew."""

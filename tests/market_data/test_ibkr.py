@@ -12,6 +12,7 @@ from scizor_dagster.brokers.ibkr.connection import IbkrConnection
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.market_data import ibkr
 from scizor_dagster.market_data.ibkr import WAITS, IbkrMarket
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, FailureReason, SymbolFailure
 from scizor_dagster.paper_exchange.data import SessionAction
@@ -96,6 +97,15 @@ def test_a_session_counts_once_its_prices_are_final(desk):
 
 def test_a_long_history_is_asked_for_in_years(desk):
     assert len(desk.bars(first=date(2004, 1, 1))) == 9
+
+
+def test_more_years_than_one_request_takes_are_asked_for_from_the_newest_until_there_are_none(desk, monkeypatch):
+    whole = desk.bars(first=date(1990, 1, 2))
+    assert (len(whole), desk.market.calls_made) == (9, 2)
+    monkeypatch.setattr(ibkr, "LONGEST", timedelta(days=4))
+    pieces = desk.bars(first=date(2024, 2, 22))
+    assert list(pieces["session"]) == [day for day in whole["session"] if day.date() >= date(2024, 2, 22)]
+    assert desk.market.calls_made > 4
 
 
 def test_a_range_that_ends_in_the_past_has_no_later_bar(desk):
