@@ -92,44 +92,62 @@ def _restated(rows: pd.DataFrame) -> Restatement | None:
     runs = _runs(old[:, :4], new[:, :4])
     days = rows["session"].to_numpy().astype("datetime64[D]")
     levels = [
-        Level(factor, days[at[0]].astype(object), _volume_factor(old[at, 4], new[at, 4]), len(at))
-        for factor, at in runs
+        Level(
+            run.factor,
+            run.most,
+            days[run.at[0]].astype(object),
+            _volume_factor(old[run.at, 4], new[run.at, 4]),
+            len(run.at),
+        )
+        for run in runs
     ]
     return restatement_of(levels) if levels else None
 
 
-def _runs(old: Floats, new: Floats) -> list[tuple[float, Positions]]:
-    """Runs of sessions with one factor each, and where they are; none where single bars explain it better."""
+@dataclass(frozen=True)
+class _Run:
+    """Sessions with one factor, the highest that rounding leaves room for, and where they are."""
+
+    factor: float
+    most: float
+    at: Positions
+
+
+def _runs(old: Floats, new: Floats) -> list[_Run]:
+    """Runs of sessions with one factor each; none where single bars explain it better."""
     slack = half_step(new) + np.abs(new[:, -1:] / old[:, -1:]) * half_step(old)
     room = slack + _FLOAT_NOISE * np.abs(new)
     if (np.abs(new - old) <= room).all():
         return []
-    runs: list[tuple[float, Positions]] = []
+    runs: list[_Run] = []
     start = 0
-    most = max(2, len(old) // _SESSIONS_PER_STEP)
+    few = max(2, len(old) // _SESSIONS_PER_STEP)
     while start < len(old):
-        end, factor = _run(old, new, room, start)
+        end, factor, most = _run(old, new, room, start)
         # One bar that moved by itself is a correction: all prices of a thin share are one price.
         if end - start >= MIN_SESSIONS or (np.abs(new[start:end] - old[start:end]) <= room[start:end]).all():
-            runs.append((factor, np.arange(start, end)))
+            runs.append(_Run(factor, most, np.arange(start, end)))
         start = end
-    still = all((np.abs(new[at] - old[at]) <= room[at]).all() for _factor, at in runs)
-    if len(runs) > most or still:
+    still = all((np.abs(new[run.at] - old[run.at]) <= room[run.at]).all() for run in runs)
+    if len(runs) > few or still:
         return _usual(old, new, room)
     return runs
 
 
-def _usual(old: Floats, new: Floats, room: Floats) -> list[tuple[float, Positions]]:
+def _usual(old: Floats, new: Floats, room: Floats) -> list[_Run]:
     """One factor that explains most sessions, beside which single bars were corrected as well."""
     factor = float(np.median(new[:, -1] / old[:, -1]))
     explained = np.asarray((np.abs(new - factor * old) <= room).all(axis=1))
     unmoved = np.asarray((np.abs(new - old) <= room).all(axis=1))
     enough = explained.sum() >= max(MIN_SESSIONS, _MOST * len(old))
-    return [(factor, np.flatnonzero(explained))] if enough and not unmoved[explained].all() else []
+    if not enough or unmoved[explained].all():
+        return []
+    most = float(((new + room) / old)[explained].min())
+    return [_Run(factor, most, np.flatnonzero(explained))]
 
 
-def _run(old: Floats, new: Floats, room: Floats, start: int) -> tuple[int, float]:
-    """The longest run from `start` whose every price one factor explains, and that factor."""
+def _run(old: Floats, new: Floats, room: Floats, start: int) -> tuple[int, float, float]:
+    """The end of the longest run from `start` whose every price one factor explains, that factor, and the highest."""
     ratios = new[start:] / old[start:]
     room = room[start:] / old[start:]
     # A factor explains a price where it lies between these; the run lasts while some factor explains all.
@@ -138,8 +156,8 @@ def _run(old: Floats, new: Floats, room: Floats, start: int) -> tuple[int, float
     broken = np.flatnonzero(lowest > highest)
     length = int(broken[0]) if len(broken) else len(ratios)
     if length == 0:
-        return start + 1, float(ratios[0, -1])
-    return start + length, float(np.median(ratios[:length]))
+        return start + 1, float(ratios[0, -1]), float(ratios[0, -1])
+    return start + length, float(np.median(ratios[:length])), float(highest[length - 1])
 
 
 def _volume_factor(old: Floats, new: Floats) -> float | None:

@@ -19,7 +19,7 @@ from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.observed_splits import ObservedSplit, store_observed
 from scizor_dagster.market_data.overlap import Overlap, compare
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, MarketData
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Adjustment, MarketData
 from scizor_dagster.market_data.quality import CheckedBars, check_bars
 from scizor_dagster.market_data.reports import RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.restated_series import Restatement
@@ -53,15 +53,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Refetched:
-    """Whole series that replace the stored ones, and those that could not be had whole.
+    """Whole series that replace the stored ones, and those that do not.
 
     Attributes:
+        held: By symbol of those that do not, why, with the remedy.
         splits: What the replaced series show as splits; `listed`: what the provider lists.
     """
 
     bars: pd.DataFrame
     replaced: tuple[str, ...]
-    held: tuple[str, ...]
+    held: Mapping[str, str]
     suspected: tuple[SuspectedSplit, ...]
     splits: tuple[ObservedSplit, ...]
     listed: pd.DataFrame
@@ -73,12 +74,14 @@ def refetch_restated(
     """Fetch the whole of every restated series; one that lacks a stored session is held, not replaced.
 
     A session that is not believed counts as lacking, and so does one that only a later source than that of the
-    stored bar has. Held as well, without asking: a series in another unit of the currency, and a split in the past
-    of a source that is declared raw, because such a source is not raw.
+    stored bar has. Held as well: a series in another unit of the currency, and one that a source of its declared
+    adjustment never moves so: any in raw prices, dividends in those that are adjusted for splits alone. What the
+    overlap shows to be so is not even asked for.
     """
-    asked = [symbol for symbol in sorted(restated) if not _is_held(source.provider, restated[symbol])]
+    adjustment = source.provider.adjustment
+    asked = [symbol for symbol in sorted(restated) if restated[symbol].permitted(adjustment)]
     if not restated:
-        return Refetched(_joined([]), (), (), (), (), _no_actions())
+        return Refetched(_joined([]), (), {}, (), (), _no_actions())
     answer = source.fetch(asked, first, last) if asked else check_bars(_joined([]), source.calendar, source.now, ())
     with lake.read() as cursor:
         stored = stored_bars(cursor, market, asked, date.min, date.max)
@@ -86,25 +89,35 @@ def refetch_restated(
     fetched = parted.answer.good
     have = set(zip(fetched["symbol"], fetched["session"], strict=True))
     need = set(zip(stored["symbol"], stored["session"], strict=True))
-    held = {symbol for symbol, _session in need - have} | (set(restated) - set(asked))
-    replaced = tuple(symbol for symbol in asked if symbol not in held)
-    # The whole series says more than the overlap: each of its splits, and after which session.
+    # The whole series says more than the overlap: each of its splits and after which session, and its dividends.
     whole = {**restated, **compare(parted.same, fetched).restated}
+    held = {symbol: f"{whole[symbol].told}; not every stored session could be had anew" for symbol, _ in need - have}
+    held |= {
+        symbol: _not_permitted(seen, adjustment, market, symbol)
+        for symbol, seen in whole.items()
+        if not seen.permitted(adjustment)
+    }
+    replaced = tuple(symbol for symbol in asked if symbol not in held)
     splits = _observed(source.calendar, whole, replaced, stored)
     split = sorted({seen.symbol for seen in splits})
     listed = source.provider.corporate_actions(split, first, last) if split else _no_actions()
     return Refetched(
         fetched[fetched["symbol"].isin(replaced)],
         replaced,
-        tuple(sorted(held)),
+        held,
         tuple(_suspected(symbol, restated[symbol], whole[symbol], symbol not in held) for symbol in sorted(restated)),
         splits,
         listed,
     )
 
 
-def _is_held(provider: MarketData, restated: Restatement) -> bool:
-    return restated.kind == "currency_unit" or (provider.adjustment == "raw" and restated.kind == "split")
+def _not_permitted(seen: Restatement, adjustment: Adjustment, market: str, symbol: str) -> str:
+    if seen.kind == "currency_unit":
+        return f"{seen.told}; mend the source"
+    return (
+        f"{seen.told}; {adjustment} prices do not change like that: correct the adjustment of the source, or, if it is "
+        f"right, take the new prices with: scizor collect history {symbol} --market {market} --again-as {adjustment}"
+    )
 
 
 def _no_actions() -> pd.DataFrame:
@@ -162,7 +175,7 @@ def store_in_place(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
     insert_missing(cursor, bars, origin)
 
 
-def hold_back(checked: CheckedBars, held: Sequence[str], restated: Mapping[str, Restatement]) -> CheckedBars:
+def hold_back(checked: CheckedBars, held: Mapping[str, str], restated: Mapping[str, Restatement]) -> CheckedBars:
     """Quarantine the bars of series that were restated and could not be replaced."""
     import pandas as pd
 
@@ -174,7 +187,7 @@ def hold_back(checked: CheckedBars, held: Sequence[str], restated: Mapping[str, 
         {s: UNIT_ERROR if restated[s].kind == "currency_unit" else RESTATED for s in held}
     )
     rows["detail"] = rows["symbol"].map(
-        {s: f"the source's prices are {restated[s].factor:g} of the stored ones: {restated[s].told}" for s in held}
+        {s: f"the source's prices are {restated[s].factor:g} of the stored ones: {why}" for s, why in held.items()}
     )
     quarantined = pd.concat([checked.quarantined, rows], ignore_index=True)
     return replace(checked, good=checked.good[~marks], quarantined=quarantined)

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
+from math import prod
 from typing import Literal
+
+from scizor_dagster.market_data.provider import Adjustment
 
 MIN_SESSIONS = 2
 _NO_SPLIT = 0.005
@@ -36,11 +39,13 @@ class Level:
     """A run of sessions with one factor: fetched per stored.
 
     Attributes:
+        most: The highest factor that the prices, as they are rounded, leave room for.
         first: Its first session.
         volume: Usual factor of the volumes; None where nothing traded.
     """
 
     factor: float
+    most: float
     first: date
     volume: float | None
     sessions: int
@@ -70,20 +75,30 @@ class Restatement:
             any other ratio, as sources show spin-offs and consolidations with a payment. `dividends`: prices
             alone, lower the older they are. `currency_unit`: prices alone, by 100 or 1000. `price_factor`:
             prices alone, by anything else.
+        paid: Whether prices have fallen by more than the splits explain, as a source that adjusts for dividends
+            lowers them.
     """
 
     factor: float
     sessions: int
     kind: RestatementKind
     splits: tuple[SeenSplit, ...] = ()
+    paid: bool = False
+
+    def permitted(self, adjustment: Adjustment) -> bool:
+        """Whether a source with prices of this adjustment may move a series so: what is raw never moves."""
+        if self.kind == "currency_unit" or adjustment == "raw":
+            return False
+        return adjustment == "total_return" or not self.paid
 
     @property
     def told(self) -> str:
         """What it is, in words."""
         ratios = ", ".join(ratio_text(split.ratio) for split in self.splits)
+        besides = ", and prices are lowered besides, as for dividends" if self.paid else ""
         return {
-            "split": f"a split of {ratios}: the volumes have changed by the inverse",
-            "spin_off": f"a spin-off or a consolidation with a payment, counted as a split of {ratios}",
+            "split": f"a split of {ratios}: the volumes have changed by the inverse{besides}",
+            "spin_off": f"a spin-off or a consolidation with a payment, counted as a split of {ratios}{besides}",
             "dividends": "prices alone, as a source that adjusts for dividends changes them",
             "currency_unit": "prices alone: another unit of the currency (pence for pounds, cents for dollars)",
             "price_factor": "prices alone: another currency or another adjustment, and no split",
@@ -97,14 +112,24 @@ def restatement_of(levels: Sequence[Level]) -> Restatement:
     splits = _splits(levels)
     if splits:
         kind: RestatementKind = "split" if any(_simple(split.ratio) is not None for split in splits) else "spin_off"
-        return Restatement(newest.factor, sessions, kind, splits)
+        return Restatement(newest.factor, sessions, kind, splits, _paid(levels, splits))
     if any(abs(newest.factor / unit - 1.0) < _UNIT_ROOM for unit in _UNITS):
         return Restatement(newest.factor, sessions, "currency_unit")
     factors = [level.factor for level in levels]
     rising = all(later >= earlier * (1.0 - _EXACT) for earlier, later in pairwise(factors))
     lowered = factors[-1] <= 1.0 + _NO_SPLIT and factors[0] < 1.0
     paid = lowered and rising and (len(levels) > 1 or newest.factor > 1.0 - _LARGEST_YIELD)
-    return Restatement(newest.factor, sessions, "dividends" if paid else "price_factor")
+    return Restatement(newest.factor, sessions, "dividends" if paid else "price_factor", paid=paid)
+
+
+def _paid(levels: Sequence[Level], splits: Sequence[SeenSplit]) -> bool:
+    """Whether a level's prices are lower than the splits after it make them, beyond what is noise."""
+    room = _NO_SPLIT if all(_simple(split.ratio) is not None for split in splits) else _COARSE
+    for level in levels:
+        later = (split.ratio for split in splits if split.ex_session is None or split.ex_session > level.first)
+        if level.most * prod(later) < 1.0 - room:
+            return True
+    return False
 
 
 def _splits(levels: Sequence[Level]) -> tuple[SeenSplit, ...]:
