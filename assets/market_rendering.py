@@ -78,6 +78,7 @@ def history_metadata(report: HistoryReport, refused: pd.DataFrame) -> dict[str, 
     return {
         "dagster/row_count": report.inserted,
         "inserted": report.inserted,
+        "set_aside": report.set_aside,
         "gaps_left": report.gaps,
         "quarantined": report.quarantined,
         "through": str(report.through),

@@ -38,6 +38,7 @@ from scizor_dagster.flow.quality import judged_session, quality_report
 from scizor_dagster.flow.stored import newest_stored_session, stored_rows
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.lake.schemas import actions_schema, bars_schema, symbols_schema
+from scizor_dagster.market_data.provider import ADJUSTMENTS, Adjustment
 from scizor_dagster.sessions import TradingCalendar
 
 OWNERS = ["team:data"]
@@ -51,10 +52,14 @@ class DailyConfig(dg.Config):
 
 
 class HistoryConfig(DailyConfig):
-    """`since`, `through`: no session before and after these dates (ISO 8601); empty means the whole of the years."""
+    """`since`, `through`: no session before and after these dates (ISO 8601); empty means the whole of the years.
+
+    `again_as`: set aside what is stored on another basis than this adjustment, the source's own, and collect it anew.
+    """
 
     since: str = ""
     through: str = ""
+    again_as: str = ""
 
     def range(self) -> tuple[date | None, date | None]:
         """Both dates, each None where there is none.
@@ -63,6 +68,23 @@ class HistoryConfig(DailyConfig):
             InputError: a text is no date.
         """
         return _date_of("since", self.since), _date_of("through", self.through)
+
+    def adjustment(self) -> Adjustment | None:
+        """`again_as`; None where it is empty.
+
+        Raises:
+            InputError: it is no adjustment.
+        """
+        if not self.again_as:
+            return None
+        found = next((name for name in ADJUSTMENTS if name == self.again_as), None)
+        if found is None:
+            raise InputError(
+                f"'{self.again_as}' is not an adjustment.",
+                remedy=f"Use {', '.join(ADJUSTMENTS)}.",
+                where="run configuration: again_as",
+            )
+        return found
 
 
 def _date_of(key: str, text: str) -> date | None:
@@ -158,7 +180,14 @@ def _historical_chunks(market: str, partitions: dg.PartitionsDefinition, common:
         with clear_failures():
             since, through = config.range()
             report = fill_history(
-                desk.desk, market, (first, last), through, since=since, symbols=config.symbols, force=config.force
+                desk.desk,
+                market,
+                (first, last),
+                through,
+                since=since,
+                symbols=config.symbols,
+                force=config.force,
+                again_as=config.adjustment(),
             )
             refused = quarantined(desk.desk, market, date(first, 1, 1), date(last, 12, 31))
         return dg.MaterializeResult(

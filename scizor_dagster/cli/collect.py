@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.data import Kind
 from scizor_dagster.cli.output import emit_json, print_checks, print_table, working
 from scizor_dagster.cli.preflight import check_market, open_desk
 from scizor_dagster.errors import InputError
@@ -68,14 +69,20 @@ def history(
     ] = None,
     end: Annotated[str | None, typer.Option("--end-date", help="Last date; default: the last closed session.")] = None,
     force: ForceOption = False,
+    again_as: Annotated[
+        Kind | None,
+        typer.Option(help="The source's own basis: set aside what is stored on another one, and collect it anew."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fill the gaps of a range of dates, in one run; three years by default.
 
     Compares what is stored with the exchange's sessions and fetches only what is missing, so that a second call
     has next to nothing to do, and one that was killed is resumed by calling it again. --force asks for every bar
-    again and takes what the source has corrected. The exit code is 0 when nothing failed; checks that stop
-    nothing are printed as warnings.
+    again and takes what the source has corrected. --again-as is for a source whose adjustment has changed: all
+    series of another one, and those named, are kept as revisions and collected anew from the market's first session
+    on; nothing is planned until that is done. The exit code is 0 when nothing failed; checks that stop nothing are
+    printed as warnings.
 
     Example: scizor collect history AAPL MSFT --start-date 2016-01-01 --end-date 2026-11-20
     """
@@ -83,7 +90,8 @@ def history(
 
     desk = open_desk()
     calendar = check_market(desk, market)
-    first, last = _range(desk, market, calendar, start, end)
+    begin = None if again_as is None else desk.market(market).first_session.isoformat()
+    first, last = _range(desk, market, calendar, start or begin, end)
     chosen = [symbol.strip().upper() for symbol in symbols or ()]
     _check_symbols(desk, market, chosen)
     with (
@@ -91,7 +99,8 @@ def history(
         JobRunner.open(desk.settings) as runner,
     ):
         job = name_for("collect_history", market, desk.config.markets)
-        config = history_config(market, last, first, symbols=chosen, force=force)
+        basis = again_as.value if again_as is not None else ""
+        config = history_config(market, last, first, symbols=chosen, force=force, again_as=basis)
         outcome = runner.run(job, partition_range=(str(first.year), str(last.year)), config=config)
     _report(outcome, as_json)
 
@@ -103,9 +112,10 @@ def history_config(
     *,
     symbols: Sequence[str] = (),
     force: bool = False,
+    again_as: str = "",
 ) -> dict[str, Any]:
     """Run configuration of `collect_history_<market>`."""
-    settings: dict[str, Any] = {"symbols": list(symbols), "force": force}
+    settings: dict[str, Any] = {"symbols": list(symbols), "force": force, "again_as": again_as}
     settings |= {name: day.isoformat() for name, day in (("since", since), ("through", through)) if day}
     return {"ops": {f"{market}__historical_chunks": {"config": settings}}}
 

@@ -23,6 +23,7 @@ from scizor_dagster.market_data.collect import collect_actions
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.history import collect_history
 from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED, REASONS, Accepted
+from scizor_dagster.market_data.provider import Adjustment
 from scizor_dagster.market_data.reading import quarantined_since
 from scizor_dagster.market_data.reports import (
     ActionsReport,
@@ -63,11 +64,14 @@ def fill_history(
     since: date | None = None,
     symbols: Sequence[str] = (),
     force: bool = False,
+    again_as: Adjustment | None = None,
 ) -> HistoryReport:
     """Fill the gaps of a range of years, from `since` up to the last closed session or `through`.
 
+    With `again_as` what is stored on another basis, and `symbols` where any are named, is set aside first.
+
     Raises:
-        InputError: one of `symbols` is not in the universe.
+        InputError: one of `symbols` is not in the universe, or the source does not give `again_as`.
         PriceUnavailable: no symbol can be collected, or the provider shows the account hardly any bars.
     """
     chosen = _chosen(desk, market, symbols)
@@ -85,6 +89,8 @@ def fill_history(
         _accepted(desk, market),
         since=since,
         force=force,
+        again_as=again_as,
+        named=chosen if symbols else (),
     )
     retire_refused(desk, market, len(chosen), report.refused)
     return report

@@ -83,10 +83,17 @@ def check_same_basis(cursor: duckdb.DuckDBPyConnection, origin: Origin, first: d
         [origin.market, first, last, origin.adjustment, origin.synthetic],
     ).fetchone()
     if other is not None:
+        remedy = "Give the new source a market of its own, or use another SCIZOR_HOME; the two are never mixed."
+        if other[1] == origin.synthetic:
+            again = f"scizor collect history --market {origin.market} --again-as {origin.adjustment}"
+            remedy = (
+                f"To collect the whole market anew as {origin.adjustment} prices, the stored ones kept as revisions: "
+                f"{again}. Else give the new source a market of its own; the two are never mixed."
+            )
         raise DataError(
             f"The lake holds {_basis(other[0], other[1])} bars of market '{origin.market}' from {other[2]}; "
             f"{origin.source} gives {_basis(origin.adjustment, origin.synthetic)} ones.",
-            remedy="Give the new source a market of its own, or use another SCIZOR_HOME; the two are never mixed.",
+            remedy=remedy,
             where=f"markets.{origin.market}.provider",
         )
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from scizor_dagster.config import Market
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import Origin
+from scizor_dagster.market_data.collecting_again import set_aside
 from scizor_dagster.market_data.feed_faults import merged
 from scizor_dagster.market_data.filling import Filled, Task, fill
 from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.missing import Wanted, missing, recent_from
 from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED, Accepted
-from scizor_dagster.market_data.provider import MarketData, Metered
+from scizor_dagster.market_data.provider import Adjustment, MarketData, Metered
 from scizor_dagster.market_data.refetch import Source
 from scizor_dagster.market_data.reports import HistoryReport, Progress, YearReport
 from scizor_dagster.sessions import TradingCalendar
@@ -43,6 +44,8 @@ def collect_history(
     *,
     since: date | None = None,
     force: bool = False,
+    again_as: Adjustment | None = None,
+    named: Sequence[str] = (),
 ) -> HistoryReport:
     """Fill every gap of `symbols` in the sessions of the years from `first_year` to `last_year`.
 
@@ -50,9 +53,11 @@ def collect_history(
     second run that is answered alike writes nothing. A series that the source has restated by constant factors
     is replaced whole, a bar that it gives otherwise by itself; the old ones are kept. `accepted` are closes that
     a person believes, by symbol and session. With `force` every session is asked for, stored or not.
+    With `again_as`, the adjustment of the source, series of another one and those `named` are first set aside.
 
     Raises:
         DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
+        InputError: the source does not give `again_as`.
     """
     newest = calendar.last_settled(now)
     last = min(newest, through or date.max)
@@ -61,6 +66,7 @@ def collect_history(
     sessions = tuple(calendar.sessions(lower, upper)) if lower <= upper else ()
     origin = Origin.of(market_name, provider, now)
     judge = Judge(lake, market_name, provider, market.quality, accepted, calendar)
+    taken = set_aside(lake, origin, again_as, named) if again_as is not None else 0
     filled, left = None, None
     if sessions and symbols:
         closed = tuple(calendar.sessions(market.first_session, newest))
@@ -89,6 +95,7 @@ def collect_history(
         tuple(sorted(filled.refused.items())) if filled else (),
         filled.preferred if filled else 0,
         filled.failures if filled else (),
+        taken,
     )
 
 

@@ -213,6 +213,8 @@ class HistoryReport:
     refused: tuple[tuple[str, str], ...] = ()
     preferred: int = 0
     failed: tuple[FailedSymbol, ...] = ()
+    set_aside: int = 0
+    """Bars that were taken out first, to be collected anew on the source's present basis."""
 
     @property
     def inserted(self) -> int:

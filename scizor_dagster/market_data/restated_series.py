@@ -84,9 +84,15 @@ class Restatement:
     kind: RestatementKind
     splits: tuple[SeenSplit, ...] = ()
     paid: bool = False
+    between_sources: bool = False
 
     def permitted(self, adjustment: Adjustment) -> bool:
-        """Whether a source with prices of this adjustment may move a series so: what is raw never moves."""
+        """Whether a source with prices of this adjustment may move a series so: what is raw never moves.
+
+        Two sources may always differ.
+        """
+        if self.between_sources:
+            return True
         if self.kind == "currency_unit" or adjustment == "raw":
             return False
         return adjustment == "total_return" or not self.paid

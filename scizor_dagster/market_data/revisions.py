@@ -23,7 +23,7 @@ from scizor_dagster.market_data.provider import Adjustment
 if TYPE_CHECKING:
     import pandas as pd
 
-Reason = Literal["restated_bar", "restated_series", "collected_again", "preferred_source", "fetched_early"]
+Reason = Literal["restated_bar", "restated_series", "collected_again", "preferred_source", "fetched_early", "set_aside"]
 _BAR = "market, symbol, session, open, high, low, close, volume, adjustment, synthetic, source, fetched_at"
 
 
@@ -71,6 +71,14 @@ def revisions(lake: Lake, market: str, symbol: str, session: date) -> tuple[Beli
 def keep_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], now: datetime) -> None:
     """Keep every stored bar of `symbols`, before the series is replaced."""
     _keep(cursor, now, "restated_series", "market = ? AND symbol IN (SELECT unnest(?))", [market, list(symbols)])
+
+
+def withdraw_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], now: datetime) -> int:
+    """Keep every stored bar of `symbols` and delete it: nothing takes its place yet; how many there were."""
+    where, parameters = "market = ? AND symbol IN (SELECT unnest(?))", [market, list(symbols)]
+    _keep(cursor, now, "set_aside", where, parameters)
+    row = cursor.execute(f"DELETE FROM bars WHERE {where}", parameters).fetchone()
+    return int(row[0]) if row else 0
 
 
 def take_out(cursor: duckdb.DuckDBPyConnection, market: str, bars: pd.DataFrame, now: datetime, reason: Reason) -> None:

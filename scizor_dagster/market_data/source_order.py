@@ -104,4 +104,5 @@ def on_another_basis(parted: Parted, tolerance: float) -> dict[str, Restatement]
     if not apart:
         return {}
     old = parted.displaced[parted.displaced["symbol"].isin(apart)].assign(volume=0.0)
-    return compare(old, parted.preferred.assign(volume=0.0)).restated
+    moved = compare(old, parted.preferred.assign(volume=0.0)).restated
+    return {symbol: replace(seen, between_sources=True) for symbol, seen in moved.items()}
