@@ -61,7 +61,7 @@ TABLES: dict[str, str] = {
         volume DOUBLE NOT NULL, adjustment VARCHAR NOT NULL, {_PROVENANCE}""",
     "corporate_actions": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, ex_session DATE NOT NULL, kind VARCHAR NOT NULL,
-        ratio DOUBLE, amount DOUBLE, currency VARCHAR, new_symbol VARCHAR, {_PROVENANCE}""",
+        ratio DOUBLE, amount DOUBLE, currency VARCHAR, new_symbol VARCHAR, ex_until DATE, {_PROVENANCE}""",
     "adjustment_factors": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
         split_factor DOUBLE NOT NULL, total_return_factor DOUBLE NOT NULL, {_PROVENANCE}""",

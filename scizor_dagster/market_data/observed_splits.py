@@ -4,15 +4,16 @@ What belongs here: writing them, and withdrawing them once the provider lists th
 (`overlap`, `restated_series`), the provider's own actions (`collect`).
 
 A source that adjusts rewrites its bars before it is asked for the split, and some list none at all. The day of such a
-split is known from the data: the first session on the new basis, or, if all stored bars are on the old one, the
-session after the last of them. That is its earliest day, the instant of the observation its latest.
+split is known from the data: the first session on the new basis. If all stored bars are on the old one, the session
+after the last of them is its earliest day, and the day of the observation its latest (`ex_until`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from math import prod
 
 import duckdb
 import pandas as pd
@@ -31,13 +32,15 @@ class ObservedSplit:
     """A split seen in a series.
 
     Attributes:
-        ex_session: The earliest session that it can have taken effect in.
+        ex_session: The session in which it took effect, or the earliest in which it can have.
         ratio: New shares per old share.
+        latest: The latest day on which it can have taken effect; None where `ex_session` is the day itself.
     """
 
     symbol: str
     ex_session: date
     ratio: float
+    latest: date | None = None
 
 
 def store_observed(
@@ -52,46 +55,68 @@ def store_observed(
 
     `listed` is what the provider lists: columns symbol, ex_session, kind, ratio.
     """
+    splits = tuple(splits)
     stored = cursor.execute(
-        "SELECT symbol, ex_session, kind, ratio FROM corporate_actions WHERE market = ? AND kind = 'split'", [market]
+        "SELECT symbol, ex_session, kind, ratio FROM corporate_actions WHERE market = ? AND kind = 'split' "
+        "AND symbol IN (SELECT unnest(?))",
+        [market, [split.symbol for split in splits]],
     ).df()
-    known = [*_splits_in(stored), *_splits_in(listed)]
-    new = [split for split in splits if not any(same(split, other, now) for other in known)]
+    doubled = listed_too(splits, {*_splits_in(stored), *_splits_in(listed)})
+    new = tuple(split for split in splits if split not in doubled)
     if new:
-        rows = [(split.symbol, split.ex_session, "split", split.ratio, None, None, None) for split in new]
-        frame = pd.DataFrame(rows, columns=list(ACTION_COLUMNS))
+        rows = [(each.symbol, each.ex_session, "split", each.ratio, None, None, None, each.latest) for each in new]
+        frame = pd.DataFrame(rows, columns=[*ACTION_COLUMNS, "ex_until"])
         append_rows(
             cursor, "corporate_actions", frame.assign(market=market, source=f"{PREFIX}{provider}", fetched_at=now)
         )
-    return tuple(new)
+    return new
 
 
 def withdraw_listed(cursor: duckdb.DuckDBPyConnection, market: str, listed: pd.DataFrame) -> bool:
     """Delete the observed splits that a provider lists by now; whether there were any."""
     rows = cursor.execute(
-        "SELECT symbol, ex_session, ratio, fetched_at FROM corporate_actions "
+        "SELECT symbol, ex_session, ratio, ex_until FROM corporate_actions "
         "WHERE market = ? AND kind = 'split' AND starts_with(source, ?)",
         [market, PREFIX],
     ).fetchall()
-    known = _splits_in(listed)
-    doubled = [row for row in rows if any(same(ObservedSplit(*row[:3]), other, row[3]) for other in known)]
-    for symbol, ex_session, _ratio, _seen in doubled:
+    doubled = listed_too([ObservedSplit(*row) for row in rows], set(_splits_in(listed)))
+    for split in doubled:
         cursor.execute(
             "DELETE FROM corporate_actions WHERE market = ? AND symbol = ? AND ex_session = ? AND kind = 'split' "
             "AND starts_with(source, ?)",
-            [market, symbol, ex_session, PREFIX],
+            [market, split.symbol, split.ex_session, PREFIX],
         )
     return bool(doubled)
 
 
-def same(observed: ObservedSplit, listed: ObservedSplit, seen: datetime) -> bool:
-    """Whether both are one split: of one ratio, between the observation's earliest day and its instant."""
+def listed_too(observed: Iterable[ObservedSplit], listed: Collection[ObservedSplit]) -> set[ObservedSplit]:
+    """Those of `observed` that are in `listed` as well: of one ratio, and near the day or within the days of both.
+
+    One listed split stands for one observed one. Several listed ones stand together for one of an uncertain day.
+    """
+    free = set(listed)
+    found: set[ObservedSplit] = set()
+    for split in sorted(observed, key=lambda each: (each.latest is not None, each.symbol, each.ex_session)):
+        near = [other for other in free if other.symbol == split.symbol and _in_time(split, other)]
+        alike = [other for other in near if _alike(other.ratio, split.ratio)]
+        if alike:
+            taken = [min(alike, key=lambda other: abs(other.ex_session - split.ex_session))]
+        elif split.latest is not None and near and _alike(prod(other.ratio for other in near), split.ratio):
+            taken = near
+        else:
+            continue
+        free.difference_update(taken)
+        found.add(split)
+    return found
+
+
+def _in_time(observed: ObservedSplit, listed: ObservedSplit) -> bool:
     room = timedelta(days=_DAYS_APART)
-    return (
-        observed.symbol == listed.symbol
-        and abs(observed.ratio / listed.ratio - 1.0) < _SAME_RATIO
-        and observed.ex_session - room <= listed.ex_session <= max(seen.date(), observed.ex_session) + room
-    )
+    return observed.ex_session - room <= listed.ex_session <= (observed.latest or observed.ex_session) + room
+
+
+def _alike(ratio: float, other: float) -> bool:
+    return abs(ratio / other - 1.0) < _SAME_RATIO
 
 
 def _splits_in(actions: pd.DataFrame) -> list[ObservedSplit]:

@@ -98,7 +98,7 @@ def refetch_restated(
         if not seen.permitted(adjustment)
     }
     replaced = tuple(symbol for symbol in asked if symbol not in held)
-    splits = _observed(source.calendar, whole, replaced, stored)
+    splits = _observed(source, whole, replaced, stored)
     split = sorted({seen.symbol for seen in splits})
     listed = source.provider.corporate_actions(split, first, last) if split else _no_actions()
     return Refetched(
@@ -132,11 +132,15 @@ def _suspected(symbol: str, seen: Restatement, whole: Restatement, refetched: bo
 
 
 def _observed(
-    calendar: TradingCalendar, restated: Mapping[str, Restatement], symbols: Iterable[str], stored: pd.DataFrame
+    source: Source, restated: Mapping[str, Restatement], symbols: Iterable[str], stored: pd.DataFrame
 ) -> tuple[ObservedSplit, ...]:
     newest = stored.groupby("symbol")["session"].max()
     return tuple(
-        ObservedSplit(symbol, split.ex_session or calendar.next_session(newest[symbol].date()), split.ratio)
+        ObservedSplit(symbol, split.ex_session, split.ratio)
+        if split.ex_session
+        else ObservedSplit(
+            symbol, source.calendar.next_session(newest[symbol].date()), split.ratio, latest=source.now.date()
+        )
         for symbol in symbols
         for split in restated[symbol].splits
     )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
+from scizor_dagster.market_data.observed_splits import ObservedSplit, store_observed, withdraw_listed
 from scizor_dagster.market_data.overlap import compare
 from scizor_dagster.market_data.restated_series import ratio_text
 from scizor_dagster.market_data.revisions import revisions
@@ -151,3 +152,51 @@ def test_a_raw_source_that_rewrites_its_past_for_a_split_is_held(lake):
 )
 def test_a_ratio_is_told_as_people_tell_it(ratio, text):
     assert ratio_text(ratio) == text
+
+
+CPRT = (date(2022, 11, 4), date(2023, 8, 22))
+"""Two splits of one share, both 2:1, within a year."""
+
+
+def _observed_in(lake, splits, now=NOW):
+    with lake.write() as cursor:
+        return store_observed(cursor, "us", "frame", splits, actions_frame([]), now)
+
+
+def _withdraw(lake, listed):
+    frame = actions_frame([("CPRT", day.isoformat(), "split", 2.0, None, None, None) for day in listed])
+    with lake.write() as cursor:
+        withdraw_listed(cursor, "us", frame)
+    return [day for _symbol, day, *_rest in _actions(lake)]
+
+
+@pytest.mark.parametrize("listed", CPRT)
+def test_one_of_two_equal_splits_withdraws_its_own_observation_alone(lake, listed):
+    _observed_in(lake, [ObservedSplit("CPRT", day, 2.0) for day in CPRT])
+    (other,) = set(CPRT) - {listed}
+    assert _withdraw(lake, [listed]) == [other]
+    assert _withdraw(lake, CPRT) == []
+
+
+@pytest.mark.parametrize(("listed", "left"), [([CPRT[1]], []), ([date(2022, 9, 1)], [CPRT[0]])])
+def test_an_observation_of_an_uncertain_day_is_listed_by_any_day_up_to_its_own_instant(lake, listed, left):
+    _observed_in(lake, [ObservedSplit("CPRT", CPRT[0], 2.0, latest=date(2024, 3, 1))])
+    assert _withdraw(lake, listed) == left
+
+
+def test_one_observation_of_both_splits_at_once_is_withdrawn_by_both_together(lake):
+    _observed_in(lake, [ObservedSplit("CPRT", CPRT[0], 4.0, latest=date(2024, 3, 1))])
+    assert _withdraw(lake, [CPRT[1]]) == [CPRT[0]]
+    assert _withdraw(lake, CPRT) == []
+
+
+def test_one_listed_split_keeps_one_observed_split_out_and_not_a_second_of_its_ratio(lake):
+    listed = actions_frame([("CPRT", CPRT[1].isoformat(), "split", 2.0, None, None, None)])
+    both = [ObservedSplit("CPRT", day, 2.0) for day in CPRT]
+    with lake.write() as cursor:
+        assert store_observed(cursor, "us", "frame", both, listed, NOW) == (both[0],)
+
+
+def test_a_split_after_the_last_stored_bar_is_kept_with_the_latest_day_that_it_can_be_of(filled):
+    _session(filled, FrameMarket(_split(_bars(), "A", 4.0), adjustment="split"))
+    assert rows(filled, "SELECT ex_session, ex_until FROM corporate_actions") == [(LAST, NOW.date())]
