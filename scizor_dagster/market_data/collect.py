@@ -22,6 +22,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.history import collect_history
+from scizor_dagster.market_data.observed_dividends import withdraw_dividends
 from scizor_dagster.market_data.observed_splits import PREFIX, withdraw_listed
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, ACTION_KINDS, MarketData
 from scizor_dagster.market_data.reports import ActionsReport
@@ -51,8 +52,9 @@ def collect_actions(
 ) -> ActionsReport:
     """Replace the stored actions with an ex session from `first` to `last` by the provider's answer.
 
-    Splits that were only observed in its prices stay until it lists them itself. What a company did under its
-    former tickers counts for its present one too; what another company did under a ticker that it has lost does not.
+    Splits and dividends that were only observed in its prices stay until it lists them itself. What a company did
+    under its former tickers counts for its present one too; what another company did under a ticker that it has lost
+    does not.
 
     Raises:
         DataError: an action that cannot be: an unknown kind, a ratio or amount that is not positive, an
@@ -78,6 +80,7 @@ def collect_actions(
     frame, rows = (part[part["symbol"].isin(replaced)] for part in (frame, rows))
     with lake.write() as cursor:
         withdrawn = withdraw_listed(cursor, market_name, frame)
+        withdrawn |= withdraw_dividends(cursor, market_name, frame)
         changed = _replace_if_changed(
             cursor,
             "corporate_actions",

@@ -18,6 +18,7 @@ import duckdb
 from scizor_dagster.errors import InputError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import Origin
+from scizor_dagster.market_data.observed_dividends import forget_dividends
 from scizor_dagster.market_data.provider import Adjustment
 from scizor_dagster.market_data.revisions import withdraw_series
 
@@ -45,6 +46,7 @@ def set_aside(lake: Lake, origin: Origin, again_as: Adjustment, symbols: Sequenc
     with lake.write() as cursor:
         chosen = _chosen(cursor, origin, symbols)
         taken = withdraw_series(cursor, origin.market, chosen, origin.fetched_at) if chosen else 0
+        forget_dividends(cursor, origin.market, chosen)
         for table in _OF_SERIES if chosen else ():
             key: list[Any] = [origin.market, chosen]
             cursor.execute(f"DELETE FROM {table} WHERE market = ? AND symbol IN (SELECT unnest(?))", key)

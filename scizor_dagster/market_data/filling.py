@@ -34,6 +34,7 @@ from scizor_dagster.market_data.failed_questions import note_failed
 from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.missing import Wanted, missing, note_absent
+from scizor_dagster.market_data.observed_dividends import store_dividends
 from scizor_dagster.market_data.overlap import Overlap, compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
 from scizor_dagster.market_data.provider import Metered, Refusing, SymbolFailure
@@ -229,6 +230,7 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         done = store_bars(cursor, good.drop(index=older.index), origin)
         inserted = done.inserted + insert_missing(cursor, older, origin) - renewed
         done = replace(done, inserted=inserted, changed=done.changed + changed)
+        store_dividends(cursor, origin.market, origin.source, judged.dividends, origin.fetched_at)
         answered = kept[~kept["symbol"].isin(list(failed))]
         replace_quarantined(cursor, quarantined, _ranges(answered, quarantined), origin)
         note_failed(cursor, origin, kept, failed)

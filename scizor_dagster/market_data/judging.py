@@ -17,8 +17,9 @@ import pandas as pd
 from scizor_dagster.config import PriceQuality
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.whole import whole
-from scizor_dagster.market_data.adjusted_closes import contradictions
+from scizor_dagster.market_data.adjusted_closes import Contradiction, contradictions
 from scizor_dagster.market_data.jumps import Action
+from scizor_dagster.market_data.observed_dividends import ObservedDividend
 from scizor_dagster.market_data.plausibility import REASONS, Accepted, doubt
 from scizor_dagster.market_data.provider import ADJUSTED_CLOSE, MarketData
 from scizor_dagster.market_data.quality import CheckedBars
@@ -57,7 +58,6 @@ class Judge:
         earliest = min(frame["session"].min() for frame in (judged, context) if len(frame))
         first, last = earliest.date(), judged["session"].max().date()
         stored = self._stored_actions(first, last)
-        checked = self._with_contradictions(checked, stored, first, last)
         splits = (stored["kind"] == "split") & (self.provider.adjustment == "raw")
         doubts = doubt(
             judged,
@@ -70,20 +70,30 @@ class Judge:
         )
         doubted = doubts.reasons >= 0
         if not doubted.any():
-            return checked
+            return self._with_contradictions(checked, stored, first, last)
         rows = judged[doubted].copy()
         rows["reason"] = [REASONS[index] for index in doubts.reasons[doubted]]
         rows["detail"] = [doubts.details[index] for index in doubted.nonzero()[0].tolist()]
         good = checked.good.drop(index=rows.index)
         quarantined = pd.concat([checked.quarantined, rows], ignore_index=True)
-        return replace(checked, good=good, quarantined=quarantined, faults=checked.faults + doubts.faults)
+        parted = replace(checked, good=good, quarantined=quarantined, faults=checked.faults + doubts.faults)
+        return self._with_contradictions(parted, stored, first, last)
 
     def _with_contradictions(self, checked: CheckedBars, stored: pd.DataFrame, first: date, last: date) -> CheckedBars:
-        """Add where a source's own adjusted closes contradict its actions."""
+        """Add where a source's own adjusted closes contradict its actions, and the dividends that they show so."""
         if ADJUSTED_CLOSE not in checked.good.columns or self.provider.adjustment == "total_return":
             return checked
         actions = self._actions(sorted(checked.good["symbol"].unique()), stored, first, last)
-        return replace(checked, faults=checked.faults + contradictions(checked.good, actions))
+        steps = contradictions(checked.good, actions)
+        taken = {step: self._is_dividend(step) for step in steps}
+        dividends = (ObservedDividend(each.symbol, each.session, each.amount) for each in steps if taken[each])
+        faults = tuple(step.fault(taken=taken[step]) for step in steps)
+        return replace(checked, faults=checked.faults + faults, dividends=checked.dividends + tuple(dividends))
+
+    def _is_dividend(self, step: Contradiction) -> bool:
+        # With a session between the two bars, the day of the step is not known.
+        certain = self.calendar.next_session(step.before) == step.session
+        return certain and step.is_dividend(self.provider.adjustment)
 
     def _length_of(self, session: date) -> float:
         return (self.calendar.close_at(session) - self.calendar.open_at(session)) / self._usual_length

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.market_data.feed_faults import FeedFault, copied_faults, copied_rows, shifted_days
+from scizor_dagster.market_data.observed_dividends import ObservedDividend
 from scizor_dagster.market_data.provider import ADJUSTED_CLOSE, BAR_COLUMNS, PRICE_COLUMNS
 from scizor_dagster.sessions import TradingCalendar
 
@@ -61,12 +62,14 @@ class CheckedBars:
         quarantined: Rows with `reason` and `detail` besides.
         collapsed: Number of exact repeats that were dropped.
         faults: What is wrong with the feed as a whole.
+        dividends: What the source's adjusted closes show and nobody lists.
     """
 
     good: pd.DataFrame
     quarantined: pd.DataFrame
     collapsed: int
     faults: tuple[FeedFault, ...] = ()
+    dividends: tuple[ObservedDividend, ...] = ()
 
 
 def check_bars(frame: pd.DataFrame, calendar: TradingCalendar, now: datetime, known: Collection[str]) -> CheckedBars:

@@ -17,6 +17,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.bar_store import Origin, delete_series, insert_missing, stored_bars
 from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.judging import Judge
+from scizor_dagster.market_data.observed_dividends import ObservedDividend, forget_dividends, store_dividends
 from scizor_dagster.market_data.observed_splits import ObservedSplit, store_observed
 from scizor_dagster.market_data.overlap import Overlap, compare
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Adjustment, MarketData
@@ -58,6 +59,7 @@ class Refetched:
     Attributes:
         held: By symbol of those that do not, why, with the remedy.
         splits: What the replaced series show as splits; `listed`: what the provider lists.
+        dividends: What their adjusted closes show and nobody lists.
     """
 
     bars: pd.DataFrame
@@ -66,6 +68,7 @@ class Refetched:
     suspected: tuple[SuspectedSplit, ...]
     splits: tuple[ObservedSplit, ...]
     listed: pd.DataFrame
+    dividends: tuple[ObservedDividend, ...] = ()
 
 
 def refetch_restated(
@@ -85,7 +88,8 @@ def refetch_restated(
     answer = source.fetch(asked, first, last) if asked else check_bars(_joined([]), source.calendar, source.now, ())
     with lake.read() as cursor:
         stored = stored_bars(cursor, market, asked, date.min, date.max)
-    parted = part_by_source(stored, source.judge.part(answer, _joined([])), source_names(source.provider))
+    judged = source.judge.part(answer, _joined([]))
+    parted = part_by_source(stored, judged, source_names(source.provider))
     fetched = parted.answer.good
     have = set(zip(fetched["symbol"], fetched["session"], strict=True))
     need = set(zip(stored["symbol"], stored["session"], strict=True))
@@ -108,6 +112,7 @@ def refetch_restated(
         tuple(_suspected(symbol, restated[symbol], whole[symbol], symbol not in held) for symbol in sorted(restated)),
         splits,
         listed,
+        tuple(dividend for dividend in judged.dividends if dividend.symbol in replaced),
     )
 
 
@@ -153,6 +158,8 @@ def store_anew(cursor: duckdb.DuckDBPyConnection, anew: Refetched, origin: Origi
     keep_series(cursor, origin.market, anew.replaced, origin.fetched_at)
     delete_series(cursor, origin.market, anew.replaced)
     insert_missing(cursor, anew.bars, origin)
+    forget_dividends(cursor, origin.market, anew.replaced)
+    store_dividends(cursor, origin.market, origin.source, anew.dividends, origin.fetched_at)
     return store_observed(cursor, origin.market, origin.source, anew.splits, anew.listed, origin.fetched_at)
 
 

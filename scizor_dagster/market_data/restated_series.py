@@ -77,6 +77,7 @@ class Restatement:
             prices alone, by anything else.
         paid: Whether prices have fallen by more than the splits explain, as a source that adjusts for dividends
             lowers them.
+        between_sources: Whether two sources differ, and none has changed what it says.
     """
 
     factor: float
@@ -117,7 +118,9 @@ def restatement_of(levels: Sequence[Level]) -> Restatement:
     sessions = sum(level.sessions for level in levels)
     splits = _splits(levels)
     if splits:
-        kind: RestatementKind = "split" if any(_simple(split.ratio) is not None for split in splits) else "spin_off"
+        kind: RestatementKind = (
+            "split" if any(simple_ratio(split.ratio) is not None for split in splits) else "spin_off"
+        )
         return Restatement(newest.factor, sessions, kind, splits, _paid(levels, splits))
     if any(abs(newest.factor / unit - 1.0) < _UNIT_ROOM for unit in _UNITS):
         return Restatement(newest.factor, sessions, "currency_unit")
@@ -130,7 +133,7 @@ def restatement_of(levels: Sequence[Level]) -> Restatement:
 
 def _paid(levels: Sequence[Level], splits: Sequence[SeenSplit]) -> bool:
     """Whether a level's prices are lower than the splits after it make them, beyond what is noise."""
-    room = _NO_SPLIT if all(_simple(split.ratio) is not None for split in splits) else _COARSE
+    room = _NO_SPLIT if all(simple_ratio(split.ratio) is not None for split in splits) else _COARSE
     for level in levels:
         later = (split.ratio for split in splits if split.ex_session is None or split.ex_session > level.first)
         if level.most * prod(later) < 1.0 - room:
@@ -160,18 +163,18 @@ def _splits(levels: Sequence[Level]) -> tuple[SeenSplit, ...]:
 
 def _total(factor: float, volume: float) -> float:
     """The ratio of all splits since: the volumes' own, or the prices' where those of a thin share are too coarse."""
-    if abs(volume - 1.0) < _NO_SPLIT or _simple(volume) is not None:
+    if abs(volume - 1.0) < _NO_SPLIT or simple_ratio(volume) is not None:
         return volume
     by_price = 1.0 / factor
-    return by_price if _simple(by_price) is not None and abs(by_price / volume - 1.0) < _COARSE else volume
+    return by_price if simple_ratio(by_price) is not None and abs(by_price / volume - 1.0) < _COARSE else volume
 
 
 def _rounded(ratio: float) -> float:
-    simple = _simple(ratio)
+    simple = simple_ratio(ratio)
     return float(simple) if simple is not None else float(f"{ratio:.6g}")
 
 
-def _simple(ratio: float) -> Fraction | None:
+def simple_ratio(ratio: float) -> Fraction | None:
     """The ratio of small whole numbers that it is within a twentieth of a percent, if it is one."""
     whole = Fraction(round(ratio)) if ratio >= 1 else Fraction(1, round(1 / ratio))
     for candidate in (whole, Fraction(ratio).limit_denominator(_LARGEST_PART)):
@@ -183,5 +186,5 @@ def _simple(ratio: float) -> Fraction | None:
 
 def ratio_text(ratio: float) -> str:
     """`2:1`, `1:10`, `3:2`, or the ratio itself."""
-    simple = _simple(ratio)
+    simple = simple_ratio(ratio)
     return f"{simple.numerator}:{simple.denominator}" if simple is not None else f"{ratio:g}"

@@ -1,6 +1,6 @@
 """A source's own adjusted closes check its actions: a dividend not adjusted for, and one not listed."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -8,12 +8,14 @@ import pytest
 
 from scizor_dagster.config import FilesProvider
 from scizor_dagster.market_data.adjusted_closes import contradictions
-from scizor_dagster.market_data.collect import collect_history
+from scizor_dagster.market_data.collect import collect_actions, collect_history, rebuild_prices
 from scizor_dagster.market_data.files import FilesMarket
 from scizor_dagster.market_data.jumps import Action
-from tests.market_data.support import NOW, XNYS, market, rows
+from scizor_dagster.market_data.observed_dividends import ObservedDividend, store_dividends, withdraw_dividends
+from tests.market_data.support import NOW, XNYS, actions_frame, market, rows
 
 EPOCH = date(1970, 1, 1)
+JANUARY = XNYS.sessions(date(2024, 1, 2), date(2024, 1, 31))
 
 
 def _vendor(path: Path) -> tuple[pd.DataFrame, dict[str, list[Action]]]:
@@ -31,7 +33,9 @@ def _vendor(path: Path) -> tuple[pd.DataFrame, dict[str, list[Action]]]:
 
 def test_a_dividend_that_the_vendor_has_not_adjusted_for_is_found_and_the_mended_file_has_none(reference_data) -> None:
     folder = reference_data / "vendor_data_faults"
-    (fault,) = contradictions(*_vendor(folder / "8TRA-DE-1d-missing-div-adjust.csv"))
+    (step,) = contradictions(*_vendor(folder / "8TRA-DE-1d-missing-div-adjust.csv"))
+    assert not step.is_dividend("split")
+    fault = step.fault(taken=False)
     assert (fault.kind, fault.first) == ("adjusted_close", date(2023, 6, 2))
     assert "that is 0 on a close of 18.79; its actions say 0.962746, that is 0.7" in fault.told
     assert contradictions(*_vendor(folder / "8TRA-DE-1d-missing-div-adjust-fixed.csv")) == ()
@@ -49,20 +53,90 @@ def test_a_changed_adjusted_close_alone_is_a_dividend_that_is_not_listed(referen
     assert len(actions["X"]) >= 3
     left = {"X": actions["X"][1:]}
     missing = actions["X"][0]
-    (fault,) = contradictions(bars, left)
-    assert (fault.first - EPOCH).days == missing.day
-    assert f"that is {missing.amount:.4g} on a close" in fault.told
+    (step,) = contradictions(bars, left)
+    assert (step.session - EPOCH).days == missing.day
+    assert step.is_dividend("split")
+    assert step.amount == pytest.approx(missing.amount, rel=0.001)
 
 
-def test_a_collection_from_files_reports_it(lake, tmp_path) -> None:
+def _files(folder, closes, adjusted, adjustment="raw"):
+    """A source of files whose bars of A have these closes and adjusted closes."""
     lines = ["symbol,session,open,high,low,close,volume,adj_close"]
-    for at, day in enumerate(XNYS.sessions(date(2024, 1, 2), date(2024, 1, 31))):
-        adjusted = 49.0 if at < 10 else 50.0
-        lines.append(f"A,{day},50,51,49,50,{1000 + at},{adjusted}")
-    (tmp_path / "prices.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    provider = FilesMarket(
-        FilesProvider(type="files", path="prices.csv", format="csv", adjustment="raw"), tmp_path, XNYS
-    )
-    report = collect_history(lake, "us", market(), provider, XNYS, ["A"], 2024, 2024, NOW, through=date(2024, 1, 31))
-    assert [(fault.kind, fault.first) for fault in report.faults] == [("adjusted_close", date(2024, 1, 17))]
+    for at, day in enumerate(JANUARY):
+        close = closes[at]
+        lines.append(f"A,{day},{close},{close + 1},{close - 1},{close},{1000 + at},{adjusted[at]}")
+    (folder / "prices.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = FilesProvider(type="files", path="prices.csv", format="csv", adjustment=adjustment)
+    return FilesMarket(settings, folder, XNYS)
+
+
+def _collect(lake, provider):
+    return collect_history(lake, "us", market(), provider, XNYS, ["A"], 2024, 2024, NOW, through=JANUARY[-1])
+
+
+def _actions(lake):
+    return rows(lake, "SELECT ex_session, kind, amount, source FROM corporate_actions ORDER BY 1")
+
+
+def test_a_dividend_that_only_the_adjusted_closes_show_is_an_action_until_the_source_lists_it(lake, tmp_path) -> None:
+    provider = _files(tmp_path, [50.0] * 21, [49.0] * 10 + [50.0] * 11)
+    report = _collect(lake, provider)
+    (fault,) = report.faults
+    assert (fault.kind, fault.first) == ("adjusted_close", JANUARY[10])
+    assert "taken as a dividend" in fault.told
     assert rows(lake, "SELECT count(*) FROM bars WHERE close = 50") == [(report.inserted,)]
+    assert _actions(lake) == [(JANUARY[10], "dividend", 1.0, f"observed:{provider.name}")]
+    rebuild_prices(lake, "us", NOW)
+    assert rows(lake, "SELECT min(total_return_close), max(total_return_close) FROM prices") == [(49.0, 50.0)]
+    asked = (lake, "us", market(), provider, ["A"], JANUARY[0], JANUARY[-1], NOW)
+    collect_actions(*asked)
+    assert len(_actions(lake)) == 1
+    paid = actions_frame([("A", JANUARY[10].isoformat(), "dividend", None, 1.02, "USD", None)])
+    provider.corporate_actions = lambda symbols, first, last: paid
+    assert collect_actions(*asked).changed
+    assert _actions(lake) == [(JANUARY[10], "dividend", 1.02, provider.name)]
+
+
+@pytest.mark.parametrize(("closes", "adjusted", "why"), [
+    ([50.0] * 21, [49.95] * 10 + [50.0] * 11, "too small for prices rounded to cents"),
+    ([50.0] * 10 + [47.6] * 11, [47.619] * 10 + [47.6] * 11, "as well a stock dividend of 21:20"),
+    ([50.0] * 21, [51.0] * 10 + [50.0] * 11, "adjusted upwards"),
+    ([50.0] * 21, [30.0] * 10 + [50.0] * 11, "more than a dividend is"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_a_step_that_is_not_certainly_a_dividend_is_reported_alone(lake, tmp_path, closes, adjusted, why) -> None:
+    report = _collect(lake, _files(tmp_path, closes, adjusted))
+    assert [fault.kind for fault in report.faults] == ["adjusted_close"]
+    assert _actions(lake) == []
+
+
+def test_a_step_over_a_session_without_a_bar_has_no_certain_day_and_is_reported_alone(lake, tmp_path) -> None:
+    provider = _files(tmp_path, [50.0] * 21, [49.0] * 10 + [50.0] * 11)
+    text = (tmp_path / "prices.csv").read_text(encoding="utf-8")
+    kept = [line for line in text.splitlines() if str(JANUARY[10]) not in line]
+    (tmp_path / "prices.csv").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    assert [fault.kind for fault in _collect(lake, provider).faults] == ["adjusted_close"]
+    assert _actions(lake) == []
+
+
+@pytest.mark.parametrize(("paid", "listed", "withdrawn"), [
+    (1.0, (0, 3.0), True), (1.0, (2, 1.01), True), (1.0, (2, 1.2), False), (1.0, (7, 1.0), False),
+])  # fmt: skip
+def test_a_listed_dividend_is_the_observed_one_on_its_day_or_by_its_amount_near_it(lake, paid, listed, withdrawn):
+    days, amount = listed
+    seen = date(2024, 1, 10)
+    frame = actions_frame([("A", (seen + timedelta(days)).isoformat(), "dividend", None, amount, "USD", None)])
+    with lake.write() as cursor:
+        store_dividends(cursor, "us", "files", [ObservedDividend("A", seen, paid)], NOW)
+        assert withdraw_dividends(cursor, "us", frame) is withdrawn
+
+
+def test_fifteen_years_of_real_adjusted_closes_give_every_dividend_with_its_day_and_amount(reference_data) -> None:
+    table = pd.read_parquet(reference_data / "asx_and_etf_adjclose_2010_2024" / "ohlcv.parquet")
+    table = table.rename(columns={"close_price": "close", "Adj Close": "adj_close"})
+    bars = table[table["symbol"].isin(["SPY", "CBA.AX"])].copy()
+    bars["session"] = pd.to_datetime(bars["timestamp"]).astype("datetime64[s]")
+    steps = contradictions(bars, {})
+    assert all(step.is_dividend("split") for step in steps)
+    assert [sum(step.symbol == symbol for step in steps) for symbol in ("SPY", "CBA.AX")] == [60, 30]
+    last = [(str(step.session), round(step.amount, 2)) for step in steps if step.symbol == "SPY"][-4:]
+    assert last == [("2024-03-15", 1.6), ("2024-06-21", 1.76), ("2024-09-20", 1.75), ("2024-12-20", 1.97)]
