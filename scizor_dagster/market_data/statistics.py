@@ -19,6 +19,9 @@ USUAL_OVER = timedelta(days=365)
 TIMES_USUAL = 12.0
 LEAST_MOVE = 0.15
 MOST_OUTLIERS = 50
+_VALUES = ("open", "high", "low", "close", "volume")
+_NOISE = 1e-6
+"""What a comparison takes for equal, too (`overlap`)."""
 
 
 def outliers(lake: Lake, market: str, first: date, last: date) -> pd.DataFrame:
@@ -84,12 +87,23 @@ def impossible_bars(lake: Lake, market: str, session: date) -> list[str]:
 def restatements(lake: Lake, market: str, first: date, last: date) -> int:
     """Bars of the sessions from `first` to `last` that their source has given anew with other values.
 
-    That a preferred source's bar has taken a fall-back's place is none.
+    A bar of another source in its place is none, nor one that was fetched too early or is on another basis now.
     """
+    changed = " OR ".join(f"abs(later.{name} - {name}) > $noise * abs({name})" for name in _VALUES)
     with lake.read() as cursor:
         row = cursor.execute(
-            "SELECT count(DISTINCT (symbol, session)) FROM bar_revisions "
-            "WHERE market = ? AND session BETWEEN ? AND ? AND reason <> 'preferred_source'",
-            [market, first, last],
+            f"""
+            WITH revised AS (SELECT symbol, session, {", ".join(_VALUES)}, source, replaced_at, reason
+                FROM bar_revisions WHERE market = $market AND session BETWEEN $first AND $last),
+            beliefs AS (SELECT * FROM revised UNION ALL
+                SELECT symbol, session, {", ".join(_VALUES)}, source, NULL, '' FROM bars
+                SEMI JOIN revised USING (symbol, session)
+                WHERE market = $market AND session BETWEEN $first AND $last),
+            turns AS (SELECT *, lead(struct_pack({", ".join(_VALUES)}, source)) OVER (
+                PARTITION BY symbol, session ORDER BY replaced_at NULLS LAST) AS later FROM beliefs)
+            SELECT count(DISTINCT (symbol, session)) FROM turns
+            WHERE reason NOT IN ('', 'set_aside', 'preferred_source', 'fetched_early') AND later.source = source AND ({changed})
+            """,
+            {"market": market, "first": first, "last": last, "noise": _NOISE},
         ).fetchone()
     return int(row[0]) if row else 0
