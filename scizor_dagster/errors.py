@@ -74,6 +74,10 @@ class NotASession(InputError):
         )
 
 
+class SnapshotGone(DataError):
+    """An earlier state of the lake that clean-up has removed, or that never was."""
+
+
 class SessionNotClosed(DataError):
     """A session whose bars are asked for before the exchange has closed, or before its prices are final."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
-from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.errors import DataError, InputError, SnapshotGone
 
 LOCK_TIMEOUT_SECONDS = 120.0
 LOCK_POLL_SECONDS = 0.01
@@ -115,7 +115,7 @@ class Lake:
         """A view for reading the lake as it was: at a snapshot's number, or at an instant (the newest one by then).
 
         Raises:
-            DataError: there is no such snapshot, or not any more.
+            SnapshotGone: there is no such snapshot, or not any more.
         """
         view = _EarlierLake(self.location, as_of if isinstance(as_of, int) else self._snapshot_at(as_of))
         try:
@@ -217,16 +217,16 @@ class Lake:
             if name == "postgres_scanner" and kind != "postgres":
                 continue
             connection.execute(f"LOAD '{_quoted(str(_extension_path(name)))}'")
-        # Creating the catalog is itself a write, and two first openers would collide.
-        with self._writer_lock():
-            self._attach(connection, [*options, *self._attach_options()])
+        self._attach(connection, options)
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 
-    def _attach_options(self) -> list[str]:
-        return []
+    def _attach(self, connection: duckdb.DuckDBPyConnection, options: Sequence[str]) -> None:
+        # Creating the catalog is itself a write, and two first openers would collide.
+        with self._writer_lock():
+            self._execute_attach(connection, options)
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, options: list[str]) -> None:
+    def _execute_attach(self, connection: duckdb.DuckDBPyConnection, options: Sequence[str]) -> None:
         connection.execute(f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})")
 
 
@@ -237,12 +237,10 @@ class _EarlierLake(Lake):
         super().__init__(location)
         self._number = number
 
-    def _attach_options(self) -> list[str]:
-        return [f"SNAPSHOT_VERSION {self._number}"]
-
-    def _attach(self, connection: duckdb.DuckDBPyConnection, options: list[str]) -> None:
+    def _attach(self, connection: duckdb.DuckDBPyConnection, options: Sequence[str]) -> None:
+        # No writers' lock: the catalog is there, and who looks back does not wait for who goes on.
         try:
-            super()._attach(connection, options)
+            self._execute_attach(connection, [*options, f"SNAPSHOT_VERSION {self._number}"])
         except duckdb.InvalidInputException as error:
             raise _no_snapshot(f"number {self._number}", self.location) from error
 
@@ -269,8 +267,8 @@ class _PinnedLake(Lake):
         yield
 
 
-def _no_snapshot(which: str, location: LakeLocation) -> DataError:
-    return DataError(
+def _no_snapshot(which: str, location: LakeLocation) -> SnapshotGone:
+    return SnapshotGone(
         f"The lake has no snapshot {which}.",
         remedy="Clean-up has removed it, or it never was; the values that a bar has had are kept for good.",
         where=location.catalog,

@@ -39,12 +39,12 @@ TABLES: dict[str, str] = {
     "bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, open DOUBLE NOT NULL,
         high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE NOT NULL,
-        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, stored_at TIMESTAMPTZ, {_PROVENANCE}""",
     "bar_revisions": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, open DOUBLE NOT NULL,
         high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE NOT NULL,
         adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, replaced_at TIMESTAMPTZ NOT NULL,
-        last_snapshot BIGINT NOT NULL, reason VARCHAR NOT NULL, {_PROVENANCE}""",
+        last_snapshot BIGINT NOT NULL, reason VARCHAR NOT NULL, stored_at TIMESTAMPTZ, {_PROVENANCE}""",
     "quarantined_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, open DOUBLE, high DOUBLE,
         low DOUBLE, close DOUBLE, volume DOUBLE, reason VARCHAR NOT NULL, detail VARCHAR, {_PROVENANCE}""",

@@ -21,6 +21,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.market_data.factors import ExDay, symbol_factors
 from scizor_dagster.market_data.reports import PricesReport, SkippedAction
+from scizor_dagster.market_data.revisions import STORED_AT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +50,8 @@ FROM bars b ASOF LEFT JOIN adjustment_factors f
 BELIEVED = f"""{COLUMNS}
 FROM (
     SELECT * EXCLUDE (replaced_at, last_snapshot, reason) FROM bar_revisions
-    WHERE fetched_at <= $as_of AND replaced_at > $as_of
-    UNION ALL BY NAME SELECT * FROM bars WHERE fetched_at <= $as_of
+    WHERE {STORED_AT} <= $as_of AND replaced_at > $as_of
+    UNION ALL BY NAME SELECT * FROM bars WHERE {STORED_AT} <= $as_of
 ) b LEFT JOIN (SELECT NULL::DOUBLE AS split_factor, NULL::DOUBLE AS total_return_factor) f ON true
 """
 """The same as of an instant from bars and their revisions alone: what needs factors is NULL, they are not kept."""

@@ -154,8 +154,10 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
     try:
         row = cursor.execute(
             f"""
-            INSERT INTO bars (market, symbol, session, {_VALUES}, adjustment, synthetic, source, fetched_at)
-            SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, coalesce(source, $source), $fetched_at
+            INSERT INTO bars
+                (market, symbol, session, {_VALUES}, adjustment, synthetic, source, fetched_at, stored_at)
+            SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, coalesce(source, $source),
+                $fetched_at, now()
             FROM ({_INCOMING}) i {f"ANTI JOIN ({_AROUND}) b USING (symbol, session)" if stored else ""}
             WHERE NOT EXISTS (SELECT 1 FROM {whole("symbol_identities")} WHERE market = $market
                               AND symbol = i.symbol AND until IS NULL AND i.session < bars_from)
@@ -218,8 +220,8 @@ def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Or
         cursor.unregister("incoming_bars")
     changed = compared[compared["changed"].astype(bool)]
     preferred = changed["preferred"].astype(bool)
-    take_out(cursor, origin.market, changed[~preferred], origin.fetched_at, "collected_again")
-    take_out(cursor, origin.market, changed[preferred], origin.fetched_at, "preferred_source")
+    take_out(cursor, origin.market, changed[~preferred], "collected_again")
+    take_out(cursor, origin.market, changed[preferred], "preferred_source")
     fresh = insert_missing(cursor, bars, origin)
     return Stored(fresh - len(changed), len(changed), len(compared) - len(changed))
 

@@ -45,7 +45,7 @@ def set_aside(lake: Lake, origin: Origin, again_as: Adjustment, symbols: Sequenc
         )
     with lake.write() as cursor:
         chosen = _chosen(cursor, origin, symbols)
-        taken = withdraw_series(cursor, origin.market, chosen, origin.fetched_at) if chosen else 0
+        taken = withdraw_series(cursor, origin.market, chosen) if chosen else 0
         forget_dividends(cursor, origin.market, chosen)
         for table in _OF_SERIES if chosen else ():
             key: list[Any] = [origin.market, chosen]

@@ -225,7 +225,7 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         store_in_place(cursor, restated, origin, "restated_bar")
         store_in_place(cursor, _before(preferred, replaced), origin, "preferred_source")
         early = without(early[~early["symbol"].isin(anew.replaced)], preferred[["symbol", "session"]])
-        renewed, changed = withdraw(cursor, origin.market, stored, early, good, origin.fetched_at)
+        renewed, changed = withdraw(cursor, origin.market, stored, early, good)
         older = _before(good, replaced)
         done = store_bars(cursor, good.drop(index=older.index), origin)
         inserted = done.inserted + insert_missing(cursor, older, origin) - renewed

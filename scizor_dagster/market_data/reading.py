@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from scizor_dagster.errors import DataError
+from scizor_dagster.errors import SnapshotGone
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.whole import whole
@@ -65,7 +65,7 @@ def prices(
     Columns: those of the view `prices`, by symbol and session.
 
     Raises:
-        DataError: `as_of` is the number of a snapshot that is not there, or not any more.
+        SnapshotGone: `as_of` is the number of a snapshot that is not there, or not any more.
     """
     chosen = "market = $market AND session BETWEEN $first AND $last AND symbol IN (SELECT unnest($symbols))"
     asked = {"market": market, "first": first, "last": last, "symbols": list(symbols)}
@@ -80,7 +80,7 @@ def prices(
     try:
         with lake.at(as_of) as then:
             return ask(then, VIEW)
-    except DataError:
+    except SnapshotGone:
         if isinstance(as_of, int):
             raise
         return ask(lake, BELIEVED, as_of=as_of)

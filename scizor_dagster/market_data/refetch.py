@@ -155,7 +155,7 @@ def store_anew(cursor: duckdb.DuckDBPyConnection, anew: Refetched, origin: Origi
     """Replace restated series in the caller's transaction, keeping the old bars; the splits new to the actions."""
     if not anew.replaced:
         return ()
-    keep_series(cursor, origin.market, anew.replaced, origin.fetched_at)
+    keep_series(cursor, origin.market, anew.replaced)
     delete_series(cursor, origin.market, anew.replaced)
     insert_missing(cursor, anew.bars, origin)
     forget_dividends(cursor, origin.market, anew.replaced)
@@ -182,7 +182,7 @@ def restated_bars(overlap: Overlap, judged: CheckedBars) -> tuple[pd.DataFrame, 
 
 def store_in_place(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin, reason: Reason) -> None:
     """Put `bars` in the place of the stored ones, which are kept as revisions."""
-    take_out(cursor, origin.market, bars, origin.fetched_at, reason)
+    take_out(cursor, origin.market, bars, reason)
     insert_missing(cursor, bars, origin)
 
 

@@ -177,8 +177,10 @@ def _carry(cursor: duckdb.DuckDBPyConnection, market: str, carry: Carry) -> None
         ("corporate_actions", "ex_session", "t.ex_session = o.ex_session AND t.kind = o.kind"),
     ):
         apart = "AND o.kind NOT IN ('rename', 'delisting')" if table == "corporate_actions" else ""
+        # Nobody knew them under this ticker before.
+        stamped = ", now() AS stored_at" if table == "bars" else ""
         cursor.execute(
-            f"INSERT INTO {table} BY NAME SELECT o.* REPLACE ($new AS symbol) FROM {table} o "
+            f"INSERT INTO {table} BY NAME SELECT o.* REPLACE ($new AS symbol{stamped}) FROM {table} o "
             f"WHERE o.market = $market AND o.symbol = $old AND o.{day} < $before {apart} AND NOT EXISTS "
             f"(SELECT 1 FROM {table} t WHERE t.market = $market AND t.symbol = $new AND {same})",
             key,

@@ -60,7 +60,6 @@ def withdraw(
     stored: pd.DataFrame,
     early: pd.DataFrame,
     good: pd.DataFrame,
-    now: datetime,
 ) -> tuple[int, int]:
     """Take out the bars of `early` that `good` has, and is to put back; how many, and how many have other values."""
     taken = good[_among(good, early)]
@@ -70,7 +69,7 @@ def withdraw(
     differ = np.zeros(len(both), dtype=bool)
     for name in _VALUES:
         differ |= (both[name] != both[f"{name}_stored"]).to_numpy(dtype=bool)
-    take_out(cursor, market, taken, now, "fetched_early")
+    take_out(cursor, market, taken, "fetched_early")
     return len(taken), int(differ.sum())
 
 

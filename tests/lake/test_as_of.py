@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scizor_dagster.errors import DataError
+from scizor_dagster.errors import SnapshotGone
 from scizor_dagster.lake.connection import Lake, LakeLocation
 
 
@@ -44,7 +44,7 @@ def test_an_earlier_state_is_for_reading(lake):
 
 @pytest.mark.parametrize("as_of", [99, datetime(2001, 1, 1, tzinfo=UTC)])
 def test_a_state_that_is_not_there_is_an_error_that_says_so(lake, as_of):
-    with pytest.raises(DataError, match="has no snapshot"), lake.at(as_of) as then:
+    with pytest.raises(SnapshotGone, match="has no snapshot"), lake.at(as_of) as then:
         _values(then)
 
 
@@ -54,8 +54,17 @@ def test_an_expired_state_is_an_error_that_says_so(lake):
         cursor.execute("UPDATE t SET a = 5")
     with lake.write() as cursor:
         cursor.execute("CALL ducklake_expire_snapshots('lake', versions => [?])", [number])
-    with pytest.raises(DataError, match=f"no snapshot number {number}"), lake.at(number) as then:
+    with pytest.raises(SnapshotGone, match=f"no snapshot number {number}"), lake.at(number) as then:
         _values(then)
     # An older snapshot is left; it is not what the lake was at that instant.
-    with pytest.raises(DataError, match="has no snapshot of"), lake.at(instant) as then:
+    with pytest.raises(SnapshotGone, match="has no snapshot of"), lake.at(instant) as then:
         _values(then)
+
+
+def test_an_earlier_state_is_read_while_a_writer_is_at_work(lake, monkeypatch):
+    monkeypatch.setattr("scizor_dagster.lake.connection.LOCK_TIMEOUT_SECONDS", 0.05)
+    number = lake.snapshot()
+    with lake.write() as cursor:
+        cursor.execute("UPDATE t SET a = 5")
+        with lake.at(number) as then:
+            assert _values(then) == [(2,)]

@@ -5,10 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
-from scizor_dagster.errors import DataError
+from scizor_dagster.errors import DataError, SnapshotGone
+from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session, rebuild_prices
 from scizor_dagster.market_data.reading import close_matrix, coverage, last_closes, prices
 from scizor_dagster.market_data.revisions import revisions
+from scizor_dagster.market_data.symbol_changes import Carry
+from scizor_dagster.market_data.symbol_store import _carry
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, flat_bars, market
 
 SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 3, 1))
@@ -90,14 +93,35 @@ def filled_basis(lake):
 
 
 def test_after_clean_up_the_source_s_own_columns_are_still_told_and_no_factor_is_invented(filled, basis):
-    known, snapshot = _prices(filled), filled.snapshot()
+    known, snapshot, instant = _prices(filled), filled.snapshot(), datetime.now(UTC)
     _collect(filled, _news(basis), now=NOW + timedelta(days=1))
     with filled.write() as cursor:
         cursor.execute(f"CALL ducklake_expire_snapshots('lake', versions => {list(range(snapshot + 1))})")
-    with pytest.raises(DataError, match="no snapshot number"):
+    with pytest.raises(SnapshotGone, match="no snapshot number"):
         _prices(filled, as_of=snapshot)
-    found = _prices(filled, as_of=NOW + timedelta(hours=1))
+    found = _prices(filled, as_of=instant)
     column = {"raw": "raw_close", "split": "split_close"}[basis]
     pd.testing.assert_series_equal(found[column], known[column])
     assert found["total_return_close"].isna().all()
     assert [belief.reason for belief in revisions(filled, "us", "B", SESSIONS[-2])] == ["restated_bar", ""]
+    # Its run had begun long before, and nobody could read it then.
+    assert _prices(filled, as_of=NOW + timedelta(hours=1)).empty
+
+
+def test_a_lake_that_cannot_be_opened_is_an_error_and_not_a_state_that_is_gone(filled, monkeypatch):
+    monkeypatch.setattr("scizor_dagster.lake.connection.LOCK_TIMEOUT_SECONDS", 0.05)
+    other = Lake(filled.location)
+    with filled.write(), pytest.raises(DataError, match="Another process has been writing"):
+        _prices(other, as_of=datetime.now(UTC))
+
+
+def test_a_copied_bar_is_known_under_its_new_ticker_from_the_copy_on(filled):
+    before = datetime.now(UTC)
+    with filled.write() as cursor:
+        _carry(cursor, "us", Carry("A", "Z", LAST))
+    snapshot = filled.snapshot()
+    with filled.write() as cursor:
+        cursor.execute(f"CALL ducklake_expire_snapshots('lake', versions => {list(range(snapshot))})")
+    assert len(prices(filled, "us", ["A"], SESSIONS[0], LAST, as_of=before)) == len(SESSIONS) - 1
+    assert prices(filled, "us", ["Z"], SESSIONS[0], LAST, as_of=before).empty
+    assert len(prices(filled, "us", ["Z"], SESSIONS[0], LAST)) == len(SESSIONS) - 1

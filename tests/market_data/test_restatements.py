@@ -49,6 +49,6 @@ def test_a_bar_restated_twice_counts_once_and_one_that_was_set_aside_does_not(fi
         with filled.write() as cursor:
             store_bars(cursor, bars, ORIGIN)
     with filled.write() as cursor:
-        withdraw_series(cursor, "us", ["B"], NOW)
+        withdraw_series(cursor, "us", ["B"])
         insert_missing(cursor, _bars().assign(close=61.0), ORIGIN)
     assert restatements(filled, "us", SESSIONS[0], SESSIONS[-1]) == 1

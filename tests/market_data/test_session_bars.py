@@ -154,7 +154,7 @@ def test_a_correction_of_an_earlier_bar_is_taken_and_the_old_one_kept(filled, ba
     earlier = (bars["symbol"] == "B") & (bars["session"] == pd.Timestamp(SESSIONS[-2]))
     before = float(bars.loc[earlier, "close"].iloc[0])
     bars.loc[earlier, "close"] += 0.2
-    later = NOW + timedelta(hours=1)
+    later, began = NOW + timedelta(hours=1), datetime.now(UTC)
     report = _collect(filled, FrameMarket(bars, adjustment="split"), now=later)
     assert (report.differing, report.suspected_splits, report.inserted) == (("B",), (), 2)
     (restated,) = report.restatements
@@ -162,8 +162,9 @@ def test_a_correction_of_an_earlier_bar_is_taken_and_the_old_one_kept(filled, ba
     assert (restated.close_before, restated.close_after) == (before, pytest.approx(before + 0.2))
     assert report.restatement_rate == 1 / report.compared
     old, new = revisions(filled, "us", "B", SESSIONS[-2])
-    assert (old.close, old.replaced_at, old.reason) == (before, later, "restated_bar")
-    assert (new.close, new.fetched_at, new.replaced_at) == (restated.close_after, later, None)
+    assert (old.close, old.reason, new.close, new.fetched_at) == (before, "restated_bar", restated.close_after, later)
+    assert old.stored_at < began < old.replaced_at == new.stored_at
+    assert new.replaced_at is None
 
 
 def test_a_correction_that_is_not_believed_leaves_the_stored_bar(filled, bars):
