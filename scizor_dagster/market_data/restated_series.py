@@ -133,9 +133,10 @@ def restatement_of(levels: Sequence[Level]) -> Restatement:
 
 def _paid(levels: Sequence[Level], splits: Sequence[SeenSplit]) -> bool:
     """Whether a level's prices are lower than the splits after it make them, beyond what is noise."""
-    room = _NO_SPLIT if all(simple_ratio(split.ratio) is not None for split in splits) else _COARSE
     for level in levels:
-        later = (split.ratio for split in splits if split.ex_session is None or split.ex_session > level.first)
+        later = [split.ratio for split in splits if split.ex_session is None or split.ex_session > level.first]
+        # Any other ratio than one of small whole numbers is only as exact as the volumes of a thin share.
+        room = _NO_SPLIT if all(simple_ratio(ratio) is not None for ratio in later) else _COARSE
         if level.most * prod(later) < 1.0 - room:
             return True
     return False

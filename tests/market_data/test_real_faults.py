@@ -103,3 +103,6 @@ def test_two_vintages_differ_by_eleven_splits_four_spin_offs_and_dividends(refer
         "HON": (1.061, None), "HWM": (1.304, date(2020, 4, 1)), "ILMN": (1.028, None), "WDC": (1.323, None),
     }  # fmt: skip
     assert len(of_kind["dividends"]) == len(found) - 15
+    # Of the fifteen, those that have paid next to nothing since may come from a source that adjusts for splits alone.
+    quiet = {"ANET", "ILMN", "NFLX", "ORLY", "PANW", "WDC"}
+    assert {symbol for symbol, seen in found.items() if seen.permitted("split")} == quiet
