@@ -189,7 +189,7 @@ def _historical_chunks(market: str, partitions: dg.PartitionsDefinition, common:
                 force=config.force,
                 again_as=config.adjustment(),
             )
-            refused = quarantined(desk.desk, market, date(first, 1, 1), date(last, 12, 31))
+            refused = quarantined(desk.desk.lake, market, date(first, 1, 1), date(last, 12, 31))
         return dg.MaterializeResult(
             metadata=history_metadata(report, refused),
             check_results=[sound.result(refused.empty, rows=int(refused["rows"].sum()), by_reason=table(refused))],
@@ -231,11 +231,11 @@ def _daily_prices(
                 desk.desk, market, sessions[-1], first=sessions[0], symbols=config.symbols, force=config.force
             )
             stored = stored_rows(desk.desk, "bars", market=market, session=sessions[-1])
-            refused = quarantined(desk.desk, market, sessions[0], sessions[-1])
+            refused = quarantined(desk.desk.lake, market, sessions[0], sessions[-1])
             agreement = several.results(desk.desk, market, sessions)
             # A part of the universe says nothing about the session.
             judgements = () if config.symbols else judged_session(desk.desk, market, sessions[-1])
-        failed = [f"{item.name}: {item.detail}" for item in judgements if not item.holds]
+        failed = [f"{item.name}: {item.detail}" for item in judgements if item.blocking and not item.holds]
         return dg.MaterializeResult(
             metadata=sessions_metadata(report, stored, refused),
             check_results=[

@@ -17,6 +17,7 @@ from scizor_dagster.errors import InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.flow.symbols import retire_refused
+from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.acceptances import accept_price, accepted_prices
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.collect import collect_actions
@@ -207,9 +208,9 @@ def refresh_prices(desk: Desk, market: str) -> PricesReport:
     return rebuild_prices(desk.lake, market, desk.clock())
 
 
-def quarantined(desk: Desk, market: str, first: date, last: date) -> pd.DataFrame:
-    """Bars of a range of dates that were not believed: symbol, session, reason and count of rows."""
-    with desk.lake.read() as cursor:
+def quarantined(lake: Lake, market: str, first: date, last: date) -> pd.DataFrame:
+    """Bars of a range of dates that were not believed, by reason: rows, first, last and symbols."""
+    with lake.read() as cursor:
         return cursor.execute(
             "SELECT reason, count(*) AS rows, min(session) AS first, max(session) AS last, "
             "string_agg(DISTINCT symbol, ', ' ORDER BY symbol)[:200] AS symbols FROM quarantined_bars "

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 SESSIONS_SHOWN = 60
 MOST_COLUMNS = 130
-NOT_DUE = (Absence.RETIRED, Absence.DELISTED, Absence.NOT_LISTED_YET)
+MIN_COMPARED = 3
+"""Fewer closes than these say nothing about a whole source."""
+NOT_DUE = (Absence.RETIRED, Absence.DELISTED, Absence.NOT_LISTED_YET, Absence.NO_PERMISSION)
 """Reasons for which no bar is expected: they do not count against the coverage."""
 LOOK = "Look at them, and have the source mend what is wrong."
 
@@ -129,6 +131,7 @@ def quality_report(desk: Desk, market: str, first: date | None = None, last: dat
         compared, differing = _compared(desk, lake, market, newest, through)
         odd = outliers(lake, market, shown[0], through)
         restated = restatements(lake, market, shown[0], through)
+        refused = quarantined(lake, market, shown[0], through)
         judged = session_judgements(desk, lake, market, through)
     return QualityReport(
         market=market,
@@ -138,7 +141,7 @@ def quality_report(desk: Desk, market: str, first: date | None = None, last: dat
         bars=len(tracked) * len(shown) - len(missing),
         missing=missing,
         stale=_stale(missing, newest, calendar, through),
-        quarantine=quarantined(desk, market, begin, through),
+        quarantine=refused,
         compared=compared,
         differing=differing,
         outliers=odd,
@@ -186,7 +189,7 @@ def session_judgements(desk: Desk, lake: Lake, market: str, session: date) -> tu
     return (
         *judged_bars(lake, market, session),
         judged_schema(lake, market, session),
-        judged_second_source(*_compared(desk, lake, market, closes, session)),
+        *_judged_second_source(desk, lake, market, closes, session),
         judged_calendar(desk, market),
     )
 
@@ -243,10 +246,30 @@ def judged_second_source(compared: int, differing: pd.DataFrame) -> Judgement:
     found = f"{len(differing)} of {compared} closes differ from a second source beyond quality.max_source_difference"
     return Judgement(
         "two_sources_agree",
-        not compared or not too_many_missing(len(differing), compared),
+        compared < MIN_COMPARED or not too_many_missing(len(differing), compared),
         True,
         found + (f" ({names(differing['symbol'].tolist())})" if len(differing) else ""),
         "Find out which of the two is wrong; nothing is planned on prices that most of a second source contradicts.",
+    )
+
+
+def _judged_second_source(
+    desk: Desk, lake: Lake, market: str, closes: pd.DataFrame, session: date
+) -> tuple[Judgement, ...]:
+    """Nothing where there is no second source; one that does not answer stops no plan, and is no agreement either."""
+    if desk.market(market).compare_with is None:
+        return ()
+    compared, differing = _compared(desk, lake, market, closes, session)
+    due = int((closes["session"] == session).sum())
+    return (
+        Judgement(
+            "the_second_source_has_been_compared",
+            2 * compared >= due,
+            False,
+            f"{compared} of {due} closes of {session} could be compared with the second source",
+            f"See why: scizor data quality --market {market}.",
+        ),
+        judged_second_source(compared, differing),
     )
 
 

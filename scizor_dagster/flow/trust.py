@@ -51,7 +51,7 @@ def require_sound(desk: Desk, lake: Lake, market: str, newest: date | None, pric
         PriceUnavailable: naming what is there, what is not, and the newest session with any price.
     """
     for judgement in session_judgements(desk, lake, market, priced_on):
-        if not judgement.holds:
+        if judgement.blocking and not judgement.holds:
             raise PriceUnavailable(
                 f"{judgement.detail}; the newest session with any price is {newest or 'none'}.",
                 remedy=judgement.remedy,

@@ -41,13 +41,16 @@ class Absence(StrEnum):
     """The source failed when it was asked for this symbol; the detail says how. It is asked again."""
     PENDING = "pending"
     """Nobody has answered yet which instrument the symbol is, so the source was not asked for its bars."""
+    NO_PERMISSION = "no_permission"
+    """The source does not show its bars to the account; it is retired for a week, and then asked for again."""
     NOT_COLLECTED = "not_collected"
 
 
 COLUMNS = ("symbol", "session", "reason", "detail")
 _MISSING = """
-    WITH tracked AS (SELECT symbol, verified, reason AS objection, retired_on,
-                     coalesce(nullif(note, ''), 'retired') AS note FROM symbols WHERE market = $market),
+    WITH tracked AS (SELECT symbol, verified, retired_on, reason AS state,
+                            coalesce(nullif(note, ''), 'retired') AS note
+                     FROM symbols WHERE market = $market),
     wanted AS (SELECT symbol, session FROM tracked, (SELECT unnest($sessions) AS session)),
     stored AS (SELECT symbol, session FROM bars WHERE market = $market AND session BETWEEN $first AND $last),
     missing AS (SELECT symbol, session FROM wanted ANTI JOIN stored USING (symbol, session))"""
@@ -68,8 +71,9 @@ _ABSENCES = f"""{_MISSING},
         WHEN t.retired_on <= m.session THEN '{Absence.RETIRED}'
         WHEN e.ended_on <= m.session THEN '{Absence.DELISTED}'
         WHEN r.rule IS NOT NULL THEN '{Absence.QUARANTINED}'
+        WHEN t.state = '{SymbolReason.NO_PERMISSION}' THEN '{Absence.NO_PERMISSION}'
         WHEN a.symbol IS NOT NULL AND m.session < b.begin THEN '{Absence.NOT_LISTED_YET}'
-        WHEN NOT t.verified AND t.objection = '{SymbolReason.PENDING}' THEN '{Absence.PENDING}'
+        WHEN NOT t.verified AND t.state = '{SymbolReason.PENDING}' THEN '{Absence.PENDING}'
         WHEN NOT t.verified THEN '{Absence.UNKNOWN_AT_SOURCE}'
         WHEN a.symbol IS NULL AND f.symbol IS NOT NULL THEN '{Absence.SOURCE_ERROR}'
         WHEN a.symbol IS NOT NULL OR y.session IS NOT NULL THEN '{Absence.NO_BAR_AT_SOURCE}'
@@ -80,7 +84,7 @@ _ABSENCES = f"""{_MISSING},
         WHEN '{Absence.NOT_LISTED_YET}' THEN 'begins on ' || b.begin
         WHEN '{Absence.SOURCE_ERROR}' THEN f.said
         WHEN '{Absence.UNKNOWN_AT_SOURCE}' THEN t.note WHEN '{Absence.PENDING}' THEN t.note
-        ELSE '' END AS detail
+        WHEN '{Absence.NO_PERMISSION}' THEN t.note ELSE '' END AS detail
     FROM missing m JOIN tracked t USING (symbol) LEFT JOIN begins b USING (symbol)
     LEFT JOIN refused r USING (symbol, session) LEFT JOIN asked a USING (symbol, session)
     LEFT JOIN failed f USING (symbol, session) LEFT JOIN empty y USING (session) LEFT JOIN ended e USING (symbol)

@@ -28,6 +28,7 @@ _COLUMNS = ("symbol", "session", "close", "volume")
 _VALUES = "close, volume, adjustment, source, fetched_at"
 SPLITTING = "not compared: a split took effect on the day on which the prices were fetched"
 NO_BAR = "the second source has no close"
+SAME_SOURCE = "both closes are from one source"
 NOT_COMPARED = "not compared: total-return prices change with every dividend"
 
 
@@ -99,6 +100,7 @@ def source_differences(lake: Lake, market: str, session: date) -> pd.DataFrame:
     both["note"] = ""
     both.loc[np.isnan(factors), "note"] = SPLITTING
     both.loc[either, "note"] = NOT_COMPARED
+    both.loc[both["second_source"] == both["source"], "note"] = SAME_SOURCE
     both.loc[both["second_source"].isna(), "note"] = NO_BAR
     both.loc[both["note"] != "", "difference"] = np.nan
     shown = ["symbol", "session", "close", "second_close", "difference", "volume", "second_volume", "synthetic"]
