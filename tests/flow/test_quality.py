@@ -78,6 +78,17 @@ def test_each_missing_bar_has_the_reason_that_says_most(tmp_path: Path) -> None:
     assert absences(desk.lake, "us", [day]).set_index("symbol")["detail"]["NVDA"] == "not asked yet"
 
 
+def test_a_symbol_that_the_account_may_not_see_is_named_and_is_not_due(tmp_path: Path) -> None:
+    desk = collected(tmp_path)
+    remove(desk, "AAPL", PRICED_ON)
+    change(
+        desk, "UPDATE symbols SET reason = 'no_permission', retired_on = ?, note = '354' WHERE symbol = 'AAPL'", LAST
+    )
+    assert reasons(desk, PRICED_ON) == {("AAPL", PRICED_ON): Absence.NO_PERMISSION}
+    consolidate_session(desk, "main", SECOND)
+    assert plan_session(desk, "main", SECOND).plan.orders
+
+
 def test_a_bar_that_is_missing_without_a_reason_stops_the_plan_and_a_reason_lets_it_go_on(tmp_path: Path) -> None:
     desk = collected(tmp_path)
     consolidate_session(desk, "main", SECOND)

@@ -11,6 +11,7 @@ from scizor_dagster.market_data.collect import collect_session
 from scizor_dagster.market_data.second_source import (
     NO_BAR,
     NOT_COMPARED,
+    SAME_SOURCE,
     SPLITTING,
     collect_second_bars,
     source_differences,
@@ -22,10 +23,14 @@ DAY = date(2024, 3, 1)
 SYMBOLS = ("AAA", "BBB", "CCC")
 
 
+class Other(FrameMarket):
+    name = "other"
+
+
 def _second(lake: Lake, factor: float, *, adjustment: str = "raw", now: datetime = NOW) -> None:
     bars = flat_bars(("AAA", "BBB"), [DAY], 10.04)
     bars.loc[bars["symbol"] == "AAA", "close"] *= factor
-    collect_second_bars(lake, "us", FrameMarket(bars, adjustment=adjustment), SYMBOLS, DAY, DAY, now)
+    collect_second_bars(lake, "us", Other(bars, adjustment=adjustment), SYMBOLS, DAY, DAY, now)
 
 
 def _found(lake: Lake) -> dict[str, tuple[float, str]]:
@@ -57,6 +62,15 @@ def test_closes_that_differ_are_listed_and_those_that_a_source_lacks_say_so(coll
     assert found["BBB"] == (pytest.approx(0.0), "")
     assert found["CCC"][1] == NO_BAR
     assert rows(collected, "SELECT count(*) FROM bars WHERE source <> 'frame'") == [(0,)]
+
+
+def test_a_source_that_stands_in_for_the_first_is_no_second_opinion_on_itself(collected: Lake) -> None:
+    _second(collected, 1.02)
+    with collected.write() as cursor:
+        cursor.execute("UPDATE bars SET source = 'other' WHERE symbol = 'AAA'")
+    found = source_differences(collected, "us", DAY).set_index("symbol")
+    assert found["note"].to_dict() == {"AAA": SAME_SOURCE, "BBB": "", "CCC": NO_BAR}
+    assert pd.isna(found.loc["AAA", "difference"])
 
 
 def test_split_adjusted_closes_are_compared_in_the_units_that_the_session_was_traded_in(collected: Lake) -> None:
