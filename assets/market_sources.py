@@ -16,7 +16,7 @@ from assets.metadata import table
 from scizor_dagster.config import Market
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import bars_by_source
-from scizor_dagster.flow.second_prices import ask_second_source, beyond_tolerance
+from scizor_dagster.flow.second_prices import ask_second_source, compare_session
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SourceChecks:
     @property
     def _second(self) -> FactCheck:
         share = self.settings.quality.max_source_difference
-        description = f"The second source answered, and no close differs from its by more than {share:.2%}."
+        description = f"Most closes were compared with a second source's, and none differs by more than {share:.2%}."
         return FactCheck(self.key, "second_source_agrees", description)
 
     @property
@@ -52,8 +52,12 @@ class SourceChecks:
             found.append(self._first.result(alone and not outages, **said))
         if self.settings.compare_with is not None:
             report = ask_second_source(desk, market, sessions[0], sessions[-1])
-            differing = pd.concat([beyond_tolerance(desk, market, session) for session in sessions])
+            with desk.lake.pinned() as lake:
+                beside = [compare_session(desk, lake, market, session) for session in sessions]
+            differing = pd.concat([item.differing for item in beside])
+            silent = [item.found for item in beside if not item.most_compared]
             problem = report.problem if report is not None else ""
-            agrees = differing.empty and not problem
-            found.append(self._second.result(agrees, rows=len(differing), differing=table(differing), problem=problem))
+            agrees = differing.empty and not problem and not silent
+            said = {"differing": table(differing), "problem": problem, "not_compared": "; ".join(silent)}
+            found.append(self._second.result(agrees, rows=len(differing), **said))
         return found

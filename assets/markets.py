@@ -34,7 +34,7 @@ from scizor_dagster.flow.markets import (
     refresh_actions,
     refresh_prices,
 )
-from scizor_dagster.flow.quality import judged_session, quality_report
+from scizor_dagster.flow.quality import judged_session, quality_report, stopping
 from scizor_dagster.flow.stored import newest_stored_session, stored_rows
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.lake.schemas import actions_schema, bars_schema, symbols_schema
@@ -235,7 +235,7 @@ def _daily_prices(
             agreement = several.results(desk.desk, market, sessions)
             # A part of the universe says nothing about the session.
             judgements = () if config.symbols else judged_session(desk.desk, market, sessions[-1])
-        failed = [f"{item.name}: {item.detail}" for item in judgements if item.blocking and not item.holds]
+        failed = [f"{item.name}: {item.detail}" for item in stopping(judgements)]
         return dg.MaterializeResult(
             metadata=sessions_metadata(report, stored, refused),
             check_results=[

@@ -8,7 +8,7 @@ A plan re-reads these judgements from stored facts (`flow.trust`): a blocking ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import quarantined
-from scizor_dagster.flow.second_prices import second_prices
+from scizor_dagster.flow.second_prices import Comparison, compare_session
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.absences import Absence, absences, ranges_of, tracked_symbols
 from scizor_dagster.market_data.reading import last_closes, too_many_missing
@@ -61,7 +61,8 @@ class QualityReport:
         missing: Rows of `market_data.absences` over the sessions.
         stale: Symbols that are due and whose newest bar is older than the last session: symbol, newest, sessions.
         quarantine: Bars that were not believed, by reason.
-        differing: Closes of two sources: symbol, session, close, second, difference.
+        compared: Number of closes of the last session that a second source has as well.
+        differing: Those of them that differ: symbol, session, close, second_close, difference.
         outliers: Largest moves for their instrument: symbol, session, move, usual.
         restated: Bars whose source has changed its mind in the range; `restatement_rate` is of all bars.
     """
@@ -103,7 +104,12 @@ class QualityReport:
 
     @property
     def blocked_by(self) -> tuple[Judgement, ...]:
-        return tuple(item for item in self.judgements if item.blocking and not item.holds)
+        return stopping(self.judgements)
+
+
+def stopping(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+    """Those for which no plan is made."""
+    return tuple(item for item in judgements if item.blocking and not item.holds)
 
 
 def quality_report(desk: Desk, market: str, first: date | None = None, last: date | None = None) -> QualityReport:
@@ -128,7 +134,7 @@ def quality_report(desk: Desk, market: str, first: date | None = None, last: dat
         missing = absences(lake, market, shown)
         tracked = tracked_symbols(lake, market)
         newest = last_closes(lake, market, through)
-        compared, differing = _compared(desk, lake, market, newest, through)
+        beside = compare_session(desk, lake, market, through)
         odd = outliers(lake, market, shown[0], through)
         restated = restatements(lake, market, shown[0], through)
         refused = quarantined(lake, market, shown[0], through)
@@ -142,8 +148,8 @@ def quality_report(desk: Desk, market: str, first: date | None = None, last: dat
         missing=missing,
         stale=_stale(missing, newest, calendar, through),
         quarantine=refused,
-        compared=compared,
-        differing=differing,
+        compared=len(beside.both),
+        differing=beside.differing,
         outliers=odd,
         restated=restated,
         judgements=(
@@ -185,11 +191,11 @@ def judged_session(desk: Desk, market: str, session: date) -> tuple[Judgement, .
 
 def session_judgements(desk: Desk, lake: Lake, market: str, session: date) -> tuple[Judgement, ...]:
     """Everything that must hold of a session before one plans on its prices."""
-    closes = last_closes(lake, market, session)
+    several = desk.market(market).compare_with is not None
     return (
         *judged_bars(lake, market, session),
         judged_schema(lake, market, session),
-        *_judged_second_source(desk, lake, market, closes, session),
+        *(judged_second_source(market, compare_session(desk, lake, market, session)) if several else ()),
         judged_calendar(desk, market),
     )
 
@@ -241,46 +247,29 @@ def judged_schema(lake: Lake, market: str, session: date) -> Judgement:
     )
 
 
-def judged_second_source(compared: int, differing: pd.DataFrame) -> Judgement:
-    """Whether the closes agree with those of a second source, where there is one; single ones may differ."""
-    found = f"{len(differing)} of {compared} closes differ from a second source beyond quality.max_source_difference"
-    return Judgement(
-        "two_sources_agree",
-        compared < MIN_COMPARED or not too_many_missing(len(differing), compared),
-        True,
-        found + (f" ({names(differing['symbol'].tolist())})" if len(differing) else ""),
-        "Find out which of the two is wrong; nothing is planned on prices that most of a second source contradicts.",
-    )
+def judged_second_source(market: str, beside: Comparison) -> tuple[Judgement, Judgement]:
+    """Whether a second source was there to compare with, and whether most closes agree; single ones may differ.
 
-
-def _judged_second_source(
-    desk: Desk, lake: Lake, market: str, closes: pd.DataFrame, session: date
-) -> tuple[Judgement, ...]:
-    """Nothing where there is no second source; one that does not answer stops no plan, and is no agreement either."""
-    if desk.market(market).compare_with is None:
-        return ()
-    compared, differing = _compared(desk, lake, market, closes, session)
-    due = int((closes["session"] == session).sum())
+    A source that does not answer stops no plan, and is no agreement either.
+    """
+    compared, differing = len(beside.both), len(beside.differing)
+    apart = f" ({names(beside.differing['symbol'].tolist())})" if differing else ""
     return (
         Judgement(
             "the_second_source_has_been_compared",
-            2 * compared >= due,
+            beside.most_compared,
             False,
-            f"{compared} of {due} closes of {session} could be compared with the second source",
-            f"See why: scizor data quality --market {market}.",
+            beside.found,
+            f"Ask it again: scizor collect daily --market {market} --date {beside.session}.",
         ),
-        judged_second_source(compared, differing),
+        Judgement(
+            "two_sources_agree",
+            compared < MIN_COMPARED or not too_many_missing(differing, compared),
+            True,
+            f"{differing} of {compared} closes differ from a second source beyond quality.max_source_difference{apart}",
+            "Find out which of the two is wrong; nothing is planned on prices that a second source mostly contradicts.",
+        ),
     )
-
-
-def _compared(desk: Desk, lake: Lake, market: str, closes: pd.DataFrame, through: date) -> tuple[int, pd.DataFrame]:
-    """How many closes a second source has as well; symbol, session, close, second, difference of those that differ."""
-    tolerance = desk.market(market).quality.max_source_difference
-    seconds = {symbol: float(price) for symbol, price in second_prices(desk, lake, market, closes, through).items()}
-    both = closes[closes["symbol"].isin(list(seconds))][["symbol", "session", "close"]]
-    both["second"] = both["symbol"].map(seconds).astype("float64")
-    both["difference"] = (both["second"] / both["close"] - 1).abs()
-    return len(both), both[both["difference"] > tolerance].reset_index(drop=True)
 
 
 def _stale(missing: pd.DataFrame, newest: pd.DataFrame, calendar: TradingCalendar, through: date) -> pd.DataFrame:

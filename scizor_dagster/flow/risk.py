@@ -110,7 +110,7 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
         with desk.lake.pinned() as lake:
             closes = last_closes(lake, settings.market, priced_on)
             volumes = average_volumes(lake, settings.market, priced_on)
-            others = second_prices(desk, lake, settings.market, closes, priced_on)
+            others = second_prices(desk, lake, settings.market, priced_on)
         valuation = book_before(desk, portfolio, session, closes).valuation
         rows = closes.to_dict("records")
         ages = {day: calendar.age_in_sessions(day, priced_on) for day in set(closes["session"])}

@@ -13,7 +13,7 @@ from decimal import Decimal
 from scizor_dagster.errors import DataError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import Book
-from scizor_dagster.flow.quality import session_judgements
+from scizor_dagster.flow.quality import session_judgements, stopping
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.holdings import foreign
 from scizor_dagster.ledger.rows import fills_of
@@ -50,13 +50,12 @@ def require_sound(desk: Desk, lake: Lake, market: str, newest: date | None, pric
     Raises:
         PriceUnavailable: naming what is there, what is not, and the newest session with any price.
     """
-    for judgement in session_judgements(desk, lake, market, priced_on):
-        if judgement.blocking and not judgement.holds:
-            raise PriceUnavailable(
-                f"{judgement.detail}; the newest session with any price is {newest or 'none'}.",
-                remedy=judgement.remedy,
-                where=f"market {market}",
-            )
+    for judgement in stopping(session_judgements(desk, lake, market, priced_on)):
+        raise PriceUnavailable(
+            f"{judgement.detail}; the newest session with any price is {newest or 'none'}.",
+            remedy=judgement.remedy,
+            where=f"market {market}",
+        )
 
 
 def quarantined_symbols(lake: Lake, market: str, priced_on: date) -> dict[str, str]:

@@ -30,6 +30,7 @@ SPLITTING = "not compared: a split took effect on the day on which the prices we
 NO_BAR = "the second source has no close"
 SAME_SOURCE = "both closes are from one source"
 NOT_COMPARED = "not compared: total-return prices change with every dividend"
+MADE_UP = "not compared: made-up prices say nothing of real ones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,11 @@ def collect_second_bars(
 
 
 def source_differences(lake: Lake, market: str, session: date) -> pd.DataFrame:
-    """The stored bars of a session beside the second source's; empty where it was not asked.
+    """Every stored bar of a session beside the second source's.
 
     Columns: symbol, session, close, second_close, difference (relative to the first close, positive), volume,
-    second_volume, synthetic, source, second_source, and note: empty where the two were compared, else why not. Closes
-    and volumes of the second source are in the units of the first. Volumes are for looking at: sources count different
-    trades.
+    second_volume, source, second_source, and note: empty where the two were compared, else why not. Closes and volumes
+    of the second source are in the units of the first. Volumes are for looking at: sources count different trades.
     """
     with lake.read() as cursor:
         both = cursor.execute(
@@ -84,7 +84,7 @@ def source_differences(lake: Lake, market: str, session: date) -> pd.DataFrame:
             f"theirs AS (SELECT symbol, {_VALUES} FROM second_bars WHERE market = ? AND session = ?) "
             "SELECT o.*, t.close AS second_close, t.volume AS second_volume, t.adjustment AS second_adjustment, "
             "t.source AS second_source, t.fetched_at AS second_fetched_at "
-            "FROM ours o LEFT JOIN theirs t USING (symbol) WHERE EXISTS (SELECT 1 FROM theirs) ORDER BY symbol",
+            "FROM ours o LEFT JOIN theirs t USING (symbol) ORDER BY symbol",
             [market, session, market, session],
         ).df()
         splits = cursor.execute(
@@ -100,10 +100,11 @@ def source_differences(lake: Lake, market: str, session: date) -> pd.DataFrame:
     both["note"] = ""
     both.loc[np.isnan(factors), "note"] = SPLITTING
     both.loc[either, "note"] = NOT_COMPARED
+    both.loc[both["synthetic"], "note"] = MADE_UP
     both.loc[both["second_source"] == both["source"], "note"] = SAME_SOURCE
     both.loc[both["second_source"].isna(), "note"] = NO_BAR
     both.loc[both["note"] != "", "difference"] = np.nan
-    shown = ["symbol", "session", "close", "second_close", "difference", "volume", "second_volume", "synthetic"]
+    shown = ["symbol", "session", "close", "second_close", "difference", "volume", "second_volume"]
     return both[[*shown, "source", "second_source", "note"]]
 
 

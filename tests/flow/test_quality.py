@@ -119,15 +119,19 @@ def test_a_calendar_that_ends_within_the_year_stops_the_plan(tmp_path: Path, mon
     assert plan_session(desk, "main", SECOND).plan.orders
 
 
-def test_the_report_counts_covers_and_names_what_is_wrong(tmp_path: Path) -> None:
+def test_the_report_counts_covers_and_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = collected(tmp_path)
     whole = quality_report(desk, "us")
     assert (whole.coverage, whole.by_reason, whole.blocked_by) == (1.0, {}, ())
     days = TradingCalendar("XNYS").sessions(date(2025, 3, 24), LAST)
     remove(desk, "META", *days)
     append(desk, "absent_bars", symbol="META", first_session=days[0], last_session=days[-2])
+    monkeypatch.setattr("scizor_dagster.flow.quality.SESSIONS_SHOWN", 20)
+    for day in (date(2025, 2, 20), PRICED_ON):
+        append(desk, "quarantined_bars", symbol="META", session=day, reason="price_jump", detail="close 1 after 100")
     change(desk, "UPDATE bars SET close = close * 1.5, high = high * 1.5 WHERE symbol = 'NVDA' AND session = ?", LAST)
     report = quality_report(desk, "us")
+    assert report.quarantine[["rows", "symbols"]].values.tolist() == [[1, "META"]]
     assert report.by_reason == {"no_bar_at_source": len(days) - 1, "not_collected": 1}
     assert report.coverage == pytest.approx(1 - len(days) / (6 * len(report.sessions)))
     assert report.stale.to_dict("records") == [

@@ -17,10 +17,13 @@ from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import measure_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import book_before
+from scizor_dagster.flow.quality import Judgement, judged_session, stopping
 from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
+from scizor_dagster.flow.second_prices import compare_session
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import fills
 from scizor_dagster.market_data.reading import last_closes
+from scizor_dagster.market_data.second_source import NO_BAR, SAME_SOURCE
 from scizor_dagster.market_data.trading_facts import average_volumes
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.risk.events import risk_events_of
@@ -185,6 +188,38 @@ def test_orders_whose_price_two_sources_disagree_on_are_blocked_and_the_others_g
 def test_nothing_is_planned_on_prices_that_a_second_source_contradicts_for_most(desk: Desk) -> None:
     with pytest.raises(PriceUnavailable, match="5 of 5 closes differ from a second source"):
         trade(_second_source(desk, 1.1), FIRST)
+
+
+def _judgements(desk: Desk) -> dict[str, Judgement]:
+    session = desk.calendar("us").previous_session(FIRST)
+    return {item.name: item for item in judged_session(desk, "us", session)}
+
+
+def test_a_second_source_that_says_nothing_stops_no_plan_and_is_no_agreement(desk: Desk) -> None:
+    assert "two_sources_agree" not in _judgements(desk)
+    desk = _second_source(desk, 1.1)
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE bars SET source = 'another' WHERE symbol IN ('AAPL', 'AMZN', 'GOOG')")
+    found = _judgements(desk)
+    asked = found["the_second_source_has_been_compared"]
+    assert not asked.holds
+    assert not asked.blocking
+    assert asked.detail.startswith("2 of 6 closes of 2025-02-28 could be compared")
+    assert f"{SAME_SOURCE} (3); {NO_BAR} (1)" in asked.detail
+    assert found["two_sources_agree"].holds, "two closes say nothing about a whole source"
+    assert stopping(found.values()) == ()
+    assert trade(desk, FIRST).state is ExecutionState.DONE
+
+
+def test_the_collection_and_a_plan_judge_two_sources_by_one_comparison(desk: Desk) -> None:
+    desk = _second_source(desk, 1.1, only=("AAPL", "MSFT"))
+    session = desk.calendar("us").previous_session(FIRST)
+    beside = compare_session(desk, desk.lake, "us", session)
+    assert beside.differing["symbol"].tolist() == ["AAPL", "MSFT"]
+    assert set(beside.both["symbol"]) == set(facts_of(desk, "main")(FIRST).second_prices)
+    found = _judgements(desk)
+    assert found["the_second_source_has_been_compared"].holds
+    assert "2 of 5 closes differ" in found["two_sources_agree"].detail
 
 
 def test_a_plan_that_opens_more_than_the_equity_is_stopped_with_one_row(

@@ -74,6 +74,19 @@ def test_a_second_source_that_cannot_be_read_is_named_and_the_day_is_collected(t
     assert "symbol" in str(result.metadata["problem"].value)
 
 
+def test_a_second_source_that_has_few_of_the_closes_is_no_agreement(tmp_path: Path) -> None:
+    desk = _desk(
+        tmp_path,
+        provider=_prices(tmp_path, "first", SYMBOLS),
+        compare_with=_prices(tmp_path, "beside", SYMBOLS[:1]),
+    )
+    collect_closed_session(desk, "us", SESSION)
+    result = _checks(desk)["second_source_agrees"]
+    assert not result.passed
+    assert result.metadata["rows"].value == 0
+    assert "1 of 3 closes of 2024-01-10 could be compared" in str(result.metadata["not_compared"].value)
+
+
 def test_a_market_with_one_source_has_no_such_checks(tmp_path: Path) -> None:
     assert _checks(_desk(tmp_path, provider=_prices(tmp_path, "first", SYMBOLS))) == {}
 

@@ -9,6 +9,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import append_rows
 from scizor_dagster.market_data.collect import collect_session
 from scizor_dagster.market_data.second_source import (
+    MADE_UP,
     NO_BAR,
     NOT_COMPARED,
     SAME_SOURCE,
@@ -55,7 +56,7 @@ def _split(lake: Lake, ex_session: date, ratio: float) -> None:
 
 
 def test_closes_that_differ_are_listed_and_those_that_a_source_lacks_say_so(collected: Lake) -> None:
-    assert source_differences(collected, "us", DAY).empty
+    assert {note for _, note in _found(collected).values()} == {NO_BAR}
     _second(collected, 1.02)
     found = _found(collected)
     assert found["AAA"] == (pytest.approx(0.02), "")
@@ -71,6 +72,14 @@ def test_a_source_that_stands_in_for_the_first_is_no_second_opinion_on_itself(co
     found = source_differences(collected, "us", DAY).set_index("symbol")
     assert found["note"].to_dict() == {"AAA": SAME_SOURCE, "BBB": "", "CCC": NO_BAR}
     assert pd.isna(found.loc["AAA", "difference"])
+
+
+def test_made_up_closes_are_not_compared(collected: Lake) -> None:
+    _second(collected, 1.02)
+    with collected.write() as cursor:
+        cursor.execute("UPDATE bars SET synthetic = true WHERE symbol = 'AAA'")
+    difference, note = _found(collected)["AAA"]
+    assert (pd.isna(difference), note) == (True, MADE_UP)
 
 
 def test_split_adjusted_closes_are_compared_in_the_units_that_the_session_was_traded_in(collected: Lake) -> None:
