@@ -32,8 +32,17 @@ from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger.batches import account_clock, admit
+from scizor_dagster.ledger.conversions import record_conversion
 from scizor_dagster.ledger.lease import lease
-from scizor_dagster.ledger.rows import BatchRow, batch_by_id, batch_of, batches_of, intents_by_id, open_batches
+from scizor_dagster.ledger.rows import (
+    BatchRow,
+    batch_by_id,
+    batch_of,
+    batches_of,
+    first_batch_of,
+    intents_by_id,
+    open_batches,
+)
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
@@ -270,9 +279,12 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
             gates.check_armed(connection, run)
             gates.check_positions(connection, run.account, positions)
             gates.check_holdings(connection, plan)
+        first = first_batch_of(connection, plan.account, plan.portfolio) is None
         admission = admit(connection, plan, starting_cash=run.settings.starting_cash, now=run.now())
         if admission.created:
             record_limits(connection, admission.batch.batch_id, run.settings.limits)
+        if first and run.settings.conversion is not None:
+            record_conversion(connection, plan.account, plan.portfolio, run.settings.conversion, now=run.now())
         return admission.batch
 
 

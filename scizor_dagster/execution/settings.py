@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
+from scizor_dagster.ledger.conversions import Conversion
 from scizor_dagster.ledger.lease import DEFAULT_TTL
 from scizor_dagster.risk.facts import FactsOf, nothing_known
 from scizor_dagster.risk.limits import PreTradeLimits
@@ -26,6 +27,8 @@ class ExecutionSettings:
     Attributes:
         starting_cash: The portfolio's cash before its first flow: at any time its cash is this plus
             `ledger.holdings.cash_flow`. Fixed per batch when it is admitted.
+        conversion: How the starting cash came about, where it was stated in another currency; recorded with the
+            portfolio's first batch.
         expected_broker: What the broker's own identity must say, with environment and account id.
         limits: What the portfolio's orders are checked against.
         facts: What the market says about the portfolio before a session; a limit that needs a fact
@@ -48,6 +51,7 @@ class ExecutionSettings:
     expected_account_id: str
     limits: PreTradeLimits
     facts: FactsOf = nothing_known
+    conversion: Conversion | None = None
     increments: Mapping[str, Decimal] = field(default_factory=dict)
     live_trading: bool = False
     live_session: date | None = None

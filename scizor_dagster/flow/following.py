@@ -17,7 +17,7 @@ from scizor_dagster.errors import AccountBusy, InputError, ScizorError
 from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.money import starting_cash
+from scizor_dagster.flow.money import begun_on, conversion_before, starting_cash
 from scizor_dagster.flow.risk import facts_of, guard_account, guard_session, limits_in_force
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.sessions import Clock
@@ -43,7 +43,8 @@ def cancel_open_orders(desk: Desk, account: str) -> CancelReport:
     What keeps them from being canceled now is no error: the orders are reported as left, with the reason.
     """
     try:
-        portfolio = next((name for name, item in desk.config.portfolios.items() if item.account == account), None)
+        configured = [name for name, item in desk.config.portfolios.items() if item.account == account]
+        portfolio = next(iter([*begun_on(desk, account), *configured]), None)
         if portfolio is not None:
             return cancel_open(**execution_parts(desk, portfolio, "cancel"))
         why = f"No portfolio of the configuration trades on account '{account}'."
@@ -94,10 +95,9 @@ def execution_parts(desk: Desk, portfolio: str, purpose: str) -> Parts:
         clock=desk.clock,
         holder=f"{socket.gethostname()}:{os.getpid()}:{purpose[:8]}",
         settings=execution_settings(desk, portfolio),
+        # One that has not begun has no orders, and its capital may still wait for a rate.
         siblings={
-            name: execution_settings(desk, name)
-            for name, other in desk.config.portfolios.items()
-            if name != portfolio and other.account == settings.account
+            name: execution_settings(desk, name) for name in begun_on(desk, settings.account) if name != portfolio
         },
     )
 
@@ -106,6 +106,7 @@ def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
     pinned = desk.pinned_identity(desk.portfolio(portfolio).account)
     return ExecutionSettings(
         starting_cash=starting_cash(desk, portfolio),
+        conversion=conversion_before(desk, portfolio),
         expected_broker=pinned.broker,
         expected_environment=pinned.environment,
         expected_account_id=pinned.account_id,

@@ -14,11 +14,12 @@ from decimal import Decimal
 import pandas as pd
 
 from scizor_dagster.analytics.valuation import Valuation, value_portfolio
-from scizor_dagster.errors import ConfigError
+from scizor_dagster.errors import ConfigError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.rates import StatedRate, rate_before
+from scizor_dagster.flow.rates import rate_before
+from scizor_dagster.ledger.conversions import Conversion, conversion_of
 from scizor_dagster.ledger.holdings import cash_flow, owned
-from scizor_dagster.ledger.rows import first_batch_of
+from scizor_dagster.ledger.rows import BatchRow, first_batch_of
 
 CENT = Decimal("0.01")
 
@@ -55,28 +56,60 @@ def starting_cash(desk: Desk, portfolio: str) -> Decimal:
     """What the portfolio began with: as the ledger recorded it with its first plan, until then as configured.
 
     Equity and returns count from there, so that a change of the configuration is no profit.
+
+    Raises:
+        PriceUnavailable: it has not begun, and there is no rate young enough to convert its capital by.
     """
-    with desk.ledger.read() as connection:
-        first = first_batch_of(connection, desk.portfolio(portfolio).account, portfolio)
+    first = _first_batch(desk, portfolio)
     return configured_cash(desk, portfolio) if first is None else first.starting_cash
+
+
+def begun_on(desk: Desk, account: str) -> tuple[str, ...]:
+    """The configured portfolios of the account that have ever been admitted a plan."""
+    beside = [name for name, item in desk.config.portfolios.items() if item.account == account]
+    return tuple(name for name in beside if _first_batch(desk, name) is not None)
 
 
 def require_same_capital(desk: Desk, portfolio: str) -> None:
     """Refuse a portfolio whose configured capital is no longer the one it began with, or not in the account.
 
+    What was converted is compared as it was stated: a rate is asked for once, before the portfolio begins.
+
     Raises:
-        ConfigError: naming both amounts.
-        PriceUnavailable: there is no rate to convert it by.
+        ConfigError: naming both.
+        PriceUnavailable: it has not begun, and there is no rate to convert its capital by.
     """
-    _require_covered(desk, portfolio)
-    began, configured = starting_cash(desk, portfolio), configured_cash(desk, portfolio)
-    if began != configured:
+    first = _first_batch(desk, portfolio)
+    if first is None:
+        _require_covered(desk, portfolio)
+        return
+    capital = desk.portfolio(portfolio).capital
+    if not _foreign(desk, portfolio):
+        now = configured_cash(desk, portfolio)
+        same, configured = now == first.starting_cash, f"{now:,.2f}"
+    else:
+        same = _as_stated(desk, portfolio, first)
+        configured = f"{capital.amount:,.2f} {capital.currency} converted on {capital.converted_on}"
+    if not same:
         raise ConfigError(
-            f"Portfolio '{portfolio}' began with {began:,.2f}, and its capital is now {configured:,.2f}.",
-            remedy="Set capital back, or give the new amount to a new portfolio: equity and returns count from the "
-            "first one.",
+            f"Portfolio '{portfolio}' began with {first.starting_cash:,.2f}, and its capital is now {configured}.",
+            remedy=f"Set capital back, or to {first.starting_cash:f} in the market's currency. Give a new amount to a "
+            "new portfolio: equity and returns count from the first one.",
             where=f"portfolios.{portfolio}.capital",
         )
+
+
+def _as_stated(desk: Desk, portfolio: str, first: BatchRow) -> bool:
+    """Whether amount, currency and day are those that were converted when the portfolio began."""
+    capital, recorded = desk.portfolio(portfolio).capital, _converted(desk, portfolio)
+    if recorded is not None:
+        now = (_amount(desk, portfolio), capital.currency, capital.converted_on)
+        return now == (recorded.amount, recorded.currency, recorded.converted_on)
+    try:
+        # A ledger from before conversions were recorded: what gives the same amount is the same capital.
+        return _conversion(desk, portfolio).capital == first.starting_cash
+    except PriceUnavailable:
+        return False
 
 
 def configured_cash(desk: Desk, portfolio: str) -> Decimal:
@@ -89,31 +122,57 @@ def configured_cash(desk: Desk, portfolio: str) -> Decimal:
     if settings.capital.amount is None:
         share = Decimal(str(settings.capital.share))
         return (share * _deposit(desk, settings.account)).quantize(CENT)
-    amount = Decimal(str(settings.capital.amount)).quantize(CENT)
-    rate = capital_rate(desk, portfolio)
-    return amount if rate is None else rate.convert(amount)
+    conversion = _conversion(desk, portfolio) if _foreign(desk, portfolio) else None
+    return _amount(desk, portfolio) if conversion is None else conversion.capital
 
 
-def capital_rate(desk: Desk, portfolio: str) -> StatedRate | None:
-    """The rate that the portfolio's capital is converted by; None where it is in the market's currency.
+def conversion_before(desk: Desk, portfolio: str) -> Conversion | None:
+    """How the capital is converted when the portfolio begins; None once it has, or where there is nothing to convert.
 
     Raises:
-        PriceUnavailable: there is none, or it was too old on the day of the conversion.
+        PriceUnavailable: there is no rate, or it was too old on the day of the conversion.
     """
-    settings = desk.portfolio(portfolio)
-    capital, currency = settings.capital, desk.market(settings.market).currency
-    if capital.currency is None or capital.converted_on is None or capital.currency == currency:
-        return None
-    return rate_before(desk, capital.currency, currency, capital.converted_on)
+    begins = _foreign(desk, portfolio) and _first_batch(desk, portfolio) is None
+    return _conversion(desk, portfolio) if begins else None
 
 
 def capital_note(desk: Desk, portfolio: str) -> tuple[str, ...]:
     """A sentence for the plan where the capital was converted, with the rate and its age."""
-    rate, capital = capital_rate(desk, portfolio), desk.portfolio(portfolio).capital
-    if rate is None:
-        return ()
-    amount = Decimal(str(capital.amount))
-    return (f"The capital of {amount:,.2f} {rate.base} is {rate.convert(amount):,.2f} {rate.quote} {rate.sentence}.",)
+    conversion = conversion_before(desk, portfolio) or _converted(desk, portfolio)
+    return (conversion.sentence,) if conversion is not None else ()
+
+
+def _first_batch(desk: Desk, portfolio: str) -> BatchRow | None:
+    with desk.ledger.read() as connection:
+        return first_batch_of(connection, desk.portfolio(portfolio).account, portfolio)
+
+
+def _foreign(desk: Desk, portfolio: str) -> bool:
+    settings = desk.portfolio(portfolio)
+    return settings.capital.currency not in (None, desk.market(settings.market).currency)
+
+
+def _amount(desk: Desk, portfolio: str) -> Decimal:
+    return Decimal(str(desk.portfolio(portfolio).capital.amount)).quantize(CENT)
+
+
+def _converted(desk: Desk, portfolio: str) -> Conversion | None:
+    """As the ledger recorded it; asked for only where the configuration states another currency."""
+    if not _foreign(desk, portfolio):
+        return None
+    with desk.ledger.read() as connection:
+        return conversion_of(connection, desk.portfolio(portfolio).account, portfolio)
+
+
+def _conversion(desk: Desk, portfolio: str) -> Conversion:
+    settings = desk.portfolio(portfolio)
+    amount, currency, day = _amount(desk, portfolio), settings.capital.currency, settings.capital.converted_on
+    assert currency is not None
+    assert day is not None, "the configuration is checked"
+    rate = rate_before(desk, currency, desk.market(settings.market).currency, day)
+    capital = rate.convert(amount)
+    said = f"The capital of {amount:,.2f} {rate.base} is {capital:,.2f} {rate.quote} {rate.sentence}."
+    return Conversion(amount, currency, day, capital, said)
 
 
 def _deposit(desk: Desk, account: str) -> Decimal:
@@ -123,14 +182,19 @@ def _deposit(desk: Desk, account: str) -> Decimal:
 def _require_covered(desk: Desk, portfolio: str) -> None:
     """Converted capital is known only now; together the account's portfolios still begin with what it had.
 
+    Another one that is to be converted and has not begun is left out: it is looked at when it begins.
+
     Raises:
         ConfigError: they begin with more.
+        PriceUnavailable: there is no rate to convert the portfolio's own capital by.
     """
-    if desk.portfolio(portfolio).capital.currency is None:
+    if not _foreign(desk, portfolio):
         return
     account = desk.portfolio(portfolio).account
-    beside = [name for name, item in desk.config.portfolios.items() if item.account == account]
-    claimed = sum((configured_cash(desk, name) for name in beside), Decimal(0))
+    beside = [name for name, item in desk.config.portfolios.items() if item.account == account and name != portfolio]
+    begun = set(begun_on(desk, account))
+    counted = [name for name in beside if name in begun or not _foreign(desk, name)]
+    claimed = configured_cash(desk, portfolio) + sum((starting_cash(desk, name) for name in counted), Decimal(0))
     if claimed > _deposit(desk, account):
         raise ConfigError(
             f"The portfolios of account '{account}' begin with {claimed:,.2f} together, once converted; its "
