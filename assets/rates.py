@@ -9,7 +9,7 @@ from assets.checks import FactCheck
 from assets.failures import clear_failures
 from assets.metadata import table
 from resources.desk import TradingDesk
-from scizor_dagster.flow.rates import collect_rates
+from scizor_dagster.flow.rate_files import collect_rates
 
 KEY = dg.AssetKey(["fx_rates"])
 BELIEVED = FactCheck(
@@ -25,8 +25,8 @@ FRESH = FactCheck(KEY, "rates_are_fresh", "The newest rate of each pair is young
     kinds={"csv", "ducklake"},
     code_version="2",
     check_specs=[BELIEVED.spec, FRESH.spec],
-    description="Daily rates of the pairs that the configuration names. A stored rate never changes. A currency to "
-    "itself is 1 and needs no row.",
+    description="Daily rates of the pairs that the configuration names. A stored rate changes only by "
+    "a person's word (scizor rates accept). A currency to itself is 1 and needs no row.",
 )
 def fx_rates(desk: TradingDesk) -> dg.MaterializeResult:
     with clear_failures():
@@ -36,6 +36,7 @@ def fx_rates(desk: TradingDesk) -> dg.MaterializeResult:
             "dagster/row_count": report.inserted,
             "rates": table(report.newest),
             "refused": table(report.refused),
+            "corrected": ", ".join(report.corrected),
             "restated": len(report.restated),
         },
         check_results=[

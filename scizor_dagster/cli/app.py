@@ -33,6 +33,7 @@ from scizor_dagster.cli import (
     paper,
     plan,
     prices,
+    rates,
     reconcile,
     risk,
     run,
@@ -57,6 +58,7 @@ app.command()(doctor.doctor)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
 app.add_typer(prices.app, name="prices")
+app.add_typer(rates.app, name="rates")
 app.add_typer(symbols.app, name="symbols")
 app.add_typer(signals.app, name="signals")
 app.command()(plan.plan)

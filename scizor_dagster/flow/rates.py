@@ -1,7 +1,7 @@
-"""Reference rates between the currencies of a configuration: collecting them, and converting an amount.
+"""Reference rates between the currencies of a configuration: converting an amount by them.
 
-What belongs here: the stage `fx_rates`, and the one function that converts. What does not: which rates are believed
-(`market_data.rates`). Nothing here trades currency.
+What belongs here: the one function that converts. What does not: collecting rates (`flow.rate_files`). Nothing here
+trades currency.
 """
 
 from __future__ import annotations
@@ -9,18 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from scizor_dagster.errors import PriceUnavailable
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.lake.tables import append_rows
-from scizor_dagster.market_data.rates import CheckedRates, age_in_weekdays, check_rates, read_rates
+from scizor_dagster.market_data.rates import age_in_weekdays
 from scizor_dagster.planning.rules import exact
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from scizor_dagster.config.fx import RateFile
 
 CENT = Decimal("0.01")
 
@@ -56,70 +49,6 @@ class StatedRate:
         )
 
 
-@dataclass(frozen=True)
-class RatesReport:
-    """What was collected.
-
-    Attributes:
-        newest: The newest stored rate of each pair: base, quote, session, rate, source, fetched_at, age.
-        refused: Rates that were not believed: base, quote, session, rate, reason, detail, where.
-        inserted: Number of rates that are new.
-        restated: Pairs and days whose file now says another rate; the stored one stays.
-        stale: Pairs whose newest rate is too old to convert by.
-    """
-
-    newest: pd.DataFrame
-    refused: pd.DataFrame
-    inserted: int
-    restated: tuple[str, ...]
-    stale: tuple[str, ...]
-
-
-def collect_rates(desk: Desk) -> RatesReport:
-    """Read every configured file, check it, and store the rates that are new; a stored rate never changes.
-
-    Raises:
-        InputError: a file that cannot be read.
-    """
-    import pandas as pd
-
-    now, rules = desk.clock(), desk.config.fx
-    rows = {
-        item: read_rates(desk.config.folder / item.path, item.date_column, item.rate_column) for item in rules.files
-    }
-    raw = {(item.base, item.quote): {row.session: row.rate for row in found} for item, found in rows.items()}
-    checked = {
-        item: check_rates(
-            found,
-            now,
-            max_jump=rules.max_jump,
-            inverse=raw.get((item.quote, item.base), {}),
-            max_difference=rules.max_inverse_difference,
-        )
-        for item, found in rows.items()
-    }
-    inserted, restated = 0, list[str]()
-    with desk.lake.write() as cursor:
-        for item, result in checked.items():
-            pair = [item.base, item.quote]
-            stored = dict(
-                cursor.execute("SELECT session, rate FROM fx_rates WHERE base = ? AND quote = ?", pair).fetchall()
-            )
-            fresh = [(row.session, row.rate) for row in result.good if row.session not in stored]
-            restated += [
-                f"{item.base}/{item.quote} {row.session}"
-                for row in result.good
-                if stored.get(row.session, row.rate) != row.rate
-            ]
-            frame = pd.DataFrame(fresh, columns=["session", "rate"])
-            frame = frame.assign(base=item.base, quote=item.quote, source=f"files:{item.path}", fetched_at=now)
-            inserted += append_rows(cursor, "fx_rates", frame)
-    newest = _newest(desk, now.date())
-    too_old = newest[newest["age"] > rules.max_age_sessions]
-    stale = tuple(f"{row.base}/{row.quote}" for row in too_old.itertuples())
-    return RatesReport(newest, _refused(checked), inserted, tuple(restated), stale)
-
-
 def rate_before(desk: Desk, base: str, quote: str, session: date) -> StatedRate:
     """The newest rate known before `session`, with its age.
 
@@ -150,25 +79,3 @@ def rate_before(desk: Desk, base: str, quote: str, session: date) -> StatedRate:
         )
     rate = exact(1 / stored if inverted else stored)
     return StatedRate(base, quote, rate, day, age, str(source), inverted=bool(inverted))
-
-
-def _newest(desk: Desk, today: date) -> pd.DataFrame:
-    with desk.lake.read() as cursor:
-        frame = cursor.execute(
-            "SELECT * FROM fx_rates QUALIFY row_number() OVER (PARTITION BY base, quote ORDER BY session DESC) = 1 "
-            "ORDER BY base, quote"
-        ).df()
-    frame["session"] = [stamp.date() for stamp in frame["session"]]
-    frame["age"] = [age_in_weekdays(day, today - timedelta(days=1)) for day in frame["session"]]
-    return frame
-
-
-def _refused(checked: dict[RateFile, CheckedRates]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [
-        (item.base, item.quote, row.session, row.rate, row.reason, row.detail, row.where)
-        for item, result in checked.items()
-        for row in result.refused
-    ]
-    return pd.DataFrame(rows, columns=["base", "quote", "session", "rate", "reason", "detail", "where"])

@@ -22,6 +22,8 @@ TAUGHT = (
     ("data", "replay"),
     ("prices", "accept"),
     ("prices", "quarantined"),
+    ("rates", "accept"),
+    ("rates", "doubtful"),
     ("symbols", "populate"),
     ("symbols", "validate"),
     ("symbols", "list"),

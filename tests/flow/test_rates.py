@@ -1,5 +1,6 @@
 """Capital in another currency: converted once, at a stated rate with its age, or not at all."""
 
+import json
 import shutil
 from copy import deepcopy
 from dataclasses import replace
@@ -8,16 +9,20 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
-from scizor_dagster.errors import ConfigError, PriceUnavailable
+from scizor_dagster.errors import ConfigError, InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import cancel_open_orders, execution_parts
 from scizor_dagster.flow.money import require_same_capital
 from scizor_dagster.flow.plans import plan_session
-from scizor_dagster.flow.rates import collect_rates, rate_before
+from scizor_dagster.flow.rate_files import accept_doubtful_rate, collect_rates, doubtful_rates
+from scizor_dagster.flow.rates import rate_before
 from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.ledger.acceptances import RATE
 from scizor_dagster.ledger.conversions import KIND, conversion_of
+from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.tables import events
 from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
 from tests.projects import project_at
@@ -146,6 +151,54 @@ def test_a_portfolio_that_waits_for_its_rate_stops_no_other_of_its_account(begun
     require_same_capital(desk, "main")
     assert execution_parts(desk, "main", "test")["siblings"] == {}
     assert cancel_open_orders(desk, "paper").note == ""
+
+
+def test_a_stored_rate_is_corrected_by_a_persons_word_and_what_it_was_is_kept(project: Path) -> None:
+    desk = with_foreign_capital(project, rates="date,rate\n2025-02-27,62.0\n")
+    assert collect_rates(desk).inserted == 1
+    (project / "audusd.csv").write_text(RATES, encoding="utf-8")
+    report = collect_rates(desk)
+    assert (report.inserted, set(report.refused["reason"])) == (0, {"rate_jump", "weekend"})
+    with pytest.raises(InputError, match="No reason is given"):
+        accept_doubtful_rate(desk, "AUD", "USD", date(2025, 2, 27), reason=" ", actor="ann")
+    for day in (date(2025, 2, 26), date(2025, 3, 1)):
+        with pytest.raises(InputError, match="no rate to accept"):
+            accept_doubtful_rate(desk, "AUD", "USD", day, reason="x", actor="ann")
+    assert accept_doubtful_rate(desk, "AUD", "USD", date(2025, 2, 27), reason="unit", actor="ann") == 0.62
+    report = collect_rates(desk)
+    assert (report.inserted, report.corrected, report.restated) == (2, ("AUD/USD 2025-02-27",), ())
+    assert doubtful_rates(desk)["reason"].tolist() == ["weekend"]
+    assert rate_before(desk, "AUD", "USD", date(2025, 2, 28)).rate == Decimal("0.62")
+    with desk.ledger.read() as connection:
+        (payload,) = connection.execute(sa.select(events.c.payload).where(events.c.kind == RATE)).scalars()
+        assert verify_chain(connection) == []
+    assert {name: json.loads(payload)[name] for name in ("replaces", "rate", "actor", "reason")} == {
+        "replaces": "62.0",
+        "rate": "0.62",
+        "actor": "ann",
+        "reason": "unit",
+    }
+
+
+def test_a_rate_is_held_against_the_stored_rate_of_the_inverse_pair(project: Path) -> None:
+    desk = with_foreign_capital(project)
+    collect_rates(desk)
+    config = yaml.safe_load(desk.settings.config_path.read_text())
+    config["fx"]["files"] = [{"base": "USD", "quote": "AUD", "path": "usdaud.csv"}]
+    desk.settings.config_path.write_text(yaml.safe_dump(config))
+    (project / "usdaud.csv").write_text("date,rate\n2025-02-27,1.65\n2025-02-28,1.60\n", encoding="utf-8")
+    report = collect_rates(Desk(desk.settings, lambda: NOW))
+    assert (report.inserted, report.refused["reason"].tolist()) == (1, ["inverse_disagrees"])
+
+
+def test_a_wrong_row_of_one_file_does_not_take_the_inverse_pairs_rate_along(project: Path) -> None:
+    desk = with_foreign_capital(project, rates="date,rate\n2025-02-26,0.62\n2025-02-27,6.2\n2025-02-28,0.62\n")
+    config = yaml.safe_load(desk.settings.config_path.read_text())
+    config["fx"]["files"].append({"base": "USD", "quote": "AUD", "path": "usdaud.csv"})
+    desk.settings.config_path.write_text(yaml.safe_dump(config))
+    (project / "usdaud.csv").write_text("date,rate\n2025-02-27,1.6129\n2025-02-28,1.6129\n", encoding="utf-8")
+    report = collect_rates(Desk(desk.settings, lambda: NOW))
+    assert (report.inserted, report.refused["reason"].tolist()) == (4, ["rate_jump"])
 
 
 def test_no_rate_or_an_old_one_plans_nothing(project: Path) -> None:
