@@ -121,11 +121,21 @@ class BrokerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
+    """Money of an account.
+
+    Attributes:
+        cash: In `currency` alone.
+        equity: Of everything, in `currency`.
+        other_cash: What is held in other currencies, less what is borrowed there, at the broker's own rates in
+            `currency`. It pays for nothing unless somebody lets it.
+    """
+
     cash: Decimal
     equity: Decimal
     buying_power: Decimal
     currency: str
     as_of: datetime
+    other_cash: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

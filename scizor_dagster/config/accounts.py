@@ -69,10 +69,16 @@ class AlpacaAccount(_AnyAccount, AlpacaConnection):
 
 
 class IbkrAccount(_AnyAccount, IbkrConnection):
-    """An account at Interactive Brokers, pinned by its id and environment."""
+    """An account at Interactive Brokers, pinned by its id and environment.
+
+    Attributes:
+        fx: What buys are paid from: `own` is the account's cash in `currency`; `borrow` counts what it holds in other
+            currencies too, and the broker lends against it. Scizor trades no currency by itself.
+    """
 
     broker: Literal["ibkr"]
     environment: Environment
+    fx: Literal["own", "borrow"] = "own"
 
     @model_validator(mode="after")
     def _one_kind(self) -> IbkrAccount:

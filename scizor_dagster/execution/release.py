@@ -76,8 +76,9 @@ def _release(
     waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
     waiting = [row for row in waiting if not _drop_orphan(connection, run, row, rows)]
     flows = cash_flow(connection, batch.account, batch.portfolio, through=batch.session)
-    # The account may hold less than the portfolio may call its own: never more is spent than is there.
-    cash = min(batch.starting_cash + flows - batch.cash_buffer, account.cash)
+    # The account may hold less than the portfolio may call its own: never more is spent than is there in its currency.
+    there = account.cash + (account.other_cash if settings.borrow else Decimal(0))
+    cash = min(batch.starting_cash + flows - batch.cash_buffer, there)
     money = fund(
         waiting,
         cash,
@@ -96,6 +97,7 @@ def _release(
         "factor": money.factor,
         "short_factor": money.short_factor,
         "cash": cash,
+        "other_cash": account.other_cash,
         "buying_power": account.buying_power,
         "needed": money.needed,
         "orders": len(waiting),

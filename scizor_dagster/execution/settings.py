@@ -29,6 +29,7 @@ class ExecutionSettings:
             `ledger.holdings.cash_flow`. Fixed per batch when it is admitted.
         conversion: How the starting cash came about, where it was stated in another currency; recorded with the
             portfolio's first batch.
+        borrow: Whether buys may spend what the account holds in other currencies, which borrows theirs.
         expected_broker: What the broker's own identity must say, with environment and account id.
         limits: What the portfolio's orders are checked against.
         facts: What the market says about the portfolio before a session; a limit that needs a fact
@@ -52,6 +53,7 @@ class ExecutionSettings:
     limits: PreTradeLimits
     facts: FactsOf = nothing_known
     conversion: Conversion | None = None
+    borrow: bool = False
     increments: Mapping[str, Decimal] = field(default_factory=dict)
     live_trading: bool = False
     live_session: date | None = None

@@ -52,6 +52,7 @@ def prove_connection(desk: Desk, name: str) -> str:
     )
     prices = _prices(desk, provider, market)
     money = f"{state.equity:,.2f} {state.currency} of equity, {state.cash:,.2f} in cash"
+    money += f", {state.other_cash:,.2f} worth of it in other currencies" if state.other_cash else ""
     return f"{name}: {identity.broker} {identity.environment} account {identity.account_id}, {money}, {clock}, {prices}"
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from scizor_dagster.brokers.protocol import Broker
+from scizor_dagster.config import IbkrAccount
 from scizor_dagster.errors import AccountBusy, InputError, ScizorError
 from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
@@ -103,10 +104,12 @@ def execution_parts(desk: Desk, portfolio: str, purpose: str) -> Parts:
 
 
 def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
+    account = desk.account(desk.portfolio(portfolio).account)
     pinned = desk.pinned_identity(desk.portfolio(portfolio).account)
     return ExecutionSettings(
         starting_cash=starting_cash(desk, portfolio),
         conversion=conversion_before(desk, portfolio),
+        borrow=isinstance(account, IbkrAccount) and account.fx == "borrow",
         expected_broker=pinned.broker,
         expected_environment=pinned.environment,
         expected_account_id=pinned.account_id,

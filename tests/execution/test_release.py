@@ -83,6 +83,20 @@ def test_buying_power_bounds_a_release_even_where_the_portfolio_has_cash(ledger:
     assert (result.factor, _final(result)) == (D("0.25"), {"b": D(25)})
 
 
+@pytest.mark.parametrize(
+    ("borrow", "other", "factor"),
+    [(False, "1500", "0.25"), (True, "1000", "0.75"), (True, "-300", "0.1"), (False, "-300", "0.25")],
+)
+def test_buys_never_exceed_the_cash_in_their_own_currency_unless_it_may_be_borrowed(
+    ledger: Ledger, borrow: bool, other: str, factor: str
+) -> None:
+    broker = model(ledger, cash=D(500), buying_power=D(9_000))
+    alone = broker.account
+    broker.account = lambda: replace(alone(), other_cash=D(other))  # type: ignore[method-assign]
+    result = run(ledger, broker, plan_of([BUY]), starting_cash=D(5_000), borrow=borrow)
+    assert result.factor == D(factor)
+
+
 def test_cash_from_sells_is_what_they_really_brought(ledger: Ledger) -> None:
     adopt(ledger, "AAA", "10")
     broker = model(ledger, positions={"AAA": D(10)}, cash=D(0))

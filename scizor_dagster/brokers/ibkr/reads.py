@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from scizor_dagster.brokers.ibkr.connection import IbkrConnection
 from scizor_dagster.brokers.ibkr.contracts import to_ours
+from scizor_dagster.brokers.ibkr.money import account_state
 from scizor_dagster.brokers.ibkr.orders import (
     Seen,
     by_order,
@@ -26,7 +27,6 @@ from scizor_dagster.brokers.ibkr.orders import (
 from scizor_dagster.brokers.protocol import AccountState, BrokerPosition
 from scizor_dagster.sessions import TradingCalendar
 
-_MONEY = ("TotalCashValue", "NetLiquidation", "BuyingPower")
 _END_LIMIT = 3.0
 """Seconds for the end of the executions, which some gateways leave out where there are none."""
 
@@ -99,13 +99,12 @@ class Reads:
         return executions, reports
 
     async def account(self) -> AccountState:
-        """Cash, equity and buying power in the account's currency, all three or none, and the time of TWS."""
+        """Cash, equity and buying power in the configured currency, all three or none, and the time of TWS."""
         values = await self._download()
-        currency = self._connection.settings.currency
         if values.get(("AccountReady", "")) == "false":
             raise self._connection.unavailable("the account is not ready: TWS is still loading it")
-        cash, equity, power = (self._amount(values, tag, currency) for tag in _MONEY)
-        return AccountState(cash, equity, power, currency, await self.time())
+        now = await self.time()
+        return account_state(values, self._connection.settings.currency, now, self._connection.unavailable)
 
     async def time(self) -> datetime:
         """What TWS says that it is."""
@@ -132,19 +131,6 @@ class Reads:
             if found:
                 return exact(found[0].position)
         return Decimal(0)
-
-    def _amount(self, values: dict[tuple[str, str], str], tag: str, currency: str) -> Decimal:
-        raw = values.get((tag, currency))
-        if raw is None:
-            others = ", ".join(sorted(code for name, code in values if name == tag))
-            raise self._connection.unavailable(f"{tag} of the account: none in {currency}, only in {others or 'none'}")
-        try:
-            amount = Decimal(raw)
-        except InvalidOperation:
-            amount = Decimal("NaN")
-        if not amount.is_finite():
-            raise self._connection.unavailable(f"{tag} of the account is no amount: '{raw}'")
-        return amount
 
     async def _held(self) -> dict[int, Any]:
         async with self._listing:

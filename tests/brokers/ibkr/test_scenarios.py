@@ -352,7 +352,7 @@ class TestAnAccountInAnotherCurrency:
         assert (account.cash, account.currency) == (D(100_000), "AUD")
 
     def test_money_in_another_currency_is_not_taken_for_ours(self, connect):
-        with pytest.raises(BrokerUnavailable, match="TotalCashValue of the account: none in USD, only in AUD"):
+        with pytest.raises(BrokerUnavailable, match="ExchangeRate of the account: none in USD, only in AUD, BASE"):
             connect(currency="USD").account()
 
 
