@@ -208,8 +208,9 @@ def _daily_prices(
         key,
         "session_can_be_planned_on",
         blocking=True,
-        description="The session's bars are there, or missed for a reason; they agree with a second source where there "
-        "is one, and the calendar covers the next year. A plan looks for itself as well.",
+        description="Most of the session's bars are there, and the others missed for a reason (the source's failure "
+        "for one symbol is one); they agree with a second source where there is one, and the calendar covers the next "
+        "year. A plan looks for itself as well.",
     )
 
     several = SourceChecks(key, settings)

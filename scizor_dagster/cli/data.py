@@ -47,9 +47,8 @@ def gaps(
 ) -> None:
     """List the sessions that have no believed bar, by symbol, with the reason why where it is known.
 
-    Sessions in a row are one line. The reasons: retired, delisted, quarantined, not_listed_yet, no_bar_at_source,
-    unknown_at_source, pending; not_collected is the one that explains nothing, and its remedy is scizor collect. The
-    exit code is 1 when there is a session without a reason.
+    Sessions in a row are one line. What each reason means is in docs/data-quality.md; not_collected is the one that
+    explains nothing, and its remedy is scizor collect. The exit code is 1 when there is a session without a reason.
 
     Example: scizor data gaps --market us --symbol AAPL --start-date 2024-01-01
     """

@@ -209,7 +209,9 @@ def judged_bars(lake: Lake, market: str, session: date) -> tuple[Judgement, Judg
     there = due - len(absent)
     found = f"{there} of {due} symbols have a price of {session}"
     collect = f"Collect it: scizor collect daily --market {market} --date {session}."
-    reasons = f"{len(absent)} of {due} bars of {session} are missing, each with its reason"
+    counts = absent["reason"].value_counts().sort_index()
+    why = "".join(f", {count} {reason}" for reason, count in counts.items())
+    reasons = f"{len(absent)} of {due} bars of {session} are missing, each with its reason{why}"
     return (
         Judgement("the_session_is_there", there > 0, True, found, collect),
         Judgement("most_symbols_have_a_bar", due > 0 and not too_many_missing(len(absent), due), True, found, collect),

@@ -48,9 +48,8 @@ class Absence(StrEnum):
 
 COLUMNS = ("symbol", "session", "reason", "detail")
 _MISSING = """
-    WITH tracked AS (SELECT symbol, verified, retired_on, reason AS state,
-                            coalesce(nullif(note, ''), 'retired') AS note
-                     FROM symbols WHERE market = $market),
+    WITH tracked AS (SELECT symbol, verified, reason AS objection, retired_on,
+                     coalesce(nullif(note, ''), 'retired') AS note FROM symbols WHERE market = $market),
     wanted AS (SELECT symbol, session FROM tracked, (SELECT unnest($sessions) AS session)),
     stored AS (SELECT symbol, session FROM bars WHERE market = $market AND session BETWEEN $first AND $last),
     missing AS (SELECT symbol, session FROM wanted ANTI JOIN stored USING (symbol, session))"""
@@ -71,7 +70,7 @@ _ABSENCES = f"""{_MISSING},
         WHEN t.retired_on <= m.session THEN '{Absence.RETIRED}'
         WHEN e.ended_on <= m.session THEN '{Absence.DELISTED}'
         WHEN r.rule IS NOT NULL THEN '{Absence.QUARANTINED}'
-        WHEN t.state = '{SymbolReason.NO_PERMISSION}' THEN '{Absence.NO_PERMISSION}'
+        WHEN t.objection = '{SymbolReason.NO_PERMISSION}' THEN '{Absence.NO_PERMISSION}'
         WHEN a.symbol IS NOT NULL AND m.session < b.begin THEN '{Absence.NOT_LISTED_YET}'
         WHEN NOT t.verified AND t.state = '{SymbolReason.PENDING}' THEN '{Absence.PENDING}'
         WHEN NOT t.verified THEN '{Absence.UNKNOWN_AT_SOURCE}'

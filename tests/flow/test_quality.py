@@ -10,7 +10,7 @@ from scizor_dagster.errors import PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import collect_closed_session
 from scizor_dagster.flow.plans import plan_session
-from scizor_dagster.flow.quality import Judgement, coverage_map, quality_report
+from scizor_dagster.flow.quality import Judgement, coverage_map, judged_session, quality_report
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.lake.tables import append_rows
 from scizor_dagster.market_data.absences import Absence, absences, ranges_of
@@ -97,6 +97,8 @@ def test_a_bar_that_is_missing_without_a_reason_stops_the_plan_and_a_reason_lets
         plan_session(desk, "main", SECOND)
     assert f"scizor collect daily --market us --date {PRICED_ON}" in caught.value.remedy
     append(desk, "absent_bars", symbol="META", first_session=PRICED_ON, last_session=PRICED_ON)
+    found = {item.name: item.detail for item in judged_session(desk, "us", PRICED_ON)}
+    assert found["every_symbol_has_a_bar_or_a_reason"].endswith("each with its reason, 1 no_bar_at_source")
     assert plan_session(desk, "main", SECOND).plan.orders
 
 
