@@ -22,9 +22,10 @@ from scizor_dagster.market_data.reports import (
     SymbolsReport,
     UnverifiedSymbol,
 )
-from scizor_dagster.market_data.symbol_changes import close_history, decide
+from scizor_dagster.market_data.symbol_changes import decide
 from scizor_dagster.market_data.symbol_rows import Book, Facts, Outcome, is_archived
 from scizor_dagster.market_data.symbol_store import read_book, read_facts, write_book
+from scizor_dagster.market_data.tracking_history import close_history
 from scizor_dagster.market_data.universe import UniverseEntry
 from scizor_dagster.market_data.verification import Answers, Asking, ask, due_symbols, set_doubtful_aside
 from scizor_dagster.sessions import TradingCalendar

@@ -1,0 +1,98 @@
+"""A company that has another ticker now: its rows are also those of the new one.
+
+What belongs here: who had an instrument before, and what is carried over. What does not: a ticker that another company
+has taken (`reused_tickers`), SQL (`symbol_store`).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from scizor_dagster.market_data.provider import SymbolReason
+from scizor_dagster.market_data.symbol_decision import ONE_DAY, Decision
+from scizor_dagster.market_data.symbol_rows import ARCHIVE_MARK, Carry, Identity, is_archived
+from scizor_dagster.market_data.verification import Verdict
+
+
+def find_renamed(work: Decision) -> None:
+    """Carry the rows of a company over to the ticker that it has now."""
+    for symbol, verdict in list(work.verdicts.items()):
+        listing = verdict.listing
+        if listing is None:
+            continue
+        holder = _holder(work, symbol, listing.provider_id)
+        if holder is None:
+            continue
+        rival = work.verdicts.get(holder.symbol)
+        if rival is None and _may_still_be(work, holder.symbol):
+            note = f"the provider knew it as {holder.symbol}, and has not said what that is now"
+            work.verdicts[symbol] = Verdict(None, SymbolReason.PENDING, note)
+            continue
+        if rival and rival.listing and rival.listing.provider_id == listing.provider_id and listing.provider_id:
+            note = f"the provider knows it as {holder.symbol} too"
+            work.verdicts[symbol] = Verdict(None, SymbolReason.SAME_AS_ANOTHER, note)
+            continue
+        _carry(work, symbol, holder)
+
+
+def _may_still_be(work: Decision, holder: str) -> bool:
+    row = work.book.rows.get(holder)
+    return holder in work.entries and row is not None and row.verified and bool(row.provider_id)
+
+
+def _holder(work: Decision, symbol: str, provider_id: str) -> Identity | None:
+    """Who had the instrument last under another name; None if nobody, or if the symbol had it itwork."""
+    if not provider_id:
+        return _holder_by_action(work, symbol)
+    had = [
+        item for item in work.book.identities if item.provider_id == provider_id and work.facts.same_ids(item.source)
+    ]
+    last = max(had, key=lambda item: (item.until is None, item.until or date.max, item.since), default=None)
+    return None if last is None or last.symbol == symbol else last
+
+
+def _holder_by_action(work: Decision, symbol: str) -> Identity | None:
+    """Where the provider has no ids: whose rename to `symbol` is known, and not carried over yet."""
+    carried = {item.previous_symbol for item in work.book.identities if item.symbol == symbol}
+    for old, endings in work.facts.endings.items():
+        for ending in endings:
+            if ending.kind != "rename" or ending.new_symbol != symbol or old == symbol:
+                continue
+            names = {move.name for move in work.outcome.moves if move.symbol == old and move.cut == ending.ex_session}
+            names |= {
+                item.symbol
+                for item in work.book.identities
+                if is_archived(item.symbol)
+                and item.symbol.partition(ARCHIVE_MARK)[0] == old
+                and item.until == ending.ex_session
+            }
+            name = min(names, default=old)
+            held = [item for item in work.book.identities if item.symbol == name]
+            if held and name not in carried:
+                return max(held, key=lambda item: item.since)
+    return None
+
+
+def _carry(work: Decision, symbol: str, holder: Identity) -> None:
+    ticker = holder.symbol.partition(ARCHIVE_MARK)[0]
+    named = [item for item in work.facts.endings.get(ticker, ()) if item.kind == "rename"]
+    days = [item.ex_session for item in named if item.new_symbol == symbol]
+    row = work.book.rows.get(holder.symbol)
+    if days:
+        day = before = max(days)
+    elif is_archived(holder.symbol):
+        day = before = holder.until or work.facts.today
+    else:
+        day = holder.until or (row.retired_on if row else None) or work.facts.today
+        verified = row.last_verified if row else None
+        before = verified.date() + ONE_DAY if verified else day
+    work.outcome.carries.append(Carry(holder.symbol, symbol, before))
+    work.previous[symbol] = (holder.symbol, day)
+    if symbol in work.floors:
+        first = work.facts.first_bar(holder.symbol) or work.facts.first_bar(ticker) or holder.since
+        work.floors[symbol] = min(holder.bars_from or first, work.floors[symbol])
+    elif holder.bars_from is not None:
+        work.floors[symbol] = holder.bars_from
+    if not is_archived(holder.symbol):
+        work.renamed[holder.symbol] = (symbol, day)
+    work.close_identity(holder.symbol, day)
