@@ -40,7 +40,8 @@ def symbols_metadata(report: SymbolsReport, stored: pd.DataFrame) -> dict[str, A
     )
     identities = pd.DataFrame(
         [("renamed", item.old, item.new, str(item.before)) for item in report.renamed]
-        + [("reused", item.symbol, item.archived, str(item.cut)) for item in report.reused],
+        + [("reused", item.symbol, item.archived, str(item.cut)) for item in report.reused]
+        + [("another id", item.symbol, item.symbol, item.note) for item in report.reidentified],
         columns=["what", "ticker", "its history is under", "from"],
     )
     return {

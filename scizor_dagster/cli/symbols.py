@@ -13,6 +13,7 @@ from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
     from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.flow.symbols import Corrected
     from scizor_dagster.market_data.reports import SymbolsReport
 
 app = typer.Typer(help="The tracked symbols: verify, list, add and remove them.", no_args_is_help=True)
@@ -23,6 +24,9 @@ ForceOption = Annotated[
 ]
 RevalidateOption = Annotated[
     bool, typer.Option("--force-revalidate", help="Ask for every symbol, also where its verification is recent.")
+]
+CorrectionReason = Annotated[
+    str, typer.Option("--reason", help="Why; kept with the day. Without it nothing is changed.")
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Ask the provider for at most so many symbols.")]
 
@@ -164,6 +168,59 @@ def remove(
         typer.echo(f"{symbol} is retired{f' on {gone.retired_on}' if gone else ''}; its bars stay.")
 
 
+@app.command()
+def join(
+    old: Annotated[str, typer.Argument(help="Symbol that is tracked no more, or a name such as WM@2009-08-04.")],
+    new: Annotated[str, typer.Argument(help="Ticker of the same company now.")],
+    market: MarketOption = "us",
+    reason: CorrectionReason = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say that two histories are one company's, where the provider's ids do not.
+
+    What was set apart as another company's goes back to its ticker; a former ticker's bars and actions become those
+    of the present one as well, as at a rename. Without --reason it is only said what that would be.
+
+    Example: scizor symbols join WM@2009-08-04 WM --reason "a new contract id after the re-listing"
+    """
+    from scizor_dagster.flow.symbols import join_symbols
+
+    found = join_symbols(_ready(market), market, old, new, reason)
+    _show_correction(found, made=bool(reason.strip()), words="are the history of", as_json=as_json)
+
+
+@app.command()
+def part(
+    symbol: Annotated[str, typer.Argument(help="Ticker that another company had before.")],
+    on: Annotated[str, typer.Option("--on", help="First day on which the ticker meant the present company.")],
+    market: MarketOption = "us",
+    reason: CorrectionReason = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say that a ticker's earlier history is another company's, where the provider's ids do not.
+
+    The rows from before that day get a name of their own, such as WM@2009-08-04. Without --reason it is only said
+    what that would be.
+
+    Example: scizor symbols part WM --on 2009-08-05 --reason "Washington Mutual until then"
+    """
+    from scizor_dagster.cli.dates import parse_date
+    from scizor_dagster.flow.symbols import part_symbol
+
+    found = part_symbol(_ready(market), market, symbol, parse_date(on, "--on"), reason)
+    _show_correction(found, made=bool(reason.strip()), words="are no history of", as_json=as_json)
+
+
+def _show_correction(found: Corrected, *, made: bool, words: str, as_json: bool) -> None:
+    if as_json:
+        days = {"first": str(found.first) if found.first else None, "last": str(found.last) if found.last else None}
+        emit_json({"old": found.old, "new": found.new, "bars": found.bars, **days, "made": made})
+        return
+    span = f" from {found.first} to {found.last}" if found.bars else ""
+    begin = "Now" if made else "With --reason, and not yet:"
+    typer.echo(f"{begin} {found.bars} bars{span}, under {found.old}, {words} {found.new}.")
+
+
 def _ready(market: str) -> Desk:
     """The desk, once everything that can be known beforehand is."""
     desk = open_desk()
@@ -193,6 +250,7 @@ def _verify(market: str, *, force: bool, force_revalidate: bool, limit: int | No
         "without_answer": ["symbol", "why"],
         "renamed": ["old", "new", "before"],
         "reused": ["symbol", "archived", "cut"],
+        "another_id": ["symbol", "note"],
     }
     for title, columns in names.items():
         if body[title]:
@@ -217,6 +275,7 @@ def _body(report: SymbolsReport) -> dict[str, Any]:
         "without_answer": [{"symbol": symbol, "why": why} for symbol, why in report.silent],
         "renamed": [asdict(item) for item in report.renamed],
         "reused": [asdict(item) for item in report.reused],
+        "another_id": [asdict(item) for item in report.reidentified],
     }
 
 

@@ -6,18 +6,21 @@ What belongs here: handing the desk's parts to `market_data`. What does not: wha
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from scizor_dagster.errors import InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.instruments import check_symbol
+from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.provider import Listing
 from scizor_dagster.market_data.reports import SymbolsReport
+from scizor_dagster.market_data.symbol_corrections import Correction, join, part
 from scizor_dagster.market_data.symbol_reading import symbol_rows
-from scizor_dagster.market_data.symbol_rows import SymbolRow
-from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols, note_no_permission
+from scizor_dagster.market_data.symbol_rows import Book, Facts, SymbolRow
+from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols, correct_symbols, note_no_permission
 from scizor_dagster.market_data.universe import UniverseEntry
 from scizor_dagster.market_data.universe_edits import add_line, remove_line
 from scizor_dagster.market_data.verification import Asking
@@ -117,6 +120,65 @@ def remove_symbol(desk: Desk, market: str, symbol: str, reason: str) -> Desk:
         raise InputError("No reason is given.", remedy="Say why, with --reason; it is kept.", where=f"market {market}")
     remove_line(*_line_of(desk, market, symbol), market)
     return _anew(desk)
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Bars that a correction of identities is about: those of `old` become, or cease to be, the history of `new`."""
+
+    old: str
+    new: str
+    bars: int
+    first: date | None
+    last: date | None
+
+
+def join_symbols(desk: Desk, market: str, old: str, new: str, reason: str) -> Corrected:
+    """Make the rows of `old` the earlier history of `new`; without a reason only say what that would be.
+
+    Raises:
+        InputError: they cannot be joined; see `symbol_corrections.join`.
+    """
+    found = _bars_of(desk, market, old, date.max)
+    _correct(desk, market, lambda book, facts: join(book, old, new, reason.strip(), facts), write=bool(reason.strip()))
+    return Corrected(old, new, *found)
+
+
+def part_symbol(desk: Desk, market: str, symbol: str, day: date, reason: str) -> Corrected:
+    """Set apart what `symbol` has from before `day`; without a reason only say what that would be.
+
+    Raises:
+        InputError: there is nothing to set apart; see `symbol_corrections.part`.
+    """
+    found = _bars_of(desk, market, symbol, day)
+    made = _correct(
+        desk, market, lambda book, facts: part(book, symbol, day, reason.strip(), facts), write=bool(reason.strip())
+    )
+    return Corrected(made.outcome.moves[0].name, symbol, *found)
+
+
+def _correct(desk: Desk, market: str, correct: Callable[[Book, Facts], Correction], *, write: bool) -> Correction:
+    now = desk.clock()
+    today = now.astimezone(desk.calendar(market).timezone).date()
+    made = correct_symbols(desk.lake, market, desk.provider(market), now, today, correct, write=write)
+    if write:
+        rebuild_prices(desk.lake, market, now)
+    return made
+
+
+def _bars_of(desk: Desk, market: str, symbol: str, before: date) -> tuple[int, date | None, date | None]:
+    if not desk.has_lake:
+        raise InputError(
+            f"Nothing is stored of {symbol} yet.",
+            remedy=f"Store the universe: scizor symbols populate --market {market}.",
+            where=f"market {market}",
+        )
+    with desk.lake.read() as cursor:
+        count, first, last = cursor.execute(
+            "SELECT count(*), min(session), max(session) FROM bars WHERE market = ? AND symbol = ? AND session < ?",
+            [market, symbol, before],
+        ).fetchall()[0]
+    return int(count), first, last
 
 
 def _line_of(desk: Desk, market: str, symbol: str) -> tuple[Path, UniverseEntry]:

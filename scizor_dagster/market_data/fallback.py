@@ -21,6 +21,7 @@ from scizor_dagster.market_data.provider import (
     BAR_COLUMNS,
     Adjustment,
     FailureReason,
+    Identified,
     LatestPrice,
     Listing,
     LookupCalls,
@@ -147,6 +148,15 @@ class FallbackMarket:
             self._refused.pop(symbol, None)
             if symbol in refused and symbol in lacking and symbol not in silent and not have.any_of(symbol):
                 self._refused[symbol] = refused[symbol]
+
+    def bars_of(self, listing: Listing, first: date, last: date, now: datetime) -> pd.DataFrame:
+        """By the first source, for ids are its own; none where it gives no bars by id."""
+        import pandas as pd
+
+        source = self._sources[0]
+        if isinstance(source, Identified):
+            return source.bars_of(listing, first, last, now)
+        return pd.DataFrame(columns=list(BAR_COLUMNS))
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         """By the first source that has one; each says which."""

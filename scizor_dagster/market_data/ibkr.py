@@ -28,6 +28,7 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.market_data.ibkr_answers import Answered, errors_read
 from scizor_dagster.market_data.provider import (
     ACTION_COLUMNS,
+    BAR_COLUMNS,
     Adjustment,
     FailureReason,
     LatestPrice,
@@ -155,6 +156,14 @@ class IbkrMarket:
             rows = [bar for bar in bars if first <= bar.date <= last]
             if rows:
                 yield _frame(symbol, rows)
+
+    def bars_of(self, listing: Listing, first: date, last: date, now: datetime) -> pd.DataFrame:
+        """See `provider.Identified`; from here on the symbol's bars are those of that contract."""
+        import pandas as pd
+
+        self._contracts.trust(listing.symbol, int(listing.provider_id))
+        frames = list(self.daily_bars([listing.symbol], first, last, now))
+        return frames[0] if frames else pd.DataFrame(columns=list(BAR_COLUMNS))
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         """The middle of the quote while the exchange is open; else the last close, of its own session."""

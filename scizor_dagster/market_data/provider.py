@@ -190,6 +190,19 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Identified(Protocol):
+    """A source that gives the bars of one instrument by its own id, whatever its ticker meant before."""
+
+    def bars_of(self, listing: Listing, first: date, last: date, now: datetime) -> pd.DataFrame:
+        """Bars of the sessions from `first` to `last`, as of `MarketData.daily_bars`; empty where it has none.
+
+        Raises:
+            BrokerUnavailable: the source did not answer.
+        """
+        ...
+
+
+@runtime_checkable
 class Refusing(Protocol):
     """A source that shows an account the bars of some symbols, and not those of others."""
 

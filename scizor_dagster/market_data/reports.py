@@ -52,6 +52,14 @@ class ReusedTicker:
 
 
 @dataclass(frozen=True, slots=True)
+class ReidentifiedSymbol:
+    """A company that has another id at the provider than before, and why it is the same."""
+
+    symbol: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolsReport:
     """What the verification of one universe came to. `asked + from_cache` is the universe.
 
@@ -73,6 +81,7 @@ class SymbolsReport:
     silent: tuple[tuple[str, str], ...]
     left_over: bool
     changed: bool
+    reidentified: tuple[ReidentifiedSymbol, ...]
 
     @property
     def from_cache(self) -> int:

@@ -23,7 +23,8 @@ def set_reused_apart(work: Decision) -> None:
             continue
         ending = _ending_of_reused(work, symbol, row, verdict.listing)
         if ending is not None:
-            _move(work, symbol, row, *ending)
+            cut, certain = ending
+            set_apart(work, symbol, row, cut, certain=certain, note=f"{symbol} is another instrument since {cut}")
 
 
 def _ending_of_reused(work: Decision, symbol: str, row: SymbolRow, listing: Listing) -> tuple[date, bool] | None:
@@ -33,14 +34,16 @@ def _ending_of_reused(work: Decision, symbol: str, row: SymbolRow, listing: List
         return None if cut is None else (cut, True)
     if not row.provider_id or not work.facts.same_ids(row.source) or row.provider_id == listing.provider_id:
         return None
+    if symbol in work.same:
+        return None
     known = row.last_verified.date() if row.last_verified else date.min
     days = [ending.ex_session for ending in work.endings(symbol) if ending.ex_session > known]
     return (min(days), True) if days else (min(known + ONE_DAY, work.facts.today), False)
 
 
-def _move(work: Decision, symbol: str, row: SymbolRow, cut: date, certain: bool) -> None:
+def set_apart(work: Decision, symbol: str, row: SymbolRow, cut: date, *, certain: bool, note: str) -> None:
+    """Give what `symbol` was before `cut` a name of its own."""
     name = archive_name(symbol, cut, work.book.rows)
-    note = f"{symbol} is another instrument since {cut}"
     del work.book.rows[symbol]
     work.book.rows[name] = replace(
         row,

@@ -31,7 +31,7 @@ def decide(
     removal_reasons: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Apply the universe and a provider's answers to `book`, which stays as it is."""
-    work = Decision(book.copy(), entries, facts)
+    work = Decision(book.copy(), entries, facts, answers.same)
     for symbol, matches in answers.found.items():
         row = work.book.rows.get(symbol)
         known = row.provider_id if row and facts.same_ids(row.source) else None
@@ -66,7 +66,7 @@ def _write_identities(work: Decision) -> None:
         since = day or (work.floors.get(symbol) if symbol in work.floors else None) or row.fetched_at.date()
         if present is not None:
             work.close_identity(symbol, since)
-        note = f"was {previous}" if previous else ""
+        note = f"was {previous}" if previous else work.same.get(symbol, "")
         work.book.identities.append(
             Identity(symbol, known, since, None, floor, previous, note, work.facts.source, work.facts.now)
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
+from types import MappingProxyType
 
 from scizor_dagster.market_data.symbol_rows import Book, Ending, Facts, Outcome
 from scizor_dagster.market_data.universe import UniverseEntry
@@ -22,15 +23,23 @@ class Decision:
 
     Attributes:
         verdicts: What the answers come to, by symbol.
+        same: Why a symbol is the company that it was, though it has another id.
         floors: First day of a ticker's present company, where it is new to the ticker.
         previous: Name of a company's earlier rows and first day under the next ticker, by that ticker.
         renamed: New ticker and day, by the one that was left.
     """
 
-    def __init__(self, book: Book, entries: Mapping[str, UniverseEntry], facts: Facts) -> None:
+    def __init__(
+        self,
+        book: Book,
+        entries: Mapping[str, UniverseEntry],
+        facts: Facts,
+        same: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.book = book
         self.entries = entries
         self.facts = facts
+        self.same = same
         self.verdicts: dict[str, Verdict] = {}
         self.outcome = Outcome(book)
         self.floors: dict[str, date] = {}

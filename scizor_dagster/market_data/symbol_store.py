@@ -169,6 +169,30 @@ def _move(cursor: duckdb.DuckDBPyConnection, market: str, move: Move) -> None:
     cursor.execute("DELETE FROM bars WHERE market = $market AND symbol = $name AND session >= $cut", key)
 
 
+def give_back(cursor: duckdb.DuckDBPyConnection, market: str, name: str, symbol: str) -> None:
+    """Undo a move: the rows of `name` are those of `symbol` again, but for days of which that has rows of its own.
+
+    Bars in quarantine as of uncertain identity are bars again.
+    """
+    key = {"market": market, "name": name, "symbol": symbol}
+    cursor.execute(
+        "INSERT INTO bars BY NAME SELECT q.market, q.symbol, q.session, q.open, q.high, q.low, q.close, q.volume, "
+        "b.adjustment, b.synthetic, q.source, q.fetched_at FROM quarantined_bars q, "
+        "(SELECT adjustment, synthetic FROM bars WHERE market = $market AND symbol = $name LIMIT 1) b "
+        "WHERE q.market = $market AND q.symbol = $name AND q.reason = $reason",
+        {"market": market, "name": name, "reason": ANOTHER_COMPANY},
+    )
+    cursor.execute(
+        "DELETE FROM quarantined_bars WHERE market = $market AND symbol = $name AND reason = $reason",
+        {"market": market, "name": name, "reason": ANOTHER_COMPANY},
+    )
+    for table, columns in _tables_of_symbols(cursor).items():
+        same = [column for column in (*_DATES, "kind") if column in columns]
+        taken = " AND ".join(["t.market = $market AND t.symbol = $symbol", *(f"t.{c} = {table}.{c}" for c in same)])
+        apart = f"AND NOT EXISTS (SELECT 1 FROM {table} t WHERE {taken})" if same else ""
+        cursor.execute(f"UPDATE {table} SET symbol = $symbol WHERE market = $market AND symbol = $name {apart}", key)
+
+
 def _carry(cursor: duckdb.DuckDBPyConnection, market: str, carry: Carry) -> None:
     """Copy a company's bars and actions to its next ticker; what that has already stays."""
     key = asdict(carry) | {"market": market}

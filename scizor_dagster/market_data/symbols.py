@@ -6,7 +6,7 @@ What belongs here: `collect_symbols`, and what collecting bars learns of a symbo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -16,13 +16,16 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.provider import MarketData, SymbolReason
 from scizor_dagster.market_data.reports import (
     Progress,
+    ReidentifiedSymbol,
     RenamedSymbol,
     RetiredSymbol,
     ReusedTicker,
     SymbolsReport,
     UnverifiedSymbol,
 )
+from scizor_dagster.market_data.same_company import hear_evidence, suspects
 from scizor_dagster.market_data.symbol_changes import decide
+from scizor_dagster.market_data.symbol_corrections import Correction
 from scizor_dagster.market_data.symbol_rows import Book, Facts, Outcome, is_archived
 from scizor_dagster.market_data.symbol_store import read_book, read_facts, write_book
 from scizor_dagster.market_data.tracking_history import close_history
@@ -67,6 +70,10 @@ def collect_symbols(
         answers, outcome, changed = Answers(), idle, False
     else:
         answers = _ask_for(provider, due, named, book, facts, asking, progress)
+        with lake.read() as cursor:
+            facts = read_facts(cursor, market_name, provider, now, today, verify_after)
+            drafted = decide(book, named, answers, facts, asking.removal_reasons)
+        hear_evidence(lake, market_name, provider, suspects(book, answers, drafted), answers, now)
         with lake.write() as cursor:
             book = read_book(cursor, market_name)
             facts = read_facts(cursor, market_name, provider, now, today, verify_after)
@@ -151,7 +158,34 @@ def _report(
         tuple(sorted(answers.silent.items())),
         left_over,
         changed,
+        tuple(ReidentifiedSymbol(symbol, note) for symbol, note in sorted(answers.same.items())),
     )
+
+
+def correct_symbols(
+    lake: Lake,
+    market_name: str,
+    provider: MarketData,
+    now: datetime,
+    today: date,
+    correct: Callable[[Book, Facts], Correction],
+    *,
+    write: bool,
+) -> Correction:
+    """Make the correction that `correct` finds in the book, or only find it; `today` is the date at the exchange.
+
+    Raises:
+        InputError: it cannot be made; nothing is changed.
+    """
+    if not write:
+        with lake.read() as cursor:
+            facts = read_facts(cursor, market_name, provider, now, today, timedelta(days=1))
+            return correct(read_book(cursor, market_name), facts)
+    with lake.write() as cursor:
+        facts = read_facts(cursor, market_name, provider, now, today, timedelta(days=1))
+        correction = correct(read_book(cursor, market_name), facts)
+        correction.write(cursor, market_name)
+    return correction
 
 
 def note_no_permission(

@@ -48,10 +48,15 @@ class Asking:
 
 @dataclass
 class Answers:
-    """What the provider said, by symbol, and why it said nothing of others."""
+    """What the provider said, by symbol, and why it said nothing of others.
+
+    Attributes:
+        same: How a symbol with another id than before has shown that it is the same company.
+    """
 
     found: dict[str, tuple[Listing, ...]] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
+    same: dict[str, str] = field(default_factory=dict)
 
     @property
     def asked(self) -> int:

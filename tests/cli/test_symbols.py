@@ -40,6 +40,8 @@ def test_a_change_that_cannot_be_is_refused_by_file_and_line(scizor: Scizor, fre
         (("remove", "ZZZ", "--reason", "x"), "not in the universe"),
         (("remove", "AAPL", "--reason", " "), "No reason is given"),
         (("populate", "--limit", "0"), "cannot be asked for"),
+        (("join", "ZZZ", "AAPL"), "Nothing is stored of ZZZ"),
+        (("part", "AAPL", "--on", "tomorrow"), "tomorrow"),
     ):
         answer = scizor("symbols", *arguments)
         assert answer.code == 2, arguments

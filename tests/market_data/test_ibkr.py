@@ -14,7 +14,7 @@ from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.market_data import ibkr
 from scizor_dagster.market_data.ibkr import WAITS, IbkrMarket
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, FailureReason, SymbolFailure
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, FailureReason, Listing, SymbolFailure
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
@@ -289,3 +289,14 @@ def test_there_are_no_corporate_actions_to_be_had(desk):
     frame = desk.market.corporate_actions(["AAA"], FIRST, DAY2)
     assert (tuple(frame.columns), len(frame)) == (ACTION_COLUMNS, 0)
     assert frame["ex_session"].dtype == "datetime64[s]"
+
+
+def test_bars_by_id_are_those_of_that_contract_whatever_contract_the_symbol_had_before(desk):
+    settings, calendar = desk.connection.settings, desk.venue.calendar
+    known = {"AAA": desk.venue.listing("BRK.B").contract_id}
+    market = IbkrMarket(settings, calendar, INSTRUMENTS, desk.pauses.append, desk.connection, contract_ids=known)
+    assert list(market.daily_bars(["AAA"], FIRST, DAY1, desk.venue.now())) == []
+    new = Listing("AAA", str(desk.venue.listing("AAA").contract_id))
+    found = market.bars_of(new, FIRST, DAY1, desk.venue.now())
+    assert found["close"].tolist() == desk.bars()["close"].tolist()
+    assert market.bars_of(Listing("BRK.B", str(known["AAA"])), FIRST, DAY1, desk.venue.now()).empty

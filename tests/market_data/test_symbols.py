@@ -1,11 +1,11 @@
 """Symbols over time: verified when due, retired and returned, renamed, and tickers that another company takes."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import pytest
 
-from scizor_dagster.errors import BrokerUnavailable, DataError
-from scizor_dagster.market_data.bar_store import Origin, insert_missing
+from scizor_dagster.errors import DataError
+from scizor_dagster.market_data.bar_store import Origin
 from scizor_dagster.market_data.collect import collect_actions, collect_symbols
 from scizor_dagster.market_data.missing import Wanted, missing
 from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED
@@ -13,66 +13,12 @@ from scizor_dagster.market_data.provider import Listing, SymbolReason
 from scizor_dagster.market_data.reading import coverage, instruments, ticker_changes
 from scizor_dagster.market_data.symbol_reading import collected_symbols, contract_ids, symbol_rows, universe_as_of
 from scizor_dagster.market_data.symbols import note_no_permission
-from scizor_dagster.market_data.verification import Asking
 from scizor_dagster.sessions import TradingCalendar
-from tests.market_data.support import FrameMarket, actions_frame, entry, flat_bars, market, rows
+from tests.market_data.exchange import DAY, FEB1, Exchange, act, bars, history, state, store, verify
+from tests.market_data.support import actions_frame, entry, market, rows
 
-DAY = timedelta(days=1)
-FEB1 = datetime(2024, 2, 1, 22, 0, tzinfo=UTC)
 SESSIONS = [date(2024, 1, 29), date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1)]
 LATER = [date(2024, 2, 2), date(2024, 2, 5)]
-
-
-class Exchange(FrameMarket):
-    """A provider with ids of its own, a request for each symbol, and hours in which it does not answer."""
-
-    name = "ibkr"
-    lookup_calls = "each"
-
-    def __init__(self, **ids: str | None) -> None:
-        super().__init__(flat_bars([], []))
-        self.ids = ids
-        self.calls: list[str] = []
-        self.down = False
-
-    def lookup(self, symbols):
-        self.calls += symbols
-        if self.down:
-            raise BrokerUnavailable("It is down.", remedy="Wait.")
-        return {s: (Listing(s, self.ids[s]),) if self.ids.get(s) else () for s in symbols}
-
-
-def verify(lake, provider, symbols, now=FEB1, **asking):
-    entries = [entry(symbol) for symbol in symbols.split()]
-    return collect_symbols(lake, "us", market(), entries, provider, now, Asking(**asking))
-
-
-def store(lake, symbols, sessions, price=10.0):
-    origin = Origin("us", "raw", False, "ibkr", FEB1)
-    with lake.write() as cursor:
-        return insert_missing(cursor, flat_bars(symbols.split(), sessions, price), origin)
-
-
-def act(lake, *actions):
-    provider = FrameMarket(flat_bars([], []), actions_frame(actions))
-    symbols = sorted({action[0] for action in actions})
-    collect_actions(lake, "us", market(), provider, symbols, date(2024, 1, 1), date(2024, 12, 31), FEB1)
-
-
-def bars(lake):
-    found = rows(lake, "SELECT symbol, count(*), min(session), max(session) FROM bars GROUP BY 1 ORDER BY 1")
-    return {symbol: tuple(rest) for symbol, *rest in found}
-
-
-def state(lake, symbol):
-    return next(row for row in symbol_rows(lake, "us") if row.symbol == symbol)
-
-
-def history(lake, symbol):
-    return rows(
-        lake,
-        f"SELECT since, until, reason FROM universe_history WHERE symbol = '{symbol}' ORDER BY since, until NULLS LAST",
-    )
 
 
 def test_a_verified_symbol_is_asked_for_again_within_ninety_days_and_not_before_sixty(lake):

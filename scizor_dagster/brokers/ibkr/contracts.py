@@ -88,6 +88,11 @@ class Contracts:
                 return found
         return self._known[symbol]
 
+    def trust(self, symbol: str, contract_id: int) -> None:
+        """Take IBKR's id for the contract of a symbol, in the place of what was known."""
+        self._ids[symbol] = contract_id
+        self._known.pop(symbol, None)
+
     def distrust(self, symbol: str) -> bool:
         """Forget the id that a symbol's contract was made of; whether there was one."""
         known = self._ids.pop(symbol, None) is not None
