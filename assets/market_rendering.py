@@ -49,6 +49,7 @@ def symbols_metadata(report: SymbolsReport, stored: pd.DataFrame) -> dict[str, A
         "verified": report.verified,
         "asked": report.asked,
         "from_cache": report.from_cache,
+        "doubted": ", ".join(item.symbol for item in report.doubted) or "none",
         "without_answer": _names([symbol for symbol, _ in report.silent]),
         "why_without_answer": "; ".join(sorted({why for _, why in report.silent})) or "none",
         "source": report.source,

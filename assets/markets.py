@@ -37,6 +37,7 @@ from scizor_dagster.flow.markets import (
 from scizor_dagster.flow.quality import judged_session, quality_report, stopping
 from scizor_dagster.flow.stored import newest_stored_session, stored_rows
 from scizor_dagster.flow.symbols import refresh_symbols
+from scizor_dagster.flow.symbols_in_use import retired_in_use
 from scizor_dagster.lake.schemas import actions_schema, bars_schema, symbols_schema
 from scizor_dagster.market_data.provider import ADJUSTMENTS, Adjustment
 from scizor_dagster.sessions import TradingCalendar
@@ -116,11 +117,20 @@ def _symbols(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     key = dg.AssetKey([market, "symbols"])
     schema = SchemaCheck(key, symbols_schema)
     identified = FactCheck(key, "every_symbol_is_identified", "The provider knows each symbol as one instrument.")
+    believed = FactCheck(
+        key,
+        "no_symbols_vanish_together",
+        "The provider has not stopped to know many symbols at once: then none of them is retired.",
+        blocking=True,
+    )
+    in_use = FactCheck(
+        key, "what_is_held_or_targeted_is_tracked", "No portfolio holds, or means to hold, a symbol that is retired."
+    )
 
     @dg.asset(
         key=key,
         kinds={"csv", "ducklake"},
-        check_specs=[schema.spec, identified.spec],
+        check_specs=[schema.spec, identified.spec, believed.spec, in_use.spec],
         **common,
         description="Every symbol that is or was tracked, with its verified identity, when it was last verified, "
         "and why it is out where it is.",
@@ -129,10 +139,18 @@ def _symbols(market: str, common: dict[str, Any]) -> dg.AssetsDefinition:
         with clear_failures():
             report = refresh_symbols(desk.desk, market)
             stored = stored_rows(desk.desk, "symbols", market=market)
-        unverified = ", ".join(f"{item.symbol} ({item.reason})" for item in report.unverified)
+            retired = retired_in_use(desk.desk, market)
+        uncertain = (*report.unverified, *report.doubted)
+        unverified = ", ".join(f"{item.symbol} ({item.reason})" for item in uncertain)
+        accept = f"If they are gone: scizor symbols populate --market {market} --force-revalidate --force"
         return dg.MaterializeResult(
             metadata=symbols_metadata(report, stored),
-            check_results=[schema.result(stored), identified.result(not report.unverified, unverified=unverified)],
+            check_results=[
+                schema.result(stored),
+                identified.result(not uncertain, unverified=unverified),
+                believed.result(not report.refused, symbols=", ".join(report.refused), remedy=accept),
+                in_use.result(not retired, symbols="; ".join(str(item) for item in retired)),
+            ],
         )
 
     return symbols

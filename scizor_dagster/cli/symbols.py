@@ -20,7 +20,7 @@ app = typer.Typer(help="The tracked symbols: verify, list, add and remove them."
 MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Believe the provider also where it no longer knows most symbols it knew.")
+    bool, typer.Option("--force", help="Believe at once that symbols are gone which the provider has stopped to know.")
 ]
 RevalidateOption = Annotated[
     bool, typer.Option("--force-revalidate", help="Ask for every symbol, also where its verification is recent.")
@@ -45,9 +45,14 @@ def populate(
     markets.<market>.verify_after_days is asked for at the provider. One that is not a single instrument there, or that
     has left the files, is retired with a day and a reason; its bars stay. Every day's collection does the same.
 
+    Where the provider has stopped to know many symbols at once, none of them is retired and the exit code is 1;
+    --force retires them.
+
     Example: scizor symbols populate --market us
     """
-    _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
+    report = _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
+    if report.refused:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -60,13 +65,19 @@ def validate(
 ) -> None:
     """Verify the symbols that are due, and say which are not one certain instrument.
 
-    The exit code is 1 where any symbol of the universe is not verified or got no answer. A provider that does not
-    answer never takes a verification back.
+    The exit code is 1 where any symbol of the universe is not verified, is doubted or got no answer, and where a
+    portfolio holds or targets one that is retired. A provider that does not answer never takes a verification back.
 
     Example: scizor symbols validate --market us --force-revalidate --limit 50
     """
+    from scizor_dagster.flow.symbols_in_use import retired_in_use
+
     report = _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
-    if report.unverified or report.silent:
+    in_use = retired_in_use(open_desk(), market)
+    if in_use and not as_json:
+        columns = ["symbol", "portfolio", "use", "reason", "retired_on"]
+        print_table("retired, and in use", columns, [[getattr(item, name) for name in columns] for item in in_use])
+    if report.unverified or report.doubted or report.silent or in_use:
         raise typer.Exit(1)
 
 
@@ -247,6 +258,7 @@ def _verify(market: str, *, force: bool, force_revalidate: bool, limit: int | No
     names: dict[str, list[str]] = {
         "retired": ["symbol", "reason", "retired_on", "note"],
         "unverified": ["symbol", "reason", "note"],
+        "doubted": ["symbol", "note"],
         "without_answer": ["symbol", "why"],
         "renamed": ["old", "new", "before"],
         "reused": ["symbol", "archived", "cut"],
@@ -272,6 +284,7 @@ def _body(report: SymbolsReport) -> dict[str, Any]:
         "returned": list(report.returned),
         "retired": [asdict(item) for item in report.retired],
         "unverified": [asdict(item) for item in report.unverified],
+        "doubted": [asdict(item) for item in report.doubted],
         "without_answer": [{"symbol": symbol, "why": why} for symbol, why in report.silent],
         "renamed": [asdict(item) for item in report.renamed],
         "reused": [asdict(item) for item in report.reused],

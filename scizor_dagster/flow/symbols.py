@@ -61,9 +61,8 @@ def retire_refused(desk: Desk, market: str, asked: int, refused: Sequence[tuple[
             "another provider. What was answered is stored; no symbol was retired.",
             where=f"market {market}",
         )
-    now = desk.clock()
-    today = now.astimezone(desk.calendar(market).timezone).date()
-    note_no_permission(desk.lake, market, dict(refused), desk.provider(market), now, today)
+    zone = desk.calendar(market).timezone
+    note_no_permission(desk.lake, market, dict(refused), desk.provider(market), desk.clock(), zone)
 
 
 def known_symbols(desk: Desk, market: str, *, retired: bool = False, due: bool = False) -> list[SymbolRow]:
@@ -158,9 +157,8 @@ def part_symbol(desk: Desk, market: str, symbol: str, day: date, reason: str) ->
 
 
 def _correct(desk: Desk, market: str, correct: Callable[[Book, Facts], Correction], *, write: bool) -> Correction:
-    now = desk.clock()
-    today = now.astimezone(desk.calendar(market).timezone).date()
-    made = correct_symbols(desk.lake, market, desk.provider(market), now, today, correct, write=write)
+    now, zone = desk.clock(), desk.calendar(market).timezone
+    made = correct_symbols(desk.lake, market, desk.provider(market), now, zone, correct, write=write)
     if write:
         rebuild_prices(desk.lake, market, now)
     return made

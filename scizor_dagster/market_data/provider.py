@@ -46,6 +46,8 @@ class SymbolReason(StrEnum):
     REUSED = "reused"
     """The rows under this name are those of a company whose ticker another company has now."""
     REMOVED = "removed"
+    DOUBTED = "doubted"
+    """The provider has stopped to know it, and said so on one day only: it stays tracked until it says so again."""
     PENDING = "pending"
     """Nobody has answered yet."""
 

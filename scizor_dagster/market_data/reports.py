@@ -66,6 +66,8 @@ class SymbolsReport:
     Attributes:
         silent: Symbols that were asked for without an answer, with the reason; what was known of them stands.
         left_over: Whether more symbols are due than the limit let through.
+        doubted: Symbols that the provider has stopped to know, and that are retired if it says so on a later day.
+        refused: Symbols that would all be retired at once, which is not believed.
     """
 
     market: str
@@ -82,6 +84,8 @@ class SymbolsReport:
     left_over: bool
     changed: bool
     reidentified: tuple[ReidentifiedSymbol, ...]
+    doubted: tuple[UnverifiedSymbol, ...]
+    refused: tuple[str, ...]
 
     @property
     def from_cache(self) -> int:

@@ -185,11 +185,6 @@ def simple_ratio(ratio: float) -> Fraction | None:
     return None
 
 
-def is_simple(ratio: float) -> bool:
-    """Whether it is a ratio of small whole numbers, as those of splits are."""
-    return _simple(ratio) is not None
-
-
 def ratio_text(ratio: float) -> str:
     """`2:1`, `1:10`, `3:2`, or the ratio itself."""
     simple = simple_ratio(ratio)

@@ -17,7 +17,7 @@ from scizor_dagster.market_data.reused_tickers import set_reused_apart
 from scizor_dagster.market_data.symbol_decision import Decision
 from scizor_dagster.market_data.symbol_renames import find_renamed
 from scizor_dagster.market_data.symbol_rows import ARCHIVE_MARK, Book, Facts, Identity, Outcome, is_archived
-from scizor_dagster.market_data.symbol_states import retire_removed, write_row
+from scizor_dagster.market_data.symbol_states import doubted, retire_removed, write_row
 from scizor_dagster.market_data.tracking_history import close_history
 from scizor_dagster.market_data.universe import UniverseEntry
 from scizor_dagster.market_data.verification import Answers, judge, with_known_id
@@ -36,7 +36,8 @@ def decide(
         row = work.book.rows.get(symbol)
         known = row.provider_id if row and facts.same_ids(row.source) else None
         split = work.split_day(symbol) is not None
-        work.verdicts[symbol] = judge(entries[symbol], matches, known, work.endings(symbol), split)
+        verdict = judge(entries[symbol], matches, known, work.endings(symbol), split)
+        work.verdicts[symbol] = verdict if answers.forced else doubted(work, symbol, verdict)
     set_reused_apart(work)
     find_renamed(work)
     work.verdicts = {name: with_known_id(item, work.book.rows.get(name), facts) for name, item in work.verdicts.items()}

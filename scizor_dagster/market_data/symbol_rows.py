@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from hashlib import sha256
 
@@ -16,6 +16,7 @@ from scizor_dagster.market_data.provider import LookupCalls, SymbolReason
 
 ARCHIVE_MARK = "@"
 """No ticker has it: what stands under `WM@2019-12-31` is the history of the company that WM was until then."""
+DOUBT_AGAIN_AFTER = timedelta(hours=12)
 ASK_AGAIN_AFTER = timedelta(days=30)
 PERMISSION_AGAIN_AFTER = timedelta(days=7)
 _SPREAD = 3
@@ -160,6 +161,8 @@ class Facts:
         endings: Renames and delistings up to `today`, by ticker.
         spans: First and last stored session, by ticker, of those that have an ending or come from one.
         first_bar: First stored session of a symbol; None where there is none.
+        traded: Symbols with a bar in the last days.
+        zone: Of the exchange, for the date of an instant.
     """
 
     now: datetime
@@ -170,6 +173,12 @@ class Facts:
     endings: Mapping[str, tuple[Ending, ...]]
     spans: Mapping[str, tuple[date, date]]
     first_bar: Callable[[str], date | None]
+    traded: Callable[[], frozenset[str]] = frozenset
+    zone: tzinfo = UTC
+
+    def day(self, moment: datetime) -> date:
+        """The date of an instant at the exchange."""
+        return moment.astimezone(self.zone).date()
 
     def same_ids(self, source: str) -> bool:
         """Whether ids of `source` can be compared with this provider's."""
@@ -179,6 +188,8 @@ class Facts:
         """When the provider is asked again; symbols verified on one day do not all fall due on one."""
         if reason is SymbolReason.PENDING:
             return self.now
+        if reason is SymbolReason.DOUBTED:
+            return self.now + DOUBT_AGAIN_AFTER
         if reason is SymbolReason.NO_PERMISSION:
             return self.now + min(PERMISSION_AGAIN_AFTER, self.verify_after)
         if reason not in (None, SymbolReason.NOT_TRADABLE):

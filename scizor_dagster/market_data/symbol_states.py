@@ -18,6 +18,28 @@ from scizor_dagster.market_data.verification import Verdict
 
 LEFT = "not in the universe any more"
 _RETIRES_NOT = (None, SymbolReason.NOT_TRADABLE, SymbolReason.PENDING)
+_DOUBTFUL = (
+    SymbolReason.UNKNOWN,
+    SymbolReason.INACTIVE,
+    SymbolReason.AMBIGUOUS,
+    SymbolReason.OTHER_EXCHANGE,
+    SymbolReason.OTHER_CURRENCY,
+)
+
+
+def doubted(work: Decision, symbol: str, verdict: Verdict) -> Verdict:
+    """The verdict, or a doubt where it would end for the first time what has traded until now."""
+    row, entry = work.book.rows.get(symbol), work.entries[symbol].instrument
+    if verdict.reason not in _DOUBTFUL or row is None or not (row.verified and row.tracked):
+        return verdict
+    changed = not work.facts.same_ids(row.source) or (row.mic, row.currency) != (entry.mic, entry.currency)
+    if changed or symbol not in work.facts.traded():
+        return verdict
+    first = row.last_asked if row.reason is SymbolReason.DOUBTED else None
+    if first is not None and work.facts.day(first) < work.facts.today:
+        return verdict
+    note = f"{verdict.reason} on {work.facts.today}: {verdict.note}; asked again on a later day"
+    return Verdict(None, SymbolReason.DOUBTED, note)
 
 
 def write_row(work: Decision, symbol: str, silent: str | None) -> None:
@@ -32,6 +54,16 @@ def write_row(work: Decision, symbol: str, silent: str | None) -> None:
     elif verdict.listing is None and symbol in work.renamed:
         new, day = work.renamed[symbol]
         verdict = Verdict(None, SymbolReason.RENAMED, f"is {new} since {day}")
+    elif verdict.reason is SymbolReason.DOUBTED and row is not None:
+        work.book.rows[symbol] = replace(
+            _described(work, row, entry),
+            reason=SymbolReason.DOUBTED,
+            note=verdict.note,
+            last_asked=work.facts.now,
+            next_due=work.facts.next_due(symbol, SymbolReason.DOUBTED),
+            fetched_at=work.facts.now,
+        )
+        return
     fresh = _fresh(work, entry, row, verdict)
     work.book.rows[symbol] = row if row is not None and _says_the_same(work, row, fresh) else fresh
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, fields
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, tzinfo
+from functools import cache
 from typing import Any, TypeVar
 
 import duckdb
@@ -30,6 +31,8 @@ from scizor_dagster.market_data.symbol_rows import (
 
 ANOTHER_COMPANY = "identity_uncertain"
 """Reason in quarantine of bars from the time in which a ticker changed its owner, nobody knows when."""
+LAST_DAYS = timedelta(days=10)
+"""A symbol with a bar in them trades: an answer that it is not there needs another one on a later day."""
 BOOK_TABLES = ("symbols", "universe_history", "symbol_identities")
 _DATES = ("session", "ex_session", "first_session")
 _ENDINGS = ("rename", "delisting")
@@ -47,9 +50,15 @@ def read_book(cursor: duckdb.DuckDBPyConnection, market: str) -> Book:
 
 
 def read_facts(
-    cursor: duckdb.DuckDBPyConnection, market: str, provider: MarketData, now: Any, today: date, verify_after: timedelta
+    cursor: duckdb.DuckDBPyConnection,
+    market: str,
+    provider: MarketData,
+    now: datetime,
+    zone: tzinfo,
+    verify_after: timedelta,
 ) -> Facts:
-    """What a decision goes by beside the provider's answers."""
+    """What a decision goes by beside the provider's answers; `zone` is the exchange's."""
+    today = now.astimezone(zone).date()
     endings: dict[str, list[Ending]] = {}
     for symbol, kind, day, new in cursor.execute(
         "SELECT symbol, kind, ex_session, new_symbol FROM corporate_actions "
@@ -67,7 +76,16 @@ def read_facts(
         {symbol: tuple(found) for symbol, found in endings.items()},
         _spans(cursor, market, endings.keys() | named),
         lambda symbol: _spans(cursor, market, [symbol]).get(symbol, (None, None))[0],
+        cache(lambda: _traded(cursor, market, today)),
+        zone,
     )
+
+
+def _traded(cursor: duckdb.DuckDBPyConnection, market: str, today: date) -> frozenset[str]:
+    rows = cursor.execute(
+        "SELECT DISTINCT symbol FROM bars WHERE market = ? AND session >= ?", [market, today - LAST_DAYS]
+    ).fetchall()
+    return frozenset(str(symbol) for (symbol,) in rows)
 
 
 def _spans(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Iterable[str]) -> dict[str, tuple[date, date]]:

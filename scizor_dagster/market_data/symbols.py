@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from scizor_dagster.config import Market
 from scizor_dagster.errors import InputError
@@ -58,11 +58,11 @@ def collect_symbols(
     for entry in entries:
         _check_currency(market_name, market, entry)
     named = {entry.instrument.symbol: entry for entry in entries}
-    today = now.astimezone(TradingCalendar(market.calendar).timezone).date()
+    zone = TradingCalendar(market.calendar).timezone
     verify_after = timedelta(days=market.verify_after_days)
     with lake.read() as cursor:
         book = read_book(cursor, market_name)
-        facts = read_facts(cursor, market_name, provider, now, today, verify_after)
+        facts = read_facts(cursor, market_name, provider, now, zone, verify_after)
         due, left_over = due_symbols(named, book, facts, asking)
         idle = not due and decide(book, named, Answers(), facts, asking.removal_reasons)
     if idle and idle.book == book:
@@ -71,12 +71,12 @@ def collect_symbols(
     else:
         answers = _ask_for(provider, due, named, book, facts, asking, progress)
         with lake.read() as cursor:
-            facts = read_facts(cursor, market_name, provider, now, today, verify_after)
-            drafted = decide(book, named, answers, facts, asking.removal_reasons)
+            facts = read_facts(cursor, market_name, provider, now, zone, verify_after)
+            drafted = _weighed(answers, book, named, facts, asking)
         hear_evidence(lake, market_name, provider, suspects(book, answers, drafted), answers, now)
         with lake.write() as cursor:
             book = read_book(cursor, market_name)
-            facts = read_facts(cursor, market_name, provider, now, today, verify_after)
+            facts = read_facts(cursor, market_name, provider, now, zone, verify_after)
             outcome = decide(book, named, answers, facts, asking.removal_reasons)
             changed = write_book(cursor, market_name, book, outcome)
     return _report(market_name, provider.name, named, answers, book, outcome, left_over=left_over, changed=changed)
@@ -102,7 +102,7 @@ def _ask_for(
     progress: Progress | None,
 ) -> Answers:
     """Ask for what is due, then for tickers that had an instrument which a due one is said to be now."""
-    answers = Answers()
+    answers = Answers(forced=asking.force)
     ask(provider, due, answers, progress)
     said = {match.provider_id for matches in answers.found.values() for match in matches if match.provider_id}
     holders = [
@@ -113,9 +113,18 @@ def _ask_for(
     more = [symbol for symbol in holders if symbol not in answers.found and symbol not in answers.silent]
     room = len(more) if asking.limit is None else max(asking.limit - answers.asked, 0)
     ask(provider, more[:room], answers, progress)
-    if not asking.force:
-        set_doubtful_aside(answers, book)
     return answers
+
+
+def _weighed(
+    answers: Answers, book: Book, entries: Mapping[str, UniverseEntry], facts: Facts, asking: Asking
+) -> Outcome:
+    """What the answers would come to, without those that are not believed."""
+    drafted = decide(book, entries, answers, facts, asking.removal_reasons)
+    if asking.force:
+        return drafted
+    set_doubtful_aside(answers, book, drafted.book, len(entries))
+    return decide(book, entries, answers, facts, asking.removal_reasons) if answers.refused else drafted
 
 
 def _report(
@@ -159,6 +168,8 @@ def _report(
         left_over,
         changed,
         tuple(ReidentifiedSymbol(symbol, note) for symbol, note in sorted(answers.same.items())),
+        tuple(UnverifiedSymbol(row.symbol, row.reason, row.note) for row in mine if row.reason is SymbolReason.DOUBTED),
+        answers.refused,
     )
 
 
@@ -167,38 +178,38 @@ def correct_symbols(
     market_name: str,
     provider: MarketData,
     now: datetime,
-    today: date,
+    zone: tzinfo,
     correct: Callable[[Book, Facts], Correction],
     *,
     write: bool,
 ) -> Correction:
-    """Make the correction that `correct` finds in the book, or only find it; `today` is the date at the exchange.
+    """Make the correction that `correct` finds in the book, or only find it; `zone` is the exchange's.
 
     Raises:
         InputError: it cannot be made; nothing is changed.
     """
     if not write:
         with lake.read() as cursor:
-            facts = read_facts(cursor, market_name, provider, now, today, timedelta(days=1))
+            facts = read_facts(cursor, market_name, provider, now, zone, timedelta(days=1))
             return correct(read_book(cursor, market_name), facts)
     with lake.write() as cursor:
-        facts = read_facts(cursor, market_name, provider, now, today, timedelta(days=1))
+        facts = read_facts(cursor, market_name, provider, now, zone, timedelta(days=1))
         correction = correct(read_book(cursor, market_name), facts)
         correction.write(cursor, market_name)
     return correction
 
 
 def note_no_permission(
-    lake: Lake, market_name: str, refusals: Mapping[str, str], provider: MarketData, now: datetime, today: date
+    lake: Lake, market_name: str, refusals: Mapping[str, str], provider: MarketData, now: datetime, zone: tzinfo
 ) -> None:
     """Retire symbols whose prices the account may not see, which shows only when bars are asked for.
 
     They are verified again a week later, or with `--force-revalidate`, and then come back. `refusals` are the
-    provider's words by symbol, `today` is the date of `now` at the exchange.
+    provider's words by symbol, `zone` is the exchange's.
     """
     with lake.write() as cursor:
         before = read_book(cursor, market_name)
-        facts = read_facts(cursor, market_name, provider, now, today, timedelta(days=1))
+        facts = read_facts(cursor, market_name, provider, now, zone, timedelta(days=1))
         book = before.copy()
         for symbol, words in refusals.items():
             row = book.rows.get(symbol)
@@ -208,7 +219,7 @@ def note_no_permission(
                 row,
                 reason=SymbolReason.NO_PERMISSION,
                 note=words,
-                retired_on=today,
+                retired_on=facts.today,
                 next_due=now + timedelta(days=7),
                 fetched_at=now,
             )

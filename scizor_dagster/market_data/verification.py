@@ -8,7 +8,7 @@ A provider that does not answer says nothing about a symbol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 FAILURES_IN_A_ROW = 3
 """So many symbols without an answer, and the rest is not asked."""
-FEWEST_DOUBTED = 3
-DOUBTED_SHARE = 0.5
+MOST_GONE = 3
+MOST_GONE_SHARE = 0.02
+"""So many symbols of a universe, or this share of it, may end in one verification: more is a fault of the provider."""
+MOST_GONE_OF_KNOWN = 0.5
+"""Nor do three symbols end together that are more than this share of all that were known."""
+_ACTIONS_SAY_SO = (SymbolReason.DELISTED, SymbolReason.RENAMED)
 _NOT_THERE = (SymbolReason.UNKNOWN, SymbolReason.INACTIVE)
 
 
@@ -52,11 +56,15 @@ class Answers:
 
     Attributes:
         same: How a symbol with another id than before has shown that it is the same company.
+        refused: Symbols that the provider no longer knows and that are too many to be believed.
+        forced: Whether the provider is believed at once.
     """
 
     found: dict[str, tuple[Listing, ...]] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
     same: dict[str, str] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    forced: bool = False
 
     @property
     def asked(self) -> int:
@@ -136,11 +144,21 @@ def _ask_some(provider: MarketData, symbols: Sequence[str], answers: Answers) ->
     return True
 
 
-def set_doubtful_aside(answers: Answers, book: Book) -> None:
-    """Take back answers by which most of what the provider knew would be gone: that is a fault of its own."""
-    known = [symbol for symbol in answers.found if (row := book.rows.get(symbol)) and row.verified and row.tracked]
-    gone = [symbol for symbol in known if _nothing_there(answers.found[symbol])]
-    if len(gone) < FEWEST_DOUBTED or len(gone) <= DOUBTED_SHARE * len(known):
+def set_doubtful_aside(answers: Answers, before: Book, drafted: Book, symbols: int) -> None:
+    """Take back the answers by which `drafted` ends more symbols than ever end at once, of a universe of `symbols`.
+
+    Those that a corporate action has ended are not counted.
+    """
+    known = {symbol for symbol, row in before.rows.items() if row.verified and row.tracked}
+    gone = [
+        symbol
+        for symbol in answers.found
+        if symbol in known
+        and (row := drafted.rows[symbol]).reason not in _ACTIONS_SAY_SO
+        and (not row.tracked or row.reason is SymbolReason.DOUBTED)
+    ]
+    most = min(max(MOST_GONE, MOST_GONE_SHARE * symbols), max(MOST_GONE - 1, MOST_GONE_OF_KNOWN * len(known)))
+    if len(gone) <= most:
         return
     for symbol in gone:
         del answers.found[symbol]
@@ -148,10 +166,7 @@ def set_doubtful_aside(answers: Answers, book: Book) -> None:
             f"not believed: the provider says that {len(gone)} of {len(known)} symbols it knew are gone; "
             "--force accepts it"
         )
-
-
-def _nothing_there(matches: Iterable[Listing]) -> bool:
-    return all(match.objection in _NOT_THERE for match in matches)
+    answers.refused = tuple(sorted(gone))
 
 
 def judge(

@@ -41,7 +41,12 @@ KEYS_AND_DEPENDENCIES = {
 }
 CHECKS = {
     "fx_rates": {"rates_are_believable": False, "rates_are_fresh": False},
-    "us/symbols": {"rows_match_schema": True, "every_symbol_is_identified": False},
+    "us/symbols": {
+        "rows_match_schema": True,
+        "every_symbol_is_identified": False,
+        "no_symbols_vanish_together": True,
+        "what_is_held_or_targeted_is_tracked": False,
+    },
     "us/corporate_actions": {"rows_match_schema": True},
     "us/historical_chunks": {"bars_are_believable": False},
     "us/daily_prices": {"rows_match_schema": True, "bars_are_believable": False, "session_can_be_planned_on": True},

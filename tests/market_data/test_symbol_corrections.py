@@ -10,16 +10,17 @@ from scizor_dagster.market_data.symbol_corrections import join, part
 from scizor_dagster.market_data.symbol_reading import universe_as_of
 from scizor_dagster.market_data.symbols import correct_symbols
 from tests.market_data.exchange import DAY, FEB1, Exchange, bars, history, state, store, verify
-from tests.market_data.support import rows
+from tests.market_data.support import XNYS, rows
 
 SESSIONS = [date(2024, 1, 29), date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1)]
 LATER = [date(2024, 2, 2), date(2024, 2, 5)]
 NOW = FEB1 + 100 * DAY
 TODAY = date(2024, 5, 11)
+NEW_YORK = XNYS.timezone
 
 
 def correct(lake, provider, how, *, write=True):
-    return correct_symbols(lake, "us", provider, NOW, TODAY, how, write=write)
+    return correct_symbols(lake, "us", provider, NOW, NEW_YORK, how, write=write)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from scizor_dagster.market_data.symbol_reading import collected_symbols, contrac
 from scizor_dagster.market_data.symbols import note_no_permission
 from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.exchange import DAY, FEB1, Exchange, act, bars, history, state, store, verify
-from tests.market_data.support import actions_frame, entry, market, rows
+from tests.market_data.support import XNYS, actions_frame, entry, market, rows
 
 SESSIONS = [date(2024, 1, 29), date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1)]
 LATER = [date(2024, 2, 2), date(2024, 2, 5)]
@@ -144,7 +144,7 @@ def test_an_invalid_symbol_is_out_of_coverage_and_comes_back_when_it_is_valid(la
 def test_prices_that_may_not_be_seen_retire_a_symbol_for_a_week(lake):
     provider = Exchange(A="1", B="2")
     verify(lake, provider, "A B")
-    note_no_permission(lake, "us", {"B": "354: not subscribed"}, provider, FEB1 + DAY, date(2024, 2, 2))
+    note_no_permission(lake, "us", {"B": "354: not subscribed"}, provider, FEB1 + DAY, XNYS.timezone)
     assert (state(lake, "B").reason, state(lake, "B").note) == (SymbolReason.NO_PERMISSION, "354: not subscribed")
     assert collected_symbols(lake, "us", ["A", "B"]) == ["A"]
     assert verify(lake, provider, "A B", FEB1 + 2 * DAY).asked == 0
