@@ -21,11 +21,13 @@ EXCHANGE_MICS = {
     "NYSE": "XNYS",
     "NYQ": "XNYS",
     "ARCA": "ARCX",
+    "NYSEARCA": "ARCX",
     "PCX": "ARCX",
     "BATS": "BATS",
     "BTS": "BATS",
     "AMEX": "XASE",
     "ASE": "XASE",
+    "IEX": "IEXG",
     "ASX": "XASX",
 }
 """Exchange names as vendors write them to ISO 10383 market identifier codes."""

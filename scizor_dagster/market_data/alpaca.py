@@ -284,10 +284,11 @@ def _listings(rows: Sequence[Mapping[str, Any]]) -> tuple[Listing, ...]:
 
 def _listing(row: Mapping[str, Any]) -> Listing:
     inactive = row.get("status") != "active"
+    exchange = str(row.get("exchange") or "")
     return Listing(
         text(row, "symbol"),
         text(row, "id"),
-        EXCHANGE_MICS.get(str(row.get("exchange"))),
+        EXCHANGE_MICS.get(exchange),
         _CURRENCY,
         str(row.get("name") or ""),
         objection=SymbolReason.INACTIVE if inactive else None,
@@ -295,6 +296,7 @@ def _listing(row: Mapping[str, Any]) -> Listing:
         tradable=_flag(row, "tradable"),
         shortable=_flag(row, "shortable"),
         fractionable=_flag(row, "fractionable"),
+        exchange=exchange,
     )
 
 

@@ -364,7 +364,7 @@ def _named(symbols: Sequence[str]) -> str:
 def _listing(symbol: str, details: Any) -> Listing:
     contract = details.contract
     primary = contract.primaryExchange
-    return Listing(symbol, str(contract.conId), mic_of(primary), contract.currency, details.longName)
+    return Listing(symbol, str(contract.conId), mic_of(primary), contract.currency, details.longName, exchange=primary)
 
 
 def _duration(first: date, last: date) -> str:

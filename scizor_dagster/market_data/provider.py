@@ -83,10 +83,11 @@ class Listing:
 
     Attributes:
         provider_id: The provider's own id of the instrument; empty where it has none but the ticker.
-        mic: Listing exchange, where the provider knows it.
+        mic: Listing exchange, where the provider names it and it is known here.
         currency: Currency of the prices, where the provider knows it.
         objection: What the provider itself says against the match, with `note` in its words; None is nothing.
         tradable: Whether it takes orders, where the provider knows; likewise `shortable` and `fractionable`.
+        exchange: The provider's own name of the listing exchange; empty where it names none.
     """
 
     symbol: str
@@ -99,6 +100,7 @@ class Listing:
     tradable: bool | None = None
     shortable: bool | None = None
     fractionable: bool | None = None
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,6 +227,7 @@ def _contradiction(entry: UniverseEntry, match: Listing) -> str:
     instrument = entry.instrument
     if match.currency not in (None, instrument.currency):
         return f"trades in {match.currency} at the provider"
-    if match.mic not in (None, instrument.mic):
-        return f"listed on {match.mic} at the provider"
+    listed = match.mic or match.exchange
+    if listed and match.mic != instrument.mic:
+        return f"listed on {listed} at the provider"
     return ""
