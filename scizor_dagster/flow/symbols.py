@@ -21,7 +21,6 @@ from scizor_dagster.market_data.symbol_corrections import Correction, join, part
 from scizor_dagster.market_data.symbol_reading import symbol_rows
 from scizor_dagster.market_data.symbol_rows import Book, Facts, SymbolRow
 from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols, correct_symbols, note_no_permission
-from scizor_dagster.market_data.universe import UniverseEntry
 from scizor_dagster.market_data.universe_edits import add_line, remove_line
 from scizor_dagster.market_data.verification import Asking
 
@@ -41,6 +40,7 @@ def refresh_symbols(desk: Desk, market: str, asking: Asking = EVERYTHING_DUE) ->
         desk.clock(),
         asking,
         _report_progress,
+        lambda: _anew(desk).universe(market),
     )
 
 
@@ -117,7 +117,7 @@ def remove_symbol(desk: Desk, market: str, symbol: str, reason: str) -> Desk:
     """
     if not reason.strip():
         raise InputError("No reason is given.", remedy="Say why, with --reason; it is kept.", where=f"market {market}")
-    remove_line(*_line_of(desk, market, symbol), market)
+    remove_line(_file_of(desk, market, symbol), symbol, market)
     return _anew(desk)
 
 
@@ -179,10 +179,10 @@ def _bars_of(desk: Desk, market: str, symbol: str, before: date) -> tuple[int, d
     return int(count), first, last
 
 
-def _line_of(desk: Desk, market: str, symbol: str) -> tuple[Path, UniverseEntry]:
+def _file_of(desk: Desk, market: str, symbol: str) -> Path:
     for entry in desk.universe(market):
         if entry.instrument.symbol == symbol:
-            return entry.path, entry
+            return entry.path
     raise InputError(
         f"{symbol} is not in the universe of market '{market}'.",
         remedy=f"See what is: scizor symbols list --market {market}.",

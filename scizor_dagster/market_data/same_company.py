@@ -19,7 +19,7 @@ import numpy as np
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.provider import Identified, Listing, MarketData
-from scizor_dagster.market_data.restated_series import is_simple, ratio_text
+from scizor_dagster.market_data.restated_series import ratio_text, simple_ratio
 from scizor_dagster.market_data.symbol_rows import Book, Outcome
 from scizor_dagster.market_data.verification import Answers
 
@@ -97,7 +97,7 @@ def same_series(stored: pd.DataFrame, fetched: pd.DataFrame) -> str | None:
         return None
     factor = float(np.median(new / old))
     agreeing = int((np.abs(new / (old * factor) - 1) <= _ROOM).sum())
-    if agreeing < _AGREEING * len(both) or not is_simple(1 / factor):
+    if agreeing < _AGREEING * len(both) or simple_ratio(1 / factor) is None:
         return None
     split = "" if abs(factor - 1) <= _ROOM else f", after a split of {ratio_text(1 / factor)}"
     return f"another id, and the same prices in {agreeing} of {len(both)} sessions{split}"

@@ -45,19 +45,19 @@ def collect_symbols(
     now: datetime,
     asking: Asking = EVERYTHING_DUE,
     progress: Progress | None = None,
+    reread: Callable[[], Sequence[UniverseEntry]] | None = None,
 ) -> SymbolsReport:
     """Make the lake follow the universe, and ask the provider for the symbols whose verification is due.
 
     A symbol is verified by exactly one match that agrees with its exchange and currency. One that is not, or that
     has left the universe, is retired with a day and a reason; its rows stay. A provider that does not answer changes
-    nothing. Safe to repeat: all is written in one transaction, or nothing where nothing has changed.
+    nothing. Safe to repeat: all is written in one transaction, or nothing where nothing has changed. Asking takes
+    time: `reread` gives the universe as it is once nobody else writes to the lake.
 
     Raises:
         InputError: an entry in another currency than the market's.
     """
-    for entry in entries:
-        _check_currency(market_name, market, entry)
-    named = {entry.instrument.symbol: entry for entry in entries}
+    named = _by_symbol(market_name, market, entries)
     zone = TradingCalendar(market.calendar).timezone
     verify_after = timedelta(days=market.verify_after_days)
     with lake.read() as cursor:
@@ -75,6 +75,9 @@ def collect_symbols(
             drafted = _weighed(answers, book, named, facts, asking)
         hear_evidence(lake, market_name, provider, suspects(book, answers, drafted), answers, now)
         with lake.write() as cursor:
+            if reread is not None:
+                named = _by_symbol(market_name, market, reread())
+                answers.found = {symbol: found for symbol, found in answers.found.items() if symbol in named}
             book = read_book(cursor, market_name)
             facts = read_facts(cursor, market_name, provider, now, zone, verify_after)
             outcome = decide(book, named, answers, facts, asking.removal_reasons)
@@ -82,14 +85,16 @@ def collect_symbols(
     return _report(market_name, provider.name, named, answers, book, outcome, left_over=left_over, changed=changed)
 
 
-def _check_currency(market_name: str, market: Market, entry: UniverseEntry) -> None:
-    if entry.instrument.currency != market.currency:
-        raise InputError(
-            f"{entry.instrument.symbol} trades in {entry.instrument.currency}; "
-            f"market '{market_name}' is in {market.currency}.",
-            remedy="Move it to a market of that currency.",
-            where=f"{entry.path}:{entry.line}",
-        )
+def _by_symbol(market_name: str, market: Market, entries: Sequence[UniverseEntry]) -> dict[str, UniverseEntry]:
+    for entry in entries:
+        if entry.instrument.currency != market.currency:
+            raise InputError(
+                f"{entry.instrument.symbol} trades in {entry.instrument.currency}; "
+                f"market '{market_name}' is in {market.currency}.",
+                remedy="Move it to a market of that currency.",
+                where=f"{entry.path}:{entry.line}",
+            )
+    return {entry.instrument.symbol: entry for entry in entries}
 
 
 def _ask_for(

@@ -14,6 +14,7 @@ from scizor_dagster.market_data.reading import coverage, instruments, ticker_cha
 from scizor_dagster.market_data.symbol_reading import collected_symbols, contract_ids, symbol_rows, universe_as_of
 from scizor_dagster.market_data.symbols import note_no_permission
 from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.market_data.verification import Asking
 from tests.market_data.exchange import DAY, FEB1, Exchange, act, bars, history, state, store, verify
 from tests.market_data.support import XNYS, actions_frame, entry, market, rows
 
@@ -284,3 +285,20 @@ def test_ids_of_another_provider_are_not_compared(lake):
     other.name = "alpaca:sip"
     report = verify(lake, other, "A", FEB1 + DAY)
     assert (report.asked, report.reused, state(lake, "A").provider_id) == (1, (), "b0b6dd9d")
+
+
+def test_a_symbol_that_was_added_while_the_provider_was_asked_is_not_retired(lake):
+    provider = Exchange(A="1", B="2")
+    verify(lake, provider, "A")
+    verify(lake, provider, "A B", FEB1 + DAY)
+    stale = [entry("A")]
+    report = collect_symbols(
+        lake, "us", market(), stale, provider, FEB1 + 2 * DAY, Asking(force_revalidate=True),
+        reread=lambda: [entry("A"), entry("B")],
+    )  # fmt: skip
+    assert (report.symbols, report.retired, state(lake, "B").tracked) == (2, (), True)
+    gone = collect_symbols(
+        lake, "us", market(), [entry("A"), entry("B")], provider, FEB1 + 3 * DAY, Asking(force_revalidate=True),
+        reread=lambda: stale,
+    )  # fmt: skip
+    assert [item.symbol for item in gone.retired] == ["B"]
