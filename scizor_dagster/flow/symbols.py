@@ -20,7 +20,13 @@ from scizor_dagster.market_data.reports import SymbolsReport
 from scizor_dagster.market_data.symbol_corrections import Correction, join, part
 from scizor_dagster.market_data.symbol_reading import symbol_rows
 from scizor_dagster.market_data.symbol_rows import Book, Facts, SymbolRow
-from scizor_dagster.market_data.symbols import EVERYTHING_DUE, collect_symbols, correct_symbols, note_no_permission
+from scizor_dagster.market_data.symbols import (
+    EVERYTHING_DUE,
+    collect_symbols,
+    correct_symbols,
+    due_rows,
+    note_no_permission,
+)
 from scizor_dagster.market_data.universe_edits import add_line, remove_line
 from scizor_dagster.market_data.verification import Asking
 
@@ -70,14 +76,12 @@ def known_symbols(desk: Desk, market: str, *, retired: bool = False, due: bool =
 
     Asking creates no lake.
     """
-    rows = symbol_rows(desk.lake, market) if desk.has_lake else ()
-    now, tracked = desk.clock(), desk.instruments(market)
-    return [
-        row
-        for row in rows
-        if (not retired or not row.tracked)
-        and (not due or (row.symbol in tracked and (row.next_due is None or row.next_due <= now)))
-    ]
+    rows: Sequence[SymbolRow] = symbol_rows(desk.lake, market) if desk.has_lake else ()
+    if due:
+        lake = desk.lake if desk.has_lake else None
+        entries, provider = desk.universe(market), desk.provider(market)
+        rows = due_rows(lake, market, desk.market(market), entries, provider, desk.clock())
+    return [row for row in rows if not retired or not row.tracked]
 
 
 def add_symbol(desk: Desk, market: str, symbol: str, given: Mapping[str, str], file: str | None = None) -> Desk:

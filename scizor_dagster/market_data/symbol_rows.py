@@ -176,6 +176,14 @@ class Facts:
     traded: Callable[[], frozenset[str]] = frozenset
     zone: tzinfo = UTC
 
+    @classmethod
+    def without_a_lake(
+        cls, source: str, calls: LookupCalls, now: datetime, zone: tzinfo, verify_after: timedelta
+    ) -> Facts:
+        """Where nothing was ever stored."""
+        today = now.astimezone(zone).date()
+        return cls(now, today, source, calls, verify_after, {}, {}, lambda _: None, zone=zone)
+
     def day(self, moment: datetime) -> date:
         """The date of an instant at the exchange."""
         return moment.astimezone(self.zone).date()

@@ -26,7 +26,7 @@ from scizor_dagster.market_data.reports import (
 from scizor_dagster.market_data.same_company import hear_evidence, suspects
 from scizor_dagster.market_data.symbol_changes import decide
 from scizor_dagster.market_data.symbol_corrections import Correction
-from scizor_dagster.market_data.symbol_rows import Book, Facts, Outcome, is_archived
+from scizor_dagster.market_data.symbol_rows import Book, Facts, Outcome, SymbolRow, is_archived
 from scizor_dagster.market_data.symbol_store import read_book, read_facts, write_book
 from scizor_dagster.market_data.tracking_history import close_history
 from scizor_dagster.market_data.universe import UniverseEntry
@@ -83,6 +83,30 @@ def collect_symbols(
             outcome = decide(book, named, answers, facts, asking.removal_reasons)
             changed = write_book(cursor, market_name, book, outcome)
     return _report(market_name, provider.name, named, answers, book, outcome, left_over=left_over, changed=changed)
+
+
+def due_rows(
+    lake: Lake | None,
+    market_name: str,
+    market: Market,
+    entries: Sequence[UniverseEntry],
+    provider: MarketData,
+    now: datetime,
+) -> tuple[SymbolRow, ...]:
+    """What the next run asks for, by name, as it is known now; new entries as pending. Without a lake all of them."""
+    named = _by_symbol(market_name, market, entries)
+    zone, verify_after = TradingCalendar(market.calendar).timezone, timedelta(days=market.verify_after_days)
+    if lake is None:
+        book = Book()
+        facts = Facts.without_a_lake(provider.name, provider.lookup_calls, now, zone, verify_after)
+    else:
+        with lake.read() as cursor:
+            book = read_book(cursor, market_name)
+            facts = read_facts(cursor, market_name, provider, now, zone, verify_after)
+    due, _ = due_symbols(named, book, facts, EVERYTHING_DUE)
+    new = [symbol for symbol in due if symbol not in book.rows]
+    rows = book.rows | decide(Book(), {symbol: named[symbol] for symbol in new}, Answers(), facts).book.rows
+    return tuple(rows[symbol] for symbol in sorted(due))
 
 
 def _by_symbol(market_name: str, market: Market, entries: Sequence[UniverseEntry]) -> dict[str, UniverseEntry]:

@@ -10,6 +10,9 @@ def _states(scizor: Scizor, *flags: str) -> dict[str, str]:
 
 def test_symbols_are_populated_removed_listed_and_added_again(scizor: Scizor, fresh: Project) -> None:
     assert scizor("symbols", "list", "--json").json == {"market": "us", "symbols": []}
+    due = scizor("symbols", "list", "--due", "--json").json["symbols"]
+    assert [(row["symbol"], row["reason"], row["note"]) for row in due][:1] == [("AAPL", "pending", "not asked yet")]
+    assert len(due) == 6
     assert not fresh.home.exists()
     first = scizor("symbols", "populate", "--json")
     assert (first.code, first.json["verified"], first.json["asked"], first.json["retired"]) == (0, 6, 6, [])

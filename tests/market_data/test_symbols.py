@@ -12,7 +12,7 @@ from scizor_dagster.market_data.plausibility import NOTHING_ACCEPTED
 from scizor_dagster.market_data.provider import Listing, SymbolReason
 from scizor_dagster.market_data.reading import coverage, instruments, ticker_changes
 from scizor_dagster.market_data.symbol_reading import collected_symbols, contract_ids, symbol_rows, universe_as_of
-from scizor_dagster.market_data.symbols import note_no_permission
+from scizor_dagster.market_data.symbols import due_rows, note_no_permission
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.market_data.verification import Asking
 from tests.market_data.exchange import DAY, FEB1, Exchange, act, bars, history, state, store, verify
@@ -302,3 +302,14 @@ def test_a_symbol_that_was_added_while_the_provider_was_asked_is_not_retired(lak
         reread=lambda: stale,
     )  # fmt: skip
     assert [item.symbol for item in gone.retired] == ["B"]
+
+
+def test_what_the_next_run_asks_for_is_listed_new_entries_among_it(lake):
+    provider = Exchange(A="1", B="2", C=None)
+    verify(lake, provider, "A B")
+    entries = [entry(symbol) for symbol in "ABC"]
+    soon = due_rows(lake, "us", market(), entries, provider, FEB1 + DAY)
+    assert [(row.symbol, row.reason) for row in soon] == [("C", SymbolReason.PENDING)]
+    later = due_rows(lake, "us", market(), entries, provider, FEB1 + 90 * DAY)
+    assert [row.symbol for row in later] == ["A", "B", "C"]
+    assert [row.symbol for row in symbol_rows(lake, "us")] == ["A", "B"]
