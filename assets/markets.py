@@ -166,7 +166,7 @@ def _corporate_actions(market: str, common: dict[str, Any]) -> dg.AssetsDefiniti
         kinds={"python", "ducklake"},
         check_specs=[schema.spec],
         **common,
-        description="Splits, dividends, renames and delistings as known.",
+        description="Splits, dividends, spin-offs, renames and delistings as known.",
     )
     def corporate_actions(desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():

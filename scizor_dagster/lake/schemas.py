@@ -138,7 +138,8 @@ def bars_schema() -> Schema:
 @cache
 def actions_schema() -> Schema:
     columns = {
-        "symbol": _text(), "ex_session": _day(), "kind": _one_of(["split", "dividend", "rename", "delisting"]),
+        "symbol": _text(), "ex_session": _day(),
+        "kind": _one_of(["split", "dividend", "spin_off", "rights", "rename", "delisting"]),
         "ratio": _number(above=0.0, nullable=True), "amount": _number(above=0.0, nullable=True),
         "currency": _text(_CURRENCY, nullable=True), "new_symbol": _text(nullable=True),
     }  # fmt: skip

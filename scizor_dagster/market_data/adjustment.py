@@ -5,13 +5,14 @@ does not: the formula (`factors`), collecting (`collect`).
 
 What a source does not give is NULL, never computed back: a split-adjusted source has no raw columns, a
 total-return one neither raw nor split columns. A symbol without factors has no adjusted columns.
-`total_return_close` holds the dividends that are stored as actions, and no others.
+`total_return_close` holds the dividends that are stored as actions, and no others; a spin-off from a raw series counts
+as a dividend of the new share's first close, where that is collected too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SOURCE = "corporate_actions"
+SPUN_WITHIN = timedelta(days=10)
+"""How long after a spin-off the new share's first close still says what the parent's price has lost by it."""
 
 _RAW = ", ".join(
     f"CASE WHEN b.adjustment = 'raw' THEN b.{name} END AS raw_{name}" for name in ("open", "high", "low", "close")
@@ -60,15 +63,25 @@ _VIEW_VERSION = "scizor prices 1"
 _EX_DAYS = """
 WITH ends AS (SELECT max(session) AS session FROM bars WHERE market = $market),
 series AS (SELECT DISTINCT symbol, adjustment FROM bars WHERE market = $market),
+spun AS (SELECT symbol, session, close FROM bars WHERE market = $market AND adjustment = 'raw' AND symbol IN
+    (SELECT new_symbol FROM corporate_actions WHERE market = $market AND kind = 'spin_off')),
+actions AS (
+    SELECT symbol, ex_session, kind, ratio, amount, currency FROM corporate_actions
+    WHERE market = $market AND kind IN ('split', 'dividend')
+    UNION ALL
+    SELECT a.symbol, a.ex_session, a.kind, NULL, a.ratio * n.close, NULL
+    FROM corporate_actions a ASOF JOIN spun n ON a.new_symbol = n.symbol AND a.ex_session <= n.session
+    WHERE a.market = $market AND a.kind = 'spin_off' AND n.session <= a.ex_session + $spun_within
+),
 days AS (
     SELECT a.symbol, a.ex_session, s.adjustment,
         coalesce(product(a.ratio) FILTER (a.kind = 'split' AND s.adjustment = 'raw'), 1.0) AS ratio,
-        coalesce(sum(a.amount) FILTER (a.kind = 'dividend' AND s.adjustment <> 'total_return'), 0.0)
-            AS amount,
+        coalesce(sum(a.amount) FILTER (
+            a.kind = 'dividend' AND s.adjustment <> 'total_return' OR a.kind = 'spin_off' AND s.adjustment = 'raw'
+        ), 0.0) AS amount,
         list(DISTINCT a.currency) FILTER (a.kind = 'dividend') AS paid_in
-    FROM corporate_actions a JOIN series s USING (symbol)
-    WHERE a.market = $market AND a.kind IN ('split', 'dividend')
-        AND a.ex_session <= (SELECT session FROM ends)
+    FROM actions a JOIN series s USING (symbol)
+    WHERE a.ex_session <= (SELECT session FROM ends)
     GROUP BY ALL
 )
 SELECT d.symbol, d.ex_session, d.ratio, d.amount, b.session AS previous_session, b.close AS previous_close,
@@ -77,6 +90,16 @@ FROM days d ASOF LEFT JOIN (SELECT symbol, session, close FROM bars WHERE market
     ON d.symbol = b.symbol AND d.ex_session > b.session
 LEFT JOIN (SELECT symbol, currency FROM symbols WHERE market = $market) y ON y.symbol = d.symbol
 ORDER BY d.symbol, d.ex_session
+"""
+_WITHOUT_A_PRICE = """
+SELECT a.symbol, a.ex_session, a.kind, a.new_symbol FROM corporate_actions a
+WHERE a.market = $market AND a.kind IN ('spin_off', 'rights')
+    AND a.ex_session <= (SELECT max(session) FROM bars WHERE market = $market)
+    AND a.symbol IN (SELECT symbol FROM bars WHERE market = $market AND adjustment = 'raw')
+    AND NOT (a.kind = 'spin_off' AND EXISTS (
+        SELECT 1 FROM bars n WHERE n.market = $market AND n.symbol = a.new_symbol AND n.adjustment = 'raw'
+            AND n.session BETWEEN a.ex_session AND a.ex_session + $spun_within))
+ORDER BY a.symbol, a.ex_session
 """
 
 
@@ -104,7 +127,10 @@ def rebuild_prices(lake: Lake, market_name: str, now: datetime) -> PricesReport:
 def _ex_days(cursor: duckdb.DuckDBPyConnection, market: str) -> tuple[list[ExDay], list[SkippedAction]]:
     days: list[ExDay] = []
     skipped: list[SkippedAction] = []
-    for row in cursor.execute(_EX_DAYS, {"market": market}).fetchall():
+    asked = {"market": market, "spun_within": SPUN_WITHIN}
+    for symbol, ex_session, kind, new in cursor.execute(_WITHOUT_A_PRICE, asked).fetchall():
+        skipped.append(SkippedAction(symbol, ex_session, f"{kind} of {new}, whose price then is not stored"))
+    for row in cursor.execute(_EX_DAYS, asked).fetchall():
         symbol, ex_session, ratio, amount, previous_session, previous_close, paid_in, currency = row
         foreign = sorted(
             paid for paid in paid_in or [] if paid is not None and currency is not None and paid != currency

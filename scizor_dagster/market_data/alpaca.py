@@ -23,6 +23,7 @@ from scizor_dagster.brokers.alpaca.settings import AlpacaSettings, Api
 from scizor_dagster.brokers.alpaca.transport import Transport
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.instruments import EXCHANGE_MICS
+from scizor_dagster.market_data.alpaca_actions import CURRENCY, TYPES, action_rows
 from scizor_dagster.market_data.provider import (
     ACTION_COLUMNS,
     Adjustment,
@@ -48,8 +49,6 @@ ACTIONS_PER_PAGE = 1000
 _ONE_BY_ONE = 10
 """Up to so many symbols are looked up singly; for more the whole list of assets is one message."""
 _FIELDS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
-_ACTIONS = "cash_dividend,forward_split,reverse_split,name_change"
-_CURRENCY = "USD"
 _FOUND = 200
 _INVALID = re.compile(r"invalid symbols?\W+(.*)", re.IGNORECASE | re.DOTALL)
 _UNREADABLE = (Unreadable, ValueError, ArithmeticError)
@@ -162,14 +161,14 @@ class AlpacaMarket:
         for batch in _batches(symbols):
             query = {
                 "symbols": ",".join(batch),
-                "types": _ACTIONS,
+                "types": ",".join(TYPES),
                 "start": first.isoformat(),
                 "end": last.isoformat(),
                 "limit": ACTIONS_PER_PAGE,
             }
             for body in self._pages("/corporate-actions", query, "corporate actions", version="v1"):
                 listed = _mapping(body, "corporate_actions")
-                rows.extend(_read(lambda listed=listed: list(_actions(listed))))  # type: ignore[misc]
+                rows.extend(_read(lambda listed=listed: list(action_rows(listed, symbols))))  # type: ignore[misc]
         chosen = [row for row in rows if first <= row[1] <= last]
         frame = pd.DataFrame(chosen, columns=list(ACTION_COLUMNS))
         return frame.astype({"ex_session": "datetime64[s]", "ratio": "float64", "amount": "float64"})
@@ -289,7 +288,7 @@ def _listing(row: Mapping[str, Any]) -> Listing:
         text(row, "symbol"),
         text(row, "id"),
         EXCHANGE_MICS.get(exchange),
-        _CURRENCY,
+        CURRENCY,
         str(row.get("name") or ""),
         objection=SymbolReason.INACTIVE if inactive else None,
         note=f"Alpaca's asset is {row.get('status')}" if inactive else "",
@@ -303,22 +302,6 @@ def _listing(row: Mapping[str, Any]) -> Listing:
 def _flag(row: Mapping[str, Any], name: str) -> bool | None:
     value = row.get(name)
     return value if isinstance(value, bool) else None
-
-
-def _actions(listed: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    for kind in ("forward_splits", "reverse_splits"):
-        for row in listed.get(kind) or ():
-            ratio = decimal(row, "new_rate") / decimal(row, "old_rate")
-            yield (text(row, "symbol"), _ex_date(row), "split", float(ratio), None, None, None)
-    for row in listed.get("cash_dividends") or ():
-        yield (text(row, "symbol"), _ex_date(row), "dividend", None, float(decimal(row, "rate")), _CURRENCY, None)
-    for row in listed.get("name_changes") or ():
-        changed = date.fromisoformat(text(row, "process_date"))
-        yield (text(row, "old_symbol"), changed, "rename", None, None, None, text(row, "new_symbol"))
-
-
-def _ex_date(row: Mapping[str, Any]) -> date:
-    return date.fromisoformat(text(row, "ex_date"))
 
 
 def _mapping(body: Any, name: str) -> Mapping[str, Any]:

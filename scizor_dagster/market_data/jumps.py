@@ -50,7 +50,8 @@ class Action:
     def of(cls, kind: str, ex_session: date, ratio: float, amount: float, adjustment: Adjustment) -> Action | None:
         """The action as it shows in prices of `adjustment`; None where it does not show."""
         day = (ex_session - _EPOCH).days
-        if kind in ("rename", "delisting"):
+        # What a spin-off takes from the price is not known beforehand.
+        if kind in ("rename", "delisting", "spin_off"):
             return cls(day, break_=True, kind=kind)
         if kind == "split" and adjustment == "raw":
             return cls(day, ratio=ratio, kind=f"split of {ratio:g}")

@@ -24,7 +24,7 @@ BAR_COLUMNS = ("symbol", "session", *PRICE_COLUMNS, "volume")
 ADJUSTED_CLOSE = "adj_close"
 """A column that a frame of bars may have besides: the source's own adjusted close, which checks its actions."""
 ACTION_COLUMNS = ("symbol", "ex_session", "kind", "ratio", "amount", "currency", "new_symbol")
-ACTION_KINDS = ("split", "dividend", "rename", "delisting")
+ACTION_KINDS = ("split", "dividend", "spin_off", "rights", "rename", "delisting")
 LookupCalls = Literal["none", "one", "each"]
 """Requests that a lookup costs: none, one however many symbols are asked for, or one for each symbol."""
 
@@ -166,8 +166,9 @@ class MarketData(Protocol):
 
         `kind` is one of `ACTION_KINDS`. `ratio` is new shares per old share of a split, `amount` cash
         per share held into the ex session of a dividend (per share after a split of the same session,
-        and on the same split basis as the source's prices), in `currency`. A delisting's ex session
-        is the first one without trading.
+        and on the same split basis as the source's prices), in `currency`. Of a spin-off and of
+        rights `ratio` is how many of `new_symbol` come to each share held. A delisting's ex session is the first
+        one without trading.
         """
         ...
 

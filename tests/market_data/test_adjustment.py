@@ -6,6 +6,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from scizor_dagster.market_data.bar_store import Origin, insert_missing
 from scizor_dagster.market_data.collect import (
     collect_actions,
     collect_history,
@@ -153,3 +154,18 @@ def test_apples_factors_of_2020_agree_with_an_independent_factor_file(lake, refe
         assert split == pytest.approx(row.split / end_of_2020["split"])
         # The reference states its price factor to seven decimals and dividends to the cent.
         assert total == pytest.approx(row.price * row.split / (end_of_2020["price"] * end_of_2020["split"]), rel=2e-5)
+
+
+def test_a_spin_off_is_paid_out_in_the_new_shares_first_close_and_named_where_that_is_not_known(lake):
+    spin_off = ("A", "2024-01-04", "spin_off", 0.5, None, None, "N")
+    report = _fill(lake, [100.0, 100.0, 90.0, 90.0], [spin_off])
+    assert [(item.symbol, item.reason) for item in report.skipped] == [
+        ("A", "spin_off of N, whose price then is not stored")
+    ]
+    assert _prices(lake, "total_return_close") == [(100.0,), (100.0,), (90.0,), (90.0,)]
+    with lake.write() as cursor:
+        new = bars_frame([("N", SESSIONS[2], 20.0, 20.0, 20.0, 20.0, 1.0)])
+        insert_missing(cursor, new, Origin("us", "raw", False, "frame", NOW))
+    assert rebuild_prices(lake, "us", NOW).skipped == ()
+    closes = rows(lake, "SELECT total_return_close, split_close FROM prices WHERE symbol = 'A' ORDER BY session")
+    assert closes == [pytest.approx(row) for row in [(90, 100), (90, 100), (90, 90), (90, 90)]]

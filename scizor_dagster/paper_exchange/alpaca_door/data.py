@@ -24,7 +24,9 @@ from scizor_dagster.paper_exchange.venue_views import Quote
 
 DEFAULT_ACTIONS, LARGEST_ACTIONS = 100, 1000
 _LOOK_BACK = timedelta(days=10)
-_ACTION_TYPES = ("cash_dividends", "forward_splits", "name_changes", "reverse_splits")
+_ACTION_TYPES = (
+    *("cash_dividends", "cash_mergers", "forward_splits", "name_changes", "reverse_splits", "worthless_removals"),
+)
 Body = Callable[[Door, Quote], dict[str, Any] | None]
 
 

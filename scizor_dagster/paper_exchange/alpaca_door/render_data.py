@@ -143,6 +143,12 @@ def _action(row: Action, calendar: TradingCalendar) -> tuple[str, Body] | None:
     if row.kind == "rename" and row.new_symbol is not None:
         names = {"new_symbol": row.new_symbol, "old_symbol": row.symbol, "process_date": ex}
         return "name_changes", {"id": common["id"], "new_cusip": "000000001", "old_cusip": "000000000"} | names
+    if row.kind == "delisting" and row.amount is not None:
+        bought = {"acquiree_symbol": row.symbol, "acquiree_cusip": common["cusip"], "effective_date": ex}
+        return "cash_mergers", {"id": common["id"], "rate": plain(row.amount), "process_date": ex} | bought
+    if row.kind == "delisting":
+        del common["ex_date"]
+        return "worthless_removals", common | {"process_date": ex}
     if row.kind != "split" or row.ratio is None:
         return None
     new, old = row.ratio.as_integer_ratio()

@@ -187,7 +187,8 @@ def test_corporate_actions_are_read_by_the_sdk_over_pages(doors, venue):
     request = CorporateActionsRequest(symbols=["AAA", "BBB"], start=FIRST, end=LAST, limit=2)
     one = client.get_corporate_actions(request).data
     whole = client.get_corporate_actions(request.model_copy(update={"limit": 1000})).data
-    assert sum(len(rows) for rows in whole.values()) == 7
+    assert sum(len(rows) for rows in whole.values()) == 8
+    assert [row.symbol for row in whole["worthless_removals"]] == ["AAA"]
     assert set(one) <= set(whole)
     forward, reverse = whole["forward_splits"][0], whole["reverse_splits"][0]
     assert (forward.new_rate, forward.old_rate, reverse.new_rate, reverse.old_rate) == (3, 2, 1, 20)
