@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,54 +32,55 @@ CorrectionReason = Annotated[
 LimitOption = Annotated[int | None, typer.Option("--limit", help="Ask the provider for at most so many symbols.")]
 
 
-@app.command()
-def populate(
-    market: MarketOption = "us",
-    force: ForceOption = False,
-    force_revalidate: RevalidateOption = False,
-    limit: LimitOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Bring the universe files into the lake, and verify the symbols that are due.
+_POPULATE = """Bring the universe files into the lake, and verify the symbols that are due.
 
-    A symbol that is new, that the file describes otherwise than before, or whose verification is older than
-    markets.<market>.verify_after_days is asked for at the provider. One that is not a single instrument there, or that
-    has left the files, is retired with a day and a reason; its bars stay. Every day's collection does the same.
+A symbol that is new, that the file describes otherwise than before, or whose verification is older than
+markets.<market>.verify_after_days is asked for at the provider. One that is not a single instrument there, or that
+has left the files, is retired with a day and a reason; its bars stay. Every day's collection does the same.
+Where the provider has stopped to know many symbols at once, none of them is retired and the exit code is 1;
+--force retires them.
 
-    Where the provider has stopped to know many symbols at once, none of them is retired and the exit code is 1;
-    --force retires them.
+Example: scizor symbols populate --market us
+"""
+_VALIDATE = """Verify the symbols that are due, and say which are not one certain instrument.
 
-    Example: scizor symbols populate --market us
-    """
-    report = _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
-    if report.refused:
-        raise typer.Exit(1)
+The exit code is 1 where any symbol of the universe is not verified, is doubted or got no answer, and where a
+portfolio holds or targets one that is retired. A provider that does not answer never takes a verification back.
+
+Example: scizor symbols validate --market us --force-revalidate --limit 50
+"""
 
 
-@app.command()
-def validate(
-    market: MarketOption = "us",
-    force: ForceOption = False,
-    force_revalidate: RevalidateOption = False,
-    limit: LimitOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Verify the symbols that are due, and say which are not one certain instrument.
+def _verification(*, strict: bool) -> Callable[..., None]:
+    """The command that verifies; a `strict` one ends with exit code 1 on whatever is not certain."""
 
-    The exit code is 1 where any symbol of the universe is not verified, is doubted or got no answer, and where a
-    portfolio holds or targets one that is retired. A provider that does not answer never takes a verification back.
+    def verify(
+        market: MarketOption = "us",
+        force: ForceOption = False,
+        force_revalidate: RevalidateOption = False,
+        limit: LimitOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        report = _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
+        if report.refused or (strict and _uncertain(report, quiet=as_json)):
+            raise typer.Exit(1)
 
-    Example: scizor symbols validate --market us --force-revalidate --limit 50
-    """
+    return verify
+
+
+app.command("populate", help=_POPULATE)(_verification(strict=False))
+app.command("validate", help=_VALIDATE)(_verification(strict=True))
+
+
+def _uncertain(report: SymbolsReport, *, quiet: bool) -> bool:
+    """Whether anything of the report, or in the portfolios, is not one certain, tracked instrument."""
     from scizor_dagster.flow.symbols_in_use import retired_in_use
 
-    report = _verify(market, force=force, force_revalidate=force_revalidate, limit=limit, as_json=as_json)
-    in_use = retired_in_use(open_desk(), market)
-    if in_use and not as_json:
+    in_use = retired_in_use(open_desk(), report.market)
+    if in_use and not quiet:
         columns = ["symbol", "portfolio", "use", "reason", "retired_on"]
         print_table("retired, and in use", columns, [[getattr(item, name) for name in columns] for item in in_use])
-    if report.unverified or report.doubted or report.silent or in_use:
-        raise typer.Exit(1)
+    return bool(report.unverified or report.doubted or report.silent or in_use)
 
 
 @app.command("list")

@@ -37,7 +37,7 @@ class Asking:
 
     Attributes:
         force_revalidate: Ask for every symbol, due or not.
-        force: Believe the provider also where it no longer knows most of what it knew.
+        force: Believe at once that symbols are gone which the provider has stopped to know.
         limit: Ask for at most so many symbols; None is all.
         only: Ask for these alone, where they are due or asked for by force.
         removal_reasons: Why symbols left the universe, by symbol.

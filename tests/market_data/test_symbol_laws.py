@@ -33,10 +33,13 @@ class World:
 
     def facts(self, calls: str) -> Facts:
         now = BEGIN + timedelta(days=self.day)
-        return Facts(now, now.date(), "ibkr", calls, timedelta(days=90), {}, {}, self._first)
+        return Facts(now, now.date(), "ibkr", calls, timedelta(days=90), {}, {}, self._first, self._traded)
 
     def _first(self, symbol: str):
         return self._date(min(self.bars[symbol])) if self.bars[symbol] else None
+
+    def _traded(self) -> frozenset[str]:
+        return frozenset(symbol for symbol, found in self.bars.items() if found and self.day - max(found) <= 10)
 
     def _date(self, day: int):
         return (BEGIN + timedelta(days=day)).date()
