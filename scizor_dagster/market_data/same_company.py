@@ -67,7 +67,7 @@ def hear_evidence(
     for symbol, suspect in suspected.items():
         split, stored = _stored(lake, market, symbol, suspect.known, now)
         if split is not None:
-            answers.same[symbol] = f"another id since its split of {split}"
+            answers.same[symbol] = f"another id since its reverse split of {split}"
         elif isinstance(provider, Identified) and len(stored) >= FEWEST_SESSIONS:
             first, last = stored["session"].min().date(), stored["session"].max().date()
             try:
@@ -104,11 +104,11 @@ def same_series(stored: pd.DataFrame, fetched: pd.DataFrame) -> str | None:
 
 
 def _stored(lake: Lake, market: str, symbol: str, known: date, now: datetime) -> tuple[date | None, pd.DataFrame]:
-    """The newest listed split since `known`, and the newest bars up to it."""
+    """The newest listed reverse split, which gives a share a new CUSIP, since `known`, and the newest bars up to it."""
     with lake.read() as cursor:
         split = cursor.execute(
             "SELECT max(ex_session) FROM corporate_actions "
-            "WHERE market = ? AND symbol = ? AND kind = 'split' AND ex_session BETWEEN ? AND ?",
+            "WHERE market = ? AND symbol = ? AND kind = 'split' AND ratio < 1 AND ex_session BETWEEN ? AND ?",
             [market, symbol, known, now.date()],
         ).fetchone()
         bars = cursor.execute(

@@ -88,7 +88,7 @@ def test_a_provider_that_gives_no_bars_now_decides_nothing(lake):
     assert verify(lake, provider, "A", FEB1 + 91 * DAY).reidentified[0].symbol == "A"
 
 
-def test_a_listed_split_since_the_last_verification_keeps_the_company_at_a_provider_without_bars_by_id(lake):
+def test_a_listed_reverse_split_since_the_last_verification_keeps_the_company_at_a_provider_without_bars_by_id(lake):
     """A reverse split gives a share a new CUSIP, and Alpaca's asset a new id."""
     provider = Exchange(A="1")
     verify(lake, provider, "A")
@@ -97,7 +97,7 @@ def test_a_listed_split_since_the_last_verification_keeps_the_company_at_a_provi
     provider.ids["A"] = "2"
     report = verify(lake, provider, "A", FEB1 + 90 * DAY)
     assert report.reused == ()
-    assert report.reidentified[0].note == "another id since its split of 2024-03-01"
+    assert report.reidentified[0].note == "another id since its reverse split of 2024-03-01"
 
 
 def test_a_delisting_is_believed_before_the_prices(lake):
