@@ -102,7 +102,8 @@ def restatements(lake: Lake, market: str, first: date, last: date) -> int:
             turns AS (SELECT *, lead(struct_pack({", ".join(_VALUES)}, source)) OVER (
                 PARTITION BY symbol, session ORDER BY replaced_at NULLS LAST) AS later FROM beliefs)
             SELECT count(DISTINCT (symbol, session)) FROM turns
-            WHERE reason NOT IN ('', 'set_aside', 'preferred_source', 'fetched_early') AND later.source = source AND ({changed})
+            WHERE reason NOT IN ('', 'set_aside', 'preferred_source', 'fetched_early')
+                AND later.source = source AND ({changed})
             """,
             {"market": market, "first": first, "last": last, "noise": _NOISE},
         ).fetchone()
