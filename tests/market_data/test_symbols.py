@@ -13,8 +13,8 @@ from scizor_dagster.market_data.provider import Listing, SymbolReason
 from scizor_dagster.market_data.reading import coverage, instruments, ticker_changes
 from scizor_dagster.market_data.symbol_reading import collected_symbols, contract_ids, symbol_rows, universe_as_of
 from scizor_dagster.market_data.symbols import due_rows, note_no_permission
-from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.market_data.verification import Asking
+from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.exchange import DAY, FEB1, Exchange, act, bars, history, state, store, verify
 from tests.market_data.support import XNYS, actions_frame, entry, market, rows
 
