@@ -94,12 +94,14 @@ class Filled:
     Attributes:
         missing: What was to be asked for, as `missing.missing` gives it.
         preferred: Bars of a later source in whose place the preferred one's are now.
+        early: Stored bars of which the source is asked again, because their session's prices were not final.
         refused: Symbols whose bars the source does not show, with its words.
         failed: Symbols of which the source said nothing, though it answered for others.
         calls: Requests to a source that counts them; None where it does not.
     """
 
     missing: pd.DataFrame
+    early: pd.DataFrame
     inserted: int = 0
     changed: int = 0
     quarantined: dict[int, int] = field(default_factory=dict)
@@ -133,7 +135,9 @@ def fill(task: Task) -> Filled:
     with task.lake.read() as cursor:
         check_same_basis(cursor, task.origin, date.min, date.max)
         found = missing(cursor, task.origin, task.wanted)
-    filled = Filled(found)
+        wanted = task.wanted
+        early = unsettled_bars(cursor, task.origin.market, wanted.symbols, wanted.sessions, wanted.settled_at)
+    filled = Filled(found, early)
     provider = task.source.provider
     before = provider.calls_made if isinstance(provider, Metered) else 0
     asked = _by_symbol(found)
@@ -209,7 +213,7 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     begin, end = min(batch.begin for batch, _ in part), max(batch.end for batch, _ in part)
     with lake.read() as cursor:
         stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
-        early = unsettled_bars(cursor, origin.market, symbols, task.wanted.sessions, task.wanted.settled_at)
+    early = filled.early[filled.early["symbol"].isin(symbols)]
     # What is to be replaced is no witness of itself.
     replaced = task.wanted.since if task.replacing else date.max
     parted, overlap = _compared(source, stored, early, answer, replaced)

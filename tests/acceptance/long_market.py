@@ -165,7 +165,7 @@ def source(wire: str, place: int | str, names: tuple[str, ...]) -> Iterator[Mark
     """A provider at a door that is open."""
     instruments = {name: Instrument(name, "XNYS", "USD", name) for name in names}
     if wire == "ibkr":
-        connection = IbkrConnection(IbkrSettings("127.0.0.1", int(place), 5, ACCOUNTS[wire]))
+        connection = IbkrConnection(IbkrSettings("127.0.0.1", int(place), 5, ACCOUNTS[wire], timeout=120.0))
         yield IbkrMarket(connection.settings, XNYS, instruments, lambda _seconds: None, connection)
         connection.close()
     else:

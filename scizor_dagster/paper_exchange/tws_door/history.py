@@ -241,6 +241,8 @@ def _size(text: str) -> str:
 
 def _joined(bars: Sequence[DailyBar]) -> DailyBar:
     """One bar of several days, named after the last of them."""
+    if len(bars) == 1:
+        return bars[0]
     return replace(
         bars[-1],
         open=bars[0].open,

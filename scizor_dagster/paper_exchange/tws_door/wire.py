@@ -51,7 +51,12 @@ def text_of(value: Field) -> str:
 
 def encode(fields: Iterable[Field]) -> bytes:
     """One frame. NUL cannot be sent within a field and is left out."""
-    body = "".join(f"{text_of(value).replace(chr(0), '')}\0" for value in fields).encode()
+    texts = [text_of(value) for value in fields]
+    joined = "\0".join(texts)
+    # Years of bars are one frame: fields are looked at singly where one of them holds a NUL, and nowhere else.
+    if joined.count("\0") >= max(len(texts), 1):
+        joined = "\0".join(text.replace("\0", "") for text in texts)
+    body = f"{joined}\0".encode() if texts else b""
     return _PREFIX.pack(len(body)) + body
 
 
