@@ -196,12 +196,13 @@ def give_back(cursor: duckdb.DuckDBPyConnection, market: str, name: str, symbol:
     cursor.execute(
         "INSERT INTO bars BY NAME SELECT q.market, q.symbol, q.session, q.open, q.high, q.low, q.close, q.volume, "
         "b.adjustment, b.synthetic, q.source, q.fetched_at FROM quarantined_bars q, "
-        "(SELECT adjustment, synthetic FROM bars WHERE market = $market AND symbol = $name LIMIT 1) b "
+        "(SELECT adjustment, synthetic FROM bars WHERE market = $market LIMIT 1) b "
         "WHERE q.market = $market AND q.symbol = $name AND q.reason = $reason",
         {"market": market, "name": name, "reason": ANOTHER_COMPANY},
     )
     cursor.execute(
-        "DELETE FROM quarantined_bars WHERE market = $market AND symbol = $name AND reason = $reason",
+        "DELETE FROM quarantined_bars q WHERE market = $market AND symbol = $name AND reason = $reason AND EXISTS "
+        "(SELECT 1 FROM bars b WHERE b.market = $market AND b.symbol = $name AND b.session = q.session)",
         {"market": market, "name": name, "reason": ANOTHER_COMPANY},
     )
     for table, columns in _tables_of_symbols(cursor).items():

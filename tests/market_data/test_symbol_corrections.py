@@ -55,6 +55,18 @@ def test_what_was_set_apart_is_joined_again_with_all_its_bars_and_stays_so(lake,
         correct(lake, reused, how)
 
 
+def test_bars_that_were_all_of_uncertain_identity_come_back_as_well(lake):
+    provider = Exchange(WM="mutual", X="x")
+    verify(lake, provider, "WM X")
+    store(lake, "X", SESSIONS)
+    store(lake, "WM", LATER)
+    provider.ids["WM"] = "waste"
+    (move,) = verify(lake, provider, "WM X", FEB1 + 90 * DAY).reused
+    assert move.archived not in bars(lake)
+    correct(lake, provider, lambda book, facts: join(book, move.archived, "WM", "a new id", facts))
+    assert bars(lake)["WM"] == (2, *LATER)
+
+
 def test_a_bar_that_the_ticker_has_itself_is_not_replaced_by_one_that_comes_back(lake, reused):
     store(lake, "WM", LATER, 70.0)
     correct(lake, reused, lambda book, facts: join(book, "WM@2024-02-01", "WM", "a new id", facts))
