@@ -134,9 +134,9 @@ def fill(task: Task) -> Filled:
     """
     with task.lake.read() as cursor:
         check_same_basis(cursor, task.origin, date.min, date.max)
-        found = missing(cursor, task.origin, task.wanted)
         wanted = task.wanted
         early = unsettled_bars(cursor, task.origin.market, wanted.symbols, wanted.sessions, wanted.settled_at)
+        found = missing(cursor, task.origin, wanted, early)
     filled = Filled(found, early)
     provider = task.source.provider
     before = provider.calls_made if isinstance(provider, Metered) else 0

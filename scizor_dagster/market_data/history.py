@@ -75,7 +75,7 @@ def collect_history(
         source = Source(provider, calendar, tuple(symbols), now, judge)
         filled = fill(Task(lake, source, origin, wanted, closed, force, progress))
         with lake.read() as cursor:
-            left = missing(cursor, origin, wanted)
+            left = missing(cursor, origin, wanted, filled.early)
     years = [
         _year(year, [day for day in sessions if day.year == year], filled, left)
         for year in range(first_year, last_year + 1)

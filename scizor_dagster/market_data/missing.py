@@ -11,8 +11,9 @@ newest sessions are always asked for again, because sources are late.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from scizor_dagster.market_data.bar_store import Origin, ended
 from scizor_dagster.market_data.plausibility import Accepted
 from scizor_dagster.market_data.remembered import DOUBT_REST, FIRST_BARS, IS_DOUBTED
 from scizor_dagster.market_data.symbol_store import other_companys_floors
-from scizor_dagster.market_data.unsettled import unsettled_bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,6 @@ _LACKING = """
                WHERE b.bars_from IS NULL OR d.session >= b.bars_from),
     stored AS (SELECT symbol, session FROM bars
                WHERE market = $market AND session BETWEEN $first AND $last),
-    reach AS (SELECT symbol, min(session) AS stored_first, max(session) AS stored_last FROM stored GROUP BY symbol),
     ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ex_session),
     expected AS (
         SELECT w.symbol, w.session,
@@ -89,17 +88,69 @@ class Wanted:
     settled_at: Callable[[date], datetime]
 
 
-def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -> pd.DataFrame:
-    """What to ask for, by symbol and year.
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """A symbol's stored sessions within those that are wanted."""
+
+    symbol: str
+    first: date
+    last: date
+    count: int
+
+
+def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted, early: pd.DataFrame) -> pd.DataFrame:
+    """What to ask for, by symbol and year; `early` are stored bars that are asked for again, as `unsettled_bars`.
 
     Returns:
         Columns symbol, year, gaps (sessions without a bar), asked (sessions to ask for), first and last of
         these, and stored_last, the symbol's newest stored session of the range.
     """
+    import pandas as pd
+
+    rows = cursor.execute(
+        "SELECT symbol, min(session), max(session), count(*) FROM bars WHERE market = $market "
+        "AND session BETWEEN $first AND $last AND symbol IN (SELECT unnest($symbols)) GROUP BY symbol",
+        {
+            "market": origin.market,
+            "first": wanted.sessions[0],
+            "last": wanted.sessions[-1],
+            "symbols": list(wanted.symbols),
+        },
+    ).fetchall()
+    reach = [_Reach(*row) for row in rows]
+    found = [_missing(cursor, origin, some, reach, early) for some in _apart(wanted, reach, set(early["symbol"]))]
+    return pd.concat(found, ignore_index=True).sort_values(["symbol", "year"], ignore_index=True)
+
+
+def _apart(wanted: Wanted, reach: Sequence[_Reach], early: Collection[str]) -> tuple[Wanted, ...]:
+    """The symbols without a gap up to their newest bar apart from the others: of those only newer sessions matter."""
+    sessions = wanted.sessions
+    unbroken = {
+        item.symbol: item.last
+        for item in reach
+        if item.first == sessions[0] and item.count == bisect_right(sessions, item.last) and item.symbol not in early
+    }
+    if not unbroken:
+        return (wanted,)
+    newest = min(unbroken.values())
+    left = tuple(day for day in sessions if day > newest or (wanted.again and day >= wanted.since))
+    others = tuple(symbol for symbol in wanted.symbols if symbol not in unbroken)
+    parts = (replace(wanted, symbols=tuple(unbroken), sessions=left or sessions[-1:]), replace(wanted, symbols=others))
+    return parts if others else parts[:1]
+
+
+def _missing(
+    cursor: duckdb.DuckDBPyConnection,
+    origin: Origin,
+    wanted: Wanted,
+    reach: Sequence[_Reach],
+    early: pd.DataFrame,
+) -> pd.DataFrame:
     parameters: dict[str, Any] = _common(cursor, origin.market, wanted.symbols, wanted.sessions)
-    early = unsettled_bars(cursor, origin.market, wanted.symbols, wanted.sessions, wanted.settled_at)
     parameters |= {"since": wanted.since, "again": wanted.again}
     parameters |= {"early": early["symbol"].tolist(), "early_on": [day.date() for day in early["session"]]}
+    parameters |= {"reached": [item.symbol for item in reach]}
+    parameters |= {"reached_first": [item.first for item in reach], "reached_last": [item.last for item in reach]}
     known = _NOTHING_KNOWN
     if wanted.recent is not None:
         known = _KNOWN
@@ -116,6 +167,8 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted) -
         f"""
         WITH {_LACKING}, {known},
         early AS (SELECT unnest($early::VARCHAR[]) AS symbol, unnest($early_on::DATE[]) AS session),
+        reach AS (SELECT unnest($reached::VARCHAR[]) AS symbol, unnest($reached_first::DATE[]) AS stored_first,
+                  unnest($reached_last::DATE[]) AS stored_last),
         judged AS (
             SELECT e.symbol, e.session, lacking, r.stored_last,
                 CASE WHEN y.session IS NOT NULL THEN true WHEN e.session >= $since THEN lacking OR $again

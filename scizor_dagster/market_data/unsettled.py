@@ -32,6 +32,8 @@ def unsettled_bars(
     settled_at: Callable[[date], datetime],
 ) -> pd.DataFrame:
     """Stored bars of `sessions`, ascending, that were fetched too early: columns symbol, session (`datetime64`)."""
+    import pandas as pd
+
     # Most bars were fetched days later; the calendar is asked about the other sessions alone.
     chosen = "market = $market AND session BETWEEN $first AND $last AND symbol IN (SELECT unnest($symbols))"
     key = {"market": market, "first": sessions[0], "last": sessions[-1], "symbols": list(symbols)}
@@ -42,6 +44,8 @@ def unsettled_bars(
     ).fetchall()
     known = set(sessions)
     finals = {day: settled_at(day) for day, fetched in earliest if day in known and fetched < settled_at(day)}
+    if not finals:
+        return pd.DataFrame({"symbol": pd.Series(dtype="str"), "session": pd.Series(dtype="datetime64[us]")})
     return cursor.execute(
         "WITH finals AS (SELECT unnest($days::DATE[]) AS session, unnest($finals::TIMESTAMPTZ[]) AS final) "
         f"SELECT symbol, session FROM bars JOIN finals USING (session) WHERE {chosen} AND fetched_at < final",

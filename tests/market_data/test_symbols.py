@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import pandas as pd
 import pytest
 
 from scizor_dagster.errors import DataError
@@ -14,10 +15,10 @@ from scizor_dagster.market_data.reading import coverage, instruments, ticker_cha
 from scizor_dagster.market_data.symbol_reading import collected_symbols, contract_ids, symbol_rows, universe_as_of
 from scizor_dagster.market_data.symbols import due_rows, note_no_permission
 from scizor_dagster.market_data.verification import Asking
-from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.exchange import DAY, FEB1, Exchange, act, bars, history, state, store, verify
 from tests.market_data.support import XNYS, actions_frame, entry, market, rows
 
+NOTHING_EARLY = pd.DataFrame({"symbol": [], "session": []})
 SESSIONS = [date(2024, 1, 29), date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1)]
 LATER = [date(2024, 2, 2), date(2024, 2, 5)]
 
@@ -175,7 +176,7 @@ def test_a_ticker_that_another_company_takes_begins_anew_and_the_old_bars_keep_a
     with lake.read() as cursor:
         # All of it was stored on one day here, the bars of later sessions too.
         wanted = Wanted(("WM",), tuple(SESSIONS + LATER), SESSIONS[0], False, None, NOTHING_ACCEPTED, lambda _: FEB1)
-        assert missing(cursor, Origin("us", "raw", False, "ibkr", FEB1), wanted).empty
+        assert missing(cursor, Origin("us", "raw", False, "ibkr", FEB1), wanted, NOTHING_EARLY).empty
     assert ticker_changes(lake, "us", date(2024, 6, 3)) == [("WM", date(2024, 2, 2), None)]
     assert universe_as_of(lake, "us", date(2024, 2, 1)).symbols == ("WM@2024-02-01",)
     assert universe_as_of(lake, "us", date(2024, 2, 2)).symbols == ("WM",)
