@@ -163,6 +163,10 @@ class IbkrMarket:
 
         self._contracts.trust(listing.symbol, int(listing.provider_id))
         frames = list(self.daily_bars([listing.symbol], first, last, now))
+        silent = self._failed.get(listing.symbol) or self._refused.get(listing.symbol)
+        if silent is not None:
+            words = silent if isinstance(silent, str) else silent.words
+            raise self._connection.unavailable(f"bars of {listing.symbol}: {words}")
         return frames[0] if frames else pd.DataFrame(columns=list(BAR_COLUMNS))
 
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:

@@ -85,7 +85,7 @@ def collect_session(
     with lake.read() as cursor:
         after = present(cursor, market_name, symbols, named)
         gone = ended(cursor, market_name, session)
-    _note_empty(lake, origin, after, asked_all=bool(symbols) and not part and not filled.refused)
+    _note_empty(lake, origin, after, asked_all=bool(symbols) and not (part or filled.refused or filled.failed))
     lacking = {day: _lacking(day, symbols, names, gone) for day, names in after.items()}
     return SessionReport(
         market=market_name,
@@ -121,8 +121,8 @@ def _lacking(session: date, symbols: Sequence[str], present: set[str], gone: Map
 def _note_empty(lake: Lake, origin: Origin, present: Mapping[date, set[str]], *, asked_all: bool) -> None:
     """Keep which sessions the source was asked for and knows nothing of at all; forget those that it now knows.
 
-    What one symbol lacks says nothing about a session, nor does a source that would not show some, nor a bar that is
-    not believed.
+    What one symbol lacks says nothing about a session, nor does a source that would not show some or failed for
+    them, nor a bar that is not believed.
     """
     with lake.read() as cursor:
         noted = empty_sessions(cursor, origin.market)

@@ -300,3 +300,11 @@ def test_bars_by_id_are_those_of_that_contract_whatever_contract_the_symbol_had_
     found = market.bars_of(new, FIRST, DAY1, desk.venue.now())
     assert found["close"].tolist() == desk.bars()["close"].tolist()
     assert market.bars_of(Listing("BRK.B", str(known["AAA"])), FIRST, DAY1, desk.venue.now()).empty
+
+
+@pytest.mark.parametrize("code", [321, 354], ids=["failed", "refused"])
+def test_bars_by_id_that_could_not_be_had_are_an_error_because_none_would_say_another_company(desk, code):
+    desk.faults.add("req_historical_data", "code", instead=True, code=code, text="not now")
+    listing = Listing("AAA", str(desk.venue.listing("AAA").contract_id))
+    with pytest.raises(BrokerUnavailable, match=f"bars of AAA: {code}: not now"):
+        desk.market.bars_of(listing, FIRST, DAY1, desk.venue.now())
