@@ -72,7 +72,7 @@ _ABSENCES = f"""{_MISSING},
         WHEN r.rule IS NOT NULL THEN '{Absence.QUARANTINED}'
         WHEN t.objection = '{SymbolReason.NO_PERMISSION}' THEN '{Absence.NO_PERMISSION}'
         WHEN a.symbol IS NOT NULL AND m.session < b.begin THEN '{Absence.NOT_LISTED_YET}'
-        WHEN NOT t.verified AND t.state = '{SymbolReason.PENDING}' THEN '{Absence.PENDING}'
+        WHEN NOT t.verified AND t.objection = '{SymbolReason.PENDING}' THEN '{Absence.PENDING}'
         WHEN NOT t.verified THEN '{Absence.UNKNOWN_AT_SOURCE}'
         WHEN a.symbol IS NULL AND f.symbol IS NOT NULL THEN '{Absence.SOURCE_ERROR}'
         WHEN a.symbol IS NOT NULL OR y.session IS NOT NULL THEN '{Absence.NO_BAR_AT_SOURCE}'
