@@ -213,7 +213,8 @@ def test_a_session_that_trades_still_is_not_collected(
     monkeypatch.setattr("scizor_dagster.cli.dates.now", lambda: datetime(2026, 11, 20, 18, tzinfo=UTC))
     answer = scizor("collect", "daily", "--date", "2026-11-20")
     assert answer.code == 1
-    assert "Session 2026-11-20 of XNYS has not closed. Run again after the close" in answer.sentence
+    assert "Session 2026-11-20 of XNYS has not closed, or its closing prices are not final yet." in answer.sentence
+    assert "Run again from 2026-11-20 21:20 UTC on" in answer.sentence
     assert not fresh.home.exists()
 
 
