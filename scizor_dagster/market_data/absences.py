@@ -64,6 +64,8 @@ _ABSENCES = f"""{_MISSING},
     failed AS (SELECT m.symbol, m.session, arg_max(f.reason || ': ' || f.detail, f.fetched_at) AS said
                FROM missing m JOIN failed_questions f ON f.market = $market AND f.symbol = m.symbol
                AND m.session BETWEEN f.first_session AND f.last_session GROUP BY m.symbol, m.session),
+    newcomers AS (SELECT symbol, max(bars_from) AS bars_from FROM symbol_identities
+                  WHERE market = $market AND until IS NULL AND bars_from IS NOT NULL GROUP BY symbol),
     empty AS (SELECT session FROM empty_sessions WHERE market = $market AND session BETWEEN $first AND $last),
     ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ended_on)
     SELECT m.symbol, m.session, CASE
@@ -71,7 +73,7 @@ _ABSENCES = f"""{_MISSING},
         WHEN e.ended_on <= m.session THEN '{Absence.DELISTED}'
         WHEN r.rule IS NOT NULL THEN '{Absence.QUARANTINED}'
         WHEN t.objection = '{SymbolReason.NO_PERMISSION}' THEN '{Absence.NO_PERMISSION}'
-        WHEN a.symbol IS NOT NULL AND m.session < b.begin THEN '{Absence.NOT_LISTED_YET}'
+        WHEN m.session < n.bars_from OR (a.symbol IS NOT NULL AND m.session < b.begin) THEN '{Absence.NOT_LISTED_YET}'
         WHEN NOT t.verified AND t.objection = '{SymbolReason.PENDING}' THEN '{Absence.PENDING}'
         WHEN NOT t.verified THEN '{Absence.UNKNOWN_AT_SOURCE}'
         WHEN a.symbol IS NULL AND f.symbol IS NOT NULL THEN '{Absence.SOURCE_ERROR}'
@@ -80,12 +82,13 @@ _ABSENCES = f"""{_MISSING},
     CASE reason WHEN '{Absence.RETIRED}' THEN t.note || ', on ' || t.retired_on
         WHEN '{Absence.DELISTED}' THEN 'on ' || e.ended_on
         WHEN '{Absence.QUARANTINED}' THEN r.rule || ': ' || coalesce(r.detail, '')
-        WHEN '{Absence.NOT_LISTED_YET}' THEN 'begins on ' || b.begin
+        WHEN '{Absence.NOT_LISTED_YET}' THEN 'begins on ' || coalesce(n.bars_from, b.begin)
         WHEN '{Absence.SOURCE_ERROR}' THEN f.said
         WHEN '{Absence.UNKNOWN_AT_SOURCE}' THEN t.note WHEN '{Absence.PENDING}' THEN t.note
         WHEN '{Absence.NO_PERMISSION}' THEN t.note ELSE '' END AS detail
     FROM missing m JOIN tracked t USING (symbol) LEFT JOIN begins b USING (symbol)
     LEFT JOIN refused r USING (symbol, session) LEFT JOIN asked a USING (symbol, session)
+    LEFT JOIN newcomers n USING (symbol)
     LEFT JOIN failed f USING (symbol, session) LEFT JOIN empty y USING (session) LEFT JOIN ended e USING (symbol)
     ORDER BY m.symbol, m.session
 """

@@ -23,7 +23,7 @@ from scizor_dagster.market_data.provider import Adjustment
 from scizor_dagster.market_data.revisions import withdraw_series
 
 _OF_SERIES = ("quarantined_bars", "adjustment_factors")
-"""What was found of the old bars, and is found again of the new ones."""
+"""What was found of the old bars, and is found again of the new ones; a bar of uncertain identity is not."""
 
 
 def set_aside(lake: Lake, origin: Origin, again_as: Adjustment, symbols: Sequence[str] = ()) -> int:
@@ -49,7 +49,8 @@ def set_aside(lake: Lake, origin: Origin, again_as: Adjustment, symbols: Sequenc
         forget_dividends(cursor, origin.market, chosen)
         for table in _OF_SERIES if chosen else ():
             key: list[Any] = [origin.market, chosen]
-            cursor.execute(f"DELETE FROM {table} WHERE market = ? AND symbol IN (SELECT unnest(?))", key)
+            kept = "AND reason <> 'identity_uncertain'" if table == "quarantined_bars" else ""
+            cursor.execute(f"DELETE FROM {table} WHERE market = ? AND symbol IN (SELECT unnest(?)) {kept}", key)
     return taken
 
 

@@ -52,6 +52,11 @@ def nothing_stored(symbols: Sequence[str], first: date, last: date) -> pd.DataFr
     return pd.DataFrame({"symbol": [], "session": pd.Series(dtype="datetime64[s]"), "close": [], "source": []})
 
 
+def unheard(provider: MarketData) -> frozenset[str]:
+    """Symbols whose missing sessions prove nothing, because one of several sources was silent."""
+    return provider.half_heard if isinstance(provider, FallbackMarket) else frozenset()
+
+
 def source_names(provider: MarketData) -> tuple[str, ...]:
     """The sources that a provider's bars may be from, the preferred one first."""
     sources = provider.sources if isinstance(provider, FallbackMarket) else (provider,)
@@ -82,6 +87,7 @@ class FallbackMarket:
         self._stored = stored
         self._failed: dict[str, SymbolFailure] = {}
         self._refused: dict[str, str] = {}
+        self._half_heard: set[str] = set()
         self.outages: dict[str, str] = {}
         self.unfit: dict[str, str] = {}
 
@@ -116,6 +122,11 @@ class FallbackMarket:
         """Symbols that the first source does not show to the account, and no later one has a bar of."""
         return dict(self._refused)
 
+    @property
+    def half_heard(self) -> frozenset[str]:
+        """Symbols that lack a session and of which not every source has spoken: what they lack may be there."""
+        return frozenset(self._half_heard)
+
     def lookup(self, symbols: Sequence[str]) -> dict[str, tuple[Listing, ...]]:
         """By the first source alone: another one's word would verify what that does not know, under no id of its.
 
@@ -144,6 +155,8 @@ class FallbackMarket:
         lacking = have.lacking(symbols)
         self._settle(symbols, lacking, silent)
         refused = self._sources[0].refused if isinstance(self._sources[0], Refusing) else {}
+        self._half_heard.difference_update(symbols)
+        self._half_heard.update(name for name in have.short_of(symbols) if name in silent or name in refused)
         for symbol in symbols:
             self._refused.pop(symbol, None)
             if symbol in refused and symbol in lacking and symbol not in silent and not have.any_of(symbol):
@@ -245,20 +258,25 @@ class FallbackMarket:
         silent: dict[str, SymbolFailure],
     ) -> Iterator[pd.DataFrame]:
         """The bars of a later source in the sessions that are lacking, where its prices are of the same size."""
-        for batch in source.daily_bars(wanted, first - COMPARED, last, now):
-            symbols = sorted(set(batch["symbol"]))
-            factors = self._factors(source, symbols, batch, have)
-            for symbol, factor in factors.items():
-                self.unfit[symbol] = f"the prices of {source.name} are {factor:g} of the others'"
-                silent[symbol] = SymbolFailure(FailureReason.OTHER_BASIS, self.unfit[symbol])
-                LOG.warning("%s: %s; nothing of it is taken", symbol, self.unfit[symbol])
-            fitting = batch[~batch["symbol"].isin(list(factors))]
-            for symbol in set(fitting["symbol"]):
-                self.unfit.pop(symbol, None)
-            taken = have.take(have.missing_from(fitting, first), source.name)
-            if len(taken):
-                LOG.warning("%d bar(s) are from %s", len(taken), source.name)
-                yield taken
+        import pandas as pd
+
+        # A page that shares no session with other sources' bars is judged by those that do.
+        pages = list(source.daily_bars(wanted, first - COMPARED, last, now))
+        if not pages:
+            return
+        answer = pd.concat(pages, ignore_index=True)
+        factors = self._factors(source, sorted(set(answer["symbol"])), answer, have)
+        for symbol, factor in factors.items():
+            self.unfit[symbol] = f"the prices of {source.name} are {factor:g} of the others'"
+            silent[symbol] = SymbolFailure(FailureReason.OTHER_BASIS, self.unfit[symbol])
+            LOG.warning("%s: %s; nothing of it is taken", symbol, self.unfit[symbol])
+        fitting = answer[~answer["symbol"].isin(list(factors))]
+        for symbol in set(fitting["symbol"]):
+            self.unfit.pop(symbol, None)
+        taken = have.take(have.missing_from(fitting, first), source.name)
+        if len(taken):
+            LOG.warning("%d bar(s) are from %s", len(taken), source.name)
+            yield taken
 
     def _factors(
         self, source: MarketData, symbols: Sequence[str], batch: pd.DataFrame, have: _Taken
@@ -339,6 +357,10 @@ class _Taken:
     def lacking(self, symbols: Sequence[str]) -> list[str]:
         """Symbols without a bar of every session from their first one on."""
         return [symbol for symbol in symbols if self._missing(symbol)]
+
+    def short_of(self, symbols: Sequence[str]) -> list[str]:
+        """Symbols without a bar of every session."""
+        return [symbol for symbol in symbols if self._sessions - self._days.get(symbol, set())]
 
     def any_of(self, symbol: str) -> bool:
         return symbol in self._days

@@ -31,9 +31,9 @@ from scizor_dagster.market_data.bar_store import (
     stored_bars,
 )
 from scizor_dagster.market_data.failed_questions import note_failed
-from scizor_dagster.market_data.fallback import source_names
+from scizor_dagster.market_data.fallback import source_names, unheard
 from scizor_dagster.market_data.feed_faults import FeedFault
-from scizor_dagster.market_data.missing import Wanted, missing, note_absent
+from scizor_dagster.market_data.missing import Wanted, missing, note_absent, recent_from
 from scizor_dagster.market_data.observed_dividends import store_dividends
 from scizor_dagster.market_data.overlap import Overlap, compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
@@ -257,18 +257,20 @@ def _compared(
     parted = part_by_source(stored, answer, source_names(source.provider))
     overlap = compare(_before(without(parted.same, early), replaced), parted.answer.good)
     moved = on_another_basis(parted, source.judge.quality.max_source_difference)
-    return parted, replace(overlap, restated=overlap.restated | moved)
+    left = overlap.corrected[~overlap.corrected["symbol"].isin(list(moved))]
+    differing = tuple(symbol for symbol in overlap.differing if symbol not in moved)
+    return parted, replace(overlap, restated=overlap.restated | moved, corrected=left, differing=differing)
 
 
 def _remember(
     cursor: duckdb.DuckDBPyConnection, task: Task, part: Sequence[Answer], stored: pd.DataFrame, filled: Filled
 ) -> None:
     """Keep what the source has answered that it has not: for good, where it limits how often it is asked."""
-    silent = {*filled.refused, *filled.failed}
+    silent = {*filled.refused, *filled.failed, *unheard(task.source.provider)}
     for sessions, names in _asked(task, part, stored, date.max).items():
         forget(cursor, task.origin, [name for name in names if name not in silent], sessions, task.sessions)
     # Settled first: the other rows leave out what those cover.
-    recent = task.wanted.recent or task.sessions[-1]
+    recent = task.wanted.recent or recent_from(task.sessions)
     for settled, before in ((True, recent), (False, date.max)):
         if settled and not isinstance(task.source.provider, Metered):
             continue
@@ -341,10 +343,13 @@ def _asked(task: Task, part: Sequence[Answer], stored: pd.DataFrame, end: date) 
     """Sessions before `end` that were asked for, with the symbols that the source answered for."""
     found: dict[tuple[date, ...], list[str]] = {}
     for batch, answer in part:
-        first, last = batch.kept["first"].min().date(), batch.kept["last"].max().date()
-        sessions = tuple(day for day in task.wanted.sessions if first <= day <= last and day < end)
-        if sessions:
-            found.setdefault(sessions, []).extend(_answered(batch, answer, stored))
+        # Symbols are asked together for more days than one of them lacks, and what it has of the others is not kept.
+        own = batch.kept[batch.kept["symbol"].isin(_answered(batch, answer, stored))]
+        for _limits, rows in own.groupby(["first", "last"]):
+            first, last = rows["first"].iloc[0].date(), rows["last"].iloc[0].date()
+            days = (day for day in task.wanted.sessions if first <= day <= last and day < end)
+            if sessions := tuple(days):
+                found.setdefault(sessions, []).extend(rows["symbol"])
     return found
 
 

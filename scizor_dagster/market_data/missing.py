@@ -109,11 +109,13 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted, e
 
     rows = cursor.execute(
         "SELECT symbol, min(session), max(session), count(*) FROM bars WHERE market = $market "
-        "AND session BETWEEN $first AND $last AND symbol IN (SELECT unnest($symbols)) GROUP BY symbol",
+        "AND session IN (SELECT unnest($sessions)) AND session BETWEEN $first AND $last "
+        "AND symbol IN (SELECT unnest($symbols)) GROUP BY symbol",
         {
             "market": origin.market,
             "first": wanted.sessions[0],
             "last": wanted.sessions[-1],
+            "sessions": list(wanted.sessions),
             "symbols": list(wanted.symbols),
         },
     ).fetchall()

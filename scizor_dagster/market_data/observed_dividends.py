@@ -38,7 +38,7 @@ class ObservedDividend:
 def store_dividends(
     cursor: duckdb.DuckDBPyConnection, market: str, provider: str, seen: Iterable[ObservedDividend], now: datetime
 ) -> None:
-    """Add the dividends of sessions without any, in the currency of their instruments."""
+    """Add the dividends that are not known of, in the currency of their instruments: none twice, as for withdrawing."""
     for dividend in seen:
         cursor.execute(
             """
@@ -46,7 +46,8 @@ def store_dividends(
             SELECT $market, $symbol, $day, 'dividend', $amount,
                 (SELECT any_value(currency) FROM symbols WHERE market = $market AND symbol = $symbol), $source, $now
             WHERE NOT EXISTS (SELECT 1 FROM corporate_actions WHERE market = $market AND symbol = $symbol
-                              AND ex_session = $day AND kind = 'dividend')
+                AND kind = 'dividend' AND (ex_session = $day OR
+                    (abs(ex_session - $day::DATE) <= $near AND abs($amount / nullif(amount, 0) - 1) < $like)))
             """,
             {
                 "market": market,
@@ -55,6 +56,8 @@ def store_dividends(
                 "amount": dividend.amount,
                 "source": f"{PREFIX}{provider}",
                 "now": now,
+                "near": _DAYS_APART.days,
+                "like": _SAME_AMOUNT,
             },
         )
 
@@ -90,7 +93,7 @@ def withdraw_dividends(cursor: duckdb.DuckDBPyConnection, market: str, listed: p
 def _same(observed: ObservedDividend, listed: ObservedDividend) -> bool:
     if observed.symbol != listed.symbol:
         return False
-    alike = abs(observed.amount / listed.amount - 1.0) < _SAME_AMOUNT
+    alike = listed.amount > 0 and abs(observed.amount / listed.amount - 1.0) < _SAME_AMOUNT
     return observed.ex_session == listed.ex_session or (
         alike and abs(observed.ex_session - listed.ex_session) <= _DAYS_APART
     )

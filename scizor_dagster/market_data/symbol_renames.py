@@ -41,7 +41,7 @@ def _may_still_be(work: Decision, holder: str) -> bool:
 
 
 def _holder(work: Decision, symbol: str, provider_id: str) -> Identity | None:
-    """Who had the instrument last under another name; None if nobody, or if the symbol had it itwork."""
+    """Who had the instrument last under another name; None if nobody, or if the symbol had it itself."""
     if not provider_id:
         return _holder_by_action(work, symbol)
     had = [

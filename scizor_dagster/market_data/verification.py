@@ -147,13 +147,19 @@ def _ask_some(provider: MarketData, symbols: Sequence[str], answers: Answers) ->
 def set_doubtful_aside(answers: Answers, before: Book, drafted: Book, symbols: int) -> None:
     """Take back the answers by which `drafted` ends more symbols than ever end at once, of a universe of `symbols`.
 
-    Those that a corporate action has ended are not counted.
+    Those that a corporate action has ended are not counted, nor those that were doubted before, nor what another
+    provider knew.
     """
-    known = {symbol for symbol, row in before.rows.items() if row.verified and row.tracked}
+    known = {
+        symbol
+        for symbol, row in before.rows.items()
+        if row.verified and row.tracked and (symbol not in drafted.rows or drafted.rows[symbol].source == row.source)
+    }
     gone = [
         symbol
         for symbol in answers.found
         if symbol in known
+        and before.rows[symbol].reason is not SymbolReason.DOUBTED
         and (row := drafted.rows[symbol]).reason not in _ACTIONS_SAY_SO
         and (not row.tracked or row.reason is SymbolReason.DOUBTED)
     ]

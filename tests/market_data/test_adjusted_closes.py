@@ -1,6 +1,7 @@
 """A source's own adjusted closes check its actions: a dividend not adjusted for, and one not listed."""
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -140,3 +141,16 @@ def test_fifteen_years_of_real_adjusted_closes_give_every_dividend_with_its_day_
     assert [sum(step.symbol == symbol for step in steps) for symbol in ("SPY", "CBA.AX")] == [60, 30]
     last = [(str(step.session), round(step.amount, 2)) for step in steps if step.symbol == "SPY"][-4:]
     assert last == [("2024-03-15", 1.6), ("2024-06-21", 1.76), ("2024-09-20", 1.75), ("2024-12-20", 1.97)]
+
+
+def test_an_observed_dividend_that_is_listed_a_day_later_is_not_stored_beside_it(lake):
+    seen = ObservedDividend("AAA", date(2024, 2, 8), 0.5)
+    with lake.write() as cursor:
+        cursor.execute(
+            "INSERT INTO corporate_actions (market, symbol, ex_session, kind, amount, source, fetched_at) "
+            "VALUES ('us', 'AAA', DATE '2024-02-09', 'dividend', 0.51, 'files', now())"
+        )
+        for dividend in (seen, replace(seen, amount=2.0)):
+            store_dividends(cursor, "us", "files", [dividend], datetime(2024, 2, 12, tzinfo=UTC))
+        found = cursor.execute("SELECT ex_session, amount FROM corporate_actions ORDER BY 1").fetchall()
+    assert found == [(date(2024, 2, 8), 2.0), (date(2024, 2, 9), 0.51)]

@@ -335,3 +335,29 @@ def test_a_fallback_that_is_the_provider_itself_is_refused(tmp_path: Path) -> No
     path.write_text(yaml.safe_dump(config))
     with pytest.raises(ConfigError, match="same source"):
         load_config(path, {})
+
+
+def test_sessions_before_a_fallbacks_first_bar_are_not_absent_while_the_first_source_is_out(lake: Lake) -> None:
+    sources = [MeteredSource("one", flat_bars(SYMBOLS, DAYS)), MeteredSource("two", flat_bars(SYMBOLS, DAYS[4:]))]
+    sources[0].down, sources[0].bars = True, flat_bars((), DAYS)
+    provider = with_fallbacks(sources, XNYS, 0.01, nothing_stored)
+    question = (lake, "us", market(DAYS[0]), provider, XNYS, SYMBOLS, DAYS[-1], NOW)
+    collect_session(*question, first=DAYS[0])
+    assert rows(lake, "SELECT * FROM absent_bars WHERE settled") == []
+    sources[0].down, sources[0].bars = False, flat_bars(SYMBOLS, DAYS)
+    assert collect_session(*question, first=DAYS[0]).inserted == 4 * len(SYMBOLS)
+
+
+def test_pages_of_a_fallback_are_judged_together_so_that_no_two_sizes_of_one_symbol_are_mixed() -> None:
+    class Paged(Source):
+        def daily_bars(self, symbols: Sequence[str], first: date, last: date, now: datetime) -> Iterator[pd.DataFrame]:
+            for frame in super().daily_bars(symbols, first, last, now):
+                yield from (frame.iloc[:2], frame.iloc[2:])
+
+    doubled = flat_bars(("AAA",), DAYS)
+    doubled[["open", "high", "low", "close"]] *= 2
+    sources = [Source("one", flat_bars(("AAA",), DAYS[:2])), Paged("two", doubled)]
+    provider = FallbackMarket(sources, XNYS, 0.01, nothing_stored)
+    found = pd.concat(list(provider.daily_bars(("AAA",), DAYS[0], DAYS[-1], NOW)))
+    assert set(found["source"]) == {"one"}
+    assert set(provider.unfit) == {"AAA"}

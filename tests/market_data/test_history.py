@@ -320,3 +320,26 @@ def test_the_gaps_of_a_ticker_that_is_used_again_are_filled_again(lake):
     provider.bars = bars
     collect_history(*common, 2024, 2024, NOW, through=days[-1])
     assert [day for (day,) in rows(lake, "SELECT session FROM bars ORDER BY 1")] == [days[0], *days[3:]]
+
+
+class _AskedTogether(CountingMarket):
+    """One call however many symbols: they are asked for each other's gaps along."""
+
+    def calls(self, symbols, sessions):
+        return 1
+
+    def symbols_per_batch(self, sessions):
+        return 10
+
+
+def test_what_a_symbol_was_asked_for_along_with_another_is_not_remembered_as_absent(lake):
+    days = XNYS.sessions(date(2024, 1, 2), date(2024, 1, 16))
+    bars = flat_bars(["A", "B"], days)
+    hole = bars[(bars["symbol"] == "A") & (bars["session"] != pd.Timestamp(days[1]))]
+    first = market(days[0])
+    collect_history(lake, "us", first, FrameMarket(hole), XNYS, ["A"], 2024, 2024, NOW, through=days[-2])
+    source = _AskedTogether(bars[(bars["symbol"] != "B") | (bars["session"] != pd.Timestamp(days[2]))])
+    collect_session(lake, "us", first, source, XNYS, ["A", "B"], days[-1], NOW)
+    assert rows(lake, "SELECT * FROM absent_bars WHERE settled") == []
+    collect_history(lake, "us", first, source, XNYS, ["A", "B"], 2024, 2024, NOW, through=days[-1])
+    assert rows(lake, "SELECT count(*) FROM bars WHERE symbol = 'B'") == [(len(days) - 1,)]
