@@ -10,7 +10,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session, rebuild_prices
 from scizor_dagster.market_data.reading import close_matrix, coverage, last_closes, prices
 from scizor_dagster.market_data.revisions import revisions
-from scizor_dagster.market_data.symbol_changes import Carry
+from scizor_dagster.market_data.symbol_rows import Carry
 from scizor_dagster.market_data.symbol_store import _carry
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, flat_bars, market
 
