@@ -159,10 +159,10 @@ def test_a_contract_that_does_not_come_in_time_is_a_failure_of_that_symbol(hasty
 
 def test_many_symbols_in_a_row_that_fail_alike_are_a_fault_of_the_source(desk):
     symbols = [f"A{number}" for number in range(5)]
-    desk.faults.add("req_contract_details", "code", instead=True, code=321, text="Error validating request", times=5)
-    with pytest.raises(BrokerUnavailable, match=r"5 symbols in a row, of 5; of A4 it says: 321: Error validating"):
+    desk.faults.add("req_contract_details", "code", instead=True, code=420, text="Invalid query", times=5)
+    with pytest.raises(BrokerUnavailable, match=r"5 symbols in a row, of 5; of A4 it says: 420: Invalid query"):
         desk.bars(*symbols)
-    desk.faults.add("req_contract_details", "code", instead=True, code=321, text="Error validating request", times=4)
+    desk.faults.add("req_contract_details", "code", instead=True, code=420, text="Invalid query", times=4)
     assert len(desk.bars(*symbols[:4], "AAA")) == 9
     assert set(desk.market.failed) & {*symbols[:4], "AAA"} == set(symbols[:4])
 
@@ -185,7 +185,6 @@ def test_a_text_in_another_language_is_asked_again_and_never_taken_for_no_data(d
     [
         (162, "HMDS query returned cancelled", FailureReason.CANCELLED),
         (203, "not available for this account", FailureReason.REFUSED_QUESTION),
-        (321, "Error validating request", FailureReason.REFUSED_QUESTION),
         (420, "Invalid real-time query", FailureReason.REFUSED_QUESTION),
         (4711, "something new", FailureReason.REFUSED_QUESTION),
     ],
@@ -195,6 +194,13 @@ def test_an_error_is_no_empty_history_and_leaves_the_other_symbols_be(desk, code
     assert set(desk.bars("BRK.B", "AAA")["symbol"]) == {"AAA"}
     assert desk.market.failed == {"BRK.B": SymbolFailure(reason, f"{code}: {text}")}
     assert desk.market.refused == {}
+
+
+def test_an_error_that_a_library_takes_for_a_warning_is_a_failure_of_that_symbol_all_the_same(hasty):
+    hasty.faults.add("req_historical_data", "code", instead=True, code=321, text="Error validating request")
+    assert set(hasty.bars("BRK.B", "AAA")["symbol"]) == {"AAA"}
+    assert set(hasty.market.failed) == {"BRK.B"}
+    assert "321: Error validating request" in hasty.market.failed["BRK.B"].words
 
 
 @pytest.mark.parametrize(
@@ -208,8 +214,8 @@ def test_a_fault_of_the_system_ends_the_question(desk, code, text):
 
 
 def test_the_last_close_of_a_symbol_that_failed_is_an_error_and_not_a_symbol_without_a_price(desk):
-    desk.faults.add("req_historical_data", "code", instead=True, code=321, text="Error validating request")
-    with pytest.raises(BrokerUnavailable, match="last close of AAA: 321"):
+    desk.faults.add("req_historical_data", "code", instead=True, code=420, text="Invalid query")
+    with pytest.raises(BrokerUnavailable, match="last close of AAA: 420"):
         desk.market.latest_prices(["AAA"], datetime(2024, 3, 2, 3, 0, tzinfo=UTC))
 
 
@@ -302,7 +308,7 @@ def test_bars_by_id_are_those_of_that_contract_whatever_contract_the_symbol_had_
     assert market.bars_of(Listing("BRK.B", str(known["AAA"])), FIRST, DAY1, desk.venue.now()).empty
 
 
-@pytest.mark.parametrize("code", [321, 354], ids=["failed", "refused"])
+@pytest.mark.parametrize("code", [420, 354], ids=["failed", "refused"])
 def test_bars_by_id_that_could_not_be_had_are_an_error_because_none_would_say_another_company(desk, code):
     desk.faults.add("req_historical_data", "code", instead=True, code=code, text="not now")
     listing = Listing("AAA", str(desk.venue.listing("AAA").contract_id))
