@@ -93,3 +93,17 @@ def test_made_up_bars_are_not_set_aside_for_real_ones(raw):
     with pytest.raises(DataError, match="market of its own, or use another"):
         _collect(raw, made_up, again_as="split")
     assert rows(raw, BASES) == [("raw", SYMBOLS)]
+
+
+def test_bars_of_uncertain_identity_outlive_a_new_basis(lake):
+    _collect(lake, FrameMarket(_bars()))
+    with lake.write() as cursor:
+        cursor.execute("UPDATE bars SET symbol = 'A@2024-01-03' WHERE symbol = 'A'")
+        for reason in ("identity_uncertain", "not_positive"):
+            cursor.execute(
+                "INSERT INTO quarantined_bars (market, symbol, session, reason, source, fetched_at) "
+                "VALUES ('us', 'A@2024-01-03', ?, ?, 'file', ?)",
+                [SESSIONS[0], reason, NOW],
+            )
+    _collect(lake, FrameMarket(_bars(), adjustment="split"), again_as="split")
+    assert rows(lake, "SELECT symbol, reason FROM quarantined_bars") == [("A@2024-01-03", "identity_uncertain")]

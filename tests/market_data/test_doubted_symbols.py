@@ -103,3 +103,22 @@ def test_as_many_as_two_in_a_hundred_may_end_together(lake):
     provider.ids |= dict.fromkeys(UNIVERSE.split()[:4])
     assert len(verify(lake, provider, UNIVERSE, DUE).doubted) == 4
     assert len(verify(lake, provider, UNIVERSE, DUE + DAY).retired) == 4
+
+
+def test_those_that_were_doubted_before_do_not_count_again_among_the_many(lake):
+    provider = traded(lake, UNIVERSE)
+    names = UNIVERSE.split()
+    provider.ids |= dict.fromkeys(names[:4])
+    verify(lake, provider, UNIVERSE, DUE)
+    provider.ids |= dict.fromkeys(names[4:6])
+    report = verify(lake, provider, UNIVERSE, DUE + DAY, force_revalidate=True)
+    assert report.refused == ()
+    assert [item.symbol for item in report.retired] == names[:4]
+    assert [item.symbol for item in report.doubted] == names[4:6]
+
+
+def test_what_another_provider_knew_is_not_missed_at_this_one(lake):
+    provider = traded(lake, "A B C D E F G H")
+    provider.name = "elsewhere"
+    provider.ids |= dict.fromkeys("ABCD")
+    assert verify(lake, provider, "A B C D E F G H", DUE).refused == ()

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from scizor_dagster.errors import DataError
+from scizor_dagster.market_data.absences import Absence, absences
 from scizor_dagster.market_data.bar_store import Origin
 from scizor_dagster.market_data.collect import collect_actions, collect_symbols
 from scizor_dagster.market_data.missing import Wanted, missing
@@ -173,6 +174,8 @@ def test_a_ticker_that_another_company_takes_begins_anew_and_the_old_bars_keep_a
     assert uncertain == [("WM@2024-02-01", day, "identity_uncertain") for day in LATER]
     assert store(lake, "WM", SESSIONS + LATER, 70.0) == 2
     assert bars(lake)["WM"] == (2, *LATER)
+    lacking = absences(lake, "us", SESSIONS)
+    assert set(lacking.loc[lacking["symbol"] == "WM", "reason"]) == {Absence.NOT_LISTED_YET}
     with lake.read() as cursor:
         # All of it was stored on one day here, the bars of later sessions too.
         wanted = Wanted(("WM",), tuple(SESSIONS + LATER), SESSIONS[0], False, None, NOTHING_ACCEPTED, lambda _: FEB1)
