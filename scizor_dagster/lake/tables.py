@@ -56,6 +56,8 @@ TABLES: dict[str, str] = {
     "failed_questions": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, first_session DATE NOT NULL,
         last_session DATE NOT NULL, reason VARCHAR NOT NULL, detail VARCHAR NOT NULL, {_PROVENANCE}""",
+    "early_bars": f"""
+        market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, {_PROVENANCE}""",
     "second_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, close DOUBLE NOT NULL,
         volume DOUBLE NOT NULL, adjustment VARCHAR NOT NULL, {_PROVENANCE}""",

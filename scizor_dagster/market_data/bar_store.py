@@ -63,11 +63,31 @@ class Origin:
         return self.asked or self.source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
+    """What a write has done to the bars.
+
+    Attributes:
+        inserted: Bars of which there was none before.
+        changed: Keys (columns symbol, session) of stored bars of which their source says other values now.
+        preferred: Keys of stored bars of another source, which have made way.
+    """
+
     inserted: int
-    changed: int
-    unchanged: int
+    changed: pd.DataFrame
+    preferred: pd.DataFrame
+
+
+def rewritten(stored: pd.DataFrame, bars: pd.DataFrame, origin: Origin) -> Stored:
+    """What it does to `stored` bars that `bars` take their place, and how many of `bars` have no place there."""
+    named = bars.assign(source=origin.source) if "source" not in bars else bars
+    both = named.merge(stored, on=["symbol", "session"], suffixes=("", "_stored"))
+    preferred = (both["source"] != both["source_stored"]).to_numpy(dtype=bool)
+    differ = np.zeros(len(both), dtype=bool)
+    for name in _VALUES.split(", "):
+        differ |= (both[name] != both[f"{name}_stored"]).to_numpy(dtype=bool)
+    keys = both[["symbol", "session"]]
+    return Stored(len(bars) - len(both), keys[differ & ~preferred], keys[preferred])
 
 
 def check_same_basis(cursor: duckdb.DuckDBPyConnection, origin: Origin, first: date, last: date) -> None:
@@ -193,7 +213,7 @@ def _with_source(bars: pd.DataFrame) -> pd.DataFrame:
 def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> Stored:
     """Store the bars: insert new ones, replace changed ones (kept as revisions), leave all others alone."""
     if bars.empty:
-        return Stored(0, 0, 0)
+        return Stored(0, bars, bars)
     first, last = bars["session"].min().date(), bars["session"].max().date()
     cursor.register("incoming_bars", _with_source(bars))
     try:
@@ -223,7 +243,7 @@ def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Or
     take_out(cursor, origin.market, changed[~preferred], "collected_again")
     take_out(cursor, origin.market, changed[preferred], "preferred_source")
     fresh = insert_missing(cursor, bars, origin)
-    return Stored(fresh - len(changed), len(changed), len(compared) - len(changed))
+    return Stored(fresh - len(changed), changed[~preferred], changed[preferred])
 
 
 def delete_series(cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str]) -> None:

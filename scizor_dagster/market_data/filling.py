@@ -12,15 +12,24 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.market_data.answers import (
+    Answer,
+    answered_symbols,
+    answered_whole,
+    day_ranges,
+    rows_before,
+    rows_within,
+)
 from scizor_dagster.market_data.bar_store import (
     Origin,
     Stored,
@@ -33,14 +42,13 @@ from scizor_dagster.market_data.bar_store import (
 from scizor_dagster.market_data.failed_questions import note_failed
 from scizor_dagster.market_data.fallback import source_names, unheard
 from scizor_dagster.market_data.feed_faults import FeedFault
-from scizor_dagster.market_data.missing import Wanted, missing, note_absent, recent_from
+from scizor_dagster.market_data.missing import Wanted, missing, note_absent, recent_from, stored_beside
 from scizor_dagster.market_data.observed_dividends import store_dividends
 from scizor_dagster.market_data.overlap import Overlap, compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
 from scizor_dagster.market_data.provider import Metered, Refusing, SymbolFailure
 from scizor_dagster.market_data.quality import CheckedBars
 from scizor_dagster.market_data.refetch import (
-    Refetched,
     Source,
     context_of,
     hold_back,
@@ -52,9 +60,9 @@ from scizor_dagster.market_data.refetch import (
 from scizor_dagster.market_data.remembered import forget
 from scizor_dagster.market_data.reports import FailedSymbol, Progress, RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.source_order import Parted, on_another_basis, part_by_source
-from scizor_dagster.market_data.spans import Batch, batches
+from scizor_dagster.market_data.spans import Batch, batches, beside
 from scizor_dagster.market_data.symbol_failures import failed_symbols, require_any_answer
-from scizor_dagster.market_data.unsettled import unsettled_bars, withdraw, without
+from scizor_dagster.market_data.unsettled import due, note_gone, unsettled_bars, withdraw, without
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +73,6 @@ SYMBOLS_PER_WRITE, ROWS_PER_WRITE = 100, 20_000
 """A transaction costs as much as thousands of rows: answers are written together from either number on."""
 CONTEXT = timedelta(days=LOOK_BACK_DAYS)
 Monotonic = Callable[[], float]
-Answer = tuple[Batch, CheckedBars]
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,10 @@ class Filled:
 
     Attributes:
         missing: What was to be asked for, as `missing.missing` gives it.
-        preferred: Bars of a later source in whose place the preferred one's are now.
+        inserted: Bars of which there was none before.
+        changed: Stored bars of which their source says other values now.
+        preferred: Stored bars of a later source in whose place the preferred one's are now.
+        rewritten: How many stored bars were changed or made way, by session.
         early: Stored bars of which the source is asked again, because their session's prices were not final.
         refused: Symbols whose bars the source does not show, with its words.
         failed: Symbols of which the source said nothing, though it answered for others.
@@ -110,6 +120,7 @@ class Filled:
     restatements: list[RestatedBar] = field(default_factory=list)
     compared: int = 0
     preferred: int = 0
+    rewritten: Counter[date] = field(default_factory=Counter)
     faults: list[FeedFault] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     failed: dict[str, SymbolFailure] = field(default_factory=dict)
@@ -136,11 +147,11 @@ def fill(task: Task) -> Filled:
         check_same_basis(cursor, task.origin, date.min, date.max)
         wanted = task.wanted
         early = unsettled_bars(cursor, task.origin.market, wanted.symbols, wanted.sessions, wanted.settled_at)
-        found = missing(cursor, task.origin, wanted, early)
+        found = missing(cursor, task.origin, wanted, due(cursor, task.origin, early, wanted.recent))
+        asked = _by_symbol(cursor, task, found)
     filled = Filled(found, early)
     provider = task.source.provider
     before = provider.calls_made if isinstance(provider, Metered) else 0
-    asked = _by_symbol(found)
     pace = _Pace(task, len(asked))
     for part in _gathered(_answers(task.source, batches(asked, task.sessions, provider))):
         _store(task, part, filled)
@@ -152,11 +163,18 @@ def fill(task: Task) -> Filled:
     return filled
 
 
-def _by_symbol(found: pd.DataFrame) -> pd.DataFrame:
-    """One row for each symbol that is asked for: symbol, first, last, stored_last."""
+def _by_symbol(cursor: duckdb.DuckDBPyConnection, task: Task, found: pd.DataFrame) -> pd.DataFrame:
+    """One row for each symbol that is asked for: symbol, first, last, older, newer."""
     asked = found[found["asked"] > 0]
-    named = {"first": ("first", "min"), "last": ("last", "max"), "stored_last": ("stored_last", "max")}
-    return asked.groupby("symbol", sort=True).agg(**named).reset_index()
+    named = {"first": ("first", "min"), "last": ("last", "max")}
+    stored = {"stored_first": ("stored_first", "min"), "stored_last": ("stored_last", "max")}
+    rows = asked.groupby("symbol", sort=True).agg(**named, **stored).reset_index()
+    earlier, later = (
+        rows["symbol"].isin(stored_beside(cursor, task.origin.market, rows["symbol"].tolist(), days))
+        for days in beside(task.sessions, task.wanted.sessions)
+    )
+    older = (rows["stored_first"] < rows["first"]) | earlier
+    return rows.assign(older=older, newer=(rows["stored_last"] > rows["last"]) | later)
 
 
 def _gathered(answers: Iterator[Answer]) -> Iterator[list[Answer]]:
@@ -216,46 +234,48 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
     early = filled.early[filled.early["symbol"].isin(symbols)]
     # What is to be replaced is no witness of itself.
     replaced = task.wanted.since if task.replacing else date.max
-    parted, overlap = _compared(source, stored, early, answer, replaced)
+    parted, overlap = _compared(task, stored, early, answer, replaced)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
     witnesses = without(stored.drop(index=parted.displaced.index), early)
-    context = _before(context_of(witnesses, anew, overlap), replaced)
+    context = rows_before(context_of(witnesses, anew, overlap), replaced)
     judged = source.judge.part(hold_back(parted.answer, anew.held, overlap.restated), context)
     restated, restatements = restated_bars(overlap, judged)
     preferred = judged.good[judged.good.index.isin(parted.preferred.index) & ~judged.good["symbol"].isin(anew.replaced)]
-    good, quarantined = _within(judged.good, kept), _within(judged.quarantined, kept)
+    good, quarantined = rows_within(judged.good, kept), rows_within(judged.quarantined, kept)
     with lake.write() as cursor:
-        store_anew(cursor, anew, origin)
+        written = [store_anew(cursor, anew, origin)]
         store_in_place(cursor, restated, origin, "restated_bar")
-        store_in_place(cursor, _before(preferred, replaced), origin, "preferred_source")
-        early = without(early[~early["symbol"].isin(anew.replaced)], preferred[["symbol", "session"]])
-        renewed, changed = withdraw(cursor, origin.market, stored, early, good)
-        older = _before(good, replaced)
-        done = store_bars(cursor, good.drop(index=older.index), origin)
-        inserted = done.inserted + insert_missing(cursor, older, origin) - renewed
-        done = replace(done, inserted=inserted, changed=done.changed + changed)
+        early = without(early[~early["symbol"].isin(anew.replaced)], preferred)
+        preferred = rows_before(preferred, replaced)
+        store_in_place(cursor, preferred, origin, "preferred_source")
+        written += [Stored(0, restated, preferred), withdraw(cursor, origin, stored, early, good)]
+        older = rows_before(good, replaced)
+        written.append(store_bars(cursor, good.drop(index=older.index), origin))
+        written.append(Stored(insert_missing(cursor, older, origin), older.iloc[:0], older.iloc[:0]))
         store_dividends(cursor, origin.market, origin.source, judged.dividends, origin.fetched_at)
         answered = kept[~kept["symbol"].isin(list(failed))]
-        replace_quarantined(cursor, quarantined, _ranges(answered, quarantined), origin)
+        replace_quarantined(cursor, quarantined, day_ranges(answered, quarantined), origin)
         note_failed(cursor, origin, kept, failed)
-        _remember(cursor, task, part, stored, filled)
-    _count(filled, done, quarantined, anew)
+        _remember(cursor, task, part, stored, without(rows_within(early, kept), good), filled)
+    _count(filled, written, quarantined)
+    filled.suspected += anew.suspected
     filled.differing += overlap.differing
     filled.restatements += restatements
     filled.compared += overlap.compared
-    filled.preferred += len(preferred)
     filled.faults += judged.faults
 
 
 def _compared(
-    source: Source, stored: pd.DataFrame, early: pd.DataFrame, answer: CheckedBars, replaced: date
+    task: Task, stored: pd.DataFrame, early: pd.DataFrame, answer: CheckedBars, replaced: date
 ) -> tuple[Parted, Overlap]:
     """What the answer says otherwise than the bars that are stored before `replaced`, each source for itself.
 
     What was fetched too early, `early`, was never final: that it is otherwise now is no restatement.
     """
+    source = task.source
     parted = part_by_source(stored, answer, source_names(source.provider))
-    overlap = compare(_before(without(parted.same, early), replaced), parted.answer.good)
+    before = rows_before(without(parted.same, early), replaced)
+    overlap = compare(before, parted.answer.good)
     moved = on_another_basis(parted, source.judge.quality.max_source_difference)
     left = overlap.corrected[~overlap.corrected["symbol"].isin(list(moved))]
     differing = tuple(symbol for symbol in overlap.differing if symbol not in moved)
@@ -263,7 +283,12 @@ def _compared(
 
 
 def _remember(
-    cursor: duckdb.DuckDBPyConnection, task: Task, part: Sequence[Answer], stored: pd.DataFrame, filled: Filled
+    cursor: duckdb.DuckDBPyConnection,
+    task: Task,
+    part: Sequence[Answer],
+    stored: pd.DataFrame,
+    gone: pd.DataFrame,
+    filled: Filled,
 ) -> None:
     """Keep what the source has answered that it has not: for good, where it limits how often it is asked."""
     silent = {*filled.refused, *filled.failed, *unheard(task.source.provider)}
@@ -271,11 +296,13 @@ def _remember(
         forget(cursor, task.origin, [name for name in names if name not in silent], sessions, task.sessions)
     # Settled first: the other rows leave out what those cover.
     recent = task.wanted.recent or recent_from(task.sessions)
+    if isinstance(task.source.provider, Metered):
+        note_gone(cursor, task.origin, rows_before(gone[~gone["symbol"].isin(list(silent))], recent))
     for settled, before in ((True, recent), (False, date.max)):
         if settled and not isinstance(task.source.provider, Metered):
             continue
         for sessions, names in _asked(task, part, stored, before).items():
-            told = silent | _whole(part, sessions)
+            told = silent | answered_whole(part, sessions)
             lacking = [name for name in names if name not in told]
             note_absent(cursor, task.origin, lacking, sessions, settled=settled)
 
@@ -305,38 +332,15 @@ def _frames(part: Sequence[Answer]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame
         yield answer.good, answer.quarantined
 
 
-def _count(filled: Filled, done: Stored, quarantined: pd.DataFrame, anew: Refetched) -> None:
-    filled.inserted += done.inserted
-    filled.changed += done.changed
+def _count(filled: Filled, written: Sequence[Stored], quarantined: pd.DataFrame) -> None:
+    for done in written:
+        filled.inserted += done.inserted
+        filled.changed += len(done.changed)
+        filled.preferred += len(done.preferred)
+        for keys in (done.changed, done.preferred):
+            filled.rewritten.update(keys["session"].dt.date)
     for year, rows in quarantined["session"].dt.year.value_counts().items():
         filled.quarantined[int(year)] = filled.quarantined.get(int(year), 0) + int(rows)
-    filled.suspected += anew.suspected
-
-
-def _before(bars: pd.DataFrame, end: date) -> pd.DataFrame:
-    return bars if end == date.max else bars[bars["session"] < datetime.combine(end, datetime.min.time())]
-
-
-def _within(bars: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
-    """The rows on the days that a symbol was asked for; what was answered unasked, on the days of any."""
-    first, last = kept["first"].min(), kept["last"].max()
-    if (kept["first"] == first).all() and (kept["last"] == last).all():
-        return bars[bars["session"].between(first, last)]
-    ranges = kept.set_index("symbol")
-    lower = bars["symbol"].map(ranges["first"]).fillna(first)
-    upper = bars["symbol"].map(ranges["last"]).fillna(last)
-    return bars[(bars["session"] >= lower) & (bars["session"] <= upper)]
-
-
-def _ranges(kept: pd.DataFrame, quarantined: pd.DataFrame) -> pd.DataFrame:
-    """The days whose quarantined rows are replaced: those asked for, and of what was answered unasked, each."""
-    import pandas as pd
-
-    others = quarantined[~quarantined["symbol"].isin(kept["symbol"])]
-    if others.empty:
-        return kept
-    named = {"first": ("session", "min"), "last": ("session", "max")}
-    return pd.concat([kept, others.groupby("symbol").agg(**named).reset_index()], ignore_index=True)
 
 
 def _asked(task: Task, part: Sequence[Answer], stored: pd.DataFrame, end: date) -> dict[tuple[date, ...], list[str]]:
@@ -344,36 +348,13 @@ def _asked(task: Task, part: Sequence[Answer], stored: pd.DataFrame, end: date) 
     found: dict[tuple[date, ...], list[str]] = {}
     for batch, answer in part:
         # Symbols are asked together for more days than one of them lacks, and what it has of the others is not kept.
-        own = batch.kept[batch.kept["symbol"].isin(_answered(batch, answer, stored))]
+        own = batch.kept[batch.kept["symbol"].isin(answered_symbols(batch, answer, stored))]
         for _limits, rows in own.groupby(["first", "last"]):
             first, last = rows["first"].iloc[0].date(), rows["last"].iloc[0].date()
             days = (day for day in task.wanted.sessions if first <= day <= last and day < end)
             if sessions := tuple(days):
                 found.setdefault(sessions, []).extend(rows["symbol"])
     return found
-
-
-def _whole(part: Sequence[Answer], sessions: Sequence[date]) -> set[str]:
-    """Symbols of which there is a good bar in every one of `sessions`; no symbol is in two answers."""
-    found: set[str] = set()
-    for _batch, answer in part:
-        within = answer.good["session"].between(sessions[0].isoformat(), sessions[-1].isoformat())
-        counts = answer.good.loc[within, "symbol"].value_counts()
-        found.update(counts.index[counts >= len(sessions)])
-    return found
-
-
-def _answered(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:
-    """Symbols whose answer can be trusted to be all that there is.
-
-    One that is wholly empty cannot, where bars of the same days are stored: something else is wrong with it.
-    """
-    import pandas as pd
-
-    within = stored["session"].between(pd.Timestamp(batch.begin), pd.Timestamp(batch.end))
-    doubtful = set(stored.loc[within, "symbol"].unique())
-    doubtful -= {*answer.good["symbol"].unique(), *answer.quarantined["symbol"].unique()}
-    return [symbol for symbol in batch.symbols if symbol not in doubtful]
 
 
 class _Pace:

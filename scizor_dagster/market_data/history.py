@@ -95,6 +95,7 @@ def collect_history(
         tuple(sorted(filled.refused.items())) if filled else (),
         filled.preferred if filled else 0,
         filled.failures if filled else (),
+        filled.changed if filled else 0,
         taken,
     )
 

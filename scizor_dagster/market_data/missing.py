@@ -103,7 +103,7 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted, e
 
     Returns:
         Columns symbol, year, gaps (sessions without a bar), asked (sessions to ask for), first and last of
-        these, and stored_last, the symbol's newest stored session of the range.
+        these, and stored_first and stored_last, the symbol's oldest and newest stored session of the range.
     """
     import pandas as pd
 
@@ -172,7 +172,7 @@ def _missing(
         reach AS (SELECT unnest($reached::VARCHAR[]) AS symbol, unnest($reached_first::DATE[]) AS stored_first,
                   unnest($reached_last::DATE[]) AS stored_last),
         judged AS (
-            SELECT e.symbol, e.session, lacking, r.stored_last,
+            SELECT e.symbol, e.session, lacking, r.stored_first, r.stored_last,
                 CASE WHEN y.session IS NOT NULL THEN true WHEN e.session >= $since THEN lacking OR $again
                 ELSE lacking AND (e.session > r.stored_first OR d.session IS NOT NULL) END
                 AND k.session IS NULL AS asked
@@ -182,11 +182,26 @@ def _missing(
                  LEFT JOIN early y ON y.symbol = e.symbol AND y.session = e.session)
         SELECT symbol, CAST(year(session) AS INTEGER) AS year, count(*) FILTER (lacking) AS gaps,
             count(*) FILTER (asked) AS asked, min(session) FILTER (asked) AS first,
-            max(session) FILTER (asked) AS last, any_value(stored_last) AS stored_last
+            max(session) FILTER (asked) AS last, any_value(stored_first) AS stored_first,
+            any_value(stored_last) AS stored_last
         FROM judged GROUP BY ALL HAVING count(*) FILTER (lacking OR asked) > 0 ORDER BY symbol, year
         """,
         parameters,
     ).df()
+
+
+def stored_beside(
+    cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
+) -> frozenset[str]:
+    """Those of `symbols` that have a bar in one of `sessions`, which ascend."""
+    if not sessions:
+        return frozenset()
+    rows = cursor.execute(
+        "SELECT DISTINCT symbol FROM bars "
+        "WHERE market = ? AND session BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
+        [market, sessions[0], sessions[-1], list(symbols)],
+    ).fetchall()
+    return frozenset(symbol for (symbol,) in rows)
 
 
 def note_absent(

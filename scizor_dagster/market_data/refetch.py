@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.market_data.bar_store import Origin, delete_series, insert_missing, stored_bars
+from scizor_dagster.market_data.bar_store import Origin, Stored, delete_series, insert_missing, rewritten, stored_bars
 from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.observed_dividends import ObservedDividend, forget_dividends, store_dividends
@@ -57,12 +57,14 @@ class Refetched:
     """Whole series that replace the stored ones, and those that do not.
 
     Attributes:
+        stored: The bars that they replace.
         held: By symbol of those that do not, why, with the remedy.
         splits: What the replaced series show as splits; `listed`: what the provider lists.
         dividends: What their adjusted closes show and nobody lists.
     """
 
     bars: pd.DataFrame
+    stored: pd.DataFrame
     replaced: tuple[str, ...]
     held: Mapping[str, str]
     suspected: tuple[SuspectedSplit, ...]
@@ -84,7 +86,7 @@ def refetch_restated(
     adjustment = source.provider.adjustment
     asked = [symbol for symbol in sorted(restated) if restated[symbol].permitted(adjustment)]
     if not restated:
-        return Refetched(_joined([]), (), {}, (), (), _no_actions())
+        return Refetched(_joined([]), _joined([]), (), {}, (), (), _no_actions())
     answer = source.fetch(asked, first, last) if asked else check_bars(_joined([]), source.calendar, source.now, ())
     with lake.read() as cursor:
         stored = stored_bars(cursor, market, asked, date.min, date.max)
@@ -107,6 +109,7 @@ def refetch_restated(
     listed = source.provider.corporate_actions(split, first, last) if split else _no_actions()
     return Refetched(
         fetched[fetched["symbol"].isin(replaced)],
+        stored[stored["symbol"].isin(replaced)],
         replaced,
         held,
         tuple(_suspected(symbol, restated[symbol], whole[symbol], symbol not in held) for symbol in sorted(restated)),
@@ -151,16 +154,17 @@ def _observed(
     )
 
 
-def store_anew(cursor: duckdb.DuckDBPyConnection, anew: Refetched, origin: Origin) -> tuple[ObservedSplit, ...]:
-    """Replace restated series in the caller's transaction, keeping the old bars; the splits new to the actions."""
+def store_anew(cursor: duckdb.DuckDBPyConnection, anew: Refetched, origin: Origin) -> Stored:
+    """Replace restated series in the caller's transaction, keeping the old bars; new splits go to the actions."""
     if not anew.replaced:
-        return ()
+        return Stored(0, anew.bars, anew.bars)
     keep_series(cursor, origin.market, anew.replaced)
     delete_series(cursor, origin.market, anew.replaced)
-    insert_missing(cursor, anew.bars, origin)
+    written = insert_missing(cursor, anew.bars, origin)
     forget_dividends(cursor, origin.market, anew.replaced)
     store_dividends(cursor, origin.market, origin.source, anew.dividends, origin.fetched_at)
-    return store_observed(cursor, origin.market, origin.source, anew.splits, anew.listed, origin.fetched_at)
+    store_observed(cursor, origin.market, origin.source, anew.splits, anew.listed, origin.fetched_at)
+    return replace(rewritten(anew.stored, anew.bars, origin), inserted=written - len(anew.stored))
 
 
 def restated_bars(overlap: Overlap, judged: CheckedBars) -> tuple[pd.DataFrame, tuple[RestatedBar, ...]]:

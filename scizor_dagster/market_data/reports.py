@@ -147,10 +147,18 @@ class FailedSymbol:
 
 @dataclass(frozen=True, slots=True)
 class SessionReport:
-    """The sessions from `first` to `session` collected; `inserted` counts earlier gaps that were filled along.
+    """The sessions from `first` to `session` collected, and what was healed, corrected and fetched anew along.
+
+    Each bar of the lake that is of these sessions, or that was written, is counted once: it is `inserted`, `changed`,
+    `preferred` or `unchanged`, `stored` in all. What is `quarantined` is none of them, whether another bar stands
+    in its place or not. No stored bar is lost.
 
     Attributes:
+        inserted: Bars of which there was none before, in whatever session.
+        changed: Stored bars of which their source says other values now, in whatever session: corrected, fetched
+            early, or of a series that was fetched anew.
         unchanged: Bars of these sessions that were stored before and are as they were.
+        quarantined: Rows of the answer that are kept apart, not believed.
         most_missing: The largest number of symbols without a bar in one of the sessions.
         calls: Requests for bars; None of a source that does not count them.
     """
@@ -181,12 +189,12 @@ class SessionReport:
     refused: tuple[tuple[str, str], ...] = ()
     """Symbols whose bars the source does not show to the account, each with its words."""
     preferred: int = 0
-    """Bars of a later source that made way for the preferred one's; no restatement."""
+    """Bars of a later source that made way for the preferred one's, in whatever session; no restatement."""
     failed: tuple[FailedSymbol, ...] = ()
 
     @property
     def stored(self) -> int:
-        return self.inserted + self.changed + self.unchanged
+        return self.inserted + self.changed + self.preferred + self.unchanged
 
     @property
     def restatement_rate(self) -> float:
@@ -226,6 +234,8 @@ class HistoryReport:
     refused: tuple[tuple[str, str], ...] = ()
     preferred: int = 0
     failed: tuple[FailedSymbol, ...] = ()
+    changed: int = 0
+    """Stored bars of which their source says other values now."""
     set_aside: int = 0
     """Bars that were taken out first, to be collected anew on the source's present basis."""
 

@@ -97,7 +97,7 @@ def collect_session(
         asked=len(symbols),
         inserted=filled.inserted,
         changed=filled.changed,
-        unchanged=sum(len(names) for names in before.values()) - filled.changed,
+        unchanged=sum(len(names) - filled.rewritten[day] for day, names in before.items()),
         quarantined=filled.rows_quarantined,
         missing=lacking[session],
         most_missing=max(len(names) for names in lacking.values()),

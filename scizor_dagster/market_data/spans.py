@@ -3,12 +3,13 @@
 What belongs here: pure planning of questions. What does not: what is missing (`missing`), asking and
 storing (`filling`).
 
-A symbol is asked once, from its first gap to its last, with a few sessions on either side that are stored
-already: they show whether the source has restated its series.
+A symbol is asked once, from its first gap to its last, with a few sessions on either side where something is stored
+there already: that shows whether the source has restated its series.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -58,8 +59,8 @@ def batches(missing: pd.DataFrame, sessions: Sequence[date], provider: MarketDat
     """Questions that cover every gap, in as few calls as the source's own limits allow.
 
     Args:
-        missing: One row for each symbol with a gap: columns symbol, first, last (its gaps) and stored_last (the
-            newest stored session, or NaT).
+        missing: One row for each symbol with a gap: columns symbol, first, last (its gaps), older and newer (whether
+            something is stored before them and after them).
         sessions: Every session that may be asked for, ascending.
         provider: Says what a question costs, where it counts them.
     """
@@ -67,9 +68,8 @@ def batches(missing: pd.DataFrame, sessions: Sequence[date], provider: MarketDat
 
     days = np.array(sessions, dtype="datetime64[D]")
     lower, upper = (_index(days, missing[name]) for name in ("first", "last"))
-    # An overlap after the gaps is there only where something newer is stored.
-    newer = (missing["stored_last"] > missing["last"]).to_numpy(dtype=bool)
-    begin = np.maximum(lower - OVERLAP_SESSIONS, 0)
+    older, newer = (missing[name].to_numpy(dtype=bool) for name in ("older", "newer"))
+    begin = np.where(older, np.maximum(lower - OVERLAP_SESSIONS, 0), lower)
     end = np.where(newer, np.minimum(upper + OVERLAP_SESSIONS, len(days) - 1), upper)
     kept = pd.DataFrame(
         {
@@ -85,6 +85,12 @@ def batches(missing: pd.DataFrame, sessions: Sequence[date], provider: MarketDat
         for span in spans
         for part in _parts(span, provider)
     ]
+
+
+def beside(sessions: Sequence[date], wanted: Sequence[date]) -> tuple[Sequence[date], Sequence[date]]:
+    """The sessions that an overlap may reach before and after those that are `wanted`; both ascend."""
+    lower, upper = bisect_left(sessions, wanted[0]), bisect_right(sessions, wanted[-1])
+    return sessions[max(lower - OVERLAP_SESSIONS, 0) : lower], sessions[upper : upper + OVERLAP_SESSIONS]
 
 
 def _index(days: np.ndarray, column: pd.Series) -> np.ndarray:

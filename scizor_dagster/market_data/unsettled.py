@@ -1,27 +1,31 @@
 """Stored bars that were fetched before the prices of their session were final.
 
-What belongs here: finding them, and putting what the source says now in their place. What does not: when a session's
-prices are final (`sessions`), and asking (`filling`).
+What belongs here: finding them, putting what the source says now in their place, and remembering those that it has
+not any more. What does not: when a session's prices are final (`sessions`), and asking (`filling`).
 
-Such a bar lacks the closing auction and late trades. It is asked for once more, kept as a revision, and replaced.
+Such a bar lacks the closing auction and late trades. It is asked for once more, kept as a revision, and replaced. One
+that the source has not any more stays as it is; a source that counts its calls is asked for it again after a week.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 
+from scizor_dagster.lake.tables import replace_rows
+from scizor_dagster.market_data.bar_store import Origin, Stored, rewritten
 from scizor_dagster.market_data.revisions import take_out
 
 if TYPE_CHECKING:
     import pandas as pd
 
+EARLY_REST = timedelta(days=7)
 _KEY = ["symbol", "session"]
-_VALUES = ("open", "high", "low", "close", "volume")
 
 
 def unsettled_bars(
@@ -53,28 +57,49 @@ def unsettled_bars(
     ).df()
 
 
+def due(cursor: duckdb.DuckDBPyConnection, origin: Origin, early: pd.DataFrame, recent: date | None) -> pd.DataFrame:
+    """Those of `early` that are asked for: without those before `recent` that the source lately did not have."""
+    if early.empty or recent is None:
+        return early
+    resting = cursor.execute(
+        "SELECT symbol, session FROM early_bars WHERE market = ? AND source = ? AND session < ? AND fetched_at > ?",
+        [origin.market, origin.names, recent, origin.fetched_at - EARLY_REST],
+    ).df()
+    return without(early, resting)
+
+
+def note_gone(cursor: duckdb.DuckDBPyConnection, origin: Origin, bars: pd.DataFrame) -> None:
+    """Keep that the source was asked again for `bars`, which were fetched too early, and had none of them."""
+    if bars.empty:
+        return
+    cursor.register("early_keys", bars[_KEY])
+    try:
+        replace_rows(
+            cursor,
+            "early_bars",
+            bars[_KEY].assign(market=origin.market, source=origin.names, fetched_at=origin.fetched_at),
+            "market = ? AND (symbol, session) IN (SELECT (symbol, CAST(session AS DATE)) FROM early_keys)",
+            [origin.market],
+        )
+    finally:
+        cursor.unregister("early_keys")
+
+
 def without(bars: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     """The rows of `bars` whose symbol and session are not in `keys`."""
     return bars[~_among(bars, keys)] if len(keys) else bars
 
 
 def withdraw(
-    cursor: duckdb.DuckDBPyConnection,
-    market: str,
-    stored: pd.DataFrame,
-    early: pd.DataFrame,
-    good: pd.DataFrame,
-) -> tuple[int, int]:
-    """Take out the bars of `early` that `good` has, and is to put back; how many, and how many have other values."""
+    cursor: duckdb.DuckDBPyConnection, origin: Origin, stored: pd.DataFrame, early: pd.DataFrame, good: pd.DataFrame
+) -> Stored:
+    """Take out the bars of `early` that `good` has, and is to put back: as many fewer are then inserted."""
     taken = good[_among(good, early)]
     if taken.empty:
-        return 0, 0
-    both = taken.merge(stored, on=_KEY, suffixes=("", "_stored"))
-    differ = np.zeros(len(both), dtype=bool)
-    for name in _VALUES:
-        differ |= (both[name] != both[f"{name}_stored"]).to_numpy(dtype=bool)
-    take_out(cursor, market, taken, "fetched_early")
-    return len(taken), int(differ.sum())
+        return Stored(0, taken, taken)
+    take_out(cursor, origin.market, taken, "fetched_early")
+    done = rewritten(stored, taken, origin)
+    return replace(done, inserted=-len(taken))
 
 
 def _among(bars: pd.DataFrame, keys: pd.DataFrame) -> np.ndarray:
@@ -82,5 +107,5 @@ def _among(bars: pd.DataFrame, keys: pd.DataFrame) -> np.ndarray:
 
     if bars.empty or keys.empty:
         return np.zeros(len(bars), dtype=bool)
-    wanted = pd.MultiIndex.from_frame(keys.astype({"session": bars["session"].dtype}))
+    wanted = pd.MultiIndex.from_frame(keys[_KEY].astype({"session": bars["session"].dtype}))
     return np.asarray(pd.MultiIndex.from_frame(bars[_KEY]).isin(wanted))

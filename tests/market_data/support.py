@@ -107,7 +107,7 @@ def entry(symbol: str, sector: str = "Technology", currency: str = "USD", mic: s
 
 _TABLES = (
     "empty_sessions", "absent_bars", "symbols", "universe_history", "symbol_identities", "bars", "bar_revisions",
-    "second_bars", "quarantined_bars", "failed_questions",
+    "second_bars", "quarantined_bars", "failed_questions", "early_bars",
     "corporate_actions", "adjustment_factors",
 )  # fmt: skip
 

@@ -13,11 +13,13 @@ from scizor_dagster.brokers.alpaca.transport import Reply, Transport
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.market_data import alpaca
 from scizor_dagster.market_data.alpaca import AlpacaMarket
+from scizor_dagster.market_data.collect import collect_history
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, FailureReason
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue_views import DailyBar
 from tests.brokers.alpaca.conftest import Time
 from tests.market_data.support import XNYS
+from tests.market_data.support import market as us_market
 from tests.paper_exchange.alpaca.conftest import doors, no_error_records, venue  # noqa: F401 - fixtures
 from tests.paper_exchange.alpaca.support import KEY, SECRET
 
@@ -83,6 +85,14 @@ def test_pages_that_end_in_the_middle_of_a_symbol_lose_and_double_nothing(connec
     whole = bars(connect())
     monkeypatch.setattr(alpaca, "POINTS_PER_PAGE", size)
     pd.testing.assert_frame_equal(bars(connect()), whole)
+
+
+def test_a_fresh_history_takes_no_more_pages_than_its_bars_fill(connect, monkeypatch, lake):
+    since = date(2024, 3, 8)
+    monkeypatch.setattr(alpaca, "POINTS_PER_PAGE", 5)
+    fresh = connect()
+    report = collect_history(lake, "us", us_market(FIRST), fresh, XNYS, ["AAA", "BBB"], 2024, 2024, NOW, since=since)
+    assert (report.inserted, report.calls, fresh.calls_made) == (10, 2, 2)
 
 
 def test_a_symbol_without_bars_is_absent_and_a_range_without_sessions_asks_nothing(connect):

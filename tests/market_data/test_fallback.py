@@ -185,7 +185,7 @@ def test_each_stored_bar_says_its_source_and_the_first_source_takes_over_when_it
     assert rows(lake, query) == [("AAA", "one"), ("BBB", "two")]
     provider.sources[0].bars = flat_bars(SYMBOLS, DAYS)
     report = collect_session(lake, "us", market(), provider, XNYS, SYMBOLS, DAYS[-1], NOW)
-    assert (report.changed, report.unchanged) == (1, 1)
+    assert (report.changed, report.preferred, report.unchanged) == (0, 1, 1)
     assert rows(lake, query) == [("AAA", "one"), ("BBB", "one")]
 
 

@@ -60,6 +60,32 @@ def test_only_symbols_and_ranges_with_gaps_are_asked_for(lake):
     assert (report.inserted, report.gaps) == (4, 0)
 
 
+@pytest.mark.parametrize(
+    ("stored", "wanted", "asked"),
+    [
+        ((), (10, 19), (10, 19)),
+        ((), (0, 19), (0, 19)),
+        ((0, 9), (10, 19), (5, 19)),
+        ((20, 29), (10, 19), (10, 24)),
+        ((15, 29), (10, 19), (10, 19)),
+        ((0, 3), (10, 19), (10, 19)),
+    ],
+    ids=["nothing", "from_the_first", "before", "after", "overlapping", "long_before"],
+)
+def test_sessions_beside_a_gap_are_asked_along_only_where_something_is_stored_in_them(lake, stored, wanted, asked):
+    def run(provider, first, last):
+        _collect(lake, provider, ["A"], since=SESSIONS[first], through=SESSIONS[last])
+
+    bars = flat_bars(["A"], SESSIONS)
+    if stored:
+        run(FrameMarket(bars), *stored)
+    provider = FrameMarket(bars)
+    run(provider, *wanted)
+    ((_symbols, first, last),) = provider.asked
+    within = [number for number, day in enumerate(SESSIONS) if first <= day <= last]
+    assert (within[0], within[-1]) == asked
+
+
 def test_bars_that_the_provider_does_not_have_are_asked_again_and_nothing_is_written(lake):
     bars = flat_bars(["A", "B"], SESSIONS)
     provider = FrameMarket(bars[~((bars["symbol"] == "B") & (bars["session"] < "2024-02-01"))])

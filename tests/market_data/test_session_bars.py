@@ -110,6 +110,35 @@ def test_a_bar_that_was_fetched_before_its_closing_auction_is_asked_for_once_mor
     assert all(first > early for _symbols, first, _last in again.asked)
 
 
+def test_a_bar_fetched_early_that_its_source_has_not_any_more_rests_a_week_and_stays(lake, bars):
+    early = SESSIONS[-8]
+    collect_history(lake, "us", market(), CountingMarket(bars), XNYS, ["A", "B"], 2024, 2024, NOW)
+    _fetched_at_the_close(lake, early)
+    gone = bars[bars["session"] != pd.Timestamp(early)]
+
+    def asked(days, provider):
+        collect_history(
+            lake, "us", market(), provider, XNYS, ["A", "B"], 2024, 2024, NOW + timedelta(days=days), through=LAST
+        )
+        return len(provider.asked)
+
+    assert [asked(days, CountingMarket(gone)) for days in (1, 7, 9, 15)] == [1, 0, 1, 0]
+    assert rows(lake, f"SELECT count(*) FROM bars WHERE session = '{early}'") == [(2,)]
+    assert asked(17, CountingMarket(bars)) == 1
+    assert revisions(lake, "us", "A", early)[-1].fetched_at == NOW + timedelta(days=17)
+
+
+def test_a_bar_fetched_early_of_which_the_source_says_nothing_is_asked_for_again_at_once(lake, bars):
+    class Shy(CountingMarket):
+        refused = {"A": "354: not subscribed"}
+
+    collect_history(lake, "us", market(), CountingMarket(bars), XNYS, ["A"], 2024, 2024, NOW)
+    _fetched_at_the_close(lake, SESSIONS[-8])
+    for hours, provider in enumerate((Shy(bars.iloc[:0]), CountingMarket(bars)), start=1):
+        collect_history(lake, "us", market(), provider, XNYS, ["A"], 2024, 2024, NOW + timedelta(hours=hours))
+        assert len(provider.asked) == 1
+
+
 def test_symbols_without_a_bar_are_named_unless_delisted(lake, bars):
     provider = FrameMarket(
         bars[bars["symbol"] == "A"], actions_frame([("D", "2024-02-01", "delisting", None, None, None, None)])

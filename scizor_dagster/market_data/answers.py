@@ -1,0 +1,68 @@
+"""An answer's rows by what was asked: those of the days that were, and of which symbols it says all.
+
+What belongs here: pure functions over frames and batches. What does not: asking and storing (`filling`), what is then
+remembered (`missing`, `remembered`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from scizor_dagster.market_data.quality import CheckedBars
+from scizor_dagster.market_data.spans import Batch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Answer = tuple[Batch, CheckedBars]
+
+
+def rows_before(bars: pd.DataFrame, end: date) -> pd.DataFrame:
+    return bars if end == date.max else bars[bars["session"] < datetime.combine(end, datetime.min.time())]
+
+
+def rows_within(bars: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    """The rows on the days that a symbol was asked for; what was answered unasked, on the days of any."""
+    first, last = kept["first"].min(), kept["last"].max()
+    if (kept["first"] == first).all() and (kept["last"] == last).all():
+        return bars[bars["session"].between(first, last)]
+    ranges = kept.set_index("symbol")
+    lower = bars["symbol"].map(ranges["first"]).fillna(first)
+    upper = bars["symbol"].map(ranges["last"]).fillna(last)
+    return bars[(bars["session"] >= lower) & (bars["session"] <= upper)]
+
+
+def day_ranges(kept: pd.DataFrame, quarantined: pd.DataFrame) -> pd.DataFrame:
+    """The days whose quarantined rows are replaced: those asked for, and of what was answered unasked, each."""
+    import pandas as pd
+
+    others = quarantined[~quarantined["symbol"].isin(kept["symbol"])]
+    if others.empty:
+        return kept
+    named = {"first": ("session", "min"), "last": ("session", "max")}
+    return pd.concat([kept, others.groupby("symbol").agg(**named).reset_index()], ignore_index=True)
+
+
+def answered_whole(part: Sequence[Answer], sessions: Sequence[date]) -> set[str]:
+    """Symbols of which there is a good bar in every one of `sessions`; no symbol is in two answers."""
+    found: set[str] = set()
+    for _batch, answer in part:
+        within = answer.good["session"].between(sessions[0].isoformat(), sessions[-1].isoformat())
+        counts = answer.good.loc[within, "symbol"].value_counts()
+        found.update(counts.index[counts >= len(sessions)])
+    return found
+
+
+def answered_symbols(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:
+    """Symbols whose answer can be trusted to be all that there is.
+
+    One that is wholly empty cannot, where bars of the same days are stored: something else is wrong with it.
+    """
+    import pandas as pd
+
+    within = stored["session"].between(pd.Timestamp(batch.begin), pd.Timestamp(batch.end))
+    doubtful = set(stored.loc[within, "symbol"].unique())
+    doubtful -= {*answer.good["symbol"].unique(), *answer.quarantined["symbol"].unique()}
+    return [symbol for symbol in batch.symbols if symbol not in doubtful]
