@@ -20,12 +20,13 @@ from scizor_dagster.market_data.judging import Judge
 from scizor_dagster.market_data.observed_dividends import ObservedDividend, forget_dividends, store_dividends
 from scizor_dagster.market_data.observed_splits import ObservedSplit, store_observed
 from scizor_dagster.market_data.overlap import Overlap, compare
-from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Adjustment, MarketData
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, Adjustment, MarketData, SymbolFailure
 from scizor_dagster.market_data.quality import CheckedBars, check_bars
 from scizor_dagster.market_data.reports import RestatedBar, SuspectedSplit
 from scizor_dagster.market_data.restated_series import Restatement
 from scizor_dagster.market_data.revisions import Reason, keep_series, take_out
 from scizor_dagster.market_data.source_order import part_by_source
+from scizor_dagster.market_data.symbol_failures import failed_symbols
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -93,11 +94,14 @@ def refetch_restated(
     judged = source.judge.part(answer, _joined([]))
     parted = part_by_source(stored, judged, source_names(source.provider))
     fetched = parted.answer.good
-    have = set(zip(fetched["symbol"], fetched["session"], strict=True))
-    need = set(zip(stored["symbol"], stored["session"], strict=True))
+    lacking = stored[~_keys(stored).isin(_keys(fetched))]
     # The whole series says more than the overlap: each of its splits and after which session, and its dividends.
     whole = {**restated, **compare(parted.same, fetched).restated}
-    held = {symbol: f"{whole[symbol].told}; not every stored session could be had anew" for symbol, _ in need - have}
+    failed = failed_symbols(source.provider, asked)
+    held = {
+        str(symbol): _not_whole(str(symbol), whole[str(symbol)], own, failed, adjustment, market)
+        for symbol, own in lacking.groupby("symbol")["session"]
+    }
     held |= {
         symbol: _not_permitted(seen, adjustment, market, symbol)
         for symbol, seen in whole.items()
@@ -119,13 +123,42 @@ def refetch_restated(
     )
 
 
+def _keys(bars: pd.DataFrame) -> pd.MultiIndex:
+    import pandas as pd
+
+    return pd.MultiIndex.from_frame(bars[_KEY])
+
+
+def _not_whole(
+    symbol: str,
+    seen: Restatement,
+    lacking: pd.Series[pd.Timestamp],
+    failed: Mapping[str, SymbolFailure],
+    adjustment: Adjustment,
+    market: str,
+) -> str:
+    if symbol in failed:
+        return (
+            f"{seen.told}; the source failed when it was asked for the whole series ({failed[symbol].words}); run again"
+        )
+    return (
+        f"{seen.told}; of the stored sessions {len(lacking)} could not be had anew and believed, the first of "
+        f"{lacking.min():%Y-%m-%d}; to take the new series without them: {_again(symbol, market, adjustment)}"
+    )
+
+
 def _not_permitted(seen: Restatement, adjustment: Adjustment, market: str, symbol: str) -> str:
+    again = _again(symbol, market, adjustment)
     if seen.kind == "currency_unit":
-        return f"{seen.told}; mend the source"
+        return f"{seen.told}; mend the source, or, if it is right now, take the new prices with: {again}"
     return (
         f"{seen.told}; {adjustment} prices do not change like that: correct the adjustment of the source, or, if it is "
-        f"right, take the new prices with: scizor collect history {symbol} --market {market} --again-as {adjustment}"
+        f"right, take the new prices with: {again}"
     )
+
+
+def _again(symbol: str, market: str, adjustment: Adjustment) -> str:
+    return f"scizor collect history {symbol} --market {market} --again-as {adjustment}"
 
 
 def _no_actions() -> pd.DataFrame:

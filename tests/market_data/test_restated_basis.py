@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from scizor_dagster.market_data.collect import collect_history, collect_session
+from scizor_dagster.market_data.provider import FailureReason, SymbolFailure
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, flat_bars, market, rows
 
 SESSIONS = XNYS.sessions(pd.Timestamp("2024-01-02").date(), pd.Timestamp("2024-03-01").date())
@@ -72,6 +73,50 @@ def test_what_is_held_says_what_to_do(lake):
     ((detail,),) = rows(lake, "SELECT detail FROM quarantined_bars")
     assert "raw prices do not change like that" in detail
     assert "scizor collect history SPIN_OFF --market us --again-as raw" in detail
+
+
+@pytest.mark.parametrize("of_another", [False, True], ids=["its own", "of another source"])
+def test_a_series_that_lacks_a_stored_session_says_how_it_is_taken_without_it_and_so_it_is(lake, of_another):
+    before = FrameMarket(_bars(["A"]), adjustment="split")
+    collect_history(lake, "us", market(), before, XNYS, ["A"], 2024, 2024, NOW, through=SESSIONS[-2])
+    if of_another:
+        with lake.write() as cursor:
+            cursor.execute("UPDATE bars SET source = 'before'")
+    moved = _bars(["A"])
+    moved.loc[:, PRICES] /= 2
+    moved["volume"] *= 2
+    after = FrameMarket(moved.drop(index=4), adjustment="split")
+    # Of another source's bars nobody can say that they were split: a factor on prices is all there is.
+    report = collect_session(lake, "us", market(), after, XNYS, ["A"], LAST, NOW, first=SESSIONS[-6])
+    assert [split.refetched for split in report.suspected_splits] == [False]
+    said = {detail for (detail,) in rows(lake, "SELECT detail FROM quarantined_bars")}
+    (detail,) = said
+    assert f"of the stored sessions 1 could not be had anew and believed, the first of {SESSIONS[4]}" in detail
+    assert "scizor collect history A --market us --again-as split" in detail
+    collect_history(lake, "us", market(), after, XNYS, ["A"], 2024, 2024, NOW, again_as="split", named=["A"])
+    assert rows(lake, "SELECT count(*), max(close) < 40 FROM bars") == [(len(SESSIONS) - 1, True)]
+    assert rows(lake, "SELECT count(*) FROM quarantined_bars") == [(0,)]
+
+
+def test_a_series_whose_question_failed_is_held_until_the_source_answers(lake):
+    before = FrameMarket(_bars(["A", "STILL"]), adjustment="split")
+    collect_history(lake, "us", market(), before, XNYS, ["A", "STILL"], 2024, 2024, NOW, through=SESSIONS[-2])
+
+    class Failing(FrameMarket):
+        failed = {}
+
+        def daily_bars(self, symbols, first, last, now):
+            whole = first <= SESSIONS[0]
+            self.failed = {"A": SymbolFailure(FailureReason.NO_ANSWER, "no answer in 60 s")} if whole else {}
+            yield from () if whole else super().daily_bars(symbols, first, last, now)
+
+    moved = _bars(["A", "STILL"])
+    moved.loc[moved["symbol"] == "A", PRICES] /= 2
+    moved.loc[moved["symbol"] == "A", "volume"] *= 2
+    collect_session(lake, "us", market(), Failing(moved, None, "split"), XNYS, ["A", "STILL"], LAST, NOW)
+    ((detail,),) = rows(lake, "SELECT detail FROM quarantined_bars")
+    assert "no answer in 60 s" in detail
+    assert "--again-as" not in detail
 
 
 def test_a_split_of_a_source_that_pays_no_dividend_is_not_taken_for_one_through_rounding(lake):
