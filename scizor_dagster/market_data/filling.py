@@ -43,6 +43,7 @@ from scizor_dagster.market_data.failed_questions import note_failed
 from scizor_dagster.market_data.fallback import source_names, unheard
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.missing import Wanted, missing, note_absent, recent_from, stored_beside
+from scizor_dagster.market_data.moved_dates import moved_series, refuse_moved
 from scizor_dagster.market_data.observed_dividends import store_dividends
 from scizor_dagster.market_data.overlap import Overlap, compare
 from scizor_dagster.market_data.plausibility import LOOK_BACK_DAYS
@@ -276,6 +277,11 @@ def _compared(
     parted = part_by_source(stored, answer, source_names(source.provider))
     before = rows_before(without(parted.same, early), replaced)
     overlap = compare(before, parted.answer.good)
+    misdated = moved_series(parted.same, parted.answer.good, {*overlap.restated, *overlap.differing})
+    if misdated:
+        left = parted.preferred[~parted.preferred["symbol"].isin(list(misdated))]
+        parted = replace(parted, answer=refuse_moved(parted.answer, misdated, task.origin), preferred=left)
+        overlap = compare(before, parted.answer.good)
     moved = on_another_basis(parted, source.judge.quality.max_source_difference)
     left = overlap.corrected[~overlap.corrected["symbol"].isin(list(moved))]
     differing = tuple(symbol for symbol in overlap.differing if symbol not in moved)

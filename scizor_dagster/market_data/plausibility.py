@@ -159,10 +159,12 @@ def doubt(
 
 
 def _partial(series: Series, length_of: Callable[[date], float]) -> tuple[dict[int, str], tuple[FeedFault, ...]]:
-    """Bars of a last day that the source took before its close: most of the feed has little volume at once."""
+    """Bars of a last day that the source took before its close: most of the feed has little volume at once.
+
+    What is stored of that day is of the same feed.
+    """
     volume = series.values["volume"]
-    ends = np.append(series.codes[1:] != series.codes[:-1], True)
-    last = np.flatnonzero(ends & (series.rows >= 0))
+    last = np.flatnonzero(np.append(series.codes[1:] != series.codes[:-1], True))
     known = last[last - NORMAL_SESSIONS >= series.first[last]]
     if len(known) == 0:
         return {}, ()
@@ -176,9 +178,9 @@ def _partial(series: Series, length_of: Callable[[date], float]) -> tuple[dict[i
         of_day = series.days[known[steady]] == day
         fault = partial_fault(day, shares[of_day], length_of(_EPOCH + timedelta(days=day)))
         if fault is not None:
-            rows = [int(index) for index in last if series.days[index] == day]
+            rows = [int(index) for index in last if series.days[index] == day and series.rows[index] >= 0]
             found |= dict.fromkeys(rows, fault.told)
-            faults.append(replace(fault, symbols=len(rows), bars=len(rows)))
+            faults += [replace(fault, symbols=len(rows), bars=len(rows))] if rows else []
     return found, tuple(faults)
 
 

@@ -126,9 +126,24 @@ def _merged(spans: Sequence[Span], provider: MarketData) -> list[Span]:
 
 
 def _parts(span: Span, provider: MarketData) -> Iterator[tuple[str, ...]]:
+    count = len(span.symbols)
     if isinstance(provider, Metered):
         size = provider.symbols_per_batch(span.length)
     else:
         size = max(1, POINTS_PER_BATCH // span.length)
-    for start in range(0, len(span.symbols), size):
-        yield span.symbols[start : start + size]
+    start = 0
+    for part in _sizes(count, size, span.length, provider):
+        yield span.symbols[start : start + part]
+        start += part
+
+
+def _sizes(count: int, size: int, length: int, provider: MarketData) -> list[int]:
+    """How many symbols each question is to ask for: a feed is judged by each answer, and few symbols prove little."""
+    full, rest = divmod(count, size)
+    packed = [size] * full + [rest] * (rest > 0)
+    least, more = divmod(count, len(packed))
+    even = [least + 1] * more + [least] * (len(packed) - more)
+    if not isinstance(provider, Metered):
+        return even
+    costs = [sum(provider.calls(each, length) for each in sizes) for sizes in (even, packed)]
+    return even if costs[0] <= costs[1] else packed

@@ -98,6 +98,17 @@ def test_copied_days_are_all_found_and_no_others(sound, days, session) -> None:
     assert len(checked.quarantined) + len(reasons) == 10 * len(planted)
 
 
+@pytest.mark.parametrize(("late", "found"), [(3, 0), (8, 8)])
+def test_a_quiet_day_of_a_few_is_no_day_taken_before_its_close_where_most_are_stored_whole(sound, late, found) -> None:
+    last = sound["session"] == sound["session"].max()
+    few = last & sound["symbol"].isin(sorted(sound["symbol"].unique())[:late])
+    bars = sound.copy()
+    bars.loc[few, "volume"] *= 0.2
+    doubts = doubt(bars[few], bars[~few], PriceQuality(), lambda _symbols: {}, frozenset(), {})
+    assert [REASONS[index] for index in doubts.reasons if index >= 0] == ["partial_day"] * found
+    assert [fault.bars for fault in doubts.faults] == [found] * (found > 0)
+
+
 @FEW
 @given(
     unit=st.sampled_from([100.0, 0.01, 1000.0, 0.001]),
