@@ -310,14 +310,13 @@ class IbkrMarket:
             remedy = "and verify it: scizor symbols validate"
             raise Answered(_NO_CONTRACT, f"{several}, {remedy}", failure=FailureReason.AMBIGUOUS)
         end = datetime.combine(last + timedelta(days=1), time(), self._calendar.timezone)
-        today = now.astimezone(self._calendar.timezone).date()
         self._sent += 1
         with errors_read():
             return list(
                 await self._connection.ib.reqHistoricalDataAsync(
                     contract,
                     endDateTime=end if end < now else "",
-                    durationStr=_duration(first, max(last, today) if end >= now else last),
+                    durationStr=_duration(first, last),
                     barSizeSetting="1 day",
                     whatToShow="TRADES",
                     useRTH=True,

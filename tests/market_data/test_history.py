@@ -262,6 +262,15 @@ def test_a_recent_session_that_is_late_is_asked_for_again(lake):
     assert _collect(lake, provider, ["A"]).gaps == 0
 
 
+def test_a_forced_history_leaves_a_late_session_to_be_asked_for_again(lake):
+    bars = flat_bars(["A"], SESSIONS)
+    provider = CountingMarket(bars[bars["session"] < pd.Timestamp(SESSIONS[-3])])
+    _collect(lake, provider, ["A"], force=True)
+    assert _absent(lake) == [(SESSIONS[-3], SESSIONS[-1], False)]
+    provider.bars = bars
+    assert _collect(lake, provider, ["A"], now=NOW + timedelta(days=1), through=SESSIONS[-1]).gaps == 0
+
+
 def test_an_empty_answer_for_days_that_are_stored_is_not_remembered(lake):
     bars = flat_bars(["A"], SESSIONS)
     hole = bars["session"] == pd.Timestamp(SESSIONS[20])

@@ -99,6 +99,21 @@ def test_a_long_history_is_asked_for_in_years(desk):
     assert len(desk.bars(first=date(2004, 1, 1))) == 9
 
 
+def test_a_year_of_days_is_asked_for_in_days_also_in_the_evening_when_it_is_tomorrow_in_greenwich(desk, monkeypatch):
+    desk.venue.move_to(datetime(2024, 3, 5, 1, 0, tzinfo=UTC))
+    desk.market.lookup(["AAA"])
+    asked = []
+    request = desk.connection.ib.reqHistoricalDataAsync
+
+    def recorded(*arguments, **named):
+        asked.append((named["endDateTime"], named["durationStr"]))
+        return request(*arguments, **named)
+
+    monkeypatch.setattr(desk.connection.ib, "reqHistoricalDataAsync", recorded)
+    assert list(desk.bars(first=DAY1 - timedelta(days=364))["session"].dt.date)[-1] == DAY1
+    assert asked == [("", "365 D")]
+
+
 def test_more_years_than_one_request_takes_are_asked_for_from_the_newest_until_there_are_none(desk, monkeypatch):
     whole = desk.bars(first=date(1990, 1, 2))
     assert (len(whole), desk.market.calls_made) == (9, 2)

@@ -92,6 +92,18 @@ def test_an_outage_of_a_day_is_stood_in_for_and_made_good_without_a_restatement(
     assert rows(lake, "SELECT count(*), count(DISTINCT (symbol, session)) FROM bars") == [(3 * len(DAYS),) * 2]
 
 
+def test_a_series_on_another_basis_is_fetched_whole_and_no_bar_of_it_counts_as_corrected_besides(lake: Lake) -> None:
+    """One session of its own source is too few to tell a factor: what differs in it is the factor all the same."""
+    twice = _scaled(BARS, 2.0, 1.0)
+    _keep(lake, _on(DAYS[:-3]), "before", "split")
+    _keep(lake, _on(DAYS[-3:-2]), "one", "split")
+    _keep(lake, _on(DAYS[-2:-1]), "before", "split")
+    report = _collect(lake, _sources(lake, twice, flat_bars((), DAYS), adjustment="split"), DAYS[-1])
+    assert [(item.symbol, item.refetched) for item in report.suspected_splits] == [(name, True) for name in SYMBOLS]
+    assert (report.restatements, report.differing) == ((), ())
+    assert rows(lake, "SELECT DISTINCT reason FROM bar_revisions") == [("restated_series",)]
+
+
 def test_a_split_during_an_outage_is_named_by_the_first_sources_own_bars(lake: Lake) -> None:
     _keep(lake, _on(DAYS[:-2]), "one", "split")
     _keep(lake, _on(DAYS[-2:-1], _as_others_have_it()), "two", "split")
