@@ -160,12 +160,12 @@ def _report(outcome: RunOutcome, as_json: bool) -> None:
         for key, values in outcome.metadata.items()
     }
     if as_json:
-        checks = {"failed_checks": outcome.failed_checks, "warnings": outcome.warnings}
+        checks = {"failed_checks": outcome.failed_checks, "warnings": outcome.warnings, "found": outcome.found}
         emit_json({"run_id": outcome.run_id, "assets": plain, **checks})
     else:
         rows = [(key, name, value) for key, values in plain.items() for name, value in values.items()]
         print_table(f"Run {outcome.run_id[:8]}", ["asset", "what", "value"], rows)
-        print_checks(outcome.failed_checks, outcome.warnings)
+        print_checks(outcome.failed_checks, outcome.warnings, outcome.found)
 
 
 def _is_short(value: Any) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from scizor_dagster.flow.desk import Desk
     from scizor_dagster.flow.quality import QualityReport
+    from scizor_dagster.sessions import TradingCalendar
 
 app = typer.Typer(help="Look at the stored prices: gaps, quality, charts. Keep the lake small.", no_args_is_help=True)
 MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
@@ -27,6 +28,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 FromOption = Annotated[str | None, typer.Option("--start-date", help="First date.")]
 ToOption = Annotated[str | None, typer.Option("--end-date", help="Last date; default: the last closed session.")]
 SHOWN_DAYS = 365
+NAMED_SYMBOLS = 5
 
 
 class Kind(StrEnum):
@@ -55,15 +57,17 @@ def gaps(
     from scizor_dagster.flow.quality import missing_ranges
     from scizor_dagster.market_data.absences import Absence
 
-    desk = _filled_desk()
-    check_market(desk, market)
+    desk, _ = _collected(market)
     first, last = _range(start, end)
     found = missing_ranges(desk, market, symbol or (), first, last)
+    unasked = found[found["reason"] == Absence.NOT_COLLECTED]
     if as_json:
         emit_json({"market": market, "gaps": found.to_dict("records")})
     else:
         print_table(f"Missing bars of {market}", list(found.columns), found.values.tolist())
-    raise typer.Exit(1 if (found["reason"] == Absence.NOT_COLLECTED).any() else 0)
+        if not unasked.empty:
+            typer.secho(_how_to_collect(market, unasked), fg=typer.colors.YELLOW)
+    raise typer.Exit(0 if unasked.empty else 1)
 
 
 @app.command()
@@ -79,8 +83,7 @@ def quality(
     """
     from scizor_dagster.flow.quality import quality_report
 
-    desk = _filled_desk()
-    check_market(desk, market)
+    desk, _ = _collected(market)
     report = quality_report(desk, market, *_range(start, end))
     if as_json:
         emit_json(_quality_body(report))
@@ -108,8 +111,7 @@ def show(
     """
     from scizor_dagster.flow.series import symbol_series
 
-    desk = _filled_desk()
-    calendar = check_market(desk, market)
+    desk, calendar = _collected(market)
     first, last = _range(start, end)
     last = last or calendar.last_settled(desk.clock())
     known = dates.parse_date(as_of, "--as-of") if as_of is not None else None
@@ -178,6 +180,31 @@ def _filled_desk() -> Desk:
             where=str(desk.settings.home),
         )
     return desk
+
+
+def _collected(market: str) -> tuple[Desk, TradingCalendar]:
+    """The desk and the calendar of a market of which something has been collected."""
+    from scizor_dagster.market_data.absences import tracked_symbols
+
+    desk = open_desk()
+    calendar = check_market(desk, market)
+    if not desk.has_lake or not tracked_symbols(desk.lake, market):
+        raise InputError(
+            f"Nothing has been collected of market '{market}' yet.",
+            remedy=f"Collect it: scizor collect history --market {market}.",
+            where=str(desk.settings.home),
+        )
+    return desk, calendar
+
+
+def _how_to_collect(market: str, unasked: pd.DataFrame) -> str:
+    """The command that asks for the sessions that nobody has asked for."""
+    symbols = sorted(set(unasked["symbol"]))
+    named = " ".join(symbols) + " " if len(symbols) <= NAMED_SYMBOLS else ""
+    return (
+        f"{unasked['sessions'].sum():,} bars were never asked for, or not since. Collect them: scizor collect history "
+        f"{named}--market {market} --start-date {unasked['first'].min()} --end-date {unasked['last'].max()}"
+    )
 
 
 def _range(start: str | None, end: str | None) -> tuple[date | None, date | None]:

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class RunOutcome:
         metadata: By asset key; tables and other markdown, which only the UI shows, are left out.
         failed_checks: Every check that did not pass, as `asset:check`.
         warnings: Those of them that stop nothing (severity WARN).
+        found: What each of them has found, in words, where it says so.
     """
 
     run_id: str
@@ -56,6 +57,7 @@ class RunOutcome:
     metadata: Mapping[str, Mapping[str, Any]]
     failed_checks: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    found: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare_home(settings: Settings) -> None:
@@ -211,7 +213,12 @@ class JobRunner:
             raise _failure(job, result)
         warnings = tuple(_check_name(item) for item in failed if item.severity.value == "WARN")
         return RunOutcome(
-            result.run_id, result.success, _metadata(result), tuple(_check_name(item) for item in failed), warnings
+            result.run_id,
+            result.success,
+            _metadata(result),
+            tuple(_check_name(item) for item in failed),
+            warnings,
+            {_check_name(item): words for item in failed if (words := _words(item))},
         )
 
 
@@ -283,6 +290,14 @@ def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
             if not isinstance(value, dg.MarkdownMetadataValue)
         }
     return found
+
+
+def _words(item: dg.AssetCheckEvaluation) -> str:
+    """What a check has found: its texts, without tables and other markdown."""
+    import dagster as dg
+
+    texts = (value.value for value in item.metadata.values() if isinstance(value, dg.TextMetadataValue))
+    return "; ".join(text for text in texts if text)
 
 
 def _check_name(item: dg.AssetCheckEvaluation) -> str:

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 import typer
@@ -16,6 +17,7 @@ import typer
 from scizor_dagster.errors import ScizorError
 
 PROGRESS_LOGGER = "scizor.progress"
+MOST_WORDS = 240
 
 
 def print_error(error: ScizorError, *, as_json: bool) -> None:
@@ -48,11 +50,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     Console().print(table)
 
 
-def print_checks(failed: Sequence[str], warnings: Sequence[str]) -> None:
-    """The checks that did not pass; those in `warnings` stop nothing and are called so."""
+def print_checks(failed: Sequence[str], warnings: Sequence[str], found: Mapping[str, str]) -> None:
+    """The checks that did not pass and what they found; those in `warnings` stop nothing and are called so."""
     for check in failed:
         label = "warning" if check in warnings else "check did not pass"
-        typer.secho(f"{label}: {check}", fg=typer.colors.YELLOW)
+        words = shorten(found.get(check, ""), MOST_WORDS, placeholder=" ... (the rest is in the run)")
+        typer.secho(f"{label}: {check}{': ' if words else ''}{words}", fg=typer.colors.YELLOW)
 
 
 @contextmanager

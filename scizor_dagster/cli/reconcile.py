@@ -50,7 +50,8 @@ def finish(summary: dict[str, Any], outcome: RunOutcome, as_json: bool, *, ended
     """
     from scizor_dagster.flow.summary import went_well
 
-    checks = {"failed_checks": list(outcome.failed_checks), "warnings": list(outcome.warnings)}
+    checks: dict[str, Any] = {"failed_checks": list(outcome.failed_checks), "warnings": list(outcome.warnings)}
+    checks["found"] = dict(outcome.found)
     _print_summary({"run_id": outcome.run_id, **summary, **checks}, as_json)
     well = outcome.success and went_well(summary)
     raise typer.Exit(0 if well and not (ended and summary["working"]) else 1)
@@ -81,4 +82,4 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
             print_table(title, columns, [[row[column] for column in columns] for row in summary[name]])
     if summary.get("note"):
         typer.secho(summary["note"], fg=typer.colors.YELLOW)
-    print_checks(summary["failed_checks"], summary["warnings"])
+    print_checks(summary["failed_checks"], summary["warnings"], summary["found"])

@@ -29,7 +29,10 @@ def test_gaps_are_ranges_with_their_reason_and_one_without_fails(scizor: Scizor,
     assert (gap["symbol"], gap["first"], gap["last"], gap["sessions"]) == ("AAPL", "2025-01-10", "2025-01-14", 3)
     assert (answer.code, gap["reason"]) == (1, "not_collected")
     assert scizor("data", "gaps", *RANGE, "--symbol", "MSFT", "--json").json["gaps"] == []
-    assert "not_collected" in scizor("data", "gaps", *RANGE).out
+    table = scizor("data", "gaps", *RANGE).out
+    assert "not_collected" in table
+    named = "scizor collect history AAPL --market us --start-date 2025-01-10 --end-date 2025-01-14"
+    assert named in " ".join(table.split())
     refused = scizor("data", "gaps", "--symbol", "APPL")
     assert (refused.code, "APPL is not tracked" in refused.sentence) == (2, True)
 
@@ -86,8 +89,17 @@ def test_maintenance_leaves_a_plan_that_can_be_made_again(scizor: Scizor, collec
 def test_looking_creates_no_lake(scizor: Scizor, fresh: Project) -> None:
     for command in (("gaps",), ("quality",), ("show", "AAPL"), ("maintain",), ("replay", "--date", "2025-02-03")):
         answer = scizor("data", *command)
-        assert (answer.code, "Nothing has been collected yet" in answer.sentence) == (2, True)
+        assert (answer.code, "Nothing has been collected" in answer.sentence) == (2, True)
     assert not fresh.home.exists()
+
+
+def test_a_market_of_which_nothing_was_collected_is_not_taken_for_one_that_lacks_nothing(
+    scizor: Scizor, collected: Project
+) -> None:
+    change(collected, "DELETE FROM symbols")
+    for command in (("gaps",), ("quality",), ("show", "AAPL")):
+        answer = scizor("data", *command)
+        assert (answer.code, "scizor collect history --market us" in answer.sentence) == (2, True)
 
 
 @pytest.mark.parametrize("width", [30, 80, 160])

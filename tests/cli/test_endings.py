@@ -183,13 +183,14 @@ def test_a_check_that_stops_nothing_is_a_warning_and_the_exit_code_is_zero(
     named = ("us/prices:every_action_has_a_factor",)
 
     def run(*_: Any, **__: Any) -> RunOutcome:
-        return RunOutcome("0" * 32, True, {}, named, named)
+        return RunOutcome("0" * 32, True, {}, named, named, {named[0]: "AAPL 2025-02-07: no bar before it; " * 40})
 
     monkeypatch.setattr(JobRunner, "run", run)
     for command in (DAILY, ("reconcile", "--date", str(TRADED))):
         answer = scizor(*command)
         assert answer.code == 0
-        assert f"warning: {named[0]}" in answer.out
+        assert f"warning: {named[0]}: AAPL 2025-02-07: no bar before it;" in answer.out
+        assert "(the rest is in the run)" in answer.out
         assert "check did not pass" not in answer.out
         assert scizor(*command, "--json").json["warnings"] == list(named)
 
@@ -202,3 +203,4 @@ def test_the_severity_of_a_check_is_that_of_the_run(collected: Project, monkeypa
     assert outcome.success
     assert outcome.warnings == outcome.failed_checks
     assert "us/prices:every_action_has_a_factor" in outcome.warnings
+    assert set(outcome.found) <= set(outcome.failed_checks)
