@@ -194,7 +194,7 @@ def stored_beside(
     cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
 ) -> frozenset[str]:
     """Those of `symbols` that have a bar in one of `sessions`, which ascend."""
-    if not sessions:
+    if not sessions or not symbols:
         return frozenset()
     rows = cursor.execute(
         "SELECT DISTINCT symbol FROM bars "
