@@ -16,7 +16,7 @@ from datetime import date
 from scizor_dagster.market_data.reused_tickers import set_reused_apart
 from scizor_dagster.market_data.symbol_decision import Decision
 from scizor_dagster.market_data.symbol_renames import find_renamed
-from scizor_dagster.market_data.symbol_rows import ARCHIVE_MARK, Book, Facts, Identity, Outcome, is_archived
+from scizor_dagster.market_data.symbol_rows import Book, Facts, Identity, Outcome, is_archived, ticker_of
 from scizor_dagster.market_data.symbol_states import doubted, retire_removed, write_row
 from scizor_dagster.market_data.tracking_history import close_history
 from scizor_dagster.market_data.universe import UniverseEntry
@@ -78,6 +78,6 @@ def _lost_to_another(work: Decision, symbol: str) -> date | None:
     ends = [
         item.until
         for item in work.book.identities
-        if is_archived(item.symbol) and item.symbol.partition(ARCHIVE_MARK)[0] == symbol and item.until
+        if is_archived(item.symbol) and ticker_of(item.symbol) == symbol and item.until
     ]
     return max(ends, default=None)

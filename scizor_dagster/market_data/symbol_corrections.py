@@ -96,9 +96,10 @@ def _given_back(book: Book, earlier: SymbolRow, present: Identity, reason: str, 
             f"{old} is the history of {carried or new} already.", remedy="There is nothing to join.", where=old
         )
     note = f"joined to {new} by hand on {facts.today}: {reason}"
-    after.rows[old] = replace(earlier, reason=SymbolReason.RENAMED, note=note, fetched_at=facts.now)
-    after.history = [replace(item, symbol=new) if item.symbol == old else item for item in after.history]
     mine = next((item for item in book.identities if item.symbol == old and item.until == present.bars_from), None)
+    cut = present.bars_from if mine and present.bars_from else present.since
+    after.rows[old] = replace(earlier, reason=SymbolReason.RENAMED, note=note, retired_on=cut, fetched_at=facts.now)
+    after.history = [replace(item, symbol=new) if item.symbol == old else item for item in after.history]
     floor = mine.bars_from if mine else None
     whole = replace(
         present,

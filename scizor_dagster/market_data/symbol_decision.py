@@ -48,20 +48,27 @@ class Decision:
 
     def endings(self, symbol: str) -> tuple[Ending, ...]:
         """Renames and delistings of the company that the ticker means, and of none that had it before."""
-        present = self.book.identity(symbol)
-        begun = present.since if present and (present.previous_symbol or present.bars_from) else date.min
+        begun = self.begun(symbol)
         return tuple(item for item in self.facts.endings.get(symbol, ()) if item.ex_session > begun)
+
+    def begun(self, symbol: str) -> date:
+        """Day up to which it is settled what the ticker meant, by an earlier decision or by a person's word."""
+        mine = [item for item in self.book.identities if item.symbol == symbol]
+        settled = [item.since for item in mine if item.previous_symbol]
+        settled += [item.bars_from for item in mine if item.bars_from]
+        return max([*settled, *self.book.joined_on(symbol)], default=date.min)
 
     def split_day(self, symbol: str) -> date | None:
         """Day from which the bars stored under a ticker are another company's, by the actions alone."""
         first, last = self.facts.spans.get(symbol, (date.max, date.min))
-        present = self.book.identity(symbol)
-        begun = present.since if present and (present.previous_symbol or present.bars_from) else date.min
+        begun = self.begun(symbol)
+        mine = {item.previous_symbol for item in self.book.identities if item.symbol == symbol}
         taken = {
             item.ex_session
             for old, found in self.facts.endings.items()
             for item in found
-            if item.kind == "rename" and item.new_symbol == symbol and old != symbol and item.ex_session > begun
+            if item.kind == "rename" and item.new_symbol == symbol and old not in (symbol, *mine)
+            if item.ex_session > begun
         }
         left = {item.ex_session for item in self.endings(symbol) if last >= item.ex_session}
         return max((day for day in taken | left if first < day), default=None)

@@ -10,7 +10,7 @@ from datetime import date
 
 from scizor_dagster.market_data.provider import SymbolReason
 from scizor_dagster.market_data.symbol_decision import ONE_DAY, Decision
-from scizor_dagster.market_data.symbol_rows import ARCHIVE_MARK, Carry, Identity, is_archived
+from scizor_dagster.market_data.symbol_rows import Carry, Identity, is_archived, ticker_of
 from scizor_dagster.market_data.verification import Verdict
 
 
@@ -53,7 +53,7 @@ def _holder(work: Decision, symbol: str, provider_id: str) -> Identity | None:
 
 def _holder_by_action(work: Decision, symbol: str) -> Identity | None:
     """Where the provider has no ids: whose rename to `symbol` is known, and not carried over yet."""
-    carried = {item.previous_symbol for item in work.book.identities if item.symbol == symbol}
+    carried = {item.previous_symbol for item in work.book.identities if ticker_of(item.symbol) == symbol}
     for old, endings in work.facts.endings.items():
         for ending in endings:
             if ending.kind != "rename" or ending.new_symbol != symbol or old == symbol:
@@ -62,10 +62,10 @@ def _holder_by_action(work: Decision, symbol: str) -> Identity | None:
             names |= {
                 item.symbol
                 for item in work.book.identities
-                if is_archived(item.symbol)
-                and item.symbol.partition(ARCHIVE_MARK)[0] == old
-                and item.until == ending.ex_session
+                if is_archived(item.symbol) and ticker_of(item.symbol) == old and item.until == ending.ex_session
             }
+            if not names and ending not in work.endings(old):
+                continue
             name = min(names, default=old)
             held = [item for item in work.book.identities if item.symbol == name]
             if held and name not in carried:
@@ -74,7 +74,7 @@ def _holder_by_action(work: Decision, symbol: str) -> Identity | None:
 
 
 def _carry(work: Decision, symbol: str, holder: Identity) -> None:
-    ticker = holder.symbol.partition(ARCHIVE_MARK)[0]
+    ticker = ticker_of(holder.symbol)
     named = [item for item in work.facts.endings.get(ticker, ()) if item.kind == "rename"]
     days = [item.ex_session for item in named if item.new_symbol == symbol]
     row = work.book.rows.get(holder.symbol)

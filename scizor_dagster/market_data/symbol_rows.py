@@ -118,6 +118,16 @@ class Book:
         """The present one of `symbol`."""
         return next((item for item in self.identities if item.symbol == symbol and item.until is None), None)
 
+    def joined_on(self, symbol: str) -> list[date]:
+        """Days on which the ticker was taken for another company's, until a person said that it was not."""
+        named = {item.symbol for item in self.identities}
+        return [
+            row.retired_on
+            for name, row in self.rows.items()
+            if row.reason is SymbolReason.RENAMED and row.retired_on and ticker_of(name) == symbol != name
+            if name not in named
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -221,6 +231,11 @@ class Outcome:
 def is_archived(symbol: str) -> bool:
     """Whether the name is that of a company that has lost its ticker to another."""
     return ARCHIVE_MARK in symbol
+
+
+def ticker_of(name: str) -> str:
+    """The ticker itself, or that which an archived company had."""
+    return name.partition(ARCHIVE_MARK)[0]
 
 
 def archive_name(symbol: str, cut: date, taken: Mapping[str, SymbolRow]) -> str:

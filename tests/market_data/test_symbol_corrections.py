@@ -9,7 +9,7 @@ from scizor_dagster.market_data.reading import ticker_changes
 from scizor_dagster.market_data.symbol_corrections import join, part
 from scizor_dagster.market_data.symbol_reading import universe_as_of
 from scizor_dagster.market_data.symbols import correct_symbols
-from tests.market_data.exchange import DAY, FEB1, Exchange, bars, history, state, store, verify
+from tests.market_data.exchange import DAY, FEB1, Exchange, Files, act, bars, history, state, store, verify
 from tests.market_data.support import XNYS, rows
 
 SESSIONS = [date(2024, 1, 29), date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1)]
@@ -53,6 +53,48 @@ def test_what_was_set_apart_is_joined_again_with_all_its_bars_and_stays_so(lake,
     assert (again.reused, again.renamed, len(bars(lake))) == ((), (), 1)
     with pytest.raises(InputError, match="the history of WM already"):
         correct(lake, reused, how)
+
+
+def test_what_is_joined_again_stays_so_at_a_source_without_ids_whatever_the_actions_say(lake):
+    files, changes = Files(), {}
+    verify(lake, files, "WM")
+    store(lake, "WM", SESSIONS + LATER)
+    act(lake, ("WM", "2024-02-01", "delisting", None, None, None, None))
+    (move,) = verify(lake, files, "WM", FEB1 + 5 * DAY).reused
+    assert bars(lake) == {"WM": (3, SESSIONS[3], LATER[-1]), move.archived: (3, SESSIONS[0], SESSIONS[2])}
+    correct(lake, files, lambda book, facts: join(book, move.archived, "WM", "the list was wrong", facts))
+    for days, provider in enumerate((files, Exchange(WM="waste"), files), start=1):
+        report = verify(lake, provider, "WM", NOW + days * DAY, force_revalidate=True)
+        changes[days] = (report.reused, report.renamed, report.verified, state(lake, "WM").reason, bars(lake))
+    assert list(changes.values()) == [((), (), 1, None, {"WM": (6, SESSIONS[0], LATER[-1])})] * 3
+
+
+def test_what_is_parted_stays_so_at_a_source_without_ids_whatever_the_actions_say(lake):
+    files = Files()
+    verify(lake, files, "FB")
+    store(lake, "FB", SESSIONS)
+    act(lake, ("FB", "2024-02-02", "rename", None, None, None, "META"))
+    verify(lake, files, "META", FEB1 + 2 * DAY)
+    store(lake, "META", LATER)
+    assert bars(lake)["META"] == (6, SESSIONS[0], LATER[-1])
+    made = correct(lake, files, lambda book, facts: part(book, "META", LATER[0], "no heir of it", facts))
+    name = made.outcome.moves[0].name
+    for days, provider in enumerate((files, Exchange(META="2"), files), start=1):
+        report = verify(lake, provider, "META", NOW + days * DAY, force_revalidate=True)
+        assert (report.reused, report.renamed, report.verified) == ((), (), 1)
+        assert {symbol: found[0] for symbol, found in bars(lake).items()} == {"FB": 4, "META": 2, name: 4}
+
+
+def test_a_former_ticker_that_is_joined_stays_so_when_its_rename_is_listed_later(lake):
+    files = Files()
+    verify(lake, files, "FB")
+    store(lake, "FB", SESSIONS)
+    verify(lake, files, "META", FEB1 + 2 * DAY)
+    store(lake, "META", LATER)
+    correct(lake, files, lambda book, facts: join(book, "FB", "META", "its new name", facts))
+    act(lake, ("FB", "2024-02-05", "rename", None, None, None, "META"))
+    report = verify(lake, files, "META", NOW + DAY)
+    assert (report.reused, report.renamed, bars(lake)["META"][0]) == ((), (), 6)
 
 
 def test_bars_that_were_all_of_uncertain_identity_come_back_as_well(lake):
