@@ -47,7 +47,8 @@ TABLES: dict[str, str] = {
         last_snapshot BIGINT NOT NULL, reason VARCHAR NOT NULL, stored_at TIMESTAMPTZ, {_PROVENANCE}""",
     "quarantined_bars": f"""
         market VARCHAR NOT NULL, symbol VARCHAR NOT NULL, session DATE NOT NULL, open DOUBLE, high DOUBLE,
-        low DOUBLE, close DOUBLE, volume DOUBLE, reason VARCHAR NOT NULL, detail VARCHAR, {_PROVENANCE}""",
+        low DOUBLE, close DOUBLE, volume DOUBLE, reason VARCHAR NOT NULL, detail VARCHAR, adjustment VARCHAR,
+        synthetic BOOLEAN, {_PROVENANCE}""",
     "empty_sessions": f"""
         market VARCHAR NOT NULL, session DATE NOT NULL, {_PROVENANCE}""",
     "absent_bars": f"""

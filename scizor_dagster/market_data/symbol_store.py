@@ -180,36 +180,49 @@ def _move(cursor: duckdb.DuckDBPyConnection, market: str, move: Move) -> None:
     key = {"market": market, "name": move.name, "cut": move.cut}
     cursor.execute(
         "INSERT INTO quarantined_bars BY NAME SELECT market, symbol, session, open, high, low, close, volume, "
-        "$reason AS reason, $detail AS detail, source, fetched_at FROM bars "
+        "$reason AS reason, $detail AS detail, adjustment, synthetic, source, fetched_at FROM bars "
         "WHERE market = $market AND symbol = $name AND session >= $cut",
         key | {"reason": ANOTHER_COMPANY, "detail": f"{move.symbol} changed its owner on {move.cut} or later"},
     )
     cursor.execute("DELETE FROM bars WHERE market = $market AND symbol = $name AND session >= $cut", key)
 
 
+_RETURNING = f"""
+    SELECT q.session, q.open, q.high, q.low, q.close, q.volume, coalesce(q.adjustment, own.adjustment) AS adjustment,
+        coalesce(q.synthetic, own.synthetic) AS synthetic, q.source, q.fetched_at
+    FROM quarantined_bars q
+        LEFT JOIN (SELECT adjustment, synthetic FROM bars WHERE market = $market AND symbol = $name LIMIT 1) own ON true
+        LEFT JOIN (SELECT adjustment, synthetic FROM bars WHERE market = $market LIMIT 1) others ON true
+    WHERE q.market = $market AND q.symbol = $name AND q.reason = '{ANOTHER_COMPANY}'
+        AND coalesce(q.adjustment, own.adjustment) = coalesce(others.adjustment, q.adjustment)
+        AND coalesce(q.synthetic, own.synthetic) = coalesce(others.synthetic, q.synthetic)"""
+"""Bars of uncertain identity on the market's basis; what an earlier version set apart is on that of its series."""
+
+
 def give_back(cursor: duckdb.DuckDBPyConnection, market: str, name: str, symbol: str) -> None:
     """Undo a move: the rows of `name` are those of `symbol` again, but for days of which that has rows of its own.
 
-    Bars in quarantine as of uncertain identity are bars again.
+    Bars in quarantine as of uncertain identity are bars again; those on another basis than the market's stay there,
+    and are collected anew.
     """
-    key = {"market": market, "name": name, "symbol": symbol}
+    mine = {"market": market, "name": name}
+    key = mine | {"symbol": symbol}
     cursor.execute(
-        "INSERT INTO bars BY NAME SELECT q.market, q.symbol, q.session, q.open, q.high, q.low, q.close, q.volume, "
-        "b.adjustment, b.synthetic, q.source, q.fetched_at FROM quarantined_bars q, "
-        "(SELECT adjustment, synthetic FROM bars WHERE market = $market LIMIT 1) b "
-        "WHERE q.market = $market AND q.symbol = $name AND q.reason = $reason",
-        {"market": market, "name": name, "reason": ANOTHER_COMPANY},
+        f"INSERT INTO bars BY NAME SELECT $market AS market, $name AS symbol, r.* FROM ({_RETURNING}) r", mine
     )
     cursor.execute(
         "DELETE FROM quarantined_bars q WHERE market = $market AND symbol = $name AND reason = $reason AND EXISTS "
         "(SELECT 1 FROM bars b WHERE b.market = $market AND b.symbol = $name AND b.session = q.session)",
-        {"market": market, "name": name, "reason": ANOTHER_COMPANY},
+        mine | {"reason": ANOTHER_COMPANY},
     )
     for table, columns in _tables_of_symbols(cursor).items():
         same = [column for column in (*_DATES, "kind") if column in columns]
         taken = " AND ".join(["t.market = $market AND t.symbol = $symbol", *(f"t.{c} = {table}.{c}" for c in same)])
         apart = f"AND NOT EXISTS (SELECT 1 FROM {table} t WHERE {taken})" if same else ""
-        cursor.execute(f"UPDATE {table} SET symbol = $symbol WHERE market = $market AND symbol = $name {apart}", key)
+        stays = f"AND reason <> '{ANOTHER_COMPANY}'" if table == "quarantined_bars" else ""
+        cursor.execute(
+            f"UPDATE {table} SET symbol = $symbol WHERE market = $market AND symbol = $name {apart} {stays}", key
+        )
 
 
 def _carry(cursor: duckdb.DuckDBPyConnection, market: str, carry: Carry) -> None:

@@ -50,8 +50,8 @@ def verify(lake, provider, symbols, now=FEB1, **asking):
     return collect_symbols(lake, "us", market(), entries, provider, now, Asking(**asking))
 
 
-def store(lake, symbols, sessions, price=10.0):
-    origin = Origin("us", "raw", False, "ibkr", FEB1)
+def store(lake, symbols, sessions, price=10.0, adjustment="raw"):
+    origin = Origin("us", adjustment, False, "ibkr", FEB1)
     with lake.write() as cursor:
         return insert_missing(cursor, flat_bars(symbols.split(), sessions, price), origin)
 

@@ -117,6 +117,27 @@ def test_a_bar_that_the_ticker_has_itself_is_not_replaced_by_one_that_comes_back
     assert [symbol for symbol, _, close in found if close < 60] == ["WM@2024-02-01"] * 2
 
 
+def test_uncertain_bars_of_a_basis_that_the_market_has_left_stay_apart(lake, reused):
+    def how(book, facts):
+        return join(book, "WM@2024-02-01", "WM", "a new id", facts)
+
+    with lake.write() as cursor:
+        cursor.execute("DELETE FROM bars")
+    store(lake, "X", LATER, adjustment="split")
+    correct(lake, reused, how)
+    assert "WM" not in bars(lake)
+    kept = rows(lake, "SELECT symbol, session, adjustment FROM quarantined_bars ORDER BY session")
+    assert kept == [("WM@2024-02-01", day, "raw") for day in LATER]
+
+
+def test_uncertain_bars_of_an_earlier_version_have_the_basis_of_their_series(lake, reused):
+    with lake.write() as cursor:
+        cursor.execute("UPDATE quarantined_bars SET adjustment = NULL, synthetic = NULL")
+    correct(lake, reused, lambda book, facts: join(book, "WM@2024-02-01", "WM", "a new id", facts))
+    assert bars(lake) == {"WM": (6, SESSIONS[0], LATER[-1])}
+    assert rows(lake, "SELECT DISTINCT adjustment, synthetic FROM bars") == [("raw", False)]
+
+
 def test_a_former_ticker_with_another_id_is_joined_as_at_a_rename(lake):
     provider = Exchange(FB="1")
     verify(lake, provider, "FB")
