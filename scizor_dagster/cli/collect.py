@@ -80,9 +80,10 @@ def history(
     Compares what is stored with the exchange's sessions and fetches only what is missing, so that a second call
     has next to nothing to do, and one that was killed is resumed by calling it again. --force asks for every bar
     again and takes what the source has corrected. --again-as is for a source whose adjustment has changed: all
-    series of another one, and those named, are kept as revisions and collected anew from the market's first session
-    on; nothing is planned until that is done. The exit code is 0 when nothing failed; checks that stop nothing are
-    printed as warnings.
+    series of another one are kept as revisions and collected anew from the market's first session on; nothing is
+    planned until that is done. With symbols it is for those alone, whatever they are now, and refused while others are
+    of another one; repeated within a day it goes on where it stood, unless with --force. The exit code is 0 when
+    nothing failed; checks that stop nothing are printed as warnings.
 
     Example: scizor collect history AAPL MSFT --start-date 2016-01-01 --end-date 2026-11-20
     """

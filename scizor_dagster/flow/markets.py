@@ -69,10 +69,11 @@ def fill_history(
 ) -> HistoryReport:
     """Fill the gaps of a range of years, from `since` up to the last closed session or `through`.
 
-    With `again_as` what is stored on another basis, and `symbols` where any are named, is set aside first.
+    With `again_as` what is stored on another basis is set aside first, or `symbols` alone where any are named.
 
     Raises:
-        InputError: one of `symbols` is not in the universe, or the source does not give `again_as`.
+        InputError: one of `symbols` is not in the universe, the source does not give `again_as`, or others than
+            `symbols` are on another basis.
         PriceUnavailable: no symbol can be collected, or the provider shows the account hardly any bars.
     """
     chosen = _chosen(desk, market, symbols)

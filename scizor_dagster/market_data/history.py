@@ -53,11 +53,11 @@ def collect_history(
     second run that is answered alike writes nothing. A series that the source has restated by constant factors
     is replaced whole, a bar that it gives otherwise by itself; the old ones are kept. `accepted` are closes that
     a person believes, by symbol and session. With `force` every session is asked for, stored or not.
-    With `again_as`, the adjustment of the source, series of another one and those `named` are first set aside.
+    With `again_as`, the adjustment of the source, series of another one are first set aside, or those `named` alone.
 
     Raises:
         DataError: the lake holds bars of this market on another basis (adjustment, synthetic).
-        InputError: the source does not give `again_as`.
+        InputError: the source does not give `again_as`, or others than those `named` are on another basis.
     """
     newest = calendar.last_settled(now)
     last = min(newest, through or date.max)
@@ -66,7 +66,7 @@ def collect_history(
     sessions = tuple(calendar.sessions(lower, upper)) if lower <= upper else ()
     origin = Origin.of(market_name, provider, now)
     judge = Judge(lake, market_name, provider, market.quality, accepted, calendar)
-    taken = set_aside(lake, origin, again_as, named) if again_as is not None else 0
+    taken = set_aside(lake, origin, again_as, named, force=force) if again_as is not None else 0
     filled, left = None, None
     if sessions and symbols:
         closed = tuple(calendar.sessions(market.first_session, newest))

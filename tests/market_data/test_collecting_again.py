@@ -80,6 +80,35 @@ def test_named_series_are_taken_anew_on_the_same_basis_and_no_others(raw):
     assert rows(raw, "SELECT DISTINCT symbol FROM bar_revisions") == [("B",)]
 
 
+def test_named_series_are_refused_while_others_are_on_another_basis_and_nothing_is_set_aside(raw):
+    before = raw.snapshot()
+    words = r"2 more symbols whose bars are not split prices \(B, C\).*"
+    with pytest.raises(InputError, match=words) as refused:
+        _collect(raw, FrameMarket(_bars(30.0), adjustment="split"), again_as="split", named=["A"])
+    assert refused.value.remedy.endswith("scizor collect history --market us --again-as split.")
+    assert raw.snapshot() == before
+
+
+def test_a_repeat_goes_on_with_named_series_and_takes_them_anew_only_where_that_is_meant(raw):
+    def again(price, **more):
+        return _collect(raw, FrameMarket(_bars(price)), again_as="raw", named=["B"], **more).set_aside
+
+    assert again(45.0) == len(SESSIONS)
+    assert again(45.0) == 0
+    assert again(45.0, force=True) == len(SESSIONS)
+    with raw.write() as cursor:
+        cursor.execute(
+            "INSERT INTO quarantined_bars (market, symbol, session, reason, source, fetched_at) "
+            "VALUES ('us', 'B', ?, 'restated_source', 'frame', ?)",
+            [SESSIONS[-1], NOW],
+        )
+    assert again(50.0) == len(SESSIONS)
+    assert again(50.0) == 0
+    with raw.write() as cursor:
+        cursor.execute("UPDATE bar_revisions SET replaced_at = replaced_at - INTERVAL 2 DAY")
+    assert again(50.0) == len(SESSIONS)
+
+
 def test_a_basis_that_the_source_does_not_give_is_refused_and_nothing_is_set_aside(raw):
     before = raw.snapshot()
     with pytest.raises(InputError, match="gives raw prices, not split"):
