@@ -225,13 +225,14 @@ def part(
 
 
 def _show_correction(found: Corrected, *, made: bool, words: str, as_json: bool) -> None:
+    span = found.span
     if as_json:
-        days = {"first": str(found.first) if found.first else None, "last": str(found.last) if found.last else None}
-        emit_json({"old": found.old, "new": found.new, "bars": found.bars, **days, "made": made})
+        days = {"first": str(span.first) if span.first else None, "last": str(span.last) if span.last else None}
+        emit_json({"old": found.old, "new": found.new, "bars": span.bars, **days, "made": made})
         return
-    span = f" from {found.first} to {found.last}" if found.bars else ""
+    between = f" from {span.first} to {span.last}" if span.bars else ""
     begin = "Now" if made else "With --reason, and not yet:"
-    typer.echo(f"{begin} {found.bars} bars{span}, under {found.old}, {words} {found.new}.")
+    typer.echo(f"{begin} {span.bars} bars{between}, under {found.old}, {words} {found.new}.")
 
 
 def _ready(market: str) -> Desk:

@@ -19,7 +19,7 @@ from scizor_dagster.market_data.provider import Listing
 from scizor_dagster.market_data.reports import SymbolsReport
 from scizor_dagster.market_data.symbol_corrections import Correction, join, part
 from scizor_dagster.market_data.symbol_reading import symbol_rows
-from scizor_dagster.market_data.symbol_rows import Book, Facts, SymbolRow
+from scizor_dagster.market_data.symbol_rows import Book, Facts, Span, SymbolRow
 from scizor_dagster.market_data.symbols import (
     EVERYTHING_DUE,
     collect_symbols,
@@ -131,9 +131,7 @@ class Corrected:
 
     old: str
     new: str
-    bars: int
-    first: date | None
-    last: date | None
+    span: Span
 
 
 def join_symbols(desk: Desk, market: str, old: str, new: str, reason: str) -> Corrected:
@@ -142,9 +140,9 @@ def join_symbols(desk: Desk, market: str, old: str, new: str, reason: str) -> Co
     Raises:
         InputError: they cannot be joined; see `symbol_corrections.join`.
     """
-    found = _bars_of(desk, market, old, date.max)
-    _correct(desk, market, lambda book, facts: join(book, old, new, reason.strip(), facts), write=bool(reason.strip()))
-    return Corrected(old, new, *found)
+    why = reason.strip()
+    made = _correct(desk, market, old, lambda book, facts: join(book, old, new, why, facts), write=bool(why))
+    return Corrected(old, new, made.span)
 
 
 def part_symbol(desk: Desk, market: str, symbol: str, day: date, reason: str) -> Corrected:
@@ -153,34 +151,25 @@ def part_symbol(desk: Desk, market: str, symbol: str, day: date, reason: str) ->
     Raises:
         InputError: there is nothing to set apart; see `symbol_corrections.part`.
     """
-    found = _bars_of(desk, market, symbol, day)
-    made = _correct(
-        desk, market, lambda book, facts: part(book, symbol, day, reason.strip(), facts), write=bool(reason.strip())
-    )
-    return Corrected(made.outcome.moves[0].name, symbol, *found)
+    why = reason.strip()
+    made = _correct(desk, market, symbol, lambda book, facts: part(book, symbol, day, why, facts), write=bool(why))
+    return Corrected(made.outcome.moves[0].name, symbol, made.span)
 
 
-def _correct(desk: Desk, market: str, correct: Callable[[Book, Facts], Correction], *, write: bool) -> Correction:
-    now, zone = desk.clock(), desk.calendar(market).timezone
-    made = correct_symbols(desk.lake, market, desk.provider(market), now, zone, correct, write=write)
-    if write:
-        rebuild_prices(desk.lake, market, now)
-    return made
-
-
-def _bars_of(desk: Desk, market: str, symbol: str, before: date) -> tuple[int, date | None, date | None]:
+def _correct(
+    desk: Desk, market: str, symbol: str, correct: Callable[[Book, Facts], Correction], *, write: bool
+) -> Correction:
     if not desk.has_lake:
         raise InputError(
             f"Nothing is stored of {symbol} yet.",
             remedy=f"Store the universe: scizor symbols populate --market {market}.",
             where=f"market {market}",
         )
-    with desk.lake.read() as cursor:
-        count, first, last = cursor.execute(
-            "SELECT count(*), min(session), max(session) FROM bars WHERE market = ? AND symbol = ? AND session < ?",
-            [market, symbol, before],
-        ).fetchall()[0]
-    return int(count), first, last
+    now, zone = desk.clock(), desk.calendar(market).timezone
+    made = correct_symbols(desk.lake, market, desk.provider(market), now, zone, correct, write=write)
+    if write:
+        rebuild_prices(desk.lake, market, now)
+    return made
 
 
 def _file_of(desk: Desk, market: str, symbol: str) -> Path:

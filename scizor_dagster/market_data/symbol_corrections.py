@@ -15,17 +15,26 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.market_data.provider import SymbolReason
 from scizor_dagster.market_data.reused_tickers import set_apart
 from scizor_dagster.market_data.symbol_decision import Decision
+from scizor_dagster.market_data.symbol_renames import carried_floor
 from scizor_dagster.market_data.symbol_rows import (
-    ARCHIVE_MARK,
+    NO_BARS,
     Book,
     Carry,
     Facts,
     Identity,
     Outcome,
+    Span,
     SymbolRow,
     is_archived,
+    ticker_of,
 )
-from scizor_dagster.market_data.symbol_store import give_back, write_book
+from scizor_dagster.market_data.symbol_store import (
+    give_back,
+    span_carried,
+    span_given_back,
+    span_moved,
+    write_book,
+)
 from scizor_dagster.market_data.tracking_history import close_history
 
 
@@ -35,11 +44,21 @@ class Correction:
 
     Attributes:
         given_back: Archived name and ticker, where rows of the one become the other's again.
+        span: The bars that get another name, or one more.
     """
 
     before: Book
     outcome: Outcome
     given_back: tuple[str, str] | None = None
+    span: Span = NO_BARS
+
+    def measured(self, cursor: duckdb.DuckDBPyConnection, market: str) -> Correction:
+        """The same with its span, before it is written."""
+        if self.given_back is not None:
+            return replace(self, span=span_given_back(cursor, market, *self.given_back))
+        carried = [span_carried(cursor, market, carry) for carry in self.outcome.carries]
+        (span,) = carried or [span_moved(cursor, market, move) for move in self.outcome.moves]
+        return replace(self, span=span)
 
     def write(self, cursor: duckdb.DuckDBPyConnection, market: str) -> None:
         """Make the lake say so, in the caller's transaction."""
@@ -57,30 +76,36 @@ def join(book: Book, old: str, new: str, reason: str, facts: Facts) -> Correctio
     Raises:
         InputError: one of the two is not known or not fit, or `old` is a company's history already.
     """
-    earlier, later = _row(book, old), _row(book, new)
-    present = book.identity(new)
-    if old == new or is_archived(new) or earlier.tracked:
+    earlier, later = _row(book, old, facts), _row(book, new, facts)
+    if old == new or is_archived(new):
         raise InputError(
             f"{old} cannot be the earlier history of {new}.",
-            remedy=f"Join a symbol that is tracked no more to one that is, other than {old}.",
+            remedy="Join it to another ticker: that which the company has now.",
             where=old,
         )
-    if present is None or not later.tracked:
-        raise InputError(f"{new} is not verified.", remedy="Verify it first: scizor symbols validate.", where=new)
-    if old.partition(ARCHIVE_MARK)[0] == new:
-        return _given_back(book, earlier, present, reason, facts)
-    if present.previous_symbol is not None:
+    if earlier.tracked:
         raise InputError(
-            f"{new} has the history of {present.previous_symbol} already.",
-            remedy=f"Part it first: scizor symbols part {new} --on {present.since}.",
-            where=new,
+            f"{old} cannot be the earlier history of {new}: it is tracked itself.",
+            remedy=f'Retire it first: scizor symbols remove {old} --market {facts.market} --reason "is {new} now".',
+            where=old,
         )
+    present = _present(book, later, facts)
+    if ticker_of(old) == new:
+        return _given_back(book, earlier, present, reason, facts)
+    taken = _successor(book, old) or (present if present.previous_symbol else None)
+    if taken is not None:
+        raise _is_history_already(taken, facts)
     after = book.copy()
     day = earlier.retired_on or facts.today
     note = f"is {new} since {day}; joined by hand on {facts.today}: {reason}"
     after.rows[old] = replace(earlier, reason=SymbolReason.RENAMED, note=note, fetched_at=facts.now)
+    holder = max((item for item in book.identities if item.symbol == old), key=lambda item: item.since, default=None)
     joined = replace(
-        present, previous_symbol=old, note=f"was {old}; joined by hand on {facts.today}: {reason}", fetched_at=facts.now
+        present,
+        bars_from=carried_floor(facts, old, holder, present.bars_from),
+        previous_symbol=old,
+        note=f"was {old}; joined by hand on {facts.today}: {reason}",
+        fetched_at=facts.now,
     )
     after.identities = [joined if item is present else item for item in after.identities]
     return Correction(book, Outcome(after, carries=[Carry(old, new, day)]))
@@ -90,11 +115,11 @@ def _given_back(book: Book, earlier: SymbolRow, present: Identity, reason: str, 
     """The book after rows that were set apart are their ticker's again; the archived row says what happened."""
     after = book.copy()
     old, new = earlier.symbol, present.symbol
-    carried = next((item.symbol for item in book.identities if item.previous_symbol == old), None)
-    if carried is not None or all(item.symbol != old for item in book.identities):
-        raise InputError(
-            f"{old} is the history of {carried or new} already.", remedy="There is nothing to join.", where=old
-        )
+    successor = _successor(book, old)
+    if successor is not None:
+        raise _is_history_already(successor, facts)
+    if all(item.symbol != old for item in book.identities):
+        raise InputError(f"{old} is the history of {new} already.", remedy="There is nothing to join.", where=old)
     note = f"joined to {new} by hand on {facts.today}: {reason}"
     mine = next((item for item in book.identities if item.symbol == old and item.until == present.bars_from), None)
     cut = present.bars_from if mine and present.bars_from else present.since
@@ -120,11 +145,14 @@ def part(book: Book, symbol: str, day: date, reason: str, facts: Facts) -> Corre
     Raises:
         InputError: the symbol is not known or not verified, nothing is stored before `day`, or `day` is ahead.
     """
-    row, present = _row(book, symbol), book.identity(symbol)
-    first = facts.first_bar(symbol)
-    if is_archived(symbol) or present is None or not row.tracked:
-        raise InputError(f"{symbol} is no verified, tracked symbol.", remedy="Use the ticker itself.", where=symbol)
-    if day > facts.today or first is None or first >= day:
+    row = _row(book, symbol, facts)
+    if is_archived(symbol):
+        raise InputError(
+            f"{symbol} was set apart already.", remedy=f"Use the ticker itself: {ticker_of(symbol)}.", where=symbol
+        )
+    present, first = _present(book, row, facts), facts.first_bar(symbol)
+    nothing = (first is None or first >= day) and present.previous_symbol is None
+    if day > facts.today or nothing:
         begins = f"its first bar is of {first}" if first else "it has no bars"
         raise InputError(
             f"{symbol} has nothing before {day} to set apart: {begins}, and today is {facts.today}.",
@@ -142,7 +170,40 @@ def part(book: Book, symbol: str, day: date, reason: str, facts: Facts) -> Corre
     return Correction(book, work.outcome)
 
 
-def _row(book: Book, symbol: str) -> SymbolRow:
+def _row(book: Book, symbol: str, facts: Facts) -> SymbolRow:
     if symbol not in book.rows:
-        raise InputError(f"There is no symbol {symbol}.", remedy="See them: scizor symbols list.", where=symbol)
+        raise InputError(
+            f"There is no symbol {symbol}.",
+            remedy=f"See them: scizor symbols list --market {facts.market}.",
+            where=symbol,
+        )
     return book.rows[symbol]
+
+
+def _present(book: Book, row: SymbolRow, facts: Facts) -> Identity:
+    """What the ticker is at the provider now."""
+    present = book.identity(row.symbol)
+    if present is not None and row.tracked:
+        return present
+    command = f"validate --market {facts.market} --force-revalidate"
+    if row.reason is SymbolReason.REMOVED:
+        command = f"add {row.symbol} --market {facts.market} --mic {row.mic}"
+    raise InputError(
+        f"{row.symbol} is not tracked and verified{f' ({row.reason})' if row.reason else ''}.",
+        remedy=f"Verify it first: scizor symbols {command}.",
+        where=row.symbol,
+    )
+
+
+def _successor(book: Book, old: str) -> Identity | None:
+    """The present ticker that has the rows of `old` for its earlier history."""
+    return next((item for item in book.identities if item.previous_symbol == old and item.until is None), None)
+
+
+def _is_history_already(present: Identity, facts: Facts) -> InputError:
+    command = f"scizor symbols part {present.symbol} --market {facts.market} --on {present.since}"
+    return InputError(
+        f"{present.symbol} has the history of {present.previous_symbol} already.",
+        remedy=f'If that is another company\'s, part it first: {command} --reason "another company".',
+        where=present.symbol,
+    )

@@ -10,7 +10,7 @@ from datetime import date
 
 from scizor_dagster.market_data.provider import SymbolReason
 from scizor_dagster.market_data.symbol_decision import ONE_DAY, Decision
-from scizor_dagster.market_data.symbol_rows import Carry, Identity, is_archived, ticker_of
+from scizor_dagster.market_data.symbol_rows import Carry, Facts, Identity, is_archived, ticker_of
 from scizor_dagster.market_data.verification import Verdict
 
 
@@ -88,11 +88,27 @@ def _carry(work: Decision, symbol: str, holder: Identity) -> None:
         before = verified.date() + ONE_DAY if verified else day
     work.outcome.carries.append(Carry(holder.symbol, symbol, before))
     work.previous[symbol] = (holder.symbol, day)
-    if symbol in work.floors:
-        first = work.facts.first_bar(holder.symbol) or work.facts.first_bar(ticker) or holder.since
-        work.floors[symbol] = min(holder.bars_from or first, work.floors[symbol])
-    elif holder.bars_from is not None:
-        work.floors[symbol] = holder.bars_from
+    present = work.book.identity(symbol)
+    floor = work.floors.get(symbol) or (present.bars_from if present else None)
+    floor = carried_floor(work.facts, holder.symbol, holder, floor)
+    if floor is not None:
+        work.floors[symbol] = floor
     if not is_archived(holder.symbol):
         work.renamed[holder.symbol] = (symbol, day)
     work.close_identity(holder.symbol, day)
+
+
+def carried_floor(facts: Facts, name: str, holder: Identity | None, floor: date | None) -> date | None:
+    """First day of which a ticker's bars are its company's once it has the rows of `name` too; None: all are.
+
+    Args:
+        facts: What is stored.
+        name: Symbol whose rows are carried over.
+        holder: What the name meant; None where nobody knew.
+        floor: That day without them.
+    """
+    begun = holder.bars_from if holder else None
+    if floor is None:
+        return begun
+    first = facts.first_bar(name) or facts.first_bar(ticker_of(name)) or (holder.since if holder else floor)
+    return min(begun or first, floor)

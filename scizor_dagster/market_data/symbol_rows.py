@@ -163,11 +163,24 @@ class Carry:
     before: date
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How many bars, and the sessions of the first and the last of them."""
+
+    bars: int
+    first: date | None
+    last: date | None
+
+
+NO_BARS = Span(0, None, None)
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a decision about symbols goes by beside the answers.
 
     Attributes:
+        market: For the commands that a remedy names.
         endings: Renames and delistings up to `today`, by ticker.
         spans: First and last stored session, by ticker, of those that have an ending or come from one.
         first_bar: First stored session of a symbol; None where there is none.
@@ -175,6 +188,7 @@ class Facts:
         zone: Of the exchange, for the date of an instant.
     """
 
+    market: str
     now: datetime
     today: date
     source: str
@@ -188,11 +202,11 @@ class Facts:
 
     @classmethod
     def without_a_lake(
-        cls, source: str, calls: LookupCalls, now: datetime, zone: tzinfo, verify_after: timedelta
+        cls, market: str, source: str, calls: LookupCalls, now: datetime, zone: tzinfo, verify_after: timedelta
     ) -> Facts:
         """Where nothing was ever stored."""
         today = now.astimezone(zone).date()
-        return cls(now, today, source, calls, verify_after, {}, {}, lambda _: None, zone=zone)
+        return cls(market, now, today, source, calls, verify_after, {}, {}, lambda _: None, zone=zone)
 
     def day(self, moment: datetime) -> date:
         """The date of an instant at the exchange."""

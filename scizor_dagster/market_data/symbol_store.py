@@ -26,6 +26,7 @@ from scizor_dagster.market_data.symbol_rows import (
     Interval,
     Move,
     Outcome,
+    Span,
     SymbolRow,
 )
 
@@ -68,6 +69,7 @@ def read_facts(
         endings.setdefault(str(symbol), []).append(Ending(str(kind), day, new))
     named = {ending.new_symbol for found in endings.values() for ending in found if ending.new_symbol}
     return Facts(
+        market,
         now,
         today,
         provider.name,
@@ -241,6 +243,39 @@ def _carry(cursor: duckdb.DuckDBPyConnection, market: str, carry: Carry) -> None
             f"(SELECT 1 FROM {table} t WHERE t.market = $market AND t.symbol = $new AND {same})",
             key,
         )
+
+
+def span_moved(cursor: duckdb.DuckDBPyConnection, market: str, move: Move) -> Span:
+    """Bars that a certain `move` takes from its ticker."""
+    return _span(
+        cursor,
+        "SELECT session FROM bars WHERE market = $market AND symbol = $symbol AND session < $cut",
+        {"market": market, "symbol": move.symbol, "cut": move.cut},
+    )
+
+
+def span_given_back(cursor: duckdb.DuckDBPyConnection, market: str, name: str, symbol: str) -> Span:
+    """Bars of `name`, those of uncertain identity too, that `give_back` makes those of `symbol`."""
+    found = (
+        f"SELECT session FROM bars WHERE market = $market AND symbol = $name UNION SELECT session FROM ({_RETURNING})"
+    )
+    return _span(cursor, _LACKED.format(found=found), {"market": market, "name": name, "symbol": symbol})
+
+
+def span_carried(cursor: duckdb.DuckDBPyConnection, market: str, carry: Carry) -> Span:
+    """Bars that `carry` copies to the next ticker."""
+    found = "SELECT session FROM bars WHERE market = $market AND symbol = $old AND session < $before"
+    key = {"market": market, "old": carry.old, "before": carry.before, "symbol": carry.new}
+    return _span(cursor, _LACKED.format(found=found), key)
+
+
+_LACKED = "SELECT session FROM ({found}) EXCEPT SELECT session FROM bars WHERE market = $market AND symbol = $symbol"
+
+
+def _span(cursor: duckdb.DuckDBPyConnection, sessions: str, key: Mapping[str, Any]) -> Span:
+    row = cursor.execute(f"SELECT count(*), min(session), max(session) FROM ({sessions})", dict(key)).fetchone()
+    assert row is not None
+    return Span(*row)
 
 
 def other_companys_floors(cursor: duckdb.DuckDBPyConnection, market: str) -> dict[str, date]:

@@ -98,7 +98,7 @@ def due_rows(
     zone, verify_after = TradingCalendar(market.calendar).timezone, timedelta(days=market.verify_after_days)
     if lake is None:
         book = Book()
-        facts = Facts.without_a_lake(provider.name, provider.lookup_calls, now, zone, verify_after)
+        facts = Facts.without_a_lake(market_name, provider.name, provider.lookup_calls, now, zone, verify_after)
     else:
         with lake.read() as cursor:
             book = read_book(cursor, market_name)
@@ -220,10 +220,10 @@ def correct_symbols(
     if not write:
         with lake.read() as cursor:
             facts = read_facts(cursor, market_name, provider, now, zone, timedelta(days=1))
-            return correct(read_book(cursor, market_name), facts)
+            return correct(read_book(cursor, market_name), facts).measured(cursor, market_name)
     with lake.write() as cursor:
         facts = read_facts(cursor, market_name, provider, now, zone, timedelta(days=1))
-        correction = correct(read_book(cursor, market_name), facts)
+        correction = correct(read_book(cursor, market_name), facts).measured(cursor, market_name)
         correction.write(cursor, market_name)
     return correction
 

@@ -8,6 +8,7 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.market_data.reading import ticker_changes
 from scizor_dagster.market_data.symbol_corrections import join, part
 from scizor_dagster.market_data.symbol_reading import universe_as_of
+from scizor_dagster.market_data.symbol_rows import Span
 from scizor_dagster.market_data.symbols import correct_symbols
 from tests.market_data.exchange import DAY, FEB1, Exchange, Files, act, bars, history, state, store, verify
 from tests.market_data.support import XNYS, rows
@@ -166,6 +167,19 @@ def test_a_history_is_parted_on_a_day_and_joined_again(lake):
     assert (again.reused, again.renamed) == ((), ())
     correct(lake, provider, lambda book, facts: join(book, name, "WM", "no", facts))
     assert bars(lake) == {"WM": (6, SESSIONS[0], LATER[-1])}
+
+
+def test_the_rows_that_a_correction_is_about_are_counted_with_those_in_quarantine_and_without_those_that_stay(
+    lake, reused
+):
+    def how(book, facts):
+        return join(book, "WM@2024-02-01", "WM", "a new id", facts)
+
+    assert correct(lake, reused, how, write=False).span == Span(6, SESSIONS[0], LATER[-1])
+    store(lake, "WM", LATER)
+    assert correct(lake, reused, how).span == Span(4, SESSIONS[0], SESSIONS[-1])
+    parted = correct(lake, reused, lambda book, facts: part(book, "WM", SESSIONS[2], "no", facts))
+    assert parted.span == Span(2, SESSIONS[0], SESSIONS[1])
 
 
 def test_what_cannot_be_joined_or_parted_is_refused_and_changes_nothing(lake):

@@ -33,7 +33,7 @@ class World:
 
     def facts(self, calls: str) -> Facts:
         now = BEGIN + timedelta(days=self.day)
-        return Facts(now, now.date(), "ibkr", calls, timedelta(days=90), {}, {}, self._first, self._traded)
+        return Facts("us", now, now.date(), "ibkr", calls, timedelta(days=90), {}, {}, self._first, self._traded)
 
     def _first(self, symbol: str):
         return self._date(min(self.bars[symbol])) if self.bars[symbol] else None
