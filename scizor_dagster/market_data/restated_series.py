@@ -25,6 +25,8 @@ _NO_SPLIT = 0.005
 _EXACT = 0.0005
 _COARSE = 0.03
 _LARGEST_PART = 20
+_FEWER = 5
+_HELD_FOR_ONE = (*range(2, 11), 20)
 _UNITS = (100.0, 0.01, 1000.0, 0.001)
 _UNIT_ROOM = 0.01
 _DIVIDEND_ROOM = (0.3, 1.02)
@@ -71,7 +73,7 @@ class Restatement:
     Attributes:
         factor: The provider's price per stored price, in the newest sessions compared.
         sessions: How many were compared.
-        kind: `split`: a ratio of small whole numbers, its inverse on the volumes. `spin_off`: the same with
+        kind: `split`: a ratio as splits have it, its inverse on the volumes. `spin_off`: the same with
             any other ratio, as sources show spin-offs and consolidations with a payment. `dividends`: prices
             alone, lower the older they are. `currency_unit`: prices alone, by 100 or 1000. `price_factor`:
             prices alone, by anything else.
@@ -176,13 +178,22 @@ def _rounded(ratio: float) -> float:
 
 
 def simple_ratio(ratio: float) -> Fraction | None:
-    """The ratio of small whole numbers that it is within a twentieth of a percent, if it is one."""
+    """The ratio of a split as they happen that it is within a twentieth of a percent, if it is one.
+
+    That is `n:1` and `1:n`, as 3:2 or 5:4 two small numbers, and for stock dividends one new share for 20, 10 or fewer.
+    Any ratio at all is near one of two numbers up to 20.
+    """
     whole = Fraction(round(ratio)) if ratio >= 1 else Fraction(1, round(1 / ratio))
     for candidate in (whole, Fraction(ratio).limit_denominator(_LARGEST_PART)):
-        small = min(candidate.numerator, candidate.denominator) == 1 or candidate.numerator <= _LARGEST_PART + 1
-        if candidate > 0 and small and abs(float(candidate) / ratio - 1.0) < _EXACT:
+        if candidate > 0 and _happens(candidate) and abs(float(candidate) / ratio - 1.0) < _EXACT:
             return candidate
     return None
+
+
+def _happens(ratio: Fraction) -> bool:
+    fewer, more = sorted((ratio.numerator, ratio.denominator))
+    dividend = ratio.numerator == ratio.denominator + 1 and ratio.denominator in _HELD_FOR_ONE
+    return fewer == 1 or dividend or (fewer <= _FEWER and more < 2 * _FEWER)
 
 
 def ratio_text(ratio: float) -> str:

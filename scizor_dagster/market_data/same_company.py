@@ -66,19 +66,21 @@ def hear_evidence(
     """Add to `answers` which of the suspects are the same company, and why; take back what got no evidence in time."""
     for symbol, suspect in suspected.items():
         split, stored = _stored(lake, market, symbol, suspect.known, now)
-        if split is not None:
-            answers.same[symbol] = f"another id since its reverse split of {split}"
-        elif isinstance(provider, Identified) and len(stored) >= FEWEST_SESSIONS:
+        both = None
+        if isinstance(provider, Identified) and len(stored) >= FEWEST_SESSIONS:
             first, last = stored["session"].min().date(), stored["session"].max().date()
             try:
-                fetched = provider.bars_of(suspect.listing, first, last, now)
+                both = _compared(stored, provider.bars_of(suspect.listing, first, last, now))
             except BrokerUnavailable as failure:
                 del answers.found[symbol]
                 answers.silent[symbol] = f"another id, and no bars to tell whether it is the same: {failure.problem}"
                 continue
-            same = same_series(stored, fetched)
-            if same is not None:
-                answers.same[symbol] = same
+        same = both.told if both is not None else None
+        if same is None and split is not None and (both is None or both.together):
+            # A reverse split may be of an odd ratio, and gives a new id; prices of their own are another company's.
+            same = f"another id since its reverse split of {split}"
+        if same is not None:
+            answers.same[symbol] = same
 
 
 def same_series(stored: pd.DataFrame, fetched: pd.DataFrame) -> str | None:
@@ -88,6 +90,33 @@ def same_series(stored: pd.DataFrame, fetched: pd.DataFrame) -> str | None:
         stored: Columns session, close; one row for each session.
         fetched: Likewise, under the new id.
     """
+    both = _compared(stored, fetched)
+    return both.told if both is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Two series in the sessions of both: in how many the new close is `factor` times the stored one."""
+
+    factor: float
+    agreeing: int
+    sessions: int
+
+    @property
+    def together(self) -> bool:
+        return self.agreeing >= _AGREEING * self.sessions
+
+    @property
+    def told(self) -> str | None:
+        """Why they are one company's; None where the prices do not say so."""
+        if not self.together or simple_ratio(1 / self.factor) is None:
+            return None
+        split = "" if abs(self.factor - 1) <= _ROOM else f", after a split of {ratio_text(1 / self.factor)}"
+        return f"another id, and the same prices in {self.agreeing} of {self.sessions} sessions{split}"
+
+
+def _compared(stored: pd.DataFrame, fetched: pd.DataFrame) -> _Compared | None:
+    """None where the sessions are too few, or the prices stand still."""
     if fetched.empty:
         return None
     both = stored[["session", "close"]].merge(fetched[["session", "close"]], on="session", suffixes=("", "_new"))
@@ -96,11 +125,7 @@ def same_series(stored: pd.DataFrame, fetched: pd.DataFrame) -> str | None:
     if len(both) < FEWEST_SESSIONS or np.mean(np.diff(old) != 0) < _MOVING:
         return None
     factor = float(np.median(new / old))
-    agreeing = int((np.abs(new / (old * factor) - 1) <= _ROOM).sum())
-    if agreeing < _AGREEING * len(both) or simple_ratio(1 / factor) is None:
-        return None
-    split = "" if abs(factor - 1) <= _ROOM else f", after a split of {ratio_text(1 / factor)}"
-    return f"another id, and the same prices in {agreeing} of {len(both)} sessions{split}"
+    return _Compared(factor, int((np.abs(new / (old * factor) - 1) <= _ROOM).sum()), len(both))
 
 
 def _stored(lake: Lake, market: str, symbol: str, known: date, now: datetime) -> tuple[date | None, pd.DataFrame]:

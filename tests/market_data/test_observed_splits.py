@@ -148,8 +148,13 @@ def test_a_raw_source_that_rewrites_its_past_for_a_split_is_held(lake):
 
 
 @pytest.mark.parametrize(
-    ("ratio", "text"), [(2.0, "2:1"), (0.1, "1:10"), (1.5, "3:2"), (25.0, "25:1"), (0.8511, "0.8511")]
-)
+    ("ratio", "text"),
+    [
+        (2.0, "2:1"), (0.1, "1:10"), (1.5, "3:2"), (2 / 3, "2:3"), (1.25, "5:4"), (4 / 3, "4:3"), (25.0, "25:1"),
+        (1 / 23, "1:23"), (1.1, "11:10"), (1.05, "21:20"), (1.0, "1:1"),
+        (20 / 19, "1.05263"), (19 / 20, "0.95"), (17 / 13, "1.30769"), (0.9, "0.9"), (0.8511, "0.8511"),
+    ],
+)  # fmt: skip
 def test_a_ratio_is_told_as_people_tell_it(ratio, text):
     assert ratio_text(ratio) == text
 

@@ -100,6 +100,17 @@ def test_a_listed_reverse_split_since_the_last_verification_keeps_the_company_at
     assert report.reidentified[0].note == "another id since its reverse split of 2024-03-01"
 
 
+@pytest.mark.parametrize(("by_new_id", "same"), [(series("A", seed=2), False), (series("A", factor=8.7654), True)])
+def test_a_listed_reverse_split_is_no_proof_against_the_prices_of_another_company(lake, by_new_id, same):
+    provider = Broker({"2": by_new_id}, A="1")
+    verify(lake, provider, "A")
+    store_series(lake, series("A"))
+    act(lake, ("A", "2024-03-01", "split", 0.1, None, None, None))
+    provider.ids["A"] = "2"
+    report = verify(lake, provider, "A", FEB1 + 90 * DAY)
+    assert ([item.symbol for item in report.reused], len(report.reidentified)) == ([] if same else ["A"], int(same))
+
+
 def test_a_delisting_is_believed_before_the_prices(lake):
     provider = Broker({"2": series("A")}, A="1")
     verify(lake, provider, "A")
@@ -116,8 +127,10 @@ def test_a_few_sessions_and_prices_that_stand_still_prove_nothing():
     assert same_series(still, still) is None
 
 
-def test_an_odd_factor_is_no_split():
-    assert same_series(series("A"), series("A", factor=1.2345)) is None
+@pytest.mark.parametrize("factor", [1.2345, 19 / 20, 17 / 13])
+def test_an_odd_factor_is_no_split(factor):
+    """Funds on one index trade in one proportion, too."""
+    assert same_series(series("A"), series("A", factor=factor)) is None
 
 
 @settings(max_examples=30, deadline=None)
