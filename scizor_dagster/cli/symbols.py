@@ -114,9 +114,15 @@ def list_symbols(
     ]
     if as_json:
         emit_json({"market": market, "symbols": found})
+    elif not found and (retired or due):
+        typer.echo(f"No symbol of market '{market}' is {'retired' if retired else 'due'}.")
+    elif not found:
+        typer.echo(f"No symbol of market '{market}' is stored yet: scizor symbols populate --market {market}.")
     else:
         columns = ["symbol", "state", "last_verified", "next_due", "retired_on", "reason", "note"]
         print_table(f"Symbols of {market}", columns, [[row[name] for name in columns] for row in found])
+    if due and not as_json and (provider := desk.provider(market)).lookup_calls == "none":
+        typer.echo(f"To ask {provider.name} costs nothing: every run asks for all of them, whenever they are due.")
 
 
 @app.command()
@@ -149,7 +155,8 @@ def add(
         why = {"reason": against.reason, "note": against.note} if against else {}
         emit_json({"market": market, "symbol": symbol, "verified": against is None, **why})
     elif against is None:
-        typer.echo(f"{symbol} is tracked in market {market}. Its history: scizor collect history --market {market}.")
+        history = f"scizor collect history {symbol} --market {market}"
+        typer.echo(f"{symbol} is tracked in market {market}. Its history: {history}.")
     else:
         typer.echo(f"{symbol} is in the universe, and not tracked: {against.reason} ({against.note}).")
     raise typer.Exit(0 if against is None else 1)
@@ -231,7 +238,7 @@ def _show_correction(found: Corrected, *, made: bool, words: str, as_json: bool)
         emit_json({"old": found.old, "new": found.new, "bars": span.bars, **days, "made": made})
         return
     between = f" from {span.first} to {span.last}" if span.bars else ""
-    begin = "Now" if made else "With --reason, and not yet:"
+    begin = "Now" if made else "Nothing is changed yet. With --reason"
     typer.echo(f"{begin} {span.bars} bars{between}, under {found.old}, {words} {found.new}.")
 
 

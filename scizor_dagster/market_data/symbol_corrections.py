@@ -93,6 +93,8 @@ def join(book: Book, old: str, new: str, reason: str, facts: Facts) -> Correctio
     if ticker_of(old) == new:
         return _given_back(book, earlier, present, reason, facts)
     taken = _successor(book, old) or (present if present.previous_symbol else None)
+    if taken is present and present.previous_symbol == old:
+        raise _nothing_to_join(old, new)
     if taken is not None:
         raise _is_history_already(taken, facts)
     after = book.copy()
@@ -102,6 +104,7 @@ def join(book: Book, old: str, new: str, reason: str, facts: Facts) -> Correctio
     holder = max((item for item in book.identities if item.symbol == old), key=lambda item: item.since, default=None)
     joined = replace(
         present,
+        since=_first_day(book, present, old, day, facts),
         bars_from=carried_floor(facts, old, holder, present.bars_from),
         previous_symbol=old,
         note=f"was {old}; joined by hand on {facts.today}: {reason}",
@@ -109,6 +112,17 @@ def join(book: Book, old: str, new: str, reason: str, facts: Facts) -> Correctio
     )
     after.identities = [joined if item is present else item for item in after.identities]
     return Correction(book, Outcome(after, carries=[Carry(old, new, day)]))
+
+
+def _first_day(book: Book, present: Identity, old: str, day: date, facts: Facts) -> date:
+    """Since when the company has its present ticker: since its own first bar, or `day`, on which the old one ended.
+
+    The day of the first verification is later; what the ticker was before for another company is none of it.
+    """
+    own, earlier = facts.first_bar(present.symbol), facts.first_bar(old)
+    begun = own if own is not None and (earlier is None or own > earlier) else day
+    ends = [item.until for item in book.identities if ticker_of(item.symbol) == present.symbol and item.until]
+    return min(present.since, max([begun, *ends]))
 
 
 def _given_back(book: Book, earlier: SymbolRow, present: Identity, reason: str, facts: Facts) -> Correction:
@@ -119,7 +133,7 @@ def _given_back(book: Book, earlier: SymbolRow, present: Identity, reason: str, 
     if successor is not None:
         raise _is_history_already(successor, facts)
     if all(item.symbol != old for item in book.identities):
-        raise InputError(f"{old} is the history of {new} already.", remedy="There is nothing to join.", where=old)
+        raise _nothing_to_join(old, new)
     note = f"joined to {new} by hand on {facts.today}: {reason}"
     mine = next((item for item in book.identities if item.symbol == old and item.until == present.bars_from), None)
     cut = present.bars_from if mine and present.bars_from else present.since
@@ -162,6 +176,10 @@ def part(book: Book, symbol: str, day: date, reason: str, facts: Facts) -> Corre
     work = Decision(book.copy(), {}, facts)
     set_apart(work, symbol, row, day, certain=True, note=f"set apart by hand on {facts.today}: {reason}")
     work.book.rows[symbol] = replace(row, fetched_at=facts.now)
+    former = work.book.rows.get(present.previous_symbol or "")
+    if former is not None:
+        told = f"{former.note}; parted from {symbol} by hand on {facts.today}: {reason}"
+        work.book.rows[former.symbol] = replace(former, note=told, fetched_at=facts.now)
     note = f"another company since {day}; set apart by hand on {facts.today}: {reason}"
     work.book.identities.append(
         Identity(symbol, present.provider_id, day, None, day, None, note, present.source, facts.now)
@@ -198,6 +216,10 @@ def _present(book: Book, row: SymbolRow, facts: Facts) -> Identity:
 def _successor(book: Book, old: str) -> Identity | None:
     """The present ticker that has the rows of `old` for its earlier history."""
     return next((item for item in book.identities if item.previous_symbol == old and item.until is None), None)
+
+
+def _nothing_to_join(old: str, new: str) -> InputError:
+    return InputError(f"{old} is the history of {new} already.", remedy="There is nothing to join.", where=old)
 
 
 def _is_history_already(present: Identity, facts: Facts) -> InputError:

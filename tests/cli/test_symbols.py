@@ -14,6 +14,8 @@ def test_symbols_are_populated_removed_listed_and_added_again(scizor: Scizor, fr
     assert [(row["symbol"], row["reason"], row["note"]) for row in due][:1] == [("AAPL", "pending", "not asked yet")]
     assert len(due) == 6
     assert not fresh.home.exists()
+    assert "is stored yet: scizor symbols populate --market us." in scizor("symbols", "list").out
+    assert "every run asks for all of them" in scizor("symbols", "list", "--due").out
     first = scizor("symbols", "populate", "--json")
     assert (first.code, first.json["verified"], first.json["asked"], first.json["retired"]) == (0, 6, 6, [])
     before = (fresh.folder / "universe.csv").read_text(encoding="utf-8")
@@ -21,12 +23,16 @@ def test_symbols_are_populated_removed_listed_and_added_again(scizor: Scizor, fr
     assert (removed.code, removed.json["symbol"]) == (0, "NVDA")
     assert _states(scizor, "--retired") == {"NVDA": "retired"}
     assert "sold" in scizor("symbols", "list", "--retired").out
+    joined = scizor("symbols", "join", "NVDA", "AAPL")
+    assert joined.out == "Nothing is changed yet. With --reason 0 bars, under NVDA, are the history of AAPL.\n"
     added = scizor("symbols", "add", "NVDA", "--mic", "XNAS", "--name", "Nvidia, Inc.", "--json")
     assert (added.code, added.json["verified"]) == (0, True)
     after = (fresh.folder / "universe.csv").read_text(encoding="utf-8")
     assert after == before.replace("NVDA,XNAS,NVDA,USD,Technology,,XNAS\n", "") + 'NVDA,XNAS,"Nvidia, Inc.",USD,,,\n'
     assert set(_states(scizor).values()) == {"tracked"}
     assert scizor("symbols", "validate").code == 0
+    assert scizor("symbols", "list", "--retired").out == "No symbol of market 'us' is retired.\n"
+    assert "scizor collect history PLTR --market us." in scizor("symbols", "add", "PLTR", "--mic", "XNAS").out
 
 
 def test_a_change_that_cannot_be_is_refused_by_file_and_line(scizor: Scizor, fresh: Project) -> None:

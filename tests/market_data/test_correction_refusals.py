@@ -91,8 +91,17 @@ def test_the_way_out_of_a_history_that_is_another_companys_leads_to_the_join(boo
     since = empty.identity("B").since
     parted = part(empty, "B", since, "another company", facts(FEB1 + DAY)).outcome.book
     assert parted.identity("B").previous_symbol is None
+    assert parted.rows["OUT"].note.endswith("; parted from B by hand on 2024-02-02: another company")
     again = join(parted, "OUT", "B", "after all", facts(FEB1 + DAY)).outcome.book
     assert again.identity("B").previous_symbol == "OUT"
+
+
+def test_a_join_dates_the_new_ticker_by_its_own_bars_so_that_it_can_be_undone():
+    book = tracked("WM", tracked("WM FB"), FEB1 + DAY)
+    joined = join(book, "FB", "WM", "was FB", facts(FEB1 + DAY)).outcome.book
+    assert joined.identity("WM").since == DAY_2
+    error = refused(lambda: join(joined, "FB", "WM", "was FB", facts(FEB1 + DAY)))
+    assert (error.problem, error.remedy) == ("FB is the history of WM already.", "There is nothing to join.")
 
 
 def test_a_ticker_that_another_company_had_begins_with_the_history_that_is_joined_to_it():
