@@ -48,8 +48,11 @@ class Decision:
 
     def endings(self, symbol: str) -> tuple[Ending, ...]:
         """Renames and delistings of the company that the ticker means, and of none that had it before."""
+        known = self.facts.endings.get(symbol)
+        if not known:
+            return ()
         begun = self.begun(symbol)
-        return tuple(item for item in self.facts.endings.get(symbol, ()) if item.ex_session > begun)
+        return tuple(item for item in known if item.ex_session > begun)
 
     def begun(self, symbol: str) -> date:
         """Day up to which it is settled what the ticker meant, by an earlier decision or by a person's word."""
@@ -60,7 +63,9 @@ class Decision:
 
     def split_day(self, symbol: str) -> date | None:
         """Day from which the bars stored under a ticker are another company's, by the actions alone."""
-        first, last = self.facts.spans.get(symbol, (date.max, date.min))
+        if symbol not in self.facts.spans:
+            return None
+        first, last = self.facts.spans[symbol]
         begun = self.begun(symbol)
         mine = {item.previous_symbol for item in self.book.identities if item.symbol == symbol}
         taken = {

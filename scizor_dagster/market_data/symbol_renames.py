@@ -53,23 +53,28 @@ def _holder(work: Decision, symbol: str, provider_id: str) -> Identity | None:
 
 def _holder_by_action(work: Decision, symbol: str) -> Identity | None:
     """Where the provider has no ids: whose rename to `symbol` is known, and not carried over yet."""
+    named = [
+        (old, ending)
+        for old, endings in work.facts.endings.items()
+        for ending in endings
+        if ending.kind == "rename" and ending.new_symbol == symbol and old != symbol
+    ]
+    if not named:
+        return None
     carried = {item.previous_symbol for item in work.book.identities if ticker_of(item.symbol) == symbol}
-    for old, endings in work.facts.endings.items():
-        for ending in endings:
-            if ending.kind != "rename" or ending.new_symbol != symbol or old == symbol:
-                continue
-            names = {move.name for move in work.outcome.moves if move.symbol == old and move.cut == ending.ex_session}
-            names |= {
-                item.symbol
-                for item in work.book.identities
-                if is_archived(item.symbol) and ticker_of(item.symbol) == old and item.until == ending.ex_session
-            }
-            if not names and ending not in work.endings(old):
-                continue
-            name = min(names, default=old)
-            held = [item for item in work.book.identities if item.symbol == name]
-            if held and name not in carried:
-                return max(held, key=lambda item: item.since)
+    for old, ending in named:
+        names = {move.name for move in work.outcome.moves if move.symbol == old and move.cut == ending.ex_session}
+        names |= {
+            item.symbol
+            for item in work.book.identities
+            if is_archived(item.symbol) and ticker_of(item.symbol) == old and item.until == ending.ex_session
+        }
+        if not names and ending not in work.endings(old):
+            continue
+        name = min(names, default=old)
+        held = [item for item in work.book.identities if item.symbol == name]
+        if held and name not in carried:
+            return max(held, key=lambda item: item.since)
     return None
 
 
