@@ -29,6 +29,13 @@ LOCK_TIMEOUT_SECONDS = 120.0
 LOCK_POLL_SECONDS = 0.01
 _MAX_IDLE = 4
 _EXTENSIONS = ("sqlite_scanner", "ducklake", "postgres_scanner")
+_SETTINGS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    # DuckLake plans every statement with queries on its catalog, of many joins and a few hundred rows: to order and
+    # estimate these takes several times as long as to run them. Our own join two tables, each side named by size.
+    "disabled_optimizers": "join_order,statistics_propagation",
+}
 
 
 @dataclass(frozen=True)
@@ -210,9 +217,7 @@ class Lake:
             options += ["META_JOURNAL_MODE 'WAL'", "META_BUSY_TIMEOUT 60000"]
             # The catalog remembers an absolute path; a home that was moved or restored elsewhere brings its data along.
             options.append("OVERRIDE_DATA_PATH true")
-        connection = duckdb.connect(
-            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
+        connection = duckdb.connect(config=dict(_SETTINGS))
         for name in _EXTENSIONS:
             if name == "postgres_scanner" and kind != "postgres":
                 continue

@@ -11,6 +11,6 @@ from __future__ import annotations
 _MORE_THAN_ANY = 1_000_000_000
 
 
-def whole(table: str) -> str:
+def whole(table: str, alias: str = "") -> str:
     """`table`, for a FROM clause: conditions on it are looked at after it has been read."""
-    return f"(FROM {table} LIMIT {_MORE_THAN_ANY}) AS {table}"
+    return f"(FROM {table} LIMIT {_MORE_THAN_ANY}) AS {alias or table}"

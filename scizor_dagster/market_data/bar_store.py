@@ -6,7 +6,8 @@ write (`filling`), what is missing (`missing`). Rows travel as whole frames; not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.provider import Adjustment, MarketData
 from scizor_dagster.market_data.revisions import take_out
+from scizor_dagster.market_data.symbol_store import other_companys_floors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +34,7 @@ _AROUND = (
     "SELECT symbol, session FROM bars WHERE market = $market AND session BETWEEN $first AND $last "
     "AND symbol BETWEEN $lowest AND $highest"
 )
+_OF_BASIS = "SELECT adjustment, synthetic, source FROM bars WHERE market = $market"
 _QUARANTINED = f"symbol, session, {_VALUES}, reason, detail"
 _KEPT_APART = f"{whole('quarantined_bars')} WHERE market = ? AND session BETWEEN ? AND ?"
 
@@ -90,17 +93,16 @@ def rewritten(stored: pd.DataFrame, bars: pd.DataFrame, origin: Origin) -> Store
     return Stored(len(bars) - len(both), keys[differ & ~preferred], keys[preferred])
 
 
-def check_same_basis(cursor: duckdb.DuckDBPyConnection, origin: Origin, first: date, last: date) -> None:
+def check_same_basis(cursor: duckdb.DuckDBPyConnection, origin: Origin) -> None:
     """Refuse to put bars beside stored ones of another adjustment, or made-up ones beside real ones.
 
     Raises:
-        DataError: the market has bars of another basis in the sessions from `first` to `last`.
+        DataError: the market has bars of another basis.
     """
+    # Each condition by itself is one that the statistics of a file answer, without reading its rows.
     other = cursor.execute(
-        "SELECT adjustment, synthetic, any_value(source) FROM bars "
-        "WHERE market = ? AND session BETWEEN ? AND ? AND (adjustment, synthetic) <> (?, ?) "
-        "GROUP BY ALL LIMIT 1",
-        [origin.market, first, last, origin.adjustment, origin.synthetic],
+        f"{_OF_BASIS} AND adjustment <> $adjustment UNION ALL {_OF_BASIS} AND synthetic <> $synthetic LIMIT 1",
+        {"market": origin.market, "adjustment": origin.adjustment, "synthetic": origin.synthetic},
     ).fetchone()
     if other is not None:
         remedy = "Give the new source a market of its own, or use another SCIZOR_HOME; the two are never mixed."
@@ -159,6 +161,9 @@ def present(
 
 def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> int:
     """Insert the bars whose key is not stored yet, and that are not another company's; the number inserted."""
+    floors = other_companys_floors(cursor, origin.market) if len(bars) else {}
+    if floors:
+        bars = bars[~(bars["session"] < bars["symbol"].map(floors).astype("datetime64[s]"))]
     if bars.empty:
         return 0
     found = {
@@ -170,8 +175,7 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
     }
     # Most of what is inserted is wholly new and in order: to join and sort it costs as much as to write it.
     stored = _any(cursor, f"SELECT 1 FROM ({_AROUND}) LIMIT 1", found)
-    cursor.register("incoming_bars", _with_source(bars))
-    try:
+    with _incoming(cursor, bars):
         row = cursor.execute(
             f"""
             INSERT INTO bars
@@ -179,8 +183,6 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
             SELECT $market, symbol, session, {_VALUES}, $adjustment, $synthetic, coalesce(source, $source),
                 $fetched_at, now()
             FROM ({_INCOMING}) i {f"ANTI JOIN ({_AROUND}) b USING (symbol, session)" if stored else ""}
-            WHERE NOT EXISTS (SELECT 1 FROM {whole("symbol_identities")} WHERE market = $market
-                              AND symbol = i.symbol AND until IS NULL AND i.session < bars_from)
             {"" if _is_sorted(bars) else "ORDER BY symbol, session"}
             """,
             {
@@ -192,8 +194,6 @@ def insert_missing(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin
             }
             | (found if stored else {}),
         ).fetchone()
-    finally:
-        cursor.unregister("incoming_bars")
     return int(row[0]) if row else 0
 
 
@@ -205,9 +205,18 @@ def _is_sorted(bars: pd.DataFrame) -> bool:
     return bool(starts.is_monotonic_increasing and (sessions[1:] > sessions[:-1])[same].all())
 
 
-def _with_source(bars: pd.DataFrame) -> pd.DataFrame:
-    """The bars with a column `source`: each bar's own, where a provider asks several, else none."""
-    return bars if "source" in bars else bars.assign(source=None)
+@contextmanager
+def _incoming(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame) -> Iterator[None]:
+    """`bars` as the table `incoming_bars`; its column `source` is each bar's own, where a provider asks several."""
+    import pyarrow as pa
+
+    whole_bars = bars if "source" in bars else bars.assign(source=None)
+    # Strings cross as they are; of a frame DuckDB would look at each.
+    cursor.register("incoming_bars", pa.Table.from_pandas(whole_bars, preserve_index=False))
+    try:
+        yield
+    finally:
+        cursor.unregister("incoming_bars")
 
 
 def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Origin) -> Stored:
@@ -215,8 +224,7 @@ def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Or
     if bars.empty:
         return Stored(0, bars, bars)
     first, last = bars["session"].min().date(), bars["session"].max().date()
-    cursor.register("incoming_bars", _with_source(bars))
-    try:
+    with _incoming(cursor, bars):
         compared = cursor.execute(
             f"""
             SELECT i.symbol, i.session, (b.{_VALUES.replace(", ", ", b.")}, b.adjustment, b.synthetic, b.source)
@@ -236,8 +244,6 @@ def store_bars(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame, origin: Or
                 "source": origin.source,
             },
         ).df()
-    finally:
-        cursor.unregister("incoming_bars")
     changed = compared[compared["changed"].astype(bool)]
     preferred = changed["preferred"].astype(bool)
     take_out(cursor, origin.market, changed[~preferred], "collected_again")

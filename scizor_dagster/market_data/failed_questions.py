@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.bar_store import Origin
 from scizor_dagster.market_data.provider import SymbolFailure
 
@@ -44,7 +45,9 @@ def note_failed(
         asked: Columns symbol, first, last: the days that were asked for.
         failed: By symbol.
     """
-    noted = cursor.execute("SELECT 1 FROM failed_questions WHERE market = ? LIMIT 1", [origin.market]).fetchone()
+    noted = cursor.execute(
+        f"SELECT 1 FROM {whole('failed_questions')} WHERE market = ? LIMIT 1", [origin.market]
+    ).fetchone()
     if not failed and noted is None:
         return
     cursor.register("asked_ranges", asked)

@@ -145,7 +145,7 @@ def fill(task: Task) -> Filled:
             is stored.
     """
     with task.lake.read() as cursor:
-        check_same_basis(cursor, task.origin, date.min, date.max)
+        check_same_basis(cursor, task.origin)
         wanted = task.wanted
         early = unsettled_bars(cursor, task.origin.market, wanted.symbols, wanted.sessions, wanted.settled_at)
         found = missing(cursor, task.origin, wanted, due(cursor, task.origin, early, wanted.recent))

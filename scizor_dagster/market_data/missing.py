@@ -12,7 +12,7 @@ newest sessions are always asked for again, because sources are late.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -120,8 +120,27 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted, e
         },
     ).fetchall()
     reach = [_Reach(*row) for row in rows]
-    found = [_missing(cursor, origin, some, reach, early) for some in _apart(wanted, reach, set(early["symbol"]))]
+    limits = _limits(cursor, origin.market)
+    known = {*(item.symbol for item in reach), *limits["ended"], *limits["begun"]}
+    untouched = () if wanted.recent else tuple(name for name in wanted.symbols if name not in known)
+    others = replace(wanted, symbols=tuple(name for name in wanted.symbols if name not in set(untouched)))
+    parts = _apart(others, reach, set(early["symbol"])) if others.symbols or not untouched else ()
+    found = [_missing(cursor, origin, some, reach, early, limits) for some in parts]
+    found += [_all_of(untouched, wanted)] if untouched else []
     return pd.concat(found, ignore_index=True).sort_values(["symbol", "year"], ignore_index=True)
+
+
+def _all_of(symbols: Sequence[str], wanted: Wanted) -> pd.DataFrame:
+    """What `missing` says of symbols of which nothing is stored and nothing known: every session."""
+    import pandas as pd
+
+    days = pd.DataFrame({"session": pd.to_datetime(list(wanted.sessions)).as_unit("us")})
+    days["asked"] = days["session"].where(days["session"] >= pd.Timestamp(wanted.since))
+    years = days.groupby(days["session"].dt.year.astype("int32").rename("year")).agg(
+        gaps=("session", "count"), asked=("asked", "count"), first=("asked", "min"), last=("asked", "max")
+    )
+    years["stored_last"] = pd.Series(pd.NaT, index=years.index, dtype="datetime64[us]")
+    return pd.DataFrame({"symbol": pd.Series(symbols, dtype="str")}).merge(years.reset_index(), how="cross")
 
 
 def _apart(wanted: Wanted, reach: Sequence[_Reach], early: Collection[str]) -> tuple[Wanted, ...]:
@@ -147,8 +166,9 @@ def _missing(
     wanted: Wanted,
     reach: Sequence[_Reach],
     early: pd.DataFrame,
+    limits: Mapping[str, Any],
 ) -> pd.DataFrame:
-    parameters: dict[str, Any] = _common(cursor, origin.market, wanted.symbols, wanted.sessions)
+    parameters = {**limits, **_common(origin.market, wanted.symbols, wanted.sessions)}
     parameters |= {"since": wanted.since, "again": wanted.again}
     parameters |= {"early": early["symbol"].tolist(), "early_on": [day.date() for day in early["session"]]}
     parameters |= {"reached": [item.symbol for item in reach]}
@@ -239,7 +259,8 @@ def note_absent(
         SELECT $market, symbol, min(session), max(session), $settled, $source, $fetched_at FROM runs
         GROUP BY symbol, run ORDER BY symbol, min(session)
         """,
-        _common(cursor, origin.market, symbols, sessions)
+        _limits(cursor, origin.market)
+        | _common(origin.market, symbols, sessions)
         | {"source": origin.names, "fetched_at": origin.fetched_at, "settled": settled},
     )
 
@@ -249,18 +270,22 @@ def recent_from(sessions: Sequence[date]) -> date:
     return sessions[-RECENT_SESSIONS] if len(sessions) >= RECENT_SESSIONS else sessions[0]
 
 
-def _common(
-    cursor: duckdb.DuckDBPyConnection, market: str, symbols: Sequence[str], sessions: Sequence[date]
-) -> dict[str, Any]:
+def _limits(cursor: duckdb.DuckDBPyConnection, market: str) -> dict[str, Any]:
+    """From when on, and up to when, symbols are expected to have bars, where that is not always."""
     gone, floors = ended(cursor, market), other_companys_floors(cursor, market)
+    return {
+        "ended": list(gone),
+        "ended_on": list(gone.values()),
+        "begun": list(floors),
+        "begun_on": list(floors.values()),
+    }
+
+
+def _common(market: str, symbols: Sequence[str], sessions: Sequence[date]) -> dict[str, Any]:
     return {
         "symbols": list(symbols),
         "sessions": list(sessions),
         "market": market,
         "first": sessions[0],
         "last": sessions[-1],
-        "ended": list(gone),
-        "ended_on": list(gone.values()),
-        "begun": list(floors),
-        "begun_on": list(floors.values()),
     }

@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.bar_store import Origin
 
 DOUBT_REST = timedelta(days=7)
@@ -54,7 +55,7 @@ def forget(
     key: dict[str, Any] = {"market": origin.market, "asked": origin.names, "symbols": list(symbols)}
     remembered = "a.market = $market AND a.source = $asked AND a.symbol IN (SELECT unnest($symbols))"
     # Mostly nothing is remembered, and bars are many.
-    if cursor.execute(f"SELECT 1 FROM absent_bars a WHERE {remembered} LIMIT 1", key).fetchone() is None:
+    if cursor.execute(f"SELECT 1 FROM {whole('absent_bars', 'a')} WHERE {remembered} LIMIT 1", key).fetchone() is None:
         return
     found = cursor.execute(
         f"""
