@@ -34,6 +34,7 @@ _AROUND = (
     "SELECT symbol, session FROM bars WHERE market = $market AND session BETWEEN $first AND $last "
     "AND symbol BETWEEN $lowest AND $highest"
 )
+_BATCH_ROWS = 122_880
 _OF_BASIS = "SELECT adjustment, synthetic, source FROM bars WHERE market = $market"
 _QUARANTINED = f"symbol, session, {_VALUES}, reason, detail"
 _KEPT_APART = f"{whole('quarantined_bars')} WHERE market = ? AND session BETWEEN ? AND ?"
@@ -210,9 +211,9 @@ def _incoming(cursor: duckdb.DuckDBPyConnection, bars: pd.DataFrame) -> Iterator
     """`bars` as the table `incoming_bars`; its column `source` is each bar's own, where a provider asks several."""
     import pyarrow as pa
 
-    whole_bars = bars if "source" in bars else bars.assign(source=None)
-    # Strings cross as they are; of a frame DuckDB would look at each.
-    cursor.register("incoming_bars", pa.Table.from_pandas(whole_bars, preserve_index=False))
+    rows = pa.Table.from_pandas(bars if "source" in bars else bars.assign(source=None), preserve_index=False)
+    # Strings cross as they are; of a frame DuckDB would look at each, and with one thread. Of batches it reads several.
+    cursor.register("incoming_bars", pa.Table.from_batches(rows.to_batches(max_chunksize=_BATCH_ROWS), rows.schema))
     try:
         yield
     finally:

@@ -204,8 +204,10 @@ def _duplicates(bars: pd.DataFrame, codes: NDArray[np.int64], days: NDArray[np.d
     import pandas as pd
 
     none = np.zeros(len(bars), dtype=bool)
-    keys = pd.Series(codes * 1_000_000 + days.astype(np.int64))
-    if keys.is_unique:
+    numbers = codes * 1_000_000 + days.astype(np.int64)
+    keys = pd.Series(numbers)
+    # An answer in order shows that it repeats nothing at a tenth of the price of looking.
+    if bool((numbers[1:] > numbers[:-1]).all()) or keys.is_unique:
         return none, none
     shared = keys.duplicated(keep=False).to_numpy()
     twins = bars[shared].assign(key=keys[shared])

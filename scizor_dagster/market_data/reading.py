@@ -142,20 +142,30 @@ def close_matrix(
     NaN where there is no bar, or where the source does not give prices of this `kind` (a split-adjusted
     source has no raw ones). `split` and `total_return` need `rebuild_prices` to have run.
     """
+    import numpy as np
     import pandas as pd
 
     table = "bars" if kind == "raw" else "prices"
     column = "CASE WHEN adjustment = 'raw' THEN close END" if kind == "raw" else _CLOSE_COLUMN[kind]
     with lake.read() as cursor:
-        frame = cursor.execute(
-            f"SELECT symbol, session, {column} AS close FROM {table} "
-            "WHERE market = ? AND session BETWEEN ? AND ? AND symbol BETWEEN ? AND ? AND symbol IN (SELECT unnest(?))",
-            [market, first, last, min(symbols, default=""), max(symbols, default=""), list(symbols)],
-        ).df()
-    matrix = frame.pivot(index="session", columns="symbol", values="close")
-    matrix = matrix.reindex(columns=pd.Index(list(symbols), name="symbol"))
-    matrix.index = pd.Index([stamp.date() for stamp in matrix.index], name="session", dtype="object")
-    return matrix.astype("float64")
+        found = cursor.execute(
+            f"SELECT place, session, {column} AS close FROM {table} "
+            "JOIN (SELECT unnest($symbols) AS symbol, unnest(range(len($symbols))) AS place) USING (symbol) "
+            "WHERE market = $market AND session BETWEEN $first AND $last AND symbol BETWEEN $lowest AND $highest",
+            {
+                "symbols": list(symbols),
+                "market": market,
+                "first": first,
+                "last": last,
+                "lowest": min(symbols, default=""),
+                "highest": max(symbols, default=""),
+            },
+        ).fetchnumpy()
+    days, rows = np.unique(np.asarray(found["session"], dtype="datetime64[D]"), return_inverse=True)
+    closes = np.full((len(days), len(symbols)), np.nan)
+    closes[rows, found["place"]] = np.ma.filled(found["close"], np.nan)
+    index = pd.Index(days.astype(object), name="session", dtype="object")
+    return pd.DataFrame(closes, index=index, columns=pd.Index(list(symbols), name="symbol"))
 
 
 def pending_actions(lake: Lake, market: str, priced_on: date, session: date) -> pd.DataFrame:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OVERLAP_SESSIONS = 5
-POINTS_PER_BATCH = 1_000_000
+POINTS_PER_BATCH = 2_000_000
 """Bars of one batch where the source does not count what it is asked: what is read, judged and written at once."""
 _DAY = timedelta(days=1)
 
