@@ -45,17 +45,34 @@ def day_ranges(kept: pd.DataFrame, quarantined: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([kept, others.groupby("symbol").agg(**named).reset_index()], ignore_index=True)
 
 
-def answered_whole(part: Sequence[Answer], sessions: Sequence[date]) -> set[str]:
-    """Symbols of which there is a good bar in every one of `sessions`; no symbol is in two answers."""
-    found: set[str] = set()
-    for _batch, answer in part:
-        within = answer.good["session"].between(sessions[0].isoformat(), sessions[-1].isoformat())
-        counts = answer.good.loc[within, "symbol"].value_counts()
-        found.update(counts.index[counts >= len(sessions)])
-    return found
+def asked_ranges(part: Sequence[Answer], sessions: Sequence[date], stored: pd.DataFrame) -> pd.DataFrame:
+    """The days that symbols were asked for whose answer can be trusted to be all that there is.
+
+    Symbols are asked together for more days than one of them lacks, and what it has of the others is not kept.
+
+    Args:
+        part: No symbol is in two of these answers.
+        sessions: Those that may be asked for, ascending.
+        stored: Bars around the answers: columns symbol, session.
+
+    Returns:
+        Columns symbol, first, last, and lacking: whether a session of these days is without a good bar.
+    """
+    import numpy as np
+    import pandas as pd
+
+    days = np.array(sessions, dtype="datetime64[D]")
+    found = []
+    for batch, answer in part:
+        own = batch.kept[batch.kept["symbol"].isin(_trusted(batch, answer, stored))]
+        first, last = (own[name].to_numpy().astype("datetime64[D]") for name in ("first", "last"))
+        asked = np.searchsorted(days, last, side="right") - np.searchsorted(days, first)
+        good = rows_within(answer.good, batch.kept)["symbol"].value_counts()
+        found.append(own.assign(lacking=own["symbol"].map(good).fillna(0).to_numpy() < asked))
+    return pd.concat(found, ignore_index=True)
 
 
-def answered_symbols(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:
+def _trusted(batch: Batch, answer: CheckedBars, stored: pd.DataFrame) -> list[str]:
     """Symbols whose answer can be trusted to be all that there is.
 
     One that is wholly empty cannot, where bars of the same days are stored: something else is wrong with it.

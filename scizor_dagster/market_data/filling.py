@@ -24,8 +24,7 @@ import duckdb
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.answers import (
     Answer,
-    answered_symbols,
-    answered_whole,
+    asked_ranges,
     day_ranges,
     rows_before,
     rows_within,
@@ -298,19 +297,17 @@ def _remember(
 ) -> None:
     """Keep what the source has answered that it has not: for good, where it limits how often it is asked."""
     silent = {*filled.refused, *filled.failed, *unheard(task.source.provider)}
-    for sessions, names in _asked(task, part, stored, date.max).items():
-        forget(cursor, task.origin, [name for name in names if name not in silent], sessions, task.sessions)
+    asked = asked_ranges(part, task.wanted.sessions, stored)
+    asked = asked[~asked["symbol"].isin(list(silent))]
+    forget(cursor, task.origin, asked, task.sessions)
+    lacking = asked[asked["lacking"]]
     # Settled first: the other rows leave out what those cover.
-    recent = task.wanted.recent or recent_from(task.sessions)
     if isinstance(task.source.provider, Metered):
+        recent = task.wanted.recent or recent_from(task.sessions)
         note_gone(cursor, task.origin, rows_before(gone[~gone["symbol"].isin(list(silent))], recent))
-    for settled, before in ((True, recent), (False, date.max)):
-        if settled and not isinstance(task.source.provider, Metered):
-            continue
-        for sessions, names in _asked(task, part, stored, before).items():
-            told = silent | answered_whole(part, sessions)
-            lacking = [name for name in names if name not in told]
-            note_absent(cursor, task.origin, lacking, sessions, settled=settled)
+        settled = [day for day in task.wanted.sessions if day < recent]
+        note_absent(cursor, task.origin, lacking, settled, settled=True)
+    note_absent(cursor, task.origin, lacking, task.wanted.sessions, settled=False)
 
 
 def _joined(part: Sequence[Answer]) -> tuple[list[str], pd.DataFrame, CheckedBars]:
@@ -347,20 +344,6 @@ def _count(filled: Filled, written: Sequence[Stored], quarantined: pd.DataFrame)
             filled.rewritten.update(keys["session"].dt.date)
     for year, rows in quarantined["session"].dt.year.value_counts().items():
         filled.quarantined[int(year)] = filled.quarantined.get(int(year), 0) + int(rows)
-
-
-def _asked(task: Task, part: Sequence[Answer], stored: pd.DataFrame, end: date) -> dict[tuple[date, ...], list[str]]:
-    """Sessions before `end` that were asked for, with the symbols that the source answered for."""
-    found: dict[tuple[date, ...], list[str]] = {}
-    for batch, answer in part:
-        # Symbols are asked together for more days than one of them lacks, and what it has of the others is not kept.
-        own = batch.kept[batch.kept["symbol"].isin(answered_symbols(batch, answer, stored))]
-        for _limits, rows in own.groupby(["first", "last"]):
-            first, last = rows["first"].iloc[0].date(), rows["last"].iloc[0].date()
-            days = (day for day in task.wanted.sessions if first <= day <= last and day < end)
-            if sessions := tuple(days):
-                found.setdefault(sessions, []).extend(rows["symbol"])
-    return found
 
 
 class _Pace:

@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 RECENT_SESSIONS = 5
 QUARANTINE_REST = timedelta(days=7)
 
+_BEGUN = "begun AS (SELECT unnest($begun::VARCHAR[]) AS symbol, unnest($begun_on::DATE[]) AS bars_from)"
+_WANTED = """
+    wanted AS (SELECT s.symbol, d.session FROM {symbols} s JOIN (SELECT unnest($sessions) AS session) d ON {on}
+               LEFT JOIN begun b ON b.symbol = s.symbol
+               WHERE b.bars_from IS NULL OR d.session >= b.bars_from)"""
+_EVERY_SESSION = f"{_BEGUN}, {_WANTED.format(symbols='(SELECT unnest($symbols) AS symbol)', on='true')}"
+_IN_RANGE = "d.session BETWEEN CAST(s.first AS DATE) AND CAST(s.last AS DATE)"
+_ASKED_RANGES = f"{_BEGUN}, {_WANTED.format(symbols='asked_ranges', on=_IN_RANGE)}"
 _LACKING = """
-    begun AS (SELECT unnest($begun::VARCHAR[]) AS symbol, unnest($begun_on::DATE[]) AS bars_from),
-    wanted AS (SELECT s.symbol, d.session FROM (SELECT unnest($symbols) AS symbol) s
-               CROSS JOIN (SELECT unnest($sessions) AS session) d LEFT JOIN begun b ON b.symbol = s.symbol
-               WHERE b.bars_from IS NULL OR d.session >= b.bars_from),
     stored AS (SELECT symbol, session FROM bars
                WHERE market = $market AND session BETWEEN $first AND $last),
     ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ex_session),
@@ -63,6 +67,25 @@ _KNOWN = f"""
         WHERE market = $market AND source = $source AND session BETWEEN $first AND $last AND session < $recent
             AND fetched_at > $rested AND (symbol, session) NOT IN
                 (SELECT (unnest($accepted::VARCHAR[]), unnest($accepted_on::DATE[]))))"""
+
+_NOTE_ABSENT = f"""
+    INSERT INTO absent_bars (market, symbol, first_session, last_session, settled, source, fetched_at)
+    WITH {_ASKED_RANGES}, {_LACKING},
+    numbered AS (SELECT session, row_number() OVER (ORDER BY session) AS number
+                 FROM (SELECT unnest($sessions) AS session)),
+    absent AS (
+        SELECT e.symbol, e.session, n.number FROM expected e JOIN numbered n USING (session)
+        WHERE lacking AND NOT EXISTS (
+            SELECT 1 FROM quarantined_bars q
+            WHERE q.market = $market AND q.symbol = e.symbol AND q.session = e.session)
+        AND NOT EXISTS (
+            SELECT 1 FROM absent_bars a WHERE a.market = $market AND a.source = $source AND a.symbol = e.symbol
+            AND (a.settled IS NOT FALSE OR NOT $settled)
+            AND e.session BETWEEN a.first_session AND a.last_session)),
+    runs AS (SELECT symbol, session, number - row_number() OVER (PARTITION BY symbol ORDER BY session) AS run
+             FROM absent)
+    SELECT $market, symbol, min(session), max(session), $settled, $source, $fetched_at FROM runs
+    GROUP BY symbol, run ORDER BY symbol, min(session)"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +162,8 @@ def _all_of(symbols: Sequence[str], wanted: Wanted) -> pd.DataFrame:
     years = days.groupby(days["session"].dt.year.astype("int32").rename("year")).agg(
         gaps=("session", "count"), asked=("asked", "count"), first=("asked", "min"), last=("asked", "max")
     )
-    years["stored_last"] = pd.Series(pd.NaT, index=years.index, dtype="datetime64[us]")
+    nothing = pd.Series(pd.NaT, index=years.index, dtype="datetime64[us]")
+    years = years.assign(stored_first=nothing, stored_last=nothing)
     return pd.DataFrame({"symbol": pd.Series(symbols, dtype="str")}).merge(years.reset_index(), how="cross")
 
 
@@ -168,7 +192,7 @@ def _missing(
     early: pd.DataFrame,
     limits: Mapping[str, Any],
 ) -> pd.DataFrame:
-    parameters = {**limits, **_common(origin.market, wanted.symbols, wanted.sessions)}
+    parameters = {**limits, **_among(origin.market, wanted.sessions), "symbols": list(wanted.symbols)}
     parameters |= {"since": wanted.since, "again": wanted.again}
     parameters |= {"early": early["symbol"].tolist(), "early_on": [day.date() for day in early["session"]]}
     parameters |= {"reached": [item.symbol for item in reach]}
@@ -187,7 +211,7 @@ def _missing(
         }
     return cursor.execute(
         f"""
-        WITH {_LACKING}, {known},
+        WITH {_EVERY_SESSION}, {_LACKING}, {known},
         early AS (SELECT unnest($early::VARCHAR[]) AS symbol, unnest($early_on::DATE[]) AS session),
         reach AS (SELECT unnest($reached::VARCHAR[]) AS symbol, unnest($reached_first::DATE[]) AS stored_first,
                   unnest($reached_last::DATE[]) AS stored_last),
@@ -225,44 +249,31 @@ def stored_beside(
 
 
 def note_absent(
-    cursor: duckdb.DuckDBPyConnection,
-    origin: Origin,
-    symbols: Sequence[str],
-    sessions: Sequence[date],
-    *,
-    settled: bool,
+    cursor: duckdb.DuckDBPyConnection, origin: Origin, asked: pd.DataFrame, sessions: Sequence[date], *, settled: bool
 ) -> None:
-    """Keep that the source was asked for `sessions` of `symbols`, and has no bar where none is stored.
+    """Keep that the source was asked, and has no bar where none is stored.
 
-    A bar that is quarantined is one that it has. `sessions` is ascending. What is not `settled` says why a bar is
-    missing, and is asked for again all the same.
+    A bar that is quarantined is one that it has.
+
+    Args:
+        cursor: Of `Lake.write`.
+        origin: Of the answer.
+        asked: Columns symbol, first, last: the days that each was asked for.
+        sessions: Those of these days that count, ascending.
+        settled: What is not says why a bar is missing, and is asked for again all the same.
     """
-    if not symbols or not sessions:
+    if asked.empty or not sessions:
         return
-    cursor.execute(
-        f"""
-        INSERT INTO absent_bars (market, symbol, first_session, last_session, settled, source, fetched_at)
-        WITH {_LACKING},
-        numbered AS (SELECT session, row_number() OVER (ORDER BY session) AS number
-                     FROM (SELECT unnest($sessions) AS session)),
-        absent AS (
-            SELECT e.symbol, e.session, n.number FROM expected e JOIN numbered n USING (session)
-            WHERE lacking AND NOT EXISTS (
-                SELECT 1 FROM quarantined_bars q
-                WHERE q.market = $market AND q.symbol = e.symbol AND q.session = e.session)
-            AND NOT EXISTS (
-                SELECT 1 FROM absent_bars a WHERE a.market = $market AND a.source = $source AND a.symbol = e.symbol
-                AND (a.settled IS NOT FALSE OR NOT $settled)
-                AND e.session BETWEEN a.first_session AND a.last_session)),
-        runs AS (SELECT symbol, session, number - row_number() OVER (PARTITION BY symbol ORDER BY session) AS run
-                 FROM absent)
-        SELECT $market, symbol, min(session), max(session), $settled, $source, $fetched_at FROM runs
-        GROUP BY symbol, run ORDER BY symbol, min(session)
-        """,
-        _limits(cursor, origin.market)
-        | _common(origin.market, symbols, sessions)
-        | {"source": origin.names, "fetched_at": origin.fetched_at, "settled": settled},
-    )
+    cursor.register("asked_ranges", asked)
+    try:
+        cursor.execute(
+            _NOTE_ABSENT,
+            _limits(cursor, origin.market)
+            | _among(origin.market, sessions)
+            | {"source": origin.names, "fetched_at": origin.fetched_at, "settled": settled},
+        )
+    finally:
+        cursor.unregister("asked_ranges")
 
 
 def recent_from(sessions: Sequence[date]) -> date:
@@ -281,11 +292,5 @@ def _limits(cursor: duckdb.DuckDBPyConnection, market: str) -> dict[str, Any]:
     }
 
 
-def _common(market: str, symbols: Sequence[str], sessions: Sequence[date]) -> dict[str, Any]:
-    return {
-        "symbols": list(symbols),
-        "sessions": list(sessions),
-        "market": market,
-        "first": sessions[0],
-        "last": sessions[-1],
-    }
+def _among(market: str, sessions: Sequence[date]) -> dict[str, Any]:
+    return {"market": market, "sessions": list(sessions), "first": sessions[0], "last": sessions[-1]}

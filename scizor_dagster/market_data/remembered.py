@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.bar_store import Origin
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DOUBT_REST = timedelta(days=7)
 
@@ -37,8 +40,7 @@ IS_DOUBTED = (
 def forget(
     cursor: duckdb.DuckDBPyConnection,
     origin: Origin,
-    symbols: Sequence[str],
-    asked: Sequence[date],
+    asked: pd.DataFrame,
     sessions: Sequence[date],
 ) -> None:
     """Take out of what is remembered of `symbols` the bars that have come, and doubted sessions that were `asked`.
@@ -48,11 +50,10 @@ def forget(
     Args:
         cursor: Of `Lake.write`.
         origin: Of the answer.
-        symbols: That were answered.
-        asked: Sessions that they were asked for.
+        asked: Columns symbol, first, last: the days that each was asked for, and answered.
         sessions: Every session that may be asked for, ascending.
     """
-    key: dict[str, Any] = {"market": origin.market, "asked": origin.names, "symbols": list(symbols)}
+    key: dict[str, Any] = {"market": origin.market, "asked": origin.names, "symbols": asked["symbol"].tolist()}
     remembered = "a.market = $market AND a.source = $asked AND a.symbol IN (SELECT unnest($symbols))"
     # Mostly nothing is remembered, and bars are many.
     if cursor.execute(f"SELECT 1 FROM {whole('absent_bars', 'a')} WHERE {remembered} LIMIT 1", key).fetchone() is None:
@@ -68,19 +69,24 @@ def forget(
         FROM absent_bars a LEFT JOIN first_bars f ON f.symbol = a.symbol
             LEFT JOIN come c ON c.symbol = a.symbol AND c.first_session = a.first_session
                 AND c.last_session = a.last_session
-        WHERE {remembered} AND (c.days IS NOT NULL OR
-            (doubted AND a.first_session <= $last AND a.last_session >= $first))
+        WHERE {remembered} AND (c.days IS NOT NULL OR doubted)
         """,
-        key | {"doubted_before": origin.fetched_at - DOUBT_REST, "first": asked[0], "last": asked[-1]},
+        key | {"doubted_before": origin.fetched_at - DOUBT_REST},
     ).fetchall()
+    days_of = zip(asked["first"].dt.date, asked["last"].dt.date, strict=True)
+    ranges = dict(zip(asked["symbol"].tolist(), days_of, strict=True))
     for symbol, first, last, settled, fetched_at, days, doubted in found:
-        gone = set(days or ()) | (set(asked) if doubted else set())
+        covered = [day for day in sessions if first <= day <= last]
+        begin, end = ranges[symbol]
+        gone = {*(days or ()), *(day for day in covered if doubted and begin <= day <= end)}
+        if not gone:
+            continue
         cursor.execute(
             "DELETE FROM absent_bars WHERE market = ? AND source = ? AND symbol = ? AND first_session = ? "
             "AND last_session = ? AND settled IS NOT DISTINCT FROM ?",
             [origin.market, origin.names, symbol, first, last, settled],
         )
-        for begin, end in _runs([day for day in sessions if first <= day <= last], gone):
+        for begin, end in _runs(covered, gone):
             cursor.execute(
                 "INSERT INTO absent_bars (market, symbol, first_session, last_session, settled, source, fetched_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
