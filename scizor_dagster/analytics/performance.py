@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from scizor_dagster.analytics.valuation import Valuation
 from scizor_dagster.errors import InputError
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +162,7 @@ def store_performance(lake: Lake, row: pd.DataFrame, starting_equity: Decimal, n
         )
 
 
-_QUERY = "SELECT " + ", ".join(COLUMNS) + " FROM performance WHERE portfolio = ?"
+_QUERY = "SELECT " + ", ".join(COLUMNS) + f" FROM {whole('performance')} WHERE portfolio = ?"
 
 
 def read_performance(lake: Lake, portfolio: str, through: date | None = None) -> pd.DataFrame:

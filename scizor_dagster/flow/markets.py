@@ -18,6 +18,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.flow.symbols import retire_refused
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.ledger.acceptances import accept_price, accepted_prices
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.collect import collect_actions
@@ -214,7 +215,7 @@ def quarantined(lake: Lake, market: str, first: date, last: date) -> pd.DataFram
     with lake.read() as cursor:
         return cursor.execute(
             "SELECT reason, count(*) AS rows, min(session) AS first, max(session) AS last, "
-            "string_agg(DISTINCT symbol, ', ' ORDER BY symbol)[:200] AS symbols FROM quarantined_bars "
+            f"string_agg(DISTINCT symbol, ', ' ORDER BY symbol)[:200] AS symbols FROM {whole('quarantined_bars')} "
             "WHERE market = ? AND session BETWEEN ? AND ? GROUP BY reason ORDER BY reason",
             [market, first, last],
         ).fetch_df()

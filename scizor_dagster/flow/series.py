@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from scizor_dagster.errors import InputError, SnapshotGone
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.reading import PriceKind, prices
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _known(
 def _read(lake: Lake, market: str, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, list[Action]]:
     with lake.read() as cursor:
         actions = cursor.execute(
-            "SELECT ex_session, kind, ratio, amount, currency, new_symbol FROM corporate_actions "
+            f"SELECT ex_session, kind, ratio, amount, currency, new_symbol FROM {whole('corporate_actions')} "
             "WHERE market = ? AND symbol = ? AND ex_session BETWEEN ? AND ? ORDER BY ex_session, kind",
             [market, symbol, first, last],
         ).fetchall()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.bar_store import ended
 from scizor_dagster.market_data.provider import SymbolReason
 
@@ -47,9 +48,9 @@ class Absence(StrEnum):
 
 
 COLUMNS = ("symbol", "session", "reason", "detail")
-_MISSING = """
+_MISSING = f"""
     WITH tracked AS (SELECT symbol, verified, reason AS objection, retired_on,
-                     coalesce(nullif(note, ''), 'retired') AS note FROM symbols WHERE market = $market),
+                     coalesce(nullif(note, ''), 'retired') AS note FROM {whole("symbols")} WHERE market = $market),
     wanted AS (SELECT symbol, session FROM tracked, (SELECT unnest($sessions) AS session)),
     stored AS (SELECT symbol, session FROM bars WHERE market = $market AND session BETWEEN $first AND $last),
     missing AS (SELECT symbol, session FROM wanted ANTI JOIN stored USING (symbol, session))"""
@@ -57,16 +58,17 @@ _ABSENCES = f"""{_MISSING},
     begins AS (SELECT symbol, min(session) AS begin FROM bars WHERE market = $market
                AND symbol IN (SELECT symbol FROM missing) GROUP BY symbol),
     refused AS (SELECT symbol, session, min(reason) AS rule, arg_min(detail, reason) AS detail
-                FROM quarantined_bars WHERE market = $market AND session BETWEEN $first AND $last
+                FROM {whole("quarantined_bars")} WHERE market = $market AND session BETWEEN $first AND $last
                 GROUP BY symbol, session),
-    asked AS (SELECT DISTINCT m.symbol, m.session FROM missing m JOIN absent_bars a ON a.market = $market
+    asked AS (SELECT DISTINCT m.symbol, m.session FROM missing m JOIN {whole("absent_bars", "a")} ON a.market = $market
               AND a.symbol = m.symbol AND m.session BETWEEN a.first_session AND a.last_session),
     failed AS (SELECT m.symbol, m.session, arg_max(f.reason || ': ' || f.detail, f.fetched_at) AS said
-               FROM missing m JOIN failed_questions f ON f.market = $market AND f.symbol = m.symbol
+               FROM missing m JOIN {whole("failed_questions", "f")} ON f.market = $market AND f.symbol = m.symbol
                AND m.session BETWEEN f.first_session AND f.last_session GROUP BY m.symbol, m.session),
-    newcomers AS (SELECT symbol, max(bars_from) AS bars_from FROM symbol_identities
+    newcomers AS (SELECT symbol, max(bars_from) AS bars_from FROM {whole("symbol_identities")}
                   WHERE market = $market AND until IS NULL AND bars_from IS NOT NULL GROUP BY symbol),
-    empty AS (SELECT session FROM empty_sessions WHERE market = $market AND session BETWEEN $first AND $last),
+    empty AS (SELECT session FROM {whole("empty_sessions")}
+              WHERE market = $market AND session BETWEEN $first AND $last),
     ended AS (SELECT unnest($ended::VARCHAR[]) AS symbol, unnest($ended_on::DATE[]) AS ended_on)
     SELECT m.symbol, m.session, CASE
         WHEN t.retired_on <= m.session THEN '{Absence.RETIRED}'
@@ -116,7 +118,9 @@ def absences(lake: Lake, market: str, sessions: Sequence[date]) -> pd.DataFrame:
 def tracked_symbols(lake: Lake, market: str) -> tuple[str, ...]:
     """Every symbol that the market has a row of, retired ones included."""
     with lake.read() as cursor:
-        rows = cursor.execute("SELECT symbol FROM symbols WHERE market = ? ORDER BY symbol", [market]).fetchall()
+        rows = cursor.execute(
+            f"SELECT symbol FROM {whole('symbols')} WHERE market = ? ORDER BY symbol", [market]
+        ).fetchall()
     return tuple(str(symbol) for (symbol,) in rows)
 
 

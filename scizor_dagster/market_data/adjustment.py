@@ -20,6 +20,7 @@ import duckdb
 
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.factors import ExDay, symbol_factors
 from scizor_dagster.market_data.reports import PricesReport, SkippedAction
 from scizor_dagster.market_data.revisions import STORED_AT
@@ -60,17 +61,17 @@ FROM (
 """The same as of an instant from bars and their revisions alone: what needs factors is NULL, they are not kept."""
 _VIEW_VERSION = "scizor prices 1"
 
-_EX_DAYS = """
+_EX_DAYS = f"""
 WITH ends AS (SELECT max(session) AS session FROM bars WHERE market = $market),
 series AS (SELECT DISTINCT symbol, adjustment FROM bars WHERE market = $market),
 spun AS (SELECT symbol, session, close FROM bars WHERE market = $market AND adjustment = 'raw' AND symbol IN
-    (SELECT new_symbol FROM corporate_actions WHERE market = $market AND kind = 'spin_off')),
+    (SELECT new_symbol FROM {whole("corporate_actions")} WHERE market = $market AND kind = 'spin_off')),
 actions AS (
-    SELECT symbol, ex_session, kind, ratio, amount, currency FROM corporate_actions
+    SELECT symbol, ex_session, kind, ratio, amount, currency FROM {whole("corporate_actions")}
     WHERE market = $market AND kind IN ('split', 'dividend')
     UNION ALL
     SELECT a.symbol, a.ex_session, a.kind, NULL, a.ratio * n.close, NULL
-    FROM corporate_actions a ASOF JOIN spun n ON a.new_symbol = n.symbol AND a.ex_session <= n.session
+    FROM {whole("corporate_actions", "a")} ASOF JOIN spun n ON a.new_symbol = n.symbol AND a.ex_session <= n.session
     WHERE a.market = $market AND a.kind = 'spin_off' AND n.session <= a.ex_session + $spun_within
 ),
 days AS (
@@ -88,11 +89,11 @@ SELECT d.symbol, d.ex_session, d.ratio, d.amount, b.session AS previous_session,
     d.paid_in, y.currency
 FROM days d ASOF LEFT JOIN (SELECT symbol, session, close FROM bars WHERE market = $market) b
     ON d.symbol = b.symbol AND d.ex_session > b.session
-LEFT JOIN (SELECT symbol, currency FROM symbols WHERE market = $market) y ON y.symbol = d.symbol
+LEFT JOIN (SELECT symbol, currency FROM {whole("symbols")} WHERE market = $market) y ON y.symbol = d.symbol
 ORDER BY d.symbol, d.ex_session
 """
-_WITHOUT_A_PRICE = """
-SELECT a.symbol, a.ex_session, a.kind, a.new_symbol FROM corporate_actions a
+_WITHOUT_A_PRICE = f"""
+SELECT a.symbol, a.ex_session, a.kind, a.new_symbol FROM {whole("corporate_actions", "a")}
 WHERE a.market = $market AND a.kind IN ('spin_off', 'rights')
     AND a.ex_session <= (SELECT max(session) FROM bars WHERE market = $market)
     AND a.symbol IN (SELECT symbol FROM bars WHERE market = $market AND adjustment = 'raw')

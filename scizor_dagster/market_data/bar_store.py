@@ -268,7 +268,7 @@ def empty_sessions(cursor: duckdb.DuckDBPyConnection, market: str) -> set[date]:
 def quarantined_sessions(cursor: duckdb.DuckDBPyConnection, market: str, sessions: Sequence[date]) -> set[date]:
     """Those of `sessions`, ascending, that have a bar which is not believed."""
     rows = cursor.execute(
-        "SELECT DISTINCT session FROM quarantined_bars WHERE market = ? AND session BETWEEN ? AND ?",
+        f"SELECT DISTINCT session FROM {whole('quarantined_bars')} WHERE market = ? AND session BETWEEN ? AND ?",
         [market, sessions[0], sessions[-1]],
     ).fetchall()
     return {day for (day,) in rows} & set(sessions)
@@ -302,7 +302,7 @@ def replace_quarantined(
         "market = ? AND EXISTS (SELECT 1 FROM asked_ranges a WHERE a.symbol = quarantined_bars.symbol "
         "AND quarantined_bars.session BETWEEN CAST(a.first AS DATE) AND CAST(a.last AS DATE))"
     )
-    stored = f"SELECT {_QUARANTINED} FROM quarantined_bars WHERE {within}"
+    stored = f"SELECT {_QUARANTINED} FROM {whole('quarantined_bars')} WHERE {within}"
     incoming = f"SELECT {_QUARANTINED.replace('session', 'CAST(session AS DATE) AS session')} FROM incoming_rows"
     try:
         difference = f"({stored} EXCEPT ALL {incoming}) UNION ALL ({incoming} EXCEPT ALL {stored})"

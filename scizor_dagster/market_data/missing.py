@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.bar_store import Origin, ended
 from scizor_dagster.market_data.plausibility import Accepted
 from scizor_dagster.market_data.remembered import DOUBT_REST, FIRST_BARS, IS_DOUBTED
@@ -55,7 +56,7 @@ _KNOWN = f"""
     {FIRST_BARS},
     absent AS (
         SELECT w.symbol, w.session, {IS_DOUBTED} AS is_doubted
-        FROM wanted w JOIN absent_bars a ON a.market = $market AND a.source = $asked
+        FROM wanted w JOIN {whole("absent_bars", "a")} ON a.market = $market AND a.source = $asked
             AND a.settled IS NOT FALSE AND a.symbol = w.symbol AND w.session BETWEEN a.first_session AND a.last_session
             LEFT JOIN first_bars f ON f.symbol = a.symbol
         WHERE w.session < $recent),
@@ -63,7 +64,7 @@ _KNOWN = f"""
     known AS (
         SELECT symbol, session FROM absent WHERE NOT is_doubted
         UNION
-        SELECT symbol, session FROM quarantined_bars
+        SELECT symbol, session FROM {whole("quarantined_bars")}
         WHERE market = $market AND source = $source AND session BETWEEN $first AND $last AND session < $recent
             AND fetched_at > $rested AND (symbol, session) NOT IN
                 (SELECT (unnest($accepted::VARCHAR[]), unnest($accepted_on::DATE[]))))"""
@@ -76,10 +77,11 @@ _NOTE_ABSENT = f"""
     absent AS (
         SELECT e.symbol, e.session, n.number FROM expected e JOIN numbered n USING (session)
         WHERE lacking AND NOT EXISTS (
-            SELECT 1 FROM quarantined_bars q
+            SELECT 1 FROM {whole("quarantined_bars", "q")}
             WHERE q.market = $market AND q.symbol = e.symbol AND q.session = e.session)
         AND NOT EXISTS (
-            SELECT 1 FROM absent_bars a WHERE a.market = $market AND a.source = $source AND a.symbol = e.symbol
+            SELECT 1 FROM {whole("absent_bars", "a")}
+            WHERE a.market = $market AND a.source = $source AND a.symbol = e.symbol
             AND (a.settled IS NOT FALSE OR NOT $settled)
             AND e.session BETWEEN a.first_session AND a.last_session)),
     runs AS (SELECT symbol, session, number - row_number() OVER (PARTITION BY symbol ORDER BY session) AS run

@@ -19,6 +19,7 @@ import duckdb
 import pandas as pd
 
 from scizor_dagster.lake.tables import append_rows
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.provider import ACTION_COLUMNS
 
 PREFIX = "observed:"
@@ -57,7 +58,7 @@ def store_observed(
     """
     splits = tuple(splits)
     stored = cursor.execute(
-        "SELECT symbol, ex_session, kind, ratio FROM corporate_actions WHERE market = ? AND kind = 'split' "
+        f"SELECT symbol, ex_session, kind, ratio FROM {whole('corporate_actions')} WHERE market = ? AND kind = 'split' "
         "AND symbol IN (SELECT unnest(?))",
         [market, [split.symbol for split in splits]],
     ).df()
@@ -75,7 +76,7 @@ def store_observed(
 def withdraw_listed(cursor: duckdb.DuckDBPyConnection, market: str, listed: pd.DataFrame) -> bool:
     """Delete the observed splits that a provider lists by now; whether there were any."""
     rows = cursor.execute(
-        "SELECT symbol, ex_session, ratio, ex_until FROM corporate_actions "
+        f"SELECT symbol, ex_session, ratio, ex_until FROM {whole('corporate_actions')} "
         "WHERE market = ? AND kind = 'split' AND starts_with(source, ?)",
         [market, PREFIX],
     ).fetchall()

@@ -180,7 +180,8 @@ def pending_actions(lake: Lake, market: str, priced_on: date, session: date) -> 
         frame = cursor.execute(
             "WITH last AS (SELECT symbol, max(session) AS session, arg_max(adjustment, session) AS adjustment "
             "FROM bars WHERE market = $market AND session BETWEEN $oldest AND $priced_on GROUP BY symbol) "
-            "SELECT a.symbol, a.ex_session, a.kind FROM corporate_actions a LEFT JOIN last USING (symbol) "
+            f"SELECT a.symbol, a.ex_session, a.kind FROM {whole('corporate_actions', 'a')} "
+            "LEFT JOIN last USING (symbol) "
             "WHERE a.market = $market AND a.kind <> 'dividend' AND a.ex_session <= $session "
             "AND a.ex_session > coalesce(last.session, $oldest) "
             "AND NOT (a.kind = 'split' AND coalesce(last.adjustment, 'raw') <> 'raw') ORDER BY a.symbol, a.ex_session",
@@ -198,7 +199,8 @@ def quarantined_since(lake: Lake, market: str, through: date) -> pd.DataFrame:
         frame = cursor.execute(
             "WITH last AS (SELECT symbol, max(session) AS session FROM bars "
             "WHERE market = $market AND session BETWEEN $oldest AND $through GROUP BY symbol) "
-            "SELECT q.symbol, q.session, q.reason, q.detail FROM quarantined_bars q LEFT JOIN last USING (symbol) "
+            f"SELECT q.symbol, q.session, q.reason, q.detail FROM {whole('quarantined_bars', 'q')} "
+            "LEFT JOIN last USING (symbol) "
             "WHERE q.market = $market AND q.session BETWEEN $oldest AND $through "
             "AND q.session > coalesce(last.session, $oldest) AND q.reason NOT IN (SELECT unnest($apart)) "
             "QUALIFY row_number() OVER (PARTITION BY q.symbol ORDER BY q.session DESC, q.reason) = 1 "
@@ -215,7 +217,7 @@ def unscheduled_days(lake: Lake, market: str, first: date, last: date) -> dict[d
     """
     with lake.read() as cursor:
         found = cursor.execute(
-            "WITH odd AS (SELECT symbol, session, close, volume FROM quarantined_bars "
+            f"WITH odd AS (SELECT symbol, session, close, volume FROM {whole('quarantined_bars')} "
             "WHERE market = $market AND session BETWEEN $first AND $last AND reason = 'not_a_session') "
             "SELECT odd.session, count(DISTINCT odd.symbol) FROM odd ASOF LEFT JOIN (SELECT symbol, session, close, "
             "volume FROM bars WHERE market = $market AND session BETWEEN $oldest AND $last) b "
@@ -235,7 +237,7 @@ def instruments(lake: Lake, market: str, as_of: date | None = None) -> tuple[Ins
         rows = cursor.execute(
             "SELECT symbol, mic, currency, coalesce(name, ''), lot, tick, fractionable, shortable, "
             "tradable AND last_verified IS NOT NULL AND (retired_on IS NULL OR coalesce(retired_on > $as_of, false)) "
-            "FROM symbols WHERE market = $market ORDER BY symbol",
+            f"FROM {whole('symbols')} WHERE market = $market ORDER BY symbol",
             {"market": market, "as_of": as_of},
         ).fetchall()
         gone = delisted(cursor, market, as_of) if as_of else set()
@@ -263,13 +265,13 @@ def ticker_changes(lake: Lake, market: str, session: date) -> list[tuple[str, da
     """
     with lake.read() as cursor:
         rows = cursor.execute(
-            "SELECT DISTINCT a.symbol, a.ex_session, a.new_symbol FROM corporate_actions a "
+            f"SELECT DISTINCT a.symbol, a.ex_session, a.new_symbol FROM {whole('corporate_actions', 'a')} "
             "WHERE a.market = $1 AND a.ex_session <= $2 AND (a.kind = 'rename' OR a.kind = 'delisting' AND EXISTS "
             "(SELECT 1 FROM bars b WHERE b.market = $1 AND b.symbol = a.symbol "
             "AND b.session > a.ex_session AND b.session < $2)) "
-            "UNION SELECT i.previous_symbol, i.since, i.symbol FROM symbol_identities i "
+            f"UNION SELECT i.previous_symbol, i.since, i.symbol FROM {whole('symbol_identities', 'i')} "
             "WHERE i.market = $1 AND i.since <= $2 AND i.previous_symbol NOT LIKE '%@%' "
-            "UNION SELECT split_part(i.symbol, '@', 1), i.until, NULL FROM symbol_identities i "
+            f"UNION SELECT split_part(i.symbol, '@', 1), i.until, NULL FROM {whole('symbol_identities', 'i')} "
             "WHERE i.market = $1 AND i.until <= $2 AND i.symbol LIKE '%@%' ORDER BY ALL",
             [market, session],
         ).fetchall()
@@ -283,7 +285,7 @@ def coverage(lake: Lake, market: str, session: date) -> tuple[int, int, tuple[st
     """
     with lake.read() as cursor:
         tracked = cursor.execute(
-            "SELECT symbol FROM symbols WHERE market = ? AND last_verified IS NOT NULL "
+            f"SELECT symbol FROM {whole('symbols')} WHERE market = ? AND last_verified IS NOT NULL "
             "AND (retired_on IS NULL OR retired_on > ?)",
             [market, session],
         ).fetchall()

@@ -18,6 +18,7 @@ import numpy as np
 
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.provider import Identified, Listing, MarketData
 from scizor_dagster.market_data.restated_series import ratio_text, simple_ratio
 from scizor_dagster.market_data.symbol_rows import Book, Outcome
@@ -132,7 +133,7 @@ def _stored(lake: Lake, market: str, symbol: str, known: date, now: datetime) ->
     """The newest listed reverse split, which gives a share a new CUSIP, since `known`, and the newest bars up to it."""
     with lake.read() as cursor:
         split = cursor.execute(
-            "SELECT max(ex_session) FROM corporate_actions "
+            f"SELECT max(ex_session) FROM {whole('corporate_actions')} "
             "WHERE market = ? AND symbol = ? AND kind = 'split' AND ratio < 1 AND ex_session BETWEEN ? AND ?",
             [market, symbol, known, now.date()],
         ).fetchone()

@@ -19,6 +19,7 @@ import numpy as np
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.tables import replace_rows
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.provider import MarketData
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def source_differences(lake: Lake, market: str, session: date) -> pd.DataFrame:
             [market, session, market, session],
         ).df()
         splits = cursor.execute(
-            "SELECT symbol, ex_session, ratio FROM corporate_actions "
+            f"SELECT symbol, ex_session, ratio FROM {whole('corporate_actions')} "
             "WHERE market = ? AND kind = 'split' AND ex_session > ? AND ratio > 0",
             [market, session],
         ).fetchall()

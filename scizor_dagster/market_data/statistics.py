@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.quality import TOLERANCE
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ def outliers(lake: Lake, market: str, first: date, last: date) -> pd.DataFrame:
     """
     with lake.read() as cursor:
         frame = cursor.execute(
-            """
+            f"""
             WITH series AS (SELECT symbol, session, close, adjustment,
                 lag(close) OVER (PARTITION BY symbol ORDER BY session) AS before,
                 lag(session) OVER (PARTITION BY symbol ORDER BY session) AS day_before
                 FROM bars WHERE market = $market AND session BETWEEN $since AND $last),
-            splits AS (SELECT symbol, ex_session, ratio FROM corporate_actions
+            splits AS (SELECT symbol, ex_session, ratio FROM {whole("corporate_actions")}
                        WHERE market = $market AND kind = 'split' AND ratio > 0),
             factors AS (SELECT s.symbol, s.session, product(x.ratio) AS factor FROM series s JOIN splits x
                 ON x.symbol = s.symbol AND x.ex_session > s.day_before AND x.ex_session <= s.session

@@ -12,6 +12,7 @@ from datetime import date
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.symbol_rows import SymbolRow
 from scizor_dagster.market_data.symbol_store import read_book
 
@@ -39,9 +40,11 @@ def universe_as_of(lake: Lake, market: str, session: date) -> TrackedUniverse:
         DataError: who was tracked then is not known: nothing was recorded before the first day.
     """
     with lake.read() as cursor:
-        since = cursor.execute("SELECT min(since) FROM universe_history WHERE market = ?", [market]).fetchone()
+        since = cursor.execute(
+            f"SELECT min(since) FROM {whole('universe_history')} WHERE market = ?", [market]
+        ).fetchone()
         rows = cursor.execute(
-            "SELECT DISTINCT symbol FROM universe_history WHERE market = $market AND since <= $session "
+            f"SELECT DISTINCT symbol FROM {whole('universe_history')} WHERE market = $market AND since <= $session "
             "AND (until IS NULL OR until > $session) ORDER BY symbol",
             {"market": market, "session": session},
         ).fetchall()
@@ -76,7 +79,7 @@ def contract_ids(lake: Lake, market: str) -> dict[str, int]:
     """
     with lake.read() as cursor:
         rows = cursor.execute(
-            "SELECT symbol, provider_id FROM symbols WHERE market = ? AND verified AND retired_on IS NULL "
+            f"SELECT symbol, provider_id FROM {whole('symbols')} WHERE market = ? AND verified AND retired_on IS NULL "
             "AND split_part(source, ':', 1) = 'ibkr' AND provider_id <> ''",
             [market],
         ).fetchall()

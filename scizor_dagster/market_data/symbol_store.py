@@ -62,7 +62,7 @@ def read_facts(
     today = now.astimezone(zone).date()
     endings: dict[str, list[Ending]] = {}
     for symbol, kind, day, new in cursor.execute(
-        "SELECT symbol, kind, ex_session, new_symbol FROM corporate_actions "
+        f"SELECT symbol, kind, ex_session, new_symbol FROM {whole('corporate_actions')} "
         "WHERE market = ? AND kind IN (SELECT unnest(?)) AND ex_session <= ? ORDER BY ALL",
         [market, list(_ENDINGS), today],
     ).fetchall():
@@ -122,7 +122,9 @@ def write_book(cursor: duckdb.DuckDBPyConnection, market: str, before: Book, out
 
 def _read(cursor: duckdb.DuckDBPyConnection, table: str, kind: type[T], market: str) -> list[T]:
     names = [item.name for item in fields(kind)]
-    rows = cursor.execute(f"SELECT {', '.join(names)} FROM {table} WHERE market = ? ORDER BY ALL", [market]).fetchall()
+    rows = cursor.execute(
+        f"SELECT {', '.join(names)} FROM {whole(table)} WHERE market = ? ORDER BY ALL", [market]
+    ).fetchall()
     return [kind(**_typed(dict(zip(names, row, strict=True)))) for row in rows]
 
 
@@ -192,7 +194,7 @@ def _move(cursor: duckdb.DuckDBPyConnection, market: str, move: Move) -> None:
 _RETURNING = f"""
     SELECT q.session, q.open, q.high, q.low, q.close, q.volume, coalesce(q.adjustment, own.adjustment) AS adjustment,
         coalesce(q.synthetic, own.synthetic) AS synthetic, q.source, q.fetched_at
-    FROM quarantined_bars q
+    FROM {whole("quarantined_bars", "q")}
         LEFT JOIN (SELECT adjustment, synthetic FROM bars WHERE market = $market AND symbol = $name LIMIT 1) own ON true
         LEFT JOIN (SELECT adjustment, synthetic FROM bars WHERE market = $market LIMIT 1) others ON true
     WHERE q.market = $market AND q.symbol = $name AND q.reason = '{ANOTHER_COMPANY}'
@@ -292,9 +294,11 @@ def other_companys_floors(cursor: duckdb.DuckDBPyConnection, market: str) -> dic
 def former_tickers(cursor: duckdb.DuckDBPyConnection, market: str) -> list[tuple[str, str, date]]:
     """Present ticker, one that the same company had before, and the first day on which it had it no more."""
     rows = cursor.execute(
-        "WITH RECURSIVE chain AS (SELECT symbol AS present, previous_symbol AS former, since FROM symbol_identities "
+        "WITH RECURSIVE chain AS (SELECT symbol AS present, previous_symbol AS former, since "
+        f"FROM {whole('symbol_identities')} "
         "WHERE market = $market AND until IS NULL AND previous_symbol IS NOT NULL UNION ALL "
-        "SELECT c.present, i.previous_symbol, i.since FROM chain c JOIN symbol_identities i ON i.symbol = c.former "
+        "SELECT c.present, i.previous_symbol, i.since FROM chain c "
+        f"JOIN {whole('symbol_identities', 'i')} ON i.symbol = c.former "
         "WHERE i.market = $market AND i.previous_symbol IS NOT NULL AND i.since < c.since) "
         "SELECT DISTINCT * FROM chain",
         {"market": market},

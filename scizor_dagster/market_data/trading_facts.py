@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.reading import LOOK_BACK
 
 Floats = npt.NDArray[np.float64]
@@ -81,7 +82,7 @@ def _answer(lake: Lake, market: str, through: date, back: timedelta, question: s
         return cursor.execute(
             "WITH recent AS (SELECT symbol, session, high, low, close, volume, adjustment, "
             "max(session) OVER (PARTITION BY symbol) AS last FROM bars WHERE market = ? AND session BETWEEN ? AND ?), "
-            "splits AS (SELECT symbol, ex_session, ratio FROM corporate_actions "
+            f"splits AS (SELECT symbol, ex_session, ratio FROM {whole('corporate_actions')} "
             "WHERE market = ? AND kind = 'split' AND ratio > 0), "
             "factors AS (SELECT r.symbol, r.session, product(s.ratio) AS factor FROM recent r JOIN splits s "
             "ON s.symbol = r.symbol AND s.ex_session > r.session AND s.ex_session <= r.last "

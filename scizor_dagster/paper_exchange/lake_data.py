@@ -17,6 +17,7 @@ from functools import cached_property
 import duckdb
 
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.reading import coverage, too_many_missing
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar
 
@@ -30,26 +31,26 @@ _HISTORY = """
 _LAST = """
     SELECT symbol, max(session), arg_max(close, session), arg_max(adjustment, session)
     FROM bars WHERE market = ? AND session < ? AND session >= ? GROUP BY symbol"""
-_SPLITS = """
-    SELECT DISTINCT symbol, ex_session, ratio FROM corporate_actions
+_SPLITS = f"""
+    SELECT DISTINCT symbol, ex_session, ratio FROM {whole("corporate_actions")}
     WHERE market = ? AND kind = 'split' AND ratio > 0 AND ex_session > ? AND ex_session <= ?"""
 _KINDS = "('split', 'dividend', 'delisting', 'rename')"
 _ACTIONS = f"""
-    SELECT DISTINCT symbol, ex_session, kind, ratio, amount, new_symbol FROM corporate_actions
+    SELECT DISTINCT symbol, ex_session, kind, ratio, amount, new_symbol FROM {whole("corporate_actions")}
     WHERE market = ? AND ex_session BETWEEN ? AND ? AND kind IN {_KINDS}"""
-_ACTION_DAYS = f"SELECT DISTINCT ex_session FROM corporate_actions WHERE market = ? AND kind IN {_KINDS}"
+_ACTION_DAYS = f"SELECT DISTINCT ex_session FROM {whole('corporate_actions')} WHERE market = ? AND kind IN {_KINDS}"
 _LAST_BEFORE = """
     SELECT max(session), arg_max(close, session), arg_max(adjustment, session)
     FROM bars WHERE market = ? AND symbol = ? AND session < ?"""
-_EMPTY = "SELECT fetched_at FROM empty_sessions WHERE market = ? AND session = ?"
+_EMPTY = f"SELECT fetched_at FROM {whole('empty_sessions')} WHERE market = ? AND session = ?"
 _LATER = """
     SELECT session, min(fetched_at) FROM bars WHERE market = ? AND session > ?
     GROUP BY session ORDER BY count(*) DESC, session LIMIT 3"""
 _ADJUSTMENTS = """
     SELECT symbol, arg_max(adjustment, session) FROM bars
     WHERE market = ? AND session <= ? AND session >= ? AND list_contains(?, symbol) GROUP BY symbol"""
-_RENAMES = """
-    SELECT DISTINCT new_symbol, symbol FROM corporate_actions
+_RENAMES = f"""
+    SELECT DISTINCT new_symbol, symbol FROM {whole("corporate_actions")}
     WHERE market = ? AND kind = 'rename' AND new_symbol IS NOT NULL ORDER BY ALL"""
 _IN_PRICES = {"raw": (), "split": ("split",), "total_return": ("split", "dividend")}
 
