@@ -50,17 +50,21 @@ def gaps(
     """List the sessions that have no believed bar, by symbol, with the reason why where it is known.
 
     Sessions in a row are one line. What each reason means is in docs/data-quality.md; not_collected is the one that
-    explains nothing, and its remedy is scizor collect. The exit code is 1 when there is a session without a reason.
+    explains nothing, and its remedy is scizor collect. The exit code is 1 when there is such a session of a symbol
+    that is collected.
 
     Example: scizor data gaps --market us --symbol AAPL --start-date 2024-01-01
     """
     from scizor_dagster.flow.quality import missing_ranges
     from scizor_dagster.market_data.absences import Absence
+    from scizor_dagster.market_data.symbol_reading import collected_symbols
 
     desk, _ = _collected(market)
     first, last = _range(start, end)
     found = missing_ranges(desk, market, symbol or (), first, last)
-    unasked = found[found["reason"] == Absence.NOT_COLLECTED]
+    without_reason = found[found["reason"] == Absence.NOT_COLLECTED]
+    collected = collected_symbols(desk.lake, market, sorted(set(without_reason["symbol"])))
+    unasked = without_reason[without_reason["symbol"].isin(collected)]
     if as_json:
         emit_json({"market": market, "gaps": found.to_dict("records")})
     else:

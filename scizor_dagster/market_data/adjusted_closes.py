@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.jumps import Action
 from scizor_dagster.market_data.provider import Adjustment
-from scizor_dagster.market_data.restated_series import simple_ratio
+from scizor_dagster.market_data.restated_series import common_split
 from scizor_dagster.market_data.rounding import half_step
 
 ROOM = 2e-4
@@ -63,7 +63,7 @@ class Contradiction:
         if self.expected != 1.0 or not 1.0 - _LARGEST_YIELD < self.found < 1.0:
             return False
         # A source of raw prices steps for a stock dividend of 21:20 just as for cash.
-        split = adjustment == "raw" and simple_ratio(1.0 / self.found) is not None
+        split = adjustment == "raw" and common_split(1.0 / self.found) is not None
         return not split and self.noise <= _PRECISE * (1.0 - self.found)
 
     def fault(self, *, taken: bool) -> FeedFault:

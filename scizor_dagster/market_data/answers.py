@@ -20,7 +20,15 @@ Answer = tuple[Batch, CheckedBars]
 
 
 def rows_before(bars: pd.DataFrame, end: date) -> pd.DataFrame:
-    return bars if end == date.max else bars[bars["session"] < datetime.combine(end, datetime.min.time())]
+    return bars[bars["session"] < datetime.combine(end, datetime.min.time())]
+
+
+def rows_outside(bars: pd.DataFrame, days: tuple[date, date] | None) -> pd.DataFrame:
+    """The rows before the first and after the last of `days`; all where there are none."""
+    if days is None:
+        return bars
+    first, last = (datetime.combine(day, datetime.min.time()) for day in days)
+    return bars[(bars["session"] < first) | (bars["session"] > last)]
 
 
 def rows_within(bars: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:

@@ -55,7 +55,8 @@ def set_aside(
         if symbols:
             _check_alone(origin, sorted(set(others) - set(symbols)))
             anew = set() if force else _anew_already(cursor, origin, symbols)
-            chosen = [symbol for symbol in symbols if symbol not in anew]
+            left = anew | _of_other_kind(cursor, origin, symbols)
+            chosen = [symbol for symbol in symbols if symbol not in left]
         taken = withdraw_series(cursor, origin.market, chosen) if chosen else 0
         forget_dividends(cursor, origin.market, chosen)
         for table in _OF_SERIES if chosen else ():
@@ -71,6 +72,15 @@ def _on_another_basis(cursor: duckdb.DuckDBPyConnection, origin: Origin) -> list
         [origin.market, origin.synthetic, origin.adjustment],
     ).fetchall()
     return [str(symbol) for (symbol,) in rows]
+
+
+def _of_other_kind(cursor: duckdb.DuckDBPyConnection, origin: Origin, symbols: Sequence[str]) -> set[str]:
+    """Symbols with made-up bars where the source gives real ones, or the other way round."""
+    rows = cursor.execute(
+        "SELECT DISTINCT symbol FROM bars WHERE market = ? AND synthetic <> ? AND symbol IN (SELECT unnest(?))",
+        [origin.market, origin.synthetic, list(symbols)],
+    ).fetchall()
+    return {str(symbol) for (symbol,) in rows}
 
 
 def _check_alone(origin: Origin, others: Sequence[str]) -> None:

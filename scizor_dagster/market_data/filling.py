@@ -27,6 +27,7 @@ from scizor_dagster.market_data.answers import (
     asked_ranges,
     day_ranges,
     rows_before,
+    rows_outside,
     rows_within,
 )
 from scizor_dagster.market_data.bar_store import (
@@ -233,11 +234,11 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         stored = stored_bars(cursor, origin.market, symbols, begin - CONTEXT, end + CONTEXT)
     early = filled.early[filled.early["symbol"].isin(symbols)]
     # What is to be replaced is no witness of itself.
-    replaced = task.wanted.since if task.replacing else date.max
+    replaced = (task.wanted.since, task.wanted.sessions[-1]) if task.replacing else None
     parted, overlap = _compared(task, stored, early, answer, replaced)
     anew = refetch_restated(lake, origin.market, source, overlap.restated, task.sessions[0], task.sessions[-1])
     witnesses = without(stored.drop(index=parted.displaced.index), early)
-    context = rows_before(context_of(witnesses, anew, overlap), replaced)
+    context = rows_outside(context_of(witnesses, anew, overlap), replaced)
     judged = source.judge.part(hold_back(parted.answer, anew.held, overlap.restated), context)
     restated, restatements = restated_bars(overlap, judged)
     preferred = judged.good[judged.good.index.isin(parted.preferred.index) & ~judged.good["symbol"].isin(anew.replaced)]
@@ -246,10 +247,10 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
         written = [store_anew(cursor, anew, origin)]
         store_in_place(cursor, restated, origin, "restated_bar")
         early = without(early[~early["symbol"].isin(anew.replaced)], preferred)
-        preferred = rows_before(preferred, replaced)
+        preferred = rows_outside(preferred, replaced)
         store_in_place(cursor, preferred, origin, "preferred_source")
         written += [Stored(0, restated, preferred), withdraw(cursor, origin, stored, early, good)]
-        older = rows_before(good, replaced)
+        older = rows_outside(good, replaced)
         written.append(store_bars(cursor, good.drop(index=older.index), origin))
         written.append(Stored(insert_missing(cursor, older, origin), older.iloc[:0], older.iloc[:0]))
         store_dividends(cursor, origin.market, origin.source, judged.dividends, origin.fetched_at)
@@ -266,17 +267,17 @@ def _store(task: Task, part: Sequence[Answer], filled: Filled) -> None:
 
 
 def _compared(
-    task: Task, stored: pd.DataFrame, early: pd.DataFrame, answer: CheckedBars, replaced: date
+    task: Task, stored: pd.DataFrame, early: pd.DataFrame, answer: CheckedBars, replaced: tuple[date, date] | None
 ) -> tuple[Parted, Overlap]:
-    """What the answer says otherwise than the bars that are stored before `replaced`, each source for itself.
+    """What the answer says otherwise than the stored bars outside of the days `replaced`, each source for itself.
 
     What was fetched too early, `early`, was never final: that it is otherwise now is no restatement.
     """
     source = task.source
     parted = part_by_source(stored, answer, source_names(source.provider))
-    before = rows_before(without(parted.same, early), replaced)
+    before = rows_outside(without(parted.same, early), replaced)
     overlap = compare(before, parted.answer.good)
-    misdated = moved_series(parted.same, parted.answer.good, {*overlap.restated, *overlap.differing})
+    misdated = moved_series(without(parted.same, early), parted.answer.good, {*overlap.restated, *overlap.differing})
     if misdated:
         left = parted.preferred[~parted.preferred["symbol"].isin(list(misdated))]
         parted = replace(parted, answer=refuse_moved(parted.answer, misdated, task.origin), preferred=left)
@@ -304,7 +305,7 @@ def _remember(
     # Settled first: the other rows leave out what those cover.
     if isinstance(task.source.provider, Metered):
         recent = task.wanted.recent or recent_from(task.sessions)
-        note_gone(cursor, task.origin, rows_before(gone[~gone["symbol"].isin(list(silent))], recent))
+        note_gone(cursor, task.origin, rows_before(gone[gone["symbol"].isin(asked["symbol"])], recent))
         settled = [day for day in task.wanted.sessions if day < recent]
         note_absent(cursor, task.origin, lacking, settled, settled=True)
     note_absent(cursor, task.origin, lacking, task.wanted.sessions, settled=False)

@@ -148,7 +148,7 @@ def missing(cursor: duckdb.DuckDBPyConnection, origin: Origin, wanted: Wanted, e
     limits = _limits(cursor, origin.market)
     known = {*(item.symbol for item in reach), *limits["ended"], *limits["begun"]}
     untouched = () if wanted.recent else tuple(name for name in wanted.symbols if name not in known)
-    others = replace(wanted, symbols=tuple(name for name in wanted.symbols if name not in set(untouched)))
+    others = replace(wanted, symbols=tuple(name for name in wanted.symbols if not untouched or name in known))
     parts = _apart(others, reach, set(early["symbol"])) if others.symbols or not untouched else ()
     found = [_missing(cursor, origin, some, reach, early, limits) for some in parts]
     found += [_all_of(untouched, wanted)] if untouched else []

@@ -33,23 +33,33 @@ _DAY = timedelta(days=1)
 def moved_series(stored: pd.DataFrame, fetched: pd.DataFrame, suspects: Collection[str]) -> dict[str, int]:
     """Those of `suspects`, which differ from what is stored, whose every bar is the stored one of a day beside it.
 
-    At least `MIN_SESSIONS` bars must be so. The number is by how many days the answer is dated early (-1) or late (1).
+    At least `MIN_SESSIONS` bars must be so that are not the stored ones of their own day as well: a price that stands
+    still looks alike on any day. The number is by how many days the answer is dated early (-1) or late (1).
     """
     if not suspects:
         return {}
     own = fetched[fetched["symbol"].isin(list(suspects))]
+    in_place = _beside(own, stored, 0)
+    telling = in_place.index[~in_place["same"]]
     found: dict[str, int] = {}
     for shift in (-1, 1):
-        moved = own.assign(session=own["session"] - shift * _DAY)
-        both = moved.merge(stored, on=_KEY, suffixes=("", "_stored"))
-        same = np.ones(len(both), dtype=bool)
-        for name in (*PRICE_COLUMNS, "volume"):
-            known = both[f"{name}_stored"].to_numpy(dtype=np.float64)
-            same &= np.abs(both[name].to_numpy(dtype=np.float64) - known) <= _NOISE * np.abs(known)
-        by_symbol = both.assign(same=same).groupby("symbol")["same"].agg(["size", "all"])
-        proven = by_symbol.index[by_symbol["all"] & (by_symbol["size"] >= MIN_SESSIONS)]
+        both = _beside(own, stored, shift)
+        both["telling"] = both.index.isin(telling)
+        by_symbol = both.groupby("symbol").agg(same=("same", "all"), telling=("telling", "sum"))
+        proven = by_symbol.index[by_symbol["same"] & (by_symbol["telling"] >= MIN_SESSIONS)]
         found |= {str(symbol): shift for symbol in proven if symbol not in found}
     return found
+
+
+def _beside(own: pd.DataFrame, stored: pd.DataFrame, shift: int) -> pd.DataFrame:
+    """Those of `own` that have a stored bar `shift` days before: column same, whether every value is its; own index."""
+    moved = own.assign(session=own["session"] - shift * _DAY, row=own.index)
+    both = moved.merge(stored, on=_KEY, suffixes=("", "_stored"))
+    same = np.ones(len(both), dtype=bool)
+    for name in (*PRICE_COLUMNS, "volume"):
+        known = both[f"{name}_stored"].to_numpy(dtype=np.float64)
+        same &= np.abs(both[name].to_numpy(dtype=np.float64) - known) <= _NOISE * np.abs(known)
+    return both.assign(same=same).set_index("row")[["symbol", "same"]]
 
 
 def refuse_moved(answer: CheckedBars, moved: Mapping[str, int], origin: Origin) -> CheckedBars:

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from scizor_dagster.errors import SnapshotGone
+from scizor_dagster.errors import DataError, SnapshotGone
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.whole import whole
@@ -141,6 +141,9 @@ def close_matrix(
 
     NaN where there is no bar, or where the source does not give prices of this `kind` (a split-adjusted
     source has no raw ones). `split` and `total_return` need `rebuild_prices` to have run.
+
+    Raises:
+        DataError: a symbol has several bars of one session.
     """
     import numpy as np
     import pandas as pd
@@ -162,10 +165,25 @@ def close_matrix(
             },
         ).fetchnumpy()
     days, rows = np.unique(np.asarray(found["session"], dtype="datetime64[D]"), return_inverse=True)
+    taken = np.bincount(rows * len(symbols) + found["place"], minlength=1)
+    if taken.max() > 1:
+        day, place = divmod(int(taken.argmax()), len(symbols))
+        raise _repeated(lake, market, symbols[place], days[day], int(taken.max()))
     closes = np.full((len(days), len(symbols)), np.nan)
     closes[rows, found["place"]] = np.ma.filled(found["close"], np.nan)
     index = pd.Index(days.astype(object), name="session", dtype="object")
     return pd.DataFrame(closes, index=index, columns=pd.Index(list(symbols), name="symbol"))
+
+
+def _repeated(lake: Lake, market: str, symbol: str, session: object, times: int) -> DataError:
+    with lake.read() as cursor:
+        found = cursor.execute("SELECT adjustment FROM bars WHERE market = ? AND symbol = ? LIMIT 1", [market, symbol])
+        (adjustment,) = found.fetchone() or ("",)
+    return DataError(
+        f"The lake holds {times} bars of {symbol} in session {session}.",
+        remedy=f"Collect its series anew: scizor collect history {symbol} --market {market} --again-as {adjustment}.",
+        where="bars",
+    )
 
 
 def pending_actions(lake: Lake, market: str, priced_on: date, session: date) -> pd.DataFrame:

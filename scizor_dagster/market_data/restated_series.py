@@ -10,7 +10,7 @@ besides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -178,14 +178,27 @@ def _rounded(ratio: float) -> float:
 
 
 def simple_ratio(ratio: float) -> Fraction | None:
+    """The ratio of small whole numbers that it is within a twentieth of a percent, if it is one.
+
+    Any ratio at all is near one of two numbers up to 20: where volumes do not speak as well, ask `common_split`.
+    """
+    return _nearest(
+        ratio, lambda part: min(part.numerator, part.denominator) == 1 or part.numerator <= _LARGEST_PART + 1
+    )
+
+
+def common_split(ratio: float) -> Fraction | None:
     """The ratio of a split as they happen that it is within a twentieth of a percent, if it is one.
 
     That is `n:1` and `1:n`, as 3:2 or 5:4 two small numbers, and for stock dividends one new share for 20, 10 or fewer.
-    Any ratio at all is near one of two numbers up to 20.
     """
+    return _nearest(ratio, _happens)
+
+
+def _nearest(ratio: float, counts: Callable[[Fraction], bool]) -> Fraction | None:
     whole = Fraction(round(ratio)) if ratio >= 1 else Fraction(1, round(1 / ratio))
     for candidate in (whole, Fraction(ratio).limit_denominator(_LARGEST_PART)):
-        if candidate > 0 and _happens(candidate) and abs(float(candidate) / ratio - 1.0) < _EXACT:
+        if candidate > 0 and counts(candidate) and abs(float(candidate) / ratio - 1.0) < _EXACT:
             return candidate
     return None
 

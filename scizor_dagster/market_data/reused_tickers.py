@@ -36,7 +36,7 @@ def _ending_of_reused(work: Decision, symbol: str, row: SymbolRow, listing: List
         return None
     if symbol in work.same:
         return None
-    known = row.last_verified.date() if row.last_verified else date.min
+    known = work.facts.day(row.last_verified) if row.last_verified else date.min
     days = [ending.ex_session for ending in work.endings(symbol) if ending.ex_session > known]
     return (min(days), True) if days else (min(known + ONE_DAY, work.facts.today), False)
 

@@ -20,7 +20,7 @@ from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.provider import Identified, Listing, MarketData
-from scizor_dagster.market_data.restated_series import ratio_text, simple_ratio
+from scizor_dagster.market_data.restated_series import common_split, ratio_text
 from scizor_dagster.market_data.symbol_rows import Book, Outcome
 from scizor_dagster.market_data.verification import Answers
 
@@ -110,7 +110,7 @@ class _Compared:
     @property
     def told(self) -> str | None:
         """Why they are one company's; None where the prices do not say so."""
-        if not self.together or simple_ratio(1 / self.factor) is None:
+        if not self.together or common_split(1 / self.factor) is None:
             return None
         split = "" if abs(self.factor - 1) <= _ROOM else f", after a split of {ratio_text(1 / self.factor)}"
         return f"another id, and the same prices in {self.agreeing} of {self.sessions} sessions{split}"

@@ -139,7 +139,13 @@ def _given_back(book: Book, earlier: SymbolRow, present: Identity, reason: str, 
     cut = present.bars_from if mine and present.bars_from else present.since
     after.rows[old] = replace(earlier, reason=SymbolReason.RENAMED, note=note, retired_on=cut, fetched_at=facts.now)
     after.history = [replace(item, symbol=new) if item.symbol == old else item for item in after.history]
-    floor = mine.bars_from if mine else None
+    until = max((item.until for item in book.identities if item.symbol == old and item.until), default=date.min)
+    newer = any(
+        is_archived(item.symbol) and ticker_of(item.symbol) == new and (item.until or date.min) > until
+        for item in book.identities
+    )
+    # With a newer archive still apart, the ticker's own bars begin where that one ended.
+    floor = present.bars_from if newer else mine.bars_from if mine else None
     whole = replace(
         present,
         bars_from=floor,

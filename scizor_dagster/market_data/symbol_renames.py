@@ -59,17 +59,21 @@ def _holder_by_action(work: Decision, symbol: str) -> Identity | None:
         for ending in endings
         if ending.kind == "rename" and ending.new_symbol == symbol and old != symbol
     ]
+    # What the ticker was for before is settled, and rows under a former ticker are of the first company that left it.
+    begun = work.floors.get(symbol) or work.begun(symbol)
+    named = [item for item in named if item[1].ex_session >= begun]
     if not named:
         return None
     carried = {item.previous_symbol for item in work.book.identities if ticker_of(item.symbol) == symbol}
-    for old, ending in named:
+    for old, ending in sorted(named, key=lambda item: item[1].ex_session, reverse=True):
         names = {move.name for move in work.outcome.moves if move.symbol == old and move.cut == ending.ex_session}
         names |= {
             item.symbol
             for item in work.book.identities
             if is_archived(item.symbol) and ticker_of(item.symbol) == old and item.until == ending.ex_session
         }
-        if not names and ending not in work.endings(old):
+        first = min(work.endings(old), key=lambda item: item.ex_session, default=None)
+        if not names and ending != first:
             continue
         name = min(names, default=old)
         held = [item for item in work.book.identities if item.symbol == name]
@@ -90,7 +94,7 @@ def _carry(work: Decision, symbol: str, holder: Identity) -> None:
     else:
         day = holder.until or (row.retired_on if row else None) or work.facts.today
         verified = row.last_verified if row else None
-        before = verified.date() + ONE_DAY if verified else day
+        before = work.facts.day(verified) + ONE_DAY if verified else day
     work.outcome.carries.append(Carry(holder.symbol, symbol, before))
     work.previous[symbol] = (holder.symbol, day)
     present = work.book.identity(symbol)

@@ -296,7 +296,7 @@ def former_tickers(cursor: duckdb.DuckDBPyConnection, market: str) -> list[tuple
     rows = cursor.execute(
         "WITH RECURSIVE chain AS (SELECT symbol AS present, previous_symbol AS former, since "
         f"FROM {whole('symbol_identities')} "
-        "WHERE market = $market AND until IS NULL AND previous_symbol IS NOT NULL UNION ALL "
+        "WHERE market = $market AND NOT contains(symbol, '@') AND previous_symbol IS NOT NULL UNION ALL "
         "SELECT c.present, i.previous_symbol, i.since FROM chain c "
         f"JOIN {whole('symbol_identities', 'i')} ON i.symbol = c.former "
         "WHERE i.market = $market AND i.previous_symbol IS NOT NULL AND i.since < c.since) "

@@ -20,14 +20,18 @@ def close_history(
 ) -> None:
     """Open and close the times in which symbols were tracked, as their rows say."""
     book = outcome.book
-    moved = {move.symbol: move.cut for move in outcome.moves}
+    moved = {move.symbol: move for move in outcome.moves}
     for symbol, row in book.rows.items():
         if is_archived(symbol):
             continue
         mine = [item for item in book.history if item.symbol == symbol]
         still = [item for item in mine if item.until is None]
         known = before.rows.get(symbol)
-        since = moved.get(symbol, facts.today)
+        since = facts.today
+        if symbol in moved:
+            # It was not tracked before its archive was, whenever another company had the ticker.
+            name, cut = moved[symbol].name, moved[symbol].cut
+            since = max(cut, min((item.since for item in book.history if item.symbol == name), default=cut))
         if symbol in previous:
             old, day = previous[symbol]
             since = max(day, min((item.since for item in book.history if item.symbol == old), default=facts.today))

@@ -33,6 +33,9 @@ def test_gaps_are_ranges_with_their_reason_and_one_without_fails(scizor: Scizor,
     assert "not_collected" in table
     named = "scizor collect history AAPL --market us --start-date 2025-01-10 --end-date 2025-01-14"
     assert named in " ".join(table.split())
+    change(collected, "UPDATE symbols SET retired_on = DATE '2025-02-01', reason = 'removed' WHERE symbol = 'AAPL'")
+    left = scizor("data", "gaps", *RANGE)
+    assert (left.code, "not_collected" in left.out, "scizor collect history" in left.out) == (0, True, False)
     refused = scizor("data", "gaps", "--symbol", "APPL")
     assert (refused.code, "APPL is not tracked" in refused.sentence) == (2, True)
 

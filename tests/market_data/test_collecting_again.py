@@ -121,6 +121,10 @@ def test_made_up_bars_are_not_set_aside_for_real_ones(raw):
     made_up.synthetic = True
     with pytest.raises(DataError, match="market of its own, or use another"):
         _collect(raw, made_up, again_as="split")
+    made_up = FrameMarket(_bars())
+    made_up.synthetic = True
+    with pytest.raises(DataError, match="market of its own, or use another"):
+        _collect(raw, made_up, again_as="raw", named=["A"])
     assert rows(raw, BASES) == [("raw", SYMBOLS)]
 
 

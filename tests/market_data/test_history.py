@@ -378,3 +378,24 @@ def test_what_a_symbol_was_asked_for_along_with_another_is_not_remembered_as_abs
     assert rows(lake, "SELECT * FROM absent_bars WHERE settled") == []
     collect_history(lake, "us", first, source, XNYS, ["A", "B"], 2024, 2024, NOW, through=days[-1])
     assert rows(lake, "SELECT count(*) FROM bars WHERE symbol = 'B'") == [(len(days) - 1,)]
+
+
+def test_a_forced_range_before_newer_bars_is_compared_with_them_and_never_stored_on_another_basis(lake):
+    bars = flat_bars(["A"], SESSIONS, price=60.0).assign(volume=1000.0)
+    _collect(lake, FrameMarket(bars, adjustment="split"), ["A"])
+    prices = ["open", "high", "low", "close"]
+    halved = bars.assign(**{name: bars[name] / 2 for name in prices}, volume=2000.0)
+    report = _collect(lake, FrameMarket(halved, adjustment="split"), ["A"], through=SESSIONS[9], force=True)
+    assert [split.refetched for split in report.suspected_splits] == [True]
+    assert rows(lake, "SELECT DISTINCT volume FROM bars") == [(2000.0,)]
+
+
+def test_an_early_bar_is_asked_for_the_next_day_where_the_answer_was_wholly_empty(lake):
+    bars = flat_bars(["A", "B"], SESSIONS)
+    _collect(lake, CountingMarket(bars))
+    early = XNYS.close_at(SESSIONS[-8]) + timedelta(minutes=1)
+    with lake.write() as cursor:
+        cursor.execute("UPDATE bars SET fetched_at = ?, volume = 3 WHERE session = ?", [early, SESSIONS[-8]])
+    _collect(lake, CountingMarket(bars[bars["symbol"] == "B"]), now=NOW + timedelta(days=1))
+    _collect(lake, CountingMarket(bars), now=NOW + timedelta(days=2))
+    assert rows(lake, "SELECT count(*) FROM bars WHERE volume = 3") == [(0,)]

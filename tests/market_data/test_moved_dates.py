@@ -55,6 +55,30 @@ def test_only_a_series_whose_every_bar_is_that_of_a_day_beside_it_has_moved(answ
     assert moved_series(_bars(), answer(_bars()), {"A"}) == found
 
 
+def _still(sessions=None):
+    bars = flat_bars(["A"], sessions or DAYS, price=10.0)
+    return bars.assign(open=10.0, high=10.0, low=10.0, close=10.0, volume=0.0)
+
+
+def _with_a_late_trade(bars, row):
+    changed = bars.copy()
+    changed.loc[row, ["high", "close"]] = 10.5
+    changed.loc[row, "volume"] = 500.0
+    return changed
+
+
+def test_a_share_that_stands_still_has_not_moved_because_one_of_its_bars_is_corrected(lake):
+    stored, newest = _still(), len(DAYS) - 4
+    assert moved_series(stored.iloc[: newest + 1], _with_a_late_trade(stored, newest), {"A"}) == {}
+    collect_history(
+        lake, "us", market(DAYS[0]), CountingMarket(stored), XNYS, ["A"], 2024, 2024, NOW, through=DAYS[newest]
+    )
+    corrected = CountingMarket(_with_a_late_trade(stored, newest))
+    report = collect_session(lake, "us", market(DAYS[0]), corrected, XNYS, ["A"], DAYS[-1], NOW)
+    assert ([fault.kind for fault in report.faults], report.inserted) == ([], 3)
+    assert rows(lake, f"SELECT close, volume FROM bars WHERE session = '{DAYS[newest]}'") == [(10.5, 500.0)]
+
+
 def test_a_series_collected_alone_under_dates_of_the_day_before_replaces_nothing_and_names_both_ways_out(lake):
     collect_history(
         lake, "us", market(DAYS[0]), CountingMarket(_bars()), XNYS, ["A"], 2024, 2024, NOW, through=DAYS[-3]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scizor_dagster.errors import DataError
 from scizor_dagster.market_data import reading
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_symbols, rebuild_prices
 from scizor_dagster.market_data.reading import (
@@ -90,6 +91,17 @@ def test_a_matrix_has_a_row_for_each_session_and_a_column_for_each_symbol_asked(
     assert matrix["D"].isna().tolist() == [False, False, True, True]
     assert matrix["Z"].isna().all()
     assert matrix.loc[date(2024, 2, 2), "A"] == pytest.approx(10 + 0.01 * SESSIONS.index(date(2024, 2, 2)))
+
+
+def test_a_session_that_is_stored_twice_is_refused_with_the_way_out(lake):
+    collect_history(
+        lake, "us", market(FIRST), FrameMarket(flat_bars(["A"], SESSIONS[-3:])), XNYS, ["A"], 2024, 2024, NOW
+    )
+    with lake.write() as cursor:
+        cursor.execute("INSERT INTO bars SELECT * FROM bars WHERE session = ?", [SESSIONS[-2]])
+    with pytest.raises(DataError, match=f"2 bars of A in session {SESSIONS[-2]}") as refused:
+        close_matrix(lake, "us", ["D", "A"], SESSIONS[-3], LAST)
+    assert "scizor collect history A --market us --again-as raw" in str(refused.value.remedy)
 
 
 def test_the_kinds_of_close_differ_where_a_split_lies_between(filled):
