@@ -62,10 +62,13 @@ def price_label(adjustment: str, synthetic: bool) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, Decimal):
         text = f"{value.normalize():f}"
+    elif isinstance(value, pd.Timestamp) and value.tz is None and value == value.normalize():
+        # A session in a frame is a midnight.
+        text = value.date().isoformat()
     else:
         text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
