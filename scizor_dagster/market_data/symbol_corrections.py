@@ -209,12 +209,13 @@ def _present(book: Book, row: SymbolRow, facts: Facts) -> Identity:
     present = book.identity(row.symbol)
     if present is not None and row.tracked:
         return present
-    command = f"validate --market {facts.market} --force-revalidate"
+    remedy = f"Verify it first: scizor symbols validate --market {facts.market} --force-revalidate."
     if row.reason is SymbolReason.REMOVED:
-        command = f"add {row.symbol} --market {facts.market} --mic {row.mic}"
+        command = f"scizor symbols add {row.symbol} --market {facts.market} --mic {row.mic}"
+        remedy = f"Add it again, with --file where the market has several universe files: {command}."
     raise InputError(
         f"{row.symbol} is not tracked and verified{f' ({row.reason})' if row.reason else ''}.",
-        remedy=f"Verify it first: scizor symbols {command}.",
+        remedy=remedy,
         where=row.symbol,
     )
 

@@ -109,6 +109,16 @@ def test_a_quiet_day_of_a_few_is_no_day_taken_before_its_close_where_most_are_st
     assert [fault.bars for fault in doubts.faults] == [found] * (found > 0)
 
 
+def test_quiet_bars_that_are_stored_do_not_speak_against_one_as_large_as_ever(sound) -> None:
+    last = sound["session"] == sound["session"].max()
+    stored = last & sound["symbol"].isin(sorted(sound["symbol"].unique())[:2])
+    one = last & (sound["symbol"] == sorted(sound["symbol"].unique())[2])
+    bars = sound.copy()
+    bars.loc[stored, "volume"] *= 0.2
+    doubts = doubt(bars[one], bars[~last | stored], PriceQuality(), lambda _symbols: {}, frozenset(), {})
+    assert (list(doubts.reasons), doubts.faults) == ([-1], ())
+
+
 @FEW
 @given(
     unit=st.sampled_from([100.0, 0.01, 1000.0, 0.001]),
