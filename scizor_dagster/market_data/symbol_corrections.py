@@ -182,13 +182,30 @@ def part(book: Book, symbol: str, day: date, reason: str, facts: Facts) -> Corre
     work = Decision(book.copy(), {}, facts)
     set_apart(work, symbol, row, day, certain=True, note=f"set apart by hand on {facts.today}: {reason}")
     work.book.rows[symbol] = replace(row, fetched_at=facts.now)
-    former = work.book.rows.get(present.previous_symbol or "")
+    # A day before the present ticker was the company's leaves what it was called before.
+    still = present.previous_symbol if day < present.since else None
+    if still is not None:
+        work.book.identities = [
+            replace(item, previous_symbol=None) if item.previous_symbol == still and is_archived(item.symbol) else item
+            for item in work.book.identities
+        ]
+    former = work.book.rows.get(present.previous_symbol or "") if still is None else None
     if former is not None:
         told = f"{former.note}; parted from {symbol} by hand on {facts.today}: {reason}"
         work.book.rows[former.symbol] = replace(former, note=told, fetched_at=facts.now)
     note = f"another company since {day}; set apart by hand on {facts.today}: {reason}"
     work.book.identities.append(
-        Identity(symbol, present.provider_id, day, None, day, None, note, present.source, facts.now)
+        Identity(
+            symbol,
+            present.provider_id,
+            present.since if still else day,
+            None,
+            day,
+            still,
+            note,
+            present.source,
+            facts.now,
+        )
     )
     close_history(work.outcome, book, facts)
     return Correction(book, work.outcome)

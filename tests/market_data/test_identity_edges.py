@@ -84,6 +84,25 @@ def test_a_new_id_keeps_what_the_company_was_called_before(lake):
         assert former_tickers(cursor, "us") == before
 
 
+def test_a_part_on_a_day_before_the_present_ticker_keeps_the_rename_and_can_be_undone(lake):
+    provider = Exchange(FB="1")
+    verify(lake, provider, "FB")
+    store(lake, "FB", SESSIONS)
+    provider.ids = {"META": "1"}
+    verify(lake, provider, "META", FEB1 + 4 * DAY)
+    with lake.read() as cursor:
+        before = former_tickers(cursor, "us")
+    done = _correct(lake, provider, lambda book, facts: part(book, "META", SESSIONS[1], "a fund before", facts))
+    archive = done.outcome.moves[0].name
+    assert {name: found[0] for name, found in bars(lake).items() if name != "FB"} == {archive: 1, "META": 3}
+    with lake.read() as cursor:
+        assert former_tickers(cursor, "us") == before
+    _correct(lake, provider, lambda book, facts: join(book, archive, "META", "after all", facts))
+    assert bars(lake)["META"] == (4, SESSIONS[0], SESSIONS[-1])
+    with lake.read() as cursor:
+        assert former_tickers(cursor, "us") == before
+
+
 def test_a_part_does_not_say_that_the_ticker_was_tracked_before_it_was(lake):
     provider = Exchange(WM="one")
     verify(lake, provider, "WM")
