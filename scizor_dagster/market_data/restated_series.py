@@ -211,5 +211,5 @@ def _happens(ratio: Fraction) -> bool:
 
 def ratio_text(ratio: float) -> str:
     """`2:1`, `1:10`, `3:2`, or the ratio itself."""
-    simple = simple_ratio(ratio)
+    simple = common_split(ratio)
     return f"{simple.numerator}:{simple.denominator}" if simple is not None else f"{ratio:g}"

@@ -9,7 +9,7 @@ import pytest
 from scizor_dagster.market_data.collect import collect_actions, collect_history, collect_session
 from scizor_dagster.market_data.observed_splits import ObservedSplit, store_observed, withdraw_listed
 from scizor_dagster.market_data.overlap import compare
-from scizor_dagster.market_data.restated_series import ratio_text
+from scizor_dagster.market_data.restated_series import Level, ratio_text, restatement_of
 from scizor_dagster.market_data.revisions import revisions
 from tests.market_data.support import NOW, XNYS, FrameMarket, actions_frame, flat_bars, market, rows
 
@@ -145,6 +145,13 @@ def test_a_raw_source_that_rewrites_its_past_for_a_split_is_held(lake):
     report = _session(lake, FrameMarket(_split(_bars(), "A", 2.0)))
     assert [split.refetched for split in report.suspected_splits] == [False]
     assert rows(lake, "SELECT symbol, reason FROM quarantined_bars") == [("A", "restated_source")]
+
+
+def test_a_share_too_thin_for_its_volumes_has_the_ratio_of_its_prices():
+    level = Level(1 / 0.15, 1 / 0.15, SESSIONS[0], 0.1475, 5)
+    assert [(found.kind, [split.ratio for split in found.splits]) for found in (restatement_of([level]),)] == [
+        ("split", [0.15])
+    ]
 
 
 @pytest.mark.parametrize(
