@@ -33,7 +33,7 @@ _SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     # DuckLake plans every statement with queries on its catalog, of many joins and a few hundred rows: to order and
-    # estimate these takes several times as long as to run them. Our own join two tables, each side named by size.
+    # estimate these takes several times as long as to run them. Our own are joined in the order they are written in.
     "disabled_optimizers": "join_order,statistics_propagation",
 }
 

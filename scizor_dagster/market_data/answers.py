@@ -20,6 +20,7 @@ Answer = tuple[Batch, CheckedBars]
 
 
 def rows_before(bars: pd.DataFrame, end: date) -> pd.DataFrame:
+    """The rows of sessions before `end`."""
     return bars[bars["session"] < datetime.combine(end, datetime.min.time())]
 
 

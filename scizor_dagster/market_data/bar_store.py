@@ -21,6 +21,7 @@ from scizor_dagster.market_data.fallback import source_names
 from scizor_dagster.market_data.provider import Adjustment, MarketData
 from scizor_dagster.market_data.revisions import take_out
 from scizor_dagster.market_data.symbol_store import other_companys_floors
+from scizor_dagster.market_data.way_out import again_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,7 @@ def check_same_basis(cursor: duckdb.DuckDBPyConnection, origin: Origin) -> None:
     if other is not None:
         remedy = "Give the new source a market of its own, or use another SCIZOR_HOME; the two are never mixed."
         if other[1] == origin.synthetic:
-            again = f"scizor collect history --market {origin.market} --again-as {origin.adjustment}"
+            again = again_command(origin.market, origin.adjustment)
             remedy = (
                 f"To collect the whole market anew as {origin.adjustment} prices, the stored ones kept as revisions: "
                 f"{again}. Else give the new source a market of its own; the two are never mixed."

@@ -22,6 +22,7 @@ from scizor_dagster.market_data.observed_dividends import forget_dividends
 from scizor_dagster.market_data.provider import Adjustment
 from scizor_dagster.market_data.refetch import RESTATED, UNIT_ERROR
 from scizor_dagster.market_data.revisions import STORED_AT, withdraw_series
+from scizor_dagster.market_data.way_out import again_command
 
 _OF_SERIES = ("quarantined_bars", "adjustment_factors")
 """What was found of the old bars, and is found again of the new ones; a bar of uncertain identity is not."""
@@ -91,8 +92,7 @@ def _check_alone(origin: Origin, others: Sequence[str]) -> None:
     raise InputError(
         f"Market '{origin.market}' has {len(others)} more symbols whose bars are not {origin.adjustment} prices "
         f"({names}); one market is never on two bases.",
-        remedy="Collect the whole of it anew: "
-        f"scizor collect history --market {origin.market} --again-as {origin.adjustment}.",
+        remedy=f"Collect the whole of it anew: {again_command(origin.market, origin.adjustment)}.",
         where="--again-as",
     )
 

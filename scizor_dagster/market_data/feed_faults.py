@@ -165,15 +165,24 @@ def copied_faults(kind: FaultKind, copied: Days, all_days: Days) -> tuple[FeedFa
     return tuple(faults)
 
 
-def partial_fault(day: int, shares: NDArray[np.float64], length: float) -> FeedFault | None:
+def partial_fault(
+    day: int, shares: NDArray[np.float64], answered: NDArray[np.float64], length: float
+) -> FeedFault | None:
     """The fault of a last day that was taken before its close, judged by the volume of usually traded symbols.
 
     Of 6,000 real sessions the quietest whole one has 0.46 of the usual volume (26 December), the quietest early
     close 0.29; days taken during the session have 0.08 to 0.24.
 
-    `shares` are volumes per usual volume, by symbol; `length` is that of the session per usual length.
+    Args:
+        day: Days since 1970.
+        shares: Volumes per usual volume, by symbol, of what is stored of the day and of the answer.
+        answered: Those of the answer alone: quiet shares that are stored do not speak against one as large as ever.
+        length: Of the session, per usual length.
     """
-    if len(shares) < MIN_SYMBOLS or float(np.median(shares)) >= PARTIAL_SHARE * length:
+    whole = PARTIAL_SHARE * length
+    if len(shares) < MIN_SYMBOLS or float(np.median(shares)) >= whole:
+        return None
+    if len(answered) and float(np.median(answered)) >= whole:
         return None
     told = (
         f"the volume of {_date(day)} is {float(np.median(shares)):.0%} of the usual, and it is the last day of the "

@@ -20,6 +20,7 @@ from scizor_dagster.market_data.bar_store import Origin
 from scizor_dagster.market_data.feed_faults import FeedFault
 from scizor_dagster.market_data.provider import PRICE_COLUMNS
 from scizor_dagster.market_data.quality import CheckedBars
+from scizor_dagster.market_data.way_out import again_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,8 +73,8 @@ def refuse_moved(answer: CheckedBars, moved: Mapping[str, int], origin: Origin) 
         rows = answer.good[answer.good["symbol"].isin(names)].copy()
         told = (
             f"the bars are those that are stored of the day {'after' if shift < 0 else 'before'}: correct the time "
-            "zone at the source and collect again; or, if it is right and what is stored is not: scizor collect "
-            f"history SYMBOL --market {origin.market} --again-as {origin.adjustment}"
+            "zone at the source and collect again; or, if it is right and what is stored is not: "
+            f"{again_command(origin.market, origin.adjustment, 'SYMBOL')}"
         )
         rows["reason"] = "shifted_day"
         rows["detail"] = [told.replace("SYMBOL", symbol) for symbol in rows["symbol"]]

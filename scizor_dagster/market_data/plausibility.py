@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scizor_dagster.config import PriceQuality
-from scizor_dagster.market_data.feed_faults import PARTIAL_SHARE, FeedFault, copied_faults, partial_fault
+from scizor_dagster.market_data.feed_faults import FeedFault, copied_faults, partial_fault
 from scizor_dagster.market_data.jumps import Action, Jumps, outside
 from scizor_dagster.market_data.provider import PRICE_COLUMNS
 
@@ -176,11 +176,9 @@ def _partial(series: Series, length_of: Callable[[date], float]) -> tuple[dict[i
     faults = []
     for day in np.unique(series.days[known[steady]]).tolist():
         of_day = series.days[known[steady]] == day
-        length = length_of(_EPOCH + timedelta(days=day))
-        fault = partial_fault(day, shares[of_day], length)
-        own = shares[of_day & (series.rows[known[steady]] >= 0)]
-        # Quiet shares that are stored do not speak against an answer that is as large as ever.
-        if fault is not None and (len(own) == 0 or np.median(own) < PARTIAL_SHARE * length):
+        answered = of_day & (series.rows[known[steady]] >= 0)
+        fault = partial_fault(day, shares[of_day], shares[answered], length_of(_EPOCH + timedelta(days=day)))
+        if fault is not None:
             rows = [int(index) for index in last if series.days[index] == day and series.rows[index] >= 0]
             found |= dict.fromkeys(rows, fault.told)
             faults += [replace(fault, symbols=len(rows), bars=len(rows))] if rows else []

@@ -20,6 +20,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.whole import whole
 from scizor_dagster.market_data.adjustment import BELIEVED, VIEW
 from scizor_dagster.market_data.bar_store import delisted
+from scizor_dagster.market_data.way_out import again_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,10 +179,11 @@ def close_matrix(
 def _repeated(lake: Lake, market: str, symbol: str, session: object, times: int) -> DataError:
     with lake.read() as cursor:
         found = cursor.execute("SELECT adjustment FROM bars WHERE market = ? AND symbol = ? LIMIT 1", [market, symbol])
-        (adjustment,) = found.fetchone() or ("",)
+        row = found.fetchone()
+    assert row is not None
     return DataError(
         f"The lake holds {times} bars of {symbol} in session {session}.",
-        remedy=f"Collect its series anew: scizor collect history {symbol} --market {market} --again-as {adjustment}.",
+        remedy=f"Collect its series anew: {again_command(market, row[0], symbol)}.",
         where="bars",
     )
 

@@ -27,6 +27,7 @@ from scizor_dagster.market_data.restated_series import Restatement
 from scizor_dagster.market_data.revisions import Reason, keep_series, take_out
 from scizor_dagster.market_data.source_order import part_by_source
 from scizor_dagster.market_data.symbol_failures import failed_symbols
+from scizor_dagster.market_data.way_out import again_command
 from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
@@ -143,22 +144,18 @@ def _not_whole(
         )
     return (
         f"{seen.told}; of the stored sessions {len(lacking)} could not be had anew and believed, the first of "
-        f"{lacking.min():%Y-%m-%d}; to take the new series without them: {_again(symbol, market, adjustment)}"
+        f"{lacking.min():%Y-%m-%d}; to take the new series without them: {again_command(market, adjustment, symbol)}"
     )
 
 
 def _not_permitted(seen: Restatement, adjustment: Adjustment, market: str, symbol: str) -> str:
-    again = _again(symbol, market, adjustment)
+    again = again_command(market, adjustment, symbol)
     if seen.kind == "currency_unit":
         return f"{seen.told}; mend the source, or, if it is right now, take the new prices with: {again}"
     return (
         f"{seen.told}; {adjustment} prices do not change like that: correct the adjustment of the source, or, if it is "
         f"right, take the new prices with: {again}"
     )
-
-
-def _again(symbol: str, market: str, adjustment: Adjustment) -> str:
-    return f"scizor collect history {symbol} --market {market} --again-as {adjustment}"
 
 
 def _no_actions() -> pd.DataFrame:

@@ -166,6 +166,34 @@ def part(book: Book, symbol: str, day: date, reason: str, facts: Facts) -> Corre
         InputError: the symbol is not known or not verified, nothing is stored before `day`, or `day` is ahead.
     """
     row = _row(book, symbol, facts)
+    present = _parted(book, row, day, facts)
+    work = Decision(book.copy(), {}, facts)
+    set_apart(work, symbol, row, day, certain=True, note=f"set apart by hand on {facts.today}: {reason}")
+    work.book.rows[symbol] = replace(row, fetched_at=facts.now)
+    before = present.previous_symbol
+    note = f"another company since {day}; set apart by hand on {facts.today}: {reason}"
+    now = replace(present, bars_from=day, note=note, fetched_at=facts.now)
+    if before is not None and day < present.since:
+        # What the company was called before it had the ticker stays its own.
+        archive = work.outcome.moves[-1].name
+        work.book.identities = [
+            replace(item, previous_symbol=None) if item.symbol == archive and item.previous_symbol == before else item
+            for item in work.book.identities
+        ]
+    else:
+        now = replace(now, since=day, previous_symbol=None)
+        former = work.book.rows.get(before or "")
+        if former is not None:
+            told = f"{former.note}; parted from {symbol} by hand on {facts.today}: {reason}"
+            work.book.rows[former.symbol] = replace(former, note=told, fetched_at=facts.now)
+    work.book.identities.append(now)
+    close_history(work.outcome, book, facts)
+    return Correction(book, work.outcome)
+
+
+def _parted(book: Book, row: SymbolRow, day: date, facts: Facts) -> Identity:
+    """What the ticker is now, where there is something from before `day` to set apart."""
+    symbol = row.symbol
     if is_archived(symbol):
         raise InputError(
             f"{symbol} was set apart already.", remedy=f"Use the ticker itself: {ticker_of(symbol)}.", where=symbol
@@ -179,36 +207,7 @@ def part(book: Book, symbol: str, day: date, reason: str, facts: Facts) -> Corre
             remedy="Use the first day on which the ticker was the present company's.",
             where="--on",
         )
-    work = Decision(book.copy(), {}, facts)
-    set_apart(work, symbol, row, day, certain=True, note=f"set apart by hand on {facts.today}: {reason}")
-    work.book.rows[symbol] = replace(row, fetched_at=facts.now)
-    # A day before the present ticker was the company's leaves what it was called before.
-    still = present.previous_symbol if day < present.since else None
-    if still is not None:
-        work.book.identities = [
-            replace(item, previous_symbol=None) if item.previous_symbol == still and is_archived(item.symbol) else item
-            for item in work.book.identities
-        ]
-    former = work.book.rows.get(present.previous_symbol or "") if still is None else None
-    if former is not None:
-        told = f"{former.note}; parted from {symbol} by hand on {facts.today}: {reason}"
-        work.book.rows[former.symbol] = replace(former, note=told, fetched_at=facts.now)
-    note = f"another company since {day}; set apart by hand on {facts.today}: {reason}"
-    work.book.identities.append(
-        Identity(
-            symbol,
-            present.provider_id,
-            present.since if still else day,
-            None,
-            day,
-            still,
-            note,
-            present.source,
-            facts.now,
-        )
-    )
-    close_history(work.outcome, book, facts)
-    return Correction(book, work.outcome)
+    return present
 
 
 def _row(book: Book, symbol: str, facts: Facts) -> SymbolRow:

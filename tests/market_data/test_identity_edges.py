@@ -2,6 +2,8 @@
 
 from datetime import UTC, date, datetime
 
+import pytest
+
 from scizor_dagster.market_data.symbol_corrections import join, part
 from scizor_dagster.market_data.symbol_store import former_tickers
 from scizor_dagster.market_data.symbols import correct_symbols
@@ -67,40 +69,41 @@ def test_an_older_archive_that_is_joined_while_a_newer_one_stands_leaves_the_tic
     assert rows(lake, "SELECT bars_from FROM symbol_identities WHERE until IS NULL") == [(floor,)]
 
 
-def test_a_new_id_keeps_what_the_company_was_called_before(lake):
+@pytest.fixture
+def renamed(lake):
+    """META, which was FB, with the bars of both."""
+    provider = Exchange(FB="1")
+    verify(lake, provider, "FB")
+    store(lake, "FB", SESSIONS)
+    provider.ids = {"META": "1"}
+    verify(lake, provider, "META", FEB1 + 4 * DAY)
+    return provider
+
+
+def _former(lake):
+    with lake.read() as cursor:
+        return former_tickers(cursor, "us")
+
+
+def test_a_new_id_keeps_what_the_company_was_called_before(lake, renamed):
     class Another(Exchange):
         name = "alpaca"
 
-    provider = Exchange(FB="1")
-    verify(lake, provider, "FB")
-    store(lake, "FB", SESSIONS)
-    provider.ids = {"META": "1"}
-    verify(lake, provider, "META", FEB1 + 4 * DAY)
-    with lake.read() as cursor:
-        before = former_tickers(cursor, "us")
+    before = _former(lake)
     assert [row[:2] for row in before] == [("META", "FB")]
     verify(lake, Another(META="x"), "META", FEB1 + 5 * DAY)
-    with lake.read() as cursor:
-        assert former_tickers(cursor, "us") == before
+    assert _former(lake) == before
 
 
-def test_a_part_on_a_day_before_the_present_ticker_keeps_the_rename_and_can_be_undone(lake):
-    provider = Exchange(FB="1")
-    verify(lake, provider, "FB")
-    store(lake, "FB", SESSIONS)
-    provider.ids = {"META": "1"}
-    verify(lake, provider, "META", FEB1 + 4 * DAY)
-    with lake.read() as cursor:
-        before = former_tickers(cursor, "us")
-    done = _correct(lake, provider, lambda book, facts: part(book, "META", SESSIONS[1], "a fund before", facts))
+def test_a_part_on_a_day_before_the_present_ticker_keeps_the_rename_and_can_be_undone(lake, renamed):
+    before = _former(lake)
+    done = _correct(lake, renamed, lambda book, facts: part(book, "META", SESSIONS[1], "a fund before", facts))
     archive = done.outcome.moves[0].name
     assert {name: found[0] for name, found in bars(lake).items() if name != "FB"} == {archive: 1, "META": 3}
-    with lake.read() as cursor:
-        assert former_tickers(cursor, "us") == before
-    _correct(lake, provider, lambda book, facts: join(book, archive, "META", "after all", facts))
+    assert _former(lake) == before
+    _correct(lake, renamed, lambda book, facts: join(book, archive, "META", "after all", facts))
     assert bars(lake)["META"] == (4, SESSIONS[0], SESSIONS[-1])
-    with lake.read() as cursor:
-        assert former_tickers(cursor, "us") == before
+    assert _former(lake) == before
 
 
 def test_a_part_does_not_say_that_the_ticker_was_tracked_before_it_was(lake):
