@@ -33,7 +33,7 @@ from scizor_dagster.ledger.rows import (
     known_fill_ids,
 )
 from scizor_dagster.ledger.states import IntentState
-from scizor_dagster.ledger.tables import activities, fills
+from scizor_dagster.ledger.tables import activities, trades
 
 ZERO = Decimal(0)
 _AT_BROKER = tuple(state for state in IntentState if state.at_broker)
@@ -216,7 +216,7 @@ def _insert_fill(connection: sa.Connection, run: Run, fill: BrokerFill, owner: I
         "executed_at": fill.executed_at,
     }
     now = run.now()
-    connection.execute(fills.insert().values(account=run.account, recorded_at=now, **values))
+    connection.execute(trades.insert().values(account=run.account, recorded_at=now, **values))
     events.append(connection, now, run.account, "fill", values, owner.client_order_id if owner is not None else None)
 
 

@@ -20,7 +20,7 @@ from scizor_dagster.ledger import events
 from scizor_dagster.ledger.intents import parameter_hash
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, batch_of, batches_of
 from scizor_dagster.ledger.states import BatchState, IntentState
-from scizor_dagster.ledger.tables import account_clocks, batches, intents
+from scizor_dagster.ledger.tables import account_clocks, batches, orders
 from scizor_dagster.planning.model import Plan, PlannedOrder
 
 __all__ = ["Admission", "account_clock", "admit", "batch_of", "batches_of", "set_state", "state_from"]
@@ -78,7 +78,7 @@ def admit(
     rows = [_intent_values(plan, batch_id, position, order, now) for position, order in enumerate(plan.orders)]
     if rows:
         try:
-            connection.execute(intents.insert(), rows)
+            connection.execute(orders.insert(), rows)
         except sa.exc.IntegrityError as error:
             raise LedgerError(
                 f"An order of plan {plan.plan_id[:12]} is already in the ledger ({error.orig}).",

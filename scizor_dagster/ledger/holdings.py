@@ -30,7 +30,7 @@ from scizor_dagster.ledger.rows import (
     intents_of,
     release_of,
 )
-from scizor_dagster.ledger.tables import adoptions, fills
+from scizor_dagster.ledger.tables import adoptions, trades
 
 __all__ = [
     "ActivityRow",
@@ -138,7 +138,7 @@ def last_prices(connection: sa.Connection, account: str, symbols: Collection[str
     A symbol for which there is nothing above zero is absent.
     """
     found: dict[str, tuple[date, Decimal]] = {}
-    for table, last in ((adoptions, "recorded_at"), (fills, "executed_at")):
+    for table, last in ((adoptions, "recorded_at"), (trades, "executed_at")):
         columns = (table.c.symbol, table.c.session, table.c.price)
         wanted = sa.select(*columns).where(table.c.account == account, table.c.symbol.in_(sorted(symbols)))
         for symbol, session, price in connection.execute(wanted.order_by(table.c.session, table.c[last])):
@@ -160,7 +160,7 @@ def earliest_session(connection: sa.Connection, account: str) -> date | None:
     """First session in which anything of the account was filled or adopted."""
     firsts = [
         connection.execute(sa.select(sa.func.min(table.c.session)).where(table.c.account == account)).scalar()
-        for table in (fills, adoptions)
+        for table in (trades, adoptions)
     ]
     return min((first for first in firsts if first is not None), default=None)
 
@@ -214,10 +214,10 @@ def _book(
 def _fill_changes(
     connection: sa.Connection, account: str, symbol: str | None
 ) -> list[tuple[date, Owner, str, Decimal]]:
-    columns = (fills.c.session, fills.c.portfolio, fills.c.symbol, fills.c.side, fills.c.qty)
-    statement = sa.select(*columns).where(fills.c.account == account)
+    columns = (trades.c.session, trades.c.portfolio, trades.c.symbol, trades.c.side, trades.c.qty)
+    statement = sa.select(*columns).where(trades.c.account == account)
     if symbol is not None:
-        statement = statement.where(fills.c.symbol == symbol)
+        statement = statement.where(trades.c.symbol == symbol)
     return [
         (session, owner, name, qty if side == "buy" else -qty)
         for session, owner, name, side, qty in connection.execute(statement)

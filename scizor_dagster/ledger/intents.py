@@ -21,13 +21,13 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
 from scizor_dagster.ledger.states import IntentState, check_transition
-from scizor_dagster.ledger.tables import intents
+from scizor_dagster.ledger.tables import orders
 
 _MAY_CHANGE = frozenset({"final_qty", "parameter_hash", "cleared_hash", "broker_order_id", "filled_qty"})
 _WRITTEN_ONCE = ("final_qty", "parameter_hash")
 # Built once; the columns that it sets are those of the values that it is executed with.
-_UPDATE = intents.update().where(
-    intents.c.client_order_id == sa.bindparam("wanted_id"), intents.c.state == sa.bindparam("wanted_state")
+_UPDATE = orders.update().where(
+    orders.c.client_order_id == sa.bindparam("wanted_id"), orders.c.state == sa.bindparam("wanted_state")
 )
 
 

@@ -21,9 +21,9 @@ from scizor_dagster.ledger.tables import (
     activities,
     arming,
     batches,
-    fills,
-    intents,
+    orders,
     releases,
+    trades,
     trading_states,
 )
 
@@ -188,19 +188,19 @@ def _rows(
 
 
 # Built once: these are read for every order, and building a statement costs more than running it.
-_INTENTS_OF = sa.select(intents).where(intents.c.batch_id == sa.bindparam("batch_id")).order_by(intents.c.position)
+_INTENTS_OF = sa.select(orders).where(orders.c.batch_id == sa.bindparam("batch_id")).order_by(orders.c.position)
 _INTENTS_IN = (
-    sa.select(intents)
-    .where(intents.c.account == sa.bindparam("account"), intents.c.state.in_(sa.bindparam("states", expanding=True)))
-    .order_by(intents.c.session, intents.c.batch_id, intents.c.position)
+    sa.select(orders)
+    .where(orders.c.account == sa.bindparam("account"), orders.c.state.in_(sa.bindparam("states", expanding=True)))
+    .order_by(orders.c.session, orders.c.batch_id, orders.c.position)
 )
 _INTENTS_OF_SESSION = (
-    sa.select(intents)
-    .join(batches, intents.c.batch_id == batches.c.batch_id)
+    sa.select(orders)
+    .join(batches, orders.c.batch_id == batches.c.batch_id)
     .where(batches.c.account == sa.bindparam("account"), batches.c.session == sa.bindparam("session"))
-    .order_by(intents.c.batch_id, intents.c.position)
+    .order_by(orders.c.batch_id, orders.c.position)
 )
-_INTENTS_BY_ID = sa.select(intents).where(intents.c.client_order_id.in_(sa.bindparam("ids", expanding=True)))
+_INTENTS_BY_ID = sa.select(orders).where(orders.c.client_order_id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def batch_by_id(connection: sa.Connection, batch_id: str) -> BatchRow | None:
@@ -301,14 +301,14 @@ def fills_of(
 
     `first` and `last` bound the sessions, both included.
     """
-    statement = sa.select(fills).where(fills.c.account == account)
+    statement = sa.select(trades).where(trades.c.account == account)
     if portfolio is not None:
-        statement = statement.where(fills.c.portfolio == portfolio)
+        statement = statement.where(trades.c.portfolio == portfolio)
     if first is not None:
-        statement = statement.where(fills.c.session >= first)
+        statement = statement.where(trades.c.session >= first)
     if last is not None:
-        statement = statement.where(fills.c.session <= last)
-    return _rows(connection, FillRow, statement.order_by(fills.c.session, fills.c.executed_at, fills.c.fill_id))
+        statement = statement.where(trades.c.session <= last)
+    return _rows(connection, FillRow, statement.order_by(trades.c.session, trades.c.executed_at, trades.c.fill_id))
 
 
 def fills_for_orders(
@@ -317,15 +317,15 @@ def fills_for_orders(
     """Recorded fills by client order id, for the ids that have any."""
     found: dict[str, list[FillRow]] = {}
     for chunk in _chunks(sorted(set(client_order_ids))):
-        statement = sa.select(fills).where(fills.c.account == account, fills.c.client_order_id.in_(chunk))
-        for row in _rows(connection, FillRow, statement.order_by(fills.c.executed_at, fills.c.fill_id)):
+        statement = sa.select(trades).where(trades.c.account == account, trades.c.client_order_id.in_(chunk))
+        for row in _rows(connection, FillRow, statement.order_by(trades.c.executed_at, trades.c.fill_id)):
             found.setdefault(row.client_order_id, []).append(row)
     return found
 
 
 def known_fill_ids(connection: sa.Connection, account: str, first: date, last: date) -> set[str]:
-    statement = sa.select(fills.c.fill_id).where(
-        fills.c.account == account, fills.c.session >= first, fills.c.session <= last
+    statement = sa.select(trades.c.fill_id).where(
+        trades.c.account == account, trades.c.session >= first, trades.c.session <= last
     )
     return set(connection.execute(statement).scalars())
 

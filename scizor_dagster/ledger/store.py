@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from scizor_dagster.errors import LedgerError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. A database that names another one is migrated, or refused as newer."""
 BUSY_TIMEOUT_MS = 30_000
 _MIGRATION_LOCK_SECONDS = 60.0

@@ -1,7 +1,7 @@
 """The ledger's tables: what cannot be rebuilt.
 
 What belongs here: SQLAlchemy Core tables and their column types. What does not: what may be done
-to the rows (`intents`, `lease`, `positions`, ...) and how the schema is migrated (`migrations/`).
+to the rows (`intents`, `lease`, `holdings`, ...) and how the schema is migrated (`migrations/`).
 
 Money and quantity are `Decimal`, stored as text on SQLite (which has no decimal type) and as
 NUMERIC on Postgres. Instants are aware and stored in UTC. Tables whose name begins with `paper_`
@@ -101,8 +101,8 @@ batches = sa.Table(
     sa.UniqueConstraint("account", "portfolio", "session", "batch"),
 )
 
-intents = sa.Table(
-    "intents",
+orders = sa.Table(
+    "orders",
     metadata,
     sa.Column("client_order_id", sa.String(48), primary_key=True),
     sa.Column("batch_id", sa.ForeignKey("batches.batch_id"), nullable=False, index=True),
@@ -163,8 +163,8 @@ events = sa.Table(
     _key("hash", 64),
 )
 
-fills = sa.Table(
-    "fills",
+trades = sa.Table(
+    "trades",
     metadata,
     _key("account", 64),
     _key("fill_id"),

@@ -25,8 +25,8 @@ COMPARED = {
     "paper_positions": ["symbol", "qty", "average_price", "last_price"],
     "paper_orders": ["client_order_id", "symbol", "side", "qty", "filled_qty", "average_price", "status", "session"],
     "paper_fills": ["client_order_id", "qty", "price", "fee", "session"],
-    "fills": ["client_order_id", "portfolio", "symbol", "side", "qty", "price", "fee", "session"],
-    "intents": ["client_order_id", "side", "planned_qty", "final_qty", "parameter_hash", "state", "filled_qty"],
+    "trades": ["client_order_id", "portfolio", "symbol", "side", "qty", "price", "fee", "session"],
+    "orders": ["client_order_id", "side", "planned_qty", "final_qty", "parameter_hash", "state", "filled_qty"],
     "releases": ["batch_id", "factor", "cash", "needed"],
     "batches": ["batch_id", "plan_id", "state", "cash_buffer", "starting_cash"],
 }

@@ -85,9 +85,10 @@ def test_a_clean_session_reconciles_with_exit_code_zero_in_a_run_that_the_ui_sho
 
 def test_a_fill_that_the_broker_does_not_know_is_a_break_with_exit_code_one(scizor: Scizor, collected: Project) -> None:
     with sqlite3.connect(collected.home / "ledger.sqlite") as connection:
-        symbol, quantity = connection.execute("SELECT symbol, qty FROM fills ORDER BY fill_id LIMIT 1").fetchone()
+        symbol, quantity = connection.execute("SELECT symbol, qty FROM trades ORDER BY fill_id LIMIT 1").fetchone()
         connection.execute(
-            "UPDATE fills SET qty = ? WHERE fill_id = (SELECT min(fill_id) FROM fills)", [f"{float(quantity) + 1:.9f}"]
+            "UPDATE trades SET qty = ? WHERE fill_id = (SELECT min(fill_id) FROM trades)",
+            [f"{float(quantity) + 1:.9f}"],
         )
     answer = scizor("reconcile", "--date", TRADED, "--json")
     assert answer.code == 1
@@ -100,7 +101,7 @@ def test_a_fill_that_the_broker_does_not_know_is_a_break_with_exit_code_one(sciz
 def test_nothing_is_sent_in_the_session_after_a_break(scizor: Scizor, collected: Project) -> None:
     sent = _sent(collected)
     with sqlite3.connect(collected.home / "ledger.sqlite") as connection:
-        connection.execute("UPDATE fills SET qty = '1' WHERE fill_id = (SELECT min(fill_id) FROM fills)")
+        connection.execute("UPDATE trades SET qty = '1' WHERE fill_id = (SELECT min(fill_id) FROM trades)")
     table = scizor("reconcile", "--date", TRADED)
     assert table.code == 1
     assert "Breaks" in table.out

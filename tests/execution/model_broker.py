@@ -282,7 +282,7 @@ class ModelBroker:
         connection = sqlite3.connect(self.ledger_path)
         try:
             row = connection.execute(
-                "SELECT state, final_qty, parameter_hash, cleared_hash FROM intents WHERE client_order_id=?",
+                "SELECT state, final_qty, parameter_hash, cleared_hash FROM orders WHERE client_order_id=?",
                 [order.client_order_id],
             ).fetchone()
         finally:

@@ -150,7 +150,7 @@ def test_cash_is_left_out_by_name_while_another_portfolio_has_open_orders(tmp_pa
     collect_closed_session(after, "us", FIRST)
     follow_session(after, "main", FIRST, "follow")
     change_ledger(after, "UPDATE batches SET state = 'working' WHERE portfolio = 'other'")
-    change_ledger(after, "DELETE FROM fills WHERE portfolio = 'other'")
+    change_ledger(after, "DELETE FROM trades WHERE portfolio = 'other'")
     report = reconcile_session(after, "main", FIRST)
     assert ("cash_not_compared", "info") in kinds(report)
     assert "cash_differs" not in {kind for kind, _ in kinds(report)}
@@ -232,7 +232,7 @@ def test_reconciling_does_not_take_the_session_away_from_a_plan_that_waits(copy:
 def test_a_batch_of_which_nothing_was_sent_is_measured(tmp_path: Path) -> None:
     desk = collected(tmp_path, BEFORE_OPEN)
     trade(desk)
-    change_ledger(desk, "UPDATE intents SET state = 'blocked', broker_order_id = NULL")
+    change_ledger(desk, "UPDATE orders SET state = 'blocked', broker_order_id = NULL")
     change_ledger(desk, "UPDATE batches SET state = 'done'")
     change_ledger(desk, "DELETE FROM paper_orders")
     changed = at(desk, datetime(2025, 3, 3, 22, tzinfo=UTC))

@@ -21,7 +21,7 @@ from scizor_dagster.flow.quality import Judgement, judged_session, stopping
 from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
 from scizor_dagster.flow.second_prices import compare_session
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import fills
+from scizor_dagster.ledger.tables import trades
 from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.market_data.second_source import NO_BAR, SAME_SOURCE
 from scizor_dagster.market_data.trading_facts import average_volumes
@@ -287,7 +287,7 @@ def test_losing_exits_and_a_fall_of_the_equity_become_locks_once(desk: Desk) -> 
         cursor.execute("UPDATE performance SET cumulative_return = -0.15 WHERE session = ?", [SECOND])
     with desk.ledger.transaction() as connection:
         # MSFT is the one that the second rebalance closes: bought at a price above any.
-        dear = fills.update().where(fills.c.symbol == "MSFT", fills.c.side == "buy").values(price=Decimal(10_000))
+        dear = trades.update().where(trades.c.symbol == "MSFT", trades.c.side == "buy").values(price=Decimal(10_000))
         connection.execute(dear)
     calendar = desk.calendar("us")
     after = calendar.next_session(SECOND)

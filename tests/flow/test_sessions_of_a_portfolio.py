@@ -99,9 +99,7 @@ def test_a_split_in_an_idle_session_reaches_the_holdings_of_the_next_plan(desk: 
     add_action(desk, "NVDA", date(2025, 3, 5), "split", 2.0)
     trade(desk, FIRST)
     with desk.ledger.read() as connection:
-        bought = Decimal(
-            connection.exec_driver_sql("SELECT filled_qty FROM intents WHERE symbol = 'NVDA'").scalar_one()
-        )
+        bought = Decimal(connection.exec_driver_sql("SELECT filled_qty FROM orders WHERE symbol = 'NVDA'").scalar_one())
     consolidate_session(desk, "main", SECOND)
     lines = {line.symbol: line for line in plan_session(desk, "main", SECOND).plan.lines}
     assert lines["NVDA"].current_qty == 2 * bought
@@ -146,7 +144,7 @@ def test_orders_rest_until_the_prices_of_their_session_are_collected(tmp_path: P
 def test_nothing_is_sent_after_a_session_that_ended_with_breaks(desk: Desk) -> None:
     trade(desk, FIRST)
     with desk.ledger.transaction() as connection:
-        connection.exec_driver_sql("DELETE FROM fills WHERE symbol = 'NVDA'")
+        connection.exec_driver_sql("DELETE FROM trades WHERE symbol = 'NVDA'")
         connection.exec_driver_sql("UPDATE paper_positions SET qty = '1' WHERE symbol = 'AAPL'")
     assert reconcile_session(desk, "main", FIRST).break_count > 0
     with pytest.raises(DataError, match="unexplained break"):
@@ -178,7 +176,7 @@ def test_following_a_session_leaves_a_plan_that_was_not_admitted_alone(desk: Des
     followed = follow_session(desk, "main", FIRST, "follow")
     assert followed.state is ExecutionState.NO_PLAN
     with desk.ledger.read() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM intents").scalar() == 0
+        assert connection.exec_driver_sql("SELECT count(*) FROM orders").scalar() == 0
 
 
 def test_a_plan_for_a_session_that_the_venue_has_closed_is_not_admitted_and_says_so(desk: Desk) -> None:

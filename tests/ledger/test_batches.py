@@ -13,7 +13,7 @@ from scizor_dagster.ledger.batches import account_clock, admit, batch_of, batche
 from scizor_dagster.ledger.rows import intents_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import batches, intents
+from scizor_dagster.ledger.tables import batches, orders
 from scizor_dagster.planning.model import Plan
 from tests.execution.scenario import BEFORE, MONDAY, TUESDAY, order, plan_of
 
@@ -119,4 +119,4 @@ def test_an_id_that_an_earlier_session_has_used_is_refused_whole(ledger: Ledger)
     with pytest.raises(LedgerError, match="already in the ledger"):
         _admit(ledger, plan_of([BUY, SELL], session=MONDAY))
     with ledger.read() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(intents)).scalar() == 1
+        assert connection.execute(sa.select(sa.func.count()).select_from(orders)).scalar() == 1

@@ -16,7 +16,7 @@ from scizor_dagster.ledger.holdings import (
     owned,
 )
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import activities, adoptions, fills
+from scizor_dagster.ledger.tables import activities, adoptions, trades
 
 D = Decimal
 NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
@@ -37,7 +37,7 @@ class Book:
         self.count += 1
         with self.ledger.transaction() as connection:
             connection.execute(
-                fills.insert().values(
+                trades.insert().values(
                     account="paper",
                     fill_id=f"f{self.count}",
                     portfolio=portfolio,

@@ -88,7 +88,7 @@ def test_no_order_is_marked_for_sending_without_a_committed_verdict(ledger: Ledg
 def test_a_verdict_for_other_parameters_does_not_count(ledger: Ledger, ready: IntentRow) -> None:
     with ledger.transaction() as connection:
         intents.move(connection, ready, IntentState.READY, now=NOW, cleared_hash=ready.parameter_hash)
-        connection.exec_driver_sql("UPDATE intents SET final_qty = '500'")
+        connection.exec_driver_sql("UPDATE orders SET final_qty = '500'")
     with (
         pytest.raises(LedgerError, match="no committed pre-trade verdict"),
         ledger.transaction() as connection,

@@ -11,7 +11,7 @@ from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
 from scizor_dagster.config import PaperAccount
 from scizor_dagster.execution.executor import ExecutionSettings, execute, follow
-from scizor_dagster.ledger.tables import fills
+from scizor_dagster.ledger.tables import trades
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.gather import read_sides
@@ -151,7 +151,7 @@ def test_a_split_and_a_dividend_overnight_reconcile_once_they_are_followed(desk)
 def test_a_fill_that_the_ledger_lost_is_found_with_what_follows_from_it(desk):
     desk.execute(plan_of())
     with desk.ledger.transaction() as connection:
-        connection.execute(sa.delete(fills))
+        connection.execute(sa.delete(trades))
     report = desk.reconcile(plan_of())
     assert [row.kind.value for row in report.break_rows] == [
         "fill_missing_in_ledger",
