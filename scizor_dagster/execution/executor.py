@@ -282,7 +282,7 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         first = first_batch_of(connection, plan.account, plan.portfolio) is None
         admission = admit(connection, plan, starting_cash=run.settings.starting_cash, now=run.now())
         if admission.created:
-            record_limits(connection, admission.batch.batch_id, run.settings.limits)
+            record_limits(connection, admission.batch, run.settings.limits, now=run.now())
         if first and run.settings.conversion is not None:
             record_conversion(connection, plan.account, plan.portfolio, run.settings.conversion, now=run.now())
         return admission.batch

@@ -21,6 +21,7 @@ from scizor_dagster.execution.funding import Funding, fund
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import events, intents
+from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.holdings import cash_flow
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of, release_of
 from scizor_dagster.ledger.states import IntentState
@@ -87,11 +88,6 @@ def _release(
         min_notional=run.broker.capabilities.min_notional,
         uncertain=_after_open_legs(waiting, rows),
     )
-    connection.execute(
-        releases.insert().values(
-            batch_id=batch.batch_id, factor=money.factor, cash=money.cash, needed=money.needed, created_at=now
-        )
-    )
     payload = {
         "batch_id": batch.batch_id,
         "factor": money.factor,
@@ -102,7 +98,17 @@ def _release(
         "needed": money.needed,
         "orders": len(waiting),
     }
-    events.append(connection, now, batch.account, "released", payload)
+    change = inserted(
+        releases,
+        {
+            "batch_id": batch.batch_id,
+            "factor": money.factor,
+            "cash": money.cash,
+            "needed": money.needed,
+            "created_at": now,
+        },
+    )
+    events.append(connection, now, batch.account, "released", payload, changes=[change])
     for row in waiting:
         _set_quantity(connection, run, row, money)
 

@@ -23,7 +23,9 @@ from scizor_dagster.execution import evidence
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import events, intents
 from scizor_dagster.ledger.batches import account_clock
+from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.holdings import earliest_session
+from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.rows import (
     IntentRow,
     activities_of,
@@ -199,6 +201,7 @@ def _record(connection: sa.Connection, run: Run, news: _News) -> None:
             detail={"seen": evidence.seen(order)} if order is not None else None,
             **changes,
         )
+    store_positions(connection, run.account, now=run.now())
 
 
 def _insert_fill(connection: sa.Connection, run: Run, fill: BrokerFill, owner: IntentRow | None) -> None:
@@ -216,8 +219,9 @@ def _insert_fill(connection: sa.Connection, run: Run, fill: BrokerFill, owner: I
         "executed_at": fill.executed_at,
     }
     now = run.now()
-    connection.execute(trades.insert().values(account=run.account, recorded_at=now, **values))
-    events.append(connection, now, run.account, "fill", values, owner.client_order_id if owner is not None else None)
+    change = inserted(trades, {"account": run.account, "recorded_at": now, **values})
+    name = owner.client_order_id if owner is not None else None
+    events.append(connection, now, run.account, "fill", values, name, [change])
 
 
 def _insert_activity(connection: sa.Connection, run: Run, activity: BrokerActivity) -> None:
@@ -231,8 +235,8 @@ def _insert_activity(connection: sa.Connection, run: Run, activity: BrokerActivi
         "description": activity.description,
     }
     now = run.now()
-    connection.execute(activities.insert().values(account=run.account, recorded_at=now, **values))
-    events.append(connection, now, run.account, f"activity_{activity.kind}", values)
+    change = inserted(activities, {"account": run.account, "recorded_at": now, **values})
+    events.append(connection, now, run.account, f"activity_{activity.kind}", values, changes=[change])
 
 
 def _open_exits(run: Run, read: _Read) -> frozenset[str]:

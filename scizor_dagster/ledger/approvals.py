@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.approval_tables import signal_approvals
+from scizor_dagster.ledger.changes import inserted
 
 _ROWS = "rows:"
 """Stands before the hash of the rows, behind the rules."""
@@ -78,8 +79,8 @@ def approve(
             raise LedgerError(f"This was approved before: {earlier}.", remedy="Run the session.", where=strategy)
     values = asdict(made) | {"rules": ",".join((*made.rules, _ROWS + rows_hash))}
     del values["rows_hash"]
-    connection.execute(signal_approvals.insert().values(values))
-    events.append(connection, now, account, "signals_approved", {k: v for k, v in values.items() if k != "at"})
+    payload = {k: v for k, v in values.items() if k != "at"}
+    events.append(connection, now, account, "signals_approved", payload, changes=[inserted(signal_approvals, values)])
     return made
 
 

@@ -7,12 +7,14 @@ ask (`execution.gates`). Paper accounts need none.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import deleted, inserted, updated
 from scizor_dagster.ledger.tables import arming
 
 
@@ -32,24 +34,26 @@ def arm(
     """
     if until <= now:
         raise LedgerError(f"The expiry {until.isoformat()} has passed.", remedy="Give a later one.", where=account)
-    connection.execute(arming.delete().where(arming.c.account == account))
-    values = {
+    row = connection.execute(sa.select(arming.c.account).where(arming.c.account == account)).first()
+    values: dict[str, Any] = {
         "broker_account_id": identity.account_id,
         "environment": identity.environment,
         "actor": actor,
         "armed_at": now,
         "expires_at": until,
     }
-    connection.execute(arming.insert().values(account=account, **values))
-    events.append(connection, now, account, "armed", values)
+    key = {"account": account}
+    change = inserted(arming, key | values) if row is None else updated(arming, key, values)
+    events.append(connection, now, account, "armed", values, changes=[change])
 
 
 def disarm(connection: sa.Connection, account: str, *, actor: str, now: datetime) -> bool:
     """Take the permission back; False when there was none."""
-    removed = connection.execute(arming.delete().where(arming.c.account == account)).rowcount > 0
-    if removed:
-        events.append(connection, now, account, "disarmed", {"actor": actor})
-    return removed
+    row = connection.execute(sa.select(arming.c.account).where(arming.c.account == account)).first()
+    if row is not None:
+        change = deleted(arming, {"account": account})
+        events.append(connection, now, account, "disarmed", {"actor": actor}, changes=[change])
+    return row is not None
 
 
 def is_armed(connection: sa.Connection, account: str, identity: BrokerIdentity, now: datetime) -> bool:

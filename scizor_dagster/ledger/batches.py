@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import OrderRequest
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import Change, inserted, updated
 from scizor_dagster.ledger.intents import parameter_hash
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, batch_of, batches_of
 from scizor_dagster.ledger.states import BatchState, IntentState
@@ -55,42 +56,44 @@ def admit(
     if plan.batch in existing:
         return Admission(_same_plan(existing[plan.batch], plan), created=False)
     _check_number(existing, plan)
-    _move_clock(connection, plan.account, plan.session)
+    clock = _clock_moved(connection, plan.account, plan.session)
     batch_id = f"{plan.account}/{plan.portfolio}/{plan.session.isoformat()}/{plan.batch}"
     state = BatchState.WORKING if plan.orders else BatchState.NOTHING_TO_DO
-    connection.execute(
-        batches.insert().values(
-            batch_id=batch_id,
-            account=plan.account,
-            portfolio=plan.portfolio,
-            session=plan.session,
-            batch=plan.batch,
-            plan_id=plan.plan_id,
-            origin=origin,
-            state=state.value,
-            cash_buffer=plan.cash_buffer,
-            starting_cash=starting_cash,
-            created_at=now,
-            updated_at=now,
-        )
+    batch = inserted(
+        batches,
+        {
+            "batch_id": batch_id,
+            "account": plan.account,
+            "portfolio": plan.portfolio,
+            "session": plan.session,
+            "batch": plan.batch,
+            "plan_id": plan.plan_id,
+            "origin": origin,
+            "state": state.value,
+            "cash_buffer": plan.cash_buffer,
+            "starting_cash": starting_cash,
+            "created_at": now,
+            "updated_at": now,
+        },
     )
     _check_orders(plan)
-    rows = [_intent_values(plan, batch_id, position, order, now) for position, order in enumerate(plan.orders)]
-    if rows:
-        try:
-            connection.execute(orders.insert(), rows)
-        except sa.exc.IntegrityError as error:
-            raise LedgerError(
-                f"An order of plan {plan.plan_id[:12]} is already in the ledger ({error.orig}).",
-                remedy="Nothing was admitted. Client order ids must never repeat; check the plan's prefix.",
-            ) from error
+    rows = [
+        inserted(orders, _intent_values(plan, batch_id, position, order, now))
+        for position, order in enumerate(plan.orders)
+    ]
     payload = {
         "batch_id": batch_id,
         "plan_id": plan.plan_id,
         "orders": len(rows),
         "cash_buffer": plan.cash_buffer,
     }
-    events.append(connection, now, plan.account, "batch_admitted", payload)
+    try:
+        events.append(connection, now, plan.account, "batch_admitted", payload, changes=[*clock, batch, *rows])
+    except sa.exc.IntegrityError as error:
+        raise LedgerError(
+            f"An order of plan {plan.plan_id[:12]} is already in the ledger ({error.orig}).",
+            remedy="Nothing was admitted. Client order ids must never repeat; check the plan's prefix.",
+        ) from error
     admitted = batch_by_id(connection, batch_id)
     assert admitted is not None
     return Admission(admitted, created=True)
@@ -100,11 +103,9 @@ def set_state(connection: sa.Connection, batch: BatchRow, state: BatchState, *, 
     """Note how far the batch has come, with an event; nothing is written where nothing changed."""
     if batch.state is state:
         return batch
-    connection.execute(
-        batches.update().where(batches.c.batch_id == batch.batch_id).values(state=state.value, updated_at=now)
-    )
     payload = {"batch_id": batch.batch_id, "from": batch.state, "to": state}
-    events.append(connection, now, batch.account, f"batch_{state.value}", payload)
+    change = updated(batches, {"batch_id": batch.batch_id}, {"state": state.value, "updated_at": now})
+    events.append(connection, now, batch.account, f"batch_{state.value}", payload, changes=[change])
     return replace(batch, state=state, updated_at=now)
 
 
@@ -154,17 +155,16 @@ def _check_number(existing: dict[int, BatchRow], plan: Plan) -> None:
         )
 
 
-def _move_clock(connection: sa.Connection, account: str, session: date) -> None:
+def _clock_moved(connection: sa.Connection, account: str, session: date) -> list[Change]:
     clock = account_clock(connection, account)
     if clock is None:
-        connection.execute(account_clocks.insert().values(account=account, session=session))
-    elif session > clock:
-        connection.execute(account_clocks.update().where(account_clocks.c.account == account).values(session=session))
-    elif session < clock:
+        return [inserted(account_clocks, {"account": account, "session": session})]
+    if session < clock:
         raise LedgerError(
             f"Account '{account}' has traded on {clock.isoformat()}; {session.isoformat()} lies before it.",
             remedy="An account goes one way through time. Use an account of its own for a replay.",
         )
+    return [updated(account_clocks, {"account": account}, {"session": session})] if session > clock else []
 
 
 def _check_orders(plan: Plan) -> None:

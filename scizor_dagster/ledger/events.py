@@ -1,10 +1,14 @@
 """The append-only history of everything that changed, each entry sealed by the one before it.
 
-What belongs here: appending and verifying. What does not: what is worth an entry (each writer says).
+What belongs here: appending, with the rows that an entry changes, and checking the seals. What does not: what is
+worth an entry (each writer says), and comparing the tables with the history (`verification`).
+
+An entry is the only way to a row: `append` writes both, so that every table is what the history makes of
+it. The lease alone is kept without one; it says who works now, not what happened.
 
 The hash of an entry is SHA-256 over its fields and the hash before it, so that an entry edited,
-inserted or removed shows at the next one. An end that is cut off leaves no later entry to show it:
-keep the last hash elsewhere (a backup has it) where that matters.
+inserted or removed shows at the next one. An end that is cut off shows in the rows that it changed; where those
+are cut off too, it shows against a backup, which holds the last hash of its day.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +24,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.changes import Change, apply, as_text
 from scizor_dagster.ledger.tables import events
 
 GENESIS = "0" * 64
@@ -36,18 +41,22 @@ def append(
     kind: str,
     payload: Mapping[str, Any],
     client_order_id: str | None = None,
+    changes: Sequence[Change] = (),
 ) -> int:
-    """Append one entry in the caller's write transaction and return its sequence number, from 1.
+    """Append one entry in the caller's write transaction, write its rows, and return its sequence number, from 1.
 
     `payload` maps names to plain values, decimals, dates or enumerations; it is stored as canonical JSON.
 
     Raises:
-        LedgerError: a name in the payload speaks of a secret.
+        LedgerError: a name in the payload speaks of a secret, or a row is no longer as its change expects it.
+        sqlalchemy.exc.IntegrityError: a row to insert is there already.
     """
     _refuse_secrets(payload)
+    apply(connection, changes)
     last = connection.execute(_LAST).first()
     seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False)
+    written = as_text(changes) if changes else None
     row = {
         "seq": seq,
         "at": at,
@@ -55,8 +64,9 @@ def append(
         "client_order_id": client_order_id,
         "kind": kind,
         "payload": text,
+        "changes": written,
         "previous_hash": previous,
-        "hash": _hash(seq, at, account, client_order_id, kind, text, previous),
+        "hash": _hash(seq, at, account, client_order_id, kind, text, written, previous),
     }
     connection.execute(_INSERT, row)
     return int(seq)
@@ -71,7 +81,7 @@ def verify_chain(connection: sa.Connection) -> list[str]:
         if row.previous_hash != previous:
             return [f"Event {row.seq} does not follow from the one before it."]
         if row.hash != _hash(
-            row.seq, row.at, row.account, row.client_order_id, row.kind, row.payload, row.previous_hash
+            row.seq, row.at, row.account, row.client_order_id, row.kind, row.payload, row.changes, row.previous_hash
         ):
             return [f"Event {row.seq} ({row.kind}) was changed after it was written."]
         previous, expected = row.hash, expected + 1
@@ -79,9 +89,18 @@ def verify_chain(connection: sa.Connection) -> list[str]:
 
 
 def _hash(
-    seq: int, at: datetime, account: str, client_order_id: str | None, kind: str, payload: str, previous: str
+    seq: int,
+    at: datetime,
+    account: str,
+    client_order_id: str | None,
+    kind: str,
+    payload: str,
+    changes: str | None,
+    previous: str,
 ) -> str:
     fields = [seq, at.astimezone(UTC).isoformat(), account, client_order_id, kind, payload, previous]
+    # An entry without rows is sealed as those of the first versions, which had none.
+    fields += [changes] if changes is not None else []
     return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
 
 

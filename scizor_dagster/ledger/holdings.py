@@ -79,6 +79,12 @@ def owned(
     return {symbol: qty for symbol, qty in sorted(mine.items()) if abs(qty) > NOISE}
 
 
+def owned_by_portfolio(connection: sa.Connection, account: str) -> dict[tuple[str, str], Decimal]:
+    """Signed quantities of every portfolio of the account now, by portfolio and symbol; up to `NOISE` is nothing."""
+    book = _book(connection, account)
+    return {(owner, name): qty for (owner, name), qty in book.items() if owner is not None and abs(qty) > NOISE}
+
+
 def cash_flow(
     connection: sa.Connection,
     account: str,

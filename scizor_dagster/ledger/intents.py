@@ -19,16 +19,13 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import OrderRequest
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import updated
 from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
 from scizor_dagster.ledger.states import IntentState, check_transition
 from scizor_dagster.ledger.tables import orders
 
 _MAY_CHANGE = frozenset({"final_qty", "parameter_hash", "cleared_hash", "broker_order_id", "filled_qty"})
 _WRITTEN_ONCE = ("final_qty", "parameter_hash")
-# Built once; the columns that it sets are those of the values that it is executed with.
-_UPDATE = orders.update().where(
-    orders.c.client_order_id == sa.bindparam("wanted_id"), orders.c.state == sa.bindparam("wanted_state")
-)
 
 
 def request_of(intent: IntentRow) -> OrderRequest:
@@ -132,15 +129,10 @@ def move(
     values: dict[str, Any] = {**changes, "state": to.value, "updated_at": now}
     if reason is not None:
         values["reason"] = reason
-    key = {"wanted_id": intent.client_order_id, "wanted_state": intent.state.value}
-    changed = connection.execute(_UPDATE, {**values, **key})
-    if changed.rowcount != 1:
-        raise LedgerError(
-            f"Order {intent.client_order_id} is no longer in state '{intent.state}'.",
-            remedy="Nothing was changed. Another run has moved it; follow the orders again.",
-        )
     payload = {"from": intent.state, "to": to, "reason": reason, **changes, **(detail or {})}
-    events.append(connection, now, intent.account, f"intent_{to.value}", payload, intent.client_order_id)
+    key = {"client_order_id": intent.client_order_id}
+    change = updated(orders, key, values, expected={"state": intent.state.value})
+    events.append(connection, now, intent.account, f"intent_{to.value}", payload, intent.client_order_id, [change])
     kept = intent.reason if reason is None else reason
     return replace(intent, state=to, reason=kept, updated_at=now, **changes)
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from scizor_dagster.errors import LedgerError
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration. A database that names another one is migrated, or refused as newer."""
 BUSY_TIMEOUT_MS = 30_000
 _MIGRATION_LOCK_SECONDS = 60.0
@@ -145,11 +145,14 @@ class Ledger:
         from alembic import command
         from alembic.util import CommandError
 
+        from scizor_dagster.ledger.replay import carry_over
+
         try:
             with self.transaction() as connection:
                 config = migration_config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+                carry_over(connection)
         except CommandError as error:
             raise LedgerError(
                 f"The ledger has a schema that this version does not know ({error}).",

@@ -159,6 +159,8 @@ events = sa.Table(
     sa.Column("client_order_id", sa.String(48), nullable=True, index=True),
     _key("kind", 32),
     sa.Column("payload", sa.Text, nullable=False),
+    # The rows that it changed, as `changes` writes them; empty where it changed none.
+    sa.Column("changes", sa.Text, nullable=True),
     _key("previous_hash", 64),
     _key("hash", 64),
 )
@@ -180,6 +182,18 @@ trades = sa.Table(
     sa.Column("recorded_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("account", "fill_id"),
     sa.Index(None, "account", "client_order_id"),
+)
+
+positions = sa.Table(
+    "positions",
+    metadata,
+    # What the trades, adoptions and activities of a portfolio add up to (`holdings`), written along with them.
+    _key("account", 64),
+    _key("portfolio", 64),
+    _key("symbol", 32),
+    sa.Column("qty", ExactDecimal, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("account", "portfolio", "symbol"),
 )
 
 activities = sa.Table(

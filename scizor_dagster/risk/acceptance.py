@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import inserted, updated
 from scizor_dagster.ledger.tables import accepted_equities
 
 ROUNDING = Decimal("0.01")
@@ -49,11 +51,12 @@ def accept_equity(
     if is_accepted(connection, account, portfolio, session, equity):
         return False
     table = accepted_equities
-    key = {"account": account, "portfolio": portfolio, "session": session}
-    connection.execute(table.delete().where(*(table.c[name] == value for name, value in key.items())))
-    connection.execute(table.insert().values(**key, actor=actor, reason=f"equity {equity:f}: {reason}", at=now))
+    key: dict[str, Any] = {"account": account, "portfolio": portfolio, "session": session}
+    values: dict[str, Any] = {"actor": actor, "reason": f"equity {equity:f}: {reason}", "at": now}
+    known = connection.execute(sa.select(table).where(*(table.c[name] == value for name, value in key.items()))).first()
+    change = inserted(table, key | values) if known is None else updated(table, key, values)
     payload = {"portfolio": portfolio, "session": session, "equity": equity, "actor": actor, "reason": reason}
-    events.append(connection, now, account, "equity_accepted", payload)
+    events.append(connection, now, account, "equity_accepted", payload, changes=[change])
     return True
 
 

@@ -20,6 +20,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from scizor_dagster.errors import RunStopped
+from scizor_dagster.ledger.changes import inserted
+from scizor_dagster.ledger.events import append
+from scizor_dagster.ledger.rows import BatchRow
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import risk_events, risk_limits
 from scizor_dagster.risk.context import Decision, Finding, Verdict
@@ -83,22 +86,25 @@ def record(
     event_id = hashlib.sha256(repr(identity).encode()).hexdigest()
     if connection.execute(sa.select(risk_events.c.event_id).where(risk_events.c.event_id == event_id)).first():
         return False
-    connection.execute(
-        risk_events.insert().values(
-            event_id=event_id,
-            at=at,
-            account=account,
-            portfolio=portfolio,
-            session=session,
-            client_order_id=client_order_id,
-            limit_name=verdict.limit,
-            value=values[0],
-            threshold=values[1],
-            verdict=verdict.decision.value,
-            checked=json.dumps({found.limit: found.texts for found in verdict.findings}, separators=(",", ":")),
-            limits_hash=limits_hash,
-        )
+    row = inserted(
+        risk_events,
+        {
+            "event_id": event_id,
+            "at": at,
+            "account": account,
+            "portfolio": portfolio,
+            "session": session,
+            "client_order_id": client_order_id,
+            "limit_name": verdict.limit,
+            "value": values[0],
+            "threshold": values[1],
+            "verdict": verdict.decision.value,
+            "checked": json.dumps({found.limit: found.texts for found in verdict.findings}, separators=(",", ":")),
+            "limits_hash": limits_hash,
+        },
     )
+    payload = {"portfolio": portfolio, "limit": verdict.limit, "verdict": verdict.decision}
+    append(connection, at, account, "verdict", payload, client_order_id, [row])
     return True
 
 
@@ -129,11 +135,14 @@ def stops_recorded(
         raise
 
 
-def record_limits(connection: sa.Connection, batch_id: str, limits: PreTradeLimits) -> None:
+def record_limits(connection: sa.Connection, batch: BatchRow, limits: PreTradeLimits, *, now: datetime) -> None:
     """Write the limits under which a batch is admitted: one row each, all with their common hash."""
-    common = {"batch_id": batch_id, "limits_hash": limits.hash}
-    rows = [{**common, "limit_name": name, "value": value} for name, value in limits.as_text().items()]
-    connection.execute(risk_limits.insert(), rows)
+    common = {"batch_id": batch.batch_id, "limits_hash": limits.hash}
+    rows = [
+        inserted(risk_limits, {**common, "limit_name": name, "value": value})
+        for name, value in limits.as_text().items()
+    ]
+    append(connection, now, batch.account, "limits_in_force", common, changes=rows)
 
 
 def limits_of(connection: sa.Connection, batch_id: str) -> dict[str, str]:

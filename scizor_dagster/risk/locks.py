@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import inserted, updated
 from scizor_dagster.ledger.tables import risk_locks
 from scizor_dagster.risk.context import Decision, Finding, Verdict
 from scizor_dagster.risk.events import record
@@ -97,12 +98,12 @@ def store_locks(
         }
         if old is None:
             lock_id = hashlib.sha256(repr([account, portfolio, *map(str, lock.finding)]).encode()).hexdigest()[:8]
-            connection.execute(risk_locks.insert().values(lock_id=lock_id, account=account, created_at=now, **values))
+            change = inserted(risk_locks, {"lock_id": lock_id, "account": account, "created_at": now, **values})
         else:
             lock_id = old.lock_id
             again = {"reason": lock.reason, "lifted_at": None, "lifted_by": None, "lift_reason": None}
-            connection.execute(risk_locks.update().where(risk_locks.c.lock_id == lock_id).values(**again))
-        events.append(connection, now, account, "locked", {"lock_id": lock_id, **values})
+            change = updated(risk_locks, {"lock_id": lock_id}, again)
+        events.append(connection, now, account, "locked", {"lock_id": lock_id, **values}, changes=[change])
         _record(connection, account, portfolio, lock, now)
         written[lock.finding] = lock_id
     return [*written.values()]
@@ -152,8 +153,8 @@ def lift(connection: sa.Connection, lock_id: str, *, actor: str, reason: str, no
     if problem or row is None:
         raise InputError(problem or "", remedy="See: scizor risk locks.", where=f"lock {lock_id}")
     values = {"lifted_by": actor, "lift_reason": reason}
-    connection.execute(risk_locks.update().where(risk_locks.c.lock_id == lock_id).values(lifted_at=now, **values))
-    events.append(connection, now, row.account, "unlocked", {"lock_id": lock_id, **values})
+    change = updated(risk_locks, {"lock_id": lock_id}, {"lifted_at": now, **values})
+    events.append(connection, now, row.account, "unlocked", {"lock_id": lock_id, **values}, changes=[change])
 
 
 def lift_unknown_loss(connection: sa.Connection, account: str, portfolio: str, session: date, *, now: datetime) -> None:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.tables import trading_states
 
 
@@ -128,8 +129,8 @@ def set_state(
         "cancel_open": cancel_open,
         "cause": cause,
     }
-    connection.execute(trading_states.insert().values(number=last + 1, account=account, at=now, **values))
-    events.append(connection, now, account, "trading_state", values)
+    row = inserted(trading_states, {"number": last + 1, "account": account, "at": now, **values})
+    events.append(connection, now, account, "trading_state", values, changes=[row])
     return True
 
 

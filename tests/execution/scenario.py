@@ -12,8 +12,8 @@ from typing import Any
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, execute, follow
+from scizor_dagster.ledger.adoptions import adopt as adopt_position
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import adoptions
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.risk.limits import NUMBERS, PreTradeLimits
 from scizor_dagster.risk.trading_state import TradingState
@@ -111,18 +111,16 @@ def _line(symbol: str, held: Decimal, price: Decimal) -> PlanLine:
 
 def adopt(ledger: Ledger, symbol: str, qty: str, portfolio: str = "main", session: date = BEFORE) -> None:
     with ledger.transaction() as connection:
-        connection.execute(
-            adoptions.insert().values(
-                adoption_id=f"{portfolio}-{symbol}-{session}",
-                account="paper",
-                portfolio=portfolio,
-                symbol=symbol,
-                qty=D(qty),
-                price=PRICES[symbol],
-                session=session,
-                actor="test",
-                recorded_at=START,
-            )
+        adopt_position(
+            connection,
+            "paper",
+            portfolio,
+            symbol,
+            D(qty),
+            price=PRICES[symbol],
+            session=session,
+            actor="test",
+            now=START,
         )
 
 

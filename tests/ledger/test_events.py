@@ -67,7 +67,7 @@ def test_a_row_that_was_rehashed_breaks_the_next_one(ledger: Ledger) -> None:
     _write(ledger)
     with ledger.transaction() as connection:
         row = connection.exec_driver_sql("SELECT previous_hash FROM events WHERE seq = 2").one()
-        forged = events._hash(2, AT, "paper", "id-1", "note", "{}", row.previous_hash)
+        forged = events._hash(2, AT, "paper", "id-1", "note", "{}", None, row.previous_hash)
         connection.exec_driver_sql("UPDATE events SET payload = '{}', hash = ? WHERE seq = 2", (forged,))
     with ledger.read() as connection:
         assert verify_chain(connection) == ["Event 3 does not follow from the one before it."]

@@ -60,7 +60,7 @@ def test_an_illegal_transition_changes_nothing(ledger: Ledger, ready: IntentRow)
 def test_a_row_that_another_run_has_moved_is_not_moved_again(ledger: Ledger, ready: IntentRow) -> None:
     with ledger.transaction() as connection:
         intents.move(connection, ready, IntentState.BLOCKED, now=NOW)
-    with pytest.raises(LedgerError, match="no longer in state 'ready'"), ledger.transaction() as connection:
+    with pytest.raises(LedgerError, match="no row 's' with state 'ready'"), ledger.transaction() as connection:
         intents.move(connection, ready, IntentState.EXPIRED, now=NOW)
 
 

@@ -1,0 +1,60 @@
+"""Positions that a person hands to a portfolio: the other way, beside fills, to own something.
+
+What belongs here: writing the row. What does not: whether the account holds what is handed over, which the caller
+has asked the broker.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import inserted
+from scizor_dagster.ledger.positions import store_positions
+from scizor_dagster.ledger.tables import adoptions
+
+
+def adopt(
+    connection: sa.Connection,
+    account: str,
+    portfolio: str,
+    symbol: str,
+    qty: Decimal,
+    *,
+    price: Decimal,
+    session: date,
+    actor: str,
+    now: datetime,
+) -> str:
+    """Let `portfolio` own `qty` (signed) of `symbol` from the end of `session` on, at `price` a share; its id.
+
+    Raises:
+        LedgerError: nothing is handed over, or the same was adopted for the session before.
+    """
+    if qty == 0:
+        raise LedgerError(f"There is nothing to adopt: 0 {symbol}.", remedy="Give a quantity.", where=portfolio)
+    adoption_id = f"{account}/{portfolio}/{symbol}/{session.isoformat()}"
+    row = {
+        "adoption_id": adoption_id,
+        "portfolio": portfolio,
+        "symbol": symbol,
+        "qty": qty,
+        "price": price,
+        "session": session,
+        "actor": actor,
+    }
+    change = inserted(adoptions, {"account": account, "recorded_at": now, **row})
+    try:
+        events.append(connection, now, account, "adopted", row, changes=[change])
+    except sa.exc.IntegrityError as error:
+        raise LedgerError(
+            f"{symbol} was adopted for {session.isoformat()} before.",
+            remedy="Look at what the portfolio owns: scizor reconcile.",
+            where=portfolio,
+        ) from error
+    store_positions(connection, account, now=now)
+    return adoption_id

@@ -1,0 +1,223 @@
+"""A ledger in one file, to be kept elsewhere, and a ledger made from one: on either kind of store.
+
+What belongs here: writing and reading the file. What does not: when, and what must be asked of the broker
+afterwards (`flow.ledger_care`).
+
+The file is a zip of lines of JSON: the history (`events.jsonl`), from which the tables are made again, the tables
+that it does not make (leases, for their fencing numbers; the embedded exchange's own books), and `manifest.json` with
+counts, a digest of each and the last entry's seal. It holds no secret, since the history holds none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from scizor_dagster.errors import InputError, LedgerError
+from scizor_dagster.ledger.changes import plain_row, typed
+from scizor_dagster.ledger.replay import VENUE, journaled, replayed
+from scizor_dagster.ledger.store import HEAD, Ledger
+from scizor_dagster.ledger.tables import events, leases, metadata
+from scizor_dagster.ledger.verification import verify
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_BATCH = 1000
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup says of itself.
+
+    Attributes:
+        schema: The migration that the ledger was at.
+        seq: Number of its last entry, 0 for an empty history.
+        seal: Hash of that entry.
+        rows: Rows by table.
+        digests: SHA-256 of each member, by table.
+    """
+
+    format: int
+    schema: str
+    made_at: str
+    seq: int
+    seal: str
+    rows: dict[str, int]
+    digests: dict[str, str]
+
+
+def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
+    """Write the ledger as it is at one instant; others go on reading and writing meanwhile.
+
+    The file appears whole or not at all.
+
+    Raises:
+        InputError: there is a file already, or it cannot be written.
+        LedgerError: the ledger cannot be read.
+    """
+    if path.exists():
+        raise InputError("There is a file already.", remedy="Give another name: --to FILE.", where=str(path))
+    scratch = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, ledger.read() as connection:
+                manifest = _write(connection, archive, now)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError as error:
+        raise InputError(
+            f"The backup cannot be written: {error.strerror}.", remedy="Give another place: --to FILE.", where=str(path)
+        ) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What the backup says of itself.
+
+    Raises:
+        InputError: it is no backup, or one of a newer version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            body = json.loads(archive.read(MANIFEST))
+        found = Manifest(**body)
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"This is no backup of a ledger ({error}).",
+            remedy="Give a file that `scizor ledger backup` has written.",
+            where=str(path),
+        ) from error
+    if found.format > FORMAT or found.schema > HEAD:
+        raise InputError(
+            f"The backup was written by a newer version (schema {found.schema}; this one knows {HEAD}).",
+            remedy="Use the version of Scizor that wrote it, or a newer one.",
+            where=str(path),
+        )
+    return found
+
+
+def restore(ledger: Ledger, path: Path, *, then: Callable[[sa.Connection], None]) -> Manifest:
+    """Fill an empty ledger from a backup, in one transaction, and verify the whole of it.
+
+    `then` is called in that transaction, with what was restored in place: what must hold before anything trades.
+
+    Raises:
+        InputError: the file is no backup, or is not whole.
+        LedgerError: the ledger is not empty, or what was restored is not what its history says.
+    """
+    manifest = read_manifest(path)
+    try:
+        with zipfile.ZipFile(path) as archive, ledger.transaction() as connection:
+            _require_empty(connection, ledger)
+            _read_table(connection, archive, events, manifest, path)
+            for name, rows in replayed(connection).items():
+                _insert(connection, metadata.tables[name], iter(rows.values()))
+            for beside in _beside():
+                if beside.name in manifest.rows:
+                    _read_table(connection, archive, beside, manifest, path)
+            # Whoever held an account when the backup was made holds it no more.
+            connection.execute(leases.update().values(holder=None, token=leases.c.token + 1))
+            found = verify(connection, seq=manifest.seq or None, seal=manifest.seal)
+            if found:
+                named = " ".join(found[:_MOST_NAMED])
+                raise LedgerError(
+                    f"What the backup holds is not what its history says: {len(found)} difference(s). {named}",
+                    remedy="Nothing was restored. Take an older backup.",
+                    where=str(path),
+                )
+            then(connection)
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise _not_whole(path, str(error)) from error
+    return manifest
+
+
+def _write(connection: sa.Connection, archive: zipfile.ZipFile, now: datetime) -> Manifest:
+    rows: dict[str, int] = {}
+    digests: dict[str, str] = {}
+    last: dict[str, Any] = {"seq": 0, "hash": ""}
+    for table in [events, *_beside()]:
+        digest, count = hashlib.sha256(), 0
+        with archive.open(_member(table), "w") as member:
+            statement = sa.select(table).order_by(*table.primary_key.columns)
+            for row in connection.execute(statement, execution_options={"yield_per": _BATCH}):
+                plain = plain_row(dict(row._mapping))
+                line = (json.dumps(plain, sort_keys=True, separators=(",", ":")) + "\n").encode()
+                digest.update(line)
+                member.write(line)
+                count += 1
+                last = plain if table is events else last
+        rows[table.name], digests[table.name] = count, digest.hexdigest()
+    manifest = Manifest(FORMAT, HEAD, now.isoformat(), last["seq"], last["hash"], rows, digests)
+    archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=2))
+    return manifest
+
+
+def _beside() -> list[sa.Table]:
+    """The tables that the history does not make."""
+    journal = {table.name for table in journaled()}
+    beside = [table for table in metadata.sorted_tables if table.name not in journal and table.name != events.name]
+    assert all(table.name.startswith(VENUE) or table is leases for table in beside), beside
+    return beside
+
+
+def _member(table: sa.Table) -> str:
+    return f"{table.name}.jsonl"
+
+
+def _read_table(
+    connection: sa.Connection, archive: zipfile.ZipFile, table: sa.Table, manifest: Manifest, path: Path
+) -> None:
+    digest, count = hashlib.sha256(), 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        with archive.open(_member(table)) as member:
+            for line in member:
+                digest.update(line)
+                count += 1
+                yield json.loads(line)
+
+    _insert(connection, table, rows())
+    if (count, digest.hexdigest()) != (manifest.rows[table.name], manifest.digests[table.name]):
+        raise _not_whole(path, f"{_member(table)} is not what the manifest says")
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, Any]]) -> None:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append({column.name: typed(column, row.get(column.name)) for column in table.columns})
+        if len(batch) == _BATCH:
+            connection.execute(table.insert(), batch)
+            batch = []
+    if batch:
+        connection.execute(table.insert(), batch)
+
+
+def _require_empty(connection: sa.Connection, ledger: Ledger) -> None:
+    for table in metadata.sorted_tables:
+        if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first():
+            raise LedgerError(
+                f"The ledger is not empty: there are rows in '{table.name}'.",
+                remedy="A backup fills an empty ledger only. Move this one away first; never trade with both.",
+                where=str(ledger.path),
+            )
+
+
+def _not_whole(path: Path, why: str) -> InputError:
+    return InputError(
+        f"The backup is not whole ({why}).", remedy="Nothing was restored. Take another backup.", where=str(path)
+    )

@@ -1,0 +1,37 @@
+"""A ledger in which everything has happened once: what verifying and backing up is tried on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from scizor_dagster.brokers.protocol import BrokerActivity, BrokerIdentity
+from scizor_dagster.ledger.approvals import approve
+from scizor_dagster.ledger.arming import arm
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.acceptance import accept_equity
+from scizor_dagster.risk.locks import DueLock, store_locks
+from scizor_dagster.risk.trading_state import TradingState, set_state
+from tests.execution.model_broker import ModelBroker
+from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, full_plan, model, run
+
+
+def live_through(ledger: Ledger) -> ModelBroker:
+    """Adoptions, a rebalance in two phases with partial fills, a dividend, and one row of what people decide."""
+    plan, held = full_plan()
+    for symbol, qty in held.items():
+        adopt(ledger, symbol, qty)
+    broker = model(ledger, positions={symbol: D(qty) for symbol, qty in held.items()}, steps=5)
+    broker.fill_plan = {"AAA": [D("0.5"), D("0.5")]}
+    broker.book.activities.append(BrokerActivity("a1", "dividend", MONDAY, "AAA", D("3.20"), None))
+    run(ledger, broker, plan)
+    with ledger.transaction() as connection:
+        identity = BrokerIdentity("alpaca", "live", "9")
+        arm(connection, "real", identity, actor="ann", now=START, until=START + timedelta(hours=1))
+        set_state(connection, "real", None, TradingState.HALTED, reason="a look", actor="ann", now=START)
+        accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
+        store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
+        approve(
+            connection, "paper", "main", "momentum", TUESDAY, "f" * 64,
+            rows_hash="r" * 64, rules=["jump"], actor="ann", reason="meant", now=START,
+        )  # fmt: skip
+    return broker

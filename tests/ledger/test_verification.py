@@ -1,0 +1,121 @@
+"""Any edit of any row shows, and is named."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from scizor_dagster.ledger.changes import key_of
+from scizor_dagster.ledger.replay import CARRIED_OVER, Image, journaled, replayed, stored_rows
+from scizor_dagster.ledger.store import Ledger, migration_config
+from scizor_dagster.ledger.tables import events, trades
+from scizor_dagster.ledger.verification import verify
+from tests.ledger.lived import live_through
+
+
+def stored(connection: sa.Connection) -> Image:
+    return {table.name: stored_rows(connection, table) for table in journaled()}
+
+
+@pytest.fixture
+def lived(ledger: Ledger) -> Ledger:
+    live_through(ledger)
+    return ledger
+
+
+def _edits(connection: sa.Connection) -> Iterator[tuple[str, str, str, list[Any]]]:
+    """Every column of every table: the table, what shows, a statement that edits one row, and its values."""
+    for table in journaled():
+        where = " AND ".join(f"{name} = ?" for name in key_of(table))
+        names = ", ".join(key_of(table))
+        named = connection.exec_driver_sql(f"SELECT {names} FROM {table.name} ORDER BY {names} LIMIT 1").first()
+        assert named is not None, f"nothing was written to {table.name}"
+        for column in table.columns:
+            edited = {"DATE": "2001-01-01", "DATETIME": "2001-01-01 00:00:00.000000", "JSON": '["other"]'}
+            value = edited.get(str(column.type), 777)
+            yield table.name, column.name, f"UPDATE {table.name} SET {column.name} = ? WHERE {where}", [value, *named]
+        yield table.name, "taken out of the table", f"DELETE FROM {table.name} WHERE {where}", list(named)
+
+
+def test_an_untouched_ledger_is_what_its_history_says(lived: Ledger) -> None:
+    with lived.read() as connection:
+        assert verify(connection) == []
+        assert replayed(connection) == stored(connection)
+
+
+def test_an_edit_of_any_column_of_any_table_is_found_and_named(lived: Ledger, record_property: Any) -> None:
+    with lived.read() as connection:
+        edits = list(_edits(connection))
+    for table, column, statement, values in edits:
+        with lived.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+            connection.exec_driver_sql(statement, tuple(values))
+            found = verify(connection)
+            connection.rollback()
+        assert any(sentence.startswith(f"{table}: ") for sentence in found), (statement, found)
+        named = column in " ".join(found) or "nothing in the history has put it there" in " ".join(found)
+        assert named, (statement, found)
+    record_property("edits found", len(edits))
+    assert len(edits) > 120
+
+
+def test_a_row_that_was_added_by_hand_is_found(lived: Ledger) -> None:
+    with lived.transaction() as connection:
+        row = dict(connection.execute(sa.select(trades).limit(1)).one()._mapping)
+        connection.execute(trades.insert(), {**row, "fill_id": "mine", "client_order_id": "nobody"})
+    with lived.read() as connection:
+        assert "trades: row paper, mine is in the table, and nothing in the history has put it there." in verify(
+            connection
+        )
+
+
+def test_an_end_of_the_history_that_was_cut_off_shows_in_the_rows_that_it_had_changed(lived: Ledger) -> None:
+    with lived.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)")
+    with lived.read() as connection:
+        assert any("nothing in the history" in sentence for sentence in verify(connection))
+
+
+def test_a_history_and_rows_that_were_cut_off_together_show_against_the_seal_of_a_backup(lived: Ledger) -> None:
+    with lived.read() as connection:
+        last = connection.execute(sa.select(events).order_by(events.c.seq.desc()).limit(1)).one()
+    with lived.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM signal_approvals")
+        connection.exec_driver_sql(f"DELETE FROM events WHERE seq = {last.seq}")
+    with lived.read() as connection:
+        assert verify(connection) == []
+        (sentence,) = verify(connection, seq=last.seq, seal=last.hash)
+        assert sentence == f"The history ends before event {last.seq}, which was its last one once."
+        assert verify(connection, seq=last.seq - 1, seal=last.previous_hash) == []
+        (sentence,) = verify(connection, seq=last.seq - 1, seal="0" * 64)
+        assert "the history was written anew" in sentence
+
+
+def test_what_an_older_ledger_holds_is_carried_over_into_the_history_once(tmp_path: Path) -> None:
+    from alembic import command
+
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(f"sqlite:///{path}", synchronous="OFF")
+    live_through(ledger)
+    with ledger.read() as connection:
+        held = stored(connection)
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM events")
+        config = migration_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+    ledger.close()
+    for _ in range(2):
+        ledger = Ledger.open(f"sqlite:///{path}", synchronous="OFF")
+        with ledger.read() as connection:
+            now_held = stored(connection)
+            assert verify(connection) == []
+        ledger.close()
+    for rows in (*held["positions"].values(), *now_held["positions"].values()):
+        del rows["updated_at"]
+    assert now_held == held
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT count(*) FROM events WHERE kind = ?", [CARRIED_OVER]).fetchone() == (1,)
