@@ -30,6 +30,7 @@ from scizor_dagster.cli import (
     demo,
     dev,
     doctor,
+    ledger,
     paper,
     plan,
     prices,
@@ -69,6 +70,7 @@ app.command()(trading_states.reduce)
 app.command()(trading_states.resume)
 app.command()(risk.limits)
 app.add_typer(risk.app, name="risk")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(paper.app, name="paper")
 
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])

@@ -21,7 +21,7 @@ from scizor_dagster.cli.preflight import check_home, check_market
 from scizor_dagster.config import FilesProvider, PaperAccount
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.ledger.events import verify_chain
+from scizor_dagster.ledger.verification import verify
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.settings import LOG_LEVELS, Settings
 
@@ -242,11 +242,11 @@ def _stores(desk: Desk) -> str:
     if not desk.settings.lake_folder.exists():
         return f"none yet; the first command that needs them creates them in {desk.settings.home}"
     with desk.ledger.read() as connection:
-        broken = verify_chain(connection)
+        broken = verify(connection)
     if broken:
         raise LedgerError(
-            " ".join(broken),
-            remedy="Trade nothing with this ledger; restore the last backup, then reconcile against the broker.",
+            f"{len(broken)} thing(s) in the ledger are not as its history says. {broken[0]}",
+            remedy="Trade nothing with this ledger; see scizor ledger verify, then restore the last backup.",
             where=str(desk.settings.home),
         )
     return f"lake at snapshot {desk.lake.snapshot()}, ledger whole, in {desk.settings.home}"

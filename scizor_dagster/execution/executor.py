@@ -272,11 +272,12 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         state = run.broker.account()
         gates.check_currency(state, plan)
         gates.check_clock(state, run)
-        poll(run, [plan.session])
+        at_broker = poll(run, [plan.session]).order_ids
     positions = () if known else run.broker.positions()
     with run.write() as connection:
         if not known:
             gates.check_armed(connection, run)
+            gates.check_other_ledgers(connection, plan, at_broker)
             gates.check_positions(connection, run.account, positions)
             gates.check_holdings(connection, plan)
         first = first_batch_of(connection, plan.account, plan.portfolio) is None

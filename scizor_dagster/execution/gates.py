@@ -6,7 +6,7 @@ What belongs here: gates that stop a whole run. What does not: the check of a si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -18,6 +18,8 @@ from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.arming import is_armed
 from scizor_dagster.ledger.holdings import NOISE, foreign, owned
+from scizor_dagster.ledger.rows import intents_by_id
+from scizor_dagster.planning.client_order_ids import parse_id
 from scizor_dagster.planning.model import Plan
 
 RAW = "raw"
@@ -169,6 +171,30 @@ def check_holdings(connection: sa.Connection, plan: Plan) -> None:
                 f"The plan counts on {line.current_qty} {line.symbol}, and the portfolio owns {held}.",
                 remedy="Nothing was admitted. Plan again: a fill has arrived since the plan was made.",
             )
+
+
+def check_other_ledgers(connection: sa.Connection, plan: Plan, at_broker: Collection[str]) -> None:
+    """Refuse to trade where the broker has orders of the session that look like ours and are not in this ledger.
+
+    `at_broker` are the client order ids that the broker shows for the session. Such orders were sent with another
+    ledger: one that was lost, one from after the backup that this one was restored from, or that of another
+    machine. What it has sent would be sent again.
+
+    Raises:
+        LedgerError: naming one of them.
+    """
+    prefixes = {parts.prefix for order in plan.orders if (parts := parse_id(order.client_order_id))}
+    ours = sorted(name for name in at_broker if (parts := parse_id(name)) and parts.prefix in prefixes)
+    strange = sorted(set(ours) - set(intents_by_id(connection, ours)))
+    if strange:
+        raise LedgerError(
+            f"The broker has {len(strange)} order(s) of {plan.session.isoformat()} which this ledger has not sent, "
+            f"such as {strange[0]}.",
+            remedy="Nothing was admitted. If the ledger was lost or restored from a backup, take them in: scizor "
+            f"ledger rebuild --account {plan.account}. If another installation trades the account, give each a "
+            "client_order_id_prefix of its own.",
+            where=f"account {plan.account}",
+        )
 
 
 def check_armed(connection: sa.Connection, run: Run) -> None:

@@ -50,10 +50,12 @@ class Poll:
         changed: Whether anything was new.
         open_exits: Client order ids of ours whose bracket exits may still fill, or whose exits'
             fills have not arrived.
+        order_ids: Client order ids of everything that the broker shows for the sessions, bracket exits left out.
     """
 
     changed: bool
     open_exits: frozenset[str]
+    order_ids: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def poll(run: Run, sessions: Sequence[date]) -> Poll:
     if changed:
         with run.write() as connection:
             _record(connection, run, news)
-    return Poll(changed, _open_exits(run, read))
+    order_ids = frozenset(name for name, order in read.orders.items() if not order.parent_client_order_id)
+    return Poll(changed, _open_exits(run, read), order_ids)
 
 
 def _fills(run: Run, first: date, last: date) -> Sequence[BrokerFill]:

@@ -15,6 +15,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,7 +82,8 @@ def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
             f"The backup cannot be written: {error.strerror}.", remedy="Give another place: --to FILE.", where=str(path)
         ) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
     return manifest
 
 

@@ -1,7 +1,7 @@
 """Client order ids: what makes an order the same order, however often it is made.
 
-What belongs here: the one function from account, session, portfolio, plan and leg to an id. What
-does not: looking ids up or storing them (`ledger`, `brokers`).
+What belongs here: the one function from account, session, portfolio, plan and leg to an id, and what can be read
+from one. What does not: looking ids up or storing them (`ledger`, `brokers`).
 
 An id reads `SCZ_20250829_1_AAPL_B_3f9c02a41be7`: prefix, session, batch, symbol, side, digest. The
 digest tells apart portfolios, plans, legs and slices; it has 48 bits, within one symbol, side and day.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from datetime import date
 
 from scizor_dagster.brokers.protocol import Side
@@ -20,6 +21,28 @@ MAX_LENGTH = 48
 DIGEST_LENGTH = 12
 _SIDES = {Side.BUY: ("buy", "B"), Side.SELL: ("sell", "S")}
 _FOREIGN = re.compile(r"[^A-Za-z0-9.\-]")
+_ID = re.compile(r"(?P<prefix>[A-Za-z0-9]{1,6})_(?P<session>\d{8})_(?P<batch>\d+)_.+_[BS]_[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class IdParts:
+    """What an id says of its order."""
+
+    prefix: str
+    session: date
+    batch: int
+
+
+def parse_id(client_order_id: str) -> IdParts | None:
+    """Prefix, session and batch of an id that a plan made; None for any other."""
+    found = _ID.fullmatch(client_order_id)
+    if found is None:
+        return None
+    try:
+        session = date.fromisoformat(found["session"])
+    except ValueError:
+        return None
+    return IdParts(found["prefix"], session, int(found["batch"]))
 
 
 class ClientOrderIds:

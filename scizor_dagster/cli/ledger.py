@@ -1,0 +1,160 @@
+"""`scizor ledger`: is it whole, keep a copy of it, bring it back.
+
+What belongs here: the commands. What does not: what they do (`flow.ledger_care`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scizor_dagster.cli import dates
+from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.preflight import check_home, open_desk
+from scizor_dagster.errors import InputError
+
+app = typer.Typer(
+    name="ledger",
+    help="Verify the ledger, back it up, and bring it back from a backup or from the broker's own books.",
+    no_args_is_help=True,
+)
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+MOST_PRINTED = 20
+RESUME = "Compare it with the broker (scizor reconcile), then go on: scizor resume --account {account} --reason TEXT."
+
+
+@app.command()
+def verify(
+    against: Annotated[Path | None, typer.Option(help="A backup: shows also what was cut off since.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every row of the ledger with its history, and every entry of the history with its seal.
+
+    Names each row that was changed, added or taken out by anything but Scizor. Exit code 1 when there is one.
+
+    Example: scizor ledger verify --against backups/ledger-20261120T210000Z.zip
+    """
+    from scizor_dagster.flow.ledger_care import verify_ledger
+
+    found = verify_ledger(open_desk(), against)
+    if as_json:
+        emit_json({"whole": not found, "found": found})
+    elif not found:
+        typer.secho("The ledger is what its history says.", fg=typer.colors.GREEN)
+    else:
+        for sentence in found[:MOST_PRINTED]:
+            typer.secho(sentence, fg=typer.colors.RED)
+        if len(found) > MOST_PRINTED:
+            typer.echo(f"... and {len(found) - MOST_PRINTED} more: see --json.")
+        typer.echo("Trade nothing with this ledger. Restore the last backup, or rebuild it from the broker's books.")
+    raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def backup(
+    to: Annotated[Path | None, typer.Option("--to", help="The file; default: one under SCIZOR_HOME/backups.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the whole ledger into one file, while everything goes on; keep it on another machine.
+
+    The file can be restored into either kind of store, embedded or Postgres.
+
+    Example: scizor ledger backup --to /mnt/elsewhere/ledger.zip
+    """
+    from scizor_dagster.flow.ledger_care import backup_ledger
+
+    path, manifest = backup_ledger(open_desk(), to, dates.now())
+    if as_json:
+        emit_json({"file": str(path), **asdict(manifest)})
+    else:
+        typer.echo(f"{path}: {manifest.rows['events']} entries, the last sealed {manifest.seal[:12] or 'by nothing'}")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup that `scizor ledger backup` has written.")],
+    by: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill an empty ledger from a backup; every account that it knows is halted until you resume it.
+
+    What was sent after the backup is not in it: take it from the broker with `scizor ledger rebuild` first.
+
+    Example: scizor ledger restore /mnt/elsewhere/ledger.zip
+    """
+    from scizor_dagster.flow.ledger_care import restore_ledger
+
+    desk = open_desk()
+    check_home(desk.settings)
+    manifest, halted = restore_ledger(desk, file, actor=actor_of(by), now=dates.now())
+    if as_json:
+        emit_json({"halted": halted, **asdict(manifest)})
+        return
+    typer.echo(f"Restored {manifest.rows['events']} entries, as of {manifest.made_at}.")
+    for account in halted:
+        typer.secho(
+            f"Account {account} is halted. Take what was sent since then: scizor ledger rebuild --account {account}. "
+            + RESUME.format(account=account),
+            fg=typer.colors.YELLOW,
+        )
+
+
+@app.command()
+def rebuild(
+    account: Annotated[str, typer.Option(help="Account of the configuration.")],
+    first: Annotated[str | None, typer.Option(help="Session from which on; default: 30 days ago.")] = None,
+    adopt_to: Annotated[
+        str | None, typer.Option(help="Portfolio that shall own what no order explains; with --cash.")
+    ] = None,
+    cash: Annotated[str | None, typer.Option(help="Cash that this portfolio has now.")] = None,
+    by: ActorOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a lost ledger anew from the broker's own books, or complete a restored one.
+
+    Takes the account's orders, fills, splits and dividends. Nothing is sent; the account is halted until you resume
+    it. What the broker holds from before what it shows stays foreign, and is never sold, unless it is adopted.
+
+    Example: scizor ledger rebuild --account paper --first 2026-10-01
+    """
+    from scizor_dagster.flow.ledger_care import rebuild_ledger
+
+    desk = open_desk()
+    check_home(desk.settings)
+    asked = dates.parse_date(first, "--first") if first is not None else None
+    amount = _amount(cash)
+    if not yes:
+        typer.confirm(f"Build the ledger of account {account} from what its broker shows?", abort=True, err=True)
+    with working(f"Asking the broker of {account}", quiet=as_json):
+        found = rebuild_ledger(desk, account, first=asked, adopt_to=adopt_to, cash=amount, actor=actor_of(by))
+    if as_json:
+        emit_json(asdict(found))
+    else:
+        typer.echo(f"{len(found.orders)} order(s) and {found.fills} fill(s) from {found.first} to {found.last}")
+        columns = ["symbol", "at_broker", "owned", "adopted", "foreign"]
+        rows = [[f"{value:f}" if isinstance(value, Decimal) else value for value in asdict(row).values()]
+                for row in found.positions]  # fmt: skip
+        print_table("Positions", columns, rows)
+        for note in [*(f"Nobody knows whose order {name} is." for name in found.strangers), *found.notes]:
+            typer.secho(note, fg=typer.colors.YELLOW)
+        typer.echo(f"Account {account} is halted. " + RESUME.format(account=account))
+    raise typer.Exit(1 if found.strangers else 0)
+
+
+def _amount(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise InputError(f"'{text}' is no amount.", remedy="Write it as 12500.00.", where="--cash")
+    return amount

@@ -1,0 +1,347 @@
+"""A ledger built from the broker's own books: what was sent and what became of it, when our record of it is lost.
+
+What belongs here: taking orders, fills, activities and positions of one account into the ledger. What does not: asking
+a person (`cli`), and whose order it was where the ids do not say (`portfolio_of`).
+
+* An order whose id one of our plans made (`planning.client_order_ids`) becomes an order of a batch of origin
+  `rebuilt`, in the state that the broker shows. It is never sent again: a batch of that session and number exists,
+  so that its plan is not admitted a second time.
+* Fills and activities are taken as every poll takes them, fills of foreign orders without a portfolio.
+* What the broker holds beyond all that is from before what it shows. It stays foreign, unless a person has it adopted,
+  and says what cash the portfolio has beside it: neither can be known from the broker's books.
+
+What is in the ledger already stays as it is, so that one restored from an older backup is completed, and a rebuild that
+was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import Broker, BrokerOrder, OrderRequest, OrderType, PositionIntent, Side
+from scizor_dagster.brokers.protocol import TimeInForce as Tif
+from scizor_dagster.execution import gates
+from scizor_dagster.execution.drive import settle
+from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.settings import ExecutionSettings
+from scizor_dagster.execution.tracking import poll
+from scizor_dagster.ledger import events
+from scizor_dagster.ledger.adoptions import adopt as adopt_position
+from scizor_dagster.ledger.batches import account_clock
+from scizor_dagster.ledger.changes import Change, inserted, updated
+from scizor_dagster.ledger.holdings import cash_flow, foreign, owned
+from scizor_dagster.ledger.intents import parameter_hash
+from scizor_dagster.ledger.lease import lease
+from scizor_dagster.ledger.rows import batches_of, first_batch_of, intents_by_id, intents_of
+from scizor_dagster.ledger.states import BatchState, IntentState
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import account_clocks, batches, orders
+from scizor_dagster.planning.client_order_ids import IdParts, parse_id
+from scizor_dagster.sessions import Clock
+
+ORIGIN = "rebuilt"
+ZERO = Decimal(0)
+_REASON = "rebuilt from the broker's books, which say nothing of its type, intent and plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A holding after the rebuild, signed. `foreign` is what no portfolio owns of it."""
+
+    symbol: str
+    at_broker: Decimal
+    owned: Decimal
+    adopted: Decimal
+    foreign: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild has taken in.
+
+    Attributes:
+        orders: Ids that were not in the ledger before.
+        strangers: Ids that a plan made, of which nobody knows whose they are; left out.
+    """
+
+    account: str
+    first: date
+    last: date
+    orders: tuple[str, ...]
+    strangers: tuple[str, ...]
+    fills: int
+    positions: tuple[Position, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    order: BrokerOrder
+    parts: IdParts
+    portfolio: str
+
+
+def rebuild_account(
+    *,
+    ledger: Ledger,
+    broker: Broker,
+    account: str,
+    portfolio: str,
+    portfolio_of: Callable[[str], str | None],
+    sessions: Sequence[date],
+    clock: Clock,
+    holder: str,
+    settings: ExecutionSettings,
+    prefix: str,
+    instrument_ids: Mapping[str, str],
+    adopt: bool,
+    cash: Decimal | None,
+    actor: str,
+) -> Rebuilt:
+    """Take the account's `sessions` (ascending) into the ledger; see the module.
+
+    `portfolio` owns what is adopted, and `cash` is what it has beside that now, in its market's currency;
+    `portfolio_of` says whose order an id is, or None where nobody knows; `prefix` begins our ids.
+
+    Raises:
+        WrongAccount, AccountBusy, BrokerUnavailable, LedgerError: as for `executor.execute`.
+    """
+    identity = gates.check_identity(broker, settings)
+    with lease(ledger, account, holder, clock, settings.lease_ttl) as held:
+        run = Run(ledger, broker, identity, account, portfolio, clock, settings, held)
+        shown = [order for session in sessions for order in broker.orders(session)]
+        named = [(order, parts) for order in shown if (parts := parse_id(order.client_order_id)) is not None]
+        mine = [(order, parts) for order, parts in named if parts.prefix == prefix and not order.parent_client_order_id]
+        found = [_Found(order, parts, whose) for order, parts in mine if (whose := portfolio_of(order.client_order_id))]
+        taken = _take_orders(run, found, instrument_ids)
+        before = _count_fills(run)
+        poll(run, sessions)
+        fills = _count_fills(run) - before
+        adopted = _adopt(run, sessions[-1], cash, actor) if adopt and cash is not None else {}
+        _settle(run, {(item.portfolio, item.parts.session) for item in found})
+        positions = _positions(run, adopted)
+    strangers = {order.client_order_id for order, _ in mine} - {item.order.client_order_id for item in found}
+    return Rebuilt(
+        account, sessions[0], sessions[-1], tuple(taken), tuple(sorted(strangers)), fills, positions, tuple(run.notes)
+    )
+
+
+def _take_orders(run: Run, found: Sequence[_Found], instrument_ids: Mapping[str, str]) -> list[str]:
+    groups: dict[tuple[str, date, int], list[BrokerOrder]] = {}
+    with run.ledger.read() as connection:
+        known = intents_by_id(connection, [item.order.client_order_id for item in found])
+    for item in found:
+        if item.order.client_order_id not in known:
+            groups.setdefault((item.portfolio, item.parts.session, item.parts.batch), []).append(item.order)
+    taken = []
+    for (portfolio, session, number), new in sorted(groups.items()):
+        with run.write() as connection:
+            _take_batch(connection, run, portfolio, session, number, new, instrument_ids)
+        taken += [order.client_order_id for order in new]
+    return taken
+
+
+def _take_batch(
+    connection: sa.Connection,
+    run: Run,
+    portfolio: str,
+    session: date,
+    number: int,
+    new: Sequence[BrokerOrder],
+    instrument_ids: Mapping[str, str],
+) -> None:
+    now = run.now()
+    batch_id = f"{run.account}/{portfolio}/{session.isoformat()}/{number}"
+    existing = [batch for batch in batches_of(connection, run.account, portfolio, session) if batch.batch == number]
+    changes: list[Change] = []
+    if existing:
+        changes.append(updated(batches, {"batch_id": batch_id}, {"state": BatchState.WORKING.value, "updated_at": now}))
+    else:
+        first = first_batch_of(connection, run.account, portfolio)
+        changes.append(
+            inserted(
+                batches,
+                {
+                    "batch_id": batch_id,
+                    "account": run.account,
+                    "portfolio": portfolio,
+                    "session": session,
+                    "batch": number,
+                    "plan_id": ORIGIN,
+                    "origin": ORIGIN,
+                    "state": BatchState.WORKING.value,
+                    "cash_buffer": ZERO,
+                    "starting_cash": first.starting_cash if first is not None else run.settings.starting_cash,
+                    "created_at": now,
+                    "updated_at": now,
+                },
+            )
+        )
+    changes += _clock_moved(connection, run.account, session)
+    start = len(intents_of(connection, batch_id))
+    changes += [
+        inserted(orders, _order_row(run, portfolio, session, batch_id, start + place, order, instrument_ids))
+        for place, order in enumerate(new)
+    ]
+    payload = {"batch_id": batch_id, "orders": [order.client_order_id for order in new]}
+    events.append(connection, now, run.account, "batch_rebuilt", payload, changes=changes)
+
+
+def _clock_moved(connection: sa.Connection, account: str, session: date) -> list[Change]:
+    clock = account_clock(connection, account)
+    if clock is None:
+        return [inserted(account_clocks, {"account": account, "session": session})]
+    return [updated(account_clocks, {"account": account}, {"session": session})] if session > clock else []
+
+
+def _order_row(
+    run: Run,
+    portfolio: str,
+    session: date,
+    batch_id: str,
+    place: int,
+    order: BrokerOrder,
+    instrument_ids: Mapping[str, str],
+) -> dict[str, Any]:
+    intent = PositionIntent.BUY_TO_OPEN if order.side is Side.BUY else PositionIntent.SELL_TO_CLOSE
+    request = OrderRequest(
+        client_order_id=order.client_order_id,
+        symbol=order.symbol,
+        side=order.side,
+        qty=order.qty,
+        order_type=OrderType.MARKET,
+        time_in_force=Tif.DAY,
+        session=session,
+        intent=intent,
+    )
+    sealed = parameter_hash(run.account, portfolio, request)
+    return {
+        "client_order_id": order.client_order_id,
+        "batch_id": batch_id,
+        "account": run.account,
+        "portfolio": portfolio,
+        "session": session,
+        "position": place,
+        "symbol": order.symbol,
+        "instrument_id": instrument_ids.get(order.symbol, order.symbol),
+        "side": order.side.value,
+        "planned_qty": order.qty,
+        "final_qty": order.qty,
+        "order_type": request.order_type.value,
+        "time_in_force": request.time_in_force.value,
+        "intent": intent.value,
+        "limit_price": None,
+        "take_profit": None,
+        "stop_loss": None,
+        "price_used": order.average_price or ZERO,
+        "leg": 1,
+        "slice": 1,
+        "phase": 1,
+        "depends_on": [],
+        "parameter_hash": sealed,
+        "cleared_hash": sealed,
+        "state": IntentState.WORKING.value,
+        "reason": _REASON,
+        "broker_order_id": order.broker_order_id,
+        "filled_qty": ZERO,
+        "updated_at": run.now(),
+    }
+
+
+def _count_fills(run: Run) -> int:
+    from scizor_dagster.ledger.rows import fills_of
+
+    with run.ledger.read() as connection:
+        return len(fills_of(connection, run.account))
+
+
+def _adopt(run: Run, session: date, cash: Decimal, actor: str) -> dict[str, Decimal]:
+    """Let the portfolio own what nobody does, and begin with what leaves it `cash` now."""
+    held = {row.symbol: row for row in run.broker.positions()}
+    adopted: dict[str, Decimal] = {}
+    with run.write() as connection:
+        for symbol, qty in foreign(connection, run.account, held.values()).items():
+            row = held.get(symbol)
+            price = row.average_price or row.market_price if row is not None else None
+            adopt_position(
+                connection,
+                run.account,
+                run.portfolio,
+                symbol,
+                qty,
+                price=price or ZERO,
+                session=session,
+                actor=actor,
+                now=run.now(),
+            )
+            adopted[symbol] = qty
+        _begin_with(connection, run, session, cash)
+    return adopted
+
+
+def _begin_with(connection: sa.Connection, run: Run, session: date, cash: Decimal) -> None:
+    starting = cash - cash_flow(connection, run.account, run.portfolio)
+    now = run.now()
+    rebuilt = [row for row in batches_of(connection, run.account, run.portfolio) if row.origin == ORIGIN]
+    changes: list[Change] = [
+        updated(batches, {"batch_id": row.batch_id}, {"starting_cash": starting, "updated_at": now}) for row in rebuilt
+    ]
+    if not rebuilt and first_batch_of(connection, run.account, run.portfolio) is None:
+        changes = [
+            inserted(
+                batches,
+                {
+                    "batch_id": f"{run.account}/{run.portfolio}/{session.isoformat()}/0",
+                    "account": run.account,
+                    "portfolio": run.portfolio,
+                    "session": session,
+                    "batch": 0,
+                    "plan_id": ORIGIN,
+                    "origin": ORIGIN,
+                    "state": BatchState.NOTHING_TO_DO.value,
+                    "cash_buffer": ZERO,
+                    "starting_cash": starting,
+                    "created_at": now,
+                    "updated_at": now,
+                },
+            )
+        ]
+    payload = {"portfolio": run.portfolio, "cash": cash, "starting_cash": starting}
+    events.append(connection, now, run.account, "cash_stated", payload, changes=changes)
+    run.note(
+        f"Portfolio '{run.portfolio}' began with {starting:,.2f}, so that it has {cash:,.2f} now; set its capital to "
+        f"that amount: capital: {{amount: {starting:f}}}."
+    )
+
+
+def _settle(run: Run, places: set[tuple[str, date]]) -> None:
+    for portfolio, session in sorted(places):
+        with run.ledger.read() as connection:
+            found = [b for b in batches_of(connection, run.account, portfolio, session) if b.origin == ORIGIN]
+        for batch in found:
+            settle(run, batch, (), over=False)
+
+
+def _positions(run: Run, adopted: Mapping[str, Decimal]) -> tuple[Position, ...]:
+    held = run.broker.positions()
+    at_broker = {row.symbol: row.qty for row in held}
+    with run.ledger.read() as connection:
+        rest = foreign(connection, run.account, held)
+        mine = owned(connection, run.account, run.portfolio)
+    symbols = sorted({*at_broker, *mine, *rest})
+    return tuple(
+        Position(
+            symbol,
+            at_broker.get(symbol, ZERO),
+            at_broker.get(symbol, ZERO) - rest.get(symbol, ZERO),
+            adopted.get(symbol, ZERO),
+            rest.get(symbol, ZERO),
+        )
+        for symbol in symbols
+    )

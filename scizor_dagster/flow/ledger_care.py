@@ -1,0 +1,182 @@
+"""The ledger kept, and brought back: backups, a ledger restored from one, and one built anew from the broker's books.
+
+What belongs here: what must be asked and stopped around `ledger.backup` and `execution.rebuilding`. What does not: the
+file, and the rows.
+
+After either way back every account that is concerned is halted: a person looks, and resumes.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from os import getpid
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from scizor_dagster.errors import InputError, LedgerError
+from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.following import execution_settings
+from scizor_dagster.ledger.backup import Manifest, read_manifest, restore, write_backup
+from scizor_dagster.ledger.rows import known_portfolios
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.verification import verify
+from scizor_dagster.risk.trading_state import TradingState, set_state
+
+LOOKED_BACK = timedelta(days=30)
+"""How far back the broker is asked for orders and fills where nobody says otherwise."""
+
+
+def verify_ledger(desk: Desk, against: Path | None) -> list[str]:
+    """What is not as the history says; with a backup, also what was cut off or written anew since.
+
+    Raises:
+        InputError: there is no ledger, or the file is no backup.
+    """
+    require_ledger(desk)
+    manifest = read_manifest(against) if against is not None else None
+    with desk.ledger.read() as connection:
+        if manifest is None or manifest.seq == 0:
+            return verify(connection)
+        return verify(connection, seq=manifest.seq, seal=manifest.seal)
+
+
+def backup_ledger(desk: Desk, path: Path | None, now: datetime) -> tuple[Path, Manifest]:
+    """Write a backup, into `SCIZOR_HOME/backups` where no file is named.
+
+    Raises:
+        InputError: there is no ledger, or the file cannot be written.
+        LedgerError: the ledger is not what its history says, so that a backup of it would be none.
+    """
+    require_ledger(desk)
+    found = verify_ledger(desk, None)
+    if found:
+        raise LedgerError(
+            f"The ledger is not what its history says: {found[0]}",
+            remedy="Nothing was written. See: scizor ledger verify.",
+            where=str(desk.settings.home),
+        )
+    chosen = path or desk.settings.home / "backups" / f"ledger-{now:%Y%m%dT%H%M%SZ}.zip"
+    return chosen, write_backup(desk.ledger, chosen, now=now)
+
+
+def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tuple[Manifest, list[str]]:
+    """Fill an empty ledger from a backup, and halt every account that it knows; the manifest and those accounts.
+
+    Raises:
+        InputError: the file is no whole backup.
+        LedgerError: the ledger is not empty, or the backup is not what its history says.
+    """
+    manifest = read_manifest(path)
+    reason = f"the ledger was restored from {path.name} of {manifest.made_at}; what was sent since then is not in it"
+    halted: list[str] = []
+
+    def halt(connection: sa.Connection) -> None:
+        halted.extend(sorted(known_portfolios(connection)))
+        for account in halted:
+            set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
+
+    ledger = Ledger.open(desk.settings.ledger_url)
+    try:
+        return restore(ledger, path, then=halt), halted
+    finally:
+        ledger.close()
+
+
+def rebuild_ledger(
+    desk: Desk,
+    account: str,
+    *,
+    first: date | None,
+    adopt_to: str | None,
+    cash: Decimal | None,
+    actor: str,
+) -> Rebuilt:
+    """Take what the broker shows of `account` into the ledger: orders, fills, activities, and positions if asked.
+
+    See `execution.rebuilding` for what is taken and how.
+
+    Raises:
+        InputError: no portfolio trades on the account, several do and no order tells which, or positions are to be
+            adopted without saying what cash the portfolio has.
+        BrokerUnavailable, WrongAccount, AccountBusy, LedgerError: as for every run.
+    """
+    portfolios = [name for name, item in desk.config.portfolios.items() if item.account == account]
+    desk.account(account)
+    _check_request(account, portfolios, adopt_to, cash)
+    portfolio = adopt_to or portfolios[0]
+    market = desk.portfolio(portfolio).market
+    calendar = desk.calendar(market)
+    now = desk.clock()
+    today = calendar.current_session(now)
+    ledger = Ledger.open(desk.settings.ledger_url)
+    reason = "the ledger is being built anew from the broker's books"
+    with ledger.transaction() as connection:
+        set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
+    broker = desk.broker(account, market)
+    begins = first or (now.astimezone(calendar.timezone).date() - LOOKED_BACK)
+    shown = broker.capabilities.fills_from
+    sessions = calendar.sessions(max(begins, shown) if shown else begins, today)
+    return rebuild_account(
+        ledger=desk.ledger,
+        broker=broker,
+        account=account,
+        portfolio=portfolio,
+        portfolio_of=_portfolio_of(desk, portfolios),
+        sessions=sessions or [today],
+        clock=desk.clock,
+        holder=f"{socket.gethostname()}:{getpid()}:rebuild",
+        settings=execution_settings(desk, portfolio),
+        prefix=desk.portfolio(portfolio).idempotency.client_order_id_prefix,
+        instrument_ids={symbol: item.id for symbol, item in desk.instruments(market).items()},
+        adopt=adopt_to is not None,
+        cash=cash,
+        actor=actor,
+    )
+
+
+def require_ledger(desk: Desk) -> None:
+    """Raise `InputError` where there is no ledger: asking creates none."""
+    if not desk.has_ledger:
+        raise InputError(
+            "There is no ledger here.",
+            remedy="Nothing has traded with this home. Name another one with SCIZOR_HOME, or restore a backup.",
+            where=str(desk.settings.home),
+        )
+
+
+def _check_request(account: str, portfolios: Sequence[str], adopt_to: str | None, cash: Decimal | None) -> None:
+    if not portfolios:
+        raise InputError(
+            f"No portfolio of the configuration trades on account '{account}'.",
+            remedy="Configure the portfolio that owns what the account holds, then rebuild.",
+            where="--account",
+        )
+    if adopt_to is not None and adopt_to not in portfolios:
+        raise InputError(
+            f"Portfolio '{adopt_to}' does not trade on account '{account}'.",
+            remedy=f"Use one of: {', '.join(portfolios)}.",
+            where="--adopt-to",
+        )
+    if (adopt_to is None) != (cash is None):
+        raise InputError(
+            "Positions are adopted together with the cash that the portfolio has beside them.",
+            remedy="Give both --adopt-to PORTFOLIO and --cash AMOUNT, or neither.",
+            where="--adopt-to, --cash",
+        )
+
+
+def _portfolio_of(desk: Desk, portfolios: Sequence[str]) -> Callable[[str], str | None]:
+    """Who planned an order, by its id: the only portfolio there is, or the one whose plan in the lake names it."""
+    if len(portfolios) == 1:
+        return lambda _: portfolios[0]
+    planned: dict[str, str] = {}
+    if desk.has_lake:
+        with desk.lake.read() as cursor:
+            rows = cursor.execute("SELECT DISTINCT client_order_id, portfolio FROM planned_orders").fetchall()
+        planned = {str(name): str(portfolio) for name, portfolio in rows if portfolio in portfolios}
+    return planned.get

@@ -1,0 +1,118 @@
+"""`scizor ledger`: verified, backed up, restored, rebuilt, as a person does it."""
+
+import io
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from scizor_dagster.ledger.replay import journaled
+from tests.cli.conftest import NEXT, TRADED, Scizor
+from tests.projects import Project
+
+
+def _ledger(project: Project) -> Path:
+    return project.home / "ledger.sqlite"
+
+
+def _rows(project: Project, statement: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(_ledger(project)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+SENT = "SELECT client_order_id, qty FROM paper_orders ORDER BY client_order_id"
+OWNED = "SELECT portfolio, symbol, CAST(qty AS REAL) FROM positions ORDER BY symbol"
+
+
+def _lose_all_but_the_exchange(project: Project) -> None:
+    with sqlite3.connect(_ledger(project)) as connection:
+        for name in [*(table.name for table in reversed(journaled())), "events", "leases"]:
+            connection.execute(f"DELETE FROM {name}")
+
+
+def test_a_ledger_that_nobody_touched_is_whole(scizor: Scizor, collected: Project) -> None:
+    answer = scizor("ledger", "verify", "--json")
+    assert (answer.code, answer.json) == (0, {"whole": True, "found": []})
+    assert "is what its history says" in scizor("ledger", "verify").out
+
+
+def test_a_number_that_was_edited_is_named_with_what_it_was(scizor: Scizor, collected: Project) -> None:
+    with sqlite3.connect(_ledger(collected)) as connection:
+        fill_id, price = connection.execute("SELECT fill_id, price FROM trades ORDER BY fill_id").fetchone()
+        connection.execute("UPDATE trades SET price = '1' WHERE fill_id = ?", [fill_id])
+    answer = scizor("ledger", "verify", "--json")
+    assert answer.code == 1
+    assert answer.json["found"] == [
+        f"trades: row paper, {fill_id} has price '1', and the history says '{price}'.",
+    ]
+    assert "Restore the last backup" in scizor("ledger", "verify").out
+    refused = scizor("ledger", "backup")
+    assert refused.code == 1
+    assert "not what its history says" in refused.sentence
+
+
+def test_a_backup_restored_in_an_empty_home_trades_on_once_it_is_resumed(
+    scizor: Scizor, collected: Project, tmp_path: Path
+) -> None:
+    copy = tmp_path / "kept.zip"
+    assert scizor("ledger", "backup", "--to", copy).code == 0
+    assert scizor("ledger", "verify", "--against", copy).code == 0
+    sent, owned = _rows(collected, SENT), _rows(collected, OWNED)
+    for file in collected.home.glob("ledger.sqlite*"):
+        file.unlink()
+    assert "Restore it from its backup" in scizor("run", "--date", NEXT).sentence
+    restored = scizor("ledger", "restore", copy, "--by", "ann")
+    assert restored.code == 0
+    assert "Account paper is halted" in restored.out
+    assert (_rows(collected, SENT), _rows(collected, OWNED)) == (sent, owned)
+    assert scizor("ledger", "verify", "--against", copy).code == 0
+    assert _rows(collected, "SELECT account, state FROM trading_states") == [("paper", "halted")]
+    scizor("resume", "--account", "paper", "--reason", "compared with the broker")
+    assert scizor("run", "--date", NEXT, "--once").code == 0
+    assert len(_rows(collected, SENT)) > len(sent)
+
+
+def test_a_restore_over_a_ledger_in_use_and_of_no_backup_are_refused(
+    scizor: Scizor, collected: Project, tmp_path: Path
+) -> None:
+    copy = tmp_path / "kept.zip"
+    scizor("ledger", "backup", "--to", copy)
+    before = _rows(collected, OWNED)
+    assert "not empty" in scizor("ledger", "restore", copy).sentence
+    assert "no backup of a ledger" in scizor("ledger", "restore", collected.folder / "weights.csv").sentence
+    assert _rows(collected, OWNED) == before
+
+
+def test_a_lost_ledger_is_rebuilt_from_the_exchange_and_its_session_is_not_traded_twice(
+    scizor: Scizor, collected: Project
+) -> None:
+    sent, owned = _rows(collected, SENT), _rows(collected, OWNED)
+    _lose_all_but_the_exchange(collected)
+    answer = scizor("ledger", "rebuild", "--account", "paper", "--first", TRADED, "--yes", "--by", "ann", "--json")
+    assert (answer.code, len(answer.json["orders"]), answer.json["strangers"]) == (0, len(sent), [])
+    assert _rows(collected, OWNED) == owned
+    assert all(float(row["foreign"]) == 0 for row in answer.json["positions"])
+    assert scizor("ledger", "verify").code == 0
+    scizor("resume", "--account", "paper", "--reason", "looked at it")
+    scizor("run", "--date", TRADED, "--once")
+    assert _rows(collected, SENT) == sent
+
+
+def test_a_rebuild_asks_first_and_says_what_it_needs(
+    scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert scizor("ledger", "rebuild", "--account", "paper").code == 130
+    assert "There is no account 'nobody'" in scizor("ledger", "rebuild", "--account", "nobody", "--yes").sentence
+    asked = ("ledger", "rebuild", "--account", "paper", "--yes")
+    assert "Give both --adopt-to" in scizor(*asked, "--adopt-to", "main").sentence
+    assert "'many' is no amount" in scizor(*asked, "--adopt-to", "main", "--cash", "many").sentence
+    assert "does not trade on account" in scizor(*asked, "--adopt-to", "other", "--cash", "1").sentence
+
+
+def test_a_home_without_a_ledger_gets_none_by_asking(scizor: Scizor, fresh: Project) -> None:
+    for command in ("verify", "backup"):
+        answer = scizor("ledger", command)
+        assert answer.code == 2
+        assert "There is no ledger here" in answer.sentence
+    assert not _ledger(fresh).exists()

@@ -1,0 +1,180 @@
+"""A lost ledger is built anew from the broker's own books, and nothing is sent twice with it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
+from scizor_dagster.ledger.holdings import cash_flow, owned
+from scizor_dagster.ledger.rows import batches_of, fills_of
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.verification import verify
+from scizor_dagster.planning.model import Plan
+from tests.execution.model_broker import ModelBroker
+from tests.execution.scenario import (
+    MONDAY,
+    TUESDAY,
+    D,
+    clock,
+    fresh_copy,
+    full_plan,
+    model,
+    order,
+    plan_of,
+    resume,
+    run,
+    settings,
+)
+
+DIGEST = "0123456789ab"
+
+
+def _named(plan: Plan) -> Plan:
+    """The plan with ids as the planner makes them."""
+    names = {
+        row.client_order_id: f"SCZ_{plan.session:%Y%m%d}_{plan.batch}_{row.symbol}_"
+        f"{'B' if row.side is Side.BUY else 'S'}_{DIGEST[:-2]}{number:02x}"
+        for number, row in enumerate(plan.orders)
+    }
+    orders = [
+        row._replace(client_order_id=names[row.client_order_id], depends_on=tuple(names[n] for n in row.depends_on))
+        for row in plan.orders
+    ]
+    return replace(plan, orders=tuple(orders))
+
+
+def _rebuilt(ledger: Ledger, broker: ModelBroker, sessions: Sequence[Any] = (MONDAY,), **changes: Any) -> Rebuilt:
+    values: dict[str, Any] = {
+        "portfolio": "main",
+        "portfolio_of": lambda _: "main",
+        "adopt": False,
+        "cash": None,
+    }
+    return rebuild_account(
+        ledger=ledger,
+        broker=broker,
+        account="paper",
+        sessions=sessions,
+        clock=clock,
+        holder="rebuild",
+        settings=settings(),
+        prefix="SCZ",
+        instrument_ids={"AAA": "AAA.XNYS"},
+        actor="ann",
+        **(values | changes),
+    )
+
+
+@pytest.fixture
+def traded(holding_ledger: Path, tmp_path: Path) -> tuple[Ledger, ModelBroker, Plan]:
+    """A ledger that held 40 AAA and 10 BBB and has traded the full plan, with its broker."""
+    plan, held = full_plan()
+    plan = _named(plan)
+    ledger = Ledger.open(fresh_copy(holding_ledger, tmp_path / "old" / "l.sqlite"), synchronous="OFF")
+    broker = model(ledger, positions={symbol: D(qty) for symbol, qty in held.items()}, steps=5)
+    broker.fill_plan = {"AAA": [D("0.5"), D("0.5")]}
+    assert run(ledger, broker, plan).state is ExecutionState.DONE
+    broker.ledger_path = None
+    return ledger, broker, plan
+
+
+def test_orders_fills_and_positions_are_those_of_the_broker(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    old, broker, plan = traded
+    found = _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
+    with old.read() as before, ledger.read() as after:
+        assert owned(after, "paper", "main") == owned(before, "paper", "main")
+        assert {f.fill_id: (f.symbol, f.qty, f.price, f.portfolio) for f in fills_of(before, "paper")} == {
+            f.fill_id: (f.symbol, f.qty, f.price, f.portfolio) for f in fills_of(after, "paper")
+        }
+        (batch,) = batches_of(after, "paper", "main")
+        assert batch.starting_cash + cash_flow(after, "paper", "main") == broker.book.cash
+        assert verify(after) == []
+    assert sorted(found.orders) == sorted(row.client_order_id for row in plan.orders)
+    assert {row.symbol: row.adopted for row in found.positions if row.adopted} == {"AAA": D(40), "BBB": D(10)}
+    assert all(row.owned == row.at_broker and row.foreign == 0 for row in found.positions)
+
+
+def test_the_plan_that_was_sent_before_is_not_sent_again(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    _, broker, plan = traded
+    sent = broker.sent()
+    with pytest.raises(LedgerError, match=r"which this ledger has not sent, such as SCZ_20260302_1_AAA_S"):
+        run(ledger, broker, plan)
+    _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
+    with pytest.raises(LedgerError, match="was admitted with plan"):
+        run(ledger, broker, plan)
+    assert broker.sent() == sent
+
+
+def test_trading_goes_on_in_the_next_session(traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger) -> None:
+    _, broker, _ = traded
+    _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
+    held = broker.book.positions["CCC"]
+    sale = order("s", "CCC", Side.SELL, "5")
+    plan = _named(plan_of([sale], session=TUESDAY, held={"CCC": str(held)}, plan_id="q"))
+    assert run(ledger, broker, plan).state is ExecutionState.DONE
+    with ledger.read() as connection:
+        assert owned(connection, "paper", "main")["CCC"] == held - 5 == broker.book.positions["CCC"]
+        assert verify(connection) == []
+
+
+def test_a_rebuild_that_is_repeated_changes_nothing(traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger) -> None:
+    _, broker, _ = traded
+    _rebuilt(ledger, broker)
+    with ledger.read() as connection:
+        before = owned(connection, "paper", "main"), len(fills_of(connection, "paper"))
+    again = _rebuilt(ledger, broker)
+    with ledger.read() as connection:
+        assert (owned(connection, "paper", "main"), len(fills_of(connection, "paper"))) == before
+    assert (again.orders, again.fills) == ((), 0)
+
+
+def test_what_no_order_explains_stays_foreign_unless_it_is_adopted(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    _, broker, _ = traded
+    found = _rebuilt(ledger, broker)
+    assert {row.symbol: row.foreign for row in found.positions if row.foreign} == {"AAA": D(40), "BBB": D(10)}
+
+
+def test_an_order_of_another_prefix_or_of_nobody_is_left_out_and_the_latter_named(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    _, broker, plan = traded
+    other = replace(broker.book.orders[0], client_order_id=f"OTH_20260302_1_AAA_S_{DIGEST}", broker_order_id="o")
+    hand = replace(broker.book.orders[0], client_order_id="by hand", broker_order_id="h")
+    for strange in (other, hand):
+        broker.book.orders.append(strange)
+        broker.book.requests.append(broker.book.requests[0])
+    known = {row.client_order_id for row in plan.orders[1:]}
+    found = _rebuilt(ledger, broker, portfolio_of=lambda name: "main" if name in known else None)
+    assert set(found.orders) == known
+    assert found.strangers == (plan.orders[0].client_order_id,)
+    with ledger.read() as connection:
+        unowned = [fill for fill in fills_of(connection, "paper") if fill.portfolio is None]
+    assert {fill.client_order_id for fill in unowned} == {plan.orders[0].client_order_id}
+
+
+def test_an_order_that_still_rests_is_followed_to_its_end(ledger: Ledger, tmp_path: Path, empty_ledger: Path) -> None:
+    old = Ledger.open(fresh_copy(empty_ledger, tmp_path / "old" / "l.sqlite"), synchronous="OFF")
+    broker = model(old, steps=5)
+    broker.has_data = set()
+    plan = _named(plan_of([order("b", "AAA", Side.BUY, "3", phase=1)]))
+    assert run(old, broker, plan).state is ExecutionState.WORKING
+    broker.ledger_path = None
+    _rebuilt(ledger, broker)
+    broker.has_data = None
+    assert resume(ledger, broker).state is ExecutionState.DONE
+    with ledger.read() as connection:
+        assert owned(connection, "paper", "main") == {"AAA": Decimal(3)}
+    assert len(broker.sent()) == 1

@@ -1,0 +1,166 @@
+"""A backup is the ledger: whole, at one instant, and back in any empty one."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from scizor_dagster.errors import InputError, LedgerError
+from scizor_dagster.ledger.backup import MANIFEST, read_manifest, restore, write_backup
+from scizor_dagster.ledger.events import append
+from scizor_dagster.ledger.replay import VENUE, journaled, stored_rows
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import events, leases, metadata
+from scizor_dagster.ledger.verification import verify
+from tests.ledger.lived import live_through
+
+NOW = datetime(2026, 3, 4, 21, 0, tzinfo=UTC)
+
+
+def _nothing(connection: sa.Connection) -> None:
+    assert connection.in_transaction()
+
+
+@pytest.fixture
+def lived(ledger: Ledger) -> Ledger:
+    live_through(ledger)
+    return ledger
+
+
+@pytest.fixture
+def backup(lived: Ledger, tmp_path: Path) -> Path:
+    path = tmp_path / "backups" / "l.zip"
+    write_backup(lived, path, now=NOW)
+    return path
+
+
+@pytest.fixture
+def empty(tmp_path: Path, template: Path) -> Ledger:
+    path = tmp_path / "other" / "ledger.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(template.read_bytes())
+    return Ledger.open(f"sqlite:///{path}", synchronous="OFF")
+
+
+def _edited(path: Path, member: str, edit: Callable[[bytes], bytes]) -> Path:
+    target = path.with_name("edited.zip")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            archive.writestr(name, edit(source.read(name)) if name == member else source.read(name))
+    return target
+
+
+def test_a_restored_ledger_holds_what_was_backed_up_and_verifies(lived: Ledger, backup: Path, empty: Ledger) -> None:
+    manifest = restore(empty, backup, then=_nothing)
+    with lived.read() as before, empty.read() as after:
+        for table in [*journaled(), events]:
+            assert stored_rows(before, table) == stored_rows(after, table), table.name
+            assert manifest.rows.get(table.name, 0) in (0, len(stored_rows(after, table)))
+        assert verify(after, seq=manifest.seq, seal=manifest.seal) == []
+    empty.close()
+
+
+def test_a_holder_from_before_the_backup_can_write_nothing_in_the_restored_ledger(
+    lived: Ledger, backup: Path, empty: Ledger
+) -> None:
+    restore(empty, backup, then=_nothing)
+    with lived.read() as before, empty.read() as after:
+        old, new = (connection.execute(sa.select(leases)).one() for connection in (before, after))
+    assert (new.token, new.holder) == (old.token + 1, None)
+    empty.close()
+
+
+def test_what_is_written_after_a_restore_goes_on_with_the_same_chain(backup: Path, empty: Ledger) -> None:
+    manifest = restore(empty, backup, then=_nothing)
+    with empty.transaction() as connection:
+        assert append(connection, NOW, "paper", "note", {}) == manifest.seq + 1
+    with empty.read() as connection:
+        assert verify(connection, seq=manifest.seq, seal=manifest.seal) == []
+    empty.close()
+
+
+def test_a_ledger_that_is_not_empty_is_not_restored_over(lived: Ledger, backup: Path) -> None:
+    with pytest.raises(LedgerError, match="not empty: there are rows in"):
+        restore(lived, backup, then=_nothing)
+
+
+def test_a_backup_that_was_edited_restores_nothing(backup: Path, empty: Ledger) -> None:
+    edits = {
+        "events.jsonl": lambda text: text.replace(b'"AAA', b'"ZZZ', 1),
+        "leases.jsonl": lambda text: text.replace(b"paper", b"PAPER", 1),
+        MANIFEST: lambda text: text.replace(json.loads(text)["seal"].encode(), b"0" * 64),
+    }
+    for member, edit in edits.items():
+        with pytest.raises((InputError, LedgerError)):
+            restore(empty, _edited(backup, member, edit), then=_nothing)
+    with empty.read() as connection:
+        assert all(not stored_rows(connection, table) for table in metadata.sorted_tables)
+    restore(empty, backup, then=_nothing)
+    empty.close()
+
+
+def test_a_history_that_was_cut_short_and_sealed_anew_in_the_manifest_restores_what_it_still_says(
+    backup: Path, empty: Ledger
+) -> None:
+    with zipfile.ZipFile(backup) as archive:
+        lines = archive.read("events.jsonl").splitlines(keepends=True)
+    cut = _edited(backup, "events.jsonl", lambda _: b"".join(lines[:-1]))
+    with pytest.raises(InputError, match=r"events\.jsonl is not what the manifest says"):
+        restore(empty, cut, then=_nothing)
+    empty.close()
+
+
+def test_a_failure_after_the_rows_are_in_leaves_the_ledger_empty(backup: Path, empty: Ledger) -> None:
+    def fail(_: sa.Connection) -> None:
+        raise RuntimeError("no halt, no restore")
+
+    with pytest.raises(RuntimeError, match="no halt"):
+        restore(empty, backup, then=fail)
+    with empty.read() as connection:
+        assert all(not stored_rows(connection, table) for table in metadata.sorted_tables)
+    empty.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip at all", None])
+def test_what_is_no_backup_is_refused_by_name(tmp_path: Path, empty: Ledger, content: bytes | None) -> None:
+    path = tmp_path / "no.zip"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="no backup of a ledger") as refused:
+        restore(empty, path, then=_nothing)
+    assert refused.value.where == str(path)
+    empty.close()
+
+
+def test_a_backup_of_a_newer_version_is_refused(backup: Path, empty: Ledger) -> None:
+    newer = _edited(backup, MANIFEST, lambda text: text.replace(b'"schema": "0', b'"schema": "9'))
+    with pytest.raises(InputError, match="newer version"):
+        restore(empty, newer, then=_nothing)
+    empty.close()
+
+
+def test_a_file_that_exists_is_not_written_over_and_no_part_of_one_stays(
+    lived: Ledger, backup: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="There is a file already"):
+        write_backup(lived, backup, now=NOW)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_backup(lived, tmp_path / "file" / "l.zip", now=NOW)
+    assert [path.name for path in backup.parent.iterdir()] == ["l.zip"]
+
+
+def test_a_writer_is_not_kept_waiting_by_a_backup_which_holds_one_instant(lived: Ledger, tmp_path: Path) -> None:
+    with lived.read() as reader:
+        before = reader.execute(sa.select(sa.func.max(events.c.seq))).scalar_one()
+        with lived.transaction() as writer:
+            append(writer, NOW, "paper", "note", {})
+        assert reader.execute(sa.select(sa.func.max(events.c.seq))).scalar_one() == before
+    manifest = write_backup(lived, tmp_path / "l.zip", now=NOW)
+    assert manifest.seq == before + 1
+    assert read_manifest(tmp_path / "l.zip") == manifest
+    assert any(name.startswith(VENUE) for name in manifest.rows)
