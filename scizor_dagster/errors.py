@@ -217,6 +217,22 @@ class LedgerError(ScizorError):
     """A ledger that contradicts itself, or cannot be read or written."""
 
 
+class CommitInDoubt(LedgerError):
+    """A commit whose outcome is not known: its connection was lost before the answer.
+
+    It may have been stored whole or not at all. Nothing may be done on the strength of it; whoever goes on
+    reads the ledger first.
+    """
+
+    def __init__(self, place: str, cause: str) -> None:
+        self.cause = cause
+        super().__init__(
+            f"The connection to the ledger was lost during a commit: {cause}.",
+            remedy="It was stored whole or not at all. Run again: a run reads what the ledger holds before it acts.",
+            where=place,
+        )
+
+
 class AccountBusy(LedgerError):
     """Another process holds the lease of the account."""
 

@@ -1,10 +1,14 @@
-"""Fixtures and guards that every test shares: no network beyond loopback, reference data by setting."""
+"""Fixtures and guards that every test shares: no network beyond loopback, ledgers, reference data by setting."""
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import postgres as servers
+from tests.ledgers import postgres_ledger, sqlite_ledger
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -25,6 +29,40 @@ def reference_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Server]:
+    """A running server of this test process; see `tests.postgres`."""
+    try:
+        servers.binaries()
+    except servers.PostgresMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    with servers.running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: servers.Server) -> Iterator[str]:
+    """A new, migrated ledger on the server."""
+    url = postgres_ledger(postgres)
+    yield url
+    postgres.drop(url.rpartition("/")[2])
+
+
+@pytest.fixture
+def store() -> str:
+    """The kind of store that a test's ledger lies in; packages whose tests run on each kind replace this."""
+    return "sqlite"
+
+
+@pytest.fixture
+def ledger_url(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A new, migrated ledger on the test's kind of store."""
+    url: str = request.getfixturevalue("postgres_url") if store == "postgres" else sqlite_ledger(tmp_path)
+    return url
 
 
 @pytest.fixture(autouse=True, scope="session")

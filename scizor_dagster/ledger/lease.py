@@ -3,20 +3,20 @@
 What belongs here: taking, renewing, losing and giving back the lease. What does not: what is done
 under it (`execution`).
 
-The row decides. A process lock beside the database, which the operating system drops when its
-holder dies, only shortens the waiting: whoever can take it knows that the process named in the row
-is gone, and need not wait for the expiry.
+The row decides. The ledger's process lock, which is dropped when its holder dies, only shortens the
+waiting: whoever can take it knows that the process named in the row is gone, and need not wait for
+the expiry. On a server it goes with the holder's session as well, so that a holder whose session was
+cut may be taken for dead while it lives: its number is an old one then, and it can write no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 
 from scizor_dagster.errors import AccountBusy, LedgerError
 from scizor_dagster.ledger import events
@@ -75,20 +75,15 @@ def lease(ledger: Ledger, account: str, holder: str, clock: Clock, ttl: timedelt
     Raises:
         AccountBusy: another run holds it and is neither dead nor expired.
     """
-    lock = FileLock(ledger.lock_path(f"lease-{account}"))
     # A lock that another process holds, perhaps a stopped one, is no refusal: the row's expiry decides.
-    with suppress(Timeout):
-        lock.acquire(timeout=0)
-    try:
+    with ledger.process_lock(f"lease-{account}") as locked:
         with ledger.transaction() as connection:
-            held = _take(connection, account, holder, clock, ttl, advisory=lock.is_locked)
+            held = _take(connection, account, holder, clock, ttl, advisory=locked)
         try:
             yield held
         finally:
             with ledger.transaction() as connection:
                 _give_back(connection, held)
-    finally:
-        lock.release()
 
 
 def _take(

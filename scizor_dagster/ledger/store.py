@@ -1,34 +1,31 @@
 """The ledger's door: one database, opened, migrated and transacted.
 
-What belongs here: opening, pragmas, migrations to head, transactions, lock files. What does not:
-tables (`tables`) and what may be done to their rows (`batches`, `intents`, `events`, `lease`, ...).
+What belongs here: opening, migrations to head, transactions, process locks. What does not: what a kind of database
+needs (`sqlite`, `postgres`), tables (`tables`), and what may be done to their rows (`batches`, `intents`, ...).
 
-SQLite in WAL mode with `synchronous=FULL`: a commit that returned has been fsynced, readers are never
-blocked, and writers queue for the write lock that `BEGIN IMMEDIATE` takes at once, so that what a
-transaction has read cannot change before it writes.
+Whatever the database: a commit that returned is durable, a reader sees one instant and blocks nobody, and writers
+take turns from the first statement of their transaction, so that what one has read cannot change before it writes.
+No transaction is ever run again by itself.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 
-from scizor_dagster.errors import LedgerError
+from scizor_dagster.errors import CommitInDoubt, LedgerError
+from scizor_dagster.ledger import urls
+from scizor_dagster.ledger.backend import ACCESS, READ, Backend, Synchronous
+from scizor_dagster.ledger.postgres import PostgresBackend
+from scizor_dagster.ledger.sqlite import SqliteBackend
 
 HEAD = "0007"
 """The newest migration. A database that names another one is migrated, or refused as newer."""
-BUSY_TIMEOUT_MS = 30_000
-_MIGRATION_LOCK_SECONDS = 60.0
-_READ_ONLY = "scizor_read_only"
-_BEGIN = {True: "BEGIN", False: "BEGIN IMMEDIATE"}
-Synchronous = Literal["FULL", "OFF"]
 
 
 class Ledger:
@@ -37,10 +34,9 @@ class Ledger:
     Use `Ledger.open`, not the constructor.
     """
 
-    def __init__(self, path: Path, synchronous: Synchronous) -> None:
-        self.path = path
-        self._synchronous = synchronous
-        self._engine = _create_engine(path, synchronous)
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._engine = backend.create_engine()
         self._owner = os.getpid()
         # Pools that belong to the parent of a fork: closing their connections here would touch its locks.
         self._abandoned: list[Any] = []
@@ -49,26 +45,49 @@ class Ledger:
     def open(cls, url: str, *, synchronous: Synchronous = "FULL") -> Self:
         """Open the ledger at `url`, creating and migrating it where needed.
 
-        Safe when several processes do it at once: the migration runs under a file lock and in one
-        transaction, so that a process killed in it leaves an empty database and not half a schema.
+        Safe when several processes do it at once: the migration runs under a lock and in one transaction, so that a
+        process killed in it leaves an empty database and not half a schema.
 
         Args:
-            url: `sqlite:///` and a path; its folder is created.
+            url: `sqlite:///` and a path, whose folder is created; or `postgresql://user:password@host/database`,
+                in which schema `ledger` is created.
             synchronous: `OFF` gives up the fsync of each commit. Only for tests that kill a process
                 but never the machine.
 
         Raises:
-            LedgerError: not an SQLite URL, cannot be opened, or written by a newer Scizor.
+            LedgerError: no URL of a ledger, cannot be opened, or written by a newer Scizor.
         """
-        path = _path_of(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ledger = cls(path, synchronous)
+        ledger = cls(_backend(url, synchronous))
         try:
             ledger._migrate()
         except BaseException:
             ledger.close()
             raise
         return ledger
+
+    @staticmethod
+    def exists(url: str) -> bool:
+        """Whether there is a ledger at `url`; asking creates none.
+
+        Raises:
+            LedgerError: no URL of a ledger, or the server cannot be asked.
+        """
+        backend = _backend(url, "FULL")
+        with _translated(backend):
+            return backend.exists
+
+    def __repr__(self) -> str:
+        return f"<Ledger {self.place}>"
+
+    @property
+    def place(self) -> str:
+        """Where it is: the file, or host, port and database. Never a secret."""
+        return self._backend.place
+
+    @property
+    def path(self) -> Path | None:
+        """The file of an embedded ledger; None on a server."""
+        return self._backend.path
 
     @property
     def engine(self) -> sa.Engine:
@@ -81,64 +100,55 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """A write transaction: committed and fsynced when the block ends, undone when it raises.
+        """A write transaction: committed and durable when the block ends, undone when it raises.
 
         Raises:
-            LedgerError: the database is locked for too long, full, or cannot be written.
+            CommitInDoubt: the connection was lost during the commit. Whoever goes on must read first.
+            LedgerError: the database is locked for too long, full, gone, or cannot be written; nothing was.
         """
-        with self._translated(), self.engine.begin() as connection:
+        with _translated(self._backend), self.engine.connect() as connection, connection.begin() as transaction:
             yield connection
+            try:
+                transaction.commit()
+            except sa.exc.DBAPIError as error:
+                if error.connection_invalidated:
+                    raise CommitInDoubt(self.place, _first_line(error)) from error
+                raise
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view of one instant, which blocks nobody and writes nothing."""
-        with self._translated(), self.engine.connect() as connection:
-            yield connection.execution_options(**{_READ_ONLY: True})
+        with _translated(self._backend), self.engine.connect() as connection:
+            yield connection.execution_options(**{ACCESS: READ})
 
-    def lock_path(self, name: str) -> Path:
-        """The file beside the database that serves as the process lock `name`."""
-        return self.path.with_name(f"{self.path.name}.{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.lock")
+    @contextmanager
+    def process_lock(self, name: str) -> Iterator[bool]:
+        """Try for the lock `name` of this ledger, which ends with the block or with this process.
+
+        The block is told whether it was had; another holder, perhaps a stopped one, is no error.
+        """
+        with _translated(self._backend):
+            lock: AbstractContextManager[bool] = self._backend.process_lock(self.engine, name)
+            held = lock.__enter__()
+        try:
+            yield held
+        finally:
+            lock.__exit__(None, None, None)
 
     def close(self) -> None:
         """Close every pooled connection. The ledger can be used again afterwards."""
         self.engine.dispose()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.OperationalError as error:
-            raise LedgerError(
-                f"The ledger cannot be used: {error.orig}.",
-                remedy="Nothing was half-written. See that the disk has room and nothing holds the file.",
-                where=str(self.path),
-            ) from error
-
     def _migrate(self) -> None:
-        if self._revision() == HEAD:
-            return
-        lock = FileLock(self.lock_path("migrate"), timeout=_MIGRATION_LOCK_SECONDS)
-        try:
-            with lock:
-                with self._translated(), self.engine.connect() as connection:
-                    # Persistent in the file, and not allowed inside a transaction.
-                    raw = connection.connection.dbapi_connection
-                    assert raw is not None
-                    raw.cursor().execute("PRAGMA journal_mode=WAL")
-                if self._revision() != HEAD:
-                    self._upgrade()
-        except Timeout as error:
-            raise LedgerError(
-                f"Another process has been migrating the ledger for {_MIGRATION_LOCK_SECONDS:.0f} s.",
-                remedy="Wait for it, or end it; the lock goes with the process.",
-                where=str(self.path),
-            ) from error
-
-    def _revision(self) -> str | None:
         with self.read() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
-                return None
-            return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+            self._backend.check(connection)
+            if _revision(connection) == HEAD:
+                return
+        with _translated(self._backend), self._backend.migrating(self.engine):
+            self._upgrade()
+        # What the driver has learned about a database without a schema is no longer so.
+        self.close()
+        self._engine = self._backend.create_engine()
 
     def _upgrade(self) -> None:
         # Imported here because only the first opening of a ledger needs it.
@@ -149,6 +159,9 @@ class Ledger:
 
         try:
             with self.transaction() as connection:
+                if _revision(connection) == HEAD:
+                    return
+                self._backend.prepare(connection)
                 config = migration_config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -157,7 +170,7 @@ class Ledger:
             raise LedgerError(
                 f"The ledger has a schema that this version does not know ({error}).",
                 remedy="Use the version of Scizor that wrote it, or a newer one.",
-                where=str(self.path),
+                where=self.place,
             ) from error
 
 
@@ -171,34 +184,32 @@ def migration_config() -> Any:
     return config
 
 
-def _path_of(url: str) -> Path:
+def _backend(url: str, synchronous: Synchronous) -> Backend:
+    parsed = urls.parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return SqliteBackend(parsed, synchronous)
+    return PostgresBackend(parsed, synchronous)
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+@contextmanager
+def _translated(backend: Backend) -> Iterator[None]:
+    """Say a failure of the database in a sentence. A broken constraint is the caller's to understand."""
     try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise LedgerError(f"'{url}' is not a database URL.", remedy="Use sqlite:///path/ledger.sqlite.") from error
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except sa.exc.DBAPIError as error:
         raise LedgerError(
-            f"A ledger of kind '{parsed.get_backend_name()}' cannot be opened here.",
-            remedy="Use a file: sqlite:///path/ledger.sqlite. A ledger in memory would forget what it sent.",
-        )
-    return Path(parsed.database)
+            f"The ledger cannot be used: {_first_line(error)}.", remedy=backend.remedy, where=backend.place
+        ) from error
 
 
-def _create_engine(path: Path, synchronous: Synchronous) -> sa.Engine:
-    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
-
-    @sa.event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        # The driver's own guessing of transactions is off: `begin` below says when one starts.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        cursor.execute(f"PRAGMA synchronous={synchronous}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(_BEGIN[bool(connection.get_execution_options().get(_READ_ONLY))])
-
-    return engine
+def _first_line(error: sa.exc.DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return (lines[0] if lines else type(error.orig).__name__).rstrip(".")

@@ -7,6 +7,15 @@ import pytest
 
 from scizor_dagster.ledger.store import Ledger
 from tests.execution.scenario import adopt, fresh_copy
+from tests.ledgers import STORES
+
+ON_EACH_STORE = {"test_execute", "test_unknown", "test_tracking", "test_release", "test_gates"}
+"""Modules whose tests run on each kind of store: the protocol, and what it does when the broker or the ledger fails."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "store" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in ON_EACH_STORE:
+        metafunc.parametrize("store", STORES)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +37,7 @@ def holding_ledger(empty_ledger: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def ledger(empty_ledger: Path, tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(fresh_copy(empty_ledger, tmp_path / "ledger.sqlite"), synchronous="OFF")
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = Ledger.open(ledger_url, synchronous="OFF")
     yield opened
     opened.close()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import sqlite3
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import (
     AccountState,
@@ -29,6 +30,8 @@ from scizor_dagster.brokers.protocol import (
     VenuePhase,
 )
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown
+from scizor_dagster.ledger.tables import orders
+from tests.ledgers import onlooker
 
 NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 MORNING = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
@@ -69,7 +72,7 @@ class ModelBroker:
         cash: Decimal = Decimal(10_000),
         prices: dict[str, Decimal],
         positions: dict[str, Decimal] | None = None,
-        ledger_path: Path | None = None,
+        ledger_url: str | None = None,
         path: Path | None = None,
         unique: bool = True,
         environment: str = "paper",
@@ -83,7 +86,7 @@ class ModelBroker:
             self.book = Book(cash, dict(positions or {}))
             self._save()
         self.prices = prices
-        self.ledger_path = ledger_path
+        self.ledger_url = ledger_url
         self.unique = unique
         self.environment = environment
         self.steps = steps
@@ -277,17 +280,14 @@ class ModelBroker:
         os.replace(scratch, self.path)
 
     def _assert_committed(self, order: OrderRequest) -> None:
-        if self.ledger_path is None:
+        if self.ledger_url is None:
             return
-        connection = sqlite3.connect(self.ledger_path)
-        try:
+        columns = (orders.c.state, orders.c.final_qty, orders.c.parameter_hash, orders.c.cleared_hash)
+        with onlooker(self.ledger_url).connect() as connection:
             row = connection.execute(
-                "SELECT state, final_qty, parameter_hash, cleared_hash FROM orders WHERE client_order_id=?",
-                [order.client_order_id],
-            ).fetchone()
-        finally:
-            connection.close()
+                sa.select(*columns).where(orders.c.client_order_id == order.client_order_id)
+            ).one_or_none()
         assert row is not None, f"{order.client_order_id} was sent before it was committed"
-        assert row[0] == "sending", f"{order.client_order_id} was sent in state {row[0]}"
-        assert Decimal(row[1]) == order.qty, f"{order.client_order_id} was sent with another quantity"
-        assert row[2] == row[3], f"{order.client_order_id} was sent without a verdict"
+        assert row.state == "sending", f"{order.client_order_id} was sent in state {row.state}"
+        assert row.final_qty == order.qty, f"{order.client_order_id} was sent with another quantity"
+        assert row.parameter_hash == row.cleared_hash, f"{order.client_order_id} was sent without a verdict"

@@ -18,6 +18,7 @@ from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.risk.limits import NUMBERS, PreTradeLimits
 from scizor_dagster.risk.trading_state import TradingState
 from tests.execution.model_broker import ModelBroker
+from tests.ledgers import url_of
 
 D = Decimal
 MONDAY = date(2026, 3, 2)
@@ -174,7 +175,7 @@ def resume(ledger: Ledger, broker: Any, session: date = MONDAY, **changes: Any) 
 
 
 def model(ledger: Ledger, **changes: Any) -> ModelBroker:
-    values: dict[str, Any] = {"cash": D(1_000), "prices": PRICES, "ledger_path": ledger.path}
+    values: dict[str, Any] = {"cash": D(1_000), "prices": PRICES, "ledger_url": url_of(ledger)}
     return ModelBroker(**(values | changes))
 
 

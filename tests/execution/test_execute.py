@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import activities_of, cash_flow, owned
 from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.store import Ledger
+from tests.execution.kill_switch import KillSwitch, MortalLedger
 from tests.execution.scenario import (
     BEFORE,
     MONDAY,
@@ -30,6 +32,7 @@ from tests.execution.scenario import (
     resume,
     run,
 )
+from tests.ledgers import another, sqlite_ledger
 
 BUY = order("b", "CCC", Side.BUY, "10")
 SELL = order("s", "AAA", Side.SELL, "5")
@@ -209,7 +212,7 @@ def test_orders_of_an_earlier_session_that_cannot_end_keep_the_next_from_being_s
 
 
 def test_two_runs_at_once_are_one_run_and_one_that_says_why_not(ledger: Ledger) -> None:
-    second = Ledger.open(f"sqlite:///{ledger.path}", synchronous="OFF")
+    second = another(ledger)
     broker = model(ledger)
     refused = []
     advance = broker.advance
@@ -229,7 +232,7 @@ def test_two_runs_at_once_are_one_run_and_one_that_says_why_not(ledger: Ledger) 
 
 
 def test_a_run_whose_lease_was_taken_stops_before_its_next_order(ledger: Ledger) -> None:
-    other = Ledger.open(f"sqlite:///{ledger.path}", synchronous="OFF")
+    other = another(ledger)
     broker = model(ledger)
     submit = broker.submit
     taken = []
@@ -304,20 +307,15 @@ def test_the_loop_over_the_venues_steps_is_bounded(ledger: Ledger) -> None:
     assert result.notes == ("2026-03-02 was left working after 4 steps of the venue.",)
 
 
-def test_one_order_costs_two_commits_beyond_those_of_its_batch(ledger: Ledger) -> None:
+def test_one_order_costs_two_commits_beyond_those_of_its_batch(tmp_path: Path) -> None:
     def commits(count: int, folder: str) -> int:
-        from tests.execution.kill_switch import KillSwitch, MortalLedger
-        from tests.execution.scenario import fresh_copy
-
-        url = fresh_copy(ledger.path, ledger.path.parent / folder / "l.sqlite")
-        counting = MortalLedger.open(url, synchronous="OFF")
+        counting = MortalLedger.open(sqlite_ledger(tmp_path / folder), synchronous="OFF")
         counting.switch = KillSwitch()
         orders = [order(f"b{number}", "DDD", Side.BUY, "1") for number in range(count)]
         assert run(counting, model(counting), plan_of(orders)).state is ExecutionState.DONE
         counting.close()
         return len(counting.switch.numbers("after commit"))
 
-    ledger.close()
     assert commits(12, "twelve") - commits(2, "two") == 2 * 10
 
 

@@ -124,7 +124,7 @@ plan, held = full_plan()
 ledger = MortalLedger.open(f"sqlite:///{ledger_path}")
 ledger.switch = KillSwitch(at, really=True)
 broker = ModelBroker(cash=D(1000), prices=PRICES, positions={k: D(v) for k, v in held.items()},
-                     ledger_path=ledger_path, path=book_path)
+                     ledger_url=f"sqlite:///{ledger_path}", path=book_path)
 print(run(ledger, MortalBroker(broker, ledger.switch), plan).state)
 """
 
@@ -146,8 +146,9 @@ def test_five_processes_killed_for_good_leave_what_an_undisturbed_one_does(
         folder = tmp_path / str(at)
         fresh_copy(holding_ledger, folder / "l.sqlite")
         assert child(folder, at).returncode == -9
-        survivor = Ledger.open(f"sqlite:///{folder / 'l.sqlite'}")
-        broker = ModelBroker(cash=D(0), prices=PRICES, path=folder / "book", ledger_path=folder / "l.sqlite")
+        url = f"sqlite:///{folder / 'l.sqlite'}"
+        survivor = Ledger.open(url)
+        broker = ModelBroker(cash=D(0), prices=PRICES, path=folder / "book", ledger_url=url)
         result = run(survivor, broker, plan)
         assert result.state is ExecutionState.DONE
         assert _facts(broker) == _facts(expected), at

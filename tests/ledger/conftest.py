@@ -1,25 +1,20 @@
-"""One migrated ledger per test, copied from a template."""
+"""One migrated ledger per test, on each kind of store."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from scizor_dagster.ledger.store import Ledger
+from tests.ledgers import STORES
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "ledger.sqlite"
-    Ledger.open(f"sqlite:///{path}").close()
-    return path
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def ledger(template: Path, tmp_path: Path) -> Iterator[Ledger]:
-    path = tmp_path / "ledger.sqlite"
-    shutil.copy(template, path)
-    opened = Ledger.open(f"sqlite:///{path}", synchronous="OFF")
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = Ledger.open(ledger_url, synchronous="OFF")
     yield opened
     opened.close()

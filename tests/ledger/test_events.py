@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger.events import append, verify_chain
@@ -68,7 +69,8 @@ def test_a_row_that_was_rehashed_breaks_the_next_one(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         row = connection.exec_driver_sql("SELECT previous_hash FROM events WHERE seq = 2").one()
         forged = events._hash(2, AT, "paper", "id-1", "note", "{}", None, row.previous_hash)
-        connection.exec_driver_sql("UPDATE events SET payload = '{}', hash = ? WHERE seq = 2", (forged,))
+        edit = sa.text("UPDATE events SET payload = '{}', hash = :forged WHERE seq = 2")
+        connection.execute(edit, {"forged": forged})
     with ledger.read() as connection:
         assert verify_chain(connection) == ["Event 3 does not follow from the one before it."]
 

@@ -1,16 +1,15 @@
 """One holder at a time."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from filelock import FileLock
 
 from scizor_dagster.errors import AccountBusy, LedgerError
 from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import leases
+from tests.ledgers import another
 
 START = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 TTL = timedelta(minutes=2)
@@ -32,7 +31,7 @@ def _row(ledger: Ledger) -> sa.Row:
 
 
 def test_a_second_holder_is_told_who_has_the_account_and_until_when(ledger: Ledger) -> None:
-    other = Ledger.open(f"sqlite:///{ledger.path}")
+    other = another(ledger)
     with (
         lease(ledger, "paper", "first", Hand(), TTL),
         pytest.raises(AccountBusy) as busy,
@@ -111,6 +110,19 @@ def test_a_holder_without_the_process_lock_is_waited_for_until_its_lease_expires
         raise AssertionError("taken too early")
 
 
-def test_a_process_lock_that_cannot_be_had_never_stands_in_for_the_row(ledger: Ledger, tmp_path: Path) -> None:
-    with FileLock(ledger.lock_path("lease-paper")), lease(ledger, "paper", "second", Hand(), TTL):
+def test_a_process_lock_that_cannot_be_had_never_stands_in_for_the_row(ledger: Ledger) -> None:
+    other = another(ledger)
+    with other.process_lock("lease-paper") as held, lease(ledger, "paper", "second", Hand(), TTL):
+        assert held
         assert _row(ledger).advisory is False
+    other.close()
+
+
+def test_process_locks_of_different_names_are_had_side_by_side_and_end_with_their_block(ledger: Ledger) -> None:
+    other = another(ledger)
+    for _ in range(2):
+        with ledger.process_lock("one") as one, other.process_lock("two") as two:
+            assert (one, two) == (True, True)
+            with other.process_lock("one") as again:
+                assert not again
+    other.close()

@@ -2,8 +2,8 @@
 
 import multiprocessing
 import os
-import sqlite3
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -15,11 +15,25 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from scizor_dagster.errors import LedgerError
-from scizor_dagster.ledger import store
+from scizor_dagster.ledger import backend
+from scizor_dagster.ledger import store as ledger_store
 from scizor_dagster.ledger.approval_tables import signal_approvals
 from scizor_dagster.ledger.store import Ledger, migration_config
 from scizor_dagster.ledger.tables import account_clocks, batches, metadata
 from scizor_dagster.risk.events import risk_events_of
+from tests.ledgers import another
+
+
+@pytest.fixture
+def nothing(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a place where no ledger is yet."""
+    if store == "sqlite":
+        yield f"sqlite:///{tmp_path / 'deep' / 'folder' / 'l.sqlite'}"
+        return
+    server = request.getfixturevalue("postgres")
+    name = server.new_database()
+    yield server.url(name)
+    server.drop(name)
 
 
 def _open_in_child(url: str) -> str:
@@ -48,27 +62,23 @@ def test_the_migrated_schema_is_the_one_that_the_tables_describe(ledger: Ledger)
 
 
 def test_the_known_head_is_the_newest_migration() -> None:
-    assert ScriptDirectory.from_config(migration_config()).get_current_head() == store.HEAD
+    assert ScriptDirectory.from_config(migration_config()).get_current_head() == ledger_store.HEAD
 
 
-def test_downgrading_to_nothing_leaves_no_table_of_ours(tmp_path: Path) -> None:
+def test_downgrading_to_nothing_leaves_no_table_of_ours(ledger: Ledger) -> None:
     from alembic import command
 
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'l.sqlite'}", synchronous="OFF")
     with ledger.transaction() as connection:
         config = migration_config()
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     with ledger.read() as connection:
         assert set(sa.inspect(connection).get_table_names()) == {"alembic_version"}
-    ledger.close()
 
 
-def test_a_ledger_of_the_first_schema_is_migrated_and_keeps_its_rows(tmp_path: Path) -> None:
+def test_a_ledger_of_the_first_schema_is_migrated_and_keeps_its_rows(ledger: Ledger) -> None:
     from alembic import command
 
-    url = f"sqlite:///{tmp_path / 'l.sqlite'}"
-    ledger = Ledger.open(url, synchronous="OFF")
     with ledger.transaction() as connection:
         config = migration_config()
         config.attributes["connection"] = connection
@@ -78,30 +88,17 @@ def test_a_ledger_of_the_first_schema_is_migrated_and_keeps_its_rows(tmp_path: P
             "(event_id, at, account, portfolio, session, limit_name, value, threshold, verdict) VALUES "
             "('e', '2026-03-02 14:00:00', 'paper', 'main', '2026-03-02', 'limit', '2', '1', 'stopped')"
         )
-    ledger.close()
-    ledger = Ledger.open(url, synchronous="OFF")
-    with ledger.read() as connection:
+    migrated = another(ledger)
+    with migrated.read() as connection:
         (event,) = risk_events_of(connection, "paper", date(2026, 3, 2))
-    ledger.close()
+    migrated.close()
     assert (event.limit, event.verdict, event.checked) == ("limit", "stopped", {})
 
 
-def test_a_commit_is_fsynced_unless_a_test_asks_otherwise(tmp_path: Path) -> None:
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'deep' / 'folder' / 'l.sqlite'}")
-    with ledger.read() as connection:
-        pragmas = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        }
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
-    ledger.close()
-
-
-def test_four_processes_may_open_a_new_ledger_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'l.sqlite'}"
+def test_four_processes_may_open_a_new_ledger_at_once(nothing: str) -> None:
     # An executor says that a child died, where a pool would wait for it for good.
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert list(pool.map(_open_in_child, [url] * 4)) == [store.HEAD] * 4
+        assert list(pool.map(_open_in_child, [nothing] * 4)) == [ledger_store.HEAD] * 4
 
 
 def test_a_failed_transaction_leaves_nothing(ledger: Ledger) -> None:
@@ -158,41 +155,30 @@ def test_a_forked_child_uses_connections_of_its_own(ledger: Ledger) -> None:
     assert ledger.engine.pool is before
 
 
-def test_a_locked_database_is_said_in_a_sentence(
-    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import shutil
-
-    path = tmp_path / "l.sqlite"
-    shutil.copy(template, path)
-    monkeypatch.setattr(store, "BUSY_TIMEOUT_MS", 20)
-    ledger = Ledger.open(f"sqlite:///{path}")
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(LedgerError, match="database is locked"), ledger.transaction():
+def test_a_writer_that_waits_too_long_is_told_so_in_a_sentence(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "BUSY_TIMEOUT_MS", 20)
+    other = another(ledger)
+    with ledger.transaction(), pytest.raises(LedgerError, match=r"locked|lock timeout") as caught, other.transaction():
         raise AssertionError("the transaction must not begin")
+    assert caught.value.where == ledger.place
     other.close()
-    ledger.close()
 
 
-@pytest.mark.parametrize("url", ["postgresql://h/db", "sqlite://", "sqlite:///:memory:", "no url at all"])
-def test_what_is_no_file_is_refused_as_a_ledger(url: str) -> None:
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "no url at all", "mysql://h/db", "postgresql://h"])
+def test_what_keeps_no_ledger_is_refused_as_one(url: str) -> None:
     with pytest.raises(LedgerError):
         Ledger.open(url)
+
+
+def test_a_ledger_exists_once_it_was_opened_and_asking_creates_none(nothing: str) -> None:
+    assert not Ledger.exists(nothing)
+    assert not Ledger.exists(nothing)
+    Ledger.open(nothing).close()
+    assert Ledger.exists(nothing)
 
 
 def test_a_ledger_of_a_newer_version_is_refused(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(LedgerError, match="does not know"):
-        Ledger.open(f"sqlite:///{ledger.path}")
-
-
-def test_a_second_migrator_waits_and_says_so_when_it_takes_too_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from filelock import FileLock
-
-    monkeypatch.setattr(store, "_MIGRATION_LOCK_SECONDS", 0.05)
-    with FileLock(tmp_path / "l.sqlite.migrate.lock"), pytest.raises(LedgerError, match="migrating"):
-        Ledger.open(f"sqlite:///{tmp_path / 'l.sqlite'}")
+        another(ledger)

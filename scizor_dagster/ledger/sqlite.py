@@ -1,0 +1,102 @@
+"""The embedded ledger: one SQLite file, with lock files beside it.
+
+What belongs here: pragmas, and locks of the operating system. What does not: what holds for every database (`store`).
+
+WAL mode with `synchronous=FULL`: a commit that returned has been fsynced, readers are never blocked, and writers
+queue for the write lock that `BEGIN IMMEDIATE` takes at once, so that what a transaction has read cannot change
+before it writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger import backend
+from scizor_dagster.ledger.backend import ACCESS, Synchronous
+
+MIGRATION_LOCK_SECONDS = 60.0
+
+
+class SqliteBackend:
+    """See `backend.Backend`."""
+
+    remedy = "Nothing was half-written. See that the disk has room and nothing holds the file."
+
+    def __init__(self, url: sa.URL, synchronous: Synchronous) -> None:
+        assert url.database is not None
+        self.path = Path(url.database)
+        self.place = str(self.path)
+        self._synchronous = synchronous
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def create_engine(self) -> sa.Engine:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(sa.URL.create("sqlite", database=str(self.path)))
+
+        @sa.event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            # The driver's own guessing of transactions is off: `begin` below says when one starts.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={backend.BUSY_TIMEOUT_MS}")
+            cursor.execute(f"PRAGMA synchronous={self._synchronous}")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.close()
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(ACCESS) else "BEGIN IMMEDIATE")
+
+        return engine
+
+    @contextmanager
+    def migrating(self, engine: sa.Engine) -> Iterator[None]:
+        lock = FileLock(self.lock_path("migrate"), timeout=MIGRATION_LOCK_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise LedgerError(
+                f"Another process has been migrating the ledger for {MIGRATION_LOCK_SECONDS:.0f} s.",
+                remedy="Wait for it, or end it; the lock goes with the process.",
+                where=self.place,
+            ) from error
+        try:
+            with engine.connect() as connection:
+                # Persistent in the file, and not allowed inside a transaction.
+                raw = connection.connection.dbapi_connection
+                assert raw is not None
+                raw.cursor().execute("PRAGMA journal_mode=WAL")
+            yield
+        finally:
+            lock.release()
+
+    def prepare(self, connection: sa.Connection) -> None:
+        """A file has room for tables as it is."""
+
+    def check(self, connection: sa.Connection) -> None:
+        """There is no server to ask."""
+
+    @contextmanager
+    def process_lock(self, engine: sa.Engine, name: str) -> Iterator[bool]:  # noqa: ARG002
+        lock = FileLock(self.lock_path(name))
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+        try:
+            yield lock.is_locked
+        finally:
+            lock.release()
+
+    def lock_path(self, name: str) -> Path:
+        """The file beside the database that serves as the lock `name`."""
+        return self.path.with_name(f"{self.path.name}.{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.lock")

@@ -1,0 +1,71 @@
+"""Database URLs of a ledger: read, brought into one spelling, and named to a person without their secrets.
+
+What belongs here: which URLs a ledger can be opened at, and what may be shown of one. What does not: opening
+(`store`), and what each kind of database needs (`sqlite`, `postgres`).
+
+No error of this module quotes a URL: it may hold a password, and a password that is not percent-encoded
+ends up in any of its parts.
+"""
+
+from __future__ import annotations
+
+import re
+
+import sqlalchemy as sa
+
+from scizor_dagster.errors import LedgerError
+
+POSTGRES_DRIVER = "postgresql+psycopg2"
+_POSTGRES = ("postgres", "postgresql", POSTGRES_DRIVER)
+_FORM = "postgresql://user:password@host:5432/database"
+_HOST = re.compile(r"[A-Za-z0-9._:%-]*")
+
+
+def parse(url: str) -> sa.URL:
+    """Read the URL of a ledger; `postgres://` and `postgresql://` become `postgresql+psycopg2://`.
+
+    Raises:
+        LedgerError: it is no URL, names another kind of database, or none that lasts.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # The cause quotes what it could not read, which may be a part of the password.
+        raise LedgerError(
+            "The ledger's database URL cannot be read.",
+            remedy=f"Use sqlite:///path/ledger.sqlite or {_FORM}, with special characters of the password "
+            "percent-encoded (@ is %40, / is %2F, : is %3A).",
+        ) from None
+    if parsed.drivername in _POSTGRES:
+        return _checked(parsed.set(drivername=POSTGRES_DRIVER))
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise LedgerError(
+            f"A ledger of kind '{parsed.drivername}' cannot be opened here.",
+            remedy=f"Use a file, sqlite:///path/ledger.sqlite, or a Postgres database, {_FORM}. "
+            "A ledger in memory would forget what it sent.",
+        )
+    return parsed
+
+
+def is_postgres(url: str) -> bool:
+    """Whether `url` names a Postgres database, by its scheme alone."""
+    return url.strip().partition("://")[0] in _POSTGRES
+
+
+def place_of(url: sa.URL) -> str:
+    """Where a parsed URL leads, for errors and reports: a file, or host, port and database. Never a secret."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    hosts = url.query.get("host", ())
+    host = url.host or ",".join([hosts] if isinstance(hosts, str) else hosts) or "local socket"
+    return f"Postgres {host}{f':{url.port}' if url.port else ''}/{url.database}"
+
+
+def _checked(url: sa.URL) -> sa.URL:
+    split_wrong = not _HOST.fullmatch(url.host or "") or any(sign in (url.database or "") for sign in "@/")
+    if split_wrong or not url.database:
+        raise LedgerError(
+            "The ledger's database URL has no usable host and database name.",
+            remedy=f"Use {_FORM}, with special characters of the password percent-encoded (@ is %40, / is %2F).",
+        )
+    return url

@@ -1,0 +1,224 @@
+"""A real Postgres for the tests: one server per test process, a new database per test.
+
+The server listens on a free port of the loopback interface, keeps its files in a folder of its own, and ends with the
+process that started it, however that ends. Binaries are those on PATH, of Debian's packages, or in
+`SCIZOR_POSTGRES_BIN`. Postgres does not run as root; then it runs as `postgres`, or as `nobody`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import psycopg2
+import psycopg2.extensions
+
+START_SECONDS = 60
+MEMORY = "/dev/shm"
+ROOM_BYTES = 2 * 1024**3
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "60",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "autovacuum": "off",
+    "shared_buffers": "32MB",
+}
+# Reads its standard input until this process is gone, whatever ended it, and takes the server along.
+_KEEPER = """
+import os, shutil, signal, sys
+sys.stdin.buffer.read()
+folder = sys.argv[1]
+try:
+    pid = int(open(os.path.join(folder, "data", "postmaster.pid")).readline())
+    os.kill(pid, signal.SIGQUIT)
+except (OSError, ValueError):
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+class PostgresMissing(Exception):
+    """No binaries of a server were found."""
+
+
+def binaries() -> Path:
+    """Folder of `initdb`, `pg_ctl` and `postgres`.
+
+    Raises:
+        PostgresMissing: there is none.
+    """
+    named = os.environ.get("SCIZOR_POSTGRES_BIN")
+    on_path = shutil.which("initdb")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    candidates = [Path(named)] if named else [*([Path(on_path).resolve().parent] if on_path else []), *debian]
+    for folder in candidates:
+        if all((folder / name).exists() for name in ("initdb", "pg_ctl", "postgres")):
+            return folder
+    raise PostgresMissing(
+        f"no Postgres server in {', '.join(map(str, candidates)) or 'PATH or /usr/lib/postgresql'}; "
+        "install Debian's package postgresql, or set SCIZOR_POSTGRES_BIN"
+    )
+
+
+@dataclass(eq=False)
+class Server:
+    """A running server. `url(name)` leads to a database; `new_database` makes one from the template."""
+
+    folder: Path
+    port: int
+    bin: Path
+    as_user: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self._numbers = count(1)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server's parent process."""
+        return int((self.data / "postmaster.pid").read_text().splitlines()[0])
+
+    def url(self, database: str) -> str:
+        return f"postgresql://scizor@127.0.0.1:{self.port}/{database}"
+
+    def admin(self, database: str = "postgres") -> psycopg2.extensions.connection:
+        """A connection of the tests' own, in autocommit mode."""
+        connection = psycopg2.connect(self.url(database))
+        connection.autocommit = True
+        return connection
+
+    def execute(self, statement: str, *values: object, database: str = "postgres") -> list[tuple[object, ...]]:
+        connection = self.admin(database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def new_database(self, template: str = "template1") -> str:
+        """Create a database and return its name."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
+
+    def drop(self, database: str) -> None:
+        self.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+    def crash(self) -> None:
+        """Stop at once, as a power cut would: no checkpoint, every connection cut."""
+        self._control("stop", "--mode=immediate")
+
+    def start(self) -> None:
+        self._control("start", f"--log={self.folder / 'log'}", f"--timeout={START_SECONDS}")
+
+    def _control(self, *arguments: str) -> None:
+        command = [*self.as_user, str(self.bin / "pg_ctl"), f"--pgdata={self.data}", "--wait", "--silent", *arguments]
+        # Its output goes nowhere: the server inherits it, and a pipe would stay open as long as it runs.
+        done = subprocess.run(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            log = self.folder / "log"
+            raise RuntimeError(f"{' '.join(command)} failed:\n{log.read_text()[-2000:] if log.exists() else ''}")
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """Start a server for the block. It ends with the block, and with this process at the latest.
+
+    Raises:
+        PostgresMissing: there are no binaries.
+    """
+    folder = binaries()
+    home = Path(tempfile.mkdtemp(prefix="scizor-postgres-", dir=_fast_folder()))
+    as_user = _as_user(home)
+    server = Server(home, _free_port(), folder, as_user)
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", _KEEPER, str(home)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A Ctrl-C at the terminal ends the tests first, and the server with them.
+        start_new_session=True,
+    )
+    try:
+        _initialise(server)
+        server.start()
+        yield server
+    finally:
+        with suppress(RuntimeError):
+            server.crash()
+        assert keeper.stdin is not None
+        keeper.stdin.close()
+        keeper.wait(30)
+
+
+def _initialise(server: Server) -> None:
+    options = ["--username=scizor", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
+    command = [*server.as_user, str(server.bin / "initdb"), f"--pgdata={server.data}", *options]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"initdb failed: {done.stderr}")
+    lines = [f"{name} = '{value}'" for name, value in {**_SETTINGS, "port": str(server.port)}.items()]
+    with (server.data / "postgresql.conf").open("a") as file:
+        file.write("\n" + "\n".join(lines) + "\n")
+
+
+def _as_user(home: Path) -> tuple[str, ...]:
+    """What to put before a command so that it does not run as root, which a server refuses."""
+    if os.geteuid() != 0:
+        return ()
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            user = pwd.getpwnam(name)
+            os.chown(home, user.pw_uid, user.pw_gid)
+            return ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+    raise RuntimeError("there is neither a user 'postgres' nor 'nobody' to run a server as")
+
+
+def _fast_folder() -> str | None:
+    """Memory, where there is room: fsync stays on and costs nothing. No test here cuts the power of a machine."""
+    usage = shutil.disk_usage(MEMORY) if os.path.isdir(MEMORY) else None
+    return MEMORY if usage is not None and usage.free >= ROOM_BYTES and os.access(MEMORY, os.W_OK) else None
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for_exit(server: Server, backend: int) -> None:
+    """Wait until the server has taken notice of the end of a client's process, and ended its own for it."""
+    until = time.monotonic() + 20
+    connection = server.admin()
+    try:
+        with connection.cursor() as cursor:
+            while time.monotonic() < until:
+                cursor.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [backend])
+                if cursor.fetchone() is None:
+                    return
+    finally:
+        connection.close()
+    raise TimeoutError(f"backend {backend} is still there")
+
+
+def kill_backend(backend: int) -> None:
+    """SIGKILL one process of the server: it then restarts all of them and recovers from its log."""
+    os.kill(backend, signal.SIGKILL)
