@@ -215,7 +215,7 @@ def _require_empty(connection: sa.Connection, ledger: Ledger) -> None:
             raise LedgerError(
                 f"The ledger is not empty: there are rows in '{table.name}'.",
                 remedy="A backup fills an empty ledger only. Move this one away first; never trade with both.",
-                where=str(ledger.path),
+                where=ledger.place,
             )
 
 
