@@ -58,10 +58,12 @@ class OrderStatus(StrEnum):
     CANCELED = "canceled"
     EXPIRED = "expired"
     REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    """The broker says something of it that its adapter has no word for: it may still fill, or have ended."""
 
     @property
     def terminal(self) -> bool:
-        return self not in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
+        return self not in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.UNKNOWN)
 
 
 class VenuePhase(StrEnum):
@@ -166,7 +168,7 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """An order as the broker knows it."""
+    """An order as the broker knows it. `qty` is what it was for; some show of a filled order what it filled alone."""
 
     broker_order_id: str
     client_order_id: str
@@ -183,10 +185,22 @@ class BrokerOrder:
     """Set on the take-profit and stop-loss legs of a bracket, which have client ids of their own."""
     raw: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def shows_no_more_than_filled(self) -> bool:
+        """Whether its quantity may be no more than what stands of it: an execution that was taken back is missing."""
+        return self.status is OrderStatus.FILLED and self.qty == self.filled_qty
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerFill:
-    """One execution. `fill_id` is the broker's and unique for ever; a repeat is the same fill."""
+    """One execution, as the broker states it now.
+
+    Attributes:
+        fill_id: The broker's, unique for ever, and the same in every correction; a repeat is the same fill.
+        qty: Unsigned shares; zero where the execution was taken back (busted).
+        revision: Grows with every correction where the broker numbers them: the highest one is the truth, in
+            whatever order they come. A broker that does not number its corrections says 1, and what it says last holds.
+    """
 
     fill_id: str
     client_order_id: str
@@ -197,6 +211,7 @@ class BrokerFill:
     fee: Decimal
     session: date
     executed_at: datetime
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +271,10 @@ class Broker(Protocol):
         ...
 
     def fills(self, first: date, last: date) -> Sequence[BrokerFill]:
-        """Every fill of the sessions from `first` to `last`, both included."""
+        """Every fill of the sessions from `first` to `last`, both included; of a corrected one, the newest revision.
+
+        One that was taken back comes with the quantity zero, or not at all where the broker drops it from its list.
+        """
         ...
 
     def activities(self, first: date, last: date) -> Sequence[BrokerActivity]:

@@ -75,6 +75,7 @@ def at_work(rows: Sequence[IntentRow], frozen: Collection[str], *, exits_open: b
 def _step_through(run: Run, session: date, batch_id: str | None) -> bool:
     """Round after round until `batch_id` has nothing more at work; without one, to the end of the session."""
     moving = True
+    _look_before_second_legs(run, session, batch_id)
     for _ in range(run.settings.max_rounds):
         working = _round(run, session, batch_id)
         if not moving or (batch_id is not None and batch_id not in working):
@@ -86,6 +87,18 @@ def _step_through(run: Run, session: date, batch_id: str | None) -> bool:
         moving = run.broker.advance(session)
     run.note(f"{session.isoformat()} was left working after {run.settings.max_rounds} steps of the venue.")
     return True
+
+
+def _look_before_second_legs(run: Run, session: date, batch_id: str | None) -> None:
+    """Read the broker before an order goes out that an earlier run has made ready: its first leg may be undone."""
+    batches = _batches(run, session, batch_id)
+    ready = [row for batch in batches for row in _rows(run, batch)[0] if row.state is IntentState.READY]
+    if any(row.depends_on for row in ready):
+        poll(run, [session])
+        for batch in batches:
+            settings = run.settings_of(batch.portfolio)
+            if settings is not None:
+                advance_waiting(run, batch, settings)
 
 
 def _asked_again(run: Run, session: date) -> bool:

@@ -30,11 +30,30 @@ def state_from(intent: IntentRow, order: BrokerOrder | None, filled: Decimal) ->
     """
     if filled > 0 and filled >= intent.qty:
         return IntentState.FILLED
+    if order is not None and order.status is OrderStatus.UNKNOWN:
+        return IntentState.UNKNOWN
     if order is not None and order.status in _ENDS and order.filled_qty == filled:
         return _ENDS[order.status]
     if filled > 0:
         return IntentState.PARTIALLY_FILLED
     return None if order is None else IntentState.WORKING
+
+
+def ended_short(order: BrokerOrder | None, intent: IntentRow, filled: Decimal) -> bool:
+    """Whether the broker calls the order filled, and it and its executions both say that it is not.
+
+    That is what is left of an order whose executions were taken back or corrected to less.
+    """
+    return (
+        order is not None and order.status is OrderStatus.FILLED and order.filled_qty == filled and filled < intent.qty
+    )
+
+
+def after_reversal(order: BrokerOrder | None, filled: Decimal) -> IntentState:
+    """What becomes of an order that was filled, and is not any more: ended, unless the broker shows it open."""
+    if order is None or order.status.terminal:
+        return IntentState.CANCELED
+    return IntentState.PARTIALLY_FILLED if filled > 0 else IntentState.WORKING
 
 
 def mismatch(intent: IntentRow, order: BrokerOrder) -> str | None:
@@ -45,6 +64,8 @@ def mismatch(intent: IntentRow, order: BrokerOrder) -> str | None:
         ("side", intent.side, order.side),
         ("quantity", intent.final_qty, order.qty),
     ):
+        if name == "quantity" and order.shows_no_more_than_filled and order.qty < intent.qty:
+            continue
         if ours != theirs:
             return f"the broker's order {order.client_order_id} has {name} {theirs}, not {ours}"
     return None

@@ -10,6 +10,7 @@ not: orders that the broker has acknowledged (`tracking`).
 | cannot be read | stays unknown, instrument frozen |
 | proven absent, ids unique there | checked anew and sent again with the same id, once per run; a refusal then counts |
 | proven absent, and the check does not let it out | stays unknown, instrument frozen, until its session is over |
+| absent, and it was acknowledged before | stays unknown, instrument frozen: a person decides |
 | proven absent, ids not unique there | stays unknown, instrument frozen: a person decides |
 | proven absent, and its session is over | ends as expired |
 """
@@ -76,6 +77,9 @@ def _look_up(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow
         return _ended(run, intent, IntentState.EXPIRED, reason)
     if not may_send:
         return _still_unknown(run, intent, "the broker does not list it, and nothing is sent again now")
+    if intent.broker_order_id is not None:
+        # It has been there: that it is not shown any more proves no absence.
+        return _still_unknown(run, intent, f"the broker had taken it as {intent.broker_order_id}, and shows it no more")
     return intent if intent.client_order_id in run.resent else _sent_again(run, intent)
 
 
@@ -102,6 +106,8 @@ def adopt(run: Run, intent: IntentRow, order: BrokerOrder) -> IntentRow:
         return _still_unknown(run, intent, wrong)
     state = evidence.state_from(intent, order, Decimal(0))
     assert state is not None
+    if state is IntentState.UNKNOWN and intent.broker_order_id is not None:
+        return _still_unknown(run, intent, order.reason)
     with run.write() as connection:
         return intents.move(
             connection,

@@ -27,6 +27,8 @@ from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of, release_
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.tables import releases
 
+_WAITING = (IntentState.HELD, IntentState.READY)
+
 
 def advance_waiting(run: Run, batch: BatchRow, settings: ExecutionSettings) -> None:
     """Release the batch if it is due, and move the orders that wait for others.
@@ -37,8 +39,8 @@ def advance_waiting(run: Run, batch: BatchRow, settings: ExecutionSettings) -> N
         BrokerUnavailable: the buying power cannot be read; nothing was released.
     """
     with run.ledger.read() as connection:
-        held = [row for row in intents_of(connection, batch.batch_id) if row.state is IntentState.HELD]
-    if held:
+        waiting = [row for row in intents_of(connection, batch.batch_id) if row.state in _WAITING]
+    if waiting:
         _release_if_due(run, batch, settings)
         _move_dependents(run, batch)
 
@@ -164,19 +166,23 @@ def _move_dependents(run: Run, batch: BatchRow) -> None:
 
 
 def _dependent_due(row: IntentRow, rows: Sequence[IntentRow]) -> bool:
-    if row.state is not IntentState.HELD or not row.depends_on:
+    if row.state not in _WAITING or not row.depends_on:
         return False
     parents = _parents(row, rows)
+    if row.state is IntentState.READY:
+        return not all(parent.filled_whole for parent in parents)
     whole = row.final_qty is not None and all(parent.filled_whole for parent in parents)
     return whole or any(_failed(parent) for parent in parents)
 
 
 def _drop_orphan(connection: sa.Connection, run: Run, row: IntentRow, rows: Sequence[IntentRow]) -> bool:
-    failed = [parent for parent in _parents(row, rows) if _failed(parent)]
+    """Drop an order whose parents cannot fill whole; one that is ready also where they are only not whole any more."""
+    ready = row.state is IntentState.READY
+    failed = [parent for parent in _parents(row, rows) if _failed(parent) or (ready and not parent.filled_whole)]
     if not failed:
         return False
     parent = failed[0]
-    reason = f"order {parent.client_order_id} before it ended {parent.state} with {parent.filled_qty} filled"
+    reason = f"order {parent.client_order_id} before it is {parent.state} with {parent.filled_qty} filled"
     intents.move(connection, row, IntentState.DROPPED, now=run.now(), reason=reason)
     return True
 

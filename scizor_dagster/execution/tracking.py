@@ -5,12 +5,14 @@ for orders that wait (`release`).
 
 Fills are read before orders, so that an order's filled quantity is never behind the fills that were
 read; where it is ahead, the order stays open until the next poll. One message per kind and session,
-whatever the number of orders.
+whatever the number of orders. What is said twice, late or in another order comes to the same: an
+execution counts in its newest revision (`ledger.executions`), and an order's state follows from what
+its executions add up to and from the broker's view of now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -20,22 +22,25 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerOrder, OrderStatus
 from scizor_dagster.execution import evidence
+from scizor_dagster.execution.corrections import dropped_fills, fill_news, tell
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import events, intents
 from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.changes import inserted
+from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.holdings import earliest_session
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.rows import (
     IntentRow,
     activities_of,
+    fills_by_id,
     fills_for_orders,
+    fills_of,
     intents_by_id,
     intents_in,
-    known_fill_ids,
 )
 from scizor_dagster.ledger.states import IntentState
-from scizor_dagster.ledger.tables import activities, trades
+from scizor_dagster.ledger.tables import activities
 
 ZERO = Decimal(0)
 _AT_BROKER = tuple(state for state in IntentState if state.at_broker)
@@ -60,56 +65,88 @@ class Poll:
 
 @dataclass(frozen=True)
 class _Read:
+    """What the broker answered; `shown_from` is the first session whose fills it was asked for."""
+
     fills: Sequence[BrokerFill]
+    shown_from: date
     activities: Sequence[BrokerActivity]
     orders: dict[str, BrokerOrder]
 
 
 @dataclass(frozen=True)
+class _Move:
+    intent: IntentRow
+    state: IntentState
+    filled: Decimal
+    order: BrokerOrder | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class _News:
-    fills: list[BrokerFill]
+    """What is new. `unsure` are fills and orders of which one look alone says too much; see `poll`."""
+
+    fills: list[FillNews]
     activities: list[BrokerActivity]
-    moves: list[tuple[IntentRow, IntentState, Decimal, BrokerOrder | None]]
-    parents: dict[str, IntentRow]
+    moves: list[_Move]
+    owners: dict[str, IntentRow]
+    unsure: frozenset[str]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.fills or self.activities or self.moves)
 
 
 def poll(run: Run, sessions: Sequence[date]) -> Poll:
     """Read the broker and record what is new for the orders of `sessions`, in one transaction.
+
+    What the broker has dropped from its lists, and an order that it calls filled with less than was ordered, are
+    looked at twice: lists of a broker may be of different moments.
 
     Raises:
         BrokerUnavailable: a read failed; nothing was recorded.
     """
     first, last = _range(run, sessions)
     since = first - run.settings.activity_lookback
+    read, news = _look(run, sessions, first, last, since)
+    if news.unsure:
+        read, news = _look(run, sessions, first, last, since, seen_before=news.unsure)
+    if news.any:
+        with run.write() as connection:
+            _record(connection, run, news, last)
+    order_ids = frozenset(name for name, order in read.orders.items() if not order.parent_client_order_id)
+    return Poll(news.any, _open_exits(run, read), order_ids)
+
+
+def _look(
+    run: Run, sessions: Sequence[date], first: date, last: date, since: date, seen_before: Collection[str] = ()
+) -> tuple[_Read, _News]:
+    shown_from, fills = _fills(run, first, last)
     read = _Read(
-        fills=_fills(run, first, last),
+        fills=fills,
+        shown_from=shown_from,
         activities=run.broker.activities(since, last),
         orders={order.client_order_id: order for session in sessions for order in run.broker.orders(session)},
     )
     with run.ledger.read() as connection:
-        news = _news(connection, run, read, first, last, since)
-    changed = bool(news.fills or news.activities or news.moves)
-    if changed:
-        with run.write() as connection:
-            _record(connection, run, news)
-    order_ids = frozenset(name for name, order in read.orders.items() if not order.parent_client_order_id)
-    return Poll(changed, _open_exits(run, read), order_ids)
+        return read, _news(connection, run, read, last, since, seen_before)
 
 
-def _fills(run: Run, first: date, last: date) -> Sequence[BrokerFill]:
-    """Fills of the sessions; without those that the broker shows no more, where no order of ours can have any.
+def _fills(run: Run, first: date, last: date) -> tuple[date, Sequence[BrokerFill]]:
+    """Fills of the sessions, and from which one on they were asked for.
 
-    What ended while it was shown has been recorded then. An order that is still at the broker from before is asked
-    for all the same, and the broker says what it cannot show.
+    Those that the broker shows no more are left out where no order of ours can have any: what ended while it was
+    shown has been recorded then. An order that is still at the broker from before is asked for all the same, and the
+    broker says what it cannot show.
     """
     shown = run.broker.capabilities.fills_from
     if shown is None or shown <= first:
-        return run.broker.fills(first, last)
+        return first, run.broker.fills(first, last)
     with run.ledger.read() as connection:
         waiting = [row.session for row in intents_in(connection, run.account, _AT_BROKER)]
     if min(waiting, default=shown) >= shown:
         first = shown
-    return run.broker.fills(first, last) if first <= last else ()
+    return first, run.broker.fills(first, last) if first <= last else ()
 
 
 def _range(run: Run, sessions: Sequence[date]) -> tuple[date, date]:
@@ -121,110 +158,142 @@ def _range(run: Run, sessions: Sequence[date]) -> tuple[date, date]:
     return (max(first, min(earliest, *sessions)) if earliest else min(sessions)), max(sessions)
 
 
-def _news(connection: sa.Connection, run: Run, read: _Read, first: date, last: date, since: date) -> _News:
-    known = known_fill_ids(connection, run.account, first, last)
-    new_fills = list({fill.fill_id: fill for fill in read.fills if fill.fill_id not in known}.values())
+def _news(
+    connection: sa.Connection, run: Run, read: _Read, last: date, since: date, seen_before: Collection[str]
+) -> _News:
+    known = {row.fill_id: row for row in fills_of(connection, run.account, first=read.shown_from, last=last)}
+    known |= fills_by_id(connection, run.account, [fill.fill_id for fill in read.fills if fill.fill_id not in known])
+    dropped = dropped_fills(known.values(), read.fills, read.orders, read.shown_from, last)
+    stated = [*read.fills, *(fill for fill in dropped if fill.fill_id in seen_before)]
+    new_fills = fill_news(stated, known)
     seen = {row.activity_id for row in activities_of(connection, run.account, first=since, last=last)}
     new_activities = [activity for activity in read.activities if activity.activity_id not in seen]
+    owners = _owners(connection, read, new_fills)
+    moves, short = _moves(connection, run, read, new_fills, owners, seen_before)
+    unsure = frozenset(fill.fill_id for fill in dropped) | short
+    return _News(new_fills, new_activities, moves, owners, unsure - frozenset(seen_before))
+
+
+def _owners(connection: sa.Connection, read: _Read, new_fills: Sequence[FillNews]) -> dict[str, IntentRow]:
+    """Orders of ours by the ids that the fills name: their own, or that of an exit of theirs."""
     parents = {
         order.client_order_id: order.parent_client_order_id
         for order in read.orders.values()
         if order.parent_client_order_id
     }
-    ids = [fill.client_order_id for fill in new_fills]
+    ids = [name for news in new_fills for name in _named(news)]
     ours = intents_by_id(connection, [*ids, *(parents[name] for name in ids if name in parents)])
-    by_child = {child: ours[parent] for child, parent in parents.items() if parent in ours}
-    moves = _moves(connection, run, read, new_fills, ours)
-    return _News(new_fills, new_activities, moves, {**by_child, **ours})
+    return {**{child: ours[parent] for child, parent in parents.items() if parent in ours}, **ours}
+
+
+def _named(news: FillNews) -> set[str]:
+    """Ids of the orders that the fill belongs to, and has belonged to."""
+    return {news.fill.client_order_id, *([news.before.client_order_id] if news.before is not None else [])}
 
 
 def _moves(
     connection: sa.Connection,
     run: Run,
     read: _Read,
-    new_fills: Sequence[BrokerFill],
-    touched: dict[str, IntentRow],
-) -> list[tuple[IntentRow, IntentState, Decimal, BrokerOrder | None]]:
+    new_fills: Sequence[FillNews],
+    owners: dict[str, IntentRow],
+    seen_before: Collection[str],
+) -> tuple[list[_Move], frozenset[str]]:
+    """What the orders come to, and ids of those that one more look must say to have ended with less than ordered."""
     candidates = {row.client_order_id: row for row in intents_in(connection, run.account, _AT_BROKER)}
     alive = [name for name, order in read.orders.items() if order.status is not OrderStatus.REJECTED]
     listed = intents_by_id(connection, alive)
     candidates |= {name: row for name, row in listed.items() if row.state is IntentState.REJECTED}
-    filled_now: dict[str, Decimal] = {}
-    for fill in new_fills:
-        filled_now[fill.client_order_id] = filled_now.get(fill.client_order_id, ZERO) + fill.qty
-        if fill.client_order_id in touched:
-            candidates[fill.client_order_id] = touched[fill.client_order_id]
-    recorded = fills_for_orders(connection, run.account, candidates)
-    moves = []
+    named = {name for news in new_fills for name in _named(news)}
+    candidates |= {name: row for name, row in owners.items() if name in named and row.client_order_id == name}
+    filled = _filled(connection, run, candidates, new_fills)
+    moves, short = [], set()
     for name, intent in sorted(candidates.items(), key=lambda item: (item[1].session, item[1].position)):
-        filled = sum((row.qty for row in recorded.get(name, ())), filled_now.get(name, ZERO))
-        order = read.orders.get(name)
-        state = _next(run, intent, order, filled)
-        if state is not None and (state, filled) != (intent.state, intent.filled_qty):
-            moves.append((intent, state, filled, order))
-    return moves
+        order = _order_of(run, intent, read.orders.get(name))
+        if evidence.ended_short(order, intent, filled[name]) and not intent.state.terminal and name not in seen_before:
+            short.add(name)
+            continue
+        found = _next(run, intent, order, filled[name])
+        if found is not None and (found[0], filled[name]) != (intent.state, intent.filled_qty):
+            moves.append(_Move(intent, found[0], filled[name], order, found[1]))
+    return moves, frozenset(short)
 
 
-def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, filled: Decimal) -> IntentState | None:
+def _filled(
+    connection: sa.Connection, run: Run, names: Collection[str], new_fills: Sequence[FillNews]
+) -> dict[str, Decimal]:
+    """Filled quantity by order, with what is new in the place of what it supersedes."""
+    recorded = fills_for_orders(connection, run.account, names)
+    filled = {name: sum((row.qty for row in recorded.get(name, ())), ZERO) for name in names}
+    for news in new_fills:
+        if news.before is not None and news.before.client_order_id in filled:
+            filled[news.before.client_order_id] -= news.before.qty
+        if news.fill.client_order_id in filled:
+            filled[news.fill.client_order_id] += news.fill.qty
+    return filled
+
+
+def _order_of(run: Run, intent: IntentRow, order: BrokerOrder | None) -> BrokerOrder | None:
+    """The broker's view, unless it is of another order: then the executions alone count."""
+    if order is None or intent.state in _NEVER_SENT or (wrong := evidence.mismatch(intent, order)) is None:
+        return order
+    run.note(f"{intent.symbol}: {wrong}.")
+    return None
+
+
+def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, filled: Decimal) -> tuple[IntentState, str] | None:
+    """The state that follows, and its reason; None where the evidence shows nothing."""
     if intent.state in _NEVER_SENT:
         run.note(f"{intent.symbol}: the broker filled {intent.client_order_id}, which is {intent.state} here.")
         return None
-    if order is not None and (wrong := evidence.mismatch(intent, order)) is not None:
-        run.note(f"{intent.symbol}: {wrong}.")
-        return None
     state = evidence.state_from(intent, order, filled)
+    taken_back = f"{filled.normalize():f} of {intent.qty.normalize():f} filled: the broker has taken executions back"
+    if state is not IntentState.FILLED:
+        if intent.state is IntentState.FILLED:
+            return evidence.after_reversal(order, filled), taken_back
+        if evidence.ended_short(order, intent, filled) and not intent.state.terminal:
+            return IntentState.CANCELED, taken_back
     if intent.state.terminal and intent.state is not IntentState.REJECTED:
         # Ended before: a late fill counts, and completes the order at most.
-        return IntentState.FILLED if state is IntentState.FILLED else intent.state
-    if state is IntentState.WORKING and intent.state is IntentState.PARTIALLY_FILLED:
-        return None
-    return state
+        state = IntentState.FILLED if state is IntentState.FILLED else intent.state
+    return None if state is None else (state, evidence.reason_of(order, intent, state))
 
 
-def _record(connection: sa.Connection, run: Run, news: _News) -> None:
-    for fill in news.fills:
-        _insert_fill(connection, run, fill, news.parents.get(fill.client_order_id))
+def _record(connection: sa.Connection, run: Run, news: _News, session: date) -> None:
+    for found in news.fills:
+        owner = news.owners.get(found.fill.client_order_id)
+        portfolio = owner.portfolio if owner is not None else found.before.portfolio if found.before else None
+        order_id = owner.client_order_id if owner is not None else None
+        record_fill(connection, run.account, found, portfolio=portfolio, order_id=order_id, now=run.now())
+        tell(connection, run, found, portfolio, session)
     for activity in news.activities:
         _insert_activity(connection, run, activity)
-    for intent, state, filled, order in news.moves:
-        if filled > intent.qty:
-            run.note(
-                f"{intent.symbol}: order {intent.client_order_id} filled {filled.normalize():f} of "
-                f"{intent.qty.normalize():f}."
-            )
-        changes: dict[str, Any] = {"filled_qty": filled}
-        if order is not None and intent.broker_order_id is None:
-            changes["broker_order_id"] = order.broker_order_id
-        intents.move(
-            connection,
-            intent,
-            state,
-            now=run.now(),
-            reason=evidence.reason_of(order, intent, state),
-            detail={"seen": evidence.seen(order)} if order is not None else None,
-            **changes,
-        )
+    for move in news.moves:
+        _apply(connection, run, move)
     store_positions(connection, run.account, now=run.now())
 
 
-def _insert_fill(connection: sa.Connection, run: Run, fill: BrokerFill, owner: IntentRow | None) -> None:
-    portfolio = owner.portfolio if owner is not None else None
-    values = {
-        "fill_id": fill.fill_id,
-        "portfolio": portfolio,
-        "client_order_id": fill.client_order_id,
-        "symbol": fill.symbol,
-        "side": fill.side.value,
-        "qty": fill.qty,
-        "price": fill.price,
-        "fee": fill.fee,
-        "session": fill.session,
-        "executed_at": fill.executed_at,
-    }
-    now = run.now()
-    change = inserted(trades, {"account": run.account, "recorded_at": now, **values})
-    name = owner.client_order_id if owner is not None else None
-    events.append(connection, now, run.account, "fill", values, name, [change])
+def _apply(connection: sa.Connection, run: Run, move: _Move) -> None:
+    intent, order = move.intent, move.order
+    if move.filled > intent.qty:
+        run.note(
+            f"{intent.symbol}: order {intent.client_order_id} filled {move.filled.normalize():f} of "
+            f"{intent.qty.normalize():f}."
+        )
+    if move.state is IntentState.UNKNOWN:
+        run.note(f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({move.reason}).")
+    changes: dict[str, Any] = {"filled_qty": move.filled}
+    if order is not None and intent.broker_order_id is None:
+        changes["broker_order_id"] = order.broker_order_id
+    intents.move(
+        connection,
+        intent,
+        move.state,
+        now=run.now(),
+        reason=move.reason,
+        detail={"seen": evidence.seen(order)} if order is not None else None,
+        **changes,
+    )
 
 
 def _insert_activity(connection: sa.Connection, run: Run, activity: BrokerActivity) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pandas as pd
@@ -20,7 +20,7 @@ from scizor_dagster.errors import DataError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.money import CENT, book_through, price_adjustment, starting_cash
-from scizor_dagster.ledger.rows import BatchRow, activities_of, batch_of, fills_of, open_batches
+from scizor_dagster.ledger.rows import BatchRow, activities_of, batch_of, fills_of, open_batches, restated_sessions
 from scizor_dagster.market_data.reading import last_closes, session_bars
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
@@ -30,6 +30,8 @@ from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.reconciliation.storage import store_reconciliation
 
 ZERO = Decimal(0)
+_RESTATED_WITHIN = timedelta(days=30)
+"""For how long after a correction the sessions before are measured again; brokers restate within days."""
 
 
 def reconcile_session(desk: Desk, portfolio: str, session: date) -> ReconciliationReport:
@@ -127,7 +129,8 @@ def measure_session(desk: Desk, portfolio: str, session: date) -> MeasuredSessio
     """Value the portfolio at the session's close and store its row; None while its prices are not collected.
 
     Where the row is new or has changed, the stored rows after it are measured again as well: what
-    was not known of one session was not known in the next ones.
+    was not known of one session was not known in the next ones. So are earlier ones of which an execution was
+    corrected or taken back since.
 
     Raises:
         DataError: what happened up to the session is not recorded yet; nothing is stored.
@@ -139,13 +142,26 @@ def measure_session(desk: Desk, portfolio: str, session: date) -> MeasuredSessio
         return None
     _go_through(desk, portfolio, session)
     _require_complete(desk, portfolio, session)
+    with desk.ledger.read() as connection:
+        since = desk.clock() - _RESTATED_WITHIN
+        restated = restated_sessions(connection, desk.portfolio(portfolio).account, portfolio, since)
+    known = read_performance(desk.lake, portfolio)["session"]
+    earlier = min((day for day in known if day in restated and day < session), default=None)
+    if earlier is not None:
+        _measure_on(desk, portfolio, earlier)
+    row, valuation = _measure_on(desk, portfolio, session)
+    return MeasuredSession(row, read_performance(desk.lake, portfolio), valuation.unpriced, valuation.stale)
+
+
+def _measure_on(desk: Desk, portfolio: str, session: date) -> tuple[pd.DataFrame, Valuation]:
+    """Measure a session, and the stored ones after it where its row is new or another than before."""
     before = read_performance(desk.lake, portfolio)
     row, valuation = _measured(desk, portfolio, session)
     facts = list(FACTS)
     if before.loc[before["session"] == session, facts].to_dict("records") != row[facts].to_dict("records"):
         for later in before.loc[before["session"] > session, "session"]:
             _measured(desk, portfolio, later)
-    return MeasuredSession(row, read_performance(desk.lake, portfolio), valuation.unpriced, valuation.stale)
+    return row, valuation
 
 
 def _measured(desk: Desk, portfolio: str, session: date) -> tuple[pd.DataFrame, Valuation]:

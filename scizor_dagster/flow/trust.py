@@ -78,7 +78,8 @@ def require_priced(desk: Desk, portfolio: str, book: Book, unusable: Collection[
     worth = {line.symbol: abs(line.value) for line in book.valuation.lines if line.symbol in unusable}
     if book.valuation.unpriced:
         with desk.ledger.read() as connection:
-            paid = {row.symbol: row.price for row in fills_of(connection, settings.account, portfolio=portfolio)}
+            fills = fills_of(connection, settings.account, portfolio=portfolio)
+        paid = {row.symbol: row.price for row in fills if row.qty != 0}
         worth |= {symbol: abs(book.holdings[symbol] * paid.get(symbol, ZERO)) for symbol in book.valuation.unpriced}
     unpriced = sum(worth.values(), ZERO)
     equity = book.valuation.equity + sum((worth[symbol] for symbol in book.valuation.unpriced), ZERO)

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.instruments import split_quantity
 from scizor_dagster.ledger.rows import (
+    STANDING,
     ActivityRow,
     BatchRow,
     FillRow,
@@ -144,11 +145,11 @@ def last_prices(connection: sa.Connection, account: str, symbols: Collection[str
     A symbol for which there is nothing above zero is absent.
     """
     found: dict[str, tuple[date, Decimal]] = {}
-    for table, last in ((adoptions, "recorded_at"), (trades, "executed_at")):
-        columns = (table.c.symbol, table.c.session, table.c.price)
-        wanted = sa.select(*columns).where(table.c.account == account, table.c.symbol.in_(sorted(symbols)))
-        for symbol, session, price in connection.execute(wanted.order_by(table.c.session, table.c[last])):
-            if price > 0 and (symbol not in found or session >= found[symbol][0]):
+    for table, last, counts in ((adoptions, "recorded_at", sa.true()), (trades, "executed_at", STANDING)):
+        columns = (table.c.symbol, table.c.session, table.c.price, table.c.qty)
+        wanted = sa.select(*columns).where(table.c.account == account, table.c.symbol.in_(sorted(symbols)), counts)
+        for symbol, session, price, qty in connection.execute(wanted.order_by(table.c.session, table.c[last])):
+            if price > 0 and qty != 0 and (symbol not in found or session >= found[symbol][0]):
                 found[symbol] = (session, price)
     splits = [
         (session, symbol, factor)
@@ -221,7 +222,7 @@ def _fill_changes(
     connection: sa.Connection, account: str, symbol: str | None
 ) -> list[tuple[date, Owner, str, Decimal]]:
     columns = (trades.c.session, trades.c.portfolio, trades.c.symbol, trades.c.side, trades.c.qty)
-    statement = sa.select(*columns).where(trades.c.account == account)
+    statement = sa.select(*columns).where(trades.c.account == account, STANDING)
     if symbol is not None:
         statement = statement.where(trades.c.symbol == symbol)
     return [

@@ -28,6 +28,12 @@ from scizor_dagster.ledger.tables import (
 )
 
 _CHUNK = 500
+_later = trades.alias("later")
+STANDING = sa.tuple_(trades.c.account, trades.c.fill_id, trades.c.version).not_in(
+    # Few executions are ever corrected, and the index on `version` finds them: nothing is looked up row by row.
+    sa.select(_later.c.account, _later.c.fill_id, _later.c.version - 1).where(_later.c.version > 1)
+)
+"""What selects, of each execution in `trades`, the version that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,13 @@ class ReleaseRow:
 
 @dataclass(frozen=True, slots=True)
 class FillRow:
-    """One execution. `portfolio` is None for an order that is not ours."""
+    """One execution as it stands; one that was taken back has the quantity zero.
+
+    Attributes:
+        portfolio: None for an order that is not ours.
+        version: Number of the row among those of the same execution, from 1: each supersedes the one before it.
+        revision: The broker's number of the correction.
+    """
 
     account: str
     fill_id: str
@@ -132,6 +144,8 @@ class FillRow:
     session: date
     executed_at: datetime
     recorded_at: datetime
+    version: int = 1
+    revision: int = 1
 
     @property
     def signed_qty(self) -> Decimal:
@@ -297,11 +311,11 @@ def fills_of(
     first: date | None = None,
     last: date | None = None,
 ) -> list[FillRow]:
-    """Recorded fills in the order they were executed: of one portfolio, or all with foreign ones.
+    """Recorded fills as they stand, in the order they were executed: of one portfolio, or all with foreign ones.
 
     `first` and `last` bound the sessions, both included.
     """
-    statement = sa.select(trades).where(trades.c.account == account)
+    statement = sa.select(trades).where(trades.c.account == account, STANDING)
     if portfolio is not None:
         statement = statement.where(trades.c.portfolio == portfolio)
     if first is not None:
@@ -314,18 +328,31 @@ def fills_of(
 def fills_for_orders(
     connection: sa.Connection, account: str, client_order_ids: Collection[str]
 ) -> dict[str, list[FillRow]]:
-    """Recorded fills by client order id, for the ids that have any."""
+    """Recorded fills as they stand by client order id, for the ids that have any."""
     found: dict[str, list[FillRow]] = {}
     for chunk in _chunks(sorted(set(client_order_ids))):
-        statement = sa.select(trades).where(trades.c.account == account, trades.c.client_order_id.in_(chunk))
+        statement = sa.select(trades).where(trades.c.account == account, trades.c.client_order_id.in_(chunk), STANDING)
         for row in _rows(connection, FillRow, statement.order_by(trades.c.executed_at, trades.c.fill_id)):
             found.setdefault(row.client_order_id, []).append(row)
     return found
 
 
-def known_fill_ids(connection: sa.Connection, account: str, first: date, last: date) -> set[str]:
-    statement = sa.select(trades.c.fill_id).where(
-        trades.c.account == account, trades.c.session >= first, trades.c.session <= last
+def fills_by_id(connection: sa.Connection, account: str, fill_ids: Collection[str]) -> dict[str, FillRow]:
+    """Recorded fills as they stand by their own ids, whatever session they were recorded for."""
+    found: dict[str, FillRow] = {}
+    for chunk in _chunks(sorted(set(fill_ids))):
+        statement = sa.select(trades).where(trades.c.account == account, trades.c.fill_id.in_(chunk), STANDING)
+        found |= {row.fill_id: row for row in _rows(connection, FillRow, statement)}
+    return found
+
+
+def restated_sessions(connection: sa.Connection, account: str, portfolio: str, since: datetime) -> set[date]:
+    """Sessions of the portfolio's executions that were corrected or taken back after they had been recorded."""
+    statement = sa.select(trades.c.session).where(
+        trades.c.version > 1,
+        trades.c.account == account,
+        trades.c.portfolio == portfolio,
+        trades.c.recorded_at >= since,
     )
     return set(connection.execute(statement).scalars())
 

@@ -50,17 +50,20 @@ _SENT = frozenset({S.WORKING, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRE
 
 TRANSITIONS: dict[IntentState, frozenset[IntentState]] = {
     S.HELD: frozenset({S.HELD, S.READY, S.DROPPED, S.EXPIRED}),
-    S.READY: frozenset({S.READY, S.SENDING, S.BLOCKED, S.EXPIRED}),
+    # Dropped where the order that it waited for is not filled whole any more: an execution was taken back.
+    S.READY: frozenset({S.READY, S.SENDING, S.BLOCKED, S.EXPIRED, S.DROPPED}),
     S.SENDING: _SENT | {S.UNKNOWN},
     S.UNKNOWN: _SENT | {S.UNKNOWN, S.SENDING},
-    S.WORKING: _SENT,
-    S.PARTIALLY_FILLED: _SENT - {S.WORKING},
+    # Unknown where the broker says of it what nobody understands; working again where its fills were taken back.
+    S.WORKING: _SENT | {S.UNKNOWN},
+    S.PARTIALLY_FILLED: _SENT | {S.UNKNOWN},
     # An ended order may still be shown otherwise: a fill that arrives late, or an order that a
     # refusal had hidden. The broker's executions are the truth.
     S.CANCELED: frozenset({S.CANCELED, S.FILLED}),
     S.EXPIRED: frozenset({S.EXPIRED, S.FILLED}),
     S.REJECTED: _SENT,
-    S.FILLED: frozenset({S.FILLED}),
+    # Executions can be taken back: it has ended with less then, or is open again where the broker says so.
+    S.FILLED: frozenset({S.FILLED, S.CANCELED, S.PARTIALLY_FILLED, S.WORKING}),
     S.BLOCKED: frozenset(),
     S.DROPPED: frozenset(),
 }

@@ -168,8 +168,13 @@ events = sa.Table(
 trades = sa.Table(
     "trades",
     metadata,
+    # Append-only: a correction is a further version of the execution, one that was taken back a version of quantity
+    # zero. The highest version counts (`ledger.executions.STANDING`).
     _key("account", 64),
     _key("fill_id"),
+    sa.Column("version", sa.Integer, nullable=False, autoincrement=False, default=1, index=True),
+    # The broker's own number of the correction; 1 where it numbers none.
+    sa.Column("revision", sa.Integer, nullable=False, default=1),
     sa.Column("portfolio", sa.String(64), nullable=True, index=True),
     _key("client_order_id", 128),
     _key("symbol", 32),
@@ -180,7 +185,7 @@ trades = sa.Table(
     sa.Column("session", sa.Date, nullable=False, index=True),
     sa.Column("executed_at", Instant, nullable=False),
     sa.Column("recorded_at", Instant, nullable=False),
-    sa.PrimaryKeyConstraint("account", "fill_id"),
+    sa.PrimaryKeyConstraint("account", "fill_id", "version"),
     sa.Index(None, "account", "client_order_id"),
 )
 

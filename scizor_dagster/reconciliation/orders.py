@@ -102,13 +102,16 @@ def order_breaks(ledger: LedgerView, broker: BrokerView, session_over: bool) -> 
 
 
 def fill_breaks(ledger: LedgerView, broker: BrokerView, portfolio: str) -> Iterator[Break]:
-    """Executions by the broker's fill id, of this portfolio and of nobody known."""
+    """Executions by the broker's fill id, as they stand: of this portfolio and of nobody known.
+
+    One that was taken back is there for no shares, or dropped from the broker's list: both are the same.
+    """
     recorded = {row.fill_id: row for row in ledger.fills}
     parents = {row.client_order_id: row.parent_client_order_id for row in broker.orders}
     for fill in broker.fills:
         row = recorded.pop(fill.fill_id, None)
         owner = _owner(fill, ledger, parents)
-        if owner not in (portfolio, None):
+        if owner not in (portfolio, None) or (row is None and fill.qty == 0):
             continue
         if row is None:
             foreign = owner is None
@@ -129,10 +132,10 @@ def fill_breaks(ledger: LedgerView, broker: BrokerView, portfolio: str) -> Itera
                 f"{fill.fill_id}: {_fill_text(row)}",
                 _fill_text(fill),
                 Severity.ERROR,
-                _LOOK,
+                "The broker has corrected the execution. " + _FOLLOW,
             )
     for row in recorded.values():
-        if row.portfolio == portfolio:
+        if row.portfolio == portfolio and row.qty != 0:
             yield Break(
                 BreakKind.FILL_MISSING_AT_BROKER,
                 row.symbol,
@@ -140,7 +143,7 @@ def fill_breaks(ledger: LedgerView, broker: BrokerView, portfolio: str) -> Itera
                 f"{row.fill_id}: {_fill_text(row)}",
                 "none",
                 Severity.ERROR,
-                "The broker took the execution back, or its answer was incomplete. " + _LOOK,
+                "The broker took the execution back, or its answer was incomplete. " + _FOLLOW,
             )
 
 
@@ -279,7 +282,8 @@ def _sent_text(intent: IntentRow) -> str:
 def _terms_text(intent: IntentRow, order: BrokerOrder) -> str:
     """The broker's terms; its limit where it states one, else it is taken as sent."""
     stated = order.raw.get("limit_price", intent.limit_price)
-    return _text(order.side, order.qty, order.symbol, None, None if stated is None else Decimal(str(stated)))
+    qty = intent.qty if order.shows_no_more_than_filled and order.qty < intent.qty else order.qty
+    return _text(order.side, qty, order.symbol, None, None if stated is None else Decimal(str(stated)))
 
 
 def _order_text(order: BrokerOrder) -> str:

@@ -221,6 +221,26 @@ class ModelBroker:
         self._fill(self._index(client_order_id), qty, step, session)
         self._save()
 
+    def restate(self, fill_id: str, *, qty: Decimal, price: Decimal | None = None, numbered: bool = True) -> None:
+        """Correct an execution with its money, position and order; a quantity of zero busts it.
+
+        Where corrections are not `numbered`, a bust drops it from the list, as some brokers do.
+        """
+        index = next(i for i, fill in enumerate(self.book.fills) if fill.fill_id == fill_id)
+        old = self.book.fills[index]
+        new = replace(old, qty=qty, price=price or old.price, revision=old.revision + numbered)
+        self.book.cash += old.side.sign * (old.qty * old.price - new.qty * new.price)
+        self.book.positions[old.symbol] += old.side.sign * (new.qty - old.qty)
+        at = self._index(old.client_order_id)
+        order = self.book.orders[at]
+        self.book.orders[at] = replace(order, filled_qty=order.filled_qty - old.qty + qty)
+        if numbered or qty:
+            self.book.fills[index] = new
+        else:
+            self.book.cash += old.fee
+            del self.book.fills[index]
+        self._save()
+
     def sent(self) -> list[tuple[str, str, str, Decimal]]:
         """Every order that arrived, sorted: id, symbol, side, quantity."""
         return sorted((order.client_order_id, order.symbol, order.side.value, order.qty) for order in self.book.orders)

@@ -3,10 +3,14 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import sqlalchemy as sa
+
 from scizor_dagster.brokers.protocol import BrokerFill, BrokerOrder, OrderStatus, OrderType, Side
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.holdings import cash_flow, fills_of, owned
+from scizor_dagster.ledger.intents import frozen_symbols
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import events
 from tests.execution.model_broker import NOON, ModelBroker
 from tests.execution.scenario import MONDAY, TUESDAY, D, adopt, model, order, plan_of, resume, run
 
@@ -185,3 +189,37 @@ def test_fills_of_an_order_that_still_waits_are_asked_for_although_the_broker_ma
     resume(ledger, broker, TUESDAY)
     assert broker.asked_fills
     assert all(first <= MONDAY for first, _ in broker.asked_fills)
+
+
+def test_a_status_that_nobody_knows_freezes_the_instrument_keeps_what_was_said_and_is_followed(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    run(ledger, broker, plan_of([BUY]))
+    whole = broker.book.orders[0]
+    said = "its status is 'held_for_audit'"
+    broker.book.orders[0] = replace(whole, status=OrderStatus.UNKNOWN, reason=said, raw={"status": "held_for_audit"})
+    result = resume(ledger, broker)
+    assert (result.state, result.counts) == (ExecutionState.FROZEN, {"unknown": 1})
+    assert result.notes == (f"CCC is frozen: order b is unknown ({said}).",)
+    with ledger.read() as connection:
+        assert frozen_symbols(connection, "paper") == {"CCC": "order b is unknown"}
+        payloads = connection.execute(sa.select(events.c.payload).where(events.c.kind == "intent_unknown")).scalars()
+        assert "held_for_audit" in payloads.one()
+    assert resume(ledger, broker).counts == {"unknown": 1}
+    broker.book.orders[0] = whole
+    assert resume(ledger, broker).counts == {"working": 1}
+    broker.has_data = None
+    assert (resume(ledger, broker).counts, broker.book.attempts) == ({"filled": 1}, ["b"])
+
+
+def test_an_order_that_the_broker_has_taken_is_not_sent_again_where_it_is_shown_no_more(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    run(ledger, broker, plan_of([BUY]))
+    broker.book.orders[0] = replace(broker.book.orders[0], status=OrderStatus.UNKNOWN, reason="odd")
+    resume(ledger, broker)
+    broker.book.orders.clear()
+    broker.book.requests.clear()
+    result = resume(ledger, broker)
+    assert (result.counts, broker.book.attempts) == ({"unknown": 1}, ["b"])
+    assert result.orders[0].reason == "the broker had taken it as b1, and shows it no more"

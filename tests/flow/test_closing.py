@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.brokers.protocol import BrokerFill
 from scizor_dagster.errors import DataError
 from scizor_dagster.flow.closing import measure_session, reconcile_session
 from scizor_dagster.flow.desk import Desk
@@ -19,6 +21,8 @@ from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.lake.tables import append_rows
+from scizor_dagster.ledger.executions import FillNews, record_fill
+from scizor_dagster.ledger.rows import fills_of
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from tests.projects import project_at, small_project, write_weights
 
@@ -257,3 +261,28 @@ def test_a_holding_without_a_bar_of_the_session_is_named(copy: Copies) -> None:
     measured = measure_session(desk, "main", NEXT)
     assert measured is not None
     assert (measured.unpriced, measured.stale) == ((), ("MSFT",))
+
+
+def test_what_was_measured_is_measured_again_once_an_execution_of_it_is_corrected(copy: Copies) -> None:
+    desk = copy("one")
+    for session in (FIRST, NEXT):
+        measure_session(desk, "main", session)
+    before = read_performance(desk.lake, "main").set_index("session")
+    with desk.ledger.transaction() as connection:
+        fill = fills_of(connection, "paper", portfolio="main")[0]
+        dearer = BrokerFill(
+            fill.fill_id,
+            fill.client_order_id,
+            fill.symbol,
+            fill.side,
+            fill.qty,
+            fill.price + 1,
+            fill.fee,
+            fill.session,
+            fill.executed_at,
+            revision=2,
+        )
+        record_fill(connection, "paper", FillNews(dearer, fill), portfolio="main", order_id=None, now=NOW)
+    measure_session(desk, "main", NEXT)
+    after = read_performance(desk.lake, "main").set_index("session")
+    assert [round(gap, 6) for gap in before["cash"] - after["cash"]] == [float(fill.qty)] * 2

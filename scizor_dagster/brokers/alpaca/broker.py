@@ -178,7 +178,7 @@ class AlpacaBroker:
             unnamed = {rows.text(row, "order_id") for row in listed} - self._names.keys()
             if unnamed:
                 self._learn_names(listed, unnamed)
-            return [rows.fill(row, self._names[row["order_id"]], self._calendar) for row in listed]
+            return [rows.fill(row, self._names[row["order_id"]], self._calendar) for row in rows.newest(listed)]
 
     def activities(self, first: date, last: date) -> Sequence[BrokerActivity]:
         # An activity of a day without a session belongs to the next one.

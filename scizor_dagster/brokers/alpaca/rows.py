@@ -8,7 +8,7 @@ A row is taken whole or refused: a field that is missing or unreadable never bec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -52,6 +52,9 @@ _OPEN = frozenset(
     }
 )
 """States in which an order may still fill, or end otherwise than it looks."""
+_EXECUTED = frozenset({"fill", "partial_fill"})
+_RESTATED = frozenset({"trade_correct", "trade_bust"})
+"""Types of a FILL activity: an execution, and what takes the place of one."""
 
 
 class Unreadable(Exception):
@@ -59,7 +62,7 @@ class Unreadable(Exception):
 
 
 def order(row: Row, parent: str | None = None, *, strict: bool = False) -> BrokerOrder:
-    """An order. One in a state that is not known counts as open, and says so; `strict` refuses it.
+    """An order. One in a state that is not known is `UNKNOWN`, and says so; `strict` refuses it.
 
     Raises:
         Unreadable: a field is missing or is not what it should be.
@@ -72,8 +75,10 @@ def order(row: Row, parent: str | None = None, *, strict: bool = False) -> Broke
         if word not in _OPEN:
             if strict:
                 raise Unreadable(f"status '{word}' of order {row.get('client_order_id')} is not known")
-            reason = f"its status at the broker is '{word}', which is not known: it counts as open"
-        status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.ACCEPTED
+            reason = f"its status at the broker is '{word}', which is not known"
+            status = OrderStatus.UNKNOWN
+        else:
+            status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.ACCEPTED
     elif status is OrderStatus.REJECTED:
         reason = "rejected by the broker after it was taken"
     return BrokerOrder(
@@ -108,6 +113,46 @@ def position(row: Row) -> BrokerPosition:
     return BrokerPosition(text(row, "symbol"), qty, price, decimal(row, "avg_entry_price"))
 
 
+def newest(listed: Sequence[Row]) -> list[Row]:
+    """FILL activities, of each execution as it was stated last, under the id and with the number of its statement.
+
+    The list shows a corrected execution in its place. Where a `trade_correct` or a `trade_bust` comes as a row of its
+    own, it names the execution before it.
+
+    Raises:
+        Unreadable: a row is of a type that is not known, or names an execution that is not in the list.
+    """
+    by_execution = {_execution(row): row for row in listed}
+    superseded = {_before(row): row for row in listed if row.get("type") in _RESTATED}
+    found: list[Row] = []
+    for row in listed:
+        if _before(row) is None:
+            number, last = 1, row
+            while (after := superseded.get(_execution(last))) is not None and number <= len(listed):
+                number, last = number + 1, after
+            busted = {"qty": "0"} if last.get("type") == "trade_bust" else {}
+            found.append({**last, **busted, "id": row.get("id"), "revision": number})
+        elif _before(row) not in by_execution:
+            raise Unreadable(
+                f"{row.get('type')} {row.get('id')} is about execution {_before(row)}, which is not listed"
+            )
+    return found
+
+
+def _before(row: Row) -> str | None:
+    """The execution that a restatement takes the place of; None for an execution itself."""
+    if row.get("type") in _RESTATED:
+        return text(row, "previous_execution_id")
+    if row.get("type") not in _EXECUTED:
+        raise Unreadable(f"the type of activity {row.get('id')} is {row.get('type')!r}")
+    return None
+
+
+def _execution(row: Row) -> str:
+    """The id of an activity is its time and that of its execution."""
+    return text(row, "id").rpartition("::")[2]
+
+
 def fill(row: Row, client_order_id: str, calendar: TradingCalendar) -> BrokerFill:
     """A FILL activity. The API charges nothing for a trade; fees are activities of their own. Raises `Unreadable`."""
     at = instant(row, "transaction_time")
@@ -121,6 +166,7 @@ def fill(row: Row, client_order_id: str, calendar: TradingCalendar) -> BrokerFil
         fee=Decimal(0),
         session=trade_session(at, calendar),
         executed_at=at,
+        revision=row.get("revision", 1),
     )
 
 

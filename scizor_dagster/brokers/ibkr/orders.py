@@ -26,7 +26,10 @@ _ENDS = {
     "ApiCancelled": OrderStatus.CANCELED,
     "Inactive": OrderStatus.REJECTED,
 }
-_OPEN = frozenset({"PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel", "ApiUpdate"})
+_OPEN = frozenset(
+    # The last one is the library's own word, after a message about an order that may be alive.
+    {"PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel", "ApiUpdate", "ValidationError"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What the executions say of one order."""
+    """What the executions say of one order, as they stand; `average` is None where all were taken back."""
 
     qty: Decimal
-    average: Decimal
+    average: Decimal | None
     first: datetime
     last: datetime
     session: date
+    is_restated: bool
 
 
 def exact(value: float) -> Decimal:
@@ -57,21 +61,26 @@ def exact(value: float) -> Decimal:
     return Decimal(repr(float(value))).normalize() + 0
 
 
-def standing(executions: Iterable[Any]) -> list[Any]:
-    """Executions that stand: of those that differ in the last part of their id only, the last one; no bust."""
-    newest: dict[str, Any] = {}
+def name_of(fill: Any) -> tuple[str, int]:
+    """What an execution is called, and the number of its correction: the last part of its id, which alone changes."""
+    base, _, number = str(fill.execution.execId).rpartition(".")
+    return base, int(number or 0)
+
+
+def newest(executions: Iterable[Any]) -> list[Any]:
+    """Of every execution its last correction; one that was taken back is for no shares."""
+    found: dict[str, Any] = {}
     for fill in executions:
-        base, _, number = str(fill.execution.execId).rpartition(".")
-        known = newest.get(base)
-        if known is None or int(number or 0) > int(str(known.execution.execId).rpartition(".")[2] or 0):
-            newest[base] = fill
-    return [fill for fill in newest.values() if fill.execution.shares]
+        base, number = name_of(fill)
+        if base not in found or number > name_of(found[base])[1]:
+            found[base] = fill
+    return [*found.values()]
 
 
 def by_order(executions: Sequence[Any], calendar: TradingCalendar) -> dict[int, Filled]:
     """Quantity, price and session by permanent id."""
     groups: dict[int, list[Any]] = {}
-    for fill in standing(executions):
+    for fill in executions:
         groups.setdefault(fill.execution.permId, []).append(fill)
     return {perm_id: _filled(rows, calendar) for perm_id, rows in groups.items()}
 
@@ -79,20 +88,24 @@ def by_order(executions: Sequence[Any], calendar: TradingCalendar) -> dict[int, 
 def broker_fills(
     executions: Sequence[Any], commissions: Mapping[str, Any], calendar: TradingCalendar
 ) -> list[BrokerFill]:
-    """Fills in the order in which they happened; the id is the execution's without its correction."""
+    """Fills in the order in which they happened; the id is the execution's without its correction.
+
+    One that was taken back costs what its own commission report says, and nothing where it has none.
+    """
     rows = [
         BrokerFill(
-            fill_id=str(fill.execution.execId).rpartition(".")[0],
+            fill_id=name_of(fill)[0],
             client_order_id=reference(fill.execution.orderRef, fill.execution.permId),
             symbol=to_ours(fill.contract.symbol),
             side=Side.BUY if fill.execution.side == "BOT" else Side.SELL,
             qty=exact(fill.execution.shares),
             price=exact(fill.execution.price),
-            fee=exact(commissions[fill.execution.execId].commission),
+            fee=_fee(fill, commissions),
             session=session_of(fill.execution.time, calendar),
             executed_at=fill.execution.time,
+            revision=name_of(fill)[1],
         )
-        for fill in standing(executions)
+        for fill in newest(executions)
     ]
     return sorted(rows, key=lambda row: (row.executed_at, row.fill_id))
 
@@ -106,12 +119,15 @@ def seen_open(trade: Any, filled: Filled | None, calendar: TradingCalendar, now:
     done = exact(trade.orderStatus.filled)
     qty = exact(trade.order.totalQuantity)
     if filled is not None:
-        done = max(done, filled.qty)
+        # What an order says that it has filled is not restated with its executions.
+        done = filled.qty if filled.is_restated else max(done, filled.qty)
     refused = status == "Inactive" and not trade.orderStatus.whyHeld
     ended = _ENDS[status] if status == "Filled" or refused else None
     if done and done >= qty:
         ended = OrderStatus.FILLED
     word = ended or (OrderStatus.PARTIALLY_FILLED if done else OrderStatus.ACCEPTED)
+    if ended is None and status not in _OPEN and status not in _ENDS:
+        word = OrderStatus.UNKNOWN
     session = filled.session if filled else calendar.current_session(now)
     return _seen(trade, qty, done, word, filled, session, now)
 
@@ -120,6 +136,8 @@ def seen_completed(trade: Any, filled: Filled | None, calendar: TradingCalendar,
     """An order out of the answer of completed orders, which are those of the current day."""
     order = trade.order
     done = _number(getattr(order, "filledQuantity", None)) or (filled.qty if filled else ZERO)
+    if filled is not None and filled.is_restated:
+        done = filled.qty
     status = _ENDS.get(trade.orderStatus.status, OrderStatus.CANCELED)
     qty = done if status is OrderStatus.FILLED else exact(order.totalQuantity)
     today = now.astimezone(calendar.timezone).date()
@@ -130,7 +148,7 @@ def seen_completed(trade: Any, filled: Filled | None, calendar: TradingCalendar,
 def seen_in_executions(executions: Sequence[Any], calendar: TradingCalendar) -> list[Seen]:
     """Orders that only their executions tell of: what was bought or sold is all that is known of them."""
     totals = by_order(executions, calendar)
-    first = {fill.execution.permId: fill for fill in reversed(standing(executions))}
+    first = {fill.execution.permId: fill for fill in reversed(newest(executions))}
     rows = []
     for perm_id, filled in totals.items():
         fill = first[perm_id]
@@ -168,11 +186,19 @@ def session_of(at: datetime, calendar: TradingCalendar) -> date:
     return calendar.session_on_or_before(at.astimezone(calendar.timezone).date())
 
 
-def _filled(rows: list[Any], calendar: TradingCalendar) -> Filled:
+def _fee(fill: Any, commissions: Mapping[str, Any]) -> Decimal:
+    report = commissions.get(fill.execution.execId)
+    assert report is not None or not fill.execution.shares, fill.execution.execId
+    return exact(report.commission) if report is not None else ZERO
+
+
+def _filled(executions: list[Any], calendar: TradingCalendar) -> Filled:
+    rows = newest(executions)
     qty = sum((exact(fill.execution.shares) for fill in rows), ZERO)
     value = sum((exact(fill.execution.shares) * exact(fill.execution.price) for fill in rows), ZERO)
+    restated = any(name_of(fill)[1] > 1 for fill in rows)
     times = sorted(fill.execution.time for fill in rows)
-    return Filled(qty, value / qty, times[0], times[-1], session_of(times[-1], calendar))
+    return Filled(qty, value / qty if qty else None, times[0], times[-1], session_of(times[-1], calendar), restated)
 
 
 def _seen(

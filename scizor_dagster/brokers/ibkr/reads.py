@@ -19,10 +19,10 @@ from scizor_dagster.brokers.ibkr.orders import (
     Seen,
     by_order,
     exact,
+    newest,
     seen_completed,
     seen_in_executions,
     seen_open,
-    standing,
 )
 from scizor_dagster.brokers.protocol import AccountState, BrokerPosition
 from scizor_dagster.sessions import TradingCalendar
@@ -90,13 +90,16 @@ class Reads:
         return list(rows.values())
 
     async def fills(self) -> tuple[list[Any], dict[str, Any]]:
-        """Executions that stand, and their commissions by id; waits for a commission that comes late."""
+        """Executions, and the commissions of their last corrections by id; waits for a commission that comes late.
+
+        One that was taken back may have none.
+        """
         executions = await self.executions(proven=False)
-        wanted = {fill.execution.execId for fill in standing(executions)}
-        reports = self._commissions(wanted)
-        if len(reports) < len(wanted):
-            reports = await self._late_commissions(wanted)
-        return executions, reports
+        last = newest(executions)
+        wanted = {fill.execution.execId for fill in last if fill.execution.shares}
+        if len(self._commissions(wanted)) < len(wanted):
+            await self._late_commissions(wanted)
+        return executions, self._commissions({fill.execution.execId for fill in last})
 
     async def account(self) -> AccountState:
         """Cash, equity and buying power in the configured currency, all three or none, and the time of TWS."""
@@ -156,7 +159,7 @@ class Reads:
         reports = {fill.execution.execId: fill.commissionReport for fill in self._connection.ib.fills()}
         return {exec_id: report for exec_id, report in reports.items() if exec_id in wanted and report.execId}
 
-    async def _late_commissions(self, wanted: set[str]) -> dict[str, Any]:
+    async def _late_commissions(self, wanted: set[str]) -> None:
         arrived = asyncio.Event()
 
         def on_report(*_: Any) -> None:
@@ -166,10 +169,9 @@ class Reads:
         event += on_report
         try:
             async with asyncio.timeout(self._connection.settings.timeout):
-                while len(reports := self._commissions(wanted)) < len(wanted):
+                while len(self._commissions(wanted)) < len(wanted):
                     arrived.clear()
                     await arrived.wait()
-                return reports
         except TimeoutError:
             missing = sorted(wanted - set(self._commissions(wanted)))
             raise self._connection.unavailable(f"the commission of execution {missing[0]} has not come") from None

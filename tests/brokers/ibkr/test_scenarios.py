@@ -14,13 +14,20 @@ from scizor_dagster.brokers.ibkr.broker import IbkrBroker
 from scizor_dagster.brokers.protocol import OrderRequest, OrderStatus, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected, OutcomeUnknown, WrongAccount
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.ledger.holdings import cash_flow, fills_of, owned
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.venue_orders import Amendment, OrderQuery
+from scizor_dagster.reconciliation.gather import read_sides
+from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
 from tests.brokers.ibkr.conftest import INSTRUMENTS
-from tests.paper_exchange.floor import ACCOUNT, DAY1, DAY2, Floor, listing
+from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures
+from tests.execution.scenario import order as planned
+from tests.execution.scenario import plan_of, resume, run
+from tests.paper_exchange.floor import ACCOUNT, DAY1, DAY2, NOON, Floor, listing
 from tests.paper_exchange.tws_door.client import Client, limit
 
+TODAY = (NOON - timedelta(days=1), NOON + timedelta(days=1))
 SHORT = 1.0
 """Seconds of a time limit that the test means to reach."""
 
@@ -331,15 +338,33 @@ def test_a_correction_takes_the_place_of_what_it_corrects(broker, faults):
     faults.add("exec_details", "correction", price="99.5")
     broker.submit(order())
     (fill,) = broker.fills(DAY1, DAY1)
-    assert (fill.fill_id.count("."), fill.price, fill.qty) == (0, D("99.5"), D(10))
+    assert (fill.fill_id.count("."), fill.price, fill.qty, fill.revision) == (0, D("99.5"), D(10), 2)
     assert broker.find("one").average_price == D("99.5")
 
 
-def test_a_bust_is_no_fill(broker, faults):
+def test_a_bust_is_a_fill_of_nothing(broker, faults):
     faults.add("exec_details", "bust")
     broker.submit(order())
-    broker.find("one")
-    assert broker.fills(DAY1, DAY1) == []
+    found = broker.find("one")
+    assert (found.status, found.filled_qty, found.shows_no_more_than_filled) == (OrderStatus.FILLED, 0, True)
+    assert [(fill.qty, fill.fee, fill.revision) for fill in broker.fills(DAY1, DAY1)] == [(0, 1, 2)]
+
+
+@pytest.mark.parametrize(("kind", "qty"), [("correction", 10), ("bust", 0)])
+def test_what_tws_restates_supersedes_what_the_ledger_had_recorded(broker, market, ledger, kind, qty):  # noqa: F811
+    account = {"expected_broker": "ibkr", "expected_account_id": "DU1000000", "starting_cash": D(100_000)}
+    plan = replace(plan_of([planned("one", "AAA", Side.BUY, "10")]), session=DAY1, priced_on=date(2024, 3, 1))
+    assert run(ledger, broker, plan, **account).counts == {"filled": 1}
+    (fill,) = market.executions(ACCOUNT, *TODAY)
+    market.correct(ACCOUNT, fill.execution_id, D(qty), D("99.5"))
+    result = resume(ledger, broker, DAY1, **account)
+    assert result.counts == ({"filled": 1} if qty else {"canceled": 1})
+    with ledger.read() as connection:
+        assert [(row.qty, row.version) for row in fills_of(connection, "paper")] == [(qty, 2)]
+        assert owned(connection, "paper", "main") == ({"AAA": D(10)} if qty else {})
+        assert D(100_000) + cash_flow(connection, "paper", "main") == broker.account().cash
+    ours, theirs = read_sides(ledger, broker, account="paper", portfolio="main", session=DAY1)
+    assert not [*fill_breaks(ours, theirs, "main"), *order_breaks(ours, theirs, session_over=True)]
 
 
 class TestAnAccountInAnotherCurrency:
@@ -435,10 +460,11 @@ def test_an_order_that_is_filled_in_part_and_then_cancelled_keeps_its_part(broke
     assert (found.status, found.filled_qty, found.qty) == (OrderStatus.CANCELED, D(5), D(10))
 
 
-def test_a_status_that_nobody_knows_ends_nothing(broker, faults):
+def test_a_status_that_nobody_knows_is_unknown_and_kept_as_it_was_said(broker, faults):
     faults.add("order_status", "unknown_enum", value="HeldForReview", times=9)
-    assert broker.submit(resting()).status is OrderStatus.ACCEPTED
-    assert broker.find("one").status is OrderStatus.ACCEPTED
+    for found in (broker.submit(resting()), broker.find("one"), *broker.open_orders()):
+        assert (found.status, found.status.terminal) == (OrderStatus.UNKNOWN, False)
+        assert (found.raw["status"], "'HeldForReview' is not known" in found.reason) == ("HeldForReview", True)
 
 
 def test_positions_of_before_the_newest_order_are_not_believed(broker, faults):
