@@ -7,6 +7,7 @@ makes of them. What does not: what one account or instrument is allowed, which o
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import Capabilities, OrderType, TimeInForce
@@ -26,6 +27,7 @@ ALPACA_CAPABILITIES = Capabilities(
     stop_distance=Decimal("0.01"),
     fractional_order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
     short_equity=Decimal(2000),
+    visible_after=timedelta(minutes=2),
 )
 """Fractions of nine decimals, as simple orders for the day; nothing below the minimum but a full exit.
 
@@ -46,14 +48,18 @@ IBKR_CAPABILITIES = Capabilities(
     refuses_wash_trades=False,
     stop_distance=Decimal("0.01"),
     sends_at_once=12,
+    visible_after=timedelta(minutes=1),
+    absent_looks=3,
 )
 """Whole shares (a fraction is refused with error 10243). Order references are free text and not unique.
 
 At a tenth of a second each, 48 messages a second take five orders under way at any time, and a busy TWS answers later.
 """
 
-PAPER_CAPABILITIES = replace(ALPACA_CAPABILITIES, min_notional=Decimal(1), short_equity=Decimal(0))
-"""The embedded exchange with its default rules: as Alpaca, and with shorts at any equity."""
+PAPER_CAPABILITIES = replace(
+    ALPACA_CAPABILITIES, min_notional=Decimal(1), short_equity=Decimal(0), visible_after=timedelta(0)
+)
+"""The embedded exchange with its default rules: as Alpaca, with shorts at any equity, and nothing is shown late."""
 
 BY_BROKER = {"alpaca": ALPACA_CAPABILITIES, "ibkr": IBKR_CAPABILITIES, "paper": PAPER_CAPABILITIES}
 

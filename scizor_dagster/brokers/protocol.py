@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
@@ -93,6 +93,9 @@ class Capabilities:
         short_equity: Equity from which on the account may sell short, in its currency.
         fills_from: First session whose fills the broker still shows whole; None where it shows all there ever were.
         sends_at_once: Orders that may be under way to the broker at the same time, each of another instrument.
+        visible_after: How long after it was sent an order may still be missing from everything that is read. A look
+            that does not find it proves nothing before, nor sooner than this after the look before.
+        absent_looks: Looks that must not find an order until it counts as absent.
     """
 
     fractional: bool
@@ -110,6 +113,8 @@ class Capabilities:
     short_equity: Decimal = Decimal(0)
     fills_from: date | None = None
     sends_at_once: int = 1
+    visible_after: timedelta = timedelta(0)
+    absent_looks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +264,9 @@ class Broker(Protocol):
         ...
 
     def find(self, client_order_id: str) -> BrokerOrder | None:
-        """Look an order up. None only when its absence is proven; raises `BrokerUnavailable` otherwise."""
+        """Look an order up. None where the broker was asked completely and does not show it; raises
+        `BrokerUnavailable` where that cannot be told. What None proves says `Capabilities.visible_after`.
+        """
         ...
 
     def orders(self, session: date) -> Sequence[BrokerOrder]:

@@ -8,11 +8,16 @@ not: orders that the broker has acknowledged (`tracking`).
 | the order, as it was meant | adopted, with its status |
 | an order of that id with other parameters | stays unknown, instrument frozen |
 | cannot be read | stays unknown, instrument frozen |
-| proven absent, ids unique there | checked anew and sent again with the same id, once per run; a refusal then counts |
-| proven absent, and the check does not let it out | stays unknown, instrument frozen, until its session is over |
-| absent, and it was acknowledged before | stays unknown, instrument frozen: a person decides |
-| proven absent, ids not unique there | stays unknown, instrument frozen: a person decides |
-| proven absent, and its session is over | ends as expired |
+| not found, ids unique there | checked anew and sent again with the same id, once per run |
+| not found, and the check does not let it out | stays unknown, instrument frozen, until its session is over |
+| not found, ids not unique there | stays unknown, instrument frozen, until its session is over |
+| not found, and it was acknowledged before | stays unknown, instrument frozen: a person decides |
+| refused when sent again, and proven absent | ends as rejected |
+| its session is over, and proven absent | ends as expired |
+
+One look that does not find an order proves nothing where the broker may show it later: `ledger.absences` has what
+does. Until then the order stays unknown, whatever was refused and whatever is over. Where ids are unique a second
+send needs no proof: of two with one id the broker takes one.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from scizor_dagster.execution import evidence
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.submission import send_again
 from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.absences import Absence, record_absence
 from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.rows import IntentRow, intents_in
 from scizor_dagster.ledger.states import IntentState
@@ -65,22 +71,36 @@ def _look_up(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow
         run.waits.pop(intent.client_order_id, None)
         run.left_alone.discard(intent.client_order_id)
         return adopt(run, intent, order)
+    return _not_found(run, intent, _noted_absent(run, intent), over=over, may_send=may_send)
+
+
+def _not_found(run: Run, intent: IntentRow, absence: Absence, *, over: bool, may_send: bool) -> IntentRow:
     refusal = run.resent.get(intent.client_order_id)
     if refusal is not None:
-        return _ended(run, intent, IntentState.REJECTED, refusal)
-    if run.may_send(intent.session) and not run.broker.capabilities.unique_client_ids:
-        return _still_unknown(run, intent, "the broker does not list it, and would take a second one with its id")
+        if absence.proven:
+            return _ended(run, intent, IntentState.REJECTED, refusal)
+        return _still_unknown(run, intent, f"refused when sent again: {refusal}; of the first send, {absence.missing}")
     if over:
+        if not absence.proven:
+            return _still_unknown(run, intent, f"its session is over, and {absence.missing}")
         waited = run.waited_for(intent.client_order_id)
         run.waits.pop(intent.client_order_id, None)
         reason = f"proven absent at the broker, and its session is over{waited}"
         return _ended(run, intent, IntentState.EXPIRED, reason)
+    if not run.broker.capabilities.unique_client_ids:
+        return _still_unknown(run, intent, "the broker does not list it, and would take a second one with its id")
     if not may_send:
         return _still_unknown(run, intent, "the broker does not list it, and nothing is sent again now")
     if intent.broker_order_id is not None:
         # It has been there: that it is not shown any more proves no absence.
         return _still_unknown(run, intent, f"the broker had taken it as {intent.broker_order_id}, and shows it no more")
     return intent if intent.client_order_id in run.resent else _sent_again(run, intent)
+
+
+def _noted_absent(run: Run, intent: IntentRow) -> Absence:
+    broker = run.broker.capabilities
+    with run.write() as connection:
+        return record_absence(connection, intent, now=run.now(), needed=broker.absent_looks, wait=broker.visible_after)
 
 
 def _sent_again(run: Run, intent: IntentRow) -> IntentRow:

@@ -31,7 +31,7 @@ class Run:
             are polled only.
         notes: Sentences for a person, in the order in which they came up.
         resent: The ids that this run has sent a second time, and the refusal if that was the answer.
-        left_alone: Ids that are proven absent and that only a run with their portfolio's settings may send again.
+        left_alone: Ids that are not found and that only a run with their portfolio's settings may send again.
         waits: Why orders were not sent when this run tried last, by id; those of a frozen instrument apart.
     """
 

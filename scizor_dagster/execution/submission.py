@@ -6,11 +6,17 @@ out what became of an unknown one (`recovery`), and following it (`tracking`).
 The order of commits is the law: the verdict is committed before the mark, the mark (`sending`) is
 committed before the send, and the ledger refuses the mark without the verdict. An order that is sent again is
 checked anew, and its second verdict is committed with its mark.
+
+A process that sleeps between the mark and the send, and is overtaken meanwhile, does not send when it wakes. What
+is left is a sleep within the send itself: that order goes out once all the same. Where ids are unique the broker
+takes one of the two; where they are not, nobody else has sent it; and whoever has the account adopts it when it shows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,6 +28,7 @@ from scizor_dagster.execution.gates import check_armed
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.absences import REFUSED
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk.pre_trade import OPENING, Decision, check_order
@@ -81,9 +88,10 @@ def send(run: Run, intent: IntentRow, settings: ExecutionSettings) -> IntentRow:
 
 
 def send_again(run: Run, intent: IntentRow) -> IntentRow:
-    """Send an order whose absence is proven, with the id and the parameters it had: once per run.
+    """Send an order that the broker does not show, with the id and the parameters it had: once per run.
 
-    It is checked as if it were sent for the first time, against the limits and the facts of now.
+    Only for a broker that refuses a second order with an id. It is checked as if it were sent for the first time,
+    against the limits and the facts of now.
 
     Returns:
         The intent after the answer; the same, still unknown, where the check did not let it out, or this run has
@@ -96,7 +104,7 @@ def send_again(run: Run, intent: IntentRow) -> IntentRow:
     if settings is None:
         run.left_alone.add(intent.client_order_id)
         run.note(
-            f"{intent.symbol}: order {intent.client_order_id} is proven absent; it is checked and sent again by: "
+            f"{intent.symbol}: order {intent.client_order_id} is not found; it is checked and sent again by: "
             f"scizor run --portfolio {intent.portfolio} --date {intent.session.isoformat()}."
         )
         return intent
@@ -117,13 +125,15 @@ def send_again(run: Run, intent: IntentRow) -> IntentRow:
 
 
 def _send_once(run: Run, sending: IntentRow, *, again: bool = False) -> IntentRow:
+    _check_still_held(run, sending)
     try:
         order = run.broker.submit(intents.request_of(sending))
     except OrderRejected as refusal:
         if again:
             # The refusal may come from the first send having arrived after all: look before believing it.
-            run.resent[sending.client_order_id] = f"{refusal.code}: {refusal.message}"
-            return _to_unknown(run, sending, f"refused when sent again: {refusal.code}: {refusal.message}")
+            words = f"{refusal.code}: {refusal.message}"
+            run.resent[sending.client_order_id] = words
+            return _to_unknown(run, sending, f"refused when sent again: {words}", detail={REFUSED: True})
         with run.write() as connection:
             return intents.move(
                 connection,
@@ -137,6 +147,19 @@ def _send_once(run: Run, sending: IntentRow, *, again: bool = False) -> IntentRo
         # Anything but a refusal, an unreadable reply included, leaves open whether the order exists.
         return _to_unknown(run, sending, f"{type(failure).__name__}: {getattr(failure, 'cause', failure)}")
     return _acknowledged(run, sending, order)
+
+
+def _check_still_held(run: Run, sending: IntentRow) -> None:
+    """Stop a process that slept after its mark: another one may have the account by now, and its order with it.
+
+    The mark has renewed the lease, so that nobody can have taken the account from the living before it runs out.
+
+    Raises:
+        LedgerError: the lease was lost; nothing is sent.
+    """
+    if run.now() - sending.updated_at >= run.lease.ttl:
+        with run.ledger.transaction() as connection:
+            run.lease.guard(connection)
 
 
 def _acknowledged(run: Run, sending: IntentRow, order: BrokerOrder) -> IntentRow:
@@ -157,9 +180,9 @@ def _acknowledged(run: Run, sending: IntentRow, order: BrokerOrder) -> IntentRow
         )
 
 
-def _to_unknown(run: Run, sending: IntentRow, reason: str) -> IntentRow:
+def _to_unknown(run: Run, sending: IntentRow, reason: str, detail: Mapping[str, Any] | None = None) -> IntentRow:
     with run.write() as connection:
-        return intents.move(connection, sending, IntentState.UNKNOWN, now=run.now(), reason=reason)
+        return intents.move(connection, sending, IntentState.UNKNOWN, now=run.now(), reason=reason, detail=detail)
 
 
 def _ready(connection: sa.Connection, batch: BatchRow) -> list[IntentRow]:

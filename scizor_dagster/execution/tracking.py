@@ -25,7 +25,7 @@ from scizor_dagster.execution import evidence
 from scizor_dagster.execution.corrections import dropped_fills, fill_news, tell
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import events, intents
-from scizor_dagster.ledger.batches import account_clock
+from scizor_dagster.ledger.batches import account_clock, set_state
 from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.holdings import earliest_session
@@ -33,13 +33,14 @@ from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.rows import (
     IntentRow,
     activities_of,
+    batch_by_id,
     fills_by_id,
     fills_for_orders,
     fills_of,
     intents_by_id,
     intents_in,
 )
-from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import activities
 
 ZERO = Decimal(0)
@@ -203,7 +204,7 @@ def _moves(
     candidates = {row.client_order_id: row for row in intents_in(connection, run.account, _AT_BROKER)}
     alive = [name for name, order in read.orders.items() if order.status is not OrderStatus.REJECTED]
     listed = intents_by_id(connection, alive)
-    candidates |= {name: row for name, row in listed.items() if row.state is IntentState.REJECTED}
+    candidates |= {name: row for name, row in listed.items() if _ended_unseen(row)}
     named = {name for news in new_fills for name in _named(news)}
     candidates |= {name: row for name, row in owners.items() if name in named and row.client_order_id == name}
     filled = _filled(connection, run, candidates, new_fills)
@@ -253,10 +254,16 @@ def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, filled: Decima
             return evidence.after_reversal(order, filled), taken_back
         if evidence.ended_short(order, intent, filled) and not intent.state.terminal:
             return IntentState.CANCELED, taken_back
-    if intent.state.terminal and intent.state is not IntentState.REJECTED:
+    if intent.state.terminal and not _ended_unseen(intent):
         # Ended before: a late fill counts, and completes the order at most.
         state = IntentState.FILLED if state is IntentState.FILLED else intent.state
     return None if state is None else (state, evidence.reason_of(order, intent, state))
+
+
+def _ended_unseen(intent: IntentRow) -> bool:
+    """Whether the order has ended here without the broker ever having shown it: what it shows later is believed."""
+    expired_here = intent.state is IntentState.EXPIRED and intent.broker_order_id is None
+    return expired_here or intent.state is IntentState.REJECTED
 
 
 def _record(connection: sa.Connection, run: Run, news: _News, session: date) -> None:
@@ -270,7 +277,17 @@ def _record(connection: sa.Connection, run: Run, news: _News, session: date) -> 
         _insert_activity(connection, run, activity)
     for move in news.moves:
         _apply(connection, run, move)
+    back = {move.intent.batch_id for move in news.moves if move.intent.state.terminal and not move.state.terminal}
+    for name in sorted(back):
+        _reopen(connection, run, name)
     store_positions(connection, run.account, now=run.now())
+
+
+def _reopen(connection: sa.Connection, run: Run, batch_id: str) -> None:
+    """An order that is back at work takes its batch with it, so that the next run follows it to its end."""
+    batch = batch_by_id(connection, batch_id)
+    if batch is not None and not batch.state.open:
+        set_state(connection, batch, BatchState.WORKING, now=run.now())
 
 
 def _apply(connection: sa.Connection, run: Run, move: _Move) -> None:

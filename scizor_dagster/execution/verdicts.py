@@ -46,7 +46,7 @@ def record(
 ) -> PreTradeContext:
     """Write the verdict and what it makes of the order.
 
-    An order that was sent before (`sends` times) and is proven absent has no other state to go to than the one it is
+    An order that was sent before (`sends` times) and is not found has no other state to go to than the one it is
     in: stopped, it stays unknown until its session is over or the limits let it go.
 
     Returns:
@@ -105,7 +105,7 @@ def _wait(run: Run, intent: IntentRow, verdict: Verdict, current: Standing) -> N
     run.waits[intent.client_order_id] = verdict
     if verdict.decision is Decision.STOP:
         run.note(
-            f"{intent.symbol}: order {intent.client_order_id} is proven absent and is not sent again; "
+            f"{intent.symbol}: order {intent.client_order_id} is not found and is not sent again; "
             f"{verdict.sentence}. It ends with its session."
         )
         return

@@ -58,9 +58,9 @@ TRANSITIONS: dict[IntentState, frozenset[IntentState]] = {
     S.WORKING: _SENT | {S.UNKNOWN},
     S.PARTIALLY_FILLED: _SENT | {S.UNKNOWN},
     # An ended order may still be shown otherwise: a fill that arrives late, or an order that a
-    # refusal had hidden. The broker's executions are the truth.
+    # refusal or a silent listing had hidden. The broker's executions are the truth.
     S.CANCELED: frozenset({S.CANCELED, S.FILLED}),
-    S.EXPIRED: frozenset({S.EXPIRED, S.FILLED}),
+    S.EXPIRED: _SENT,
     S.REJECTED: _SENT,
     # Executions can be taken back: it has ended with less then, or is open again where the broker says so.
     S.FILLED: frozenset({S.FILLED, S.CANCELED, S.PARTIALLY_FILLED, S.WORKING}),

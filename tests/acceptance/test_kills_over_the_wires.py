@@ -31,7 +31,7 @@ SYMBOLS = tuple(WEIGHTS)
 SAMPLE = 1000 if os.environ.get("SCIZOR_TORTURE") else 2
 """Seams of a seeded sample, beside three around sending the first and the last order; `make torture` takes all."""
 RESENT = {"alpaca": True, "ibkr": False}
-"""Whether the broker refuses an id that it knows: only then is an order that is proven absent sent again by machine."""
+"""Whether the broker refuses an id that it knows: only then is an order that is not found sent again by machine."""
 AT_ONCE = {"alpaca": 1, "ibkr": len(SYMBOLS)}
 """How many of the batch's orders may be on their way when the process dies."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Book:
     activities: list[BrokerActivity] = field(default_factory=list)
     steps: dict[date, int] = field(default_factory=dict)
     attempts: list[str] = field(default_factory=list)
+    shown_from: dict[str, datetime] = field(default_factory=dict)
 
 
 class ModelBroker:
@@ -58,12 +59,15 @@ class ModelBroker:
 
     Attributes:
         submit_faults: id -> list of faults, one per attempt: `lost` (never arrives), `timeout_after`
-            (arrives, reply lost), `garbage` (arrives, reply unreadable), `reject`, or None.
+            (arrives, reply lost), `garbage` (arrives, reply unreadable), `reject`, `no_power` (refused before
+            anybody looks whether the id is known), or None.
         find_faults: how many of the next look-ups raise `BrokerUnavailable`.
         hidden: ids whose look-up cannot tell yet (`BrokerUnavailable`).
         fill_plan: symbol -> share of the order that fills at each step; all at the first by default.
         has_data: sessions that the venue can step through; None for every session.
         fills_from: first session whose fills are shown; None for all.
+        lags: id -> how long after it arrived no read shows the order, nor what has filled of it.
+        visible_after, absent_looks: what `capabilities` says of that.
     """
 
     def __init__(
@@ -98,8 +102,12 @@ class ModelBroker:
         self.fill_plan: dict[str, list[Decimal]] = {}
         self.has_data: set[date] | None = None
         self.withheld_fills: set[str] = set()
+        self.sends_at_once = 1
         self.fills_from: date | None = None
         self.asked_fills: list[tuple[date, date]] = []
+        self.lags: dict[str, timedelta] = {}
+        self.visible_after = timedelta(0)
+        self.absent_looks = 1
         self.time = MORNING
 
     @property
@@ -114,6 +122,9 @@ class ModelBroker:
             unique_client_ids=self.unique,
             max_client_id_length=48,
             fills_from=self.fills_from,
+            sends_at_once=self.sends_at_once,
+            visible_after=self.visible_after,
+            absent_looks=self.absent_looks,
         )
 
     def identity(self) -> BrokerIdentity:
@@ -127,7 +138,11 @@ class ModelBroker:
 
     def positions(self) -> list[BrokerPosition]:
         self._read()
-        return [BrokerPosition(symbol, qty, self.prices[symbol]) for symbol, qty in sorted(self.book.positions.items())]
+        held = dict(self.book.positions)
+        for fill in self.book.fills:
+            if not self._shown(fill.client_order_id):
+                held[fill.symbol] -= fill.qty * fill.side.sign
+        return [BrokerPosition(symbol, qty, self.prices[symbol]) for symbol, qty in sorted(held.items())]
 
     def submit(self, order: OrderRequest) -> BrokerOrder:
         self._assert_committed(order)
@@ -136,6 +151,8 @@ class ModelBroker:
         fault = faults.pop(0) if faults else None
         if fault == "lost":
             raise OutcomeUnknown(order.client_order_id, "timeout")
+        if fault == "no_power":
+            raise OrderRejected(order.client_order_id, "403", "insufficient buying power")
         if self.unique and any(known.client_order_id == order.client_order_id for known in self.book.orders):
             raise OutcomeUnknown(order.client_order_id, "422 client_order_id must be unique")
         if fault == "reject":
@@ -155,6 +172,7 @@ class ModelBroker:
         )
         self.book.orders.append(accepted)
         self.book.requests.append(order)
+        self.book.shown_from[order.client_order_id] = self.time + self.lags.get(order.client_order_id, timedelta(0))
         self._save()
         if fault == "timeout_after":
             raise OutcomeUnknown(order.client_order_id, "504 after accept")
@@ -166,19 +184,23 @@ class ModelBroker:
         if self.find_faults > 0 or client_order_id in self.hidden:
             self.find_faults = max(self.find_faults - 1, 0)
             raise BrokerUnavailable("The model does not answer.", remedy="Ask again.")
-        return next((order for order in self.book.orders if order.client_order_id == client_order_id), None)
+        orders = [order for order in self.book.orders if order.client_order_id == client_order_id]
+        return orders[0] if orders and self._shown(client_order_id) else None
 
     def orders(self, session: date) -> list[BrokerOrder]:
         self._read()
         return [
             order
             for order, request in zip(self.book.orders, self.book.requests, strict=True)
-            if request.session == session and order.client_order_id not in self.hidden
+            if request.session == session
+            and order.client_order_id not in self.hidden
+            and self._shown(order.client_order_id)
         ]
 
     def open_orders(self) -> list[BrokerOrder]:
         self._read()
-        return [order for order in self.book.orders if not order.status.terminal]
+        shown = [order for order in self.book.orders if self._shown(order.client_order_id)]
+        return [order for order in shown if not order.status.terminal]
 
     def fills(self, first: date, last: date) -> list[BrokerFill]:
         self._read()
@@ -186,7 +208,9 @@ class ModelBroker:
         return [
             fill
             for fill in self.book.fills
-            if first <= fill.session <= last and fill.fill_id not in self.withheld_fills
+            if first <= fill.session <= last
+            and fill.fill_id not in self.withheld_fills
+            and self._shown(fill.client_order_id)
         ]
 
     def activities(self, first: date, last: date) -> list[BrokerActivity]:
@@ -286,6 +310,10 @@ class ModelBroker:
 
     def _index(self, client_order_id: str) -> int:
         return next(i for i, order in enumerate(self.book.orders) if order.client_order_id == client_order_id)
+
+    def _shown(self, client_order_id: str) -> bool:
+        # What a test has put into the book by itself has no instant from which it is shown.
+        return self.time >= self.book.shown_from.get(client_order_id, self.time)
 
     def _read(self) -> None:
         if self.read_faults > 0:

@@ -141,37 +141,19 @@ def settings(**changes: Any) -> ExecutionSettings:
     return ExecutionSettings(**(values | {"limits": replace(UNLIMITED, **named)} | changes))
 
 
+def parts(ledger: Ledger, broker: Any, **changes: Any) -> dict[str, Any]:
+    """What `execute`, `follow` and `cancel_open` are handed; what is not named here changes the settings."""
+    own = {"portfolio": "main", "clock": clock, "holder": "tester", "siblings": None}
+    own = {name: changes.pop(name, value) for name, value in own.items()}
+    return {"ledger": ledger, "broker": broker, "account": "paper", "settings": settings(**changes), **own}
+
+
 def run(ledger: Ledger, broker: Any, plan: Plan, **changes: Any) -> ExecutionResult:
-    holder = changes.pop("holder", "tester")
-    portfolio = changes.pop("portfolio", "main")
-    siblings = changes.pop("siblings", None)
-    return execute(
-        plan,
-        ledger=ledger,
-        broker=broker,
-        account="paper",
-        portfolio=portfolio,
-        clock=clock,
-        holder=holder,
-        siblings=siblings,
-        settings=settings(**changes),
-    )
+    return execute(plan, **parts(ledger, broker, **changes))
 
 
 def resume(ledger: Ledger, broker: Any, session: date = MONDAY, **changes: Any) -> ExecutionResult:
-    portfolio = changes.pop("portfolio", "main")
-    siblings = changes.pop("siblings", None)
-    return follow(
-        session,
-        ledger=ledger,
-        broker=broker,
-        account="paper",
-        portfolio=portfolio,
-        clock=clock,
-        holder="tester",
-        siblings=siblings,
-        settings=settings(**changes),
-    )
+    return follow(session, **parts(ledger, broker, **changes))
 
 
 def model(ledger: Ledger, **changes: Any) -> ModelBroker:

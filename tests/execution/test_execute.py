@@ -1,7 +1,7 @@
 """The two doors: what they do in order, and what they refuse."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from scizor_dagster.ledger.batches import batches_of
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import activities_of, cash_flow, owned
 from scizor_dagster.ledger.lease import lease
+from scizor_dagster.ledger.rows import intents_in
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
 from tests.execution.kill_switch import KillSwitch, MortalLedger
 from tests.execution.scenario import (
@@ -253,6 +255,26 @@ def test_a_run_whose_lease_was_taken_stops_before_its_next_order(ledger: Ledger)
     broker.submit = submit  # type: ignore[method-assign]
     assert run(other, broker, plan_of([BUY, order("c", "DDD", Side.BUY, "1")])).state is ExecutionState.DONE
     assert broker.book.attempts == ["b", "c"]
+    other.close()
+
+
+def test_a_run_that_slept_between_mark_and_send_and_was_overtaken_does_not_send_when_it_wakes(ledger: Ledger) -> None:
+    other = Ledger.open(f"sqlite:///{ledger.path}", synchronous="OFF")
+    broker, plan = model(ledger, unique=False), plan_of([BUY])
+    woken: list[datetime] = []
+
+    def sleeper() -> datetime:
+        with other.read() as connection:
+            marked = any(row.state.value == "sending" for row in intents_in(connection, "paper", list(IntentState)))
+        if marked and not woken:
+            woken.append(START + timedelta(hours=1))
+            overtaking = run(other, broker, plan, clock=lambda: woken[0], holder="second")
+            assert overtaking.counts == {"unknown": 1}
+        return woken[0] if woken else START
+
+    with pytest.raises(LedgerError, match="lost"):
+        run(ledger, broker, plan, clock=sleeper)
+    assert broker.book.attempts == []
     other.close()
 
 

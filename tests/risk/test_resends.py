@@ -1,4 +1,4 @@
-"""An order whose absence is proven is checked anew before it is sent again: nothing goes around the limits."""
+"""An order that is not found is checked anew before it is sent again: nothing goes around the limits."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_run_that_does_not_send_it_again_ends_it_when_the_venue_closes_the_s
         "proven absent at the broker, and its session is over, and it waited "
         "(max_price_age_sessions: no price is known against 3 allowed)"
     )
-    assert any("b is proven absent and is not sent again" in note for note in result.notes)
+    assert any("b is not found and is not sent again" in note for note in result.notes)
     assert broker.book.attempts == ["b", "d"]
 
 
