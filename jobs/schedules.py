@@ -16,7 +16,7 @@ from jobs.times import ticks_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.flow.stored import newest_stored_session
-from scizor_dagster.flow.trades import SCHEDULED_FOR, has_open_orders
+from scizor_dagster.flow.trades import SCHEDULED_FOR
 from scizor_dagster.flow.weight_files import concerns
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.sessions import TradingCalendar
@@ -28,14 +28,12 @@ SATURDAY_NOON = "0 12 * * 6"
 
 
 def schedules(config: Config) -> list[dg.ScheduleDefinition]:
-    """`collect_daily` after the close, `rebalance` before the open, `follow_orders` in between, `maintain` weekly."""
+    """`collect_daily` after the close, `rebalance` before the open, `follow_orders` at the end, `maintain` weekly."""
     found = [_collection(config, market) for market in config.markets]
     found.append(_maintenance())
     for portfolio in config.portfolios:
         found.append(_rebalance(config, portfolio))
-        ticks = ticks_of(TradingCalendar(config.markets[config.portfolios[portfolio].market].calendar))
-        found.append(_follow(config, portfolio, "open", ticks.in_session))
-        found.append(_follow(config, portfolio, "after_collection", ticks.after_collection))
+        found.append(_follow(config, portfolio))
     return found
 
 
@@ -109,30 +107,26 @@ def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:
     return before_open
 
 
-def _follow(config: Config, portfolio: str, when: str, cron: str) -> dg.ScheduleDefinition:
+def _follow(config: Config, portfolio: str) -> dg.ScheduleDefinition:
     settings = config.portfolios[portfolio]
     calendar = TradingCalendar(config.markets[settings.market].calendar)
     job = name_for("follow_orders", portfolio, config.portfolios)
 
     @dg.schedule(
-        name=f"{job}_{when}",
+        name=f"{job}_after_collection",
         job_name=job,
-        cron_schedule=cron,
+        cron_schedule=ticks_of(calendar).after_collection,
         execution_timezone=str(calendar.timezone),
-        description="Continues the session's orders: during the session, and once its prices are collected.",
+        description="Once the session's prices are collected: ends its orders, reconciles and measures it.",
     )
-    def follow(context: dg.ScheduleEvaluationContext, desk: TradingDesk) -> dg.RunRequest | dg.SkipReason:
+    def after_collection(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         scheduled = context.scheduled_execution_time
         session = scheduled.astimezone(calendar.timezone).date()
         if not calendar.is_session(session):
             return dg.SkipReason(f"{session} is no session of {calendar.code}.")
-        if when == "open" and not calendar.open_at(session) <= scheduled <= calendar.close_at(session):
-            return dg.SkipReason(f"{calendar.code} is not open at {scheduled.isoformat()}.")
-        if when == "open" and not has_open_orders(desk.desk, portfolio, session):
-            return dg.SkipReason(f"Portfolio {portfolio} has no open orders for {session}.")
         return dg.RunRequest(run_key=f"{job}:{scheduled.isoformat()}", partition_key=session.isoformat())
 
-    return follow
+    return after_collection
 
 
 def sessions_due(calendar: TradingCalendar, newest: date | None, session: date) -> list[date]:

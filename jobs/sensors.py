@@ -1,4 +1,4 @@
-"""What is looked for: new weight files.
+"""What is looked for: new weight files; `order_sensors` has what is looked for once orders are out.
 
 What belongs here: looking, quickly. What does not: acting; a sensor only asks for a run, ticks come
 at least once, and a tick that comes twice changes nothing.
@@ -7,19 +7,27 @@ at least once, and a tick that comes twice changes nothing.
 import json
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from jobs.order_sensors import order_sensors
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.flow.weight_files import missing_files, weight_files_state, weight_sessions
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.sessions import TradingCalendar
 
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-def sensors(config: Config) -> list[dg.SensorDefinition]:
-    """`new_weight_file` of every portfolio."""
-    return [_new_weight_file(config, portfolio) for portfolio in config.portfolios]
+
+def sensors(config: Config, jobs: Sequence["UnresolvedAssetJobDefinition"]) -> list[dg.SensorDefinition]:
+    """`new_weight_file` and `unfinished_orders` of every portfolio, `late_fills` of every account.
+
+    `jobs` are those of the definitions, which know them by name and object.
+    """
+    return [*(_new_weight_file(config, portfolio) for portfolio in config.portfolios), *order_sensors(config, jobs)]
 
 
 def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:

@@ -23,13 +23,11 @@ class Ticks:
 
     Attributes:
         before_open: When a session is planned and its orders are sent.
-        in_session: Every quarter of an hour from the hour of the open to that of the close.
         after_close: When the session's bars are collected.
         after_collection: When orders that waited for those bars are followed.
     """
 
     before_open: str
-    in_session: str
     after_close: str
     after_collection: str
 
@@ -44,7 +42,6 @@ def ticks_of(calendar: TradingCalendar) -> Ticks:
     collection = COLLECTION_AFTER_CLOSE
     return Ticks(
         before_open=_daily(_shifted(calendar, opens, -BEFORE_OPEN)),
-        in_session=f"*/15 {opens.hour}-{closes.hour} * * 1-5",
         after_close=_daily(_shifted(calendar, closes, collection)),
         after_collection=_daily(_shifted(calendar, closes, collection + FOLLOWING_AFTER_COLLECTION)),
     )

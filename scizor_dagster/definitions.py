@@ -47,11 +47,12 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = [asset for market in config.markets for asset in market_assets(config, market)]
         assets += [asset for portfolio in config.portfolios for asset in portfolio_assets(config, portfolio)]
+    trading = trading_jobs(config)
     return dg.Definitions(
         assets=[*assets, fx_rates, maintenance],
-        jobs=[*collection_jobs(config), *trading_jobs(config), maintenance_job()],
+        jobs=[*collection_jobs(config), *trading, maintenance_job()],
         schedules=schedules(config),
-        sensors=sensors(config),
+        sensors=sensors(config, trading),
         resources={"desk": desk, **_accounts(config, desk)},
         executor=dg.in_process_executor,
     )

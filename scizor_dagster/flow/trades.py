@@ -61,13 +61,6 @@ def trade_session(
     return execute(plan, previous_unexecuted=unexecuted, **execution_parts(desk, portfolio, run_id))
 
 
-def has_open_orders(desk: Desk, portfolio: str, session: date) -> bool:
-    """Whether the session's batch has not ended."""
-    with desk.ledger.read() as connection:
-        batch = batch_of(connection, desk.portfolio(portfolio).account, portfolio, session)
-    return batch is not None and batch.state.open
-
-
 def _refuse_unaffordable(desk: Desk, plan: Plan) -> None:
     """The gate of `planned_orders`, read again: a step may be run by itself."""
     after = stored_book_after(desk, plan)

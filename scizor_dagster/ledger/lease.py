@@ -1,7 +1,7 @@
 """One holder of an account at a time, with a fencing number that tells a holder from a former one.
 
-What belongs here: taking, renewing, losing and giving back the lease. What does not: what is done
-under it (`execution`).
+What belongs here: taking, renewing, losing and giving back the lease, and reading who has it. What does
+not: what is done under it (`execution`).
 
 The row decides. The ledger's process lock, which is dropped when its holder dies, only shortens the
 waiting: whoever can take it knows that the process named in the row is gone, and need not wait for
@@ -46,6 +46,31 @@ class Lease:
     def guard(self, connection: sa.Connection) -> None:
         """Renew, or raise `LedgerError` if another holder has taken the account since."""
         guard(connection, self.account, self.token, self.clock(), ttl=self.ttl)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRow:
+    """The row of an account's lease, for those who only look. `holder` is None where it was given back."""
+
+    account: str
+    holder: str | None
+    token: int
+    expires_at: datetime
+
+    def held(self, now: datetime) -> bool:
+        """Whether a run has the account and has renewed its lease in time."""
+        return self.holder is not None and self.expires_at > now
+
+    def abandoned(self, now: datetime) -> bool:
+        """Whether a run has taken the account and neither given it back nor renewed: most likely it is dead."""
+        return self.holder is not None and self.expires_at <= now
+
+
+def lease_of(connection: sa.Connection, account: str) -> LeaseRow | None:
+    """The account's lease as it stands; None where nobody has ever taken it. Takes nothing and locks nothing."""
+    columns = (leases.c.account, leases.c.holder, leases.c.token, leases.c.expires_at)
+    row = connection.execute(sa.select(*columns).where(leases.c.account == account)).first()
+    return LeaseRow(*row) if row is not None else None
 
 
 def guard(connection: sa.Connection, account: str, token: int, now: datetime, *, ttl: timedelta = DEFAULT_TTL) -> None:

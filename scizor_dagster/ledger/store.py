@@ -31,11 +31,12 @@ HEAD = "0008"
 class Ledger:
     """One ledger. Safe to share between threads; a forked child opens connections of its own.
 
-    Use `Ledger.open`, not the constructor.
+    Use `Ledger.open` or `Ledger.open_to_read`, not the constructor.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, read_only: bool = False) -> None:
         self._backend = backend
+        self._read_only = read_only
         self._engine = backend.create_engine()
         self._owner = os.getpid()
         # Pools that belong to the parent of a fork: closing their connections here would touch its locks.
@@ -63,6 +64,30 @@ class Ledger:
         except BaseException:
             ledger.close()
             raise
+        return ledger
+
+    @classmethod
+    def open_to_read(cls, url: str) -> Self:
+        """Open the ledger at `url` to look at it: nothing is created or migrated, and a write is refused.
+
+        Raises:
+            LedgerError: there is none, it is damaged, or it is of another version.
+        """
+        backend = _backend(url, "FULL")
+        if not cls.exists(url):
+            raise LedgerError(
+                "There is no ledger.", remedy="Nothing has traded with it, or it was moved.", where=backend.place
+            )
+        ledger = cls(backend, read_only=True)
+        with ledger.read() as connection:
+            found = _revision(connection)
+        if found != HEAD:
+            ledger.close()
+            raise LedgerError(
+                f"The ledger is of version {found or 'none'}, and this program reads version {HEAD}.",
+                remedy="Any command that trades brings an older one up to date; a newer one needs the Scizor that made it.",
+                where=backend.place,
+            )
         return ledger
 
     @staticmethod
@@ -104,8 +129,13 @@ class Ledger:
 
         Raises:
             CommitInDoubt: the connection was lost during the commit. Whoever goes on must read first.
-            LedgerError: the database is locked for too long, full, gone, or cannot be written; nothing was.
+            LedgerError: the database is locked for too long, full, gone, or cannot be written, or the ledger was
+                opened to read; nothing was written.
         """
+        if self._read_only:
+            raise LedgerError(
+                "The ledger was opened to read.", remedy="Nothing was written. Open it to write.", where=self.place
+            )
         with _translated(self._backend), self.engine.connect() as connection, connection.begin() as transaction:
             yield connection
             try:

@@ -85,12 +85,10 @@ def test_ticks_follow_the_regular_hours_of_the_exchange(tmp_path: Path) -> None:
     for owner in ("", "_bold"):
         expected |= {
             f"rebalance{owner}_before_open": ("0 9 * * 1-5", york, f"rebalance{owner}"),
-            f"follow_orders{owner}_open": ("*/15 9-16 * * 1-5", york, f"follow_orders{owner}"),
             f"follow_orders{owner}_after_collection": ("0 18 * * 1-5", york, f"follow_orders{owner}"),
         }
     expected |= {
         "rebalance_down_under_before_open": ("30 9 * * 1-5", sydney, "rebalance_down_under"),
-        "follow_orders_down_under_open": ("*/15 10-16 * * 1-5", sydney, "follow_orders_down_under"),
         "follow_orders_down_under_after_collection": ("0 18 * * 1-5", sydney, "follow_orders_down_under"),
     }
     assert found == expected
@@ -98,8 +96,7 @@ def test_ticks_follow_the_regular_hours_of_the_exchange(tmp_path: Path) -> None:
 
 def test_one_market_and_one_portfolio_carry_the_plain_names(project: Project) -> None:
     assert set(schedules_of(project)) == {
-        "collect_daily_after_close", "maintain_weekly", "rebalance_before_open", "follow_orders_open",
-        "follow_orders_after_collection",
+        "collect_daily_after_close", "maintain_weekly", "rebalance_before_open", "follow_orders_after_collection",
     }  # fmt: skip
 
 
@@ -154,7 +151,6 @@ def test_on_a_holiday_nothing_runs(project: Project, day: date) -> None:
     for name, hour in (
         ("collect_daily_after_close", 17),
         ("rebalance_before_open", 9),
-        ("follow_orders_open", 12),
         ("follow_orders_after_collection", 18),
     ):
         assert tick(project, name, new_york(day, hour)) == f"{day} is no session of XNYS."
@@ -167,8 +163,6 @@ def test_the_day_after_thanksgiving_is_a_session_that_closes_early(project: Proj
     collected = tick(project, "collect_daily_after_close", new_york(day, 17, 30))
     assert isinstance(collected, dg.RunRequest)
     assert collected.partition_key == day.isoformat()
-    assert "is not open at" in str(tick(project, "follow_orders_open", new_york(day, 13, 15)))
-    assert "has no open orders" in str(tick(project, "follow_orders_open", new_york(day, 12, 45)))
 
 
 def test_the_rebalance_names_its_session_and_the_tick_it_was_meant_for(project: Project) -> None:
@@ -254,11 +248,6 @@ def test_after_a_long_absence_the_newest_ten_sessions_are_collected(project: Pro
     expected = TradingCalendar("XNYS").sessions(date(2026, 11, 9), date(2026, 11, 20))
     assert [item.partition_key for item in found] == [day.isoformat() for day in expected]
     assert len({item.run_key for item in found}) == 10
-
-
-@pytest.mark.parametrize(("hour", "minute"), [(9, 0), (9, 15), (16, 15), (16, 45)])
-def test_orders_are_not_followed_outside_the_session(project: Project, hour: int, minute: int) -> None:
-    assert "is not open at" in str(tick(project, "follow_orders_open", new_york(date(2026, 11, 20), hour, minute)))
 
 
 def test_orders_are_followed_once_their_prices_are_collected(project: Project) -> None:

@@ -21,7 +21,7 @@ from scizor_dagster.ledger.approval_tables import signal_approvals
 from scizor_dagster.ledger.store import Ledger, migration_config
 from scizor_dagster.ledger.tables import account_clocks, batches, metadata
 from scizor_dagster.risk.events import risk_events_of
-from tests.ledgers import another
+from tests.ledgers import another, url_of
 
 
 @pytest.fixture
@@ -182,3 +182,19 @@ def test_a_ledger_of_a_newer_version_is_refused(ledger: Ledger) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(LedgerError, match="does not know"):
         another(ledger)
+
+
+def test_a_file_that_is_no_database_is_a_damaged_ledger_and_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"these are not the bytes of a database" * 100)
+    with pytest.raises(LedgerError, match="The ledger cannot be used: file is not a database"):
+        Ledger.open(f"sqlite:///{path}")
+
+
+def test_a_ledger_that_was_opened_to_read_takes_no_write(ledger: Ledger) -> None:
+    reading = Ledger.open_to_read(url_of(ledger))
+    with reading.read() as connection:
+        assert connection.execute(sa.select(account_clocks)).all() == []
+    with pytest.raises(LedgerError, match="opened to read"), reading.transaction():
+        raise AssertionError("the transaction must not begin")
+    reading.close()

@@ -1,0 +1,180 @@
+"""What may still come of the orders of recent sessions: fills that arrive late, and the second reconciliation.
+
+What belongs here: which sessions something can still come of, at most one read of the account's broker, and when a
+session is due to be reconciled for the second time. What does not: recording what has come (`following`, under the
+account's lease), and asking for the run that does (the sensors, `jobs.order_sensors`). Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from scizor_dagster.brokers.protocol import BrokerFill, OrderType
+from scizor_dagster.config import IbkrAccount
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.unfinished import time_slot, waits_for_prices
+from scizor_dagster.ledger.lease import lease_of
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of, known_fill_ids
+from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.sessions import TradingCalendar
+
+SESSIONS_BACK = 5
+"""Sessions before today's that are looked at: a broker corrects what it reported within days, not weeks."""
+SECOND_PASS_BEFORE_OPEN = timedelta(minutes=75)
+"""When the session before is reconciled again: before anything is planned, with time left to clear a break."""
+ASKED_AGAIN = timedelta(hours=1)
+"""After this, what a failed run has not done is asked for anew."""
+
+_MAY_STILL_FILL = (IntentState.CANCELED, IntentState.EXPIRED, IntentState.REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class PastBatch:
+    """A batch of a recent session with its orders."""
+
+    batch: BatchRow
+    intents: tuple[IntentRow, ...]
+
+    @property
+    def may_still_fill(self) -> bool:
+        """Whether an order can have fills that are not known: it is open, or ended at the broker without all of them.
+
+        One that was refused counts: a refusal may have hidden an order.
+        """
+        return self.batch.state.open or any(
+            row.state in _MAY_STILL_FILL and (row.broker_order_id is not None or row.state is IntentState.REJECTED)
+            for row in self.intents
+        )
+
+    def owns(self, fill: BrokerFill) -> bool:
+        """Whether the fill is of one of its orders, or perhaps of the exit of one of its brackets."""
+        return any(
+            row.client_order_id == fill.client_order_id
+            or (row.order_type is OrderType.BRACKET and row.symbol == fill.symbol and self.batch.state.open)
+            for row in self.intents
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LateLook:
+    """A session of a portfolio that a run must follow. `occasion` is as in `unfinished.Look`."""
+
+    portfolio: str
+    session: date
+    occasion: str
+    reason: str
+
+
+def past_batches(desk: Desk, account: str, now: datetime) -> list[PastBatch]:
+    """The latest batches of recent sessions of the account's portfolios; of today's only those that have ended."""
+    if not desk.has_ledger:
+        return []
+    found: list[PastBatch] = []
+    with desk.ledger.read() as connection:
+        for portfolio, settings in desk.config.portfolios.items():
+            if settings.account != account:
+                continue
+            today = _today(desk.calendar(settings.market), now)
+            first = _sessions_before(desk.calendar(settings.market), today, SESSIONS_BACK)
+            found += (
+                PastBatch(batch, tuple(intents_of(connection, batch.batch_id)))
+                for batch in batches_of(connection, account, portfolio)
+                if first <= batch.session < today or (batch.session == today and not batch.state.open)
+            )
+    return found
+
+
+def is_held(desk: Desk, account: str, now: datetime) -> bool:
+    """Whether a run is at the account: what it is about to record is no late fill."""
+    with desk.ledger.read() as connection:
+        lease = lease_of(connection, account)
+    return lease is not None and lease.held(now)
+
+
+def may_be_read(desk: Desk, account: str) -> bool:
+    """Whether looking disturbs nobody: a TWS takes one connection for each client id, and runs need it."""
+    return not isinstance(desk.account(account), IbkrAccount)
+
+
+def late_fills(desk: Desk, account: str, past: Sequence[PastBatch], now: datetime) -> list[LateLook]:
+    """Sessions of `past` that have fills at the broker which the ledger does not know; one read at most.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    waiting = [item for item in past if item.may_still_fill]
+    if not waiting:
+        return []
+    market = desk.portfolio(waiting[0].batch.portfolio).market
+    first, last = min(item.batch.session for item in waiting), _today(desk.calendar(market), now)
+    fills = desk.broker(account, market).fills(first, last)
+    with desk.ledger.read() as connection:
+        known = known_fill_ids(connection, account, first, last)
+    new = [fill for fill in fills if fill.fill_id not in known]
+    found = []
+    for item in waiting:
+        count = sum(item.owns(fill) for fill in new)
+        if count:
+            reason = f"{count} fill(s) of {item.batch.session} at the broker are not in the ledger."
+            found.append(_due(item, f"fills:{time_slot(now, ASKED_AGAIN)}", reason))
+    return found
+
+
+def second_passes(desk: Desk, past: Sequence[PastBatch], now: datetime) -> list[LateLook]:
+    """Sessions of `past` whose last reconciliation is older than the morning from which it must be.
+
+    Of what has ended, the newest session of each portfolio counts; what is still open is due every morning.
+    """
+    stored = {name: reconciled_at(desk, name) for name in {item.batch.portfolio for item in past}}
+    latest = {item.batch.portfolio: item.batch.session for item in sorted(past, key=lambda one: one.batch.session)}
+    found = []
+    for item in past:
+        name, session, still_open = item.batch.portfolio, item.batch.session, item.batch.state.open
+        if waits_for_prices(desk, name, session) if still_open else session < latest[name]:
+            continue
+        calendar = desk.calendar(desk.portfolio(name).market)
+        due = second_pass_at(calendar, session)
+        if still_open:
+            due = max(due, _last_morning(calendar, now))
+        at = stored[name].get(session)
+        if due <= now and (at is None or at < due):
+            found.append(_due(item, f"second:{time_slot(now, ASKED_AGAIN)}", f"{session} is due to be reconciled."))
+    return found
+
+
+def second_pass_at(calendar: TradingCalendar, session: date) -> datetime:
+    """From when on a reconciliation of `session` counts as its second one: the morning of the session after it."""
+    return calendar.open_at(calendar.next_session(session)) - SECOND_PASS_BEFORE_OPEN
+
+
+def _last_morning(calendar: TradingCalendar, now: datetime) -> datetime:
+    session = calendar.previous_session(calendar.session_on_or_before(_today(calendar, now)))
+    due = second_pass_at(calendar, session)
+    return due if due <= now else second_pass_at(calendar, calendar.previous_session(session))
+
+
+def reconciled_at(desk: Desk, portfolio: str) -> Mapping[date, datetime]:
+    """When each session of the portfolio was reconciled last; empty without a lake."""
+    if not desk.has_lake:
+        return {}
+    with desk.lake.read() as cursor:
+        rows = cursor.execute(
+            "SELECT session, max(fetched_at) FROM reconciliations WHERE portfolio = ? GROUP BY session", [portfolio]
+        ).fetchall()
+    return {session: at if at.tzinfo is not None else at.replace(tzinfo=UTC) for session, at in rows}
+
+
+def _due(item: PastBatch, occasion: str, reason: str) -> LateLook:
+    return LateLook(item.batch.portfolio, item.batch.session, occasion, reason)
+
+
+def _today(calendar: TradingCalendar, now: datetime) -> date:
+    return now.astimezone(calendar.timezone).date()
+
+
+def _sessions_before(calendar: TradingCalendar, day: date, count: int) -> date:
+    for _ in range(count):
+        day = calendar.previous_session(day)
+    return day
