@@ -16,7 +16,7 @@ from functools import partial
 
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
-from scizor_dagster.execution import gates
+from scizor_dagster.execution import gates, permissions
 from scizor_dagster.execution.cancelling import (
     UNCONFIRMED,
     CancelReport,
@@ -87,8 +87,8 @@ def execute(
 
     Raises:
         WrongAccount: the broker's identity or currency is not the expected one.
-        RiskLimitBreached: a live account that is not armed, not trading today, not on raw prices, or whose broker's
-            clock differs.
+        RiskLimitBreached: a live account whose portfolio is not armed for the plan, not trading today, not on raw
+            prices, or whose broker's clock differs; a plan that waits for an approval.
         LedgerError: another plan was admitted for the session, or the holdings have changed since.
         AccountBusy: another run holds the account.
         BrokerUnavailable: the broker cannot be read, or shows no position where there are some; nothing was admitted
@@ -274,14 +274,23 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         gates.check_clock(state, run)
         at_broker = poll(run, [plan.session]).order_ids
     positions = () if known else run.broker.positions()
+    armed, approved = None, None
     with run.write() as connection:
         if not known:
-            gates.check_armed(connection, run)
+            armed = permissions.require_armed(connection, run, plan)
+            approved = permissions.require_approved(connection, run, plan)
             gates.check_other_ledgers(connection, plan, at_broker)
             gates.check_positions(connection, run.account, positions)
             gates.check_holdings(connection, plan)
         first = first_batch_of(connection, plan.account, plan.portfolio) is None
-        admission = admit(connection, plan, starting_cash=run.settings.starting_cash, now=run.now())
+        admission = admit(
+            connection,
+            plan,
+            starting_cash=run.settings.starting_cash,
+            now=run.now(),
+            armed=armed,
+            approved=approved,
+        )
         if admission.created:
             record_limits(connection, admission.batch, run.settings.limits, now=run.now())
         if first and run.settings.conversion is not None:

@@ -16,7 +16,6 @@ from scizor_dagster.brokers.protocol import AccountState, Broker, BrokerIdentity
 from scizor_dagster.errors import BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
-from scizor_dagster.ledger.arming import is_armed
 from scizor_dagster.ledger.holdings import NOISE, foreign, owned
 from scizor_dagster.ledger.rows import intents_by_id
 from scizor_dagster.planning.client_order_ids import parse_id
@@ -194,18 +193,6 @@ def check_other_ledgers(connection: sa.Connection, plan: Plan, at_broker: Collec
             f"ledger rebuild --account {plan.account}. If another installation trades the account, give each a "
             "client_order_id_prefix of its own.",
             where=f"account {plan.account}",
-        )
-
-
-def check_armed(connection: sa.Connection, run: Run) -> None:
-    """Raise `RiskLimitBreached` unless the account is paper, or armed at this very moment."""
-    if run.live and not is_armed(connection, run.account, run.identity, run.now()):
-        raise RiskLimitBreached(
-            f"Account '{run.account}' is '{run.identity.environment}' and not armed.",
-            remedy="Nothing was sent. Live trading is off until a person arms the account, with an expiry.",
-            limit="arming",
-            value="not armed",
-            threshold="armed by a person",
         )
 
 

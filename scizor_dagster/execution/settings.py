@@ -37,6 +37,7 @@ class ExecutionSettings:
         increments: Smallest step of quantity by symbol, for scaled buys; a symbol that is not named
             keeps the decimals of its planned quantity.
         live_trading: Whether an account with real money may be traded at all; where not, no arming changes it.
+        needs_approval: Whether a plan with orders is admitted only once a person has approved it.
         live_session: The session that the exchange's calendar calls today's. Only it ever trades on
             an account that is not paper; None means that nothing does.
         lookback: How far before the oldest open session fills and activities are read again, so
@@ -56,6 +57,7 @@ class ExecutionSettings:
     borrow: bool = False
     increments: Mapping[str, Decimal] = field(default_factory=dict)
     live_trading: bool = False
+    needs_approval: bool = False
     live_session: date | None = None
     lease_ttl: timedelta = DEFAULT_TTL
     lookback: timedelta = timedelta(days=7)

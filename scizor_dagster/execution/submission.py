@@ -24,7 +24,7 @@ from scizor_dagster.brokers.protocol import BrokerOrder
 from scizor_dagster.errors import OrderRejected
 from scizor_dagster.execution import evidence, verdicts
 from scizor_dagster.execution.context import context_of, times_sent
-from scizor_dagster.execution.gates import check_armed
+from scizor_dagster.execution.permissions import uncovered
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import intents
@@ -75,14 +75,15 @@ def send(run: Run, intent: IntentRow, settings: ExecutionSettings) -> IntentRow:
 
     Returns:
         The intent as it stands after the answer; unchanged where another order of the instrument
-        has become unknown in the meantime, or trading was reduced or halted.
+        has become unknown in the meantime, trading was reduced or halted, or no arming covers it any more.
     """
     with run.write() as connection:
         if intent.symbol in intents.frozen_symbols(connection, run.account):
             return intent
         if verdicts.held_back(connection, run, intent, settings):
             return intent
-        check_armed(connection, run)
+        if uncovered(connection, run, intent, settings):
+            return intent
         sending = intents.mark_sending(connection, intent, now=run.now())
     return _send_once(run, sending)
 
@@ -94,8 +95,8 @@ def send_again(run: Run, intent: IntentRow) -> IntentRow:
     against the limits and the facts of now.
 
     Returns:
-        The intent after the answer; the same, still unknown, where the check did not let it out, or this run has
-        not the settings of its portfolio.
+        The intent after the answer; the same, still unknown, where the check or the arming did not let it out, or
+        this run has not the settings of its portfolio.
 
     Raises:
         BrokerUnavailable: the buying power cannot be read; no verdict was made.
@@ -116,9 +117,8 @@ def send_again(run: Run, intent: IntentRow) -> IntentRow:
         verdict = check_order(intent, context, settings.limits)
         sends = times_sent(connection, intent)
         verdicts.record(connection, run, intent, verdict, context, limits_hash=settings.limits.hash, sends=sends)
-        if verdict.decision is not Decision.PASS:
+        if verdict.decision is not Decision.PASS or uncovered(connection, run, intent, settings):
             return intent
-        check_armed(connection, run)
         run.resent[name] = None
         sending = intents.mark_sending(connection, intent, now=run.now(), resend=True)
     return _send_once(run, sending, again=True)

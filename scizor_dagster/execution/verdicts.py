@@ -22,6 +22,10 @@ from scizor_dagster.risk.trading_state import Standing, TradingState, set_state,
 
 FROZEN = "instrument_frozen"
 THROTTLE = "max_repeated_orders"
+_ARM = (
+    "Arm it: scizor arm {portfolio} --account {account} --until TIME --max-notional AMOUNT. Then go on: "
+    "scizor run --portfolio {portfolio} --date {session}."
+)
 REMEDIES = {
     "trading_state": "Go on with: scizor resume {where} --reason TEXT.",
     "max_equity_jump": "Look at cash and positions; if they are right: scizor risk accept-equity --portfolio "
@@ -29,6 +33,8 @@ REMEDIES = {
     "unpriced_holding": "Collect its prices; see: scizor prices --help. Then run the session again.",
     "lock": "See: scizor risk locks --portfolio {portfolio}.",
     "max_orders_per_minute": "Run again in a minute: scizor run --portfolio {portfolio} --date {session}.",
+    "arming": _ARM,
+    "armed_notional": _ARM,
     THROTTLE: "Find out why it is ordered again and again, then: scizor resume --portfolio {portfolio} --reason TEXT.",
 }
 """What a person does about an order that waits, by the limit it waits for."""
@@ -76,9 +82,14 @@ def held_back(connection: sa.Connection, run: Run, intent: IntentRow, settings: 
     verdict = check_standing(intent, current)
     if verdict.decision is Decision.PASS:
         return False
-    _write_row(connection, run, intent, verdict, settings.limits.hash)
-    _wait(run, intent, verdict, current)
+    hold(connection, run, intent, verdict, settings)
     return True
+
+
+def hold(connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict, settings: ExecutionSettings) -> None:
+    """Write that a cleared order waits after all, and what for."""
+    _write_row(connection, run, intent, verdict, settings.limits.hash)
+    _wait(run, intent, verdict, standing(connection, run.account, intent.portfolio, run.now()))
 
 
 def _write_row(
@@ -110,7 +121,8 @@ def _wait(run: Run, intent: IntentRow, verdict: Verdict, current: Standing) -> N
         )
         return
     where = f"--account {run.account}" if current.portfolio is None else f"--portfolio {intent.portfolio}"
-    remedy = REMEDIES[verdict.limit].format(where=where, portfolio=intent.portfolio, session=intent.session.isoformat())
+    names = {"portfolio": intent.portfolio, "session": intent.session.isoformat(), "account": run.identity.account_id}
+    remedy = REMEDIES[verdict.limit].format(where=where, **names)
     run.note(f"Orders of portfolio '{intent.portfolio}' wait; {verdict.sentence}. {remedy}")
 
 

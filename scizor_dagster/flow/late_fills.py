@@ -15,8 +15,9 @@ from scizor_dagster.brokers.protocol import BrokerFill, OrderType
 from scizor_dagster.config import IbkrAccount
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.unfinished import time_slot, waits_for_prices
+from scizor_dagster.ledger.executions import newer
 from scizor_dagster.ledger.lease import lease_of
-from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of, known_fill_ids
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, fills_by_id, intents_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.sessions import TradingCalendar
 
@@ -111,8 +112,8 @@ def late_fills(desk: Desk, account: str, past: Sequence[PastBatch], now: datetim
     first, last = min(item.batch.session for item in waiting), _today(desk.calendar(market), now)
     fills = desk.broker(account, market).fills(first, last)
     with desk.ledger.read() as connection:
-        known = known_fill_ids(connection, account, first, last)
-    new = [fill for fill in fills if fill.fill_id not in known]
+        known = fills_by_id(connection, account, [fill.fill_id for fill in fills])
+    new = [fill for fill in fills if newer(fill, known.get(fill.fill_id))]
     found = []
     for item in waiting:
         count = sum(item.owns(fill) for fill in new)

@@ -26,8 +26,9 @@ import sqlalchemy as sa
 from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.changes import plain_row, typed
 from scizor_dagster.ledger.replay import VENUE, journaled, replayed
+from scizor_dagster.ledger.schema import metadata
 from scizor_dagster.ledger.store import HEAD, Ledger
-from scizor_dagster.ledger.tables import events, leases, metadata
+from scizor_dagster.ledger.tables import events, leases
 from scizor_dagster.ledger.verification import verify
 
 FORMAT = 1

@@ -17,8 +17,10 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import OrderRequest
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.arming import Arming
 from scizor_dagster.ledger.changes import Change, inserted, updated
 from scizor_dagster.ledger.intents import parameter_hash
+from scizor_dagster.ledger.plan_approvals import PlanApproval
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, batch_of, batches_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import account_clocks, batches, orders
@@ -38,11 +40,19 @@ class Admission:
 
 
 def admit(
-    connection: sa.Connection, plan: Plan, *, starting_cash: Decimal, now: datetime, origin: str = "plan"
+    connection: sa.Connection,
+    plan: Plan,
+    *,
+    starting_cash: Decimal,
+    now: datetime,
+    origin: str = "plan",
+    armed: Arming | None = None,
+    approved: PlanApproval | None = None,
 ) -> Admission:
     """Write the batch, all its intents, the account's clock and the event, in the caller's transaction.
 
-    `starting_cash` is the portfolio's cash before its first flow, in the plan's currency.
+    `starting_cash` is the portfolio's cash before its first flow, in the plan's currency; `armed` and `approved` are
+    what people have permitted it by.
 
     Returns:
         The batch; the one that exists where this very plan was admitted before.
@@ -59,6 +69,7 @@ def admit(
     clock = _clock_moved(connection, plan.account, plan.session)
     batch_id = f"{plan.account}/{plan.portfolio}/{plan.session.isoformat()}/{plan.batch}"
     state = BatchState.WORKING if plan.orders else BatchState.NOTHING_TO_DO
+    permitted = _permitted(armed, approved)
     batch = inserted(
         batches,
         {
@@ -74,6 +85,7 @@ def admit(
             "starting_cash": starting_cash,
             "created_at": now,
             "updated_at": now,
+            **permitted,
         },
     )
     _check_orders(plan)
@@ -86,6 +98,7 @@ def admit(
         "plan_id": plan.plan_id,
         "orders": len(rows),
         "cash_buffer": plan.cash_buffer,
+        **permitted,
     }
     try:
         events.append(connection, now, plan.account, "batch_admitted", payload, changes=[*clock, batch, *rows])
@@ -127,6 +140,17 @@ def account_clock(connection: sa.Connection, account: str) -> date | None:
     """The last session for which a batch of the account was admitted."""
     statement = sa.select(account_clocks.c.session).where(account_clocks.c.account == account)
     return connection.execute(statement).scalar()
+
+
+def _permitted(armed: Arming | None, approved: PlanApproval | None) -> dict[str, Any]:
+    """The columns that say under whose arming and approval a batch was admitted; none where it needed none."""
+    values: dict[str, Any] = {}
+    if armed is not None:
+        values |= {"armed_by": armed.actor, "armed_at": armed.at, "armed_until": armed.expires_at}
+        values["max_notional"] = armed.max_notional
+    if approved is not None:
+        values |= {"approved_by": approved.actor, "approved_at": approved.at}
+    return values
 
 
 def _same_plan(batch: BatchRow, plan: Plan) -> BatchRow:

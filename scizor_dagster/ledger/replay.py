@@ -12,12 +12,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.ledger import approval_tables, events, venue_tables  # noqa: F401  # their tables are in the metadata
+from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import Operation, inserted, key_of, plain_row
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.rows import known_portfolios
+from scizor_dagster.ledger.schema import metadata
 from scizor_dagster.ledger.tables import events as history
-from scizor_dagster.ledger.tables import leases, metadata
+from scizor_dagster.ledger.tables import leases
 
 Row = dict[str, Any]
 Image = dict[str, dict[tuple[Any, ...], Row]]

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
+from scizor_dagster.ledger.permission_tables import arming
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import (
     account_clocks,
     activities,
-    arming,
     batches,
     orders,
     releases,
@@ -38,7 +38,10 @@ STANDING = sa.tuple_(trades.c.account, trades.c.fill_id, trades.c.version).not_i
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """One admitted plan. `starting_cash` is the portfolio's cash before its first flow."""
+    """One admitted plan. `starting_cash` is the portfolio's cash before its first flow.
+
+    The last six say under whose arming and approval it was admitted; None where it needed none.
+    """
 
     batch_id: str
     account: str
@@ -52,6 +55,12 @@ class BatchRow:
     starting_cash: Decimal
     created_at: datetime
     updated_at: datetime
+    armed_by: str | None = None
+    armed_at: datetime | None = None
+    armed_until: datetime | None = None
+    max_notional: Decimal | None = None
+    approved_by: str | None = None
+    approved_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +247,13 @@ def first_batch_of(connection: sa.Connection, account: str, portfolio: str) -> B
 
 
 def known_portfolios(connection: sa.Connection) -> dict[str, set[str]]:
-    """Every account that the ledger knows, with the portfolios that traded or were stopped on it."""
+    """Every account that the ledger knows, with the portfolios that traded, were stopped or were armed on it."""
     known: dict[str, set[str]] = {}
-    for table in (batches, trading_states):
+    for table in (batches, trading_states, arming):
         for account, portfolio in connection.execute(sa.select(table.c.account, table.c.portfolio).distinct()):
             known.setdefault(account, set()).update([portfolio] if portfolio is not None else [])
-    for table in (account_clocks, arming):
-        for account in connection.execute(sa.select(table.c.account)).scalars():
-            known.setdefault(account, set())
+    for account in connection.execute(sa.select(account_clocks.c.account)).scalars():
+        known.setdefault(account, set())
     return known
 
 

@@ -24,7 +24,7 @@ from scizor_dagster.ledger.backend import ACCESS, READ, Backend, Synchronous
 from scizor_dagster.ledger.postgres import PostgresBackend
 from scizor_dagster.ledger.sqlite import SqliteBackend
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration. A database that names another one is migrated, or refused as newer."""
 
 
@@ -85,7 +85,7 @@ class Ledger:
             ledger.close()
             raise LedgerError(
                 f"The ledger is of version {found or 'none'}, and this program reads version {HEAD}.",
-                remedy="Any command that trades brings an older one up to date; a newer one needs the Scizor that made it.",
+                remedy="Any command that trades brings an older one up to date; a newer one needs a newer Scizor.",
                 where=backend.place,
             )
         return ledger

@@ -96,6 +96,13 @@ batches = sa.Table(
     sa.Column("cash_buffer", ExactDecimal, nullable=False),
     # Cash before the portfolio's first flow, fixed at admission: a later run must release the same.
     sa.Column("starting_cash", ExactDecimal, nullable=False),
+    # Under whose arming and whose approval it was admitted; empty where it needed none.
+    sa.Column("armed_by", sa.String(64), nullable=True),
+    sa.Column("armed_at", Instant, nullable=True),
+    sa.Column("armed_until", Instant, nullable=True),
+    sa.Column("max_notional", ExactDecimal, nullable=True),
+    sa.Column("approved_by", sa.String(64), nullable=True),
+    sa.Column("approved_at", Instant, nullable=True),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.UniqueConstraint("account", "portfolio", "session", "batch"),
@@ -229,17 +236,6 @@ adoptions = sa.Table(
     sa.Column("session", sa.Date, nullable=False),
     _key("actor", 64),
     sa.Column("recorded_at", Instant, nullable=False),
-)
-
-arming = sa.Table(
-    "arming",
-    metadata,
-    sa.Column("account", sa.String(64), primary_key=True),
-    _key("broker_account_id", 64),
-    _key("environment", 16),
-    _key("actor", 64),
-    sa.Column("armed_at", Instant, nullable=False),
-    sa.Column("expires_at", Instant, nullable=False),
 )
 
 risk_events = sa.Table(

@@ -13,6 +13,7 @@ from typing import Any
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, execute, follow
 from scizor_dagster.ledger.adoptions import adopt as adopt_position
+from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.risk.limits import NUMBERS, PreTradeLimits
@@ -121,6 +122,23 @@ def adopt(ledger: Ledger, symbol: str, qty: str, portfolio: str = "main", sessio
             price=PRICES[symbol],
             session=session,
             actor="test",
+            now=START,
+        )
+
+
+def arm_until(ledger: Ledger, broker: Any, until: datetime, amount: str = "1000000", portfolio: str = "main") -> None:
+    """Arm a portfolio of account `paper` from `START` on."""
+    with ledger.transaction() as connection:
+        arm(
+            connection,
+            "paper",
+            portfolio,
+            broker.identity(),
+            until=until,
+            max_notional=D(amount),
+            currency="USD",
+            actor="jo",
+            reason="",
             now=START,
         )
 

@@ -10,7 +10,6 @@ import pytest
 from scizor_dagster.brokers.protocol import BrokerActivity, Side
 from scizor_dagster.errors import AccountBusy, BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.batches import batches_of
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import activities_of, cash_flow, owned
@@ -26,6 +25,7 @@ from tests.execution.scenario import (
     TUESDAY,
     D,
     adopt,
+    arm_until,
     clock,
     full_plan,
     model,
@@ -159,8 +159,7 @@ def test_a_live_account_trades_only_when_armed_and_only_today(ledger: Ledger) ->
         run(ledger, broker, plan_of([BUY]), live_session=MONDAY, **LIVE)
     with ledger.read() as connection:
         assert batches_of(connection, "paper", "main") == []
-    with ledger.transaction() as connection:
-        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    arm_until(ledger, broker, START + timedelta(hours=1))
     assert run(ledger, broker, plan_of([BUY]), live_session=MONDAY, **LIVE).state is ExecutionState.DONE
     assert broker.book.attempts == ["b"]
 
@@ -168,8 +167,7 @@ def test_a_live_account_trades_only_when_armed_and_only_today(ledger: Ledger) ->
 def test_live_orders_that_were_not_sent_in_their_session_end_as_expired(ledger: Ledger) -> None:
     broker = model(ledger, environment="live", positions={"AAA": D(5)})
     adopt(ledger, "AAA", "5")
-    with ledger.transaction() as connection:
-        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    arm_until(ledger, broker, START + timedelta(hours=1))
     broker.has_data = set()
     run(ledger, broker, plan_of([SELL, BUY], held={"AAA": "5"}), live_session=MONDAY, **LIVE)
     broker.has_data = None

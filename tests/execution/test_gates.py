@@ -4,16 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerOrder, BrokerPosition, OrderRequest
+from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached, ScizorError, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.rows import batches_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Side
 from scizor_dagster.reconciliation.positions import doubtful_positions
 from scizor_dagster.risk.events import risk_events_of
-from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, run
+from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, arm_until, model, order, plan_of, run
 
 BUY = order("b", "AAA", Side.BUY, "2")
 LIVE = {"expected_environment": "live", "live_trading": True, "live_session": MONDAY}
@@ -64,8 +63,7 @@ def test_106_a_live_broker_whose_clock_differs_by_more_than_five_seconds_stops_t
 ) -> None:
     broker = model(ledger, environment="live")
     broker.time = START + timedelta(seconds=seconds)
-    with ledger.transaction() as connection:
-        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    arm_until(ledger, broker, START + timedelta(hours=1))
     if not stops:
         assert run(ledger, broker, plan_of([BUY]), **LIVE).state is ExecutionState.DONE
         return
@@ -99,26 +97,6 @@ def test_a_gate_that_stops_a_run_is_one_row_however_often_it_is_run(ledger: Ledg
             run(ledger, broker, plan_of([BUY], **plan), **changes)
     assert _stopped(ledger) == [(limit, value, threshold, "stopped", None)]
     assert broker.book.attempts == []
-
-
-def test_an_arming_that_ends_while_a_run_is_under_way_is_a_row_too(ledger: Ledger) -> None:
-    broker = model(ledger, environment="live", positions={"AAA": D(5)})
-    adopt(ledger, "AAA", "5")
-    with ledger.transaction() as connection:
-        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
-    sent = broker.submit
-
-    def disarming(request: OrderRequest) -> BrokerOrder:
-        with ledger.transaction() as connection:
-            connection.exec_driver_sql("DELETE FROM arming")
-        return sent(request)
-
-    broker.submit = disarming  # type: ignore[method-assign]
-    sales = [order(f"s{n}", "AAA", Side.SELL, "1", slice_=n) for n in (1, 2)]
-    with pytest.raises(RiskLimitBreached):
-        run(ledger, broker, plan_of(sales, held={"AAA": "5"}), **LIVE)
-    assert _stopped(ledger) == [("arming", "not armed", "armed by a person", "stopped", None)]
-    assert broker.book.attempts == ["s1"]
 
 
 def test_the_clock_of_a_paper_exchange_is_not_compared(ledger: Ledger) -> None:
@@ -162,8 +140,7 @@ def test_102_a_position_of_someone_else_is_left_to_reconciliation_and_not_frozen
 
 def test_an_account_with_real_money_is_refused_whatever_is_armed_where_live_trading_is_off(ledger: Ledger) -> None:
     broker = model(ledger, environment="live")
-    with ledger.transaction() as connection:
-        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    arm_until(ledger, broker, START + timedelta(hours=1))
     with pytest.raises(RiskLimitBreached, match="accounts with real money are not traded"):
         run(ledger, broker, plan_of([BUY]), **LIVE | {"live_trading": False})
     assert _stopped(ledger) == [("live_trading", "live", "paper", "stopped", None)]

@@ -263,12 +263,10 @@ def test_a_rejected_order_that_the_broker_lists_as_alive_is_taken_back(ledger: L
 
 
 def test_a_live_order_that_is_absent_once_its_session_is_over_has_expired(ledger: Ledger) -> None:
-    from scizor_dagster.ledger.arming import arm
-    from tests.execution.scenario import START
+    from tests.execution.scenario import START, arm_until
 
     broker: ModelBroker = model(ledger, environment="live")
-    with ledger.transaction() as connection:
-        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    arm_until(ledger, broker, START + timedelta(hours=1))
     broker.submit_faults["b"] = ["lost"]
     broker.find_faults = 1
     live = {"expected_environment": "live", "live_trading": True}

@@ -6,8 +6,7 @@ explicit operations, so that a later change of `tables` does not change what an 
 
 from alembic import context
 
-from scizor_dagster.ledger import approval_tables, venue_tables  # noqa: F401  # their tables are part of the metadata
-from scizor_dagster.ledger.tables import metadata
+from scizor_dagster.ledger.schema import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:

@@ -1,0 +1,10 @@
+"""The whole schema: every table, whichever module describes it.
+
+What belongs here: gathering them. Whoever goes through all tables (migrations, replay, backup) takes `metadata` from
+here; `tables.metadata` has those of the modules that happen to be imported.
+"""
+
+from scizor_dagster.ledger import approval_tables, permission_tables, strategy_tables, venue_tables
+from scizor_dagster.ledger.tables import metadata
+
+__all__ = ["approval_tables", "metadata", "permission_tables", "strategy_tables", "venue_tables"]
