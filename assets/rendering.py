@@ -90,6 +90,7 @@ def execution_metadata(result: ExecutionResult) -> dict[str, Any]:
         "dagster/row_count": len(rows),
         "state": str(result.state),
         "counts": dg.MetadataValue.json({str(key): value for key, value in result.counts.items()}),
+        "permitted": "; ".join(result.permitted) or "it needed nobody",
         "release_factor": str(result.factor) if result.factor is not None else "not released",
         "orders": table(rows),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),

@@ -8,6 +8,7 @@ first question.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -43,7 +44,8 @@ def open_broker(
         from scizor_dagster.brokers.alpaca.broker import AlpacaBroker
 
         keys = alpaca_settings(account, environment, f"accounts.{name}", auction_orders=account.auction_orders)
-        return AlpacaBroker(keys, calendar)
+        live = account.account_id if account.environment == "live" else ""
+        return AlpacaBroker(replace(keys, live_account=live), calendar)
     from scizor_dagster.brokers.ibkr.broker import IbkrBroker
 
     settings = ibkr_settings(account, account.currency, auction_orders=account.auction_orders)

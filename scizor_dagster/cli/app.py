@@ -25,6 +25,7 @@ from scizor_dagster.cli import (
     CONTINUE,
     INTERRUPTED,
     INTERRUPTED_CODE,
+    arming,
     collect,
     data,
     demo,
@@ -65,6 +66,8 @@ app.add_typer(signals.app, name="signals")
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(reconcile.reconcile)
+app.command()(arming.arm)
+app.command()(arming.disarm)
 app.command()(trading_states.halt)
 app.command()(trading_states.reduce)
 app.command()(trading_states.resume)

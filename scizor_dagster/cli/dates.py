@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 from scizor_dagster.errors import InputError, SessionNotClosed
 from scizor_dagster.sessions import TradingCalendar
@@ -31,6 +32,27 @@ def parse_date(text: str, option: str) -> date:
         return date.fromisoformat(text if _ISO_DATE.match(text) else "")
     except ValueError as error:
         raise InputError(f"'{text}' is not a date.", remedy="Write it as YYYY-MM-DD.", where=option) from error
+
+
+def parse_instant(text: str, option: str, zone: ZoneInfo | None = None) -> datetime:
+    """Read a day with its time, and with its offset, or in `zone` where it has none.
+
+    Raises:
+        InputError: it is none, has no offset where there is no zone, or the zone's clocks leave it out or repeat it.
+    """
+    remedy = "Write it as 2026-11-23T14:30:00+00:00" + (f", or in {zone} as 2026-11-23T14:30." if zone else ".")
+    try:
+        found = datetime.fromisoformat(text) if len(text) > len("2026-11-23") else None
+    except ValueError:
+        found = None
+    if found is None or (found.tzinfo is None and zone is None):
+        raise InputError(f"'{text}' is no time with its zone.", remedy=remedy, where=option)
+    if found.tzinfo is not None:
+        return found
+    local = found.replace(tzinfo=zone)
+    if local.utcoffset() != local.replace(fold=1).utcoffset():
+        raise InputError(f"In {zone}, {text} comes twice or not at all.", remedy=remedy, where=option)
+    return local
 
 
 def session_of_job(calendar: TradingCalendar, day: date, first_session: date, at: datetime) -> date:

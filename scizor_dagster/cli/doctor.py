@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.settings import LOG_LEVELS, Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 MIN_FREE_BYTES = 2 * 1024**3
 
@@ -168,8 +171,21 @@ def _trading(desk: Desk) -> str:
         if desk.has_ledger:
             with desk.ledger.read() as connection:
                 state = standing(connection, portfolio.account, name, dates.now()).sentence
+                state += _armed(desk, connection, name)
         described.append(f"{name}: {state}, limits {limits.hash[:8]} from {source} (scizor limits --portfolio {name})")
     return "; ".join(described)
+
+
+def _armed(desk: Desk, connection: sa.Connection, portfolio: str) -> str:
+    """Whether a live portfolio is armed; nothing of a paper one."""
+    from scizor_dagster.ledger.arming import armed_for
+
+    account = desk.portfolio(portfolio).account
+    pinned = desk.pinned_identity(account)
+    if pinned.environment != "live":
+        return ""
+    found, why = armed_for(connection, account, portfolio, pinned, dates.now())
+    return f", live and {found.sentence}" if found is not None else f", live and {why}"
 
 
 def _calendars(desk: Desk) -> str:

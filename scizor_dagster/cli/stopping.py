@@ -53,6 +53,23 @@ class StoppingDesk:
             return _by_ledger(known, account, portfolio)
         return [_by_configuration(self.desk, known, account, portfolio)]
 
+    @property
+    def note(self) -> str:
+        """What a person is told where the configuration was not of use; empty where it was."""
+        if not self.problem:
+            return ""
+        home = self.desk.settings.home
+        return f"The configuration cannot be read; the ledger in {home} says what there is. {self.problem}"
+
+    def knows(self, portfolio: str) -> bool:
+        """Whether the configuration or the ledger has a portfolio of this name, on any account.
+
+        Raises:
+            InputError: there is neither a configuration that can be read nor a ledger.
+        """
+        configured = not self.problem and portfolio in self.desk.config.portfolios
+        return configured or any(portfolio in names for names in self._known().values())
+
     def _known(self) -> dict[str, set[str]]:
         if self.desk.has_ledger:
             with self.desk.ledger.read() as connection:

@@ -7,7 +7,6 @@ order (`risk`, `execution`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,7 +97,7 @@ def _set(
     from scizor_dagster.risk.trading_state import TradingState, set_state
 
     actor, now = actor_of(by), dates.now()
-    ends = _instant(until)
+    ends = None if until is None else dates.parse_instant(until, "--until")
     if not reason.strip():
         raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
     if ends is not None and ends <= now:
@@ -123,7 +122,7 @@ def _set(
         "state": state,
         "by": actor,
         "until": until,
-        "note": _note(stopping),
+        "note": stopping.note,
     }
     if not as_json:
         # Before anything is asked of a broker, which may take its time or fail.
@@ -134,13 +133,6 @@ def _set(
     elif canceling is not None:
         _print_cancels(canceling)
     raise typer.Exit(1 if canceling and (canceling["not_canceled"] or canceling["not_asked"]) else 0)
-
-
-def _note(stopping: StoppingDesk) -> str:
-    if not stopping.problem:
-        return ""
-    home = stopping.desk.settings.home
-    return f"The configuration cannot be read; the ledger in {home} says what there is. {stopping.problem}"
 
 
 def _print_states(scopes: Sequence[Scope], answer: dict[str, Any]) -> None:
@@ -180,19 +172,3 @@ def _cancel(stopping: StoppingDesk, accounts: Sequence[str]) -> dict[str, Any]:
         "not_canceled": [asdict(order) for report in reports for order in report.left],
         "not_asked": sorted({report.note for report in reports if report.note}),
     }
-
-
-def _instant(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise InputError(
-            f"'{text}' is no time with its zone.",
-            remedy="Write it as 2026-11-23T14:30:00+00:00.",
-            where="--until",
-        )
-    return found

@@ -7,7 +7,7 @@ of their own.
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,12 +46,17 @@ class Capital(Model):
 
 
 class Portfolio(Model):
-    """One portfolio. `risk`, `planning`, `execution` and `weights` replace the keys they name in the sections above."""
+    """One portfolio. `risk`, `planning`, `execution` and `weights` replace the keys they name in the sections above.
+
+    Attributes:
+        approval: `manual` carries out only plans that a person has approved, each for itself.
+    """
 
     market: Name
     account: Name
     capital: Capital
     signals: SignalChoice
+    approval: Literal["auto", "manual"] = "auto"
     risk: RiskRules
     planning: PlanningChoices = PlanningChoices()
     execution: ExecutionRules

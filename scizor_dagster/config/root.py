@@ -15,6 +15,7 @@ from scizor_dagster.config.base import MisplacedValue, Model, Name
 from scizor_dagster.config.fx import FxRules
 from scizor_dagster.config.lake import LakeRules
 from scizor_dagster.config.markets import IbkrProvider, Market, basis_of
+from scizor_dagster.config.permissions import ArmingRules
 from scizor_dagster.config.portfolios import Portfolio
 
 
@@ -27,6 +28,7 @@ class Config(Model):
     portfolios: dict[Name, Portfolio]
     lake: LakeRules = LakeRules()
     fx: FxRules = FxRules()
+    arming: ArmingRules = ArmingRules()
     legacy_notes: tuple[str, ...] = ()
     """One sentence for each key of the older system that was read but has no effect."""
     source: str = ""

@@ -19,7 +19,7 @@ from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.holdings import NOISE, foreign, owned
 from scizor_dagster.ledger.rows import intents_by_id
 from scizor_dagster.planning.client_order_ids import parse_id
-from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.model import SYNTHETIC, Plan
 
 RAW = "raw"
 _NAMED = 10
@@ -57,8 +57,8 @@ def refuse_live(found: BrokerIdentity) -> None:
     """Raise `RiskLimitBreached` for an account that is not paper."""
     if found.environment != PAPER:
         raise RiskLimitBreached(
-            f"The account is {_named(found)}, and accounts with real money are not traded.",
-            remedy="Nothing was sent. Use a paper account; no setting of this version trades a live one.",
+            f"The account is {_named(found)}, and this run may not trade real money.",
+            remedy="Nothing was sent. Use a paper account, or pin the live one in the configuration.",
             limit="live_trading",
             value=found.environment,
             threshold=PAPER,
@@ -70,7 +70,7 @@ def check_plan(plan: Plan, account: str, portfolio: str, identity: BrokerIdentit
 
     Raises:
         LedgerError: the plan is another account's or portfolio's.
-        RiskLimitBreached: prices that are not raw, and an account that is not paper.
+        RiskLimitBreached: prices that are not raw or not real, and an account that is not paper.
     """
     if (plan.account, plan.portfolio) != (account, portfolio):
         raise LedgerError(
@@ -86,6 +86,18 @@ def check_plan(plan: Plan, account: str, portfolio: str, identity: BrokerIdentit
             limit="price_adjustment",
             value=plan.adjustment,
             threshold=RAW,
+        )
+    _refuse_synthetic(plan, identity)
+
+
+def _refuse_synthetic(plan: Plan, identity: BrokerIdentity) -> None:
+    if SYNTHETIC in plan.notes and identity.environment != PAPER:
+        raise RiskLimitBreached(
+            f"The plan was sized on synthetic prices, and the account is '{identity.environment}'.",
+            remedy="Real money is never sized on prices that no market has made. Use another provider.",
+            limit="synthetic_prices",
+            value="synthetic",
+            threshold="real",
         )
 
 

@@ -70,6 +70,7 @@ class ExecutionResult:
         factor: Factor of the release; None where nothing has been released.
         skipped: Earlier sessions that had a plan and were never executed.
         notes: Sentences for a person.
+        permitted: Under whose arming and approval the latest batch was admitted; empty where it needed none.
     """
 
     state: ExecutionState
@@ -83,6 +84,7 @@ class ExecutionResult:
     orders: tuple[OrderRow, ...]
     notes: tuple[str, ...] = ()
     skipped: tuple[date, ...] = ()
+    permitted: tuple[str, ...] = ()
 
 
 def result_of(
@@ -119,6 +121,7 @@ def result_of(
         orders=tuple(_order_row(row, fills.get(row.client_order_id, [])) for row in rows),
         notes=tuple(notes),
         skipped=tuple(skipped),
+        permitted=latest.permitted if latest else (),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from scizor_dagster.config import AlpacaAccount, AlpacaProvider, IbkrAccount, IbkrProvider, YahooProvider
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, WrongAccount
-from scizor_dagster.execution.gates import MAX_CLOCK_DIFFERENCE, match_identity, refuse_live
+from scizor_dagster.execution.gates import MAX_CLOCK_DIFFERENCE, match_identity
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.market_data.factory import open_prices
 from scizor_dagster.market_data.fallback import FallbackMarket
@@ -25,7 +25,6 @@ def prove_connection(desk: Desk, name: str) -> str:
     Raises:
         ConfigError: a secret is missing, the clocks differ, or no market is in the account's currency.
         WrongAccount: it is another account than the one that is pinned, or keeps another currency.
-        RiskLimitBreached: it is an account with real money.
         BrokerUnavailable: it does not answer, or gives no prices.
     """
     account = desk.account(name)
@@ -35,7 +34,6 @@ def prove_connection(desk: Desk, name: str) -> str:
     broker = desk.broker(name, market)
     identity = broker.identity()
     match_identity(identity, desk.pinned_identity(name))
-    refuse_live(identity)
     state = broker.account()
     if state.currency != account.currency:
         raise WrongAccount(

@@ -17,6 +17,7 @@ from scizor_dagster.config import IbkrAccount
 from scizor_dagster.errors import AccountBusy, InputError, ScizorError
 from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
+from scizor_dagster.execution.settings import PAPER
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import begun_on, conversion_before, starting_cash
 from scizor_dagster.flow.risk import facts_of, guard_account, guard_session, limits_in_force
@@ -116,7 +117,17 @@ def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
         limits=limits_in_force(desk, portfolio),
         facts=facts_of(desk, portfolio),
         increments=_increments(desk, portfolio),
+        live_trading=pinned.environment != PAPER,
+        live_session=_live_session(desk, portfolio),
+        needs_approval=desk.portfolio(portfolio).approval == "manual",
     )
+
+
+def _live_session(desk: Desk, portfolio: str) -> date | None:
+    """Today's session at the exchange; none on a day without one. A rehearsal has no live account."""
+    calendar = desk.calendar(desk.portfolio(portfolio).market)
+    today = desk.machine_clock().astimezone(calendar.timezone).date()
+    return today if calendar.is_session(today) else None
 
 
 def _increments(desk: Desk, portfolio: str) -> dict[str, Decimal]:

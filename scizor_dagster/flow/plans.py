@@ -33,13 +33,12 @@ from scizor_dagster.market_data.reading import instruments, last_closes, pending
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
-from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.model import SYNTHETIC, Plan
 from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
 from scizor_dagster.signals.targets import TargetStatus, read_targets
 from scizor_dagster.version import code_version
 
 SOURCE = "scizor.planning"
-SYNTHETIC = "The prices are synthetic."
 
 
 @dataclass(frozen=True)

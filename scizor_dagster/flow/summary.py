@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.rows import batch_of
 from scizor_dagster.risk.held_back import HeldBack, held_back
 
 HELD_BACK = "held_back"
@@ -25,7 +26,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
     `refused` counts the orders of `REFUSED_STATES`; `refused_rows` and `unfilled_rows` (dropped or expired) hold
     symbol, side, state and reason, `break_rows` the breaks that are errors. `held_back` counts the orders that a
     halt, a lock or another wait kept from going out; `held_back_rows` hold symbol, side, qty, lost and why. Where
-    any of them is lost, the state of a session that agrees is `held_back`.
+    any of them is lost, the state of a session that agrees is `held_back`. `permitted` says who armed and approved it.
     """
     key = [portfolio, session]
     with desk.lake.read() as cursor:
@@ -69,6 +70,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "breaks": count,
         "refused": len(refused),
         "held_back": len(held),
+        "permitted": _permitted(desk, portfolio, session),
         "equity": equity,
         "cash": cash,
         "return": daily,
@@ -81,6 +83,15 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "held_back_rows": held,
         "unfilled_rows": [row for row in results if row["state"] not in REFUSED_STATES],
     }
+
+
+def _permitted(desk: Desk, portfolio: str, session: date) -> str | None:
+    """Under whose arming and approval the session's plan was admitted; None where it needed nobody."""
+    if not desk.has_ledger:
+        return None
+    with desk.ledger.read() as connection:
+        batch = batch_of(connection, desk.portfolio(portfolio).account, portfolio, session)
+    return "; ".join(batch.permitted) or None if batch is not None else None
 
 
 def went_well(summary: Mapping[str, Any]) -> bool:

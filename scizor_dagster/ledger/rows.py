@@ -62,6 +62,19 @@ class BatchRow:
     approved_by: str | None = None
     approved_at: datetime | None = None
 
+    @property
+    def permitted(self) -> tuple[str, ...]:
+        """Who armed and who approved it, in words; empty where it needed nobody."""
+        said = []
+        if self.armed_at is not None and self.armed_until is not None:
+            said.append(
+                f"armed by {self.armed_by} at {self.armed_at.isoformat(timespec='seconds')} until "
+                f"{self.armed_until.isoformat(timespec='seconds')} for {self.max_notional:,.2f}"
+            )
+        if self.approved_at is not None:
+            said.append(f"approved by {self.approved_by} at {self.approved_at.isoformat(timespec='seconds')}")
+        return tuple(said)
+
 
 @dataclass(frozen=True, slots=True)
 class IntentRow:

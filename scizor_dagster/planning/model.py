@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 
+SYNTHETIC = "The prices are synthetic."
+"""Note on a plan whose prices no market has made."""
+
 
 class Reason(StrEnum):
     """Why a plan line looks as it does. One reason per line; `rebalance` and its kin carry orders."""

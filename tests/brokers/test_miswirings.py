@@ -300,7 +300,7 @@ def test_an_account_at_alpaca_that_says_it_is_live_is_sent_nothing(board, tmp_pa
     kind, words = (
         (WrongAccount, "says it is alpaca live")
         if pinned == "paper"
-        else (RiskLimitBreached, "accounts with real money are not traded")
+        else (RiskLimitBreached, "portfolio 'main' is not armed")
     )
     with pytest.raises(kind, match=words):
         board.trade(tmp_path, "alpaca", changes, ENVIRONMENT)

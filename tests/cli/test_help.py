@@ -31,6 +31,8 @@ TAUGHT = (
     ("symbols", "remove"),
     ("run",),
     ("reconcile",),
+    ("arm",),
+    ("disarm",),
     ("halt",),
     ("reduce",),
     ("resume",),

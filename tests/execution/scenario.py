@@ -76,6 +76,7 @@ def plan_of(
     adjustment: str = "raw",
     plan_id: str = "p",
     currency: str = "USD",
+    notes: tuple[str, ...] = (),
 ) -> Plan:
     prices = {row.symbol: PRICES.get(row.symbol, row.price_used) for row in orders}
     lines = tuple(_line(symbol, D((held or {}).get(symbol, "0")), prices[symbol]) for symbol in sorted(prices))
@@ -93,6 +94,7 @@ def plan_of(
         overflow_factor=D(1),
         lines=lines,
         orders=tuple(orders),
+        notes=notes,
     )
 
 

@@ -9,7 +9,7 @@ from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached, ScizorEr
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.rows import batches_of
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.planning.model import Side
+from scizor_dagster.planning.model import SYNTHETIC, Side
 from scizor_dagster.reconciliation.positions import doubtful_positions
 from scizor_dagster.risk.events import risk_events_of
 from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, arm_until, model, order, plan_of, run
@@ -84,6 +84,7 @@ STOPS = {
     "arming": (LIVE, {}, "not armed", "armed by a person"),
     "live_session": (LIVE | {"live_session": TUESDAY}, {}, "2026-03-02", "2026-03-03"),
     "price_adjustment": (LIVE, {"adjustment": "split"}, "split", "raw"),
+    "synthetic_prices": (LIVE, {"notes": (SYNTHETIC,)}, "synthetic", "real"),
     "account_currency": ({}, {"currency": "AUD"}, "USD", "AUD"),
 }
 
@@ -141,7 +142,7 @@ def test_102_a_position_of_someone_else_is_left_to_reconciliation_and_not_frozen
 def test_an_account_with_real_money_is_refused_whatever_is_armed_where_live_trading_is_off(ledger: Ledger) -> None:
     broker = model(ledger, environment="live")
     arm_until(ledger, broker, START + timedelta(hours=1))
-    with pytest.raises(RiskLimitBreached, match="accounts with real money are not traded"):
+    with pytest.raises(RiskLimitBreached, match="this run may not trade real money"):
         run(ledger, broker, plan_of([BUY]), **LIVE | {"live_trading": False})
     assert _stopped(ledger) == [("live_trading", "live", "paper", "stopped", None)]
     assert _nothing_admitted(ledger)

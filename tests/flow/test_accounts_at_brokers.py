@@ -65,10 +65,11 @@ def test_an_account_that_may_trade_in_auctions_says_so_and_plans_on_files_know_i
         ),
     ],
 )
-def test_an_execution_expects_the_account_that_is_pinned_and_never_may_trade_real_money(tmp_path, account, expected):
+def test_an_execution_expects_the_account_that_is_pinned_and_trades_real_money_only_so(tmp_path, account, expected):
     settings = execution_settings(desk_with(tmp_path, account), "main")
     assert settings.identity == expected
-    assert settings.live_trading is False
+    assert settings.live_trading is (expected.environment == "live")
+    assert settings.live_session == NOON.date()
 
 
 def test_host_port_and_client_id_come_from_the_environment_where_the_configuration_says_so(tmp_path):

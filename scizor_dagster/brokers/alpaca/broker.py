@@ -3,8 +3,8 @@
 What belongs here: the broker protocol, call by call, and what is done about each outcome. What does not:
 HTTP (`transport`), the meaning of a reply (`outcomes`), fields (`rows`), paging (`history`).
 
-Scizor does not trade live accounts yet: an account that is not plainly a paper account is read, and every
-order and cancel for it is refused before anything is sent.
+An account that is not plainly a paper account is read, and every order and cancel for it is refused before anything
+is sent, unless it is the very one that was handed in as live (`AlpacaSettings.live_account`).
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class AlpacaBroker:
         """Ask for a cancel; an order that has ended stays as it ended.
 
         Raises:
-            OrderRejected: no order has this id, or the account is live.
+            OrderRejected: no order has this id, or the account is live and not the one that is pinned as such.
             BrokerUnavailable: whether the cancel has arrived is not known.
         """
         self._refuse_live(client_order_id)
@@ -234,11 +234,11 @@ class AlpacaBroker:
 
     def _refuse_live(self, client_order_id: str) -> None:
         identity = self._identity or self.identity()
-        if identity.environment != PAPER:
+        if identity.environment != PAPER and identity.account_id != self._settings.live_account:
             raise OrderRejected(
                 client_order_id,
                 "live_account",
-                f"account {identity.account_id} is live, and live accounts are not traded; nothing was sent",
+                f"account {identity.account_id} is live and not pinned as such; nothing was sent",
             )
 
     def _check_may_send(self, order: OrderRequest) -> None:

@@ -38,6 +38,7 @@ class AlpacaSettings:
         clock_max_age: How long a reading of the broker's clock is used. Sessions are checked against it.
         closing: The last part of a session, in which what waits is released with what there is.
         auction_orders: Whether the broker has granted the account orders for the auctions.
+        live_account: Number of the only account with real money that orders may be sent for; empty for none.
         feed: Which exchanges prices come from: `iex`, or `sip` for all of them.
     """
 
@@ -56,6 +57,7 @@ class AlpacaSettings:
     closing: timedelta = timedelta(minutes=5)
     feed: str = "sip"
     auction_orders: bool = False
+    live_account: str = ""
 
     def address(self, side: Api) -> str:
         if side is Api.TRADING:

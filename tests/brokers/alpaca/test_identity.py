@@ -1,4 +1,4 @@
-"""An account that is not plainly a paper account is never sent anything."""
+"""An account that is not plainly a paper account is sent nothing, unless it is the one that is pinned as live."""
 
 import itertools
 
@@ -38,12 +38,14 @@ def test_only_address_keys_and_number_together_make_a_paper_account(monkeypatch,
     )
     if not paper:
         for ask in (lambda: broker.submit(request()), lambda: broker.cancel("a")):
-            with pytest.raises(OrderRejected, match="is live, and live accounts are not traded; nothing was sent"):
+            with pytest.raises(OrderRejected, match="is live and not pinned as such; nothing was sent"):
                 ask()
         assert sent == []
 
 
-def test_a_live_account_behind_the_wire_gets_no_order_and_no_cancel(doors, brokers, venue, monkeypatch):
+def test_a_live_account_behind_the_wire_gets_no_order_and_no_cancel_unless_it_is_pinned(
+    doors, brokers, venue, monkeypatch
+):
     from scizor_dagster.paper_exchange.alpaca_door import render_account
 
     broker = brokers.connect(doors.open().url)
@@ -55,6 +57,18 @@ def test_a_live_account_behind_the_wire_gets_no_order_and_no_cancel(doors, broke
             ask()
         assert refusal.value.code == "live_account"
     assert [(row.ticket.client_order_id, row.status) for row in all_orders(venue)] == [("a", "new")]
+    for pinned, sends in (("932473522", False), ("932473521", True)):
+        named = brokers.connect(broker._settings.url, live_account=pinned)
+        if sends:
+            named.submit(request("b"))
+            named.cancel("a")
+        else:
+            with pytest.raises(OrderRejected, match="account 932473521 is live and not pinned as such"):
+                named.submit(request("b"))
+    assert [(row.ticket.client_order_id, row.status) for row in all_orders(venue)] == [
+        ("a", "canceled"),
+        ("b", "filled"),
+    ]
 
 
 def test_prices_come_from_where_the_account_is():
