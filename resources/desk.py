@@ -35,8 +35,9 @@ class TradingDesk(dg.ConfigurableResource):
     Attributes:
         home: Folder that everything is written to (`SCIZOR_HOME`).
         config_path: The `config.yaml` in force (`SCIZOR_CONFIG`).
-        secrets: Values of the environment variables that the configuration names for its secrets, each given as
-            an `EnvVar`, so that it is read when a step begins and stands in no run's configuration.
+        secrets: Values of the environment variables that the configuration names for its secrets, and of
+            `DATABASE_URL` where the ledger lies on a server, each given as an `EnvVar`, so that it is read when a
+            step begins and stands in no run's configuration.
     """
 
     home: str
@@ -47,6 +48,11 @@ class TradingDesk(dg.ConfigurableResource):
     @property
     def desk(self) -> Desk:
         return _open_desk(self.home, self.config_path, self.clock.fixed_at, tuple(sorted(self.secrets.items())))
+
+
+def ledger_secrets(settings: Settings) -> dict[str, str]:
+    """The variable that leads to a ledger on a server, password and all, still unread."""
+    return {"DATABASE_URL": dg.EnvVar("DATABASE_URL")} if settings.on_server else {}
 
 
 @cache

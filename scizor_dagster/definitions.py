@@ -19,7 +19,7 @@ from jobs.schedules import schedules
 from jobs.sensors import sensors
 from jobs.trading import trading_jobs
 from resources.alpaca import AlpacaResource, alpaca_secrets
-from resources.desk import SystemClock, TradingDesk
+from resources.desk import SystemClock, TradingDesk, ledger_secrets
 from resources.ibkr import IbkrResource
 from resources.paper import PaperResource
 from scizor_dagster.config import Config, load_config
@@ -34,13 +34,17 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         fixed_now: ISO 8601 instant that replaces the clock, for replays and tests.
 
     Raises:
-        ConfigError: the configuration cannot be used; the UI shows it as the location's load error.
+        ConfigError: the configuration or `DATABASE_URL` cannot be used; the UI shows it as the location's load error.
     """
     settings = settings or Settings.from_environment(os.environ)
     config = load_config(settings.config_path, settings.environment)
+    _ = settings.ledger_url
     clock = SystemClock(fixed_at=fixed_now)
     desk = TradingDesk(
-        home=str(settings.home), config_path=str(settings.config_path), clock=clock, secrets=alpaca_secrets(config)
+        home=str(settings.home),
+        config_path=str(settings.config_path),
+        clock=clock,
+        secrets={**alpaca_secrets(config), **ledger_secrets(settings)},
     )
     with warnings.catch_warnings():
         # Single-run backfills are the point of the year partitions; their parameter is still called beta.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scizor_dagster.errors import ConfigError
+from scizor_dagster.errors import ConfigError, LedgerError
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """What `LOG_LEVEL` may be."""
@@ -55,8 +55,49 @@ class Settings:
         return self.home / "lake"
 
     @property
+    def on_server(self) -> bool:
+        """Whether the ledger lies in a Postgres database: whether `DATABASE_URL` is set."""
+        return "DATABASE_URL" in self.environment
+
+    @property
     def ledger_url(self) -> str:
-        return f"sqlite:///{self.home / 'ledger.sqlite'}"
+        """The ledger's database. It may hold a password: never for an error, a log or a report.
+
+        Raises:
+            ConfigError: `DATABASE_URL` is set and names no Postgres database.
+        """
+        if not self.on_server:
+            return self.embedded_ledger_url
+        # Imported here because only a ledger on a server has a URL that must be read.
+        from scizor_dagster.ledger.urls import is_postgres, parse
+
+        url = self.environment["DATABASE_URL"]
+        if not is_postgres(url):
+            raise ConfigError(
+                "DATABASE_URL names no Postgres database.",
+                remedy="Set it to postgresql://user:password@host:5432/database, or unset it: the ledger is then a "
+                "file under SCIZOR_HOME.",
+                where="environment",
+            )
+        try:
+            parse(url)
+        except LedgerError as error:
+            raise ConfigError("DATABASE_URL cannot be read.", remedy=error.remedy, where="environment") from None
+        return url
+
+    @property
+    def embedded_ledger_url(self) -> str:
+        return f"sqlite:///{self.ledger_file}"
+
+    @property
+    def ledger_file(self) -> Path:
+        """The embedded ledger, where it is one."""
+        return self.home / "ledger.sqlite"
+
+    @property
+    def server_note(self) -> Path:
+        """Where a home keeps in mind that its ledger lies on a server, and on which; without secrets."""
+        return self.home / "ledger.server"
 
     @property
     def dagster_home(self) -> Path:

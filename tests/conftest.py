@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,11 +45,23 @@ def postgres() -> Iterator[servers.Server]:
 
 
 @pytest.fixture
-def postgres_url(postgres: servers.Server) -> Iterator[str]:
+def new_ledger(postgres: servers.Server) -> Iterator[Callable[[], str]]:
+    """Makes new, migrated ledgers on the server, for tests that need many."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(postgres_ledger(postgres))
+        return made[-1]
+
+    yield make
+    for url in made:
+        postgres.drop(url.rpartition("/")[2])
+
+
+@pytest.fixture
+def postgres_url(new_ledger: Callable[[], str]) -> str:
     """A new, migrated ledger on the server."""
-    url = postgres_ledger(postgres)
-    yield url
-    postgres.drop(url.rpartition("/")[2])
+    return new_ledger()
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -202,23 +200,3 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def wait_for_exit(server: Server, backend: int) -> None:
-    """Wait until the server has taken notice of the end of a client's process, and ended its own for it."""
-    until = time.monotonic() + 20
-    connection = server.admin()
-    try:
-        with connection.cursor() as cursor:
-            while time.monotonic() < until:
-                cursor.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [backend])
-                if cursor.fetchone() is None:
-                    return
-    finally:
-        connection.close()
-    raise TimeoutError(f"backend {backend} is still there")
-
-
-def kill_backend(backend: int) -> None:
-    """SIGKILL one process of the server: it then restarts all of them and recovers from its log."""
-    os.kill(backend, signal.SIGKILL)

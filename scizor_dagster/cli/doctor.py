@@ -21,6 +21,7 @@ from scizor_dagster.cli.preflight import check_home, check_market
 from scizor_dagster.config import FilesProvider, PaperAccount
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.urls import parse, place_of
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.settings import LOG_LEVELS, Settings
@@ -85,21 +86,11 @@ def _python(desk: Desk) -> str:  # noqa: ARG001
 
 def _environment(desk: Desk) -> str:
     """Variables that are read, each with a value that means something."""
-    environment = desk.settings.environment
-    problems = [sentence for check in (_database_url, _log_level) if (sentence := check(environment))]
-    if problems:
-        raise ConfigError(" ".join(problems), remedy="Then run scizor doctor again.")
-    return f"SCIZOR_HOME {desk.settings.home}, SCIZOR_CONFIG {desk.settings.config_path}"
-
-
-def _database_url(environment: Mapping[str, str]) -> str:
-    if not environment.get("DATABASE_URL"):
-        return ""
-    return (
-        "DATABASE_URL is set: it would put lake, ledger and Dagster's storage into that database, but this version "
-        "keeps its stores in files under SCIZOR_HOME, and trades into no other place than the one asked for. "
-        "Unset DATABASE_URL."
-    )
+    problem = _log_level(desk.settings.environment)
+    if problem:
+        raise ConfigError(problem, remedy="Then run scizor doctor again.")
+    places = f"SCIZOR_HOME {desk.settings.home}, SCIZOR_CONFIG {desk.settings.config_path}"
+    return f"{places}, ledger in {place_of(parse(desk.settings.ledger_url))}"
 
 
 def _log_level(environment: Mapping[str, str]) -> str:
@@ -263,9 +254,9 @@ def _stores(desk: Desk) -> str:
         raise LedgerError(
             f"{len(broken)} thing(s) in the ledger are not as its history says. {broken[0]}",
             remedy="Trade nothing with this ledger; see scizor ledger verify, then restore the last backup.",
-            where=str(desk.settings.home),
+            where=desk.ledger.place,
         )
-    return f"lake at snapshot {desk.lake.snapshot()}, ledger whole, in {desk.settings.home}"
+    return f"lake at snapshot {desk.lake.snapshot()} in {desk.settings.home}, ledger whole in {desk.ledger.place}"
 
 
 def _prices(desk: Desk) -> str:

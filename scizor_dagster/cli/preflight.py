@@ -23,7 +23,7 @@ def open_desk(environment: Mapping[str, str] | None = None) -> Desk:
     """The desk of the environment's configuration, which is read and checked here; by default of the process's own.
 
     Raises:
-        ConfigError: the configuration cannot be used, or `DATABASE_URL` is set.
+        ConfigError: the configuration cannot be used, or `DATABASE_URL` names no Postgres database.
     """
     desk = Desk(Settings.from_environment(os.environ if environment is None else environment), dates.now)
     _ = desk.config

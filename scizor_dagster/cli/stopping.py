@@ -21,6 +21,8 @@ from scizor_dagster.ledger.rows import known_portfolios
 from scizor_dagster.settings import Settings
 
 HOME = "SCIZOR_HOME"
+LEDGER = (HOME, "DATABASE_URL")
+"""What says where the ledger is, and so what even a stop cannot do without."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,13 @@ class StoppingDesk:
 
 
 def desk_to_stop_with(home: Path | None) -> StoppingDesk:
-    """The desk of the environment's configuration, or one of the home alone where it cannot be read.
+    """The desk of the environment's configuration, or one of the ledger alone where it cannot be read.
 
     Raises:
-        ConfigError: `SCIZOR_HOME` is set to nothing, and no home is named.
+        ConfigError: `SCIZOR_HOME` is set to nothing, and no home is named; or `DATABASE_URL` cannot be used: a stop
+            in another ledger than the one that trades would stop nothing.
     """
-    places = {HOME: os.environ[HOME]} if HOME in os.environ else {}
+    places = {name: os.environ[name] for name in LEDGER if name in os.environ}
     places |= {HOME: str(home)} if home is not None else {}
     try:
         return StoppingDesk(open_desk({**os.environ, **places}))
@@ -98,7 +101,9 @@ def desk_to_stop_with(home: Path | None) -> StoppingDesk:
     except Exception as error:
         # Whatever is wrong with the configuration, no stop may depend on it.
         problem = f"{type(error).__name__}: {error}"
-    return StoppingDesk(Desk(Settings.from_environment(places), dates.now), problem)
+    settings = Settings.from_environment(places)
+    _ = settings.ledger_url
+    return StoppingDesk(Desk(settings, dates.now), problem)
 
 
 def _by_ledger(known: dict[str, set[str]], account: str | None, portfolio: str | None) -> list[Scope]:

@@ -18,7 +18,8 @@ from scizor_dagster.brokers.broker_clock import BrokerClock
 from scizor_dagster.brokers.opening import open_broker
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
 from scizor_dagster.config import Account, Config, Market, PaperAccount, Portfolio, load_config
-from scizor_dagster.errors import ConfigError, LedgerError
+from scizor_dagster.errors import ConfigError
+from scizor_dagster.flow.ledger_choice import ledger_exists, open_ledger
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.lake.tables import initialise
@@ -65,12 +66,8 @@ class Desk:
 
     @cached_property
     def config(self) -> Config:
-        if self.settings.environment.get("DATABASE_URL"):
-            raise ConfigError(
-                "DATABASE_URL is set, but this version keeps its stores embedded.",
-                remedy="Unset DATABASE_URL; the stores are then files under SCIZOR_HOME.",
-                where="environment",
-            )
+        # Refused here, before anything is done: a database that cannot be used is no reason to take another one.
+        _ = self.settings.ledger_url
         return load_config(self.settings.config_path, self.settings.environment)
 
     @cached_property
@@ -92,25 +89,16 @@ class Desk:
     @property
     def has_ledger(self) -> bool:
         """Whether there is a ledger already; asking creates none."""
-        return (self.settings.home / "ledger.sqlite").exists()
+        return "ledger" in self.__dict__ or ledger_exists(self.settings)
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger, created where none is needed yet.
-
-        Raises:
-            LedgerError: it is gone, and the lake knows of sessions that were traded with it.
-        """
-        if not self.has_ledger and self.has_lake and (lost := self._traded_sessions()):
-            raise LedgerError(
-                f"The ledger is gone, and {lost} session(s) were traded with it.",
-                remedy="Restore it from its backup, or move the whole home away to begin anew: "
-                "without it, what is held and what was sent is not known.",
-                where=str(self.settings.home / "ledger.sqlite"),
-            )
-        return Ledger.open(self.settings.ledger_url)
+        """The ledger, created where none is needed yet; see `ledger_choice.open_ledger` for what is refused."""
+        return open_ledger(self.settings, self._traded_sessions)
 
     def _traded_sessions(self) -> int:
+        if not self.has_lake:
+            return 0
         with self.lake.read() as cursor:
             row = cursor.execute("SELECT count(DISTINCT (portfolio, session)) FROM order_results").fetchone()
         return int(row[0]) if row else 0

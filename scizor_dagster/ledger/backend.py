@@ -64,5 +64,12 @@ class Backend(Protocol):
             LedgerError: it is too old, only for reading, or gives up durability.
         """
 
+    def before_commit(self, connection: sa.Connection) -> None:
+        """Refuse to commit what the database would not store.
+
+        Raises:
+            LedgerError: a statement of the transaction has failed, and the caller went on.
+        """
+
     def process_lock(self, engine: sa.Engine, name: str) -> AbstractContextManager[bool]:
         """Try for a lock that dies with this process; the block is told whether it was had."""

@@ -92,15 +92,6 @@ class PostgresBackend:
             elif access != OUTSIDE:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_key('write')})")
 
-        @sa.event.listens_for(engine, "commit")
-        def commit(connection: sa.Connection) -> None:
-            # The server answers the commit of a transaction with a failed statement by undoing it, and calls that done.
-            raw: Any = connection.connection.dbapi_connection
-            if raw.info.transaction_status == _IN_ERROR:
-                raise LedgerError(
-                    "A statement of the transaction has failed.", remedy="Nothing was stored.", where=self.place
-                )
-
         return engine
 
     def _session_settings(self) -> dict[str, str]:
@@ -146,6 +137,14 @@ class PostgresBackend:
             )
         if problem:
             raise LedgerError(f"{problem[0]}.", remedy=problem[1], where=self.place)
+
+    def before_commit(self, connection: sa.Connection) -> None:
+        # The server answers the commit of a transaction with a failed statement by undoing it, and calls that done.
+        raw: Any = connection.connection.dbapi_connection
+        if raw.info.transaction_status == _IN_ERROR:
+            raise LedgerError(
+                "A statement of the transaction has failed.", remedy="Nothing was stored.", where=self.place
+            )
 
     @contextmanager
     def process_lock(self, engine: sa.Engine, name: str) -> Iterator[bool]:

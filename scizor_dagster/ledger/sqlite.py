@@ -87,6 +87,9 @@ class SqliteBackend:
     def check(self, connection: sa.Connection) -> None:
         """There is no server to ask."""
 
+    def before_commit(self, connection: sa.Connection) -> None:
+        """A failed statement is undone by itself, and the others of its transaction are stored."""
+
     @contextmanager
     def process_lock(self, engine: sa.Engine, name: str) -> Iterator[bool]:  # noqa: ARG002
         lock = FileLock(self.lock_path(name))

@@ -101,6 +101,25 @@ class Ledger:
         with _translated(backend):
             return backend.exists
 
+    @staticmethod
+    def holds_anything(url: str) -> bool:
+        """Whether there is a ledger at `url` with a single row in it, of whatever version; asking creates none.
+
+        Raises:
+            LedgerError: no URL of a ledger, or it cannot be read.
+        """
+        if not Ledger.exists(url):
+            return False
+        ledger = Ledger(_backend(url, "FULL"))
+        try:
+            with ledger.read() as connection:
+                names = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+                return any(
+                    connection.execute(sa.select(1).select_from(sa.table(name)).limit(1)).first() for name in names
+                )
+        finally:
+            ledger.close()
+
     def __repr__(self) -> str:
         return f"<Ledger {self.place}>"
 
@@ -138,6 +157,7 @@ class Ledger:
             )
         with _translated(self._backend), self.engine.connect() as connection, connection.begin() as transaction:
             yield connection
+            self._backend.before_commit(connection)
             try:
                 transaction.commit()
             except sa.exc.DBAPIError as error:

@@ -76,13 +76,14 @@ def test_a_configuration_that_cannot_be_used_stops_every_command_before_it_write
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_database_url_is_refused_because_the_stores_are_files(
+def test_a_database_url_that_is_no_postgres_is_refused(
     scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/scizor")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///hush.sqlite")
     answer = scizor(*command)
     assert answer.code == 2
-    assert "Unset DATABASE_URL" in answer.sentence
+    assert "DATABASE_URL names no Postgres database. Set it to postgresql://" in answer.sentence
+    assert "hush" not in answer.err
     assert not fresh.home.exists()
 
 

@@ -81,7 +81,7 @@ def test_older_keys_are_listed_one_line_each(scizor: Scizor, fresh: Project) -> 
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("DATABASE_URL", "postgresql://localhost/x", "keeps its stores in files under SCIZOR_HOME"),
+        ("DATABASE_URL", "mysql://localhost/x", "DATABASE_URL names no Postgres database"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL is 'LOUD'; use one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
     ],
 )

@@ -32,7 +32,6 @@ BROKEN: dict[str, tuple[Callable[[Project, Patch], object], str]] = {
     "bytes": (_config(b"\xff\xfe\x00"), "not UTF-8"),
     "no file": (lambda project, _: project.settings.config_path.unlink(), "config.yaml"),
     "a place that is no place": (lambda _, patch: patch.setenv("SCIZOR_CONFIG", " "), "SCIZOR_CONFIG is set"),
-    "a database": (lambda _, patch: patch.setenv("DATABASE_URL", "postgresql://x/y"), "DATABASE_URL is set"),
 }
 
 

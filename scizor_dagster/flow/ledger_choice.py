@@ -1,0 +1,89 @@
+"""Which ledger a configuration has, and when a new one may be begun.
+
+What belongs here: the choice between the file under the home and a Postgres database, and the refusals that keep a
+command from trading with an empty ledger while another one knows what was sent. What does not: the ledger itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.settings import Settings
+
+
+def ledger_exists(settings: Settings) -> bool:
+    """Whether there is a ledger already; asking creates none.
+
+    Raises:
+        ConfigError: `DATABASE_URL` cannot be used.
+        LedgerError: the server cannot be asked.
+    """
+    return Ledger.exists(settings.ledger_url)
+
+
+def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledger:
+    """Open the ledger, created where none is needed yet.
+
+    Args:
+        settings: Places, and `DATABASE_URL` where the ledger lies on a server.
+        traded_sessions: How many sessions the lake knows to be traded; asked only where the ledger is empty.
+
+    Raises:
+        ConfigError: `DATABASE_URL` cannot be used.
+        LedgerError: it cannot be opened; or it is empty, and sessions were traded with another one; or the ledger
+            of this home lies on a server, and `DATABASE_URL` does not say so.
+    """
+    if not settings.on_server:
+        _refuse_forgotten_server(settings)
+    if not Ledger.holds_anything(settings.ledger_url):
+        _refuse_to_forget(settings, traded_sessions)
+    ledger = Ledger.open(settings.ledger_url)
+    if settings.on_server:
+        _note_server(settings, ledger.place)
+    return ledger
+
+
+def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) -> None:
+    if not settings.on_server:
+        if lost := traded_sessions():
+            raise LedgerError(
+                f"The ledger is gone, and {lost} session(s) were traded with it.",
+                remedy="Restore it from its backup, or move the whole home away to begin anew: "
+                "without it, what is held and what was sent is not known.",
+                where=str(settings.ledger_file),
+            )
+        return
+    if Ledger.holds_anything(settings.embedded_ledger_url):
+        known = f"an embedded one in {settings.ledger_file} holds what was done until now"
+    elif lost := traded_sessions():
+        known = f"{lost} session(s) were traded with another one"
+    else:
+        return
+    raise LedgerError(
+        f"The ledger that DATABASE_URL names is empty, and {known}.",
+        remedy="Restore the backup of the other one into this database, or move the whole home away to begin anew: "
+        "a new ledger knows nothing of what is held and what was sent.",
+        where=str(settings.home),
+    )
+
+
+def _refuse_forgotten_server(settings: Settings) -> None:
+    note = settings.server_note
+    if note.exists():
+        raise LedgerError(
+            f"The ledger of this home lies in {note.read_text().strip()}, and DATABASE_URL is not set.",
+            remedy="Set DATABASE_URL as it is set where Scizor trades. To go back to an embedded ledger, restore the "
+            f"backup of that one into it, and then remove {note.name}.",
+            where=str(note),
+        )
+
+
+def _note_server(settings: Settings, place: str) -> None:
+    """Leave a note in the home, so that a shell without `DATABASE_URL` is not taken for an embedded ledger."""
+    note = settings.server_note
+    if settings.home.is_dir() and (not note.exists() or note.read_text().strip() != place):
+        scratch = note.with_suffix(".new")
+        scratch.write_text(f"{place}\n")
+        scratch.replace(note)

@@ -1,0 +1,138 @@
+"""A ledger on a server: it trades as the embedded one does, and neither is begun anew beside the other."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.flow.closing import reconcile_session
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.holdings import cash_flow, owned
+from scizor_dagster.ledger.rows import batch_of, intents_of
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.settings import Settings
+from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
+from tests.postgres import Server
+from tests.projects import project_at
+
+
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose prices are collected, without a ledger."""
+    folder = tmp_path_factory.mktemp("prices")
+    desk = collected(folder)
+    desk.lake.close()
+    assert not desk.has_ledger
+    return folder
+
+
+@pytest.fixture
+def empty(postgres: Server) -> object:
+    """URL of a database in which there is no ledger yet."""
+    name = postgres.new_database()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+def _desk(folder: Path, url: str | None) -> Desk:
+    environment = dict(project_at(folder).environment)
+    return Desk(Settings.from_environment(environment | ({"DATABASE_URL": url} if url else {})), lambda: NOW)
+
+
+@pytest.fixture
+def desks(prices: Path, tmp_path: Path) -> Callable[[str | None], Desk]:
+    """Desks on copies of the project; each kind of store has a folder of its own."""
+    made: list[Desk] = []
+
+    def make(url: str | None) -> Desk:
+        folder = tmp_path / str(len(made))
+        shutil.copytree(prices, folder)
+        made.append(_desk(folder, url))
+        return made[-1]
+
+    return make
+
+
+def _facts(desk: Desk) -> object:
+    with desk.ledger.read() as connection:
+        orders = []
+        for session in (FIRST, SECOND):
+            batch = batch_of(connection, "paper", "main", session)
+            assert batch is not None
+            orders += [
+                (row.client_order_id, row.final_qty, row.parameter_hash, row.state, row.filled_qty)
+                for row in intents_of(connection, batch.batch_id)
+            ]
+        return orders, owned(connection, "paper", "main"), cash_flow(connection, "paper", "main")
+
+
+def test_two_sessions_traded_on_a_server_give_what_they_give_embedded(
+    desks: Callable[[str | None], Desk], empty: str
+) -> None:
+    facts = []
+    for url in (None, empty):
+        desk = desks(url)
+        for session in (FIRST, SECOND):
+            assert trade(desk, session).state is ExecutionState.DONE
+            reconcile_session(desk, "main", session)
+        facts.append(_facts(desk))
+        assert (desk.settings.home / "ledger.sqlite").exists() == (url is None)
+        desk.ledger.close()
+        desk.lake.close()
+    assert facts[0] == facts[1]
+
+
+def _closed(desk: Desk) -> Desk:
+    desk.ledger.close()
+    desk.lake.close()
+    return desk
+
+
+def test_an_empty_ledger_on_a_server_is_not_begun_beside_an_embedded_one_that_holds_something(
+    desks: Callable[[str | None], Desk], empty: str
+) -> None:
+    embedded = desks(None)
+    trade(embedded, FIRST)
+    reconcile_session(embedded, "main", FIRST)
+    folder = _closed(embedded).config.folder
+    moved = _desk(folder, empty)
+    with pytest.raises(LedgerError, match="is empty, and an embedded one") as caught:
+        _ = moved.ledger
+    assert "Restore the backup" in caught.value.remedy
+    assert not Ledger.exists(empty), "the refusal creates nothing"
+    moved.settings.ledger_file.unlink()
+    with pytest.raises(LedgerError, match=r"1 session\(s\) were traded with another one"):
+        _ = _desk(folder, empty).ledger
+    assert not Ledger.exists(empty)
+
+
+def test_a_home_whose_ledger_is_on_a_server_does_not_trade_with_a_file_when_the_variable_is_forgotten(
+    desks: Callable[[str | None], Desk], empty: str
+) -> None:
+    desk = desks(empty)
+    place = _closed_place(desk)
+    forgotten = _desk(desk.config.folder, None)
+    with pytest.raises(LedgerError, match="DATABASE_URL is not set") as caught:
+        _ = forgotten.ledger
+    assert place in str(caught.value)
+    assert not forgotten.settings.ledger_file.exists()
+    assert _desk(desk.config.folder, empty).ledger.place == place
+
+
+def _closed_place(desk: Desk) -> str:
+    place = desk.ledger.place
+    _closed(desk)
+    return place
+
+
+def test_asking_whether_there_is_a_ledger_on_a_server_creates_none(
+    desks: Callable[[str | None], Desk], empty: str
+) -> None:
+    desk = desks(empty)
+    assert not desk.has_ledger
+    assert not Ledger.exists(empty)
+    _closed(desk)
+    assert _desk(desk.config.folder, empty).has_ledger
