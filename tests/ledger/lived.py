@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerIdentity
 from scizor_dagster.ledger.approvals import approve
-from scizor_dagster.ledger.arming import arm
+from scizor_dagster.ledger.arming import arm, spend
+from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.acceptance import accept_equity
 from scizor_dagster.risk.locks import DueLock, store_locks
@@ -25,8 +26,12 @@ def live_through(ledger: Ledger) -> ModelBroker:
     broker.book.activities.append(BrokerActivity("a1", "dividend", MONDAY, "AAA", D("3.20"), None))
     run(ledger, broker, plan)
     with ledger.transaction() as connection:
-        identity = BrokerIdentity("alpaca", "live", "9")
-        arm(connection, "real", identity, actor="ann", now=START, until=START + timedelta(hours=1))
+        permission = arm(
+            connection, "real", "main", BrokerIdentity("alpaca", "live", "9"), until=START + timedelta(hours=1),
+            max_notional=D(5000), currency="USD", actor="ann", reason="a try", now=START,
+        )  # fmt: skip
+        spend(connection, permission, "SCZ-1", D(100), now=START)
+        approve_plan(connection, "paper", "main", TUESDAY, "p" * 64, actor="ann", reason="seen", now=START)
         set_state(connection, "real", None, TradingState.HALTED, reason="a look", actor="ann", now=START)
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.backup import MANIFEST, read_manifest, restore, write_backup
 from scizor_dagster.ledger.events import append
 from scizor_dagster.ledger.replay import VENUE, journaled, stored_rows
+from scizor_dagster.ledger.schema import metadata
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import events, leases, metadata
+from scizor_dagster.ledger.tables import events, leases
 from scizor_dagster.ledger.verification import verify
 from tests.ledger.lived import live_through
+from tests.ledgers import sqlite_ledger
 
 NOW = datetime(2026, 3, 4, 21, 0, tzinfo=UTC)
 
@@ -39,11 +41,12 @@ def backup(lived: Ledger, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def empty(tmp_path: Path, template: Path) -> Ledger:
-    path = tmp_path / "other" / "ledger.sqlite"
-    path.parent.mkdir()
-    path.write_bytes(template.read_bytes())
-    return Ledger.open(f"sqlite:///{path}", synchronous="OFF")
+def empty(store: str, tmp_path: Path, new_ledger: Callable[[], str]) -> Iterator[Ledger]:
+    """An empty ledger on the other kind of store: a backup is the way from one to the other."""
+    url = new_ledger() if store == "sqlite" else sqlite_ledger(tmp_path / "other")
+    opened = Ledger.open(url, synchronous="OFF")
+    yield opened
+    opened.close()
 
 
 def _edited(path: Path, member: str, edit: Callable[[bytes], bytes]) -> Path:
@@ -61,7 +64,6 @@ def test_a_restored_ledger_holds_what_was_backed_up_and_verifies(lived: Ledger, 
             assert stored_rows(before, table) == stored_rows(after, table), table.name
             assert manifest.rows.get(table.name, 0) in (0, len(stored_rows(after, table)))
         assert verify(after, seq=manifest.seq, seal=manifest.seal) == []
-    empty.close()
 
 
 def test_a_holder_from_before_the_backup_can_write_nothing_in_the_restored_ledger(
@@ -71,7 +73,6 @@ def test_a_holder_from_before_the_backup_can_write_nothing_in_the_restored_ledge
     with lived.read() as before, empty.read() as after:
         old, new = (connection.execute(sa.select(leases)).one() for connection in (before, after))
     assert (new.token, new.holder) == (old.token + 1, None)
-    empty.close()
 
 
 def test_what_is_written_after_a_restore_goes_on_with_the_same_chain(backup: Path, empty: Ledger) -> None:
@@ -80,7 +81,6 @@ def test_what_is_written_after_a_restore_goes_on_with_the_same_chain(backup: Pat
         assert append(connection, NOW, "paper", "note", {}) == manifest.seq + 1
     with empty.read() as connection:
         assert verify(connection, seq=manifest.seq, seal=manifest.seal) == []
-    empty.close()
 
 
 def test_a_ledger_that_is_not_empty_is_not_restored_over(lived: Ledger, backup: Path) -> None:
@@ -100,7 +100,6 @@ def test_a_backup_that_was_edited_restores_nothing(backup: Path, empty: Ledger) 
     with empty.read() as connection:
         assert all(not stored_rows(connection, table) for table in metadata.sorted_tables)
     restore(empty, backup, then=_nothing)
-    empty.close()
 
 
 def test_a_history_that_was_cut_short_and_sealed_anew_in_the_manifest_restores_what_it_still_says(
@@ -111,7 +110,6 @@ def test_a_history_that_was_cut_short_and_sealed_anew_in_the_manifest_restores_w
     cut = _edited(backup, "events.jsonl", lambda _: b"".join(lines[:-1]))
     with pytest.raises(InputError, match=r"events\.jsonl is not what the manifest says"):
         restore(empty, cut, then=_nothing)
-    empty.close()
 
 
 def test_a_failure_after_the_rows_are_in_leaves_the_ledger_empty(backup: Path, empty: Ledger) -> None:
@@ -122,7 +120,6 @@ def test_a_failure_after_the_rows_are_in_leaves_the_ledger_empty(backup: Path, e
         restore(empty, backup, then=fail)
     with empty.read() as connection:
         assert all(not stored_rows(connection, table) for table in metadata.sorted_tables)
-    empty.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", None])
@@ -133,14 +130,12 @@ def test_what_is_no_backup_is_refused_by_name(tmp_path: Path, empty: Ledger, con
     with pytest.raises(InputError, match="no backup of a ledger") as refused:
         restore(empty, path, then=_nothing)
     assert refused.value.where == str(path)
-    empty.close()
 
 
 def test_a_backup_of_a_newer_version_is_refused(backup: Path, empty: Ledger) -> None:
     newer = _edited(backup, MANIFEST, lambda text: text.replace(b'"schema": "0', b'"schema": "9'))
     with pytest.raises(InputError, match="newer version"):
         restore(empty, newer, then=_nothing)
-    empty.close()
 
 
 def test_a_file_that_exists_is_not_written_over_and_no_part_of_one_stays(

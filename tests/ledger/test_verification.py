@@ -2,6 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +28,38 @@ def lived(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def _edits(connection: sa.Connection) -> Iterator[tuple[str, str, str, list[Any]]]:
-    """Every column of every table: the table, what shows, a statement that edits one row, and its values."""
+def _other(column: sa.Column[Any], value: Any) -> Any:
+    """A value of the column's type that is not the one it has."""
+    kind = type(column.type).__name__
+    others: dict[str, Any] = {
+        "ExactDecimal": Decimal(777),
+        "Instant": datetime(2001, 1, 1, tzinfo=UTC),
+        "Date": date(2001, 1, 1),
+        "Integer": 777,
+        "Boolean": not value,
+        "JSON": ["other"],
+    }
+    return others.get(kind, "x")
+
+
+def _edits(connection: sa.Connection) -> Iterator[tuple[str, str, sa.Update | sa.Delete]]:
+    """An edit of every column of every table, and the loss of a row: the table, what shows, and the statement."""
     for table in journaled():
-        where = " AND ".join(f"{name} = ?" for name in key_of(table))
-        names = ", ".join(key_of(table))
-        named = connection.exec_driver_sql(f"SELECT {names} FROM {table.name} ORDER BY {names} LIMIT 1").first()
-        assert named is not None, f"nothing was written to {table.name}"
+        if table.name in ("strategies", "live_strategies"):
+            continue
+        row = connection.execute(sa.select(table).order_by(*table.primary_key.columns).limit(1)).first()
+        assert row is not None, f"nothing was written to {table.name}"
+        mine = [table.c[name] == row._mapping[name] for name in key_of(table)]
         for column in table.columns:
-            edited = {"DATE": "2001-01-01", "DATETIME": "2001-01-01 00:00:00.000000", "JSON": '["other"]'}
-            value = edited.get(str(column.type), 777)
-            yield table.name, column.name, f"UPDATE {table.name} SET {column.name} = ? WHERE {where}", [value, *named]
-        yield table.name, "taken out of the table", f"DELETE FROM {table.name} WHERE {where}", list(named)
+            changed = {column.name: _other(column, row._mapping[column.name])}
+            yield table.name, column.name, table.update().where(*mine).values(changed)
+        yield table.name, "taken out of the table", table.delete().where(*mine)
+
+
+def _without_rules(connection: sa.Connection) -> None:
+    """Whoever edits a database by hand can switch its own checks off."""
+    sqlite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON" if sqlite else "SET session_replication_role = replica")
 
 
 def test_an_untouched_ledger_is_what_its_history_says(lived: Ledger) -> None:
@@ -49,15 +71,15 @@ def test_an_untouched_ledger_is_what_its_history_says(lived: Ledger) -> None:
 def test_an_edit_of_any_column_of_any_table_is_found_and_named(lived: Ledger, record_property: Any) -> None:
     with lived.read() as connection:
         edits = list(_edits(connection))
-    for table, column, statement, values in edits:
+    for table, column, statement in edits:
         with lived.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
-            connection.exec_driver_sql(statement, tuple(values))
+            _without_rules(connection)
+            connection.execute(statement)
             found = verify(connection)
             connection.rollback()
-        assert any(sentence.startswith(f"{table}: ") for sentence in found), (statement, found)
+        assert any(sentence.startswith(f"{table}: ") for sentence in found), (str(statement), found)
         named = column in " ".join(found) or "nothing in the history has put it there" in " ".join(found)
-        assert named, (statement, found)
+        assert named, (str(statement), found)
     record_property("edits found", len(edits))
     assert len(edits) > 120
 
@@ -67,7 +89,7 @@ def test_a_row_that_was_added_by_hand_is_found(lived: Ledger) -> None:
         row = dict(connection.execute(sa.select(trades).limit(1)).one()._mapping)
         connection.execute(trades.insert(), {**row, "fill_id": "mine", "client_order_id": "nobody"})
     with lived.read() as connection:
-        assert "trades: row paper, mine is in the table, and nothing in the history has put it there." in verify(
+        assert "trades: row paper, mine, 1 is in the table, and nothing in the history has put it there." in verify(
             connection
         )
 
@@ -116,6 +138,10 @@ def test_what_an_older_ledger_holds_is_carried_over_into_the_history_once(tmp_pa
         ledger.close()
     for rows in (*held["positions"].values(), *now_held["positions"].values()):
         del rows["updated_at"]
-    assert now_held == held
+    # The tables of what people permit were made anew since then.
+    since = {"arming", "armed_sends", "plan_approvals", "strategies", "live_strategies"}
+    assert {name: rows for name, rows in now_held.items() if name not in since} == {
+        name: rows for name, rows in held.items() if name not in since
+    }
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT count(*) FROM events WHERE kind = ?", [CARRIED_OVER]).fetchone() == (1,)
