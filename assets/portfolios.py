@@ -29,14 +29,14 @@ from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.affordability import stored_book_after
+from scizor_dagster.flow.approving import awaits_approval, difference_of
 from scizor_dagster.flow.closing import measure_session, reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.flow.summary import held_back_orders
-from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, TAKE, trade_session
+from scizor_dagster.flow.trades import FOLLOW, PURPOSE, SCHEDULED_FOR, TAKE, continue_session, trade_session
 from scizor_dagster.lake.schemas import (
     order_results_schema,
     performance_schema,
@@ -164,9 +164,11 @@ def _planned_orders(portfolio: str, market: str, common: dict[str, Any]) -> dg.A
             lines = stored_rows(desk.desk, "plan_lines", plan_id=planned.plan.plan_id)
             orders = stored_rows(desk.desk, "planned_orders", plan_id=planned.plan.plan_id)
             after = stored_book_after(desk.desk, planned.plan)
+            difference = difference_of(desk.desk, planned.plan)
+            waits = not planned.kept and awaits_approval(desk.desk, planned.plan)
         plan = planned.plan
         return dg.MaterializeResult(
-            metadata=plan_metadata(planned),
+            metadata=plan_metadata(planned, difference, waits=waits),
             data_version=dg.DataVersion(plan.plan_id),
             check_results=[
                 lines_schema.result(lines),
@@ -221,7 +223,7 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
 def _execute(context: dg.AssetExecutionContext, desk: Desk, portfolio: str) -> ExecutionResult:
     tags, session = context.run.tags, session_of(context)
     if tags.get(PURPOSE) == FOLLOW:
-        return follow_session(desk, portfolio, session, context.run_id)
+        return continue_session(desk, portfolio, session, context.run_id)
     return trade_session(desk, portfolio, session, context.run_id, tags.get(SCHEDULED_FOR))
 
 

@@ -14,9 +14,11 @@ import pandas as pd
 from assets.metadata import money, picture, price_label, table
 from scizor_dagster.analytics.plots import equity_plot, weights_plot
 from scizor_dagster.execution.executor import ExecutionResult
+from scizor_dagster.flow.approving import awaiting_sentence
 from scizor_dagster.flow.closing import MeasuredSession
 from scizor_dagster.flow.plans import SessionPlan
 from scizor_dagster.flow.signals import TakenSignals
+from scizor_dagster.planning.comparison import PlanDifference
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.planning.model import ORDERING_REASONS
 from scizor_dagster.reconciliation.model import ReconciliationReport
@@ -56,7 +58,8 @@ def targets_metadata(targets: TargetWeights) -> dict[str, Any]:
     }
 
 
-def plan_metadata(planned: SessionPlan) -> dict[str, Any]:
+def plan_metadata(planned: SessionPlan, difference: PlanDifference, *, waits: bool) -> dict[str, Any]:
+    """The plan, and what it changes against the one before it; `waits` says that a person must approve it first."""
     plan = planned.plan
     lines = planned.lines_table()
     reasons = Counter(str(line.reason) for line in plan.lines)
@@ -72,7 +75,11 @@ def plan_metadata(planned: SessionPlan) -> dict[str, Any]:
         "priced_on": str(plan.priced_on),
         "prices": price_label(plan.adjustment, planned.synthetic),
         "plan_id": plan.plan_id,
-        "admitted_earlier": planned.kept,
+        "kept": planned.kept,
+        "approval": awaiting_sentence(plan) if waits else "not asked for, or given",
+        "turnover": float(difference.turnover),
+        "compared_with": str(difference.before) if difference.before is not None else "no plan before it",
+        "changed_targets": table(pd.DataFrame(map(asdict, difference.changes), columns=["symbol", "before", "after"])),
         "reasons": dg.MetadataValue.json(dict(sorted(reasons.items()))),
         "no_order": table(idle),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in plan.notes) or "none"),

@@ -25,6 +25,7 @@ from scizor_dagster.cli import (
     CONTINUE,
     INTERRUPTED,
     INTERRUPTED_CODE,
+    approve,
     arming,
     collect,
     data,
@@ -65,6 +66,7 @@ app.add_typer(symbols.app, name="symbols")
 app.add_typer(signals.app, name="signals")
 app.command()(plan.plan)
 app.command()(run.run)
+app.command()(approve.approve)
 app.command()(reconcile.reconcile)
 app.command()(arming.arm)
 app.command()(arming.disarm)

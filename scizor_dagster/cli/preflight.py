@@ -14,6 +14,7 @@ from scizor_dagster.cli import dates
 from scizor_dagster.config import FilesProvider
 from scizor_dagster.errors import ConfigError, InputError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.lifecycle import running_strategies
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.settings import Settings
 from scizor_dagster.signals.deliveries import files_of, has_several
@@ -113,13 +114,13 @@ def check_portfolio(desk: Desk, portfolio: str) -> TradingCalendar:
 
 
 def check_weight_files(desk: Desk, portfolio: str) -> None:
-    """The weight files of the portfolio's strategies and their mapping tables must exist; none is read.
+    """The weight files of the strategies that run, and their mapping tables, must exist; none is read.
 
     Raises:
         InputError: one is missing.
         WeightFileMissing: no file matches the pattern of a strategy.
     """
-    for entry in map(desk.manifest.strategy, desk.portfolio(portfolio).signals.ids):
+    for entry in map(desk.manifest.strategy, running_strategies(desk, portfolio)):
         if has_several(entry):
             files_of(entry)
         files = [] if has_several(entry) else [("path", entry.path)]

@@ -42,7 +42,7 @@ def run(
     Example: scizor run --portfolio main --date 2026-11-20 --once
     """
     from scizor_dagster.cli.instance import JobRunner
-    from scizor_dagster.flow.stored import is_admitted
+    from scizor_dagster.flow.approving import plan_stands
     from scizor_dagster.flow.summary import session_summary
     from scizor_dagster.jobnames import name_for
 
@@ -50,8 +50,8 @@ def run(
     calendar = check_portfolio(desk, portfolio)
     first = desk.market(desk.portfolio(portfolio).market).first_session
     session = session_to_trade(calendar, day, first, desk.clock())
-    # What is in the ledger goes on, whatever has become of the file it came from.
-    if not is_admitted(desk, portfolio, session):
+    # What was admitted or approved goes on, whatever has become of the file it came from.
+    if not plan_stands(desk, portfolio, session):
         check_weight_files(desk, portfolio)
     jobs = {name: name_for(name, portfolio, desk.config.portfolios) for name in ("rebalance", "follow_orders")}
     with JobRunner.open(desk.settings) as runner:

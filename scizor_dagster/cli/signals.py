@@ -87,13 +87,14 @@ def consolidate(
 
     Example: scizor signals consolidate --portfolio main --date 2026-11-20
     """
+    from scizor_dagster.flow.lifecycle import running_strategies
     from scizor_dagster.flow.signals import select_signals, session_targets
     from scizor_dagster.signals.report import SignalReport
 
     session = parse_date(day, "--date")
     desk = open_desk()
     check_portfolio(desk, portfolio)
-    strategies = desk.portfolio(portfolio).signals.ids
+    strategies = running_strategies(desk, portfolio)
     try:
         taken = [select_signals(desk, portfolio, session, strategy) for strategy in strategies]
         targets = session_targets(desk, portfolio, taken, session)

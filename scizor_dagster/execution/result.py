@@ -32,6 +32,8 @@ ZERO = Decimal(0)
 class ExecutionState(StrEnum):
     NO_PLAN = "no_plan"
     """No plan of the session was admitted."""
+    AWAITING_APPROVAL = "awaiting_approval"
+    """The session's plan is stored, and waits for a person; nothing of it was admitted."""
     NOTHING_TO_DO = "nothing_to_do"
     WORKING = "working"
     """Orders rest or wait, of this session or of an earlier one that must end first."""

@@ -14,9 +14,11 @@ import pandas as pd
 
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.execution.drive import at_work
+from scizor_dagster.flow.approving import approved_plan
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for, shorts_allowed, with_account
 from scizor_dagster.flow.following import catch_up, not_ahead
+from scizor_dagster.flow.lifecycle import idle_standings, require_current_states
 from scizor_dagster.flow.money import book_before, capital_note, price_adjustment, require_same_capital
 from scizor_dagster.flow.stored import stale_symbols
 from scizor_dagster.flow.trust import (
@@ -43,7 +45,7 @@ SOURCE = "scizor.planning"
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """The plan in force. `kept` when it was admitted earlier and is therefore returned as it was."""
+    """The plan in force. `kept` when it was admitted or approved earlier and is therefore returned as it was."""
 
     plan: Plan
     kept: bool
@@ -71,7 +73,7 @@ class _Draft:
 
 
 def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
-    """Make and store the plan of `session`, or return the one that the ledger has admitted.
+    """Make and store the plan of `session`, or return the one that was admitted, or that a person has approved.
 
     Raises:
         InputError: there are no targets for the session, or what no portfolio owns is to be managed.
@@ -85,6 +87,9 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
         admitted = batch_of(connection, settings.account, portfolio, session)
     if admitted is not None:
         return _kept(desk, portfolio, session, admitted)
+    approved = approved_plan(desk, portfolio, session)
+    if approved is not None:
+        return SessionPlan(approved, kept=True, synthetic=SYNTHETIC in approved.notes)
     require_same_capital(desk, portfolio)
     catch_up(desk, portfolio, desk.calendar(settings.market).previous_session(session))
     _require_ended(desk, settings.account, session)
@@ -193,7 +198,7 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
         batch=1,
         currency=market.currency,
         equity=book.valuation.equity,
-        targets=_targets(lake, portfolio, session),
+        targets=_targets(desk, lake, portfolio, session),
         holdings=book.holdings,
         prices=_prices(closes),
         instruments={item.symbol: item for item in instruments(lake, settings.market, priced_on)},
@@ -204,7 +209,11 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
         action_symbols=_actions(lake, settings.market, priced_on, session),
         quarantined_symbols=quarantined,
         cash=book.cash,
-        notes=(*_notes(closes, unexecuted_sessions(desk, portfolio, session)), *capital_note(desk, portfolio)),
+        notes=(
+            *_notes(closes, unexecuted_sessions(desk, portfolio, session)),
+            *capital_note(desk, portfolio),
+            *(f"{item.sentence}." for item in idle_standings(desk, portfolio).values()),
+        ),
     )
 
 
@@ -213,7 +222,7 @@ def _notes(closes: pd.DataFrame, unexecuted: Sequence[date]) -> tuple[str, ...]:
     return ((SYNTHETIC,) if closes["synthetic"].any() else ()) + tuple(missed)
 
 
-def _targets(lake: Lake, portfolio: str, session: date) -> tuple[Target, ...]:
+def _targets(desk: Desk, lake: Lake, portfolio: str, session: date) -> tuple[Target, ...]:
     rows = read_targets(lake, portfolio, session).rows
     if not rows:
         raise InputError(
@@ -221,6 +230,7 @@ def _targets(lake: Lake, portfolio: str, session: date) -> tuple[Target, ...]:
             remedy="Materialize target_weights for the session first.",
             where=f"portfolio {portfolio}",
         )
+    require_current_states(desk, portfolio, session, rows)
     return tuple(
         Target(
             asset_ids=row.asset_ids,

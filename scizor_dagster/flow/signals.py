@@ -13,9 +13,16 @@ from datetime import date
 import pandas as pd
 
 from scizor_dagster.errors import DataError
+from scizor_dagster.flow.approving import plan_stands
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import approval_text, background, known_market, owner_of
-from scizor_dagster.flow.stored import is_admitted, stored_rows
+from scizor_dagster.flow.lifecycle import (
+    idle_standings,
+    idle_strategies,
+    note_strategies,
+    running_strategies,
+)
+from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import select_session
 from scizor_dagster.signals.guards import judge
@@ -23,7 +30,7 @@ from scizor_dagster.signals.intake import AcceptedSignals, store_signals, take_i
 from scizor_dagster.signals.mapping import read_identifier_map
 from scizor_dagster.signals.targets import TargetWeights, read_targets, store_targets
 
-KEPT = "The session's plan is admitted: these are the rows it was made from; the weight file was not read again."
+KEPT = "The session's plan stands: these are the rows it was made from; the weight file was not read again."
 
 
 @dataclass(frozen=True)
@@ -90,12 +97,16 @@ def select_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> 
 def take_signals(desk: Desk, portfolio: str, session: date, strategy: str, *, look: bool = False) -> TakenSignals:
     """Accept a strategy's file and store the rows that trade in `session`.
 
-    Of an admitted session, the rows that its plan was made from. With `look` the file is judged in any case.
+    Of a session whose plan is admitted or approved, the rows that it was made from. With `look` the file is judged
+    in any case.
     """
     if look:
         accept_file(desk, portfolio, strategy)
-    if is_admitted(desk, portfolio, session):
+    if plan_stands(desk, portfolio, session):
         return _traded_signals(desk, portfolio, session, strategy)
+    standing = idle_standings(desk, portfolio).get(strategy)
+    if standing is not None:
+        return _not_read(desk, strategy, f"{standing.sentence}; its weight file is not read.")
     taken = select_signals(desk, portfolio, session, strategy)
     assert taken.accepted is not None
     store_signals(desk.lake, strategy, session, taken.rows, taken.accepted, desk.clock())
@@ -121,9 +132,12 @@ def _no_part(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenS
             remedy="Restore the lake from its backup; an admitted plan is never made anew.",
             where=f"portfolio {portfolio}",
         )
+    return _not_read(desk, strategy, f"Strategy {strategy} has no part in the admitted plan.")
+
+
+def _not_read(desk: Desk, strategy: str, why: str) -> TakenSignals:
     rows = pd.DataFrame(columns=["asset_id", "weight", "weights_date", "sheet", "line"])
-    path = desk.manifest.strategy(strategy).path
-    return TakenSignals(strategy, rows, path, "", (f"Strategy {strategy} has no part in the admitted plan.",), None)
+    return TakenSignals(strategy, rows, desk.manifest.strategy(strategy).path, "", (why,), None)
 
 
 def session_targets(desk: Desk, portfolio: str, taken: Sequence[TakenSignals], session: date) -> TargetWeights:
@@ -135,12 +149,14 @@ def session_targets(desk: Desk, portfolio: str, taken: Sequence[TakenSignals], s
     """
     settings = desk.portfolio(portfolio)
     parts = [_part(desk, item) for item in taken]
+    idle = idle_strategies(desk, portfolio, session)
     return consolidate(
         parts,
         settings.signals,
         known_market(desk, settings.market, session, [part.identifiers for part in parts]),
         weights=settings.weights,
         fractional=settings.risk.fractional_shares,
+        idle=idle,
     )
 
 
@@ -151,20 +167,27 @@ def _part(desk: Desk, taken: TakenSignals) -> StrategyRows:
 
 
 def consolidate_session(desk: Desk, portfolio: str, session: date) -> TargetWeights:
-    """Take the session's rows from the accepted files to targets and store them; of an admitted session, those it has.
+    """Take the session's rows from the accepted files to targets and store them; where its plan stands, those it has.
 
     What a plan in force was made from stays as it is: every order leads back to lines of those files. A strategy
     whose file is missing or refused, or has no rows for the session, refuses the session for the whole portfolio.
     """
-    if is_admitted(desk, portfolio, session):
+    if plan_stands(desk, portfolio, session):
         stored = read_targets(desk.lake, portfolio, session)
         return TargetWeights(stored.rows, (KEPT,))
-    strategies = desk.portfolio(portfolio).signals.ids
+    strategies = running_strategies(desk, portfolio)
     # All of them are read before any is stored.
     taken = [select_signals(desk, portfolio, session, strategy) for strategy in strategies]
     targets = session_targets(desk, portfolio, taken, session)
     for item in taken:
         assert item.accepted is not None
         store_signals(desk.lake, item.strategy, session, item.rows, item.accepted, desk.clock())
+    if not targets.rows:
+        raise DataError(
+            f"No strategy of portfolio '{portfolio}' runs, and none of them has a position to keep.",
+            remedy="Start one: scizor strategy start NAME --reason TEXT.",
+            where=f"portfolio {portfolio}",
+        )
     store_targets(desk.lake, portfolio, session, targets, desk.clock())
+    note_strategies(desk, portfolio)
     return targets

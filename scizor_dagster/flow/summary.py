@@ -10,12 +10,15 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
+from scizor_dagster.flow.approving import awaiting_plan, awaiting_sentence
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.rows import batch_of
 from scizor_dagster.risk.held_back import HeldBack, held_back
 
 HELD_BACK = "held_back"
 """State of a session that agrees, and yet has lost orders to a halt, a lock or another wait."""
+AWAITING_APPROVAL = "awaiting_approval"
+"""State of a session whose plan waits for a person; `awaiting_approval` is its id."""
 REFUSED_STATES = ("rejected", "blocked", "unknown", "not_admitted")
 """States of an order that was meant and did not go out, or may not have; a drop or an expiry is no refusal."""
 
@@ -57,6 +60,10 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
     held = [asdict(row) for row in held_back_orders(desk, portfolio, session)]
     refused = [row for row in results if row["state"] in REFUSED_STATES]
     state, orders, filled, working, count = reconciled or ("not reconciled", None, None, None, None)
+    awaiting = awaiting_plan(desk, portfolio, session)
+    if awaiting is not None:
+        # Its orders were neither refused nor lost: they wait.
+        state, refused = AWAITING_APPROVAL, [row for row in refused if row["state"] != "not_admitted"]
     if state in ("reconciled", "nothing_to_do") and any(row["lost"] for row in held):
         state = HELD_BACK
     equity, cash, daily, cumulative, drawdown, adjustment, synthetic = measured or (None,) * 7
@@ -69,6 +76,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "working": working,
         "breaks": count,
         "refused": len(refused),
+        "awaiting_approval": awaiting.plan_id if awaiting is not None else None,
         "held_back": len(held),
         "permitted": _permitted(desk, portfolio, session),
         "equity": equity,
@@ -82,6 +90,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "refused_rows": refused,
         "held_back_rows": held,
         "unfilled_rows": [row for row in results if row["state"] not in REFUSED_STATES],
+        **({"note": awaiting_sentence(awaiting)} if awaiting is not None else {}),
     }
 
 
@@ -96,7 +105,7 @@ def _permitted(desk: Desk, portfolio: str, session: date) -> str | None:
 
 def went_well(summary: Mapping[str, Any]) -> bool:
     """Whether the session was reconciled with no break, and every order that was meant went out."""
-    return all(summary[name] == 0 for name in ("breaks", "refused", "held_back"))
+    return not summary["awaiting_approval"] and all(summary[name] == 0 for name in ("breaks", "refused", "held_back"))
 
 
 def held_back_orders(desk: Desk, portfolio: str, session: date) -> list[HeldBack]:

@@ -6,11 +6,20 @@ What does not: the protocol itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from scizor_dagster.errors import DataError, RiskLimitBreached, StaleTick
-from scizor_dagster.execution.executor import ExecutionResult, execute
+from scizor_dagster.execution.executor import ExecutionResult, ExecutionState, execute
+from scizor_dagster.execution.result import result_of
 from scizor_dagster.flow.affordability import stored_book_after
+from scizor_dagster.flow.approving import (
+    approved_plan,
+    awaiting_sentence,
+    awaits_approval,
+    has_ended,
+    waits_to_be_carried_out,
+)
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts, follow_session, not_ahead
@@ -50,7 +59,10 @@ def trade_session(
         return follow_session(desk, portfolio, session, run_id)
     _refuse_stale(scheduled_for, desk.clock())
     _refuse_after_breaks(desk, portfolio, session)
-    plan = current_plan(desk, portfolio, session)
+    # What a person has approved is carried out as it was approved, and not made anew.
+    plan = approved_plan(desk, portfolio, session) or current_plan(desk, portfolio, session)
+    if awaits_approval(desk, plan):
+        return _awaiting(desk, plan)
     with stops_recorded(
         desk.ledger, desk.clock, settings.account, portfolio, session, limits_in_force(desk, portfolio)
     ):
@@ -59,6 +71,23 @@ def trade_session(
     guard_account(desk, settings.account, session)
     unexecuted = unexecuted_sessions(desk, portfolio, session)
     return execute(plan, previous_unexecuted=unexecuted, **execution_parts(desk, portfolio, run_id))
+
+
+def continue_session(desk: Desk, portfolio: str, session: date, run_id: str) -> ExecutionResult:
+    """Continue what was admitted, or begin what a person has approved since; a plan that nobody has is left alone."""
+    if waits_to_be_carried_out(desk, portfolio, session):
+        return trade_session(desk, portfolio, session, run_id)
+    return follow_session(desk, portfolio, session, run_id)
+
+
+def _awaiting(desk: Desk, plan: Plan) -> ExecutionResult:
+    """The result of a session whose plan nobody has approved yet, or will any more."""
+    ended = has_ended(desk, plan.portfolio, plan.session)
+    name = f"Plan {plan.plan_id[:12]} of {plan.session}"
+    note = f"{name} was not approved, and its session is over." if ended else awaiting_sentence(plan)
+    with desk.ledger.read() as connection:
+        found = result_of(connection, plan.account, plan.portfolio, plan.session, notes=[note])
+    return found if ended else replace(found, state=ExecutionState.AWAITING_APPROVAL)
 
 
 def _refuse_unaffordable(desk: Desk, plan: Plan) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from scizor_dagster.config import PaperAccount
+from scizor_dagster.flow.approving import waits_to_be_carried_out
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.ledger.lease import LeaseRow, lease_of
@@ -85,7 +86,7 @@ def look_for_unfinished(desk: Desk, portfolio: str, session: date, now: datetime
     """
     found = open_orders(desk, portfolio, session, now)
     if found is None:
-        return Look("", f"Portfolio {portfolio} has no open orders for {session}.")
+        return _approved_since(desk, portfolio, session, now)
     lease = found.lease
     if lease is not None and lease.held(now):
         return Look("", f"{lease.holder} is at the orders of account {lease.account}.")
@@ -100,6 +101,14 @@ def look_for_unfinished(desk: Desk, portfolio: str, session: date, now: datetime
     closed = desk.calendar(desk.portfolio(portfolio).market).has_closed(session, now)
     every = MOVING_EVERY if _moves(found) and not closed else RESTING_EVERY
     return Look(time_slot(now, every), f"The orders of {session} are open, and nobody is at them.")
+
+
+def _approved_since(desk: Desk, portfolio: str, session: date, now: datetime) -> Look:
+    """Whether a person has approved the session's plan after its rebalance had left it waiting."""
+    closed = desk.calendar(desk.portfolio(portfolio).market).has_closed(session, now)
+    if not closed and waits_to_be_carried_out(desk, portfolio, session):
+        return Look(time_slot(now, MOVING_EVERY), f"The plan of {session} is approved, and not carried out yet.")
+    return Look("", f"Portfolio {portfolio} has no open orders for {session}.")
 
 
 def time_slot(now: datetime, every: timedelta) -> str:

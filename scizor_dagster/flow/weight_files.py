@@ -11,6 +11,7 @@ from datetime import date
 
 from scizor_dagster.errors import SignalRefused
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.lifecycle import running_strategies, sells_off
 from scizor_dagster.flow.signals import accept_file
 from scizor_dagster.signals.deliveries import content_hash
 from scizor_dagster.signals.readers import WeightFileMissing
@@ -23,8 +24,8 @@ def weight_sessions(desk: Desk, portfolio: str) -> frozenset[date]:
     missing or refused.
     """
     chosen = desk.portfolio(portfolio).signals
-    named = [_sessions_of(desk, portfolio, strategy) for strategy in chosen.ids]
-    if not all(named):
+    named = [_sessions_of(desk, portfolio, strategy) for strategy in running_strategies(desk, portfolio)]
+    if not named or not all(named):
         return frozenset()
     if chosen.as_of == "exact":
         return frozenset.intersection(*map(frozenset, named))
@@ -35,12 +36,12 @@ def weight_sessions(desk: Desk, portfolio: str) -> frozenset[date]:
 def concerns(desk: Desk, portfolio: str, session: date) -> bool:
     """Whether a run of `session` has something to do or to say: any of the files names it, is missing or is refused.
 
-    Where one strategy has weights and another has none, the run refuses the session and says which.
+    Where one strategy has weights and another has none, the run refuses the session and says which. A strategy that
+    is paused or stopped has nothing to say, unless its positions are to be sold.
     """
-    strategies = desk.portfolio(portfolio).signals.ids
-    return any(
+    return sells_off(desk, portfolio, session) or any(
         session in _sessions_of(desk, portfolio, strategy) or _is_refused(desk, portfolio, strategy)
-        for strategy in strategies
+        for strategy in running_strategies(desk, portfolio)
     )
 
 
@@ -61,14 +62,14 @@ def _is_refused(desk: Desk, portfolio: str, strategy: str) -> bool:
 
 def missing_files(desk: Desk, portfolio: str) -> tuple[str, ...]:
     """Strategies without a weight file: there is none, it is a pipe or a device, or it may not be read."""
-    return tuple(name for name in desk.portfolio(portfolio).signals.ids if _content(desk, name) is None)
+    return tuple(name for name in running_strategies(desk, portfolio) if _content(desk, name) is None)
 
 
 def weight_files_state(desk: Desk, portfolio: str) -> str | None:
     """Fingerprint of the content of the portfolio's weight files; None while one cannot be read."""
-    hashes = [_content(desk, strategy) for strategy in desk.portfolio(portfolio).signals.ids]
+    hashes = [_content(desk, strategy) for strategy in running_strategies(desk, portfolio)]
     known = [item for item in hashes if item is not None]
-    if len(known) < len(hashes):
+    if not known or len(known) < len(hashes):
         return None
     return known[0] if len(known) == 1 else hashlib.sha256("".join(known).encode()).hexdigest()
 

@@ -31,6 +31,7 @@ STATUS_REASONS = {
     "unknown_id": Reason.UNKNOWN_ID,
     "ambiguous_id": Reason.AMBIGUOUS_ID,
     "quarantined": Reason.QUARANTINED,
+    "strategy_idle": Reason.STRATEGY_IDLE,
 }
 
 
@@ -42,7 +43,7 @@ class Target:
         asset_ids: Ids of the weight file that it answers for.
         symbol: Ticker; empty where the id has none.
         weight: Share of equity, negative for a short.
-        status: `ok`, or `unknown_id`, `ambiguous_id`, `quarantined`: a line without orders.
+        status: `ok`, or `unknown_id`, `ambiguous_id`, `quarantined`, `strategy_idle`: a line without orders.
         candidates: Tickers that an ambiguous id may mean; what is held of them is kept.
     """
 

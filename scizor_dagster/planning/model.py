@@ -39,6 +39,8 @@ class Reason(StrEnum):
     AMBIGUOUS_ID = "ambiguous_id"
     UNKNOWN_ID = "unknown_id"
     QUARANTINED = "quarantined"
+    STRATEGY_IDLE = "strategy_idle"
+    """Only strategies that are paused or stopped want it: its position is left as it is."""
     FROZEN = "frozen"
     CORPORATE_ACTION = "corporate_action"
     LIMIT = "limit"

@@ -47,6 +47,21 @@ class StrategyRows:
     accepted: AcceptedSignals
 
 
+@dataclass(frozen=True)
+class IdleStrategy:
+    """A strategy that is paused or stopped.
+
+    Attributes:
+        sentence: Its state, as every target says it that the strategy has a part in.
+        sold: Whether its positions are to be sold; else they are left as they are.
+        rows: What it wanted last, each with the sentence as its note; of no weight where they are sold.
+    """
+
+    sentence: str
+    sold: bool
+    rows: tuple[ResolvedRow, ...]
+
+
 def consolidate(
     parts: Sequence[StrategyRows],
     choice: SignalChoice,
@@ -54,11 +69,13 @@ def consolidate(
     *,
     weights: WeightRules,
     fractional: FractionalShares,
+    idle: Mapping[str, IdleStrategy] | None = None,
 ) -> TargetWeights:
     """Make one target per instrument.
 
     Args:
-        parts: One for each strategy of `choice`.
+        parts: One for each strategy of `choice` that runs.
+        idle: The others, by name.
         choice: How they are combined, and the overlays.
         market: Where they trade.
         weights: The portfolio's rules; its `blacklist` names tickers or a strategy's own ids.
@@ -77,11 +94,31 @@ def consolidate(
             name = file_name(part.entry, part.rows)
             placed = (about_asset(item, wide=part.accepted.wide) for item in resolution.violations)
             raise part.accepted.refusal(*(replace(item, file=name) for item in placed))
-    rows: Mapping[str, Sequence[ResolvedRow]] = {part.entry.id: resolution.rows for part, resolution in found}
+    resting = dict(idle or {})
+    rows: dict[str, Sequence[ResolvedRow]] = {part.entry.id: resolution.rows for part, resolution in found}
+    rows |= {name: item.rows for name, item in resting.items()}
     combined = combine(rows, choice)
     targets, changes = apply_overlays(combined, choice.overlays, market.sectors)
     warnings = (*(text for _, resolution in found for text in resolution.warnings), *changes)
-    return TargetWeights(targets, (*warnings, *_judged(targets, fractional.max_total_weight)))
+    said = (
+        *warnings,
+        *(item.sentence + "." for item in resting.values()),
+        *_judged(targets, fractional.max_total_weight),
+    )
+    # Last, so that what an idle strategy keeps is not free for the others.
+    return TargetWeights(tuple(_left_alone(row, resting) for row in targets), said)
+
+
+def _left_alone(row: TargetWeight, idle: Mapping[str, IdleStrategy]) -> TargetWeight:
+    """A target with parts of idle strategies: each named in its note, and no order where it has no other part."""
+    named = dict.fromkeys(item.strategy for item in row.contributions)
+    resting = [idle[name] for name in named if name in idle]
+    if not resting:
+        return row
+    missing = [item.sentence for item in resting if item.sentence not in row.note]
+    note = ". ".join(filter(None, (row.note, *missing)))
+    kept = row.status is TargetStatus.OK and len(resting) == len(named) and not all(item.sold for item in resting)
+    return replace(row, note=note, status=TargetStatus.STRATEGY_IDLE if kept else row.status)
 
 
 def _judged(targets: Sequence[TargetWeight], max_total: float) -> list[str]:

@@ -36,6 +36,8 @@ class TargetStatus(StrEnum):
     """It is not traded any more."""
     QUARANTINED = "quarantined"
     """On the portfolio's blacklist."""
+    STRATEGY_IDLE = "strategy_idle"
+    """Only strategies that are paused or stopped have a part in it: no order, what is held is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ TAUGHT = (
     ("symbols", "remove"),
     ("run",),
     ("reconcile",),
+    ("approve",),
     ("arm",),
     ("disarm",),
     ("halt",),
