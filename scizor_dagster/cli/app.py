@@ -41,6 +41,7 @@ from scizor_dagster.cli import (
     risk,
     run,
     signals,
+    strategy,
     symbols,
     trading_states,
 )
@@ -64,6 +65,7 @@ app.add_typer(prices.app, name="prices")
 app.add_typer(rates.app, name="rates")
 app.add_typer(symbols.app, name="symbols")
 app.add_typer(signals.app, name="signals")
+app.add_typer(strategy.app, name="strategy")
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)

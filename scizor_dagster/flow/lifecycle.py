@@ -137,7 +137,7 @@ def require_current_states(desk: Desk, portfolio: str, session: date, targets: S
     for row in targets:
         for item in row.contributions:
             expected = sentences.get(item.strategy)
-            was_idle = f"Strategy {item.strategy} is " in row.note
+            was_idle = any(f"Strategy {item.strategy} is {state} since " in row.note for state in StrategyState)
             if was_idle != (expected is not None) or (expected is not None and expected not in row.note):
                 raise DataError(
                     f"Strategy '{item.strategy}' was started, paused or stopped since the targets of {session} were "

@@ -117,7 +117,7 @@ def _left_alone(row: TargetWeight, idle: Mapping[str, IdleStrategy]) -> TargetWe
         return row
     missing = [item.sentence for item in resting if item.sentence not in row.note]
     note = ". ".join(filter(None, (row.note, *missing)))
-    kept = row.status is TargetStatus.OK and len(resting) == len(named) and not all(item.sold for item in resting)
+    kept = row.status is TargetStatus.OK and len(resting) == len(named) and not any(item.sold for item in resting)
     return replace(row, note=note, status=TargetStatus.STRATEGY_IDLE if kept else row.status)
 
 
