@@ -40,7 +40,7 @@ def approve(
 
     Shows the plan beside the one before it: which targets changed, what is ordered, its turnover, its warnings. Then
     it asks. The plan that you approve is the one that is sent, byte for byte, by the next `scizor run` or the next
-    tick of `follow_orders_open`; it is not made anew. Another plan needs an approval of its own.
+    tick of the sensor `unfinished_orders`; it is not made anew. Another plan needs an approval of its own.
 
     Example: scizor approve main
     Example: scizor approve 3f0a9c21 --yes
@@ -78,7 +78,7 @@ def approve(
         return
     typer.echo(
         f"The {made.sentence}, for {plan.session}. Carry it out now: scizor run --portfolio {plan.portfolio} "
-        f"--date {plan.session}; or leave it to follow_orders_open, where that schedule is on."
+        f"--date {plan.session}; or leave it to the sensor unfinished_orders, where that is on."
     )
 
 
