@@ -20,7 +20,9 @@ from scizor_dagster.cli.plan_request import BrokerName, Mode, Wanted, request_fo
 from scizor_dagster.errors import InputError, PriceUnavailable
 
 if TYPE_CHECKING:
+    from scizor_dagster.flow.desk import Desk
     from scizor_dagster.planning.files import FileInputs, FileSources
+    from scizor_dagster.planning.model import Plan
 
 SHOWN = 10
 
@@ -82,8 +84,34 @@ def plan(
     written = write_plan(made, out)
     report = summary(made, request.read)
     report["notes"] = [*report["notes"], *(read_rules[1] if read_rules else ()), *request.read.unread]
+    if request.desk is not None and portfolio is not None:
+        report |= _beside(request.desk, portfolio, made, report["notes"])
     report["files"] = {name: str(path) for name, path in written.items()}
     typer.echo(json.dumps(report, indent=2) if as_json else _sentences(report))
+
+
+def _beside(desk: Desk, portfolio: str, made: Plan, notes: list[str]) -> dict[str, Any]:
+    """Which targets change against the portfolio's last plan, and what a person must still permit of this one."""
+    from scizor_dagster.cli.dates import now
+    from scizor_dagster.flow.approving import MANUAL, difference_of
+    from scizor_dagster.ledger.arming import armed_for
+
+    if not desk.has_ledger:
+        return {}
+    found, said = difference_of(desk, made), []
+    if found.before is not None:
+        changes = ", ".join(f"{item.symbol} {item.before:.4%} to {item.after:.4%}" for item in found.changes[:SHOWN])
+        more = f", and {len(found.changes) - SHOWN} more" if len(found.changes) > SHOWN else ""
+        said.append(f"Against the plan of {found.before}: {changes or 'the same targets'}{more}.")
+    pinned = desk.pinned_identity(made.account)
+    if pinned.environment == "live":
+        with desk.ledger.read() as connection:
+            armed, why = armed_for(connection, made.account, portfolio, pinned, now())
+        said.append(f"Portfolio '{portfolio}' is live and {why if armed is None else armed.sentence}.")
+    if desk.portfolio(portfolio).approval == MANUAL:
+        said.append("A session's plan of this portfolio is carried out once a person has approved it: scizor approve.")
+    changed = [{"symbol": row.symbol, "from": f"{row.before:f}", "to": f"{row.after:f}"} for row in found.changes]
+    return {"notes": [*notes, *said], "compared_with": str(found.before or ""), "changed_targets": changed}
 
 
 def _currency(code: str | None) -> str | None:

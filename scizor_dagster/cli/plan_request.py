@@ -48,11 +48,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that the planner is handed."""
+    """Everything that the planner is handed, and the desk of the portfolio that it is for."""
 
     read: FileInputs
     rules: PlanningRules
     capabilities: Capabilities
+    desk: Desk | None = None
 
 
 def request_for(wanted: Wanted, sources: FileSources, rules: PlanningRules | None) -> Request:
@@ -80,9 +81,8 @@ def request_for(wanted: Wanted, sources: FileSources, rules: PlanningRules | Non
             remedy="Leave --rules out, or change the portfolio's sections in the configuration.",
         )
     desk = Desk(Settings.from_environment(os.environ), dates.now)
-    if wanted.mode is Mode.ONLINE:
-        return _online(desk, wanted.portfolio, wanted, sources)
-    return _on_capital(desk, wanted.portfolio, wanted, sources)
+    gather = _online if wanted.mode is Mode.ONLINE else _on_capital
+    return replace(gather(desk, wanted.portfolio, wanted, sources), desk=desk)
 
 
 def _on_files(wanted: Wanted, sources: FileSources, rules: PlanningRules | None) -> Request:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
+from scizor_dagster.ledger.changes import inserted, updated
 from scizor_dagster.ledger.strategy_tables import live_strategies, strategies
 
 
@@ -90,9 +91,9 @@ def set_strategy_state(
     made = StrategyStanding(strategy, portfolio, account, state, liquidate, actor, reason, now)
     last = connection.execute(sa.select(sa.func.max(live_strategies.c.number))).scalar() or 0
     values = asdict(made) | {"state": state.value}
-    connection.execute(live_strategies.insert().values(number=last + 1, **values))
+    change = inserted(live_strategies, {"number": last + 1, **values})
     payload = {name: value for name, value in values.items() if name not in ("account", "since")}
-    events.append(connection, now, account, "strategy_state", {"number": last + 1, **payload})
+    events.append(connection, now, account, "strategy_state", {"number": last + 1, **payload}, changes=[change])
     return made
 
 
@@ -109,14 +110,15 @@ def strategy_states(connection: sa.Connection, account: str, portfolio: str) -> 
 
 def record_strategy(connection: sa.Connection, account: str, seen: StrategyRow) -> None:
     """Note that a strategy was there in this form at `seen.last_seen`; a form that is new is a new row."""
-    key = (strategies.c.strategy == seen.strategy, strategies.c.manifest_hash == seen.manifest_hash)
-    values = asdict(seen)
-    if connection.execute(sa.select(strategies.c.strategy).where(*key)).first() is None:
-        connection.execute(strategies.insert().values(values))
+    key = {"strategy": seen.strategy, "manifest_hash": seen.manifest_hash}
+    mine = (strategies.c[name] == value for name, value in key.items())
+    if connection.execute(sa.select(strategies.c.strategy).where(*mine)).first() is None:
+        values = asdict(seen)
+        change = inserted(strategies, values)
     else:
-        values = {name: values[name] for name in ("strategy", "manifest_hash", "portfolios", "path", "last_seen")}
-        connection.execute(strategies.update().where(*key).values(values))
-    events.append(connection, seen.last_seen, account, "strategy_seen", values)
+        values = {name: getattr(seen, name) for name in ("portfolios", "path", "last_seen")}
+        change = updated(strategies, key, values)
+    events.append(connection, seen.last_seen, account, "strategy_seen", key | values, changes=[change])
 
 
 def known_strategies(connection: sa.Connection) -> list[StrategyRow]:

@@ -9,6 +9,7 @@ from scizor_dagster.ledger.approvals import approve
 from scizor_dagster.ledger.arming import arm, spend
 from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.strategies import StrategyRow, StrategyState, record_strategy, set_strategy_state
 from scizor_dagster.risk.acceptance import accept_equity
 from scizor_dagster.risk.locks import DueLock, store_locks
 from scizor_dagster.risk.trading_state import TradingState, set_state
@@ -33,6 +34,11 @@ def live_through(ledger: Ledger) -> ModelBroker:
         spend(connection, permission, "SCZ-1", D(100), now=START)
         approve_plan(connection, "paper", "main", TUESDAY, "p" * 64, actor="ann", reason="seen", now=START)
         set_state(connection, "real", None, TradingState.HALTED, reason="a look", actor="ann", now=START)
+        seen = StrategyRow("momentum", "m" * 64, "main", "momentum.csv", "trade_session", START, START)
+        record_strategy(connection, "paper", seen)
+        set_strategy_state(
+            connection, "paper", "main", "momentum", StrategyState.PAUSED, actor="ann", reason="a rest", now=START
+        )
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
         approve(
