@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.ledger.store import Ledger
-from tests.execution.scenario import adopt, fresh_copy
-from tests.ledgers import STORES
+from tests.execution.scenario import adopt
+from tests.ledgers import STORES, sqlite_ledger
 
 ON_EACH_STORE = {"test_execute", "test_unknown", "test_tracking", "test_release", "test_gates"}
 """Modules whose tests run on each kind of store: the protocol, and what it does when the broker or the ledger fails."""
@@ -19,21 +19,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "ledger.sqlite"
-    Ledger.open(f"sqlite:///{path}").close()
-    return path
-
-
-@pytest.fixture(scope="session")
-def holding_ledger(empty_ledger: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def holding_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Portfolio `main` owns 40 AAA and 10 BBB."""
-    url = fresh_copy(empty_ledger, tmp_path_factory.mktemp("holding") / "ledger.sqlite")
-    ledger = Ledger.open(url)
+    folder = tmp_path_factory.mktemp("holding")
+    ledger = Ledger.open(sqlite_ledger(folder))
     adopt(ledger, "AAA", "40")
     adopt(ledger, "BBB", "10")
     ledger.close()
-    return ledger.path
+    return folder / "ledger.sqlite"
 
 
 @pytest.fixture

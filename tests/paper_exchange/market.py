@@ -4,15 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal as D
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from scizor_dagster.brokers.protocol import OrderRequest, OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.paper_exchange.data import SessionAction, SessionBar
 from scizor_dagster.paper_exchange.model import Position, Rules, State
+from tests.ledgers import sqlite_ledger
 
 DAY1, DAY2, DAY3 = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
 NOW = datetime(2024, 3, 4, 14, 0, tzinfo=UTC)
@@ -78,19 +77,9 @@ class FakeData:
         return closes
 
 
-@cache
-def _migrated() -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "ledger.sqlite"
-        Ledger.open(f"sqlite:///{path}").close()
-        return path.read_bytes()
-
-
 def fresh_ledger(folder: Path) -> Ledger:
     """An empty ledger in `folder`; migrated once for all tests, and not fsynced."""
-    path = folder / "ledger.sqlite"
-    path.write_bytes(_migrated())
-    return Ledger.open(f"sqlite:///{path}", synchronous="OFF")
+    return Ledger.open(sqlite_ledger(folder), synchronous="OFF")
 
 
 def request(

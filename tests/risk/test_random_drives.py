@@ -31,6 +31,7 @@ from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.risk.pre_trade import OPENING
 from tests.execution.scenario import MONDAY, PRICES, START, TUESDAY, UNLIMITED, fresh_copy, order, plan_of, settings
 from tests.execution.test_paper_rehearsal import PAPER, _data, _paper
+from tests.ledgers import sqlite_ledger
 from tests.risk.orders import BUY, SELL, SHORT, D
 
 DRIVES = 1_000 if os.environ.get("SCIZOR_TORTURE") else 24
@@ -207,9 +208,9 @@ def _plan(chance: random.Random, name: str, prices: dict[str, Decimal]) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def two_books(empty_ledger: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both portfolios have bought what they hold on Monday."""
-    ledger = Ledger.open(fresh_copy(empty_ledger, tmp_path_factory.mktemp("two") / "l.sqlite"), synchronous="OFF")
+    ledger = Ledger.open(sqlite_ledger(tmp_path_factory.mktemp("two")), synchronous="OFF")
     data = _data()
     tuesday, monday = data.sessions.pop(TUESDAY), data.sessions.pop(MONDAY)
     broker = _paper(ledger, data)

@@ -20,7 +20,7 @@ from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.paper_exchange.venue_orders import Status
 from tests.brokers.alpaca.conftest import Brokers
 from tests.execution import scenario
-from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures
+from tests.execution.conftest import ledger  # noqa: F401 - fixtures
 from tests.execution.scenario import order, plan_of, resume, run
 from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import ACCOUNT, Doors, all_orders
