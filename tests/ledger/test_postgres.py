@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.errors import CommitInDoubt, LedgerError
+from scizor_dagster.ledger import postgres as server_side
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import account_clocks, metadata
 from tests.postgres import Server
@@ -85,6 +86,58 @@ def test_a_server_that_may_forget_commits_is_refused(postgres: Server, database:
         postgres.execute("ALTER SYSTEM RESET fsync")
         postgres.execute("SELECT pg_reload_conf()")
         _await_setting(postgres, "fsync", "on")
+
+
+def test_a_server_that_is_too_old_is_refused(postgres: Server, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_side, "OLDEST_SERVER", 990_000)
+    with pytest.raises(LedgerError, match="older than Postgres 14"):
+        Ledger.open(postgres.url(database))
+
+
+def test_a_standby_is_refused(postgres: Server, postgres_url: str) -> None:
+    signal = postgres.data / "standby.signal"
+    postgres.stop()
+    signal.touch()
+    postgres.start()
+    try:
+        with pytest.raises(LedgerError, match="standby") as caught:
+            Ledger.open(postgres_url)
+        assert "Name its primary" in caught.value.remedy
+    finally:
+        postgres.stop()
+        signal.unlink()
+        postgres.start()
+
+
+def test_a_database_that_was_made_read_only_is_said_in_a_sentence(postgres: Server, postgres_url: str) -> None:
+    name = postgres_url.rpartition("/")[2]
+    postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    ledger = Ledger.open(postgres_url)
+    with pytest.raises(LedgerError, match="read-only transaction"):
+        _note(ledger, "a")
+    assert _noted(ledger) == []
+    ledger.close()
+
+
+def test_a_writer_that_stands_still_in_its_transaction_does_not_keep_the_others_waiting_for_good(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_side, "IDLE_IN_TRANSACTION_MS", 100)
+    stopped = Ledger.open(postgres_url)
+    monkeypatch.undo()
+    other = Ledger.open(postgres_url)
+
+    def stand_still() -> None:
+        with stopped.transaction() as connection:
+            connection.execute(account_clocks.insert().values(account="stopped", session=DAY))
+            _note(other, "other")
+            connection.execute(account_clocks.insert().values(account="too late", session=DAY))
+
+    with pytest.raises(LedgerError, match=r"idle-in-transaction timeout|closed the connection"):
+        stand_still()
+    assert _noted(other) == ["other"]
+    for ledger in (stopped, other):
+        ledger.close()
 
 
 def _await_setting(server: Server, name: str, value: str) -> None:

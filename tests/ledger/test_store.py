@@ -120,6 +120,16 @@ def test_a_reader_is_not_blocked_by_a_writer_and_sees_only_what_is_committed(led
             assert reader.execute(sa.select(account_clocks)).all() == []
 
 
+def test_a_reader_sees_one_instant_whatever_is_committed_while_it_reads(ledger: Ledger) -> None:
+    with ledger.read() as reader:
+        assert reader.execute(sa.select(account_clocks)).all() == []
+        with ledger.transaction() as writer:
+            writer.execute(account_clocks.insert().values(account="a", session=date(2026, 3, 2)))
+        assert reader.execute(sa.select(account_clocks)).all() == []
+    with ledger.read() as reader:
+        assert len(reader.execute(sa.select(account_clocks)).all()) == 1
+
+
 def test_writers_take_turns_from_their_first_statement(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         connection.execute(account_clocks.insert().values(account="a", session=date(2020, 1, 1)))
