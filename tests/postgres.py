@@ -143,14 +143,16 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, memory: bool = True) -> Iterator[Server]:
     """Start a server for the block. It ends with the block, and with this process at the latest.
+
+    Its files are kept in memory where there is room, unless what a disk costs is to be seen.
 
     Raises:
         PostgresMissing: there are no binaries.
     """
     folder = binaries()
-    home = Path(tempfile.mkdtemp(prefix="scizor-postgres-", dir=_fast_folder()))
+    home = Path(tempfile.mkdtemp(prefix="scizor-postgres-", dir=_fast_folder() if memory else None))
     as_user = _as_user(home)
     server = Server(home, _free_port(), folder, as_user)
     keeper = subprocess.Popen(
