@@ -19,6 +19,9 @@ class ExecutionRules(Model):
         mode_on_buy: `moo` and `moc` are market orders for the opening and the closing auction.
         tp_atr: Distance of a bracket's take-profit in average true ranges; it takes the place of `tp_pct`.
         sl_atr: Distance of a bracket's stop in average true ranges; it takes the place of `sl_pct`.
+        wait_seconds: How long one run waits for fills in an open session, at a broker; 0 looks once.
+        poll_seconds: How long it waits between two looks, where the broker says nothing before.
+        sells_within_minutes: How long sales may rest while buys wait for them, before they are canceled.
     """
 
     mode_on_buy: Literal["market", "limit", "bracket", "moo", "moc"] = "market"
@@ -29,6 +32,9 @@ class ExecutionRules(Model):
     tp_atr: Positive | None = None
     sl_atr: Positive | None = None
     time_in_force: Literal["DAY"] = "DAY"
+    wait_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
+    poll_seconds: Annotated[int, Field(ge=1, le=60)] = 5
+    sells_within_minutes: Annotated[int, Field(ge=1, le=480)] | None = None
 
 
 class WeightRules(Model):

@@ -1,7 +1,9 @@
-"""A halt that takes back what rests at the broker: own open orders, canceled once each and followed.
+"""Taking back what rests at the broker: own open orders, after a halt, past their time, or of a session that is over.
 
 What belongs here: which orders are taken back, asking the broker to cancel, and what is left. What does not: what
 became of a cancel, which polls find out (`tracking`), and orders that are not ours, which are never touched.
+
+A cancel is a question: the order ends when a read says so, and what has filled until then counts.
 
 The exits of a bracket whose entry has filled are left at the broker: they protect what is held.
 """
@@ -15,17 +17,19 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.brokers.protocol import Side, TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected
+from scizor_dagster.execution.context import last_sends
 from scizor_dagster.execution.recovery import resolve
 from scizor_dagster.execution.run import Run
-from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_in
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_in, intents_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk.pre_trade import OPENING
 from scizor_dagster.risk.trading_state import Standing, TradingState, standing
 
 _AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 _RESTING = (IntentState.WORKING, IntentState.PARTIALLY_FILLED)
+_TRADING = (VenuePhase.OPEN, VenuePhase.CLOSING)
 UNCONFIRMED = "its cancel was asked for, and the broker has not confirmed it"
 
 
@@ -92,6 +96,55 @@ def cancel_if_asked(run: Run, batch: BatchRow) -> None:
     failures = cancel_all(run, rows)[1]
     if failures:
         raise next(iter(failures.values()))
+
+
+def cancel_overdue(run: Run, batch: BatchRow) -> None:
+    """Ask for a cancel of the batch's sales that have rested for too long, where buys wait for them.
+
+    Raises:
+        BrokerUnavailable: a cancel was not taken, after all were tried; the next look asks again.
+    """
+    settings = run.settings_of(batch.portfolio)
+    if settings is None or settings.sells_within is None or run.broker.phase(batch.session) not in _TRADING:
+        return
+    with run.ledger.read() as connection:
+        rows = intents_of(connection, batch.batch_id)
+        resting = [row for row in rows if _holds_up(row) and row.client_order_id not in run.asked_to_cancel]
+        times = last_sends(connection, resting)
+    if not any(row.state is IntentState.HELD and row.final_qty is None for row in rows):
+        return
+    opened = settings.opens_at(batch.session) if settings.opens_at is not None else None
+    since = {name: max(at, opened) if opened is not None else at for name, at in times.items()}
+    overdue = [row for row in resting if run.now() >= since[row.client_order_id] + settings.sells_within]
+    taken, failures, _ = cancel_all(run, overdue)
+    run.asked_to_cancel.update(taken)
+    for name in taken:
+        minutes = settings.sells_within.total_seconds() / 60
+        run.note(f"Order {name} has rested for {minutes:g} minutes while buys waited for it; its cancel was asked for.")
+    if failures:
+        raise next(iter(failures.values()))
+
+
+def cancel_left_over(run: Run, batch: BatchRow) -> bool:
+    """Ask for a cancel of what still rests of a batch whose session is over; whether there was any.
+
+    An order for one session that outlives it would meet the next session's orders.
+    """
+    with run.ledger.read() as connection:
+        rows = [row for row in intents_of(connection, batch.batch_id) if row.state in _RESTING]
+    if not rows or run.broker.phase(batch.session) is not VenuePhase.OVER:
+        return False
+    taken, failures, _ = cancel_all(run, rows)
+    for name, failure in failures.items():
+        run.note(f"Whether the cancel of {name} was taken is not known: {failure.problem}")
+    if taken:
+        what = ", ".join(taken)
+        run.note(f"{batch.session.isoformat()} is over; the cancel of what still rests was asked for: {what}.")
+    return bool(taken)
+
+
+def _holds_up(row: IntentRow) -> bool:
+    return row.phase == 1 and row.state in _RESTING and row.time_in_force is TimeInForce.DAY
 
 
 def cancel_all(run: Run, rows: Collection[IntentRow]) -> tuple[list[str], dict[str, BrokerUnavailable], dict[str, str]]:

@@ -92,6 +92,11 @@ def times_sent(connection: sa.Connection, intent: IntentRow) -> int:
     return len(_sends(connection, [intent]))
 
 
+def last_sends(connection: sa.Connection, rows: Sequence[IntentRow]) -> dict[str, datetime]:
+    """When each of the orders was sent last, by id."""
+    return dict(sorted(_sends(connection, rows), key=lambda sent: sent[1]))
+
+
 def _book(
     connection: sa.Connection, run: Run, holdings: Mapping[str, Decimal], mine: Sequence[IntentRow], facts: MarketFacts
 ) -> Book:

@@ -17,9 +17,9 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import date
 
-from scizor_dagster.brokers.protocol import VenuePhase
+from scizor_dagster.brokers.protocol import TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
-from scizor_dagster.execution.cancelling import cancel_if_asked
+from scizor_dagster.execution.cancelling import cancel_if_asked, cancel_overdue
 from scizor_dagster.execution.recovery import recover, resolve
 from scizor_dagster.execution.release import advance_waiting, waits_for_its_run
 from scizor_dagster.execution.run import Run
@@ -74,9 +74,9 @@ def at_work(rows: Sequence[IntentRow], frozen: Collection[str], *, exits_open: b
 
 def _step_through(run: Run, session: date, batch_id: str | None) -> bool:
     """Round after round until `batch_id` has nothing more at work; without one, to the end of the session."""
-    moving = True
+    moving, steps = True, 0
     _look_before_second_legs(run, session, batch_id)
-    for _ in range(run.settings.max_rounds):
+    while steps < run.settings.max_rounds:
         working = _round(run, session, batch_id)
         if not moving or (batch_id is not None and batch_id not in working):
             return batch_id in working
@@ -85,7 +85,27 @@ def _step_through(run: Run, session: date, batch_id: str | None) -> bool:
         if _held_up(run, session):
             return True
         moving = run.broker.advance(session)
+        steps += moving
+        moving = moving or (batch_id is not None and _waited(run, session, batch_id))
     run.note(f"{session.isoformat()} was left working after {run.settings.max_rounds} steps of the venue.")
+    return True
+
+
+def _waited(run: Run, session: date, batch_id: str) -> bool:
+    """Wait for a venue that moves by itself and is open; False where nothing fills there, or the run's time is over.
+
+    What ended the wait does not matter: the next look reads everything, whatever the broker has said or not.
+    """
+    with run.ledger.read() as connection:
+        rows = intents_of(connection, batch_id)
+    # An order for an auction fills in it, however long one waits.
+    resting = any(row.state in _RESTING and row.time_in_force is TimeInForce.DAY for row in rows)
+    wait = run.settings.wait
+    if not resting or wait is None or run.broker.phase(session) not in (VenuePhase.OPEN, VenuePhase.CLOSING):
+        return False
+    if not wait():
+        return False
+    run.renew()
     return True
 
 
@@ -124,6 +144,7 @@ def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
     batches = _batches(run, session, batch_id)
     for batch in batches:
         cancel_if_asked(run, batch)
+        cancel_overdue(run, batch)
     over = run.broker.phase(session) is VenuePhase.OVER
     for batch in batches:
         _expire_unsent(run, batch, over=over)

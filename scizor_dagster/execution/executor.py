@@ -22,6 +22,7 @@ from scizor_dagster.execution.cancelling import (
     CancelReport,
     awaiting_cancel,
     cancel_all,
+    cancel_left_over,
     left_open,
     look_up_doubtful,
 )
@@ -245,7 +246,7 @@ def _recover_and_end_earlier(run: Run, session: date) -> BatchRow | None:
     with run.ledger.read() as connection:
         earlier = [batch for batch in open_batches(connection, run.account) if batch.session < session]
     for batch in earlier:
-        if drive(run, batch):
+        if drive(run, batch) and not (cancel_left_over(run, batch) and not drive(run, batch)):
             with run.ledger.read() as connection:
                 left = batch_by_id(connection, batch.batch_id) or batch
             run.note(

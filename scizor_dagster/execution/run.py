@@ -33,6 +33,8 @@ class Run:
         resent: The ids that this run has sent a second time, and the refusal if that was the answer.
         left_alone: Ids that are not found and that only a run with their portfolio's settings may send again.
         waits: Why orders were not sent when this run tried last, by id; those of a frozen instrument apart.
+        asked_to_cancel: Ids of the orders whose time was over, and whose cancel this run has asked for.
+        looked_through: Last session up to which this run has read fills and activities, late ones included.
     """
 
     ledger: Ledger
@@ -48,6 +50,8 @@ class Run:
     resent: dict[str, str | None] = field(default_factory=dict)
     left_alone: set[str] = field(default_factory=set)
     waits: dict[str, Verdict] = field(default_factory=dict)
+    asked_to_cancel: set[str] = field(default_factory=set)
+    looked_through: date | None = None
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -59,6 +63,15 @@ class Run:
         with self.ledger.transaction() as connection:
             self.lease.guard(connection)
             yield connection
+
+    def renew(self) -> None:
+        """Keep the account while nothing is written.
+
+        Raises:
+            LedgerError: the lease was lost.
+        """
+        with self.ledger.transaction() as connection:
+            self.lease.guard(connection)
 
     def now(self) -> datetime:
         return self.clock()

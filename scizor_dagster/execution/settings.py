@@ -6,9 +6,9 @@ ledger or the broker know.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
@@ -18,6 +18,8 @@ from scizor_dagster.risk.facts import FactsOf, nothing_known
 from scizor_dagster.risk.limits import PreTradeLimits
 
 PAPER = "paper"
+Wait = Callable[[], bool]
+"""Returns once the broker has news of orders, or after a while; False, at once, where a run's time for it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,10 @@ class ExecutionSettings:
         activity_lookback: How much further back activities are read: a source may know a split or a
             dividend long after its ex session.
         max_rounds: Bound of the loop over steps of the venue.
+        wait: How a run waits in an open session for a venue that moves by itself; None where it looks once.
+        sells_within: How long sales may rest while buys wait for them; then they are canceled, and the buys go with
+            the cash that is there. None until the last moments of the session. Sales for an auction keep theirs.
+        opens_at: When a session opens: the time of an order that was sent before counts from there.
     """
 
     starting_cash: Decimal
@@ -63,6 +69,9 @@ class ExecutionSettings:
     lookback: timedelta = timedelta(days=7)
     activity_lookback: timedelta = timedelta(days=400)
     max_rounds: int = 64
+    wait: Wait | None = None
+    sells_within: timedelta | None = None
+    opens_at: Callable[[date], datetime] | None = None
 
     @property
     def identity(self) -> BrokerIdentity:

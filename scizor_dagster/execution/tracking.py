@@ -3,18 +3,19 @@
 What belongs here: reading a broker and recording what is new. What does not: what follows from it
 for orders that wait (`release`).
 
-Fills are read before orders, so that an order's filled quantity is never behind the fills that were
-read; where it is ahead, the order stays open until the next poll. One message per kind and session,
-whatever the number of orders. What is said twice, late or in another order comes to the same: an
-execution counts in its newest revision (`ledger.executions`), and an order's state follows from what
-its executions add up to and from the broker's view of now.
+An order ends only where its filled quantity is what the recorded fills add up to, whichever of the two
+was read first; else it stays open until the next poll. One list per kind and session, whatever the
+number of orders; after a run's first look, fills are asked for only where an order has filled more, or
+less. What is said twice, late or in another order comes to the same: an execution counts in its newest
+revision (`ledger.executions`), and an order's state follows from what its executions add up to and from
+the broker's view of now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -66,9 +67,14 @@ class Poll:
 
 @dataclass(frozen=True)
 class _Read:
-    """What the broker answered; `shown_from` is the first session whose fills it was asked for."""
+    """What the broker answered.
 
-    fills: Sequence[BrokerFill]
+    Attributes:
+        fills: None where they were not asked for.
+        shown_from: First session whose fills were asked for.
+    """
+
+    fills: Sequence[BrokerFill] | None
     shown_from: date
     activities: Sequence[BrokerActivity]
     orders: dict[str, BrokerOrder]
@@ -109,12 +115,16 @@ def poll(run: Run, sessions: Sequence[date]) -> Poll:
     """
     first, last = _range(run, sessions)
     since = first - run.settings.activity_lookback
+    if run.looked_through is not None:
+        # What came late of the past has been seen by the run's first look.
+        first = since = min(*sessions, run.looked_through + timedelta(days=1))
     read, news = _look(run, sessions, first, last, since)
     if news.unsure:
         read, news = _look(run, sessions, first, last, since, seen_before=news.unsure)
     if news.any:
         with run.write() as connection:
             _record(connection, run, news, last)
+    run.looked_through = max(last, run.looked_through or last)
     order_ids = frozenset(name for name, order in read.orders.items() if not order.parent_client_order_id)
     return Poll(news.any, _open_exits(run, read), order_ids)
 
@@ -122,15 +132,31 @@ def poll(run: Run, sessions: Sequence[date]) -> Poll:
 def _look(
     run: Run, sessions: Sequence[date], first: date, last: date, since: date, seen_before: Collection[str] = ()
 ) -> tuple[_Read, _News]:
-    shown_from, fills = _fills(run, first, last)
-    read = _Read(
-        fills=fills,
-        shown_from=shown_from,
-        activities=run.broker.activities(since, last),
-        orders={order.client_order_id: order for session in sessions for order in run.broker.orders(session)},
-    )
+    orders: dict[str, BrokerOrder] | None = None
+    if run.looked_through is not None and run.looked_through >= last:
+        orders = _orders(run, sessions)
+    if orders is not None and not _filled_anew(run, orders):
+        # Nothing has filled since this run looked last: the list of fills, the longest there is, is not asked for.
+        read = _Read(None, first, run.broker.activities(since, last), orders)
+    else:
+        shown_from, fills = _fills(run, first, last)
+        activities = run.broker.activities(since, last)
+        read = _Read(fills, shown_from, activities, orders if orders is not None else _orders(run, sessions))
     with run.ledger.read() as connection:
         return read, _news(connection, run, read, last, since, seen_before)
+
+
+def _orders(run: Run, sessions: Sequence[date]) -> dict[str, BrokerOrder]:
+    return {order.client_order_id: order for session in sessions for order in run.broker.orders(session)}
+
+
+def _filled_anew(run: Run, orders: Mapping[str, BrokerOrder]) -> bool:
+    """Whether an order has filled, at the broker, another quantity than its recorded fills add up to."""
+    with run.ledger.read() as connection:
+        recorded = fills_for_orders(connection, run.account, orders)
+    return any(
+        order.filled_qty != sum((row.qty for row in recorded.get(name, ())), ZERO) for name, order in orders.items()
+    )
 
 
 def _fills(run: Run, first: date, last: date) -> tuple[date, Sequence[BrokerFill]]:
@@ -162,17 +188,25 @@ def _range(run: Run, sessions: Sequence[date]) -> tuple[date, date]:
 def _news(
     connection: sa.Connection, run: Run, read: _Read, last: date, since: date, seen_before: Collection[str]
 ) -> _News:
-    known = {row.fill_id: row for row in fills_of(connection, run.account, first=read.shown_from, last=last)}
-    known |= fills_by_id(connection, run.account, [fill.fill_id for fill in read.fills if fill.fill_id not in known])
-    dropped = dropped_fills(known.values(), read.fills, read.orders, read.shown_from, last)
-    stated = [*read.fills, *(fill for fill in dropped if fill.fill_id in seen_before)]
-    new_fills = fill_news(stated, known)
+    dropped, new_fills = _fill_news(connection, run, read, last, seen_before)
     seen = {row.activity_id for row in activities_of(connection, run.account, first=since, last=last)}
     new_activities = [activity for activity in read.activities if activity.activity_id not in seen]
     owners = _owners(connection, read, new_fills)
     moves, short = _moves(connection, run, read, new_fills, owners, seen_before)
     unsure = frozenset(fill.fill_id for fill in dropped) | short
     return _News(new_fills, new_activities, moves, owners, unsure - frozenset(seen_before))
+
+
+def _fill_news(
+    connection: sa.Connection, run: Run, read: _Read, last: date, seen_before: Collection[str]
+) -> tuple[list[BrokerFill], list[FillNews]]:
+    """Recorded executions that the broker has dropped, and what is new: with those of them that were seen before."""
+    if read.fills is None:
+        return [], []
+    known = {row.fill_id: row for row in fills_of(connection, run.account, first=read.shown_from, last=last)}
+    known |= fills_by_id(connection, run.account, [fill.fill_id for fill in read.fills if fill.fill_id not in known])
+    dropped = dropped_fills(known.values(), read.fills, read.orders, read.shown_from, last)
+    return dropped, fill_news([*read.fills, *(fill for fill in dropped if fill.fill_id in seen_before)], known)
 
 
 def _owners(connection: sa.Connection, read: _Read, new_fills: Sequence[FillNews]) -> dict[str, IntentRow]:

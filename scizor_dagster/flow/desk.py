@@ -62,7 +62,7 @@ class Desk:
         if name is None:
             return self.machine_clock
         market = next(item.market for item in self.config.portfolios.values() if item.account == name)
-        return BrokerClock(lambda: self._connected_broker(name, market).now(), time.monotonic)
+        return BrokerClock(lambda: self.connected_broker(name, market).now(), time.monotonic)
 
     @cached_property
     def config(self) -> Config:
@@ -181,9 +181,10 @@ class Desk:
         chosen = self.account(account)
         if isinstance(chosen, PaperAccount):
             return self._paper_broker(account, chosen, market)
-        return self._connected_broker(account, market)
+        return self.connected_broker(account, market)
 
-    def _connected_broker(self, account: str, market: str) -> AlpacaBroker | IbkrBroker:
+    def connected_broker(self, account: str, market: str) -> AlpacaBroker | IbkrBroker:
+        """The broker of an account that is not of the embedded exchange; see `broker`."""
         chosen = self.account(account)
         assert not isinstance(chosen, PaperAccount)
         if (account, market) not in self._brokers:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-from datetime import date
+import time
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import TypedDict
 
 from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.config import IbkrAccount
+from scizor_dagster.config import IbkrAccount, PaperAccount
 from scizor_dagster.errors import AccountBusy, InputError, ScizorError
 from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
@@ -21,6 +22,7 @@ from scizor_dagster.execution.settings import PAPER
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import begun_on, conversion_before, starting_cash
 from scizor_dagster.flow.risk import facts_of, guard_account, guard_session, limits_in_force
+from scizor_dagster.flow.waiting import OrderWait
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.sessions import Clock
 
@@ -105,8 +107,12 @@ def execution_parts(desk: Desk, portfolio: str, purpose: str) -> Parts:
 
 
 def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
-    account = desk.account(desk.portfolio(portfolio).account)
-    pinned = desk.pinned_identity(desk.portfolio(portfolio).account)
+    settings = desk.portfolio(portfolio)
+    account = desk.account(settings.account)
+    pinned = desk.pinned_identity(settings.account)
+    # The embedded exchange moves when it is told to, in no time of anybody's clock.
+    by_itself = not isinstance(account, PaperAccount)
+    minutes = settings.execution.sells_within_minutes
     return ExecutionSettings(
         starting_cash=starting_cash(desk, portfolio),
         conversion=conversion_before(desk, portfolio),
@@ -120,6 +126,9 @@ def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
         live_trading=pinned.environment != PAPER,
         live_session=_live_session(desk, portfolio),
         needs_approval=desk.portfolio(portfolio).approval == "manual",
+        wait=_wait(desk, portfolio) if by_itself else None,
+        sells_within=timedelta(minutes=minutes) if by_itself and minutes is not None else None,
+        opens_at=desk.calendar(settings.market).open_at,
     )
 
 
@@ -128,6 +137,19 @@ def _live_session(desk: Desk, portfolio: str) -> date | None:
     calendar = desk.calendar(desk.portfolio(portfolio).market)
     today = desk.machine_clock().astimezone(calendar.timezone).date()
     return today if calendar.is_session(today) else None
+
+
+def _wait(desk: Desk, portfolio: str) -> OrderWait | None:
+    """How a run for the portfolio waits; None where it is not to."""
+    settings = desk.portfolio(portfolio)
+    rules = settings.execution
+    if rules.wait_seconds == 0:
+        return None
+
+    def news(seconds: float) -> None:
+        desk.connected_broker(settings.account, settings.market).wait_for_news(seconds)
+
+    return OrderWait(rules.wait_seconds, rules.poll_seconds, news, time.monotonic)
 
 
 def _increments(desk: Desk, portfolio: str) -> dict[str, Decimal]:

@@ -166,7 +166,7 @@ def test_a_poll_is_one_message_of_each_kind_whatever_the_number_of_orders(ledger
         setattr(broker, name, lambda *args, _name=name, _call=call: calls.append(_name) or _call(*args))
     orders = [order(f"b{number}", "DDD", Side.BUY, "1") for number in range(20)]
     run(ledger, broker, plan_of(orders))
-    assert calls.count("orders") == calls.count("fills") <= 4
+    assert 1 <= calls.count("fills") <= calls.count("orders") <= 4
     assert "find" not in calls
 
 

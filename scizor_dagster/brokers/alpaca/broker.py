@@ -211,6 +211,10 @@ class AlpacaBroker:
         if not _is_taken(reply):
             raise _cancel_unknown(client_order_id, f"HTTP {reply.status}: {reply.message}")
 
+    def wait_for_news(self, seconds: float) -> None:
+        """Return after `seconds`. Its stream is not listened to: one listener an account may be somebody else's."""
+        self._wait(seconds)
+
     def now(self) -> datetime:
         """The broker's time, read anew."""
         return self._clock.now()

@@ -183,6 +183,13 @@ class IbkrBroker:
             )
         self._connection.ask(lambda: self._sending.cancel(found.trade), f"cancel of {client_order_id}")
 
+    def wait_for_news(self, seconds: float) -> None:
+        """Return once TWS has pushed a status or an execution of any order, or after `seconds`.
+
+        A hint and no more: what it pushed is read, and a connection that is gone only makes the wait the longer.
+        """
+        self._connection.wait_for_push(seconds)
+
     def now(self) -> datetime:
         """The time of TWS, read anew."""
         return self._tws_clock.now()

@@ -53,6 +53,7 @@ class IbkrConnection:
         self._calls = threading.RLock()
         self._doubtful = False
         self._questions = threading.Lock()
+        self._pushed = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -93,6 +94,14 @@ class IbkrConnection:
             thread.join(_GRACE + self.settings.timeout)
             loop.close()
             self._loop = self._thread = self.ib = None
+
+    def wait_for_push(self, seconds: float) -> None:
+        """Return once something of an order is pushed, or after `seconds`.
+
+        What was pushed before is no news: the answers to our own questions are among it.
+        """
+        self._pushed.clear()
+        self._pushed.wait(seconds)
 
     def require_whole(self, what: str) -> None:
         """Raise `BrokerUnavailable` where TWS is cut off from its servers."""
@@ -149,12 +158,17 @@ class IbkrConnection:
             self.ib.RequestTimeout = self.settings.timeout
             self.ib.TimezoneTWS = self.settings.time_zone
             self.ib.errorEvent += self._on_error
+            self.ib.orderStatusEvent += self._on_push
+            self.ib.execDetailsEvent += self._on_push
             self._loop = loop
         except BaseException as failure:
             ready.set_exception(failure)
             return
         ready.set_result(None)
         loop.run_forever()
+
+    def _on_push(self, *_: Any) -> None:
+        self._pushed.set()
 
     def _on_error(self, req_id: int, code: int, text: str, *_: Any) -> None:
         message = ApiMessage(req_id, code, text)
