@@ -263,20 +263,17 @@ def _held_up(run: Run, session: date) -> bool:
 def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
     """End what was not sent in its session.
 
-    Nothing of a session goes out once the account trades a later one, or on a live account another
-    one. Where the venue has closed the session, what an unknown order or a verdict has held up is over as well.
+    Nothing of a session goes out once the venue has closed it or the account trades a later one, or on a live
+    account another one: also not what a fill would release that shows only after the close.
     """
-    rows, frozen = _rows(run, batch)
+    rows, _ = _rows(run, batch)
     unsent = [row for row in rows if row.state in _UNSENT]
     if not unsent:
         return
     with run.ledger.read() as connection:
         clock = account_clock(connection, run.account)
     past = clock is not None and clock > batch.session
-    held_up = over and any(
-        not row.state.terminal and (row.symbol in frozen or row.client_order_id in run.waits) for row in rows
-    )
-    if run.may_send(batch.session) and not past and not held_up:
+    if run.may_send(batch.session) and not past and not over:
         return
     with run.write() as connection:
         for row in unsent:

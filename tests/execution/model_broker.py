@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -37,6 +40,10 @@ NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 MORNING = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 """The broker's clock, unless a test sets another: that of `scenario.clock`."""
 ZERO = Decimal(0)
+COMMITTED = sa.select(orders.c.state, orders.c.final_qty, orders.c.parameter_hash, orders.c.cleared_hash).where(
+    orders.c.client_order_id == sa.bindparam("name")
+)
+"""What the ledger must say of an order that is sent."""
 
 
 @dataclass
@@ -54,6 +61,16 @@ class Book:
     shown_from: dict[str, datetime] = field(default_factory=dict)
 
 
+@cache
+def _onlooker(ledger_url: str) -> sa.Engine:
+    return onlooker(ledger_url)
+
+
+def _committed(ledger_url: str, client_order_id: str) -> Any:
+    with _onlooker(ledger_url).connect() as connection:
+        return connection.execute(COMMITTED, {"name": client_order_id}).one_or_none()
+
+
 class ModelBroker:
     """See the module. Faults are set by tests, by client order id or by symbol.
 
@@ -66,6 +83,8 @@ class ModelBroker:
         fill_plan: symbol -> share of the order that fills at each step; all at the first by default.
         has_data: sessions that the venue can step through; None for every session.
         fills_from: first session whose fills are shown; None for all.
+        committed: reads the columns of `COMMITTED` of an order, by a connection that is not the caller's; None where
+            nothing is checked.
         lags: id -> how long after it arrived no read shows the order, nor what has filled of it.
         visible_after, absent_looks: what `capabilities` says of that.
     """
@@ -90,7 +109,9 @@ class ModelBroker:
             self.book = Book(cash, dict(positions or {}))
             self._save()
         self.prices = prices
-        self.ledger_url = ledger_url
+        self.committed: Callable[[str], Any] | None = None
+        if ledger_url is not None:
+            self.watch(ledger_url)
         self.unique = unique
         self.environment = environment
         self.steps = steps
@@ -109,6 +130,10 @@ class ModelBroker:
         self.visible_after = timedelta(0)
         self.absent_looks = 1
         self.time = MORNING
+
+    def watch(self, ledger_url: str) -> None:
+        """Look into this ledger at every send."""
+        self.committed = partial(_committed, ledger_url)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -145,7 +170,8 @@ class ModelBroker:
         return [BrokerPosition(symbol, qty, self.prices[symbol]) for symbol, qty in sorted(held.items())]
 
     def submit(self, order: OrderRequest) -> BrokerOrder:
-        self._assert_committed(order)
+        if self.committed is not None:
+            self._assert_committed(order, self.committed(order.client_order_id))
         self.book.attempts.append(order.client_order_id)
         faults = self.submit_faults.get(order.client_order_id, [])
         fault = faults.pop(0) if faults else None
@@ -327,14 +353,7 @@ class ModelBroker:
         scratch.write_bytes(pickle.dumps(self.book))
         os.replace(scratch, self.path)
 
-    def _assert_committed(self, order: OrderRequest) -> None:
-        if self.ledger_url is None:
-            return
-        columns = (orders.c.state, orders.c.final_qty, orders.c.parameter_hash, orders.c.cleared_hash)
-        with onlooker(self.ledger_url).connect() as connection:
-            row = connection.execute(
-                sa.select(*columns).where(orders.c.client_order_id == order.client_order_id)
-            ).one_or_none()
+    def _assert_committed(self, order: OrderRequest, row: Any) -> None:
         assert row is not None, f"{order.client_order_id} was sent before it was committed"
         assert row.state == "sending", f"{order.client_order_id} was sent in state {row.state}"
         assert row.final_qty == order.qty, f"{order.client_order_id} was sent with another quantity"

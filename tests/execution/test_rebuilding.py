@@ -81,7 +81,7 @@ def traded(holding_ledger: Path, tmp_path: Path) -> tuple[Ledger, ModelBroker, P
     broker = model(ledger, positions={symbol: D(qty) for symbol, qty in held.items()}, steps=5)
     broker.fill_plan = {"AAA": [D("0.5"), D("0.5")]}
     assert run(ledger, broker, plan).state is ExecutionState.DONE
-    broker.ledger_path = None
+    broker.committed = None
     return ledger, broker, plan
 
 
@@ -171,7 +171,7 @@ def test_an_order_that_still_rests_is_followed_to_its_end(ledger: Ledger, tmp_pa
     broker.has_data = set()
     plan = _named(plan_of([order("b", "AAA", Side.BUY, "3", phase=1)]))
     assert run(old, broker, plan).state is ExecutionState.WORKING
-    broker.ledger_path = None
+    broker.committed = None
     _rebuilt(ledger, broker)
     broker.has_data = None
     assert resume(ledger, broker).state is ExecutionState.DONE

@@ -252,7 +252,7 @@ def test_a_rejected_order_that_the_broker_lists_as_alive_is_taken_back(ledger: L
     broker.submit_faults["b"] = ["reject"]
     broker.has_data = set()
     run(ledger, broker, plan_of([BUY, OTHER]))
-    broker.ledger_url = None
+    broker.committed = None
     broker.submit(
         __import__("scizor_dagster.brokers.protocol", fromlist=["OrderRequest"]).OrderRequest(
             "b", "CCC", Side.BUY, D(10), BUY.order_type, BUY.time_in_force, MONDAY, BUY.intent

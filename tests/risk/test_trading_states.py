@@ -241,7 +241,7 @@ def test_a_halt_that_asks_for_it_cancels_own_open_orders_and_none_of_others(ledg
         **{name: getattr(broker.book.requests[0], name) for name in OrderRequest.__dataclass_fields__}
         | {"client_order_id": "by hand"}
     )
-    broker.ledger_url = None
+    broker.committed = None
     broker.submit(foreign)
     assert _cancel(ledger, broker) == CancelReport(), "nothing is canceled while no state asks for it"
     _set(ledger, HALTED, cancel_open=True)
