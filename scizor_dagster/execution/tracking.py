@@ -181,7 +181,7 @@ def _range(run: Run, sessions: Sequence[date]) -> tuple[date, date]:
         clock = account_clock(connection, run.account)
         earliest = earliest_session(connection, run.account)
     first = min([*sessions, *([clock] if clock else [])]) - run.settings.lookback
-    # Nothing before the account's first holding concerns it, but a holding's own session always does.
+    # Nothing before the account's first order or holding concerns it, but their own session always does.
     return (max(first, min(earliest, *sessions)) if earliest else min(sessions)), max(sessions)
 
 

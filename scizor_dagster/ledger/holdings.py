@@ -31,7 +31,7 @@ from scizor_dagster.ledger.rows import (
     intents_of,
     release_of,
 )
-from scizor_dagster.ledger.tables import adoptions, trades
+from scizor_dagster.ledger.tables import adoptions, batches, trades
 
 __all__ = [
     "ActivityRow",
@@ -164,10 +164,11 @@ def last_prices(connection: sa.Connection, account: str, symbols: Collection[str
 
 
 def earliest_session(connection: sa.Connection, account: str) -> date | None:
-    """First session in which anything of the account was filled or adopted."""
+    """First session in which anything of the account was planned, filled or adopted."""
+    # Batches count, for an order that ended without a fill may still be filled late.
     firsts = [
         connection.execute(sa.select(sa.func.min(table.c.session)).where(table.c.account == account)).scalar()
-        for table in (trades, adoptions)
+        for table in (batches, trades, adoptions)
     ]
     return min((first for first in firsts if first is not None), default=None)
 

@@ -46,6 +46,15 @@ def test_a_fill_that_arrives_after_the_end_is_taken_in_by_the_next_look(ledger: 
     assert _owned(ledger) == {"CCC": 10}
 
 
+def test_a_late_fill_of_the_accounts_very_first_order_is_taken_in_by_a_look_in_the_next_session(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.fill_plan = {"CCC": []}
+    assert run(ledger, broker, plan_of([BUY])).counts == {"expired": 1}
+    broker.fill("b", D(10), session=MONDAY)
+    assert resume(ledger, broker, TUESDAY).state is ExecutionState.NO_PLAN
+    assert _owned(ledger) == {"CCC": 10}
+
+
 def test_a_fill_is_recorded_once_however_often_it_is_read(ledger: Ledger) -> None:
     broker = model(ledger)
     broker.fills = lambda first, last: [fill for fill in broker.book.fills for _ in range(3)]  # type: ignore[method-assign, assignment, misc]
