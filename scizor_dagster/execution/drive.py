@@ -21,7 +21,7 @@ from scizor_dagster.brokers.protocol import TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution.cancelling import cancel_if_asked, cancel_overdue
 from scizor_dagster.execution.recovery import recover, resolve
-from scizor_dagster.execution.release import advance_waiting, waits_for_its_run
+from scizor_dagster.execution.release import advance_waiting, drop_orphans, waits_for_its_run
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.execution.submission import clear, send
@@ -147,17 +147,20 @@ def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
         cancel_overdue(run, batch)
     over = run.broker.phase(session) is VenuePhase.OVER
     for batch in batches:
-        _expire_unsent(run, batch, over=over)
+        _expire_unsent(run, batch, over=False)
     if over and _unknown(run, session):
         # What was not sent again while the session went on ends with it.
         recover(run)
     for _ in range(run.settings.max_rounds):
         for batch in batches:
-            _send_ready(run, batch)
+            if not over:
+                _send_ready(run, batch)
         found = poll(run, [session])
         for batch in batches:
-            settings = run.settings_of(batch.portfolio)
-            if settings is not None:
+            if over:
+                drop_orphans(run, batch)
+                _expire_unsent(run, batch, over=True)
+            elif (settings := run.settings_of(batch.portfolio)) is not None:
                 advance_waiting(run, batch, settings)
         if not any(_sendable(run, batch) for batch in batches):
             break
@@ -263,8 +266,9 @@ def _held_up(run: Run, session: date) -> bool:
 def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
     """End what was not sent in its session.
 
-    Nothing of a session goes out once the venue has closed it or the account trades a later one, or on a live
-    account another one: also not what a fill would release that shows only after the close.
+    Nothing of a session goes out once the venue has closed it, the account trades a later one, or on a live account
+    another one, also not what a fill would release that shows only after the close: a real broker would keep the
+    order for the day after.
     """
     rows, _ = _rows(run, batch)
     unsent = [row for row in rows if row.state in _UNSENT]

@@ -45,6 +45,17 @@ def advance_waiting(run: Run, batch: BatchRow, settings: ExecutionSettings) -> N
         _move_dependents(run, batch)
 
 
+def drop_orphans(run: Run, batch: BatchRow) -> None:
+    """End the orders whose parents cannot fill whole any more; nothing is released."""
+    with run.ledger.read() as connection:
+        rows = intents_of(connection, batch.batch_id)
+    held = [row for row in rows if row.state is IntentState.HELD and any(map(_failed, _parents(row, rows)))]
+    if held:
+        with run.write() as connection:
+            for row in held:
+                _drop_orphan(connection, run, row, rows)
+
+
 def waits_for_its_run(connection: sa.Connection, batch: BatchRow, *, closing: bool) -> bool:
     """Whether orders of the batch could be released or made ready at this very moment."""
     rows = intents_of(connection, batch.batch_id)

@@ -17,7 +17,7 @@ from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.rows import intents_in
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
-from tests.execution.kill_switch import KillSwitch, MortalLedger
+from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.scenario import (
     BEFORE,
     MONDAY,
@@ -178,6 +178,24 @@ def test_live_orders_that_were_not_sent_in_their_session_end_as_expired(ledger: 
     assert broker.book.attempts == ["s"]
 
 
+def test_what_a_death_kept_from_going_out_in_its_session_is_never_sent_after_it(ledger: Ledger, tmp_path: Path) -> None:
+    mortal = MortalLedger.open(sqlite_ledger(tmp_path / "mortal"), synchronous="OFF")
+    broker = model(mortal)
+    mortal.switch = KillSwitch(Point("before submit", 1))
+    with pytest.raises(Killed):
+        run(mortal, MortalBroker(broker, mortal.switch), plan_of([BUY, order("d", "DDD", Side.BUY, "1")]))
+    mortal.close()
+    mortal.switch = KillSwitch()
+    broker.book.steps[MONDAY] = broker.steps
+    # A real broker would keep both for the session after.
+    result = resume(mortal, broker, TUESDAY)
+    assert (result.state, broker.book.attempts) == (ExecutionState.NO_PLAN, [])
+    result = resume(mortal, broker)
+    assert {row.client_order_id: row.state.value for row in result.orders} == {"b": "expired", "d": "expired"}
+    assert [row.reason for row in result.orders][1] == "never sent: its session is over"
+    mortal.close()
+
+
 def test_a_plan_made_before_a_fill_arrived_is_refused(ledger: Ledger) -> None:
     broker = model(ledger, positions={"AAA": D(5)})
     adopt(ledger, "AAA", "5")
@@ -257,7 +275,7 @@ def test_a_run_whose_lease_was_taken_stops_before_its_next_order(ledger: Ledger)
 
 
 def test_a_run_that_slept_between_mark_and_send_and_was_overtaken_does_not_send_when_it_wakes(ledger: Ledger) -> None:
-    other = Ledger.open(f"sqlite:///{ledger.path}", synchronous="OFF")
+    other = another(ledger)
     broker, plan = model(ledger, unique=False), plan_of([BUY])
     woken: list[datetime] = []
 

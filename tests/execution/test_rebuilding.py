@@ -32,6 +32,7 @@ from tests.execution.scenario import (
     run,
     settings,
 )
+from tests.ledgers import sqlite_ledger
 
 DIGEST = "0123456789ab"
 
@@ -165,8 +166,8 @@ def test_an_order_of_another_prefix_or_of_nobody_is_left_out_and_the_latter_name
     assert {fill.client_order_id for fill in unowned} == {plan.orders[0].client_order_id}
 
 
-def test_an_order_that_still_rests_is_followed_to_its_end(ledger: Ledger, tmp_path: Path, empty_ledger: Path) -> None:
-    old = Ledger.open(fresh_copy(empty_ledger, tmp_path / "old" / "l.sqlite"), synchronous="OFF")
+def test_an_order_that_still_rests_is_followed_to_its_end(ledger: Ledger, tmp_path: Path) -> None:
+    old = Ledger.open(sqlite_ledger(tmp_path / "old"), synchronous="OFF")
     broker = model(old, steps=5)
     broker.has_data = set()
     plan = _named(plan_of([order("b", "AAA", Side.BUY, "3", phase=1)]))
