@@ -86,3 +86,14 @@ def leave_lease(desk: Desk, holder: str | None, expires_at: datetime, token: int
     with desk.ledger.transaction() as connection:
         connection.execute(sa.delete(leases).where(leases.c.account == account))
         connection.execute(leases.insert().values(account=account, **values))
+
+
+def store_reconciliation(desk: Desk, session: date, now: datetime, *, breaks: int = 0) -> None:
+    """The head of a reconciliation of portfolio main as one at `now` stores it."""
+    with desk.lake.write() as cursor:
+        cursor.execute("DELETE FROM reconciliations WHERE session = ?", [session])
+        cursor.execute(
+            "INSERT INTO reconciliations BY NAME SELECT 'main' AS portfolio, 'paper' AS account, ?::DATE AS session, "
+            "'reconciled' AS state, 1 AS orders, 1 AS filled, 0 AS working, ? AS breaks, '' AS summary, "
+            "'test' AS source, ?::TIMESTAMPTZ AS fetched_at", [session, breaks, now],
+        )  # fmt: skip

@@ -44,6 +44,7 @@ from scizor_dagster.cli import (
     strategy,
     symbols,
     trading_states,
+    watchdog,
 )
 from scizor_dagster.cli.output import print_error
 from scizor_dagster.errors import ScizorError
@@ -59,6 +60,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(dev.dev)
 app.command()(doctor.doctor)
+app.command()(watchdog.watchdog)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
 app.add_typer(prices.app, name="prices")

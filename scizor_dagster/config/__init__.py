@@ -42,6 +42,7 @@ from scizor_dagster.config.portfolios import Capital, Portfolio
 from scizor_dagster.config.risk import FractionalShares, RiskRules
 from scizor_dagster.config.root import Config
 from scizor_dagster.config.signals import MappingTable, MemberStrategy, OnAmbiguous, Overlay, SignalChoice
+from scizor_dagster.config.watchdog import WatchdogRules
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -89,6 +90,7 @@ __all__ = [
     "SampleProvider",
     "SignalChoice",
     "StoplossGuard",
+    "WatchdogRules",
     "WeightRules",
     "YahooProvider",
     "basis_of",

@@ -17,6 +17,7 @@ from scizor_dagster.config.lake import LakeRules
 from scizor_dagster.config.markets import IbkrProvider, Market, basis_of
 from scizor_dagster.config.permissions import ArmingRules
 from scizor_dagster.config.portfolios import Portfolio
+from scizor_dagster.config.watchdog import WatchdogRules
 
 
 class Config(Model):
@@ -29,6 +30,7 @@ class Config(Model):
     lake: LakeRules = LakeRules()
     fx: FxRules = FxRules()
     arming: ArmingRules = ArmingRules()
+    watchdog: WatchdogRules = WatchdogRules()
     legacy_notes: tuple[str, ...] = ()
     """One sentence for each key of the older system that was read but has no effect."""
     source: str = ""

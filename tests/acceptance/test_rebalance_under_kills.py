@@ -4,41 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 
-from scizor_dagster.flow.summary import session_summary
-from scizor_dagster.ledger.events import verify_chain
-from scizor_dagster.ledger.holdings import owned
 from tests.acceptance.killable import POINTS
+from tests.acceptance.outcome import Outcome, outcome
 from tests.acceptance.weekly import FIRST, SECOND, SYMBOLS, Weekly, ended, run_arguments, write_weekly
-
-# What must be equal to the last digit, and what is compared of it. Instants and running numbers may differ.
-COMPARED = {
-    "paper_accounts": ["account", "cash", "session", "step"],
-    "paper_positions": ["symbol", "qty", "average_price", "last_price"],
-    "paper_orders": ["client_order_id", "symbol", "side", "qty", "filled_qty", "average_price", "status", "session"],
-    "paper_fills": ["client_order_id", "qty", "price", "fee", "session"],
-    "trades": ["client_order_id", "portfolio", "symbol", "side", "qty", "price", "fee", "session"],
-    "orders": ["client_order_id", "side", "planned_qty", "final_qty", "parameter_hash", "state", "filled_qty"],
-    "releases": ["batch_id", "factor", "cash", "needed"],
-    "batches": ["batch_id", "plan_id", "state", "cash_buffer", "starting_cash"],
-}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a session came to: rows of the ledger and the exchange, what the portfolio owns, and the summary."""
-
-    rows: Mapping[str, list[tuple[Any, ...]]]
-    owned: Mapping[str, Any]
-    summary: Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -97,30 +70,11 @@ def test_two_runs_of_one_session_at_once_send_each_order_once(project: Weekly, u
     assert outcome(project) == undisturbed
 
 
-def outcome(project: Weekly) -> Outcome:
-    """Read the stores as they are; the ledger's chain of events must be whole in any case."""
-    desk = project.desk()
-    try:
-        with desk.ledger.read() as connection:
-            assert verify_chain(connection) == []
-            rows = {table: _rows(connection, table, columns) for table, columns in COMPARED.items()}
-            held = owned(connection, "paper", "main")
-        return Outcome(rows, held, session_summary(desk, "main", SECOND))
-    finally:
-        desk.lake.close()
-        desk.ledger.close()
-
-
 def statuses(project: Weekly) -> list[str]:
     """Of Dagster's runs of the second session, oldest first."""
     filters = dg.RunsFilter(tags={"dagster/partition": SECOND.isoformat()})
     with dg.DagsterInstance.from_config(str(project.home / "dagster")) as instance:
         return [run.status.value for run in reversed(instance.get_runs(filters))]
-
-
-def _rows(connection: sa.Connection, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
-    found = connection.execute(sa.text(f"SELECT {', '.join(columns)} FROM {table}"))
-    return sorted((tuple(row) for row in found), key=repr)
 
 
 def _kept(project: Weekly) -> Path:

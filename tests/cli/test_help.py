@@ -8,6 +8,7 @@ from tests.projects import Project
 TAUGHT = (
     ("demo",),
     ("doctor",),
+    ("watchdog",),
     ("plan",),
     ("signals", "check"),
     ("signals", "consolidate"),

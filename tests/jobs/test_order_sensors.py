@@ -20,7 +20,7 @@ from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.states import IntentState as S
 from scizor_dagster.risk.trading_state import TradingState, set_state
-from tests.batches import leave_batch, leave_lease
+from tests.batches import leave_batch, leave_lease, store_reconciliation
 from tests.jobs.support import two_of_each
 from tests.jobs.test_schedules import store_bar
 from tests.projects import Project, small_project
@@ -339,7 +339,7 @@ class TestLateFills:
     ) -> None:
         desk = desk_of(project)
         leave_batch(desk, FRIDAY, {"AAPL": S.FILLED})
-        _store_reconciliation(desk, FRIDAY, at("18:00"))
+        store_reconciliation(desk, FRIDAY, at("18:00"))
         sensor = Sensor(project, "late_fills")
         assert sensor.tick(at("23:00")) == "Nothing of the recent sessions can still fill."
         assert sensor.tick(at("08:14", MONDAY)) == "Nothing of the recent sessions can still fill."
@@ -347,7 +347,7 @@ class TestLateFills:
         assert (request.partition_key, request.run_key) == (
             "2026-11-20", "follow_orders:2026-11-20:second:2026-11-23T13:00Z"
         )  # fmt: skip
-        _store_reconciliation(desk, FRIDAY, at("08:20", MONDAY))
+        store_reconciliation(desk, FRIDAY, at("08:20", MONDAY))
         assert isinstance(sensor.tick(at("08:45", MONDAY)), str)
         assert reads == []
 
@@ -409,13 +409,3 @@ def _ask_for(instance: dg.DagsterInstance, request: dg.RunRequest, job: str) -> 
         run_id="11111111-1111-4111-8111-111111111111",
     )
     instance.run_storage.add_run(run)
-
-
-def _store_reconciliation(desk: Desk, session: date, now: datetime) -> None:
-    with desk.lake.write() as cursor:
-        cursor.execute("DELETE FROM reconciliations WHERE session = ?", [session])
-        cursor.execute(
-            "INSERT INTO reconciliations BY NAME SELECT 'main' AS portfolio, 'paper' AS account, ?::DATE AS session, "
-            "'reconciled' AS state, 1 AS orders, 1 AS filled, 0 AS working, 0 AS breaks, '' AS summary, "
-            "'test' AS source, ?::TIMESTAMPTZ AS fetched_at", [session, now],
-        )  # fmt: skip

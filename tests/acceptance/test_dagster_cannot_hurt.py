@@ -1,0 +1,271 @@
+"""Whatever is started, repeated, raced or deleted in Dagster: the exchange keeps the orders of the one batch.
+
+Every case works on a copy of a project whose second rebalance is over (or about to begin), and ends with the stores
+equal, to the last digit, to those of a project that nobody has touched.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_runs_to_should_retry
+
+from scizor_dagster.brokers import broker_clock
+from scizor_dagster.brokers.paper import PaperBroker
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, Side
+from scizor_dagster.definitions import build_defs
+from scizor_dagster.sessions import TradingCalendar
+from tests.acceptance.clicks import (
+    EXECUTIONS,
+    PLANNED,
+    RECONCILIATIONS,
+    TARGETS,
+    Clicks,
+    clicks_on,
+    materialize_in_a_process,
+)
+from tests.acceptance.outcome import Outcome, outcome
+from tests.acceptance.weekly import FIRST, PROCESSES, SECOND, Weekly, ended, write_weekly
+from tests.acceptance.wires import DAY, ENVIRONMENT, NAMES, collect, open_wires
+
+NEW_YORK = ZoneInfo("America/New_York")
+TICK = datetime(2024, 1, 23, 9, 0, tzinfo=NEW_YORK)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the project before its second rebalance (`before`) and after it (`done`)."""
+    folder = tmp_path_factory.mktemp("weekly")
+    (folder / "before").mkdir()
+    weekly = write_weekly(folder / "before")
+    weekly.collect()
+    assert weekly.rebalance(FIRST)[0] == 0
+    shutil.copytree(folder / "before", folder / "done")
+    code, said = Weekly(folder / "done").rebalance(SECOND)
+    assert code == 0, said
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path) -> Outcome:
+    return outcome(Weekly(prepared / "done"))
+
+
+def copied(prepared: Path, name: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> Weekly:
+    weekly = Weekly(target / "project")
+    shutil.copytree(prepared / name, weekly.folder)
+    for key in ("DAGSTER_HOME", *weekly.environment):
+        monkeypatch.setenv(key, weekly.environment.get(key, ""))
+    return weekly
+
+
+@pytest.fixture
+def done(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weekly:
+    return copied(prepared, "done", tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def before(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weekly:
+    return copied(prepared, "before", tmp_path, monkeypatch)
+
+
+def reexecuted_whole(clicks: Clicks) -> None:
+    assert clicks.reexecute(SECOND)
+
+
+def one_step_reexecuted(clicks: Clicks) -> None:
+    assert clicks.reexecute(SECOND, ["main__executions"])
+
+
+def executions_materialized_twice(clicks: Clicks) -> None:
+    assert clicks.materialize(SECOND, EXECUTIONS).success
+    assert clicks.materialize(SECOND, EXECUTIONS).success
+
+
+def everything_materialized_anew(clicks: Clicks) -> None:
+    assert clicks.materialize(SECOND, TARGETS, PLANNED, EXECUTIONS, RECONCILIATIONS).success
+
+
+def weights_changed_and_everything_materialized_anew(clicks: Clicks) -> None:
+    file = clicks.settings.config_path.parent / "weekly.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("0.14", "0.01"), encoding="utf-8")
+    assert clicks.run("rebalance", SECOND).success
+
+
+def the_earlier_session_rebalanced_again(clicks: Clicks) -> None:
+    assert clicks.run("rebalance", FIRST).success
+
+
+def the_tick_evaluated_twice_and_its_run_key_forgotten(clicks: Clicks) -> None:
+    requests = [clicks.tick(TICK), clicks.tick(TICK)]
+    assert requests[0].run_key == requests[1].run_key
+    for request in requests:
+        assert clicks.run("rebalance", SECOND, {**request.tags, "dagster/run_key": str(request.run_key)}).success
+
+
+def another_cron_that_ticks_for_the_same_session(clicks: Clicks) -> None:
+    first, second = clicks.tick(TICK), clicks.tick(TICK + timedelta(minutes=25))
+    assert first.run_key == second.run_key, "Dagster itself would drop the second one"
+    assert clicks.run("rebalance", SECOND, dict(second.tags)).success
+
+
+def a_run_with_another_clock_in_its_configuration(clicks: Clicks) -> None:
+    clock = {"fixed_at": "2024-01-23T14:10:00+00:00"}
+    clicks.run("rebalance", SECOND, config={"resources": {"desk": {"config": {"clock": clock}}}})
+
+
+def retries_asked_for_by_tags(clicks: Clicks) -> None:
+    assert clicks.run("rebalance", SECOND, {"dagster/max_retries": "5", "dagster/retry_strategy": "ALL_STEPS"}).success
+
+
+def materializations_wiped_and_made_again(clicks: Clicks) -> None:
+    with clicks.instance() as instance:
+        instance.wipe_assets([PLANNED, EXECUTIONS, RECONCILIATIONS])
+    assert clicks.run("rebalance", SECOND).success
+
+
+def the_home_of_dagster_deleted(clicks: Clicks) -> None:
+    shutil.rmtree(clicks.settings.dagster_home)
+    assert clicks.run("rebalance", SECOND).success
+
+
+def orders_followed_and_reconciled_again(clicks: Clicks) -> None:
+    assert clicks.run("follow_orders", SECOND).success
+    assert clicks.run("follow_orders", FIRST).success
+    assert clicks.run("reconcile", SECOND).success
+
+
+def every_session_backfilled(clicks: Clicks) -> None:
+    """Those before, between and after the two rebalances, and the present one; targets exist for two of them."""
+    calendar = TradingCalendar("XNYS")
+    today = calendar.session_on_or_before(datetime.now(NEW_YORK).date())
+    days = [*calendar.sessions(FIRST - timedelta(days=6), SECOND + timedelta(days=3)), today]
+    for day in days:
+        clicks.materialize(day, PLANNED)
+        clicks.materialize(day, EXECUTIONS, RECONCILIATIONS)
+
+
+HARMS: tuple[Callable[[Clicks], None], ...] = (
+    reexecuted_whole,
+    one_step_reexecuted,
+    executions_materialized_twice,
+    everything_materialized_anew,
+    weights_changed_and_everything_materialized_anew,
+    the_earlier_session_rebalanced_again,
+    the_tick_evaluated_twice_and_its_run_key_forgotten,
+    another_cron_that_ticks_for_the_same_session,
+    a_run_with_another_clock_in_its_configuration,
+    retries_asked_for_by_tags,
+    materializations_wiped_and_made_again,
+    the_home_of_dagster_deleted,
+    orders_followed_and_reconciled_again,
+    every_session_backfilled,
+)
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
+def test_a_session_that_is_over_stays_as_it_is(
+    done: Weekly, undisturbed: Outcome, harm: Callable[[Clicks], None]
+) -> None:
+    harm(clicks_on(done))
+    assert outcome(done) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("side", "number", "after"),
+    [(Side.SELL, 1, False), (Side.SELL, 3, True), (Side.BUY, 1, False), (Side.BUY, 2, True)],
+    ids=["before the first order", "after a sale was taken", "before the first buy", "after a buy was taken"],
+)
+def test_a_step_that_dies_around_a_send_and_is_retried_by_dagster_ends_as_an_undisturbed_one(
+    before: Weekly, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch, side: Side, number: int, after: bool
+) -> None:
+    clicks = clicks_on(before)
+    with monkeypatch.context() as patch:
+        _fail_at_submit(patch, side, number, after=after)
+        assert not clicks.run("rebalance", SECOND).success
+    with clicks.instance() as instance:
+        failed = instance.get_runs(limit=1)
+        # Retries switched on for the whole instance leave a run alone that may trade: its tags say so.
+        assert list(filter_runs_to_should_retry(failed, instance, 3)) == []
+    # Somebody clicks "Re-execute from failure" all the same, twice.
+    assert clicks.reexecute(SECOND, failed=True)
+    assert clicks.reexecute(SECOND, ["main__executions"])
+    assert outcome(before) == undisturbed
+
+
+def test_two_run_workers_that_materialize_executions_at_once_send_each_order_once(
+    before: Weekly, undisturbed: Outcome
+) -> None:
+    clicks = clicks_on(before)
+    assert clicks.run("take_signals", SECOND).success
+    assert clicks.materialize(SECOND, PLANNED).success
+    files = [before.folder / f"worker-{number}.txt" for number in (1, 2)]
+    workers = [
+        PROCESSES.Process(target=materialize_in_a_process, args=(before.environment, file, SECOND)) for file in files
+    ]
+    for worker in workers:
+        worker.start()
+    codes = [ended(worker) for worker in workers]
+    said = [file.read_text(encoding="utf-8") for file in files]
+    assert 0 in codes, said
+    for code, words in zip(codes, said, strict=True):
+        assert code == 0 or "is leased to" in words, words
+    assert clicks.run("rebalance", SECOND).success
+    assert outcome(before) == undisturbed
+
+
+def test_a_backfill_of_every_session_leaves_an_account_at_a_broker_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_clock, "MAX_AGE", 0.0)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with open_wires(tmp_path) as wires:
+        desk = collect(wires.desk(tmp_path, wires.keys["alpaca"]))
+        sent = lambda: [(row.client_order_id, row.qty) for row in wires.hall.all_orders(NAMES["alpaca"])]  # noqa: E731
+
+        def clicks() -> Clicks:
+            """As a run worker that begins now: its clock is the exchange's."""
+            started = Clicks(desk.settings)
+            started.__dict__["definitions"] = build_defs(desk.settings, fixed_now=wires.hall.venue.now().isoformat())
+            return started
+
+        assert clicks().run("rebalance", DAY).success
+        orders = sent()
+        assert len(orders) >= 3
+        for clock in ("08:30", "10:00", "16:30"):
+            wires.hall.to(clock, DAY)
+            _backfill(clicks())
+            assert sent() == orders
+        wires.hall.to("10:00", date(2025, 3, 4))
+        _backfill(clicks())
+        assert sent() == orders
+        desk.disconnect()
+        desk.lake.close()
+
+
+def _backfill(clicks: Clicks) -> None:
+    for day in TradingCalendar("XNYS").sessions(DAY - timedelta(days=5), DAY + timedelta(days=1)):
+        clicks.materialize(day, PLANNED)
+        clicks.materialize(day, EXECUTIONS, RECONCILIATIONS)
+
+
+def _fail_at_submit(patch: pytest.MonkeyPatch, side: Side, number: int, *, after: bool) -> None:
+    original = PaperBroker.submit
+    numbers = iter(range(1, 1_000))
+
+    def mortal(self: PaperBroker, order: OrderRequest) -> BrokerOrder:
+        last = order.side is side and next(numbers) == number
+        if last and not after:
+            raise SystemError("the step dies")
+        answer = original(self, order)
+        if last:
+            raise SystemError("the step dies")
+        return answer
+
+    patch.setattr(PaperBroker, "submit", mortal)
