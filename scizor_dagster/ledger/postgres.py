@@ -78,6 +78,9 @@ class PostgresBackend:
         @sa.event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:
             settings = self._session_settings()
+            if connection.server_version < OLDEST_SERVER:
+                # Unknown there; `check` refuses such a server, and is to say so itself.
+                del settings["idle_session_timeout"]
             calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
             connection.autocommit = True
             with connection.cursor() as cursor:
