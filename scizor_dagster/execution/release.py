@@ -193,7 +193,8 @@ def _drop_orphan(connection: sa.Connection, run: Run, row: IntentRow, rows: Sequ
     if not failed:
         return False
     parent = failed[0]
-    reason = f"order {parent.client_order_id} before it is {parent.state} with {parent.filled_qty} filled"
+    word = "ended" if parent.state.terminal else "is"
+    reason = f"order {parent.client_order_id} before it {word} {parent.state} with {parent.filled_qty} filled"
     intents.move(connection, row, IntentState.DROPPED, now=run.now(), reason=reason)
     return True
 

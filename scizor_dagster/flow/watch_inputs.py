@@ -47,9 +47,9 @@ def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
     for strategy, report in reports.items():
         if report.status == "accepted" or (strategy in without and not named):
             continue
-        error = report.refusal()
+        refusal = report.refusal()
         kind = "weights_held" if report.status == "held" else "weights_refused"
-        findings.append(_finding(kind, error.problem, error.remedy, portfolio, session))
+        findings.append(_finding(kind, refusal.problem, refusal.remedy, portfolio, session))
     return Due(named, tuple(findings))
 
 

@@ -224,7 +224,7 @@ def test_a_second_leg_is_never_sent_once_the_first_was_taken_back(ledger: Ledger
     broker.restate("f1", qty=D(0))
     result = resume(ledger, broker)
     assert (result.counts, broker.book.attempts) == ({"canceled": 1, "dropped": 1}, ["s"])
-    assert result.orders[1].reason == "order s before it is canceled with 0 filled"
+    assert result.orders[1].reason == "order s before it ended canceled with 0 filled"
     assert holdings(ledger) == {"BBB": D(10)}
 
 

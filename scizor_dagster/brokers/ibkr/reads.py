@@ -28,7 +28,9 @@ from scizor_dagster.brokers.protocol import AccountState, BrokerPosition
 from scizor_dagster.sessions import TradingCalendar
 
 _END_LIMIT = 3.0
-"""Seconds for the end of the executions, which some gateways leave out where there are none."""
+"""Seconds of silence for the end of the executions, which some gateways leave out where there are none."""
+_LONGEST_ANSWER = 3
+"""Times the time limit of an answer, for one of many executions."""
 
 
 class Reads:
@@ -144,16 +146,33 @@ class Reads:
         return [row for row in self._connection.ib.positions() if self._is_account(row.account)]
 
     async def _ask_executions(self, rows: list[Any]) -> Sequence[Any]:
-        """The answer; `rows` gets what came, with or without an end."""
-        ib = self._connection.ib
-        request = ib.reqExecutionsAsync()
+        """The answer; `rows` gets what came, with or without an end.
+
+        A long answer takes its time: it has no end only once nothing more comes.
+        """
+        ib, timeout = self._connection.ib, self._connection.settings.timeout
+        task = asyncio.ensure_future(ib.reqExecutionsAsync())
+        clock = asyncio.get_running_loop().time
+        latest, heard = clock() + _LONGEST_ANSWER * timeout, self._heard()
         try:
-            return await asyncio.wait_for(request, min(_END_LIMIT, self._connection.settings.timeout))
-        except TimeoutError:
-            rows.extend(ib.fills())
-            raise
+            while not (await asyncio.wait({task}, timeout=min(_END_LIMIT, timeout)))[0]:
+                before, heard = heard, self._heard()
+                if heard == before or clock() > latest:
+                    rows.extend(ib.fills())
+                    raise TimeoutError
+            found: Sequence[Any] = task.result()
+            return found
         except OSError as lost:
+            if isinstance(lost, TimeoutError):
+                raise
             raise self._connection.unavailable(f"the connection was lost: executions: {lost}") from lost
+        finally:
+            task.cancel()
+
+    def _heard(self) -> int:
+        """Bytes that have come over the connection; one that was lost says what it said before."""
+        client = self._connection.ib.client
+        return int(client.connectionStats().numBytesRecv) if client.isReady() else -1
 
     def _commissions(self, wanted: set[str]) -> dict[str, Any]:
         reports = {fill.execution.execId: fill.commissionReport for fill in self._connection.ib.fills()}
