@@ -41,6 +41,7 @@ BEFORE = frozenset(
         FaultKind.SERVER_ERROR,
         FaultKind.RATE_LIMITED,
         FaultKind.CONNECTION_LOST,
+        FaultKind.UNAUTHORIZED,
     }
 )
 """Nothing was taken."""
@@ -51,6 +52,11 @@ AFTER = frozenset(
         FaultKind.HTML_BODY,
         FaultKind.HANG,
         FaultKind.UNKNOWN_ENUM,
+        FaultKind.TRUNCATED,
+        FaultKind.GARBAGE,
+        FaultKind.EMPTY_REPLY,
+        FaultKind.DELIVERED_TWICE,
+        FaultKind.LATE_REPLY,
     }
 )
 """The request was carried out, and its answer says nothing."""

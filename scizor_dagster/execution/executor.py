@@ -17,6 +17,7 @@ from functools import partial
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution import gates, permissions
+from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.cancelling import (
     UNCONFIRMED,
     CancelReport,
@@ -96,8 +97,9 @@ def execute(
             or sent.
     """
     recorded = partial(stops_recorded, ledger, clock, account, portfolio, plan.session, settings.limits)
+    answers = Answers(broker)
     with recorded():
-        identity = gates.check_identity(broker, settings)
+        identity = gates.check_identity(answers, settings)
         gates.check_plan(plan, account, portfolio, identity)
     notes = _skip_notes(plan.session, previous_unexecuted)
     with ledger.read() as connection:
@@ -108,7 +110,7 @@ def execute(
                 f"{plan.session.isoformat()}, which lies before it."
             )
             return result_of(connection, account, portfolio, plan.session, notes=notes, skipped=previous_unexecuted)
-    leased = _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings)
+    leased = _leased(ledger, answers, identity, account, portfolio, clock, holder, settings, siblings)
     with recorded(), leased as run:
         run.notes.extend(notes)
         blocking = _recover_and_end_earlier(run, plan.session)
@@ -142,9 +144,10 @@ def follow(
         BrokerUnavailable: the broker cannot be read; nothing was sent.
     """
     recorded = partial(stops_recorded, ledger, clock, account, portfolio, session, settings.limits)
+    answers = Answers(broker)
     with recorded():
-        identity = gates.check_identity(broker, settings)
-    leased = _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings)
+        identity = gates.check_identity(answers, settings)
+    leased = _leased(ledger, answers, identity, account, portfolio, clock, holder, settings, siblings)
     with recorded(), leased as run:
         blocking = _recover_and_end_earlier(run, session)
         if blocking is None:
@@ -177,8 +180,9 @@ def cancel_open(
         AccountBusy: another run holds the account; it cancels them itself, when it looks next.
         BrokerUnavailable: the broker does not say which account it is.
     """
-    identity = gates.check_identity(broker, settings)
-    with _leased(ledger, broker, identity, account, portfolio, clock, holder, settings, siblings) as run:
+    answers = Answers(broker)
+    identity = gates.check_identity(answers, settings)
+    with _leased(ledger, answers, identity, account, portfolio, clock, holder, settings, siblings) as run:
         look_up_doubtful(run)
         with ledger.read() as connection:
             wanted = awaiting_cancel(connection, account, run.now())
@@ -214,7 +218,7 @@ def _record_cancels(run: Run, batches: Sequence[BatchRow]) -> None:
 @contextmanager
 def _leased(
     ledger: Ledger,
-    broker: Broker,
+    broker: Answers,
     identity: BrokerIdentity,
     account: str,
     portfolio: str,

@@ -12,8 +12,9 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import AccountState, Broker, BrokerIdentity, BrokerPosition
+from scizor_dagster.brokers.protocol import AccountState, BrokerIdentity, BrokerPosition
 from scizor_dagster.errors import BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
+from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.holdings import NOISE, foreign, owned
@@ -26,7 +27,7 @@ _NAMED = 10
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 
 
-def check_identity(broker: Broker, settings: ExecutionSettings) -> BrokerIdentity:
+def check_identity(broker: Answers, settings: ExecutionSettings) -> BrokerIdentity:
     """Ask the broker who it is.
 
     Raises:

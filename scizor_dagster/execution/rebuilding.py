@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import Broker, BrokerOrder, OrderRequest, OrderType, PositionIntent, Side
 from scizor_dagster.brokers.protocol import TimeInForce as Tif
 from scizor_dagster.execution import gates
+from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.drive import settle
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
@@ -112,10 +113,11 @@ def rebuild_account(
     Raises:
         WrongAccount, AccountBusy, BrokerUnavailable, LedgerError: as for `executor.execute`.
     """
-    identity = gates.check_identity(broker, settings)
+    answers = Answers(broker)
+    identity = gates.check_identity(answers, settings)
     with lease(ledger, account, holder, clock, settings.lease_ttl) as held:
-        run = Run(ledger, broker, identity, account, portfolio, clock, settings, held)
-        shown = [order for session in sessions for order in broker.orders(session)]
+        run = Run(ledger, answers, identity, account, portfolio, clock, settings, held)
+        shown = [order for session in sessions for order in answers.orders(session)]
         named = [(order, parts) for order in shown if (parts := parse_id(order.client_order_id)) is not None]
         mine = [(order, parts) for order, parts in named if parts.prefix == prefix and not order.parent_client_order_id]
         found = [_Found(order, parts, whose) for order, parts in mine if (whose := portfolio_of(order.client_order_id))]

@@ -57,7 +57,10 @@ def resolve(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow:
             )
     intent = _look_up(run, intent, may_send=may_send)
     if intent.state is IntentState.UNKNOWN:
-        run.note(f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({intent.reason}).")
+        run.note(
+            f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({intent.reason}). Look for that id "
+            f"at the broker; every run does so too: scizor run --portfolio {intent.portfolio} --date {intent.session}."
+        )
     return intent
 
 

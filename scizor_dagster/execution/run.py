@@ -13,7 +13,8 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
+from scizor_dagster.brokers.protocol import BrokerIdentity
+from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.lease import Lease
 from scizor_dagster.ledger.store import Ledger
@@ -38,7 +39,7 @@ class Run:
     """
 
     ledger: Ledger
-    broker: Broker
+    broker: Answers
     identity: BrokerIdentity
     account: str
     portfolio: str

@@ -127,7 +127,7 @@ def send_again(run: Run, intent: IntentRow) -> IntentRow:
 def _send_once(run: Run, sending: IntentRow, *, again: bool = False) -> IntentRow:
     _check_still_held(run, sending)
     try:
-        order = run.broker.submit(intents.request_of(sending))
+        order = run.broker.sender.submit(intents.request_of(sending))
     except OrderRejected as refusal:
         if again:
             # The refusal may come from the first send having arrived after all: look before believing it.
@@ -163,7 +163,8 @@ def _check_still_held(run: Run, sending: IntentRow) -> None:
 
 
 def _acknowledged(run: Run, sending: IntentRow, order: BrokerOrder) -> IntentRow:
-    wrong = evidence.mismatch(sending, order)
+    is_order = isinstance(order, BrokerOrder)
+    wrong = evidence.mismatch(sending, order) if is_order else f"the reply is no order but {order!r}"
     if wrong is not None:
         return _to_unknown(run, sending, wrong)
     state = evidence.state_from(sending, order, ZERO)

@@ -59,7 +59,9 @@ def test_one_run_sends_again_once_and_the_next_run_once_more(ledger: Ledger) -> 
     broker.submit_faults["b"] = ["lost", "lost"]
     first = run(ledger, broker, plan_of([BUY]))
     assert (first.state, broker.book.attempts) == (ExecutionState.FROZEN, ["b", "b"])
-    assert first.notes == ("CCC is frozen: order b is unknown (OutcomeUnknown: timeout).",)
+    (note,) = first.notes
+    assert note.startswith("CCC is frozen: order b is unknown (OutcomeUnknown: timeout). Look for that id")
+    assert note.endswith("scizor run --portfolio main --date 2026-03-02.")
     assert resume(ledger, broker).state is ExecutionState.DONE
     assert broker.book.attempts == ["b", "b", "b"]
 

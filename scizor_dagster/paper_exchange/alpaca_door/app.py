@@ -49,6 +49,7 @@ Transports = dict[Any, Transport]
 _log = logging.getLogger(__name__)
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 _GATEWAY_TIMEOUT = "504 Gateway Time-out"
+_BROKEN_REPLIES = frozenset({FaultKind.TRUNCATED, FaultKind.GARBAGE, FaultKind.EMPTY_REPLY, FaultKind.DUPLICATE_REPLY})
 
 
 def build_app(door: Door, limiter: RateLimiter, transports: Transports) -> Starlette:
@@ -82,7 +83,11 @@ def _route(endpoint: Endpoint, door: Door, limiter: RateLimiter, transports: Tra
             return early
         call = Call(account, request.path_params, _query(request), await request.body(), fault)
         reply = await run_in_threadpool(_answer, endpoint, door, call)
-        return _after(fault, transport, reply, allowance.headers)
+        if call.meets(FaultKind.DELIVERED_TWICE):
+            reply = await run_in_threadpool(_answer, endpoint, door, call)
+        before = door.replies.get((account, endpoint.name), reply)
+        door.replies[account, endpoint.name] = reply
+        return _after(fault, transport, before if call.meets(FaultKind.OTHER_REPLY) else reply, allowance.headers)
 
     return Route(endpoint.path, answer, methods=[endpoint.method])
 
@@ -136,6 +141,9 @@ def _before(
         return None
     if fault.kind == FaultKind.RATE_LIMITED:
         return _too_many(endpoint, headers)
+    if fault.kind == FaultKind.UNAUTHORIZED:
+        refused = forbidden() if fault.detail.get("status") == forbidden().http else unauthorized()
+        return _response(error_reply(refused), headers)
     if fault.kind == FaultKind.SERVER_ERROR:
         return _response(error_reply(internal_error(int(fault.detail.get("status", 503)))), headers)
     if fault.kind == FaultKind.GATEWAY_TIMEOUT_BEFORE:
@@ -159,6 +167,10 @@ def _after(fault: Fault | None, transport: Transport | None, reply: Reply, heade
         return Response(_PAGE.format("Welcome"), status, headers, media_type="text/html")
     if kind == FaultKind.HANG:
         return _Hanging()
+    if kind in _BROKEN_REPLIES and transport is not None:
+        return _Broken(transport, _response(reply, headers), kind)
+    if kind == FaultKind.UNKNOWN_FIELD:
+        return _response(Reply(reply.status, _with_unknown(reply.body)), headers)
     if kind == FaultKind.UNKNOWN_ENUM:
         value = str(fault.detail.get("value", "held_for_review"))
         return _response(Reply(reply.status, _with_status(reply.body, value)), headers)
@@ -171,6 +183,12 @@ def _with_status(body: Any, value: str) -> Any:
     if isinstance(body, dict) and "status" in body:
         return body | {"status": value}
     return body
+
+
+def _with_unknown(body: Any) -> Any:
+    if isinstance(body, list):
+        return [_with_unknown(row) for row in body]
+    return {**body, "margin_tier": {"since": None, "level": 3}} if isinstance(body, dict) else body
 
 
 def _response(reply: Reply, headers: dict[str, str]) -> Response:
@@ -194,6 +212,32 @@ class _Dropped(Response):
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
         await _until_gone(receive)
+
+
+class _Broken(Response):
+    """A reply whose bytes are not what a server writes. The connection ends with it, unless it comes twice."""
+
+    def __init__(self, transport: Transport, whole: Response, kind: str) -> None:
+        super().__init__()
+        self._transport, self._whole, self._kind = transport, whole, kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._kind == FaultKind.DUPLICATE_REPLY:
+            await self._whole(scope, receive, send)
+        self._transport.write(self._bytes())
+        if self._kind != FaultKind.DUPLICATE_REPLY:
+            self._transport.close()
+            await _until_gone(receive)
+
+    def _bytes(self) -> bytes:
+        body = bytes(self._whole.body)
+        if self._kind == FaultKind.EMPTY_REPLY:
+            body = b""
+        elif self._kind == FaultKind.GARBAGE:
+            body = bytes(reversed(body)) + b"\x00\xff"
+        head = f"HTTP/1.1 {self._whole.status_code} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+        sent = body[: len(body) // 2] if self._kind == FaultKind.TRUNCATED else body
+        return f"{head}\r\n\r\n".encode() + sent
 
 
 class _Hanging(Response):

@@ -44,6 +44,7 @@ class DoorRules:
 class Door:
     """Attributes:
     keys: Key id to (secret, account name).
+    replies: The last reply to each account by the name of the call.
     """
 
     venue: Venue
@@ -51,6 +52,7 @@ class Door:
     rules: DoorRules
     faults: Faults | None
     overlays: Overlays
+    replies: dict[tuple[str, str], Reply] = field(default_factory=dict)
 
     def listing(self, symbol: str) -> VenueListing | None:
         return self.venue.listing(symbol)

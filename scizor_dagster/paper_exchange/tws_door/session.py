@@ -74,6 +74,10 @@ class Session:
         self._writer = writer
         self._quiet = False
         self._only_end = False
+        self._spoiling: str | None = None
+        """What is done to the messages that follow a request, until the next one."""
+        self._late: list[bytes] = []
+        self._requests_until_late = 0
 
     def send(self, *fields: Field) -> None:
         """Write one message, unless a fault keeps it back."""
@@ -82,7 +86,13 @@ class Session:
         ends = str(fields[0]) in _END_MESSAGES
         if self._only_end and not ends:
             return
-        self._write_soon(encode(fields))
+        self._write_soon(self._spoiled(fields))
+
+    def _spoiled(self, fields: tuple[Field, ...]) -> bytes:
+        """One message as the fault that its request meets makes it."""
+        if self._spoiling == FaultKind.UNKNOWN_FIELD:
+            return encode([*fields, "3", "since"])
+        return encode(fields) * (2 if self._spoiling == FaultKind.DUPLICATE_REPLY else 1)
 
     def send_changed(self, key: tuple[Field, ...], *fields: Field) -> None:
         """Write one message about `key`, unless it is what the client has heard last."""
@@ -94,13 +104,26 @@ class Session:
         """Messages of one moment leave together: each in a packet of its own costs both sides most of their time."""
         if not self._unwritten:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._unwritten.append(data)
+        (self._late if self._spoiling == FaultKind.LATE_REPLY else self._unwritten).append(data)
 
     def _flush(self) -> None:
         data = b"".join(self._unwritten)
         self._unwritten.clear()
-        if data and not self._writer.is_closing():
+        if not data or self._writer.is_closing():
+            return
+        if self._spoiling == FaultKind.TRUNCATED:
+            self._writer.write(data[: len(data) // 2])
+            self._writer.close()
+        else:
             self._writer.write(data)
+
+    def _count_to_late(self) -> None:
+        """A request has come: an answer that is held back comes nearer to being told."""
+        self._requests_until_late -= 1
+        if self._late and self._requests_until_late <= 0:
+            held = b"".join(self._late)
+            self._late.clear()
+            self._write_soon(held)
 
     def feed(self, req_id: int, feed: Feed) -> None:
         """Tell what a feed has to say, from now on."""
@@ -179,6 +202,8 @@ class Session:
     def _serve(self, request: Request) -> None:
         """Answer one request, with whatever fault strikes it."""
         self.door.on_request()
+        self._spoiling = None
+        self._count_to_late()
         fault = self.door.fault(call_of(request.name))
         if fault is None:
             self._answer(request)
@@ -189,6 +214,8 @@ class Session:
         self._only_end = fault.kind == FaultKind.EMPTY_POSITIONS
         self.stale = fault.kind == FaultKind.STALE_POSITIONS
         self.hidden_orders = int(fault.detail.get("orders", 1)) if fault.kind == FaultKind.VISIBILITY_LAG else 0
+        self._spoiling = fault.kind
+        self._requests_until_late = int(fault.detail.get("requests", 1))
         try:
             self._answer(request, fault)
         finally:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scizor_dagster.paper_exchange.faults import FaultKind
 from scizor_dagster.paper_exchange.tws_door.requests import Request
+from scizor_dagster.paper_exchange.tws_door.wire import encode
 from scizor_dagster.paper_exchange.venue import Fault
 from scizor_dagster.paper_exchange.venue_orders import Mishap
 
@@ -32,6 +33,8 @@ QUIET = frozenset(
         FaultKind.GATEWAY_TIMEOUT_AFTER,
         FaultKind.CONNECTION_LOST,
         FaultKind.HTML_BODY,
+        FaultKind.GARBAGE,
+        FaultKind.EMPTY_REPLY,
     }
 )
 """Faults under which a request is carried out and nothing is said of it."""
@@ -43,6 +46,8 @@ _REFUSALS = {
     FaultKind.SERVER_ERROR: (320, "Server error when processing an API client request."),
 }
 _HTML = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html><body>502 Bad Gateway</body></html>"
+_NO_MESSAGES = {FaultKind.GARBAGE: encode(["\ufffdno message", "53"]), FaultKind.EMPTY_REPLY: encode([])}
+"""Frames that say nothing, in the place of an answer."""
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -81,6 +86,8 @@ def strike_after(session: Session, fault: Fault, request: Request) -> None:
     elif fault.kind == FaultKind.HTML_BODY:
         session.write_raw(_HTML)
         session.close()
+    elif fault.kind in _NO_MESSAGES:
+        session.write_raw(_NO_MESSAGES[FaultKind(fault.kind)])
     elif fault.kind == FaultKind.CODE:
         door.soon(session.error, request.req_id, *_code(fault))
     elif fault.kind == FaultKind.CONNECTION_LOST:

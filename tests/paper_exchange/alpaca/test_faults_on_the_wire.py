@@ -13,7 +13,7 @@ from scizor_dagster.paper_exchange.alpaca_door.render_orders import trade_update
 from scizor_dagster.paper_exchange.faults import FaultKind
 from tests.paper_exchange.alpaca.support import KEY, SECRET, Wire, all_orders
 
-OF_THE_OTHER_WIRE = {"connection_lost", "restart", "code"}
+OF_THE_OTHER_WIRE = {"connection_lost", "restart", "code", "late_reply"}
 ELSEWHERE = {
     "slow_cancel": "below, and with the adapter",
     "duplicate_event": "test_stream",
@@ -28,10 +28,10 @@ RESTING = {"type": "limit", "limit_price": "50"}
 def outcome(reply) -> object:
     try:
         answer = reply()
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        return answer.status_code, kind, (answer.json().get("status") if kind.endswith("json") else None)
     except requests.RequestException as error:
         return type(error).__name__
-    kind = answer.headers.get("content-type", "").partition(";")[0]
-    return answer.status_code, kind, (answer.json().get("status") if kind.endswith("json") else None)
 
 
 WIRE_FAULTS = {
@@ -45,6 +45,14 @@ WIRE_FAULTS = {
     "gateway_timeout_after": ((504, "text/html", None), 1),
     "html_body": ((200, "text/html", None), 1),
     "hang": ("ReadTimeout", 1),
+    "unauthorized": ((401, "application/json", None), 0),
+    "truncated": ("ChunkedEncodingError", 1),
+    "garbage": ("JSONDecodeError", 1),
+    "empty_reply": ("JSONDecodeError", 1),
+    "other_reply": ((200, "application/json", "pending_new"), 1),
+    "duplicate_reply": ((200, "application/json", "pending_new"), 1),
+    "delivered_twice": ((200, "application/json", "pending_new"), 2),
+    "unknown_field": ((200, "application/json", "pending_new"), 1),
     "unknown_enum": ((200, "application/json", "held_for_review"), 1),
     "reject_later": ((200, "application/json", "pending_new"), 1),
     "partial_then_cancel": ((200, "application/json", "pending_new"), 1),
@@ -69,6 +77,22 @@ def test_an_order_meets_its_fault_and_the_next_one_does_not(doors, venue, kind):
     assert outcome(lambda: wire.session.post(url, json=body, timeout=1.0 if kind == "hang" else 15)) == expected
     assert len(all_orders(venue)) == taken
     assert outcome(lambda: wire.order(symbol="BBB")) == (200, "application/json", "pending_new")
+    wire.session.close()
+
+
+def test_a_repeated_delivery_is_refused_for_its_id_although_the_order_exists(doors, venue):
+    wire = Wire(doors.open({"call": "submit_order", "nth": 1, "kind": "delivered_twice"}).url)
+    refusal = wire.order(client_order_id="a", **RESTING)
+    assert (refusal.status_code, refusal.json()["message"]) == (422, "client_order_id must be unique")
+    assert [row.ticket.client_order_id for row in all_orders(venue)] == ["a"]
+    wire.session.close()
+
+
+def test_a_reply_may_be_that_of_the_order_before(doors, venue):
+    wire = Wire(doors.open({"call": "submit_order", "nth": 2, "kind": "other_reply"}).url)
+    replies = [wire.order(client_order_id=name, **RESTING).json()["client_order_id"] for name in "abc"]
+    assert replies == ["a", "a", "c"]
+    assert [row.ticket.client_order_id for row in all_orders(venue)] == ["a", "b", "c"]
     wire.session.close()
 
 
