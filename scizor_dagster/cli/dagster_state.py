@@ -55,10 +55,17 @@ def read_dagster(dagster_home: Path) -> DagsterState | None:
         return None
     beats = _bodies(dagster_home / RUNS, "SELECT daemon_type, body FROM daemon_heartbeats")
     found = _bodies(dagster_home / SCHEDULES, "SELECT status, instigator_body FROM instigators")
-    return DagsterState(
-        {kind: datetime.fromtimestamp(float(body["timestamp"]), UTC) for kind, body in beats},
-        {str(body["origin"]["instigator_name"]): status == "RUNNING" for status, body in found},
-    )
+    try:
+        return DagsterState(
+            {kind: datetime.fromtimestamp(float(body["timestamp"]), UTC) for kind, body in beats},
+            {str(body["origin"]["job_name"]): status == "RUNNING" for status, body in found},
+        )
+    except KeyError as error:
+        raise DataError(
+            f"Dagster's databases are written in a way that is not known here ({error} is missing).",
+            remedy="Install the version of Dagster that requirements.lock names.",
+            where=str(dagster_home),
+        ) from error
 
 
 def _bodies(path: Path, query: str) -> list[tuple[str, dict[str, Any]]]:

@@ -17,7 +17,7 @@ def dev(
 ) -> None:
     """Start Dagster's UI with its daemon on 127.0.0.1. Stop it with Ctrl-C.
 
-    Schedules and the sensor are off until they are switched on there, on the page Automation.
+    Schedules and sensors are off until they are switched on there, on the page Automation.
 
     Example: scizor dev --port 3000
     """
