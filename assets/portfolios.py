@@ -288,7 +288,9 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
         with clear_failures():
             measured = measure_session(desk.desk, portfolio, session_of(context))
         if measured is None:
-            context.log.info("The session's prices are not collected yet; follow_orders measures it when they are.")
+            context.log.info(
+                "The session's prices are not collected yet, or its plan waits for a person; it is measured after that."
+            )
             return
         yield dg.MaterializeResult(
             asset_key=key,

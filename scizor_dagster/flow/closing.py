@@ -17,6 +17,7 @@ from scizor_dagster.analytics.performance import FACTS, SessionFigures, measure,
 from scizor_dagster.analytics.valuation import Valuation, closes_of
 from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.errors import DataError
+from scizor_dagster.flow.approving import awaiting_plan
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.money import CENT, book_through, price_adjustment, starting_cash
@@ -126,7 +127,9 @@ class MeasuredSession:
 
 
 def measure_session(desk: Desk, portfolio: str, session: date) -> MeasuredSession | None:
-    """Value the portfolio at the session's close and store its row; None while its prices are not collected.
+    """Value the portfolio at the session's close and store its row.
+
+    None while its prices are not collected, or its plan waits for a person and can still be carried out.
 
     Where the row is new or has changed, the stored rows after it are measured again as well: what
     was not known of one session was not known in the next ones. So are earlier ones of which an execution was
@@ -138,7 +141,7 @@ def measure_session(desk: Desk, portfolio: str, session: date) -> MeasuredSessio
     """
     market = desk.portfolio(portfolio).market
     desk.calendar(market).require(session)
-    if session_bars(desk.lake, market, session).empty:
+    if session_bars(desk.lake, market, session).empty or awaiting_plan(desk, portfolio, session) is not None:
         return None
     _go_through(desk, portfolio, session)
     _require_complete(desk, portfolio, session)

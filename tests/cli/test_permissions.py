@@ -160,7 +160,7 @@ def test_a_plan_waits_is_shown_approved_and_then_carried_out(scizor: Scizor, col
     edit(collected, lambda config: config["portfolios"]["main"].update(approval="manual"))
     run = ("run", "--date", NEXT, "--once")
     waiting = scizor(*run, "--json")
-    assert (waiting.code, waiting.json["state"]) == (1, "awaiting_approval")
+    assert (waiting.code, waiting.json.get("state")) == (1, "awaiting_approval"), waiting
     plan_id = waiting.json["awaiting_approval"]
     assert f"scizor approve {plan_id[:12]}" in waiting.json["note"]
 
