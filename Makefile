@@ -59,7 +59,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.definitions_load
 
-TORTURE := tests/torture tests/execution/test_kills.py tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py \
+TORTURE := tests/torture tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py \
 	tests/risk/test_random_lists.py tests/risk/test_random_drives.py tests/planning/test_rule_laws.py \
 	tests/planning/test_turnover.py tests/planning/test_extremes.py tests/paper_exchange/test_venue_laws.py \
 	tests/brokers/alpaca/test_execution.py tests/acceptance/test_kills_over_the_wires.py

@@ -1,20 +1,17 @@
 """A broker that outlives the process which talks to it: the other side of every test of this package.
 
-It keeps its orders, fills and positions in memory, or in a file for tests that kill a real process.
+It keeps its orders, fills and positions in memory; what is killed is another process or another ledger.
 `submit` looks into the ledger by a connection of its own and refuses to go on unless the intent is
 committed there as `sending`: the law that everything else rests on is checked at every send.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -96,18 +93,12 @@ class ModelBroker:
         prices: dict[str, Decimal],
         positions: dict[str, Decimal] | None = None,
         ledger_url: str | None = None,
-        path: Path | None = None,
         unique: bool = True,
         environment: str = "paper",
         steps: int = 3,
         buying_power: Decimal | None = None,
     ) -> None:
-        self.path = path
-        if path is not None and path.exists():
-            self.book: Book = pickle.loads(path.read_bytes())
-        else:
-            self.book = Book(cash, dict(positions or {}))
-            self._save()
+        self.book = Book(cash, dict(positions or {}))
         self.prices = prices
         self.committed: Callable[[str], Any] | None = None
         if ledger_url is not None:
@@ -199,7 +190,6 @@ class ModelBroker:
         self.book.orders.append(accepted)
         self.book.requests.append(order)
         self.book.shown_from[order.client_order_id] = self.time + self.lags.get(order.client_order_id, timedelta(0))
-        self._save()
         if fault == "timeout_after":
             raise OutcomeUnknown(order.client_order_id, "504 after accept")
         if fault == "garbage":
@@ -263,13 +253,11 @@ class ModelBroker:
             if self.book.requests[index].session == session and not order.status.terminal:
                 self._step_order(index, step, session)
         self.book.steps[session] = step + 1
-        self._save()
         return step + 1 < self.steps
 
     def fill(self, client_order_id: str, qty: Decimal, *, session: date, step: int = 9) -> None:
         """Fill without a step of the venue: a fill that arrives late."""
         self._fill(self._index(client_order_id), qty, step, session)
-        self._save()
 
     def restate(self, fill_id: str, *, qty: Decimal, price: Decimal | None = None, numbered: bool = True) -> None:
         """Correct an execution with its money, position and order; a quantity of zero busts it.
@@ -289,7 +277,6 @@ class ModelBroker:
         else:
             self.book.cash += old.fee
             del self.book.fills[index]
-        self._save()
 
     def sent(self) -> list[tuple[str, str, str, Decimal]]:
         """Every order that arrived, sorted: id, symbol, side, quantity."""
@@ -345,13 +332,6 @@ class ModelBroker:
         if self.read_faults > 0:
             self.read_faults -= 1
             raise BrokerUnavailable("The model does not answer.", remedy="Ask again.")
-
-    def _save(self) -> None:
-        if self.path is None:
-            return
-        scratch = self.path.with_suffix(".new")
-        scratch.write_bytes(pickle.dumps(self.book))
-        os.replace(scratch, self.path)
 
     def _assert_committed(self, order: OrderRequest, row: Any) -> None:
         assert row is not None, f"{order.client_order_id} was sent before it was committed"

@@ -14,6 +14,7 @@ from scizor_dagster.ledger.intents import frozen_symbols
 from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import events
+from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, Point
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import MONDAY, START, TUESDAY, D, model, order, plan_of, resume, run
 
@@ -145,6 +146,19 @@ def test_absence_takes_as_many_looks_as_the_broker_needs_each_a_wait_after_the_o
         "proven absent at the broker, and its session is over",
     )
     assert case.broker.book.attempts == ["b", "d"]
+
+
+@pytest.mark.parametrize(("dies", "state"), [("before submit", "unknown"), ("after submit", "filled")])
+def test_where_an_id_is_taken_twice_an_order_whose_sender_died_is_adopted_or_unknown_until_its_session_is_over(
+    ledger: Ledger, dies: str, state: str
+) -> None:
+    broker, plan = model(ledger, unique=False), plan_of([BUY, OTHER])
+    with pytest.raises(Killed):
+        run(ledger, MortalBroker(broker, KillSwitch(Point(dies, 1))), plan)
+    assert _states(run(ledger, broker, plan)) == {"b": state, "d": "filled"}
+    assert broker.book.attempts == (["d"] if state == "unknown" else ["b", "d"])
+    broker.book.steps[MONDAY] = broker.steps
+    assert _states(resume(ledger, broker))["b"] == ("expired" if state == "unknown" else "filled")
 
 
 def test_looks_of_runs_that_died_count_and_a_proof_is_noted_once(ledger: Ledger) -> None:

@@ -9,27 +9,25 @@ be run alone:
 
 from __future__ import annotations
 
-import gc
 import json
 import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
 from scizor_dagster.ledger.store import Ledger
-from tests.execution.model_broker import Book
-from tests.execution.scenario import MONDAY, D
-from tests.torture.lines import Listing, Point, Strike
-from tests.torture.parties import CASH, KINDS, LATEST, Files, Kind, Store, Truth, Venue, copy_of
-from tests.torture.scenarios import HELD, SCENARIOS, Scenario, compared
+from tests.execution.scenario import MONDAY
+from tests.torture.beginning import Beginning
+from tests.torture.lines import Point, Strike
+from tests.torture.parties import KINDS, LATEST, Files, Kind, Store, Truth, Venue
+from tests.torture.scenarios import SCENARIOS, Scenario, compared
 from tests.torture.truth import check_at_any_moment, check_at_the_end, facts
-from tests.torture.wire import Caller, Ended, RemoteBroker, Shared, fork
+from tests.torture.wire import Ended, RemoteBroker
 
 DEEPEST = 4
 """Processes of one trial that are killed in turn, at most."""
@@ -37,63 +35,13 @@ PATIENCE = 8
 """Runs after the last death within which all must have ended."""
 
 
-@dataclass
-class Stage:
-    """One scenario with one kind of broker, prepared: where its trials begin.
+class Stage(Beginning):
+    """One scenario with one kind of broker; `calm` is what an undisturbed process comes to."""
 
-    Attributes:
-        book: The broker's book at the beginning.
-        lines: The place and the point of every line that an undisturbed process executes.
-        calm: What such a process comes to.
-    """
-
-    scenario: Scenario
-    kind: Kind
-    store: Store
-    shared: Shared = field(default_factory=Shared)
-    book: Book = field(default_factory=lambda: Book(CASH, {symbol: D(qty) for symbol, qty in HELD.items()}))
-    lines: list[tuple[str, Point]] = field(default_factory=list)
-    calm: Any = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.scenario.name} {self.kind.name}"
-
-    def prepare(self) -> None:
-        """Bring ledger and book to the beginning, and see what an undisturbed process does from there."""
-        self.store.fresh("empty")
-        self.shared.reset()
-        self.scenario.prepare(self.store.ledger, self._venue(self.book, None), self.shared.clock)
-        self.store.ledger.close()
-        self.store.keep(self.name)
-        # Once in this very process, so that the forked ones find every statement compiled.
-        self.scenario.command(self.store.ledger, self.begin(None), self.shared.clock)
-        self.store.ledger.close()
-        self.lines = self.run(self.begin(None), self._list).value
+    def __init__(self, scenario: Scenario, kind: Kind, store: Store) -> None:
+        super().__init__(scenario.name, kind, store, scenario.prepare, [scenario.command])
+        self.command = scenario.command
         self.calm = facts(self.settled(self.begin(None)))
-        gc.collect()
-        gc.freeze()
-
-    def begin(self, trial: Random | None) -> Venue:
-        """The broker of a new trial, beside a fresh ledger."""
-        self.shared.reset()
-        # A lease of the preparation has not run out, and its holder is gone.
-        self.shared.move_to(30)
-        self.store.fresh(self.name)
-        return self._venue(copy_of(self.book), trial)
-
-    def _venue(self, book: Book, trial: Random | None) -> Venue:
-        venue = Venue(self.kind, book, self.shared, trial)
-        self.store.watch(venue)
-        return venue
-
-    def run(self, venue: Venue, body: Callable[[Ledger, RemoteBroker], Any]) -> Ended:
-        """A process with the ledger and the broker, to its end, whichever that is."""
-        return _checked(self.start(venue, body).serve(venue))
-
-    def start(self, venue: Venue, body: Callable[[Ledger, RemoteBroker], Any]) -> Caller:
-        capabilities = venue.capabilities
-        return fork(lambda wire: body(self.store.ledger, RemoteBroker(wire, capabilities)))
 
     def struck(self, venue: Venue, at: Point) -> Ended:
         """A process that is killed at a point, or ends before."""
@@ -101,7 +49,7 @@ class Stage:
         def body(ledger: Ledger, broker: RemoteBroker) -> None:
             check_at_any_moment(ledger, broker.truth(), self.kind)
             broker.on_answer = Strike(at, signal.SIGKILL, self.shared.tell).mark
-            self.scenario.command(ledger, broker, self.shared.clock)
+            self.command(ledger, broker, self.shared.clock)
 
         return self.run(venue, body)
 
@@ -109,13 +57,6 @@ class Stage:
         """Run until all has ended, as a person or a schedule does, and judge; the broker's whole truth."""
         truth: Truth = self.run(venue, self._settle).value
         return truth
-
-    def _list(self, ledger: Ledger, broker: RemoteBroker) -> list[tuple[str, Point]]:
-        listing = Listing()
-        broker.on_answer = listing.mark
-        self.scenario.command(ledger, broker, self.shared.clock)
-        sys.settrace(None)
-        return listing.lines
 
     def _settle(self, ledger: Ledger, broker: RemoteBroker) -> Truth:
         check_at_any_moment(ledger, broker.truth(), self.kind)
@@ -136,7 +77,7 @@ class Stage:
         return truth
 
     def _look(self, ledger: Ledger, broker: RemoteBroker) -> ExecutionResult:
-        result = self.scenario.command(ledger, broker, self.shared.clock)
+        result = self.command(ledger, broker, self.shared.clock)
         check_at_any_moment(ledger, broker.truth(), self.kind)
         return result
 
@@ -179,7 +120,7 @@ def campaign(scenario: str, kills: int, seed: int, store: Store, kinds: Sequence
     places: set[str] = set()
     lines: set[str] = set()
     for kind in kinds:
-        stage = stage_of(scenario, kind, store)
+        stage = Stage(SCENARIOS[scenario], KINDS[kind], store)
         lines.update(place for place, _ in stage.lines)
         found[f"lines executed, {kind}"] = len(stage.lines)
         points = points_of(stage.lines, Random(f"{seed} {stage.name}"))
@@ -198,24 +139,13 @@ def campaign(scenario: str, kills: int, seed: int, store: Store, kinds: Sequence
     return {**found, "places executed": len(lines), "places of death": len(places)}
 
 
-def stage_of(scenario: str, kind: str, store: Store) -> Stage:
-    stage = Stage(SCENARIOS[scenario], KINDS[kind], store)
-    stage.prepare()
-    return stage
-
-
-def _checked(ended: Ended) -> Ended:
-    assert not ended.crash, ended.crash
-    return ended
-
-
 def main(arguments: Sequence[str]) -> None:
     scenario, first, *rest = arguments
     with tempfile.TemporaryDirectory() as folder:
         store = Files(Path(folder))
         if first in KINDS:
             number, seed, mark, line = map(int, rest)
-            died = trial_of(stage_of(scenario, first, store), number, seed, Point(mark, line))
+            died = trial_of(Stage(SCENARIOS[scenario], KINDS[first], store), number, seed, Point(mark, line))
             said: Any = f"held; died at {', '.join(died)}"
         else:
             said = campaign(scenario, int(first), int(rest[0]), store)

@@ -40,7 +40,8 @@ PLAN = plan_of(
 """A sale in two slices, a crossing of zero in two legs, and a buy for more than the cash that comes in."""
 
 
-def holding(ledger: Ledger) -> None:
+def holding(ledger: Ledger, venue: Venue, clock: Clock) -> None:
+    """The portfolio owns what the plan counts on."""
     for symbol, qty in HELD.items():
         adopt(ledger, symbol, qty)
 
@@ -79,13 +80,9 @@ class Scenario:
     command: Callable[[Ledger, Any, Clock], ExecutionResult]
 
 
-def _nothing(ledger: Ledger, venue: Venue, clock: Clock) -> None:
-    holding(ledger)
-
-
 def _died_while_sending(ledger: Ledger, venue: Venue, clock: Clock) -> None:
     """One order was sent without an answer and cannot be looked up; one has arrived, and its sender died."""
-    holding(ledger)
+    holding(ledger, venue, clock)
     venue.submit_faults["s-aaa-1"] = ["timeout_after"]
     venue.hidden, venue.sends_at_once = {"s-aaa-1"}, 1
     with suppress(Killed):
@@ -95,7 +92,7 @@ def _died_while_sending(ledger: Ledger, venue: Venue, clock: Clock) -> None:
 
 def resting(ledger: Ledger, venue: Venue, clock: Clock) -> None:
     """The sales rest at the broker before the open; the buys wait for them."""
-    holding(ledger)
+    holding(ledger, venue, clock)
     venue.has_data = set()
     run_plan(ledger, venue, clock)
     venue.has_data = None
@@ -103,7 +100,7 @@ def resting(ledger: Ledger, venue: Venue, clock: Clock) -> None:
 
 def _late_fills(ledger: Ledger, venue: Venue, clock: Clock) -> None:
     """The session is over, and a fill of it, a dividend and a fee have come since."""
-    holding(ledger)
+    holding(ledger, venue, clock)
     run_plan(ledger, venue, clock)
     bought = next(row for row in venue.book.orders if row.client_order_id == "b-ccc")
     assert bought.filled_qty < bought.qty
@@ -116,7 +113,7 @@ def _late_fills(ledger: Ledger, venue: Venue, clock: Clock) -> None:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("plan", _nothing, run_plan),
+        Scenario("plan", holding, run_plan),
         Scenario("rerun", _died_while_sending, run_plan),
         Scenario("follow", resting, resume),
         Scenario("reconcile", _late_fills, reconciled),

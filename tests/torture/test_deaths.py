@@ -44,12 +44,12 @@ LYING = """
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from tests.torture import deaths, parties
+from tests.torture import beginning, deaths, parties
 class Lying(parties.Venue):
     @property
     def capabilities(self):
         return replace(super().capabilities, unique_client_ids=True)
-deaths.Venue = Lying
+beginning.Venue = Lying
 with tempfile.TemporaryDirectory() as folder:
     deaths.campaign("plan", 400, 7, parties.Files(Path(folder)), ["accepting-twice-late"])
 """

@@ -67,6 +67,10 @@ class RemoteBroker:
         self._wire = wire
         self._one_at_a_time = Lock()
 
+    def say_stopping(self) -> None:
+        """Let the broker's side know that this process stops itself now."""
+        _send(self._wire, ("stopping",))
+
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any) -> Any:
             with self._one_at_a_time:
@@ -190,11 +194,6 @@ def serve_together(callers: Sequence[Caller], broker: Any) -> None:
         for caller in waiting:
             if caller.wire in ready:
                 caller.answer_next(broker)
-
-
-def say_stopping(wire: socket.socket) -> None:
-    """Let the broker's side know that this process stops itself now."""
-    _send(wire, ("stopping",))
 
 
 def _send(wire: socket.socket, message: Any) -> None:
