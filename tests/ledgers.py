@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -58,6 +58,7 @@ def another(ledger: Ledger) -> Ledger:
     return Ledger.open(url_of(ledger), synchronous="OFF")
 
 
+@lru_cache(maxsize=16)
 def onlooker(url: str) -> sa.Engine:
     """An engine of the tests' own, with nothing of the ledger's: each connection is new, and gone when closed."""
     target = url.replace("postgresql://", "postgresql+psycopg2://")
