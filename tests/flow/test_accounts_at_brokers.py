@@ -1,6 +1,6 @@
 """The desk opens a broker when it is asked for one, once, and connects with the first question."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,29 @@ def test_an_execution_expects_the_account_that_is_pinned_and_trades_real_money_o
     assert settings.identity == expected
     assert settings.live_trading is (expected.environment == "live")
     assert settings.live_session == NOON.date()
+
+
+@pytest.mark.parametrize("account", [ALPACA, IBKR])
+def test_a_run_at_a_broker_waits_for_as_long_as_the_configuration_says(tmp_path, account, monkeypatch):
+    asked: list[float] = []
+    kind = AlpacaBroker if account is ALPACA else IbkrBroker
+    monkeypatch.setattr(kind, "wait_for_news", lambda _, seconds: asked.append(seconds))
+    rules = {"wait_seconds": 600, "poll_seconds": 7, "sells_within_minutes": 20}
+    settings = execution_settings(desk_with(tmp_path, account, execution=rules), "main")
+    assert (settings.sells_within, settings.wait is None) == (timedelta(minutes=20), False)
+    assert settings.wait()
+    assert asked == [7]
+    assert settings.opens_at(date(2025, 3, 3)) == datetime(2025, 3, 3, 14, 30, tzinfo=UTC)
+
+
+def test_nobody_waits_where_none_is_wanted(tmp_path):
+    assert execution_settings(desk_with(tmp_path, ALPACA, execution={"wait_seconds": 0}), "main").wait is None
+
+
+def test_nobody_waits_for_the_embedded_exchange_and_no_clock_cancels_its_sales(tmp_path):
+    desk = desk_with(tmp_path, {"broker": "paper"}, execution={"sells_within_minutes": 5})
+    settings = execution_settings(desk, "main")
+    assert (settings.wait, settings.sells_within) == (None, None)
 
 
 def test_host_port_and_client_id_come_from_the_environment_where_the_configuration_says_so(tmp_path):

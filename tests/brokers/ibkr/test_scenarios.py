@@ -334,6 +334,21 @@ def test_statuses_that_are_missing_doubled_or_late_change_nothing(broker, faults
     assert sum(fill.qty for fill in broker.fills(DAY1, DAY1)) == 10
 
 
+def test_what_tws_pushes_ends_a_wait_and_a_connection_that_is_gone_only_lasts_it_out(broker, market, tws):
+    broker.submit(resting())
+    order_id = market.orders(ACCOUNT)[0].order_id
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(broker.wait_for_news, 30)
+        for _ in range(10):
+            # The wait may begin after one of these; another one ends it.
+            market.fill(order_id, qty=1, price=50)
+            settle(broker)
+        waiting.result(timeout=10)
+    tws.stop_listening()
+    broker.close()
+    broker.wait_for_news(0.01)
+
+
 def test_a_correction_takes_the_place_of_what_it_corrects(broker, faults):
     faults.add("exec_details", "correction", price="99.5")
     broker.submit(order())
