@@ -29,11 +29,16 @@ LOCKED_FOR = timedelta(days=7)
 
 def fill_news(stated: Iterable[BrokerFill], known: Mapping[str, FillRow]) -> list[FillNews]:
     """What is new of the executions that a broker states, each once, in its newest revision."""
-    newest: dict[str, BrokerFill] = {}
+    found = _newest(stated).items()
+    return [FillNews(fill, known.get(name)) for name, fill in found if newer(fill, known.get(name))]
+
+
+def _newest(stated: Iterable[BrokerFill]) -> dict[str, BrokerFill]:
+    found: dict[str, BrokerFill] = {}
     for fill in stated:
-        if newer(fill, newest.get(fill.fill_id)):
-            newest[fill.fill_id] = fill
-    return [FillNews(fill, known.get(name)) for name, fill in newest.items() if newer(fill, known.get(name))]
+        if newer(fill, found.get(fill.fill_id)):
+            found[fill.fill_id] = fill
+    return found
 
 
 def dropped_fills(
@@ -53,7 +58,7 @@ def dropped_fills(
     if not missing:
         return []
     left: dict[str, Decimal] = {}
-    for fill in {fill.fill_id: fill for fill in listed}.values():
+    for fill in _newest(listed).values():
         left[fill.client_order_id] = left.get(fill.client_order_id, ZERO) + fill.qty
     return [
         BrokerFill(

@@ -18,6 +18,7 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import backend
 from scizor_dagster.ledger import store as ledger_store
 from scizor_dagster.ledger.approval_tables import signal_approvals
+from scizor_dagster.ledger.rows import fills_of
 from scizor_dagster.ledger.store import Ledger, migration_config
 from scizor_dagster.ledger.tables import account_clocks, batches, metadata
 from scizor_dagster.risk.events import risk_events_of
@@ -93,6 +94,35 @@ def test_a_ledger_of_the_first_schema_is_migrated_and_keeps_its_rows(ledger: Led
         (event,) = risk_events_of(connection, "paper", date(2026, 3, 2))
     migrated.close()
     assert (event.limit, event.verdict, event.checked) == ("limit", "stopped", {})
+
+
+def test_executions_of_an_older_ledger_are_their_own_first_versions_and_an_older_schema_gets_what_counts(
+    tmp_path: Path,
+) -> None:
+    from alembic import command
+
+    url = f"sqlite:///{tmp_path / 'l.sqlite'}"
+    ledger = Ledger.open(url, synchronous="OFF")
+    config = migration_config()
+    insert = (
+        "INSERT INTO trades (account, fill_id, client_order_id, symbol, side, qty, price, fee, session, executed_at, "
+        "recorded_at{0}) VALUES ('paper', 'f1', 'b', 'CCC', 'buy', '{1}', '20', '0.1', '2026-03-02', "
+        "'2026-03-02 17:00:00', '2026-03-02 17:00:01'{2})"
+    )
+    with ledger.transaction() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+        connection.exec_driver_sql(insert.format("", "10", ""))
+    ledger.close()
+    ledger = Ledger.open(url, synchronous="OFF")
+    with ledger.transaction() as connection:
+        assert [(row.qty, row.version, row.revision) for row in fills_of(connection, "paper")] == [(10, 1, 1)]
+        connection.exec_driver_sql(insert.format(", version, revision", "6", ", 2, 2"))
+        assert [(row.qty, row.version) for row in fills_of(connection, "paper")] == [(6, 2)]
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+        assert connection.exec_driver_sql("SELECT qty FROM trades").scalars().all() == ["6"]
+    ledger.close()
 
 
 def test_four_processes_may_open_a_new_ledger_at_once(nothing: str) -> None:
