@@ -86,7 +86,11 @@ def _step_through(run: Run, session: date, batch_id: str | None) -> bool:
             return True
         moving = run.broker.advance(session)
         steps += moving
-        moving = moving or (batch_id is not None and _waited(run, session, batch_id))
+        if not moving and batch_id is not None and _waited(run, session, batch_id):
+            moving = True
+        else:
+            # The venue may have moved at our word, and a step of it may bring what belongs to sessions before.
+            run.looked_through = None
     run.note(f"{session.isoformat()} was left working after {run.settings.max_rounds} steps of the venue.")
     return True
 

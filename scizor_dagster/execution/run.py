@@ -35,7 +35,8 @@ class Run:
         left_alone: Ids that are not found and that only a run with their portfolio's settings may send again.
         waits: Why orders were not sent when this run tried last, by id; those of a frozen instrument apart.
         asked_to_cancel: Ids of the orders whose time was over, and whose cancel this run has asked for.
-        looked_through: Last session up to which this run has read fills and activities, late ones included.
+        looked_through: Last session up to which this run has read fills and activities, late ones included; None
+            before its first look, and after a step of the venue.
     """
 
     ledger: Ledger
