@@ -66,7 +66,10 @@ SHOWN: dict[str, tuple[str, str]] = {
     "S20 parcel": (f"{PLANS}_rule_laws", "an_australian_books_first_purchases_are_at_least_the_parcel"),
     "S21": (TWS, "statuses_that_are_missing_doubled_or_late_change_nothing"),
     "S22": (TWS, "money_in_another_currency_is_not_taken_for_ours"),
-    "P1": (f"{EXECUTION}_kills", "on_a_broker_that_takes_an_id_twice_a_death_never_sends_an_order_twice"),
+    "P1": (
+        "torture/test_deaths",
+        "processes_killed_at_any_line_double_nothing_and_lose_nothing_whatever_the_broker_is_like",
+    ),
     "P2": (f"{ALPACA}_failures", "an_order_whose_reply_is_lost_is_unknown_and_is_found_and_is_one_order"),
     "P3": (f"{ALPACA}_failures", "positions_may_lag_behind_fills_and_fills_do_not"),
     "P4": (TWS, "a_code_that_the_library_takes_for_an_end_leaves_the_order_alive"),

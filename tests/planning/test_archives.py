@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scizor_dagster.brokers.capabilities import BY_BROKER
 from scizor_dagster.errors import DataError
 from scizor_dagster.planning.archives import PlanArchive, digest_of, read_archive
 from tests.planning.books import random_book
@@ -23,6 +24,13 @@ def test_any_plan_is_made_again_from_its_text_to_the_same_bytes(seed, drifting):
     again = read_archive(text, digest_of(text), "test")
     assert repr(again.plan()) == repr(archive.plan())
     assert again.text() == text
+
+
+@pytest.mark.parametrize("broker", BY_BROKER)
+def test_what_every_broker_takes_is_read_again_as_it_was(broker):
+    archive = replace(archive_of(54), capabilities=BY_BROKER[broker])
+    text = archive.text()
+    assert read_archive(text, digest_of(text), "test").capabilities == BY_BROKER[broker]
 
 
 def test_prices_that_have_no_say_in_the_plan_are_not_kept():
