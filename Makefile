@@ -62,7 +62,8 @@ check: $(INSTALLED)
 TORTURE := tests/torture tests/execution/test_siblings.py tests/acceptance/test_rebalance_under_kills.py \
 	tests/risk/test_random_lists.py tests/risk/test_random_drives.py tests/planning/test_rule_laws.py \
 	tests/planning/test_turnover.py tests/planning/test_extremes.py tests/paper_exchange/test_venue_laws.py \
-	tests/brokers/alpaca/test_execution.py tests/acceptance/test_kills_over_the_wires.py
+	tests/brokers/alpaca/test_execution.py tests/acceptance/test_kills_over_the_wires.py \
+	tests/execution/test_halts.py tests/acceptance/test_fault_matrix_over_the_wires.py
 
 torture: $(INSTALLED)
 	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest $(TORTURE)

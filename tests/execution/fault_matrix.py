@@ -166,7 +166,8 @@ def _settled(stage: Stage) -> bool:
     """Whether the ledger says of every order what the exchange says, as far as anybody can know."""
     rows, seen = _rows(stage.ledger), {row.name: row for row in stage.seen()}
     return set(rows) == stage.wanted and all(
-        row.state is IntentState.UNKNOWN if name not in seen else _same(row, seen[name]) for name, row in rows.items()
+        _may_be_absent(row, waited_for=True) if name not in seen else _same(row, seen[name])
+        for name, row in rows.items()
     )
 
 
@@ -178,11 +179,12 @@ def _same(row: IntentRow, seen: Seen) -> bool:
 
 def _check_end(stage: Stage, tally: Tally) -> None:
     rows, seen = _rows(stage.ledger), {row.name: row for row in stage.seen()}
+    waited_for = any(row.state in _MAY_LIVE for row in rows.values())
     lost = [
         name
         for name in sorted(stage.wanted)
-        if (name not in seen and (name not in rows or rows[name].state is not IntentState.UNKNOWN))
-        or (name in seen and not _same(rows[name], seen[name]))
+        if (name in seen and not _same(rows[name], seen[name]))
+        or (name not in seen and not (name in rows and _may_be_absent(rows[name], waited_for=waited_for)))
     ]
     tally.orders_lost += len(lost)
     tally.problems += [
@@ -194,6 +196,11 @@ def _check_end(stage: Stage, tally: Tally) -> None:
         tally.problems += [str(row) for row in verify(connection)]
     if mine != stage.held():
         tally.problems.append(f"the ledger owns {mine}, the broker holds {stage.held()}")
+
+
+def _may_be_absent(row: IntentRow, *, waited_for: bool) -> bool:
+    """Whether an order is rightly not at the broker: nobody knows of it, or it waits for one that has not ended."""
+    return row.state is IntentState.UNKNOWN or (row.state is IntentState.HELD and waited_for)
 
 
 def _rows(ledger: Ledger) -> dict[str, IntentRow]:
