@@ -105,18 +105,24 @@ def cash_flow(
         (fill.cash for fill in fills_of(connection, account, portfolio=portfolio) if _within(fill, last)),
         ZERO,
     )
+    payments: defaultdict[date, list[ActivityRow]] = defaultdict(list)
     for paid in activities_of(connection, account):
         if paid.kind in _PER_SHARE and paid.symbol is not None and _within(paid, last):
-            total += paid.amount * share_of(connection, account, portfolio, paid.symbol, paid.session)
+            payments[paid.session].append(paid)
+    if not payments:
+        return total
+    # One walk for all of them: each payment is shared by what was held before its session.
+    changes, factors, book = _changes(connection, account, None), _factors(connection, account), Book()
+    for session in sorted({*changes, *factors, *payments}):
+        for paid in payments.get(session, ()):
+            total += paid.amount * _share(book, portfolio, paid.symbol or "")
+        _pass(book, changes.get(session, ()), factors.get(session, ()))
     return total
 
 
 def share_of(connection: sa.Connection, account: str, portfolio: str, symbol: str, session: date) -> Decimal:
     """What part of the account's recorded holding `portfolio` owned before `session`; its part of a payment on it."""
-    book = _book(connection, account, before=session, symbol=symbol)
-    total = sum((qty for (owner, _), qty in book.items() if owner is not None), ZERO)
-    total += _outside(book.get((None, symbol), ZERO), total)
-    return book.get((portfolio, symbol), ZERO) / total if total != 0 else ZERO
+    return _share(_book(connection, account, before=session, symbol=symbol), portfolio, symbol)
 
 
 def foreign(connection: sa.Connection, account: str, broker_positions: Iterable[BrokerPosition]) -> dict[str, Decimal]:
@@ -173,6 +179,12 @@ def earliest_session(connection: sa.Connection, account: str) -> date | None:
     return min((first for first in firsts if first is not None), default=None)
 
 
+def _share(book: Book, portfolio: str, symbol: str) -> Decimal:
+    total = sum((qty for (owner, name), qty in book.items() if owner is not None and name == symbol), ZERO)
+    total += _outside(book.get((None, symbol), ZERO), total)
+    return book.get((portfolio, symbol), ZERO) / total if total != 0 else ZERO
+
+
 def _outside(foreign_fills: Decimal, by_portfolios: Decimal) -> Decimal:
     """Foreign holding that the ledger knows of; one that was adopted is a portfolio's by now."""
     return foreign_fills if foreign_fills * by_portfolios > 0 else ZERO
@@ -201,22 +213,32 @@ def _book(
 ) -> Book:
     """Signed quantities by owner and symbol, the adopted ones taken off the foreign owner None."""
     last = _last(before, through)
-    changes: list[tuple[date, Owner, str, Decimal]] = _fill_changes(connection, account, symbol)
-    changes += _adoption_changes(connection, account, symbol)
-    days: defaultdict[date, list[tuple[Owner, str, Decimal]]] = defaultdict(list)
-    for session, owner, name, qty in changes:
-        days[session].append((owner, name, qty))
-    splits = _factors(connection, account)
-    book: Book = {}
-    for session in sorted({*days, *splits}):
+    changes, factors, book = _changes(connection, account, symbol), _factors(connection, account), Book()
+    for session in sorted({*changes, *factors}):
         if last is not None and (session > last[0] or (session == last[0] and not last[1])):
             break
-        for name, factor in splits.get(session, ()):
-            for key in [key for key in book if key[1] == name]:
-                book[key] = split_quantity(book[key], factor)
-        for owner, name, qty in days.get(session, ()):
-            book[owner, name] = book.get((owner, name), ZERO) + qty
+        _pass(book, changes.get(session, ()), factors.get(session, ()))
     return book
+
+
+def _pass(book: Book, changes: Sequence[tuple[Owner, str, Decimal]], factors: Sequence[tuple[str, Decimal]]) -> None:
+    """Take the book through one session: splits first, then what was filled and adopted."""
+    for name, factor in factors:
+        for key in [key for key in book if key[1] == name]:
+            book[key] = split_quantity(book[key], factor)
+    for owner, name, qty in changes:
+        book[owner, name] = book.get((owner, name), ZERO) + qty
+
+
+def _changes(
+    connection: sa.Connection, account: str, symbol: str | None
+) -> dict[date, list[tuple[Owner, str, Decimal]]]:
+    """What fills and adoptions changed, by session."""
+    days: defaultdict[date, list[tuple[Owner, str, Decimal]]] = defaultdict(list)
+    rows = _fill_changes(connection, account, symbol) + _adoption_changes(connection, account, symbol)
+    for session, owner, name, qty in rows:
+        days[session].append((owner, name, qty))
+    return days
 
 
 def _fill_changes(

@@ -248,7 +248,7 @@ class Account(RuleBasedStateMachine):
         """Of an order that had ended, in this session or the one before."""
         week = self.world.today - timedelta(days=1)
         order = self._some(number, lambda row: not row.open and row.left > 0 and row.session >= week and not row.parent)
-        if order is not None and not self._split_since(order):
+        if order is not None and not self._acted_since(order):
             self.world.exchange.fill(order, order.left)
 
     @precondition(lambda self: self.world.exchange.open_orders())
@@ -477,9 +477,9 @@ class Account(RuleBasedStateMachine):
         rows = [row for row in self.world.exchange.orders if wanted(row)]
         return rows[number % len(rows)] if rows else None
 
-    def _split_since(self, order: Placed) -> bool:
-        rows = self.world.exchange.activities
-        return any(row.kind == "split" and row.symbol == order.symbol and row.session > order.session for row in rows)
+    def _acted_since(self, order: Placed) -> bool:
+        """Whether its symbol has split or paid since: a broker books an execution of before with the shares of then."""
+        return any(row.symbol == order.symbol and row.session > order.session for row in self.world.exchange.activities)
 
 
 @pytest.mark.timeout(24 * 3_600 if TORTURE else 900)
