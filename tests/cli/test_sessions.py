@@ -101,7 +101,7 @@ def test_a_fill_that_the_broker_does_not_know_is_a_break_with_exit_code_one(sciz
 def test_nothing_is_sent_in_the_session_after_a_break(scizor: Scizor, collected: Project) -> None:
     sent = _sent(collected)
     with sqlite3.connect(collected.home / "ledger.sqlite") as connection:
-        connection.execute("UPDATE trades SET qty = '1' WHERE fill_id = (SELECT min(fill_id) FROM trades)")
+        connection.execute("UPDATE paper_positions SET qty = '1' WHERE symbol = (SELECT min(symbol) FROM positions)")
     table = scizor("reconcile", "--date", TRADED)
     assert table.code == 1
     assert "Breaks" in table.out
