@@ -3,7 +3,7 @@
 import itertools
 import shutil
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.summary import session_summary, went_well
 from scizor_dagster.flow.trades import continue_session, trade_session
+from scizor_dagster.flow.unfinished import look_for_unfinished
 from scizor_dagster.ledger.plan_approvals import approvals_of_plans
 from scizor_dagster.ledger.rows import batch_of, batches_of
 from scizor_dagster.planning.comparison import TargetChange, compare
@@ -196,3 +197,16 @@ def test_the_difference_names_the_targets_that_changed_and_sums_what_is_ordered(
     stored = read_plan(made.lake, "main", FIRST)
     assert compare(replace(plan, orders=()), stored).notional == 0
     assert compare(plan, None).before is None
+
+
+def test_the_sensor_has_an_approved_plan_carried_out_also_before_the_open_and_not_after_the_close(desk: Desk) -> None:
+    plan = planned(desk)
+    zone = desk.calendar(desk.portfolio("main").market).timezone
+    before, after = (datetime.combine(FIRST, time(hour, 15), zone) for hour in (9, 16))
+    assert look_for_unfinished(desk, "main", FIRST, before).occasion == ""
+    release(desk, plan)
+    look = look_for_unfinished(desk, "main", FIRST, before)
+    assert (bool(look.occasion), look.reason) == (True, f"The plan of {FIRST} is approved, and not carried out yet.")
+    assert look_for_unfinished(desk, "main", FIRST, after).occasion == ""
+    continue_session(desk, "main", FIRST, "run")
+    assert "approved" not in look_for_unfinished(desk, "main", FIRST, before).reason
