@@ -14,7 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from scizor_dagster.brokers.protocol import BrokerOrder
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, VenuePhase
+from scizor_dagster.errors import OrderRejected
 from scizor_dagster.ledger.store import Ledger
 from tests.execution.model_broker import Book, ModelBroker
 from tests.execution.scenario import PRICES, D
@@ -92,6 +93,11 @@ class Venue(ModelBroker):
         if name == "submit" and self._trial is not None:
             self._draw(arguments[0].client_order_id)
         return getattr(self, name)(*arguments)
+
+    def submit(self, order: OrderRequest) -> BrokerOrder:
+        if self.phase(order.session) is VenuePhase.OVER:
+            raise OrderRejected(order.client_order_id, "other_session", "the session has closed")
+        return super().submit(order)
 
     def advance(self, session: date) -> bool:
         if self.kind.late and self._trial is not None:
