@@ -255,6 +255,12 @@ def _translated(backend: Backend) -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except sa.exc.DBAPIError as error:
+        if type(error) is sa.exc.DatabaseError and backend.path is not None:
+            raise LedgerError(
+                f"The ledger's file is damaged, or is none: {_first_line(error)}.",
+                remedy="Nothing is traded with it. Look after the disk, then restore a backup: scizor ledger restore.",
+                where=backend.place,
+            ) from error
         raise LedgerError(
             f"The ledger cannot be used: {_first_line(error)}.", remedy=backend.remedy, where=backend.place
         ) from error

@@ -227,7 +227,7 @@ def test_a_ledger_of_a_newer_version_is_refused(ledger: Ledger) -> None:
 def test_a_file_that_is_no_database_is_a_damaged_ledger_and_no_traceback(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"these are not the bytes of a database" * 100)
-    with pytest.raises(LedgerError, match="The ledger cannot be used: file is not a database"):
+    with pytest.raises(LedgerError, match="damaged, or is none: file is not a database"):
         Ledger.open(f"sqlite:///{path}")
 
 
