@@ -98,7 +98,7 @@ class Ledger:
             LedgerError: no URL of a ledger, or the server cannot be asked.
         """
         backend = _backend(url, "FULL")
-        with _translated(backend):
+        with translated(backend):
             return backend.exists
 
     @staticmethod
@@ -155,7 +155,7 @@ class Ledger:
             raise LedgerError(
                 "The ledger was opened to read.", remedy="Nothing was written. Open it to write.", where=self.place
             )
-        with _translated(self._backend), self.engine.connect() as connection, connection.begin() as transaction:
+        with translated(self._backend), self.engine.connect() as connection, connection.begin() as transaction:
             yield connection
             self._backend.before_commit(connection)
             try:
@@ -168,7 +168,7 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view of one instant, which blocks nobody and writes nothing."""
-        with _translated(self._backend), self.engine.connect() as connection:
+        with translated(self._backend), self.engine.connect() as connection:
             yield connection.execution_options(**{ACCESS: READ})
 
     @contextmanager
@@ -177,7 +177,7 @@ class Ledger:
 
         The block is told whether it was had; another holder, perhaps a stopped one, is no error.
         """
-        with _translated(self._backend):
+        with translated(self._backend):
             lock: AbstractContextManager[bool] = self._backend.process_lock(self.engine, name)
             held = lock.__enter__()
         try:
@@ -194,7 +194,7 @@ class Ledger:
             self._backend.check(connection)
             if _revision(connection) == HEAD:
                 return
-        with _translated(self._backend), self._backend.migrating(self.engine):
+        with translated(self._backend), self._backend.migrating(self.engine):
             self._upgrade()
         # What the driver has learned about a database without a schema is no longer so.
         self.close()
@@ -248,7 +248,7 @@ def _revision(connection: sa.Connection) -> str | None:
 
 
 @contextmanager
-def _translated(backend: Backend) -> Iterator[None]:
+def translated(backend: Backend) -> Iterator[None]:
     """Say a failure of the database in a sentence. A broken constraint is the caller's to understand."""
     try:
         yield

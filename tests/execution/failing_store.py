@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.store import Ledger, translated
 
 
 class Failure(StrEnum):
@@ -51,7 +51,7 @@ class FailingLedger(Ledger):
                 yield connection
             return
         self.failed += 1
-        with self._translated(), self.engine.connect() as connection, connection.begin() as begun:
+        with translated(self._backend), self.engine.connect() as connection, connection.begin() as begun:
             if self.failure in (Failure.BUSY, Failure.NO_HANDLE):
                 raise _of_the_driver(self.failure)
             yield connection

@@ -93,7 +93,7 @@ def test_a_commit_that_fails_stops_the_run_and_the_next_one_ends_as_if_it_had_no
         assert ledger.failed >= 1, (at, failure)
         assert isinstance(ended, LedgerError), (at, failure, ended)
         assert ended.remedy
-        assert ended.where == str(ledger.path)
+        assert ended.where == ledger.place
         before = list(broker.book.attempts)
         if lasting:
             assert isinstance(_failing_run(ledger, broker), LedgerError)
