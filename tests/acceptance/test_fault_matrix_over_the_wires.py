@@ -19,7 +19,7 @@ from scizor_dagster.brokers.alpaca import transport
 from scizor_dagster.brokers.ibkr.broker import IbkrBroker
 from scizor_dagster.brokers.ibkr.connection import IbkrConnection
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
-from scizor_dagster.brokers.protocol import Broker, OrderStatus, OrderType, Side
+from scizor_dagster.brokers.protocol import Broker, OrderRequest, OrderStatus, OrderType, Side
 from scizor_dagster.errors import BrokerUnavailable, OrderRejected
 from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.executor import ExecutionResult
@@ -371,6 +371,23 @@ def test_whatever_goes_wrong_on_a_wire_no_order_is_doubled_lost_or_taken_for_ano
             tally.problems.append(f"{cell.name}: never struck")
     assert tally.problems == []
     record_property(f"faults x calls at {wire}", tally.table())
+
+
+def test_an_answer_of_tws_of_which_a_message_cannot_be_read_is_not_complete(tmp_path: Path) -> None:
+    """The library leaves an execution out that has a field too many, and ends the answer as if all were well."""
+    wire = open_wire(tmp_path / "venue", "ibkr")
+    broker = wire.connect(wire.free.pop())
+    (bought,) = [row for row in PLAN.orders if row.client_order_id == "first"]
+    asked = {name: getattr(bought, name) for name in ("client_order_id", "symbol", "side", "qty", "order_type")}
+    broker.submit(OrderRequest(**asked, time_in_force=bought.time_in_force, session=MONDAY, intent=bought.intent))
+    wire.trouble.cell, wire.trouble.under_way = Cell("unknown_field", "fills", When.BEFORE), "fills"
+    for read in (lambda: broker.fills(MONDAY, MONDAY), lambda: broker.orders(MONDAY), lambda: broker.find("other")):
+        with pytest.raises(BrokerUnavailable, match="could not be read"):
+            read()
+    wire.trouble.cell = None
+    assert [row.qty for row in broker.fills(MONDAY, MONDAY)] == [D(2)]
+    broker.close()  # type: ignore[attr-defined]
+    wire.close()
 
 
 @pytest.mark.parametrize("wire", FAULTS)

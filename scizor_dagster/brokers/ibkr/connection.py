@@ -58,9 +58,21 @@ class IbkrConnection:
         self._thread: threading.Thread | None = None
 
     def ask(self, work: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
-        """`call`, one question after the other: the library tells answers of one kind apart by nothing else."""
+        """`call`, one question after the other: the library tells answers of one kind apart by nothing else.
+
+        Raises:
+            BrokerUnavailable: as `call` does, and where a message came meanwhile that the library could not read.
+        """
         with self._questions:
-            return self.call(work, what)
+            before = sdk.undecoded()
+            answer = self.call(work, what)
+            if sdk.undecoded() != before:
+                raise self.unavailable(
+                    f"{what}: a message of TWS could not be read, and may be missing in the answer",
+                    remedy="Nothing was concluded from it. Run again; if it stays so, the versions of TWS and of the "
+                    "client library do not fit each other.",
+                )
+            return answer
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]], what: str, limit: float | None = None) -> T:
         """Connect where needed, run `work` in the loop, and return its result. Several may be under way.

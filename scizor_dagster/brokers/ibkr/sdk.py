@@ -33,7 +33,20 @@ class _Handled(logging.Filter):
         return True
 
 
+class _Undecoded(logging.Filter):
+    """Counts the messages that the decoder could not read: it leaves them out, and its caller does not hear of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.count += record.levelno >= logging.ERROR
+        return True
+
+
 _FILTERS = {part: _Handled(texts) for part, texts in _HANDLED_HERE.items()}
+_UNDECODED = _Undecoded()
 
 
 def load() -> Any:
@@ -49,7 +62,13 @@ def quiet(library: Any) -> Any:
     """Put what this project handles itself at INFO in the library's logs; once, however often it is called."""
     for part, handled in _FILTERS.items():
         logging.getLogger(f"{library.__name__}.{part}").addFilter(handled)
+    logging.getLogger(f"{library.__name__}.Decoder").addFilter(_UNDECODED)
     return library
+
+
+def undecoded() -> int:
+    """How many messages could not be read in this process so far: an answer during which one came is not complete."""
+    return _UNDECODED.count
 
 
 def _first_of(names: tuple[str, ...]) -> Any:
