@@ -5,8 +5,13 @@ The real definitions, on the project's own instance, in this process.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -26,9 +31,10 @@ EXECUTIONS, RECONCILIATIONS = dg.AssetKey(["main", "executions"]), dg.AssetKey([
 PLANNED, TARGETS = dg.AssetKey(["main", "planned_orders"]), dg.AssetKey(["main", "target_weights"])
 
 
-def rebalance_job() -> dg.JobDefinition:
-    """What a re-execution loads anew, from the environment, as a run worker does."""
-    return build_defs(Settings.from_environment(os.environ)).resolve_job_def("rebalance")
+def rebalance_job(home: str, config_path: str) -> dg.JobDefinition:
+    """What a re-execution loads anew, as a run worker does; Dagster keeps it in this process by its arguments."""
+    environment = {**os.environ, "SCIZOR_HOME": home, "SCIZOR_CONFIG": config_path}
+    return build_defs(Settings.from_environment(environment)).resolve_job_def("rebalance")
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,11 @@ class Clicks:
                 raise_on_error=False,
             )
 
-    def reexecute(self, session: date, steps: Sequence[str] | None = None, *, failed: bool = False) -> bool:
-        """Re-execute the last run of `rebalance` in the session: whole, some of its steps, or from its failure."""
+    def reexecute(self, session: date, steps: Sequence[str] | None = None, *, failed: bool = False) -> list[str]:
+        """Re-execute the last run of `rebalance` in the session: whole, some of its steps, or from its failure.
+
+        What went wrong is returned; nothing where the run is green.
+        """
         with self.instance() as instance:
             tags = {"dagster/partition": session.isoformat()}
             run = instance.get_runs(dg.RunsFilter(job_name="rebalance", tags=tags), limit=1)[0]
@@ -80,8 +89,13 @@ class Clicks:
                 if failed
                 else dg.ReexecutionOptions(run.run_id, step_selection=list(steps) if steps else None)
             )
-            job = dg.reconstructable(rebalance_job)
-            return dg.execute_job(job, instance, reexecution_options=options, raise_on_error=False).success
+            places = (str(self.settings.home), str(self.settings.config_path))
+            job = dg.build_reconstructable_job(__name__, rebalance_job.__name__, places)
+            # The UI hands the tags on, the partition among them.
+            result = dg.execute_job(
+                job, instance, tags=dict(run.tags), reexecution_options=options, raise_on_error=False
+            )
+            return [f"{event.message} {event.event_specific_data}" for event in result.all_events if event.is_failure]
 
     def tick(self, at: datetime) -> dg.RunRequest:
         """What the schedule of the rebalance asks for at a tick, a minute after it."""
@@ -105,4 +119,40 @@ def materialize_in_a_process(environment: Mapping[str, str], said: Path, session
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
     result = Clicks(Settings.from_environment(os.environ)).materialize(session, EXECUTIONS)
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.user_failure_data is not None:
+            said.write_text(str(event.step_failure_data.user_failure_data.description), encoding="utf-8")
     raise SystemExit(0 if result.success else 1)
+
+
+def launch_in_the_queue(project_root: Path, job: str, session: date) -> None:
+    """Put a run into the instance's queue, as the UI does; a daemon must take it out."""
+    tags = json.dumps({"dagster/partition": session.isoformat()})
+    command = [_program("dagster"), "job", "launch", "-w", "workspace.yaml", "-j", job, "--tags", tags]
+    done = subprocess.run(command, cwd=project_root, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def daemon(project_root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Dagster's daemon as a process of its own on the instance of the environment; ended with the block."""
+    command = [_program("dagster-daemon"), "run", "-w", "workspace.yaml"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=project_root, **quiet) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=120)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Look twice a second until it has happened."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not happened():
+        assert time.monotonic() < deadline, "it has not happened"
+        pause.wait(0.5)
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).parent / name)

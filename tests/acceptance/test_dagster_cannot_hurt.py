@@ -1,24 +1,28 @@
 """Whatever is started, repeated, raced or deleted in Dagster: the exchange keeps the orders of the one batch.
 
-Every case works on a copy of a project whose second rebalance is over (or about to begin), and ends with the stores
-equal, to the last digit, to those of a project that nobody has touched.
+Every case ends with the stores equal, to the last digit, to those of a project that nobody has touched.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 import pytest
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_runs_to_should_retry
 
 from scizor_dagster.brokers import broker_clock
-from scizor_dagster.brokers.paper import PaperBroker
-from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, Side
+from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.definitions import build_defs
+from scizor_dagster.execution import drive
+from scizor_dagster.execution.run import Run
+from scizor_dagster.execution.settings import ExecutionSettings
+from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.sessions import TradingCalendar
 from tests.acceptance.clicks import (
     EXECUTIONS,
@@ -27,13 +31,18 @@ from tests.acceptance.clicks import (
     TARGETS,
     Clicks,
     clicks_on,
+    daemon,
+    launch_in_the_queue,
     materialize_in_a_process,
+    wait_until,
 )
 from tests.acceptance.outcome import Outcome, outcome
 from tests.acceptance.weekly import FIRST, PROCESSES, SECOND, Weekly, ended, write_weekly
 from tests.acceptance.wires import DAY, ENVIRONMENT, NAMES, collect, open_wires
 
 NEW_YORK = ZoneInfo("America/New_York")
+TORTURE = bool(os.environ.get("SCIZOR_TORTURE"))
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 TICK = datetime(2024, 1, 23, 9, 0, tzinfo=NEW_YORK)
 
 
@@ -56,30 +65,36 @@ def undisturbed(prepared: Path) -> Outcome:
     return outcome(Weekly(prepared / "done"))
 
 
-def copied(prepared: Path, name: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> Weekly:
-    weekly = Weekly(target / "project")
-    shutil.copytree(prepared / name, weekly.folder)
-    for key in ("DAGSTER_HOME", *weekly.environment):
-        monkeypatch.setenv(key, weekly.environment.get(key, ""))
-    return weekly
-
-
-@pytest.fixture
-def done(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weekly:
-    return copied(prepared, "done", tmp_path, monkeypatch)
+@pytest.fixture(scope="module")
+def over(prepared: Path) -> Iterator[Weekly]:
+    """The project whose second rebalance is over. No case may change it, so that all of them share it."""
+    weekly = Weekly(prepared / "over")
+    shutil.copytree(prepared / "done", weekly.folder)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(patch, weekly)
+        yield weekly
 
 
 @pytest.fixture
 def before(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weekly:
-    return copied(prepared, "before", tmp_path, monkeypatch)
+    """A copy of the project as it was before its second rebalance."""
+    weekly = Weekly(tmp_path / "project")
+    shutil.copytree(prepared / "before", weekly.folder)
+    enter(monkeypatch, weekly)
+    return weekly
+
+
+def enter(patch: pytest.MonkeyPatch, weekly: Weekly) -> None:
+    for key, value in {"DAGSTER_HOME": str(weekly.home / "dagster"), **weekly.environment}.items():
+        patch.setenv(key, value)
 
 
 def reexecuted_whole(clicks: Clicks) -> None:
-    assert clicks.reexecute(SECOND)
+    assert clicks.reexecute(SECOND) == []
 
 
 def one_step_reexecuted(clicks: Clicks) -> None:
-    assert clicks.reexecute(SECOND, ["main__executions"])
+    assert clicks.reexecute(SECOND, ["main__executions"]) == []
 
 
 def executions_materialized_twice(clicks: Clicks) -> None:
@@ -93,8 +108,12 @@ def everything_materialized_anew(clicks: Clicks) -> None:
 
 def weights_changed_and_everything_materialized_anew(clicks: Clicks) -> None:
     file = clicks.settings.config_path.parent / "weekly.csv"
-    file.write_text(file.read_text(encoding="utf-8").replace("0.14", "0.01"), encoding="utf-8")
-    assert clicks.run("rebalance", SECOND).success
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("0.14", "0.01"), encoding="utf-8")
+    try:
+        assert clicks.run("rebalance", SECOND).success
+    finally:
+        file.write_text(text, encoding="utf-8")
 
 
 def the_earlier_session_rebalanced_again(clicks: Clicks) -> None:
@@ -114,9 +133,16 @@ def another_cron_that_ticks_for_the_same_session(clicks: Clicks) -> None:
     assert clicks.run("rebalance", SECOND, dict(second.tags)).success
 
 
-def a_run_with_another_clock_in_its_configuration(clicks: Clicks) -> None:
-    clock = {"fixed_at": "2024-01-23T14:10:00+00:00"}
-    clicks.run("rebalance", SECOND, config={"resources": {"desk": {"config": {"clock": clock}}}})
+def runs_with_another_configuration(clicks: Clicks) -> None:
+    places = {"home": str(clicks.settings.home), "config_path": str(clicks.settings.config_path), "secrets": {}}
+    assert clicks.run("rebalance", SECOND, config=desk_config(places)).success
+    # The clock is nothing that a run may choose.
+    with pytest.raises(dg.DagsterInvalidConfigError, match='unexpected config entry "clock"'):
+        clicks.run("rebalance", SECOND, config=desk_config(places | {"clock": {"fixed_at": TICK.isoformat()}}))
+
+
+def desk_config(desk: Mapping[str, object]) -> dict[str, object]:
+    return {"resources": {"desk": {"config": dict(desk)}}}
 
 
 def retries_asked_for_by_tags(clicks: Clicks) -> None:
@@ -144,9 +170,12 @@ def every_session_backfilled(clicks: Clicks) -> None:
     """Those before, between and after the two rebalances, and the present one; targets exist for two of them."""
     calendar = TradingCalendar("XNYS")
     today = calendar.session_on_or_before(datetime.now(NEW_YORK).date())
-    days = [*calendar.sessions(FIRST - timedelta(days=6), SECOND + timedelta(days=3)), today]
+    days = [*calendar.sessions(FIRST - timedelta(days=14), SECOND + timedelta(days=8)), today]
+    if not TORTURE:
+        days = [*calendar.sessions(FIRST - timedelta(days=4), FIRST), *calendar.sessions(SECOND, SECOND), *days[-2:]]
     for day in days:
-        clicks.materialize(day, PLANNED)
+        # One click on three assets, and one on the two that act: where the plan fails, the first ends there.
+        assert clicks.materialize(day, PLANNED, EXECUTIONS, RECONCILIATIONS).success == (day in (FIRST, SECOND))
         clicks.materialize(day, EXECUTIONS, RECONCILIATIONS)
 
 
@@ -159,7 +188,7 @@ HARMS: tuple[Callable[[Clicks], None], ...] = (
     the_earlier_session_rebalanced_again,
     the_tick_evaluated_twice_and_its_run_key_forgotten,
     another_cron_that_ticks_for_the_same_session,
-    a_run_with_another_clock_in_its_configuration,
+    runs_with_another_configuration,
     retries_asked_for_by_tags,
     materializations_wiped_and_made_again,
     the_home_of_dagster_deleted,
@@ -170,10 +199,10 @@ HARMS: tuple[Callable[[Clicks], None], ...] = (
 
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 def test_a_session_that_is_over_stays_as_it_is(
-    done: Weekly, undisturbed: Outcome, harm: Callable[[Clicks], None]
+    over: Weekly, undisturbed: Outcome, harm: Callable[[Clicks], None]
 ) -> None:
-    harm(clicks_on(done))
-    assert outcome(done) == undisturbed
+    harm(clicks_on(over))
+    assert outcome(over) == undisturbed
 
 
 @pytest.mark.parametrize(
@@ -185,16 +214,17 @@ def test_a_step_that_dies_around_a_send_and_is_retried_by_dagster_ends_as_an_und
     before: Weekly, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch, side: Side, number: int, after: bool
 ) -> None:
     clicks = clicks_on(before)
+    # Retries switched on for the whole instance leave a run alone that may trade: the tags of its job say so.
+    monkeypatch.setattr(dg.DagsterInstance, "run_retries_enabled", property(lambda _: True))
+    monkeypatch.setattr(dg.DagsterInstance, "run_retries_max_retries", property(lambda _: 3))
     with monkeypatch.context() as patch:
-        _fail_at_submit(patch, side, number, after=after)
+        _die_at_send(patch, side, number, after=after)
         assert not clicks.run("rebalance", SECOND).success
     with clicks.instance() as instance:
-        failed = instance.get_runs(limit=1)
-        # Retries switched on for the whole instance leave a run alone that may trade: its tags say so.
-        assert list(filter_runs_to_should_retry(failed, instance, 3)) == []
+        assert list(filter_runs_to_should_retry(instance.get_runs(limit=1), instance)) == []
     # Somebody clicks "Re-execute from failure" all the same, twice.
-    assert clicks.reexecute(SECOND, failed=True)
-    assert clicks.reexecute(SECOND, ["main__executions"])
+    assert clicks.reexecute(SECOND, failed=True) == []
+    assert clicks.reexecute(SECOND, ["main__executions"]) == []
     assert outcome(before) == undisturbed
 
 
@@ -219,6 +249,32 @@ def test_two_run_workers_that_materialize_executions_at_once_send_each_order_onc
     assert outcome(before) == undisturbed
 
 
+@pytest.mark.skipif(not TORTURE, reason="real daemons take a minute; SCIZOR_TORTURE=1 runs them")
+@pytest.mark.timeout(900)
+def test_two_daemons_on_one_instance_one_of_them_killed_send_each_order_once(
+    before: Weekly, undisturbed: Outcome, project_root: Path
+) -> None:
+    clicks = clicks_on(before)
+    for _ in range(3):
+        launch_in_the_queue(project_root, "rebalance", SECOND)
+    with clicks.instance() as instance:
+        with daemon(project_root) as first:
+            wait_until(lambda: bool(_runs(instance, dg.DagsterRunStatus.STARTED)))
+            with daemon(project_root):
+                first.kill()
+                wait_until(lambda: len(_runs(instance, *FINISHED)) == 3)
+        ended_well = _runs(instance, dg.DagsterRunStatus.SUCCESS)
+    assert ended_well
+    # A run worker that went down with its daemon may have left orders: the next run ends them.
+    assert clicks.run("rebalance", SECOND).success
+    assert outcome(before) == undisturbed
+
+
+def _runs(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> list[dg.DagsterRun]:
+    tags = {"dagster/partition": SECOND.isoformat()}
+    return list(instance.get_runs(dg.RunsFilter(statuses=list(statuses), tags=tags)))
+
+
 def test_a_backfill_of_every_session_leaves_an_account_at_a_broker_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +283,7 @@ def test_a_backfill_of_every_session_leaves_an_account_at_a_broker_alone(
         monkeypatch.setenv(name, value)
     with open_wires(tmp_path) as wires:
         desk = collect(wires.desk(tmp_path, wires.keys["alpaca"]))
-        sent = lambda: [(row.client_order_id, row.qty) for row in wires.hall.all_orders(NAMES["alpaca"])]  # noqa: E731
+        sent = lambda: [(row.ticket, row.qty) for row in wires.hall.all_orders(NAMES["alpaca"])]  # noqa: E731
 
         def clicks() -> Clicks:
             """As a run worker that begins now: its clock is the exchange's."""
@@ -238,34 +294,33 @@ def test_a_backfill_of_every_session_leaves_an_account_at_a_broker_alone(
         assert clicks().run("rebalance", DAY).success
         orders = sent()
         assert len(orders) >= 3
-        for clock in ("08:30", "10:00", "16:30"):
-            wires.hall.to(clock, DAY)
+        for clock, day in (("10:00", DAY), ("16:30", DAY), ("10:00", date(2025, 3, 4))):
+            wires.hall.to(clock, day)
             _backfill(clicks())
             assert sent() == orders
-        wires.hall.to("10:00", date(2025, 3, 4))
-        _backfill(clicks())
-        assert sent() == orders
         desk.disconnect()
         desk.lake.close()
 
 
 def _backfill(clicks: Clicks) -> None:
-    for day in TradingCalendar("XNYS").sessions(DAY - timedelta(days=5), DAY + timedelta(days=1)):
+    """The session before, the one that was traded, and the next; what acts, also where there is no plan."""
+    for day in TradingCalendar("XNYS").sessions(DAY - timedelta(days=3), DAY + timedelta(days=1)):
         clicks.materialize(day, PLANNED)
         clicks.materialize(day, EXECUTIONS, RECONCILIATIONS)
 
 
-def _fail_at_submit(patch: pytest.MonkeyPatch, side: Side, number: int, *, after: bool) -> None:
-    original = PaperBroker.submit
+def _die_at_send(patch: pytest.MonkeyPatch, side: Side, number: int, *, after: bool) -> None:
+    """Let the step fail with one order about to be sent, or sent and its answer recorded."""
+    original = drive.send
     numbers = iter(range(1, 1_000))
 
-    def mortal(self: PaperBroker, order: OrderRequest) -> BrokerOrder:
-        last = order.side is side and next(numbers) == number
+    def mortal(run: Run, intent: IntentRow, settings: ExecutionSettings) -> IntentRow:
+        last = intent.side is side and next(numbers) == number
         if last and not after:
             raise SystemError("the step dies")
-        answer = original(self, order)
+        sent = original(run, intent, settings)
         if last:
             raise SystemError("the step dies")
-        return answer
+        return sent
 
-    patch.setattr(PaperBroker, "submit", mortal)
+    patch.setattr(drive, "send", mortal)

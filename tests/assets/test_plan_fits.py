@@ -13,6 +13,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import fill_history, refresh_actions
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.symbols import refresh_symbols
+from scizor_dagster.ledger.rows import batches_of
 from scizor_dagster.planning.rules import PlanningRules
 from tests.projects import Project, small_project, write_weights
 
@@ -38,15 +39,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
-def checked(project: Project) -> tuple[bool, dict[str, Any]]:
-    """Materialize the plan; whether it fits, and what the check shows."""
+def materialized(project: Project, name: str) -> dg.ExecuteInProcessResult:
+    """One asset of the portfolio alone."""
     clock = SystemClock(fixed_at=NOW.isoformat())
     home, config = str(project.settings.home), str(project.settings.config_path)
     resource = TradingDesk(home=home, config_path=config, clock=clock)
-    plan = dg.AssetKey(["main", "planned_orders"])
-    assets = [item for item in portfolio_assets(resource.desk.config, "main") if plan in item.keys]
+    wanted = dg.AssetKey(["main", name])
+    assets = [item for item in portfolio_assets(resource.desk.config, "main") if wanted in item.keys]
     key = SESSION.isoformat()
-    done = dg.materialize(assets, partition_key=key, resources={"desk": resource}, raise_on_error=False)
+    return dg.materialize(assets, partition_key=key, resources={"desk": resource}, raise_on_error=False)
+
+
+def checked(project: Project) -> tuple[bool, dict[str, Any]]:
+    """Materialize the plan; whether it fits, and what the check shows."""
+    done = materialized(project, "planned_orders")
     (check,) = [row for row in done.get_asset_check_evaluations() if row.check_name == "plan_fits_the_equity"]
     return check.passed, {name: value.value for name, value in check.metadata.items()}
 
@@ -70,3 +76,22 @@ def test_the_limits_are_those_of_the_plans_own_rules(project: Project, monkeypat
     assert not passed
     assert shown["gross_limit"] == 120_000
     assert shown["gross_excess"] == pytest.approx(shown["gross"] - 120_000, abs=0.02)
+
+
+def test_executions_materialized_alone_read_the_gate_again_that_a_check_of_another_run_had_closed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_text = PlanningRules.as_text
+
+    def lower(rules: PlanningRules) -> str:
+        return json.dumps(json.loads(as_text(rules)) | {"max_total_weight": "1.2"})
+
+    monkeypatch.setattr(PlanningRules, "as_text", lower)
+    assert not checked(project)[0]
+    done = materialized(project, "executions")
+    (failure,) = [event.step_failure_data for event in done.all_events if event.is_step_failure]
+    assert failure.user_failure_data is not None
+    assert "opens more than equity less the cash buffer" in str(failure.user_failure_data.description)
+    ledger = Desk(project.settings, lambda: NOW).ledger
+    with ledger.read() as connection:
+        assert batches_of(connection, "paper", "main") == []

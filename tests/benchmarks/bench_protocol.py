@@ -71,7 +71,7 @@ def at_a_broker_without_delay(folder: Path, count: int) -> tuple[float, float, i
     orders = [order(f"b{n}", symbols[n % 4], Side.BUY, "1", slice_=1 + n // 4) for n in range(count)]
     ledger = CountingLedger.open(f"sqlite:///{folder}/{count}.sqlite")
     before, busy = ledger.commits, time.process_time()
-    broker = model(ledger, cash=D(10**6), ledger_path=None)
+    broker = model(ledger, cash=D(10**6), ledger_url=None)
     start = time.perf_counter()
     result = run(ledger, broker, plan_of(orders), starting_cash=D(10**6))
     taken, busy = time.perf_counter() - start, time.process_time() - busy

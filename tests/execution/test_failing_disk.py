@@ -144,7 +144,7 @@ from tests.execution.scenario import PRICES, full_plan, run, D
 plan, held = full_plan()
 path = Path(given["ledger"])
 broker = ModelBroker(cash=D(1000), prices=PRICES, positions={k: D(v) for k, v in held.items()}, steps=5,
-                     ledger_path=path, path=Path(given["book"]))
+                     ledger_url=f"sqlite:///{path}")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 for size in given["sizes"]:
     ledger = Ledger.open(f"sqlite:///{path}")
