@@ -5,6 +5,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -134,7 +135,7 @@ def test_where_an_id_is_taken_twice_a_failed_commit_never_sends_an_order_twice(
 
 
 LIMITED = """
-import json, resource, signal, sys
+import json, pickle, resource, signal, sys
 from pathlib import Path
 given = json.loads(sys.argv[1])
 from scizor_dagster.errors import LedgerError
@@ -156,6 +157,7 @@ for size in given["sizes"]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         ledger.close()
+Path(given["book"]).write_bytes(pickle.dumps(broker.book))
 """
 
 
@@ -179,7 +181,8 @@ def test_a_file_that_may_not_grow_stops_the_run_wherever_it_is_and_room_lets_it_
     assert len(refused) >= 5
     assert all(remedy for _, remedy, _ in refused)
     assert len({attempts for *_, attempts in refused}) >= 3, "room ran out before, between and after sends"
-    broker = ModelBroker(cash=D(0), prices=PRICES, path=tmp_path / "book")
+    broker = ModelBroker(cash=D(0), prices=PRICES)
+    broker.book = pickle.loads((tmp_path / "book").read_bytes())
     assert [row[:4] for row in broker.sent()] == [row[:4] for row in expected[0]]
     record_property("runs that the kernel refused room", len(refused))
     survivor = Ledger.open(f"sqlite:///{tmp_path / 'l.sqlite'}")
