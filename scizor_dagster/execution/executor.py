@@ -246,6 +246,7 @@ def _recover_and_end_earlier(run: Run, session: date) -> BatchRow | None:
 
     An order that stays unknown freezes its instrument and keeps no other one from being traded.
     """
+    gates.check_unsent(run)
     recover(run)
     with run.ledger.read() as connection:
         earlier = [batch for batch in open_batches(connection, run.account) if batch.session < session]

@@ -18,7 +18,8 @@ from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.holdings import NOISE, foreign, owned
-from scizor_dagster.ledger.rows import intents_by_id
+from scizor_dagster.ledger.rows import intents_by_id, intents_in
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.client_order_ids import parse_id
 from scizor_dagster.planning.model import SYNTHETIC, Plan
 
@@ -197,15 +198,32 @@ def check_other_ledgers(connection: sa.Connection, plan: Plan, at_broker: Collec
     """
     prefixes = {parts.prefix for order in plan.orders if (parts := parse_id(order.client_order_id))}
     ours = sorted(name for name in at_broker if (parts := parse_id(name)) and parts.prefix in prefixes)
-    strange = sorted(set(ours) - set(intents_by_id(connection, ours)))
+    _refuse_strange(plan.account, plan.session, set(ours) - set(intents_by_id(connection, ours)))
+
+
+def check_unsent(run: Run) -> None:
+    """Refuse to go on where the broker has an order that waits here to be sent: see `check_other_ledgers`.
+
+    Raises:
+        LedgerError: naming one of them.
+        BrokerUnavailable: the broker cannot be read.
+    """
+    with run.ledger.read() as connection:
+        waiting = intents_in(connection, run.account, (IntentState.HELD, IntentState.READY))
+    for session in sorted({row.session for row in waiting}):
+        listed = {order.client_order_id for order in run.broker.orders(session)}
+        _refuse_strange(run.account, session, {row.client_order_id for row in waiting} & listed)
+
+
+def _refuse_strange(account: str, session: date, strange: Collection[str]) -> None:
     if strange:
         raise LedgerError(
-            f"The broker has {len(strange)} order(s) of {plan.session.isoformat()} which this ledger has not sent, "
-            f"such as {strange[0]}.",
-            remedy="Nothing was admitted. If the ledger was lost or restored from a backup, take them in: scizor "
-            f"ledger rebuild --account {plan.account}. If another installation trades the account, give each a "
+            f"The broker has {len(strange)} order(s) of {session.isoformat()} which this ledger has not sent, "
+            f"such as {min(strange)}.",
+            remedy="Nothing was sent. If the ledger was lost or restored from a backup, take them in: scizor "
+            f"ledger rebuild --account {account}. If another installation trades the account, give each a "
             "client_order_id_prefix of its own.",
-            where=f"account {plan.account}",
+            where=f"account {account}",
         )
 
 

@@ -37,7 +37,7 @@ from scizor_dagster.ledger.adoptions import adopt as adopt_position
 from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.changes import Change, inserted, updated
 from scizor_dagster.ledger.holdings import cash_flow, foreign, owned
-from scizor_dagster.ledger.intents import parameter_hash
+from scizor_dagster.ledger.intents import fix_quantity, move, parameter_hash
 from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.rows import batches_of, first_batch_of, intents_by_id, intents_of
 from scizor_dagster.ledger.states import BatchState, IntentState
@@ -121,7 +121,7 @@ def rebuild_account(
         named = [(order, parts) for order in shown if (parts := parse_id(order.client_order_id)) is not None]
         mine = [(order, parts) for order, parts in named if parts.prefix == prefix and not order.parent_client_order_id]
         found = [_Found(order, parts, whose) for order, parts in mine if (whose := portfolio_of(order.client_order_id))]
-        taken = _take_orders(run, found, instrument_ids)
+        taken = _take_unsent(run, found) + _take_orders(run, found, instrument_ids)
         before = _count_fills(run)
         poll(run, sessions)
         fills = _count_fills(run) - before
@@ -132,6 +132,22 @@ def rebuild_account(
     return Rebuilt(
         account, sessions[0], sessions[-1], tuple(taken), tuple(sorted(strangers)), fills, positions, tuple(run.notes)
     )
+
+
+def _take_unsent(run: Run, found: Sequence[_Found]) -> list[str]:
+    """Orders that wait here to be sent, and that the broker has: they were sent after the backup was made."""
+    orders_by_id = {item.order.client_order_id: item.order for item in found}
+    with run.ledger.read() as connection:
+        known = intents_by_id(connection, list(orders_by_id))
+    taken = [name for name, row in sorted(known.items()) if row.state in (IntentState.HELD, IntentState.READY)]
+    with run.write() as connection:
+        for name in taken:
+            row, order = known[name], orders_by_id[name]
+            fixed = fix_quantity(row, order.qty) if row.final_qty is None else {}
+            row = move(connection, row, IntentState.READY, now=run.now(), **fixed)
+            row = move(connection, row, IntentState.SENDING, now=run.now(), reason=_REASON)
+            move(connection, row, IntentState.WORKING, now=run.now(), broker_order_id=order.broker_order_id)
+    return taken
 
 
 def _take_orders(run: Run, found: Sequence[_Found], instrument_ids: Mapping[str, str]) -> list[str]:

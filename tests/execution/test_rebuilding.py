@@ -1,6 +1,8 @@
 """A lost ledger is built anew from the broker's own books, and nothing is sent twice with it."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +19,7 @@ from scizor_dagster.ledger.rows import batches_of, fills_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.planning.model import Plan
+from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import (
     MONDAY,
@@ -179,3 +182,33 @@ def test_an_order_that_still_rests_is_followed_to_its_end(ledger: Ledger, tmp_pa
     with ledger.read() as connection:
         assert owned(connection, "paper", "main") == {"AAA": Decimal(3)}
     assert len(broker.sent()) == 1
+
+
+def test_a_ledger_from_before_its_orders_were_sent_sends_none_of_them_again_whatever_the_broker_takes(
+    holding_ledger: Path, tmp_path: Path
+) -> None:
+    plan, held = full_plan()
+    plan = _named(plan)
+    ledger = MortalLedger.open(fresh_copy(holding_ledger, tmp_path / "l.sqlite"), synchronous="OFF")
+    broker = model(ledger, positions={symbol: D(qty) for symbol, qty in held.items()}, steps=5, unique=False)
+    ledger.switch = KillSwitch(Point("before submit", 1))
+    with pytest.raises(Killed):
+        run(ledger, MortalBroker(broker, ledger.switch), plan)
+    ledger.close()
+    with closing(sqlite3.connect(tmp_path / "l.sqlite", isolation_level=None)) as raw:
+        raw.execute("UPDATE orders SET state = 'ready' WHERE state = 'sending'")
+    old = Ledger.open(fresh_copy(tmp_path / "l.sqlite", tmp_path / "backup.sqlite"), synchronous="OFF")
+    ledger.switch = KillSwitch()
+    assert run(ledger, broker, plan).state is ExecutionState.DONE
+    sent, broker.committed = broker.sent(), None
+    for again in (lambda: run(old, broker, plan), lambda: resume(old, broker), lambda: resume(old, broker, TUESDAY)):
+        with pytest.raises(LedgerError, match="which this ledger has not sent"):
+            again()
+    found = _rebuilt(old, broker)
+    assert sorted(found.orders) == [name for name, *_ in sent]
+    assert resume(old, broker).state is ExecutionState.DONE
+    assert broker.sent() == sent
+    with old.read() as before, ledger.read() as after:
+        assert owned(before, "paper", "main") == owned(after, "paper", "main")
+    old.close()
+    ledger.close()
