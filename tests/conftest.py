@@ -32,14 +32,19 @@ def reference_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[servers.Server]:
-    """A running server of this test process; see `tests.postgres`."""
+def postgres_binaries() -> Path:
+    """Folder of a server's programs. A user may have none; CI has them."""
     try:
-        servers.binaries()
+        return servers.binaries()
     except servers.PostgresMissing as missing:
         if os.environ.get("CI"):
             pytest.fail(str(missing))
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_binaries: Path) -> Iterator[servers.Server]:
+    """A running server of this test process; see `tests.postgres`."""
     with servers.running() as server:
         yield server
 

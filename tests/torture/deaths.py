@@ -5,6 +5,8 @@ be run alone:
 
     python -m tests.torture.deaths plan 500 7                        a campaign: scenario, kills, seed
     python -m tests.torture.deaths plan accepting-twice 12 7 3 104   one trial: kind, number, seed, and the point
+
+With `postgres` behind it, the ledgers lie on a server that is started for it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,13 +25,15 @@ from typing import Any
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
 from scizor_dagster.ledger.store import Ledger
 from tests.execution.scenario import MONDAY
+from tests.postgres import running
 from tests.torture.beginning import Beginning
 from tests.torture.lines import Point, Strike
-from tests.torture.parties import KINDS, LATEST, Files, Kind, Store, Truth, Venue
+from tests.torture.parties import KINDS, LATEST, Databases, Files, Kind, Store, Truth, Venue
 from tests.torture.scenarios import SCENARIOS, Scenario, compared
 from tests.torture.truth import check_at_any_moment, check_at_the_end, facts
 from tests.torture.wire import Ended, RemoteBroker
 
+POSTGRES = "postgres"
 DEEPEST = 4
 """Processes of one trial that are killed in turn, at most."""
 PATIENCE = 8
@@ -131,6 +136,7 @@ def campaign(scenario: str, kills: int, seed: int, store: Store, kinds: Sequence
                 died = trial_of(stage, number, seed, first)
             except AssertionError as failure:
                 again = f"python -m tests.torture.deaths {scenario} {kind} {number} {seed} {first.mark} {first.line}"
+                again += f" {POSTGRES}" if isinstance(store, Databases) else ""
                 raise AssertionError(f"{failure}\nlast death at {stage.shared.place}; alone: {again}") from failure
             killed, number = killed + len(died), number + 1
             places.update(died)
@@ -140,9 +146,9 @@ def campaign(scenario: str, kills: int, seed: int, store: Store, kinds: Sequence
 
 
 def main(arguments: Sequence[str]) -> None:
-    scenario, first, *rest = arguments
-    with tempfile.TemporaryDirectory() as folder:
-        store = Files(Path(folder))
+    words = [word for word in arguments if word != POSTGRES]
+    scenario, first, *rest = words
+    with _store(POSTGRES in arguments) as store:
         if first in KINDS:
             number, seed, mark, line = map(int, rest)
             died = trial_of(Stage(SCENARIOS[scenario], KINDS[first], store), number, seed, Point(mark, line))
@@ -150,6 +156,16 @@ def main(arguments: Sequence[str]) -> None:
         else:
             said = campaign(scenario, int(first), int(rest[0]), store)
         sys.stdout.write(json.dumps(said) + "\n")
+
+
+@contextmanager
+def _store(on_server: bool) -> Iterator[Store]:
+    if on_server:
+        with running() as server:
+            yield Databases(server)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Files(Path(folder))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from scizor_dagster.errors import OrderRejected
 from scizor_dagster.ledger.store import Ledger
 from tests.execution.model_broker import Book, ModelBroker
 from tests.execution.scenario import PRICES, D
+from tests.postgres import Server
 from tests.torture.wire import Shared
 
 CASH = D(1000)
@@ -170,6 +171,31 @@ class Files:
 
     def watch(self, broker: ModelBroker) -> None:
         broker.watch(f"sqlite:///{self._path}")
+
+
+class Databases:
+    """Postgres: a template is a database."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._place = server.new_database()
+        self._kept: dict[str, str] = {}
+        # A death of a process loses nothing that the server was handed.
+        self.ledger = Ledger.open(server.url(self._place), synchronous="OFF")
+        self.ledger.close()
+        self.keep("empty")
+
+    def fresh(self, template: str) -> None:
+        self._server.drop(self._place)
+        self._server.execute(f'CREATE DATABASE "{self._place}" TEMPLATE "{self._kept[template]}"')
+
+    def keep(self, template: str) -> None:
+        # The server may not have noticed yet that a process has died.
+        self._server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", self._place)
+        self._kept[template] = self._server.new_database(self._place)
+
+    def watch(self, broker: ModelBroker) -> None:
+        broker.watch(self._server.url(self._place))
 
 
 def copy_of(book: Book) -> Book:

@@ -40,6 +40,17 @@ def test_processes_killed_at_any_line_double_nothing_and_lose_nothing_whatever_t
     assert found["places of death"] >= min(found["places executed"], kills // 4)
 
 
+def test_the_same_holds_where_the_ledger_lies_on_a_server(
+    postgres_binaries: Path, project_root: Path, record_property: Any
+) -> None:
+    kills = KILLS // 50
+    ended = said_by(project_root, "-m", "tests.torture.deaths", "plan", str(kills), str(SEED), "postgres")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["kills"] >= kills
+    record_property("kills with the ledger on Postgres", found["kills"])
+
+
 LYING = """
 import tempfile
 from dataclasses import replace
