@@ -20,35 +20,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Broker, BrokerOrder, OrderRequest, OrderType, PositionIntent, Side
-from scizor_dagster.brokers.protocol import TimeInForce as Tif
+from scizor_dagster.brokers.protocol import Broker, BrokerOrder
 from scizor_dagster.execution import gates
 from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.drive import settle
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.execution.tracking import poll
-from scizor_dagster.ledger import events
 from scizor_dagster.ledger.adoptions import adopt as adopt_position
-from scizor_dagster.ledger.batches import account_clock
-from scizor_dagster.ledger.changes import Change, inserted, updated
 from scizor_dagster.ledger.holdings import cash_flow, foreign, owned
-from scizor_dagster.ledger.intents import fix_quantity, move, parameter_hash
+from scizor_dagster.ledger.intents import fix_quantity, move
 from scizor_dagster.ledger.lease import lease
-from scizor_dagster.ledger.rows import batches_of, first_batch_of, intents_by_id, intents_of
-from scizor_dagster.ledger.states import BatchState, IntentState
+from scizor_dagster.ledger.rebuilt import ORIGIN, UNKNOWN_FORM, state_cash, take_batch
+from scizor_dagster.ledger.rows import batches_of, fills_of, first_batch_of, intents_by_id
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import account_clocks, batches, orders
 from scizor_dagster.planning.client_order_ids import IdParts, parse_id
 from scizor_dagster.sessions import Clock
 
-ORIGIN = "rebuilt"
 ZERO = Decimal(0)
-_REASON = "rebuilt from the broker's books, which say nothing of its type, intent and plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +138,7 @@ def _take_unsent(run: Run, found: Sequence[_Found]) -> list[str]:
             row, order = known[name], orders_by_id[name]
             fixed = fix_quantity(row, order.qty) if row.final_qty is None else {}
             row = move(connection, row, IntentState.READY, now=run.now(), **fixed)
-            row = move(connection, row, IntentState.SENDING, now=run.now(), reason=_REASON)
+            row = move(connection, row, IntentState.SENDING, now=run.now(), reason=UNKNOWN_FORM)
             move(connection, row, IntentState.WORKING, now=run.now(), broker_order_id=order.broker_order_id)
     return taken
 
@@ -160,121 +153,24 @@ def _take_orders(run: Run, found: Sequence[_Found], instrument_ids: Mapping[str,
     taken = []
     for (portfolio, session, number), new in sorted(groups.items()):
         with run.write() as connection:
-            _take_batch(connection, run, portfolio, session, number, new, instrument_ids)
+            first = first_batch_of(connection, run.account, portfolio)
+            cash = first.starting_cash if first is not None else run.settings.starting_cash
+            take_batch(
+                connection,
+                run.account,
+                portfolio,
+                session,
+                number,
+                new,
+                instrument_ids=instrument_ids,
+                starting_cash=cash,
+                now=run.now(),
+            )
         taken += [order.client_order_id for order in new]
     return taken
 
 
-def _take_batch(
-    connection: sa.Connection,
-    run: Run,
-    portfolio: str,
-    session: date,
-    number: int,
-    new: Sequence[BrokerOrder],
-    instrument_ids: Mapping[str, str],
-) -> None:
-    now = run.now()
-    batch_id = f"{run.account}/{portfolio}/{session.isoformat()}/{number}"
-    existing = [batch for batch in batches_of(connection, run.account, portfolio, session) if batch.batch == number]
-    changes: list[Change] = []
-    if existing:
-        changes.append(updated(batches, {"batch_id": batch_id}, {"state": BatchState.WORKING.value, "updated_at": now}))
-    else:
-        first = first_batch_of(connection, run.account, portfolio)
-        changes.append(
-            inserted(
-                batches,
-                {
-                    "batch_id": batch_id,
-                    "account": run.account,
-                    "portfolio": portfolio,
-                    "session": session,
-                    "batch": number,
-                    "plan_id": ORIGIN,
-                    "origin": ORIGIN,
-                    "state": BatchState.WORKING.value,
-                    "cash_buffer": ZERO,
-                    "starting_cash": first.starting_cash if first is not None else run.settings.starting_cash,
-                    "created_at": now,
-                    "updated_at": now,
-                },
-            )
-        )
-    changes += _clock_moved(connection, run.account, session)
-    start = len(intents_of(connection, batch_id))
-    changes += [
-        inserted(orders, _order_row(run, portfolio, session, batch_id, start + place, order, instrument_ids))
-        for place, order in enumerate(new)
-    ]
-    payload = {"batch_id": batch_id, "orders": [order.client_order_id for order in new]}
-    events.append(connection, now, run.account, "batch_rebuilt", payload, changes=changes)
-
-
-def _clock_moved(connection: sa.Connection, account: str, session: date) -> list[Change]:
-    clock = account_clock(connection, account)
-    if clock is None:
-        return [inserted(account_clocks, {"account": account, "session": session})]
-    return [updated(account_clocks, {"account": account}, {"session": session})] if session > clock else []
-
-
-def _order_row(
-    run: Run,
-    portfolio: str,
-    session: date,
-    batch_id: str,
-    place: int,
-    order: BrokerOrder,
-    instrument_ids: Mapping[str, str],
-) -> dict[str, Any]:
-    intent = PositionIntent.BUY_TO_OPEN if order.side is Side.BUY else PositionIntent.SELL_TO_CLOSE
-    request = OrderRequest(
-        client_order_id=order.client_order_id,
-        symbol=order.symbol,
-        side=order.side,
-        qty=order.qty,
-        order_type=OrderType.MARKET,
-        time_in_force=Tif.DAY,
-        session=session,
-        intent=intent,
-    )
-    sealed = parameter_hash(run.account, portfolio, request)
-    return {
-        "client_order_id": order.client_order_id,
-        "batch_id": batch_id,
-        "account": run.account,
-        "portfolio": portfolio,
-        "session": session,
-        "position": place,
-        "symbol": order.symbol,
-        "instrument_id": instrument_ids.get(order.symbol, order.symbol),
-        "side": order.side.value,
-        "planned_qty": order.qty,
-        "final_qty": order.qty,
-        "order_type": request.order_type.value,
-        "time_in_force": request.time_in_force.value,
-        "intent": intent.value,
-        "limit_price": None,
-        "take_profit": None,
-        "stop_loss": None,
-        "price_used": order.average_price or ZERO,
-        "leg": 1,
-        "slice": 1,
-        "phase": 1,
-        "depends_on": [],
-        "parameter_hash": sealed,
-        "cleared_hash": sealed,
-        "state": IntentState.WORKING.value,
-        "reason": _REASON,
-        "broker_order_id": order.broker_order_id,
-        "filled_qty": ZERO,
-        "updated_at": run.now(),
-    }
-
-
 def _count_fills(run: Run) -> int:
-    from scizor_dagster.ledger.rows import fills_of
-
     with run.ledger.read() as connection:
         return len(fills_of(connection, run.account))
 
@@ -304,34 +200,14 @@ def _adopt(run: Run, session: date, cash: Decimal, actor: str) -> dict[str, Deci
 
 
 def _begin_with(connection: sa.Connection, run: Run, session: date, cash: Decimal) -> None:
+    first = first_batch_of(connection, run.account, run.portfolio)
+    if first is not None and first.origin != ORIGIN:
+        run.note(
+            f"Portfolio '{run.portfolio}' began with {first.starting_cash:,.2f}, as the ledger knows; it stays so."
+        )
+        return
     starting = cash - cash_flow(connection, run.account, run.portfolio)
-    now = run.now()
-    rebuilt = [row for row in batches_of(connection, run.account, run.portfolio) if row.origin == ORIGIN]
-    changes: list[Change] = [
-        updated(batches, {"batch_id": row.batch_id}, {"starting_cash": starting, "updated_at": now}) for row in rebuilt
-    ]
-    if not rebuilt and first_batch_of(connection, run.account, run.portfolio) is None:
-        changes = [
-            inserted(
-                batches,
-                {
-                    "batch_id": f"{run.account}/{run.portfolio}/{session.isoformat()}/0",
-                    "account": run.account,
-                    "portfolio": run.portfolio,
-                    "session": session,
-                    "batch": 0,
-                    "plan_id": ORIGIN,
-                    "origin": ORIGIN,
-                    "state": BatchState.NOTHING_TO_DO.value,
-                    "cash_buffer": ZERO,
-                    "starting_cash": starting,
-                    "created_at": now,
-                    "updated_at": now,
-                },
-            )
-        ]
-    payload = {"portfolio": run.portfolio, "cash": cash, "starting_cash": starting}
-    events.append(connection, now, run.account, "cash_stated", payload, changes=changes)
+    state_cash(connection, run.account, run.portfolio, session, cash=cash, starting_cash=starting, now=run.now())
     run.note(
         f"Portfolio '{run.portfolio}' began with {starting:,.2f}, so that it has {cash:,.2f} now; set its capital to "
         f"that amount: capital: {{amount: {starting:f}}}."

@@ -6,7 +6,7 @@ single intents (`intents`), and whether a plan is good (`planning`, `risk`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -66,27 +66,22 @@ def admit(
     if plan.batch in existing:
         return Admission(_same_plan(existing[plan.batch], plan), created=False)
     _check_number(existing, plan)
-    clock = _clock_moved(connection, plan.account, plan.session)
-    batch_id = f"{plan.account}/{plan.portfolio}/{plan.session.isoformat()}/{plan.batch}"
+    clock = clock_moved(connection, plan.account, plan.session)
+    batch_id = id_of_batch(plan.account, plan.portfolio, plan.session, plan.batch)
     state = BatchState.WORKING if plan.orders else BatchState.NOTHING_TO_DO
     permitted = _permitted(armed, approved)
-    batch = inserted(
-        batches,
-        {
-            "batch_id": batch_id,
-            "account": plan.account,
-            "portfolio": plan.portfolio,
-            "session": plan.session,
-            "batch": plan.batch,
-            "plan_id": plan.plan_id,
-            "origin": origin,
-            "state": state.value,
-            "cash_buffer": plan.cash_buffer,
-            "starting_cash": starting_cash,
-            "created_at": now,
-            "updated_at": now,
-            **permitted,
-        },
+    batch = new_batch(
+        plan.account,
+        plan.portfolio,
+        plan.session,
+        plan.batch,
+        plan_id=plan.plan_id,
+        origin=origin,
+        state=state,
+        cash_buffer=plan.cash_buffer,
+        starting_cash=starting_cash,
+        now=now,
+        permitted=permitted,
     )
     _check_orders(plan)
     rows = [
@@ -110,6 +105,42 @@ def admit(
     admitted = batch_by_id(connection, batch_id)
     assert admitted is not None
     return Admission(admitted, created=True)
+
+
+def id_of_batch(account: str, portfolio: str, session: date, number: int) -> str:
+    return f"{account}/{portfolio}/{session.isoformat()}/{number}"
+
+
+def new_batch(
+    account: str,
+    portfolio: str,
+    session: date,
+    number: int,
+    *,
+    plan_id: str,
+    origin: str,
+    state: BatchState,
+    starting_cash: Decimal,
+    now: datetime,
+    cash_buffer: Decimal = Decimal(0),
+    permitted: Mapping[str, Any] | None = None,
+) -> Change:
+    """The row of a batch. `permitted` says under whose arming and approval it is admitted."""
+    row = {
+        "batch_id": id_of_batch(account, portfolio, session, number),
+        "account": account,
+        "portfolio": portfolio,
+        "session": session,
+        "batch": number,
+        "plan_id": plan_id,
+        "origin": origin,
+        "state": state.value,
+        "cash_buffer": cash_buffer,
+        "starting_cash": starting_cash,
+        "created_at": now,
+        "updated_at": now,
+    }
+    return inserted(batches, row | dict(permitted or {}))
 
 
 def set_state(connection: sa.Connection, batch: BatchRow, state: BatchState, *, now: datetime) -> BatchRow:
@@ -179,7 +210,12 @@ def _check_number(existing: dict[int, BatchRow], plan: Plan) -> None:
         )
 
 
-def _clock_moved(connection: sa.Connection, account: str, session: date) -> list[Change]:
+def clock_moved(connection: sa.Connection, account: str, session: date) -> list[Change]:
+    """The change that takes the account's clock to `session`; none where it is there.
+
+    Raises:
+        LedgerError: it is later already.
+    """
     clock = account_clock(connection, account)
     if clock is None:
         return [inserted(account_clocks, {"account": account, "session": session})]

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from scizor_dagster.brokers.protocol import OrderStatus, Side
 from scizor_dagster.errors import WrongAccount
-from scizor_dagster.ledger.tables import (
+from scizor_dagster.ledger.paper_tables import (
     paper_accounts,
     paper_activities,
     paper_fills,

@@ -1,0 +1,162 @@
+"""Rows of a ledger that is built from the broker's own books.
+
+What belongs here: the batches and orders that such a ledger has, with their events. What does not: reading the broker,
+and whose order it was (`execution.rebuilding`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import (
+    BrokerOrder,
+    OrderRequest,
+    OrderType,
+    PositionIntent,
+    Side,
+    TimeInForce,
+)
+from scizor_dagster.ledger import events
+from scizor_dagster.ledger.batches import account_clock, clock_moved, id_of_batch, new_batch
+from scizor_dagster.ledger.changes import inserted, updated
+from scizor_dagster.ledger.intents import parameter_hash
+from scizor_dagster.ledger.rows import batches_of, intents_of
+from scizor_dagster.ledger.states import BatchState, IntentState
+from scizor_dagster.ledger.tables import batches, orders
+
+ORIGIN = "rebuilt"
+"""Origin of such a batch, and its plan."""
+UNKNOWN_FORM = "rebuilt from the broker's books, which say nothing of its type, intent and plan"
+ZERO = Decimal(0)
+
+
+def take_batch(
+    connection: sa.Connection,
+    account: str,
+    portfolio: str,
+    session: date,
+    number: int,
+    found: Sequence[BrokerOrder],
+    *,
+    instrument_ids: Mapping[str, str],
+    starting_cash: Decimal,
+    now: datetime,
+) -> None:
+    """Take orders that are not in the ledger into their batch, which is opened; as `working`, for polls to end them."""
+    batch_id = id_of_batch(account, portfolio, session, number)
+    working = {"state": BatchState.WORKING.value, "updated_at": now}
+    if any(batch.batch == number for batch in batches_of(connection, account, portfolio, session)):
+        batch = updated(batches, {"batch_id": batch_id}, working)
+    else:
+        batch = new_batch(
+            account,
+            portfolio,
+            session,
+            number,
+            plan_id=ORIGIN,
+            origin=ORIGIN,
+            state=BatchState.WORKING,
+            starting_cash=starting_cash,
+            now=now,
+        )
+    clock = account_clock(connection, account)
+    moved = [] if clock is not None and session <= clock else clock_moved(connection, account, session)
+    first = len(intents_of(connection, batch_id))
+    rows = [
+        inserted(orders, _row(account, portfolio, session, batch_id, first + place, order, instrument_ids, now))
+        for place, order in enumerate(found)
+    ]
+    payload = {"batch_id": batch_id, "orders": [order.client_order_id for order in found]}
+    events.append(connection, now, account, "batch_rebuilt", payload, changes=[batch, *moved, *rows])
+
+
+def state_cash(
+    connection: sa.Connection,
+    account: str,
+    portfolio: str,
+    session: date,
+    *,
+    cash: Decimal,
+    starting_cash: Decimal,
+    now: datetime,
+) -> None:
+    """Let a portfolio whose beginning is not known begin with `starting_cash`: a person says that it has `cash` now."""
+    rebuilt = [row for row in batches_of(connection, account, portfolio) if row.origin == ORIGIN]
+    values = {"starting_cash": starting_cash, "updated_at": now}
+    changes = [updated(batches, {"batch_id": row.batch_id}, values) for row in rebuilt]
+    if not rebuilt:
+        changes = [
+            new_batch(
+                account,
+                portfolio,
+                session,
+                0,
+                plan_id=ORIGIN,
+                origin=ORIGIN,
+                state=BatchState.NOTHING_TO_DO,
+                starting_cash=starting_cash,
+                now=now,
+            )
+        ]
+    payload = {"portfolio": portfolio, "cash": cash, "starting_cash": starting_cash}
+    events.append(connection, now, account, "cash_stated", payload, changes=changes)
+
+
+def _row(
+    account: str,
+    portfolio: str,
+    session: date,
+    batch_id: str,
+    place: int,
+    order: BrokerOrder,
+    instrument_ids: Mapping[str, str],
+    now: datetime,
+) -> dict[str, Any]:
+    intent = PositionIntent.BUY_TO_OPEN if order.side is Side.BUY else PositionIntent.SELL_TO_CLOSE
+    request = OrderRequest(
+        client_order_id=order.client_order_id,
+        symbol=order.symbol,
+        side=order.side,
+        qty=order.qty,
+        order_type=OrderType.MARKET,
+        time_in_force=TimeInForce.DAY,
+        session=session,
+        intent=intent,
+    )
+    sealed = parameter_hash(account, portfolio, request)
+    return {
+        "client_order_id": order.client_order_id,
+        "batch_id": batch_id,
+        "account": account,
+        "portfolio": portfolio,
+        "session": session,
+        "position": place,
+        "symbol": order.symbol,
+        "instrument_id": instrument_ids.get(order.symbol, order.symbol),
+        "side": order.side.value,
+        "planned_qty": order.qty,
+        "final_qty": order.qty,
+        "order_type": request.order_type.value,
+        "time_in_force": request.time_in_force.value,
+        "intent": intent.value,
+        "limit_price": None,
+        "take_profit": None,
+        "stop_loss": None,
+        "price_used": order.average_price or ZERO,
+        "leg": 1,
+        "slice": 1,
+        "phase": 1,
+        "depends_on": [],
+        "parameter_hash": sealed,
+        "cleared_hash": sealed,
+        "state": IntentState.WORKING.value,
+        "reason": UNKNOWN_FORM,
+        "broker_order_id": order.broker_order_id,
+        "filled_qty": ZERO,
+        "updated_at": now,
+    }
