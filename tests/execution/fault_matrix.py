@@ -199,8 +199,11 @@ def _check_end(stage: Stage, tally: Tally) -> None:
 
 
 def _may_be_absent(row: IntentRow, *, waited_for: bool) -> bool:
-    """Whether an order is rightly not at the broker: nobody knows of it, or it waits for one that has not ended."""
-    return row.state is IntentState.UNKNOWN or (row.state is IntentState.HELD and waited_for)
+    """Whether an order is rightly not at the broker: nobody knows of it, it waits for one that has not ended, or the
+    adapter has refused it before it was sent, and says so (an account of which it does not know that it may trade).
+    """
+    refused_here = row.state is IntentState.REJECTED and "nothing was sent" in row.reason
+    return row.state is IntentState.UNKNOWN or (row.state is IntentState.HELD and waited_for) or refused_here
 
 
 def _rows(ledger: Ledger) -> dict[str, IntentRow]:

@@ -34,7 +34,8 @@ from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import START, D, clock, fresh_copy, model, order, plan_of, run, settings
 from tests.execution.test_fault_matrix import Filling
 
-INTERLEAVINGS = 5_000 if os.environ.get("SCIZOR_TORTURE") else 500
+TORTURE = bool(os.environ.get("SCIZOR_TORTURE"))
+INTERLEAVINGS = 5_000 if TORTURE else 250
 RESUMED_ONE_IN = 5
 LANES = 10
 """Tests that share the interleavings, so that they can run side by side."""
@@ -273,7 +274,7 @@ def check_resumed(hall: Hall, ledger: Ledger, broker: ModelBroker, seed: int) ->
         assert never_sent or row.state.value == at_broker[name], (seed, name, row)
 
 
-@pytest.mark.timeout(3_600 if INTERLEAVINGS > 500 else 300)
+@pytest.mark.timeout(3_600 if TORTURE else 300)
 @pytest.mark.parametrize("lane", range(LANES))
 def test_no_order_is_marked_after_a_halt_wherever_between_two_steps_it_comes(
     template: Path, tmp_path: Path, record_property: Any, lane: int
