@@ -43,7 +43,7 @@ def test_a_number_that_was_edited_is_named_with_what_it_was(scizor: Scizor, coll
     answer = scizor("ledger", "verify", "--json")
     assert answer.code == 1
     assert answer.json["found"] == [
-        f"trades: row paper, {fill_id} has price '1', and the history says '{price}'.",
+        f"trades: row paper, {fill_id}, 1 has price '1', and the history says '{price}'.",
     ]
     assert "Restore the last backup" in scizor("ledger", "verify").out
     refused = scizor("ledger", "backup")

@@ -19,6 +19,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to copy, for tests that need many ledgers."""
+    folder = tmp_path_factory.mktemp("empty")
+    sqlite_ledger(folder)
+    return folder / "ledger.sqlite"
+
+
+@pytest.fixture(scope="session")
 def holding_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Portfolio `main` owns 40 AAA and 10 BBB."""
     folder = tmp_path_factory.mktemp("holding")
