@@ -17,7 +17,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make test-ib-async   the tests of the IBKR adapter and of the TWS, with ib_async in an environment of its own"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
-	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons"
+	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
 	@echo "make screenshots   the pictures of the README, from the UI itself"
 	@echo "make lock     rewrite requirements.lock from pyproject.toml"
@@ -64,8 +64,8 @@ TORTURE := tests/torture tests/execution/test_state_machine.py tests/execution/t
 	tests/risk/test_random_lists.py tests/risk/test_random_drives.py tests/planning/test_rule_laws.py \
 	tests/planning/test_turnover.py tests/planning/test_extremes.py tests/paper_exchange/test_venue_laws.py \
 	tests/brokers/alpaca/test_execution.py tests/acceptance/test_kills_over_the_wires.py \
-	tests/execution/test_halts.py tests/acceptance/test_fault_matrix_over_the_wires.py \
-	tests/acceptance/test_dagster_cannot_hurt.py
+	tests/execution/test_halts.py tests/execution/test_failing_disk.py tests/execution/test_clock_jumps.py \
+	tests/acceptance/test_fault_matrix_over_the_wires.py tests/acceptance/test_dagster_cannot_hurt.py
 
 torture: $(INSTALLED)
 	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest $(TORTURE)

@@ -137,10 +137,15 @@ def sessions_due(calendar: TradingCalendar, newest: date | None, session: date) 
 
 
 def staleness(scheduled: datetime, now: datetime) -> str:
-    """A sentence when the tick is older than `MAX_TICK_AGE`, else nothing."""
+    """A sentence when the tick is older than `MAX_TICK_AGE`, or as far ahead of the clock, else nothing."""
     age = now - scheduled
-    if age <= MAX_TICK_AGE:
+    if abs(age) <= MAX_TICK_AGE:
         return ""
+    if now < scheduled:
+        return (
+            f"The tick of {scheduled.isoformat()} lies ahead of this machine's clock, which says {now.isoformat()}. "
+            "Set the clock by NTP. To trade this session all the same: scizor run."
+        )
     minutes = int(age.total_seconds() // 60)
     limit = int(MAX_TICK_AGE.total_seconds() // 60)
     return (
