@@ -149,8 +149,9 @@ class _Blind:
         return getattr(self._broker, name)
 
     def submit(self, request: Any) -> Any:
-        url, self._broker.ledger_url = self._broker.ledger_url, None if self._crash.struck else self._broker.ledger_url
+        look = self._broker.committed
+        self._broker.committed = None if self._crash.struck else look
         try:
             return self._broker.submit(request)
         finally:
-            self._broker.ledger_url = url
+            self._broker.committed = look
