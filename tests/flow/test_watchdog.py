@@ -334,7 +334,7 @@ def test_looking_changes_no_byte_of_the_ledger_and_cannot(project: Project) -> N
     watched(project, at("10:00"))
     assert (project.home / "ledger.sqlite").read_bytes() == before
     desk = WatchingDesk(project.settings, lambda: at("10:00"))
-    with pytest.raises(LedgerError, match="readonly"), desk.ledger.transaction() as connection:
+    with pytest.raises(LedgerError, match="opened to read"), desk.ledger.transaction() as connection:
         set_state(connection, "paper", None, TradingState.HALTED, reason="x", actor="me", now=at("10:00"))
 
 

@@ -224,7 +224,7 @@ class TestUnfinishedOrders:
     def test_a_ledger_that_cannot_be_read_is_the_reason_of_a_skip(self, project: Project) -> None:
         project.home.mkdir()
         (project.home / "ledger.sqlite").write_bytes(b"no database at all" * 100)
-        assert "The ledger is damaged: file is not a database" in str(
+        assert "damaged, or is none: file is not a database" in str(
             Sensor(project, "unfinished_orders").tick(at("10:00"))
         )
 
