@@ -93,7 +93,7 @@ class Processes(RuleBasedStateMachine):
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         copyfile(self.template, self.path)
-        self.second = Ledger(self.path, "OFF")
+        self.second = Ledger.open(f"sqlite:///{self.path}", synchronous="OFF")
         self.now = START
         self.calm_at = self.counts["runs"]
         self.attempts: dict[tuple[str, date], Plan] = {}

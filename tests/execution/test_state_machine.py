@@ -86,9 +86,21 @@ class Account(Processes):
         self.world.open(self.path)
         line.on_send = self.world.watch_send
         if live:
+            identity = BrokerIdentity("model", "live", "M1")
             with self.ledger.transaction() as connection:
-                identity = BrokerIdentity("model", "live", "M1")
-                arm(connection, ACCOUNT, identity, actor="t", now=START, until=START + timedelta(days=400))
+                for name in NAMES:
+                    arm(
+                        connection,
+                        ACCOUNT,
+                        name,
+                        identity,
+                        until=START + timedelta(days=400),
+                        max_notional=D(10**9),
+                        currency="USD",
+                        actor="t",
+                        reason="",
+                        now=START,
+                    )
         self._plan("main", wanted, False, trouble)
 
     # Runs of the protocol.
