@@ -113,7 +113,7 @@ class Weekly:
 
 def ended(process: BaseProcess) -> int:
     """Wait for the process; its exit code."""
-    process.join(timeout=120)
+    process.join(timeout=240)
     assert process.exitcode is not None, "the process does not end"
     return process.exitcode
 
