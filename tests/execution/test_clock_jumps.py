@@ -15,7 +15,6 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import AccountBusy, LedgerError, RiskLimitBreached
 from scizor_dagster.execution.executor import ExecutionState, execute
-from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import batches
@@ -23,7 +22,18 @@ from scizor_dagster.ledger.verification import verify
 from scizor_dagster.sessions import TradingCalendar
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger
 from tests.execution.model_broker import ModelBroker
-from tests.execution.scenario import MONDAY, START, TUESDAY, D, fresh_copy, full_plan, model, plan_of, settings
+from tests.execution.scenario import (
+    MONDAY,
+    START,
+    TUESDAY,
+    D,
+    arm_until,
+    fresh_copy,
+    full_plan,
+    model,
+    plan_of,
+    settings,
+)
 
 JUMPS = [
     timedelta(**{unit: sign * count})
@@ -195,8 +205,7 @@ def test_a_live_account_is_not_traded_where_the_brokers_clock_and_ours_are_more_
 ) -> None:
     broker = model(ledger, environment="live")
     broker.time = START + apart
-    with ledger.transaction() as connection:
-        arm(connection, "paper", broker.identity(), actor="t", now=START, until=START + timedelta(hours=1))
+    arm_until(ledger, broker, START + timedelta(hours=1))
     live = {"expected_environment": "live", "live_trading": True, "live_session": MONDAY}
     base = {"account": "paper", "portfolio": "main", "holder": "t", "settings": settings(**live), "clock": Hand()}
     plan = plan_of([row._replace(depends_on=()) for row in full_plan()[0].orders if row.symbol == "DDD"])
