@@ -19,7 +19,7 @@ from typing import Any
 
 from scizor_dagster.errors import AccountBusy, LedgerError
 from scizor_dagster.execution.executor import ExecutionState, cancel_open, execute
-from scizor_dagster.ledger import store as ledger_store
+from scizor_dagster.ledger import backend
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk.trading_state import TradingState, set_state
@@ -110,7 +110,7 @@ class Table(Beginning):
         def body(ledger: Ledger, broker: RemoteBroker) -> str:
             if self.pairing.sleeps:
                 # Who sleeps in a transaction has everybody wait: here the others say so at once.
-                ledger_store.BUSY_TIMEOUT_MS = 50
+                backend.BUSY_TIMEOUT_MS = 50
             if asleep_at is not None:
 
                 def tell(place: str) -> None:
