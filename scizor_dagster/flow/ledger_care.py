@@ -115,8 +115,11 @@ def rebuild_ledger(
     today = calendar.current_session(now)
     ledger = Ledger.open(desk.settings.ledger_url)
     reason = "the ledger is being built anew from the broker's books"
-    with ledger.transaction() as connection:
-        set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
+    try:
+        with ledger.transaction() as connection:
+            set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
+    finally:
+        ledger.close()
     broker = desk.broker(account, market)
     begins = first or (now.astimezone(calendar.timezone).date() - LOOKED_BACK)
     shown = broker.capabilities.fills_from
