@@ -88,10 +88,10 @@ def test_only_the_verdict_of_the_choke_point_clears_an_order_and_only_a_cleared_
     assert found["mark_sending"] == {"scizor_dagster/ledger/intents.py", SUBMISSION}
     # Written where a verdict is recorded or a broker's own order is taken in, and read where the ledger asks for one.
     assert {name for name in found["cleared_hash"] if "/migrations/" not in name} == {
-        "scizor_dagster/execution/rebuilding.py",
         "scizor_dagster/execution/verdicts.py",
         "scizor_dagster/ledger/batches.py",
         "scizor_dagster/ledger/intents.py",
+        "scizor_dagster/ledger/rebuilt.py",
         "scizor_dagster/ledger/rows.py",
         "scizor_dagster/ledger/tables.py",
     }
