@@ -19,8 +19,12 @@ MAX_VIOLATIONS = 100
 def table(frame: pd.DataFrame, columns: Sequence[str] | None = None, rest: int = 0) -> dg.MarkdownMetadataValue:
     """A frame as a table: what the UI shows best. Long ones end with a line that says how many are left out.
 
+    One without a row says `none`, for a table of headings alone looks like a fault.
+
     `rest` is the number of rows that the frame itself leaves out.
     """
+    if frame.empty and not rest:
+        return dg.MetadataValue.md("none")
     shown = frame[list(columns)] if columns else frame
     header = "| " + " | ".join(str(name) for name in shown.columns) + " |"
     ruler = "|" + "---|" * len(shown.columns)

@@ -17,3 +17,12 @@ def test_sessions_are_shown_as_days_instants_whole_and_what_is_not_there_as_noth
         "| 2024-01-02 | 2024-01-02 00:00:00+00:00 | 60 |",
         "|  | 2024-01-03 20:20:00+00:00 |  |",
     ]
+
+
+def test_a_table_without_a_row_says_none_in_place_of_headings_alone() -> None:
+    assert table(pd.DataFrame({"symbol": []})).md_str == "none"
+    assert table(pd.DataFrame()).md_str == "none"
+
+
+def test_a_frame_that_leaves_out_all_of_its_rows_still_says_how_many() -> None:
+    assert "3 more rows." in str(table(pd.DataFrame({"symbol": []}), rest=3).md_str)
