@@ -1,7 +1,8 @@
 """Executions that the broker states otherwise than before, or no more: which are news, and what a person is told.
 
-What belongs here: telling news from repetition, noticing what a list has dropped, and the consequences of a reversal
-beside the order's own state. What does not: the rows (`ledger.executions`), and the order's state (`tracking`).
+What belongs here: telling news from repetition, noticing what a list has dropped and whose order has become known, and
+the consequences of a reversal beside the order's own state. What does not: the rows (`ledger.executions`), and the
+order's state (`tracking`).
 
 A reversal sends nothing, ever: the next plan starts from what is really held. Until a person has looked, or a week is
 over, the portfolio opens nothing more in the instrument; closing it is not held back.
@@ -10,7 +11,8 @@ over, the portfolio opens nothing more in the instrument; closing it is not held
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -18,7 +20,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import BrokerFill, BrokerOrder
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger.executions import FillNews, newer
-from scizor_dagster.ledger.rows import FillRow
+from scizor_dagster.ledger.rows import FillRow, IntentRow
 from scizor_dagster.risk.locks import DueLock, store_locks
 
 ZERO = Decimal(0)
@@ -61,22 +63,41 @@ def dropped_fills(
     for fill in _newest(listed).values():
         left[fill.client_order_id] = left.get(fill.client_order_id, ZERO) + fill.qty
     return [
-        BrokerFill(
-            fill_id=row.fill_id,
-            client_order_id=row.client_order_id,
-            symbol=row.symbol,
-            side=row.side,
-            qty=ZERO,
-            price=row.price,
-            fee=ZERO,
-            session=row.session,
-            executed_at=row.executed_at,
-            revision=row.revision,
-        )
+        replace(_as_recorded(row), qty=ZERO, fee=ZERO)
         for row in missing
         if row.client_order_id in orders
         and orders[row.client_order_id].filled_qty == left.get(row.client_order_id, ZERO)
     ]
+
+
+def claimed_fills(
+    unowned: Iterable[FillRow], owners: Mapping[str, IntentRow], adopted: Mapping[str, datetime]
+) -> list[FillNews]:
+    """Executions that were recorded while nobody here knew their order, and whose order is known by now.
+
+    A ledger that was lost meets them so before it is built anew. What a person has let a portfolio own since then
+    (`adopted`, the last time by symbol) is owned already.
+    """
+    return [
+        FillNews(_as_recorded(row), row)
+        for row in unowned
+        if row.client_order_id in owners and not (row.symbol in adopted and adopted[row.symbol] >= row.recorded_at)
+    ]
+
+
+def _as_recorded(row: FillRow) -> BrokerFill:
+    return BrokerFill(
+        fill_id=row.fill_id,
+        client_order_id=row.client_order_id,
+        symbol=row.symbol,
+        side=row.side,
+        qty=row.qty,
+        price=row.price,
+        fee=row.fee,
+        session=row.session,
+        executed_at=row.executed_at,
+        revision=row.revision,
+    )
 
 
 def tell(connection: sa.Connection, run: Run, news: FillNews, portfolio: str | None, session: date) -> None:

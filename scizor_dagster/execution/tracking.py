@@ -23,9 +23,10 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerOrder, OrderStatus
 from scizor_dagster.execution import evidence
-from scizor_dagster.execution.corrections import dropped_fills, fill_news, tell
+from scizor_dagster.execution.corrections import claimed_fills, dropped_fills, fill_news, tell
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import events, intents
+from scizor_dagster.ledger.adoptions import last_adopted
 from scizor_dagster.ledger.batches import account_clock, set_state
 from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.executions import FillNews, record_fill
@@ -189,9 +190,9 @@ def _news(
     connection: sa.Connection, run: Run, read: _Read, last: date, since: date, seen_before: Collection[str]
 ) -> _News:
     dropped, new_fills = _fill_news(connection, run, read, last, seen_before)
+    owners = _owners(connection, read, [name for news in new_fills for name in _named(news)])
     seen = {row.activity_id for row in activities_of(connection, run.account, first=since, last=last)}
     new_activities = [activity for activity in read.activities if activity.activity_id not in seen]
-    owners = _owners(connection, read, new_fills)
     moves, short = _moves(connection, run, read, new_fills, owners, seen_before)
     unsure = frozenset(fill.fill_id for fill in dropped) | short
     return _News(new_fills, new_activities, moves, owners, unsure - frozenset(seen_before))
@@ -206,17 +207,21 @@ def _fill_news(
     known = {row.fill_id: row for row in fills_of(connection, run.account, first=read.shown_from, last=last)}
     known |= fills_by_id(connection, run.account, [fill.fill_id for fill in read.fills if fill.fill_id not in known])
     dropped = dropped_fills(known.values(), read.fills, read.orders, read.shown_from, last)
-    return dropped, fill_news([*read.fills, *(fill for fill in dropped if fill.fill_id in seen_before)], known)
+    news = fill_news([*read.fills, *(fill for fill in dropped if fill.fill_id in seen_before)], known)
+    told = {found.fill.fill_id for found in news}
+    unowned = [row for name, row in known.items() if row.portfolio is None and name not in told]
+    owners = _owners(connection, read, [row.client_order_id for row in unowned])
+    claimed = claimed_fills(unowned, owners, last_adopted(connection, run.account)) if owners else []
+    return dropped, [*news, *claimed]
 
 
-def _owners(connection: sa.Connection, read: _Read, new_fills: Sequence[FillNews]) -> dict[str, IntentRow]:
+def _owners(connection: sa.Connection, read: _Read, ids: Sequence[str]) -> dict[str, IntentRow]:
     """Orders of ours by the ids that the fills name: their own, or that of an exit of theirs."""
     parents = {
         order.client_order_id: order.parent_client_order_id
         for order in read.orders.values()
         if order.parent_client_order_id
     }
-    ids = [name for news in new_fills for name in _named(news)]
     ours = intents_by_id(connection, [*ids, *(parents[name] for name in ids if name in parents)])
     return {**{child: ours[parent] for child, parent in parents.items() if parent in ours}, **ours}
 

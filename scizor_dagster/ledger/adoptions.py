@@ -1,7 +1,7 @@
 """Positions that a person hands to a portfolio: the other way, beside fills, to own something.
 
-What belongs here: writing the row. What does not: whether the account holds what is handed over, which the caller
-has asked the broker.
+What belongs here: writing the row, and when there was one. What does not: whether the account holds what is handed
+over, which the caller has asked the broker.
 """
 
 from __future__ import annotations
@@ -58,3 +58,12 @@ def adopt(
         ) from error
     store_positions(connection, account, now=now)
     return adoption_id
+
+
+def last_adopted(connection: sa.Connection, account: str) -> dict[str, datetime]:
+    """When anything was adopted on the account last, by symbol."""
+    columns = (adoptions.c.symbol, adoptions.c.recorded_at)
+    rows = connection.execute(
+        sa.select(*columns).where(adoptions.c.account == account).order_by(adoptions.c.recorded_at)
+    )
+    return {row.symbol: row.recorded_at for row in rows}

@@ -120,6 +120,36 @@ def test_the_plan_that_was_sent_before_is_not_sent_again(
     assert broker.sent() == sent
 
 
+def test_what_a_refused_run_has_recorded_for_nobody_is_its_portfolios_once_the_orders_are_taken_in(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    old, broker, plan = traded
+    with pytest.raises(LedgerError, match="which this ledger has not sent"):
+        run(ledger, broker, plan)
+    resume(ledger, broker)
+    with ledger.read() as connection:
+        assert {fill.portfolio for fill in fills_of(connection, "paper")} == {None}
+    _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
+    with old.read() as before, ledger.read() as after:
+        assert owned(after, "paper", "main") == owned(before, "paper", "main")
+        assert cash_flow(after, "paper", "main") == cash_flow(before, "paper", "main")
+        recorded = len(fills_of(after, "paper"))
+        assert verify(after) == []
+    assert _rebuilt(ledger, broker).fills == 0
+    with ledger.read() as connection:
+        assert len(fills_of(connection, "paper")) == recorded
+
+
+def test_what_was_adopted_while_its_order_was_not_known_is_not_owned_twice(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    old, broker, _ = traded
+    _rebuilt(ledger, broker, portfolio_of=lambda _: None, adopt=True, cash=broker.book.cash)
+    _rebuilt(ledger, broker)
+    with old.read() as before, ledger.read() as after:
+        assert owned(after, "paper", "main") == owned(before, "paper", "main")
+
+
 def test_trading_goes_on_in_the_next_session(traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger) -> None:
     _, broker, _ = traded
     _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
