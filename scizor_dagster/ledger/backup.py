@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ from scizor_dagster.ledger.verification import verify
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_DAMAGE = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged archive may raise."""
 _BATCH = 1000
 _MOST_NAMED = 5
 
@@ -98,7 +101,7 @@ def read_manifest(path: Path) -> Manifest:
         with zipfile.ZipFile(path) as archive:
             body = json.loads(archive.read(MANIFEST))
         found = Manifest(**body)
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"This is no backup of a ledger ({error}).",
             remedy="Give a file that `scizor ledger backup` has written.",
@@ -126,12 +129,13 @@ def restore(ledger: Ledger, path: Path, *, then: Callable[[sa.Connection], None]
     try:
         with zipfile.ZipFile(path) as archive, ledger.transaction() as connection:
             _require_empty(connection, ledger)
-            _read_table(connection, archive, events, manifest, path)
+            _require_whole(archive, manifest, path)
+            _read_table(connection, archive, events)
             for name, rows in replayed(connection).items():
                 _insert(connection, metadata.tables[name], iter(rows.values()))
             for beside in _beside():
                 if beside.name in manifest.rows:
-                    _read_table(connection, archive, beside, manifest, path)
+                    _read_table(connection, archive, beside)
             # Whoever held an account when the backup was made holds it no more.
             connection.execute(leases.update().values(holder=None, token=leases.c.token + 1))
             found = verify(connection, seq=manifest.seq or None, seal=manifest.seal)
@@ -143,7 +147,7 @@ def restore(ledger: Ledger, path: Path, *, then: Callable[[sa.Connection], None]
                     where=str(path),
                 )
             then(connection)
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise _not_whole(path, str(error)) from error
     return manifest
 
@@ -154,7 +158,7 @@ def _write(connection: sa.Connection, archive: zipfile.ZipFile, now: datetime) -
     last: dict[str, Any] = {"seq": 0, "hash": ""}
     for table in [events, *_beside()]:
         digest, count = hashlib.sha256(), 0
-        with archive.open(_member(table), "w") as member:
+        with archive.open(_member(table.name), "w") as member:
             statement = sa.select(table).order_by(*table.primary_key.columns)
             for row in connection.execute(statement, execution_options={"yield_per": _BATCH}):
                 plain = plain_row(dict(row._mapping))
@@ -177,26 +181,28 @@ def _beside() -> list[sa.Table]:
     return beside
 
 
-def _member(table: sa.Table) -> str:
-    return f"{table.name}.jsonl"
+def _member(name: str) -> str:
+    return f"{name}.jsonl"
 
 
-def _read_table(
-    connection: sa.Connection, archive: zipfile.ZipFile, table: sa.Table, manifest: Manifest, path: Path
-) -> None:
-    digest, count = hashlib.sha256(), 0
+def _require_whole(archive: zipfile.ZipFile, manifest: Manifest, path: Path) -> None:
+    """Read every member to its end before a row of any is believed."""
+    try:
+        for name in {events.name, *manifest.rows}:
+            digest, count = hashlib.sha256(), 0
+            with archive.open(_member(name)) as member:
+                for line in member:
+                    digest.update(line)
+                    count += 1
+            if (count, digest.hexdigest()) != (manifest.rows[name], manifest.digests[name]):
+                raise _not_whole(path, f"{_member(name)} is not what the manifest says")
+    except _DAMAGE as error:
+        raise _not_whole(path, str(error)) from error
 
-    def rows() -> Iterator[dict[str, Any]]:
-        nonlocal count
-        with archive.open(_member(table)) as member:
-            for line in member:
-                digest.update(line)
-                count += 1
-                yield json.loads(line)
 
-    _insert(connection, table, rows())
-    if (count, digest.hexdigest()) != (manifest.rows[table.name], manifest.digests[table.name]):
-        raise _not_whole(path, f"{_member(table)} is not what the manifest says")
+def _read_table(connection: sa.Connection, archive: zipfile.ZipFile, table: sa.Table) -> None:
+    with archive.open(_member(table.name)) as member:
+        _insert(connection, table, (json.loads(line) for line in member))
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, Any]]) -> None:

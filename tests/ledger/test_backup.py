@@ -1,6 +1,8 @@
 """A backup is the ledger: whole, at one instant, and back in any empty one."""
 
+import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -100,6 +102,40 @@ def test_a_backup_that_was_edited_restores_nothing(backup: Path, empty: Ledger) 
     with empty.read() as connection:
         assert all(not stored_rows(connection, table) for table in metadata.sorted_tables)
     restore(empty, backup, then=_nothing)
+
+
+def _compressed(raw: bytes, name: str) -> tuple[int, int]:
+    """Where the compressed bytes of a member begin, and how many they are."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        info = archive.getinfo(name)
+    names = int.from_bytes(raw[info.header_offset + 26 : info.header_offset + 28], "little")
+    extra = int.from_bytes(raw[info.header_offset + 28 : info.header_offset + 30], "little")
+    return info.header_offset + 30 + names + extra, info.compress_size
+
+
+@pytest.mark.parametrize("member", ["events.jsonl", MANIFEST])
+@pytest.mark.parametrize("damage", ["garbage", "zeros", "half of it", "a flag of the directory"])
+def test_a_backup_whose_bytes_have_rotted_is_refused_by_name(
+    backup: Path, empty: Ledger, member: str, damage: str
+) -> None:
+    raw = bytearray(backup.read_bytes())
+    begins, size = _compressed(bytes(raw), member)
+    if damage == "a flag of the directory":
+        # Says that the member is encrypted.
+        entry = re.search(b"PK\x01\x02.{24}" + bytes([len(member), 0]) + b".{16}" + member.encode(), raw, re.DOTALL)
+        assert entry is not None
+        raw[entry.start() + 8] |= 1
+    else:
+        middle = begins + size // 2
+        raw[middle : begins + size] = {"garbage": b"\xff", "zeros": b"\0", "half of it": b""}[damage] * (
+            size - size // 2
+        )
+    backup.write_bytes(bytes(raw))
+    with pytest.raises(InputError) as refusal:
+        restore(empty, backup, then=_nothing)
+    assert (refusal.value.where, "backup" in refusal.value.problem) == (str(backup), True)
+    with empty.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(events)).scalar() == 0
 
 
 def test_a_history_that_was_cut_short_and_sealed_anew_in_the_manifest_restores_what_it_still_says(
