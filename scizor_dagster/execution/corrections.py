@@ -111,7 +111,9 @@ def tell(connection: sa.Connection, run: Run, news: FillNews, portfolio: str | N
     if not news.takes_back or portfolio is None:
         return
     reason = f"the broker took back an execution of {fill.client_order_id} ({was}); nothing was sent because of it"
-    lock = DueLock(fill.symbol, REVERSED, reason, session, session + LOCKED_FOR, _text(fill), "as it was recorded")
+    stated = f"{fill.fill_id}: {_text(fill)}"
+    until = session + LOCKED_FOR
+    lock = DueLock(fill.symbol, REVERSED, reason, session, until, stated, "as it was recorded", anew=True)
     store_locks(connection, run.account, portfolio, [lock], now=run.now())
     run.note(
         f"Portfolio '{portfolio}' opens nothing in {fill.symbol} until {lock.until_session.isoformat()}. Compare with "

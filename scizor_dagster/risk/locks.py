@@ -33,6 +33,7 @@ class DueLock:
     """A lock as a protection asks for it. `symbol` is None for the whole portfolio; both sessions are included.
 
     `from_session` is the one after the session that gave cause; `value` and `threshold` are what was found in it.
+    `anew` says that nobody can have looked at this cause yet, whatever else has locked the same sessions before.
     """
 
     symbol: str | None
@@ -42,6 +43,7 @@ class DueLock:
     until_session: date
     value: str = ""
     threshold: str = ""
+    anew: bool = False
 
     @property
     def finding(self) -> tuple[str, str | None, date, date]:
@@ -77,7 +79,8 @@ def store_locks(
 ) -> list[str]:
     """Write the locks that are not there yet, with an event and a row of `risk_events` each.
 
-    One that a person has lifted stays lifted; one that the machine has lifted holds again.
+    One that a person has lifted stays lifted, unless its cause is a new one; one that the machine has lifted holds
+    again.
 
     Returns:
         Ids of those that hold from now on.
@@ -86,7 +89,7 @@ def store_locks(
     written: dict[tuple[str, str | None, date, date], str] = {}
     for lock in due:
         old = known.get(lock.finding)
-        if lock.finding in written or (old is not None and old.lifted_by != MACHINE):
+        if lock.finding in written or (old is not None and not _holds_again(old, lock)):
             continue
         values: dict[str, Any] = {
             "portfolio": portfolio,
@@ -107,6 +110,10 @@ def store_locks(
         _record(connection, account, portfolio, lock, now)
         written[lock.finding] = lock_id
     return [*written.values()]
+
+
+def _holds_again(old: Lock, due: DueLock) -> bool:
+    return old.lifted_by is not None and (old.lifted_by == MACHINE or due.anew)
 
 
 def _record(connection: sa.Connection, account: str, portfolio: str, lock: DueLock, now: datetime) -> None:

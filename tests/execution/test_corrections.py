@@ -1,6 +1,7 @@
 """Executions that the broker corrects or takes back: counted once, told to a person, and never a reason to send."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +15,13 @@ from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import cash_flow, fills_of, last_prices, owned
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import events, trades
+from scizor_dagster.ledger.verification import verify
 from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
 from scizor_dagster.risk.events import risk_events_of
-from scizor_dagster.risk.locks import locks_of
+from scizor_dagster.risk.locks import lift, locks_of
 from tests.execution.model_broker import ModelBroker
-from tests.execution.scenario import MONDAY, TUESDAY, D, adopt, model, order, plan_of, resume, run
+from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, resume, run
 
 BUY = order("b", "CCC", Side.BUY, "10")
 NUMBERED = pytest.mark.parametrize("numbered", [True, False], ids=["numbered", "dropped"])
@@ -106,6 +108,42 @@ def test_a_person_is_told_of_a_bust_and_the_instrument_opens_no_more_until_one_h
     broker.has_data = {MONDAY}
     result = run(ledger, broker, again)
     assert (result.counts, broker.book.attempts) == ({"ready": 1}, ["b"])
+
+
+def test_a_second_bust_locks_the_instrument_again_after_a_person_has_lifted_the_lock_of_the_first(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger)
+    run(ledger, broker, plan_of([BUY, order("b-2", "CCC", Side.BUY, "10", slice_=2)]))
+    broker.restate("f1", qty=D(0))
+    resume(ledger, broker)
+    with ledger.transaction() as connection:
+        (lock,) = locks_of(connection, "paper", "main", MONDAY)
+        lift(connection, lock.lock_id, actor="jo", reason="the statement says so too", now=START)
+    resume(ledger, broker)
+    with ledger.read() as connection:
+        assert locks_of(connection, "paper", "main", MONDAY) == []
+    broker.restate("f2", qty=D(0))
+    resume(ledger, broker)
+    with ledger.read() as connection:
+        (lock,) = locks_of(connection, "paper", "main", MONDAY)
+        assert len(risk_events_of(connection, "paper")) == 2
+        assert verify(connection) == []
+    assert "an execution of b-2" in lock.reason
+
+
+def test_a_bust_that_shows_in_a_look_at_an_old_session_locks_from_the_newest_one_on(ledger: Ledger) -> None:
+    broker = model(ledger, unique=False)
+    broker.submit_faults["d"] = ["lost"]
+    broker.absent_looks = 99
+    run(ledger, broker, plan_of([BUY, order("d", "DDD", Side.BUY, "10")]))
+    later = MONDAY + timedelta(days=14)
+    run(ledger, broker, plan_of([order("a", "AAA", Side.BUY, "1")], session=later, plan_id="q"))
+    broker.restate("f1", qty=D(0))
+    resume(ledger, broker, later)
+    with ledger.read() as connection:
+        (lock,) = locks_of(connection, "paper", "main", later)
+    assert (lock.symbol, lock.from_session) == ("CCC", later)
 
 
 def test_a_bust_is_recorded_once_however_often_it_is_read(ledger: Ledger) -> None:
