@@ -16,7 +16,7 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import AccountState, Capabilities, PositionIntent, VenuePhase
+from scizor_dagster.brokers.protocol import AccountState, Capabilities, PositionIntent, Side, VenuePhase
 from scizor_dagster.execution.funding import Funding, fund
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
@@ -92,7 +92,7 @@ def _release(
     flows = cash_flow(connection, batch.account, batch.portfolio, through=batch.session)
     # The account may hold less than the portfolio may call its own: never more is spent than is there in its currency.
     there = account.cash + (account.other_cash if settings.borrow else Decimal(0))
-    cash = min(batch.starting_cash + flows - batch.cash_buffer, there)
+    cash = min(batch.starting_cash + flows - batch.cash_buffer, there) - _under_way(rows)
     money = fund(
         waiting,
         cash,
@@ -124,6 +124,12 @@ def _release(
     events.append(connection, now, batch.account, "released", payload, changes=[change])
     for row in waiting:
         _set_quantity(connection, run, row, money)
+
+
+def _under_way(rows: Sequence[IntentRow]) -> Decimal:
+    """What buys may still cost that are at the broker before their batch is released: a rebuild has taken them in."""
+    buys = [row for row in rows if row.side is Side.BUY and row.state.at_broker]
+    return sum(((row.qty - row.filled_qty) * row.price_used for row in buys), Decimal(0))
 
 
 def _after_open_legs(waiting: Sequence[IntentRow], rows: Sequence[IntentRow]) -> frozenset[str]:

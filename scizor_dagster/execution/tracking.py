@@ -286,6 +286,9 @@ def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, filled: Decima
     if intent.state in _NEVER_SENT:
         run.note(f"{intent.symbol}: the broker filled {intent.client_order_id}, which is {intent.state} here.")
         return None
+    if intent.state is IntentState.UNKNOWN and order is None and filled == intent.filled_qty:
+        # Whatever has left it unknown, this look is not about it.
+        return None
     state = evidence.state_from(intent, order, filled)
     taken_back = f"{filled.normalize():f} of {intent.qty.normalize():f} filled: the broker has taken executions back"
     if state is not IntentState.FILLED:
@@ -305,7 +308,9 @@ def _ended_unseen(intent: IntentRow) -> bool:
     return expired_here or intent.state is IntentState.REJECTED
 
 
-def _record(connection: sa.Connection, run: Run, news: _News, session: date) -> None:
+def _record(connection: sa.Connection, run: Run, news: _News, last: date) -> None:
+    # A look at an old session must not lock for a week that has passed.
+    session = max(last, account_clock(connection, run.account) or last)
     for found in news.fills:
         owner = news.owners.get(found.fill.client_order_id)
         portfolio = owner.portfolio if owner is not None else found.before.portfolio if found.before else None

@@ -85,11 +85,11 @@ def record_absence(
 
 def absence_of(connection: sa.Connection, intent: IntentRow, *, needed: int, wait: timedelta) -> Absence:
     """What the looks after the order's last doubtful send come to; the order has been sent."""
-    # An order that was taken from the broker's books has no send on record.
-    sends = [intent.updated_at]
+    sends: list[datetime] = []
     seen: list[datetime] = []
     for kind, at, payload in connection.execute(_OF_ORDER, {"name": intent.client_order_id}):
-        if kind == _SENDING:
+        # An order that was taken from the broker's books has no send on record: it was there when it became unknown.
+        if kind == _SENDING or (kind == _UNKNOWN and not sends):
             sends.append(at)
         elif kind == _UNKNOWN and json.loads(payload).get(REFUSED):
             sends.pop()

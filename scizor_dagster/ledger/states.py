@@ -60,8 +60,8 @@ TRANSITIONS: dict[IntentState, frozenset[IntentState]] = {
     # An ended order may still be shown otherwise: a fill that arrives late, or an order that a
     # refusal or a silent listing had hidden. The broker's executions are the truth.
     S.CANCELED: frozenset({S.CANCELED, S.FILLED}),
-    S.EXPIRED: _SENT,
-    S.REJECTED: _SENT,
+    S.EXPIRED: _SENT | {S.UNKNOWN},
+    S.REJECTED: _SENT | {S.UNKNOWN},
     # Executions can be taken back: it has ended with less then, or is open again where the broker says so.
     S.FILLED: frozenset({S.FILLED, S.CANCELED, S.PARTIALLY_FILLED, S.WORKING}),
     S.BLOCKED: frozenset(),

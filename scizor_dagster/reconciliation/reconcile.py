@@ -116,7 +116,8 @@ def order_results(plans: Sequence[Plan], ledger: LedgerView, broker: BrokerView)
 def _result(intent: IntentRow, fills: Sequence[FillRow]) -> OrderResult:
     filled, average, fees = _filled(fills)
     slippage = None
-    if average is not None:
+    # An order that was taken from the broker's books before it filled was sized on no price that anybody knows.
+    if average is not None and intent.price_used > 0:
         slippage = float(intent.side.sign * (average / intent.price_used - 1) * _BASIS_POINTS)
     never_sent = intent.state in _UNSENT or (intent.state is IntentState.EXPIRED and intent.broker_order_id is None)
     return OrderResult(

@@ -4,13 +4,14 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.brokers.protocol import OrderStatus, Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
@@ -19,10 +20,14 @@ from scizor_dagster.ledger.rows import batches_of, fills_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.reconciliation.gather import read_sides
+from scizor_dagster.reconciliation.reconcile import order_results
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import (
     MONDAY,
+    PRICES,
+    START,
     TUESDAY,
     D,
     clock,
@@ -212,6 +217,77 @@ def test_an_order_that_still_rests_is_followed_to_its_end(ledger: Ledger, tmp_pa
     with ledger.read() as connection:
         assert owned(connection, "paper", "main") == {"AAA": Decimal(3)}
     assert len(broker.sent()) == 1
+
+
+def _resting_alone(ledger: Ledger, tmp_path: Path, **changes: Any) -> ModelBroker:
+    """A broker with one order at rest, taken in by a ledger that knew nothing of it."""
+    old = Ledger.open(sqlite_ledger(tmp_path / "old"), synchronous="OFF")
+    broker = model(old, **changes)
+    broker.has_data = set()
+    plan = _named(plan_of([order("b", "AAA", Side.BUY, "3", phase=1)]))
+    assert run(old, broker, plan).state is ExecutionState.WORKING
+    broker.committed = None
+    _rebuilt(ledger, broker)
+    return broker
+
+
+def test_a_rebuilt_order_that_fills_later_is_reconciled_without_a_price_that_sized_it(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    broker = _resting_alone(ledger, tmp_path)
+    broker.has_data = None
+    assert resume(ledger, broker).state is ExecutionState.DONE
+    ours, theirs = read_sides(ledger, broker, account="paper", portfolio="main", session=MONDAY)
+    (result,) = order_results((), ours, theirs)
+    assert (result.filled_qty, result.price_used, result.slippage_bps) == (3, 0, None)
+
+
+def test_a_rebuilt_order_that_became_unknown_and_shows_no_more_ends_once_its_absence_is_proven(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    broker = _resting_alone(ledger, tmp_path, unique=False)
+    broker.book.orders[0] = replace(broker.book.orders[0], status=OrderStatus.UNKNOWN, reason="suspended")
+    assert resume(ledger, broker).state is ExecutionState.FROZEN
+    broker.book.orders.clear()
+    broker.book.requests.clear()
+    broker.book.steps[MONDAY] = broker.steps
+    broker.absent_looks, broker.visible_after = 3, timedelta(minutes=1)
+    states = []
+    for minute in range(1, 5):
+        result = resume(ledger, broker, clock=lambda now=START + timedelta(minutes=minute): now)
+        states.append(result.orders[0].state.value)
+    assert states == ["unknown", "unknown", "expired", "expired"]
+
+
+def test_buys_that_a_restored_ledger_releases_leave_the_money_of_those_that_were_sent_before(
+    holding_ledger: Path, tmp_path: Path
+) -> None:
+    backup, lost = tmp_path / "backup.sqlite", tmp_path / "lost.sqlite"
+    before = Ledger.open(fresh_copy(holding_ledger, backup), synchronous="OFF")
+    broker = model(before, positions={"AAA": D(40), "BBB": D(10)}, cash=D(0), steps=5, unique=False)
+    broker.has_data = set()
+    orders = [
+        order("s", "AAA", Side.SELL, "10"),
+        order("b1", "CCC", Side.BUY, "50"),
+        order("b2", "DDD", Side.BUY, "100"),
+    ]
+    run(before, broker, _named(plan_of(orders, held={"AAA": "40"})), starting_cash=D(0))
+    before.close()
+    broker.fill(broker.book.orders[0].client_order_id, D(10), session=MONDAY, step=0)
+    dead = MortalLedger.open(fresh_copy(backup, lost), synchronous="OFF")
+    broker.watch(f"sqlite:///{lost}")
+    dead.switch = KillSwitch(Point("before submit", 2))
+    with pytest.raises(Killed):
+        resume(dead, MortalBroker(broker, dead.switch), starting_cash=D(0))
+    dead.close()
+    restored = Ledger.open(f"sqlite:///{backup}", synchronous="OFF")
+    broker.committed = None
+    _rebuilt(restored, broker)
+    resume(restored, broker, starting_cash=D(0))
+    bought = [(symbol, qty) for _, symbol, side, qty in broker.sent() if side == "buy"]
+    assert [symbol for symbol, _ in bought] == ["CCC", "DDD"]
+    assert sum(qty * PRICES[symbol] for symbol, qty in bought) <= broker.book.cash
+    restored.close()
 
 
 def test_a_ledger_from_before_its_orders_were_sent_sends_none_of_them_again_whatever_the_broker_takes(

@@ -5,10 +5,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerFill, Side
+from scizor_dagster.brokers.protocol import BrokerFill, OrderStatus, Side
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
 from scizor_dagster.ledger.holdings import owned
-from scizor_dagster.ledger.intents import frozen_symbols
+from scizor_dagster.ledger.intents import frozen_symbols, load, request_of
 from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.events import risk_events_of
@@ -227,6 +227,44 @@ def test_an_order_of_our_id_with_other_parameters_freezes_the_instrument(ledger:
     result = run(ledger, broker, plan_of([BUY]))
     assert result.state is ExecutionState.FROZEN
     assert any("has quantity 999, not 10" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("end", ["reject", "lost"])
+def test_an_order_that_was_given_up_and_shows_in_a_state_nobody_knows_freezes_the_instrument(
+    ledger: Ledger, end: str
+) -> None:
+    broker = model(ledger, unique=False)
+    broker.submit_faults["b"] = [end]
+    run(ledger, broker, plan_of([BUY]))
+    broker.book.steps[MONDAY] = broker.steps
+    assert _states(resume(ledger, broker)) == {"b": {"reject": "rejected", "lost": "expired"}[end]}
+    broker.committed = None
+    with ledger.read() as connection:
+        broker.submit(request_of(load(connection, "b")))
+    broker.book.orders[0] = replace(broker.book.orders[0], status=OrderStatus.UNKNOWN, reason="suspended")
+    for _ in range(2):
+        assert _states(resume(ledger, broker)) == {"b": "unknown"}
+    with ledger.read() as connection:
+        assert frozen_symbols(connection, "paper") == {"CCC": "order b is unknown"}
+    broker.book.orders[0] = replace(broker.book.orders[0], status=OrderStatus.CANCELED)
+    assert _states(resume(ledger, broker)) == {"b": "canceled"}
+
+
+def test_an_unknown_order_stays_unknown_in_a_look_at_another_session_whatever_had_filled_before(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    run(ledger, broker, plan_of([BUY]))
+    broker.fill("b", D(5), session=MONDAY)
+    broker.book.orders[0] = replace(broker.book.orders[0], status=OrderStatus.UNKNOWN, reason="suspended")
+    assert resume(ledger, broker).state is ExecutionState.FROZEN
+    sale = order("s", "CCC", Side.SELL, "5")
+    result = run(ledger, broker, plan_of([sale], session=TUESDAY, held={"CCC": "5"}, plan_id="q"))
+    assert _states(result) == {"s": "ready"}
+    assert broker.book.attempts == ["b"]
+    with ledger.read() as connection:
+        assert frozen_symbols(connection, "paper") == {"CCC": "order b is unknown"}
 
 
 def test_buys_wait_for_a_sell_of_unknown_outcome_until_the_close_and_then_go_without_its_money(
