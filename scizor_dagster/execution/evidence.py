@@ -56,7 +56,7 @@ def after_reversal(order: BrokerOrder | None, filled: Decimal) -> IntentState:
     return IntentState.PARTIALLY_FILLED if filled > 0 else IntentState.WORKING
 
 
-def mismatch(intent: IntentRow, order: BrokerOrder) -> str | None:
+def mismatch(intent: IntentRow, order: BrokerOrder, *, but_quantity: bool = False) -> str | None:
     """What the broker's order has otherwise than the intent; None when they are the same order."""
     for name, ours, theirs in (
         ("id", intent.client_order_id, order.client_order_id),
@@ -64,7 +64,8 @@ def mismatch(intent: IntentRow, order: BrokerOrder) -> str | None:
         ("side", intent.side, order.side),
         ("quantity", intent.final_qty, order.qty),
     ):
-        if name == "quantity" and order.shows_no_more_than_filled and order.qty < intent.qty:
+        less_is_fine = order.shows_no_more_than_filled and order.qty < intent.qty
+        if name == "quantity" and (but_quantity or less_is_fine):
             continue
         if ours != theirs:
             return f"the broker's order {order.client_order_id} has {name} {theirs}, not {ours}"

@@ -254,6 +254,9 @@ def _moves(
             short.add(name)
             continue
         found = _next(run, intent, order, filled[name])
+        if found is not None and intent.state is IntentState.UNKNOWN and order is None and name in read.orders:
+            # It fills, and is not the order that was meant: what it may still do is not known before it has ended.
+            found = IntentState.UNKNOWN, intent.reason
         if found is not None and (found[0], filled[name]) != (intent.state, intent.filled_qty):
             moves.append(_Move(intent, found[0], filled[name], order, found[1]))
     return moves, frozenset(short)
@@ -274,11 +277,14 @@ def _filled(
 
 
 def _order_of(run: Run, intent: IntentRow, order: BrokerOrder | None) -> BrokerOrder | None:
-    """The broker's view, unless it is of another order: then the executions alone count."""
+    """The broker's view, unless it is of another order: then the executions alone count.
+
+    One whose quantity alone is another, changed at the broker perhaps, ends all the same.
+    """
     if order is None or intent.state in _NEVER_SENT or (wrong := evidence.mismatch(intent, order)) is None:
         return order
     run.note(f"{intent.symbol}: {wrong}.")
-    return None
+    return order if order.status.terminal and evidence.mismatch(intent, order, but_quantity=True) is None else None
 
 
 def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, filled: Decimal) -> tuple[IntentState, str] | None:

@@ -229,6 +229,47 @@ def test_an_order_of_our_id_with_other_parameters_freezes_the_instrument(ledger:
     assert any("has quantity 999, not 10" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("filled", [5, 10])
+def test_an_order_with_other_parameters_keeps_its_instrument_frozen_until_it_has_ended_whatever_it_fills(
+    ledger: Ledger, filled: int
+) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    broker.submit_faults["b"] = ["timeout_after"]
+    find = broker.find
+
+    def altered(name: str) -> object:
+        found = find(name)
+        if found is not None and found.qty == 10:
+            broker.book.orders[0] = replace(found, qty=D(999))
+        return find(name)
+
+    broker.find = altered  # type: ignore[assignment, method-assign]
+    assert run(ledger, broker, plan_of([BUY, SECOND_SLICE])).state is ExecutionState.FROZEN
+    broker.fill("b", D(filled), session=MONDAY)
+    for _ in range(2):
+        result = resume(ledger, broker)
+        assert _states(result) == {"b": "unknown", "b-2": "ready"}
+        assert result.orders[0].filled_qty == filled
+    assert broker.book.attempts == ["b"]
+    broker.cancel("b")
+    ended = {5: "canceled", 10: "filled"}[filled]
+    assert _states(resume(ledger, broker)) == {"b": ended, "b-2": "working"}
+
+
+def test_an_order_whose_quantity_somebody_changed_at_the_broker_holds_no_later_session_up_once_it_has_ended(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    run(ledger, broker, plan_of([BUY]))
+    broker.book.orders[0] = replace(broker.book.orders[0], qty=D(7))
+    broker.cancel("b")
+    assert _states(resume(ledger, broker)) == {"b": "canceled"}
+    broker.has_data = None
+    assert run(ledger, broker, plan_of([OTHER], session=TUESDAY, plan_id="q")).state is ExecutionState.DONE
+
+
 @pytest.mark.parametrize("end", ["reject", "lost"])
 def test_an_order_that_was_given_up_and_shows_in_a_state_nobody_knows_freezes_the_instrument(
     ledger: Ledger, end: str
