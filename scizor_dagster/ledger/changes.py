@@ -10,6 +10,7 @@ that is otherwise by now is not changed, and the whole transaction is undone.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -22,6 +23,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.tables import exact_text
+
+# What a broker's garbled reply, or a terminal of another encoding, may hold and no database takes.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Operation(StrEnum):
@@ -50,7 +55,8 @@ class Change:
 def inserted(table: sa.Table, row: Mapping[str, Any]) -> Change:
     """A new row. Columns that are not named stay empty."""
     key = {name: row[name] for name in key_of(table)}
-    return Change(Operation.INSERT, table, key, {name: value for name, value in row.items() if name not in key})
+    values = {name: _storable(value) for name, value in row.items() if name not in key}
+    return Change(Operation.INSERT, table, key, values)
 
 
 def updated(
@@ -58,7 +64,8 @@ def updated(
 ) -> Change:
     """New values of some columns of a row that exists."""
     assert set(key) == set(key_of(table)), key
-    return Change(Operation.UPDATE, table, key, values, expected or {})
+    storable = {name: _storable(value) for name, value in values.items()}
+    return Change(Operation.UPDATE, table, key, storable, expected or {})
 
 
 def deleted(table: sa.Table, key: Mapping[str, Any]) -> Change:
@@ -118,7 +125,7 @@ def typed(column: sa.Column[Any], value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return format(value, "f")
+        return exact_text(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
@@ -129,6 +136,10 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     assert value is None or isinstance(value, bool | int | str | dict), value
     return value
+
+
+def _storable(value: Any) -> Any:
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
 
 
 def _shape(change: Change) -> tuple[Operation, sa.Table, tuple[str, ...]]:

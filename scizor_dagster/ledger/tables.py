@@ -18,6 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
 
+def exact_text(value: Decimal) -> str:
+    """A decimal as the ledger writes it. A zero has no sign: NUMERIC knows none."""
+    return format(value or abs(value), "f")
+
+
 class ExactDecimal(sa.types.TypeDecorator[Decimal]):
     """A `Decimal` that comes back as it went in: text on SQLite, NUMERIC on Postgres."""
 
@@ -32,7 +37,7 @@ class ExactDecimal(sa.types.TypeDecorator[Decimal]):
             return None
         assert isinstance(value, Decimal), value
         assert value.is_finite(), value
-        return format(value, "f") if dialect.name == "sqlite" else value
+        return exact_text(value) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
         return None if value is None else Decimal(value)

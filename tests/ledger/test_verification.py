@@ -10,12 +10,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from scizor_dagster.brokers.protocol import BrokerFill, Side
 from scizor_dagster.ledger.changes import key_of
+from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.replay import CARRIED_OVER, Image, journaled, replayed, stored_rows
+from scizor_dagster.ledger.rows import fills_of
 from scizor_dagster.ledger.store import Ledger, migration_config
 from scizor_dagster.ledger.tables import events, trades
 from scizor_dagster.ledger.verification import verify
+from scizor_dagster.risk.trading_state import TradingState, set_state, standing
 from tests.ledger.lived import live_through
+
+NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
+SESSION = date(2026, 3, 2)
 
 
 def stored(connection: sa.Connection) -> Image:
@@ -64,6 +71,28 @@ def test_an_untouched_ledger_is_what_its_history_says(lived: Ledger) -> None:
     with lived.read() as connection:
         assert verify(connection) == []
         assert replayed(connection) == stored(connection)
+
+
+@pytest.mark.parametrize("fee", ["-0", "-0.00", "0E-20", "1E+3", "1E-30", "-1.2300"])
+def test_a_decimal_is_the_same_in_the_rows_and_in_the_history_however_it_was_written(ledger: Ledger, fee: str) -> None:
+    fill = BrokerFill("f", "x", "AAA", Side.BUY, Decimal(1), Decimal(10), Decimal(fee), SESSION, NOW)
+    with ledger.transaction() as connection:
+        record_fill(connection, "paper", FillNews(fill, None), portfolio=None, order_id=None, now=NOW)
+    with ledger.read() as connection:
+        assert verify(connection) == []
+        (row,) = fills_of(connection, "paper")
+    assert row.fee == Decimal(fee)
+
+
+@pytest.mark.parametrize("word", ["caf\udce9", "caf\0"], ids=["of another encoding", "with a zero byte"])
+def test_a_halt_whose_reason_no_database_takes_halts_all_the_same(ledger: Ledger, word: str) -> None:
+    with ledger.transaction() as connection:
+        set_state(connection, "paper", None, TradingState.HALTED, reason=f"in the {word}", actor="jo", now=NOW)
+    with ledger.read() as connection:
+        assert (
+            standing(connection, "paper", "main", NOW).sentence == "halted by jo: in the caf\N{REPLACEMENT CHARACTER}"
+        )
+        assert verify(connection) == []
 
 
 def test_an_edit_of_any_column_of_any_table_is_found_and_named(lived: Ledger, record_property: Any) -> None:

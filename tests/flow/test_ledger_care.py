@@ -1,0 +1,48 @@
+"""A ledger that is brought back trades nothing before a person has looked, and no real money before it is armed."""
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from scizor_dagster.brokers.protocol import BrokerIdentity
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.ledger_care import restore_ledger
+from scizor_dagster.ledger.arming import arm, armed_for, arming_of
+from scizor_dagster.ledger.backup import write_backup
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.verification import verify
+from scizor_dagster.risk.trading_state import TradingState, standing
+from tests.flow.desks import NOW
+from tests.ledgers import sqlite_ledger
+from tests.projects import small_project
+
+REAL = BrokerIdentity("alpaca", "live", "123456789")
+
+
+def test_an_arming_that_may_have_been_taken_back_after_the_backup_is_not_brought_back(tmp_path: Path) -> None:
+    lost = Ledger.open(sqlite_ledger(tmp_path / "lost"))
+    with lost.transaction() as connection:
+        arm(
+            connection,
+            "paper",
+            "main",
+            REAL,
+            until=NOW + timedelta(days=1),
+            max_notional=Decimal(1000),
+            currency="USD",
+            actor="jo",
+            reason="a day",
+            now=NOW,
+        )
+    backup = tmp_path / "backup.zip"
+    write_backup(lost, backup, now=NOW)
+    lost.close()
+    (tmp_path / "project").mkdir()
+    desk = Desk(small_project(tmp_path / "project").settings, lambda: NOW)
+    _, halted = restore_ledger(desk, backup, actor="ann", now=NOW)
+    assert halted == ["paper"]
+    with desk.ledger.read() as connection:
+        assert arming_of(connection, "paper", "main") is None
+        assert armed_for(connection, "paper", "main", REAL, NOW) == (None, "disarmed by ann")
+        assert standing(connection, "paper", "main", NOW).state is TradingState.HALTED
+        assert verify(connection) == []
