@@ -32,6 +32,7 @@ from scizor_dagster.cli import (
     demo,
     dev,
     doctor,
+    ending,
     ledger,
     paper,
     plan,
@@ -72,6 +73,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
+app.command("end-order")(ending.end_order)
 app.command()(arming.arm)
 app.command()(arming.disarm)
 app.command()(trading_states.halt)

@@ -256,7 +256,9 @@ def _recover_and_end_earlier(run: Run, session: date) -> BatchRow | None:
                 left = batch_by_id(connection, batch.batch_id) or batch
             run.note(
                 f"Portfolio '{left.portfolio}' still has orders of {left.session.isoformat()} "
-                f"({left.state}); nothing is sent for {session.isoformat()} before they have ended."
+                f"({left.state}); nothing is sent for {session.isoformat()} before they have ended. One that "
+                "the broker can tell of no more ends, after a look at its statement, by: "
+                "scizor end-order ID --reason TEXT."
             )
             return left
     return None

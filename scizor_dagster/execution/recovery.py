@@ -11,7 +11,7 @@ not: orders that the broker has acknowledged (`tracking`).
 | not found, ids unique there | checked anew and sent again with the same id, once per run |
 | not found, and the check does not let it out | stays unknown, instrument frozen, until its session is over |
 | not found, ids not unique there | stays unknown, instrument frozen, until its session is over |
-| not found, and it was acknowledged before | stays unknown, instrument frozen: a person decides |
+| not found, and it was acknowledged before | stays unknown, instrument frozen: a person decides (`ending`) |
 | refused when sent again, and proven absent | ends as rejected |
 | its session is over, and proven absent | ends as expired |
 

@@ -32,6 +32,7 @@ TAUGHT = (
     ("symbols", "remove"),
     ("run",),
     ("reconcile",),
+    ("end-order",),
     ("strategy", "list"),
     ("strategy", "start"),
     ("strategy", "pause"),

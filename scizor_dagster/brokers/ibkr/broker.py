@@ -234,7 +234,7 @@ class IbkrBroker:
         if not self._calendar.is_session(session) or self._calendar.open_at(session) < since:
             raise self._connection.unavailable(
                 f"order {client_order_id} is of session {session}, and TWS shows orders that ended since {since}",
-                remedy="Look it up in the account's statement, and decide.",
+                remedy="Look it up in the account's statement. If it is over: scizor end-order ID --reason TEXT.",
             )
 
     def _check_shown(self, first: date) -> None:
