@@ -2,11 +2,11 @@
 
 import sqlite3
 from datetime import datetime
-from typing import Any
 
 import pytest
 
 from scizor_dagster.brokers.paper import PaperBroker
+from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.ledger.intents import load, move
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
@@ -32,8 +32,8 @@ def test_an_order_that_the_broker_shows_no_more_is_ended_with_who_and_why(
         unsure = move(connection, row, IntentState.PARTIALLY_FILLED, **at)
         move(connection, unsure, IntentState.UNKNOWN, reason="suspended", **at)
     ledger.close()
-    forgotten: Any = lambda *_: None  # noqa: E731
-    monkeypatch.setattr(PaperBroker, "find", forgotten)
+    monkeypatch.setattr(PaperBroker, "find", lambda *_: None)
+    monkeypatch.setattr(PaperBroker, "phase", lambda *_: VenuePhase.OVER)
     answer = scizor("end-order", name, *WHY, "--json")
     assert answer.code == 0, answer
     assert (answer.json["client_order_id"], answer.json["state"], answer.json["by"]) == (name, "expired", "ann")
