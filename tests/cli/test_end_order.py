@@ -1,4 +1,4 @@
-"""`scizor end-order`: what a person is told on the command line; what may be ended is tested with `execution.ending`."""
+"""`scizor end-order`: what a person is told; what may be ended is tested with `execution.ending`."""
 
 import sqlite3
 from datetime import datetime
