@@ -63,6 +63,8 @@ def context_of(
     rows = intents_of_session(connection, run.account, session)
     times = _sends(connection, rows)
     names = {name for name, _ in times} - {without}
+    # One that was taken from the broker's books went out as well, whoever has lost the record of it.
+    names |= {row.client_order_id for row in rows if row.broker_order_id is not None} - {without}
     sent = [row for row in rows if row.client_order_id in names]
     own = [row for row in sent if row.portfolio == portfolio]
     return PreTradeContext(

@@ -3,8 +3,8 @@
 What belongs here: what must be asked and stopped around `ledger.backup` and `execution.rebuilding`. What does not: the
 file, and the rows.
 
-After either way back every account that is concerned is halted: a person looks, and resumes. Real money is armed anew:
-what a backup says of an arming may have been taken back, or used up, since.
+After either way back every account that is concerned is halted: a person looks, and resumes. Real money is armed anew,
+and a plan approved anew: what a backup says of such a permission may have been taken back, or used up, since.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_settings
 from scizor_dagster.ledger.arming import disarm
 from scizor_dagster.ledger.backup import Manifest, read_manifest, restore, write_backup
+from scizor_dagster.ledger.plan_approvals import withdraw_unused
 from scizor_dagster.ledger.rows import known_portfolios
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
@@ -67,7 +68,7 @@ def backup_ledger(desk: Desk, path: Path | None, now: datetime) -> tuple[Path, M
 
 
 def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tuple[Manifest, list[str]]:
-    """Fill an empty ledger from a backup, halt every account that it knows and disarm every portfolio on it.
+    """Fill an empty ledger from a backup, halt every account that it knows, and end what was permitted on it.
 
     Returns:
         The manifest, and the accounts.
@@ -86,6 +87,7 @@ def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tupl
         for account in halted:
             for portfolio in sorted(known[account]):
                 disarm(connection, account, portfolio, actor=actor, reason=reason, now=now)
+                withdraw_unused(connection, account, portfolio, actor=actor, reason=reason, now=now)
             set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
 
     ledger = Ledger.open(desk.settings.ledger_url)

@@ -17,6 +17,7 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.permission_tables import plan_approvals
+from scizor_dagster.ledger.rows import admitted_sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,17 @@ def withdraw_approval(
     made = PlanApproval(*key, approved=False, actor=actor, reason=reason, at=now)
     _add(connection, made, "plan_approval_withdrawn")
     return made
+
+
+def withdraw_unused(
+    connection: sa.Connection, account: str, portfolio: str, *, actor: str, reason: str, now: datetime
+) -> None:
+    """Take back every approval of the portfolio whose session has no batch."""
+    standing = {(row.session, row.plan_id): row for row in approvals_of_plans(connection, account, portfolio)}
+    traded = admitted_sessions(connection, account, portfolio)
+    for row in standing.values():
+        if row.approved and row.session not in traded:
+            withdraw_approval(connection, row, actor=actor, reason=reason, now=now)
 
 
 def approval_in_force(

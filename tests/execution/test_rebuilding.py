@@ -167,6 +167,19 @@ def test_trading_goes_on_in_the_next_session(traded: tuple[Ledger, ModelBroker, 
         assert verify(connection) == []
 
 
+def test_what_was_sent_before_the_ledger_was_lost_counts_against_the_limits_of_its_session(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    _, broker, plan = traded
+    _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
+    broker.book.steps[MONDAY] = 1
+    held = broker.book.positions["CCC"]
+    again = _named(plan_of([order("s", "CCC", Side.SELL, "5")], batch=2, held={"CCC": str(held)}, plan_id="q"))
+    result = run(ledger, broker, again, max_session_orders=D(len(plan.orders)))
+    blocked = [row for row in result.orders if row.state.value == "blocked"]
+    assert [(row.symbol, "max_session_orders" in row.reason) for row in blocked] == [("CCC", True)]
+
+
 def test_a_rebuild_that_is_repeated_changes_nothing(traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger) -> None:
     _, broker, _ = traded
     _rebuilt(ledger, broker)

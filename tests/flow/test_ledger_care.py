@@ -1,5 +1,6 @@
 """A ledger that is brought back trades nothing before a person has looked, and no real money before it is armed."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,17 +10,20 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import restore_ledger
 from scizor_dagster.ledger.arming import arm, armed_for, arming_of
 from scizor_dagster.ledger.backup import write_backup
+from scizor_dagster.ledger.batches import admit
+from scizor_dagster.ledger.plan_approvals import approval_in_force, approve_plan
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.risk.trading_state import TradingState, standing
-from tests.flow.desks import NOW
+from tests.execution.scenario import plan_of
+from tests.flow.desks import FIRST, NOW, SECOND
 from tests.ledgers import sqlite_ledger
 from tests.projects import small_project
 
 REAL = BrokerIdentity("alpaca", "live", "123456789")
 
 
-def test_an_arming_that_may_have_been_taken_back_after_the_backup_is_not_brought_back(tmp_path: Path) -> None:
+def test_a_permission_that_may_have_been_taken_back_after_the_backup_is_not_brought_back(tmp_path: Path) -> None:
     lost = Ledger.open(sqlite_ledger(tmp_path / "lost"))
     with lost.transaction() as connection:
         arm(
@@ -34,6 +38,10 @@ def test_an_arming_that_may_have_been_taken_back_after_the_backup_is_not_brought
             reason="a day",
             now=NOW,
         )
+        for session in (FIRST, SECOND):
+            approve_plan(connection, "paper", "main", session, "p", actor="jo", reason="", now=NOW)
+        plan = replace(plan_of([], session=FIRST), plan_id="p")
+        admit(connection, plan, starting_cash=Decimal(0), now=NOW)
     backup = tmp_path / "backup.zip"
     write_backup(lost, backup, now=NOW)
     lost.close()
@@ -44,5 +52,7 @@ def test_an_arming_that_may_have_been_taken_back_after_the_backup_is_not_brought
     with desk.ledger.read() as connection:
         assert arming_of(connection, "paper", "main") is None
         assert armed_for(connection, "paper", "main", REAL, NOW) == (None, "disarmed by ann")
+        assert approval_in_force(connection, "paper", "main", FIRST) is not None
+        assert approval_in_force(connection, "paper", "main", SECOND) is None
         assert standing(connection, "paper", "main", NOW).state is TradingState.HALTED
         assert verify(connection) == []
