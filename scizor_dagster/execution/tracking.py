@@ -25,10 +25,10 @@ from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerOr
 from scizor_dagster.execution import evidence
 from scizor_dagster.execution.corrections import claimed_fills, dropped_fills, fill_news, tell
 from scizor_dagster.execution.run import Run
-from scizor_dagster.ledger import events, intents
+from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.activities import record_activity
 from scizor_dagster.ledger.adoptions import last_adopted
 from scizor_dagster.ledger.batches import account_clock, set_state
-from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.holdings import earliest_session
 from scizor_dagster.ledger.positions import store_positions
@@ -43,7 +43,6 @@ from scizor_dagster.ledger.rows import (
     intents_in,
 )
 from scizor_dagster.ledger.states import BatchState, IntentState
-from scizor_dagster.ledger.tables import activities
 
 ZERO = Decimal(0)
 _AT_BROKER = tuple(state for state in IntentState if state.at_broker)
@@ -324,7 +323,7 @@ def _record(connection: sa.Connection, run: Run, news: _News, last: date) -> Non
         record_fill(connection, run.account, found, portfolio=portfolio, order_id=order_id, now=run.now())
         tell(connection, run, found, portfolio, session)
     for activity in news.activities:
-        _insert_activity(connection, run, activity)
+        record_activity(connection, run.account, activity, now=run.now())
     for move in news.moves:
         _apply(connection, run, move)
     back = {move.intent.batch_id for move in news.moves if move.intent.state.terminal and not move.state.terminal}
@@ -361,21 +360,6 @@ def _apply(connection: sa.Connection, run: Run, move: _Move) -> None:
         detail={"seen": evidence.seen(order)} if order is not None else None,
         **changes,
     )
-
-
-def _insert_activity(connection: sa.Connection, run: Run, activity: BrokerActivity) -> None:
-    values = {
-        "activity_id": activity.activity_id,
-        "kind": activity.kind,
-        "session": activity.session,
-        "symbol": activity.symbol,
-        "amount": activity.amount,
-        "qty_factor": activity.qty_factor,
-        "description": activity.description,
-    }
-    now = run.now()
-    change = inserted(activities, {"account": run.account, "recorded_at": now, **values})
-    events.append(connection, now, run.account, f"activity_{activity.kind}", values, changes=[change])
 
 
 def _open_exits(run: Run, read: _Read) -> frozenset[str]:

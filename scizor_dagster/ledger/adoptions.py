@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import inserted
+from scizor_dagster.ledger.checkpoints import taken_back
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.tables import adoptions
 
@@ -47,9 +48,10 @@ def adopt(
         "session": session,
         "actor": actor,
     }
-    change = inserted(adoptions, {"account": account, "recorded_at": now, **row})
+    changes = [inserted(adoptions, {"account": account, "recorded_at": now, **row})]
+    changes += taken_back(connection, account, session)
     try:
-        events.append(connection, now, account, "adopted", row, changes=[change])
+        events.append(connection, now, account, "adopted", row, changes=changes)
     except sa.exc.IntegrityError as error:
         raise LedgerError(
             f"{symbol} was adopted for {session.isoformat()} before.",

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import BrokerFill
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import inserted
+from scizor_dagster.ledger.checkpoints import taken_back
 from scizor_dagster.ledger.rows import FillRow
 from scizor_dagster.ledger.tables import trades
 
@@ -89,5 +90,7 @@ def record_fill(
         "session": fill.session,
         "executed_at": fill.executed_at,
     }
-    change = inserted(trades, {"account": account, "recorded_at": now, **values})
-    events.append(connection, now, account, news.kind, values, order_id, [change])
+    first = fill.session if before is None else min(fill.session, before.session)
+    changes = [inserted(trades, {"account": account, "recorded_at": now, **values})]
+    changes += taken_back(connection, account, first)
+    events.append(connection, now, account, news.kind, values, order_id, changes)

@@ -48,13 +48,15 @@ paper_orders = sa.Table(
     sa.Column("stop_price", ExactDecimal, nullable=True),
     sa.Column("take_profit", ExactDecimal, nullable=True),
     sa.Column("stop_loss", ExactDecimal, nullable=True),
-    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("session", sa.Date, nullable=False),
     _key("status", 24),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("submitted_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("account", "client_order_id"),
     sa.UniqueConstraint("account", "number"),
+    sa.Index(None, "account", "session"),
+    sa.Index(None, "account", "status"),
 )
 
 paper_fills = sa.Table(
@@ -68,9 +70,11 @@ paper_fills = sa.Table(
     sa.Column("qty", ExactDecimal, nullable=False),
     sa.Column("price", ExactDecimal, nullable=False),
     sa.Column("fee", ExactDecimal, nullable=False),
-    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("session", sa.Date, nullable=False),
     sa.Column("executed_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("account", "fill_id"),
+    sa.Index(None, "account", "session"),
+    sa.Index(None, "account", "symbol", "session"),
 )
 
 paper_positions = sa.Table(
@@ -90,10 +94,11 @@ paper_activities = sa.Table(
     _key("account", 64),
     _key("activity_id"),
     _key("kind", 16),
-    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("session", sa.Date, nullable=False),
     sa.Column("symbol", sa.String(32), nullable=True),
     sa.Column("amount", ExactDecimal, nullable=False),
     sa.Column("qty_factor", ExactDecimal, nullable=True),
     sa.Column("description", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("account", "activity_id"),
+    sa.Index(None, "account", "session"),
 )

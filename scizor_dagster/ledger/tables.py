@@ -111,6 +111,8 @@ batches = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
     sa.UniqueConstraint("account", "portfolio", "session", "batch"),
+    sa.Index(None, "account", "session"),
+    sa.Index(None, "account", "state"),
 )
 
 orders = sa.Table(
@@ -187,18 +189,20 @@ trades = sa.Table(
     sa.Column("version", sa.Integer, nullable=False, autoincrement=False, default=1, index=True),
     # The broker's own number of the correction; 1 where it numbers none.
     sa.Column("revision", sa.Integer, nullable=False, default=1),
-    sa.Column("portfolio", sa.String(64), nullable=True, index=True),
+    sa.Column("portfolio", sa.String(64), nullable=True),
     _key("client_order_id", 128),
     _key("symbol", 32),
     _key("side", 8),
     sa.Column("qty", ExactDecimal, nullable=False),
     sa.Column("price", ExactDecimal, nullable=False),
     sa.Column("fee", ExactDecimal, nullable=False),
-    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("session", sa.Date, nullable=False),
     sa.Column("executed_at", Instant, nullable=False),
     sa.Column("recorded_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("account", "fill_id", "version"),
     sa.Index(None, "account", "client_order_id"),
+    sa.Index(None, "account", "session"),
+    sa.Index(None, "account", "symbol", "session"),
 )
 
 positions = sa.Table(
@@ -213,19 +217,30 @@ positions = sa.Table(
     sa.PrimaryKeyConstraint("account", "portfolio", "symbol"),
 )
 
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    # What the rows of an account add up to at the end of a session (`checkpoints`): where later sums begin.
+    _key("account", 64),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("books", sa.JSON, nullable=False),
+    sa.PrimaryKeyConstraint("account", "session"),
+)
+
 activities = sa.Table(
     "activities",
     metadata,
     _key("account", 64),
     _key("activity_id"),
     _key("kind", 16),
-    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("session", sa.Date, nullable=False),
     sa.Column("symbol", sa.String(32), nullable=True),
     sa.Column("amount", ExactDecimal, nullable=False),
     sa.Column("qty_factor", ExactDecimal, nullable=True),
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("recorded_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("account", "activity_id"),
+    sa.Index(None, "account", "session"),
 )
 
 adoptions = sa.Table(
@@ -241,6 +256,7 @@ adoptions = sa.Table(
     sa.Column("session", sa.Date, nullable=False),
     _key("actor", 64),
     sa.Column("recorded_at", Instant, nullable=False),
+    sa.Index(None, "account", "session"),
 )
 
 risk_events = sa.Table(
@@ -260,6 +276,7 @@ risk_events = sa.Table(
     sa.Column("checked", sa.Text, nullable=True),
     # Hash of the limits in force, as in `risk_limits`; empty in rows of an earlier version.
     sa.Column("limits_hash", sa.String(64), nullable=True),
+    sa.Index(None, "account", "session"),
 )
 
 risk_limits = sa.Table(
@@ -307,7 +324,7 @@ risk_locks = sa.Table(
     sa.Column("lifted_at", Instant, nullable=True),
     sa.Column("lifted_by", sa.String(64), nullable=True),
     sa.Column("lift_reason", sa.Text, nullable=True),
-    sa.Index(None, "account", "portfolio"),
+    sa.Index(None, "account", "portfolio", "until_session"),
 )
 
 accepted_equities = sa.Table(

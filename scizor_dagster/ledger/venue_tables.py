@@ -94,12 +94,15 @@ venue_executions = sa.Table(
     sa.Column("price", ExactDecimal, nullable=False),
     sa.Column("commission", ExactDecimal, nullable=False),
     sa.Column("at", Instant, nullable=False),
-    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("session", sa.Date, nullable=False),
     sa.Column("cumulative_qty", ExactDecimal, nullable=False),
     sa.Column("leaves_qty", ExactDecimal, nullable=False),
     sa.Column("position_qty", ExactDecimal, nullable=False),
     sa.Column("realized_pnl", ExactDecimal, nullable=False),
     sa.PrimaryKeyConstraint("account", "execution_id", "correction"),
+    sa.Index(None, "account", "at"),
+    sa.Index(None, "account", "session"),
+    sa.Index(None, "account", "symbol", "session"),
 )
 
 venue_positions = sa.Table(
@@ -119,7 +122,7 @@ venue_activities = sa.Table(
     _key("activity_id", 36),
     sa.Column("number", sa.Integer, nullable=False),
     _key("kind", 16),
-    sa.Column("session", sa.Date, nullable=False, index=True),
+    sa.Column("session", sa.Date, nullable=False),
     sa.Column("at", Instant, nullable=False),
     sa.Column("symbol", sa.String(32), nullable=True),
     sa.Column("amount", ExactDecimal, nullable=False),
@@ -127,6 +130,7 @@ venue_activities = sa.Table(
     sa.Column("per_share", ExactDecimal, nullable=True),
     sa.Column("description", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("account", "activity_id"),
+    sa.Index(None, "account", "session"),
 )
 
 venue_events = sa.Table(

@@ -12,8 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from scizor_dagster.ledger.account_books import AccountBooks, sessions_between
+from scizor_dagster.ledger.checkpoints import books_of_all
 from scizor_dagster.ledger.events import verify_chain
-from scizor_dagster.ledger.holdings import owned_by_portfolio
+from scizor_dagster.ledger.holdings import held_by_portfolios
 from scizor_dagster.ledger.intents import parameter_hash, request_of
 from scizor_dagster.ledger.positions import stored_positions
 from scizor_dagster.ledger.replay import Image, journaled, replayed, stored_rows
@@ -81,5 +83,20 @@ def _contradictions(connection: sa.Connection) -> Iterator[str]:
             filled = sum((fill.qty for fill in fills.get(name, [])), Decimal(0))
             if filled != order.filled_qty:
                 yield f"orders: {name} has filled_qty {order.filled_qty}, and its trades sum to {filled}."
-        if stored_positions(connection, account) != owned_by_portfolio(connection, account):
-            yield f"positions: those of account '{account}' are not what its trades and activities add up to."
+        yield from _miscounted(connection, account)
+
+
+def _miscounted(connection: sa.Connection, account: str) -> Iterator[str]:
+    """Positions and checkpoints against the sum of everything since the account's first session."""
+    kept, books, right = books_of_all(connection, account), AccountBooks(), set()
+    for session, rows in sessions_between(connection, account).items():
+        books.pass_session(rows)
+        if kept.get(session) == books:
+            right.add(session)
+    if stored_positions(connection, account) != held_by_portfolios(books):
+        yield f"positions: those of account '{account}' are not what its trades and activities add up to."
+    for session in sorted(kept.keys() - right):
+        yield (
+            f"checkpoints: that of account '{account}' on {session.isoformat()} is not what its trades and activities "
+            "add up to."
+        )

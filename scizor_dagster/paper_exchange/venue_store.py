@@ -28,7 +28,7 @@ from scizor_dagster.ledger.venue_tables import (
     venue_orders,
     venue_positions,
 )
-from scizor_dagster.paper_exchange.store import Database, upsert
+from scizor_dagster.paper_exchange.store import Database, first_fills_of, upsert
 from scizor_dagster.paper_exchange.venue_books import Holding, VenueBooks, VenueState
 from scizor_dagster.paper_exchange.venue_orders import ZERO, Execution, House, OrderQuery, Status, VenueOrder
 from scizor_dagster.paper_exchange.venue_rows import (
@@ -46,6 +46,7 @@ from scizor_dagster.paper_exchange.venue_views import NonTrade
 # Built once: every call takes one of them.
 _ACCOUNT = sa.select(venue_accounts).where(venue_accounts.c.account == sa.bindparam("wanted"))
 _LOCK_ACCOUNT = _ACCOUNT.with_for_update()
+_FIRST_FILLS = first_fills_of(venue_executions)
 _OPEN = [status.value for status in Status if not status.terminal]
 _BOOKED = ("positions", "orders", "taken", "settings", "house")
 _MONEY_FIELDS = tuple(field.name for field in fields(VenueState) if field.name not in _BOOKED)
@@ -225,9 +226,7 @@ class VenueStore:
 
     def first_fills(self, connection: sa.Connection, account: str) -> dict[str, date]:
         """Session of the first fill of every instrument that the account has traded."""
-        table = venue_executions
-        query = sa.select(table.c.symbol, sa.func.min(table.c.session)).where(table.c.account == account)
-        return {row.symbol: row[1] for row in connection.execute(query.group_by(table.c.symbol))}
+        return {row.symbol: row.first for row in connection.execute(_FIRST_FILLS, {"wanted": account})}
 
     def past(
         self, connection: sa.Connection, account: str, symbols: Collection[str]

@@ -12,7 +12,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.ledger.holdings import foreign, owned
+from scizor_dagster.ledger.holdings import account_cash, foreign, owned
 from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of, open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.model import BrokerView, LedgerView
@@ -94,6 +94,4 @@ def _cash(connection: sa.Connection, account: str, portfolio: str, deposit: Deci
     if others:
         named = ", ".join(f"'{batch.portfolio}' of {batch.session}" for batch in others)
         return None, f"cash is not compared: orders of portfolio {named} on this account are still open"
-    flows = [row.cash for row in fills_of(connection, account)]
-    flows += [row.amount for row in activities_of(connection, account)]
-    return deposit + sum(flows, Decimal(0)), ""
+    return deposit + account_cash(connection, account), ""

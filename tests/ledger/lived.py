@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
-from scizor_dagster.brokers.protocol import BrokerActivity, BrokerIdentity
+import sqlalchemy as sa
+
+from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerIdentity, Side
 from scizor_dagster.ledger.approvals import approve
 from scizor_dagster.ledger.arming import arm, spend
+from scizor_dagster.ledger.checkpoints import SPACING
+from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.plan_approvals import approve_plan
+from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.strategies import StrategyRow, StrategyState, record_strategy, set_strategy_state
 from scizor_dagster.risk.acceptance import accept_equity
@@ -18,7 +23,8 @@ from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, full_plan
 
 
 def live_through(ledger: Ledger) -> ModelBroker:
-    """Adoptions, a rebalance in two phases with partial fills, a dividend, and one row of what people decide."""
+    """Adoptions, a rebalance in two phases with partial fills, a dividend, a past that is kept as a checkpoint, and
+    one row of what people decide."""
     plan, held = full_plan()
     for symbol, qty in held.items():
         adopt(ledger, symbol, qty)
@@ -27,6 +33,7 @@ def live_through(ledger: Ledger) -> ModelBroker:
     broker.book.activities.append(BrokerActivity("a1", "dividend", MONDAY, "AAA", D("3.20"), None))
     run(ledger, broker, plan)
     with ledger.transaction() as connection:
+        _trade_long_ago(connection)
         permission = arm(
             connection, "real", "main", BrokerIdentity("alpaca", "live", "9"), until=START + timedelta(hours=1),
             max_notional=D(5000), currency="USD", actor="ann", reason="a try", now=START,
@@ -46,3 +53,13 @@ def live_through(ledger: Ledger) -> ModelBroker:
             rows_hash="r" * 64, rules=["jump"], actor="ann", reason="meant", now=START,
         )  # fmt: skip
     return broker
+
+
+def _trade_long_ago(connection: sa.Connection) -> None:
+    """Three sessions of an account, of which the first has what a checkpoint is worth."""
+    for day, count in ((5, SPACING), (6, 1), (7, 1)):
+        for number in range(count):
+            name = f"o{day}-{number}"
+            said = BrokerFill(f"f{name}", name, "AAA", Side.BUY, D(1), D(90), D("0.1"), date(2026, 1, day), START)
+            record_fill(connection, "real", FillNews(said, None), portfolio="main", order_id=None, now=START)
+    store_positions(connection, "real", now=START)
