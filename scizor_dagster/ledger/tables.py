@@ -257,6 +257,7 @@ adoptions = sa.Table(
     _key("actor", 64),
     sa.Column("recorded_at", Instant, nullable=False),
     sa.Index(None, "account", "session"),
+    sa.Index(None, "account", "symbol", "session"),
 )
 
 risk_events = sa.Table(

@@ -240,12 +240,9 @@ class BookStore:
             )
 
     def _orders(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Order]:
-        query = (
-            sa.select(paper_orders)
-            .where(paper_orders.c.account == self._opening.account, condition)
-            .order_by(paper_orders.c.number)
-        )
-        return [_order(row) for row in connection.execute(query)]
+        query = sa.select(paper_orders).where(paper_orders.c.account == self._opening.account, condition)
+        # Sorted here: asked for it, SQLite would go through all orders there are in the order of their numbers.
+        return sorted((_order(row) for row in connection.execute(query)), key=lambda order: order.number)
 
     def _save_positions(self, connection: sa.Connection, transition: Transition) -> None:
         before, after = transition.before.positions, transition.after.positions

@@ -271,7 +271,8 @@ class VenueStore:
     def _open_orders(self, connection: sa.Connection, account: str) -> list[VenueOrder]:
         table = venue_orders
         query = sa.select(table).where(table.c.account == account, table.c.status.in_(_OPEN))
-        return [order_of(row) for row in connection.execute(query.order_by(table.c.number))]
+        # Sorted here: asked for it, SQLite would go through all orders there are in the order of their numbers.
+        return sorted((order_of(row) for row in connection.execute(query)), key=lambda order: order.number)
 
     def _taken(self, connection: sa.Connection, account: str, session: date) -> dict[str, Decimal]:
         table = venue_executions

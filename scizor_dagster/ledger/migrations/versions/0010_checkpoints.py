@@ -29,6 +29,7 @@ ADDED = (
     ("trades", ["account", "symbol", "session"]),
     ("activities", ["account", "session"]),
     ("adoptions", ["account", "session"]),
+    ("adoptions", ["account", "symbol", "session"]),
     ("risk_events", ["account", "session"]),
     ("risk_locks", ["account", "portfolio", "until_session"]),
     ("paper_orders", ["account", "session"]),
