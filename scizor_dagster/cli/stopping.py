@@ -17,7 +17,7 @@ from scizor_dagster.cli import dates
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError, ScizorError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.ledger.rows import known_portfolios
+from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.settings import Settings
 
 HOME = "SCIZOR_HOME"

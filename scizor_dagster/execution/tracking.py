@@ -30,7 +30,7 @@ from scizor_dagster.ledger.activities import record_activity
 from scizor_dagster.ledger.adoptions import last_adopted
 from scizor_dagster.ledger.batches import account_clock, set_state
 from scizor_dagster.ledger.executions import FillNews, record_fill
-from scizor_dagster.ledger.holdings import earliest_session
+from scizor_dagster.ledger.known import earliest_session
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.rows import (
     IntentRow,

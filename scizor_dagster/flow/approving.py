@@ -15,7 +15,7 @@ from scizor_dagster.config import PaperAccount
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.plan_approvals import PlanApproval, approval_in_force, approve_plan, withdraw_approval
-from scizor_dagster.ledger.rows import batches_of
+from scizor_dagster.ledger.rows import batches_of, last_batch_of
 from scizor_dagster.planning.comparison import PlanDifference, compare
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
@@ -129,9 +129,8 @@ def find_plan(desk: Desk, name: str, session: date) -> Plan:
 def difference_of(desk: Desk, plan: Plan) -> PlanDifference:
     """The plan beside the one that its portfolio was given last in an earlier session."""
     with desk.ledger.read() as connection:
-        batches = batches_of(connection, plan.account, plan.portfolio)
-    earlier = [batch for batch in batches if batch.session < plan.session]
-    before = read_plan(desk.lake, plan.portfolio, earlier[-1].session, earlier[-1].plan_id) if earlier else None
+        earlier = last_batch_of(connection, plan.account, plan.portfolio, before=plan.session)
+    before = read_plan(desk.lake, plan.portfolio, earlier.session, earlier.plan_id) if earlier is not None else None
     return compare(plan, before)
 
 

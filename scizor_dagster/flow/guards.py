@@ -15,7 +15,7 @@ from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import stale_symbols
 from scizor_dagster.ledger.approvals import SignalApproval, approvals_of
-from scizor_dagster.ledger.rows import admitted_sessions
+from scizor_dagster.ledger.known import admitted_sessions
 from scizor_dagster.market_data.reading import instruments, last_closes, ticker_changes
 from scizor_dagster.market_data.symbol_reading import symbol_rows
 from scizor_dagster.signals.guards import Approved, Background, EarlierWeights, TickerChange

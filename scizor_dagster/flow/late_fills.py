@@ -81,8 +81,8 @@ def past_batches(desk: Desk, account: str, now: datetime) -> list[PastBatch]:
             first = _sessions_before(desk.calendar(settings.market), today, SESSIONS_BACK)
             found += (
                 PastBatch(batch, tuple(intents_of(connection, batch.batch_id)))
-                for batch in batches_of(connection, account, portfolio)
-                if first <= batch.session < today or (batch.session == today and not batch.state.open)
+                for batch in batches_of(connection, account, portfolio, first=first, last=today)
+                if batch.session < today or not batch.state.open
             )
     return found
 

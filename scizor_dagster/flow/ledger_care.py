@@ -24,8 +24,8 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_settings
 from scizor_dagster.ledger.arming import disarm
 from scizor_dagster.ledger.backup import Manifest, read_manifest, restore, write_backup
+from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.ledger.plan_approvals import withdraw_unused
-from scizor_dagster.ledger.rows import known_portfolios
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.risk.trading_state import TradingState, set_state

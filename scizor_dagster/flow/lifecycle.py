@@ -17,7 +17,7 @@ from decimal import Decimal
 
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.ledger.rows import admitted_sessions
+from scizor_dagster.ledger.rows import last_batch_of
 from scizor_dagster.ledger.strategies import (
     StrategyRow,
     StrategyStanding,
@@ -170,8 +170,8 @@ def note_strategies(desk: Desk, portfolio: str) -> None:
 
 def _last_traded(desk: Desk, portfolio: str, session: date) -> date | None:
     with desk.ledger.read() as connection:
-        admitted = admitted_sessions(connection, desk.portfolio(portfolio).account, portfolio)
-    return max((day for day in admitted if day < session), default=None)
+        last = last_batch_of(connection, desk.portfolio(portfolio).account, portfolio, before=session)
+    return None if last is None else last.session
 
 
 def _last_rows(desk: Desk, standing: StrategyStanding, last: date | None) -> tuple[ResolvedRow, ...]:

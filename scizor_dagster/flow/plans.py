@@ -30,7 +30,7 @@ from scizor_dagster.flow.trust import (
 )
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.intents import frozen_symbols
-from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, intents_of, open_batches
+from scizor_dagster.ledger.rows import BatchRow, batch_of, intents_of, last_batch_of, open_batches
 from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_plan, store_plan
@@ -125,15 +125,15 @@ def current_plan(desk: Desk, portfolio: str, session: date) -> Plan:
 
 def unexecuted_sessions(desk: Desk, portfolio: str, session: date) -> tuple[date, ...]:
     """Sessions before this one that have a stored plan with nothing admitted for it or after it."""
-    settings = desk.portfolio(portfolio)
+    with desk.ledger.read() as connection:
+        newest = last_batch_of(connection, desk.portfolio(portfolio).account, portfolio)
+    after = date.min if newest is None else newest.session
     with desk.lake.read() as cursor:
         planned = cursor.execute(
-            "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session < ?", [portfolio, session]
+            "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session > ? AND session < ?",
+            [portfolio, after, session],
         ).fetchall()
-    with desk.ledger.read() as connection:
-        executed = {batch.session for batch in batches_of(connection, settings.account, portfolio)}
-    newest = max(executed, default=date.min)
-    return tuple(sorted(day for (day,) in planned if day > newest))
+    return tuple(sorted(day for (day,) in planned))
 
 
 def _kept(desk: Desk, portfolio: str, session: date, admitted: BatchRow) -> SessionPlan:

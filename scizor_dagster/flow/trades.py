@@ -25,7 +25,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts, follow_session, not_ahead
 from scizor_dagster.flow.plans import current_plan, unexecuted_sessions
 from scizor_dagster.flow.risk import guard_account, guard_session, limits_in_force
-from scizor_dagster.ledger.rows import batch_of, batches_of
+from scizor_dagster.ledger.rows import batch_of, last_batch_of
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk.events import stops_recorded
@@ -118,14 +118,10 @@ def _refuse_stale(scheduled_for: str | None, now: datetime) -> None:
 def _refuse_after_breaks(desk: Desk, portfolio: str, session: date) -> None:
     """Compare the last traded session once more: what came late is in, and what does not agree stops this one."""
     with desk.ledger.read() as connection:
-        earlier = [
-            batch.session
-            for batch in batches_of(connection, desk.portfolio(portfolio).account, portfolio)
-            if batch.session < session
-        ]
-    if not earlier:
+        earlier = last_batch_of(connection, desk.portfolio(portfolio).account, portfolio, before=session)
+    if earlier is None:
         return
-    last = max(earlier)
+    last = earlier.session
     report = reconcile_session(desk, portfolio, last)
     if report.break_count:
         raise DataError(

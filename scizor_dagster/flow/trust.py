@@ -15,8 +15,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import Book
 from scizor_dagster.flow.quality import session_judgements, stopping
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.ledger.holdings import foreign
-from scizor_dagster.ledger.rows import fills_of
+from scizor_dagster.ledger.holdings import foreign, last_prices
 from scizor_dagster.market_data.reading import coverage, quarantined_since, unscheduled_days
 from scizor_dagster.reconciliation.positions import doubtful_positions
 
@@ -69,7 +68,7 @@ def quarantined_symbols(lake: Lake, market: str, priced_on: date) -> dict[str, s
 def require_priced(desk: Desk, portfolio: str, book: Book, unusable: Collection[str]) -> None:
     """Refuse to plan around holdings without a usable price where they are a large part of the equity.
 
-    A holding counts at its last known close; without any, at the price of its last fill.
+    A holding counts at its last known close; without any, at the price that was paid for it last.
 
     Raises:
         PriceUnavailable: naming the holdings, their share and the limit.
@@ -78,8 +77,7 @@ def require_priced(desk: Desk, portfolio: str, book: Book, unusable: Collection[
     worth = {line.symbol: abs(line.value) for line in book.valuation.lines if line.symbol in unusable}
     if book.valuation.unpriced:
         with desk.ledger.read() as connection:
-            fills = fills_of(connection, settings.account, portfolio=portfolio)
-        paid = {row.symbol: row.price for row in fills if row.qty != 0}
+            paid = last_prices(connection, settings.account, book.valuation.unpriced)
         worth |= {symbol: abs(book.holdings[symbol] * paid.get(symbol, ZERO)) for symbol in book.valuation.unpriced}
     unpriced = sum(worth.values(), ZERO)
     equity = book.valuation.equity + sum((worth[symbol] for symbol in book.valuation.unpriced), ZERO)

@@ -17,6 +17,7 @@ from scizor_dagster.flow.late_fills import second_pass_at
 from scizor_dagster.flow.watch import Finding, WatchingDesk, listed
 from scizor_dagster.flow.watch_inputs import weights_due
 from scizor_dagster.ledger.arming import arming_of
+from scizor_dagster.ledger.known import last_ordered_session
 from scizor_dagster.ledger.lease import lease_of
 from scizor_dagster.ledger.plan_approvals import approval_in_force
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, first_batch_of, intents_of, open_batches
@@ -238,9 +239,7 @@ def _last_traded(desk: WatchingDesk, portfolio: str, now: datetime) -> date | No
         return None
     today = now.astimezone(_zone(desk, portfolio)).date()
     with desk.ledger.read() as connection:
-        batches = batches_of(connection, desk.portfolio(portfolio).account, portfolio)
-        past = (row for row in reversed(batches) if row.session <= today)
-        return next((row.session for row in past if intents_of(connection, row.batch_id)), None)
+        return last_ordered_session(connection, desk.portfolio(portfolio).account, portfolio, today)
 
 
 def _standing(desk: WatchingDesk, portfolio: str, now: datetime) -> Standing:

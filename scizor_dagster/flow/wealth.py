@@ -22,7 +22,7 @@ from scizor_dagster.analytics.valuation import value_portfolio
 from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import book_through, starting_cash
-from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of
+from scizor_dagster.ledger.rows import activities_of, fills_of, first_batch_of, last_batch_of
 from scizor_dagster.ledger.tables import adoptions
 from scizor_dagster.market_data.reading import last_closes_of_each
 from scizor_dagster.planning.rules import exact
@@ -67,21 +67,24 @@ def wealth_before(desk: Desk, portfolio: str, session: date) -> WealthCurve:
         (day, ZERO if pd.isna(gain) else starting * (1 + exact(float(gain))))
         for day, gain in zip(rows["session"], rows["cumulative_return"], strict=True)
     ]
-    traded = _traded(desk, portfolio, session)
-    first = calendar.next_session(points[-1][0]) if points else min(traded, default=None)
+    begun, traded = _traded(desk, portfolio, session)
+    first = calendar.next_session(points[-1][0]) if points else begun
     unknown = ""
     if first is not None and first <= last:
         wealth, equity = (points[-1][1], exact(float(rows["equity"].iloc[-1]))) if points else (starting, starting)
         scale = wealth / equity if equity > 0 else ZERO
         valued, unknown = _valued(desk, portfolio, calendar.sessions(first, last))
         points += [(day, value * scale) for day, value in valued]
-    return WealthCurve(starting, tuple(points), max(traded, default=date.min), newest, unknown)
+    return WealthCurve(starting, tuple(points), traded or date.min, newest, unknown)
 
 
-def _traded(desk: Desk, portfolio: str, session: date) -> list[date]:
+def _traded(desk: Desk, portfolio: str, session: date) -> tuple[date | None, date | None]:
+    """The first and the last session before `session` that the portfolio has traded."""
     account = desk.portfolio(portfolio).account
     with desk.ledger.read() as connection:
-        return [row.session for row in batches_of(connection, account, portfolio) if row.session < session]
+        last = last_batch_of(connection, account, portfolio, before=session)
+        first = None if last is None else first_batch_of(connection, account, portfolio)
+    return (None, None) if first is None or last is None else (first.session, last.session)
 
 
 def _valued(desk: Desk, portfolio: str, days: Sequence[date]) -> tuple[list[tuple[date, Decimal]], str]:

@@ -29,7 +29,7 @@ from scizor_dagster.ledger.rows import (
     intents_of,
     release_of,
 )
-from scizor_dagster.ledger.tables import adoptions, batches, trades
+from scizor_dagster.ledger.tables import adoptions, trades
 
 __all__ = [
     "ActivityRow",
@@ -160,16 +160,6 @@ def _last_paid(connection: sa.Connection, account: str, symbol: str) -> tuple[da
         if row is not None and (newest is None or row.session >= newest[0]):
             newest = (row.session, row.price)
     return newest
-
-
-def earliest_session(connection: sa.Connection, account: str) -> date | None:
-    """First session in which anything of the account was planned, filled or adopted."""
-    # Batches count, for an order that ended without a fill may still be filled late.
-    firsts = [
-        connection.execute(sa.select(sa.func.min(table.c.session)).where(table.c.account == account)).scalar()
-        for table in (batches, trades, adoptions)
-    ]
-    return min((first for first in firsts if first is not None), default=None)
 
 
 def _last(before: date | None, through: date | None) -> date:

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import Operation, inserted, key_of, plain_row
+from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.ledger.positions import store_positions
-from scizor_dagster.ledger.rows import known_portfolios
 from scizor_dagster.ledger.schema import metadata
 from scizor_dagster.ledger.tables import events as history
 from scizor_dagster.ledger.tables import leases

@@ -15,16 +15,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
-from scizor_dagster.ledger.permission_tables import arming
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import (
-    account_clocks,
     activities,
     batches,
     orders,
     releases,
     trades,
-    trading_states,
 )
 
 _CHUNK = 500
@@ -244,12 +241,36 @@ def batch_by_id(connection: sa.Connection, batch_id: str) -> BatchRow | None:
     return found[0] if found else None
 
 
-def batches_of(connection: sa.Connection, account: str, portfolio: str, session: date | None = None) -> list[BatchRow]:
-    """Every batch of the portfolio, in one session or in all, by session and number."""
+def batches_of(
+    connection: sa.Connection,
+    account: str,
+    portfolio: str,
+    session: date | None = None,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+) -> list[BatchRow]:
+    """Every batch of the portfolio by session and number: in one session, from `first` to `last`, or in all."""
     statement = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
     if session is not None:
         statement = statement.where(batches.c.session == session)
+    if first is not None:
+        statement = statement.where(batches.c.session >= first)
+    if last is not None:
+        statement = statement.where(batches.c.session <= last)
     return _rows(connection, BatchRow, statement.order_by(batches.c.session, batches.c.batch))
+
+
+def last_batch_of(
+    connection: sa.Connection, account: str, portfolio: str, *, before: date | None = None
+) -> BatchRow | None:
+    """The latest batch of the portfolio, or None; with `before`, of the sessions before that one."""
+    mine = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
+    if before is not None:
+        mine = mine.where(batches.c.session < before)
+    newest = mine.order_by(batches.c.session.desc(), batches.c.batch.desc()).limit(1)
+    found = _rows(connection, BatchRow, newest)
+    return found[0] if found else None
 
 
 def first_batch_of(connection: sa.Connection, account: str, portfolio: str) -> BatchRow | None:
@@ -259,27 +280,10 @@ def first_batch_of(connection: sa.Connection, account: str, portfolio: str) -> B
     return found[0] if found else None
 
 
-def known_portfolios(connection: sa.Connection) -> dict[str, set[str]]:
-    """Every account that the ledger knows, with the portfolios that traded, were stopped or were armed on it."""
-    known: dict[str, set[str]] = {}
-    for table in (batches, trading_states, arming):
-        for account, portfolio in connection.execute(sa.select(table.c.account, table.c.portfolio).distinct()):
-            known.setdefault(account, set()).update([portfolio] if portfolio is not None else [])
-    for account in connection.execute(sa.select(account_clocks.c.account)).scalars():
-        known.setdefault(account, set())
-    return known
-
-
 def batch_of(connection: sa.Connection, account: str, portfolio: str, session: date) -> BatchRow | None:
     """The latest batch of the portfolio in the session, or None."""
     found = batches_of(connection, account, portfolio, session)
     return found[-1] if found else None
-
-
-def admitted_sessions(connection: sa.Connection, account: str, portfolio: str) -> frozenset[date]:
-    """Sessions of which the portfolio has a batch."""
-    mine = (batches.c.account == account, batches.c.portfolio == portfolio)
-    return frozenset(connection.execute(sa.select(batches.c.session).where(*mine).distinct()).scalars())
 
 
 def open_batches(connection: sa.Connection, account: str) -> list[BatchRow]:

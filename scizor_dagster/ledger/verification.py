@@ -17,9 +17,10 @@ from scizor_dagster.ledger.checkpoints import books_of_all
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import held_by_portfolios
 from scizor_dagster.ledger.intents import parameter_hash, request_of
+from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.ledger.positions import stored_positions
 from scizor_dagster.ledger.replay import Image, journaled, replayed, stored_rows
-from scizor_dagster.ledger.rows import fills_for_orders, intents_by_id, known_portfolios
+from scizor_dagster.ledger.rows import fills_for_orders, intents_by_id
 from scizor_dagster.ledger.tables import events, orders
 
 

@@ -85,7 +85,9 @@ def store_locks(
     Returns:
         Ids of those that hold from now on.
     """
-    known = {lock.finding: lock for lock in locks_of(connection, account, portfolio)}
+    due = list(due)
+    since = min((lock.until_session for lock in due), default=date.max)
+    known = {lock.finding: lock for lock in locks_of(connection, account, portfolio, since=since)}
     written: dict[tuple[str, str | None, date, date], str] = {}
     for lock in due:
         old = known.get(lock.finding)
@@ -130,8 +132,12 @@ def _record(connection: sa.Connection, account: str, portfolio: str, lock: DueLo
     )
 
 
-def locks_of(connection: sa.Connection, account: str, portfolio: str, session: date | None = None) -> list[Lock]:
-    """The portfolio's locks, oldest first; with `session`, those that hold in it."""
+def locks_of(
+    connection: sa.Connection, account: str, portfolio: str, session: date | None = None, *, since: date | None = None
+) -> list[Lock]:
+    """The portfolio's locks, oldest first; with `session`, those that hold in it; with `since`, those that do not end
+    before it.
+    """
     statement = sa.select(risk_locks).where(risk_locks.c.account == account, risk_locks.c.portfolio == portfolio)
     if session is not None:
         statement = statement.where(
@@ -139,6 +145,8 @@ def locks_of(connection: sa.Connection, account: str, portfolio: str, session: d
             risk_locks.c.until_session >= session,
             risk_locks.c.lifted_at.is_(None),
         )
+    if since is not None:
+        statement = statement.where(risk_locks.c.until_session >= since)
     rows = connection.execute(statement.order_by(risk_locks.c.from_session, risk_locks.c.lock_id))
     return [Lock(**{name: getattr(row, name) for name in Lock.__dataclass_fields__}) for row in rows]
 

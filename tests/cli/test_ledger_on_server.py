@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from scizor_dagster.cli.instance import JobRunner
-from scizor_dagster.ledger.rows import known_portfolios
+from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.trading_state import TradingState, standing
 from scizor_dagster.settings import Settings

@@ -7,14 +7,8 @@ import pytest
 
 from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.instruments import split_quantity
-from scizor_dagster.ledger.holdings import (
-    activities_of,
-    cash_flow,
-    earliest_session,
-    fills_of,
-    foreign,
-    owned,
-)
+from scizor_dagster.ledger.holdings import activities_of, cash_flow, fills_of, foreign, owned
+from scizor_dagster.ledger.known import earliest_session
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import activities, adoptions, trades
 
