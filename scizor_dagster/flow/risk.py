@@ -9,11 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
-from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-
-import sqlalchemy as sa
 
 from scizor_dagster.analytics.performance import read_performance
 from scizor_dagster.config import UNLIMITED, MaxDrawdown, Protection
@@ -23,9 +20,7 @@ from scizor_dagster.flow.money import book_before, starting_cash
 from scizor_dagster.flow.second_prices import second_prices
 from scizor_dagster.flow.wealth import WealthCurve, wealth_before
 from scizor_dagster.ledger.batches import account_clock
-from scizor_dagster.ledger.holdings import share_of
-from scizor_dagster.ledger.rows import ActivityRow, activities_of, fills_of, open_batches
-from scizor_dagster.ledger.tables import adoptions
+from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.market_data.trading_facts import average_volumes
 from scizor_dagster.planning.rules import exact
@@ -33,7 +28,8 @@ from scizor_dagster.risk.facts import FactsOf, MarketFacts
 from scizor_dagster.risk.limits import PreTradeLimits, limits_from
 from scizor_dagster.risk.locks import LOSS_UNKNOWN, DueLock, lift_unknown_loss, store_locks
 from scizor_dagster.risk.losses import loss_figures, stop_after_losses
-from scizor_dagster.risk.protections import Movement, due_locks, exits_of
+from scizor_dagster.risk.protections import due_locks, sessions_back
+from scizor_dagster.risk.round_trips import exits_since
 from scizor_dagster.signals.identity import KnownMarket
 
 _MIC = re.compile(r"^[A-Z][A-Z0-9]{3}$")
@@ -198,34 +194,11 @@ def _due_locks(desk: Desk, portfolio: str, session: date, wealth: WealthCurve) -
     protections = settings.risk.protections
     if not protections:
         return []
-    movements = _movements(desk, portfolio)
-    first = min([session, *(day for day, _ in wealth.points), *(move.session for move in movements)])
-    sessions = desk.calendar(settings.market).sessions(first, session + _LOCK_HORIZON)
-    return due_locks(protections, exits_of(movements), dict(wealth.points), sessions, session)
-
-
-def _movements(desk: Desk, portfolio: str) -> list[Movement]:
-    """Splits and delistings, then fills, then adoptions of each session: the order in which holdings count them."""
-    account = desk.portfolio(portfolio).account
-    adopted = sa.select(adoptions).where(adoptions.c.account == account, adoptions.c.portfolio == portfolio)
+    # Twice as many days as sessions, and some for holidays: none is missed, and the past before them is not read.
+    since = session - timedelta(days=2 * sessions_back(protections) + 14)
     with desk.ledger.read() as connection:
-
-        def paid(row: ActivityRow) -> Decimal:
-            if row.kind != "delisting" or row.symbol is None or row.amount == 0:
-                return Decimal(0)
-            return row.amount * share_of(connection, account, portfolio, row.symbol, row.session)
-
-        found = [
-            (row.session, 0, Movement(row.session, row.symbol, cash=paid(row), factor=row.qty_factor))
-            for row in activities_of(connection, account)
-            if row.kind in ("split", "delisting") and row.symbol is not None and row.qty_factor is not None
-        ]
-        found += [
-            (fill.session, 1, Movement(fill.session, fill.symbol, fill.signed_qty, fill.cash))
-            for fill in fills_of(connection, account, portfolio=portfolio)
-        ]
-        found += [
-            (row.session, 2, Movement(row.session, row.symbol, row.qty, -row.qty * row.price))
-            for row in connection.execute(adopted)
-        ]
-    return [move for _, _, move in sorted(found, key=lambda item: item[:2])]
+        exits = exits_since(connection, settings.account, portfolio, since)
+    equity = {day: value for day, value in wealth.points if day >= since}
+    first = min([session, *equity, *(one.session for one in exits)])
+    sessions = desk.calendar(settings.market).sessions(first, session + _LOCK_HORIZON)
+    return due_locks(protections, exits, equity, sessions, session)

@@ -11,7 +11,7 @@ session and of all later ones, so that one that is there is right.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -73,6 +73,22 @@ def brought_up(connection: sa.Connection, account: str) -> tuple[AccountBooks, l
             due.append(inserted(checkpoints, {"account": account, "session": day, "books": _as_row(books)}))
             passed = 0
     return books, due
+
+
+def held_since(
+    connection: sa.Connection, account: str, portfolio: str, held: Mapping[str, Decimal], session: date
+) -> date:
+    """A session before `session` after whose end the portfolio came to hold each of `held` as it does.
+
+    `held` are signed quantities before `session`, by symbol. The newest one that a checkpoint tells of, where nothing
+    was held or the other way round; the beginning of time where none does.
+    """
+    last = session
+    while held and last > date.min:
+        last, books = _latest(connection, account, last - timedelta(days=1))
+        before = books.quantities
+        held = {symbol: qty for symbol, qty in held.items() if before.get((portfolio, symbol), Decimal(0)) * qty > 0}
+    return last
 
 
 def taken_back(connection: sa.Connection, account: str, session: date) -> list[Change]:

@@ -331,10 +331,11 @@ def fills_of(
     portfolio: str | None = None,
     first: date | None = None,
     last: date | None = None,
+    symbols: Collection[str] | None = None,
 ) -> list[FillRow]:
     """Recorded fills as they stand, in the order they were executed: of one portfolio, or all with foreign ones.
 
-    `first` and `last` bound the sessions, both included.
+    `first` and `last` bound the sessions, both included; `symbols` is None for all.
     """
     statement = sa.select(trades).where(trades.c.account == account, STANDING)
     if portfolio is not None:
@@ -343,6 +344,8 @@ def fills_of(
         statement = statement.where(trades.c.session >= first)
     if last is not None:
         statement = statement.where(trades.c.session <= last)
+    if symbols is not None:
+        statement = statement.where(trades.c.symbol.in_(symbols))
     return _rows(connection, FillRow, statement.order_by(trades.c.session, trades.c.executed_at, trades.c.fill_id))
 
 

@@ -47,9 +47,13 @@ class Exit:
     result: Decimal
 
 
-def exits_of(movements: Sequence[Movement]) -> list[Exit]:
-    """The round trips that ended, in the order of their ends."""
-    held: dict[str, Decimal] = {}
+def exits_of(movements: Sequence[Movement], before: Mapping[str, Decimal] | None = None) -> list[Exit]:
+    """The round trips that ended, in the order of their ends.
+
+    `before` is what was held before the first movement, by symbol: of a trip that had begun, the result counts from
+    there only.
+    """
+    held = dict(before or {})
     results: dict[str, Decimal] = {}
     exits: list[Exit] = []
     for move in movements:
@@ -94,6 +98,14 @@ def due_locks(
         else:
             found += _drawdown(protection, {day: value for day, value in equity.items() if day < session}, days)
     return [lock for lock in found if lock.from_session <= session <= lock.until_session]
+
+
+def sessions_back(protections: Sequence[Protection]) -> int:
+    """How many sessions before the one about to be traded anything can still be a reason for a lock in it."""
+    return max(
+        rule.sessions if isinstance(rule, Cooldown) else rule.lookback_sessions + rule.lock_sessions
+        for rule in protections
+    )
 
 
 class _Days:
