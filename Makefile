@@ -71,7 +71,7 @@ torture: $(INSTALLED)
 	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest $(TORTURE)
 
 bench: $(INSTALLED)
-	@for name in planning lake ledger rebalance brokers protocol collect; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+	@for name in planning lake ledger history rebalance brokers protocol collect; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 lock:
 	@$(PYTHON) -m venv .venv-lock

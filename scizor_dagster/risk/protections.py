@@ -47,13 +47,13 @@ class Exit:
     result: Decimal
 
 
-def exits_of(movements: Sequence[Movement], before: Mapping[str, Decimal] | None = None) -> list[Exit]:
+def exits_of(movements: Sequence[Movement], at_first: Mapping[str, Decimal] | None = None) -> list[Exit]:
     """The round trips that ended, in the order of their ends.
 
-    `before` is what was held before the first movement, by symbol: of a trip that had begun, the result counts from
+    `at_first` is what was held before the first movement, by symbol: of a trip that had begun, the result counts from
     there only.
     """
-    held = dict(before or {})
+    held = dict(at_first or {})
     results: dict[str, Decimal] = {}
     exits: list[Exit] = []
     for move in movements:
