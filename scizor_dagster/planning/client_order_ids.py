@@ -21,7 +21,7 @@ MAX_LENGTH = 48
 DIGEST_LENGTH = 12
 _SIDES = {Side.BUY: ("buy", "B"), Side.SELL: ("sell", "S")}
 _FOREIGN = re.compile(r"[^A-Za-z0-9.\-]")
-_ID = re.compile(r"(?P<prefix>[A-Za-z0-9]{1,6})_(?P<session>\d{8})_(?P<batch>\d+)_.+_[BS]_[0-9a-f]{12}")
+_ID = re.compile(r"(?P<prefix>[A-Za-z0-9]{1,6})_(?P<session>[0-9]{8})_(?P<batch>[0-9]{1,18})_.+_[BS]_[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import InputError
-from scizor_dagster.planning.client_order_ids import ClientOrderIds
+from scizor_dagster.planning.client_order_ids import ClientOrderIds, IdParts, parse_id
 
 DAY = date(2025, 8, 29)
 
@@ -69,3 +69,25 @@ def test_making_ids_in_another_order_changes_none():
 def test_a_broker_with_too_short_ids_is_refused():
     with pytest.raises(InputError, match="20 characters"):
         ids(max_length=20)
+
+
+def test_what_an_id_says_of_its_order_is_read_from_it_again():
+    made = ids("ABC", batch=12).make("BRK.B", Side.SELL, 2, 3)
+    assert parse_id(made) == IdParts("ABC", DAY, 12)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "904837e3-3b76-47ec-b432-046db621571b",
+        "SCZ_20250829_1_AAPL_B_3f9c02a41be",
+        "SCZ_20250829_1_AAPL_B_3f9c02a41be7\n",
+        "SCZ_20250230_1_AAPL_B_3f9c02a41be7",
+        "SCZ_00000000_1_AAPL_B_3f9c02a41be7",
+        "SCZ_20250829_\u0661_AAPL_B_3f9c02a41be7",
+        f"SCZ_20250829_{'9' * 5000}_AAPL_B_3f9c02a41be7",
+    ],
+)
+def test_an_id_that_no_plan_has_made_says_nothing(name):
+    assert parse_id(name) is None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from decimal import Decimal
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from scizor_dagster.cli.plan import plan
 from scizor_dagster.errors import InputError
+from scizor_dagster.planning.table_files import MAX_BYTES
 
 NAMES = ["planned_orders.csv", "planned_orders_real.csv", "rebalance_plan.csv", "rebalance_plan_real.csv"]
 TARGETS = "trade_date,asset_id,target_weight\n2025-07-28,A,0.5\n2025-07-28,B,0.2501\n2025-07-28,NA,0.1\n"
@@ -145,6 +147,14 @@ def test_a_mapping_turns_ids_into_symbols(files, columns):
     assert files.rows("rebalance_plan.csv")[0]["symbol"] == "A"
 
 
+def test_a_pair_that_stands_twice_in_the_mapping_makes_no_id_ambiguous(files):
+    files.write("targets", "trade_date,asset_id,target_weight\n2025-07-28,0700,0.5\n")
+    files.write("mapping", "tic,gvkey\nA,0700\nA,0700\n")
+    report = json.loads(files.run("--json"))
+    assert report["ambiguous"] == []
+    assert files.rows("planned_orders_real.csv")[-1]["symbol"] == "A"
+
+
 def ambiguous(files, prices=PRICES):
     files.write("targets", "trade_date,asset_id,target_weight\n2025-07-28,9,0.5\n")
     files.write("mapping", "tic,gvkey\nA,9\nC,9\n")
@@ -234,6 +244,12 @@ def test_a_missing_file_is_refused_by_name(files, name):
     assert not files.out.exists()
 
 
+def test_a_file_of_a_size_that_no_table_has_is_refused_before_it_is_read(files):
+    os.truncate(files.options["positions"], MAX_BYTES + 1)
+    with pytest.raises(InputError, match=r"positions\.csv: The file is larger than 67108864 bytes"):
+        files.run()
+
+
 @pytest.mark.parametrize("equity", ["0", "-5", "nan", "inf", "much", ""])
 def test_an_equity_that_is_no_amount_is_refused(files, equity):
     with pytest.raises(InputError, match="--equity"):
@@ -270,6 +286,15 @@ def test_where_the_folder_cannot_be_written_nothing_is_left(files):
     with pytest.raises(InputError, match="cannot be written"):
         files.run(out=str(files.folder / "taken"))
     assert (files.folder / "taken").read_text() == "a file"
+
+
+def test_a_folder_that_has_the_name_of_a_file_is_named_and_nothing_is_written(files):
+    taken = files.out / "rebalance_plan.csv"
+    taken.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"rebalance_plan\.csv: .*no file has this name. Move it away"):
+        files.run()
+    assert [path.name for path in files.out.iterdir()] == ["rebalance_plan.csv"]
+    assert list(taken.iterdir()) == []
 
 
 def test_an_earlier_plan_stays_whole_when_a_later_one_is_refused(files):

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.planning.archives import PlanArchive
-from scizor_dagster.planning.frames import read_plan, store_plan
+from scizor_dagster.planning.frames import read_inputs, read_plan, store_plan
 from scizor_dagster.planning.inputs import Target
 from tests.planning.books import SESSION, number, random_book
 
@@ -80,3 +81,23 @@ def test_every_plan_of_a_session_is_kept_and_the_newest_of_the_highest_batch_is_
 
 def test_no_plan_is_none(lake):
     assert read_plan(lake, "nobody", SESSION) is None
+
+
+def test_what_a_plan_was_made_from_is_read_back_and_gives_the_plan_again(lake):
+    archive = rich_archive("sources")
+    plan = archive.plan()
+    store_plan(lake, plan, archive, **ORIGIN)
+    kept = read_inputs(lake, plan.plan_id)
+    assert kept is not None
+    assert repr(kept.plan()) == repr(plan)
+    assert read_inputs(lake, "0" * 64) is None
+
+
+def test_inputs_that_were_changed_in_the_lake_are_refused_and_name_their_plan(lake):
+    archive = rich_archive("changed")
+    plan = archive.plan()
+    store_plan(lake, plan, archive, **ORIGIN)
+    with lake.write() as cursor:
+        cursor.execute("UPDATE plan_inputs SET inputs = inputs || ' ' WHERE plan_id = ?", [plan.plan_id])
+    with pytest.raises(DataError, match=f"plan {plan.plan_id[:12]}: .*changed after the plan was made"):
+        read_inputs(lake, plan.plan_id)

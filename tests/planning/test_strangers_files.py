@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -29,7 +31,7 @@ class Desk:
 
     folder: Path
 
-    def __call__(self, *options: str, **files: str | bytes | pd.DataFrame) -> dict[str, Any]:
+    def __call__(self, *options: str, **files: str | bytes | pd.DataFrame | Path) -> dict[str, Any]:
         arguments = ["--equity", "1000", "--out", str(self.folder / "out"), "--json"]
         for name, content in {"targets": TARGETS, "prices": PRICES, "positions": POSITIONS, **files}.items():
             arguments += [f"--{name.replace('_', '-')}", str(self._write(name, content))]
@@ -40,7 +42,9 @@ class Desk:
         report: dict[str, Any] = json.loads(result.stdout)
         return report
 
-    def _write(self, name: str, content: str | bytes | pd.DataFrame) -> Path:
+    def _write(self, name: str, content: str | bytes | pd.DataFrame | Path) -> Path:
+        if isinstance(content, Path):
+            return content
         if isinstance(content, pd.DataFrame):
             path = self.folder / f"{name}.parquet"
             content.to_parquet(path)
@@ -130,6 +134,8 @@ WRONG: list[tuple[str, str | bytes, Sequence[str], str]] = [
     ("positions", "symbol,qty\nBBB,=1+1\n", (), r"positions\.csv:2: Column qty has '=1\+1'"),
     ("positions", "symbol,qty\nBBB,\n", (), r"positions\.csv:2: Column qty has an empty cell"),
     ("positions", "symbol,qty\nBBB,1\nBBB,2\n", (), r"positions\.csv:3: Column symbol has 'BBB'.*positions\.csv:2"),
+    ("positions", "symbol,qty\nBBB,1000000000000000\n", (), r"positions\.csv:2: .*too large. Write a number below 1e15"),
+    ("positions", "symbol,qty\nBBB,-1e999999\n", (), r"positions\.csv:2: .*too large"),
     ("positions", POSITIONS + "Total,13\n", (), r"positions\.csv:4: Column symbol has 'Total'"),
     ("positions", POSITIONS + "CASH,5000\n", (), r"positions\.csv:4: .*seems to be money. Leave cash out"),
     ("positions", POSITIONS + "USD,5000\n", (), r"positions\.csv:4: .*seems to be money"),
@@ -147,6 +153,9 @@ WRONG: list[tuple[str, str | bytes, Sequence[str], str]] = [
     ("prices", "symbol,price,mic\nAAA,10,XASX\n", (), r"prices\.csv:2: .*trades in AUD, and the plan is in USD"),
     ("prices", "symbol,price,mic\nAAA,10,XNAS\n", ("--currency", "AUD"), "trades in USD, and the plan is in AUD"),
     ("prices", "symbol,price,adv\nAAA,10,-5\n", (), r"prices\.csv:2: Column adv has '-5'"),
+    ("prices", "symbol,price,previous_close\nAAA,10,0\n", (), r"prices\.csv:2: Column previous_close has '0'"),
+    ("prices", "symbol,price,atr\nAAA,10,-1\n", (), r"prices\.csv:2: Column atr has '-1'"),
+    ("targets", TARGETS.replace("AAA", ""), (), r"targets\.csv:2: Column symbol has an empty cell: nothing to go by"),
     ("targets", TARGETS.replace("0.5", "50%"), (), r"targets\.csv:2: Column target_weight has '50%'"),
     ("targets", TARGETS.replace("0.5", "50"), (), r"targets\.csv: .*sum to 50\.2; at most 1"),
     ("targets", TARGETS.replace("2025-07-28", "07/28/2025"), (), r"targets\.csv:2: Column trade_date"),
@@ -244,6 +253,49 @@ def test_a_fact_that_is_no_number_in_a_parquet_file_is_not_known(desk: Desk, wid
     frame = pd.DataFrame({"symbol": ["AAA", "BBB", "CCC"], "price": [10.0, 25.0, 7.0], **facts})
     desk(prices=frame.astype(dict.fromkeys(facts, width)))
     assert desk.reasons() == PLAIN
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
+def test_a_nan_that_a_program_has_written_is_an_empty_cell(desk: Desk, tmp_path: Path, kind: pa.DataType) -> None:
+    def prices(price: float, close: float) -> Path:
+        numbers = {"price": pa.array([price, 25.0, 7.0], kind), "previous_close": pa.array([close, 25.0, 7.0], kind)}
+        pq.write_table(pa.table({"symbol": ["AAA", "BBB", "CCC"], **numbers}), tmp_path / "written.parquet")
+        return tmp_path / "written.parquet"
+
+    desk(prices=prices(10.0, float("nan")))
+    assert desk.reasons() == PLAIN
+    with pytest.raises(InputError, match=r"written\.parquet:1: Column price has an empty cell"):
+        desk(prices=prices(float("nan"), 10.0))
+
+
+@pytest.mark.parametrize("as_day", [pd.Timestamp, lambda text: pd.Timestamp(text).date()], ids=["instant", "day"])
+def test_a_day_of_a_parquet_file_is_a_day_however_it_is_stored(desk: Desk, as_day: Any) -> None:
+    rows = {"trade_date": [as_day("2025-07-28")] * 2, "symbol": ["AAA", "BBB"], "target_weight": [0.5, 0.2]}
+    assert desk(targets=pd.DataFrame(rows))["trade_date"] == "2025-07-28"
+    assert desk.reasons() == PLAIN
+
+
+def test_an_instant_of_a_parquet_file_that_is_no_midnight_is_refused_by_row(desk: Desk) -> None:
+    rows = {"trade_date": [pd.Timestamp("2025-07-28 16:00")], "symbol": ["AAA"], "target_weight": [0.5]}
+    with pytest.raises(InputError, match=r"targets\.parquet:1: .*'2025-07-28 16:00:00': not a date"):
+        desk(targets=pd.DataFrame(rows))
+
+
+def test_the_facts_of_the_price_file_have_their_say_in_the_plan(desk: Desk, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("planning: {max_participation: 0.1}\nexecution: {mode_on_buy: bracket, tp_atr: 2, sl_atr: 1}\n")
+    facts = "symbol,price,previous_close,adv,atr\nAAA,10,9.5,100,0.5\nBBB,25,10,5000,1\nCCC,7,7,0,1\n"
+    desk("--rules", str(rules), prices=facts)
+    assert desk.reasons() == {"AAA": "open", "BBB": "price_collar", "CCC": "participation_cap"}
+    (order,) = desk.table("planned_orders.csv")
+    assert (order["qty"], order["tp_price"], order["sl_price"]) == ("10", "11", "9.5")
+
+
+def test_open_orders_of_a_file_are_counted_with_what_has_not_filled(desk: Desk) -> None:
+    orders = "symbol,side,qty,filled_qty\nAAA,BUY,30,10\nCCC,sell,3,\n"
+    desk(open_orders=orders)
+    changes = {row["symbol"]: (row["delta_qty"], row["reason"]) for row in desk.table("rebalance_plan.csv")}
+    assert changes == {"AAA": ("30", "rebalance"), "BBB": ("-2", "rebalance"), "CCC": ("0", "on_target")}
 
 
 def test_a_price_or_quantity_of_a_parquet_file_that_is_no_number_is_refused_by_row(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scizor_dagster.brokers.capabilities import ALPACA_CAPABILITIES, IBKR_CAPABILITIES
 from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.planner import make_plan
@@ -70,6 +71,14 @@ def test_what_open_orders_still_trade_counts_toward_the_cap():
     plan = plan_of(weights, prices, {"C": 1000}, rules_of(max_turnover=0.06), open_orders=working)
     assert outcome(plan) == (Reason.OPEN, [100])
     assert any("open orders take 0.0500" in note for note in plan.notes)
+
+
+def test_the_rest_of_a_cap_never_makes_a_change_one_that_no_slices_can_carry():
+    # In lots of 100 at 1, an order of 300 is more than 250 and no two of at least 120 make it; one of 200 goes.
+    lots = {name: Instrument(name, "XNYS", "USD", lot=100) for name in "AB"}
+    rules = rules_of(max_turnover=0.55, min_order_notional=Decimal(120), max_notional_per_order=Decimal(250))
+    plan = plan_of({"A": "0.4", "B": "0.4"}, {"A": 1, "B": 1}, {}, rules, equity=1000, instruments=lots)
+    assert [outcome(plan, name) for name in "AB"] == [(Reason.OPEN, [200]), (Reason.OPEN, [200])]
 
 
 def lump_of(change, inputs, rules, capabilities):

@@ -95,3 +95,18 @@ def test_a_holding_that_an_open_sale_ends_needs_a_first_parcel_again():
     assert outcome(asx("0.0060", 1, {"A": 100}, sale)) == (Reason.OPEN, [600])
     part = OpenOrder("A", SELL, Decimal(60))
     assert outcome(asx("0.0040", 1, {"A": 100}, part)) == (Reason.REBALANCE, [360])
+
+
+def test_own_open_orders_that_cancel_each_other_bring_nothing_and_still_count_as_trades():
+    both = (OpenOrder("A", BUY, Decimal(100)), OpenOrder("A", SELL, Decimal(100)))
+    plan = plan_of(
+        {"A": "0.1"}, {"A": 10}, {"A": 1000}, rules_of(max_turnover=0.5), IBKR_CAPABILITIES, open_orders=both
+    )
+    line = line_of(plan, "A")
+    assert (line.reason, line.working_qty, line.note) == (Reason.ON_TARGET, 0, "")
+    capped = plan_of(
+        {"A": "0.1", "B": "0.5"}, {"A": 10, "B": 10}, {"A": 1000}, rules_of(max_turnover=0.05), IBKR_CAPABILITIES,
+        open_orders=both,
+    )  # fmt: skip
+    # 5,000 may be traded, and the two open orders trade 2,000 of them.
+    assert outcome(capped, "B") == (Reason.OPEN, [300])
