@@ -42,8 +42,9 @@ class Venue:
         return self.band > 0 or self.rules.band_relative > 0
 
     def least(self, row: Row) -> Decimal:
-        """Smallest value of an order that opens or adds."""
-        return max(self.minimum, row.parcel) if row.parcel and row.delta > 0 else self.minimum
+        """Smallest value of an order of the row that opens or adds; a cover of a short is no first purchase."""
+        bought = row.delta > 0 and row.current + row.delta > 0
+        return max(self.minimum, row.parcel) if row.parcel and bought else self.minimum
 
     def order_decimals(self, row: Row) -> int:
         """Decimals of an order's quantity: closing a holding whole may need more than a target has."""
@@ -81,7 +82,8 @@ class Venue:
         largest = self.largest(row)
         if largest is None or quantity <= largest:
             return (quantity,)
-        return self._split(row, quantity, self._slice_steps(row, quantity))
+        least = self.least(row) if opens else self.minimum
+        return self._split(row, quantity, least, self._slice_steps(row, quantity))
 
     def _fraction_apart(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...] | None:
         """A rest that is worth an order, with as few whole shares as that takes, and slices of whole shares."""
@@ -92,15 +94,17 @@ class Venue:
         whole, largest = (quantity - rest).to_integral_value(), self.largest(row)
         if whole <= 0 or whole * price < least or (largest is not None and rest > largest):
             return None
-        protected = self._split(row, whole, (ONE,))
+        protected = self._split(row, whole, least, (ONE,))
         return None if protected is None else (rest, *protected)
 
-    def _split(self, row: Row, quantity: Decimal, steps: tuple[Decimal, ...]) -> tuple[Decimal, ...] | None:
+    def _split(
+        self, row: Row, quantity: Decimal, least: Decimal, steps: tuple[Decimal, ...]
+    ) -> tuple[Decimal, ...] | None:
         largest = self.largest(row)
         if largest is None or quantity <= largest:
             return (quantity,)
         assert row.usable_price is not None, row.symbol
-        return slices(quantity, row.usable_price, largest, self.least(row), steps)
+        return slices(quantity, row.usable_price, largest, least, steps)
 
     def _slice_steps(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...]:
         """Increments that a slice may have, the tidy one first: whole orders stay whole, and lots stay lots."""
@@ -114,6 +118,10 @@ class Venue:
         if row.reason is Reason.CROSS_ZERO:
             return ((abs(row.current), False), (abs(row.current + row.delta), True))
         return ((abs(row.delta), not row.current or row.current.is_signed() is row.delta.is_signed()),)
+
+    def carries(self, row: Row) -> bool:
+        """Whether every leg of a decided row can be split into orders under the limits."""
+        return all(self.pieces(row, quantity, opens=opens) is not None for quantity, opens in self.legs(row))
 
 
 def crosses(row: Row) -> bool:
@@ -234,11 +242,13 @@ def check_limits(row: Row, venue: Venue) -> None:
             return
         exit_only(row, venue, f"The other side of zero would be {note}")
     _close_in_slices(row, venue)
-    if row.reason in ORDERING_REASONS and any(
-        venue.pieces(row, quantity, opens=opens) is None for quantity, opens in venue.legs(row)
-    ):
-        names = {"max_share_per_order": shares, "max_notional_per_order": value}
-        limits = " and ".join(f"risk.{name} = {limit}" for name, limit in names.items() if limit is not None)
+    if row.reason not in ORDERING_REASONS or venue.carries(row):
+        return
+    names = {"max_share_per_order": shares, "max_notional_per_order": value}
+    limits = " and ".join(f"risk.{name} = {limit}" for name, limit in names.items() if limit is not None)
+    if row.reason is Reason.CROSS_ZERO:
+        exit_only(row, venue, f"The other side of zero is not opened: no slices both fit {limits} and can be sent.")
+    if not venue.carries(row):
         row.withhold(Reason.LIMIT, f"No slices both fit {limits} and can be sent.")
 
 

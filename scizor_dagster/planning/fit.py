@@ -84,15 +84,16 @@ def _reduce(row: Row, price: Decimal, venue: Venue, excess: Decimal) -> Decimal:
     step = venue.target_step(row)
     less = (excess / (price * step)).to_integral_value(rounding=ROUND_CEILING) * step
     rest = opening - less
-    before = row.delta
     if rest > 0 and rest * price >= venue.least(row):
+        target, delta, reason, note = row.target, row.delta, row.reason, row.note
         row.delta -= sign * less
         row.target = row.current + row.delta
         check_limits(row, venue)
-        if row.reason in ORDERING_REASONS:
-            row.add_note(f"Reduced from {abs(before)} to {abs(row.delta)}: there is no room for more.")
+        if _opening(row, shorts=True) == rest:
+            row.add_note(f"Reduced from {abs(delta)} to {abs(row.delta)}: there is no room for more.")
             return rest * price
-        row.delta = before
+        # No slices carry so much: it gives way whole, as it was.
+        row.target, row.delta, row.reason, row.note = target, delta, reason, note
     if row.reason is Reason.CROSS_ZERO:
         exit_only(row, venue, "There is no room to open the other side.")
     else:

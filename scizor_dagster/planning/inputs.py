@@ -20,7 +20,7 @@ from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.rules import PlanningRules
 
-FORMAT = "scizor-plan/3"
+FORMAT = "scizor-plan/4"
 """Part of every plan's digest: raised when the same inputs would give another plan."""
 
 GREATEST_NUMBER = Decimal("1e18")

@@ -62,13 +62,12 @@ class Row:
     value: Decimal = ZERO
     """Signed value of the target before it is rounded; zero where all is to be closed."""
 
-    def withhold(self, reason: Reason, note: str = "") -> None:
+    def withhold(self, reason: Reason, note: str) -> None:
         self.reason = reason
         self.add_note(note)
 
     def add_note(self, note: str) -> None:
-        if note:
-            self.note = f"{self.note} {note}".strip()
+        self.note = f"{self.note} {note}".strip()
 
 
 def make_rows(inputs: PlanInputs, rules: PlanningRules, resting: Mapping[str, Resting]) -> list[Row]:

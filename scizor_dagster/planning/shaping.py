@@ -119,9 +119,8 @@ def _respect_account(
         row.withhold(Reason.WASH_TRADE, f"A {opposite} of it is open in the account, and this would be a {side}.")
         return
     if row.reason is Reason.CROSS_ZERO:
+        # A crossing is planned only where its first leg can be sent alone: an exit is left.
         exit_only(row, venue, "The other side of zero waits until no other order or holding is in its way.")
-    if row.reason not in ORDERING_REASONS:
-        return
     if not closing_part(row):
         _opening_beside(row, unowned, others)
         return

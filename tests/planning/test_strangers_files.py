@@ -134,7 +134,12 @@ WRONG: list[tuple[str, str | bytes, Sequence[str], str]] = [
     ("positions", "symbol,qty\nBBB,=1+1\n", (), r"positions\.csv:2: Column qty has '=1\+1'"),
     ("positions", "symbol,qty\nBBB,\n", (), r"positions\.csv:2: Column qty has an empty cell"),
     ("positions", "symbol,qty\nBBB,1\nBBB,2\n", (), r"positions\.csv:3: Column symbol has 'BBB'.*positions\.csv:2"),
-    ("positions", "symbol,qty\nBBB,1000000000000000\n", (), r"positions\.csv:2: .*too large. Write a number below 1e15"),
+    (
+        "positions",
+        "symbol,qty\nBBB,1000000000000000\n",
+        (),
+        r"positions\.csv:2: .*too large. Write a number below 1e15",
+    ),
     ("positions", "symbol,qty\nBBB,-1e999999\n", (), r"positions\.csv:2: .*too large"),
     ("positions", POSITIONS + "Total,13\n", (), r"positions\.csv:4: Column symbol has 'Total'"),
     ("positions", POSITIONS + "CASH,5000\n", (), r"positions\.csv:4: .*seems to be money. Leave cash out"),

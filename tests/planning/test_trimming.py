@@ -1,0 +1,86 @@
+"""What gives way where there is no room: as little as will do, whole orders where no less can be sent, and no close."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from scizor_dagster.brokers.capabilities import IBKR_CAPABILITIES
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.planning.model import Reason
+from scizor_dagster.planning.planner import make_plan
+from tests.planning.books import filled, inputs_of, line_of
+from tests.planning.examples import outcome, rules_of
+
+LOTS = {"A": Instrument("A", "XNYS", "USD", lot=100, fractionable=False)}
+SLICED = rules_of(min_order_notional=Decimal(120), max_notional_per_order=Decimal(250), allow_short=True)
+"""In lots of 100 at 1, an order of 400 is two of 200; of 300 no two slices of at least 120 can be made."""
+
+
+def crowded(held, wanted, extra):
+    """Inputs with so many shares of A held and wanted at 1; of B, `extra` too many are held, and too few to sell."""
+    rest = 1000 - wanted
+    weights = {"A": Decimal(wanted) / 1000, "B": Decimal(rest) / 1000}
+    return inputs_of(weights, {"A": 1, "B": 1}, {"A": held, "B": rest + extra}, equity=1000, instruments=LOTS)
+
+
+def test_an_order_gives_way_by_as_many_lots_as_there_is_no_room_for():
+    plan = make_plan(crowded(0, 400, 101), SLICED, IBKR_CAPABILITIES)
+    assert outcome(plan) == (Reason.OPEN, [200])
+    assert line_of(plan, "A").note == "Reduced from 400 to 200: there is no room for more."
+
+
+def test_a_purchase_that_no_slices_can_carry_once_it_is_reduced_is_left_out_whole_for_want_of_room():
+    plan = make_plan(crowded(0, 400, 50), SLICED, IBKR_CAPABILITIES)
+    assert outcome(plan) == (Reason.NO_CASH, [])
+    line = line_of(plan, "A")
+    assert (line.target_qty, line.delta_qty) == (400, 400)
+    assert line.note == "What cannot be sold leaves no room for it."
+
+
+def test_a_crossing_whose_other_side_no_slices_can_carry_once_it_is_reduced_still_closes():
+    inputs = crowded(-100, 400, 50)
+    plan = make_plan(inputs, SLICED, IBKR_CAPABILITIES)
+    assert outcome(plan) == (Reason.LIQUIDATE, [100])
+    line = line_of(plan, "A")
+    assert (line.target_qty, line.note) == (0, "There is no room to open the other side.")
+    assert make_plan(filled(inputs, plan), SLICED, IBKR_CAPABILITIES).orders == ()
+
+
+def test_a_crossing_whose_other_side_no_slices_can_carry_still_closes():
+    plan = make_plan(crowded(-100, 300, 0), SLICED, IBKR_CAPABILITIES)
+    assert outcome(plan) == (Reason.LIQUIDATE, [100])
+    assert "no slices both fit risk.max_notional_per_order = 250 and can be sent." in line_of(plan, "A").note
+    assert outcome(make_plan(crowded(-200, 400, 0), SLICED, IBKR_CAPABILITIES)) == (
+        Reason.CROSS_ZERO,
+        [200, 200, 200],
+    )
+
+
+def test_a_crossing_of_which_neither_side_can_be_sliced_is_left_alone():
+    plan = make_plan(crowded(-300, 300, 0), replace(SLICED, fractional=False), IBKR_CAPABILITIES)
+    assert outcome(plan) == (Reason.LIMIT, [])
+
+
+ASX = {"A": Instrument("A", "XASX", "AUD", fractionable=False)}
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [("-0.003", (Reason.REBALANCE, [300])), ("0", (Reason.LIQUIDATE, [300, 300]))],
+)
+def test_covering_a_short_is_no_first_purchase(weight, expected):
+    rules = rules_of(allow_short=True, max_notional_per_order=Decimal(400))
+    inputs = replace(inputs_of({"A": weight}, {"A": 1}, {"A": -600}, instruments=ASX), currency="AUD")
+    assert outcome(make_plan(inputs, rules, IBKR_CAPABILITIES)) == expected
+
+
+def test_what_is_bought_beyond_a_covered_short_is_a_first_purchase():
+    rules = rules_of(allow_short=True)
+    short = {"A": -600}
+    small, large = (
+        replace(inputs_of({"A": weight}, {"A": 1}, short, instruments=ASX), currency="AUD")
+        for weight in ("0.00499", "0.005")
+    )
+    assert outcome(make_plan(small, rules, IBKR_CAPABILITIES)) == (Reason.LIQUIDATE, [600])
+    assert outcome(make_plan(large, rules, IBKR_CAPABILITIES)) == (Reason.CROSS_ZERO, [600, 500])
