@@ -237,6 +237,9 @@ class BookStore:
                 f"now says {opening.cash:,.2f} {opening.currency}.",
                 remedy="Set its initial_cash back, or name a new account: one that has been opened keeps its deposit.",
                 where=f"accounts.{row.account}",
+                limit="account_opening",
+                value=f"{row.deposit:f} {row.currency}",
+                threshold=f"{opening.cash:f} {opening.currency}",
             )
 
     def _orders(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Order]:

@@ -111,6 +111,9 @@ class VenueStore:
                 f"{wanted.house} with {wanted.cash:,.2f} {wanted.currency} is asked for.",
                 remedy="Ask for what it was opened with, or name a new account.",
                 where=f"accounts.{wanted.name}",
+                limit="account_opening",
+                value=f"{row.house} {row.deposit} {row.currency}",
+                threshold=f"{wanted.house} {wanted.cash} {wanted.currency}",
             )
 
     def latest(self, accounts: Collection[str]) -> datetime | None:

@@ -44,8 +44,10 @@ def accept_equity(
         False where this figure was accepted before.
 
     Raises:
-        LedgerError: there is no reason.
+        LedgerError: there is no reason, or `equity` is no amount.
     """
+    if not equity.is_finite():
+        raise LedgerError(f"An equity {equity} is no amount to accept.", remedy="Collect the prices first.")
     if not reason.strip():
         raise LedgerError("Accepting a jump of the equity needs a reason.", remedy="Give one: --reason TEXT.")
     if is_accepted(connection, account, portfolio, session, equity):

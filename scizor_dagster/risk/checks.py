@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import TypeGuard
 
 from scizor_dagster.brokers.protocol import PositionIntent
 from scizor_dagster.risk.context import OPENING, Decision, Finding, OrderToCheck, PreTradeContext, plain
@@ -36,9 +37,15 @@ def standing_allows(order: OrderToCheck, standing: Standing) -> Finding | None:
 
 
 def _positive(order: OrderToCheck, _: PreTradeContext, __: PreTradeLimits) -> Finding | None:
-    if order.qty.is_finite() and order.qty > 0 and order.notional.is_finite() and order.notional > 0:
+    if _is_amount(order.qty) and _is_amount(order.notional):
         return None
     return _stop("positive_quantity", f"{order.qty} shares worth {order.notional}", "more than zero")
+
+
+def _limit_price(order: OrderToCheck, _: PreTradeContext, __: PreTradeLimits) -> Finding | None:
+    if order.limit_price is None or _is_amount(order.limit_price):
+        return None
+    return _stop("limit_price", str(order.limit_price), "more than zero")
 
 
 def _restricted(order: OrderToCheck, _: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
@@ -65,7 +72,7 @@ def _volume_share(order: OrderToCheck, context: PreTradeContext, limits: PreTrad
     if order.intent not in OPENING or limits.max_adv_share is None:
         return None
     volume = context.facts.daily_volumes.get(order.symbol)
-    if volume is None or volume <= 0:
+    if not _is_amount(volume):
         return _stop("max_adv_share", "no average daily volume is known", limits.max_adv_share)
     sent = context.traded.get((order.symbol, order.side), ZERO)
     return _share("max_adv_share", sent + order.qty, volume, limits.max_adv_share)
@@ -82,6 +89,8 @@ def _reference_price(order: OrderToCheck, context: PreTradeContext, limits: PreT
     known = context.facts.prices.get(order.symbol)
     if known is None or limits.price_collar is None:
         return None
+    if not _is_amount(known):
+        return _stop("reference_price", f"a price of {known}", limits.price_collar)
     return _share("reference_price", abs(order.price_used - known), known, limits.price_collar)
 
 
@@ -98,7 +107,7 @@ def _second_price(order: OrderToCheck, context: PreTradeContext, limits: PreTrad
     other = context.facts.second_prices.get(order.symbol)
     if other is None or limits.max_price_difference is None:
         return None
-    if not other.is_finite() or other <= 0:
+    if not _is_amount(other):
         return _stop("max_price_difference", f"a second price of {other}", limits.max_price_difference)
     return _share("max_price_difference", abs(order.price_used - other), other, limits.max_price_difference)
 
@@ -141,7 +150,7 @@ def _equity_jump(_: OrderToCheck, context: PreTradeContext, limits: PreTradeLimi
     limit, facts = limits.max_equity_jump, context.facts
     if limit is None or context.equity_accepted:
         return None
-    if facts.equity is None or facts.equity_before is None or facts.equity_before <= 0:
+    if facts.equity is None or not facts.equity.is_finite() or not _is_amount(facts.equity_before):
         return Finding("max_equity_jump", "no equity to compare is known", limit, Decision.WAIT)
     before = facts.equity_before
     return _share("max_equity_jump", abs(facts.equity - before), before, limit, Decision.WAIT)
@@ -167,9 +176,12 @@ def _repeated(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLim
 
 
 def _unpriced(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Finding | None:
-    """What cannot be valued is not worth nothing: where a limit sums the book, what opens waits."""
+    """What cannot be valued is not worth nothing: where a limit sums the book, or the name, what opens waits."""
     summed = (limits.max_gross_value, limits.max_net_value, limits.max_sector_weight, limits.max_leverage)
-    if order.intent not in OPENING or not context.book.unpriced or summed == (None,) * len(summed):
+    if order.intent not in OPENING or not context.book.unpriced:
+        return None
+    adds_to_it = limits.max_name_weight is not None and order.symbol in context.book.unpriced
+    if summed == (None,) * len(summed) and not adds_to_it:
         return None
     return Finding("unpriced_holding", " ".join(context.book.unpriced), "a price for every holding", Decision.WAIT)
 
@@ -227,10 +239,15 @@ def _of_equity(
     if threshold is None or order.intent not in OPENING:
         return None
     equity = context.facts.equity
-    if equity is None or equity <= 0:
+    if not _is_amount(equity):
         known = "no equity is known" if equity is None else f"equity is {plain(equity)}"
         return _stop(limit, known, threshold)
     return _share(limit, value, equity, threshold)
+
+
+def _is_amount(value: Decimal | None) -> TypeGuard[Decimal]:
+    """Whether it is known, and a number above zero: a figure of a store may be none."""
+    return value is not None and value.is_finite() and value > 0
 
 
 def _held(limit: str, value: Decimal, threshold: Decimal | None, above: Decision = Decision.STOP) -> Finding | None:
@@ -250,6 +267,7 @@ def _stop(limit: str, value: str, threshold: Decimal | str) -> Finding:
 
 CHECKS: tuple[Check, ...] = (
     _positive,
+    _limit_price,
     _restricted,
     _allowed,
     _share_limit,

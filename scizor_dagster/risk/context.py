@@ -18,6 +18,7 @@ from scizor_dagster.risk.facts import MarketFacts
 from scizor_dagster.risk.trading_state import FREE, Standing
 
 ZERO = Decimal(0)
+_WHOLE_DIGITS = 18
 OPENING = frozenset({PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_OPEN})
 
 
@@ -149,5 +150,6 @@ def plain(value: Decimal | str) -> str:
     """As a person writes it, to at most eight decimals."""
     if isinstance(value, str):
         return value
-    rounded = round(value, 8) if value.is_finite() else value
+    # What has so many digits before the point has none behind it that would be read.
+    rounded = round(value, 8) if value.is_finite() and value.adjusted() < _WHOLE_DIGITS else value
     return format((rounded if rounded else value).normalize(), "f")

@@ -154,11 +154,12 @@ def _drawdown(rule: MaxDrawdown, equity: Mapping[date, Decimal], days: _Days) ->
     for day in measured:
         window = [other for other in measured if other <= day and days.between(other, day) <= rule.lookback_sessions]
         high = max(equity[other] for other in window)
-        if high - equity[day] <= Decimal(str(rule.threshold)) * high:
+        if high - equity[day] <= Decimal(str(rule.threshold)) * max(high, ZERO):
             continue
-        fall = 1 - equity[day] / high
+        # Where nothing was left, what is lost beyond it is all of it.
+        fall = 1 - equity[day] / high if high > 0 else Decimal(1)
         reason = (
-            f"equity of {day.isoformat()} is {-fall * 100:.2f} % below the highest of {rule.lookback_sessions} sessions"
+            f"equity of {day.isoformat()} is {fall * 100:.2f} % below the highest of {rule.lookback_sessions} sessions"
         )
         first, last = days.after(day, 1), days.after(day, rule.lock_sessions)
         found.append(DueLock(None, rule.kind, reason, first, last, f"{fall:.4f}", str(rule.threshold)))

@@ -22,6 +22,7 @@ from scizor_dagster.paper_exchange import venue_books
 from scizor_dagster.paper_exchange.alpaca_door import render_account
 from scizor_dagster.paper_exchange.tws_door.server import RunningTws, serve_tws
 from scizor_dagster.planning.model import Side
+from scizor_dagster.risk.events import risk_events_of
 from tests.acceptance.wires import (
     DAY,
     ENVIRONMENT,
@@ -256,6 +257,10 @@ def test_a_miswired_account_is_sent_nothing_and_the_error_says_what_is_wrong(boa
     assert caught.value.remedy
     assert not any(secret in str(caught.value) for secret in (SECRET, OTHER_SECRET))
     assert board.orders() == before
+    if kind is WrongAccount:
+        with board.opened[-1].ledger.read() as connection:
+            (row,) = risk_events_of(connection, "broker")
+        assert (row.limit in ("account_identity", "live_trading"), row.verdict) == (True, "stopped")
 
 
 def test_the_table_has_more_than_fifty_rows():

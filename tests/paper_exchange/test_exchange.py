@@ -73,8 +73,9 @@ def test_an_account_that_is_configured_anew_after_its_first_use_is_refused(ledge
     exchange(ledger, data).submit(request(), NOW)
     changed = PaperExchange(BookStore(ledger, opening), FREE, CALENDAR, data, INSTRUMENTS)
     for use in (changed.state, lambda: changed.submit(request(id="two"), NOW)):
-        with pytest.raises(WrongAccount, match=r"was opened with 100,000\.00 USD"):
+        with pytest.raises(WrongAccount, match=r"was opened with 100,000\.00 USD") as caught:
             use()
+        assert (caught.value.limit, caught.value.value) == ("account_opening", "100000 USD")
 
 
 def test_accounts_of_one_database_do_not_see_each_other(ledger, data):

@@ -309,8 +309,9 @@ def test_a_bust_takes_an_execution_back(tmp_path):
 def test_an_account_is_opened_as_it_was_or_not_at_all(tmp_path):
     hall = make_venue(tmp_path)
     other = [VenueAccount(ALPACA, House.IBKR, "USD", D(100_000))]
-    with pytest.raises(WrongAccount, match="was opened at alpaca"):
+    with pytest.raises(WrongAccount, match="was opened at alpaca") as caught:
         make_venue(tmp_path, ledger=hall.ledger, accounts=other)
+    assert (caught.value.limit, caught.value.threshold) == ("account_opening", "ibkr 100000 USD")
     with pytest.raises(InputError, match="no account 'nobody'"):
         hall.venue.account("nobody")
 

@@ -31,9 +31,52 @@ def test_an_order_within_every_limit_passes() -> None:
     assert check_order(Order(), FREE, UNLIMITED).sentence == "passed"
 
 
-@pytest.mark.parametrize("order", [Order(qty=D(0)), Order(qty=D(-1)), Order(price_used=D(0)), Order(qty=D("NaN"))])
+@pytest.mark.parametrize(
+    "order",
+    [
+        Order(qty=D(0)),
+        Order(qty=D(-1)),
+        Order(qty=D("NaN")),
+        Order(qty=D("Infinity")),
+        Order(price_used=D(0)),
+        Order(price_used=D("NaN")),
+    ],
+)
 def test_a_quantity_or_value_that_is_not_positive_is_stopped(order: Order) -> None:
     assert _verdict(order) == ("stopped", "positive_quantity")
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "NaN", "Infinity"])
+def test_a_limit_price_that_is_none_is_stopped_whatever_the_collar(price: str) -> None:
+    for rules in (UNLIMITED, limits(price_collar="0.1")):
+        assert _verdict(Order(limit_price=D(price)), FREE, rules) == ("stopped", "limit_price")
+
+
+@pytest.mark.parametrize("known", ["0", "-5", "NaN", "Infinity"])
+def test_a_known_price_that_is_none_is_not_taken_for_a_price_that_agrees(known: str) -> None:
+    found = _verdict(Order(), knowing(prices={"AAA": D(known)}), limits(price_collar="0.1"))
+    assert found == ("stopped", "reference_price")
+
+
+@pytest.mark.parametrize("volume", ["NaN", "-1", "Infinity"])
+def test_a_volume_that_is_none_is_not_known(volume: str) -> None:
+    found = _verdict(Order(), knowing(daily_volumes={"AAA": D(volume)}), limits(max_adv_share="1"))
+    assert found == ("stopped", "max_adv_share")
+
+
+@pytest.mark.parametrize("equity", ["NaN", "Infinity"])
+def test_an_equity_that_is_no_amount_is_not_known(equity: str) -> None:
+    assert _verdict(Order(), knowing(equity=D(equity)), limits(max_leverage="1")) == ("stopped", "max_leverage")
+    jump = limits(max_equity_jump="0.1")
+    for facts in ({"equity": D(equity), "equity_before": D(100)}, {"equity": D(100), "equity_before": D(equity)}):
+        assert _verdict(Order(), knowing(**facts), jump) == ("waiting", "max_equity_jump")
+
+
+@pytest.mark.parametrize("qty", ["1e20", "1e30", "1e300"])
+def test_an_order_of_a_size_that_no_account_has_is_stopped_with_its_figure(qty: str) -> None:
+    verdict = check_order(Order(qty=D(qty)), FREE, limits(max_notional_per_order="500"))
+    assert (verdict.decision, verdict.limit, verdict.threshold) == (Decision.STOP, "max_notional_per_order", "500")
+    assert D(verdict.value) == D(qty) * 5
 
 
 HELD = replace(knowing(equity=D(100), daily_volumes={"AAA": D(100)}), book=Book(sectors={"AAA": "Energy"}))
@@ -156,6 +199,14 @@ def test_what_opens_waits_while_a_holding_has_no_price_and_a_limit_sums_the_book
         assert _verdict(Order(intent=SELL), unpriced, rules) == PASSED
     assert _verdict(Order("CCC"), unpriced, limits(max_name_weight="1"))[1] != "unpriced_holding"
     assert _verdict(Order("CCC"), unpriced) == PASSED
+
+
+def test_what_adds_to_a_holding_without_a_price_waits_where_a_limit_is_on_one_name() -> None:
+    unpriced = replace(knowing(equity=D(1000)), owned={"AAA": D(500)}, book=Book.of({"AAA": D(500)}, {}, {}))
+    rules = limits(max_name_weight="0.5")
+    assert _verdict(Order(), unpriced, rules) == ("waiting", "unpriced_holding")
+    assert _verdict(Order("BBB"), unpriced, rules) == PASSED
+    assert _verdict(Order(intent=SELL), unpriced, rules) == PASSED
 
 
 def test_restricted_symbols_and_those_outside_of_the_allowed_are_not_opened_but_may_be_closed() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.config import Cooldown, MaxDrawdown, StoplossGuard
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.acceptance import accept_equity, accepted_equity, is_accepted
@@ -98,8 +98,16 @@ def test_a_fall_of_the_equity_locks_the_portfolio_above_its_threshold_and_not_at
     assert _locks(rule, equity={DAYS[0]: D(100), DAYS[1]: D(90)}, at=2) == []
     (lock,) = _locks(rule, equity={DAYS[0]: D(100), DAYS[1]: D("89.99")}, at=2)
     assert (lock.symbol, lock.until_session) == (None, DAYS[2])
-    assert "10.01 % below" in lock.reason
+    assert lock.reason == f"equity of {DAYS[1]} is 10.01 % below the highest of 3 sessions"
     assert _locks(rule, equity={DAYS[0]: D(100), DAYS[3]: D(50)}, at=4) == [], "the high is older than the lookback"
+
+
+@pytest.mark.parametrize(("high", "low"), [("0", "-5"), ("-1", "-5"), ("10", "-5")])
+def test_an_equity_that_falls_where_nothing_was_left_has_lost_all_of_it_and_more(high: str, low: str) -> None:
+    rule = MaxDrawdown(kind="max_drawdown", threshold=0.9, lookback_sessions=3, lock_sessions=1)
+    (lock,) = _locks(rule, equity={DAYS[0]: D(high), DAYS[1]: D(low)}, at=2)
+    assert D(lock.value) >= 1
+    assert _locks(rule, equity={DAYS[0]: D(low), DAYS[1]: D(low)}, at=2) == [], "it has not fallen"
 
 
 def test_what_happens_in_the_session_itself_locks_from_the_next_one() -> None:
@@ -298,6 +306,27 @@ def test_a_loss_never_loosens_what_a_person_has_set_nor_undoes_a_resume(ledger: 
     with ledger.transaction() as connection:
         set_state(connection, "paper", "main", TradingState.ACTIVE, **person)
     assert in_force() is TradingState.ACTIVE, "who resumed has seen the loss stop too"
+
+
+def test_only_the_lock_of_an_unknown_loss_ends_when_the_loss_is_known(ledger: Ledger) -> None:
+    unknown = DueLock(None, LOSS_UNKNOWN, "no prices", MONDAY, MONDAY)
+    _store(ledger, _due(), unknown)
+    with ledger.transaction() as connection:
+        lift_unknown_loss(connection, "paper", "main", MONDAY, now=START)
+        assert [lock.kind for lock in locks_of(connection, "paper", "main", MONDAY)] == ["cooldown"]
+
+
+def test_a_jump_of_the_equity_is_accepted_with_a_reason_or_not_at_all(ledger: Ledger) -> None:
+    with ledger.transaction() as connection, pytest.raises(LedgerError, match=r"needs a reason.*--reason"):
+        accept_equity(connection, "paper", "main", MONDAY, D(2_000), actor="ann", reason=" ", now=START)
+    with ledger.read() as connection:
+        assert accepted_equity(connection, "paper", "main", MONDAY) is None
+
+
+@pytest.mark.parametrize("equity", ["NaN", "Infinity"])
+def test_an_equity_that_is_no_amount_is_not_accepted(ledger: Ledger, equity: str) -> None:
+    with ledger.transaction() as connection, pytest.raises(LedgerError, match=f"equity {equity}"):
+        accept_equity(connection, "paper", "main", MONDAY, D(equity), actor="ann", reason="why", now=START)
 
 
 def test_a_jump_of_the_equity_holds_the_session_until_it_is_accepted(ledger: Ledger) -> None:

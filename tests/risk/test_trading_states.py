@@ -448,6 +448,16 @@ def test_an_order_that_waited_and_then_went_out_was_not_held_back(ledger: Ledger
     assert _held(ledger) == []
 
 
+def test_an_order_that_was_lost_and_never_waited_was_not_held_back(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)}, cash=D(0))
+    broker.submit_faults["s"] = ["reject"]
+    plan = plan_of([order("s", "AAA", Side.SELL, "5"), order("b", "CCC", Side.BUY, "7")], held={"AAA": "5"})
+    result = run(ledger, broker, plan, starting_cash=D(0))
+    assert {row.client_order_id: row.state.value for row in result.orders} == {"s": "rejected", "b": "dropped"}
+    assert _held(ledger) == []
+
+
 def test_a_halt_in_one_session_does_not_keep_a_later_one_from_being_traded_once_resumed(ledger: Ledger) -> None:
     broker = model(ledger)
     _set(ledger, HALTED)

@@ -225,6 +225,9 @@ class IbkrConnection:
                 f"TWS is logged in to {', '.join(logged_in)}, and account {settings.account} is configured.",
                 remedy="Log in to the account that is pinned, or correct the configuration.",
                 where=f"TWS at {settings.place}",
+                limit="account_identity",
+                value=", ".join(logged_in),
+                threshold=settings.account,
             )
         live = [account for account in logged_in if not account.startswith("D")]
         if live:
@@ -232,6 +235,9 @@ class IbkrConnection:
                 f"TWS is logged in to {live[0]}, which is an account with real money.",
                 remedy="Log in to a paper account; its id begins with D.",
                 where=f"TWS at {settings.place}",
+                limit="live_trading",
+                value=live[0],
+                threshold="paper",
             )
 
     async def _disconnect(self) -> None:
