@@ -253,15 +253,26 @@ def check_limits(row: Row, venue: Venue) -> None:
 
 
 def _close_in_slices(row: Row, venue: Venue) -> None:
-    """Cut what is closed to the most that one plan may slice."""
-    largest, step, closing = venue.largest(row), venue.target_step(row), closing_part(row)
+    """Cut what is closed to the most that one plan may slice, where it cannot be sliced as it is."""
+    # What stays short is whole shares, whatever the other side of zero may be.
+    step = max(venue.target_step(row), ONE) if row.current < 0 else venue.target_step(row)
+    closing, price, largest = closing_part(row), row.usable_price, venue.largest(row)
     assert largest is not None, row.symbol
-    most = (largest / step).to_integral_value(rounding=ROUND_FLOOR) * step * MAX_SLICES
-    if 0 < most < closing:
-        row.add_note(f"Cut from {closing} to {most}: no change has more than {MAX_SLICES} slices.")
-        row.reason = Reason.REBALANCE
-        row.delta = most.copy_sign(row.delta)
-        row.target = row.current + row.delta
+    assert price is not None, row.symbol
+    each = (largest / step).to_integral_value(rounding=ROUND_FLOOR) * step
+    if not closing or each * price < venue.minimum or not each:
+        return
+    whole = (closing / each).to_integral_value(rounding=ROUND_FLOOR)
+    if whole < MAX_SLICES and venue.pieces(row, closing, opens=False) is not None:
+        return
+    most = min(whole, Decimal(MAX_SLICES)) * each
+    if not most < closing:
+        return
+    why = f"no change has more than {MAX_SLICES} slices" if whole >= MAX_SLICES else "no slices carry the rest"
+    row.add_note(f"Cut from {closing} to {most}: {why}.")
+    row.reason = Reason.REBALANCE
+    row.delta = most.copy_sign(row.delta)
+    row.target = row.current + row.delta
 
 
 def _decide_exit(row: Row, venue: Venue, *, whole_exit: bool) -> None:

@@ -313,7 +313,9 @@ def _capabilities_text(capabilities: Capabilities) -> list[object]:
 
 
 def plain(value: Decimal) -> str:
-    """One text for one number: 10, 10.0 and 1E+1 are all `10`."""
+    """One text for one number: 10, 10.0 and 1E+1 are all `10`, and -0 is `0`."""
+    if not value:
+        return "0"
     text = str(value)
     # Most texts are plain already; normalising costs four times as much.
     if "E" not in text and (text[-1] != "0" or "." not in text):

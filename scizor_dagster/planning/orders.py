@@ -24,6 +24,7 @@ from scizor_dagster.planning.inputs import plain
 from scizor_dagster.planning.model import ORDERING_REASONS, PlannedOrder
 from scizor_dagster.planning.quantities import ZERO, tick_down, tick_up
 from scizor_dagster.planning.rows import Row
+from scizor_dagster.planning.rules import PlanningRules
 
 Prices = tuple[OrderType, TimeInForce, Decimal | None, Decimal | None, Decimal | None]
 """Order type, time in force, limit price, take-profit and stop-loss."""
@@ -140,13 +141,17 @@ def _market_instead(row: Row, mode: str, why: str) -> Prices:
     return _MARKET
 
 
+def limit_offset(rules: PlanningRules) -> Decimal:
+    """The most that a limit may give beyond the reference price, a fraction of it."""
+    return rules.limit_offset_pct if rules.price_collar is None else min(rules.limit_offset_pct, rules.price_collar)
+
+
 def limit_price(row: Row, venue: Venue, side: Side) -> Decimal:
     """Limit of an order: off the reference price by the offset, within the collar, on the price step."""
-    price, instrument, rules = row.usable_price, row.instrument, venue.rules
+    price, instrument = row.usable_price, row.instrument
     assert price is not None, row.symbol
     assert instrument is not None, row.symbol
-    offset = rules.limit_offset_pct if rules.price_collar is None else min(rules.limit_offset_pct, rules.price_collar)
-    wanted = price * (1 + side.sign * offset)
+    wanted = price * (1 + side.sign * limit_offset(venue.rules))
     step = instrument.price_step(wanted)
     return tick_down(wanted, step) if side is Side.BUY else tick_up(wanted, step)
 

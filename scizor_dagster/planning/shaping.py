@@ -16,7 +16,7 @@ from scizor_dagster.planning.decisions import Venue, closing_part, exit_only
 from scizor_dagster.planning.inputs import PlanInputs, plain
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.open_orders import NOTHING, Resting, closable
-from scizor_dagster.planning.orders import bracket_prices, limit_price
+from scizor_dagster.planning.orders import bracket_prices, limit_offset, limit_price
 from scizor_dagster.planning.quantities import ZERO
 from scizor_dagster.planning.rows import Row
 from scizor_dagster.planning.rules import PlanningRules
@@ -39,8 +39,8 @@ def shapers_of(
     if rules.mode_on_buy == "bracket" and OrderType.BRACKET in kinds:
         in_ranges = rules.tp_atr is not None or rules.sl_atr is not None
         shapers.append(partial(_protect, ranges=inputs.atr, needed=in_ranges))
-    if rules.price_collar is not None and OrderType.LIMIT in kinds:
-        shapers.append(partial(_near_the_price, collar=rules.price_collar))
+    if "limit" in (rules.mode_on_buy, rules.mode_on_sell) and OrderType.LIMIT in kinds:
+        shapers.append(partial(_near_the_price, most=limit_offset(rules)))
     return tuple(shapers)
 
 
@@ -173,17 +173,18 @@ def _protect(row: Row, venue: Venue, ranges: Mapping[str, Decimal], *, needed: b
         row.withhold(Reason.NO_ATR, note)
 
 
-def _near_the_price(row: Row, venue: Venue, collar: Decimal) -> None:
-    """Withhold an order whose limit the price steps put further off than the collar; else the offset keeps it near."""
+def _near_the_price(row: Row, venue: Venue, most: Decimal) -> None:
+    """Withhold a purchase below one price step: the smallest limit that there is gives more than it may."""
     side = Side.BUY if row.delta > 0 else Side.SELL
     mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
     price = row.usable_price
-    if mode != "limit" or price is None:
+    assert price is not None, row.symbol
+    if mode != "limit":
         return
     if row.delta % 1 != 0 and OrderType.LIMIT not in venue.capabilities.fractional_order_types:
         return
     limit = limit_price(row, venue, side)
-    if (limit - price) * side.sign > collar * price:
+    if (limit - price) * side.sign > most * price:
         row.withhold(
-            Reason.PRICE_COLLAR, f"No limit price lies within {plain(collar)} of {plain(price)}; the next is {limit}."
+            Reason.PRICE_COLLAR, f"No limit price lies within {plain(most)} of {plain(price)}; the next is {limit}."
         )

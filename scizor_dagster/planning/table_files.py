@@ -136,6 +136,12 @@ def _read_csv(path: Path) -> Table:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError("The file is not UTF-8.", remedy="Save it as UTF-8.", where=str(path)) from error
+    except OSError as error:
+        raise InputError(
+            f"The file cannot be read ({error.strerror}).",
+            remedy="Check who may read it.",
+            where=str(path),
+        ) from error
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []

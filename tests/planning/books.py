@@ -87,8 +87,8 @@ def filled(inputs: PlanInputs, plan: Plan) -> PlanInputs:
 
 
 def goes_on_later(plan: Plan) -> bool:
-    """Whether something is closed in more slices than one plan has: the next plan has the rest."""
-    return any("no change has more than" in line.note for line in plan.lines)
+    """Whether something is closed that the slices of one plan do not carry whole: the next plan has the rest."""
+    return any(words in line.note for line in plan.lines for words in ("no change has more than", "no slices carry"))
 
 
 def random_rules(chance: random.Random, shorts: bool) -> PlanningRules:

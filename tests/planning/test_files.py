@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -248,6 +249,16 @@ def test_a_file_of_a_size_that_no_table_has_is_refused_before_it_is_read(files):
     os.truncate(files.options["positions"], MAX_BYTES + 1)
     with pytest.raises(InputError, match=r"positions\.csv: The file is larger than 67108864 bytes"):
         files.run()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that is there and cannot be read")
+def test_a_file_that_is_there_and_cannot_be_read_is_refused_by_name(files, suffix):
+    path = files.folder / f"unreadable.{suffix}"
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match=rf"unreadable\.{suffix}: The file "):
+        files.run(positions=str(path))
+    assert not files.out.exists()
 
 
 @pytest.mark.parametrize("equity", ["0", "-5", "nan", "inf", "much", ""])

@@ -436,6 +436,13 @@ def test_two_spellings_of_one_number_are_one_plan():
     assert make_plan(same, PLAIN, ALPACA_LIKE).plan_id == make_plan(inputs, PLAIN, ALPACA_LIKE).plan_id
 
 
+@pytest.mark.parametrize("zero", ["-0", "-0.0", "0.00", "0E-9", "-0E+3"])
+def test_zero_is_zero_however_it_is_written(zero):
+    inputs = inputs_of({"A": "0.1"}, {"A": 1}, {"B": 0})
+    same = replace(inputs, holdings={"B": Decimal(zero)})
+    assert make_plan(same, PLAIN, ALPACA_LIKE).plan_id == make_plan(inputs, PLAIN, ALPACA_LIKE).plan_id
+
+
 def test_two_processes_make_the_same_bytes():
     code = (
         "from tests.planning.books import *; from scizor_dagster.planning.planner import make_plan;"

@@ -94,6 +94,17 @@ def test_a_limit_is_never_further_off_than_the_collar():
     assert outcome(plan_of({"A": "0.1"}, {"A": "0.00004"}, rules=rules)) == (Reason.PRICE_COLLAR, [])
 
 
+def test_what_costs_less_than_a_price_step_is_not_bought_at_a_whole_one_though_no_collar_is_set():
+    # The smallest limit is 0.0001: more than the offset of 0.2 % above the price.
+    rules = rules_of(mode_on_buy="limit", mode_on_sell="limit")
+    plan = plan_of({"A": "0.1"}, {"A": "0.00004"}, rules=rules)
+    assert outcome(plan) == (Reason.PRICE_COLLAR, [])
+    assert "No limit price lies within 0.002 of 0.00004; the next is 0.0001." in line_of(plan, "A").note
+    assert plan_of({"A": "0.1"}, {"A": "0.0001"}, rules=rules).orders[0].limit_price == Decimal("0.0001")
+    sale = plan_of({}, {"A": "0.00004"}, {"A": 300_000}, rules)
+    assert [order.limit_price for order in sale.orders] == [Decimal("0.0001")]
+
+
 @pytest.mark.parametrize(
     ("rule", "weight", "held", "expected"),
     [

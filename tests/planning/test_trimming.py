@@ -9,8 +9,9 @@ from scizor_dagster.brokers.capabilities import IBKR_CAPABILITIES
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.planner import make_plan
+from scizor_dagster.planning.rules import PlanningRules
 from tests.planning.books import filled, inputs_of, line_of
-from tests.planning.examples import outcome, rules_of
+from tests.planning.examples import outcome, plan_of, rules_of
 
 LOTS = {"A": Instrument("A", "XNYS", "USD", lot=100, fractionable=False)}
 SLICED = rules_of(min_order_notional=Decimal(120), max_notional_per_order=Decimal(250), allow_short=True)
@@ -57,9 +58,45 @@ def test_a_crossing_whose_other_side_no_slices_can_carry_still_closes():
     )
 
 
-def test_a_crossing_of_which_neither_side_can_be_sliced_is_left_alone():
-    plan = make_plan(crowded(-300, 300, 0), replace(SLICED, fractional=False), IBKR_CAPABILITIES)
-    assert outcome(plan) == (Reason.LIMIT, [])
+def test_as_much_of_a_close_goes_as_slices_can_carry_and_the_next_plan_has_the_rest():
+    # At 1, at most 120 shares an order: whole lots of 100, and the 50 that are left over make no order with another.
+    rules = rules_of(max_share_per_order=Decimal(120))
+    inputs = inputs_of({}, {"A": 1}, {"A": 450}, equity=1000, instruments=LOTS)
+    plan = make_plan(inputs, rules, IBKR_CAPABILITIES)
+    assert outcome(plan) == (Reason.REBALANCE, [-100] * 4)
+    assert "Cut from 450 to 400: no slices carry the rest." in line_of(plan, "A").note
+    assert outcome(make_plan(filled(inputs, plan), rules, IBKR_CAPABILITIES)) == (Reason.LIQUIDATE, [-50])
+
+
+@pytest.mark.parametrize(("held", "weight", "sold"), [(11, "0", 10), (11, "0.35", 10), (9, "0.7", 6)])
+def test_a_share_that_is_too_small_a_slice_does_not_keep_the_others_from_being_sold(held, weight, sold):
+    # At 350, two shares are an order, three are too large, and one is too small.
+    rules = rules_of(max_notional_per_order=Decimal(1000), min_order_notional=Decimal(400))
+    plan = plan_of({"A": weight}, {"A": 350}, {"A": held}, rules, IBKR_CAPABILITIES, equity=1000)
+    assert outcome(plan) == (Reason.REBALANCE, [-2] * (sold // 2))
+    assert line_of(plan, "A").target_qty == held - sold
+
+
+def test_a_crossing_of_which_only_a_part_of_the_close_can_be_sliced_closes_that_part():
+    plan = make_plan(crowded(-300, 300, 0), SLICED, IBKR_CAPABILITIES)
+    assert outcome(plan) == (Reason.REBALANCE, [200])
+    assert line_of(plan, "A").target_qty == -100
+
+
+def test_a_short_that_one_plan_cannot_cover_whole_is_covered_in_whole_shares():
+    # 700 at 92.37 are 7.57 shares; what stays short is a whole number of them.
+    rules = PlanningRules(allow_short=True, max_notional_per_order=Decimal(700), max_share_per_order=Decimal(40))
+    plan = plan_of({"A": "0.5"}, {"A": "92.3729"}, {"A": -2637}, rules)
+    assert outcome(plan) == (Reason.REBALANCE, [7] * 100)
+    assert line_of(plan, "A").target_qty == -1937
+
+
+def test_a_close_of_which_no_order_is_large_enough_to_be_sent_is_left_alone_and_says_why():
+    rules = rules_of(max_share_per_order=Decimal(3), min_order_notional=Decimal(40))
+    for weight in ("0", "-0.1"):
+        plan = plan_of({"A": weight}, {"A": 10}, {"A": 50}, rules_of(rules, allow_short=True), IBKR_CAPABILITIES)
+        assert outcome(plan) == (Reason.LIMIT, [])
+        assert "No slices both fit risk.max_share_per_order = 3 and can be sent." in line_of(plan, "A").note
 
 
 ASX = {"A": Instrument("A", "XASX", "AUD", fractionable=False)}

@@ -415,7 +415,7 @@ def test_orders_above_the_rate_wait_for_the_next_run_and_the_venue_waits_with_th
 def _held(ledger: Ledger) -> list[tuple[str, str, Decimal, bool]]:
     with ledger.read() as connection:
         rows = held_back(connection, "paper", "main", MONDAY)
-    assert all(row.why for row in rows)
+    assert all(row.why and row.sentence == f"{row.side} {row.qty:f} {row.symbol}: {row.why}" for row in rows)
     return [(row.symbol, row.side.value, row.qty, row.lost) for row in rows]
 
 
