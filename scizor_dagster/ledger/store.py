@@ -79,15 +79,18 @@ class Ledger:
                 "There is no ledger.", remedy="Nothing has traded with it, or it was moved.", where=backend.place
             )
         ledger = cls(backend, read_only=True)
-        with ledger.read() as connection:
-            found = _revision(connection)
-        if found != HEAD:
+        try:
+            with ledger.read() as connection:
+                found = _revision(connection)
+            if found != HEAD:
+                raise LedgerError(
+                    f"The ledger is of version {found or 'none'}, and this program reads version {HEAD}.",
+                    remedy="Any command that trades brings an older one up to date; a newer one needs a newer Scizor.",
+                    where=backend.place,
+                )
+        except BaseException:
             ledger.close()
-            raise LedgerError(
-                f"The ledger is of version {found or 'none'}, and this program reads version {HEAD}.",
-                remedy="Any command that trades brings an older one up to date; a newer one needs a newer Scizor.",
-                where=backend.place,
-            )
+            raise
         return ledger
 
     @staticmethod
@@ -163,6 +166,8 @@ class Ledger:
             except sa.exc.DBAPIError as error:
                 if error.connection_invalidated:
                     raise CommitInDoubt(self.place, _first_line(error)) from error
+                # SQLite may leave a transaction open whose commit has failed: it ends with its connection.
+                connection.invalidate(error)
                 raise
 
     @contextmanager

@@ -1,13 +1,17 @@
 """What holds for the embedded ledger alone."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from filelock import FileLock
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import sqlite
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import account_clocks, risk_limits
+from tests.ledgers import another, sqlite_ledger
 
 
 def test_a_commit_is_fsynced_unless_a_test_asks_otherwise(tmp_path: Path) -> None:
@@ -27,3 +31,24 @@ def test_a_second_migrator_waits_and_says_so_when_it_takes_too_long(
     monkeypatch.setattr(sqlite, "MIGRATION_LOCK_SECONDS", 0.05)
     with FileLock(tmp_path / "l.sqlite.migrate.lock"), pytest.raises(LedgerError, match="migrating"):
         Ledger.open(f"sqlite:///{tmp_path / 'l.sqlite'}")
+
+
+def test_a_commit_that_the_database_refuses_undoes_its_whole_transaction(tmp_path: Path) -> None:
+    ledger = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
+
+    def refer_to_nothing() -> None:
+        with ledger.transaction() as connection:
+            # A rule that is checked when the transaction ends.
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+            connection.execute(account_clocks.insert().values(account="a", session=date(2026, 3, 2)))
+            row = {"batch_id": "none", "limit_name": "x", "value": "1", "limits_hash": "h"}
+            connection.execute(risk_limits.insert().values(**row))
+
+    with pytest.raises(sa.exc.IntegrityError, match="FOREIGN KEY"):
+        refer_to_nothing()
+    with ledger.read() as connection:
+        assert connection.execute(sa.select(account_clocks)).all() == []
+    for writer in (ledger, another(ledger)):
+        with writer.transaction() as connection:
+            connection.execute(account_clocks.insert().values(account=str(id(writer)), session=date(2026, 3, 2)))
+        writer.close()

@@ -5,8 +5,10 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,7 +20,9 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import backend
 from scizor_dagster.ledger import store as ledger_store
 from scizor_dagster.ledger.approval_tables import signal_approvals
+from scizor_dagster.ledger.postgres import PostgresBackend
 from scizor_dagster.ledger.rows import fills_of
+from scizor_dagster.ledger.sqlite import SqliteBackend
 from scizor_dagster.ledger.store import Ledger, migration_config
 from scizor_dagster.ledger.tables import account_clocks, batches, metadata
 from scizor_dagster.risk.events import risk_events_of
@@ -238,3 +242,66 @@ def test_a_ledger_that_was_opened_to_read_takes_no_write(ledger: Ledger) -> None
     with pytest.raises(LedgerError, match="opened to read"), reading.transaction():
         raise AssertionError("the transaction must not begin")
     reading.close()
+
+
+def test_a_ledger_that_is_not_there_is_not_opened_to_read_and_asking_creates_none(nothing: str) -> None:
+    with pytest.raises(LedgerError, match=r"There is no ledger\."):
+        Ledger.open_to_read(nothing)
+    assert not Ledger.exists(nothing)
+
+
+@pytest.mark.parametrize("version", ["0008", "9999"])
+def test_a_ledger_of_another_version_is_not_opened_to_read_and_stays_as_it_is(ledger: Ledger, version: str) -> None:
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
+    with pytest.raises(LedgerError, match=f"of version {version}, and this program reads version") as refused:
+        Ledger.open_to_read(url_of(ledger))
+    assert refused.value.where == ledger.place
+    with ledger.read() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == version
+
+
+def test_a_ledger_that_is_not_there_or_was_only_made_holds_nothing_and_a_single_row_is_something(nothing: str) -> None:
+    assert not Ledger.holds_anything(nothing)
+    assert not Ledger.exists(nothing)
+    ledger = Ledger.open(nothing)
+    assert not Ledger.holds_anything(nothing)
+    with ledger.transaction() as connection:
+        connection.execute(account_clocks.insert().values(account="a", session=date(2026, 3, 2)))
+        # Whatever its version: an older one is what a first opening would carry over.
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    ledger.close()
+    assert Ledger.holds_anything(nothing)
+
+
+def test_who_waited_to_migrate_finds_it_done_and_migrates_nothing(
+    nothing: str, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = SqliteBackend if store == "sqlite" else PostgresBackend
+    migrating = kind.migrating
+    overtaken: list[Ledger] = []
+
+    @contextmanager
+    def overtake(self: Any, engine: sa.Engine) -> Iterator[None]:
+        monkeypatch.undo()
+        overtaken.append(Ledger.open(nothing))
+        with overtaken[0].transaction() as connection:
+            connection.execute(account_clocks.insert().values(account="a", session=date(2026, 3, 2)))
+        with migrating(self, engine):
+            yield
+
+    monkeypatch.setattr(kind, "migrating", overtake)
+    ledger = Ledger.open(nothing)
+    with ledger.read() as connection:
+        assert connection.execute(sa.select(account_clocks.c.account)).scalars().all() == ["a"]
+    for opened in (ledger, *overtaken):
+        opened.close()
+
+
+def test_a_damaged_file_that_was_to_be_read_is_not_kept_open(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"these are not the bytes of a database" * 100)
+    with pytest.raises(LedgerError, match="damaged, or is none"):
+        Ledger.open_to_read(f"sqlite:///{path}")
+    held = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    assert str(path) not in held
