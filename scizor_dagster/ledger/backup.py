@@ -14,15 +14,15 @@ import hashlib
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
 from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.changes import plain_row, typed
@@ -34,8 +34,6 @@ from scizor_dagster.ledger.verification import verify
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_DAMAGE = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged archive may raise."""
 _BATCH = 1000
 _MOST_NAMED = 5
 
@@ -59,6 +57,9 @@ class Manifest:
     seal: str
     rows: dict[str, int]
     digests: dict[str, str]
+
+
+_MANIFEST = TypeAdapter(Manifest)
 
 
 def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
@@ -99,11 +100,11 @@ def read_manifest(path: Path) -> Manifest:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            body = json.loads(archive.read(MANIFEST))
-        found = Manifest(**body)
-    except _DAMAGE as error:
+            found = _MANIFEST.validate_json(archive.read(MANIFEST), strict=True)
+    # Whatever the reading of a zip and of JSON makes of bytes that are none, or that were damaged.
+    except Exception as error:
         raise InputError(
-            f"This is no backup of a ledger ({error}).",
+            f"This is no backup of a ledger ({_words(error)}).",
             remedy="Give a file that `scizor ledger backup` has written.",
             where=str(path),
         ) from error
@@ -126,29 +127,21 @@ def restore(ledger: Ledger, path: Path, *, then: Callable[[sa.Connection], None]
         LedgerError: the ledger is not empty, or what was restored is not what its history says.
     """
     manifest = read_manifest(path)
-    try:
-        with zipfile.ZipFile(path) as archive, ledger.transaction() as connection:
-            _require_empty(connection, ledger)
-            _require_whole(archive, manifest, path)
-            _read_table(connection, archive, events)
-            for name, rows in replayed(connection).items():
-                _insert(connection, metadata.tables[name], iter(rows.values()))
-            for beside in _beside():
-                if beside.name in manifest.rows:
-                    _read_table(connection, archive, beside)
-            # Whoever held an account when the backup was made holds it no more.
-            connection.execute(leases.update().values(holder=None, token=leases.c.token + 1))
-            found = verify(connection, seq=manifest.seq or None, seal=manifest.seal)
-            if found:
-                named = " ".join(found[:_MOST_NAMED])
-                raise LedgerError(
-                    f"What the backup holds is not what its history says: {len(found)} difference(s). {named}",
-                    remedy="Nothing was restored. Take an older backup.",
-                    where=str(path),
-                )
-            then(connection)
-    except (KeyError, ValueError) as error:
-        raise _not_whole(path, str(error)) from error
+    with zipfile.ZipFile(path) as archive, ledger.transaction() as connection:
+        _require_empty(connection, ledger)
+        with _whole(path):
+            _fill(connection, archive, manifest)
+        # Whoever held an account when the backup was made holds it no more.
+        connection.execute(leases.update().values(holder=None, token=leases.c.token + 1))
+        found = verify(connection, seq=manifest.seq or None, seal=manifest.seal)
+        if found:
+            named = " ".join(found[:_MOST_NAMED])
+            raise LedgerError(
+                f"What the backup holds is not what its history says: {len(found)} difference(s). {named}",
+                remedy="Nothing was restored. Take an older backup.",
+                where=str(path),
+            )
+        then(connection)
     return manifest
 
 
@@ -158,7 +151,7 @@ def _write(connection: sa.Connection, archive: zipfile.ZipFile, now: datetime) -
     last: dict[str, Any] = {"seq": 0, "hash": ""}
     for table in [events, *_beside()]:
         digest, count = hashlib.sha256(), 0
-        with archive.open(_member(table.name), "w") as member:
+        with archive.open(_member(table), "w") as member:
             statement = sa.select(table).order_by(*table.primary_key.columns)
             for row in connection.execute(statement, execution_options={"yield_per": _BATCH}):
                 plain = plain_row(dict(row._mapping))
@@ -181,28 +174,35 @@ def _beside() -> list[sa.Table]:
     return beside
 
 
-def _member(name: str) -> str:
-    return f"{name}.jsonl"
+def _member(table: sa.Table) -> str:
+    return f"{table.name}.jsonl"
 
 
-def _require_whole(archive: zipfile.ZipFile, manifest: Manifest, path: Path) -> None:
-    """Read every member to its end before a row of any is believed."""
-    try:
-        for name in {events.name, *manifest.rows}:
-            digest, count = hashlib.sha256(), 0
-            with archive.open(_member(name)) as member:
-                for line in member:
-                    digest.update(line)
-                    count += 1
-            if (count, digest.hexdigest()) != (manifest.rows[name], manifest.digests[name]):
-                raise _not_whole(path, f"{_member(name)} is not what the manifest says")
-    except _DAMAGE as error:
-        raise _not_whole(path, str(error)) from error
+def _fill(connection: sa.Connection, archive: zipfile.ZipFile, manifest: Manifest) -> None:
+    beside = [table for table in _beside() if table.name in manifest.rows]
+    for table in [events, *beside]:
+        _check_member(archive, table, manifest)
+    _insert(connection, events, _lines(archive, events))
+    for name, rows in replayed(connection).items():
+        _insert(connection, metadata.tables[name], iter(rows.values()))
+    for table in beside:
+        _insert(connection, table, _lines(archive, table))
 
 
-def _read_table(connection: sa.Connection, archive: zipfile.ZipFile, table: sa.Table) -> None:
-    with archive.open(_member(table.name)) as member:
-        _insert(connection, table, (json.loads(line) for line in member))
+def _check_member(archive: zipfile.ZipFile, table: sa.Table, manifest: Manifest) -> None:
+    """Before any row of it is believed."""
+    digest, count = hashlib.sha256(), 0
+    with archive.open(_member(table)) as member:
+        for line in member:
+            digest.update(line)
+            count += 1
+    if (count, digest.hexdigest()) != (manifest.rows[table.name], manifest.digests[table.name]):
+        raise ValueError(f"{_member(table)} is not what the manifest says")
+
+
+def _lines(archive: zipfile.ZipFile, table: sa.Table) -> Iterator[dict[str, Any]]:
+    with archive.open(_member(table)) as member:
+        yield from map(json.loads, member)
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, Any]]) -> None:
@@ -226,7 +226,21 @@ def _require_empty(connection: sa.Connection, ledger: Ledger) -> None:
             )
 
 
-def _not_whole(path: Path, why: str) -> InputError:
-    return InputError(
-        f"The backup is not whole ({why}).", remedy="Nothing was restored. Take another backup.", where=str(path)
-    )
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Say that the backup is not whole, whatever is wrong with what it holds. A failure of the database is its own."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, sa.exc.DBAPIError) and not isinstance(error, sa.exc.IntegrityError | sa.exc.DataError):
+            raise
+        raise InputError(
+            f"The backup is not whole ({_words(error)}).",
+            remedy="Nothing was restored. Take another backup.",
+            where=str(path),
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    """The first line of an error, or its kind where it has no words."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,16 +2,21 @@
 
 import io
 import json
+import os
+import random
 import re
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError, LedgerError
+from scizor_dagster.ledger import backup as backups
 from scizor_dagster.ledger.backup import MANIFEST, read_manifest, restore, write_backup
 from scizor_dagster.ledger.events import append
 from scizor_dagster.ledger.replay import VENUE, journaled, stored_rows
@@ -23,6 +28,7 @@ from tests.ledger.lived import live_through
 from tests.ledgers import sqlite_ledger
 
 NOW = datetime(2026, 3, 4, 21, 0, tzinfo=UTC)
+DAMAGES = 20_000 if os.environ.get("SCIZOR_TORTURE") else 120
 
 
 def _nothing(connection: sa.Connection) -> None:
@@ -57,6 +63,17 @@ def _edited(path: Path, member: str, edit: Callable[[bytes], bytes]) -> Path:
         for name in source.namelist():
             archive.writestr(name, edit(source.read(name)) if name == member else source.read(name))
     return target
+
+
+def _counted_anew(path: Path) -> Path:
+    """The backup with the counts and digests that its members have."""
+    counted, member = path.with_name("counted.zip"), "events.jsonl"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(counted, "w") as archive:
+        text, body = source.read(member), json.loads(source.read(MANIFEST))
+        body["rows"]["events"], body["digests"]["events"] = text.count(b"\n"), sha256(text).hexdigest()
+        for name in source.namelist():
+            archive.writestr(name, json.dumps(body) if name == MANIFEST else source.read(name))
+    return counted
 
 
 def test_a_restored_ledger_holds_what_was_backed_up_and_verifies(lived: Ledger, backup: Path, empty: Ledger) -> None:
@@ -195,3 +212,119 @@ def test_a_writer_is_not_kept_waiting_by_a_backup_which_holds_one_instant(lived:
     assert manifest.seq == before + 1
     assert read_manifest(tmp_path / "l.zip") == manifest
     assert any(name.startswith(VENUE) for name in manifest.rows)
+
+
+def test_a_backup_of_which_any_byte_is_another_one_restores_all_of_it_or_says_that_it_is_not_whole(
+    backup: Path, empty: Ledger, record_property: Any
+) -> None:
+    class Whole(Exception):
+        """Raised instead of committing, so that the ledger stays empty for the next one."""
+
+    def stop(connection: sa.Connection) -> None:
+        assert stored_rows(connection, events)
+        raise Whole
+
+    chance, good, counts = random.Random(8), backup.read_bytes(), {"refused": 0, "whole": 0}
+    path = backup.with_name("damaged.zip")
+    for _ in range(DAMAGES):
+        damaged = bytearray(good)
+        damaged[chance.randrange(len(good))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            restore(empty, path, then=stop)
+        except Whole:
+            counts["whole"] += 1
+        except (InputError, LedgerError):
+            counts["refused"] += 1
+    with empty.read() as connection:
+        assert all(not stored_rows(connection, table) for table in metadata.sorted_tables)
+    record_property("damaged backups", counts)
+    # Times and names in the zip's own directory may be others.
+    assert counts["refused"] > DAMAGES / 2
+
+
+def test_a_backup_that_was_cut_off_anywhere_restores_nothing(backup: Path, empty: Ledger) -> None:
+    good, path = backup.read_bytes(), backup.with_name("cut.zip")
+    for length in range(0, len(good), len(good) // 50):
+        path.write_bytes(good[:length])
+        with pytest.raises(InputError, match="no backup of a ledger"):
+            restore(empty, path, then=_nothing)
+
+
+@pytest.mark.parametrize("line", [b"[]", b"5", b"{", b'{"seq": "one"}', b'{"at": "noon"}', b"{}"])
+def test_a_history_of_which_a_line_is_no_entry_is_not_whole(backup: Path, empty: Ledger, line: bytes) -> None:
+    edited = _edited(backup, "events.jsonl", lambda text: text + line + b"\n")
+    with pytest.raises(InputError, match=r"The backup is not whole \(events\.jsonl is not what the manifest says\)"):
+        restore(empty, edited, then=_nothing)
+    with pytest.raises(InputError, match=r"The backup is not whole \(.+\)"):
+        restore(empty, _counted_anew(edited), then=_nothing)
+    with empty.read() as connection:
+        assert stored_rows(connection, events) == {}
+
+
+@pytest.mark.parametrize("rows", [None, [], {}, {"events": "many"}])
+def test_a_manifest_that_does_not_count_the_rows_is_that_of_no_whole_backup(
+    backup: Path, empty: Ledger, rows: object
+) -> None:
+    edited = _edited(backup, MANIFEST, lambda text: json.dumps(json.loads(text) | {"rows": rows}).encode())
+    with pytest.raises(InputError, match="no backup of a ledger" if rows != {} else "not whole"):
+        restore(empty, edited, then=_nothing)
+
+
+@pytest.mark.parametrize("change", [{"format": "one"}, {"format": None}, {"schema": 9}, {"seq": "last"}])
+def test_a_manifest_of_other_kinds_of_values_is_that_of_no_backup(
+    backup: Path, empty: Ledger, change: dict[str, object]
+) -> None:
+    edited = _edited(backup, MANIFEST, lambda text: json.dumps(json.loads(text) | change).encode())
+    with pytest.raises(InputError, match="no backup of a ledger"):
+        restore(empty, edited, then=_nothing)
+
+
+def test_a_backup_from_before_a_table_was_added_leaves_that_one_empty(
+    lived: Ledger, backup: Path, empty: Ledger
+) -> None:
+    newest = max(name for name in metadata.tables if name.startswith(VENUE))
+
+    def without(text: bytes) -> bytes:
+        manifest = json.loads(text)
+        for part in ("rows", "digests"):
+            del manifest[part][newest]
+        return json.dumps(manifest).encode()
+
+    restore(empty, _edited(backup, MANIFEST, without), then=_nothing)
+    with lived.read() as before, empty.read() as after:
+        assert stored_rows(after, metadata.tables[newest]) == {}
+        assert stored_rows(after, events) == stored_rows(before, events)
+
+
+def test_a_history_of_more_rows_than_are_written_at_once_is_restored_whole(
+    lived: Ledger, backup: Path, empty: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lived.read() as connection:
+        held = stored_rows(connection, events)
+    for size in (1, 7, len(held)):
+        monkeypatch.setattr(backups, "_BATCH", size)
+        target = backup.with_name(f"{size}.zip")
+        assert write_backup(lived, target, now=NOW).digests == read_manifest(backup).digests
+    monkeypatch.setattr(backups, "_BATCH", 7)
+    restore(empty, backup, then=_nothing)
+    with empty.read() as connection:
+        assert stored_rows(connection, events) == held
+        assert verify(connection) == []
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_backup(backup: Path, tmp_path: Path) -> None:
+    ledger = Ledger.open(sqlite_ledger(tmp_path / "small"), synchronous="OFF")
+
+    @sa.event.listens_for(ledger.engine, "connect")
+    def small(connection: Any, _record: Any) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    ledger.close()
+    with pytest.raises(LedgerError, match="database or disk is full") as failure:
+        restore(ledger, backup, then=_nothing)
+    assert failure.value.where == ledger.place
+    with ledger.read() as connection:
+        assert all(not stored_rows(connection, table) for table in metadata.sorted_tables)
+    ledger.close()
