@@ -70,9 +70,9 @@ def _release_if_due(run: Run, batch: BatchRow, settings: ExecutionSettings) -> N
             return
     account = run.broker.account()
     with run.write() as connection:
-        # Read again under the write lock: the decision and the release are one.
-        if _due(connection, batch, closing):
-            _release(connection, run, batch, account, settings)
+        # The decision and the release are one: whoever else could have changed the batch since would have the lease.
+        assert _due(connection, batch, closing), batch.batch_id
+        _release(connection, run, batch, account, settings)
 
 
 def _due(connection: sa.Connection, batch: BatchRow, closing: bool) -> bool:

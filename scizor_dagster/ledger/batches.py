@@ -144,9 +144,7 @@ def new_batch(
 
 
 def set_state(connection: sa.Connection, batch: BatchRow, state: BatchState, *, now: datetime) -> BatchRow:
-    """Note how far the batch has come, with an event; nothing is written where nothing changed."""
-    if batch.state is state:
-        return batch
+    """Note how far the batch has come, with an event; `state` is another one than it has."""
     payload = {"batch_id": batch.batch_id, "from": batch.state, "to": state}
     change = updated(batches, {"batch_id": batch.batch_id}, {"state": state.value, "updated_at": now})
     events.append(connection, now, batch.account, f"batch_{state.value}", payload, changes=[change])

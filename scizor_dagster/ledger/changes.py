@@ -130,8 +130,6 @@ def _plain(value: Any) -> Any:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, StrEnum):
-        return value.value
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     assert value is None or isinstance(value, bool | int | str | dict), value

@@ -49,6 +49,7 @@ def append(
 
     Raises:
         LedgerError: a name in the payload speaks of a secret, or a row is no longer as its change expects it.
+        TypeError: a value of the payload is none of these.
         sqlalchemy.exc.IntegrityError: a row to insert is there already.
     """
     _refuse_secrets(payload)
@@ -109,7 +110,7 @@ def _plain(value: Any) -> str:
         return format(value, "f")
     if isinstance(value, date):
         return value.isoformat()
-    return str(value)
+    raise TypeError(f"{value!r} is no value that the history keeps.")
 
 
 def _refuse_secrets(value: Any) -> None:

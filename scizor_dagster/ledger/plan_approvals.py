@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import inserted
+from scizor_dagster.ledger.known import admitted_sessions
 from scizor_dagster.ledger.permission_tables import plan_approvals
-from scizor_dagster.ledger.rows import admitted_sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger.batches import account_clock, admit, batch_of, batches_of, set_state
+from scizor_dagster.ledger.known import admitted_sessions
 from scizor_dagster.ledger.rows import intents_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
@@ -120,3 +121,13 @@ def test_an_id_that_an_earlier_session_has_used_is_refused_whole(ledger: Ledger)
         _admit(ledger, plan_of([BUY, SELL], session=MONDAY))
     with ledger.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(orders)).scalar() == 1
+
+
+def test_the_sessions_of_a_portfolio_are_those_that_it_has_a_batch_of_however_many(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([], session=BEFORE))
+    _admit(ledger, plan_of([], session=MONDAY))
+    _admit(ledger, plan_of([], session=MONDAY, batch=2, plan_id="q"))
+    _admit(ledger, replace(plan_of([], session=TUESDAY), portfolio="other"))
+    with ledger.read() as connection:
+        assert admitted_sessions(connection, "paper", "main") == {BEFORE, MONDAY}
+        assert admitted_sessions(connection, "real", "main") == set()

@@ -42,6 +42,16 @@ def test_payloads_keep_decimals_dates_and_states_as_plain_text(ledger: Ledger) -
     )
 
 
+@pytest.mark.parametrize("value", [{1, 2}, object(), b"x"])
+def test_what_the_history_cannot_keep_as_it_is_is_refused_and_not_kept_as_some_text(
+    ledger: Ledger, value: object
+) -> None:
+    with pytest.raises(TypeError, match="no value that the history keeps"), ledger.transaction() as connection:
+        append(connection, AT, "paper", "note", {"value": value})
+    with ledger.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM events").scalar() == 0
+
+
 @pytest.mark.parametrize(
     ("edit", "found"),
     [

@@ -7,7 +7,7 @@ import pytest
 
 from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.instruments import split_quantity
-from scizor_dagster.ledger.holdings import activities_of, cash_flow, fills_of, foreign, owned
+from scizor_dagster.ledger.holdings import activities_of, cash_flow, fills_of, foreign, owned, share_of
 from scizor_dagster.ledger.known import earliest_session
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import activities, adoptions, trades
@@ -246,3 +246,20 @@ def test_what_is_bought_under_a_delisted_name_later_is_held(book: Book) -> None:
     book.activity("delisting", "AAA", WED, amount="-60", factor="0")
     book.fill("AAA", "5", "1", FRI)
     assert (book.owned(), book.cash()) == ({"AAA": D(5)}, D(30 - 60 - 5))
+
+
+def test_the_share_of_a_payment_is_what_was_owned_before_its_session_of_all_that_the_account_held(book: Book) -> None:
+    book.fill("AAA", "30", "1", MON)
+    book.fill("AAA", "10", "1", MON, portfolio="other")
+    book.fill("BBB", "99", "1", MON, portfolio="other")
+    book.adopt("BBB", "1", MON)
+    book.fill("AAA", "1000", "1", WED, portfolio="other")
+    with book.ledger.read() as connection:
+        shares = {
+            (name, symbol): share_of(connection, "paper", name, symbol, WED)
+            for name in ("main", "other")
+            for symbol in ("AAA", "BBB", "CCC")
+        }
+    assert (shares["main", "AAA"], shares["other", "AAA"]) == (D("0.75"), D("0.25"))
+    assert (shares["main", "BBB"], shares["other", "BBB"]) == (D("0.01"), D("0.99"))
+    assert (shares["main", "CCC"], shares["other", "CCC"]) == (0, 0)

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.errors import AccountBusy, LedgerError
-from scizor_dagster.ledger.lease import lease
+from scizor_dagster.ledger.lease import lease, lease_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import leases
 from tests.ledgers import another
@@ -126,3 +126,18 @@ def test_process_locks_of_different_names_are_had_side_by_side_and_end_with_thei
             with other.process_lock("one") as again:
                 assert not again
     other.close()
+
+
+def test_who_only_looks_sees_whether_the_account_is_free_held_or_abandoned(ledger: Ledger) -> None:
+    def look(now: datetime) -> tuple[str | None, bool, bool]:
+        with ledger.read() as connection:
+            row = lease_of(connection, "paper")
+        assert row is not None
+        return row.holder, row.held(now), row.abandoned(now)
+
+    with ledger.read() as connection:
+        assert lease_of(connection, "paper") is None
+    with lease(ledger, "paper", "first", Hand(), TTL):
+        assert look(START + TTL - timedelta(microseconds=1)) == ("first", True, False)
+        assert look(START + TTL) == ("first", False, True)
+    assert look(START) == look(START + TTL) == (None, False, False)

@@ -1,5 +1,6 @@
 """What holds for a ledger on a server alone: its schema, its sessions, and what happens when the server goes away."""
 
+import threading
 from collections.abc import Iterator
 from datetime import date
 
@@ -293,5 +294,32 @@ def test_a_process_lock_dies_with_its_session_and_its_holder_is_not_disturbed(
         postgres.execute("SELECT pg_terminate_backend(%s, 10000)", backend)
         with other.process_lock("lease-paper") as taken:
             assert taken
+    for ledger in (holder, other):
+        ledger.close()
+
+
+def test_a_session_that_is_cut_while_it_waits_for_a_process_lock_is_a_failure_and_not_a_lock_that_another_has(
+    postgres: Server, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_side, "LOCK_WAIT_MS", 30_000)
+    holder, other = Ledger.open(postgres_url), Ledger.open(postgres_url)
+    failures: list[LedgerError] = []
+
+    def wait() -> None:
+        with pytest.raises(LedgerError, match=r"terminating connection|closed the connection") as caught:
+            other.process_lock("lease-paper").__enter__()
+        failures.append(caught.value)
+
+    waiter = threading.Thread(target=wait)
+    with holder.process_lock("lease-paper") as held:
+        assert held
+        waiter.start()
+        waiting = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        backends: list[tuple[object, ...]] = []
+        while not backends and waiter.is_alive():
+            backends = postgres.execute(waiting, database=postgres_url.rpartition("/")[2])
+        postgres.execute("SELECT pg_terminate_backend(%s, 10000)", backends[0][0])
+        waiter.join()
+    assert [failure.where for failure in failures] == [other.place]
     for ledger in (holder, other):
         ledger.close()

@@ -11,15 +11,18 @@ import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerFill, Side
-from scizor_dagster.ledger.changes import key_of
+from scizor_dagster.ledger.changes import key_of, updated
+from scizor_dagster.ledger.events import append
 from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.replay import CARRIED_OVER, Image, journaled, replayed, stored_rows
 from scizor_dagster.ledger.rows import fills_of
 from scizor_dagster.ledger.store import Ledger, migration_config
-from scizor_dagster.ledger.tables import events, trades
+from scizor_dagster.ledger.tables import events, orders, positions, trades
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.risk.trading_state import TradingState, set_state, standing
+from tests.execution.scenario import START
 from tests.ledger.lived import live_through
+from tests.ledgers import another, sqlite_ledger
 
 NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 SESSION = date(2026, 3, 2)
@@ -141,6 +144,92 @@ def test_a_history_and_rows_that_were_cut_off_together_show_against_the_seal_of_
         assert verify(connection, seq=last.seq - 1, seal=last.previous_hash) == []
         (sentence,) = verify(connection, seq=last.seq - 1, seal="0" * 64)
         assert "the history was written anew" in sentence
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "no json",
+        "5",
+        "[5]",
+        "[[1]]",
+        '[["insert","nowhere",{}]]',
+        '[["insert","orders",{}]]',
+        '[["insert","orders",null]]',
+        '[["insert",["orders"],{}]]',
+        '[["insert","orders",{"client_order_id":["a"]}]]',
+    ],
+)
+def test_a_history_that_cannot_be_read_is_said_in_a_sentence(ledger: Ledger, changes: str) -> None:
+    with ledger.transaction() as connection:
+        append(connection, START, "paper", "note", {})
+        connection.execute(events.update().values(changes=changes))
+    with ledger.read() as connection:
+        (sentence,) = verify(connection)
+    assert sentence.startswith("The history cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("planned_qty", "ten"), ("updated_at", "noon"), ("session", "monday"), ("depends_on", "nobody")],
+)
+def test_a_value_that_cannot_be_read_is_named_by_its_table_and_hides_no_other_difference(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    # A server refuses such a value by itself.
+    ledger = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
+    live_through(ledger)
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE orders SET {column} = '{value}' WHERE position = 0")
+        connection.exec_driver_sql("UPDATE positions SET qty = '777' WHERE symbol = 'CCC'")
+    with ledger.read() as connection:
+        found = verify(connection)
+    ledger.close()
+    assert sorted(sentence.partition(":")[0] for sentence in found) == ["orders", "positions"]
+    assert any(sentence.startswith("orders: a value of it cannot be read: ") for sentence in found)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [
+        ("final_qty", Decimal(777), "orders: s-bbb has other parameters than those it was hashed with."),
+        ("filled_qty", Decimal(777), "orders: s-bbb has filled_qty 777, and its trades sum to 10.0000."),
+    ],
+)
+def test_a_row_that_contradicts_the_others_is_found_although_the_history_has_put_it_there(
+    lived: Ledger, column: str, value: Decimal, sentence: str
+) -> None:
+    change = updated(orders, {"client_order_id": "s-bbb"}, {column: value})
+    with lived.transaction() as connection:
+        append(connection, START, "paper", "forged", {}, changes=[change])
+        assert verify(connection) == [sentence]
+
+
+def test_a_position_that_no_trade_explains_is_found_although_the_history_has_put_it_there(lived: Ledger) -> None:
+    with lived.transaction() as connection:
+        row = connection.execute(sa.select(positions).where(positions.c.symbol == "CCC")).one()
+        key = {name: row._mapping[name] for name in key_of(positions)}
+        append(connection, START, "paper", "forged", {}, changes=[updated(positions, key, {"qty": Decimal(777)})])
+        assert verify(connection) == [
+            "positions: those of account 'paper' are not what its trades and activities add up to."
+        ]
+
+
+def test_a_history_that_names_its_rows_is_not_carried_over_by_a_later_migration(lived: Ledger) -> None:
+    from alembic import command
+
+    with lived.read() as connection:
+        before = connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one()
+    with lived.transaction() as connection:
+        config = migration_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0008")
+    migrated = another(lived)
+    with migrated.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one() == before
+        held = stored(connection)
+        assert held["orders"] == replayed(connection)["orders"] != {}
+    migrated.close()
 
 
 def test_what_an_older_ledger_holds_is_carried_over_into_the_history_once(tmp_path: Path) -> None:

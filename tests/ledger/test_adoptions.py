@@ -1,0 +1,42 @@
+"""A person hands a position to a portfolio: something, and once."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.adoptions import adopt
+from scizor_dagster.ledger.holdings import owned
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.verification import verify
+
+NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
+MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
+
+
+def _adopt(ledger: Ledger, qty: str, session: date = MONDAY) -> str:
+    with ledger.transaction() as connection:
+        terms = {"price": Decimal(10), "session": session, "actor": "ann", "now": NOW}
+        return adopt(connection, "paper", "main", "AAA", Decimal(qty), **terms)  # type: ignore[arg-type]
+
+
+def _owned(ledger: Ledger) -> dict[str, Decimal]:
+    with ledger.read() as connection:
+        assert verify(connection) == []
+        return owned(connection, "paper", "main")
+
+
+def test_there_is_nothing_to_adopt_in_a_quantity_of_zero(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="nothing to adopt: 0 AAA"):
+        _adopt(ledger, "0.000")
+    assert _owned(ledger) == {}
+
+
+def test_the_same_is_not_adopted_for_one_session_twice_and_more_of_it_for_another_one_is(ledger: Ledger) -> None:
+    assert _adopt(ledger, "5") == "paper/main/AAA/2026-03-02"
+    with pytest.raises(LedgerError, match="AAA was adopted for 2026-03-02 before"):
+        _adopt(ledger, "7")
+    assert _owned(ledger) == {"AAA": 5}
+    _adopt(ledger, "-2", TUESDAY)
+    assert _owned(ledger) == {"AAA": 3}
