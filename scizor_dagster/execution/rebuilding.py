@@ -24,6 +24,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Broker, BrokerOrder
+from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution import gates
 from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.drive import settle
@@ -118,7 +119,7 @@ def rebuild_account(
         before = _count_fills(run)
         poll(run, sessions)
         fills = _count_fills(run) - before
-        adopted = _adopt(run, sessions[-1], cash, actor) if adopt and cash is not None else {}
+        adopted = _adopt(run, sessions, cash, actor) if adopt and cash is not None else {}
         _settle(run, {(item.portfolio, item.parts.session) for item in found})
         positions = _positions(run, adopted)
     strangers = {order.client_order_id for order, _ in mine} - {item.order.client_order_id for item in found}
@@ -175,8 +176,9 @@ def _count_fills(run: Run) -> int:
         return len(fills_of(connection, run.account))
 
 
-def _adopt(run: Run, session: date, cash: Decimal, actor: str) -> dict[str, Decimal]:
+def _adopt(run: Run, sessions: Sequence[date], cash: Decimal, actor: str) -> dict[str, Decimal]:
     """Let the portfolio own what nobody does, and begin with what leaves it `cash` now."""
+    session, account_cash = sessions[-1], _cash_of_what_is_recorded(run, sessions)
     held = {row.symbol: row for row in run.broker.positions()}
     adopted: dict[str, Decimal] = {}
     with run.write() as connection:
@@ -195,11 +197,24 @@ def _adopt(run: Run, session: date, cash: Decimal, actor: str) -> dict[str, Deci
                 now=run.now(),
             )
             adopted[symbol] = qty
-        _begin_with(connection, run, session, cash)
+        _begin_with(connection, run, session, cash, account_cash)
     return adopted
 
 
-def _begin_with(connection: sa.Connection, run: Run, session: date, cash: Decimal) -> None:
+def _cash_of_what_is_recorded(run: Run, sessions: Sequence[date]) -> Decimal:
+    """The account's cash at a moment of which every execution is in the ledger."""
+    for _ in range(run.settings.max_rounds):
+        found = run.broker.account().cash
+        if not poll(run, sessions).changed:
+            return found
+    raise BrokerUnavailable(
+        "Orders fill while their money is counted.",
+        remedy="What was taken in stays. Rebuild again once they have ended.",
+        where=f"account {run.account}",
+    )
+
+
+def _begin_with(connection: sa.Connection, run: Run, session: date, cash: Decimal, account_cash: Decimal) -> None:
     first = first_batch_of(connection, run.account, run.portfolio)
     if first is not None and first.origin != ORIGIN:
         run.note(
@@ -207,10 +222,20 @@ def _begin_with(connection: sa.Connection, run: Run, session: date, cash: Decima
         )
         return
     starting = cash - cash_flow(connection, run.account, run.portfolio)
-    state_cash(connection, run.account, run.portfolio, session, cash=cash, starting_cash=starting, now=run.now())
+    state_cash(
+        connection,
+        run.account,
+        run.portfolio,
+        session,
+        cash=cash,
+        starting_cash=starting,
+        account_cash=account_cash,
+        now=run.now(),
+    )
     run.note(
-        f"Portfolio '{run.portfolio}' began with {starting:,.2f}, so that it has {cash:,.2f} now; set its capital to "
-        f"that amount: capital: {{amount: {starting:f}}}."
+        f"Portfolio '{run.portfolio}' began with {starting:,.2f}, so that it has {cash:,.2f} now, and account "
+        f"'{run.account}' has {account_cash:,.2f}. From now on both are counted from there: what the configuration "
+        "says of its capital and of initial_cash is not compared any more."
     )
 
 

@@ -19,6 +19,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.rates import rate_before
 from scizor_dagster.ledger.conversions import Conversion, conversion_of
 from scizor_dagster.ledger.holdings import cash_flow, owned
+from scizor_dagster.ledger.rebuilt import cash_is_stated
 from scizor_dagster.ledger.rows import BatchRow, first_batch_of
 
 CENT = Decimal("0.01")
@@ -73,6 +74,7 @@ def begun_on(desk: Desk, account: str) -> tuple[str, ...]:
 def require_same_capital(desk: Desk, portfolio: str) -> None:
     """Refuse a portfolio whose configured capital is no longer the one it began with, or not in the account.
 
+    Where a person has said what it has, when the ledger was built anew, that counts and not the configuration.
     What was converted is compared as it was stated: a rate is asked for once, before the portfolio begins.
 
     Raises:
@@ -84,6 +86,9 @@ def require_same_capital(desk: Desk, portfolio: str) -> None:
         _require_covered(desk, portfolio)
         return
     capital = desk.portfolio(portfolio).capital
+    with desk.ledger.read() as connection:
+        if cash_is_stated(connection, first.account, portfolio):
+            return
     if not _foreign(desk, portfolio):
         now = configured_cash(desk, portfolio)
         same, configured = now == first.starting_cash, f"{now:,.2f}"

@@ -6,6 +6,7 @@ and whose order it was (`execution.rebuilding`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -28,9 +29,11 @@ from scizor_dagster.ledger.intents import parameter_hash
 from scizor_dagster.ledger.rows import batches_of, intents_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import batches, orders
+from scizor_dagster.ledger.tables import events as history
 
 ORIGIN = "rebuilt"
 """Origin of such a batch, and its plan."""
+_STATED = "cash_stated"
 UNKNOWN_FORM = "rebuilt from the broker's books, which say nothing of its type, intent and plan"
 ZERO = Decimal(0)
 
@@ -83,9 +86,13 @@ def state_cash(
     *,
     cash: Decimal,
     starting_cash: Decimal,
+    account_cash: Decimal,
     now: datetime,
 ) -> None:
-    """Let a portfolio whose beginning is not known begin with `starting_cash`: a person says that it has `cash` now."""
+    """Let a portfolio whose beginning is not known begin with `starting_cash`: a person says that it has `cash` now.
+
+    `account_cash` is what the account shows at that moment, from which its own beginning follows.
+    """
     rebuilt = [row for row in batches_of(connection, account, portfolio) if row.origin == ORIGIN]
     values = {"starting_cash": starting_cash, "updated_at": now}
     changes = [updated(batches, {"batch_id": row.batch_id}, values) for row in rebuilt]
@@ -103,8 +110,26 @@ def state_cash(
                 now=now,
             )
         ]
-    payload = {"portfolio": portfolio, "cash": cash, "starting_cash": starting_cash}
-    events.append(connection, now, account, "cash_stated", payload, changes=changes)
+    opening = account_cash - account_cash(connection, account)
+    payload = {"portfolio": portfolio, "cash": cash, "starting_cash": starting_cash, "opening": opening}
+    events.append(connection, now, account, _STATED, payload, changes=changes)
+
+
+def cash_is_stated(connection: sa.Connection, account: str, portfolio: str) -> bool:
+    """Whether a person has said what the portfolio has, so that its configured capital counts no more."""
+    return any(row["portfolio"] == portfolio for row in _statements(connection, account))
+
+
+def opening_cash(connection: sa.Connection, account: str) -> Decimal | None:
+    """What the account must have begun with for what it showed when a person last said so; None where nobody did."""
+    stated = _statements(connection, account)
+    return Decimal(stated[-1]["opening"]) if stated else None
+
+
+def _statements(connection: sa.Connection, account: str) -> list[dict[str, str]]:
+    kind = (history.c.account == account, history.c.kind == _STATED)
+    found = connection.execute(sa.select(history.c.payload).where(*kind).order_by(history.c.seq)).scalars()
+    return [json.loads(payload) for payload in found]
 
 
 def _row(

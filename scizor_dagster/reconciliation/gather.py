@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Broker
 from scizor_dagster.ledger.holdings import account_cash, foreign, owned
+from scizor_dagster.ledger.rebuilt import opening_cash
 from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of, open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.model import BrokerView, LedgerView
@@ -35,7 +36,8 @@ def read_sides(
         account: Name of the account in the configuration.
         portfolio: Whose orders and positions are compared.
         session: The session.
-        deposit: What the account began with; None leaves cash out of the comparison.
+        deposit: What the account began with, unless the ledger has it from a rebuild; None leaves cash out of the
+            comparison.
 
     Raises:
         BrokerUnavailable: a read failed; an answer that is missing is not an empty one.
@@ -94,4 +96,5 @@ def _cash(connection: sa.Connection, account: str, portfolio: str, deposit: Deci
     if others:
         named = ", ".join(f"'{batch.portfolio}' of {batch.session}" for batch in others)
         return None, f"cash is not compared: orders of portfolio {named} on this account are still open"
-    return deposit + account_cash(connection, account), ""
+    stated = opening_cash(connection, account)
+    return (deposit if stated is None else stated) + account_cash(connection, account), ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.ledger.replay import journaled
-from tests.cli.conftest import NEXT, TRADED, Scizor
+from tests.cli.conftest import NEXT, TRADED, UNNAMED, Scizor
 from tests.projects import Project
 
 
@@ -96,6 +96,22 @@ def test_a_lost_ledger_is_rebuilt_from_the_exchange_and_its_session_is_not_trade
     scizor("resume", "--account", "paper", "--reason", "looked at it")
     scizor("run", "--date", TRADED, "--once")
     assert _rows(collected, SENT) == sent
+
+
+def test_a_ledger_that_is_rebuilt_from_a_part_of_its_history_reconciles_and_plans_on_what_a_person_has_said(
+    scizor: Scizor, collected: Project
+) -> None:
+    owned = _rows(collected, OWNED)
+    ((cash,),) = _rows(collected, "SELECT cash FROM paper_accounts")
+    _lose_all_but_the_exchange(collected)
+    asked = ("ledger", "rebuild", "--account", "paper", "--first", UNNAMED, "--yes", "--by", "ann")
+    answer = scizor(*asked, "--adopt-to", "main", "--cash", cash)
+    assert (answer.code, "is not compared any more" in " ".join(answer.out.split())) == (0, True), answer
+    assert _rows(collected, OWNED) == owned
+    compared = scizor("reconcile", "--date", UNNAMED, "--json")
+    assert compared.code == 0, compared
+    scizor("resume", "--account", "paper", "--reason", "looked at it")
+    assert "its capital is now" not in scizor("run", "--date", NEXT, "--once").err
 
 
 def test_a_rebuild_asks_first_and_says_what_it_needs(

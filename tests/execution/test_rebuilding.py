@@ -15,12 +15,15 @@ from scizor_dagster.brokers.protocol import OrderStatus, Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
-from scizor_dagster.ledger.holdings import cash_flow, owned
+from scizor_dagster.ledger.holdings import account_cash, cash_flow, owned
+from scizor_dagster.ledger.rebuilt import cash_is_stated, opening_cash
 from scizor_dagster.ledger.rows import batches_of, fills_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.gather import read_sides
+from scizor_dagster.reconciliation.model import BreakKind
+from scizor_dagster.reconciliation.positions import cash_breaks
 from scizor_dagster.reconciliation.reconcile import order_results
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.model_broker import ModelBroker
@@ -178,6 +181,27 @@ def test_what_was_sent_before_the_ledger_was_lost_counts_against_the_limits_of_i
     result = run(ledger, broker, again, max_session_orders=D(len(plan.orders)))
     blocked = [row for row in result.orders if row.state.value == "blocked"]
     assert [(row.symbol, "max_session_orders" in row.reason) for row in blocked] == [("CCC", True)]
+
+
+def test_cash_is_counted_from_what_a_person_has_said_and_the_account_shows(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    _, broker, _ = traded
+    with ledger.read() as connection:
+        assert (opening_cash(connection, "paper"), cash_is_stated(connection, "paper", "main")) == (None, False)
+    broker.book.cash -= D("123.4567")
+    _rebuilt(ledger, broker, adopt=True, cash=D(5))
+    with ledger.read() as connection:
+        assert cash_is_stated(connection, "paper", "main")
+        assert not cash_is_stated(connection, "paper", "other")
+        opening = opening_cash(connection, "paper")
+        assert opening is not None
+        assert opening + account_cash(connection, "paper") == broker.book.cash
+    ours, theirs = read_sides(ledger, broker, account="paper", portfolio="main", session=MONDAY, deposit=D(1_000_000))
+    assert list(cash_breaks(ours, theirs)) == []
+    broker.book.cash += 1
+    ours, theirs = read_sides(ledger, broker, account="paper", portfolio="main", session=MONDAY, deposit=D(1_000_000))
+    assert [row.kind for row in cash_breaks(ours, theirs)] == [BreakKind.CASH_DIFFERS]
 
 
 def test_a_rebuild_that_is_repeated_changes_nothing(traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger) -> None:
