@@ -21,7 +21,8 @@ from scizor_dagster.flow.approving import awaiting_plan
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.money import CENT, book_through, price_adjustment, starting_cash
-from scizor_dagster.ledger.rows import BatchRow, activities_of, batch_of, fills_of, open_batches, restated_sessions
+from scizor_dagster.ledger.known import restated_sessions
+from scizor_dagster.ledger.rows import BatchRow, activities_of, batch_of, fills_of, open_batches
 from scizor_dagster.market_data.reading import last_closes, session_bars
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan

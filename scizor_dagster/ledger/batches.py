@@ -29,6 +29,7 @@ from scizor_dagster.planning.model import Plan, PlannedOrder
 __all__ = ["Admission", "account_clock", "admit", "batch_of", "batches_of", "set_state", "state_from"]
 
 MAX_ID_LENGTH = 48
+_CLOCK = sa.select(account_clocks.c.session).where(account_clocks.c.account == sa.bindparam("wanted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +168,7 @@ def state_from(rows: Iterable[IntentRow], *, others_open: bool) -> BatchState:
 
 def account_clock(connection: sa.Connection, account: str) -> date | None:
     """The last session for which a batch of the account was admitted."""
-    statement = sa.select(account_clocks.c.session).where(account_clocks.c.account == account)
-    return connection.execute(statement).scalar()
+    return connection.execute(_CLOCK, {"wanted": account}).scalar()
 
 
 def _permitted(armed: Arming | None, approved: PlanApproval | None) -> dict[str, Any]:

@@ -5,12 +5,18 @@ What belongs here: that there are rows. What does not: the rows (`rows`), and wh
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import sqlalchemy as sa
 
 from scizor_dagster.ledger.permission_tables import arming
 from scizor_dagster.ledger.tables import account_clocks, adoptions, batches, orders, trades, trading_states
+
+# Built once: asked with every poll.
+_FIRSTS = [
+    sa.select(sa.func.min(table.c.session)).where(table.c.account == sa.bindparam("wanted"))
+    for table in (batches, trades, adoptions)
+]
 
 
 def known_portfolios(connection: sa.Connection) -> dict[str, set[str]]:
@@ -44,8 +50,16 @@ def last_ordered_session(connection: sa.Connection, account: str, portfolio: str
 def earliest_session(connection: sa.Connection, account: str) -> date | None:
     """First session in which anything of the account was planned, filled or adopted."""
     # Batches count, for an order that ended without a fill may still be filled late.
-    firsts = [
-        connection.execute(sa.select(sa.func.min(table.c.session)).where(table.c.account == account)).scalar()
-        for table in (batches, trades, adoptions)
-    ]
+    firsts = [connection.execute(first, {"wanted": account}).scalar() for first in _FIRSTS]
     return min((first for first in firsts if first is not None), default=None)
+
+
+def restated_sessions(connection: sa.Connection, account: str, portfolio: str, since: datetime) -> set[date]:
+    """Sessions of the portfolio's executions that were corrected or taken back after they had been recorded."""
+    statement = sa.select(trades.c.session).where(
+        trades.c.version > 1,
+        trades.c.account == account,
+        trades.c.portfolio == portfolio,
+        trades.c.recorded_at >= since,
+    )
+    return set(connection.execute(statement).scalars())

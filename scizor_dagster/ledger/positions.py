@@ -17,6 +17,8 @@ from scizor_dagster.ledger.checkpoints import brought_up
 from scizor_dagster.ledger.holdings import held_by_portfolios
 from scizor_dagster.ledger.tables import positions
 
+_STORED = sa.select(positions).where(positions.c.account == sa.bindparam("wanted"))
+
 
 def store_positions(connection: sa.Connection, account: str, *, now: datetime) -> None:
     """Bring the account's rows up to date, with one event; nothing is written where nothing changed."""
@@ -40,5 +42,5 @@ def store_positions(connection: sa.Connection, account: str, *, now: datetime) -
 
 def stored_positions(connection: sa.Connection, account: str) -> dict[tuple[str, str], Decimal]:
     """Signed quantities by portfolio and symbol, as the table has them."""
-    rows = connection.execute(sa.select(positions).where(positions.c.account == account))
+    rows = connection.execute(_STORED, {"wanted": account})
     return {(row.portfolio, row.symbol): row.qty for row in rows}

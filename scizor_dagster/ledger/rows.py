@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -234,10 +234,34 @@ _INTENTS_OF_SESSION = (
     .order_by(orders.c.batch_id, orders.c.position)
 )
 _INTENTS_BY_ID = sa.select(orders).where(orders.c.client_order_id.in_(sa.bindparam("ids", expanding=True)))
+_BATCH = sa.select(batches).where(batches.c.batch_id == sa.bindparam("batch_id"))
+_BATCHES_IN = sa.select(batches).where(
+    batches.c.account == sa.bindparam("account"), batches.c.state.in_(sa.bindparam("states", expanding=True))
+)
+_RELEASE = sa.select(releases).where(releases.c.batch_id == sa.bindparam("batch_id"))
+_OPEN = [state.value for state in BatchState if state.open]
+
+
+def _between(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    sessions = table.c.session.between(sa.bindparam("first"), sa.bindparam("last"))
+    return sa.select(table).where(table.c.account == sa.bindparam("account"), sessions, *conditions)
+
+
+_MINE = batches.c.portfolio == sa.bindparam("portfolio")
+_BATCHES = _between(batches, _MINE).order_by(batches.c.session, batches.c.batch)
+_FIRST_BATCH = _BATCHES.limit(1)
+_LAST_BATCH = _between(batches, _MINE).order_by(batches.c.session.desc(), batches.c.batch.desc()).limit(1)
+_FILLS = _between(trades, STANDING).order_by(trades.c.session, trades.c.executed_at, trades.c.fill_id)
+_FILLS_IN = sa.select(trades).where(trades.c.account == sa.bindparam("account"), STANDING)
+_FILLS_FOR = _FILLS_IN.where(trades.c.client_order_id.in_(sa.bindparam("ids", expanding=True))).order_by(
+    trades.c.executed_at, trades.c.fill_id
+)
+_FILLS_BY_ID = _FILLS_IN.where(trades.c.fill_id.in_(sa.bindparam("ids", expanding=True)))
+_ACTIVITIES = _between(activities).order_by(activities.c.session, activities.c.activity_id)
 
 
 def batch_by_id(connection: sa.Connection, batch_id: str) -> BatchRow | None:
-    found = _rows(connection, BatchRow, sa.select(batches).where(batches.c.batch_id == batch_id))
+    found = _rows(connection, BatchRow, _BATCH, {"batch_id": batch_id})
     return found[0] if found else None
 
 
@@ -247,36 +271,28 @@ def batches_of(
     portfolio: str,
     session: date | None = None,
     *,
-    first: date | None = None,
-    last: date | None = None,
+    first: date = date.min,
+    last: date = date.max,
 ) -> list[BatchRow]:
     """Every batch of the portfolio by session and number: in one session, from `first` to `last`, or in all."""
-    statement = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
-    if session is not None:
-        statement = statement.where(batches.c.session == session)
-    if first is not None:
-        statement = statement.where(batches.c.session >= first)
-    if last is not None:
-        statement = statement.where(batches.c.session <= last)
-    return _rows(connection, BatchRow, statement.order_by(batches.c.session, batches.c.batch))
+    key = {"account": account, "portfolio": portfolio, "first": session or first, "last": session or last}
+    return _rows(connection, BatchRow, _BATCHES, key)
 
 
 def last_batch_of(
     connection: sa.Connection, account: str, portfolio: str, *, before: date | None = None
 ) -> BatchRow | None:
     """The latest batch of the portfolio, or None; with `before`, of the sessions before that one."""
-    mine = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
-    if before is not None:
-        mine = mine.where(batches.c.session < before)
-    newest = mine.order_by(batches.c.session.desc(), batches.c.batch.desc()).limit(1)
-    found = _rows(connection, BatchRow, newest)
+    last = date.max if before is None else before - timedelta(days=1)
+    key = {"account": account, "portfolio": portfolio, "first": date.min, "last": last}
+    found = _rows(connection, BatchRow, _LAST_BATCH, key)
     return found[0] if found else None
 
 
 def first_batch_of(connection: sa.Connection, account: str, portfolio: str) -> BatchRow | None:
     """The first batch that was ever admitted for the portfolio on the account, or None."""
-    statement = sa.select(batches).where(batches.c.account == account, batches.c.portfolio == portfolio)
-    found = _rows(connection, BatchRow, statement.order_by(batches.c.session, batches.c.batch).limit(1))
+    key = {"account": account, "portfolio": portfolio, "first": date.min, "last": date.max}
+    found = _rows(connection, BatchRow, _FIRST_BATCH, key)
     return found[0] if found else None
 
 
@@ -288,10 +304,9 @@ def batch_of(connection: sa.Connection, account: str, portfolio: str, session: d
 
 def open_batches(connection: sa.Connection, account: str) -> list[BatchRow]:
     """Batches of every portfolio on the account that have not ended, oldest first."""
-    states = [state.value for state in BatchState if state.open]
-    mine = sa.select(batches).where(batches.c.account == account, batches.c.state.in_(states))
+    mine = _rows(connection, BatchRow, _BATCHES_IN, {"account": account, "states": _OPEN})
     # Sorted here: asked for it, SQLite would go through all batches there are in the order of their sessions.
-    return sorted(_rows(connection, BatchRow, mine), key=lambda row: (row.session, row.portfolio, row.batch))
+    return sorted(mine, key=lambda row: (row.session, row.portfolio, row.batch))
 
 
 def intents_of(connection: sa.Connection, batch_id: str) -> list[IntentRow]:
@@ -320,7 +335,7 @@ def intents_by_id(connection: sa.Connection, client_order_ids: Sequence[str]) ->
 
 
 def release_of(connection: sa.Connection, batch_id: str) -> ReleaseRow | None:
-    found = _rows(connection, ReleaseRow, sa.select(releases).where(releases.c.batch_id == batch_id))
+    found = _rows(connection, ReleaseRow, _RELEASE, {"batch_id": batch_id})
     return found[0] if found else None
 
 
@@ -329,24 +344,20 @@ def fills_of(
     account: str,
     *,
     portfolio: str | None = None,
-    first: date | None = None,
-    last: date | None = None,
+    first: date = date.min,
+    last: date = date.max,
     symbols: Collection[str] | None = None,
 ) -> list[FillRow]:
     """Recorded fills as they stand, in the order they were executed: of one portfolio, or all with foreign ones.
 
     `first` and `last` bound the sessions, both included; `symbols` is None for all.
     """
-    statement = sa.select(trades).where(trades.c.account == account, STANDING)
+    statement = _FILLS
     if portfolio is not None:
         statement = statement.where(trades.c.portfolio == portfolio)
-    if first is not None:
-        statement = statement.where(trades.c.session >= first)
-    if last is not None:
-        statement = statement.where(trades.c.session <= last)
     if symbols is not None:
         statement = statement.where(trades.c.symbol.in_(symbols))
-    return _rows(connection, FillRow, statement.order_by(trades.c.session, trades.c.executed_at, trades.c.fill_id))
+    return _rows(connection, FillRow, statement, {"account": account, "first": first, "last": last})
 
 
 def fills_for_orders(
@@ -355,8 +366,7 @@ def fills_for_orders(
     """Recorded fills as they stand by client order id, for the ids that have any."""
     found: dict[str, list[FillRow]] = {}
     for chunk in _chunks(sorted(set(client_order_ids))):
-        statement = sa.select(trades).where(trades.c.account == account, trades.c.client_order_id.in_(chunk), STANDING)
-        for row in _rows(connection, FillRow, statement.order_by(trades.c.executed_at, trades.c.fill_id)):
+        for row in _rows(connection, FillRow, _FILLS_FOR, {"account": account, "ids": chunk}):
             found.setdefault(row.client_order_id, []).append(row)
     return found
 
@@ -365,32 +375,16 @@ def fills_by_id(connection: sa.Connection, account: str, fill_ids: Collection[st
     """Recorded fills as they stand by their own ids, whatever session they were recorded for."""
     found: dict[str, FillRow] = {}
     for chunk in _chunks(sorted(set(fill_ids))):
-        statement = sa.select(trades).where(trades.c.account == account, trades.c.fill_id.in_(chunk), STANDING)
-        found |= {row.fill_id: row for row in _rows(connection, FillRow, statement)}
+        rows = _rows(connection, FillRow, _FILLS_BY_ID, {"account": account, "ids": chunk})
+        found |= {row.fill_id: row for row in rows}
     return found
 
 
-def restated_sessions(connection: sa.Connection, account: str, portfolio: str, since: datetime) -> set[date]:
-    """Sessions of the portfolio's executions that were corrected or taken back after they had been recorded."""
-    statement = sa.select(trades.c.session).where(
-        trades.c.version > 1,
-        trades.c.account == account,
-        trades.c.portfolio == portfolio,
-        trades.c.recorded_at >= since,
-    )
-    return set(connection.execute(statement).scalars())
-
-
 def activities_of(
-    connection: sa.Connection, account: str, *, first: date | None = None, last: date | None = None
+    connection: sa.Connection, account: str, *, first: date = date.min, last: date = date.max
 ) -> list[ActivityRow]:
     """Recorded activities of the account by session."""
-    statement = sa.select(activities).where(activities.c.account == account)
-    if first is not None:
-        statement = statement.where(activities.c.session >= first)
-    if last is not None:
-        statement = statement.where(activities.c.session <= last)
-    return _rows(connection, ActivityRow, statement.order_by(activities.c.session, activities.c.activity_id))
+    return _rows(connection, ActivityRow, _ACTIVITIES, {"account": account, "first": first, "last": last})
 
 
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -30,6 +30,7 @@ from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.sessions import Clock
 
 _WIDTH = 64
+_KNOWN = sa.select(risk_events.c.event_id).where(risk_events.c.event_id == sa.bindparam("wanted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def record(
         *([parameter_hash, sends] if verdict.decision is Decision.PASS else []),
     ]
     event_id = hashlib.sha256(repr(identity).encode()).hexdigest()
-    if connection.execute(sa.select(risk_events.c.event_id).where(risk_events.c.event_id == event_id)).first():
+    if connection.execute(_KNOWN, {"wanted": event_id}).first():
         return False
     row = inserted(
         risk_events,
