@@ -102,7 +102,7 @@ def store_locks(
             "until_session": lock.until_session,
         }
         if old is None:
-            lock_id = hashlib.sha256(repr([account, portfolio, *map(str, lock.finding)]).encode()).hexdigest()[:8]
+            lock_id = hashlib.sha256(repr([account, portfolio, *map(str, lock.finding)]).encode()).hexdigest()[:12]
             change = inserted(risk_locks, {"lock_id": lock_id, "account": account, "created_at": now, **values})
         else:
             lock_id = old.lock_id

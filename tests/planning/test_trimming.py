@@ -1,16 +1,20 @@
 """What gives way where there is no room: as little as will do, whole orders where no less can be sent, and no close."""
 
+import random
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scizor_dagster.brokers.capabilities import IBKR_CAPABILITIES
 from scizor_dagster.instruments import Instrument
+from scizor_dagster.planning.laws import book_after
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
-from tests.planning.books import filled, inputs_of, line_of
+from tests.planning.books import crowded_book, filled, goes_on_later, inputs_of, line_of
 from tests.planning.examples import outcome, plan_of, rules_of
 
 LOTS = {"A": Instrument("A", "XNYS", "USD", lot=100, fractionable=False)}
@@ -121,3 +125,63 @@ def test_what_is_bought_beyond_a_covered_short_is_a_first_purchase():
     )
     assert outcome(make_plan(small, rules, IBKR_CAPABILITIES)) == (Reason.LIQUIDATE, [600])
     assert outcome(make_plan(large, rules, IBKR_CAPABILITIES)) == (Reason.CROSS_ZERO, [600, 500])
+
+
+def lotted_book(seed):
+    """A random long-short book beside open orders, in lots, at an exchange that may ask for a first parcel, sliced."""
+    inputs, rules, capabilities = crowded_book(seed, shorts=True)
+    chance = random.Random(f"lots {seed}")
+    mic, currency = chance.choice([("XNYS", "USD"), ("XASX", "AUD")])
+    listed = {
+        symbol: replace(known, mic=mic, currency=currency, lot=chance.choice([1, 1, 10, 100]))
+        for symbol, known in inputs.instruments.items()
+    }
+    limits = {
+        "max_notional_per_order": chance.choice([None, max(Decimal(130), 2 * rules.min_order_notional), Decimal(700)]),
+        "max_share_per_order": chance.choice([None, Decimal(40), Decimal(2000)]),
+    }
+    return replace(inputs, instruments=listed, currency=currency), replace(rules, **limits), capabilities
+
+
+def closing_of(line):
+    """Unsigned shares of a line's change that close what it has, and will have from open orders."""
+    current, delta = line.current_qty + line.working_qty, line.delta_qty
+    return min(abs(delta), abs(current)) if current * delta < 0 else Decimal(0)
+
+
+def largest_slice(line, inputs, rules, capabilities):
+    """The most shares that one order may close of a line, in the increments that such an order has."""
+    instrument, short = inputs.instruments[line.symbol], line.current_qty + line.working_qty < 0
+    fractional = rules.fractional and capabilities.fractional and instrument.fractionable
+    fractional = fractional and (line.target_weight > 0 or (not line.target_weight and not short))
+    step = Decimal(1).scaleb(-rules.quantity_precision) if fractional else Decimal(instrument.lot)
+    step = max(step, Decimal(1)) if short else step
+    by_value = rules.max_notional_per_order / line.price if rules.max_notional_per_order else None
+    most = min(limit for limit in (by_value, rules.max_share_per_order) if limit is not None)
+    return most // step * step
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.integers(0, 2**48))
+def test_nothing_that_closes_is_withheld_for_want_of_room_or_by_a_limit_that_its_slices_can_keep(seed):
+    inputs, rules, capabilities = lotted_book(seed)
+    for line in make_plan(inputs, rules, capabilities).lines:
+        if line.reason in (Reason.NO_CASH, Reason.FIRST_PARCEL):
+            assert not closing_of(line)
+        if line.reason is Reason.LIMIT and closing_of(line):
+            least = max(rules.min_order_notional, capabilities.min_notional)
+            slice_ = largest_slice(line, inputs, rules, capabilities)
+            assert not slice_ or slice_ * line.price < least
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.integers(0, 2**48))
+def test_every_plan_in_lots_and_slices_fits_its_book_and_comes_to_rest(seed):
+    inputs, rules, capabilities = lotted_book(seed)
+    plan = make_plan(inputs, rules, capabilities)
+    assert book_after(plan, rules.max_total_weight).fits
+    rules = replace(rules, max_participation=None, max_turnover=None, slippage_allowance_pct=Decimal(0))
+    inputs = replace(inputs, open_orders=(), foreign={})
+    plan = make_plan(inputs, rules, capabilities)
+    again = make_plan(filled(inputs, plan), rules, capabilities)
+    assert again.orders == () or goes_on_later(plan)

@@ -136,6 +136,14 @@ def test_a_finding_that_is_measured_again_is_the_same_lock_and_stays_lifted(ledg
     assert len(_store(ledger, *longer, *longer)) == 1, "a rule that locks for longer is another finding, and one"
 
 
+def test_two_locks_of_many_are_never_taken_for_one(ledger: Ledger) -> None:
+    # The first eight digits of what these two symbols' locks are told by are the same.
+    alike = [_due("S82898"), _due("S163490")]
+    assert len(set(_store(ledger, *alike))) == 2
+    with ledger.read() as connection:
+        assert {lock.symbol for lock in locks_of(connection, "paper", "main")} == {"S82898", "S163490"}
+
+
 def test_a_lock_that_the_machine_lifted_holds_again_when_it_is_due_again(ledger: Ledger) -> None:
     due = DueLock(None, LOSS_UNKNOWN, "no prices", MONDAY, MONDAY, "no prices", "a loss that is known")
     (lock_id,) = _store(ledger, due)
