@@ -36,7 +36,7 @@ __all__ = [
     "BatchRow",
     "FillRow",
     "IntentRow",
-    "account_cash",
+    "account_flow",
     "activities_of",
     "batch_of",
     "cash_flow",
@@ -96,7 +96,7 @@ def cash_flow(
     return books_at(connection, account, _last(before, through)).flows.get(portfolio, ZERO)
 
 
-def account_cash(connection: sa.Connection, account: str) -> Decimal:
+def account_flow(connection: sa.Connection, account: str) -> Decimal:
     """Signed cash of every fill and every activity of the account, whoever it belongs to, in its currency."""
     return books_at(connection, account).cash
 

@@ -25,6 +25,7 @@ from scizor_dagster.brokers.protocol import (
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.batches import account_clock, clock_moved, id_of_batch, new_batch
 from scizor_dagster.ledger.changes import inserted, updated
+from scizor_dagster.ledger.holdings import account_flow
 from scizor_dagster.ledger.intents import parameter_hash
 from scizor_dagster.ledger.rows import batches_of, intents_of
 from scizor_dagster.ledger.states import BatchState, IntentState
@@ -110,7 +111,7 @@ def state_cash(
                 now=now,
             )
         ]
-    opening = account_cash - account_cash(connection, account)
+    opening = account_cash - account_flow(connection, account)
     payload = {"portfolio": portfolio, "cash": cash, "starting_cash": starting_cash, "opening": opening}
     events.append(connection, now, account, _STATED, payload, changes=changes)
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.ledger.holdings import account_cash, foreign, owned
+from scizor_dagster.ledger.holdings import account_flow, foreign, owned
 from scizor_dagster.ledger.rebuilt import opening_cash
 from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of, open_batches
 from scizor_dagster.ledger.store import Ledger
@@ -97,4 +97,4 @@ def _cash(connection: sa.Connection, account: str, portfolio: str, deposit: Deci
         named = ", ".join(f"'{batch.portfolio}' of {batch.session}" for batch in others)
         return None, f"cash is not compared: orders of portfolio {named} on this account are still open"
     stated = opening_cash(connection, account)
-    return (deposit if stated is None else stated) + account_cash(connection, account), ""
+    return (deposit if stated is None else stated) + account_flow(connection, account), ""

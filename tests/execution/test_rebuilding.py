@@ -15,7 +15,7 @@ from scizor_dagster.brokers.protocol import OrderStatus, Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
-from scizor_dagster.ledger.holdings import account_cash, cash_flow, owned
+from scizor_dagster.ledger.holdings import account_flow, cash_flow, owned
 from scizor_dagster.ledger.rebuilt import cash_is_stated, opening_cash
 from scizor_dagster.ledger.rows import batches_of, fills_of
 from scizor_dagster.ledger.store import Ledger
@@ -196,7 +196,7 @@ def test_cash_is_counted_from_what_a_person_has_said_and_the_account_shows(
         assert not cash_is_stated(connection, "paper", "other")
         opening = opening_cash(connection, "paper")
         assert opening is not None
-        assert opening + account_cash(connection, "paper") == broker.book.cash
+        assert opening + account_flow(connection, "paper") == broker.book.cash
     ours, theirs = read_sides(ledger, broker, account="paper", portfolio="main", session=MONDAY, deposit=D(1_000_000))
     assert list(cash_breaks(ours, theirs)) == []
     broker.book.cash += 1
