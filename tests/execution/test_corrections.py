@@ -1,7 +1,7 @@
 """Executions that the broker corrects or takes back: counted once, told to a person, and never a reason to send."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from scizor_dagster.execution.corrections import REVERSED
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import cash_flow, fills_of, last_prices, owned
+from scizor_dagster.ledger.rows import restated_sessions
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import events, trades
 from scizor_dagster.ledger.verification import verify
@@ -317,3 +318,29 @@ def test_a_bust_of_an_earlier_session_is_seen_when_a_later_one_is_looked_at(ledg
         (lock,) = locks_of(connection, "paper", "main")
     assert lock.from_session == TUESDAY
     assert agree(ledger, broker)
+
+
+def test_an_order_that_is_listed_with_no_more_than_what_stands_of_it_is_the_order_that_was_sent(ledger: Ledger) -> None:
+    broker = filled(ledger)
+    broker.restate("f1", qty=D(6), numbered=False)
+    # IBKR keeps no other quantity of an order that is over than the sum of its executions.
+    broker.book.orders[0] = replace(broker.book.orders[0], qty=D(6))
+    result = resume(ledger, broker)
+    assert (result.counts, result.orders[0].filled_qty, holdings(ledger)) == ({"canceled": 1}, 6, {"CCC": D(6)})
+    assert not [note for note in result.notes if "has quantity" in note]
+    assert agree(ledger, broker)
+
+
+def test_the_sessions_whose_executions_were_restated_are_known_from_when_they_were(ledger: Ledger) -> None:
+    broker = filled(ledger)
+
+    def restated(since: datetime) -> set[date]:
+        with ledger.read() as connection:
+            assert restated_sessions(connection, "paper", "other", since) == set()
+            return restated_sessions(connection, "paper", "main", since)
+
+    assert restated(START) == set()
+    broker.restate("f1", qty=D(6))
+    resume(ledger, broker, TUESDAY)
+    assert restated(START) == {MONDAY}
+    assert restated(START + timedelta(seconds=1)) == set()

@@ -17,7 +17,8 @@ from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
 from scizor_dagster.ledger.holdings import account_flow, cash_flow, owned
 from scizor_dagster.ledger.rebuilt import cash_is_stated, opening_cash
-from scizor_dagster.ledger.rows import batches_of, fills_of
+from scizor_dagster.ledger.rows import batches_of, fills_of, intents_of
+from scizor_dagster.ledger.states import BatchState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.planning.model import Plan
@@ -355,3 +356,90 @@ def test_a_ledger_from_before_its_orders_were_sent_sends_none_of_them_again_what
         assert owned(before, "paper", "main") == owned(after, "paper", "main")
     old.close()
     ledger.close()
+
+
+def test_a_portfolio_whose_beginning_the_ledger_knows_keeps_it_whatever_cash_it_is_said_to_have(
+    traded: tuple[Ledger, ModelBroker, Plan],
+) -> None:
+    old, broker, _ = traded
+    with old.read() as connection:
+        (before,) = batches_of(connection, "paper", "main")
+    found = _rebuilt(old, broker, adopt=True, cash=D(7))
+    assert "Portfolio 'main' began with 1,000.00, as the ledger knows; it stays so." in found.notes
+    with old.read() as connection:
+        assert [batch.starting_cash for batch in batches_of(connection, "paper", "main")] == [before.starting_cash]
+        assert verify(connection) == []
+
+
+def test_a_portfolio_of_which_the_broker_shows_no_order_begins_with_what_is_adopted_and_trades_on(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger, positions={"AAA": D(5)}, cash=D(300))
+    found = _rebuilt(ledger, broker, adopt=True, cash=D(300))
+    assert [(row.symbol, row.owned, row.adopted) for row in found.positions] == [("AAA", D(5), D(5))]
+    with ledger.read() as connection:
+        (batch,) = batches_of(connection, "paper", "main")
+        assert (batch.batch, batch.starting_cash, batch.state) == (0, D(300), BatchState.NOTHING_TO_DO)
+        assert verify(connection) == []
+    plan = _named(plan_of([order("s", "AAA", Side.SELL, "5")], session=TUESDAY, held={"AAA": "5"}))
+    assert run(ledger, broker, plan).state is ExecutionState.DONE
+
+
+def test_orders_whose_owner_is_found_out_later_join_the_batch_of_the_others_with_what_they_filled(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    old, broker, plan = traded
+    names = [row.client_order_id for row in plan.orders]
+    first = _rebuilt(ledger, broker, portfolio_of=lambda name: "main" if name in names[:3] else None)
+    second = _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
+    assert (sorted(first.orders), sorted(first.strangers)) == (sorted(names[:3]), sorted(names[3:]))
+    assert (sorted(second.orders), second.strangers) == (sorted(names[3:]), ())
+    with old.read() as before, ledger.read() as after:
+        (batch,) = batches_of(after, "paper", "main")
+        assert sorted(row.position for row in intents_of(after, batch.batch_id)) == list(range(len(names)))
+        assert {fill.portfolio for fill in fills_of(after, "paper")} == {"main"}
+        assert owned(after, "paper", "main") == owned(before, "paper", "main")
+        assert verify(after) == []
+    assert {row.symbol: row.adopted for row in second.positions if row.adopted} == {"AAA": D(40), "BBB": D(10)}
+
+
+def test_fills_that_a_look_has_recorded_as_nobodys_before_the_rebuild_are_the_portfolios(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    _, broker, plan = traded
+    bracket = next(order for order in broker.book.orders if order.symbol == "CCC")
+    leg = replace(bracket, client_order_id="leg", broker_order_id="l", side=Side.SELL, qty=D(1), filled_qty=D(0))
+    leg = replace(leg, parent_client_order_id=bracket.client_order_id, status=OrderStatus.ACCEPTED)
+    broker.book.orders.append(leg)
+    broker.book.requests.append(broker.book.requests[0])
+    broker.fill("leg", D(1), session=MONDAY)
+    resume(ledger, broker)
+    with ledger.read() as connection:
+        assert {fill.portfolio for fill in fills_of(connection, "paper")} == {None}
+    found = _rebuilt(ledger, broker, adopt=True, cash=broker.book.cash)
+    assert sorted(found.orders) == sorted(row.client_order_id for row in plan.orders)
+    with ledger.read() as after:
+        assert {fill.portfolio for fill in fills_of(after, "paper")} == {"main"}
+        assert owned(after, "paper", "main") == {name: qty for name, qty in broker.book.positions.items() if qty}
+        (batch,) = batches_of(after, "paper", "main")
+        assert batch.starting_cash + cash_flow(after, "paper", "main") == broker.book.cash
+        assert verify(after) == []
+    assert all(row.owned == row.at_broker and row.foreign == 0 for row in found.positions)
+    again = _rebuilt(ledger, broker)
+    assert (again.orders, again.fills) == ((), 0)
+    with ledger.read() as after:
+        assert {fill.version for fill in fills_of(after, "paper")} == {2}
+
+
+def test_what_was_adopted_while_nobody_knew_whose_it_was_is_not_owned_twice_when_somebody_does(
+    traded: tuple[Ledger, ModelBroker, Plan], ledger: Ledger
+) -> None:
+    _, broker, _ = traded
+    first = _rebuilt(ledger, broker, portfolio_of=lambda _: None, adopt=True, cash=broker.book.cash)
+    assert {row.symbol: row.adopted for row in first.positions} == {row.symbol: row.owned for row in first.positions}
+    second = _rebuilt(ledger, broker)
+    assert len(second.orders) == len(first.strangers)
+    assert {row.symbol: row.owned for row in second.positions} == {row.symbol: row.owned for row in first.positions}
+    assert all(row.foreign == 0 for row in second.positions)
+    with ledger.read() as connection:
+        assert verify(connection) == []

@@ -1,12 +1,12 @@
 """A person hands a position to a portfolio: something, and once."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from scizor_dagster.errors import LedgerError
-from scizor_dagster.ledger.adoptions import adopt
+from scizor_dagster.ledger.adoptions import adopt, last_adopted
 from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
@@ -15,9 +15,9 @@ NOW = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 
 
-def _adopt(ledger: Ledger, qty: str, session: date = MONDAY) -> str:
+def _adopt(ledger: Ledger, qty: str, session: date = MONDAY, now: datetime = NOW) -> str:
     with ledger.transaction() as connection:
-        terms = {"price": Decimal(10), "session": session, "actor": "ann", "now": NOW}
+        terms = {"price": Decimal(10), "session": session, "actor": "ann", "now": now}
         return adopt(connection, "paper", "main", "AAA", Decimal(qty), **terms)  # type: ignore[arg-type]
 
 
@@ -40,3 +40,12 @@ def test_the_same_is_not_adopted_for_one_session_twice_and_more_of_it_for_anothe
     assert _owned(ledger) == {"AAA": 5}
     _adopt(ledger, "-2", TUESDAY)
     assert _owned(ledger) == {"AAA": 3}
+
+
+def test_the_last_adoption_of_a_symbol_is_that_of_the_latest_instant_whatever_its_session(ledger: Ledger) -> None:
+    later = NOW + timedelta(hours=1)
+    _adopt(ledger, "5", TUESDAY, later)
+    _adopt(ledger, "1", MONDAY, NOW)
+    with ledger.read() as connection:
+        assert last_adopted(connection, "paper") == {"AAA": later}
+        assert last_adopted(connection, "real") == {}
