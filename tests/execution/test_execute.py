@@ -11,6 +11,8 @@ from scizor_dagster.brokers.protocol import BrokerActivity, Side
 from scizor_dagster.errors import AccountBusy, BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.batches import batches_of
+from scizor_dagster.ledger.conversions import KIND as CONVERTED
+from scizor_dagster.ledger.conversions import Conversion, conversion_of
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import activities_of, cash_flow, owned
 from scizor_dagster.ledger.lease import lease
@@ -343,6 +345,27 @@ def test_the_loop_over_the_venues_steps_is_bounded(ledger: Ledger) -> None:
     result = run(ledger, broker, plan_of([BUY]), max_rounds=4)
     assert result.state is ExecutionState.WORKING
     assert result.notes == ("2026-03-02 was left working after 4 steps of the venue.",)
+
+
+def test_what_becomes_ready_at_the_end_of_a_bounded_round_is_sent_once_by_the_next_run(ledger: Ledger) -> None:
+    broker = model(ledger)
+    assert run(ledger, broker, plan_of([BUY]), max_rounds=1).counts == {"ready": 1}
+    assert broker.book.attempts == []
+    assert resume(ledger, broker).counts == {"filled": 1}
+    assert broker.book.attempts == ["b"]
+
+
+def test_how_the_capital_came_about_is_recorded_with_the_first_batch_alone(ledger: Ledger) -> None:
+    first = Conversion(D(1_500), "AUD", MONDAY, D(1_000), "1,500 AUD at 0.6667")
+    broker = model(ledger)
+    for number, conversion in ((1, first), (2, replace(first, amount=D(9)))):
+        plan = plan_of([order(f"b{number}", "CCC", Side.BUY, "1")], batch=number, plan_id=str(number))
+        plan = replace(plan, lines=()) if number == 2 else plan
+        assert run(ledger, broker, plan, conversion=conversion).state is ExecutionState.DONE
+    with ledger.read() as connection:
+        assert conversion_of(connection, "paper", "main") == first
+        kinds = connection.exec_driver_sql("SELECT kind FROM events").scalars().all()
+    assert kinds.count(CONVERTED) == 1
 
 
 def test_one_order_costs_two_commits_beyond_those_of_its_batch(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Real money moves only under a person's arming, and a plan that asks for one only under a person's approval."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -218,6 +219,17 @@ def test_an_arming_says_nothing_of_another_portfolio_of_the_account(ledger: Ledg
     arm_until(ledger, broker, START + HOUR, portfolio="other")
     with pytest.raises(RiskLimitBreached, match="portfolio 'main' is not armed"):
         run(ledger, broker, plan_of([BUY]), **LIVE)
+    assert broker.book.attempts == []
+
+
+def test_an_amount_that_was_armed_in_another_currency_permits_nothing(ledger: Ledger) -> None:
+    broker = model(ledger, environment="live")
+    account = broker.account
+    broker.account = lambda: replace(account(), currency="AUD")  # type: ignore[method-assign]
+    arm_until(ledger, broker, START + HOUR)
+    with pytest.raises(RiskLimitBreached, match="portfolio 'main' is armed in USD") as refused:
+        run(ledger, broker, plan_of([BUY], currency="AUD"), **LIVE)
+    assert "scizor arm main" in refused.value.remedy
     assert broker.book.attempts == []
 
 

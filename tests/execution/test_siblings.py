@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.batches import batches_of
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import owned
-from scizor_dagster.ledger.rows import open_batches
-from scizor_dagster.ledger.states import BatchState
+from scizor_dagster.ledger.rows import intents_of, open_batches
+from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger
@@ -30,6 +30,7 @@ from tests.execution.scenario import (
     run,
     settings,
 )
+from tests.ledgers import sqlite_ledger
 
 STRIDE = 1 if os.environ.get("SCIZOR_TORTURE") else 3
 """`make torture` dies at every point; the suite at every third, which meets each kind of point."""
@@ -170,3 +171,28 @@ def test_death_at_any_point_of_a_run_for_two_portfolios_changes_nothing_that_is_
     assert [name for name, *_ in expected[0]] == ["main-b", "main-s", "other-b", "other-s"]
     for at in range(1, count + 1, STRIDE):
         assert follow_both(at) == expected, at
+
+
+def test_a_second_leg_that_another_portfolios_run_made_ready_is_looked_after_and_left_to_that_portfolio(
+    tmp_path: Path,
+) -> None:
+    ledger = MortalLedger.open(sqlite_ledger(tmp_path), synchronous="OFF")
+    adopt(ledger, "BBB", "10", portfolio="other")
+    broker = model(ledger, positions={"BBB": D(10)})
+    short = order("x", "BBB", Side.SELL, "6", phase=2, intent=PositionIntent.SELL_TO_OPEN, depends_on=["s"], leg=2)
+    crossing = replace(plan_of([order("s", "BBB", Side.SELL, "10"), short], held={"BBB": "10"}), portfolio="other")
+    ledger.switch = KillSwitch()
+    broker.has_data = set()
+    run(ledger, broker, crossing, portfolio="other")
+    broker.fill("s", D(10), session=MONDAY)
+    slowed = {"portfolio": "other", "max_orders_per_minute": D(1)}
+    assert resume(ledger, broker, **slowed).counts == {"filled": 1, "ready": 1}
+    broker.restate("f1", qty=D(4))
+    assert resume(ledger, broker).state is ExecutionState.NO_PLAN
+    # The broker's word on the first leg is taken in; what follows from it is for the portfolio's own run.
+    with ledger.read() as connection:
+        first, second = intents_of(connection, open_batches(connection, "paper")[0].batch_id)
+    assert (first.filled_qty, second.state, broker.book.attempts) == (4, IntentState.READY, ["s"])
+    assert resume(ledger, broker, portfolio="other").counts == {"canceled": 1, "dropped": 1}
+    assert broker.book.attempts == ["s"]
+    ledger.close()

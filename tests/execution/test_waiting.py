@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scizor_dagster.brokers.protocol import BrokerOrder, OrderStatus, PositionIntent, Side, TimeInForce
+from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState, execute
 from scizor_dagster.flow.waiting import OrderWait
 from scizor_dagster.ledger.store import Ledger
@@ -151,6 +152,25 @@ def test_a_cancel_that_the_broker_has_not_confirmed_releases_nothing_and_is_aske
     assert (result.counts, asked) == ({"held": 1, "working": 1}, ["s"])
 
 
+def unanswered(_: str) -> None:
+    raise BrokerUnavailable("The model does not answer.", remedy="Ask again.")
+
+
+def test_a_cancel_that_does_not_arrive_releases_nothing_and_the_next_run_asks_again(ledger: Ledger) -> None:
+    venue = Venue(ledger, fills("s", "1.5"), nothing)
+    takes_cancels, venue.broker.cancel = venue.broker.cancel, unanswered  # type: ignore[method-assign]
+    timed = {"sells_within": 2 * HOUR, "opens_at": lambda _: START}
+    result = venue.run(ledger, rebalance(), **timed)
+    assert (result.counts, venue.broker.book.attempts) == ({"held": 1, "partially_filled": 1}, ["s"])
+    assert result.notes == (
+        "The broker stopped answering: The model does not answer. Follow the orders when it is back.",
+    )
+    venue.broker.cancel = takes_cancels  # type: ignore[method-assign]
+    venue.happenings = [fills("b", "7")]
+    result = venue.run(ledger, rebalance(), **timed)
+    assert (result.counts, venue.broker.book.attempts) == ({"canceled": 1, "filled": 1}, ["s", "b"])
+
+
 def test_the_time_of_an_order_that_was_sent_before_the_open_counts_from_there(ledger: Ledger) -> None:
     venue = Venue(ledger, nothing, nothing)
     result = venue.run(ledger, rebalance(), sells_within=2 * HOUR, opens_at=lambda _: START + HOUR)
@@ -197,6 +217,17 @@ def test_nothing_goes_out_while_the_cancel_of_an_order_of_an_earlier_session_is_
     broker.cancel = lambda _: None  # type: ignore[method-assign]
     result = run(ledger, broker, tomorrow())
     assert (result.state, broker.book.attempts) == (ExecutionState.WORKING, ["b"])
+
+
+def test_nothing_goes_out_where_the_cancel_of_what_has_outlived_its_session_does_not_arrive(ledger: Ledger) -> None:
+    broker = left_over(ledger)
+    takes_cancels, broker.cancel = broker.cancel, unanswered  # type: ignore[method-assign]
+    result = run(ledger, broker, tomorrow())
+    assert (result.state, broker.book.attempts) == (ExecutionState.WORKING, ["b"])
+    assert result.notes[0] == "Whether the cancel of b was taken is not known: The model does not answer."
+    broker.cancel = takes_cancels  # type: ignore[method-assign]
+    run(ledger, broker, tomorrow())
+    assert broker.book.attempts == ["b", "d"]
 
 
 def test_what_fills_while_its_cancel_is_under_way_counts(ledger: Ledger) -> None:

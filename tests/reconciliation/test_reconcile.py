@@ -328,3 +328,48 @@ def test_the_report_shows_its_tables_as_frames_also_when_they_are_empty():
     assert list(report.breaks.columns)[:3] == ["kind", "symbol", "client_order_id"]
     assert report.order_results.loc[0, "average_price"] == "100.50000000"
     assert report.positions.loc[0, "market_value"] == "1010.00"
+
+
+def test_an_order_that_was_refused_on_both_sides_is_no_break():
+    refused = {"filled_qty": D(0), "state": IntentState.REJECTED, "broker_order_id": None}
+    world = World(
+        intents=[intent(**refused)],
+        orders=[order(status=OrderStatus.REJECTED, filled_qty=D(0), average_price=None)],
+        fills=[],
+        broker_fills=[],
+        owned={},
+        positions=[],
+    )
+    assert world.found() == []
+
+
+def test_a_plan_without_orders_that_was_not_admitted_is_no_break():
+    nothing = World(
+        plan=replace(plan_of(), orders=()),
+        batches=[],
+        intents=[],
+        orders=[],
+        fills=[],
+        broker_fills=[],
+        owned={},
+        positions=[],
+    )
+    assert nothing.found() == []
+    assert nothing.found(session_over=False) == []
+
+
+def test_an_exit_of_another_portfolios_bracket_is_left_to_that_portfolio():
+    parent = intent(client_order_id="theirs", portfolio="second", symbol="ZZZ")
+    leg = order(
+        client_order_id="theirs.sl",
+        symbol="ZZZ",
+        side=Side.SELL,
+        parent_client_order_id="theirs",
+        status=OrderStatus.ACCEPTED,
+        filled_qty=D(0),
+        average_price=None,
+    )
+    bracket = order(client_order_id="theirs", symbol="ZZZ")
+    world = World(elsewhere=[parent], orders=[order(), bracket, leg])
+    world.broker_fills.append(broker_fill(fill_id="F9", client_order_id="theirs", symbol="ZZZ"))
+    assert world.found() == []
