@@ -7,6 +7,7 @@ about data or orders; those live in `scizor_dagster`, which runs without Dagster
 import os
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -48,6 +49,19 @@ class TradingDesk(dg.ConfigurableResource):
     @property
     def desk(self) -> Desk:
         return _open_desk(self.home, self.config_path, self.clock.fixed_at, tuple(sorted(self.secrets.items())))
+
+
+def fixed(resource: dg.ConfigurableResource[Any]) -> dg.ResourceDefinition:
+    """The resource with the values that it has, and no configuration: one that a run is started with is refused.
+
+    A run that names another home or another database would trade with another project's ledger.
+    """
+    definition = resource.get_resource_definition()
+    return definition.configured(
+        definition.config_schema.default_value,
+        config_schema={},
+        description=f"{resource.__doc__}\nThe environment and the configuration file alone decide; no run changes it.",
+    )
 
 
 def ledger_secrets(settings: Settings) -> dict[str, str]:

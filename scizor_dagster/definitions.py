@@ -19,7 +19,7 @@ from jobs.schedules import schedules
 from jobs.sensors import sensors
 from jobs.trading import trading_jobs
 from resources.alpaca import AlpacaResource, alpaca_secrets
-from resources.desk import SystemClock, TradingDesk, ledger_secrets
+from resources.desk import SystemClock, TradingDesk, fixed, ledger_secrets
 from resources.ibkr import IbkrResource
 from resources.paper import PaperResource
 from scizor_dagster.config import Config, load_config
@@ -57,7 +57,7 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         jobs=[*collection_jobs(config), *trading, maintenance_job()],
         schedules=schedules(config),
         sensors=sensors(config, trading),
-        resources={"desk": desk, **_accounts(config, desk)},
+        resources={name: fixed(item) for name, item in {"desk": desk, **_accounts(config, desk)}.items()},
         executor=dg.in_process_executor,
     )
 

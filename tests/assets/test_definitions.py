@@ -307,3 +307,36 @@ def test_each_account_is_a_resource_and_no_secret_is_read_before_a_run(
         ask()
 
     assert asking.execute_in_process().success
+
+
+@pytest.mark.parametrize(
+    ("resource", "key", "value"),
+    [
+        ("desk", "home", "other"),
+        ("desk", "config_path", "other.yaml"),
+        ("desk", "secrets", {"DATABASE_URL": "postgresql://other/ledger"}),
+        ("account_paper", "account", "live"),
+    ],
+)
+def test_no_run_can_be_started_with_the_stores_or_the_secrets_or_the_account_of_another_project(
+    tmp_path: Path, resource: str, key: str, value: object
+) -> None:
+    project = small_project(tmp_path)
+    defs = build_defs(project.settings)
+    assert defs.resources is not None
+
+    @dg.op(required_resource_keys={"desk", "account_paper"})
+    def ask(context: dg.OpExecutionContext) -> None:
+        assert context.resources.desk.home == str(project.home)
+        assert context.resources.account_paper.desk.desk.settings.config_path == project.settings.config_path
+
+    @dg.job(resource_defs={name: defs.resources[name] for name in ("desk", "account_paper")})
+    def asking() -> None:
+        ask()
+
+    assert asking.execute_in_process().success
+    for job in (asking, defs.resolve_job_def("rebalance")) if resource == "desk" else (asking,):
+        assert dg.validate_run_config(job) is not None
+        config = {"resources": {resource: {"config": {key: value}}}}
+        with pytest.raises(dg.DagsterInvalidConfigError, match=f'"{key}" at path root:resources:{resource}:config'):
+            dg.validate_run_config(job, config)
