@@ -16,7 +16,7 @@ from jobs.times import ticks_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.flow.stored import newest_stored_session
-from scizor_dagster.flow.trades import SCHEDULED_FOR
+from scizor_dagster.flow.trades import MAX_START_AHEAD, SCHEDULED_FOR
 from scizor_dagster.flow.weight_files import concerns
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.sessions import TradingCalendar
@@ -137,9 +137,9 @@ def sessions_due(calendar: TradingCalendar, newest: date | None, session: date) 
 
 
 def staleness(scheduled: datetime, now: datetime) -> str:
-    """A sentence when the tick is older than `MAX_TICK_AGE`, or as far ahead of the clock, else nothing."""
+    """A sentence when the tick is older than `MAX_TICK_AGE`, or ahead of the clock as no run may be, else nothing."""
     age = now - scheduled
-    if abs(age) <= MAX_TICK_AGE:
+    if -MAX_START_AHEAD <= age <= MAX_TICK_AGE:
         return ""
     if now < scheduled:
         return (

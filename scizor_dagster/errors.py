@@ -210,7 +210,7 @@ class RiskLimitBreached(RunStopped):
 
 
 class StaleTick(ScizorError):
-    """A trigger that arrived too late to act on."""
+    """A trigger that is not of now: too late to act on, or ahead of the clock."""
 
 
 class LedgerError(ScizorError):

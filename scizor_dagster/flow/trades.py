@@ -37,6 +37,8 @@ FOLLOW = "follow"
 TAKE = "take"
 """Value of the run tag `PURPOSE` with which a run looks at new weight files: a refused one fails it."""
 MAX_START_DELAY = timedelta(minutes=30)
+MAX_START_AHEAD = timedelta(minutes=1)
+"""How far the clocks of the machine that scheduled a run and of the one that starts it may be apart."""
 
 
 def trade_session(
@@ -46,7 +48,7 @@ def trade_session(
 
     Raises:
         InputError: the session is ahead.
-        StaleTick: a scheduled run that starts too late to trade what it was scheduled for.
+        StaleTick: a scheduled run that starts too late to trade what it was scheduled for, or before it.
         RiskLimitBreached: the plan opens more than the equity allows.
         DataError: an earlier session does not reconcile, or the plan's inputs have changed since it was made.
         AccountBusy: another process holds the account.
@@ -107,12 +109,31 @@ def _refuse_unaffordable(desk: Desk, plan: Plan) -> None:
 def _refuse_stale(scheduled_for: str | None, now: datetime) -> None:
     if scheduled_for is None:
         return
-    delay = now - datetime.fromisoformat(scheduled_for)
+    delay = now - _instant(scheduled_for)
+    if delay < -MAX_START_AHEAD:
+        raise StaleTick(
+            f"The run was scheduled for {scheduled_for}, which lies ahead of this machine's clock: it says "
+            f"{now.isoformat(timespec='seconds')}.",
+            remedy="Set the clock by NTP. To trade this session all the same, look at the plan, then: scizor run.",
+        )
     if delay > MAX_START_DELAY:
         raise StaleTick(
             f"The run was scheduled for {scheduled_for} and starts {int(delay.total_seconds() // 60)} minutes late.",
             remedy="Look at the plan, then start it yourself: scizor run.",
         )
+
+
+def _instant(scheduled_for: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(scheduled_for)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise StaleTick(
+            f"The run says that it was scheduled for '{scheduled_for}', which is no time with an offset.",
+            remedy=f"Start it without the tag {SCHEDULED_FOR}, or yourself: scizor run.",
+        )
+    return instant
 
 
 def _refuse_after_breaks(desk: Desk, portfolio: str, session: date) -> None:

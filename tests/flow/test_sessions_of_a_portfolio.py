@@ -1,7 +1,7 @@
 """The stages of a session in plain Python, as assets and the command line call them."""
 
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.flow.weight_files import weight_sessions
+from scizor_dagster.ledger.rows import batch_of
 from scizor_dagster.planning.model import Reason
 from tests.flow.desks import EARLY, FIRST, NOW, SECOND, add_action, collected, trade
 from tests.projects import project_at, write_weights
@@ -156,6 +157,24 @@ def test_a_run_that_starts_long_after_its_tick_is_refused(desk: Desk) -> None:
     plan_session(desk, "main", FIRST)
     with pytest.raises(StaleTick, match="minutes late"):
         trade_session(desk, "main", FIRST, "test-run", scheduled_for="2025-03-31T13:00:00+00:00")
+
+
+def test_a_run_that_was_scheduled_for_a_time_ahead_of_the_clock_is_refused_with_both_times(desk: Desk) -> None:
+    consolidate_session(desk, "main", FIRST)
+    plan_session(desk, "main", FIRST)
+    for ahead in (timedelta(minutes=1, seconds=1), timedelta(hours=3), timedelta(days=40)):
+        scheduled = (NOW + ahead).isoformat()
+        with pytest.raises(StaleTick, match="ahead of this machine's clock") as refused:
+            trade_session(desk, "main", FIRST, "test-run", scheduled_for=scheduled)
+        assert scheduled in str(refused.value)
+        assert NOW.isoformat(timespec="seconds") in str(refused.value)
+    for tag in ("soon", "", "2025-03-03T09:00:00"):
+        with pytest.raises(StaleTick, match=f"scheduled for '{tag}'"):
+            trade_session(desk, "main", FIRST, "test-run", scheduled_for=tag)
+    with desk.ledger.read() as connection:
+        assert batch_of(connection, "paper", "main", FIRST) is None
+    barely = (NOW + timedelta(seconds=30)).isoformat()
+    assert trade_session(desk, "main", FIRST, "test-run", scheduled_for=barely).state is ExecutionState.DONE
 
 
 def test_a_planned_session_that_is_passed_over_is_named(desk: Desk) -> None:
