@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.cli.stopping import Scope, StoppingDesk, desk_to_stop_with
 from scizor_dagster.errors import InputError
+
+if TYPE_CHECKING:
+    from scizor_dagster.ledger.rows import IntentRow
 
 AccountOption = Annotated[str | None, typer.Option(help="The whole account; default: the portfolio's.")]
 PortfolioOption = Annotated[str | None, typer.Option(help="One portfolio; default: every one of the account.")]
@@ -43,8 +46,8 @@ def halt(
 
     Needs the ledger alone. Where the configuration cannot be read, the ledger says what there is, and without a name
     every account that it knows is halted. Orders that were not sent end when their session is over; resume before
-    that to go on. With --cancel-open the exit code is 1 where an order may still be open, which is named, or where the
-    broker could not be asked.
+    that to go on. Orders that are at the broker already stay there and are listed; --cancel-open takes them back, and
+    the exit code is 1 then where one may still be open, which is named, or where the broker could not be asked.
 
     Example: scizor halt --portfolio main --reason "the feed looks wrong" --cancel-open
     """
@@ -94,6 +97,7 @@ def _set(
     *,
     cancel_open: bool = False,
 ) -> None:
+    from scizor_dagster.execution.cancelling import at_broker
     from scizor_dagster.risk.trading_state import TradingState, set_state
 
     actor, now = actor_of(by), dates.now()
@@ -103,13 +107,17 @@ def _set(
     if ends is not None and ends <= now:
         raise InputError(f"{until} has passed.", remedy="Give a later time.", where="--until")
     scopes = stopping.scopes(account, portfolio)
+    wanted = TradingState(state)
+    left: list[dict[str, Any]] = []
     with stopping.desk.ledger.transaction() as connection:
         for scope in scopes:
+            # Read where the state is written: whatever goes out does so before it and is listed, or not at all.
+            left += [_listed(row) for row in at_broker(connection, scope.account, scope.portfolio, wanted)]
             set_state(
                 connection,
                 scope.account,
                 scope.portfolio,
-                TradingState(state),
+                wanted,
                 reason=reason,
                 actor=actor,
                 now=now,
@@ -124,6 +132,9 @@ def _set(
         "until": until,
         "note": stopping.note,
     }
+    if wanted is not TradingState.ACTIVE and not cancel_open:
+        again = _again("halt" if wanted is TradingState.HALTED else "reduce", account, portfolio)
+        answer |= {"left_at_broker": left, "cancel_with": again if left else ""}
     if not as_json:
         # Before anything is asked of a broker, which may take its time or fail.
         _print_states(scopes, answer)
@@ -140,6 +151,28 @@ def _print_states(scopes: Sequence[Scope], answer: dict[str, Any]) -> None:
         typer.echo(f"{scope.words}: {answer['state']}" + (f" until {answer['until']}" if answer["until"] else ""))
     if answer["note"]:
         typer.secho(answer["note"], err=True, fg=typer.colors.YELLOW)
+    if answer.get("left_at_broker"):
+        rows = [list(row.values()) for row in answer["left_at_broker"]]
+        print_table("Orders that are at the broker and stay there", list(answer["left_at_broker"][0]), rows)
+        typer.echo(f"To cancel them: {answer['cancel_with']}")
+
+
+def _listed(row: IntentRow) -> dict[str, Any]:
+    return {
+        "client_order_id": row.client_order_id,
+        "portfolio": row.portfolio,
+        "symbol": row.symbol,
+        "side": row.side,
+        "qty": f"{row.qty.normalize():f}",
+        "filled": f"{row.filled_qty.normalize():f}",
+        "state": row.state,
+    }
+
+
+def _again(command: str, account: str | None, portfolio: str | None) -> str:
+    """The same call, so that it cancels as well."""
+    names = "".join(f" --{kind} {name}" for kind, name in (("account", account), ("portfolio", portfolio)) if name)
+    return f"scizor {command}{names} --cancel-open --reason TEXT"
 
 
 def _print_cancels(canceling: dict[str, Any]) -> None:

@@ -70,6 +70,12 @@ def awaiting_cancel(connection: sa.Connection, account: str, now: datetime) -> l
     return [row for row in rows if _takes_back(states[row.portfolio], row)]
 
 
+def at_broker(connection: sa.Connection, account: str, portfolio: str | None, state: TradingState) -> list[IntentRow]:
+    """Orders that are, or may be, at the broker, of one portfolio or of all, and that `state` would take back."""
+    rows = intents_in(connection, account, _AT_BROKER)
+    return [row for row in rows if portfolio in (None, row.portfolio) and _is_of(state, row)]
+
+
 def left_open(rows: Sequence[IntentRow], why: Mapping[str, str], default: str) -> tuple[StillOpen, ...]:
     """`rows` as orders that are still open, each with its reason by id or the common one."""
     return tuple(
@@ -181,6 +187,9 @@ def look_up_doubtful(run: Run) -> None:
 
 
 def _takes_back(current: Standing, row: IntentRow) -> bool:
-    if current.state is TradingState.ACTIVE or not current.cancel_open:
-        return False
-    return current.state is TradingState.HALTED or row.intent in OPENING
+    return current.cancel_open and _is_of(current.state, row)
+
+
+def _is_of(state: TradingState, row: IntentRow) -> bool:
+    """Whether the order is one of those that `state` keeps from going out."""
+    return state is TradingState.HALTED or (state is TradingState.REDUCING and row.intent in OPENING)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from scizor_dagster.ledger.lease import lease
+from scizor_dagster.ledger.rows import intents_in
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import trading_states
+from scizor_dagster.risk.pre_trade import OPENING
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.cli.conftest import NEXT, Scizor
 from tests.cli.test_following import UNPRICED
@@ -140,6 +144,33 @@ def test_orders_that_a_halt_could_not_cancel_are_named_and_the_exit_code_says_so
     collected.settings.config_path.write_text("risk: [1,")
     unasked = scizor("halt", "--cancel-open", *WHY)
     assert (unasked.code, "The broker was not asked to cancel" in unasked.sentence) == (1, True)
+
+
+def test_a_halt_that_cancels_nothing_lists_what_is_at_the_broker_and_says_how_to_cancel_it(
+    scizor: Scizor, collected: Project
+) -> None:
+    assert scizor("halt", "--portfolio", "main", *WHY, "--json").json["left_at_broker"] == []
+    assert scizor("resume", "--portfolio", "main", *WHY).code == 0
+    write_weights(collected.folder / "weights.csv", {UNPRICED: {"AAPL": 0.2}})
+    run = scizor("run", "--date", UNPRICED, "--once", "--json").json
+    ledger = Ledger.open(collected.settings.ledger_url)
+    with ledger.read() as connection:
+        working = {row.client_order_id: row for row in intents_in(connection, "paper", [IntentState.WORKING])}
+    ledger.close()
+    collected.settings.config_path.write_text("risk: [1,")
+    answer = scizor("halt", "--portfolio", "main", *WHY, "--json").json
+    assert len(answer["left_at_broker"]) == len(working) == run["working"] > 0
+    for row in answer["left_at_broker"]:
+        order = working[row["client_order_id"]]
+        assert (row["symbol"], row["side"], row["state"]) == (order.symbol, order.side, "working")
+        assert (Decimal(row["qty"]), row["portfolio"], row["filled"]) == (order.qty, "main", "0")
+    assert answer["cancel_with"] == "scizor halt --portfolio main --cancel-open --reason TEXT"
+    table = scizor("halt", "--account", "paper", *WHY)
+    assert (table.code, "stay there" in table.out) == (0, True)
+    assert "To cancel them: scizor halt --account paper --cancel-open --reason TEXT" in table.out
+    opening = [name for name, order in working.items() if order.intent in OPENING]
+    reduced = scizor("reduce", "--portfolio", "main", *WHY, "--json").json
+    assert [row["client_order_id"] for row in reduced["left_at_broker"]] == opening
 
 
 def test_a_session_that_lost_its_orders_to_a_halt_does_not_end_as_if_all_were_well(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, PositionIntent, Side
 from scizor_dagster.errors import BrokerUnavailable, LedgerError, OrderRejected
+from scizor_dagster.execution.cancelling import at_broker
 from scizor_dagster.execution.executor import CancelReport, ExecutionState, cancel_open
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.store import Ledger
@@ -282,6 +283,16 @@ def test_a_halt_finds_an_order_of_unknown_outcome_and_cancels_it(ledger: Ledger)
     assert _cancel(ledger, broker) == CancelReport(("s",))
     assert [row.status.value for row in broker.book.orders] == ["canceled"]
     assert resume(ledger, broker).counts == {"canceled": 1}
+
+
+def test_an_order_in_flight_counts_among_those_that_a_halt_leaves_at_the_broker(ledger: Ledger) -> None:
+    _doubtful(ledger, "lost")
+    with ledger.read() as connection:
+        (left,) = at_broker(connection, "paper", None, HALTED)
+        assert at_broker(connection, "paper", "main", HALTED) == [left]
+        assert at_broker(connection, "paper", "another", HALTED) == []
+        assert at_broker(connection, "paper", None, REDUCING) == [], "it closes, which REDUCING lets through"
+    assert (left.client_order_id, left.state.value) == ("s", "unknown")
 
 
 @pytest.mark.parametrize("state", [HALTED, REDUCING])
