@@ -113,7 +113,8 @@ def _book(
 
 
 def _left(row: IntentRow) -> Decimal:
-    return row.qty - row.filled_qty
+    # An order that was made larger at the broker may have filled more than was meant.
+    return max(row.qty - row.filled_qty, ZERO)
 
 
 def _sums(pairs: Iterable[tuple[K, Decimal]]) -> dict[K, Decimal]:

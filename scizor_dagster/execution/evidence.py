@@ -28,7 +28,7 @@ def state_from(intent: IntentRow, order: BrokerOrder | None, filled: Decimal) ->
 
     `order` is the broker's own view, if it gave one; `filled` is the sum of the recorded fills.
     """
-    if filled > 0 and filled >= intent.qty:
+    if filled > 0 and filled >= intent.qty and not outgrown(intent, order):
         return IntentState.FILLED
     if order is not None and order.status is OrderStatus.UNKNOWN:
         return IntentState.UNKNOWN
@@ -47,6 +47,43 @@ def ended_short(order: BrokerOrder | None, intent: IntentRow, filled: Decimal) -
     return (
         order is not None and order.status is OrderStatus.FILLED and order.filled_qty == filled and filled < intent.qty
     )
+
+
+def is_resized(intent: IntentRow, order: BrokerOrder) -> bool:
+    """Whether it is our own order, as the broker has acknowledged it, and for another quantity now.
+
+    Somebody has changed it there: what Scizor sends it never changes.
+    """
+    same = intent.broker_order_id is not None and intent.broker_order_id == order.broker_order_id
+    known = (intent.client_order_id, intent.symbol, intent.side)
+    return same and known == (order.client_order_id, order.symbol, order.side) and intent.qty != order.qty
+
+
+def changed_terms(intent: IntentRow, order: BrokerOrder) -> str:
+    """What stands of our own order at the broker otherwise than it was sent: its quantity, its limit; else nothing."""
+    if intent.broker_order_id is None or intent.broker_order_id != order.broker_order_id:
+        return ""
+    stated = order.raw.get("limit_price")
+    found = [f"quantity {order.qty.normalize():f}"] if is_resized(intent, order) else []
+    if stated is not None and Decimal(str(stated)) != intent.limit_price:
+        found.append(f"limit {stated}")
+    return ", ".join(found)
+
+
+def outgrown(intent: IntentRow, order: BrokerOrder | None) -> bool:
+    """Whether the order was made larger at the broker and is open still: it can fill more than was meant."""
+    if order is None or order.status.terminal:
+        return False
+    return order.qty > intent.qty and order.filled_qty < order.qty
+
+
+def is_back(order: BrokerOrder, intent: IntentRow) -> bool:
+    """Whether the broker shows an order that has ended here at work again, or filled with more than is recorded."""
+    if not intent.state.terminal:
+        return False
+    if intent.state is IntentState.FILLED:
+        return outgrown(intent, order)
+    return not order.status.terminal or (order.status is OrderStatus.FILLED and order.filled_qty > intent.filled_qty)
 
 
 def after_reversal(order: BrokerOrder | None, filled: Decimal) -> IntentState:
@@ -85,6 +122,10 @@ def seen(order: BrokerOrder) -> dict[str, Any]:
 
 def reason_of(order: BrokerOrder | None, intent: IntentRow, state: IntentState) -> str:
     """The sentence beside the state: the broker's where it gave one, for an end that needs one."""
+    if order is not None and state.terminal and is_resized(intent, order):
+        said = f" ({order.reason})" if order.reason else ""
+        done, meant, now = (f"{qty.normalize():f}" for qty in (order.filled_qty, intent.qty, order.qty))
+        return f"{done} filled where {meant} was meant: its quantity was changed to {now} at the broker{said}"
     if order is not None and order.reason:
         return order.reason
     return f"{state} by the broker" if state in _ENDS.values() else intent.reason

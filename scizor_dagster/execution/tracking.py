@@ -1,7 +1,7 @@
 """Polls: the broker's fills, activities and orders, taken into the ledger once each.
 
-What belongs here: reading a broker and recording what is new. What does not: what follows from it
-for orders that wait (`release`).
+What belongs here: reading a broker and recording what is new. What does not: what an order comes to by it (`moves`),
+and what follows for orders that wait (`release`).
 
 An order ends only where its filled quantity is what the recorded fills add up to, whichever of the two
 was read first; else it stays open until the next poll. One list per kind and session, whatever the
@@ -21,15 +21,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerOrder, OrderStatus
+from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerOrder
 from scizor_dagster.execution import evidence
 from scizor_dagster.execution.corrections import claimed_fills, dropped_fills, fill_news, tell
+from scizor_dagster.execution.moves import Move, moves_of, named_in
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import intents
 from scizor_dagster.ledger.activities import record_activity
 from scizor_dagster.ledger.adoptions import last_adopted
 from scizor_dagster.ledger.batches import account_clock, set_state
 from scizor_dagster.ledger.executions import FillNews, record_fill
+from scizor_dagster.ledger.intents import CHANGED
 from scizor_dagster.ledger.known import earliest_session
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.rows import (
@@ -46,7 +48,6 @@ from scizor_dagster.ledger.states import BatchState, IntentState
 
 ZERO = Decimal(0)
 _AT_BROKER = tuple(state for state in IntentState if state.at_broker)
-_NEVER_SENT = (IntentState.HELD, IntentState.READY, IntentState.BLOCKED, IntentState.DROPPED)
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,12 @@ class _Read:
 
 
 @dataclass(frozen=True)
-class _Move:
-    intent: IntentRow
-    state: IntentState
-    filled: Decimal
-    order: BrokerOrder | None
-    reason: str
-
-
-@dataclass(frozen=True)
 class _News:
     """What is new. `unsure` are fills and orders of which one look alone says too much; see `poll`."""
 
     fills: list[FillNews]
     activities: list[BrokerActivity]
-    moves: list[_Move]
+    moves: list[Move]
     owners: dict[str, IntentRow]
     unsure: frozenset[str]
 
@@ -107,8 +99,8 @@ class _News:
 def poll(run: Run, sessions: Sequence[date]) -> Poll:
     """Read the broker and record what is new for the orders of `sessions`, in one transaction.
 
-    What the broker has dropped from its lists, and an order that it calls filled with less than was ordered, are
-    looked at twice: lists of a broker may be of different moments.
+    What the broker has dropped from its lists, an order that it calls filled with less than was ordered, and one that
+    it shows at work after an end, are looked at twice: lists of a broker may be of different moments.
 
     Raises:
         BrokerUnavailable: a read failed; nothing was recorded.
@@ -189,11 +181,11 @@ def _news(
     connection: sa.Connection, run: Run, read: _Read, last: date, since: date, seen_before: Collection[str]
 ) -> _News:
     dropped, new_fills = _fill_news(connection, run, read, last, seen_before)
-    owners = _owners(connection, read, [name for news in new_fills for name in _named(news)])
+    owners = _owners(connection, read, [name for news in new_fills for name in named_in(news)])
     seen = {row.activity_id for row in activities_of(connection, run.account, first=since, last=last)}
     new_activities = [activity for activity in read.activities if activity.activity_id not in seen]
-    moves, short = _moves(connection, run, read, new_fills, owners, seen_before)
-    unsure = frozenset(fill.fill_id for fill in dropped) | short
+    moves, once = moves_of(connection, run, read.orders, new_fills, owners, seen_before)
+    unsure = frozenset(fill.fill_id for fill in dropped) | once
     return _News(new_fills, new_activities, moves, owners, unsure - frozenset(seen_before))
 
 
@@ -225,94 +217,6 @@ def _owners(connection: sa.Connection, read: _Read, ids: Sequence[str]) -> dict[
     return {**{child: ours[parent] for child, parent in parents.items() if parent in ours}, **ours}
 
 
-def _named(news: FillNews) -> set[str]:
-    """Ids of the orders that the fill belongs to, and has belonged to."""
-    return {news.fill.client_order_id, *([news.before.client_order_id] if news.before is not None else [])}
-
-
-def _moves(
-    connection: sa.Connection,
-    run: Run,
-    read: _Read,
-    new_fills: Sequence[FillNews],
-    owners: dict[str, IntentRow],
-    seen_before: Collection[str],
-) -> tuple[list[_Move], frozenset[str]]:
-    """What the orders come to, and ids of those that one more look must say to have ended with less than ordered."""
-    candidates = {row.client_order_id: row for row in intents_in(connection, run.account, _AT_BROKER)}
-    alive = [name for name, order in read.orders.items() if order.status is not OrderStatus.REJECTED]
-    listed = intents_by_id(connection, alive)
-    candidates |= {name: row for name, row in listed.items() if _ended_unseen(row)}
-    named = {name for news in new_fills for name in _named(news)}
-    candidates |= {name: row for name, row in owners.items() if name in named and row.client_order_id == name}
-    filled = _filled(connection, run, candidates, new_fills)
-    moves, short = [], set()
-    for name, intent in sorted(candidates.items(), key=lambda item: (item[1].session, item[1].position)):
-        order = _order_of(run, intent, read.orders.get(name))
-        if evidence.ended_short(order, intent, filled[name]) and not intent.state.terminal and name not in seen_before:
-            short.add(name)
-            continue
-        found = _next(run, intent, order, filled[name])
-        if found is not None and intent.state is IntentState.UNKNOWN and order is None and name in read.orders:
-            # It fills, and is not the order that was meant: what it may still do is not known before it has ended.
-            found = IntentState.UNKNOWN, intent.reason
-        if found is not None and (found[0], filled[name]) != (intent.state, intent.filled_qty):
-            moves.append(_Move(intent, found[0], filled[name], order, found[1]))
-    return moves, frozenset(short)
-
-
-def _filled(
-    connection: sa.Connection, run: Run, names: Collection[str], new_fills: Sequence[FillNews]
-) -> dict[str, Decimal]:
-    """Filled quantity by order, with what is new in the place of what it supersedes."""
-    recorded = fills_for_orders(connection, run.account, names)
-    filled = {name: sum((row.qty for row in recorded.get(name, ())), ZERO) for name in names}
-    for news in new_fills:
-        if news.before is not None and news.before.client_order_id in filled:
-            filled[news.before.client_order_id] -= news.before.qty
-        if news.fill.client_order_id in filled:
-            filled[news.fill.client_order_id] += news.fill.qty
-    return filled
-
-
-def _order_of(run: Run, intent: IntentRow, order: BrokerOrder | None) -> BrokerOrder | None:
-    """The broker's view, unless it is of another order: then the executions alone count.
-
-    One whose quantity alone is another, changed at the broker perhaps, ends all the same.
-    """
-    if order is None or intent.state in _NEVER_SENT or (wrong := evidence.mismatch(intent, order)) is None:
-        return order
-    run.note(f"{intent.symbol}: {wrong}.")
-    return order if order.status.terminal and evidence.mismatch(intent, order, but_quantity=True) is None else None
-
-
-def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, filled: Decimal) -> tuple[IntentState, str] | None:
-    """The state that follows, and its reason; None where the evidence shows nothing."""
-    if intent.state in _NEVER_SENT:
-        run.note(f"{intent.symbol}: the broker filled {intent.client_order_id}, which is {intent.state} here.")
-        return None
-    if intent.state is IntentState.UNKNOWN and order is None and filled == intent.filled_qty:
-        # Whatever has left it unknown, this look is not about it.
-        return None
-    state = evidence.state_from(intent, order, filled)
-    taken_back = f"{filled.normalize():f} of {intent.qty.normalize():f} filled: the broker has taken executions back"
-    if state is not IntentState.FILLED:
-        if intent.state is IntentState.FILLED:
-            return evidence.after_reversal(order, filled), taken_back
-        if evidence.ended_short(order, intent, filled) and not intent.state.terminal:
-            return IntentState.CANCELED, taken_back
-    if intent.state.terminal and not _ended_unseen(intent):
-        # Ended before: a late fill counts, and completes the order at most.
-        state = IntentState.FILLED if state is IntentState.FILLED else intent.state
-    return None if state is None else (state, evidence.reason_of(order, intent, state))
-
-
-def _ended_unseen(intent: IntentRow) -> bool:
-    """Whether the order has ended here without the broker ever having shown it: what it shows later is believed."""
-    expired_here = intent.state is IntentState.EXPIRED and intent.broker_order_id is None
-    return expired_here or intent.state is IntentState.REJECTED
-
-
 def _record(connection: sa.Connection, run: Run, news: _News, last: date) -> None:
     # A look at an old session must not lock for a week that has passed.
     session = max(last, account_clock(connection, run.account) or last)
@@ -339,7 +243,7 @@ def _reopen(connection: sa.Connection, run: Run, batch_id: str) -> None:
         set_state(connection, batch, BatchState.WORKING, now=run.now())
 
 
-def _apply(connection: sa.Connection, run: Run, move: _Move) -> None:
+def _apply(connection: sa.Connection, run: Run, move: Move) -> None:
     intent, order = move.intent, move.order
     if move.filled > intent.qty:
         run.note(
@@ -357,9 +261,17 @@ def _apply(connection: sa.Connection, run: Run, move: _Move) -> None:
         move.state,
         now=run.now(),
         reason=move.reason,
-        detail={"seen": evidence.seen(order)} if order is not None else None,
+        detail={**move.detail, **_seen(move)},
         **changes,
     )
+
+
+def _seen(move: Move) -> dict[str, Any]:
+    """The broker's view as the event keeps it, with what an order that ends was changed to there."""
+    if move.order is None:
+        return {}
+    changed = evidence.changed_terms(move.intent, move.order) if move.state.terminal else ""
+    return {"seen": evidence.seen(move.order), **({CHANGED: changed} if changed else {})}
 
 
 def _open_exits(run: Run, read: _Read) -> frozenset[str]:

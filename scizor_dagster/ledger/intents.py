@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -22,10 +22,24 @@ from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import updated
 from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
 from scizor_dagster.ledger.states import IntentState, check_transition
+from scizor_dagster.ledger.tables import events as history
 from scizor_dagster.ledger.tables import orders
 
 _MAY_CHANGE = frozenset({"final_qty", "parameter_hash", "cleared_hash", "broker_order_id", "filled_qty"})
+RETURNED = "returned"
+"""Mark in the event of an order that had ended and is at work again, or filled: the state in which it had ended."""
+CHANGED = "changed_at_broker"
+"""Mark in the event of an order that ended with other terms at the broker than it was sent with: those terms."""
 _WRITTEN_ONCE = ("final_qty", "parameter_hash")
+_CHUNK = 500
+_MARKED = (
+    sa.select(history.c.client_order_id, history.c.payload)
+    .where(
+        history.c.client_order_id.in_(sa.bindparam("names", expanding=True)),
+        history.c.payload.contains(sa.bindparam("mark")),
+    )
+    .order_by(history.c.seq)
+)
 
 
 def request_of(intent: IntentRow) -> OrderRequest:
@@ -97,6 +111,17 @@ def frozen_symbols(connection: sa.Connection, account: str, *, without: str | No
         for intent in unknown
         if intent.client_order_id != without
     }
+
+
+def marked(connection: sa.Connection, client_order_ids: Sequence[str], mark: str) -> dict[str, str]:
+    """The orders whose events have the mark, `RETURNED` or `CHANGED`, by id, with what the last such event says."""
+    found: dict[str, str] = {}
+    for start in range(0, len(client_order_ids), _CHUNK):
+        names = client_order_ids[start : start + _CHUNK]
+        for name, payload in connection.execute(_MARKED, {"names": names, "mark": mark}):
+            if (said := json.loads(payload).get(mark)) is not None:
+                found[name] = said
+    return found
 
 
 def move(

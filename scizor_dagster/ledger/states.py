@@ -57,13 +57,13 @@ TRANSITIONS: dict[IntentState, frozenset[IntentState]] = {
     # Unknown where the broker says of it what nobody understands; working again where its fills were taken back.
     S.WORKING: _SENT | {S.UNKNOWN},
     S.PARTIALLY_FILLED: _SENT | {S.UNKNOWN},
-    # An ended order may still be shown otherwise: a fill that arrives late, or an order that a
-    # refusal or a silent listing had hidden. The broker's executions are the truth.
-    S.CANCELED: frozenset({S.CANCELED, S.FILLED}),
+    # An ended order may still be shown otherwise: a fill that arrives late, an end that a broker takes back, or an
+    # order that a refusal or a silent listing had hidden. The broker's books and executions are the truth.
+    S.CANCELED: _SENT | {S.UNKNOWN},
     S.EXPIRED: _SENT | {S.UNKNOWN},
     S.REJECTED: _SENT | {S.UNKNOWN},
-    # Executions can be taken back: it has ended with less then, or is open again where the broker says so.
-    S.FILLED: frozenset({S.FILLED, S.CANCELED, S.PARTIALLY_FILLED, S.WORKING}),
+    # Executions can be taken back, or the order made larger there: it has ended with less, or is open again.
+    S.FILLED: frozenset({S.FILLED, S.CANCELED, S.PARTIALLY_FILLED, S.WORKING, S.UNKNOWN}),
     S.BLOCKED: frozenset(),
     S.DROPPED: frozenset(),
 }

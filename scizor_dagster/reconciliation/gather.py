@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Broker
 from scizor_dagster.ledger.holdings import account_flow, foreign, owned
+from scizor_dagster.ledger.intents import CHANGED, RETURNED, marked
 from scizor_dagster.ledger.rebuilt import opening_cash
 from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of, open_batches
 from scizor_dagster.ledger.store import Ledger
@@ -72,10 +73,11 @@ def read_ledger(
     named = {row.client_order_id for row in broker.orders} | {row.client_order_id for row in broker.fills}
     named |= {row.parent_client_order_id for row in broker.orders if row.parent_client_order_id}
     known = intents_by_id(connection, sorted(named))
+    intents = [row for batch in batches for row in intents_of(connection, batch.batch_id)]
     cash, note = (None, "") if deposit is None else _cash(connection, account, portfolio, deposit)
     return LedgerView(
         batches=batches,
-        intents=[row for batch in batches for row in intents_of(connection, batch.batch_id)],
+        intents=intents,
         known_orders={name: row for name, row in known.items() if row.account == account},
         fills=fills_of(connection, account, first=session, last=session),
         activities=activities_of(connection, account, first=session, last=session),
@@ -83,6 +85,8 @@ def read_ledger(
         differences=foreign(connection, account, broker.positions),
         cash=cash,
         cash_note=note,
+        returned=marked(connection, [row.client_order_id for row in intents], RETURNED),
+        changed=marked(connection, [row.client_order_id for row in intents], CHANGED),
     )
 
 

@@ -7,7 +7,7 @@ What belongs here: value objects and their frames. What does not: reading (`gath
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -52,6 +52,9 @@ class BreakKind(StrEnum):
     SENT_UNEXPECTEDLY = "sent_unexpectedly"
     """The broker has an order that the ledger says was never sent, or was refused."""
     ORDER_DIFFERS = "order_differs"
+    """The broker's order has other terms than were sent."""
+    ORDER_RETURNED = "order_returned"
+    """The broker had shown the order as ended, and has shown it at work or filled after that."""
     STATE_DIFFERS = "state_differs"
     FILLED_QTY_DIFFERS = "filled_qty_differs"
     OPEN_ORDER = "open_order"
@@ -149,6 +152,8 @@ class LedgerView:
             agreement is left out.
         cash: What the account must hold if the ledger is complete; None where that cannot be said now.
         cash_note: Why `cash` is None, as a sentence.
+        returned: Orders of the session that had ended and were taken back, by id, with how they had ended.
+        changed: Orders of the session that were seen to end with other terms than they were sent with, by id.
     """
 
     batches: Sequence[BatchRow]
@@ -160,6 +165,8 @@ class LedgerView:
     differences: Mapping[str, Decimal]
     cash: Decimal | None = None
     cash_note: str = ""
+    returned: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

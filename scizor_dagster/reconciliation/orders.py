@@ -21,6 +21,7 @@ _UNSENT = frozenset({IntentState.HELD, IntentState.READY})
 _NEVER_AT_BROKER = frozenset({*_UNSENT, IntentState.BLOCKED, IntentState.DROPPED, IntentState.REJECTED})
 _DOUBTFUL = frozenset({IntentState.SENDING, IntentState.UNKNOWN})
 _FOLLOW = "Follow the orders again: scizor run for the session, or the job follow_orders."
+_CHANGED = "Changed at the broker, and ended: its fills are recorded. The next plan starts from what is held."
 _LOOK = "Compare with the broker's own records before anything else is traded."
 
 
@@ -84,7 +85,10 @@ def order_breaks(ledger: LedgerView, broker: BrokerView, session_over: bool) -> 
     """Each intent against the broker's order of the same id, and the broker's orders that nobody meant."""
     orders = {row.client_order_id: row for row in broker.orders}
     for intent in ledger.intents:
-        yield from _intent_breaks(intent, orders.get(intent.client_order_id), session_over)
+        order = orders.get(intent.client_order_id)
+        yield from _intent_breaks(intent, order, session_over, changed=intent.client_order_id in ledger.changed)
+        if intent.client_order_id in ledger.returned:
+            yield _returned(intent, order, ledger.returned[intent.client_order_id])
     ours = {row.symbol for row in ledger.intents} | set(ledger.owned)
     for order in broker.orders:
         if order.parent_client_order_id is not None:
@@ -170,7 +174,9 @@ def fills_by_order(fills: Sequence[FillRow]) -> Mapping[str, list[FillRow]]:
     return found
 
 
-def _intent_breaks(intent: IntentRow, order: BrokerOrder | None, session_over: bool) -> Iterator[Break]:
+def _intent_breaks(
+    intent: IntentRow, order: BrokerOrder | None, session_over: bool, *, changed: bool
+) -> Iterator[Break]:
     state = intent.state
     if state in _DOUBTFUL:
         found = "none found" if order is None else _order_text(order)
@@ -194,12 +200,16 @@ def _intent_breaks(intent: IntentRow, order: BrokerOrder | None, session_over: b
         if order.status is not OrderStatus.REJECTED:
             yield _of(intent, BreakKind.SENT_UNEXPECTEDLY, state.value, _order_text(order), Severity.ERROR, _LOOK)
         return
-    yield from _sent_breaks(intent, order, session_over)
+    yield from _sent_breaks(intent, order, session_over, changed=changed)
 
 
-def _sent_breaks(intent: IntentRow, order: BrokerOrder, session_over: bool) -> Iterator[Break]:
+def _sent_breaks(intent: IntentRow, order: BrokerOrder, session_over: bool, *, changed: bool) -> Iterator[Break]:
     if (expected := _sent_text(intent)) != (found := _terms_text(intent, order)):
-        yield _of(intent, BreakKind.ORDER_DIFFERS, expected, found, Severity.ERROR, _LOOK)
+        # Once the order was seen to end with these terms, and with the same fills, nothing is left that could differ.
+        ended = intent.state.terminal and order.status.terminal and intent.filled_qty == order.filled_qty
+        explained = ended and changed
+        severity = Severity.INFO if explained else Severity.ERROR
+        yield _of(intent, BreakKind.ORDER_DIFFERS, expected, found, severity, _CHANGED if explained else _LOOK)
     if intent.filled_qty != order.filled_qty:
         yield _of(
             intent,
@@ -213,6 +223,14 @@ def _sent_breaks(intent: IntentRow, order: BrokerOrder, session_over: bool) -> I
         yield _of(intent, BreakKind.STATE_DIFFERS, intent.state.value, order.status.value, Severity.ERROR, _FOLLOW)
     if not order.status.terminal:
         yield _open(order, session_over)
+
+
+def _returned(intent: IntentRow, order: BrokerOrder | None, ended: str) -> Break:
+    """An end that the broker has taken back: what follows from it is followed, and a person should know."""
+    found = intent.state.value if order is None else _order_text(order)
+    severity = Severity.INFO if intent.state.terminal else Severity.WORKING
+    remedy = "The order is followed again; what it fills counts. Ask the broker why it was shown as ended."
+    return _of(intent, BreakKind.ORDER_RETURNED, f"ended: {ended}", found, severity, remedy)
 
 
 def _leg_breaks(leg: BrokerOrder, ledger: LedgerView, session_over: bool) -> Iterator[Break]:

@@ -39,6 +39,8 @@ ZERO = Decimal(0)
 _AVERAGE_STEP = Decimal("0.00000001")
 _BASIS_POINTS = 10_000
 _NAMED_BREAKS = 10
+_TOLD = (BreakKind.ORDER_RETURNED, BreakKind.ORDER_DIFFERS)
+"""Named in the summary also where they are no unexplained difference: somebody else has had a hand in the order."""
 _UNSENT = (IntentState.HELD, IntentState.READY, IntentState.BLOCKED, IntentState.DROPPED)
 
 
@@ -211,6 +213,7 @@ def _summary(
         f"breaks   {len(errors)}" + "".join(f", {number} {name}" for name, number in sorted(others.items())),
     ]
     lines += [f"  {row.expected}" for row in breaks if row.kind is BreakKind.CASH_NOT_COMPARED]
+    lines += [f"  {_break_text(row)}" for row in breaks if row.kind in _TOLD and row not in errors]
     lines += [f"  {_break_text(row)}" for row in errors[:_NAMED_BREAKS]]
     if len(errors) > _NAMED_BREAKS:
         lines.append(f"  and {len(errors) - _NAMED_BREAKS} more")

@@ -26,6 +26,7 @@ _ENDS = {
     "ApiCancelled": OrderStatus.CANCELED,
     "Inactive": OrderStatus.REJECTED,
 }
+_LIMITED = frozenset({"LMT", "LOC"})
 _OPEN = frozenset(
     # The last one is the library's own word, after a message about an order that may be alive.
     {"PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel", "ApiUpdate", "ValidationError"}
@@ -231,8 +232,9 @@ def _seen(
 
 
 def raw_of(trade: Any) -> dict[str, Any]:
-    """What the broker said, in its own words."""
+    """What the broker said, in its own words, and the limit that stands there by the name that every adapter has."""
     order, state = trade.order, trade.orderStatus
+    limit = _number(order.lmtPrice)
     return {
         "status": state.status,
         "whyHeld": state.whyHeld,
@@ -242,6 +244,7 @@ def raw_of(trade: Any) -> dict[str, Any]:
         "orderType": order.orderType,
         "tif": order.tif,
         "lmtPrice": str(order.lmtPrice),
+        **({"limit_price": str(limit)} if limit is not None and order.orderType in _LIMITED else {}),
         "auxPrice": str(order.auxPrice),
     }
 
