@@ -76,6 +76,7 @@ def context_of(
             (row.notional for row in under_way if row.intent in OPENING and row.state in _UNANSWERED), ZERO
         ),
         buying_power=buying_power,
+        resting={(row.symbol, row.side): row.client_order_id for row in under_way},
         frozen=intents.frozen_symbols(connection, run.account, without=without),
         book=_book(connection, run, holdings, mine, facts),
         session_orders=len(own),

@@ -17,7 +17,7 @@ from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk import events as risk_rows
 from scizor_dagster.risk.losses import MACHINE
-from scizor_dagster.risk.pre_trade import Decision, PreTradeContext, Verdict, check_standing
+from scizor_dagster.risk.pre_trade import Decision, PreTradeContext, Verdict, check_opposite, check_standing
 from scizor_dagster.risk.trading_state import Standing, TradingState, set_state, standing
 
 FROZEN = "instrument_frozen"
@@ -31,6 +31,7 @@ REMEDIES = {
     "max_equity_jump": "Look at cash and positions; if they are right: scizor risk accept-equity --portfolio "
     "{portfolio} --session {session} --equity AMOUNT --reason TEXT (it names the amount).",
     "unpriced_holding": "Collect its prices; see: scizor prices --help. Then run the session again.",
+    "opposite_order": "It goes out once that order has ended: scizor run --portfolio {portfolio} --date {session}.",
     "lock": "See: scizor risk locks --portfolio {portfolio}.",
     "max_orders_per_minute": "Run again in a minute: scizor run --portfolio {portfolio} --date {session}.",
     "arming": _ARM,
@@ -77,9 +78,11 @@ def record(
 
 
 def held_back(connection: sa.Connection, run: Run, intent: IntentRow, settings: ExecutionSettings) -> bool:
-    """Whether the trading state of this moment keeps the order from going out; if so, its row is written."""
-    current = standing(connection, run.account, intent.portfolio, run.now())
-    verdict = check_standing(intent, current)
+    """Whether the trading state or an opposite order of now keeps it from going out; its row is written then."""
+    verdict = check_standing(intent, standing(connection, run.account, intent.portfolio, run.now()))
+    if verdict.decision is Decision.PASS:
+        opposite = intents.opposite_order(connection, run.account, intent.symbol, intent.side)
+        verdict = check_opposite(intent, opposite)
     if verdict.decision is Decision.PASS:
         return False
     hold(connection, run, intent, verdict, settings)

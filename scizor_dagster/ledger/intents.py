@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import OrderRequest
+from scizor_dagster.brokers.protocol import OrderRequest, Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import updated
@@ -32,6 +32,16 @@ CHANGED = "changed_at_broker"
 """Mark in the event of an order that ended with other terms at the broker than it was sent with: those terms."""
 _WRITTEN_ONCE = ("final_qty", "parameter_hash")
 _CHUNK = 500
+_AT_BROKER_ON = (
+    sa.select(orders.c.client_order_id)
+    .where(
+        orders.c.account == sa.bindparam("account"),
+        orders.c.state.in_([state.value for state in IntentState if state.at_broker]),
+        orders.c.symbol == sa.bindparam("symbol"),
+        orders.c.side == sa.bindparam("side"),
+    )
+    .limit(1)
+)
 _MARKED = (
     sa.select(history.c.client_order_id, history.c.payload)
     .where(
@@ -111,6 +121,13 @@ def frozen_symbols(connection: sa.Connection, account: str, *, without: str | No
         for intent in unknown
         if intent.client_order_id != without
     }
+
+
+def opposite_order(connection: sa.Connection, account: str, symbol: str, side: Side) -> str | None:
+    """Id of an order of any portfolio that is, or may be, at the broker on the other side of `symbol`; None if none."""
+    return connection.execute(
+        _AT_BROKER_ON, {"account": account, "symbol": symbol, "side": side.opposite.value}
+    ).scalar()
 
 
 def marked(connection: sa.Connection, client_order_ids: Sequence[str], mark: str) -> dict[str, str]:

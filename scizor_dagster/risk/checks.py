@@ -118,6 +118,21 @@ def _frozen(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) ->
     return Finding("instrument_frozen", context.frozen[order.symbol], "no unknown order", Decision.WAIT)
 
 
+def crosses(order: OrderToCheck, opposite: str | None) -> Finding | None:
+    """Whether the order could trade with one of the account's own: asked again right before each send.
+
+    A broker refuses that as a wash trade, or lets it happen, and the market would be shown a trade with oneself.
+    """
+    if opposite is None:
+        return None
+    what = f"a {order.side} while order {opposite} of the other side is open in the account"
+    return Finding("opposite_order", what, "no order of the other side", Decision.WAIT)
+
+
+def _opposite(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) -> Finding | None:
+    return crosses(order, context.resting.get((order.symbol, order.side.opposite)))
+
+
 def _ownership(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) -> Finding | None:
     """A close takes at most what is left of the position; a short opens only where nothing is held."""
     owned = context.owned.get(order.symbol, ZERO)
@@ -278,6 +293,7 @@ CHECKS: tuple[Check, ...] = (
     _price_age,
     _second_price,
     _frozen,
+    _opposite,
     _trading_state,
     _equity_jump,
     _locks,

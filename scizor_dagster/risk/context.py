@@ -97,6 +97,7 @@ class PreTradeContext:
         session_notional: Value of everything that was sent in this session.
         opening_notional: Value of the account's opening orders that `buying_power` does not yet know of.
         buying_power: The broker's own figure; None where it was not read.
+        resting: Orders that are, or may be, at the broker, of any portfolio of the account: an id by symbol and side.
         frozen: Symbols with an order whose outcome is unknown, in any portfolio of the account.
         book: Positions with every opening order under way.
         session_orders: Number of orders sent in this session.
@@ -113,6 +114,7 @@ class PreTradeContext:
     session_notional: Decimal
     opening_notional: Decimal
     buying_power: Decimal | None
+    resting: Mapping[tuple[str, Side], str] = field(default_factory=dict)
     frozen: Mapping[str, str] = field(default_factory=dict)
     book: Book = field(default_factory=Book)
     session_orders: int = 0

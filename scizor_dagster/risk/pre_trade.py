@@ -8,12 +8,12 @@ themselves (`checks`), facts (the caller reads them from ledger, broker and lake
 
 from __future__ import annotations
 
-from scizor_dagster.risk.checks import CHECKS, standing_allows
+from scizor_dagster.risk.checks import CHECKS, crosses, standing_allows
 from scizor_dagster.risk.context import OPENING, Decision, Finding, OrderToCheck, PreTradeContext, Verdict
 from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.risk.trading_state import Standing
 
-__all__ = ["OPENING", "Decision", "PreTradeContext", "Verdict", "check_order", "check_standing"]
+__all__ = ["OPENING", "Decision", "PreTradeContext", "Verdict", "check_opposite", "check_order", "check_standing"]
 
 
 def check_order(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Verdict:
@@ -31,7 +31,15 @@ def check_order(order: OrderToCheck, context: PreTradeContext, limits: PreTradeL
 
 def check_standing(order: OrderToCheck, standing: Standing) -> Verdict:
     """The trading state alone, asked again between the verdict and the send of a cleared order."""
-    found = standing_allows(order, standing)
+    return _verdict_of(standing_allows(order, standing))
+
+
+def check_opposite(order: OrderToCheck, opposite: str | None) -> Verdict:
+    """Whether the order could trade with the account's own order `opposite`, asked again as well."""
+    return _verdict_of(crosses(order, opposite))
+
+
+def _verdict_of(found: Finding | None) -> Verdict:
     if found is None:
         return Verdict(Decision.PASS)
     return Verdict(found.decision, found.limit, *found.texts, (found,))

@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from scizor_dagster.brokers.protocol import PositionIntent, Side
+from scizor_dagster.execution import drive
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.batches import batches_of
 from scizor_dagster.ledger.events import verify_chain
@@ -15,6 +18,7 @@ from scizor_dagster.ledger.rows import intents_of, open_batches
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.risk import checks
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import (
@@ -196,3 +200,71 @@ def test_a_second_leg_that_another_portfolios_run_made_ready_is_looked_after_and
     assert resume(ledger, broker, portfolio="other").counts == {"canceled": 1, "dropped": 1}
     assert broker.book.attempts == ["s"]
     ledger.close()
+
+
+def _opposite(portfolio: str, name: str, side: Side) -> Plan:
+    return replace(plan_of([order(name, "AAA", side, "5")], held={"AAA": "5"}), portfolio=portfolio, plan_id=name * 32)
+
+
+def _one_rests(ledger: Ledger, first: Side, **changes: Any) -> ModelBroker:
+    """Order `m` of `main` is at the broker, and the other portfolio's plan was made before it was."""
+    for name in ("main", "other"):
+        adopt(ledger, "AAA", "5", portfolio=name)
+    broker = model(ledger, positions={"AAA": D(10)}, cash=D(2_000), **changes)
+    broker.has_data = set()
+    run(ledger, broker, _opposite("main", "m", first))
+    return broker
+
+
+@pytest.mark.parametrize("unique", [True, False], ids=["wash trades refused", "wash trades let through"])
+@pytest.mark.parametrize("first", [Side.BUY, Side.SELL])
+def test_an_order_waits_at_its_send_while_a_siblings_of_the_other_side_is_open(
+    ledger: Ledger, first: Side, unique: bool
+) -> None:
+    broker = _one_rests(ledger, first, unique=unique)
+    waiting = run(ledger, broker, _opposite("other", "o", first.opposite), portfolio="other")
+    assert broker.book.attempts == ["m"]
+    assert (waiting.state, waiting.counts) == (ExecutionState.WORKING, {"ready": 1})
+    assert "opposite_order: a " in waiting.notes[0]
+    assert "order m of the other side is open in the account" in waiting.notes[0]
+    assert resume(ledger, broker, portfolio="other").counts == {"ready": 1}, "asked again, and it waits again"
+    broker.fill("m", D(5), session=MONDAY)
+    assert resume(ledger, broker, portfolio="other", siblings={"main": settings()}).counts == {"working": 1}
+    assert broker.book.attempts == ["m", "o"]
+    broker.has_data = None
+    assert resume(ledger, broker, portfolio="other").counts == {"filled": 1}
+    with ledger.read() as connection:
+        assert open_batches(connection, "paper") == []
+
+
+def test_an_order_that_waited_for_a_siblings_to_the_end_of_its_session_ends_unsent_with_the_reason(
+    ledger: Ledger,
+) -> None:
+    broker = _one_rests(ledger, Side.BUY)
+    broker.fill_plan = {"AAA": []}
+    broker.has_data = None
+    result = run(ledger, broker, _opposite("other", "o", Side.SELL), portfolio="other", siblings={"main": settings()})
+    assert (result.state, result.counts) == (ExecutionState.DONE, {"expired": 1})
+    assert "it waited (opposite_order: a sell while order m" in result.orders[0].reason
+    assert broker.book.attempts == ["m"]
+
+
+def test_an_opposite_order_that_comes_between_the_verdict_and_the_send_keeps_the_order_back(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that had ended and is taken back: the check of a moment ago is not enough."""
+    broker = _one_rests(ledger, Side.BUY)
+    blind = drive.clear
+    monkeypatch.setattr(
+        drive, "clear", lambda run, batch, settings: _without_opposite(blind, run, batch, settings, monkeypatch)
+    )
+    result = run(ledger, broker, _opposite("other", "o", Side.SELL), portfolio="other")
+    assert (broker.book.attempts, result.counts) == (["m"], {"ready": 1})
+    assert "opposite_order" in result.notes[0]
+
+
+def _without_opposite(blind: Any, *args: Any) -> Any:
+    *handed, patch = args
+    with patch.context() as blinded:
+        blinded.setattr(checks, "crosses", lambda *_: None)
+        return blind(*handed)
