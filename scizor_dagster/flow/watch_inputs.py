@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
+from statistics import median_high
 
 from scizor_dagster.errors import SignalRefused
 from scizor_dagster.flow.guards import check_weights
@@ -17,7 +19,11 @@ from scizor_dagster.flow.watch import Finding, WatchingDesk
 from scizor_dagster.signals.readers import WeightFileMissing
 from scizor_dagster.signals.report import SignalReport
 
-_NOTHING_FOR_IT = frozenset({"no_rows_for_session"})
+_NO_ROWS = "no_rows_for_session"
+_STALE = "stale"
+_KNOWN_SESSIONS = 7
+"""As many of the last sessions that a strategy had weights for say how often it has any."""
+_ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Due:
 def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
     """Judge the weight files as a run of `session` would, by the rules of the portfolio.
 
-    There are weights where any strategy has rows for the session; a strategy that has none then refuses it.
+    There are weights where any strategy has rows for the session; a strategy that has none then refuses it. One that
+    rebalances every week has none on most days: its unchanged file is said once newer weights should be there.
     """
     reports: dict[str, SignalReport] = {}
     findings = []
@@ -42,7 +49,7 @@ def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
             findings.append(_finding("weights_missing", str(error.problem), error.remedy, portfolio, session))
         except SignalRefused as error:
             findings.append(_finding("weights_refused", str(error.problem), error.remedy, portfolio, session))
-    without = {name for name, item in reports.items() if {row.rule for row in item.violations} == _NOTHING_FOR_IT}
+    without = {name for name, item in reports.items() if _has_nothing_for(desk, portfolio, name, item, session)}
     named = len(reports) > len(without)
     for strategy, report in reports.items():
         if report.status == "accepted" or (strategy in without and not named):
@@ -51,6 +58,35 @@ def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
         kind = "weights_held" if report.status == "held" else "weights_refused"
         findings.append(_finding(kind, refusal.problem, refusal.remedy, portfolio, session))
     return Due(named, tuple(findings))
+
+
+def _has_nothing_for(desk: WatchingDesk, portfolio: str, strategy: str, report: SignalReport, session: date) -> bool:
+    """Whether the file does not name the session, and is no older than it usually becomes."""
+    rules = {row.rule: row for row in report.violations}
+    if set(rules) == {_NO_ROWS}:
+        return True
+    settings = desk.portfolio(portfolio)
+    if set(rules) != {_STALE} or settings.signals.as_of != "exact":
+        return False
+    newest = date.fromisoformat(rules[_STALE].value or "")
+    known = _sessions_with_weights(desk, strategy, session)
+    if len(known) < _ENOUGH:
+        age = desk.calendar(settings.market).age_in_sessions(newest, session)
+        return age <= settings.signals.max_age_sessions
+    usual = median_high((later - earlier).days for earlier, later in pairwise(known))
+    return (session - newest).days < usual
+
+
+def _sessions_with_weights(desk: WatchingDesk, strategy: str, session: date) -> list[date]:
+    """The last sessions before `session` that weights of the strategy were taken in for, in order."""
+    if not desk.has_lake:
+        return []
+    with desk.lake.read() as cursor:
+        rows = cursor.execute(
+            "SELECT DISTINCT session FROM signals WHERE strategy = ? AND session < ? ORDER BY session DESC LIMIT ?",
+            [strategy, session, _KNOWN_SESSIONS],
+        ).fetchall()
+    return sorted(day for (day,) in rows)
 
 
 def missing_prices(desk: WatchingDesk, market: str, now: datetime) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from scizor_dagster.cli.dagster_state import DAEMONS, DagsterState
 from scizor_dagster.cli.watchdog import look_at
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.signals import take_signals
 from scizor_dagster.flow.watch import Watch, WatchingDesk
 from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.states import IntentState as S
@@ -242,6 +243,47 @@ def test_weights_that_are_missing_or_refused_are_said_before_the_open_and_after_
     weights(project, FRIDAY, weight=float("nan"))
     assert kinds(project, at("06:00")) == ["weights_refused"]
     assert kinds(project, at("10:00")) == ["weights_refused"]
+
+
+def deliver(project: Project, *days: date) -> None:
+    """One file for all of the days, taken in for each of them."""
+    weights(project, *days)
+    desk = desk_of(project)
+    for day in days:
+        take_signals(desk, "main", day, "weekly")
+    desk.lake.close()
+
+
+def test_weekly_weights_are_not_stale_between_two_rebalances_and_are_said_when_the_next_one_is_missing(
+    project: Project,
+) -> None:
+    deliver(project, *(date(2026, 11, day) for day in (2, 9, 16)))
+    store_bar(project, FRIDAY)
+    for now in (at("06:00"), at("12:00"), at("12:00", date(2026, 11, 22))):
+        assert kinds(project, now) == [], now
+    for clock in ("06:00", "12:00"):
+        [finding] = watched(project, at(clock, MONDAY)).findings
+        assert (finding.kind, finding.session) == ("weights_refused", MONDAY)
+        assert "no rows for session 2026-11-23, and the same content as taken for 2026-11-16" in finding.problem
+    weights(project, date(2026, 11, 16), MONDAY)
+    assert kinds(project, at("12:00", MONDAY)) == ["not_admitted"], "delivered, and the rebalance was missed"
+
+
+def test_weights_of_few_rebalances_are_stale_once_they_are_older_than_the_portfolio_allows(project: Project) -> None:
+    deliver(project, date(2026, 11, 13), date(2026, 11, 16))
+    store_bar(project, MONDAY)
+    store_reconciliation(desk_of(project), THURSDAY, at("08:30", MONDAY))
+    assert kinds(project, at("12:00")) == []
+    assert kinds(project, at("12:00", MONDAY)) == [], "five sessions old, as signals.max_age_sessions allows"
+    assert kinds(project, at("12:00", date(2026, 11, 24))) == ["weights_refused"]
+
+
+def test_daily_weights_are_stale_on_the_first_day_that_lacks_them(project: Project) -> None:
+    for day in (16, 17, 18, 20):
+        deliver(project, date(2026, 11, day))
+    trade(project, FRIDAY, reconciled=at("08:30", MONDAY))
+    for clock in ("06:00", "12:00"):
+        assert kinds(project, at(clock, MONDAY)) == ["weights_refused"]
 
 
 def test_weights_that_wait_for_a_person_are_said_with_the_command_that_approves_them(project: Project) -> None:
