@@ -46,13 +46,18 @@ def end_dead_runs(instance: dg.DagsterInstance, dagster_home: Path) -> list[str]
     unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
-        name = run.tags.get(PROCESS_TAG)
-        if name is None or _is_alive(dagster_home / FOLDER / f"{name}.lock"):
+        if not is_dead(run, dagster_home):
             continue
         instance.report_run_failed(run, "The process of this run has ended without it: killed, or out of memory.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         ended.append(run.run_id)
     return ended
+
+
+def is_dead(run: dg.DagsterRun, dagster_home: Path) -> bool:
+    """Whether the process that ran it on the command line has ended; False for a run of any other process."""
+    name = run.tags.get(PROCESS_TAG)
+    return name is not None and not _is_alive(dagster_home / FOLDER / f"{name}.lock")
 
 
 def _is_alive(path: Path) -> bool:
