@@ -47,6 +47,8 @@ def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:
         found = weight_files_state(desk.desk, portfolio)
         if found is None:
             missing = " and ".join(missing_files(desk.desk, portfolio))
+            if not missing:
+                return dg.SkipReason(f"No strategy of portfolio {portfolio} runs: no weight file is read.")
             return dg.SkipReason(f"The weight file of strategy {missing} does not exist yet.")
         if found == seen.get("taken"):
             return dg.SkipReason("The weight file has not changed.")

@@ -171,9 +171,7 @@ def _change(
     actor = actor_of(by)
     if not reason.strip():
         raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
-    made = [
-        change_state(desk, name, strategy, action, liquidate=liquidate, actor=actor, reason=reason) for name in names
-    ]
+    made = change_state(desk, names, strategy, action, liquidate=liquidate, actor=actor, reason=reason)
     effect = EFFECTS["liquidate" if liquidate else action].format(strategy=strategy)
     if as_json:
         emit_json({"changed": [asdict(item) for item in made], "effect": effect})

@@ -15,6 +15,8 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
+import sqlalchemy as sa
+
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.rows import last_batch_of
@@ -47,42 +49,52 @@ _LAST_ROWS = (
 
 
 def change_state(
-    desk: Desk, portfolio: str, strategy: str, action: str, *, liquidate: bool, actor: str, reason: str
-) -> StrategyStanding:
-    """Start, pause, resume or stop a strategy in a portfolio, from its next plan on.
+    desk: Desk, portfolios: Sequence[str], strategy: str, action: str, *, liquidate: bool, actor: str, reason: str
+) -> list[StrategyStanding]:
+    """Start, pause, resume or stop a strategy in each of `portfolios`, from the next plan on: in all of them or none.
 
     Raises:
-        InputError: the portfolio does not follow it, or the action does not lead from the state that it is in.
+        InputError: one does not follow it, or the action does not lead from the state that it is in there.
         LedgerError: there is no reason, or it is in that state already.
     """
-    settings = desk.portfolio(portfolio)
-    if strategy not in settings.signals.ids:
-        raise InputError(
-            f"Portfolio '{portfolio}' does not follow strategy '{strategy}'.",
-            remedy=f"Name one of its own: {', '.join(settings.signals.ids)}.",
-            where="--portfolio",
-        )
-    state, sources = MAY_BECOME[action]
-    with desk.ledger.transaction() as connection:
-        before = strategy_states(connection, settings.account, portfolio).get(strategy)
-        current = before.state if before is not None else StrategyState.RUNNING
-        if current not in sources:
+    for portfolio in portfolios:
+        followed = desk.portfolio(portfolio).signals.ids
+        if strategy not in followed:
             raise InputError(
-                f"Strategy '{strategy}' is {current} in portfolio '{portfolio}'; '{action}' is for one that is "
-                f"{' or '.join(sources)}.",
-                remedy="Nothing was changed. See: scizor strategy list.",
-                where=strategy,
+                f"Portfolio '{portfolio}' does not follow strategy '{strategy}'.",
+                remedy=f"Name one of its own: {', '.join(followed)}.",
+                where="--portfolio",
             )
-        return set_strategy_state(
-            connection,
-            settings.account,
-            portfolio,
-            strategy,
-            state,
-            liquidate=liquidate,
-            actor=actor,
-            reason=reason,
-            now=desk.clock(),
+    now = desk.clock()
+    with desk.ledger.transaction() as connection:
+        for portfolio in portfolios:
+            _require_source(connection, desk.portfolio(portfolio).account, portfolio, strategy, action)
+        return [
+            set_strategy_state(
+                connection,
+                desk.portfolio(portfolio).account,
+                portfolio,
+                strategy,
+                MAY_BECOME[action][0],
+                liquidate=liquidate,
+                actor=actor,
+                reason=reason,
+                now=now,
+            )
+            for portfolio in portfolios
+        ]
+
+
+def _require_source(connection: sa.Connection, account: str, portfolio: str, strategy: str, action: str) -> None:
+    before = strategy_states(connection, account, portfolio).get(strategy)
+    current = before.state if before is not None else StrategyState.RUNNING
+    sources = MAY_BECOME[action][1]
+    if current not in sources:
+        raise InputError(
+            f"Strategy '{strategy}' is {current} in portfolio '{portfolio}'; '{action}' is for one that is "
+            f"{' or '.join(sources)}.",
+            remedy="Nothing was changed. See scizor strategy list; --portfolio NAME means one portfolio alone.",
+            where=strategy,
         )
 
 

@@ -14,6 +14,7 @@ from statistics import median_high
 
 from scizor_dagster.errors import SignalRefused
 from scizor_dagster.flow.guards import check_weights
+from scizor_dagster.flow.lifecycle import running_strategies, sells_off
 from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.flow.watch import Finding, WatchingDesk
 from scizor_dagster.signals.readers import WeightFileMissing
@@ -37,12 +38,13 @@ class Due:
 def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
     """Judge the weight files as a run of `session` would, by the rules of the portfolio.
 
-    There are weights where any strategy has rows for the session; a strategy that has none then refuses it. One that
+    There are weights where any strategy that runs has rows for the session, or one that was stopped is still to be
+    sold; a running one that has none then refuses it. The file of a strategy that rests is not read. One that
     rebalances every week has none on most days: its unchanged file is said once newer weights should be there.
     """
     reports: dict[str, SignalReport] = {}
     findings = []
-    for strategy in desk.portfolio(portfolio).signals.ids:
+    for strategy in running_strategies(desk, portfolio):
         try:
             reports[strategy] = check_weights(desk, portfolio, desk.manifest.strategy(strategy), session)
         except WeightFileMissing as error:
@@ -50,7 +52,7 @@ def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
         except SignalRefused as error:
             findings.append(_finding("weights_refused", str(error.problem), error.remedy, portfolio, session))
     without = {name for name, item in reports.items() if _has_nothing_for(desk, portfolio, name, item, session)}
-    named = len(reports) > len(without)
+    named = len(reports) > len(without) or sells_off(desk, portfolio, session)
     for strategy, report in reports.items():
         if report.status == "accepted" or (strategy in without and not named):
             continue

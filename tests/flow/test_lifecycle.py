@@ -13,6 +13,8 @@ from scizor_dagster.flow.lifecycle import change_state, running_strategies
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.trades import trade_session
+from scizor_dagster.flow.watch import WatchingDesk
+from scizor_dagster.flow.watch_inputs import Due, weights_due
 from scizor_dagster.flow.weight_files import concerns, missing_files, weight_sessions
 from scizor_dagster.ledger.strategies import known_strategies
 from scizor_dagster.planning.frames import read_inputs
@@ -54,7 +56,7 @@ def planned(desk: Desk, session: date = SECOND) -> Plan:
 
 
 def change(desk: Desk, action: str, strategy: str = "trend", *, liquidate: bool = False) -> None:
-    change_state(desk, "main", strategy, action, liquidate=liquidate, actor="jo", reason="a look at it")
+    change_state(desk, ["main"], strategy, action, liquidate=liquidate, actor="jo", reason="a look at it")
 
 
 def reasons(plan: Plan) -> dict[str, Reason]:
@@ -158,6 +160,29 @@ def test_the_file_of_an_idle_strategy_is_neither_read_nor_missed(desk: Desk) -> 
     taken = take_signals(desk, "main", SECOND, "trend")
     assert taken.rows.empty
     assert "is paused since" in taken.warnings[0]
+
+
+def test_the_watchdog_waits_for_the_sale_of_what_a_stopped_strategy_has_and_for_nothing_of_one_that_rests(
+    desk: Desk,
+) -> None:
+    write_weights(Path(desk.manifest.strategy("value").path), {FIRST: VALUE[FIRST]})
+    watching = WatchingDesk(desk.settings, desk.machine_clock)
+    change(desk, "pause")
+    change(desk, "pause", "value")
+    assert weights_due(watching, "main", SECOND) == Due(weights=False, findings=())
+    change(desk, "stop", liquidate=True)
+    assert weights_due(watching, "main", SECOND) == Due(weights=True, findings=())
+
+
+def test_the_watchdog_misses_nothing_of_a_session_between_those_that_the_files_name(desk: Desk) -> None:
+    for name, weights in (("trend", TREND), ("value", VALUE)):
+        write_weights(Path(desk.manifest.strategy(name).path), {FIRST: weights[FIRST]})
+    consolidate_session(desk, "main", FIRST)
+    between = desk.calendar("us").next_session(FIRST)
+    long_after = date(2025, 3, 21)
+    watching = WatchingDesk(desk.settings, desk.machine_clock)
+    for session in (between, long_after):
+        assert weights_due(watching, "main", session) == Due(weights=False, findings=())
 
 
 @pytest.mark.parametrize(

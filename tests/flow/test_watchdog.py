@@ -13,6 +13,7 @@ from scizor_dagster.cli.dagster_state import DAEMONS, DagsterState
 from scizor_dagster.cli.watchdog import look_at
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.lifecycle import change_state
 from scizor_dagster.flow.signals import take_signals
 from scizor_dagster.flow.watch import Watch, WatchingDesk
 from scizor_dagster.ledger.arming import arm
@@ -20,7 +21,7 @@ from scizor_dagster.ledger.states import IntentState as S
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.batches import leave_batch, leave_lease, store_reconciliation
 from tests.jobs.test_schedules import store_bar
-from tests.projects import Project, project_at, small_project, write_weights
+from tests.projects import STRATEGY, Project, project_at, small_project, write_weights
 
 NEW_YORK = ZoneInfo("America/New_York")
 WEDNESDAY, THURSDAY, FRIDAY, MONDAY = (date(2026, 11, day) for day in (18, 19, 20, 23))
@@ -304,6 +305,15 @@ def test_what_a_person_has_halted_is_not_missed_and_is_noted(project: Project) -
     watch = watched(project, at("10:00"))
     assert watch.findings == []
     assert any("did not trade 2026-11-20: it is halted by me: enough" in note for note in watch.notes)
+
+
+@pytest.mark.parametrize("action", ["pause", "stop"])
+def test_the_file_of_a_strategy_that_rests_is_nothing_to_speak_of(project: Project, action: str) -> None:
+    (project.folder / "weights.csv").unlink()
+    desk = desk_of(project)
+    change_state(desk, ["main"], STRATEGY, action, liquidate=False, actor="me", reason="no file comes any more")
+    assert kinds(project, at("06:00")) == []
+    assert kinds(project, at("10:00")) == []
 
 
 def test_what_the_machine_has_stopped_is_a_finding(project: Project) -> None:

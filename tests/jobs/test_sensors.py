@@ -13,10 +13,12 @@ from jobs.sensors import sensors, session_to_take_in
 from jobs.trading import trading_jobs
 from resources.desk import SystemClock, TradingDesk
 from scizor_dagster.config import load_config
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.lifecycle import change_state
 from scizor_dagster.flow.trades import PURPOSE, TAKE
 from scizor_dagster.sessions import TradingCalendar
 from tests.jobs.support import two_of_each
-from tests.projects import Project, small_project, write_weights
+from tests.projects import STRATEGY, Project, small_project, write_weights
 
 NEW_YORK = ZoneInfo("America/New_York")
 THURSDAY, FRIDAY, MONDAY = date(2026, 11, 19), date(2026, 11, 20), date(2026, 11, 23)
@@ -74,6 +76,12 @@ def deliver(project: Project, day: date, weight: float = 0.3) -> None:
 def test_without_a_file_nothing_is_asked_for(sensor: Sensor) -> None:
     assert sensor.tick() == "The weight file of strategy weekly does not exist yet."
     assert sensor.cursor is None
+
+
+def test_where_every_strategy_rests_no_file_is_looked_for(project: Project, sensor: Sensor) -> None:
+    desk = Desk(project.settings, lambda: NOW)
+    change_state(desk, ["main"], STRATEGY, "pause", liquidate=False, actor="ann", reason="a look at it")
+    assert sensor.tick() == "No strategy of portfolio main runs: no weight file is read."
 
 
 def test_a_new_file_counts_once_two_ticks_agree(project: Project, sensor: Sensor) -> None:
