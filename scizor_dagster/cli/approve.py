@@ -6,15 +6,14 @@ What belongs here: showing the plan beside the one before it, and asking. What d
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
-from scizor_dagster.cli.output import emit_json, print_table
+from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
+from scizor_dagster.cli.run import session_to_trade
 from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,10 +53,11 @@ def approve(
         raise InputError(
             "--date goes with a portfolio; a plan has its session.", remedy="Leave it out.", where="--date"
         )
-    at = dates.parse_date(day, "--date") if day is not None else None
+    at = desk.clock().date()
     if calendar is not None:
-        at = calendar.require(at) if at is not None else calendar.current_session(desk.clock())
-    plan = approving.find_plan(desk, name, at or desk.clock().date())
+        first = desk.market(desk.portfolio(name).market).first_session
+        at = session_to_trade(calendar, day, first, desk.clock())
+    plan = approving.find_plan(desk, name, at)
     difference = approving.difference_of(desk, plan)
     if not as_json:
         _print_plan(plan, difference)
@@ -67,7 +67,8 @@ def approve(
         return
     act = approving.withdraw if withdraw else approving.approve
     if not yes:
-        _ask("Take this approval back?" if withdraw else "Carry out exactly this plan?", as_json=as_json)
+        question = "Take this approval back?" if withdraw else "Carry out exactly this plan?"
+        confirm(question, "Look at it with --show, then give --yes. Nothing was decided.", as_json=as_json)
     made = act(desk, plan, actor=actor_of(by), reason=reason.strip())
     if as_json:
         decided = {"approved": made.approved, "by": made.actor, "at": made.at.isoformat(), "reason": made.reason}
@@ -80,20 +81,6 @@ def approve(
         f"The {made.sentence}, for {plan.session}. Carry it out now: scizor run --portfolio {plan.portfolio} "
         f"--date {plan.session}; or leave it to the sensor unfinished_orders, where that is on."
     )
-
-
-def _ask(question: str, *, as_json: bool) -> None:
-    """Wait for a yes.
-
-    Raises:
-        InputError: nobody is there to give it.
-        typer.Abort: it was a no.
-    """
-    if as_json or not sys.stdin.isatty():
-        raise InputError(
-            "Nobody can be asked here.", remedy="Look at it with --show, then give --yes. Nothing was decided."
-        )
-    typer.confirm(question, abort=True)
 
 
 def _print_plan(plan: Plan, difference: PlanDifference) -> None:

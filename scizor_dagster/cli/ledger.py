@@ -14,7 +14,7 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
-from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.output import confirm, emit_json, print_table, working
 from scizor_dagster.cli.preflight import check_home, open_desk
 from scizor_dagster.errors import InputError
 
@@ -24,8 +24,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 MOST_PRINTED = 20
+TAKE = "Take what was sent from its broker: scizor ledger rebuild --account {account}."
 RESUME = "Compare it with the broker (scizor reconcile), then go on: scizor resume --account {account} --reason TEXT."
 
 
@@ -82,7 +83,7 @@ def restore(
     by: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill an empty ledger from a backup; every account that it knows is halted until you resume it.
+    """Fill an empty ledger from a backup; every account is halted until you resume it.
 
     What was sent after the backup is not in it: take it from the broker with `scizor ledger rebuild` first.
 
@@ -99,8 +100,7 @@ def restore(
     typer.echo(f"Restored {manifest.rows['events']} entries, as of {manifest.made_at}.")
     for account in halted:
         typer.secho(
-            f"Account {account} is halted. Take what was sent since then: scizor ledger rebuild --account {account}. "
-            + RESUME.format(account=account),
+            f"Account {account} is halted. {TAKE.format(account=account)} " + RESUME.format(account=account),
             fg=typer.colors.YELLOW,
         )
 
@@ -120,7 +120,8 @@ def rebuild(
     """Build a lost ledger anew from the broker's own books, or complete a restored one.
 
     Takes the account's orders, fills, splits and dividends. Nothing is sent; the account is halted until you resume
-    it. What the broker holds from before what it shows stays foreign, and is never sold, unless it is adopted.
+    it, and where nothing was left of the ledger, every other one too. What the broker holds from before what it shows
+    stays foreign, and is never sold, unless it is adopted.
 
     Example: scizor ledger rebuild --account paper --first 2026-10-01
     """
@@ -131,11 +132,12 @@ def rebuild(
     asked = dates.parse_date(first, "--first") if first is not None else None
     amount = _amount(cash)
     if not yes:
-        typer.confirm(f"Build the ledger of account {account} from what its broker shows?", abort=True, err=True)
+        question = f"Build the ledger of account {account} from what its broker shows?"
+        confirm(question, "Give --yes. Nothing was done.", as_json=as_json)
     with working(f"Asking the broker of {account}", quiet=as_json):
-        found = rebuild_ledger(desk, account, first=asked, adopt_to=adopt_to, cash=amount, actor=actor_of(by))
+        found, halted = rebuild_ledger(desk, account, first=asked, adopt_to=adopt_to, cash=amount, actor=actor_of(by))
     if as_json:
-        emit_json(asdict(found))
+        emit_json({"halted": halted, **asdict(found)})
     else:
         typer.echo(f"{len(found.orders)} order(s) and {found.fills} fill(s) from {found.first} to {found.last}")
         columns = ["symbol", "at_broker", "owned", "adopted", "foreign"]
@@ -145,6 +147,9 @@ def rebuild(
         for note in [*(f"Nobody knows whose order {name} is." for name in found.strangers), *found.notes]:
             typer.secho(note, fg=typer.colors.YELLOW)
         typer.echo(f"Account {account} is halted. " + RESUME.format(account=account))
+        for other in halted[1:]:
+            said = f"Account {other} is halted too: this ledger knows nothing of it. {TAKE.format(account=other)}"
+            typer.secho(said, fg=typer.colors.YELLOW)
     raise typer.Exit(1 if found.strangers else 0)
 
 

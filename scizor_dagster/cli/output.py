@@ -1,12 +1,13 @@
 """How the command line speaks: tables and sentences for people, JSON for programs.
 
-What belongs here: printing. What does not: deciding anything.
+What belongs here: printing, and asking for a yes. What does not: deciding anything.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from textwrap import shorten
@@ -14,7 +15,7 @@ from typing import Any
 
 import typer
 
-from scizor_dagster.errors import ScizorError
+from scizor_dagster.errors import InputError, ScizorError
 
 PROGRESS_LOGGER = "scizor.progress"
 MOST_WORDS = 240
@@ -35,6 +36,20 @@ def print_error(error: ScizorError, *, as_json: bool) -> None:
 
 def emit_json(body: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(body, default=str, indent=2))
+
+
+def confirm(question: str, remedy: str, *, as_json: bool) -> None:
+    """Wait for a yes.
+
+    Raises:
+        InputError: nobody is there to give it; `remedy` says how to do without.
+        typer.Exit: it was a no.
+    """
+    if as_json or not sys.stdin.isatty():
+        raise InputError("Nobody can be asked here.", remedy=remedy)
+    if not typer.confirm(question):
+        typer.echo("Nothing was done.", err=True)
+        raise typer.Exit(1)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

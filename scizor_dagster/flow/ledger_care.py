@@ -3,14 +3,16 @@
 What belongs here: what must be asked and stopped around `ledger.backup` and `execution.rebuilding`. What does not: the
 file, and the rows.
 
-After either way back every account that is concerned is halted: a person looks, and resumes. Real money is armed anew,
-and a plan approved anew: what a backup says of such a permission may have been taken back, or used up, since.
+After either way back every account that may have traded with what was lost is halted: a person looks, and resumes.
+Real money is armed anew, and a plan approved anew: what a backup says of such a permission may have been taken back,
+or used up, since.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from os import getpid
@@ -22,6 +24,7 @@ from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_settings
+from scizor_dagster.flow.ledger_choice import note_server, refuse_forgotten_server
 from scizor_dagster.ledger.arming import disarm
 from scizor_dagster.ledger.backup import Manifest, read_manifest, restore, write_backup
 from scizor_dagster.ledger.known import known_portfolios
@@ -68,7 +71,9 @@ def backup_ledger(desk: Desk, path: Path | None, now: datetime) -> tuple[Path, M
 
 
 def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tuple[Manifest, list[str]]:
-    """Fill an empty ledger from a backup, halt every account that it knows, and end what was permitted on it.
+    """Fill an empty ledger from a backup, halt every account, and end what was permitted on any of them.
+
+    Also an account that the backup does not know: it may have begun since, and would begin anew.
 
     Returns:
         The manifest, and the accounts.
@@ -83,18 +88,14 @@ def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tupl
 
     def halt(connection: sa.Connection) -> None:
         known = known_portfolios(connection)
-        halted.extend(sorted(known))
-        for account in halted:
-            for portfolio in sorted(known[account]):
-                disarm(connection, account, portfolio, actor=actor, reason=reason, now=now)
-                withdraw_unused(connection, account, portfolio, actor=actor, reason=reason, now=now)
-            set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
+        for account, portfolio in [(name, item) for name in sorted(known) for item in sorted(known[name])]:
+            disarm(connection, account, portfolio, actor=actor, reason=reason, now=now)
+            withdraw_unused(connection, account, portfolio, actor=actor, reason=reason, now=now)
+        halted.extend(sorted({*known, *_traded_accounts(desk)}))
+        _halt(connection, halted, reason, actor, now)
 
-    ledger = Ledger.open(desk.settings.ledger_url)
-    try:
+    with _to_be_filled(desk) as ledger:
         return restore(ledger, path, then=halt), halted
-    finally:
-        ledger.close()
 
 
 def rebuild_ledger(
@@ -105,36 +106,40 @@ def rebuild_ledger(
     adopt_to: str | None,
     cash: Decimal | None,
     actor: str,
-) -> Rebuilt:
+) -> tuple[Rebuilt, list[str]]:
     """Take what the broker shows of `account` into the ledger: orders, fills, activities, and positions if asked.
 
-    See `execution.rebuilding` for what is taken and how.
+    See `execution.rebuilding` for what is taken and how. With it come the accounts that are halted: this one, and
+    where nothing was left of the ledger every other one, of which it still knows nothing.
 
     Raises:
-        InputError: no portfolio trades on the account, several do and no order tells which, or positions are to be
-            adopted without saying what cash the portfolio has.
+        InputError: no portfolio trades on the account, several do and no order tells which, the first day is ahead, or
+            positions are to be adopted without saying what cash the portfolio has.
         BrokerUnavailable, WrongAccount, AccountBusy, LedgerError: as for every run.
     """
     portfolios = [name for name, item in desk.config.portfolios.items() if item.account == account]
     desk.account(account)
     _check_request(account, portfolios, adopt_to, cash)
+    refuse_forgotten_server(desk.settings)
     portfolio = adopt_to or portfolios[0]
     market = desk.portfolio(portfolio).market
     calendar = desk.calendar(market)
     now = desk.clock()
     today = calendar.current_session(now)
-    ledger = Ledger.open(desk.settings.ledger_url)
+    if first is not None and first > today:
+        raise InputError(
+            f"{first} is ahead: nothing was traded since then.", remedy="Give an earlier day.", where="--first"
+        )
+    lost = not Ledger.holds_anything(desk.settings.ledger_url)
+    halted = [account, *(name for name in _traded_accounts(desk) if lost and name != account)]
     reason = "the ledger is being built anew from the broker's books"
-    try:
-        with ledger.transaction() as connection:
-            set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
-    finally:
-        ledger.close()
+    with _to_be_filled(desk) as ledger, ledger.transaction() as connection:
+        _halt(connection, halted, reason, actor, now)
     broker = desk.broker(account, market)
     begins = first or (now.astimezone(calendar.timezone).date() - LOOKED_BACK)
     shown = broker.capabilities.fills_from
     sessions = calendar.sessions(max(begins, shown) if shown else begins, today)
-    return rebuild_account(
+    rebuilt = rebuild_account(
         ledger=desk.ledger,
         broker=broker,
         account=account,
@@ -150,6 +155,28 @@ def rebuild_ledger(
         cash=cash,
         actor=actor,
     )
+    return rebuilt, halted
+
+
+def _traded_accounts(desk: Desk) -> list[str]:
+    """The accounts that a portfolio of the configuration trades on, in its order."""
+    return list(dict.fromkeys(item.account for item in desk.config.portfolios.values()))
+
+
+def _halt(connection: sa.Connection, accounts: Sequence[str], reason: str, actor: str, now: datetime) -> None:
+    for account in accounts:
+        set_state(connection, account, None, TradingState.HALTED, reason=reason, actor=actor, now=now)
+
+
+@contextmanager
+def _to_be_filled(desk: Desk) -> Iterator[Ledger]:
+    """The ledger that is brought back, which may be empty; once it is filled, the home keeps in mind where it lies."""
+    ledger = Ledger.open(desk.settings.ledger_url)
+    try:
+        yield ledger
+        note_server(desk.settings, ledger.place)
+    finally:
+        ledger.close()
 
 
 def require_ledger(desk: Desk) -> None:

@@ -35,13 +35,11 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
         LedgerError: it cannot be opened; or it is empty, and sessions were traded with another one; or the ledger
             of this home lies on a server, and `DATABASE_URL` does not say so.
     """
-    if not settings.on_server:
-        _refuse_forgotten_server(settings)
+    refuse_forgotten_server(settings)
     if not Ledger.holds_anything(settings.ledger_url):
         _refuse_to_forget(settings, traded_sessions)
     ledger = Ledger.open(settings.ledger_url)
-    if settings.on_server:
-        _note_server(settings, ledger.place)
+    note_server(settings, ledger.place)
     return ledger
 
 
@@ -69,7 +67,14 @@ def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) ->
     )
 
 
-def _refuse_forgotten_server(settings: Settings) -> None:
+def refuse_forgotten_server(settings: Settings) -> None:
+    """Refuse a file where the ledger of this home lies on a server.
+
+    Raises:
+        LedgerError: `DATABASE_URL` is not set, and it was.
+    """
+    if settings.on_server:
+        return
     note = settings.server_note
     if note.exists():
         raise LedgerError(
@@ -80,10 +85,10 @@ def _refuse_forgotten_server(settings: Settings) -> None:
         )
 
 
-def _note_server(settings: Settings, place: str) -> None:
-    """Leave a note in the home, so that a shell without `DATABASE_URL` is not taken for an embedded ledger."""
+def note_server(settings: Settings, place: str) -> None:
+    """Leave a note in the home of a ledger on a server, so that a shell without `DATABASE_URL` begins no other one."""
     note = settings.server_note
-    if settings.home.is_dir() and (not note.exists() or note.read_text().strip() != place):
+    if settings.on_server and settings.home.is_dir() and (not note.exists() or note.read_text().strip() != place):
         scratch = note.with_suffix(".new")
         scratch.write_text(f"{place}\n")
         scratch.replace(note)

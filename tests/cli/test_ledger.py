@@ -2,9 +2,11 @@
 
 import io
 import sqlite3
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scizor_dagster.ledger.replay import journaled
 from tests.cli.conftest import NEXT, TRADED, UNNAMED, Scizor
@@ -114,16 +116,67 @@ def test_a_ledger_that_is_rebuilt_from_a_part_of_its_history_reconciles_and_plan
     assert "its capital is now" not in scizor("run", "--date", NEXT, "--once").err
 
 
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_rebuild_asks_first_and_says_what_it_needs(
     scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert scizor("ledger", "rebuild", "--account", "paper").code == 130
+    before = _rows(collected, "SELECT max(seq) FROM events")
+    monkeypatch.setattr("sys.stdin", _Terminal("n\n"))
+    declined = scizor("ledger", "rebuild", "--account", "paper")
+    assert (declined.code, declined.sentence) == (1, "Nothing was done.")
+    for unasked in ((), ("--json",)):
+        monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+        answer = scizor("ledger", "rebuild", "--account", "paper", *unasked)
+        assert (answer.code, "Give --yes" in answer.out + answer.err) == (2, True)
+    assert _rows(collected, "SELECT max(seq) FROM events") == before
     assert "There is no account 'nobody'" in scizor("ledger", "rebuild", "--account", "nobody", "--yes").sentence
     asked = ("ledger", "rebuild", "--account", "paper", "--yes")
+    assert "2999-01-02 is ahead" in scizor(*asked, "--first", "2999-01-02").sentence
     assert "Give both --adopt-to" in scizor(*asked, "--adopt-to", "main").sentence
     assert "'many' is no amount" in scizor(*asked, "--adopt-to", "main", "--cash", "many").sentence
     assert "does not trade on account" in scizor(*asked, "--adopt-to", "other", "--cash", "1").sentence
+
+
+def _with_a_second_account(project: Project) -> None:
+    config = yaml.safe_load(project.settings.config_path.read_text())
+    config["accounts"]["other"] = dict(config["accounts"]["paper"])
+    config["portfolios"]["second"] = deepcopy(config["portfolios"]["main"]) | {"account": "other"}
+    project.settings.config_path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def _lose(project: Project) -> None:
+    for file in project.home.glob("ledger.sqlite*"):
+        file.unlink()
+
+
+def test_bringing_one_account_back_lets_no_other_one_begin_anew_in_a_ledger_that_was_lost(
+    scizor: Scizor, collected: Project, tmp_path: Path
+) -> None:
+    copy = tmp_path / "kept.zip"
+    assert scizor("ledger", "backup", "--to", copy).code == 0
+    _with_a_second_account(collected)
+    assert scizor("run", "--portfolio", "second", "--date", TRADED, "--once").code == 0
+    halted = {"paper": "halted", "other": "halted"}
+    for way_back in (("restore", copy), ("rebuild", "--account", "paper", "--yes")):
+        _lose(collected)
+        answer = scizor("ledger", *way_back, "--by", "ann", "--json")
+        assert (answer.code, sorted(answer.json["halted"])) == (0, ["other", "paper"]), answer
+        assert dict(_rows(collected, "SELECT account, state FROM trading_states")) == halted
+        assert scizor("run", "--portfolio", "second", "--date", NEXT, "--once").code == 1
+        assert _rows(collected, "SELECT client_order_id FROM paper_orders WHERE account = 'other'") == []
+
+
+def test_a_rebuild_of_one_account_leaves_the_others_of_a_ledger_in_use_as_they_are(
+    scizor: Scizor, collected: Project
+) -> None:
+    _with_a_second_account(collected)
+    answer = scizor("ledger", "rebuild", "--account", "paper", "--yes", "--by", "ann", "--json")
+    assert (answer.code, answer.json["halted"]) == (0, ["paper"])
+    assert _rows(collected, "SELECT account, state FROM trading_states") == [("paper", "halted")]
 
 
 def test_a_home_without_a_ledger_gets_none_by_asking(scizor: Scizor, fresh: Project) -> None:
