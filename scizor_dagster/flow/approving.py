@@ -14,7 +14,13 @@ from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.config import PaperAccount
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.ledger.plan_approvals import PlanApproval, approval_in_force, approve_plan, withdraw_approval
+from scizor_dagster.ledger.plan_approvals import (
+    PlanApproval,
+    approval_in_force,
+    approve_plan,
+    require_not_carried_out,
+    withdraw_approval,
+)
 from scizor_dagster.ledger.rows import batches_of, last_batch_of
 from scizor_dagster.planning.comparison import PlanDifference, compare
 from scizor_dagster.planning.frames import read_plan
@@ -162,7 +168,6 @@ def withdraw(desk: Desk, plan: Plan, *, actor: str, reason: str) -> PlanApproval
     Raises:
         InputError: it has none, or was carried out.
     """
-    _check_not_carried_out(desk, plan)
     approval = _approval(desk, plan.portfolio, plan.session)
     if approval is None or approval.plan_id != plan.plan_id:
         raise InputError(
@@ -179,7 +184,8 @@ def _check_current(desk: Desk, plan: Plan) -> None:
             remedy="To look at each first, set approval: manual in its section of the configuration.",
             where=f"portfolio {plan.portfolio}",
         )
-    _check_not_carried_out(desk, plan)
+    with desk.ledger.read() as connection:
+        require_not_carried_out(connection, plan.account, plan.portfolio, plan.session, plan.plan_id)
     if has_ended(desk, plan.portfolio, plan.session):
         raise InputError(
             f"The session of plan {plan.plan_id[:12]}, {plan.session}, is over.",
@@ -191,17 +197,6 @@ def _check_current(desk: Desk, plan: Plan) -> None:
         raise InputError(
             f"Plan {plan.plan_id[:12]} of {plan.session} was replaced by {newest.plan_id[:12]}.",
             remedy=f"Look at that one: scizor approve {newest.plan_id[:12]} --show.",
-            where=f"portfolio {plan.portfolio}",
-        )
-
-
-def _check_not_carried_out(desk: Desk, plan: Plan) -> None:
-    with desk.ledger.read() as connection:
-        batches = batches_of(connection, plan.account, plan.portfolio, plan.session)
-    if any(batch.plan_id == plan.plan_id for batch in batches):
-        raise InputError(
-            f"Plan {plan.plan_id[:12]} of {plan.session} is carried out already.",
-            remedy=f"To stop what is left of it: scizor halt --portfolio {plan.portfolio} --cancel-open --reason TEXT.",
             where=f"portfolio {plan.portfolio}",
         )
 

@@ -13,11 +13,12 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
-from scizor_dagster.errors import LedgerError
+from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.known import admitted_sessions
 from scizor_dagster.ledger.permission_tables import plan_approvals
+from scizor_dagster.ledger.rows import batches_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,13 @@ def approve_plan(
 def withdraw_approval(
     connection: sa.Connection, approval: PlanApproval, *, actor: str, reason: str, now: datetime
 ) -> PlanApproval:
-    """Take an approval back that has not led to a batch."""
+    """Take an approval back that has not led to a batch.
+
+    Raises:
+        InputError: it has led to one.
+    """
     key = (approval.account, approval.portfolio, approval.session, approval.plan_id)
+    require_not_carried_out(connection, *key)
     made = PlanApproval(*key, approved=False, actor=actor, reason=reason, at=now)
     _add(connection, made, "plan_approval_withdrawn")
     return made
@@ -88,6 +94,22 @@ def withdraw_unused(
     for row in standing.values():
         if row.approved and row.session not in traded:
             withdraw_approval(connection, row, actor=actor, reason=reason, now=now)
+
+
+def require_not_carried_out(
+    connection: sa.Connection, account: str, portfolio: str, session: date, plan_id: str
+) -> None:
+    """Refuse a decision on a plan that is admitted: it comes too late.
+
+    Raises:
+        InputError: it is.
+    """
+    if any(batch.plan_id == plan_id for batch in batches_of(connection, account, portfolio, session)):
+        raise InputError(
+            f"Plan {plan_id[:12]} of {session} is carried out already.",
+            remedy=f"To stop what is left of it: scizor halt --portfolio {portfolio} --cancel-open --reason TEXT.",
+            where=f"portfolio {portfolio}",
+        )
 
 
 def approval_in_force(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from copy import deepcopy
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -156,7 +157,9 @@ def test_disarming_a_name_that_nobody_knows_is_refused(scizor: Scizor, fresh: Pr
     assert standing(fresh) is not None
 
 
-def test_a_plan_waits_is_shown_approved_and_then_carried_out(scizor: Scizor, collected: Project) -> None:
+def test_a_plan_waits_is_shown_approved_and_then_carried_out(
+    scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edit(collected, lambda config: config["portfolios"]["main"].update(approval="manual"))
     run = ("run", "--date", NEXT, "--once")
     waiting = scizor(*run, "--json")
@@ -169,6 +172,12 @@ def test_a_plan_waits_is_shown_approved_and_then_carried_out(scizor: Scizor, col
     assert shown["compared_with"] == TRADED.isoformat()
     changed = {row["symbol"]: (float(row["from"]), float(row["to"])) for row in shown["changed_targets"]}
     assert changed == {"AAPL": (0.3, 0.0), "MSFT": (0.3, 0.4), "NVDA": (0.0, 0.3)}
+    evening = datetime.combine(NEXT, time(17), NEW_YORK)
+    with monkeypatch.context() as patch:
+        patch.setattr("scizor_dagster.cli.dates.now", lambda: evening)
+        assert scizor("approve", "main", "--show", "--json").json["plan_id"] == plan_id, "today's, after the close too"
+        patch.setattr("scizor_dagster.cli.dates.now", lambda: evening - timedelta(days=1))
+        assert "is not a session of XNYS" in scizor("approve", "main").sentence
     asked = scizor("approve", "main", "--date", NEXT, *WHO)
     assert (asked.code, "Nobody can be asked here" in asked.sentence) == (2, True)
     assert "Targets that changed" in asked.out
@@ -207,3 +216,19 @@ def test_a_strategy_is_paused_listed_and_resumed(scizor: Scizor, collected: Proj
     assert scizor("strategy", "stop", "weekly", "--reason", " ", *WHO).code == 2
     stopped = scizor("strategy", "stop", "weekly", "--liquidate", *why, "--json").json
     assert [(item["state"], item["liquidate"]) for item in stopped["changed"]] == [("stopped", True)]
+
+
+def test_a_strategy_of_several_portfolios_is_changed_in_all_of_them_or_in_none(scizor: Scizor, fresh: Project) -> None:
+    def halve(config: dict) -> None:
+        main = config["portfolios"]["main"] | {"capital": {"share": 0.5}}
+        config["portfolios"] = {"main": main, "other": deepcopy(main)}
+
+    edit(fresh, halve)
+    why = ("--reason", "its data looks wrong", *WHO)
+    assert scizor("strategy", "pause", "weekly", "--portfolio", "other", *why).code == 0
+    refused = scizor("strategy", "pause", "weekly", *why)
+    assert (refused.code, "is paused in portfolio 'other'" in refused.sentence) == (2, True)
+    states = {row["portfolio"]: row["state"] for row in scizor("strategy", "list", "--json").json["strategies"]}
+    assert states == {"main": "running", "other": "paused"}, "Nothing was changed, it said"
+    stopped = scizor("strategy", "stop", "weekly", *why, "--json").json
+    assert [item["portfolio"] for item in stopped["changed"]] == ["main", "other"]

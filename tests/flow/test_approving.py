@@ -19,7 +19,7 @@ from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.summary import session_summary, went_well
 from scizor_dagster.flow.trades import continue_session, trade_session
 from scizor_dagster.flow.unfinished import look_for_unfinished
-from scizor_dagster.ledger.plan_approvals import approvals_of_plans
+from scizor_dagster.ledger.plan_approvals import PlanApproval, approvals_of_plans
 from scizor_dagster.ledger.rows import batch_of, batches_of
 from scizor_dagster.planning.comparison import TargetChange, compare
 from scizor_dagster.planning.frames import read_plan
@@ -136,6 +136,25 @@ def test_what_is_carried_out_is_neither_approved_again_nor_taken_back(desk: Desk
     for act in (approving.approve, approving.withdraw):
         with pytest.raises(InputError, match="is carried out already"):
             act(desk, plan, actor="jo", reason="")
+
+
+def test_a_run_that_carries_a_plan_out_while_its_approval_is_taken_back_is_not_denied(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(desk)
+    release(desk, plan)
+    found = approving._approval(desk, "main", FIRST)
+
+    def carried_out_meanwhile(*_: object) -> PlanApproval | None:
+        monkeypatch.undo()
+        trade_session(desk, "main", FIRST, "run")
+        return found
+
+    monkeypatch.setattr(approving, "_approval", carried_out_meanwhile)
+    with pytest.raises(InputError, match="is carried out already"):
+        approving.withdraw(desk, plan, actor="kim", reason="second thoughts")
+    with desk.ledger.read() as connection:
+        assert [row.approved for row in approvals_of_plans(connection, "paper", "main")] == [True]
 
 
 def test_an_approval_of_a_session_that_is_over_is_refused_and_its_plan_never_sent(desk: Desk) -> None:
