@@ -15,10 +15,11 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,10 +74,12 @@ def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
     """
     if path.exists():
         raise InputError("There is a file already.", remedy="Give another name: --to FILE.", where=str(path))
-    scratch = path.with_name(f".{path.name}.part")
+    scratch = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
+        # A name of its own: two that write at a time must not share a file.
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
+            scratch = Path(file.name)
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, ledger.read() as connection:
                 manifest = _write(connection, archive, now)
             file.flush()
@@ -87,8 +90,8 @@ def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
             f"The backup cannot be written: {error.strerror}.", remedy="Give another place: --to FILE.", where=str(path)
         ) from error
     finally:
-        with suppress(OSError):
-            scratch.unlink()
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
     return manifest
 
 

@@ -23,6 +23,7 @@ from scizor_dagster.ledger import backend
 from scizor_dagster.ledger.backend import ACCESS, Synchronous
 
 MIGRATION_LOCK_SECONDS = 60.0
+_FILE = "file"
 
 
 class SqliteBackend:
@@ -35,6 +36,7 @@ class SqliteBackend:
         self.path = Path(url.database)
         self.place = str(self.path)
         self._synchronous = synchronous
+        self._seen = False
 
     @property
     def exists(self) -> bool:
@@ -58,7 +60,33 @@ class SqliteBackend:
         def begin(connection: sa.Connection) -> None:
             connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(ACCESS) else "BEGIN IMMEDIATE")
 
+        sa.event.listen(engine, "do_connect", self._require_file)
+        sa.event.listen(engine, "checkout", self._require_same_file)
         return engine
+
+    def _require_file(self, *_: Any) -> None:
+        """Connect to no file that was there and is not any more: SQLite would make an empty one."""
+        if self._seen and not self.exists:
+            raise LedgerError(
+                "The file of the ledger is gone.",
+                remedy="Nothing was written. Bring it back, as docs/operations.md says, then run again.",
+                where=self.place,
+            )
+
+    def _require_same_file(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        """Let no pooled connection go on with a file that was moved away.
+
+        A ledger that is brought back is another file under the same name: what a process that knew the first one
+        would write there, and send on the strength of it, nobody would find again.
+        """
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            self._require_file()
+            return
+        self._seen, found = True, (status.st_dev, status.st_ino)
+        if record.info.setdefault(_FILE, found) != found:
+            raise sa.exc.DisconnectionError
 
     @contextmanager
     def migrating(self, engine: sa.Engine) -> Iterator[None]:

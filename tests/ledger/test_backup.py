@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger import backup as backups
-from scizor_dagster.ledger.backup import MANIFEST, read_manifest, restore, write_backup
+from scizor_dagster.ledger.backup import MANIFEST, Manifest, read_manifest, restore, write_backup
 from scizor_dagster.ledger.events import append
 from scizor_dagster.ledger.replay import VENUE, journaled, stored_rows
 from scizor_dagster.ledger.schema import metadata
@@ -200,6 +200,22 @@ def test_a_file_that_exists_is_not_written_over_and_no_part_of_one_stays(
     with pytest.raises(InputError, match="cannot be written"):
         write_backup(lived, tmp_path / "file" / "l.zip", now=NOW)
     assert [path.name for path in backup.parent.iterdir()] == ["l.zip"]
+
+
+def test_two_backups_into_one_file_at_a_time_leave_a_whole_one(
+    lived: Ledger, empty: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "l.zip", backups._write
+
+    def with_another_in_between(*given: Any) -> Manifest:
+        monkeypatch.undo()
+        write_backup(lived, path, now=NOW)
+        return write(*given)
+
+    monkeypatch.setattr(backups, "_write", with_another_in_between)
+    write_backup(lived, path, now=NOW)
+    assert restore(empty, path, then=_nothing).rows["events"] > 0
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_a_writer_is_not_kept_waiting_by_a_backup_which_holds_one_instant(lived: Ledger, tmp_path: Path) -> None:

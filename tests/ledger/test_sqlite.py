@@ -1,6 +1,6 @@
 """What holds for the embedded ledger alone."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import sqlite
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import account_clocks, risk_limits
+from scizor_dagster.risk.trading_state import TradingState, set_state, standing
 from tests.ledgers import another, sqlite_ledger
 
 
@@ -52,3 +53,23 @@ def test_a_commit_that_the_database_refuses_undoes_its_whole_transaction(tmp_pat
         with writer.transaction() as connection:
             connection.execute(account_clocks.insert().values(account=str(id(writer)), session=date(2026, 3, 2)))
         writer.close()
+
+
+def test_a_process_that_goes_on_while_the_file_is_brought_back_reads_the_one_that_is_there(tmp_path: Path) -> None:
+    url, now = f"sqlite:///{tmp_path / 'l.sqlite'}", datetime(2026, 11, 20, tzinfo=UTC)
+    running = Ledger.open(url)
+    with running.read() as connection:
+        assert standing(connection, "paper", "main", now).state is TradingState.ACTIVE
+    for file in tmp_path.glob("l.sqlite*"):
+        file.rename(tmp_path / f"old-{file.name}")
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="is gone"), running.transaction():
+            pytest.fail("written to a file that was moved away")
+    assert not (tmp_path / "l.sqlite").exists()
+    restored = Ledger.open(url)
+    with restored.transaction() as connection:
+        set_state(connection, "paper", None, TradingState.HALTED, reason="restored", actor="ann", now=now)
+    with running.read() as connection:
+        assert standing(connection, "paper", "main", now).state is TradingState.HALTED
+    running.close()
+    restored.close()
