@@ -124,7 +124,8 @@ def _read_at_most_once(
     if not may_be_read(desk, account):
         return [], "A TWS is read by runs alone, which need its one connection.", cursor
     read_at = json.loads(cursor)["read_at"] if cursor else None
-    if read_at is not None and now - datetime.fromisoformat(read_at) < LATE_EVERY:
+    # A clock that was ahead has left a time to come: it says nothing of when the broker may be asked again.
+    if read_at is not None and abs(now - datetime.fromisoformat(read_at)) < LATE_EVERY:
         return [], f"The broker was asked at {read_at}; it is asked every {LATE_EVERY.seconds // 60} minutes.", cursor
     if not any(item.may_still_fill for item in past):
         return [], "Nothing of the recent sessions can still fill.", cursor

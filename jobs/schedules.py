@@ -15,6 +15,8 @@ from jobs.maintenance import MAINTAIN
 from jobs.times import ticks_of
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
+from scizor_dagster.errors import ScizorError
+from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.flow.trades import MAX_START_AHEAD, SCHEDULED_FOR
 from scizor_dagster.flow.weight_files import concerns
@@ -98,13 +100,21 @@ def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:
         stale = staleness(scheduled, desk.clock.now())
         if stale:
             return dg.SkipReason(stale)
-        if settings.signals.as_of == "exact" and not concerns(desk.desk, portfolio, session):
+        if settings.signals.as_of == "exact" and not _may_concern(desk.desk, portfolio, session):
             return dg.SkipReason(f"There are no weights for {session} of {settings.signals.named}.")
         return dg.RunRequest(
             run_key=f"{job}:{session}", partition_key=session.isoformat(), tags={SCHEDULED_FOR: scheduled.isoformat()}
         )
 
     return before_open
+
+
+def _may_concern(desk: Desk, portfolio: str, session: date) -> bool:
+    try:
+        return concerns(desk, portfolio, session)
+    except ScizorError:
+        # The run says what is wrong; and a ledger that was away for this moment alone costs no session.
+        return True
 
 
 def _follow(config: Config, portfolio: str) -> dg.ScheduleDefinition:

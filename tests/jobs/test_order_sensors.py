@@ -323,6 +323,13 @@ class TestLateFills:
         assert "is asked every" in str(sensor.tick(at("19:10", THURSDAY)))
         assert len(reads) == 1
 
+    def test_a_clock_that_was_ahead_and_went_back_keeps_no_read_away(self, project: Project, reads: list) -> None:
+        leave_batch(desk_of(project), THURSDAY, {"AAPL": S.CANCELED})
+        sensor = Sensor(project, "late_fills")
+        sensor.tick(at("23:00", THURSDAY))
+        assert sensor.tick(at("19:00", THURSDAY)) == "Nothing has come late."
+        assert len(reads) == 2
+
     def test_while_a_run_is_at_the_account_nothing_is_read(self, project: Project, reads: list) -> None:
         desk = desk_of(project)
         leave_batch(desk, THURSDAY, {"AAPL": S.CANCELED})

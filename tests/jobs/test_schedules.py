@@ -200,6 +200,13 @@ def test_a_refused_weight_file_still_asks_for_the_run_that_shows_why(project: Pr
     assert isinstance(tick(project, "rebalance_before_open", new_york(date(2026, 11, 20), 9)), dg.RunRequest)
 
 
+def test_a_ledger_that_cannot_be_asked_at_the_moment_costs_no_session(project: Project) -> None:
+    write_weights(project.folder / "weights.csv", {date(2026, 11, 20): {"AAPL": 0.3}})
+    project.home.mkdir()
+    (project.home / "ledger.sqlite").write_bytes(b"no database at all" * 100)
+    assert isinstance(tick(project, "rebalance_before_open", new_york(date(2026, 11, 20), 9)), dg.RunRequest)
+
+
 def test_the_latest_weights_rebalance_every_session(tmp_path: Path) -> None:
     project = two_of_each(tmp_path)
     write_weights(project.folder / "weights.csv", {date(2026, 11, 18): {"AAPL": 0.3}})
