@@ -18,8 +18,10 @@ def ledger_exists(settings: Settings) -> bool:
 
     Raises:
         ConfigError: `DATABASE_URL` cannot be used.
-        LedgerError: the server cannot be asked.
+        LedgerError: the server cannot be asked; or the ledger of this home lies on one, and `DATABASE_URL` does not
+            say so: there is a ledger, and it is not here.
     """
+    refuse_forgotten_server(settings)
     return Ledger.exists(settings.ledger_url)
 
 

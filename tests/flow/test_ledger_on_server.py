@@ -10,9 +10,11 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.ledger_care import backup_ledger, restore_ledger
 from scizor_dagster.ledger.holdings import cash_flow, owned
 from scizor_dagster.ledger.rows import batch_of, intents_of
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.trading_state import TradingState, set_state
 from scizor_dagster.settings import Settings
 from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
 from tests.postgres import Server
@@ -126,6 +128,19 @@ def _closed_place(desk: Desk) -> str:
     place = desk.ledger.place
     _closed(desk)
     return place
+
+
+def test_a_home_whose_ledger_was_restored_on_a_server_trades_with_its_file_no_more(
+    desks: Callable[[str | None], Desk], empty: str
+) -> None:
+    embedded = desks(None)
+    with embedded.ledger.transaction() as connection:
+        set_state(connection, "paper", None, TradingState.REDUCING, reason="moving", actor="ann", now=NOW)
+    path, _ = backup_ledger(embedded, None, NOW)
+    folder = _closed(embedded).config.folder
+    restore_ledger(_desk(folder, empty), path, actor="ann", now=NOW)
+    with pytest.raises(LedgerError, match="DATABASE_URL is not set"):
+        _ = _desk(folder, None).ledger
 
 
 def test_asking_whether_there_is_a_ledger_on_a_server_creates_none(

@@ -381,6 +381,18 @@ def test_a_store_that_cannot_be_read_is_a_finding_and_keeps_no_other_one_away(pr
     assert all(item.problem and item.remedy for item in found)
 
 
+def test_a_ledger_on_a_server_that_the_environment_does_not_name_is_no_portfolio_that_never_traded(
+    project: Project,
+) -> None:
+    for file in project.home.glob("ledger.sqlite*"):
+        file.unlink()
+    project.settings.server_note.write_text("Postgres db.example:5432/scizor\n")
+    watch = watched(project, at("10:00"))
+    assert "unreadable" in {item.kind for item in watch.findings}
+    assert all("DATABASE_URL is not set" in item.problem for item in watch.findings if item.kind == "unreadable")
+    assert "Portfolio main has not traded yet." not in watch.notes
+
+
 def test_looking_changes_no_byte_of_the_ledger_and_cannot(project: Project) -> None:
     before = (project.home / "ledger.sqlite").read_bytes()
     watched(project, at("10:00"))
