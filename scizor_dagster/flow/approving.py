@@ -14,6 +14,8 @@ from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.config import PaperAccount
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.lifecycle import require_current_states
+from scizor_dagster.flow.stored import is_admitted
 from scizor_dagster.ledger.plan_approvals import (
     PlanApproval,
     approval_in_force,
@@ -25,6 +27,7 @@ from scizor_dagster.ledger.rows import batches_of, last_batch_of
 from scizor_dagster.planning.comparison import PlanDifference, compare
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.signals.targets import read_targets
 
 MANUAL = "manual"
 SHORTEST = 8
@@ -38,7 +41,7 @@ def approved_plan(desk: Desk, portfolio: str, session: date) -> Plan | None:
         InputError: it is approved, and the lake does not hold it.
     """
     approval = _approval(desk, portfolio, session)
-    if approval is None or _admitted(desk, portfolio, session):
+    if approval is None or is_admitted(desk, portfolio, session):
         return None
     plan = read_plan(desk.lake, portfolio, session, approval.plan_id)
     if plan is None:
@@ -55,13 +58,31 @@ def plan_stands(desk: Desk, portfolio: str, session: date) -> bool:
     """Whether the session's plan is admitted, or approved: from then on it and what it was made from stay."""
     if not desk.has_ledger:
         return False
-    return _admitted(desk, portfolio, session) or _approval(desk, portfolio, session) is not None
+    return is_admitted(desk, portfolio, session) or _approval(desk, portfolio, session) is not None
 
 
 def waits_to_be_carried_out(desk: Desk, portfolio: str, session: date) -> bool:
-    """Whether a plan of the session is approved, was not admitted, and can still trade."""
-    stands = desk.has_ledger and approved_plan(desk, portfolio, session) is not None
-    return stands and not has_ended(desk, portfolio, session)
+    """Whether a plan of the session is approved, was not admitted, and can still trade.
+
+    Raises:
+        InputError, DataError: as `approved_plan` and `require_same_strategies`.
+    """
+    plan = approved_plan(desk, portfolio, session) if desk.has_ledger else None
+    if plan is None or has_ended(desk, portfolio, session):
+        return False
+    require_same_strategies(desk, plan)
+    return True
+
+
+def require_same_strategies(desk: Desk, plan: Plan) -> None:
+    """Refuse an approved plan from before one of its strategies was started, paused or stopped.
+
+    Raises:
+        DataError: the approval must be taken back, and the session planned again.
+    """
+    take_back = f"Take the approval back: scizor approve {plan.plan_id[:12]} --withdraw."
+    targets = read_targets(desk.lake, plan.portfolio, plan.session).rows
+    require_current_states(desk, plan.portfolio, plan.session, targets, take_back)
 
 
 def awaits_approval(desk: Desk, plan: Plan) -> bool:
@@ -146,6 +167,7 @@ def approve(desk: Desk, plan: Plan, *, actor: str, reason: str) -> PlanApproval:
     Raises:
         InputError: its portfolio asks for no approval, it was carried out, its session is over, or it is not the
             newest plan.
+        DataError: a strategy of it was started, paused or stopped since.
         LedgerError: it is approved already.
     """
     _check_current(desk, plan)
@@ -192,6 +214,8 @@ def _check_current(desk: Desk, plan: Plan) -> None:
             remedy="Nothing of it can trade any more; the next session has a plan of its own.",
             where=f"portfolio {plan.portfolio}",
         )
+    targets = read_targets(desk.lake, plan.portfolio, plan.session).rows
+    require_current_states(desk, plan.portfolio, plan.session, targets)
     newest = read_plan(desk.lake, plan.portfolio, plan.session)
     if newest is not None and newest.plan_id != plan.plan_id:
         raise InputError(
@@ -207,8 +231,3 @@ def _approval(desk: Desk, portfolio: str, session: date) -> PlanApproval | None:
         return None
     with desk.ledger.read() as connection:
         return approval_in_force(connection, settings.account, portfolio, session)
-
-
-def _admitted(desk: Desk, portfolio: str, session: date) -> bool:
-    with desk.ledger.read() as connection:
-        return bool(batches_of(connection, desk.portfolio(portfolio).account, portfolio, session))

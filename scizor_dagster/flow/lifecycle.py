@@ -139,12 +139,17 @@ def sells_off(desk: Desk, portfolio: str, session: date) -> bool:
     return False
 
 
-def require_current_states(desk: Desk, portfolio: str, session: date, targets: Sequence[TargetWeight]) -> None:
+def require_current_states(
+    desk: Desk, portfolio: str, session: date, targets: Sequence[TargetWeight], first: str = ""
+) -> None:
     """Refuse targets that were consolidated while other strategies ran than do now.
+
+    `first` is what a person must type before the session can be planned again.
 
     Raises:
         DataError: they must be consolidated again.
     """
+    run = f"Run the whole session: scizor run --portfolio {portfolio} --date {session}."
     sentences = {name: item.sentence for name, item in idle_standings(desk, portfolio).items()}
     for row in targets:
         for item in row.contributions:
@@ -153,8 +158,8 @@ def require_current_states(desk: Desk, portfolio: str, session: date, targets: S
             if was_idle != (expected is not None) or (expected is not None and expected not in row.note):
                 raise DataError(
                     f"Strategy '{item.strategy}' was started, paused or stopped since the targets of {session} were "
-                    "consolidated; nothing is planned from them.",
-                    remedy=f"Run the whole session: scizor run --portfolio {portfolio} --date {session}.",
+                    "consolidated; nothing is planned or sent from them.",
+                    remedy=f"{first} {run}".lstrip(),
                     where=f"portfolio {portfolio}",
                 )
 

@@ -18,6 +18,7 @@ from scizor_dagster.flow.approving import (
     awaiting_sentence,
     awaits_approval,
     has_ended,
+    require_same_strategies,
     waits_to_be_carried_out,
 )
 from scizor_dagster.flow.closing import reconcile_session
@@ -62,7 +63,11 @@ def trade_session(
     _refuse_stale(scheduled_for, desk.clock())
     _refuse_after_breaks(desk, portfolio, session)
     # What a person has approved is carried out as it was approved, and not made anew.
-    plan = approved_plan(desk, portfolio, session) or current_plan(desk, portfolio, session)
+    plan = approved_plan(desk, portfolio, session)
+    if plan is None:
+        plan = current_plan(desk, portfolio, session)
+    else:
+        require_same_strategies(desk, plan)
     if awaits_approval(desk, plan):
         return _awaiting(desk, plan)
     with stops_recorded(

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from scizor_dagster.config import PaperAccount
 from scizor_dagster.flow.late_fills import second_pass_at
+from scizor_dagster.flow.stored import is_admitted
 from scizor_dagster.flow.watch import Finding, WatchingDesk, listed
 from scizor_dagster.flow.watch_inputs import weights_due
 from scizor_dagster.ledger.arming import arming_of
@@ -51,14 +52,14 @@ def untraded(
     today = now.astimezone(calendar.timezone).date()
     if watched >= desk.market(settings.market).first_session:
         yield from _missed(desk, portfolio, watched, now, switches, notes)
-    if today != watched and calendar.is_session(today) and not _admitted(desk, portfolio, today):
+    if today != watched and calendar.is_session(today) and not is_admitted(desk, portfolio, today):
         yield from weights_due(desk, portfolio, today).findings
 
 
 def _missed(
     desk: WatchingDesk, portfolio: str, session: date, now: datetime, switches: Switches, notes: list[str]
 ) -> Iterator[Finding]:
-    if _admitted(desk, portfolio, session):
+    if is_admitted(desk, portfolio, session):
         return
     state = _standing(desk, portfolio, now)
     if not _has_begun(desk, portfolio) and session != now.astimezone(_zone(desk, portfolio)).date():
@@ -217,13 +218,6 @@ def account_findings(desk: WatchingDesk, account: str, portfolios: list[str], no
                 f"Arm it: scizor arm {name} --account ID --until T --max-notional N; or let its strategies rest.",
                 portfolio=name, account=account, session=session,
             )  # fmt: skip
-
-
-def _admitted(desk: WatchingDesk, portfolio: str, session: date) -> bool:
-    if not desk.has_ledger:
-        return False
-    with desk.ledger.read() as connection:
-        return bool(batches_of(connection, desk.portfolio(portfolio).account, portfolio, session))
 
 
 def _has_begun(desk: WatchingDesk, portfolio: str) -> bool:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scizor_dagster.errors import InputError, LedgerError
+from scizor_dagster.errors import DataError, InputError, LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow import approving
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.lifecycle import change_state
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.summary import session_summary, went_well
@@ -25,7 +26,7 @@ from scizor_dagster.planning.comparison import TargetChange, compare
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
 from tests.flow.desks import FIRST, NOW, SECOND, WEIGHTS, collected, trade
-from tests.projects import project_at, write_weights
+from tests.projects import STRATEGY, project_at, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,27 @@ def test_what_is_carried_out_is_neither_approved_again_nor_taken_back(desk: Desk
     for act in (approving.approve, approving.withdraw):
         with pytest.raises(InputError, match="is carried out already"):
             act(desk, plan, actor="jo", reason="")
+
+
+def test_an_approved_plan_is_not_carried_out_once_a_strategy_of_it_rests(desk: Desk) -> None:
+    plan = planned(desk)
+    release(desk, plan)
+    change_state(desk, ["main"], STRATEGY, "pause", liquidate=False, actor="kim", reason="its data looks wrong")
+    before_open = datetime.combine(FIRST, time(9), desk.calendar(desk.portfolio("main").market).timezone)
+    for act in (
+        lambda: trade_session(desk, "main", FIRST, "run"),
+        lambda: continue_session(desk, "main", FIRST, "run"),
+        lambda: look_for_unfinished(desk, "main", FIRST, before_open),
+    ):
+        with pytest.raises(DataError, match=rf"paused.* since .*scizor approve {plan.plan_id[:12]} --withdraw"):
+            act()
+    assert admitted(desk) == []
+    approving.withdraw(desk, plan, actor="kim", reason="")
+    with pytest.raises(DataError, match=r"paused.* since .*Run the whole session"):
+        release(desk, plan)
+    change_state(desk, ["main"], STRATEGY, "resume", liquidate=False, actor="kim", reason="it was right")
+    release(desk, plan)
+    assert trade_session(desk, "main", FIRST, "run").state is ExecutionState.DONE
 
 
 def test_a_run_that_carries_a_plan_out_while_its_approval_is_taken_back_is_not_denied(
