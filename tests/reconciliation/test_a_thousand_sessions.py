@@ -45,7 +45,7 @@ from tests.ledgers import sqlite_ledger
 from tests.reconciliation.random_market import RandomMarket
 
 TORTURE = bool(os.environ.get("SCIZOR_TORTURE"))
-SESSIONS = 1_000 if TORTURE else 100
+SESSIONS = 1_000 if TORTURE else 125
 """`make torture` goes through all of them; the suite through the first ones of the same history."""
 SEED = os.environ.get("SCIZOR_SEED", "7")
 CALENDAR = TradingCalendar("XNYS")
