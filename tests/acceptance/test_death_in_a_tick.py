@@ -59,10 +59,13 @@ def scheduler(settings: Settings, tmp_path: Path, project_root: Path) -> Schedul
         environment = {**os.environ, **{name: str(value) for name, value in places.items()}}
         environment |= {"DAGSTER_HOME": str(settings.dagster_home), "PYTHONPATH": str(project_root)}
         command = [sys.executable, "-m", "tests.acceptance.ticking", str(tmp_path / "located.py"), str(now), point]
-        done = subprocess.run(
-            command, cwd=project_root, env=environment, capture_output=True, text=True, check=False, timeout=240
-        )
-        assert done.returncode in (0, -signal.SIGKILL), done.stdout + done.stderr
+        said = tmp_path / "said.txt"
+        with said.open("w", encoding="utf-8") as stream:
+            # A file, and no pipe: the code location's server outlives the killed one for a while, and holds it open.
+            done = subprocess.run(
+                command, cwd=project_root, env=environment, stdout=stream, stderr=stream, check=False, timeout=240
+            )
+        assert done.returncode in (0, -signal.SIGKILL), said.read_text(encoding="utf-8")
         return done.returncode
 
     return look
@@ -85,7 +88,7 @@ def test_a_tick_in_which_the_daemon_dies_is_taken_up_and_asks_for_one_run(
     settings: Settings, scheduler: Scheduler, point: str
 ) -> None:
     assert scheduler(TICK + timedelta(seconds=10), point) == -signal.SIGKILL
-    for seconds in (60, 90):
+    for seconds in (60, 90) if TORTURE else (60,):
         assert scheduler(TICK + timedelta(seconds=seconds), "none") == 0
     runs = asked_for(settings)
     assert [(run.job_name, run.tags["dagster/partition"]) for run in runs] == [("rebalance", str(FIRST))]
