@@ -1,0 +1,214 @@
+"""The mutants of a module: mutmut's operators and two of our own, less what cannot matter. Runs nothing.
+
+mutmut itself swaps whole functions at run time, and so leaves out what is decorated, in a class body or at the top of
+a module. Here a mutant is a module's text, and all of it is mutated.
+
+Left out by rule: type annotations, docstrings, decorators, the wording of texts (whatever holds a space between
+words) and all text in a `raise`, `__repr__` and `__str__`, the conditions of `assert` and `strict=True` of `zip`
+(both state what never happens).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import libcst as cst
+import libcst.matchers as m
+from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
+from mutmut.mutation.file_mutation import MutationVisitor, deep_replace
+from mutmut.mutation.mutators import OPERATORS_TYPE, mutation_operators
+from mutmut.mutation.pragma_handling import IgnoredCode
+
+_WORDS = re.compile(r"\w[.,;:!?)'\"]* \(?[\w{'\"]|^[.,;:]? \w|\w[,;:]? $")
+_ANNOTATING = m.Name("Literal") | m.Name("cast") | m.Name("TypeVar") | m.Name("NewType")
+_STATED = m.Arg(keyword=m.Name("strict"))
+
+
+@dataclass(frozen=True, eq=False)
+class Mutant:
+    """One change to one module: `first` to `last` are the lines whose execution can show it."""
+
+    path: str
+    line: int
+    first: int
+    last: int
+    module: cst.Module
+    original: cst.CSTNode
+    replacement: cst.CSTNode
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}:{self.line}"
+
+    def text(self) -> str | None:
+        """The whole module with the change, or None where that is no Python or no change. Some 50 ms."""
+        text = cast(cst.Module, deep_replace(self.module, self.original, self.replacement)).code
+        try:
+            compile(text, self.path, "exec")
+        except SyntaxError:
+            return None
+        return None if text == self.module.code else text
+
+    def diff(self) -> list[str]:
+        """Lines taken away (`-`) and put in their place (`+`), without their indentation."""
+        before, after = self.module.code.splitlines(), (self.text() or "").splitlines()
+        lines = difflib.unified_diff(before, after, n=0, lineterm="")
+        return [f"{text[0]} {text[1:].strip()}" for text in lines if not text.startswith(("---", "+++", "@@"))]
+
+
+def mutants_of(path: str, source: str) -> list[Mutant]:
+    """Every mutant of a module, in the order of its text.
+
+    Args:
+        path: as it is to be named, relative to the package.
+        source: the module's text.
+    """
+    visitor = _Visitor()
+    module = MetadataWrapper(cst.parse_module(source)).visit(visitor)
+    found = [
+        Mutant(path, line, first, last, module, original, replacement)
+        for original, replacement, line, (first, last) in visitor.found
+    ]
+    return sorted(found, key=lambda mutant: mutant.line)
+
+
+def mutants_in(root: Path, packages: Iterable[str]) -> Iterator[tuple[str, list[Mutant]]]:
+    """For each module of the packages below `root`, its name and its mutants. Migrations are frozen and left out."""
+    for package in packages:
+        for file in sorted((root / package).glob("*.py")):
+            path = file.relative_to(root).as_posix()
+            yield path, mutants_of(path, file.read_text())
+
+
+def dropped_statement(node: cst.Expr | cst.Raise) -> Iterator[cst.Pass]:
+    """A call for its effect, or a refusal, that is left out."""
+    if isinstance(node, cst.Raise) or isinstance(node.value, cst.Call):
+        yield cst.Pass()
+
+
+def negated_condition(node: cst.If | cst.While | cst.CompIf) -> Iterator[cst.CSTNode]:
+    """A condition without an operator of its own, which mutmut has nothing to change in."""
+    if isinstance(node.test, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.NamedExpr):
+        test = node.test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+        yield node.with_changes(test=cst.UnaryOperation(cst.Not(), test))
+
+
+OPERATORS: OPERATORS_TYPE = [
+    *mutation_operators,
+    (cst.Expr, dropped_statement),
+    (cst.Raise, dropped_statement),
+    (cst.If, negated_condition),
+    (cst.While, negated_condition),
+    (cst.CompIf, negated_condition),
+]
+
+
+class _Visitor(MutationVisitor):
+    """Notes each change with its line and the lines of its statement, under our rules of what is left out."""
+
+    def __init__(self) -> None:
+        super().__init__(OPERATORS, IgnoredCode(set(), set(), set()))
+        self.found: list[tuple[cst.CSTNode, cst.CSTNode, int, tuple[int, int]]] = []
+        self._statements: list[cst.CSTNode] = []
+        self._raising = 0
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        if self._skip_node_and_children(node):
+            return False
+        if isinstance(node, cst.SimpleStatementLine):
+            self._statements.append(node)
+        self._raising += isinstance(node, cst.Raise)
+        self._create_mutations(node)
+        return True
+
+    def on_leave(self, original_node: cst.CSTNode) -> None:
+        if isinstance(original_node, cst.SimpleStatementLine):
+            self._statements.pop()
+        self._raising -= isinstance(original_node, cst.Raise)
+        super().on_leave(original_node)
+
+    def _create_mutations(self, node: cst.CSTNode) -> None:
+        if isinstance(node, cst.SimpleString) and _is_text(node):
+            return
+        for kind, operator in self._operators:
+            if isinstance(node, kind):
+                for mutated in operator(node):
+                    if not self._cannot_matter(node, mutated):
+                        self.found.append((node, mutated, self._lines(node)[0], self._span(node)))
+
+    def _cannot_matter(self, node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
+        """Whether a call differs in nothing but a text that it raises, or in what it states."""
+        if not (isinstance(node, cst.Call) and isinstance(mutated, cst.Call)):
+            return False
+        kept = {id(arg) for arg in mutated.args}
+        changed = [arg for arg in node.args if id(arg) not in kept]
+        return bool(changed) and all(
+            m.matches(arg, _STATED) or (self._raising > 0 and _is_text(arg.value)) for arg in changed
+        )
+
+    def _skip_node_and_children(self, node: cst.CSTNode) -> bool:
+        if isinstance(node, cst.Annotation | cst.Decorator | cst.Assert):
+            return True
+        if isinstance(node, cst.FunctionDef):
+            return node.name.value in {"__repr__", "__str__", "__new__", "__setattr__"}
+        if isinstance(node, cst.Subscript):
+            return m.matches(node.value, _ANNOTATING)
+        if isinstance(node, cst.Call) and m.matches(node.func, _ANNOTATING):
+            return False
+        if isinstance(node, cst.Arg) and m.matches(node, _STATED):
+            return True
+        if isinstance(node, cst.FormattedString) and self._raising:
+            return True
+        if isinstance(node, cst.Expr) and isinstance(node.value, cst.BaseString):
+            return True
+        return _is_type_checking(node) or _is_alias(node)
+
+    def _lines(self, node: cst.CSTNode) -> tuple[int, int]:
+        """First and last line. Operators have no position of their own: theirs is that of the statement."""
+        found = self.get_metadata(PositionProvider, node, None)
+        if found is None:
+            found = self.get_metadata(PositionProvider, self._statements[-1])
+        where = cast(CodeRange, found)
+        return where.start.line, where.end.line
+
+    def _span(self, node: cst.CSTNode) -> tuple[int, int]:
+        if self._statements:
+            return self._lines(self._statements[-1])
+        first, last = self._lines(node.test if isinstance(node, cst.If | cst.While) else node)
+        return first, last
+
+
+def _is_text(node: cst.CSTNode) -> bool:
+    """Whether an expression is words for a reader, not a name or a code."""
+    if isinstance(node, cst.SimpleString):
+        return bool(_WORDS.search(node.raw_value))
+    if isinstance(node, cst.FormattedString):
+        return any(isinstance(part, cst.FormattedStringText) and _WORDS.search(part.value) for part in node.parts)
+    if isinstance(node, cst.ConcatenatedString):
+        return _is_text(node.left) or _is_text(node.right)
+    if isinstance(node, cst.BinaryOperation):
+        return _is_text(node.left) or _is_text(node.right)
+    return isinstance(node, cst.IfExp) and (_is_text(node.body) or _is_text(node.orelse))
+
+
+def _is_type_checking(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.If) and m.matches(node.test, m.Name("TYPE_CHECKING"))
+
+
+def _is_alias(node: cst.CSTNode) -> bool:
+    """`Name = A | B` of classes names a type."""
+
+    def of_types(value: cst.CSTNode) -> bool:
+        if isinstance(value, cst.BinaryOperation):
+            return isinstance(value.operator, cst.BitOr) and of_types(value.left) and of_types(value.right)
+        named = value.value if isinstance(value, cst.Subscript) else value
+        return isinstance(named, cst.Name) and (named.value == "None" or named.value[:1].isupper() or named.value in
+                                                {"int", "str", "tuple", "dict", "list", "float", "bool"})
+
+    return isinstance(node, cst.Assign) and isinstance(node.value, cst.BinaryOperation) and of_types(node.value)
+
