@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -31,15 +31,18 @@ _STATED = m.Arg(keyword=m.Name("strict"))
 
 @dataclass(frozen=True, eq=False)
 class Mutant:
-    """One change to one module: `first` to `last` are the lines whose execution can show it."""
+    """One change to one module.
+
+    `first` to `last` are the lines whose execution can show it, or 0 and 0 for what runs when the module is imported.
+    """
 
     path: str
     line: int
     first: int
     last: int
-    module: cst.Module
-    original: cst.CSTNode
-    replacement: cst.CSTNode
+    module: cst.Module = field(repr=False)
+    original: cst.CSTNode = field(repr=False)
+    replacement: cst.CSTNode = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -116,21 +119,28 @@ class _Visitor(MutationVisitor):
         self.found: list[tuple[cst.CSTNode, cst.CSTNode, int, tuple[int, int]]] = []
         self._statements: list[cst.CSTNode] = []
         self._raising = 0
+        self._functions = 0
+        self._parameters = 0
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         if self._skip_node_and_children(node):
             return False
         if isinstance(node, cst.SimpleStatementLine):
             self._statements.append(node)
-        self._raising += isinstance(node, cst.Raise)
+        self._count(node, 1)
         self._create_mutations(node)
         return True
 
     def on_leave(self, original_node: cst.CSTNode) -> None:
         if isinstance(original_node, cst.SimpleStatementLine):
             self._statements.pop()
-        self._raising -= isinstance(original_node, cst.Raise)
+        self._count(original_node, -1)
         super().on_leave(original_node)
+
+    def _count(self, node: cst.CSTNode, step: int) -> None:
+        self._raising += step * isinstance(node, cst.Raise)
+        self._functions += step * isinstance(node, cst.FunctionDef | cst.Lambda)
+        self._parameters += step * isinstance(node, cst.Parameters)
 
     def _create_mutations(self, node: cst.CSTNode) -> None:
         if isinstance(node, cst.SimpleString) and _is_text(node):
@@ -177,6 +187,8 @@ class _Visitor(MutationVisitor):
         return where.start.line, where.end.line
 
     def _span(self, node: cst.CSTNode) -> tuple[int, int]:
+        if self._functions == 0 or self._parameters:
+            return 0, 0
         if self._statements:
             return self._lines(self._statements[-1])
         first, last = self._lines(node.test if isinstance(node, cst.If | cst.While) else node)

@@ -39,14 +39,15 @@ class Watched:
     def chosen(self, mutant: Mutant) -> list[Chosen]:
         """The tests that run a mutant's lines, the fastest first, within the budget.
 
-        What runs at import alone is seen by whatever uses the module, else by the tests of its package.
+        What runs at import is seen by whatever uses the module and by the tests of its package: the test that was the
+        first to import it is no better a judge than another.
         """
         lines = self.lines.get(mutant.path, {})
         found = {test for line in range(mutant.first, mutant.last + 1) for test in lines.get(line, ())}
-        found = found or {test for tests in lines.values() for test in tests}
         if not found:
             folder = f"tests/{mutant.path.partition('/')[0]}/"
-            found = {number for number, test in enumerate(self.tests) if test.nodeid.startswith(folder)}
+            found = {test for tests in lines.values() for test in tests}
+            found |= {number for number, test in enumerate(self.tests) if test.nodeid.startswith(folder)}
         return list(_affordable(sorted((self.tests[number] for number in found), key=_cost)))
 
     def write(self, file: Path) -> None:
