@@ -58,11 +58,11 @@ def drawn_from(only: Sequence[str] | None, sample: int, random: Random) -> list[
     """
     known = equivalents()
     packages = {name: _mutants(name, only) for name in watching.PACKAGES}
-    lines = {name: sum(len(file.read_text().splitlines()) for file in _modules(name)) for name, m in packages.items() if m}
+    lines = {name: _lines(name) for name, mutants in packages.items() if mutants}
     drawn: list[Mutant] = []
     for name, size in lines.items():
         mutants = random.sample(packages[name], len(packages[name]))
-        usable = (one for one in mutants if one.text() is not None and not any(known_one.is_of(one) for known_one in known))
+        usable = (one for one in mutants if one.text() is not None and not any(same.is_of(one) for same in known))
         count = round(sample * size / sum(lines.values())) if sample else len(mutants)
         drawn += [one for _, one in zip(range(count), usable, strict=False)]
     return drawn
@@ -70,6 +70,10 @@ def drawn_from(only: Sequence[str] | None, sample: int, random: Random) -> list[
 
 def _modules(package: str) -> list[Path]:
     return sorted((SOURCES / package).glob("*.py"))
+
+
+def _lines(package: str) -> int:
+    return sum(len(file.read_text().splitlines()) for file in _modules(package))
 
 
 def _mutants(package: str, only: Sequence[str] | None) -> list[Mutant]:
@@ -84,7 +88,7 @@ def _mutants(package: str, only: Sequence[str] | None) -> list[Mutant]:
 def _watched(file: Path | None, copies: Sequence[Path]) -> watching.Watched:
     if file is not None and file.exists():
         return watching.Watched.read(file)
-    watched = watching.watch(copies)
+    watched = watching.watch(copies, watching.own_tests(ROOT))
     if watched.failed:
         print("These fail or are skipped on the sound code, and judge no mutant:", *watched.failed, sep="\n    ")
     if file is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -26,6 +26,7 @@ from mutmut.mutation.pragma_handling import IgnoredCode
 
 _WORDS = re.compile(r"\w[.,;:!?)'\"]* \(?[\w{'\"]|^[.,;:]? \w|\w[,;:]? $")
 _ANNOTATING = m.Name("Literal") | m.Name("cast") | m.Name("TypeVar") | m.Name("NewType")
+_BUILT_IN = {"int", "str", "float", "bool", "tuple", "dict", "list", "set", "frozenset", "type", "None"}
 _STATED = m.Arg(keyword=m.Name("strict"))
 
 
@@ -213,14 +214,18 @@ def _is_type_checking(node: cst.CSTNode) -> bool:
 
 
 def _is_alias(node: cst.CSTNode) -> bool:
-    """`Name = A | B` of classes names a type."""
+    """`Name = A | B` of classes, or `Name = Literal["a"]`, names a type."""
+    return (
+        isinstance(node, cst.Assign)
+        and isinstance(node.value, cst.BinaryOperation | cst.Subscript)
+        and _is_type(node.value)
+    )
 
-    def of_types(value: cst.CSTNode) -> bool:
-        if isinstance(value, cst.BinaryOperation):
-            return isinstance(value.operator, cst.BitOr) and of_types(value.left) and of_types(value.right)
-        named = value.value if isinstance(value, cst.Subscript) else value
-        return isinstance(named, cst.Name) and (named.value == "None" or named.value[:1].isupper() or named.value in
-                                                {"int", "str", "tuple", "dict", "list", "float", "bool"})
 
-    return isinstance(node, cst.Assign) and isinstance(node.value, cst.BinaryOperation) and of_types(node.value)
-
+def _is_type(value: cst.CSTNode) -> bool:
+    if isinstance(value, cst.BinaryOperation):
+        return isinstance(value.operator, cst.BitOr) and _is_type(value.left) and _is_type(value.right)
+    named = value.value if isinstance(value, cst.Subscript) else value
+    if not isinstance(named, cst.Name):
+        return False
+    return named.value in _BUILT_IN or (named.value[:1].isupper() and not named.value.isupper())

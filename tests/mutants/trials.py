@@ -17,7 +17,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,10 +27,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-_LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "*.egg-info", ".scizor*", ".*_cache", ".hypothesis", "docs")
-_LIBRARIES = ("sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql", "alembic.command", "psycopg2", "pandas",
-              "pandera.pandas", "pyarrow.parquet", "openpyxl", "duckdb", "exchange_calendars", "pydantic", "yaml", "typer",
-              "filelock", "hypothesis.stateful", "multiprocessing.spawn", "anyio.pytest_plugin", "_hypothesis_pytestplugin")  # fmt: skip
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", "build", "docs", "*.egg-info", ".scizor*", ".*_cache", ".hypothesis"
+)
+_LIBRARIES = (
+    "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql", "alembic.command", "psycopg2", "pandas",
+    "pandera.pandas", "pyarrow.parquet", "openpyxl", "duckdb", "exchange_calendars", "pydantic", "yaml", "typer",
+    "filelock", "hypothesis.stateful", "_hypothesis_pytestplugin", "multiprocessing.spawn",
+)  # fmt: skip
 _UNNOTICED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
@@ -84,6 +87,8 @@ def forked(copy: Path, work: Callable[[], int], output: Path) -> int:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
+        # Not what a test's own pytest has put there, if one forks.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         os.environ.update(PYTHONPATH=str(copy), PYTHONDONTWRITEBYTECODE="1")
         sys.dont_write_bytecode = True
         os.chdir(copy)
@@ -95,6 +100,7 @@ def forked(copy: Path, work: Callable[[], int], output: Path) -> int:
         settings.load_profile("mutants")
         status = work()
     finally:
+        sys.stdout.flush()
         os._exit(status)
 
 
@@ -155,9 +161,8 @@ class Trial:
         self._deadline = time.monotonic() + self.patience
 
     def _run(self, narrator: Narrator) -> int:
-        """Run the file with the most tests by itself first: most mutants are noticed before the others are imported."""
-        counted = Counter(test.nodeid.partition("::")[0] for test in self.tests)
-        files = [file for file, _ in counted.most_common()]
+        """Run the first file by itself: most mutants are noticed before the others are imported."""
+        files = list(dict.fromkeys(test.nodeid.partition("::")[0] for test in self.tests))
         statuses = (run_pytest(part, [narrator]) for part in (files[:1], files[1:]) if part)
         return next((status for status in statuses if status not in _UNNOTICED), 0)
 
