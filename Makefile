@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASYNC_VENV := .venv-ib-async
 ASYNC_INSTALLED := $(ASYNC_VENV)/.installed
 
-.PHONY: help install demo dev test test-ib-async check torture bench screenshots lock clean
+.PHONY: help install demo dev test test-ib-async check torture mutants bench screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,7 +17,8 @@ help:
 	@echo "make test     the test suite"
 	@echo "make test-ib-async   the tests of the IBKR adapter and of the TWS, with ib_async in an environment of its own"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
-	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons"
+	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
+	@echo "make mutants  a seeded sample of small changes to the order core, of which nine in ten must be noticed by its own tests"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
 	@echo "make screenshots   the pictures of the README, from the UI itself"
 	@echo "make lock     rewrite requirements.lock from pyproject.toml"
@@ -69,6 +70,11 @@ TORTURE := tests/torture tests/execution/test_state_machine.py tests/execution/t
 
 torture: $(INSTALLED)
 	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest $(TORTURE)
+	@$(MAKE) --no-print-directory mutants
+
+# MUTANTS="--sample 0" tries every one; `python -m tests.mutants --help` says what else there is.
+mutants: $(INSTALLED)
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 bench: $(INSTALLED)
 	@for name in planning lake ledger history rebalance brokers protocol collect; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done

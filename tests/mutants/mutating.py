@@ -30,6 +30,10 @@ _BUILT_IN = {"int", "str", "float", "bool", "tuple", "dict", "list", "set", "fro
 _STATED = m.Arg(keyword=m.Name("strict"))
 
 
+_DEFAULT = m.Arg(keyword=m.Name("nullable"), value=m.Name("True"))
+"""What a column is anyway."""
+
+
 @dataclass(frozen=True, eq=False)
 class Mutant:
     """One change to one module.
@@ -158,8 +162,12 @@ class _Visitor(MutationVisitor):
             return False
         kept = {id(arg) for arg in mutated.args}
         changed = [arg for arg in node.args if id(arg) not in kept]
+        removed = len(mutated.args) < len(node.args)
         return bool(changed) and all(
-            m.matches(arg, _STATED) or (self._raising > 0 and _is_text(arg.value)) for arg in changed
+            m.matches(arg, _STATED)
+            or (removed and m.matches(arg, _DEFAULT))
+            or (self._raising > 0 and _is_text(arg.value))
+            for arg in changed
         )
 
     def _skip_node_and_children(self, node: cst.CSTNode) -> bool:
