@@ -23,7 +23,7 @@ from scizor_dagster.ledger.plan_approvals import (
     require_not_carried_out,
     withdraw_approval,
 )
-from scizor_dagster.ledger.rows import batches_of, last_batch_of
+from scizor_dagster.ledger.rows import last_batch_of
 from scizor_dagster.planning.comparison import PlanDifference, compare
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan

@@ -21,7 +21,7 @@ from scizor_dagster.ledger.arming import arming_of
 from scizor_dagster.ledger.known import last_ordered_session
 from scizor_dagster.ledger.lease import lease_of
 from scizor_dagster.ledger.plan_approvals import approval_in_force
-from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, first_batch_of, intents_of, open_batches
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, first_batch_of, intents_of, open_batches
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk.losses import MACHINE
 from scizor_dagster.risk.trading_state import FREE, Standing, TradingState, standing

@@ -93,7 +93,9 @@ def test_a_tick_that_comes_late_asks_for_nothing(ticks: Ticks, late: timedelta) 
         assert ("minutes old" in str(found)) == LATE[late], (day, late)
 
 
-@pytest.mark.parametrize("behind", [timedelta(minutes=2), timedelta(minutes=16), timedelta(hours=5), timedelta(days=1)], ids=str)
+@pytest.mark.parametrize(
+    "behind", [timedelta(minutes=2), timedelta(minutes=16), timedelta(hours=5), timedelta(days=1)], ids=str
+)
 def test_a_tick_that_lies_ahead_of_the_clock_asks_for_nothing(ticks: Ticks, behind: timedelta) -> None:
     """The clock went back, or it is another machine's tick: what is due by then is not due now."""
     code, day = ticks.code, date(2024, 2, 29)
