@@ -135,10 +135,13 @@ def launch_in_the_queue(project_root: Path, job: str, session: date) -> None:
 
 @contextmanager
 def daemon(project_root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Dagster's daemon as a process of its own on the instance of the environment; ended with the block."""
+    """Dagster's daemon as a process of its own on the instance of the environment; ended with the block.
+
+    It leads a group: `os.killpg` of its number ends its code location's server and its run workers with it.
+    """
     command = [_program("dagster-daemon"), "run", "-w", "workspace.yaml"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=project_root, **quiet) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, cwd=project_root, start_new_session=True, **quiet) as process:  # type: ignore[call-overload]
         try:
             yield process
         finally:

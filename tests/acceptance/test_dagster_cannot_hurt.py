@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -274,6 +275,29 @@ def test_two_daemons_on_one_instance_one_of_them_killed_send_each_order_once(
         ended_well = _runs(instance, dg.DagsterRunStatus.SUCCESS)
     assert ended_well
     # A run worker that went down with its daemon may have left orders: the next run ends them.
+    assert clicks.run("rebalance", SECOND).success
+    assert outcome(before) == undisturbed
+
+
+@pytest.mark.skipif(not TORTURE, reason="real daemons take a minute; SCIZOR_TORTURE=1 runs them")
+@pytest.mark.timeout(900)
+def test_a_run_that_died_with_everything_around_it_is_ended_by_the_next_daemon_and_holds_no_queue_up(
+    before: Weekly, undisturbed: Outcome, project_root: Path
+) -> None:
+    clicks = clicks_on(before)
+    for _ in range(2):
+        launch_in_the_queue(project_root, "rebalance", SECOND)
+    with clicks.instance() as instance:
+        with daemon(project_root) as first:
+            wait_until(lambda: bool(_runs(instance, dg.DagsterRunStatus.STARTED)))
+            os.killpg(first.pid, signal.SIGKILL)
+        (dead,) = _runs(instance, dg.DagsterRunStatus.STARTED)
+        with daemon(project_root):
+            wait_until(lambda: len(_runs(instance, *FINISHED)) == 2, seconds=300)
+        found = instance.get_run_by_id(dead.run_id)
+        assert found is not None
+        assert found.status is dg.DagsterRunStatus.FAILURE
+        assert any("is gone" in entry.message for entry in instance.all_logs(dead.run_id))
     assert clicks.run("rebalance", SECOND).success
     assert outcome(before) == undisturbed
 

@@ -4,7 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from scizor_dagster.cli.watchdog import look_at
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.watch import Watch, WatchingDesk
 from scizor_dagster.settings import Settings
 from tests.acceptance.conftest import SESSIONS, Demo
 
@@ -19,6 +21,14 @@ def test_the_demo_rebalances_in_the_first_session_of_each_week(demo: Demo) -> No
     traded = [row["session"] for row in demo.result["sessions"] if row["orders"]]
     weeks = {datetime.fromisoformat(row["session"]).isocalendar().week for row in demo.result["sessions"]}
     assert len(traded) == len(weeks)
+
+
+def test_the_watchdog_has_nothing_to_say_of_the_weights_of_a_fresh_demo(demo: Demo) -> None:
+    ended = datetime.fromtimestamp((demo.home.parent / "demo.json").stat().st_mtime, UTC)
+    watch = Watch()
+    desk = WatchingDesk(Settings.from_environment({"SCIZOR_HOME": str(demo.home)}), lambda: ended)
+    look_at(desk, ["main"], None, ended, watch)
+    assert [finding for finding in watch.findings if finding.kind.startswith(("weights", "unreadable"))] == []
 
 
 def test_every_session_is_measured_and_labelled_synthetic(demo: Demo) -> None:
