@@ -242,7 +242,7 @@ def check_limits(row: Row, venue: Venue) -> None:
             return
         exit_only(row, venue, f"The other side of zero would be {note}")
     _close_in_slices(row, venue)
-    if row.reason not in ORDERING_REASONS or venue.carries(row):
+    if venue.carries(row):
         return
     names = {"max_share_per_order": shares, "max_notional_per_order": value}
     limits = " and ".join(f"risk.{name} = {limit}" for name, limit in names.items() if limit is not None)
