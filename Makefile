@@ -8,13 +8,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASYNC_VENV := .venv-ib-async
 ASYNC_INSTALLED := $(ASYNC_VENV)/.installed
 
-.PHONY: help install demo dev test test-ib-async check torture mutants bench screenshots lock clean
+.PHONY: help install demo dev test coverage test-ib-async check torture mutants bench screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     set up, replay ten sessions on a synthetic market, print the result"
 	@echo "make dev      Dagster's UI on http://127.0.0.1:3000, with its daemon"
-	@echo "make test     the test suite"
+	@echo "make test     the test suite, and that the order core's own tests run every branch of it"
+	@echo "make coverage the order core's own tests alone, with each line and branch of it that they do not run"
 	@echo "make test-ib-async   the tests of the IBKR adapter and of the TWS, with ib_async in an environment of its own"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
 	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
@@ -40,8 +41,16 @@ demo: $(INSTALLED)
 dev: $(INSTALLED)
 	@$(BIN)/scizor dev
 
+# The core's own tests hold its coverage; the others are not slowed down by measuring it.
+CORE_TESTS := tests/execution tests/ledger tests/planning tests/reconciliation tests/risk
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(MAKE) --no-print-directory coverage; core=$$?; $(PYTEST) $(CORE_TESTS:%=--ignore=%) && exit $$core
+
+# What only a server needs is not run where there is none: the gate holds where all of the core's tests can run.
+coverage: $(INSTALLED)
+	@$(BIN)/python -m tests.postgres && gate= || gate=--cov-fail-under=0; $(PYTEST) $(CORE_TESTS) --cov $$gate
 
 # ib_async and ib_insync overwrite each other's event package: never both in one environment.
 $(ASYNC_INSTALLED): requirements-ib-async.lock pyproject.toml
@@ -93,7 +102,7 @@ lock:
 	@rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) $(ASYNC_VENV) .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(ASYNC_VENV) .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info
 
 screenshots: $(INSTALLED)
 	@SCIZOR_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/acceptance/test_ui.py
