@@ -14,7 +14,7 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.inputs import PlanInputs, Target, named_symbols, plan_digest
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.open_orders import OpenOrder
-from scizor_dagster.planning.output_files import ORDER_COLUMNS, write_plan
+from scizor_dagster.planning.output_files import LINE_COLUMNS, ORDER_COLUMNS, write_plan
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
 from tests.planning.books import ALPACA_LIKE, crowded_book, inputs_of, price
@@ -114,3 +114,36 @@ def test_a_row_of_the_files_has_a_value_for_every_column_in_its_place(tmp_path: 
         "time_in_force": "DAY", "price_used": "25", "notional": "0.5", "reason": "below_min_notional",
     }  # fmt: skip
     assert rows["Ü"]["symbol"] == "Ü"
+    with (tmp_path / "rebalance_plan.csv").open(encoding="utf-8", newline="") as handle:
+        lines = {row["symbol"]: row for row in csv.DictReader(handle)}
+    assert tuple(lines["B"]) == LINE_COLUMNS
+    assert lines["B"] == {
+        "symbol": "B", "current_qty": "1000.02", "target_weight": "0.25", "price": "25", "target_qty": "1000",
+        "delta_qty": "-0.02", "reason": "below_min_notional",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "note", "candidates", "told"),
+    [
+        ("unknown_id", "", (), ""),
+        ("unknown_id", "Nobody knows it.", (), "Nobody knows it."),
+        ("ambiguous_id", "", ("Y", "X"), "The id may mean X, Y."),
+        ("ambiguous_id", "One of two.", ("Y", "X"), "One of two."),
+    ],
+)
+def test_an_id_without_a_name_is_told_with_what_is_known_of_it(
+    status: str, note: str, candidates: tuple[str, ...], told: str
+) -> None:
+    target = Target(("9",), "", "", Decimal("0.1"), status, note, candidates)
+    plan = make_plan(inputs_of({"A": "0.5"}, {"A": 10}, targets=(target,)), PlanningRules(), ALPACA_LIKE)
+    assert [line.note for line in plan.lines if line.symbol != "A"] == [told]
+
+
+def test_the_weight_of_an_id_that_may_mean_several_holdings_stands_on_the_first_of_them() -> None:
+    target = Target(("9",), "", "", Decimal("0.1"), "ambiguous_id", "", ("Y", "X"))
+    inputs = inputs_of({"A": "0.5"}, {"A": 10, "X": 5, "Y": 5}, {"X": 1, "Y": 2}, targets=(target,))
+    lines = {line.symbol: line for line in make_plan(inputs, PlanningRules(), ALPACA_LIKE).lines}
+    assert (lines["X"].target_weight, lines["Y"].target_weight) == (Decimal("0.1"), 0)
+    assert lines["X"].note == "The id may mean X, Y."
+    assert lines["Y"].note == "Its weight stands on the line of X. The id may mean X, Y."
