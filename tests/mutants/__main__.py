@@ -25,6 +25,8 @@ PATIENCE = 30.0
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     drawn = drawn_from(asked.only, asked.sample, Random(asked.seed))
+    # The copies lie elsewhere, where the folder beside the project is not found.
+    os.environ.setdefault("SCIZOR_REFERENCE_DATA", str(ROOT.parent / "shared" / "data"))
     trials.import_libraries()
     with trials.copies(ROOT, asked.jobs) as copies:
         watched = _watched(asked.watched, copies)
