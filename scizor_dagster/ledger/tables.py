@@ -177,6 +177,7 @@ events = sa.Table(
     sa.Column("changes", sa.Text, nullable=True),
     _key("previous_hash", 64),
     _key("hash", 64),
+    sa.Index(None, "account", "kind"),
 )
 
 trades = sa.Table(

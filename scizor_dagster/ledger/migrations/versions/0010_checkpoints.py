@@ -27,6 +27,7 @@ ADDED = (
     ("batches", ["account", "state"]),
     ("trades", ["account", "session"]),
     ("trades", ["account", "symbol", "session"]),
+    ("events", ["account", "kind"]),
     ("activities", ["account", "session"]),
     ("adoptions", ["account", "session"]),
     ("adoptions", ["account", "symbol", "session"]),
