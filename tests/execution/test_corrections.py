@@ -13,7 +13,7 @@ from scizor_dagster.execution.corrections import REVERSED
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import cash_flow, fills_of, last_prices, owned
-from scizor_dagster.ledger.rows import restated_sessions
+from scizor_dagster.ledger.known import restated_sessions
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import events, trades
 from scizor_dagster.ledger.verification import verify
