@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState
+from scizor_dagster.ledger.absences import absence_of, record_absence
 from scizor_dagster.ledger.holdings import owned
-from scizor_dagster.ledger.intents import frozen_symbols
+from scizor_dagster.ledger.intents import frozen_symbols, load
 from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import events
@@ -191,3 +192,17 @@ def test_an_expired_order_that_the_broker_shows_after_all_is_taken_back_with_its
     assert (result.state, _states(result)["b"], result.orders[0].filled_qty) == (ExecutionState.DONE, "expired", 4)
     with ledger.read() as connection:
         assert open_batches(connection, "paper") == []
+
+
+def test_a_look_that_came_too_soon_for_the_wait_that_is_asked_for_now_does_not_count(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.submit_faults["b"] = ["lost"]
+    broker.hidden = {"b"}
+    run(ledger, broker, plan_of([order("b", "CCC", Side.BUY, "10")]))
+    with ledger.transaction() as connection:
+        intent = load(connection, "b")
+        soon = START + timedelta(minutes=1)
+        noted = record_absence(connection, intent, now=soon, needed=1, wait=timedelta(minutes=1))
+        assert noted.proven
+        asked = absence_of(connection, intent, needed=1, wait=timedelta(minutes=5))
+    assert (asked.proven, asked.looks, asked.next_look) == (False, (), START + timedelta(minutes=5))

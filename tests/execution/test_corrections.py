@@ -344,3 +344,12 @@ def test_the_sessions_whose_executions_were_restated_are_known_from_when_they_we
     resume(ledger, broker, TUESDAY)
     assert restated(START) == {MONDAY}
     assert restated(START + timedelta(seconds=1)) == set()
+
+
+def test_a_list_that_has_dropped_one_execution_and_still_shows_another_takes_back_the_one(ledger: Ledger) -> None:
+    broker = model(ledger)
+    run(ledger, broker, plan_of([BUY, order("d", "DDD", Side.BUY, "3")]))
+    broker.restate("f1", qty=D(0), numbered=False)
+    assert resume(ledger, broker).counts == {"canceled": 1, "filled": 1}
+    assert holdings(ledger) == {"DDD": D(3)}
+    assert agree(ledger, broker)

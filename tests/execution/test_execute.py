@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerActivity, Side
+from scizor_dagster.brokers.protocol import BrokerActivity, PositionIntent, Side
 from scizor_dagster.errors import AccountBusy, BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.batches import batches_of
@@ -389,3 +389,21 @@ def test_holdings_of_an_earlier_session_are_what_the_plan_is_compared_with(ledge
     broker.has_data = None
     # The split is known by now; the plan was rightly sized on what was held before its session.
     assert run(ledger, broker, plan_of([SELL], held={"AAA": "5"})).state is ExecutionState.DONE
+
+
+def test_a_plan_whose_session_the_venue_has_closed_is_not_admitted(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.book.steps[MONDAY] = broker.steps
+    result = run(ledger, broker, plan_of([BUY]))
+    assert (result.state, broker.book.attempts) == (ExecutionState.NO_PLAN, [])
+    assert "has closed 2026-03-02; its plan is not admitted" in result.notes[0]
+
+
+def test_a_second_leg_is_dropped_with_its_reason_where_the_first_expires_at_the_close(ledger: Ledger) -> None:
+    adopt(ledger, "BBB", "10")
+    broker = model(ledger, positions={"BBB": D(10)})
+    broker.fill_plan = {"BBB": []}
+    short = order("x", "BBB", Side.SELL, "6", phase=2, intent=PositionIntent.SELL_TO_OPEN, depends_on=["s"], leg=2)
+    result = run(ledger, broker, plan_of([order("s", "BBB", Side.SELL, "10"), short], held={"BBB": "10"}))
+    assert (result.counts, broker.book.attempts) == ({"dropped": 1, "expired": 1}, ["s"])
+    assert result.orders[1].reason == "order s before it ended expired with 0 filled"

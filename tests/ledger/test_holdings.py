@@ -7,7 +7,15 @@ import pytest
 
 from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.instruments import split_quantity
-from scizor_dagster.ledger.holdings import activities_of, cash_flow, fills_of, foreign, owned, share_of
+from scizor_dagster.ledger.holdings import (
+    activities_of,
+    cash_flow,
+    fills_of,
+    foreign,
+    owned,
+    owned_by_others,
+    share_of,
+)
 from scizor_dagster.ledger.known import earliest_session
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import activities, adoptions, trades
@@ -263,3 +271,13 @@ def test_the_share_of_a_payment_is_what_was_owned_before_its_session_of_all_that
     assert (shares["main", "AAA"], shares["other", "AAA"]) == (D("0.75"), D("0.25"))
     assert (shares["main", "BBB"], shares["other", "BBB"]) == (D("0.01"), D("0.99"))
     assert (shares["main", "CCC"], shares["other", "CCC"]) == (0, 0)
+
+
+def test_what_the_other_portfolios_own_is_theirs_together_and_foreign_fills_are_nobodys(book: Book) -> None:
+    for name, qty in (("main", "1"), ("other", "30"), ("third", "-10"), (None, "500")):
+        book.fill("AAA", qty, "1", MON, portfolio=name)
+    book.fill("BBB", "5", "1", MON, portfolio="other")
+    book.fill("BBB", "-5", "1", TUE, portfolio="third")
+    with book.ledger.read() as connection:
+        assert owned_by_others(connection, "paper", "main") == {"AAA": D(20)}
+        assert owned_by_others(connection, "paper", "other") == {"AAA": D(-9), "BBB": D(-5)}
