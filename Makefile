@@ -44,13 +44,14 @@ dev: $(INSTALLED)
 # The core's own tests hold its coverage; the others are not slowed down by measuring it.
 CORE_TESTS := tests/execution tests/ledger tests/planning tests/reconciliation tests/risk
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# What only a server needs is not run where there is none: the gate holds where all of the core's tests can run.
+COVERED := $(BIN)/python -m tests.postgres && gate= || gate=--cov-fail-under=0; $(PYTEST) $(CORE_TESTS) --cov $$gate
 
 test: $(INSTALLED)
-	@$(MAKE) --no-print-directory coverage; core=$$?; $(PYTEST) $(CORE_TESTS:%=--ignore=%) && exit $$core
+	@$(COVERED); core=$$?; $(PYTEST) $(CORE_TESTS:%=--ignore=%) && exit $$core
 
-# What only a server needs is not run where there is none: the gate holds where all of the core's tests can run.
 coverage: $(INSTALLED)
-	@$(BIN)/python -m tests.postgres && gate= || gate=--cov-fail-under=0; $(PYTEST) $(CORE_TESTS) --cov $$gate
+	@$(COVERED)
 
 # ib_async and ib_insync overwrite each other's event package: never both in one environment.
 $(ASYNC_INSTALLED): requirements-ib-async.lock pyproject.toml
