@@ -70,16 +70,11 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.definitions_load
 
-TORTURE := tests/torture tests/execution/test_state_machine.py tests/execution/test_siblings.py \
-	tests/reconciliation/test_a_thousand_sessions.py tests/acceptance/test_rebalance_under_kills.py \
-	tests/risk/test_random_lists.py tests/risk/test_random_drives.py tests/planning/test_rule_laws.py \
-	tests/planning/test_turnover.py tests/planning/test_extremes.py tests/paper_exchange/test_venue_laws.py \
-	tests/brokers/alpaca/test_execution.py tests/acceptance/test_kills_over_the_wires.py \
-	tests/execution/test_halts.py tests/execution/test_failing_disk.py tests/execution/test_clock_jumps.py \
-	tests/acceptance/test_fault_matrix_over_the_wires.py tests/acceptance/test_dagster_cannot_hurt.py
+# Whatever takes a sample in `make test` takes the whole here.
+TORTURE := $(shell grep -rl --include='test_*.py' SCIZOR_TORTURE tests) tests/acceptance/test_rebalance_under_kills.py
 
 torture: $(INSTALLED)
-	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest $(TORTURE)
+	@SCIZOR_TORTURE=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --timeout 14400 $(TORTURE)
 	@$(MAKE) --no-print-directory mutants
 
 # MUTANTS="--sample 0" tries every one; `python -m tests.mutants --help` says what else there is.
