@@ -74,24 +74,22 @@ def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
     """
     if path.exists():
         raise InputError("There is a file already.", remedy="Give another name: --to FILE.", where=str(path))
-    scratch = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two that write at a time must not share a file.
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
-            scratch = Path(file.name)
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, ledger.read() as connection:
-                manifest = _write(connection, archive, now)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
+            try:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, ledger.read() as connection:
+                    manifest = _write(connection, archive, now)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)
+            finally:
+                Path(file.name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             f"The backup cannot be written: {error.strerror}.", remedy="Give another place: --to FILE.", where=str(path)
         ) from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
     return manifest
 
 

@@ -67,11 +67,7 @@ class SqliteBackend:
     def _require_file(self, *_: Any) -> None:
         """Connect to no file that was there and is not any more: SQLite would make an empty one."""
         if self._seen and not self.exists:
-            raise LedgerError(
-                "The file of the ledger is gone.",
-                remedy="Nothing was written. Bring it back, as docs/operations.md says, then run again.",
-                where=self.place,
-            )
+            raise self._gone()
 
     def _require_same_file(self, _connection: Any, record: Any, _proxy: Any) -> None:
         """Let no pooled connection go on with a file that was moved away.
@@ -81,12 +77,18 @@ class SqliteBackend:
         """
         try:
             status = self.path.stat()
-        except FileNotFoundError:
-            self._require_file()
-            return
+        except FileNotFoundError as error:
+            raise self._gone() from error
         self._seen, found = True, (status.st_dev, status.st_ino)
         if record.info.setdefault(_FILE, found) != found:
             raise sa.exc.DisconnectionError
+
+    def _gone(self) -> LedgerError:
+        return LedgerError(
+            "The file of the ledger is gone.",
+            remedy="Nothing was written. Bring it back, as docs/operations.md says, then run again.",
+            where=self.place,
+        )
 
     @contextmanager
     def migrating(self, engine: sa.Engine) -> Iterator[None]:

@@ -12,6 +12,7 @@ from scizor_dagster.brokers.protocol import OrderStatus, OrderType, PositionInte
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import owned
+from scizor_dagster.ledger.intents import RETURNED, marked
 from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.gather import read_sides
@@ -191,6 +192,15 @@ def test_a_first_leg_that_a_person_made_smaller_does_not_release_the_second(ledg
     assert result.counts == {"canceled": 1, "dropped": 1}
     assert broker.book.attempts == ["s"]
     assert holdings(ledger) == {"AAA": 6}
+
+
+def test_a_word_of_the_brokers_is_no_mark_of_ours(ledger: Ledger) -> None:
+    broker = resting(ledger)
+    at_broker(broker, status=OrderStatus.CANCELED, reason=f"{RETURNED} to sender")
+    assert resume(ledger, broker).counts == {"canceled": 1}
+    with ledger.read() as connection:
+        assert marked(connection, ["b"], RETURNED) == {}
+    assert findings(ledger, broker, over=True) == []
 
 
 def test_an_order_under_our_id_that_the_broker_never_acknowledged_as_ours_is_not_followed(ledger: Ledger) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from scizor_dagster.brokers.protocol import OrderStatus, Side
-from scizor_dagster.errors import LedgerError
+from scizor_dagster.brokers.protocol import AccountState, OrderStatus, Side
+from scizor_dagster.errors import BrokerUnavailable, LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
 from scizor_dagster.ledger.holdings import account_flow, cash_flow, owned
@@ -69,6 +69,7 @@ def _rebuilt(ledger: Ledger, broker: ModelBroker, sessions: Sequence[Any] = (MON
         "portfolio_of": lambda _: "main",
         "adopt": False,
         "cash": None,
+        "settings": settings(),
     }
     return rebuild_account(
         ledger=ledger,
@@ -77,7 +78,6 @@ def _rebuilt(ledger: Ledger, broker: ModelBroker, sessions: Sequence[Any] = (MON
         sessions=sessions,
         clock=clock,
         holder="rebuild",
-        settings=settings(),
         prefix="SCZ",
         instrument_ids={"AAA": "AAA.XNYS"},
         actor="ann",
@@ -443,3 +443,31 @@ def test_what_was_adopted_while_nobody_knew_whose_it_was_is_not_owned_twice_when
     assert all(row.foreign == 0 for row in second.positions)
     with ledger.read() as connection:
         assert verify(connection) == []
+
+
+@pytest.mark.parametrize("fills", [1, 20], ids=["then still", "all the time"])
+def test_the_cash_of_an_account_is_that_of_a_moment_of_which_every_fill_is_known(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fills: int
+) -> None:
+    broker = _resting_alone(ledger, tmp_path)
+    (name,) = (row.client_order_id for row in broker.book.orders)
+    left = [D("0.1")] * fills
+    asked = broker.account
+
+    def money_while_it_fills() -> AccountState:
+        found = asked()
+        if left:
+            broker.fill(name, left.pop(), session=MONDAY)
+        return found
+
+    monkeypatch.setattr(broker, "account", money_while_it_fills)
+    wanted = {"adopt": True, "cash": D(500), "settings": settings(max_rounds=3)}
+    if fills > 3:
+        with pytest.raises(BrokerUnavailable, match="Orders fill while their money is counted"):
+            _rebuilt(ledger, broker, **wanted)
+        return
+    _rebuilt(ledger, broker, **wanted)
+    with ledger.read() as connection:
+        opening = opening_cash(connection, "paper")
+        assert opening is not None
+        assert opening + account_flow(connection, "paper") == broker.book.cash

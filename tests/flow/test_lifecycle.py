@@ -179,10 +179,11 @@ def test_the_watchdog_misses_nothing_of_a_session_between_those_that_the_files_n
         write_weights(Path(desk.manifest.strategy(name).path), {FIRST: weights[FIRST]})
     consolidate_session(desk, "main", FIRST)
     between = desk.calendar("us").next_session(FIRST)
-    long_after = date(2025, 3, 21)
     watching = WatchingDesk(desk.settings, desk.machine_clock)
-    for session in (between, long_after):
-        assert weights_due(watching, "main", session) == Due(weights=False, findings=())
+    assert weights_due(watching, "main", between) == Due(weights=False, findings=())
+    long_after = weights_due(watching, "main", date(2025, 3, 21))
+    assert (long_after.weights, [row.kind for row in long_after.findings]) == (False, ["weights_refused"] * 2)
+    assert all("14 sessions ago; 5 are allowed" in row.problem for row in long_after.findings)
 
 
 @pytest.mark.parametrize(

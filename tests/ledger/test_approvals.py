@@ -1,23 +1,29 @@
 """What people approve, of weights that are held and of plans: once, for exactly one thing, and with a reason."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from scizor_dagster.errors import LedgerError
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.approvals import SignalApproval, approvals_of, approve
+from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.plan_approvals import (
     PlanApproval,
     approval_in_force,
     approvals_of_plans,
     approve_plan,
     withdraw_approval,
+    withdraw_unused,
 )
 from scizor_dagster.ledger.store import Ledger
+from tests.execution.scenario import order, plan_of
 
 NOW = datetime(2026, 3, 4, 21, 0, tzinfo=UTC)
-MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
+MONDAY, TUESDAY, WEDNESDAY = date(2026, 3, 2), date(2026, 3, 3), date(2026, 3, 4)
 FILE, ROWS, PLAN, OTHER = "f" * 64, "r" * 64, "p" * 64, "q" * 64
 
 
@@ -111,3 +117,34 @@ def test_decisions_on_plans_are_listed_by_session_or_all_of_them_oldest_first(le
     with ledger.read() as connection:
         assert approvals_of_plans(connection, "paper", "main") == [monday, tuesday]
         assert approvals_of_plans(connection, "paper", "main", TUESDAY) == [tuesday]
+
+
+def _carried_out(ledger: Ledger) -> PlanApproval:
+    plan = replace(plan_of([order("a", "AAA", Side.BUY, "1")]), session=MONDAY)
+    made = _approve_plan(ledger, plan.plan_id)
+    with ledger.transaction() as connection:
+        admit(connection, plan, starting_cash=Decimal(0), now=NOW)
+    return made
+
+
+def test_an_approval_is_not_taken_back_once_its_plan_is_carried_out(ledger: Ledger) -> None:
+    made = _carried_out(ledger)
+    with pytest.raises(InputError, match="is carried out already") as refused, ledger.transaction() as connection:
+        withdraw_approval(connection, made, actor="kim", reason="too late", now=NOW)
+    assert "scizor halt --portfolio main --cancel-open" in refused.value.remedy
+    with ledger.read() as connection:
+        assert approval_in_force(connection, "paper", "main", MONDAY) == made
+
+
+def test_of_all_approvals_those_whose_session_has_a_batch_and_those_that_were_taken_back_stay_as_they_are(
+    ledger: Ledger,
+) -> None:
+    carried_out = _carried_out(ledger)
+    unused, taken_back = _approve_plan(ledger, PLAN, TUESDAY), _approve_plan(ledger, OTHER, WEDNESDAY)
+    with ledger.transaction() as connection:
+        before = withdraw_approval(connection, taken_back, actor="ann", reason="no", now=NOW)
+        withdraw_unused(connection, "paper", "main", actor="kim", reason="restored", now=NOW)
+    with ledger.read() as connection:
+        listed = approvals_of_plans(connection, "paper", "main")
+    assert [(row.session, row.actor) for row in listed if not row.approved] == [(WEDNESDAY, "ann"), (TUESDAY, "kim")]
+    assert {carried_out, unused, before} <= set(listed)

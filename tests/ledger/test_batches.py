@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger.batches import account_clock, admit, batch_of, batches_of, set_state
-from scizor_dagster.ledger.known import admitted_sessions
-from scizor_dagster.ledger.rows import intents_of
+from scizor_dagster.ledger.known import admitted_sessions, last_ordered_session
+from scizor_dagster.ledger.rows import intents_of, last_batch_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import batches, orders
@@ -131,3 +131,23 @@ def test_the_sessions_of_a_portfolio_are_those_that_it_has_a_batch_of_however_ma
     with ledger.read() as connection:
         assert admitted_sessions(connection, "paper", "main") == {BEFORE, MONDAY}
         assert admitted_sessions(connection, "real", "main") == set()
+
+
+def test_the_latest_session_with_an_order_is_found_past_those_that_needed_none(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([SELL], session=BEFORE))
+    _admit(ledger, plan_of([], session=MONDAY))
+    _admit(ledger, plan_of([BUY], session=TUESDAY))
+    with ledger.read() as connection:
+        asked = [last_ordered_session(connection, "paper", "main", day) for day in (BEFORE, MONDAY, TUESDAY)]
+        assert last_ordered_session(connection, "paper", "other", TUESDAY) is None
+    assert asked == [BEFORE, BEFORE, TUESDAY]
+
+
+def test_the_latest_batch_is_the_one_of_the_highest_number_in_the_latest_session(ledger: Ledger) -> None:
+    _admit(ledger, plan_of([], session=BEFORE))
+    _admit(ledger, plan_of([], session=MONDAY))
+    _admit(ledger, plan_of([], session=MONDAY, batch=2, plan_id="q"))
+    with ledger.read() as connection:
+        found = [last_batch_of(connection, "paper", "main", before=day) for day in (None, TUESDAY, MONDAY, BEFORE)]
+        assert last_batch_of(connection, "paper", "other") is None
+    assert [row and (row.session, row.batch) for row in found] == [(MONDAY, 2), (MONDAY, 2), (BEFORE, 1), None]
