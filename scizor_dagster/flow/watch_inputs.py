@@ -12,7 +12,7 @@ from datetime import date, datetime
 from itertools import pairwise
 from statistics import median_high
 
-from scizor_dagster.errors import SignalRefused
+from scizor_dagster.errors import SESSION_RULES, SignalRefused
 from scizor_dagster.flow.guards import check_weights
 from scizor_dagster.flow.lifecycle import running_strategies, sells_off
 from scizor_dagster.flow.stored import newest_stored_session
@@ -21,6 +21,8 @@ from scizor_dagster.signals.readers import WeightFileMissing
 from scizor_dagster.signals.report import SignalReport
 
 _NO_ROWS = "no_rows_for_session"
+_NOTHING_FOR_IT = {"exact": SESSION_RULES, "latest": frozenset({_NO_ROWS})}
+"""Rules of a file that is in order and has nothing for the session, by `as_of`; with `latest`, old weights refuse it"""
 _STALE = "stale"
 _KNOWN_SESSIONS = 7
 """As many of the last sessions that a strategy had weights for say how often it has any."""
@@ -52,7 +54,9 @@ def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
         except SignalRefused as error:
             findings.append(_finding("weights_refused", str(error.problem), error.remedy, portfolio, session))
     without = {name for name, item in reports.items() if _has_nothing_for(desk, portfolio, name, item, session)}
-    named = len(reports) > len(without) or sells_off(desk, portfolio, session)
+    nothing = _NOTHING_FOR_IT[desk.portfolio(portfolio).signals.as_of]
+    silent = {name for name, item in reports.items() if item.violations and _rules_of(item) <= nothing}
+    named = len(reports) > len(silent) or sells_off(desk, portfolio, session)
     for strategy, report in reports.items():
         if report.status == "accepted" or (strategy in without and not named):
             continue
@@ -105,6 +109,10 @@ def missing_prices(desk: WatchingDesk, market: str, now: datetime) -> Iterator[F
             f"Collect them: scizor collect daily --market {market} --date {session}.",
             session=session,
         )
+
+
+def _rules_of(report: SignalReport) -> frozenset[str]:
+    return frozenset(row.rule for row in report.violations)
 
 
 def _finding(kind: str, problem: str, remedy: str, portfolio: str, session: date) -> Finding:
