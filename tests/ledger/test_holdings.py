@@ -12,6 +12,7 @@ from scizor_dagster.ledger.holdings import (
     cash_flow,
     fills_of,
     foreign,
+    last_prices,
     owned,
     owned_by_others,
     share_of,
@@ -281,3 +282,15 @@ def test_what_the_other_portfolios_own_is_theirs_together_and_foreign_fills_are_
     with book.ledger.read() as connection:
         assert owned_by_others(connection, "paper", "main") == {"AAA": D(20)}
         assert owned_by_others(connection, "paper", "other") == {"AAA": D(-9), "BBB": D(-5)}
+
+
+def test_what_was_paid_last_is_in_units_of_today_and_a_split_before_it_changes_nothing(book: Book) -> None:
+    book.fill("AAA", "10", "100", MON)
+    book.fill("BBB", "10", "100", MON)
+    book.activity("split", "AAA", TUE, factor="4")
+    book.activity("dividend", "BBB", TUE, amount="5")
+    book.activity("split", "BBB", WED, factor="2")
+    book.fill("BBB", "1", "60", THU)
+    with book.ledger.read() as connection:
+        assert last_prices(connection, "paper", ["AAA", "BBB", "CCC"]) == {"AAA": D(25), "BBB": D(60)}
+        assert last_prices(connection, "paper", ["CCC"]) == {}
