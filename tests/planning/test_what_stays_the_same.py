@@ -17,7 +17,7 @@ from scizor_dagster.planning.open_orders import OpenOrder
 from scizor_dagster.planning.output_files import LINE_COLUMNS, ORDER_COLUMNS, write_plan
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
-from tests.planning.books import ALPACA_LIKE, crowded_book, inputs_of, price
+from tests.planning.books import ALPACA_LIKE, crowded_book, inputs_of, line_of, orders_of, price
 
 RULES = PlanningRules(allow_short=True, blacklist=("Z",), overrides=(("A", "no_buy"),), tp_atr=Decimal("2.5"))
 
@@ -147,3 +147,20 @@ def test_the_weight_of_an_id_that_may_mean_several_holdings_stands_on_the_first_
     assert (lines["X"].target_weight, lines["Y"].target_weight) == (Decimal("0.1"), 0)
     assert lines["X"].note == "The id may mean X, Y."
     assert lines["Y"].note == "Its weight stands on the line of X. The id may mean X, Y."
+
+
+def test_a_line_says_of_which_session_its_price_is_and_in_which_currency_a_stranger_trades() -> None:
+    abroad = Instrument("BHP", "XASX", "AUD")
+    inputs = inputs_of({"A": "0.1", "BHP": "0.1"}, {"A": 10, "BHP": 40}, instruments={"BHP": abroad})
+    plan = make_plan(inputs, PlanningRules(), ALPACA_LIKE)
+    ours, stranger = line_of(plan, "A"), line_of(plan, "BHP")
+    assert (ours.price, ours.price_session, ours.price_source) == (10, inputs.prices["A"].session, "test")
+    assert (stranger.reason, stranger.note) == (Reason.NOT_TRADABLE, "It trades in AUD, the plan is in USD.")
+
+
+@pytest.mark.parametrize("shares", [5, 6])
+def test_an_order_of_exactly_the_largest_slice_is_one_order(shares: int) -> None:
+    rules = PlanningRules(max_notional_per_order=Decimal(50))
+    inputs = inputs_of({}, {"A": 10}, {"A": shares})
+    quantities = [order.qty for order in orders_of(make_plan(inputs, rules, ALPACA_LIKE), "A")]
+    assert (len(quantities), sum(quantities)) == (1 if shares == 5 else 2, shares)

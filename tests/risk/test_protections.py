@@ -218,8 +218,8 @@ def test_a_lock_of_the_portfolio_lets_a_sale_out(ledger: Ledger) -> None:
 def test_a_lock_that_is_unknown_lifted_or_lifted_without_a_reason_is_refused(ledger: Ledger) -> None:
     (lock_id,) = _store(ledger, _due())
     with ledger.transaction() as connection:
-        for wrong, reason in (("nothing", "why"), (lock_id, " ")):
-            with pytest.raises(InputError):
+        for wrong, reason, words in (("nothing", "why", "There is no such lock"), (lock_id, " ", "reason")):
+            with pytest.raises(InputError, match=words):
                 lift(connection, wrong, actor="ann", reason=reason, now=START)
         lift(connection, lock_id, actor="ann", reason="why", now=START)
         with pytest.raises(InputError, match="lifted before, by ann"):
