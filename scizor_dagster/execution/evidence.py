@@ -129,3 +129,11 @@ def reason_of(order: BrokerOrder | None, intent: IntentRow, state: IntentState) 
     if order is not None and order.reason:
         return order.reason
     return f"{state} by the broker" if state in _ENDS.values() else intent.reason
+
+
+def frozen(intent: IntentRow, reason: str) -> str:
+    """What a person is told of an order that nobody knows the outcome of."""
+    return (
+        f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({reason}). Look for that id at the "
+        f"broker; every run does so too: scizor run --portfolio {intent.portfolio} --date {intent.session}."
+    )

@@ -57,10 +57,7 @@ def resolve(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow:
             )
     intent = _look_up(run, intent, may_send=may_send)
     if intent.state is IntentState.UNKNOWN:
-        run.note(
-            f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({intent.reason}). Look for that id "
-            f"at the broker; every run does so too: scizor run --portfolio {intent.portfolio} --date {intent.session}."
-        )
+        run.note(evidence.frozen(intent, intent.reason))
     return intent
 
 

@@ -251,7 +251,7 @@ def _apply(connection: sa.Connection, run: Run, move: Move) -> None:
             f"{intent.qty.normalize():f}."
         )
     if move.state is IntentState.UNKNOWN:
-        run.note(f"{intent.symbol} is frozen: order {intent.client_order_id} is unknown ({move.reason}).")
+        run.note(evidence.frozen(intent, move.reason))
     changes: dict[str, Any] = {"filled_qty": move.filled}
     if order is not None and intent.broker_order_id is None:
         changes["broker_order_id"] = order.broker_order_id

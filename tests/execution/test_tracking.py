@@ -209,7 +209,9 @@ def test_a_status_that_nobody_knows_freezes_the_instrument_keeps_what_was_said_a
     broker.book.orders[0] = replace(whole, status=OrderStatus.UNKNOWN, reason=said, raw={"status": "held_for_audit"})
     result = resume(ledger, broker)
     assert (result.state, result.counts) == (ExecutionState.FROZEN, {"unknown": 1})
-    assert result.notes == (f"CCC is frozen: order b is unknown ({said}).",)
+    (note,) = result.notes
+    assert note.startswith(f"CCC is frozen: order b is unknown ({said}). Look for that id at the broker")
+    assert f"scizor run --portfolio main --date {MONDAY}" in note
     with ledger.read() as connection:
         assert frozen_symbols(connection, "paper") == {"CCC": "order b is unknown"}
         payloads = connection.execute(sa.select(events.c.payload).where(events.c.kind == "intent_unknown")).scalars()
