@@ -30,8 +30,9 @@ from scizor_dagster.config import Config
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.approving import awaits_approval, difference_of
-from scizor_dagster.flow.closing import measure_session, reconcile_session
+from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows

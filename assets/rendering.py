@@ -15,7 +15,7 @@ from assets.metadata import money, picture, price_label, table
 from scizor_dagster.analytics.plots import equity_plot, weights_plot
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.approving import awaiting_sentence
-from scizor_dagster.flow.closing import MeasuredSession
+from scizor_dagster.flow.measuring import MeasuredSession
 from scizor_dagster.flow.plans import SessionPlan
 from scizor_dagster.flow.signals import TakenSignals
 from scizor_dagster.planning.comparison import PlanDifference

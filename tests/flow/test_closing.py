@@ -12,10 +12,11 @@ import pytest
 from scizor_dagster.analytics.performance import read_performance
 from scizor_dagster.brokers.protocol import BrokerFill
 from scizor_dagster.errors import DataError
-from scizor_dagster.flow.closing import measure_session, reconcile_session
+from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.markets import collect_closed_session, fill_history, refresh_actions
+from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.symbols import refresh_symbols

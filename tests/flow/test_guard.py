@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.flow.closing import measure_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import catch_up, follow_session
+from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.risk import guard_account, guard_session
 from scizor_dagster.flow.wealth import wealth_before
 from scizor_dagster.ledger.batches import admit

@@ -14,8 +14,8 @@ import yaml
 from scizor_dagster.config import DEFAULT_LIMITS
 from scizor_dagster.errors import ConfigError, PriceUnavailable, RiskLimitBreached
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.flow.closing import measure_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.money import book_before
 from scizor_dagster.flow.quality import Judgement, judged_session, stopping
 from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force

@@ -9,10 +9,11 @@ import pytest
 
 from scizor_dagster.errors import DataError, InputError, NotASession, PriceUnavailable, SessionNotClosed, StaleTick
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.flow.closing import measure_session, reconcile_session
+from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.markets import collect_closed_session
+from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session

@@ -9,8 +9,9 @@ import pytest
 
 from scizor_dagster.errors import ConfigError, DataError, LedgerError, RiskLimitBreached, SignalRefused
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.flow.closing import measure_session, reconcile_session
+from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.money import starting_cash
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import KEPT, consolidate_session, take_signals
