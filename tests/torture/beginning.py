@@ -85,6 +85,8 @@ class Beginning:
         return venue
 
     def _list(self, ledger: Ledger, broker: RemoteBroker) -> list[tuple[str, Point]]:
+        # As in those that are killed: a ledger that has passed the fork, and has yet to be connected to.
+        ledger.close()
         listing = Listing()
         broker.on_answer = listing.mark
         self.commands[0](ledger, broker, self.shared.clock)

@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -53,6 +53,8 @@ class Stage(Beginning):
 
         def body(ledger: Ledger, broker: RemoteBroker) -> None:
             check_at_any_moment(ledger, broker.truth(), self.kind)
+            # As where the lines were listed.
+            ledger.close()
             broker.on_answer = Strike(at, signal.SIGKILL, self.shared.tell).mark
             self.command(ledger, broker, self.shared.clock)
 
@@ -103,15 +105,22 @@ def trial_of(stage: Stage, number: int, seed: int, first: Point) -> list[str]:
     return places
 
 
-def points_of(lines: Sequence[tuple[str, Point]], draw: Random) -> Iterator[Point]:
-    """For ever: every distinct place once, at one of its times, then any executed line."""
+def points_of(lines: Sequence[tuple[str, Point]], draw: Random, died: Collection[str]) -> Iterator[Point]:
+    """For ever: every distinct place once, at one of its times, then any executed line.
+
+    Where threads take turns, the line at a point is not always the one that was listed: places that are not among
+    those `died` at, which grows meanwhile, come first, and again with every other point.
+    """
     times: dict[str, list[Point]] = {}
     for place, point in lines:
         times.setdefault(place, []).append(point)
-    each = [draw.choice(points) for points in times.values()]
+    each = list(times)
     draw.shuffle(each)
-    yield from each
+    for place in sorted(each, key=frozenset(died).__contains__):
+        yield draw.choice(times[place])
     while True:
+        left = [place for place in times if place not in died]
+        yield draw.choice(times[draw.choice(left)]) if left else draw.choice(lines)[1]
         yield draw.choice(lines)[1]
 
 
@@ -128,7 +137,7 @@ def campaign(scenario: str, kills: int, seed: int, store: Store, kinds: Sequence
         stage = Stage(SCENARIOS[scenario], KINDS[kind], store)
         lines.update(place for place, _ in stage.lines)
         found[f"lines executed, {kind}"] = len(stage.lines)
-        points = points_of(stage.lines, Random(f"{seed} {stage.name}"))
+        points = points_of(stage.lines, Random(f"{seed} {stage.name}"), places)
         killed = number = 0
         while killed < kills / len(kinds):
             first = next(points)
