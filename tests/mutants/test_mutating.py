@@ -93,11 +93,13 @@ def test_the_tests_of_a_line_come_in_the_order_of_how_near_they_are_and_import_c
         Chosen("tests/risk/test_other.py::c", 0.2), Chosen("tests/risk/test_limits.py::d[postgres]", 0.1),
         Chosen("tests/risk/test_unused.py::e", 0.1),
     ]  # fmt: skip
-    watched = Watched(tests, {"risk/limits.py": {2: [0, 1, 2, 3], 9: [4]}})
+    watched = Watched(tests, {"risk/limits.py": {2: [0, 1, 2, 3]}})
     inside, outside = mutants_of("risk/limits.py", "def f(a, b):\n    return a < b\n\nLIMIT = 5\n")[:1], "LIMIT"
     assert [test.nodeid[-1] for test in watched.chosen(inside[0])] == ["b", "c", "a", "]"]
     at_import = next(one for one in mutants_of("risk/limits.py", "LIMIT = 5\n") if outside in one.diff()[0])
-    assert [test.nodeid[-1] for test in watched.chosen(at_import)] == ["b", "e", "c", "a", "]"]
+    assert [test.nodeid[-1] for test in watched.chosen(at_import)] == ["b", "c", "a", "e", "]"]
+    called = Watched(tests, {"risk/limits.py": {2: [2], 5: [0]}}, imported={"risk/limits.py": [1, 2, 4]})
+    assert [test.nodeid[-1] for test in called.chosen(inside[0])] == ["b", "c", "a", "e", "]"]
 
 
 PROJECT = {

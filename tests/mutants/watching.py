@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,48 +38,55 @@ HEAVY = (
 
 @dataclass
 class Watched:
-    """Tests by module and line."""
+    """Tests by module and line, and the lines that run already when a module is imported."""
 
     tests: list[Chosen] = field(default_factory=list)
     lines: dict[str, dict[int, list[int]]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    imported: dict[str, list[int]] = field(default_factory=dict)
 
     def chosen(self, mutant: Mutant) -> list[Chosen]:
         """The tests that run a mutant's lines, the fastest first, within the budget.
 
-        What runs at import is seen by whatever uses the module and by the tests of its package: the test that was the
-        first to import it is no better a judge than another.
+        What runs at import, as a function does that makes a table or a statement, is seen by whatever uses the module
+        and then by the tests of its package: the test that was the first to import it is no better a judge than another.
         """
         lines = self.lines.get(mutant.path, {})
-        found = {test for line in range(mutant.first, mutant.last + 1) for test in lines.get(line, ())}
-        if not found:
+        span = range(mutant.first, mutant.last + 1)
+        found = {test for line in span for test in lines.get(line, ())}
+        using = {test for tests in lines.values() for test in tests}
+        if not found or not set(span).isdisjoint(self.imported.get(mutant.path, ())):
             folder = f"tests/{mutant.path.partition('/')[0]}/"
-            found = {test for tests in lines.values() for test in tests}
-            found |= {number for number, test in enumerate(self.tests) if test.nodeid.startswith(folder)}
-        return list(_affordable(sorted((self.tests[number] for number in found), key=_order_for(mutant.path))))
+            found = using | {number for number, test in enumerate(self.tests) if test.nodeid.startswith(folder)}
+        nearest = sorted(found, key=_order_for(mutant.path, self.tests, using))
+        return list(_affordable([self.tests[number] for number in nearest]))
 
     def write(self, file: Path) -> None:
         tests = [[test.nodeid, test.seconds] for test in self.tests]
-        file.write_text(json.dumps({"tests": tests, "lines": self.lines, "failed": self.failed}))
+        told = {"tests": tests, "lines": self.lines, "failed": self.failed, "imported": self.imported}
+        file.write_text(json.dumps(told))
 
     @classmethod
     def read(cls, file: Path) -> Watched:
         data = json.loads(file.read_text())
         lines = {path: {int(line): tests for line, tests in by.items()} for path, by in data["lines"].items()}
-        return cls([Chosen(*test) for test in data["tests"]], lines, data["failed"])
+        return cls([Chosen(*test) for test in data["tests"]], lines, data["failed"], data["imported"])
 
 
-def _order_for(path: str) -> Callable[[Chosen], tuple[bool, bool, bool, float]]:
-    """The tests of the module first, then those of its package, then others, the fastest first.
+def _order_for(
+    path: str, tests: Sequence[Chosen], using: Set[int]
+) -> Callable[[int], tuple[bool, bool, bool, bool, float]]:
+    """The tests of the module first, then what uses it, of that its package's, then others, the fastest first.
 
     Tests on a server's ledger come last: the server takes a second to start.
     """
     package, _, module = path.removesuffix(".py").partition("/")
 
-    def order(test: Chosen) -> tuple[bool, bool, bool, float]:
+    def order(number: int) -> tuple[bool, bool, bool, bool, float]:
+        test = tests[number]
         file = test.nodeid.partition("::")[0]
         own = file.startswith(f"tests/{package}/")
-        return "postgres" in test.nodeid, not (own and module in file), not own, test.seconds
+        return "postgres" in test.nodeid, not (own and module in file), number not in using, not own, test.seconds
 
     return order
 
@@ -170,6 +177,7 @@ def _joined(parts: Path, files: Sequence[str]) -> Watched:
     watched = Watched()
     numbers: dict[str, int] = {}
     lines: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    imported: dict[str, set[int]] = defaultdict(set)
     for part, file in enumerate(files):
         outcome = parts / f"{part}.json"
         if not outcome.exists():
@@ -187,5 +195,8 @@ def _joined(parts: Path, files: Sequence[str]) -> Watched:
             module = path.partition("/scizor_dagster/")[2]
             for line, contexts in data.contexts_by_lineno(path).items():
                 lines[module][line] += [numbers[name] for name in contexts if name in numbers]
+                if "" in contexts:
+                    imported[module].add(line)
     watched.lines = {path: dict(by) for path, by in lines.items()}
+    watched.imported = {path: sorted(found) for path, found in imported.items()}
     return watched
