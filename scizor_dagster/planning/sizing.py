@@ -35,10 +35,12 @@ def size_rows(
 ) -> list[str]:
     """Give every row its exact target, change and reason; returns what was scaled, as sentences."""
     book = _book(rows)
-    sized = _sized(rows, book, inputs, replace(venue.rules, min_cash_buffer_pct=effective_buffer(venue.rules)), factor)
+    # The buffer holds the allowance by then.
+    buffered = replace(venue.rules, min_cash_buffer_pct=effective_buffer(venue.rules), slippage_allowance_pct=ZERO)
+    sized = _sized(rows, book, inputs, buffered, factor)
     # With an allowance for slippage there are two targets, and what is held between them is held.
     upper = _sized(rows, book, inputs, venue.rules, factor) if venue.rules.slippage_allowance_pct else None
-    for number, (row, code) in enumerate(zip(rows, sized.codes, strict=True)):
+    for row, code in zip(rows, sized.codes, strict=True):
         if row.kept is None and REASONS[code] in _KEPT_BY_KERNEL:
             row.kept = REASONS[code]
             if row.kept is Reason.NOT_SHORTABLE:
@@ -47,9 +49,9 @@ def size_rows(
             row.reason = row.kept
             continue
         row.whole = _is_whole(row, venue.rules)
-        _set_target(row, number, sized, venue)
+        _set_target(row, sized, venue)
         if upper is not None and row.value:
-            _keep_between(row, number, upper, venue)
+            _keep_between(row, upper, venue)
         decide(row, venue)
         if shapers:
             shape(row, venue, shapers)
@@ -76,7 +78,6 @@ def effective_buffer(rules: PlanningRules) -> Decimal:
 class _Sized(NamedTuple):
     """What the kernel says of all rows, and the money that weights are shares of."""
 
-    targets: list[float]
     codes: list[int]
     budget: Decimal
     full: Decimal
@@ -90,10 +91,10 @@ def _sized(rows: list[Row], book: Book, inputs: PlanInputs, rules: PlanningRules
     sizing = size(book, float(equity), rules, scale=float(factor), reserved=reserved)
     share = ONE if sizing.scale == float(factor) else Decimal(repr(sizing.scale / float(factor)))
     full = (equity - equity * rules.min_cash_buffer_pct) * factor
-    return _Sized(sizing.target.tolist(), sizing.codes.tolist(), full * share, full, share)
+    return _Sized(sizing.codes.tolist(), full * share, full, share)
 
 
-def _set_target(row: Row, number: int, sized: _Sized, venue: Venue) -> None:
+def _set_target(row: Row, sized: _Sized, venue: Venue) -> None:
     """The row's target, and its value before rounding."""
     row.target = row.value = ZERO
     if not row.weight:
@@ -103,18 +104,18 @@ def _set_target(row: Row, number: int, sized: _Sized, venue: Venue) -> None:
             row.add_note(f"What is held is sold, and nothing is sold short. {_why_no_short(venue)}")
             return
         row.value = row.weight * sized.full
-        row.target = max(_exact_target(row, sized.targets[number], venue), row.current)
+        row.target = max(_exact_target(row, venue), row.current)
     else:
         row.value = row.weight * sized.budget
-        row.target = _exact_target(row, sized.targets[number], venue)
+        row.target = _exact_target(row, venue)
 
 
-def _keep_between(row: Row, number: int, upper: _Sized, venue: Venue) -> None:
+def _keep_between(row: Row, upper: _Sized, venue: Venue) -> None:
     """Undo what would be closed only to set cash aside for slippage: that is a matter of what is opened."""
     target, value, held = row.target, row.value, row.current
     if not held or held.is_signed() != value.is_signed() or target is None or abs(held) <= abs(target):
         return
-    _set_target(row, number, upper, venue)
+    _set_target(row, upper, venue)
     if row.target is None or abs(held) <= abs(row.target):
         assert row.usable_price is not None, row.symbol
         row.target, row.value = held, held * row.usable_price
@@ -128,19 +129,15 @@ def _why_no_short(venue: Venue) -> str:
     return venue.no_shorts or "It may not be sold short."
 
 
-def _exact_target(row: Row, estimate: float, venue: Venue) -> Decimal:
-    """The most increments that the row's value pays for; the kernel's float is a first guess, off by one at times."""
+def _exact_target(row: Row, venue: Venue) -> Decimal:
+    """The most increments that the row's value pays for."""
     assert row.usable_price is not None, row.symbol
-    step, weight = venue.target_step(row), row.weight
-    value, cost = abs(row.value), row.usable_price * step
+    step, weight, value = venue.target_step(row), row.weight, abs(row.value)
     # The length of its text is quicker to have, and never less than the number of its digits.
     if len(str(weight)) >= DIGITS_OF_A_DOUBLE and len(weight.as_tuple().digits) >= DIGITS_OF_A_DOUBLE:
         value *= WEIGHT_NOISE
-    count = Decimal(round(abs(estimate) / float(step)))
-    spent = count * cost
-    if not spent <= value < spent + cost:
-        count = (value / cost).to_integral_value(rounding=ROUND_DOWN)
-    return -count * step if weight.is_signed() else count * step
+    quantity = value // (row.usable_price * step) * step
+    return -quantity if weight.is_signed() else quantity
 
 
 def _book(rows: list[Row]) -> Book:

@@ -157,6 +157,16 @@ def test_an_allowance_that_leaves_nothing_to_invest_is_refused():
     assert line_of(plan_of({"A": "0.5"}, {"A": 10}, rules=rules_of(slippage_allowance_pct=0.1)), "A").delta_qty > 0
 
 
+@pytest.mark.parametrize("largest", ["0.5", "1"])
+def test_an_allowance_that_leaves_the_least_to_invest_is_planned_with(largest):
+    # It is a share of the whole equity at least, however little of it the weights may take.
+    rules = PlanningRules(slippage_allowance_pct=Decimal("0.4"), max_total_weight=Decimal(largest))
+    almost = replace(rules, min_cash_buffer_pct=Decimal("0.5999"))
+    assert line_of(plan_of({"A": "0.5"}, {"A": "0.01"}, rules=almost), "A").target_qty == Decimal("357.14")
+    with pytest.raises(ConfigError, match="would set aside all of the equity"):
+        replace(rules, min_cash_buffer_pct=Decimal("0.6"))
+
+
 def test_an_instrument_that_is_neither_held_nor_targeted_needs_no_price():
     with np.errstate(all="raise"):
         sizing = size(Book(np.zeros(3), np.array([np.nan, 0.0, np.inf]), np.zeros(3)), 1e5, rules_of())
