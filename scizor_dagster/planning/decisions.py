@@ -78,12 +78,7 @@ class Venue:
             apart = self._fraction_apart(row, quantity)
             if apart is not None:
                 return apart
-        # Most orders are not sliced, and need no steps.
-        largest = self.largest(row)
-        if largest is None or quantity <= largest:
-            return (quantity,)
-        least = self.least(row) if opens else self.minimum
-        return self._split(row, quantity, least, self._slice_steps(row, quantity))
+        return self._split(row, quantity, self.least(row) if opens else self.minimum)
 
     def _fraction_apart(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...] | None:
         """A rest that is worth an order, with as few whole shares as that takes, and slices of whole shares."""
@@ -98,13 +93,14 @@ class Venue:
         return None if protected is None else (rest, *protected)
 
     def _split(
-        self, row: Row, quantity: Decimal, least: Decimal, steps: tuple[Decimal, ...]
+        self, row: Row, quantity: Decimal, least: Decimal, steps: tuple[Decimal, ...] = ()
     ) -> tuple[Decimal, ...] | None:
+        """Slices of at least `least` each; without `steps`, in the increments that suit the quantity."""
         largest = self.largest(row)
         if largest is None or quantity <= largest:
             return (quantity,)
         assert row.usable_price is not None, row.symbol
-        return slices(quantity, row.usable_price, largest, least, steps)
+        return slices(quantity, row.usable_price, largest, least, steps or self._slice_steps(row, quantity))
 
     def _slice_steps(self, row: Row, quantity: Decimal) -> tuple[Decimal, ...]:
         """Increments that a slice may have, the tidy one first: whole orders stay whole, and lots stay lots."""

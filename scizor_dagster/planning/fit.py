@@ -55,11 +55,7 @@ def _final(row: Row) -> Decimal:
 def _opening(row: Row, *, shorts: bool) -> Decimal:
     """Unsigned quantity by which a row's orders enlarge its position on the far side of zero."""
     final, traded = _final(row), _traded(row)
-    if traded > 0 and final > 0:
-        return min(traded, final)
-    if shorts and traded < 0 and final < 0:
-        return min(-traded, -final)
-    return ZERO
+    return max(min(traded, final), min(-traded, -final) if shorts else ZERO, ZERO)
 
 
 def _trim(priced: list[tuple[Row, Decimal]], venue: Venue, excess: Decimal, *, shorts: bool) -> None:

@@ -93,18 +93,6 @@ class Sizing(NamedTuple):
     """Factor that all weights were multiplied by; 1.0 where nothing had to give way."""
 
 
-def weight_scale(weights: Floats, rules: PlanningRules) -> float:
-    """Factor that brings gross weight to `max_total_weight` and net weight to 1; never above 1."""
-    gross = float(np.abs(weights).sum())
-    net = float(weights.sum())
-    limits = [1.0]
-    if gross > 0.0:
-        limits.append(float(rules.max_total_weight) / gross)
-    if net > 0.0:
-        limits.append(1.0 / net)
-    return min(limits)
-
-
 def size(book: Book, equity: float, rules: PlanningRules, scale: float = 1.0, reserved: float = 0.0) -> Sizing:
     """Size one book.
 
@@ -112,7 +100,7 @@ def size(book: Book, equity: float, rules: PlanningRules, scale: float = 1.0, re
         book: Arrays of one length; they are not changed.
         equity: Account value in the prices' currency, finite and above zero.
         rules: Buffer, precision, minimum, and whether fractions and shorts are allowed.
-        scale: Factor on all weights, from `weight_scale` or a recorded one.
+        scale: Factor on all weights.
         reserved: Value of holdings that have no price here but are known to be part of equity.
 
     Returns:

@@ -91,12 +91,7 @@ def _override(row: Row, venue: Venue, overrides: Mapping[str, str]) -> None:
     if rule == "reduce_only" and row.reason is Reason.CROSS_ZERO:
         exit_only(row, venue, note)
         return
-    forbidden = {
-        "no_buy": row.delta > 0,
-        "no_sell": row.delta < 0,
-        "reduce_only": row.current * row.delta >= 0,
-        "never_touch": True,
-    }
+    forbidden = {"no_buy": row.delta > 0, "no_sell": row.delta < 0, "reduce_only": row.current * row.delta >= 0}
     if forbidden[rule]:
         row.withhold(Reason.OVERRIDE, note)
 

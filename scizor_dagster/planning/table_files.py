@@ -192,7 +192,7 @@ def _read_parquet(path: Path) -> Table:
             # The text of the narrow float is the shortest that means it; widened, it has binary noise.
             values = [None if value is None else float(str(np.float32(value))) for value in values]
         columns.append([_text(value) for value in values])
-    rows = tuple(zip(*columns, strict=True)) if columns else ()
+    rows = tuple(zip(*columns, strict=True))
     return Table(path, header, rows, tuple(range(1, len(rows) + 1)))
 
 

@@ -49,7 +49,7 @@ class Watched:
         """The tests that run a mutant's lines, the fastest first, within the budget.
 
         What runs at import, as a function does that makes a table or a statement, is seen by whatever uses the module
-        and then by the tests of its package: the test that was the first to import it is no better a judge than another.
+        and then by the tests of its package: the test that was first to import it is no better a judge than another.
         """
         lines = self.lines.get(mutant.path, {})
         span = range(mutant.first, mutant.last + 1)

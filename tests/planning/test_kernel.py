@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scizor_dagster.planning.kernel import REASONS, Book, size, weight_scale
+from scizor_dagster.planning.kernel import REASONS, Book, size
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
@@ -67,27 +67,23 @@ def test_rows_that_are_not_fractionable_are_whole_lots():
     assert sizing.target.tolist() == [2, 3.03]
 
 
+@pytest.mark.parametrize(("quote", "held"), [(1e-9, 4e11), (1e12, 4e-10)])
+def test_what_is_stuck_at_the_least_or_the_greatest_price_takes_its_room_from_the_others(quote, held):
+    book = book_of([0.0, 0.8], [quote, 1], [held, 0], frozen=np.array([True, False]))
+    assert size(book, 1000.0, RULES).target.tolist() == pytest.approx([held, 600])
+
+
+def test_where_fractions_are_off_every_target_is_whole_whatever_their_precision():
+    sizing = size(book_of([0.1, -0.1], [33, 33], [0, 0]), 1000.0, replace(RULES, fractional=False, allow_short=True))
+    assert sizing.target.tolist() == [3, -3]
+
+
 def test_the_inputs_are_left_as_they_are():
     book = book_of([0.1, 0.2], [33, np.nan], [1, 2], frozen=np.array([False, True]))
     before = [values.copy() for values in book[:3]]
     size(book, 1000.0, RULES)
     for values, copy in zip(book[:3], before, strict=True):
         np.testing.assert_array_equal(values, copy)
-
-
-@pytest.mark.parametrize(
-    ("weights", "maximum", "factor"),
-    [
-        ([0.5, 0.4], 1, 1.0),
-        ([0.8, 0.8], 1, 0.625),
-        ([0.8, -0.8], 1, 0.625),
-        ([1.5, -0.25], 2, 0.8),
-        ([], 1, 1.0),
-    ],
-)
-def test_the_scale_respects_gross_and_net(weights, maximum, factor):
-    rules = replace(RULES, max_total_weight=Decimal(maximum))
-    assert weight_scale(np.array(weights, dtype=float), rules) == pytest.approx(factor)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

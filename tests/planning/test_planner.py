@@ -142,6 +142,12 @@ def test_where_only_whole_shares_trade_a_full_exit_leaves_the_fraction_and_says_
     assert "0.4 remains" in line_of(plan, "A").note
 
 
+def test_a_broker_that_takes_whole_shares_only_is_sent_no_fraction_however_many_decimals_it_knows():
+    exact = replace(WHOLE_ONLY, quantity_decimals=9)
+    plan = plan_of({"B": "0.2"}, {"A": 10, "B": 7}, {"A": "7.4", "B": "0.6"}, capabilities=exact, equity=1000)
+    assert [(order.symbol, order.qty) for order in plan.orders] == [("A", 7), ("B", 27)]
+
+
 def test_a_change_below_the_minimum_is_not_ordered_but_shown():
     plan = plan_of(
         {"A": "0.5"},
@@ -248,6 +254,12 @@ def test_cash_that_is_known_counts_even_where_a_holding_has_no_price():
 def test_the_value_of_an_unpriced_holding_leaves_less_room_for_every_weight():
     plan = plan_of({"A": "0.5", "B": "0.3"}, {"A": 1, "B": 1}, {"X": 5}, equity=1000, cash=Decimal(400))
     assert [line_of(plan, symbol).target_qty for symbol in "AB"] == [250, 150]
+
+
+def test_the_value_of_an_unpriced_holding_is_part_of_the_largest_gross_weight():
+    rules = PlanningRules(max_total_weight=Decimal("0.8"))
+    plan = plan_of({"A": "0.6"}, {"A": 1}, {"X": 5}, rules, equity=1000, cash=Decimal(700))
+    assert line_of(plan, "A").target_qty == 500
 
 
 def test_shorts_are_whole_and_only_where_they_are_allowed():

@@ -126,6 +126,13 @@ def test_an_override_forbids_what_it_says_and_names_itself(rule, weight, held, e
         assert f"planning.overrides says {rule}" in line_of(plan, "A").note
 
 
+def test_what_may_never_be_touched_keeps_its_room_and_the_other_weights_share_the_rest():
+    rules = rules_of(overrides=(("X", "never_touch"),))
+    plan = plan_of({"A": "0.5", "X": "0.5"}, {"A": 10, "X": 10}, {"X": 8000}, rules)
+    assert outcome(plan) == (Reason.OPEN, [2000])
+    assert (line_of(plan, "X").target_qty, line_of(plan, "X").delta_qty) == (None, 0)
+
+
 def test_what_no_portfolio_owns_is_reported_and_left_alone_unless_it_is_managed():
     foreign = {"A": Decimal(40), "X": Decimal(7)}
     plan = plan_of({"A": "0.1"}, {"A": 10, "X": 5}, foreign=foreign)
@@ -224,6 +231,16 @@ def test_nothing_is_opened_unprotected_where_no_bracket_can_be_made_of_the_true_
     assert outcome(plan_of({"A": "0.1"}, {"A": 50}, rules=rules, atr=atr)) == (Reason.NO_ATR, [])
     closing = plan_of({"A": "0.1"}, {"A": 50}, {"A": 300}, rules, atr=atr)
     assert outcome(closing) == (Reason.REBALANCE, [-100])
+
+
+def test_a_crossing_for_which_no_bracket_can_be_made_only_closes_and_says_why():
+    rules = rules_of(mode_on_buy="bracket", sl_atr=2.0, allow_short=True)
+    unknown, wide = (plan_of({"A": "0.1"}, {"A": 50}, {"A": -30}, rules, atr=atr) for atr in ({}, {"A": Decimal(25)}))
+    assert outcome(unknown) == outcome(wide) == (Reason.LIQUIDATE, [30])
+    assert line_of(unknown, "A").note == "Its average true range is not known; a bracket needs it."
+    assert line_of(wide, "A").note == (
+        "Its average true range is 25, which leaves no valid prices; a bracket needs it."
+    )
 
 
 @pytest.mark.parametrize(("mode", "lasting"), [("moo", TimeInForce.OPG), ("moc", TimeInForce.CLS)])

@@ -218,6 +218,14 @@ def test_a_column_that_is_not_read_is_named_with_those_that_are(desk: Desk) -> N
     assert not [note for note in desk()["notes"] if ".csv" in note]
 
 
+def test_every_column_that_is_said_to_be_read_is_read_without_a_word(desk: Desk) -> None:
+    listing = "mic,tradable,fractionable,shortable,lot,tick"
+    rows = "".join(f"{symbol},10,9,8000,7000,0.5,XNYS,yes,yes,yes,1,0.01\n" for symbol in ("AAA", "BBB", "CCC"))
+    for name in ("symbol", "tic", "ticker"):
+        notes = desk(prices=f"{name},price,previous_close,adv,volume,atr,{listing}\n{rows}")["notes"]
+        assert not [note for note in notes if ".csv" in note]
+
+
 def test_orders_can_be_sent_by_hand_from_the_file(desk: Desk, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(
