@@ -156,7 +156,7 @@ def _write(connection: sa.Connection, archive: zipfile.ZipFile, now: datetime) -
             statement = sa.select(table).order_by(*table.primary_key.columns)
             for row in connection.execute(statement, execution_options={"yield_per": _BATCH}):
                 plain = plain_row(dict(row._mapping))
-                line = (json.dumps(plain, sort_keys=True, separators=(",", ":")) + "\n").encode()
+                line = (json.dumps(plain) + "\n").encode()
                 digest.update(line)
                 member.write(line)
                 count += 1

@@ -188,7 +188,7 @@ def _hold_in_band(row: Row, venue: Venue) -> bool:
         row.reason = Reason.INSIDE_BAND if row.delta else Reason.ON_TARGET
         return True
     if venue.rules.trade_to == "edge" and row.current * value >= 0:
-        edge = _edge(row, venue.target_step(row), width, from_above=away > 0)
+        edge = _edge(row, venue.target_step(row), width, from_above=not away.is_signed())
         if edge is not None and edge != target:
             row.target = edge
             row.add_note(f"To the edge of its band around {value / price:.9f}.")

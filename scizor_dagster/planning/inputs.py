@@ -317,7 +317,6 @@ def plain(value: Decimal) -> str:
     if not value:
         return "0"
     text = str(value)
-    # Most texts are plain already; normalising costs four times as much.
-    if "E" not in text and (text[-1] != "0" or "." not in text):
-        return text
-    return format(value.normalize(), "f")
+    if "E" in text:
+        text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -44,9 +44,9 @@ class Row:
     price: ReferencePrice | None
     usable_price: Decimal | None
     """The reference price where it is one that can value a holding."""
+    note: str
+    asset_ids: tuple[str, ...]
     kept: Reason | None = None
-    note: str = ""
-    asset_ids: tuple[str, ...] = ()
     target: Decimal | None = None
     delta: Decimal = ZERO
     """Signed quantity to trade, or that would be traded where the reason withholds it."""

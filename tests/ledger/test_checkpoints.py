@@ -10,14 +10,16 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scizor_dagster.brokers.protocol import BrokerActivity
+from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import checkpoints as kept
 from scizor_dagster.ledger.account_books import AccountBooks, sessions_between
 from scizor_dagster.ledger.activities import record_activity
+from scizor_dagster.ledger.adoptions import adopt
 from scizor_dagster.ledger.backup import restore, write_backup
 from scizor_dagster.ledger.changes import updated
 from scizor_dagster.ledger.events import append
+from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.replay import journaled, replayed, stored_rows
 from scizor_dagster.ledger.store import Ledger
@@ -102,6 +104,18 @@ def test_what_is_recorded_late_takes_back_the_checkpoints_of_its_session_and_of_
         store_positions(connection, ACCOUNT, now=START)
         assert count(connection) >= 3
     check(lives)
+
+
+def test_what_is_adopted_is_worth_a_checkpoint_as_fills_are(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "SPACING", 2)
+    days = [date(2026, 1, day) for day in (5, 6, 7)]
+    with ledger.transaction() as connection:
+        for day in days:
+            bought = BrokerFill(f"f{day}", f"o{day}", "AAA", Side.BUY, Decimal(5), Decimal(9), Decimal(0), day, START)
+            record_fill(connection, ACCOUNT, FillNews(bought, None), portfolio=None, order_id=None, now=START)
+            adopt(connection, ACCOUNT, "main", "AAA", Decimal(5), price=Decimal(9), session=day, actor="ann", now=START)
+        store_positions(connection, ACCOUNT, now=START)
+        assert connection.execute(sa.select(checkpoints.c.session)).scalars().all() == days[:1]
 
 
 def test_one_that_was_kept_wrongly_is_found_though_the_history_says_the_same(ledger: Ledger) -> None:

@@ -1,6 +1,6 @@
 """What fills, adoptions, splits and dividends add up to."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -35,7 +35,14 @@ class Book:
         self.count = 0
 
     def fill(
-        self, symbol: str, qty: str, price: str, session: date, portfolio: str | None = "main", fee: str = "0"
+        self,
+        symbol: str,
+        qty: str,
+        price: str,
+        session: date,
+        portfolio: str | None = "main",
+        fee: str = "0",
+        at: datetime = NOW,
     ) -> None:
         self.count += 1
         with self.ledger.transaction() as connection:
@@ -51,7 +58,7 @@ class Book:
                     price=D(price),
                     fee=D(fee),
                     session=session,
-                    executed_at=NOW,
+                    executed_at=at,
                     recorded_at=NOW,
                 )
             )
@@ -223,6 +230,13 @@ def test_rows_are_read_by_range_and_portfolio(book: Book) -> None:
         assert activities_of(connection, "paper", first=THU) == []
         assert earliest_session(connection, "paper") == MON
         assert earliest_session(connection, "nobody") is None
+
+
+def test_fills_are_read_as_they_happened_and_not_as_they_became_known(book: Book) -> None:
+    for qty, session, minutes in (("4", TUE, 3), ("3", TUE, 2), ("2", MON, 9), ("1", MON, 1)):
+        book.fill("AAA", qty, "5", session, at=NOW + timedelta(minutes=minutes))
+    with book.ledger.read() as connection:
+        assert [row.qty for row in fills_of(connection, "paper")] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("held", ["4126", "-4126", "10.000000001"])

@@ -19,10 +19,9 @@ from scizor_dagster.ledger.tables import ExactDecimal, Instant
 from scizor_dagster.risk.context import Decision
 
 
-def _described(table: sa.Table, dialect: sa.Dialect) -> dict[str, tuple[bool, bool, str]]:
+def _described(table: sa.Table, dialect: sa.Dialect) -> dict[str, tuple[bool | None, bool, str]]:
     return {
-        column.name: (bool(column.nullable), bool(column.primary_key), column.type.compile(dialect))
-        for column in table.columns
+        column.name: (column.nullable, column.primary_key, column.type.compile(dialect)) for column in table.columns
     }
 
 

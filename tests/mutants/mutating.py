@@ -5,7 +5,8 @@ a module. Here a mutant is a module's text, and all of it is mutated.
 
 Left out by rule: type annotations, docstrings, decorators, the wording of texts (whatever holds a space between
 words) and all text in a `raise`, `__repr__` and `__str__`, the conditions of `assert` and `strict=True` of `zip`
-(both state what never happens), and `encoding=`, which is what Python takes anyway where the tests run.
+(both state what never happens), `encoding=`, which is what Python takes anyway where the tests run, and `__all__`,
+which nobody but the type checker reads.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ _WORDS = re.compile(r"\w[.,;:!?)'\"]* \(?[\w{'\"]|^[.,;:]? \w|\w[,;:]? $")
 _ANNOTATING = m.Name("Literal") | m.Name("cast") | m.Name("TypeVar") | m.Name("NewType")
 _BUILT_IN = {"int", "str", "float", "bool", "tuple", "dict", "list", "set", "frozenset", "type", "None"}
 _STATED = m.Arg(keyword=m.Name("strict") | m.Name("encoding"))
-
-
+_EXPORTS = m.Assign(targets=[m.AssignTarget(m.Name("__all__"))])
 _DEFAULT = m.Arg(keyword=m.Name("nullable"), value=m.Name("True"))
 """What a column is anyway."""
 
@@ -185,7 +185,7 @@ class _Visitor(MutationVisitor):
             return True
         if isinstance(node, cst.Expr) and isinstance(node.value, cst.BaseString):
             return True
-        return _is_type_checking(node) or _is_alias(node)
+        return _is_type_checking(node) or _is_alias(node) or m.matches(node, _EXPORTS)
 
     def _lines(self, node: cst.CSTNode) -> tuple[int, int]:
         """First and last line. Operators have no position of their own: theirs is that of the statement."""

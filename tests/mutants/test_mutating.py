@@ -52,6 +52,7 @@ def test_what_decides_something_is_changed_wherever_it_stands(source: str, expec
         "Number = int | float\n",
         'Side = Literal["buy", "sell"]\n',
         "if TYPE_CHECKING:\n    A = 1\n",
+        '__all__ = ["a"]\n',
     ],
 )
 def test_what_decides_nothing_is_left_alone(source: str) -> None:

@@ -35,6 +35,7 @@ def order_of(symbol: str, qty: D) -> PlannedOrder:
 def test_a_long_short_book_within_its_gross_maximum_fits():
     after = book_after(plan_of(("AAA", 0, 95), ("BBB", 0, -40)), D("1.5"))
     assert (after.net, after.gross) == (D(550), D(1350))
+    assert (after.net_limit, after.gross_limit) == (D(1000), D(1500))
     assert after.fits
 
 

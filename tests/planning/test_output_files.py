@@ -2,7 +2,9 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,24 @@ def test_a_file_that_cannot_be_replaced_brings_the_others_back(
     with pytest.raises(OSError, match="not permitted"):
         output_files._write_all(CONTENTS, tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "old a", "c.csv": "old c"}
+
+
+def test_every_file_is_on_the_disk_before_the_first_one_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(output_files.os, name, _noted(done, name, getattr(os, name)))
+    output_files._write_all(CONTENTS, tmp_path)
+    assert done == ["fsync"] * 3 + ["replace"] * 3
+
+
+def _noted(done: list[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(*arguments: Any) -> Any:
+        done.append(name)
+        return call(*arguments)
+
+    return noted
 
 
 def test_all_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:

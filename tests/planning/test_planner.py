@@ -10,7 +10,7 @@ import pytest
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side
 from scizor_dagster.errors import InputError, RiskLimitBreached
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.planning.inputs import Target
+from scizor_dagster.planning.inputs import GREATEST_NUMBER, Target
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
@@ -79,6 +79,7 @@ def test_weights_within_the_tolerance_are_trimmed_to_the_cash_where_scaling_is_o
     plan = plan_of({"A": "0.5", "B": "0.501"}, {"A": 1, "B": 1}, rules=rules)
     assert plan.overflow_factor == 1
     assert sum(order.notional for order in plan.orders) == 100_000
+    assert "The weights sum to 1.001, above their maximum but within the tolerance." in plan.notes
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,13 @@ def test_a_weight_that_is_no_number_is_refused(weight):
 def test_a_weight_above_its_limit_is_refused():
     with pytest.raises(InputError, match="max_weight"):
         plan_of({"A": "0.3"}, {"A": 1}, rules=PlanningRules(max_weight=Decimal("0.25")))
+
+
+def test_the_greatest_number_of_shares_is_a_holding_and_one_more_is_refused():
+    kept = PlanningRules(blacklist=("A",))
+    assert line_of(plan_of({}, {"A": 1}, {"A": GREATEST_NUMBER}, kept), "A").current_qty == GREATEST_NUMBER
+    with pytest.raises(InputError, match="holding of A"):
+        plan_of({}, {"A": 1}, {"A": GREATEST_NUMBER + 1}, kept)
 
 
 def test_a_symbol_targeted_twice_is_refused():
@@ -269,6 +277,14 @@ def test_shorts_are_whole_and_only_where_they_are_allowed():
     assert [(order.symbol, order.qty, order.intent) for order in plan.orders] == [("A", 3, PositionIntent.SELL_TO_OPEN)]
     assert line_of(plan, "B").reason is Reason.NOT_SHORTABLE
     assert line_of(plan_of({"A": "-0.1"}, prices), "A").reason is Reason.NOT_SHORTABLE
+
+
+@pytest.mark.parametrize(("exempt", "reason"), [(False, Reason.DUST), (True, Reason.CROSS_ZERO)])
+def test_a_crossing_whose_holding_is_too_small_to_close_is_left_out_unless_the_broker_takes_it(exempt, reason):
+    terms = replace(ALPACA_LIKE, full_exit_below_minimum=exempt, min_notional=Decimal(50))
+    plan = plan_of({"A": "-0.3"}, {"A": 10}, {"A": 2}, SHORT, terms, equity=1000)
+    assert (line_of(plan, "A").reason, len(plan.orders)) == (reason, 2 if exempt else 0)
+    assert ("too small to close" in line_of(plan, "A").note) is not exempt
 
 
 def test_crossing_zero_closes_whole_before_it_opens_the_other_side():

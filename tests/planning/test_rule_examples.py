@@ -126,6 +126,13 @@ def test_an_override_forbids_what_it_says_and_names_itself(rule, weight, held, e
         assert f"planning.overrides says {rule}" in line_of(plan, "A").note
 
 
+def test_an_override_of_a_known_instrument_that_no_plan_line_is_about_is_no_slip_of_the_pen():
+    spare = {"SPARE": Instrument("SPARE", "XNYS", "USD")}
+    for symbol, notes in (("SPARE", 0), ("SPAR", 1)):
+        rules = rules_of(overrides=((symbol, "no_buy"),))
+        assert len(plan_of({"A": "0.1"}, {"A": 10}, rules=rules, instruments=spare).notes) == notes
+
+
 def test_what_may_never_be_touched_keeps_its_room_and_the_other_weights_share_the_rest():
     rules = rules_of(overrides=(("X", "never_touch"),))
     plan = plan_of({"A": "0.5", "X": "0.5"}, {"A": 10, "X": 10}, {"X": 8000}, rules)
@@ -143,6 +150,10 @@ def test_what_no_portfolio_owns_is_reported_and_left_alone_unless_it_is_managed(
     managed = plan_of({"A": "0.1"}, {"A": 10, "X": 5}, rules=rules_of(manage_foreign=True), foreign=foreign)
     assert outcome(managed) == (Reason.REBALANCE, [960])
     assert outcome(managed, "X") == (Reason.LIQUIDATE, [-7])
+    beside_ours = plan_of(
+        {"A": "0.1"}, {"A": 10}, {"A": 100}, rules_of(manage_foreign=True), foreign={"A": Decimal(40)}
+    )
+    assert outcome(beside_ours) == (Reason.REBALANCE, [860])
 
 
 def test_an_order_that_would_close_what_no_portfolio_owns_is_not_planned():
@@ -271,6 +282,15 @@ def test_what_waits_for_a_sale_or_for_a_first_leg_is_no_auction_order(mode):
     kept = plan_of({"B": "0.1"}, {"A": 10, "B": 10}, {"A": 5}, rules=replace(rules, blacklist=("A",)),
                    capabilities=IBKR_CAPABILITIES)  # fmt: skip
     assert [order.time_in_force for order in kept.orders] == [lasting]
+
+
+def test_a_purchase_of_less_than_a_share_frees_no_cash_that_an_auction_order_would_wait_for():
+    rules = PlanningRules(mode_on_buy="moo")
+    terms = replace(ALPACA_CAPABILITIES, times_in_force=frozenset(TimeInForce))
+    plan = plan_of({"A": "0.1", "B": "0.1005"}, {"A": 10, "B": 100}, {"B": 100}, rules, terms)
+    assert {order.symbol: (order.qty, order.time_in_force) for order in plan.orders} == {
+        "A": (1000, TimeInForce.OPG), "B": (Decimal("0.5"), TimeInForce.DAY),
+    }  # fmt: skip
 
 
 def test_a_fraction_that_takes_no_bracket_says_so_on_its_line():

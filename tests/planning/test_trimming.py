@@ -95,6 +95,18 @@ def test_a_short_that_one_plan_cannot_cover_whole_is_covered_in_whole_shares():
     assert line_of(plan, "A").target_qty == -1937
 
 
+def test_a_long_that_one_plan_cannot_close_whole_is_closed_in_fractions_where_they_trade():
+    rules = PlanningRules(max_notional_per_order=Decimal(700))
+    plan = plan_of({}, {"A": "92.3729"}, {"A": 2637}, rules, equity=300_000)
+    assert outcome(plan) == (Reason.REBALANCE, [Decimal("-7.57")] * 100)
+
+
+def test_where_an_order_may_be_worth_nothing_one_without_any_room_is_left_out_all_the_same():
+    rules = rules_of(min_order_notional=Decimal(0), overrides=(("B", "no_sell"),))
+    plan = plan_of({"A": "0.4", "B": "0.6"}, {"A": 1, "B": 1}, {"B": 1000}, rules, IBKR_CAPABILITIES, equity=1000)
+    assert outcome(plan) == (Reason.NO_CASH, [])
+
+
 def test_a_close_of_which_no_order_is_large_enough_to_be_sent_is_left_alone_and_says_why():
     rules = rules_of(max_share_per_order=Decimal(3), min_order_notional=Decimal(40))
     for weight in ("0", "-0.1"):
