@@ -113,7 +113,10 @@ def test_a_weight_above_its_limit_is_refused():
         plan_of({"A": "0.3"}, {"A": 1}, rules=PlanningRules(max_weight=Decimal("0.25")))
 
 
-def test_the_greatest_number_of_shares_is_a_holding_and_one_more_is_refused():
+def test_the_greatest_number_is_an_equity_and_a_holding_and_one_more_is_refused():
+    assert line_of(plan_of({"A": "0.1"}, {"A": 1e12}, equity=GREATEST_NUMBER), "A").target_qty == 100_000
+    with pytest.raises(InputError, match="equity"):
+        plan_of({"A": "0.1"}, {"A": 1e12}, equity=GREATEST_NUMBER + 1)
     kept = PlanningRules(blacklist=("A",))
     assert line_of(plan_of({}, {"A": 1}, {"A": GREATEST_NUMBER}, kept), "A").current_qty == GREATEST_NUMBER
     with pytest.raises(InputError, match="holding of A"):

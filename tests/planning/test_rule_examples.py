@@ -128,9 +128,10 @@ def test_an_override_forbids_what_it_says_and_names_itself(rule, weight, held, e
 
 def test_an_override_of_a_known_instrument_that_no_plan_line_is_about_is_no_slip_of_the_pen():
     spare = {"SPARE": Instrument("SPARE", "XNYS", "USD")}
-    for symbol, notes in (("SPARE", 0), ("SPAR", 1)):
+    for symbol, named in (("SPARE", False), ("SPAR", True)):
         rules = rules_of(overrides=((symbol, "no_buy"),))
-        assert len(plan_of({"A": "0.1"}, {"A": 10}, rules=rules, instruments=spare).notes) == notes
+        notes = plan_of({"A": "0.1"}, {"A": 10}, rules=rules, instruments=spare).notes
+        assert any("planning.overrides names SPAR," in note for note in notes) is named
 
 
 def test_what_may_never_be_touched_keeps_its_room_and_the_other_weights_share_the_rest():
@@ -150,10 +151,8 @@ def test_what_no_portfolio_owns_is_reported_and_left_alone_unless_it_is_managed(
     managed = plan_of({"A": "0.1"}, {"A": 10, "X": 5}, rules=rules_of(manage_foreign=True), foreign=foreign)
     assert outcome(managed) == (Reason.REBALANCE, [960])
     assert outcome(managed, "X") == (Reason.LIQUIDATE, [-7])
-    beside_ours = plan_of(
-        {"A": "0.1"}, {"A": 10}, {"A": 100}, rules_of(manage_foreign=True), foreign={"A": Decimal(40)}
-    )
-    assert outcome(beside_ours) == (Reason.REBALANCE, [860])
+    ours = plan_of({"A": "0.1"}, {"A": 10}, {"A": 100}, rules_of(manage_foreign=True), foreign={"A": Decimal(40)})
+    assert outcome(ours) == (Reason.REBALANCE, [860])
 
 
 def test_an_order_that_would_close_what_no_portfolio_owns_is_not_planned():
