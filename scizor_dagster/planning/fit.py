@@ -75,14 +75,13 @@ def _trim(priced: list[tuple[Row, Decimal]], venue: Venue, excess: Decimal, *, s
 
 def _reduce(row: Row, price: Decimal, venue: Venue, excess: Decimal) -> Decimal:
     """Take at least `excess` off a row's opening order; returns the value of opening that is left."""
-    sign = 1 if row.delta > 0 else -1
     opening = _opening(row, shorts=True)
     step = venue.target_step(row)
     less = (excess / (price * step)).to_integral_value(rounding=ROUND_CEILING) * step
     rest = opening - less
     if rest > 0 and rest * price >= venue.least(row):
         target, delta, reason, note = row.target, row.delta, row.reason, row.note
-        row.delta -= sign * less
+        row.delta -= row.side.sign * less
         row.target = row.current + row.delta
         check_limits(row, venue)
         if _opening(row, shorts=True) == rest:

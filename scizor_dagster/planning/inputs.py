@@ -18,6 +18,7 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.open_orders import OpenOrder
+from scizor_dagster.planning.quantities import plain
 from scizor_dagster.planning.rules import PlanningRules
 
 FORMAT = "scizor-plan/4"
@@ -310,13 +311,3 @@ def _capabilities_text(capabilities: Capabilities) -> list[object]:
         sorted(kind.value for kind in capabilities.fractional_order_types),
         plain(capabilities.short_equity),
     ]
-
-
-def plain(value: Decimal) -> str:
-    """One text for one number: 10, 10.0 and 1E+1 are all `10`, and -0 is `0`."""
-    if not value:
-        return "0"
-    text = str(value)
-    if "E" in text:
-        text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -7,8 +7,9 @@ them adds to its line.
 from __future__ import annotations
 
 from scizor_dagster.planning.decisions import Venue
-from scizor_dagster.planning.inputs import PlanInputs, plain
+from scizor_dagster.planning.inputs import PlanInputs
 from scizor_dagster.planning.model import PlannedOrder
+from scizor_dagster.planning.quantities import plain
 from scizor_dagster.planning.rows import Row
 from scizor_dagster.planning.rules import PlanningRules
 

@@ -20,9 +20,8 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
 from scizor_dagster.planning.decisions import Venue
-from scizor_dagster.planning.inputs import plain
 from scizor_dagster.planning.model import ORDERING_REASONS, PlannedOrder
-from scizor_dagster.planning.quantities import ZERO, tick_down, tick_up
+from scizor_dagster.planning.quantities import ZERO, plain, tick_down, tick_up
 from scizor_dagster.planning.rows import Row
 from scizor_dagster.planning.rules import PlanningRules
 
@@ -41,11 +40,10 @@ def orders_of(row: Row, venue: Venue, ids: ClientOrderIds, *, after_sales: bool)
     """Every order of a row: leg by leg, slice by slice. `after_sales`: whether any row of the plan frees cash."""
     orders: list[PlannedOrder] = []
     depends_on: tuple[str, ...] = ()
-    side = Side.SELL if row.delta.is_signed() else Side.BUY
     for leg, (quantity, opens) in enumerate(venue.legs(row), start=1):
         waits = bool(depends_on) or (after_sales and not frees_cash(row))
         pieces = venue.pieces(row, quantity, opens=opens)
-        made = _leg(row, venue, ids, side, leg, pieces, depends_on, waits=waits)
+        made = _leg(row, venue, ids, leg, pieces, depends_on, waits=waits)
         depends_on = tuple(order.client_order_id for order in made)
         orders += made
     return orders
@@ -55,7 +53,6 @@ def _leg(
     row: Row,
     venue: Venue,
     ids: ClientOrderIds,
-    side: Side,
     leg: int,
     pieces: tuple[Decimal, ...] | None,
     depends_on: tuple[str, ...],
@@ -65,11 +62,11 @@ def _leg(
     price = row.usable_price
     assert price is not None, row.symbol
     assert pieces is not None, row.symbol
-    intent = _intent(row, side, leg)
+    side, intent = row.side, _intent(row, leg)
     phase = 1 if intent is PositionIntent.SELL_TO_CLOSE else 2
     made = []
     for number, piece in enumerate(pieces, start=1):
-        kind, lasting, limit, take_profit, stop_loss = price_order(row, venue, side, intent, piece, waits=waits)
+        kind, lasting, limit, take_profit, stop_loss = price_order(row, venue, intent, piece, waits=waits)
         made.append(
             PlannedOrder(
                 ids.make(row.symbol, side, leg, number),
@@ -94,25 +91,23 @@ def _leg(
     return made
 
 
-def _intent(row: Row, side: Side, leg: int) -> PositionIntent:
-    closes = leg == 1 and bool(row.current) and row.current.is_signed() is (side is Side.BUY)
-    if side is Side.BUY:
+def _intent(row: Row, leg: int) -> PositionIntent:
+    closes = leg == 1 and bool(row.current) and row.current.is_signed() is (row.side is Side.BUY)
+    if row.side is Side.BUY:
         return PositionIntent.BUY_TO_CLOSE if closes else PositionIntent.BUY_TO_OPEN
     return PositionIntent.SELL_TO_CLOSE if closes else PositionIntent.SELL_TO_OPEN
 
 
-def price_order(
-    row: Row, venue: Venue, side: Side, intent: PositionIntent, quantity: Decimal, *, waits: bool
-) -> Prices:
+def price_order(row: Row, venue: Venue, intent: PositionIntent, quantity: Decimal, *, waits: bool) -> Prices:
     """Order type of one slice, with its time in force and its prices; a note says where a wish is not met."""
-    mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
+    mode = mode_of(row, venue)
     if mode == "market":
         return _MARKET
     if mode == "bracket" and intent is not PositionIntent.BUY_TO_OPEN:
         return _MARKET
     fraction = quantity % 1 != 0
     if mode == "limit" and OrderType.LIMIT in _kinds(venue, fraction=fraction):
-        return (OrderType.LIMIT, TimeInForce.DAY, limit_price(row, venue, side), None, None)
+        return (OrderType.LIMIT, TimeInForce.DAY, limit_price(row, venue), None, None)
     if fraction:
         return _market_instead(row, mode, f"{plain(quantity)} is no whole number of shares, and a fraction takes none")
     if mode == "bracket":
@@ -128,6 +123,11 @@ def price_order(
             return _market_instead(row, mode, "it waits for other orders of the plan and would miss the auction")
         return (OrderType.MARKET, lasting, None, None, None)
     return _market_instead(row, mode, "the broker has none")
+
+
+def mode_of(row: Row, venue: Venue) -> str:
+    """The mode that the rules set for the row's side."""
+    return venue.rules.mode_on_buy if row.side is Side.BUY else venue.rules.mode_on_sell
 
 
 def _kinds(venue: Venue, *, fraction: bool) -> frozenset[OrderType]:
@@ -146,14 +146,14 @@ def limit_offset(rules: PlanningRules) -> Decimal:
     return rules.limit_offset_pct if rules.price_collar is None else min(rules.limit_offset_pct, rules.price_collar)
 
 
-def limit_price(row: Row, venue: Venue, side: Side) -> Decimal:
+def limit_price(row: Row, venue: Venue) -> Decimal:
     """Limit of an order: off the reference price by the offset, within the collar, on the price step."""
     price, instrument = row.usable_price, row.instrument
     assert price is not None, row.symbol
     assert instrument is not None, row.symbol
-    wanted = price * (1 + side.sign * limit_offset(venue.rules))
+    wanted = price * (1 + row.side.sign * limit_offset(venue.rules))
     step = instrument.price_step(wanted)
-    return tick_down(wanted, step) if side is Side.BUY else tick_up(wanted, step)
+    return tick_down(wanted, step) if row.side is Side.BUY else tick_up(wanted, step)
 
 
 def bracket_prices(row: Row, venue: Venue, atr: Decimal | None) -> tuple[Decimal, Decimal] | None:

@@ -21,12 +21,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from scizor_dagster.brokers.protocol import PositionIntent
+from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.errors import InputError
 from scizor_dagster.planning.files import FileInputs
-from scizor_dagster.planning.inputs import plain
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
-from scizor_dagster.planning.quantities import ZERO
+from scizor_dagster.planning.quantities import ZERO, plain
 
 ORDER_COLUMNS = (
     "trade_date", "symbol", "side", "qty", "order_type", "time_in_force", "price_used", "notional",
@@ -65,8 +64,9 @@ def write_plan(plan: Plan, folder: Path) -> dict[str, Path]:
 def summary(plan: Plan, read: FileInputs) -> dict[str, Any]:
     """What a program or a person wants to know of a plan made from files; plain JSON values."""
     reasons = Counter(line.reason.value for line in plan.lines)
-    sales = sum((order.notional for order in plan.orders if order.side.sign < 0), ZERO)
-    buys = sum((order.notional for order in plan.orders if order.side.sign > 0), ZERO)
+    traded = dict.fromkeys(Side, ZERO)
+    for order in plan.orders:
+        traded[order.side] += order.notional
     opened = sum(order.intent is PositionIntent.BUY_TO_OPEN for order in plan.orders)
     return {
         "status": "planned",
@@ -79,8 +79,8 @@ def summary(plan: Plan, read: FileInputs) -> dict[str, Any]:
         "orders": len(plan.orders),
         "buys_to_open": opened,
         "below_min_notional": reasons[Reason.BELOW_MIN_NOTIONAL.value],
-        "buy_notional": f"{buys:.2f}",
-        "sell_notional": f"{sales:.2f}",
+        "buy_notional": f"{traded[Side.BUY]:.2f}",
+        "sell_notional": f"{traded[Side.SELL]:.2f}",
         "reasons": dict(sorted(reasons.items())),
         "unpriced": list(read.unpriced),
         "ambiguous": [

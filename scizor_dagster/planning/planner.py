@@ -19,12 +19,12 @@ from scizor_dagster.errors import InputError, RiskLimitBreached
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
 from scizor_dagster.planning.decisions import Venue, closing_part, exit_only
 from scizor_dagster.planning.fit import fit
-from scizor_dagster.planning.inputs import PlanInputs, check, plain, plan_digest, with_unmatched
+from scizor_dagster.planning.inputs import PlanInputs, check, plan_digest, with_unmatched
 from scizor_dagster.planning.model import ORDERING_REASONS, Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.notes import collar_note, label, minimum_note, unvalued_note
 from scizor_dagster.planning.open_orders import net
 from scizor_dagster.planning.orders import frees_cash, orders_of
-from scizor_dagster.planning.quantities import EXACT, ZERO
+from scizor_dagster.planning.quantities import EXACT, ZERO, plain
 from scizor_dagster.planning.rows import Row, make_rows
 from scizor_dagster.planning.rules import PlanningRules
 from scizor_dagster.planning.shaping import shapers_of

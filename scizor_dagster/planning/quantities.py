@@ -1,4 +1,4 @@
-"""Exact quantities and prices: increments, ticks and slices in `Decimal`.
+"""Exact quantities and prices: increments, ticks, slices and texts in `Decimal`.
 
 What belongs here: pure arithmetic at the border between the float kernel and the broker. What does
 not: which order is wanted (`decisions`), and what it is called (`orders`).
@@ -21,6 +21,16 @@ LEAST_PRICE, GREATEST_PRICE = Decimal("1e-9"), Decimal("1e12")
 def is_usable(price: Decimal) -> bool:
     """Whether a holding can be valued at `price`."""
     return price.is_finite() and LEAST_PRICE <= price <= GREATEST_PRICE
+
+
+def plain(number: Decimal) -> str:
+    """One text for one number: 10, 10.0 and 1E+1 are all `10`, and -0 is `0`."""
+    if not number:
+        return "0"
+    text = str(number)
+    if "E" in text:
+        text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 @cache

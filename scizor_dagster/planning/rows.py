@@ -11,6 +11,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 
+from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.exchanges import FIRST_PARCEL_CURRENCIES
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.inputs import (
@@ -20,11 +21,10 @@ from scizor_dagster.planning.inputs import (
     ReferencePrice,
     Target,
     in_order,
-    plain,
 )
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.open_orders import Resting
-from scizor_dagster.planning.quantities import ZERO, is_usable
+from scizor_dagster.planning.quantities import ZERO, is_usable, plain
 from scizor_dagster.planning.rules import PlanningRules
 
 
@@ -61,6 +61,11 @@ class Row:
     """Unsigned shares that own open orders still trade."""
     value: Decimal = ZERO
     """Signed value of the target before it is rounded; zero where all is to be closed."""
+
+    @property
+    def side(self) -> Side:
+        """Of a change that is not zero."""
+        return Side.SELL if self.delta.is_signed() else Side.BUY
 
     def withhold(self, reason: Reason, note: str) -> None:
         self.reason = reason

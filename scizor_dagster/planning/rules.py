@@ -23,6 +23,7 @@ from scizor_dagster.config import (
     WeightRules,
 )
 from scizor_dagster.errors import ConfigError
+from scizor_dagster.planning.quantities import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +175,4 @@ def limit_of(value: float | str) -> Decimal | None:
 
 
 def _plain(value: object) -> object:
-    return format(value.normalize(), "f") if isinstance(value, Decimal) else value
+    return plain(value) if isinstance(value, Decimal) else value

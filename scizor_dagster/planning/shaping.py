@@ -13,11 +13,11 @@ from functools import partial
 
 from scizor_dagster.brokers.protocol import Capabilities, OrderType, Side
 from scizor_dagster.planning.decisions import Venue, closing_part, exit_only
-from scizor_dagster.planning.inputs import PlanInputs, plain
+from scizor_dagster.planning.inputs import PlanInputs
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
 from scizor_dagster.planning.open_orders import NOTHING, Resting, closable
-from scizor_dagster.planning.orders import bracket_prices, limit_offset, limit_price
-from scizor_dagster.planning.quantities import ZERO
+from scizor_dagster.planning.orders import bracket_prices, limit_offset, limit_price, mode_of
+from scizor_dagster.planning.quantities import ZERO, plain
 from scizor_dagster.planning.rows import Row
 from scizor_dagster.planning.rules import PlanningRules
 
@@ -75,7 +75,7 @@ def cut(row: Row, venue: Venue, allowed: Decimal, reason: Reason, note: str) -> 
     else:
         row.reason = Reason.OPEN if row.reason is Reason.OPEN else Reason.REBALANCE
     row.add_note(f"Cut from {plain(abs(row.delta))} to {plain(quantity)}: {note}")
-    row.delta = quantity if row.delta > 0 else -quantity
+    row.delta = row.side.sign * quantity
     row.target = row.current + row.delta
 
 
@@ -108,10 +108,9 @@ def _respect_account(
     unowned, others = foreign.get(row.symbol, ZERO), siblings.get(row.symbol, ZERO)
     if rests is NOTHING and not unowned and not others:
         return
-    side = Side.BUY if row.delta > 0 else Side.SELL
-    opposite = Side.SELL if side is Side.BUY else Side.BUY
+    opposite = Side.SELL if row.side is Side.BUY else Side.BUY
     if venue.capabilities.refuses_wash_trades and opposite in rests.live:
-        row.withhold(Reason.WASH_TRADE, f"A {opposite} of it is open in the account, and this would be a {side}.")
+        row.withhold(Reason.WASH_TRADE, f"A {opposite} of it is open in the account, and this would be a {row.side}.")
         return
     if row.reason is Reason.CROSS_ZERO:
         # A crossing is planned only where its first leg can be sent alone: an exit is left.
@@ -127,7 +126,7 @@ def _respect_account(
 
 
 def _opening_beside(row: Row, unowned: Decimal, others: Decimal) -> None:
-    sign = 1 if row.delta > 0 else -1
+    sign = row.side.sign
     if row.held * sign < 0:
         row.withhold(Reason.HELD_BY_ORDER, f"{plain(row.held)} is held until the order that closes it has filled.")
     elif (row.held + unowned) * sign < 0:
@@ -170,16 +169,14 @@ def _protect(row: Row, venue: Venue, ranges: Mapping[str, Decimal], *, needed: b
 
 def _near_the_price(row: Row, venue: Venue, most: Decimal) -> None:
     """Withhold a purchase below one price step: the smallest limit that there is gives more than it may."""
-    side = Side.BUY if row.delta > 0 else Side.SELL
-    mode = venue.rules.mode_on_buy if side is Side.BUY else venue.rules.mode_on_sell
     price = row.usable_price
     assert price is not None, row.symbol
-    if mode != "limit":
+    if mode_of(row, venue) != "limit":
         return
     if row.delta % 1 != 0 and OrderType.LIMIT not in venue.capabilities.fractional_order_types:
         return
-    limit = limit_price(row, venue, side)
-    if (limit - price) * side.sign > most * price:
+    limit = limit_price(row, venue)
+    if (limit - price) * row.side.sign > most * price:
         row.withhold(
             Reason.PRICE_COLLAR, f"No limit price lies within {plain(most)} of {plain(price)}; the next is {limit}."
         )

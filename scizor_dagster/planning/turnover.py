@@ -16,9 +16,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from scizor_dagster.planning.decisions import Venue, check_limits, closing_part
-from scizor_dagster.planning.inputs import plain
 from scizor_dagster.planning.model import ORDERING_REASONS, Reason
-from scizor_dagster.planning.quantities import ZERO
+from scizor_dagster.planning.quantities import ZERO, plain
 from scizor_dagster.planning.rows import Row
 from scizor_dagster.planning.shaping import cut
 

@@ -35,6 +35,14 @@ def test_an_id_is_at_most_48_plain_characters(symbol, batch, side):
     assert set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
+def test_as_much_of_a_long_symbol_is_in_its_id_as_there_is_room_for():
+    assert ids().make("ABCDEFGHIJKLMNOPQRSTU", Side.BUY, 1, 1).startswith("SCZ_20250829_1_ABCDEFGHIJKLMNOPQR_B_")
+    assert len(ids().make("ABCDEFGHIJKLMNOPQRSTU", Side.BUY, 1, 1)) == 48
+    assert ids(max_length=31).make("ABC", Side.BUY, 1, 1).startswith("SCZ_20250829_1_A_B_")
+    with pytest.raises(InputError, match="30 characters"):
+        ids(max_length=30)
+
+
 def test_long_symbols_with_one_beginning_have_different_ids():
     long = ids("ABCDEF", batch=100)
     assert long.make("ABCDEFGHIJKLMNOPQRSTU", Side.BUY, 1, 1) != long.make("ABCDEFGHIJKLMNOPQRSTV", Side.BUY, 1, 1)

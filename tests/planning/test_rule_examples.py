@@ -216,6 +216,7 @@ def test_a_first_purchase_on_the_asx_is_worth_at_least_500():
     assert outcome(make_asx("0.00499", 1)) == (Reason.FIRST_PARCEL, [])
     assert outcome(make_asx("0.00500", 1)) == (Reason.OPEN, [500])
     assert outcome(make_asx("0.00499", 1, {"A": 100})) == (Reason.REBALANCE, [399])
+    assert outcome(make_asx("0.00499", 1, {"A": 1})) == (Reason.REBALANCE, [498])
     assert outcome(make_asx("0.00499", 1, rules=rules_of(first_parcel=False))) == (Reason.OPEN, [499])
 
 
