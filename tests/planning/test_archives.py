@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scizor_dagster.brokers.capabilities import BY_BROKER
 from scizor_dagster.errors import DataError
 from scizor_dagster.planning.archives import PlanArchive, digest_of, read_archive
-from tests.planning.books import random_book
+from tests.planning.books import random_book, ruled_book
 
 
 def archive_of(seed, drifting=True):
@@ -19,7 +19,7 @@ def archive_of(seed, drifting=True):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 100_000), drifting=st.booleans())
 def test_any_plan_is_made_again_from_its_text_to_the_same_bytes(seed, drifting):
-    archive = archive_of(seed, drifting)
+    archive = PlanArchive(*ruled_book(seed, drifting))
     text = archive.text()
     again = read_archive(text, digest_of(text), "test")
     assert repr(again.plan()) == repr(archive.plan())
@@ -33,10 +33,12 @@ def test_what_every_broker_takes_is_read_again_as_it_was(broker):
     assert read_archive(text, digest_of(text), "test").capabilities == BY_BROKER[broker]
 
 
-def test_prices_that_have_no_say_in_the_plan_are_not_kept():
-    archive = archive_of(54)
-    unnamed = next(iter(archive.inputs.prices.values()))
-    crowded = replace(archive, inputs=replace(archive.inputs, prices={**archive.inputs.prices, "UNNAMED": unnamed}))
+@pytest.mark.parametrize("fact", ["prices", "instruments", "previous_prices", "adv", "atr"])
+def test_what_has_no_say_in_the_plan_is_not_kept(fact):
+    archive = PlanArchive(*ruled_book(54, True))
+    known = getattr(archive.inputs, fact)
+    more = {**known, "UNNAMED": next(iter(known.values()))}
+    crowded = replace(archive, inputs=replace(archive.inputs, **{fact: more}))
     assert crowded.text() == archive.text()
     assert crowded.plan() == archive.plan()
 

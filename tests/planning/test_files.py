@@ -165,7 +165,10 @@ def ambiguous(files, prices=PRICES):
 def test_an_id_with_one_priced_ticker_goes_to_that_one_and_is_reported(files):
     ambiguous(files, "symbol,price\nC,7\n")
     report = json.loads(files.run("--json"))
-    assert report["ambiguous"][0]["chosen"] == "C"
+    (told,) = report["ambiguous"]
+    assert (told["asset_id"], told["candidates"], told["chosen"]) == ("9", ["A", "C"], "C")
+    assert told["note"] == "Id 9 means A, C; C takes the weight, because A has no price."
+    assert report["line_notes"]["C"] == told["note"]
     assert report["unpriced"] == ["A", "B"]
     assert [row["reason"] for row in files.rows("planned_orders.csv")] == ["rebalance"]
 
@@ -174,7 +177,9 @@ def test_an_id_with_one_priced_ticker_goes_to_that_one_and_is_reported(files):
 def test_an_id_with_several_priced_tickers_gets_no_order_and_no_holding_of_it_is_sold(files, options):
     ambiguous(files)
     report = json.loads(files.run("--json", **options))
-    assert (report["ambiguous"][0]["chosen"], report["reasons"]["ambiguous_id"]) == (None, 1)
+    (told,) = report["ambiguous"]
+    assert (told["candidates"], told["chosen"], report["reasons"]["ambiguous_id"]) == (["A", "C"], None, 1)
+    assert told["note"].startswith("Id 9 means A, C; ")
     assert [row["symbol"] for row in files.rows("planned_orders.csv")] == ["B"]
 
 

@@ -35,6 +35,13 @@ def test_a_fraction_too_small_to_send_takes_a_whole_share_with_it():
     assert forms(plan) == [("1.03", OrderType.MARKET), ("302", OrderType.BRACKET)]
 
 
+def test_whole_shares_that_are_too_few_for_an_order_of_their_own_stay_with_their_fraction():
+    # 6.5 at 0.5: five shares less would leave 1.5 of them, and four less two, which are worth 1.
+    rules = rules_of(FRACTIONS, mode_on_buy="bracket", min_order_notional=Decimal(2))
+    plan = plan_of({"A": "0.00325"}, {"A": "0.5"}, rules=rules, equity=1000)
+    assert forms(plan) == [("6.50", OrderType.MARKET)]
+
+
 def test_every_slice_of_whole_shares_carries_its_own_bracket():
     rules = rules_of(FRACTIONS, mode_on_buy="bracket", max_notional_per_order=Decimal(4000))
     plan = plan_of({"A": "0.1"}, {"A": 38}, rules=rules)

@@ -2,9 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,22 +30,25 @@ def test_a_file_that_cannot_be_replaced_brings_the_others_back(
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "old a", "c.csv": "old c"}
 
 
-def test_every_file_is_on_the_disk_before_the_first_one_gets_its_name(
+def test_every_file_is_on_the_disk_and_hidden_before_the_first_one_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    for name in ("fsync", "replace"):
-        monkeypatch.setattr(output_files.os, name, _noted(done, name, getattr(os, name)))
+    sync, replace = os.fsync, os.replace
+
+    def noted_sync(descriptor: int) -> None:
+        done.append("on disk")
+        sync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        done.append(target.name)
+        assert source.relative_to(tmp_path).parts[0].startswith(".plan-")
+        replace(source, target)
+
+    monkeypatch.setattr(output_files.os, "fsync", noted_sync)
+    monkeypatch.setattr(output_files.os, "replace", noted_replace)
     output_files._write_all(CONTENTS, tmp_path)
-    assert done == ["fsync"] * 3 + ["replace"] * 3
-
-
-def _noted(done: list[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(*arguments: Any) -> Any:
-        done.append(name)
-        return call(*arguments)
-
-    return noted
+    assert done == ["on disk"] * 3 + list(CONTENTS)
 
 
 def test_all_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -229,7 +229,9 @@ def test_a_held_symbol_outside_the_universe_is_kept():
     inputs = inputs_of({"A": "0.1"}, {"A": 1, "X": 1}, {"X": 5})
     known = {symbol: known for symbol, known in inputs.instruments.items() if symbol != "X"}
     plan = make_plan(replace(inputs, instruments=known), PLAIN, ALPACA_LIKE)
-    assert line_of(plan, "X").reason is Reason.NOT_TRADABLE
+    assert (line_of(plan, "X").reason, line_of(plan, "X").note) == (Reason.NOT_TRADABLE, "It is not in the universe.")
+    banned = make_plan(inputs, PlanningRules(blacklist=("X",)), ALPACA_LIKE)
+    assert (line_of(banned, "X").reason, line_of(banned, "X").note) == (Reason.NOT_TRADABLE, "It is on the blacklist.")
 
 
 def test_a_stuck_holding_makes_the_other_weights_share_what_is_left():

@@ -187,6 +187,14 @@ def test_what_resting_orders_hold_is_not_sold_again(own):
     assert outcome(plan_of({}, {"A": 10}, {"A": 40}, open_orders=(whole,))) == (Reason.HELD_BY_ORDER, [])
 
 
+def test_what_ones_own_orders_hold_is_not_made_up_for_by_what_nobody_owns():
+    stop = OpenOrder("A", SELL, Decimal(30), protective=True)
+    plan = plan_of({}, {"A": 10}, {"A": 60}, foreign={"A": Decimal(40)}, open_orders=(stop, replace(stop)))
+    assert outcome(plan) == (Reason.HELD_BY_ORDER, [])
+    plan = plan_of({}, {"A": 10}, {"A": 60}, foreign={"A": Decimal(40)}, open_orders=(stop,))
+    assert outcome(plan) == (Reason.REBALANCE, [-30])
+
+
 def test_a_foreign_sale_of_a_foreign_holding_leaves_the_portfolios_own_free():
     order = OpenOrder("A", SELL, Decimal(40), own=False)
     assert outcome(plan_of({}, {"A": 10}, {"A": 60}, foreign={"A": Decimal(40)}, open_orders=(order,))) == (
