@@ -194,11 +194,13 @@ def test_a_backup_of_a_newer_version_is_refused(backup: Path, empty: Ledger) -> 
 def test_a_file_that_exists_is_not_written_over_and_no_part_of_one_stays(
     lived: Ledger, backup: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="There is a file already"):
+    with pytest.raises(InputError, match="There is a file already") as there:
         write_backup(lived, backup, now=NOW)
+    assert there.value.where == str(backup)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written") as barred:
         write_backup(lived, tmp_path / "file" / "l.zip", now=NOW)
+    assert barred.value.where == str(tmp_path / "file" / "l.zip")
     assert [path.name for path in backup.parent.iterdir()] == ["l.zip"]
 
 

@@ -1,10 +1,12 @@
 """Which strategies there have been, and which of them trade: the last word counts, and each says why."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger.store import Ledger
@@ -17,6 +19,8 @@ from scizor_dagster.ledger.strategies import (
     set_strategy_state,
     strategy_states,
 )
+from scizor_dagster.ledger.strategy_tables import live_strategies
+from scizor_dagster.ledger.tables import events
 from scizor_dagster.ledger.verification import verify
 
 NOW = datetime(2026, 3, 4, 21, 0, tzinfo=UTC)
@@ -37,6 +41,9 @@ def test_the_state_that_was_set_last_is_in_force_in_its_portfolio_alone(ledger: 
         assert strategy_states(connection, "paper", "main") == {"momentum": stopped}
         assert strategy_states(connection, "paper", "other") == {}
         assert verify(connection) == []
+        rows = connection.execute(sa.select(live_strategies).order_by(live_strategies.c.number)).all()
+        said = connection.execute(sa.select(events.c.payload).where(events.c.kind == "strategy_state")).scalars()
+        assert [json.loads(payload)["number"] for payload in said] == [row.number for row in rows] == [1, 2]
     assert stopped.sentence == (
         "Strategy momentum is stopped since 2026-03-04T21:00:00+00:00 by ann, its positions are sold: no edge"
     )
