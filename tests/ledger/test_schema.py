@@ -49,6 +49,10 @@ def test_every_column_has_the_type_the_length_and_the_part_in_the_key_that_the_t
             }, table.name
 
 
+def test_no_number_of_a_row_is_left_to_the_database() -> None:
+    assert [table.name for table in metadata.sorted_tables if table.autoincrement_column is not None] == []
+
+
 def _modules(package: ModuleType) -> Iterator[ModuleType]:
     for found in pkgutil.iter_modules(package.__path__):
         if not found.ispkg:
