@@ -136,6 +136,8 @@ def test_one_that_cannot_be_read_is_an_error_that_names_it(ledger: Ledger) -> No
         connection.execute(checkpoints.update().values(books={"held": 1}))
         with pytest.raises(LedgerError, match=rf"checkpoint of account '{ACCOUNT}' on 2026-.* cannot be read"):
             kept.books_at(connection, ACCOUNT)
+        with pytest.raises(LedgerError, match=rf"checkpoint of account '{ACCOUNT}' on 2026-.* cannot be read"):
+            kept.books_of_all(connection, ACCOUNT)
 
 
 def test_a_ledger_from_before_there_were_any_keeps_them_with_what_is_recorded_next(ledger: Ledger) -> None:
