@@ -33,7 +33,7 @@ def fit(rows: list[Row], venue: Venue, *, investable: Decimal, spare_cash: Decim
             the value of what is held.
     """
     priced = [(row, price) for row in rows if (price := row.usable_price) is not None]
-    gross = sum([abs(_final(row)) * price for row, price in priced], ZERO)
+    gross = sum([abs(_final(row)) * price for row, price in priced])
     _trim(priced, venue, gross - venue.rules.max_total_weight * investable, shorts=True)
     if spare_cash is None:
         excess = sum([_final(row) * price for row, price in priced], ZERO) - investable

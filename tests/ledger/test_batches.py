@@ -43,6 +43,7 @@ def test_a_plan_becomes_a_batch_with_all_its_intents_and_moves_the_account_clock
     assert (sell.state, sell.final_qty) == (IntentState.READY, 5)
     assert (buy.state, buy.final_qty, buy.parameter_hash) == (IntentState.HELD, None, None)
     assert buy.planned_qty == Decimal("7.25")
+    assert (sell.qty, buy.qty) == (5, Decimal("7.25"))
 
 
 def test_the_same_plan_again_is_the_batch_that_exists(ledger: Ledger) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,17 +49,18 @@ class Watched:
         """The tests that run a mutant's lines, the fastest first, within the budget.
 
         What runs at import, as a function does that makes a table or a statement, is seen by whatever uses the module
-        and then by the tests of its package: the test that was first to import it is no better a judge than another.
+        and by the tests of its package: the test that was first to import it is no better a judge than another.
         """
         lines = self.lines.get(mutant.path, {})
         span = range(mutant.first, mutant.last + 1)
         found = {test for line in span for test in lines.get(line, ())}
-        using = {test for tests in lines.values() for test in tests}
-        if not found or not set(span).isdisjoint(self.imported.get(mutant.path, ())):
+        at_import = not found or not set(span).isdisjoint(self.imported.get(mutant.path, ()))
+        if at_import:
             folder = f"tests/{mutant.path.partition('/')[0]}/"
-            found = using | {number for number, test in enumerate(self.tests) if test.nodeid.startswith(folder)}
-        nearest = sorted(found, key=_order_for(mutant.path, self.tests, using))
-        return list(_affordable([self.tests[number] for number in nearest]))
+            found = {test for tests in lines.values() for test in tests}
+            found |= {number for number, test in enumerate(self.tests) if test.nodeid.startswith(folder)}
+        chosen = [self.tests[number] for number in sorted(found)]
+        return list(_affordable(sorted(chosen, key=_order_for(mutant.path, own_first=not at_import))))
 
     def write(self, file: Path) -> None:
         tests = [[test.nodeid, test.seconds] for test in self.tests]
@@ -73,20 +74,17 @@ class Watched:
         return cls([Chosen(*test) for test in data["tests"]], lines, data["failed"], data["imported"])
 
 
-def _order_for(
-    path: str, tests: Sequence[Chosen], using: Set[int]
-) -> Callable[[int], tuple[bool, bool, bool, bool, float]]:
-    """The tests of the module first, then what uses it, of that its package's, then others, the fastest first.
+def _order_for(path: str, *, own_first: bool) -> Callable[[Chosen], tuple[bool, bool, bool, float]]:
+    """The tests of the module first, then those of its package where they come first, the fastest first.
 
     Tests on a server's ledger come last: the server takes a second to start.
     """
     package, _, module = path.removesuffix(".py").partition("/")
 
-    def order(number: int) -> tuple[bool, bool, bool, bool, float]:
-        test = tests[number]
+    def order(test: Chosen) -> tuple[bool, bool, bool, float]:
         file = test.nodeid.partition("::")[0]
         own = file.startswith(f"tests/{package}/")
-        return "postgres" in test.nodeid, not (own and module in file), number not in using, not own, test.seconds
+        return "postgres" in test.nodeid, not (own and module in file), own_first and not own, test.seconds
 
     return order
 

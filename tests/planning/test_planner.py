@@ -14,7 +14,7 @@ from scizor_dagster.planning.inputs import GREATEST_NUMBER, Target
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
-from tests.planning.books import ALPACA_LIKE, WHOLE_ONLY, filled, inputs_of, line_of, price
+from tests.planning.books import ALPACA_LIKE, CLOSED, WHOLE_ONLY, filled, inputs_of, line_of, price
 
 PLAIN = PlanningRules()
 SHORT = PlanningRules(allow_short=True)
@@ -202,6 +202,7 @@ def test_without_a_usable_price_a_position_is_kept(prices, reason):
     plan = plan_of({"A": "0.5"}, prices, {"A": 7})
     line = line_of(plan, "A")
     assert (line.reason, line.delta_qty, line.target_qty, plan.orders) == (reason, 0, None, ())
+    assert (line.price_source, line.price_session) == (("test", CLOSED) if prices else ("", None))
 
 
 def test_what_is_neither_held_nor_wanted_needs_no_price():

@@ -155,6 +155,21 @@ def test_what_no_portfolio_owns_is_reported_and_left_alone_unless_it_is_managed(
     assert outcome(ours) == (Reason.REBALANCE, [860])
 
 
+def test_a_crossing_beside_what_others_hold_only_closes_and_says_what_the_other_side_waits_for():
+    plan = plan_of({"A": "-0.1"}, {"A": 10}, {"A": 50}, rules_of(allow_short=True), foreign={"A": Decimal(7)})
+    assert outcome(plan) == (Reason.LIQUIDATE, [-50])
+    waits = "The other side of zero waits until no other order or holding is in its way."
+    assert line_of(plan, "A").note == f"The account holds 7 of it that no portfolio owns. {waits}"
+
+
+def test_an_open_order_of_which_no_more_is_said_is_ones_own_a_plain_one_and_alone():
+    said = OpenOrder("A", BUY, Decimal(5), own=True, protective=False, group="")
+    plain, full = (
+        plan_of({"A": "0.1"}, {"A": 10}, open_orders=(order,)) for order in (OpenOrder("A", BUY, Decimal(5)), said)
+    )
+    assert plain.plan_id == full.plan_id
+
+
 def test_an_order_that_would_close_what_no_portfolio_owns_is_not_planned():
     assert outcome(plan_of({"A": "0.1"}, {"A": 10}, foreign={"A": Decimal(-5)})) == (Reason.FOREIGN, [])
     sold_by_hand = plan_of({}, {"A": 10}, {"A": 60}, foreign={"A": Decimal(-20)})

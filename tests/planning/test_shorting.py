@@ -88,3 +88,10 @@ def test_a_broker_without_short_sales_says_so():
     plan = plan_of({"A": "-0.5"}, {"A": 10}, {}, SHORTS, replace(ALPACA_CAPABILITIES, short=False))
     assert "The broker takes no short sales." in line_of(plan, "A").note
     assert Decimal(0) == line_of(plan, "A").delta_qty
+
+
+def test_a_short_that_its_weight_means_in_whole_lots_is_none_that_would_have_to_be_enlarged():
+    # 280 are wanted, 200 in lots: the 250 that are held are no less.
+    lots = {"A": Instrument("A", "XNYS", "USD", lot=100, shortable=False)}
+    plan = plan_of({"A": "-0.28"}, {"A": 1}, {"A": -250}, rules_of(allow_short=True), equity=1000, instruments=lots)
+    assert (line_of(plan, "A").target_qty, outcome(plan)) == (-200, (Reason.ON_TARGET, []))

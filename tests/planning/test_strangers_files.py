@@ -213,7 +213,7 @@ def test_the_price_file_says_what_an_instrument_is(desk: Desk, tmp_path: Path) -
 def test_a_column_that_is_not_read_is_named_with_those_that_are(desk: Desk) -> None:
     notes = desk(prices="symbol,price,shortble\nAAA,10,no\nBBB,25,no\nCCC,7,no\n")["notes"]
     note = next(note for note in notes if "prices.csv" in note)
-    assert "makes nothing of shortble; the columns that it reads: symbol" in note
+    assert "makes nothing of shortble; the columns that it reads: symbol, tic, ticker, price, " in note
     assert "shortable" in note
     assert not [note for note in desk()["notes"] if ".csv" in note]
 

@@ -158,10 +158,6 @@ def test_a_line_says_of_which_session_its_price_is_and_in_which_currency_a_stran
     assert (stranger.reason, stranger.note) == (Reason.NOT_TRADABLE, "It trades in AUD, the plan is in USD.")
 
 
-def test_a_reason_is_written_as_its_name_in_lower_case() -> None:
-    assert [reason.value for reason in Reason] == [reason.name.lower() for reason in Reason]
-
-
 @pytest.mark.parametrize("shares", [5, 6])
 def test_an_order_of_exactly_the_largest_slice_is_one_order(shares: int) -> None:
     rules = PlanningRules(max_notional_per_order=Decimal(50))
