@@ -33,7 +33,7 @@ _AUCTIONS = {"moo": TimeInForce.OPG, "moc": TimeInForce.CLS}
 
 def frees_cash(row: Row) -> bool:
     """Whether the row's first leg sells what is held: orders that need cash wait for it."""
-    return row.reason in ORDERING_REASONS and row.current > 0 and row.delta < 0
+    return row.reason in ORDERING_REASONS and row.current > 0 and row.side is Side.SELL
 
 
 def orders_of(row: Row, venue: Venue, ids: ClientOrderIds, *, after_sales: bool) -> list[PlannedOrder]:

@@ -40,7 +40,7 @@ def increment_of(decimals: int) -> Decimal:
 
 def toward_zero(quantity: Decimal, decimals: int) -> Decimal:
     """`quantity` cut to `decimals`; unchanged where it has no more."""
-    cut = quantity.quantize(increment_of(decimals), rounding=ROUND_DOWN, context=EXACT)
+    cut = quantity.quantize(increment_of(decimals), rounding=ROUND_DOWN)
     return quantity if cut == quantity else cut
 
 

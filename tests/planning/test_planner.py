@@ -330,6 +330,8 @@ def test_a_share_dearer_than_the_maximum_gives_no_order_where_fractions_do_not_t
 def test_more_shares_than_the_limit_give_no_order():
     plan = plan_of({"A": 1}, {"A": 1}, rules=PlanningRules(max_share_per_order=Decimal(99_999)))
     assert (line_of(plan, "A").reason, plan.orders) == (Reason.LIMIT, ())
+    most = plan_of({"A": 1}, {"A": 1}, rules=PlanningRules(max_share_per_order=Decimal(100_000)))
+    assert [order.qty for order in most.orders] == [100_000]
 
 
 def test_a_plan_above_the_total_limit_is_refused_with_its_sum():

@@ -61,6 +61,8 @@ def test_where_exits_alone_exceed_the_turnover_cap_they_are_scaled_and_nothing_e
     plan = plan_of({"B": "0.5"}, {"A": 10, "B": 10}, {"A": 5000}, rules_of(max_turnover=0.2))
     assert outcome(plan) == (Reason.REBALANCE, [-2000])
     assert outcome(plan, "B") == (Reason.TURNOVER_CAP, [])
+    rest = "planning.max_turnover leaves the rest to later sessions."
+    assert [line_of(plan, name).note for name in "AB"] == [f"Cut from 5000 to 2000: {rest}", rest]
 
 
 def test_a_crossing_that_the_turnover_cap_cuts_closes_before_it_opens():
