@@ -141,7 +141,7 @@ def _without_shorts(book: Book, kept: Codes, budget: float) -> Floats:
     lots = 1.0 if book.lots is None else book.lots[rows]
     wanted = np.trunc(book.weights[rows] * budget * (1.0 + SNAP) / book.prices[rows] / lots) * lots
     final = book.current.copy()
-    final[rows] = np.where(held < 0.0, np.maximum(held, wanted), 0.0)
+    final[rows] = np.minimum(np.maximum(held, wanted), 0.0)
     kept[rows[(held > 0.0) | (held < 0.0) & (wanted >= held)]] = 0
     return final
 
