@@ -11,7 +11,7 @@ from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger.batches import account_clock, admit, batch_of, batches_of, set_state
 from scizor_dagster.ledger.known import admitted_sessions, last_ordered_session
-from scizor_dagster.ledger.rows import intents_of, last_batch_of
+from scizor_dagster.ledger.rows import intents_of, last_batch_of, open_batches
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import batches, orders
@@ -122,6 +122,20 @@ def test_an_id_that_an_earlier_session_has_used_is_refused_whole(ledger: Ledger)
         _admit(ledger, plan_of([BUY, SELL], session=MONDAY))
     with ledger.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(orders)).scalar() == 1
+
+
+def test_open_batches_are_those_of_the_account_of_whatever_portfolio_and_session_that_have_not_ended(
+    ledger: Ledger,
+) -> None:
+    _admit(ledger, plan_of([SELL], session=BEFORE))
+    _admit(ledger, replace(plan_of([BUY], session=MONDAY), portfolio="other"))
+    _admit(ledger, plan_of([], session=TUESDAY))
+    _admit(ledger, replace(plan_of([order("elsewhere", "AAA", Side.SELL, "5")]), account="real"))
+    with ledger.transaction() as connection:
+        found = open_batches(connection, "paper")
+        assert [(batch.portfolio, batch.session) for batch in found] == [("main", BEFORE), ("other", MONDAY)]
+        set_state(connection, found[0], BatchState.DONE, now=NOW)
+        assert open_batches(connection, "paper") == found[1:]
 
 
 def test_the_sessions_of_a_portfolio_are_those_that_it_has_a_batch_of_however_many(ledger: Ledger) -> None:

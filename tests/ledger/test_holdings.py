@@ -239,6 +239,15 @@ def test_fills_are_read_as_they_happened_and_not_as_they_became_known(book: Book
         assert [row.qty for row in fills_of(connection, "paper")] == [1, 2, 3, 4]
 
 
+def test_activities_are_read_by_session_and_then_by_their_ids_whenever_they_became_known(book: Book) -> None:
+    book.activity("dividend", "AAA", TUE, amount="3")
+    book.activity("dividend", "AAA", MON, amount="1")
+    book.count = -1
+    book.activity("dividend", "AAA", TUE, amount="2")
+    with book.ledger.read() as connection:
+        assert [row.amount for row in activities_of(connection, "paper")] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("held", ["4126", "-4126", "10.000000001"])
 def test_a_split_is_rounded_as_the_exchange_rounds_it(book: Book, held: str) -> None:
     third = D("0.3333333333333333")
