@@ -33,6 +33,7 @@ from scizor_dagster.ledger.states import BatchState, IntentState
 
 ORDER_RATE = "max_orders_per_minute"
 _UNSENT = (IntentState.HELD, IntentState.READY)
+_TO_BE_SENT = (IntentState.READY, IntentState.UNKNOWN)
 _RESTING = (IntentState.WORKING, IntentState.PARTIALLY_FILLED)
 
 
@@ -247,13 +248,15 @@ def _held_up(run: Run, session: date) -> bool:
         # It moves by itself.
         return False
     closing = run.broker.phase(session) is VenuePhase.CLOSING
-    held_up = any(verdict.limit == ORDER_RATE for verdict in run.waits.values())
+    held_up = False
     for batch in _batches(run, session, None):
-        if run.settings_of(batch.portfolio) is not None:
-            continue
         rows, frozen = _rows(run, batch)
+        if run.settings_of(batch.portfolio) is not None:
+            held_up |= any(_waits_for_a_minute(run, row) for row in rows)
+            continue
         ready = any(
-            (row.state is IntentState.READY and row.symbol not in frozen) or row.client_order_id in run.left_alone
+            (row.state is IntentState.READY and row.symbol not in frozen)
+            or (row.state is IntentState.UNKNOWN and row.client_order_id in run.left_alone)
             for row in rows
         )
         with run.ledger.read() as connection:
@@ -265,6 +268,12 @@ def _held_up(run: Run, session: date) -> bool:
                 f"Run: scizor run --portfolio {batch.portfolio} --date {session.isoformat()}."
             )
     return held_up
+
+
+def _waits_for_a_minute(run: Run, row: IntentRow) -> bool:
+    """Whether the order has yet to go out, or to go out again, and only its rate has kept it back."""
+    verdict = run.waits.get(row.client_order_id)
+    return row.state in _TO_BE_SENT and verdict is not None and verdict.limit == ORDER_RATE
 
 
 def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
@@ -292,7 +301,6 @@ def _expire_unsent(run: Run, batch: BatchRow, *, over: bool) -> None:
                 now=run.now(),
                 reason="never sent: its session is over" + run.waited_for(row.client_order_id),
             )
-            run.waits.pop(row.client_order_id, None)
 
 
 def _leave_open(run: Run, wanted: BatchRow) -> bool:

@@ -68,8 +68,6 @@ def _look_up(run: Run, intent: IntentRow, *, may_send: bool = True) -> IntentRow
     except BrokerUnavailable as unavailable:
         return _still_unknown(run, intent, f"it could not be looked up: {unavailable.problem}")
     if order is not None:
-        run.waits.pop(intent.client_order_id, None)
-        run.left_alone.discard(intent.client_order_id)
         return adopt(run, intent, order)
     return _not_found(run, intent, _noted_absent(run, intent), over=over, may_send=may_send)
 
@@ -84,7 +82,6 @@ def _not_found(run: Run, intent: IntentRow, absence: Absence, *, over: bool, may
         if not absence.proven:
             return _still_unknown(run, intent, f"its session is over, and {absence.missing}")
         waited = run.waited_for(intent.client_order_id)
-        run.waits.pop(intent.client_order_id, None)
         reason = f"proven absent at the broker, and its session is over{waited}"
         return _ended(run, intent, IntentState.EXPIRED, reason)
     if not run.broker.capabilities.unique_client_ids:

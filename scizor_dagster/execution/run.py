@@ -32,8 +32,9 @@ class Run:
             are polled only.
         notes: Sentences for a person, in the order in which they came up.
         resent: The ids that this run has sent a second time, and the refusal if that was the answer.
-        left_alone: Ids that are not found and that only a run with their portfolio's settings may send again.
-        waits: Why orders were not sent when this run tried last, by id; those of a frozen instrument apart.
+        left_alone: Ids that were not found and that only a run with their portfolio's settings may send again.
+        waits: Why orders were not sent when this run tried last, by id; those of a frozen instrument apart. What has
+            become of one since is in its state.
         asked_to_cancel: Ids of the orders whose time was over, and whose cancel this run has asked for.
         looked_through: Last session up to which this run has read fills and activities, late ones included; None
             before its first look, and after a step of the venue.

@@ -234,6 +234,18 @@ def test_an_order_whose_fill_was_taken_back_is_open_again_where_the_broker_shows
     assert (result.state, result.counts, holdings(ledger)) == (ExecutionState.DONE, {"filled": 1}, {"CCC": D(10)})
 
 
+def test_an_order_of_whose_fill_less_than_a_share_stands_is_filled_in_part_while_the_broker_shows_it_open(
+    ledger: Ledger,
+) -> None:
+    broker = filled(ledger)
+    broker.restate("f1", qty=D("0.5"))
+    broker.book.orders[0] = replace(broker.book.orders[0], status=OrderStatus.PARTIALLY_FILLED)
+    broker.book.steps[MONDAY] = 0
+    broker.has_data = set()
+    result = resume(ledger, broker)
+    assert (result.counts, result.orders[0].filled_qty) == ({"partially_filled": 1}, D("0.5"))
+
+
 def test_a_partial_fill_that_is_taken_back_leaves_the_order_working(ledger: Ledger) -> None:
     broker = model(ledger)
     broker.fill_plan = {"CCC": [D("0.5")]}

@@ -69,6 +69,7 @@ def test_106_a_live_broker_whose_clock_differs_by_more_than_five_seconds_stops_t
         return
     with pytest.raises(RiskLimitBreached, match="6 s apart, 5 are allowed"):
         run(ledger, broker, plan_of([BUY]), **LIVE)
+    assert _stopped(ledger) == [("broker_clock", "6 s apart", "5 s", "stopped", None)]
     assert _nothing_admitted(ledger)
 
 

@@ -245,6 +245,7 @@ def test_a_plan_that_needs_an_approval_is_admitted_only_once_it_has_its_own(ledg
         attempt()
         with pytest.raises(RiskLimitBreached, match=r"waits for a person's approval.*scizor approve p"):
             run(ledger, broker, plan, needs_approval=True)
+    assert stops(ledger) == [("approval", "not approved", "approved by a person", "stopped", None)]
     with ledger.read() as connection:
         assert batches_of(connection, "paper", "main") == []
     assert broker.book.attempts == []

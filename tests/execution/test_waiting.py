@@ -191,6 +191,19 @@ def test_the_second_leg_is_dropped_where_the_first_was_canceled_half_filled(ledg
     assert (result.counts, venue.broker.book.attempts) == ({"canceled": 1, "dropped": 1}, ["s"])
 
 
+def closes(broker: ModelBroker) -> None:
+    broker.book.steps[MONDAY] = broker.steps - 1
+
+
+def test_a_sale_that_only_its_own_second_leg_waits_for_keeps_its_time_until_the_close(ledger: Ledger) -> None:
+    venue = Venue(ledger, closes, nothing, nothing)
+    short = order("x", "AAA", Side.SELL, "3", phase=2, intent=PositionIntent.SELL_TO_OPEN, depends_on=["s"], leg=2)
+    plan = plan_of([SELL, short], held={"AAA": "5"})
+    result = venue.run(ledger, plan, sells_within=3 * HOUR, opens_at=lambda _: START)
+    # The release of the last moments has settled what the money allows: nothing is gained by taking the sale back.
+    assert (result.counts, venue.waits) == ({"held": 1, "working": 1}, 3)
+
+
 def left_over(ledger: Ledger) -> ModelBroker:
     """An order of Monday that still rests although its session is over."""
     broker = model(ledger)

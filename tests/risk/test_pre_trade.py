@@ -199,6 +199,8 @@ def test_what_opens_waits_while_a_holding_has_no_price_and_a_limit_sums_the_book
         assert _verdict(Order(intent=SELL), unpriced, rules) == PASSED
     assert _verdict(Order("CCC"), unpriced, limits(max_name_weight="1"))[1] != "unpriced_holding"
     assert _verdict(Order("CCC"), unpriced) == PASSED
+    two = replace(FREE, book=Book.of({"BBB": D(5), "AAA": D(1)}, {}, {}))
+    assert check_order(Order("CCC"), two, limits(max_gross_value="1000")).value == "AAA BBB"
 
 
 def test_what_adds_to_a_holding_without_a_price_waits_where_a_limit_is_on_one_name() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, PositionIntent, Side
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, OrderStatus, PositionIntent, Side
 from scizor_dagster.errors import BrokerUnavailable, LedgerError, OrderRejected
 from scizor_dagster.execution.cancelling import at_broker
 from scizor_dagster.execution.executor import CancelReport, ExecutionState, cancel_open
@@ -285,6 +286,18 @@ def test_a_halt_finds_an_order_of_unknown_outcome_and_cancels_it(ledger: Ledger)
     assert resume(ledger, broker).counts == {"canceled": 1}
 
 
+def test_a_halt_cancels_an_order_of_a_status_that_nobody_knew_once_the_broker_shows_a_known_one(
+    ledger: Ledger,
+) -> None:
+    broker = _resting(ledger)
+    whole = broker.book.orders[0]
+    broker.book.orders[0] = replace(whole, status=OrderStatus.UNKNOWN, reason="held for audit")
+    assert resume(ledger, broker).counts == {"held": 1, "unknown": 1}
+    broker.book.orders[0] = whole
+    _set(ledger, HALTED, cancel_open=True)
+    assert _cancel(ledger, broker) == CancelReport(("s",))
+
+
 def test_an_order_in_flight_counts_among_those_that_a_halt_leaves_at_the_broker(ledger: Ledger) -> None:
     _doubtful(ledger, "lost")
     with ledger.read() as connection:
@@ -395,6 +408,23 @@ def test_the_throttle_halts_the_portfolio_until_a_named_person_resumes(ledger: L
         assert len(states_of(connection, "paper")) == 1
 
 
+def test_what_comes_after_the_order_that_set_the_throttle_off_waits_with_it_and_is_never_passed(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger, cash=D(10_000))
+    limit: dict[str, Any] = {"starting_cash": D(10_000), "max_repeated_orders": D(1)}
+    run(ledger, broker, plan_of([order("a", "CCC", Side.BUY, "1")]), **limit)
+    broker.book.steps.clear()
+    broker.has_data = set()
+    orders = [order("b", "CCC", Side.BUY, "1"), order("d", "DDD", Side.BUY, "1")]
+    again = plan_of(orders, batch=2, plan_id="q", held={"CCC": "1"})
+    assert run(ledger, broker, again, **limit).counts == {"filled": 1, "ready": 2}
+    with ledger.read() as connection:
+        rows = risk_events_of(connection, "paper", MONDAY, passed=True)
+    found = {(row.client_order_id, row.limit) for row in rows if row.client_order_id != "a"}
+    assert found == {("b", "max_repeated_orders"), ("b", "trading_state"), ("d", "trading_state")}
+
+
 def test_the_throttle_counts_from_the_last_resume(ledger: Ledger) -> None:
     broker = model(ledger, cash=D(10_000))
     limit: dict[str, Any] = {"starting_cash": D(10_000), "max_repeated_orders": D(1)}
@@ -406,21 +436,6 @@ def test_the_throttle_counts_from_the_last_resume(ledger: Ledger) -> None:
     _set(ledger, ACTIVE, now=START + timedelta(minutes=1))
     broker.has_data = None
     assert run(ledger, broker, again, **limit).counts == {"filled": 2}
-
-
-def test_orders_above_the_rate_wait_for_the_next_run_and_the_venue_waits_with_them(ledger: Ledger) -> None:
-    broker = model(ledger, cash=D(10_000))
-    plan = plan_of([order(name, "CCC", Side.BUY, "1", slice_=n) for n, name in enumerate("abc", start=1)])
-    limit: dict[str, Any] = {"starting_cash": D(10_000), "max_orders_per_minute": D(2)}
-    first = run(ledger, broker, plan, **limit)
-    assert (first.state, broker.book.attempts, broker.book.steps) == (ExecutionState.WORKING, ["a", "b"], {})
-    assert any("Run again in a minute: scizor run --portfolio main --date 2026-03-02." in note for note in first.notes)
-    later = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
-    from scizor_dagster.execution.executor import follow
-
-    parts: dict[str, Any] = {"ledger": ledger, "broker": broker, "account": "paper", "portfolio": "main"}
-    result = follow(MONDAY, clock=lambda: later, holder="tester", settings=settings(**limit), **parts)
-    assert (result.state, result.counts) == (ExecutionState.DONE, {"filled": 3})
 
 
 def _held(ledger: Ledger) -> list[tuple[str, str, Decimal, bool]]:
