@@ -1,4 +1,4 @@
-"""What a limit counts over: the account and its market, or the portfolio's own orders and book."""
+"""What is counted before an order: of the account and its market, or of the portfolio itself."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from scizor_dagster.planning.model import Plan, PlannedOrder
 from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.facts import MarketFacts
 from scizor_dagster.risk.trading_state import TradingState, set_state
+from tests.execution.halting import HaltingBroker
 from tests.execution.scenario import MONDAY, PRICES, START, D, adopt, model, order, plan_of, run
-from tests.risk.test_trading_states import HaltingBroker
 
 RICH: dict[str, Any] = {"starting_cash": D(10_000)}
 FACTS = MarketFacts(equity=D(1_000), prices=PRICES, daily_volumes={"CCC": D(100)})
