@@ -208,8 +208,8 @@ def cancel_open(
 def _record_cancels(run: Run, batches: Sequence[BatchRow]) -> None:
     try:
         found = poll(run, sorted({batch.session for batch in batches}))
-    except BrokerUnavailable as unavailable:
-        run.note(f"The broker stopped answering: {unavailable.problem} Follow the orders when it is back.")
+    except BrokerUnavailable:
+        # The report names as unconfirmed what no look has shown, and every run looks again.
         return
     for batch in batches:
         settle(run, batch, found.open_exits, over=False)

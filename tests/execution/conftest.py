@@ -9,7 +9,7 @@ from scizor_dagster.ledger.store import Ledger
 from tests.execution.scenario import adopt
 from tests.ledgers import STORES, sqlite_ledger
 
-ON_EACH_STORE = {"test_execute", "test_unknown", "test_tracking", "test_release", "test_gates"}
+ON_EACH_STORE = {"test_executor", "test_unknown", "test_tracking", "test_release", "test_gates"}
 """Modules whose tests run on each kind of store: the protocol, and what it does when the broker or the ledger fails."""
 
 

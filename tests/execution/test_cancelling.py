@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.trading_state import TradingState
 from tests.execution.halting import HALTED, REDUCING, put
 from tests.execution.model_broker import ModelBroker
-from tests.execution.scenario import MONDAY, D, adopt, model, order, parts, plan_of, resume, run
+from tests.execution.scenario import MONDAY, START, D, adopt, model, order, parts, plan_of, resume, run
 
 
 def _resting(ledger: Ledger) -> ModelBroker:
@@ -174,9 +175,12 @@ def test_a_broker_that_stops_answering_after_the_cancels_leaves_them_unconfirmed
     assert resume(ledger, broker).counts == {"canceled": 1, "ready": 1}
 
 
-def test_a_run_that_goes_on_cancels_what_a_halt_asks_for_before_the_venue_moves(ledger: Ledger) -> None:
+@pytest.mark.parametrize("until", [None, START + timedelta(hours=1)], ids=["for good", "for an hour"])
+def test_a_run_that_goes_on_cancels_what_a_halt_asks_for_before_the_venue_moves(
+    ledger: Ledger, until: datetime | None
+) -> None:
     broker = _resting(ledger)
-    put(ledger, HALTED, cancel_open=True)
+    put(ledger, HALTED, cancel_open=True, until=until)
     broker.has_data = None
     result = resume(ledger, broker)
     assert (result.state, result.counts) == (ExecutionState.DONE, {"canceled": 1, "expired": 1})

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.brokers.protocol import PositionIntent, Side
 from scizor_dagster.ledger.holdings import last_prices
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import activities, adoptions, trading_states
@@ -181,3 +181,54 @@ def test_a_price_of_the_ledger_is_in_the_units_of_today(ledger: Ledger) -> None:
     assert run(ledger, broker, replace(buy, lines=()), **RICH).counts == {"filled": 1}
     with ledger.read() as connection:
         assert last_prices(connection, "paper", ["AAA"]) == {"AAA": D(100)}
+
+
+def test_the_book_counts_what_is_held_what_is_under_way_and_the_order_itself(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "3")
+    broker = model(ledger, positions={"AAA": D(3)}, cash=D(10_000))
+
+    orders = [
+        order("c", "CCC", Side.BUY, "10"),
+        order("d", "DDD", Side.BUY, "50"),
+        order("e", "DDD", Side.BUY, "1", slice_=2),
+        order("x", "BBB", Side.SELL, "1", intent=PositionIntent.SELL_TO_OPEN, phase=1),
+    ]
+    plan = plan_of(orders, held={"AAA": "3"})
+    result = run(ledger, broker, plan, facts=lambda _: FACTS, max_leverage=D(1), **RICH)
+    states = {row.client_order_id: row.state.value for row in result.orders}
+    # 300 held, 50 sold short and 200 to be bought: 500 more are too many, and 10 are not.
+    assert states == {"c": "filled", "x": "filled", "d": "blocked", "e": "filled"}
+    assert next(row.reason for row in result.orders if row.client_order_id == "d").startswith("max_leverage: 1.05")
+
+
+def test_what_opens_and_is_at_the_broker_is_in_the_book_of_what_is_released_after_it(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "3")
+    broker = model(ledger, positions={"AAA": D(3)}, cash=D(10_000))
+    broker.fill_plan = {"CCC": []}
+    plan = plan_of([order("c", "CCC", Side.BUY, "10", phase=1), order("d", "DDD", Side.BUY, "31")])
+    result = run(ledger, broker, plan, facts=lambda _: FACTS, max_leverage=D("0.8"), **RICH)
+    # 300 held and 200 that rest: 310 more are too many.
+    assert [row.reason for row in result.orders][1] == "max_leverage: 0.81 against 0.8 allowed"
+    assert broker.book.attempts == ["c"]
+
+
+def test_an_order_whose_opposite_is_open_in_the_account_is_never_passed(ledger: Ledger) -> None:
+    adopt(ledger, "CCC", "5", portfolio="other")
+    broker = model(ledger, positions={"CCC": D(5)}, cash=D(10_000))
+    broker.has_data = set()
+    run(ledger, broker, plan_of(_buys("m", "5")), **RICH)
+    sale = replace(plan_of([order("o", "CCC", Side.SELL, "5")], held={"CCC": "5"}), portfolio="other", plan_id="q" * 64)
+    assert run(ledger, broker, sale, portfolio="other").counts == {"ready": 1}
+    with ledger.read() as connection:
+        rows = risk_events_of(connection, "paper", MONDAY, passed=True)
+    assert [(row.limit, row.verdict) for row in rows if row.client_order_id == "o"] == [("opposite_order", "waiting")]
+
+
+def test_every_order_of_a_minute_counts_once(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000))
+    broker.has_data = set()
+    limit: dict[str, Any] = RICH | {"max_orders_per_minute": D(4)}
+    run(ledger, broker, plan_of(_buys("m", "1", "1", "1")), **limit)
+    result = run(ledger, broker, _other(_buys("o", "1", "1", symbol="DDD")), portfolio="other", **limit)
+    assert result.counts == {"ready": 1, "working": 1}
+    assert broker.book.attempts == ["m1", "m2", "m3", "o1"]

@@ -102,9 +102,9 @@ def test_a_person_is_told_of_a_bust_and_the_instrument_opens_no_more_until_one_h
     )
     with ledger.read() as connection:
         (lock,) = locks_of(connection, "paper", "main", TUESDAY)
-        kinds = [row.limit for row in risk_events_of(connection, "paper")]
+        rows = [(row.limit, row.value, row.threshold) for row in risk_events_of(connection, "paper")]
     assert (lock.symbol, lock.kind) == ("CCC", REVERSED)
-    assert kinds == [REVERSED]
+    assert rows == [(REVERSED, "f1: buy 0 at 20", "as it was recorded")]
     again = plan_of([order("b2", "CCC", Side.BUY, "10")], session=TUESDAY, plan_id="q")
     broker.has_data = {MONDAY}
     result = run(ledger, broker, again)

@@ -123,3 +123,19 @@ def test_a_sibling_with_nothing_to_send_costs_no_look_of_its_own(ledger: Ledger,
     asked = looks(broker)
     resume(ledger, broker, siblings={"other": settings()} if known else None)
     assert len(asked) == 2, "one before the venue is asked to move, and one after"
+
+
+def test_the_loop_over_the_venues_steps_is_bounded(ledger: Ledger) -> None:
+    broker = model(ledger, steps=50)
+    broker.fill_plan = {"CCC": []}
+    result = run(ledger, broker, plan_of([BUY]), max_rounds=4)
+    assert result.state is ExecutionState.WORKING
+    assert result.notes == ("2026-03-02 was left working after 4 steps of the venue.",)
+
+
+def test_what_becomes_ready_at_the_end_of_a_bounded_round_is_sent_once_by_the_next_run(ledger: Ledger) -> None:
+    broker = model(ledger)
+    assert run(ledger, broker, plan_of([BUY]), max_rounds=1).counts == {"ready": 1}
+    assert broker.book.attempts == []
+    assert resume(ledger, broker).counts == {"filled": 1}
+    assert broker.book.attempts == ["b"]

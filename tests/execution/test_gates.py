@@ -1,6 +1,7 @@
 """What the broker says of itself stops a whole run before anything is admitted: identity, clock, positions."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -42,10 +43,13 @@ def test_100_101_an_account_that_is_not_the_one_configured_is_never_traded(
     assert broker.book.attempts == []
 
 
-def test_103_an_empty_list_of_positions_is_not_believed_where_the_ledger_knows_of_some(ledger: Ledger) -> None:
+@pytest.mark.parametrize("listed", [{}, {"AAA": D(0)}], ids=["no position", "a position of none"])
+def test_103_an_empty_list_of_positions_is_not_believed_where_the_ledger_knows_of_some(
+    ledger: Ledger, listed: dict[str, Decimal]
+) -> None:
     adopt(ledger, "AAA", "5")
     adopt(ledger, "BBB", "3", portfolio="other")
-    broker = model(ledger, positions={})
+    broker = model(ledger, positions=listed)
     with pytest.raises(BrokerUnavailable, match=r"no position at all.* own 2 \(AAA, BBB\)") as caught:
         run(ledger, broker, plan_of([BUY], held={"AAA": "5"}))
     assert "reconcile first" in caught.value.remedy

@@ -1,5 +1,6 @@
 """The second phase: scaled once, to the cash that is there; second legs after the first."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from scizor_dagster.execution.funding import Funding, fund, scaled
 from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.rows import IntentRow, intents_of, release_of
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import releases
+from scizor_dagster.ledger.tables import events, releases
 from tests.execution.scenario import START, D, adopt, full_plan, model, order, plan_of, resume, run
 
 BUY = order("b", "CCC", Side.BUY, "100.00")
@@ -175,6 +176,22 @@ def test_a_release_is_written_once_and_later_facts_do_not_change_it(ledger: Ledg
         stored = release_of(connection, second.batch_id or "")
     assert stored is not None
     assert (stored.cash, stored.needed) == (D(500), D(2_000))
+
+
+def test_the_history_says_of_a_release_what_there_was_and_what_was_needed(ledger: Ledger) -> None:
+    run(ledger, model(ledger, buying_power=D(500)), plan_of([BUY]))
+    with ledger.read() as connection:
+        payload = connection.execute(sa.select(events.c.payload).where(events.c.kind == "released")).scalar_one()
+    assert json.loads(payload) == {
+        "batch_id": "paper/main/2026-03-02/1",
+        "factor": "0.250000000000",
+        "short_factor": "0.250000000000",
+        "cash": "1000",
+        "other_cash": "0",
+        "buying_power": "500",
+        "needed": "2000.00",
+        "orders": 1,
+    }
 
 
 def test_the_starting_cash_of_the_first_run_is_the_one_that_counts(ledger: Ledger) -> None:

@@ -1,15 +1,19 @@
 """Orders that are under way together: at a broker that takes several at once, each as if it were sent alone."""
 
-from dataclasses import replace
 from threading import Barrier, Lock
+from typing import Any
 
-from scizor_dagster.brokers.protocol import BrokerOrder, Capabilities, OrderRequest, Side
+import pytest
+
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, Side
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.store import Ledger
 from tests.execution.model_broker import ModelBroker
-from tests.execution.scenario import model, order, plan_of, run
+from tests.execution.scenario import D, model, order, plan_of, run
 
 AT_ONCE = 3
+MANY = 33
+"""More than Python puts to work at once by itself."""
 NAMES = ("BBB", "CCC", "DDD")
 BUYS = [order(f"b{name}", name, Side.BUY, "2") for name in NAMES]
 
@@ -33,24 +37,21 @@ class Together:
             return self._submit(request)
 
 
-class WideBroker(ModelBroker):
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, sends_at_once=AT_ONCE)
-
-
-def _wide(ledger: Ledger, *, unique: bool = True) -> ModelBroker:
-    broker = model(ledger, unique=unique)
-    broker.__class__ = WideBroker
+def _wide(ledger: Ledger, *, at_once: int = AT_ONCE, **changes: Any) -> ModelBroker:
+    broker = model(ledger, **changes)
+    broker.sends_at_once = at_once
     return broker
 
 
-def test_orders_of_different_instruments_are_under_way_together(ledger: Ledger) -> None:
-    broker = _wide(ledger)
-    together = Together(broker, AT_ONCE)
-    assert run(ledger, broker, plan_of(BUYS)).state is ExecutionState.DONE
-    assert together.most == AT_ONCE
-    assert sorted(broker.book.attempts) == sorted(row.client_order_id for row in BUYS)
+@pytest.mark.parametrize("at_once", [AT_ONCE, MANY])
+def test_orders_of_different_instruments_are_under_way_together(ledger: Ledger, at_once: int) -> None:
+    names = [f"N{number}" for number in range(at_once)]
+    broker = _wide(ledger, at_once=at_once, prices=dict.fromkeys(names, D(5)))
+    together = Together(broker, at_once)
+    buys = [order(f"b{name}", name, Side.BUY, "2", price=D(5)) for name in names]
+    assert run(ledger, broker, plan_of(buys)).state is ExecutionState.DONE
+    assert together.most == at_once
+    assert sorted(broker.book.attempts) == sorted(row.client_order_id for row in buys)
 
 
 def test_two_orders_of_one_instrument_are_never_under_way_together(ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 """Polls: every fill once, an end only when the executions agree with it."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -179,6 +180,17 @@ def test_a_poll_is_one_message_of_each_kind_whatever_the_number_of_orders(ledger
     assert "find" not in calls
 
 
+def test_a_fill_of_an_earlier_session_that_is_listed_although_nobody_asked_counts_once(ledger: Ledger) -> None:
+    broker = model(ledger)
+    run(ledger, broker, plan_of([BUY]))
+    broker.fills = lambda *_: list(broker.book.fills)  # type: ignore[method-assign]
+    tuesday = plan_of([order("t", "DDD", Side.BUY, "1")], session=TUESDAY, plan_id="q")
+    assert run(ledger, broker, tuesday).notes == ()
+    assert _owned(ledger) == {"CCC": 10, "DDD": 1}
+    with ledger.read() as connection:
+        assert [(row.fill_id, row.version) for row in fills_of(connection, "paper")] == [("f1", 1), ("f2", 1)]
+
+
 def test_fills_that_the_broker_shows_no_more_are_not_asked_for_where_no_order_waits(ledger: Ledger) -> None:
     broker = model(ledger)
     run(ledger, broker, plan_of([BUY]))
@@ -215,7 +227,14 @@ def test_a_status_that_nobody_knows_freezes_the_instrument_keeps_what_was_said_a
     with ledger.read() as connection:
         assert frozen_symbols(connection, "paper") == {"CCC": "order b is unknown"}
         payloads = connection.execute(sa.select(events.c.payload).where(events.c.kind == "intent_unknown")).scalars()
-        assert "held_for_audit" in payloads.one()
+        found = json.loads(payloads.one())["seen"]
+    assert found == {
+        "broker_order_id": "b1",
+        "status": "unknown",
+        "filled": "0",
+        "message": said,
+        "raw": {"status": "held_for_audit"},
+    }
     assert resume(ledger, broker).counts == {"unknown": 1}
     broker.book.orders[0] = whole
     assert resume(ledger, broker).counts == {"working": 1}

@@ -177,6 +177,15 @@ def test_the_time_of_an_order_that_was_sent_before_the_open_counts_from_there(le
     assert result.counts == {"held": 1, "working": 1}
 
 
+@pytest.mark.parametrize(("waits", "state"), [(1, "working"), (2, "canceled")])
+def test_the_time_of_an_order_counts_from_its_send_where_nobody_has_said_when_the_session_opens(
+    ledger: Ledger, waits: int, state: str
+) -> None:
+    venue = Venue(ledger, *[nothing] * waits)
+    result = venue.run(ledger, rebalance(), sells_within=2 * HOUR)
+    assert result.orders[0].state.value == state
+
+
 def test_sales_that_nothing_waits_for_keep_their_time(ledger: Ledger) -> None:
     venue = Venue(ledger, nothing, nothing, nothing)
     plan = plan_of([SELL], held={"AAA": "5"})

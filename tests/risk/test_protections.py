@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scizor_dagster.brokers.protocol import PositionIntent, Side
+from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.config import Cooldown, MaxDrawdown, StoplossGuard
 from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.acceptance import accept_equity, accepted_equity, is_accepted
-from scizor_dagster.risk.events import limits_of, risk_events_of
+from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.facts import MarketFacts
-from scizor_dagster.risk.limits import NUMBERS, PreTradeLimits
+from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.risk.locks import LOSS_UNKNOWN, DueLock, lift, lift_unknown_loss, locks_of, store_locks
 from scizor_dagster.risk.losses import LossFigures, loss_figures, stop_after_losses
 from scizor_dagster.risk.protections import Exit, Movement, due_locks, exits_of
@@ -364,33 +363,3 @@ def test_a_jump_of_the_equity_holds_the_session_until_it_is_accepted(ledger: Led
         assert verify_chain(connection) == []
     broker.has_data = None
     assert resume(ledger, broker, **held).counts == {"filled": 1}
-
-
-def test_the_limits_of_a_batch_are_rows_with_their_hash(ledger: Ledger) -> None:
-    result = run(ledger, model(ledger), plan_of([order("b", "CCC", Side.BUY, "1")]), max_notional_per_order=D(500))
-    assert result.batch_id is not None
-    with ledger.read() as connection:
-        found = limits_of(connection, result.batch_id)
-    assert set(found) == {*NUMBERS, "on_loss", "restricted", "allowed"}
-    assert (found["max_notional_per_order"], found["max_leverage"]) == ("500", "unlimited")
-
-
-def test_the_book_counts_what_is_held_what_is_under_way_and_the_order_itself(ledger: Ledger) -> None:
-    adopt(ledger, "AAA", "3")
-    broker = model(ledger, positions={"AAA": D(3)}, cash=D(10_000))
-
-    def known(_: date) -> MarketFacts:
-        return MarketFacts(equity=D(1_000), prices={"AAA": D(100), "BBB": D(50), "CCC": D(20), "DDD": D(10)})
-
-    orders = [
-        order("c", "CCC", Side.BUY, "10"),
-        order("d", "DDD", Side.BUY, "50"),
-        order("e", "DDD", Side.BUY, "1", slice_=2),
-        order("x", "BBB", Side.SELL, "1", intent=PositionIntent.SELL_TO_OPEN, phase=1),
-    ]
-    kept: dict[str, Any] = {"starting_cash": D(10_000), "facts": known, "max_leverage": Decimal(1)}
-    result = run(ledger, broker, plan_of(orders, held={"AAA": "3"}), **kept)
-    states = {row.client_order_id: row.state.value for row in result.orders}
-    # 300 held, 50 sold short and 200 to be bought: 500 more are too many, and 10 are not.
-    assert states == {"c": "filled", "x": "filled", "d": "blocked", "e": "filled"}
-    assert next(row.reason for row in result.orders if row.client_order_id == "d").startswith("max_leverage: 1.05")

@@ -19,6 +19,8 @@ from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.rows import intents_in
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.events import limits_of
+from scizor_dagster.risk.limits import NUMBERS
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.scenario import (
     BEFORE,
@@ -339,22 +341,6 @@ def test_a_broker_that_stops_answering_leaves_the_batch_working_with_a_note(ledg
     assert broker.book.attempts == ["s", "b"]
 
 
-def test_the_loop_over_the_venues_steps_is_bounded(ledger: Ledger) -> None:
-    broker = model(ledger, steps=50)
-    broker.fill_plan = {"CCC": []}
-    result = run(ledger, broker, plan_of([BUY]), max_rounds=4)
-    assert result.state is ExecutionState.WORKING
-    assert result.notes == ("2026-03-02 was left working after 4 steps of the venue.",)
-
-
-def test_what_becomes_ready_at_the_end_of_a_bounded_round_is_sent_once_by_the_next_run(ledger: Ledger) -> None:
-    broker = model(ledger)
-    assert run(ledger, broker, plan_of([BUY]), max_rounds=1).counts == {"ready": 1}
-    assert broker.book.attempts == []
-    assert resume(ledger, broker).counts == {"filled": 1}
-    assert broker.book.attempts == ["b"]
-
-
 def test_how_the_capital_came_about_is_recorded_with_the_first_batch_alone(ledger: Ledger) -> None:
     first = Conversion(D(1_500), "AUD", MONDAY, D(1_000), "1,500 AUD at 0.6667")
     broker = model(ledger)
@@ -407,3 +393,12 @@ def test_a_second_leg_is_dropped_with_its_reason_where_the_first_expires_at_the_
     result = run(ledger, broker, plan_of([order("s", "BBB", Side.SELL, "10"), short], held={"BBB": "10"}))
     assert (result.counts, broker.book.attempts) == ({"dropped": 1, "expired": 1}, ["s"])
     assert result.orders[1].reason == "order s before it ended expired with 0 filled"
+
+
+def test_the_limits_of_a_batch_are_rows_with_their_hash(ledger: Ledger) -> None:
+    result = run(ledger, model(ledger), plan_of([order("b", "CCC", Side.BUY, "1")]), max_notional_per_order=D(500))
+    assert result.batch_id is not None
+    with ledger.read() as connection:
+        found = limits_of(connection, result.batch_id)
+    assert set(found) == {*NUMBERS, "on_loss", "restricted", "allowed"}
+    assert (found["max_notional_per_order"], found["max_leverage"]) == ("500", "unlimited")
