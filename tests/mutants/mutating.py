@@ -38,11 +38,13 @@ _DEFAULT = m.Arg(keyword=m.Name("nullable"), value=m.Name("True"))
 class Mutant:
     """One change to one module.
 
-    `first` to `last` are the lines whose execution can show it, or 0 and 0 for what runs when the module is imported.
+    `line` to `end` are the lines that it may change. `first` to `last` are those whose execution can show it, or 0 and
+    0 for what runs when the module is imported.
     """
 
     path: str
     line: int
+    end: int
     first: int
     last: int
     module: cst.Module = field(repr=False)
@@ -52,6 +54,11 @@ class Mutant:
     @property
     def name(self) -> str:
         return f"{self.path}:{self.line}"
+
+    @property
+    def before(self) -> frozenset[str]:
+        """The lines that it may change, without their indentation."""
+        return frozenset(line.strip() for line in self.module.code.splitlines()[self.line - 1 : self.end])
 
     def text(self) -> str | None:
         """The whole module with the change, or None where that is no Python or no change. Some 50 ms."""
@@ -79,8 +86,8 @@ def mutants_of(path: str, source: str) -> list[Mutant]:
     visitor = _Visitor()
     module = MetadataWrapper(cst.parse_module(source)).visit(visitor)
     found = [
-        Mutant(path, line, first, last, module, original, replacement)
-        for original, replacement, line, (first, last) in visitor.found
+        Mutant(path, *lines, *span, module, original, replacement)
+        for original, replacement, lines, span in visitor.found
     ]
     return sorted(found, key=lambda mutant: mutant.line)
 
@@ -121,7 +128,7 @@ class _Visitor(MutationVisitor):
 
     def __init__(self) -> None:
         super().__init__(OPERATORS, IgnoredCode(set(), set(), set()))
-        self.found: list[tuple[cst.CSTNode, cst.CSTNode, int, tuple[int, int]]] = []
+        self.found: list[tuple[cst.CSTNode, cst.CSTNode, tuple[int, int], tuple[int, int]]] = []
         self._statements: list[cst.CSTNode] = []
         self._raising = 0
         self._functions = 0
@@ -154,7 +161,7 @@ class _Visitor(MutationVisitor):
             if isinstance(node, kind):
                 for mutated in operator(node):
                     if not self._cannot_matter(node, mutated):
-                        self.found.append((node, mutated, self._lines(node)[0], self._span(node)))
+                        self.found.append((node, mutated, self._lines(node), self._span(node)))
 
     def _cannot_matter(self, node: cst.CSTNode, mutated: cst.CSTNode) -> bool:
         """Whether a call differs in nothing but a text that it raises, or in what it states."""

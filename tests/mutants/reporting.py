@@ -24,7 +24,7 @@ class Equivalent:
     why: str
 
     def is_of(self, mutant: Mutant) -> bool:
-        if mutant.path != self.module:
+        if mutant.path != self.module or self.before.partition("\n")[0] not in mutant.before:
             return False
         diff = mutant.diff()
         return self.before == _side(diff, "-") and self.after == _side(diff, "+")
