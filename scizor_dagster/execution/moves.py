@@ -79,7 +79,7 @@ def moves_of(
         found = _next(run, intent, order, filled[name])
         if found is not None and intent.state is IntentState.UNKNOWN and order is None and name in orders:
             # It fills, and is not the order that was meant: what it may still do is not known before it has ended.
-            found = replace(found, state=IntentState.UNKNOWN, reason=intent.reason)
+            found = replace(found, state=IntentState.UNKNOWN)
         if found is not None and (found.state, found.filled) != (intent.state, intent.filled_qty):
             moves.append(found)
     return moves, frozenset(unsure)

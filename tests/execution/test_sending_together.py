@@ -1,12 +1,19 @@
 """Orders that are under way together: at a broker that takes several at once, each as if it were sent alone."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from threading import Barrier, Lock
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, Side
+from scizor_dagster.execution import drive
 from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.ledger.store import Ledger
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import D, model, order, plan_of, run
@@ -54,13 +61,43 @@ def test_orders_of_different_instruments_are_under_way_together(ledger: Ledger, 
     assert sorted(broker.book.attempts) == sorted(row.client_order_id for row in buys)
 
 
-def test_two_orders_of_one_instrument_are_never_under_way_together(ledger: Ledger) -> None:
-    broker = _wide(ledger)
-    together = Together(broker, 1)
-    slices = [order("b", "CCC", Side.BUY, "2"), order("b-2", "CCC", Side.BUY, "2", slice_=2)]
-    assert run(ledger, broker, plan_of(slices)).state is ExecutionState.DONE
-    assert together.most == 1
-    assert broker.book.attempts == ["b", "b-2"]
+class Reluctant:
+    """A pool that does nothing before it must: what is handed to it stays under way until somebody waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pending: dict[Future[Any], Callable[[], Any]] = {}
+        self.together: list[list[str]] = [[]]
+        monkeypatch.setattr(drive, "ThreadPoolExecutor", lambda _: self)
+        monkeypatch.setattr(drive, "wait", self.wait)
+
+    def __enter__(self) -> Reluctant:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, send: Callable[..., Any], run: Any, intent: IntentRow, settings: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.pending[future] = lambda: send(run, intent, settings)
+        self.together[-1].append(intent.client_order_id)
+        return future
+
+    def wait(self, futures: Iterable[Future[Any]], **_: Any) -> Any:
+        done = set(futures)
+        for future in [one for one in self.pending if one in done]:
+            future.set_result(self.pending.pop(future)())
+        self.together.append([])
+        return SimpleNamespace(done=done)
+
+
+def test_two_orders_of_one_instrument_are_never_under_way_together(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, pool = _wide(ledger), Reluctant(monkeypatch)
+    slices = [order(f"b-{n}", "CCC", Side.BUY, "2", slice_=n) for n in (1, 2)]
+    plan = plan_of([order("d", "DDD", Side.BUY, "2"), *slices, order("a", "AAA", Side.BUY, "1")])
+    assert run(ledger, broker, plan).state is ExecutionState.DONE
+    assert [names for names in pool.together if names] == [["d", "b-1"], ["b-2", "a"]]
+    assert broker.book.attempts == ["d", "b-1", "b-2", "a"]
 
 
 def test_an_unknown_order_among_several_freezes_its_instrument_and_the_others_go_on(ledger: Ledger) -> None:

@@ -83,6 +83,18 @@ def test_the_venue_waits_for_a_sibling_that_has_orders_to_send_and_the_note_says
     assert resume(ledger, broker).counts == {"filled": 2}
 
 
+def test_the_venue_does_not_close_while_a_siblings_buys_could_still_go_with_the_cash_that_is_there(
+    ledger: Ledger,
+) -> None:
+    broker = _both_sent(ledger)
+    broker.fill_plan = {"AAA": []}
+    first = resume(ledger, broker)
+    assert (first.state, broker.book.steps) == (ExecutionState.WORKING, {MONDAY: broker.steps - 1})
+    assert first.notes == (f"{NOTE.format('other')} {COMMAND.format('other')}",)
+    second = resume(ledger, broker, portfolio="other")
+    assert (second.state, second.counts) == (ExecutionState.DONE, {"expired": 1, "filled": 1})
+
+
 def test_a_sibling_whose_settings_are_at_hand_is_driven_along_under_its_own_limits(ledger: Ledger) -> None:
     broker = _both_sent(ledger)
     other = settings(max_notional_per_order=D(100))

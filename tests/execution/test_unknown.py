@@ -132,6 +132,8 @@ def test_a_listing_of_orders_is_evidence_where_the_look_up_fails(ledger: Ledger)
     result = run(ledger, broker, plan_of([BUY, SECOND_SLICE]))
     assert result.state is ExecutionState.DONE
     assert broker.book.attempts == ["b", "b-2"]
+    with ledger.read() as connection:
+        assert load(connection, "b").broker_order_id == "b1"
 
 
 def test_an_unknown_order_of_an_earlier_session_keeps_only_its_own_instrument_from_being_traded(

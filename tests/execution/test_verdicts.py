@@ -29,6 +29,7 @@ from tests.execution.scenario import (
     plan_of,
     resume,
     run,
+    settings,
 )
 
 
@@ -177,5 +178,6 @@ def test_every_order_has_one_row_for_its_verdict_however_often_it_is_run(ledger:
         rows = risk_events_of(connection, "paper", MONDAY, passed=True)
         assert connection.execute(sa.select(sa.func.count()).select_from(risk_events)).scalar() == 2
     assert {row.client_order_id: row.verdict for row in rows} == {"a": "passed", "b": "stopped"}
+    assert {row.limits_hash for row in rows} == {settings(max_notional_per_order=D(500)).limits.hash}
     found = {row.client_order_id: row.checked["max_notional_per_order"] for row in rows}
     assert found == {"a": ("40", "500"), "b": ("3000", "500")}

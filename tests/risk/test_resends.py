@@ -151,6 +151,13 @@ def test_once_the_limits_let_it_go_it_is_sent_again(ledger: Ledger) -> None:
     assert broker.book.attempts == ["b", "b"]
 
 
+def test_the_facts_of_its_own_session_decide_whether_it_is_sent_again(ledger: Ledger) -> None:
+    broker = _lost(ledger)
+    known = {MONDAY: KNOWN}
+    assert resume(ledger, broker, max_price_age_sessions=D(3), facts=known.__getitem__).counts == {"working": 1}
+    assert broker.book.attempts == ["b", "b"]
+
+
 def test_above_the_rate_it_is_sent_again_a_minute_later(ledger: Ledger) -> None:
     broker = _lost(ledger)
     limits: dict[str, Any] = {"max_orders_per_minute": D(1)}
