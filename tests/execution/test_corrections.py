@@ -332,6 +332,14 @@ def test_a_bust_of_an_earlier_session_is_seen_when_a_later_one_is_looked_at(ledg
     assert agree(ledger, broker)
 
 
+def test_a_bust_of_the_last_session_that_was_traded_is_seen_however_much_later_the_next_look_is(ledger: Ledger) -> None:
+    broker = filled(ledger)
+    broker.restate("f1", qty=D(0))
+    weeks_later = MONDAY + timedelta(days=21)
+    assert any("took back execution f1" in note for note in resume(ledger, broker, weeks_later).notes)
+    assert holdings(ledger) == {}
+
+
 def test_an_order_that_is_listed_with_no_more_than_what_stands_of_it_is_the_order_that_was_sent(ledger: Ledger) -> None:
     broker = filled(ledger)
     broker.restate("f1", qty=D(6), numbered=False)
