@@ -175,9 +175,10 @@ def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
 def _batches(run: Run, session: date, batch_id: str | None) -> list[BatchRow]:
     with run.ledger.read() as connection:
         batches = [batch for batch in open_batches(connection, run.account) if batch.session == session]
-        wanted = batch_by_id(connection, batch_id) if batch_id is not None else None
-    if wanted is not None and wanted.batch_id not in {batch.batch_id for batch in batches}:
-        batches.append(wanted)
+        if batch_id is not None and batch_id not in {batch.batch_id for batch in batches}:
+            wanted = batch_by_id(connection, batch_id)
+            assert wanted is not None
+            batches.append(wanted)
     return batches
 
 

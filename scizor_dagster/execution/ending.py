@@ -56,7 +56,7 @@ def end_order(
         raise LedgerError("Ending an order needs a reason.", remedy="Give one: --reason TEXT.", where=client_order_id)
     answers = Answers(broker)
     identity = gates.check_identity(answers, settings)
-    with lease(ledger, account, holder, clock, settings.lease_ttl) as held:
+    with lease(ledger, account, holder, clock) as held:
         run = Run(ledger, answers, identity, account, portfolio, clock, settings, held, siblings or {})
         with ledger.read() as connection:
             intent = intents.load(connection, client_order_id)

@@ -227,7 +227,7 @@ def _leased(
     settings: ExecutionSettings,
     siblings: Mapping[str, ExecutionSettings] | None,
 ) -> Iterator[Run]:
-    with lease(ledger, account, holder, clock, settings.lease_ttl) as held:
+    with lease(ledger, account, holder, clock) as held:
         yield Run(
             ledger=ledger,
             broker=broker,

@@ -109,7 +109,7 @@ def rebuild_account(
     """
     answers = Answers(broker)
     identity = gates.check_identity(answers, settings)
-    with lease(ledger, account, holder, clock, settings.lease_ttl) as held:
+    with lease(ledger, account, holder, clock) as held:
         run = Run(ledger, answers, identity, account, portfolio, clock, settings, held)
         shown = [order for session in sessions for order in answers.orders(session)]
         named = [(order, parts) for order in shown if (parts := parse_id(order.client_order_id)) is not None]

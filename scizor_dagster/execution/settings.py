@@ -13,7 +13,6 @@ from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.ledger.conversions import Conversion
-from scizor_dagster.ledger.lease import DEFAULT_TTL
 from scizor_dagster.risk.facts import FactsOf, nothing_known
 from scizor_dagster.risk.limits import PreTradeLimits
 
@@ -65,7 +64,6 @@ class ExecutionSettings:
     live_trading: bool = False
     needs_approval: bool = False
     live_session: date | None = None
-    lease_ttl: timedelta = DEFAULT_TTL
     lookback: timedelta = timedelta(days=7)
     activity_lookback: timedelta = timedelta(days=400)
     max_rounds: int = 64

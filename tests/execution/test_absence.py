@@ -157,6 +157,10 @@ def test_where_an_id_is_taken_twice_an_order_whose_sender_died_is_adopted_or_unk
     with pytest.raises(Killed):
         run(ledger, MortalBroker(broker, KillSwitch(Point(dies, 1))), plan)
     assert _states(run(ledger, broker, plan)) == {"b": state, "d": "filled"}
+    with ledger.read() as connection:
+        wanted = sa.select(events.c.payload).where(events.c.kind == "intent_unknown").order_by(events.c.seq)
+        first = connection.execute(wanted).scalars().first()
+    assert "a run ended while it was being sent" in (first or "")
     assert broker.book.attempts == (["d"] if state == "unknown" else ["b", "d"])
     broker.book.steps[MONDAY] = broker.steps
     assert _states(resume(ledger, broker))["b"] == ("expired" if state == "unknown" else "filled")

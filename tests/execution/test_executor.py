@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerActivity, PositionIntent, Side
+from scizor_dagster.brokers.protocol import BrokerActivity, OrderType, PositionIntent, Side
 from scizor_dagster.errors import AccountBusy, BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.batches import batches_of
@@ -59,6 +59,19 @@ def test_a_plan_is_carried_out_and_the_ledger_agrees_with_the_broker(ledger: Led
         assert verify_chain(connection) == []
     first = result.orders[0]
     assert (first.client_order_id, first.average_price, first.fees) == ("s-aaa-1", D(100), D("0.10"))
+
+
+def test_each_order_of_a_result_says_what_was_planned_and_what_came_of_it(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "15")
+    broker = model(ledger, positions={"AAA": D(15)})
+    short = order("x", "AAA", Side.SELL, "4", phase=2, intent=PositionIntent.SELL_TO_OPEN, depends_on=["s"], leg=2)
+    limited = order("b", "CCC", Side.BUY, "10", slice_=2, order_type=OrderType.LIMIT)._replace(limit_price=D(21))
+    plan = plan_of([order("s", "AAA", Side.SELL, "15"), limited, short], held={"AAA": "15"})
+    for row, planned in zip(run(ledger, broker, plan).orders, plan.orders, strict=True):
+        names = ("client_order_id", "symbol", "side", "order_type", "leg", "slice", "phase", "price_used")
+        assert [getattr(row, name) for name in names] == [getattr(planned, name) for name in names]
+        assert (row.planned_qty, row.final_qty, row.filled_qty) == (planned.qty,) * 3
+        assert (row.state.value, row.fees) == ("filled", D("0.10"))
 
 
 def test_running_a_finished_session_again_sends_nothing(ledger: Ledger) -> None:

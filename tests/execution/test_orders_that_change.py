@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from scizor_dagster.brokers.protocol import OrderStatus, OrderType, PositionIntent, Side
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderStatus, OrderType, PositionIntent, Side
+from scizor_dagster.execution.evidence import changed_terms
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import owned
-from scizor_dagster.ledger.intents import RETURNED, marked
+from scizor_dagster.ledger.intents import RETURNED, load, marked
 from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
-from tests.execution.model_broker import ModelBroker
+from tests.execution.model_broker import NOON, ModelBroker
 from tests.execution.scenario import MONDAY, TUESDAY, D, adopt, model, order, plan_of, resume, run
 
 BUY = order("b", "CCC", Side.BUY, "10")
@@ -224,3 +225,14 @@ def test_a_limit_that_a_person_has_changed_is_named_and_stops_nothing_once_the_o
     assert findings(ledger, broker, over=True) == [("order_differs", "info")]
     at_broker(broker, raw={"limit_price": "20"})
     assert findings(ledger, broker, over=True) == []
+
+
+def test_terms_are_compared_with_those_of_the_very_order_that_the_broker_has_acknowledged(ledger: Ledger) -> None:
+    resting(ledger)
+    with ledger.read() as connection:
+        intent = load(connection, "b")
+    shown = BrokerOrder("b1", "b", "CCC", Side.BUY, D(9), D(0), None, OrderStatus.ACCEPTED, NOON, NOON)
+    limited = replace(shown, raw={"limit_price": "19.5"})
+    assert changed_terms(intent, limited) == "quantity 9, limit 19.5"
+    assert changed_terms(intent, replace(limited, broker_order_id="b7")) == ""
+    assert changed_terms(replace(intent, broker_order_id=None), limited) == ""
