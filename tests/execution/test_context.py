@@ -17,7 +17,7 @@ from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.facts import MarketFacts
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.execution.halting import HaltingBroker
-from tests.execution.scenario import MONDAY, PRICES, START, D, adopt, model, order, plan_of, run
+from tests.execution.scenario import MONDAY, PRICES, START, D, adopt, model, order, plan_of, resume, run
 
 RICH: dict[str, Any] = {"starting_cash": D(10_000)}
 FACTS = MarketFacts(equity=D(1_000), prices=PRICES, daily_volumes={"CCC": D(100)})
@@ -232,3 +232,36 @@ def test_every_order_of_a_minute_counts_once(ledger: Ledger) -> None:
     result = run(ledger, broker, _other(_buys("o", "1", "1", symbol="DDD")), portfolio="other", **limit)
     assert result.counts == {"ready": 1, "working": 1}
     assert broker.book.attempts == ["m1", "m2", "m3", "o1"]
+
+
+def test_the_session_total_counts_what_earlier_runs_and_batches_sent_and_nothing_that_was_refused(
+    ledger: Ledger,
+) -> None:
+    broker = model(ledger, cash=D(10_000))
+    broker.submit_faults["r"] = ["reject"]
+    limit = {"starting_cash": D(10_000), "max_total_notional": D(450)}
+    first = plan_of([order("a", "CCC", Side.BUY, "10"), order("r", "DDD", Side.BUY, "10")])
+    assert run(ledger, broker, first, **limit).counts == {"filled": 1, "rejected": 1}
+    more = [order("b", "CCC", Side.BUY, "12"), order("c", "CCC", Side.BUY, "13")]
+    result = run(ledger, broker, plan_of(more, batch=2, plan_id="q", held={"CCC": "10"}), **limit)
+    assert result.counts == {"blocked": 1, "filled": 2, "rejected": 1}
+    assert broker.book.attempts == ["a", "r", "b"]
+
+
+def test_a_sale_of_more_than_the_portfolio_owns_is_blocked_even_if_the_account_has_it(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(50)})
+    sales = [order("s1", "AAA", Side.SELL, "3"), order("s2", "AAA", Side.SELL, "3", slice_=2)]
+    result = run(ledger, broker, plan_of(sales, held={"AAA": "5"}))
+    assert result.counts == {"blocked": 1, "filled": 1}
+    assert result.orders[1].reason == "owned_quantity: 3 against 2 allowed"
+
+
+def test_opening_orders_together_stay_within_the_brokers_buying_power(ledger: Ledger) -> None:
+    broker = model(ledger, cash=D(10_000), buying_power=D(300))
+    short = [
+        order(f"x{n}", "CCC", Side.SELL, "10", phase=1, intent=PositionIntent.SELL_TO_OPEN, slice_=n) for n in (1, 2)
+    ]
+    result = run(ledger, broker, plan_of(short), starting_cash=D(10_000))
+    assert result.counts == {"blocked": 1, "filled": 1}
+    assert resume(ledger, broker).counts == {"blocked": 1, "filled": 1}

@@ -3,11 +3,11 @@
 import ast
 from pathlib import Path
 
-from scizor_dagster.brokers.protocol import PositionIntent, Side
+from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.events import risk_events_of
-from tests.execution.scenario import MONDAY, TUESDAY, D, adopt, model, order, plan_of, resume, run
+from tests.execution.scenario import MONDAY, TUESDAY, D, model, order, plan_of, run
 
 SUBMISSION = "scizor_dagster/execution/submission.py"
 POOLS = {"pool", "executor"}
@@ -123,32 +123,3 @@ def test_an_order_above_a_limit_is_blocked_with_a_row_and_the_others_go_on(ledge
         "stopped",
     )
     assert broker.book.attempts == ["small"]
-
-
-def test_the_session_total_counts_the_orders_of_earlier_runs_and_batches(ledger: Ledger) -> None:
-    broker = model(ledger, cash=D(10_000))
-    limit = {"starting_cash": D(10_000), "max_total_notional": D(450)}
-    run(ledger, broker, plan_of([order("a", "CCC", Side.BUY, "10")]), **limit)
-    more = [order("b", "CCC", Side.BUY, "12"), order("c", "CCC", Side.BUY, "13")]
-    result = run(ledger, broker, plan_of(more, batch=2, plan_id="q", held={"CCC": "10"}), **limit)
-    assert result.counts == {"blocked": 1, "filled": 2}
-    assert broker.book.attempts == ["a", "b"]
-
-
-def test_a_sale_of_more_than_the_portfolio_owns_is_blocked_even_if_the_account_has_it(ledger: Ledger) -> None:
-    adopt(ledger, "AAA", "5")
-    broker = model(ledger, positions={"AAA": D(50)})
-    sales = [order("s1", "AAA", Side.SELL, "3"), order("s2", "AAA", Side.SELL, "3", slice_=2)]
-    result = run(ledger, broker, plan_of(sales, held={"AAA": "5"}))
-    assert result.counts == {"blocked": 1, "filled": 1}
-    assert result.orders[1].reason == "owned_quantity: 3 against 2 allowed"
-
-
-def test_opening_orders_together_stay_within_the_brokers_buying_power(ledger: Ledger) -> None:
-    broker = model(ledger, cash=D(10_000), buying_power=D(300))
-    short = [
-        order(f"x{n}", "CCC", Side.SELL, "10", phase=1, intent=PositionIntent.SELL_TO_OPEN, slice_=n) for n in (1, 2)
-    ]
-    result = run(ledger, broker, plan_of(short), starting_cash=D(10_000))
-    assert result.counts == {"blocked": 1, "filled": 1}
-    assert resume(ledger, broker).counts == {"blocked": 1, "filled": 1}
