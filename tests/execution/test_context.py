@@ -212,6 +212,19 @@ def test_what_opens_and_is_at_the_broker_is_in_the_book_of_what_is_released_afte
     assert broker.book.attempts == ["c"]
 
 
+def test_of_a_sale_that_has_filled_in_part_only_the_rest_is_kept_from_other_sales(ledger: Ledger) -> None:
+    adopt(ledger, "CCC", "10")
+    broker = model(ledger, positions={"CCC": D(10)})
+    broker.has_data = set()
+    sales = [order(f"s{n}", "CCC", Side.SELL, "5", slice_=n) for n in (1, 2)]
+    plan = plan_of(sales, held={"CCC": "10"})
+    assert run(ledger, broker, plan, max_orders_per_minute=D(1)).counts == {"ready": 1, "working": 1}
+    broker.fill("s1", D(2), session=MONDAY)
+    resume(ledger, broker, max_orders_per_minute=D(1))
+    # 8 are left, and 3 of them are being sold: the other 5 may be.
+    assert resume(ledger, broker).counts == {"partially_filled": 1, "working": 1}
+
+
 def test_an_order_whose_opposite_is_open_in_the_account_is_never_passed(ledger: Ledger) -> None:
     adopt(ledger, "CCC", "5", portfolio="other")
     broker = model(ledger, positions={"CCC": D(5)}, cash=D(10_000))

@@ -1,7 +1,7 @@
 """The two doors: what they do in order, and what they refuse."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -236,8 +236,11 @@ def test_orders_of_an_earlier_session_that_cannot_end_keep_the_next_from_being_s
     broker.has_data = {TUESDAY}
     run(ledger, broker, plan_of([BUY]))
     tuesday = plan_of([order("t", "DDD", Side.BUY, "1")], session=TUESDAY)
+    asked: list[date] = []
+    broker.advance = lambda session: asked.append(session) is not None  # type: ignore[method-assign]
     result = run(ledger, broker, tuesday)
-    assert (result.state, result.batch_id) == (ExecutionState.WORKING, None)
+    assert (result.state, result.batch_id, asked) == (ExecutionState.WORKING, None, [MONDAY])
+    del broker.advance
     assert "still has orders of 2026-03-02" in result.notes[0]
     assert resume(ledger, broker, TUESDAY).state is ExecutionState.WORKING
     assert broker.book.attempts == ["b"]

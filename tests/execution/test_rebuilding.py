@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from scizor_dagster.brokers.protocol import AccountState, OrderStatus, Side
+from scizor_dagster.brokers.protocol import AccountState, BrokerPosition, OrderStatus, Side
 from scizor_dagster.errors import BrokerUnavailable, LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
-from scizor_dagster.ledger.holdings import account_flow, cash_flow, owned
+from scizor_dagster.ledger.holdings import account_flow, cash_flow, last_prices, owned
 from scizor_dagster.ledger.rebuilt import cash_is_stated, opening_cash
 from scizor_dagster.ledger.rows import batches_of, fills_of, intents_of
 from scizor_dagster.ledger.states import BatchState
@@ -383,6 +383,17 @@ def test_a_portfolio_of_which_the_broker_shows_no_order_begins_with_what_is_adop
         assert verify(connection) == []
     plan = _named(plan_of([order("s", "AAA", Side.SELL, "5")], session=TUESDAY, held={"AAA": "5"}))
     assert run(ledger, broker, plan).state is ExecutionState.DONE
+
+
+@pytest.mark.parametrize(("paid", "price"), [(D(80), D(80)), (None, D(100))])
+def test_what_is_adopted_is_worth_what_was_paid_for_it_or_else_its_price_of_now(
+    ledger: Ledger, paid: Decimal | None, price: Decimal
+) -> None:
+    broker = model(ledger, positions={"AAA": D(5)}, cash=D(300))
+    broker.positions = lambda: [BrokerPosition("AAA", D(5), D(100), paid)]  # type: ignore[method-assign]
+    _rebuilt(ledger, broker, adopt=True, cash=D(300))
+    with ledger.read() as connection:
+        assert last_prices(connection, "paper", ["AAA"]) == {"AAA": price}
 
 
 def test_orders_whose_owner_is_found_out_later_join_the_batch_of_the_others_with_what_they_filled(

@@ -106,6 +106,17 @@ def test_a_sibling_whose_settings_are_at_hand_is_driven_along_under_its_own_limi
     assert broker.book.attempts == ["main-s", "other-s", "main-b"]
 
 
+def test_a_sibling_whose_settings_are_at_hand_is_driven_along_with_a_plan_that_is_new(ledger: Ledger) -> None:
+    broker = model(ledger, positions={"AAA": D(5)}, cash=D(2_000))
+    adopt(ledger, "AAA", "5", portfolio="other")
+    broker.has_data = set()
+    run(ledger, broker, _plan("other"), portfolio="other")
+    broker.has_data = None
+    result = run(ledger, broker, plan_of([BUY]), siblings={"other": settings()})
+    assert (result.state, result.counts, result.notes) == (ExecutionState.DONE, {"filled": 1}, ())
+    assert broker.book.attempts == ["other-s", "b", "other-b"]
+
+
 def test_a_sibling_is_released_in_its_own_increments(ledger: Ledger) -> None:
     broker = _both_sent(ledger)
     broker.fixed_buying_power = D(1_200)
