@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 Row = Mapping[str, Any]
+Kind = Literal["difference", "information"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Finding:
     field: str
     stored: str
     expected: str
-    kind: Literal["difference", "information"] = "difference"
+    kind: Kind = "difference"
     remark: str = ""
 
     @property

@@ -118,8 +118,27 @@ def _unnamed(facts: SessionFacts, symbol: str) -> Link:
         missing = f"The lake has no targets of portfolio {facts.portfolio} for {facts.session}. "
         missing += "Nothing was planned for it, or they are gone: restore the lake from its backup."
         return Link(Step.FILE, "Weight file", "lake: target_weights", missing=missing)
-    said = f"No line of the session's files names {symbol}, so that its weight is 0."
-    return Link(Step.FILE, "Weight file", "lake: target_attribution, signals", (said,), {"weight": "0"}, tuple(files))
+    said = [f"No line of the session's files names {symbol}, so that its weight is 0."]
+    before = _named_before(facts, symbol)
+    if before is not None:
+        said.append(
+            f"It was named last for {before['session']}: {before['path']}:{before['line']} gave {before['asset_id']} "
+            f"{number(Decimal(before['weight_stated']))}."
+        )
+    source = "lake: target_attribution, signals"
+    body = {"weight": "0", "named_before": before}
+    return Link(Step.FILE, "Weight file", source, tuple(said), body, tuple(files))
+
+
+def _named_before(facts: SessionFacts, symbol: str) -> dict[str, Any] | None:
+    """The line that named it in the newest session before this one."""
+    found = facts.sources.lake_rows(
+        "SELECT a.session, s.path, a.line, a.asset_id, a.weight_stated, a.strategy, a.file_hash AS file_sha256 "
+        "FROM target_attribution a JOIN signals s USING (strategy, file_hash, line, asset_id) "
+        "WHERE a.portfolio = ? AND a.symbol = ? AND a.session < ? ORDER BY a.session DESC, a.strategy, a.line LIMIT 1",
+        [facts.portfolio, symbol, facts.session],
+    )
+    return found[0] if found else None
 
 
 def _mapping(facts: SessionFacts, target: TargetWeight) -> Link:

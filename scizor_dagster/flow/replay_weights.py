@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scizor_dagster.analytics.explain.model import number
-from scizor_dagster.analytics.replays import Finding, different
+from scizor_dagster.analytics.replays import Finding, Kind, different
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.explain_facts import SessionFacts
 from scizor_dagster.flow.plans import planner_targets
@@ -22,6 +22,8 @@ from scizor_dagster.signals.targets import TargetStatus, TargetWeight, exact_sum
 
 _FIELDS = ("symbol", "instrument_id", "weight", "status", "note", "candidates", "asset_ids")
 _COLUMN = {"weight": "target_weight"}
+_REWRITTEN = "The file was changed after it was accepted."
+_IN_THE_LAKE = "The file is as it was accepted, and says otherwise."
 
 
 def weight_findings(
@@ -37,10 +39,10 @@ def weight_findings(
         notes.append(f"The targets were consolidated again at {at}, after the plan; they are not compared.")
         return
     yield from _targets(facts, archive.inputs.targets)
-    for target in facts.targets:
-        yield from _attribution(facts, target)
-    yield from _unattributed(facts)
-    yield from _files(facts, notes)
+    apart = [item for target in facts.targets for item in _attribution(facts, target)]
+    apart += _unattributed(facts)
+    yield from apart
+    yield from _files(facts, notes, doubted=bool(apart))
 
 
 def _targets(facts: SessionFacts, planned: tuple[Target, ...]) -> Iterator[Finding]:
@@ -108,8 +110,11 @@ def _unattributed(facts: SessionFacts) -> Iterator[Finding]:
             yield Finding("target_attribution", where, "", "absent", "there", remark="The accepted row has no target.")
 
 
-def _files(facts: SessionFacts, notes: list[str]) -> Iterator[Finding]:
-    """Files that have another content now: their rows of the same dates against those that were accepted."""
+def _files(facts: SessionFacts, notes: list[str], *, doubted: bool) -> Iterator[Finding]:
+    """Files that have another content now: their rows of the same dates against those that were accepted.
+
+    Where rows of the lake are `doubted`, a file that is as it was says which of them are right.
+    """
     by_file: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for (strategy, file_hash, _, _), row in facts.signal_rows.items():
         if row["session"] == facts.session:
@@ -119,14 +124,18 @@ def _files(facts: SessionFacts, notes: list[str]) -> Iterator[Finding]:
         now = [facts.file_now(strategy, path, file_hash, rows[0]["line"]).same for path in paths]
         if all(now):
             notes.append(f"File {', '.join(paths)}: SHA-256 {file_hash[:12]}, as it was accepted.")
+            if doubted:
+                yield from _rows_now(facts, strategy, rows, notes, same=True)
         elif None in now:
             notes.append(f"File {', '.join(paths)} is not there any more; its accepted rows are in the lake.")
         else:
             notes.append(f"File {', '.join(paths)} has another content than the accepted SHA-256 {file_hash[:12]}.")
-            yield from _rows_now(facts, strategy, rows, notes)
+            yield from _rows_now(facts, strategy, rows, notes, same=False)
 
 
-def _rows_now(facts: SessionFacts, strategy: str, rows: list[dict[str, Any]], notes: list[str]) -> Iterator[Finding]:
+def _rows_now(
+    facts: SessionFacts, strategy: str, rows: list[dict[str, Any]], notes: list[str], *, same: bool
+) -> Iterator[Finding]:
     """A delivery that goes on is no finding; one that says something else of the same date is."""
     try:
         frame = accept_file(facts.sources.desk, facts.portfolio, strategy).frame
@@ -141,19 +150,28 @@ def _rows_now(facts: SessionFacts, strategy: str, rows: list[dict[str, Any]], no
     if not found:
         notes.append(f"It names {', '.join(map(str, sorted(dates)))} no more: a later delivery took its place.")
         return
-    remark = "The file was changed after it was accepted."
     for row in rows:
-        item = found.pop((row["weights_date"], row["asset_id"]), None)
-        key = f"line {row['line']}, {row['weights_date']} {row['asset_id']}"
-        if item is None:
-            yield Finding(row["path"], key, "", "absent", "there", remark=remark)
-        elif item["weight"] != row["weight"]:
-            stated, accepted = number(decimal_of(item["weight"])), number(decimal_of(row["weight"]))
-            yield Finding(row["path"], key, "weight", stated, accepted, remark=remark)
-        elif item["line"] != row["line"]:
-            yield Finding(row["path"], key, "line", str(item["line"]), str(row["line"]), "information")
+        yield from _row_now(row, found.pop((row["weights_date"], row["asset_id"]), None), same=same)
     for (day, asset_id), item in found.items():
         if not is_cash(asset_id):
-            yield Finding(
-                str(item["path"]), f"line {item['line']}, {day} {asset_id}", "", "there", "absent", remark=remark
-            )
+            key = f"line {item['line']}, {day} {asset_id}"
+            yield Finding(str(item["path"]), key, "", "there", "absent", remark=_REWRITTEN)
+
+
+def _row_now(row: dict[str, Any], item: dict[str, Any] | None, *, same: bool) -> Iterator[Finding]:
+    """An accepted row against the file's: a file with the accepted content is right, else the accepted row is."""
+    key = f"line {row['line']}, {row['weights_date']} {row['asset_id']}"
+    place = f"{row['session']} {row['strategy']} {key}"
+    if item is None:
+        table, name, remark = ("signals", place, _IN_THE_LAKE) if same else (row["path"], key, _REWRITTEN)
+        there, expected = ("there", "absent") if same else ("absent", "there")
+        yield Finding(table, name, "", there, expected, remark=remark)
+        return
+    stated, accepted = number(decimal_of(item["weight"])), number(decimal_of(row["weight"]))
+    if stated != accepted and same:
+        yield Finding("signals", place, "weight", accepted, stated, remark=_IN_THE_LAKE)
+    elif stated != accepted:
+        yield Finding(row["path"], key, "weight", stated, accepted, remark=_REWRITTEN)
+    if item["line"] != row["line"]:
+        kind: Kind = "difference" if same else "information"
+        yield Finding(row["path"], key, "line", str(item["line"]), str(row["line"]), kind)
