@@ -22,6 +22,10 @@ from scizor_dagster.planning.model import PlanLine, Reason
 from scizor_dagster.signals.targets import Contribution, TargetStatus, TargetWeight
 from scizor_dagster.version import code_version
 
+_OTHERWISE = (
+    "a band that is traded to its edge, an allowance for slippage, a limit on what closes, or a weight of 15 digits "
+    "and more, which counts as any number that close"
+)
 RESTORE = "Restore the lake from its backup."
 
 
@@ -316,6 +320,8 @@ def _sizing(facts: SessionFacts, line: PlanLine, sizing: Sizing) -> Link:
             f"{number(round(sizing.value, 6))} / {number(sizing.price)} = {number(round(sizing.unrounded, 9))}, toward "
             f"zero to {number(sizing.step)}: {number(sizing.rounded)} shares."
         )
+    if sizing.weight and sizing.target != sizing.rounded:
+        said.append(f"The planner's target is {number(sizing.target)}, for {_OTHERWISE}.")
     if sizing.band and sizing.held_value is not None:
         away = abs(sizing.held_value - sizing.value)
         inside = "inside: no trade" if away <= sizing.band else "outside: trade"

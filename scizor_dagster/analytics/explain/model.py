@@ -114,8 +114,10 @@ def number(value: Decimal | None) -> str:
     """An exact number without zeros at its end; empty where there is none."""
     if value is None:
         return ""
+    if not value:
+        return "0"
     text = format(value, "f")
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def exact_amount(value: Decimal) -> str:
