@@ -32,7 +32,7 @@ from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.approving import awaits_approval, difference_of
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.explaining import order_origins
+from scizor_dagster.flow.explain_lines import order_origins
 from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals

@@ -35,8 +35,8 @@ def explain(
     Example: scizor explain signals/weights.csv:2
     """
     from scizor_dagster.analytics.explain.text import lines_of
+    from scizor_dagster.flow.explain_lines import explain_line
     from scizor_dagster.flow.explaining import explain as explained
-    from scizor_dagster.flow.explaining import explain_line
     from scizor_dagster.flow.watch import WatchingDesk
 
     if (name is None) == (file is None) or (file is None) != (line is None):

@@ -233,7 +233,11 @@ class SessionFacts:
         return self.sources.ledger_rows(chosen)
 
     def verdicts_of(self, client_order_id: str) -> list[dict[str, Any]]:
-        chosen = sa.select(risk_events).where(risk_events.c.client_order_id == client_order_id)
+        chosen = sa.select(risk_events).where(
+            risk_events.c.account == self.account,
+            risk_events.c.session == self.session,
+            risk_events.c.client_order_id == client_order_id,
+        )
         return self.sources.ledger_rows(chosen.order_by(risk_events.c.at, risk_events.c.event_id))
 
     def armed_sends_of(self, client_order_id: str) -> list[dict[str, Any]]:

@@ -22,8 +22,9 @@ from scizor_dagster.analytics.replays import Finding, compared
 from scizor_dagster.flow.explain_facts import SessionFacts, Sources
 from scizor_dagster.ledger.account_books import AccountBooks, SessionRows
 from scizor_dagster.ledger.holdings import NOISE
+from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
 from scizor_dagster.ledger.rebuilt import cash_is_stated
-from scizor_dagster.ledger.rows import IntentRow, first_batch_of
+from scizor_dagster.ledger.rows import IntentRow, batches_of, first_batch_of
 from scizor_dagster.ledger.tables import activities, adoptions, trades
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.model import Plan, PlannedOrder
@@ -50,7 +51,10 @@ def ledger_findings(
 def _book(facts: SessionFacts, archive: PlanArchive, made_at: datetime, notes: list[str]) -> Iterator[Finding]:
     inputs, ledger = archive.inputs, facts.sources.ledger
     assert ledger is not None
-    then = books_before(facts.sources, facts.account, facts.session, made_at)
+    rebuilt = any(row.origin == REBUILT for row in batches_of(ledger, facts.account, facts.portfolio))
+    if rebuilt:
+        notes.append("The ledger was built anew since: when its rows were recorded first is not known.")
+    then = books_before(facts.sources, facts.account, facts.session, None if rebuilt else made_at)
     now = books_before(facts.sources, facts.account, facts.session)
     mine_then, mine_now = _owned(then, facts.portfolio), _owned(now, facts.portfolio)
     planned = {symbol: qty for symbol, qty in inputs.holdings.items() if qty}

@@ -18,7 +18,7 @@ from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.inputs import Target
 from scizor_dagster.signals.arithmetic import decimal_of
 from scizor_dagster.signals.names import is_cash
-from scizor_dagster.signals.targets import TargetStatus, TargetWeight, exact_sum
+from scizor_dagster.signals.targets import TargetWeight, exact_sum
 
 _FIELDS = ("symbol", "instrument_id", "weight", "status", "note", "candidates", "asset_ids")
 _COLUMN = {"weight": "target_weight"}
@@ -81,7 +81,6 @@ def _attribution(facts: SessionFacts, target: TargetWeight) -> Iterator[Finding]
         yield Finding(
             "target_attribution", key, "sum of contribution", number(total), number(target.target_weight), remark=remark
         )
-    sold = target.status is TargetStatus.OK and not target.target_weight and " is stopped since " in target.note
     for item in target.contributions:
         own = f"{key}, {item.strategy} line {item.line}"
         row = facts.signal_row(item)
@@ -90,6 +89,8 @@ def _attribution(facts: SessionFacts, target: TargetWeight) -> Iterator[Finding]
             yield Finding("signals", own, "", "absent", "there", remark=remark)
             continue
         accepted = decimal_of(row["weight"])
+        # What a stopped strategy has is sold: it states nothing any more.
+        sold = not item.weight_stated and f"Strategy {item.strategy} is stopped since " in target.note
         if accepted != item.weight_stated and not sold:
             remark = "The other side is signals.weight of the accepted row; one of them was changed."
             yield Finding(
@@ -104,8 +105,13 @@ def _unattributed(facts: SessionFacts) -> Iterator[Finding]:
         for target in facts.targets
         for item in target.contributions
     }
+    # Of a strategy that rests only what it wanted last counts, whatever its file has for this session.
+    running = {
+        key[0] for key in used if key in facts.signal_rows and facts.signal_rows[key]["session"] == facts.session
+    }
     for key, row in facts.signal_rows.items():
-        if row["session"] == facts.session and key not in used and not is_cash(row["asset_id"]):
+        own = row["session"] == facts.session and row["strategy"] in running
+        if own and key not in used and not is_cash(row["asset_id"]):
             where = f"{facts.session} {row['strategy']} line {row['line']} {row['asset_id']}"
             yield Finding("target_attribution", where, "", "absent", "there", remark="The accepted row has no target.")
 

@@ -15,12 +15,13 @@ from scizor_dagster.analytics.explain.text import WIDTH, lines_of
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_facts import opened as sources_of
-from scizor_dagster.flow.explaining import Meant, _only, explain, explain_line, order_origins
+from scizor_dagster.flow.explain_lines import explain_line, order_origins
+from scizor_dagster.flow.explaining import Meant, _only, explain
 from scizor_dagster.flow.watch import WatchingDesk
 from scizor_dagster.ledger.tables import trades
 from tests.flow.desks import EARLY, FIRST, SECOND
 from tests.flow.test_blend import opened
-from tests.flow.traded import copied
+from tests.flow.traded import copied, correct
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,17 @@ def test_a_position_lists_its_fills_and_splits_session_by_session(desk: Desk) ->
     assert not made.of(Step.POSITION)[0].missing
     then = explain(desk, "MSFT.XNAS", session=FIRST)
     assert len(then.of(Step.HISTORY)[0].rows) == 2
+
+
+def test_a_correction_of_a_fill_is_told_beside_what_it_corrects(past: Path, tmp_path: Path) -> None:
+    desk = copied(past, tmp_path)
+    correct(desk)
+    made = explain(desk, "paper-F14")
+    assert [row["counts"] for row in made.links[0].rows] == ["no: corrected by version 2", "yes, as version 2"]
+    rows = explain(desk, "AAPL.XNAS", session=FIRST).of(Step.HISTORY)[0].rows
+    assert [row["what"] for row in rows] == ["corrected later", "fill, corrected", "fill"]
+    desk.lake.close()
+    desk.ledger.close()
 
 
 def test_a_line_of_a_file_is_followed_down_to_its_fills(desk: Desk, past: Path) -> None:

@@ -16,12 +16,16 @@ from scizor_dagster.analytics.replays import SessionReplay
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import verify_ledger
+from scizor_dagster.flow.lifecycle import change_state
 from scizor_dagster.flow.maintenance import maintain_lake
+from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.replaying import newest_planned, replay_sessions
+from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.planning.archives import digest_of
 from tests.flow.desks import EARLY, FIRST, NOW, SECOND
 from tests.flow.test_blend import opened
-from tests.flow.traded import SESSIONS, copied
+from tests.flow.traded import SESSIONS, copied, correct
+from tests.projects import write_weights
 
 DAY = f"session = DATE '{SECOND}'"
 
@@ -224,6 +228,30 @@ def test_a_price_that_was_restated_in_the_open_is_information(past: Path, tmp_pa
     assert any(
         "bar_revisions: AAPL 2025-03-07: close is 4.7, and must be 4.71" in item for item in said(replayed(desk))
     )
+    closed(desk)
+
+
+def test_a_correction_that_came_after_the_plan_is_information(past: Path, tmp_path: Path) -> None:
+    desk = copied(past, tmp_path)
+    correct(desk)
+    found = replayed(desk)
+    assert found.agrees, said(found)
+    (told,) = found.findings
+    assert (told.kind, told.field) == ("information", "cash")
+    assert "recorded after the plan was made" in told.sentence
+    closed(desk)
+
+
+@pytest.mark.parametrize("liquidate", [False, True])
+def test_what_a_strategy_that_rests_has_in_a_plan_is_no_difference(past: Path, tmp_path: Path, liquidate: bool) -> None:
+    desk, third = copied(past, tmp_path), SESSIONS[-1] + timedelta(days=7)
+    write_weights(tmp_path / "value.csv", {third: {"1": 0.4, "2": 0.3}})
+    action = "stop" if liquidate else "pause"
+    change_state(desk, ["main"], "trend", action, liquidate=liquidate, actor="jo", reason="a look")
+    consolidate_session(desk, "main", third)
+    plan_session(desk, "main", third)
+    (found,) = replay_sessions(desk, "main", third, third)
+    assert found.agrees, said(found)
     closed(desk)
 
 

@@ -5,6 +5,7 @@ Two strategies share an instrument; one of them has ids of its own. Made once, a
 
 import os
 import shutil
+import sqlite3
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def _add_actions(desk: Desk) -> None:
     ]
     with desk.lake.write() as cursor:
         append_rows(cursor, "corporate_actions", pd.DataFrame([common | row for row in rows]))
+
+
+def correct(desk: Desk) -> None:
+    """Let the broker have corrected the price of the first fill after the last plan was made."""
+    same = (
+        "portfolio, client_order_id, symbol, side, qty, '4.50', fee, session, executed_at, '2025-04-02 00:00:00.000000'"
+    )
+    with sqlite3.connect(desk.settings.home / "ledger.sqlite") as connection:
+        connection.execute(
+            "INSERT INTO trades (account, fill_id, version, revision, portfolio, client_order_id, symbol, side, qty, "
+            f"price, fee, session, executed_at, recorded_at) SELECT account, fill_id, 2, 2, {same} FROM trades "
+            "WHERE fill_id = 'paper-F14'"
+        )
+    connection.close()
 
 
 def copied(folder: Path, to: Path) -> Desk:
