@@ -149,8 +149,8 @@ def _rows_now(
         notes.append(f"As it is now it is not accepted, so that its rows are not compared: {error.problem}")
         return
     dates = {row["weights_date"] for row in rows}
-    found = {
-        (item["weights_date"], item["asset_id"]): item
+    found: dict[tuple[Any, str], dict[str, Any]] = {
+        (item["weights_date"], item["asset_id"]): {str(name): value for name, value in item.items()}
         for item in frame[frame["weights_date"].isin(dates)].to_dict("records")
     }
     if not found:

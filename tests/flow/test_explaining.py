@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from assets.rendering import execution_metadata
 from scizor_dagster.analytics.explain.model import Explanation, Step
 from scizor_dagster.analytics.explain.text import WIDTH, lines_of
 from scizor_dagster.errors import InputError
+from scizor_dagster.execution.result import result_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_facts import opened as sources_of
 from scizor_dagster.flow.explain_lines import explain_line, order_origins
@@ -92,6 +94,17 @@ def test_a_fill_walks_all_the_way_up_to_its_file_and_down_to_the_reconciliation(
         assert made.of(Step.RECONCILIATION)[0].facts["state"] == "reconciled"
         assert max(map(len, lines_of(made))) <= WIDTH
         assert json.loads(json.dumps(made.to_json()))["links"]
+
+
+def test_the_ui_shows_for_each_order_the_line_that_caused_it(desk: Desk) -> None:
+    with desk.ledger.read() as connection:
+        result = result_of(connection, "paper", "main", SECOND)
+    shown = execution_metadata(result, order_origins(desk, "main", SECOND))["caused_by"].value.splitlines()
+    assert shown[0].startswith("| order | symbol | side | qty | state | strategy | file | line | weight |")
+    for order in result.orders:
+        (row,) = (row for row in shown if order.client_order_id in row)
+        assert ("names it not: sold" in row) is (order.symbol == "GOOG")
+        assert ".csv |" in row or ".csv, " in row
 
 
 def test_a_person_can_compute_the_quantity_from_the_numbers_that_are_shown(desk: Desk) -> None:
