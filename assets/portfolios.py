@@ -32,6 +32,7 @@ from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.approving import awaits_approval, difference_of
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.explain_lines import order_origins
 from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
@@ -204,11 +205,12 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
         with clear_failures():
             result = _execute(context, desk.desk, portfolio)
             plan = read_plan(desk.desk.lake, portfolio, session_of(context))
+            origins = order_origins(desk.desk, portfolio, session_of(context))
         refused = [f"{row.symbol} {row.state}: {row.reason}" for row in result.orders if row.state in REFUSED]
         held = [row.sentence for row in held_back_orders(desk.desk, portfolio, session_of(context))]
         left_out = result.plan_id is None and plan is not None and bool(plan.orders)
         return dg.MaterializeResult(
-            metadata=execution_metadata(result),
+            metadata=execution_metadata(result, origins),
             check_results=[
                 known.result(result.state != "frozen", state=str(result.state)),
                 unskipped.result(not result.skipped, skipped=", ".join(map(str, result.skipped))),

@@ -91,7 +91,8 @@ def book_metadata(after: BookAfter) -> dict[str, Any]:
     return {name: money(amount) for name, amount in asdict(after).items()}
 
 
-def execution_metadata(result: ExecutionResult) -> dict[str, Any]:
+def execution_metadata(result: ExecutionResult, origins: pd.DataFrame) -> dict[str, Any]:
+    """What was sent and what came back; `origins` has for each order the line of the file that caused it."""
     rows = pd.DataFrame([asdict(order) for order in result.orders])
     return {
         "dagster/row_count": len(rows),
@@ -100,6 +101,7 @@ def execution_metadata(result: ExecutionResult) -> dict[str, Any]:
         "permitted": "; ".join(result.permitted) or "neither arming nor approval was needed",
         "release_factor": str(result.factor) if result.factor is not None else "not released",
         "orders": table(rows),
+        "caused_by": table(origins),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),
     }
 

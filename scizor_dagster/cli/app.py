@@ -33,12 +33,14 @@ from scizor_dagster.cli import (
     dev,
     doctor,
     ending,
+    explain,
     ledger,
     paper,
     plan,
     prices,
     rates,
     reconcile,
+    replay,
     risk,
     run,
     signals,
@@ -74,6 +76,8 @@ app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
 app.command("end-order")(ending.end_order)
+app.command()(explain.explain)
+app.command()(replay.replay)
 app.command()(arming.arm)
 app.command()(arming.disarm)
 app.command()(trading_states.halt)

@@ -37,7 +37,7 @@ from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import SYNTHETIC, Plan
 from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
-from scizor_dagster.signals.targets import TargetStatus, read_targets
+from scizor_dagster.signals.targets import TargetStatus, TargetWeight, read_targets
 from scizor_dagster.version import code_version
 
 SOURCE = "scizor.planning"
@@ -200,7 +200,7 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
         equity=book.valuation.equity,
         targets=_targets(desk, lake, portfolio, session),
         holdings=book.holdings,
-        prices=_prices(closes),
+        prices=reference_prices(closes),
         instruments={item.symbol: item for item in instruments(lake, settings.market, priced_on)},
         priced_on=priced_on,
         adjustment=price_adjustment(closes),
@@ -231,6 +231,11 @@ def _targets(desk: Desk, lake: Lake, portfolio: str, session: date) -> tuple[Tar
             where=f"portfolio {portfolio}",
         )
     require_current_states(desk, portfolio, session, rows)
+    return planner_targets(rows)
+
+
+def planner_targets(rows: Sequence[TargetWeight]) -> tuple[Target, ...]:
+    """Consolidated targets as the planner takes them."""
     return tuple(
         Target(
             asset_ids=row.asset_ids,
@@ -246,7 +251,8 @@ def _targets(desk: Desk, lake: Lake, portfolio: str, session: date) -> tuple[Tar
     )
 
 
-def _prices(closes: pd.DataFrame) -> dict[str, ReferencePrice]:
+def reference_prices(closes: pd.DataFrame) -> dict[str, ReferencePrice]:
+    """Last closes (columns symbol, session, close, source) as the planner takes them."""
     return {
         row["symbol"]: ReferencePrice(price=exact(row["close"]), session=row["session"], source=row["source"])
         for row in closes.to_dict("records")
