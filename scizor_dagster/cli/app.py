@@ -33,6 +33,7 @@ from scizor_dagster.cli import (
     dev,
     doctor,
     ending,
+    export,
     ledger,
     paper,
     plan,
@@ -73,6 +74,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
+app.command()(export.export)
 app.command("end-order")(ending.end_order)
 app.command()(arming.arm)
 app.command()(arming.disarm)
