@@ -27,6 +27,7 @@ from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
 
+_HEADERS = "reconciliations"
 _PARTS = ("breaks", "order_results", "end_of_day_positions")
 _VERSION = ("version", "pass", "taken_at")
 """Columns that tell one reconciliation of a session from another, where the lake has them."""
@@ -35,21 +36,19 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class _OfLake:
-    """What is read once for all sessions."""
+    """What is read once for all sessions; `rows` are those of each table by session."""
 
     currencies: Mapping[str, str]
     planned: frozenset[date]
-    headers: Rows
-    parts: Mapping[str, Rows]
+    rows: Mapping[str, Mapping[date, Rows]]
 
     def reconciled(self, session: date) -> list[Reconciled]:
         """Every stored reconciliation, oldest first: rows belong to the header with which they share `_VERSION`."""
-        headers = [row for row in self.headers if row["session"] == session]
-        headers.sort(key=lambda row: (row.get("taken_at") or row["fetched_at"], str(row)))
-        parts = [[row for row in self.parts[table] if row["session"] == session] for table in _PARTS]
-        return [
-            Reconciled(header, *([row for row in rows if _same(header, row)] for rows in parts)) for header in headers
-        ]
+        headers = sorted(
+            self.rows[_HEADERS].get(session, ()), key=lambda row: (row.get("taken_at") or row["fetched_at"], str(row))
+        )
+        parts = [self.rows[table].get(session, ()) for table in _PARTS]
+        return [Reconciled(one, *([row for row in rows if _same(one, row)] for rows in parts)) for one in headers]
 
 
 def read_facts(
@@ -131,15 +130,19 @@ def _read_lake(lake: Lake, portfolio: str, market: str, first: date, last: date)
         planned = cursor.execute(
             "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session BETWEEN ? AND ?", span
         ).fetchall()
-    parts = {table: _rows(lake, table, span) for table in _PARTS}
-    return _OfLake(dict(symbols), frozenset(day for (day,) in planned), _rows(lake, "reconciliations", span), parts)
+    rows = {table: _rows(lake, table, span) for table in (_HEADERS, *_PARTS)}
+    return _OfLake(dict(symbols), frozenset(day for (day,) in planned), rows)
 
 
-def _rows(lake: Lake, table: str, span: Sequence[Any]) -> list[dict[str, Any]]:
+def _rows(lake: Lake, table: str, span: Sequence[Any]) -> dict[date, list[dict[str, Any]]]:
+    found: dict[date, list[dict[str, Any]]] = {}
     with lake.read() as cursor:
         cursor.execute(f"SELECT * FROM {table} WHERE portfolio = ? AND session BETWEEN ? AND ?", span)
         names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        for values in cursor.fetchall():
+            row = dict(zip(names, values, strict=True))
+            found.setdefault(row["session"], []).append(row)
+    return found
 
 
 def _same(header: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
