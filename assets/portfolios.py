@@ -33,6 +33,7 @@ from scizor_dagster.flow.approving import awaits_approval, difference_of
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_lines import order_origins
+from scizor_dagster.flow.exporting import export_as_configured
 from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session, take_signals
@@ -71,7 +72,7 @@ def portfolio_assets(config: Config, portfolio: str) -> list[dg.AssetsDefinition
         _target_weights(tuple(signals.values()), portfolio, settings.market, common),
         _planned_orders(portfolio, settings.market, common),
         _executions(portfolio, settings.account, common),
-        _reconciliations(portfolio, common),
+        _reconciliations(portfolio, common, exported=config.exports.folder is not None),
         _performance(portfolio, common),
     ]
 
@@ -230,7 +231,7 @@ def _execute(context: dg.AssetExecutionContext, desk: Desk, portfolio: str) -> E
     return trade_session(desk, portfolio, session, context.run_id, tags.get(SCHEDULED_FOR))
 
 
-def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+def _reconciliations(portfolio: str, common: dict[str, Any], *, exported: bool) -> dg.AssetsDefinition:
     key = dg.AssetKey([portfolio, "reconciliations"])
     clean = FactCheck(
         key,
@@ -240,12 +241,13 @@ def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinit
     )
 
     schema = SchemaCheck(key, order_results_schema)
+    files = FactCheck(key, "files_were_exported", "The session's files are in the folder of the section `exports`.")
 
     @dg.asset(
         key=key,
         deps=[dg.AssetKey([portfolio, "executions"])],
         kinds={"python", "ducklake"},
-        check_specs=[schema.spec, clean.spec],
+        check_specs=[schema.spec, clean.spec, *([files.spec] if exported else [])],
         code_version="1",
         **common,
         description="Breaks between plan, ledger and broker; order results; end-of-day positions.",
@@ -254,11 +256,13 @@ def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinit
         with clear_failures():
             report = reconcile_session(desk.desk, portfolio, session_of(context))
             stored = stored_rows(desk.desk, "order_results", portfolio=portfolio, session=session_of(context))
+        trouble = export_as_configured(desk.desk, portfolio, session_of(context))
         return dg.MaterializeResult(
             metadata=reconciliation_metadata(report),
             check_results=[
                 schema.result(stored),
                 clean.result(report.break_count == 0, breaks=report.break_count),
+                *([files.result(not trouble, trouble=trouble)] if exported else []),
             ],
         )
 

@@ -34,6 +34,7 @@ from scizor_dagster.cli import (
     doctor,
     ending,
     explain,
+    export,
     ledger,
     paper,
     plan,
@@ -75,6 +76,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
+app.command()(export.export)
 app.command("end-order")(ending.end_order)
 app.command()(explain.explain)
 app.command()(replay.replay)

@@ -21,7 +21,8 @@ from scizor_dagster.flow.plans import reference_prices
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.reading import LOOK_BACK, instruments, last_closes
 from scizor_dagster.planning.archives import PlanArchive
-from scizor_dagster.planning.inputs import PlanInputs, named_symbols, plain
+from scizor_dagster.planning.inputs import PlanInputs, named_symbols
+from scizor_dagster.planning.quantities import plain
 
 _BAR = ("open", "high", "low", "close", "volume")
 Place = tuple[str, date]

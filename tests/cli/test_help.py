@@ -31,6 +31,7 @@ TAUGHT = (
     ("symbols", "remove"),
     ("run",),
     ("reconcile",),
+    ("export",),
     ("end-order",),
     ("explain",),
     ("replay",),
