@@ -34,6 +34,7 @@ from scizor_dagster.cli import (
     doctor,
     ending,
     ledger,
+    notifying,
     paper,
     plan,
     prices,
@@ -62,6 +63,7 @@ app.command()(demo.demo)
 app.command()(dev.dev)
 app.command()(doctor.doctor)
 app.command()(watchdog.watchdog)
+app.command()(notifying.notify)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
 app.add_typer(prices.app, name="prices")

@@ -166,7 +166,9 @@ def _key_of(loc: Key) -> Key:
 
 
 def _may_be_secret(kind: str, value: Any, key: Key) -> bool:
-    """Whether a value is kept out of errors: that of or below a secret's key, of a key that nobody knows, a login in a URL."""
+    """Whether a value is kept out of errors: of a secret's key, of what stands below one or under a key that nobody
+    knows, and a login in a URL.
+    """
     below = not SECRET_KEYS.isdisjoint(key)
     return below or kind == "extra_forbidden" or (isinstance(value, str) and "@" in value)
 

@@ -93,4 +93,5 @@ class NotificationRules(Model):
 
     def is_on(self, event: str) -> bool:
         """Whether the event is told at all. One that is no event of the configuration, such as a test, is."""
-        return {**dict.fromkeys(map(str, QUIET), False), **self.events}.get(event, True)
+        switched = {str(name): is_on for name, is_on in self.events.items()}
+        return switched.get(event, event not in QUIET)

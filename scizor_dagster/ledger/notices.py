@@ -99,7 +99,7 @@ def to_try_again(connection: sa.Connection, now: datetime) -> list[NoticeRow]:
 def given_up(connection: sa.Connection) -> list[NoticeRow]:
     """What a target was never told after every attempt, and that took nothing since; oldest first."""
     took = sa.select(notices.c.target, sa.func.max(notices.c.last_at)).where(notices.c.state == NoticeState.SENT)
-    reached = {target: at for target, at in connection.execute(took.group_by(notices.c.target))}
+    reached = {row[0]: row[1] for row in connection.execute(took.group_by(notices.c.target))}
     statement = sa.select(notices).where(notices.c.state != NoticeState.SENT, notices.c.attempts >= MOST_ATTEMPTS)
     rows = map(_row, connection.execute(statement.order_by(notices.c.last_at)))
     return [row for row in rows if row.last_at > reached.get(row.target, _BEGINNING)]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from scizor_dagster.notifications.delivery import NotTold, tell_address, tell_pr
 from scizor_dagster.notifications.notice import Notice
 from scizor_dagster.notifications.records import OpenLedger, Records
 from scizor_dagster.notifications.redaction import Redaction, filled_in, referenced
+from scizor_dagster.notifications.texts import TEST
 
 LOG = "log"
 """Who is told where nobody is configured: a line in the log."""
@@ -39,7 +41,7 @@ class Channel:
     events: tuple[str, ...] | None = None
 
     def takes(self, event: str) -> bool:
-        return self.events is None or event == "test" or event in self.events
+        return self.events is None or event == TEST or event in self.events
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +100,21 @@ class Notifier:
             found.append(Channel(target.name(position), kind, url, target.events))
         return found + ([Channel(PROGRAM, PROGRAM)] if self.rules.program is not None else [])
 
-    def tell(self, notices: Iterable[Notice]) -> list[Outcome]:
-        """Tell what is switched on and new; what is neither is passed over. Raises nothing."""
-        return self._within_budget(
-            (channel, self._row(item, channel))
-            for item in notices
-            if self.rules.is_on(item.event)
-            for channel in [channel for channel in self.channels if channel.takes(item.event)] or [Channel(LOG, LOG)]
-        )
-
-    def try_again(self) -> list[Outcome]:
-        """Tell what did not go out before, to whom it did not go; what is off by now is passed over. Raises nothing."""
-        known = {channel.name: channel for channel in self.channels}
-        return self._within_budget(
-            (known[row.target], row)
-            for row in self._records.to_try_again(self.clock())
-            if row.target in known and self.rules.is_on(row.event)
-        )
+    def tell(self, notices: Iterable[Notice], *, again: bool = False) -> list[Outcome]:
+        """Tell what is switched on and new, and with `again` what did not go out before. Raises nothing."""
+        began, outcomes = self._stopwatch(), []
+        for channel, row in chain(self._wanted(notices), self._missed() if again else ()):
+            if self._stopwatch() - began > BUDGET:
+                logger.warning("Telling takes long; the rest is told next time.")
+                break
+            try:
+                if self._records.begin(row, self.clock()):
+                    outcomes.append(self._attempt(channel, row))
+                    self._records.settle(row, outcomes[-1].failure, self.clock())
+            except Exception as error:
+                # Whoever asked watches runs, and goes on. The text may hold anything, so the error's kind must do.
+                logger.error("Telling %s failed with %s.", channel.name, type(error).__name__)
+        return outcomes
 
     def tell_every_time(self, item: Notice) -> list[Outcome]:
         """Tell what is nothing to remember, such as that all is well. Raises nothing."""
@@ -123,21 +123,20 @@ class Notifier:
         wanted = [channel for channel in self.channels if channel.takes(item.event)]
         return [self._attempt(channel, self._row(item, channel)) for channel in wanted]
 
-    def _within_budget(self, due: Iterable[tuple[Channel, NoticeRow]]) -> list[Outcome]:
-        began, outcomes = self._stopwatch(), []
-        try:
-            for channel, row in due:
-                if self._stopwatch() - began > BUDGET:
-                    logger.warning("Telling takes long; the rest is told next time.")
-                    break
-                if self._records.begin(row, self.clock()):
-                    outcome = self._attempt(channel, row)
-                    self._records.settle(row, outcome.failure, self.clock())
-                    outcomes.append(outcome)
-        except Exception as error:
-            # Whoever asked is a run's watcher: it goes on. The text may hold anything, so its kind must do.
-            logger.error("Telling failed with %s; it is tried again.", type(error).__name__)
-        return outcomes
+    def _wanted(self, notices: Iterable[Notice]) -> Iterator[tuple[Channel, NoticeRow]]:
+        channels = self.channels
+        for item in notices:
+            if self.rules.is_on(item.event):
+                takers = [channel for channel in channels if channel.takes(item.event)]
+                yield from ((channel, self._row(item, channel)) for channel in takers or [Channel(LOG, LOG)])
+
+    def _missed(self) -> Iterator[tuple[Channel, NoticeRow]]:
+        """What did not go out, to those who are still to hear of it."""
+        known = {channel.name: channel for channel in self.channels}
+        for row in self._records.to_try_again(self.clock()):
+            channel = known.get(row.target)
+            if channel is not None and channel.takes(row.event) and self.rules.is_on(row.event) and row.event != TEST:
+                yield channel, row
 
     def _attempt(self, channel: Channel, row: NoticeRow) -> Outcome:
         item = Notice(row.event, row.subject, row.occasion, row.title, row.body, row.facts)

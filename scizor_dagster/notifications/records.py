@@ -31,16 +31,18 @@ class Records:
 
     def begin(self, notice: NoticeRow, now: datetime) -> bool:
         """Whether an attempt may begin, which is remembered."""
+        known = self._memory.get(_key(notice))
+        if known is not None and not known.may_be_tried(now):
+            return False
         try:
             ledger = self._open_ledger()
             if ledger is not None:
                 with ledger.transaction() as connection:
-                    return notices.begin(connection, notice, now=now)
-        except ScizorError as error:
-            self._log.warning("What is told is not remembered: %s", error)
-        known = self._memory.get(_key(notice))
-        if known is not None and not known.may_be_tried(now):
-            return False
+                    begun = notices.begin(connection, notice, now=now)
+                self._memory.pop(_key(notice), None)
+                return begun
+        except Exception as error:
+            self._log.warning("What is told is not remembered: %s", _said(error))
         attempts = known.attempts + 1 if known is not None else 1
         self._memory[_key(notice)] = replace(notice, attempts=attempts, last_at=now)
         return True
@@ -57,8 +59,8 @@ class Records:
             if ledger is not None:
                 with ledger.transaction() as connection:
                     notices.settle(connection, notice, failure, now=now)
-        except ScizorError as error:
-            self._log.warning("That %s was told is not remembered, and it may be told again: %s", notice.target, error)
+        except Exception as error:
+            self._log.warning("What %s was told may be told again: %s", notice.target, _said(error))
 
     def to_try_again(self, now: datetime) -> list[NoticeRow]:
         """What did not go out and may be tried now."""
@@ -68,9 +70,14 @@ class Records:
             if ledger is not None:
                 with ledger.read() as connection:
                     found += notices.to_try_again(connection, now)
-        except ScizorError as error:
-            self._log.warning("What was not told before is not known: %s", error)
+        except Exception as error:
+            self._log.warning("What was not told before is not known: %s", _said(error))
         return found
+
+
+def _said(error: Exception) -> str:
+    """A damaged store fails in ways of its own, and in words that nobody has looked at."""
+    return str(error) if isinstance(error, ScizorError) else type(error).__name__
 
 
 def _key(notice: NoticeRow) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from scizor_dagster.notifications.notice import Notice, digest, notice
 
+TEST = "test"
 _NAMED = 5
 
 
