@@ -54,6 +54,9 @@ def due_notices(desk: Desk, now: datetime, is_on: Callable[[str], bool]) -> tupl
                 found |= {(item.event, item.subject, item.occasion): item for item in look(desk, portfolio, now)}
             except ScizorError as error:
                 problems.append(f"{portfolio}: {error}")
+            except Exception as error:
+                # A damaged store fails in ways of its own; the other looks are still worth an answer.
+                problems.append(f"{portfolio}: {type(error).__name__}; see scizor doctor.")
     return list(found.values()), list(dict.fromkeys(problems))
 
 
