@@ -4,10 +4,12 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from scizor_dagster.config import NotificationRules
+from scizor_dagster.flow import notices
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.notices import due_notices
 from scizor_dagster.ledger.states import IntentState as S
@@ -123,6 +125,18 @@ def test_an_unknown_outcome_is_due_once_no_run_is_at_it(desk: Desk) -> None:
     assert (found.event, found.subject) == ("held_for_human", "orders of main")
     assert "AAPL, NVDA" in found.text
     assert "MSFT" not in found.text
+
+
+def test_a_plan_that_waits_for_a_person_is_due_for_the_session_that_trades_now(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waits(_: Desk, portfolio: str, session: date) -> SimpleNamespace | None:
+        return SimpleNamespace(plan_id="abcdef0123456789", orders=(1, 2)) if session == FRIDAY else None
+
+    monkeypatch.setattr(notices, "awaiting_plan", waits)
+    [found] = due(desk, at("09:10"))
+    assert (found.event, found.subject, found.occasion) == ("held_for_human", "plan of main", "2026-11-20:abcdef012345")
+    assert due(desk, at("17:00")) == []
 
 
 def test_unexplained_breaks_of_the_last_traded_session_are_due(desk: Desk) -> None:
