@@ -36,6 +36,7 @@ from scizor_dagster.cli import (
     explain,
     export,
     ledger,
+    notifying,
     paper,
     plan,
     prices,
@@ -65,6 +66,7 @@ app.command()(demo.demo)
 app.command()(dev.dev)
 app.command()(doctor.doctor)
 app.command()(watchdog.watchdog)
+app.command()(notifying.notify)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
 app.add_typer(prices.app, name="prices")

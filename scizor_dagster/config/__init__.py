@@ -37,6 +37,7 @@ from scizor_dagster.config.markets import (
     YahooProvider,
     basis_of,
 )
+from scizor_dagster.config.notifications import NotificationRules, Target
 from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.portfolios import Capital, Portfolio
 from scizor_dagster.config.risk import FractionalShares, RiskRules
@@ -75,6 +76,7 @@ __all__ = [
     "MisplacedValue",
     "Model",
     "Name",
+    "NotificationRules",
     "OnAmbiguous",
     "Overlay",
     "PaperAccount",
@@ -90,6 +92,7 @@ __all__ = [
     "SampleProvider",
     "SignalChoice",
     "StoplossGuard",
+    "Target",
     "WatchdogRules",
     "WeightRules",
     "YahooProvider",

@@ -9,6 +9,7 @@ TAUGHT = (
     ("demo",),
     ("doctor",),
     ("watchdog",),
+    ("notify",),
     ("plan",),
     ("signals", "check"),
     ("signals", "consolidate"),

@@ -11,6 +11,7 @@ from scizor_dagster.ledger.approvals import approve
 from scizor_dagster.ledger.arming import arm, spend
 from scizor_dagster.ledger.checkpoints import SPACING
 from scizor_dagster.ledger.executions import FillNews, record_fill
+from scizor_dagster.ledger.notices import NoticeRow, begin, settle
 from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.store import Ledger
@@ -48,6 +49,9 @@ def live_through(ledger: Ledger) -> ModelBroker:
         )
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
+        told = NoticeRow("halt", "account real", "halted", "PHONE", "halted", "by ann", {"by": "ann"})
+        begin(connection, told, now=START)
+        settle(connection, told, "no answer", now=START)
         approve(
             connection, "paper", "main", "momentum", TUESDAY, "f" * 64,
             rows_hash="r" * 64, rules=["jump"], actor="ann", reason="meant", now=START,
