@@ -28,6 +28,7 @@ from scizor_dagster.cli import (
     approve,
     arming,
     collect,
+    costs,
     data,
     demo,
     dev,
@@ -73,6 +74,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
+app.command()(costs.costs)
 app.command("end-order")(ending.end_order)
 app.command()(arming.arm)
 app.command()(arming.disarm)

@@ -17,7 +17,7 @@ import numpy as np
 from scizor_dagster.analytics.costs import BENCHMARKS, Execution, Known, OrderFacts, shortfall
 from scizor_dagster.analytics.costs_model import CostModel
 from scizor_dagster.analytics.costs_store import OrderCost, cost_model, read_costs, store_costs
-from scizor_dagster.analytics.costs_summary import CostGroup, all_costs
+from scizor_dagster.analytics.costs_summary import BY_STRATEGY, CostGroup, all_costs, group_costs, worst_orders
 from scizor_dagster.analytics.costs_units import Units, scaled_bar, scaled_price, scaled_quantity, units_between
 from scizor_dagster.flow.costs_learning import (
     AT_OPEN,
@@ -27,7 +27,7 @@ from scizor_dagster.flow.costs_learning import (
     venue_of,
 )
 from scizor_dagster.flow.costs_market import SymbolMarket, markets_of
-from scizor_dagster.flow.costs_orders import MeasuredOrder, measured_orders
+from scizor_dagster.flow.costs_orders import MeasuredOrder, attribution, measured_orders
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.known import restated_sessions
 
@@ -45,13 +45,13 @@ class SessionCosts:
     """What was stored of a session.
 
     Attributes:
-        model: What was learned from the orders up to and with the session; it is for the sessions after it.
+        model: What was learned from the orders up to and with the session, for those after it; None without an order.
         restated: Earlier sessions that were measured again, for executions of theirs were corrected since.
     """
 
     rows: tuple[OrderCost, ...]
     total: CostGroup
-    model: CostModel
+    model: CostModel | None
     restated: tuple[date, ...]
 
     def frame(self) -> pd.DataFrame:
@@ -82,13 +82,45 @@ def measure_costs(desk: Desk, portfolio: str, session: date) -> SessionCosts:
     for day in restated:
         store_costs(desk.lake, portfolio, day, _measured(desk, portfolio, day), {}, desk.clock())
     rows = _measured(desk, portfolio, session)
+    if not rows:
+        # Most sessions of most portfolios trade nothing: they cost a look.
+        if read_costs(desk.lake, portfolio, session, session):
+            store_costs(desk.lake, portfolio, session, (), {}, desk.clock())
+        return SessionCosts((), all_costs(()), None, restated)
     models = learned_models(desk, portfolio, session, rows)
     store_costs(desk.lake, portfolio, session, rows, models, desk.clock())
     return SessionCosts(tuple(rows), all_costs(rows), models["portfolio", portfolio], restated)
 
 
+@dataclass(frozen=True)
+class CostReport:
+    """Stored costs of some sessions. `model` is the newest that the portfolio has for the session after them."""
+
+    rows: tuple[OrderCost, ...]
+    groups: tuple[CostGroup, ...]
+    total: CostGroup
+    worst: tuple[OrderCost, ...]
+    model: CostModel
+
+
+def cost_report(desk: Desk, portfolio: str, first: date, last: date, *, by: str, worst: int) -> CostReport:
+    """What the orders of the sessions from `first` to `last`, both included, cost; grouped `by` one of `GROUPINGS`."""
+    rows = read_costs(desk.lake, portfolio, first, last)
+    shares = attribution(desk, portfolio, first, last) if by == BY_STRATEGY else None
+    after = min(last, date.max - timedelta(days=1)) + timedelta(days=1)
+    return CostReport(
+        rows=tuple(rows),
+        groups=tuple(group_costs(rows, by, shares)),
+        total=all_costs(rows),
+        worst=tuple(worst_orders(rows, worst)),
+        model=cost_model(desk.lake, portfolio, after, "portfolio", commission=commission_for(desk, portfolio)),
+    )
+
+
 def _measured(desk: Desk, portfolio: str, session: date) -> list[OrderCost]:
     orders = measured_orders(desk, portfolio, session)
+    if not orders:
+        return []
     markets = markets_of(desk, portfolio, sorted({order.symbol for order in orders}), session)
     settings = desk.portfolio(portfolio)
     place = _Place(
