@@ -18,11 +18,20 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.brokers.protocol import OrderType, Side
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.ledger.rows import BatchRow, FillRow, IntentRow, batches_of, fills_for_orders, intents_of
+from scizor_dagster.ledger.rows import (
+    BatchRow,
+    FillRow,
+    IntentRow,
+    batches_of,
+    fills_for_orders,
+    fills_of,
+    intents_by_id,
+    intents_of,
+)
 from scizor_dagster.ledger.states import IntentState
-from scizor_dagster.ledger.tables import events
+from scizor_dagster.ledger.tables import events, orders
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
 
@@ -36,6 +45,13 @@ _ENTRIES = (
     sa.select(events.c.seq, events.c.at, events.c.client_order_id, events.c.kind, events.c.payload)
     .where(events.c.client_order_id.in_(sa.bindparam("ids", expanding=True)), events.c.kind.in_([_SENDING, *_FILLS]))
     .order_by(events.c.seq)
+)
+_BRACKETS = sa.select(orders.c.client_order_id).where(
+    orders.c.account == sa.bindparam("account"),
+    orders.c.portfolio == sa.bindparam("portfolio"),
+    orders.c.order_type == OrderType.BRACKET.value,
+    orders.c.session <= sa.bindparam("session"),
+    orders.c.symbol.in_(sa.bindparam("symbols", expanding=True)),
 )
 _UNSENT = (IntentState.HELD, IntentState.READY, IntentState.BLOCKED, IntentState.DROPPED)
 
@@ -62,7 +78,7 @@ class MeasuredOrder:
         priced_on: Session in whose units `price_used` is; None: in those of the session itself.
         price_of: Session that the price is of, where the plan says so.
         sent: None for an order that was never sent, or of which no send is recorded.
-        parent: Of a leg, the client order id of its entry.
+        is_exit: Whether it is a leg of a bracket.
     """
 
     client_order_id: str
@@ -79,11 +95,13 @@ class MeasuredOrder:
     price_source: str
     fills: tuple[FillRow, ...]
     sent: Sent | None
-    parent: str | None = None
+    is_exit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
+    """One entry of the ledger's history: a send, or an execution as it was stated then."""
+
     seq: int
     at: datetime
     order_id: str
@@ -97,23 +115,21 @@ def measured_orders(desk: Desk, portfolio: str, session: date) -> list[MeasuredO
     with desk.ledger.read() as connection:
         batches = batches_of(connection, account, portfolio, session)
         intents = [row for batch in batches for row in intents_of(connection, batch.batch_id)]
-        entries = _entries(connection, [row.client_order_id for row in intents])
-        exits = _exits(entries)
-        fills = fills_for_orders(connection, account, [*(row.client_order_id for row in intents), *exits])
+        names = [row.client_order_id for row in intents]
+        entries = _entries(connection, names)
+        fills = fills_for_orders(connection, account, names)
+        legs = _legs(connection, account, portfolio, session, names)
     plans = _plans(desk, portfolio, session, batches)
     prices = {(plan.plan_id, line.symbol): (plan, line.price_session) for plan in plans for line in plan.lines}
     plan_of = {batch.batch_id: batch.plan_id for batch in batches}
     calendar = desk.calendar(desk.portfolio(portfolio).market)
-    times = _Times(entries, calendar.open_at(session), calendar.close_at(session))
+    times = SendTimes(entries, calendar.open_at(session), calendar.close_at(session))
     rows = []
     for intent in intents:
         plan, price_of = prices.get((plan_of[intent.batch_id], intent.symbol), (None, None))
         filled = tuple(fills.get(intent.client_order_id, ()))
-        rows.append(_order(intent, plan, price_of, filled, times.sent(intent)))
-    by_name = {row.client_order_id: row for row in intents}
-    rows += [_leg(by_name[parent], name, fills[name]) for name, parent in exits.items() if _shares(fills.get(name, ()))]
-    rows += _not_admitted(plans, by_name)
-    return rows
+        rows.append(_order(intent, plan, price_of, filled, times.sent(intent.client_order_id, intent.symbol)))
+    return [*rows, *legs, *_not_admitted(plans, frozenset(names))]
 
 
 def _plans(desk: Desk, portfolio: str, session: date, batches: Sequence[BatchRow]) -> list[Plan]:
@@ -150,29 +166,48 @@ def _decided_on(price_of: date | None) -> str:
     return f"close of {price_of}" if price_of is not None else "the plan's price"
 
 
-def _leg(parent: IntentRow, name: str, fills: Sequence[FillRow]) -> MeasuredOrder:
+def _legs(
+    connection: sa.Connection, account: str, portfolio: str, session: date, known: Sequence[str]
+) -> list[MeasuredOrder]:
+    """The exits of brackets that filled in the session, whenever their entries did."""
+    found: defaultdict[str, list[FillRow]] = defaultdict(list)
+    for fill in fills_of(connection, account, portfolio=portfolio, first=session, last=session):
+        found[fill.client_order_id].append(fill)
+    mine = intents_by_id(connection, [name for name in found if name not in known])
+    fills = {name: rows for name, rows in found.items() if name not in known and name not in mine and _shares(rows)}
+    if not fills:
+        return []
+    symbols = sorted({rows[0].symbol for rows in fills.values()})
+    named = {"account": account, "portfolio": portfolio, "session": session, "symbols": symbols}
+    parents = intents_by_id(connection, list(connection.execute(_BRACKETS, named).scalars()))
+    of_leg = {entry.said["client_order_id"]: parents[entry.order_id] for entry in _entries(connection, list(parents))
+              if entry.kind in _FILLS}  # fmt: skip
+    return [_leg(of_leg.get(name), name, rows) for name, rows in fills.items()]
+
+
+def _leg(parent: IntentRow | None, name: str, fills: Sequence[FillRow]) -> MeasuredOrder:
     """A leg was decided on with its own trigger: a take-profit never fills worse than that, a stop never better."""
-    side, level, word = parent.side.opposite, parent.stop_loss, "stop-loss"
-    profit = parent.take_profit
+    side, filled = fills[0].side, _shares(fills)
+    level, word = (parent.stop_loss, "stop-loss") if parent is not None else (None, "")
+    profit = parent.take_profit if parent is not None else None
     if profit is not None and all((row.price - profit) * side.sign <= 0 for row in fills if row.qty):
         level, word = profit, "take-profit"
-    filled = _shares(fills)
     return MeasuredOrder(
         client_order_id=name,
-        symbol=parent.symbol,
+        symbol=fills[0].symbol,
         side=side,
-        order_type=parent.order_type.value,
+        order_type=OrderType.BRACKET.value,
         state=IntentState.FILLED.value,
-        reason=f"exit of {parent.client_order_id}",
+        reason=f"exit of {parent.client_order_id}" if parent is not None else "its entry is not in the ledger",
         planned_qty=filled,
         sent_qty=filled,
         price_used=level,
-        priced_on=None,
+        priced_on=parent.session if parent is not None else None,
         price_of=None,
-        price_source=word if level is not None else "the entry states no price of this exit",
+        price_source=word if level is not None else "the price that triggered this exit is not in the ledger",
         fills=tuple(fills),
         sent=None,
-        parent=parent.client_order_id,
+        is_exit=True,
     )
 
 
@@ -205,30 +240,21 @@ def _shares(fills: Iterable[FillRow]) -> Decimal:
     return sum((row.qty for row in fills), ZERO)
 
 
-def _entries(connection: sa.Connection, ids: Sequence[str]) -> list[_Entry]:
+def _entries(connection: sa.Connection, ids: Sequence[str]) -> list[Entry]:
     found = [
-        _Entry(row.seq, row.at, row.client_order_id, row.kind, json.loads(row.payload))
+        Entry(row.seq, row.at, row.client_order_id, row.kind, json.loads(row.payload))
         for start in range(0, len(ids), _CHUNK)
         for row in connection.execute(_ENTRIES, {"ids": ids[start : start + _CHUNK]})
     ]
     return sorted(found, key=lambda entry: entry.seq)
 
 
-def _exits(entries: Sequence[_Entry]) -> dict[str, str]:
-    """The ids of orders that filled for one of ours, by the id of the leg: the exits of brackets."""
-    legs = {}
-    for entry in entries:
-        if entry.kind in _FILLS and entry.said["client_order_id"] != entry.order_id:
-            legs[entry.said["client_order_id"]] = entry.order_id
-    return legs
+class SendTimes:
+    """When the orders of a session were sent, from the entries of them in the ledger's history, in its sequence."""
 
-
-class _Times:
-    """When the orders of a session were sent, from the history of the ledger."""
-
-    def __init__(self, entries: Sequence[_Entry], opened: datetime, closed: datetime) -> None:
+    def __init__(self, entries: Sequence[Entry], opened: datetime, closed: datetime) -> None:
         self._opened, self._closed = opened, closed
-        self._sends: dict[str, _Entry] = {}
+        self._sends: dict[str, Entry] = {}
         self._fills: list[tuple[int, datetime, str, Decimal]] = []
         for entry in entries:
             if entry.kind == _SENDING:
@@ -237,8 +263,9 @@ class _Times:
                 at = datetime.fromisoformat(entry.said["executed_at"])
                 self._fills.append((entry.seq, at, entry.said["symbol"], Decimal(entry.said["price"])))
 
-    def sent(self, intent: IntentRow) -> Sent | None:
-        entry = self._sends.get(intent.client_order_id)
+    def sent(self, client_order_id: str, symbol: str) -> Sent | None:
+        """When the order was sent; None where no send of it is recorded."""
+        entry = self._sends.get(client_order_id)
         if entry is None:
             return None
         before = [fill for fill in self._fills if fill[0] < entry.seq]
@@ -247,7 +274,7 @@ class _Times:
             at = max((fill[1] for fill in before), default=None)
         if at is None or at <= self._opened:
             return Sent(None, None)
-        mine = [fill for fill in before if fill[2] == intent.symbol and fill[1] <= at]
+        mine = [fill for fill in before if fill[2] == symbol and fill[1] <= at]
         return Sent(at, max(mine, key=lambda fill: (fill[1], fill[0]))[3] if mine else None)
 
 
