@@ -39,15 +39,20 @@ class Place:
 
 
 def order_cost(place: Place, order: MeasuredOrder, market: SymbolMarket) -> OrderCost:
+    """What the order cost, against what its portfolio's model said that it would."""
     units = _units(place, order, market)
     scale = Units(ONE, ONE) if isinstance(units, str) else units
     since = order.priced_on or place.before
     dividend = ZERO
     if not order.is_exit and market.adjustment != "total_return" and scale.bars == ONE:
         dividend = sum((paid for day, paid in market.dividends if since < day <= place.session), ZERO)
+    # What an exit was for is known from what it filled: it is of the session already.
+    planned, sent = (
+        qty if order.is_exit else scaled_quantity(qty, scale) for qty in (order.planned_qty, order.sent_qty)
+    )
     facts = OrderFacts(
         side=order.side,
-        planned_qty=scaled_quantity(order.planned_qty, scale),
+        planned_qty=planned,
         fills=[Execution(row.qty, row.price, row.fee) for row in order.fills],
         prices=_prices(place, order, market, units, dividend),
         half_spread_bps=market.half_spread_bps,
@@ -71,7 +76,7 @@ def order_cost(place: Place, order: MeasuredOrder, market: SymbolMarket) -> Orde
         venue=place.venue,
         currency=place.currency,
         planned_qty=facts.planned_qty,
-        sent_qty=scaled_quantity(order.sent_qty, scale),
+        sent_qty=sent,
         filled_qty=cost.filled_qty,
         unit_factor=scale.shares,
         dividend=dividend,

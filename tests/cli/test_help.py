@@ -32,6 +32,7 @@ TAUGHT = (
     ("symbols", "remove"),
     ("run",),
     ("reconcile",),
+    ("costs",),
     ("end-order",),
     ("strategy", "list"),
     ("strategy", "start"),
