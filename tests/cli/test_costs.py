@@ -24,7 +24,9 @@ def test_costs_are_shown_with_their_parts_their_worst_orders_and_the_model(scizo
     body = answer.json
     assert [group["group"] for group in body["groups"]] == ["AAPL", "MSFT"]
     assert body["total"]["orders"] == len(body["orders"])
-    assert body["total"]["estimated_bps"] is not None
+    assert {row["arrival_source"] for row in body["orders"]} == {"session open"}
+    assert body["total"]["total_bps"] is not None
+    assert body["total"]["estimated_bps"] is None, "a month of bars is too little for a volatility"
     assert "are needed" in body["model"]["note"]
     shown = scizor("costs", "--from", TRADED, "--to", TRADED, "--orders")
     assert shown.code == 0
