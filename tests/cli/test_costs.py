@@ -1,24 +1,12 @@
-"""`scizor costs`: what the orders of the collected project cost, in tables and as JSON."""
+"""`scizor costs`: what the asset `performance` has measured of orders, in tables and as JSON."""
 
 import pytest
 
-from scizor_dagster.cli import dates
-from scizor_dagster.flow.costs import measure_costs
-from scizor_dagster.flow.desk import Desk
 from tests.cli.conftest import TRADED, Scizor
 from tests.projects import Project
 
 
-@pytest.fixture
-def measured(collected: Project) -> Project:
-    desk = Desk(collected.settings, dates.now)
-    measure_costs(desk, "main", TRADED)
-    desk.lake.close()
-    desk.ledger.close()
-    return collected
-
-
-def test_costs_are_shown_with_their_parts_their_worst_orders_and_the_model(scizor: Scizor, measured: Project) -> None:
+def test_costs_are_shown_with_their_parts_their_worst_orders_and_the_model(scizor: Scizor, collected: Project) -> None:
     answer = scizor("costs", "--by", "symbol", "--orders", "--json")
     assert answer.code == 0
     body = answer.json
@@ -34,7 +22,7 @@ def test_costs_are_shown_with_their_parts_their_worst_orders_and_the_model(scizo
     assert "Model for the next session" in shown.out
 
 
-def test_sessions_without_an_order_say_so(scizor: Scizor, measured: Project) -> None:
+def test_sessions_without_an_order_say_so(scizor: Scizor, collected: Project) -> None:
     answer = scizor("costs", "--from", "2025-02-10")
     assert answer.code == 0
     assert "No order of portfolio main has been measured" in answer.out
