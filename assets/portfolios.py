@@ -18,6 +18,7 @@ from assets.failures import clear_failures
 from assets.partitions import session_of, session_partitions
 from assets.rendering import (
     book_metadata,
+    costs_metadata,
     execution_metadata,
     performance_metadata,
     plan_metadata,
@@ -31,6 +32,7 @@ from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.approving import awaits_approval, difference_of
 from scizor_dagster.flow.closing import reconcile_session
+from scizor_dagster.flow.costs import measure_costs
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_lines import order_origins
 from scizor_dagster.flow.exporting import export_as_configured
@@ -294,14 +296,15 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     def performance(context: dg.AssetExecutionContext, desk: TradingDesk) -> Iterator[dg.MaterializeResult]:
         with clear_failures():
             measured = measure_session(desk.desk, portfolio, session_of(context))
-        if measured is None:
+            costs = measure_costs(desk.desk, portfolio, session_of(context)) if measured is not None else None
+        if measured is None or costs is None:
             context.log.info(
                 "The session's prices are not collected yet, or its plan waits for a person; it is measured after that."
             )
             return
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=performance_metadata(measured),
+            metadata=performance_metadata(measured) | costs_metadata(costs),
             check_results=[
                 schema.result(measured.row),
                 priced.result(

@@ -15,6 +15,7 @@ from assets.metadata import money, picture, price_label, table
 from scizor_dagster.analytics.plots import equity_plot, weights_plot
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.approving import awaiting_sentence
+from scizor_dagster.flow.costs import SessionCosts
 from scizor_dagster.flow.measuring import MeasuredSession
 from scizor_dagster.flow.plans import SessionPlan
 from scizor_dagster.flow.signals import TakenSignals
@@ -127,4 +128,19 @@ def performance_metadata(measured: MeasuredSession) -> dict[str, Any]:
         "drawdown": None if pd.isna(row["drawdown"]) else float(row["drawdown"]),
         "prices": price_label(str(row["adjustment"]), bool(row["synthetic"])),
         "equity_curve": picture(equity_plot(measured.curve), "equity curve"),
+    }
+
+
+def costs_metadata(costs: SessionCosts) -> dict[str, Any]:
+    """What the session's orders cost: money, basis points of what was decided on, and each order."""
+    total = costs.total
+    return {
+        "cost": money(total.total),
+        "cost_bps": None if total.total_bps is None else float(total.total_bps),
+        "cost_estimated_bps": None if total.estimated_bps is None else float(total.estimated_bps),
+        "cost_realised_bps": None if total.realised_bps is None else float(total.realised_bps),
+        "cost_unknown": f"{total.unpriced} order(s) without a known cost, {total.incomplete} with a part left out",
+        "cost_model": costs.model.note if costs.model is not None else "no order to learn from",
+        "costs_measured_again": ", ".join(map(str, costs.restated)) or "none",
+        "costs": table(costs.frame()),
     }

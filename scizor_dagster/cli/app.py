@@ -28,6 +28,7 @@ from scizor_dagster.cli import (
     approve,
     arming,
     collect,
+    costs,
     data,
     demo,
     dev,
@@ -79,6 +80,7 @@ app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
 app.command()(export.export)
+app.command()(costs.costs)
 app.command("end-order")(ending.end_order)
 app.command()(explain.explain)
 app.command()(replay.replay)

@@ -290,6 +290,37 @@ def performance_schema() -> Schema:
     return _table(columns, ["portfolio", "session"])
 
 
+@cache
+def order_costs_schema() -> Schema:
+    from scizor_dagster.brokers.protocol import Side
+
+    exact = ("planned_qty", "sent_qty", "filled_qty", "unit_factor", "dividend", "filled_value", "fees")
+    perhaps = (
+        "decision_price", "arrival_price", "open_price", "close_price", "vwap_price", "decision_value", "delay",
+        "spread", "impact", "missed", "total", "half_spread_bps",
+    )  # fmt: skip
+    columns = {
+        "portfolio": _text(), "session": _day(), "client_order_id": _text(), "symbol": _text(),
+        "side": _one_of(_values(Side)), "kind": _one_of(["order", "exit"]), "state": _text(), "venue": _text(),
+        "currency": _text(_CURRENCY), **{name: _decimal() for name in exact},
+        **{name: _decimal(nullable=True) for name in perhaps}, "decision_source": _text(), "arrival_source": _text(),
+        "spread_source": _text(), "total_bps": _number(nullable=True), "adv": _number(0.0, nullable=True),
+        "volatility": _number(0.0, nullable=True), "adjustment": _adjustment(), "synthetic": _flag(),
+    }  # fmt: skip
+    return _table(columns, ["client_order_id"])
+
+
+@cache
+def cost_models_schema() -> Schema:
+    columns = {
+        "scope": _one_of(["portfolio", "market"]), "name": _text(), "session": _day(),
+        "half_spread_bps": _number(0.0), "impact_coefficient": _number(0.0), "half_spread_error": _number(above=0.0),
+        "impact_error": _number(above=0.0), "commission": _text(), "orders": _count(0), "sessions": _count(0),
+        "fitted": _flag(), "note": _text(),
+    }  # fmt: skip
+    return _table(columns, ["scope", "name", "session"])
+
+
 SCHEMAS: dict[str, Callable[[], Schema]] = {
     "symbols": symbols_schema,
     "bars": bars_schema,
@@ -306,6 +337,8 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "breaks": breaks_schema,
     "end_of_day_positions": end_of_day_positions_schema,
     "performance": performance_schema,
+    "order_costs": order_costs_schema,
+    "cost_models": cost_models_schema,
 }
 """Schema of each table or view, by its name in the lake."""
 

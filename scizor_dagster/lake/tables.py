@@ -126,6 +126,24 @@ TABLES: dict[str, str] = {
         market_value DOUBLE NOT NULL, flows DOUBLE NOT NULL, fees DOUBLE NOT NULL, return DOUBLE,
         cumulative_return DOUBLE, drawdown DOUBLE, turnover DOUBLE, unpriced INTEGER NOT NULL,
         adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+    "order_costs": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
+        side VARCHAR NOT NULL, kind VARCHAR NOT NULL, order_type VARCHAR NOT NULL, state VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL, venue VARCHAR NOT NULL, currency VARCHAR NOT NULL, planned_qty VARCHAR NOT NULL,
+        sent_qty VARCHAR NOT NULL, filled_qty VARCHAR NOT NULL, unit_factor VARCHAR NOT NULL, dividend VARCHAR NOT NULL,
+        decision_price VARCHAR, decision_source VARCHAR NOT NULL, arrival_price VARCHAR,
+        arrival_source VARCHAR NOT NULL, open_price VARCHAR, close_price VARCHAR, vwap_price VARCHAR,
+        decision_value VARCHAR, filled_value VARCHAR NOT NULL, delay VARCHAR, spread VARCHAR, impact VARCHAR,
+        fees VARCHAR NOT NULL, missed VARCHAR, total VARCHAR, unknown VARCHAR NOT NULL, left_out VARCHAR NOT NULL,
+        total_bps DOUBLE, against_decision VARCHAR, against_arrival VARCHAR, against_open VARCHAR,
+        against_close VARCHAR, against_vwap VARCHAR, half_spread_bps VARCHAR, spread_source VARCHAR NOT NULL,
+        adv DOUBLE, volatility DOUBLE, estimated_spread DOUBLE, estimated_impact DOUBLE, estimated_fees DOUBLE,
+        model_session DATE, adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+    "cost_models": f"""
+        scope VARCHAR NOT NULL, name VARCHAR NOT NULL, session DATE NOT NULL, half_spread_bps DOUBLE NOT NULL,
+        impact_coefficient DOUBLE NOT NULL, half_spread_error DOUBLE NOT NULL, impact_error DOUBLE NOT NULL,
+        commission VARCHAR NOT NULL, orders INTEGER NOT NULL, sessions INTEGER NOT NULL, fitted BOOLEAN NOT NULL,
+        note VARCHAR NOT NULL, {_PROVENANCE}""",
 }
 
 PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}

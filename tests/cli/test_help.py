@@ -33,6 +33,7 @@ TAUGHT = (
     ("run",),
     ("reconcile",),
     ("export",),
+    ("costs",),
     ("end-order",),
     ("explain",),
     ("replay",),

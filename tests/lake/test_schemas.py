@@ -75,6 +75,21 @@ GOOD = {
         "fees": 0.0, "return": float("nan"), "cumulative_return": 0.1, "drawdown": -0.1, "turnover": 0.0,
         "unpriced": 0, "adjustment": "raw", "synthetic": True,
     },
+    "order_costs": {
+        "portfolio": "main", "session": DAY, "client_order_id": "x", "symbol": "A", "side": "sell", "kind": "order",
+        "state": "filled", "venue": "paper", "currency": "USD", "planned_qty": "1", "sent_qty": "1",
+        "filled_qty": "1", "unit_factor": "1", "dividend": "0", "decision_price": None,
+        "decision_source": "close of 2024-01-01", "arrival_price": "1", "arrival_source": "session open",
+        "open_price": "1", "close_price": None, "vwap_price": None, "decision_value": None, "filled_value": "1",
+        "delay": None, "spread": "0", "impact": "-0.1", "fees": "0", "missed": "0", "total": None,
+        "half_spread_bps": "1", "spread_source": "venue", "total_bps": float("nan"), "adv": float("nan"),
+        "volatility": 0.01, "adjustment": "raw", "synthetic": True,
+    },
+    "cost_models": {
+        "scope": "portfolio", "name": "main", "session": DAY, "half_spread_bps": 2.5, "impact_coefficient": 1.0,
+        "half_spread_error": 5.0, "impact_error": 0.5, "commission": "{}", "orders": 0, "sessions": 0,
+        "fitted": False, "note": "assumed",
+    },
 }  # fmt: skip
 
 
