@@ -14,6 +14,7 @@ from decimal import Decimal
 from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.ledger.conversions import Conversion
 from scizor_dagster.ledger.lease import DEFAULT_TTL
+from scizor_dagster.risk.breaks import NO_LIMITS as NO_BREAK_LIMITS
 from scizor_dagster.risk.breaks import BreakLimits
 from scizor_dagster.risk.facts import FactsOf, nothing_known
 from scizor_dagster.risk.limits import PreTradeLimits
@@ -61,7 +62,7 @@ class ExecutionSettings:
     expected_account_id: str
     limits: PreTradeLimits
     facts: FactsOf = nothing_known
-    breaks: BreakLimits = BreakLimits()
+    breaks: BreakLimits = NO_BREAK_LIMITS
     conversion: Conversion | None = None
     borrow: bool = False
     increments: Mapping[str, Decimal] = field(default_factory=dict)

@@ -89,7 +89,7 @@ def record(
 
 
 def held_back(connection: sa.Connection, run: Run, intent: IntentRow, settings: ExecutionSettings) -> bool:
-    """Whether the trading state, an open break or an opposite order of now keeps it from going out; its row is written then."""
+    """Whether the trading state, an open break or an opposite order of now holds it back; its row is written then."""
     verdict = check_standing(intent, standing(connection, run.account, intent.portfolio, run.now()))
     if verdict.decision is Decision.PASS:
         equity = partial(_equity, settings, intent)

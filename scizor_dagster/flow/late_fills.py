@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from scizor_dagster.brokers.protocol import BrokerFill, OrderType
 from scizor_dagster.config import IbkrAccount
+from scizor_dagster.flow.closing import second_pass_at
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.unfinished import time_slot, waits_for_prices
 from scizor_dagster.ledger.executions import newer
@@ -23,8 +24,6 @@ from scizor_dagster.sessions import TradingCalendar
 
 SESSIONS_BACK = 5
 """Sessions before today's that are looked at: a broker corrects what it reported within days, not weeks."""
-SECOND_PASS_BEFORE_OPEN = timedelta(minutes=75)
-"""When the session before is reconciled again: before anything is planned, with time left to clear a break."""
 ASKED_AGAIN = timedelta(hours=1)
 """After this, what a failed run has not done is asked for anew."""
 
@@ -143,11 +142,6 @@ def second_passes(desk: Desk, past: Sequence[PastBatch], now: datetime) -> list[
         if due <= now and (at is None or at < due):
             found.append(_due(item, f"second:{time_slot(now, ASKED_AGAIN)}", f"{session} is due to be reconciled."))
     return found
-
-
-def second_pass_at(calendar: TradingCalendar, session: date) -> datetime:
-    """From when on a reconciliation of `session` counts as its second one: the morning of the session after it."""
-    return calendar.open_at(calendar.next_session(session)) - SECOND_PASS_BEFORE_OPEN
 
 
 def _last_morning(calendar: TradingCalendar, now: datetime) -> datetime:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from scizor_dagster.config import PaperAccount
-from scizor_dagster.flow.late_fills import second_pass_at
+from scizor_dagster.flow.closing import second_pass_at
 from scizor_dagster.flow.stored import is_admitted
 from scizor_dagster.flow.watch import Finding, WatchingDesk, listed
 from scizor_dagster.flow.watch_inputs import weights_due
@@ -270,7 +270,9 @@ def _reconciliation(desk: WatchingDesk, portfolio: str, session: date) -> tuple[
     with desk.lake.read() as cursor:
         key = [portfolio, session]
         row = cursor.execute(
-            "SELECT fetched_at, breaks FROM reconciliations WHERE portfolio = ? AND session = ?", key
+            "SELECT fetched_at, breaks FROM reconciliations WHERE portfolio = ? AND session = ? "
+            "ORDER BY fetched_at DESC LIMIT 1",
+            key,
         ).fetchone()
     return (row[0], int(row[1])) if row else None
 

@@ -32,6 +32,9 @@ _OPEN = (
     .where(breaks.c.account == sa.bindparam("account"), breaks.c.cleared_at.is_(None))
     .order_by(breaks.c.opened_at, breaks.c.break_id)
 )
+_ACCEPTED = sa.select(breaks.c.break_id, breaks.c.cleared_by, breaks.c.clear_reason).where(
+    breaks.c.account == sa.bindparam("account"), breaks.c.cleared_at.is_not(None), breaks.c.cleared_by != AGREED
+)
 _BY_ID = sa.select(breaks).where(breaks.c.break_id.in_(sa.bindparam("ids", expanding=True)))
 
 
@@ -122,6 +125,12 @@ def record_breaks(
 def open_breaks(connection: sa.Connection, account: str) -> list[BreakRow]:
     """The account's open breaks, oldest first."""
     return [_row(row) for row in connection.execute(_OPEN, {"account": account})]
+
+
+def accepted_breaks(connection: sa.Connection, account: str) -> dict[str, str]:
+    """Who has accepted which break of the account, and why, by its id."""
+    rows = connection.execute(_ACCEPTED, {"account": account})
+    return {row.break_id: f"{row.cleared_by}: {row.clear_reason}" for row in rows}
 
 
 def breaks_by_id(connection: sa.Connection, ids: Iterable[str]) -> list[BreakRow]:

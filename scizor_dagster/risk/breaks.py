@@ -46,6 +46,8 @@ class BreakLimits:
     max_value_share: Decimal | None = None
 
 
+NO_LIMITS = BreakLimits()
+
 Holds = dict[str | None, str]
 """Why orders wait, by symbol; None stands for every symbol of the portfolio."""
 

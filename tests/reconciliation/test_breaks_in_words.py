@@ -117,8 +117,8 @@ CASES = [
          "Not an order of Scizor's."),
     ),
     (
-        World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9")]),
-        ("foreign_order", "error", "AAA", "stranger", "none", "buy 10 AAA, filled, 10 filled", STRANGER),
+        World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9", status=OrderStatus.ACCEPTED)]),
+        ("foreign_order", "error", "AAA", "stranger", "none", "buy 10 AAA, accepted, 10 filled", STRANGER),
     ),
     (
         World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9", symbol="ZZZ")]),
