@@ -21,7 +21,15 @@ from scizor_dagster.cli.notifying import NotTold, notify
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.flow.watch import Finding, Watch, WatchingDesk
 from scizor_dagster.flow.watch_inputs import missing_prices
-from scizor_dagster.flow.watch_trading import Switches, account_findings, stopped, unfinished, unreconciled, untraded
+from scizor_dagster.flow.watch_trading import (
+    Switches,
+    account_findings,
+    stopped,
+    unclosed,
+    unfinished,
+    unreconciled,
+    untraded,
+)
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.settings import Settings
 
@@ -109,6 +117,7 @@ def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, no
         watch.look(what, _DOCTOR, partial(untraded, desk, name, now, switches, watch.notes))
         watch.look(what, _DOCTOR, partial(unfinished, desk, name, now))
         watch.look(what, _DOCTOR, partial(unreconciled, desk, name, now))
+        watch.look(what, _DOCTOR, partial(unclosed, desk, name, now))
         watch.look(what, _DOCTOR, partial(stopped, desk, name, now, watch.notes))
     for account in dict.fromkeys(config.portfolios[name].account for name in names):
         traded = [name for name in names if config.portfolios[name].account == account]

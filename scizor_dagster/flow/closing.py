@@ -37,6 +37,8 @@ from scizor_dagster.reconciliation.records import record_report
 from scizor_dagster.reconciliation.storage import store_reconciliation
 from scizor_dagster.sessions import TradingCalendar
 
+PASS, SOURCE = "scizor/pass", "scizor/source"
+"""Run tags that ask for a pass, and for whose word is compared; without them both follow from time and configuration."""
 SECOND_PASS_BEFORE_OPEN = timedelta(minutes=75)
 """When the session before is reconciled again: before anything is planned, with time left to clear a break."""
 

@@ -42,6 +42,17 @@ def close_past(desk: Desk, portfolio: str, session: date) -> None:
         look_at_positions(desk, portfolio, session)
 
 
+def day_to_close(desk: Desk, portfolio: str, session: date) -> date | None:
+    """The last traded session before `session`, unless its day is closed; None where there is none to close."""
+    if not desk.has_ledger:
+        return None
+    account = desk.portfolio(portfolio).account
+    with desk.ledger.read() as connection:
+        last = last_batch_of(connection, account, portfolio, before=session)
+        closed = last is None or is_closed(connection, account, portfolio, last.session)
+    return None if last is None or closed else last.session
+
+
 def _days_before(connection: sa.Connection, account: str, portfolio: str, session: date, shown_from: date) -> set[date]:
     """A day of which the broker shows no fills any more keeps its open breaks: there is nothing to clear them by."""
     days = {

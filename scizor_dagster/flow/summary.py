@@ -13,6 +13,7 @@ from typing import Any
 from scizor_dagster.flow.approving import awaiting_plan, awaiting_sentence
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.rows import batch_of
+from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.risk.held_back import HeldBack, held_back
 
 HELD_BACK = "held_back"
@@ -21,11 +22,6 @@ AWAITING_APPROVAL = "awaiting_approval"
 """State of a session whose plan waits for a person; `awaiting_approval` is its id."""
 REFUSED_STATES = ("rejected", "blocked", "unknown", "not_admitted")
 """States of an order that was meant and did not go out, or may not have; a drop or an expiry is no refusal."""
-
-BREAK_COLUMNS = (
-    "break_id, pass, stage, kind, break_class, symbol, client_order_id, expected, found, plan, ledger, broker, qty, "
-    "amount, currency, value, cause, locks, severity, remedy"
-)
 
 
 def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]:
@@ -49,7 +45,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
             key,
         ).fetchone()
         breaks = cursor.execute(
-            f"SELECT {BREAK_COLUMNS} FROM breaks WHERE portfolio = ? AND session = ? AND severity = 'error' "
+            f"SELECT pass, {BREAK_COLUMNS} FROM breaks WHERE portfolio = ? AND session = ? AND severity = 'error' "
             "AND pass IS NOT DISTINCT FROM ? ORDER BY kind, symbol, client_order_id",
             [*key, reconciled[5] if reconciled is not None else None],
         ).fetch_df()

@@ -48,6 +48,18 @@ def is_closed(connection: sa.Connection, account: str, portfolio: str, session: 
     return day is not None and day.closed_at is not None
 
 
+def unclosed_days(connection: sa.Connection, account: str, portfolio: str, first: date, before: date) -> list[DayRow]:
+    """Days from `first` to before `before` that were reconciled and are not closed, oldest first."""
+    statement = sa.select(reconciled_days).where(
+        reconciled_days.c.account == account,
+        reconciled_days.c.portfolio == portfolio,
+        reconciled_days.c.session >= first,
+        reconciled_days.c.session < before,
+        reconciled_days.c.closed_at.is_(None),
+    )
+    return [DayRow(**row._mapping) for row in connection.execute(statement.order_by(reconciled_days.c.session))]
+
+
 def record_pass(
     connection: sa.Connection,
     account: str,

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 SOURCE = "reconciliation"
 _KEY = "portfolio = ? AND session = ?"
+BREAK_COLUMNS = (
+    "break_id, stage, kind, break_class, symbol, client_order_id, expected, found, plan, ledger, broker, qty, amount, "
+    "currency, value, cause, locks, severity, remedy"
+)
+"""What a person is shown of a break, in this order."""
 _OF_PASS = ("reconciliations", "breaks")
 """Tables that keep what each pass has found; a row without one is of a version that knew no passes."""
 

@@ -159,7 +159,7 @@ def test_nothing_is_sent_after_a_session_that_ended_with_breaks(desk: Desk) -> N
         connection.exec_driver_sql("DELETE FROM trades WHERE symbol = 'NVDA'")
         connection.exec_driver_sql("UPDATE paper_positions SET qty = '1' WHERE symbol = 'AAPL'")
     assert reconcile_session(desk, "main", FIRST).break_count > 0
-    with pytest.raises(RiskLimitBreached, match="open breaks are worth .* max_break_value_pct allows 0.02"):
+    with pytest.raises(RiskLimitBreached, match=r"open breaks are worth .* max_break_value_pct allows 0.02"):
         trade(desk, SECOND)
     with desk.ledger.read() as connection:
         assert [row.symbol for row in open_breaks(connection, "paper")] == ["AAPL"]
