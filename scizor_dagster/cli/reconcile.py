@@ -14,6 +14,8 @@ from scizor_dagster.errors import InputError
 if TYPE_CHECKING:
     from scizor_dagster.cli.instance import RunOutcome
 
+PARTIES = ("plan", "ledger", "broker")
+
 
 def reconcile(
     portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
@@ -104,29 +106,14 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
     if summary["break_rows"]:
         print_table(
             "Breaks",
-            [
-                "kind",
-                "class",
-                "symbol",
-                "order",
-                "plan",
-                "ledger",
-                "broker",
-                "amount",
-                "cause",
-                "locks",
-                "pass",
-                "remedy",
-            ],
+            ["kind", "class", "symbol", "order", *PARTIES, "amount", "cause", "locks", "pass", "remedy"],
             [
                 (
                     row["kind"],
                     row["break_class"],
                     row["symbol"],
                     row["client_order_id"],
-                    row["plan"],
-                    row["ledger"],
-                    row["broker"],
+                    *(row[party] for party in PARTIES),
                     _amount(row),
                     row["cause"],
                     f"{row['locks']} ({row['break_id']})",

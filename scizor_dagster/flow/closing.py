@@ -38,7 +38,7 @@ from scizor_dagster.reconciliation.storage import store_reconciliation
 from scizor_dagster.sessions import TradingCalendar
 
 PASS, SOURCE = "scizor/pass", "scizor/source"
-"""Run tags that ask for a pass, and for whose word is compared; without them both follow from time and configuration."""
+"""Run tags that ask for a pass, and for whose word is compared; both have defaults, see `reconcile_session`."""
 SECOND_PASS_BEFORE_OPEN = timedelta(minutes=75)
 """When the session before is reconciled again: before anything is planned, with time left to clear a break."""
 

@@ -58,12 +58,14 @@ def _consequences(rows: list[Break]) -> list[Break]:
     """An order whose fills are named does not differ once more; nor do the fills of an order that is named."""
     roots = [row for row in rows if row.severity is Severity.ERROR]
     by_fills = {row.client_order_id for row in roots if row.kind in _OF_FILLS}
+    by_state = {row.client_order_id for row in roots if row.kind is BreakKind.STATE_DIFFERS}
     by_order = {row.client_order_id for row in roots if row.kind in _BY_AN_ORDER}
     return [
         replace(row, severity=Severity.INFO, cause=f"{row.cause}: it follows from the break of the same order")
         if row.severity is Severity.ERROR
         and (
             (row.kind in _BY_FILLS and row.client_order_id in by_fills)
+            or (row.kind is BreakKind.OPEN_ORDER and row.client_order_id in by_state)
             or (row.kind in _OF_FILLS and row.client_order_id in by_order)
         )
         else row

@@ -92,7 +92,7 @@ CASES = [
     (
         World(orders=[order(status=OrderStatus.PARTIALLY_FILLED)]),
         ("state_differs", "error", "AAA", "buy-aaa", "filled", "partially_filled", FOLLOW),
-        ("open_order", "error", "AAA", "buy-aaa", "ended with its session",
+        ("open_order", "info", "AAA", "buy-aaa", "ended with its session",
          "buy 10 AAA, partially_filled, 10 filled", FOLLOW),
     ),
     (
