@@ -31,7 +31,7 @@ from scizor_dagster.config import Config
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.approving import awaits_approval, difference_of
-from scizor_dagster.flow.closing import reconcile_session
+from scizor_dagster.flow.closing import PASS, SOURCE, reconcile_session
 from scizor_dagster.flow.costs import measure_costs
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_lines import order_origins
@@ -52,6 +52,7 @@ from scizor_dagster.lake.schemas import (
     target_weights_schema,
 )
 from scizor_dagster.planning.frames import read_plan
+from scizor_dagster.reconciliation.model import Pass, Source
 from scizor_dagster.sessions import TradingCalendar
 
 OWNERS = ["team:trading"]
@@ -256,7 +257,14 @@ def _reconciliations(portfolio: str, common: dict[str, Any], *, exported: bool) 
     )
     def reconciliations(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            report = reconcile_session(desk.desk, portfolio, session_of(context))
+            which, source = context.run.tags.get(PASS), context.run.tags.get(SOURCE)
+            report = reconcile_session(
+                desk.desk,
+                portfolio,
+                session_of(context),
+                which=Pass(which) if which else None,
+                source=Source(source) if source else None,
+            )
             stored = stored_rows(desk.desk, "order_results", portfolio=portfolio, session=session_of(context))
         trouble = export_as_configured(desk.desk, portfolio, session_of(context))
         return dg.MaterializeResult(

@@ -23,6 +23,7 @@ from scizor_dagster.planning.comparison import PlanDifference
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.planning.model import ORDERING_REASONS
 from scizor_dagster.reconciliation.model import ReconciliationReport
+from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.signals.targets import TargetWeights
 
 
@@ -112,8 +113,10 @@ def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
         "dagster/row_count": len(report.order_results),
         "state": str(report.state),
         "breaks": report.break_count,
+        "pass": str(report.when.which),
+        "compared_with": str(report.when.source),
         "summary": dg.MetadataValue.md(f"```\n{report.summary}\n```"),
-        "break_table": table(report.breaks),
+        "break_table": table(report.breaks, BREAK_COLUMNS.split(", ")),
         "order_results": table(report.order_results),
         "positions": table(report.positions),
     }

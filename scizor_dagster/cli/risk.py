@@ -120,6 +120,31 @@ def unlock(
     typer.echo(f"lock {lock_id} lifted by {actor}")
 
 
+@app.command(name="accept-break")
+def accept_break(
+    break_id: Annotated[str, typer.Argument(help="Id of the break, as `scizor reconcile` shows it.")],
+    reason: ReasonOption,
+    by: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a break as it is: its lock ends, and it is found no more while it stays the same.
+
+    Example: scizor risk accept-break 1f0c22ab93d0 --reason "shares that I bought by hand and keep"
+    """
+    from scizor_dagster.ledger.breaks import accept_break as accept
+
+    desk = open_desk()
+    actor = actor_of(by)
+    if not desk.has_ledger:
+        raise InputError("There is no such break.", remedy="See: scizor reconcile.", where=f"break {break_id}")
+    with desk.ledger.transaction() as connection:
+        row = accept(connection, break_id, actor=actor, reason=reason, now=dates.now())
+    if as_json:
+        emit_json({"break_id": break_id, "kind": row.kind, "symbol": row.symbol, "accepted_by": actor})
+        return
+    typer.echo(f"break {break_id} ({row.kind} {row.symbol or ''}) accepted by {actor}".replace(" )", ")"))
+
+
 @app.command(name="accept-equity")
 def accept_equity(
     day: Annotated[str, typer.Option("--session", help="Session whose orders wait.")],

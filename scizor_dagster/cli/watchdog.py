@@ -22,7 +22,15 @@ from scizor_dagster.flow.notifying import notifier_of
 from scizor_dagster.flow.watch import Finding, Watch, WatchingDesk
 from scizor_dagster.flow.watch_inputs import missing_prices
 from scizor_dagster.flow.watch_notices import not_told, remembering_ledger
-from scizor_dagster.flow.watch_trading import Switches, account_findings, stopped, unfinished, unreconciled, untraded
+from scizor_dagster.flow.watch_trading import (
+    Switches,
+    account_findings,
+    stopped,
+    unclosed,
+    unfinished,
+    unreconciled,
+    untraded,
+)
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.notifications import texts
 from scizor_dagster.settings import Settings
@@ -111,6 +119,7 @@ def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, no
         watch.look(what, _DOCTOR, partial(untraded, desk, name, now, switches, watch.notes))
         watch.look(what, _DOCTOR, partial(unfinished, desk, name, now))
         watch.look(what, _DOCTOR, partial(unreconciled, desk, name, now))
+        watch.look(what, _DOCTOR, partial(unclosed, desk, name, now))
         watch.look(what, _DOCTOR, partial(stopped, desk, name, now, watch.notes))
     for account in dict.fromkeys(config.portfolios[name].account for name in names):
         traded = [name for name in names if config.portfolios[name].account == account]

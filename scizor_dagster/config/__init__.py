@@ -40,6 +40,7 @@ from scizor_dagster.config.markets import (
 from scizor_dagster.config.notifications import NotificationRules, Target
 from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.portfolios import Capital, Portfolio
+from scizor_dagster.config.reconciliation import ReconciliationRules
 from scizor_dagster.config.risk import FractionalShares, RiskRules
 from scizor_dagster.config.root import Config
 from scizor_dagster.config.signals import MappingTable, MemberStrategy, OnAmbiguous, Overlay, SignalChoice
@@ -88,6 +89,7 @@ __all__ = [
     "Protection",
     "Provider",
     "RateFile",
+    "ReconciliationRules",
     "RiskRules",
     "SampleProvider",
     "SignalChoice",

@@ -45,7 +45,7 @@ _BOUNDS = {
 }
 _BROKER_AT = 2
 """Where the path of an account's key names the alternative: `accounts`, its name, `paper`."""
-_SHARED_SECTIONS = ("risk", "planning", "execution", "weights", "idempotency")
+_SHARED_SECTIONS = ("risk", "planning", "execution", "weights", "idempotency", "reconciliation")
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -20,9 +20,9 @@ from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for, 
 from scizor_dagster.flow.following import catch_up, not_ahead
 from scizor_dagster.flow.lifecycle import idle_standings, require_current_states
 from scizor_dagster.flow.money import book_before, capital_note, price_adjustment, require_same_capital
+from scizor_dagster.flow.passes import close_past
 from scizor_dagster.flow.stored import stale_symbols
 from scizor_dagster.flow.trust import (
-    doubtful_holdings,
     quarantined_symbols,
     require_calendar,
     require_priced,
@@ -37,6 +37,7 @@ from scizor_dagster.planning.frames import read_plan, store_plan
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import SYNTHETIC, Plan
 from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
+from scizor_dagster.risk.breaks import locked_symbols
 from scizor_dagster.signals.targets import TargetStatus, TargetWeight, read_targets
 from scizor_dagster.version import code_version
 
@@ -93,6 +94,7 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     require_same_capital(desk, portfolio)
     catch_up(desk, portfolio, desk.calendar(settings.market).previous_session(session))
     _require_ended(desk, settings.account, session)
+    close_past(desk, portfolio, session)
     draft = _draft(desk, portfolio, session)
     store_plan(
         desk.lake,
@@ -186,7 +188,10 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
     require_sound(desk, lake, settings.market, max(closes["session"], default=None), priced_on)
     require_calendar(desk, lake, settings.market, priced_on, session)
     with desk.ledger.read() as connection:
-        frozen = frozen_symbols(connection, settings.account)
+        frozen = {
+            **locked_symbols(connection, settings.account),
+            **frozen_symbols(connection, settings.account),
+        }
     book = book_before(desk, portfolio, session, closes)
     stale = stale_symbols(desk, settings.market, closes, priced_on)
     quarantined = quarantined_symbols(lake, settings.market, priced_on)
@@ -205,7 +210,7 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
         priced_on=priced_on,
         adjustment=price_adjustment(closes),
         stale_symbols=stale,
-        frozen_symbols={**doubtful_holdings(desk, portfolio), **frozen},
+        frozen_symbols=frozen,
         action_symbols=_actions(lake, settings.market, priced_on, session),
         quarantined_symbols=quarantined,
         cash=book.cash,

@@ -13,6 +13,7 @@ from typing import Any
 from scizor_dagster.flow.approving import awaiting_plan, awaiting_sentence
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.rows import batch_of
+from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.risk.held_back import HeldBack, held_back
 
 HELD_BACK = "held_back"
@@ -34,7 +35,8 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
     key = [portfolio, session]
     with desk.lake.read() as cursor:
         reconciled = cursor.execute(
-            "SELECT state, orders, filled, working, breaks FROM reconciliations WHERE portfolio = ? AND session = ?",
+            "SELECT state, orders, filled, working, breaks, pass, closed FROM reconciliations "
+            "WHERE portfolio = ? AND session = ? ORDER BY fetched_at DESC LIMIT 1",
             key,
         ).fetchone()
         measured = cursor.execute(
@@ -43,9 +45,9 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
             key,
         ).fetchone()
         breaks = cursor.execute(
-            "SELECT kind, symbol, client_order_id, expected, found, severity, remedy FROM breaks "
-            "WHERE portfolio = ? AND session = ? AND severity = 'error' ORDER BY kind, symbol, client_order_id",
-            key,
+            f"SELECT pass, {BREAK_COLUMNS} FROM breaks WHERE portfolio = ? AND session = ? AND severity = 'error' "
+            "AND pass IS NOT DISTINCT FROM ? ORDER BY kind, symbol, client_order_id",
+            [*key, reconciled[5] if reconciled is not None else None],
         ).fetch_df()
         results = (
             cursor.execute(
@@ -59,7 +61,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         )
     held = [asdict(row) for row in held_back_orders(desk, portfolio, session)]
     refused = [row for row in results if row["state"] in REFUSED_STATES]
-    state, orders, filled, working, count = reconciled or ("not reconciled", None, None, None, None)
+    state, orders, filled, working, count, which, closed = reconciled or ("not reconciled", *(None,) * 6)
     awaiting = awaiting_plan(desk, portfolio, session)
     if awaiting is not None:
         # Its orders were neither refused nor lost: they wait.
@@ -75,6 +77,8 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "filled": filled,
         "working": working,
         "breaks": count,
+        "pass": which,
+        "closed": closed,
         "refused": len(refused),
         "awaiting_approval": awaiting.plan_id if awaiting is not None else None,
         "held_back": len(held),

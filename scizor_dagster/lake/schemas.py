@@ -256,8 +256,11 @@ def order_results_schema() -> Schema:
 @cache
 def reconciliations_schema() -> Schema:
     counts = {name: _count(0) for name in ("orders", "filled", "working", "breaks")}
-    columns = {"portfolio": _text(), "account": _text(), "session": _day(), "state": _text(), **counts}
-    return _table(columns, ["portfolio", "session"])
+    columns = {
+        "portfolio": _text(), "account": _text(), "session": _day(), "state": _text(), **counts,
+        "pass": _text(nullable=True),
+    }  # fmt: skip
+    return _table(columns, ["portfolio", "session", "pass"])
 
 
 @cache

@@ -107,11 +107,13 @@ TABLES: dict[str, str] = {
     "reconciliations": f"""
         portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, state VARCHAR NOT NULL,
         orders INTEGER NOT NULL, filled INTEGER NOT NULL, working INTEGER NOT NULL, breaks INTEGER NOT NULL,
-        summary VARCHAR NOT NULL, {_PROVENANCE}""",
+        summary VARCHAR NOT NULL, pass VARCHAR, compared_with VARCHAR, closed BOOLEAN, {_PROVENANCE}""",
     "breaks": f"""
         portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, kind VARCHAR NOT NULL,
         symbol VARCHAR, client_order_id VARCHAR, expected VARCHAR NOT NULL, found VARCHAR NOT NULL,
-        severity VARCHAR NOT NULL, remedy VARCHAR NOT NULL, {_PROVENANCE}""",
+        severity VARCHAR NOT NULL, remedy VARCHAR NOT NULL, pass VARCHAR, stage VARCHAR, break_class VARCHAR,
+        plan VARCHAR, ledger VARCHAR, broker VARCHAR, cause VARCHAR, qty VARCHAR, amount VARCHAR, currency VARCHAR,
+        value VARCHAR, locks VARCHAR, break_id VARCHAR, {_PROVENANCE}""",
     "order_results": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
         side VARCHAR NOT NULL, planned_qty VARCHAR NOT NULL, sent_qty VARCHAR NOT NULL, filled_qty VARCHAR NOT NULL,

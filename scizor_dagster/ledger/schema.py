@@ -9,6 +9,7 @@ from scizor_dagster.ledger import (
     notice_tables,
     paper_tables,
     permission_tables,
+    reconciliation_tables,
     strategy_tables,
     venue_tables,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "notice_tables",
     "paper_tables",
     "permission_tables",
+    "reconciliation_tables",
     "strategy_tables",
     "venue_tables",
 ]

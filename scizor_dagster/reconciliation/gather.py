@@ -1,23 +1,46 @@
 """Reading the two sides for a reconciliation: the broker first, then the ledger.
 
-What belongs here: which reads, in which order. What does not: comparing them (`reconcile`), and
-recording what is new at the broker (`execution.tracking`), which should have run before.
+What belongs here: which reads, in which order. What does not: comparing them (`reconcile`), and recording what is new
+at the broker (`execution.tracking`), which should have run before.
 """
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.ledger.holdings import account_flow, foreign, owned
-from scizor_dagster.ledger.intents import CHANGED, RETURNED, marked
+from scizor_dagster.brokers.protocol import AccountState, Broker, BrokerOrder, OrderStatus
+from scizor_dagster.ledger.breaks import accepted_breaks, open_breaks
+from scizor_dagster.ledger.holdings import account_flow, foreign, foreign_trades, owned
+from scizor_dagster.ledger.intents import CHANGED, RETURNED, last_replies, marked
 from scizor_dagster.ledger.rebuilt import opening_cash
-from scizor_dagster.ledger.rows import activities_of, batches_of, fills_of, intents_by_id, intents_of, open_batches
+from scizor_dagster.ledger.rows import (
+    IntentRow,
+    activities_of,
+    batches_of,
+    fills_of,
+    intents_by_id,
+    intents_of,
+    open_batches,
+)
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.reconciliation.judging import OF_THE_ACCOUNT
 from scizor_dagster.reconciliation.model import BrokerView, LedgerView
+
+ZERO = Decimal(0)
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_STATUS = {
+    IntentState.PARTIALLY_FILLED: OrderStatus.PARTIALLY_FILLED,
+    IntentState.FILLED: OrderStatus.FILLED,
+    IntentState.CANCELED: OrderStatus.CANCELED,
+    IntentState.EXPIRED: OrderStatus.EXPIRED,
+    IntentState.REJECTED: OrderStatus.REJECTED,
+}
 
 
 def read_sides(
@@ -87,6 +110,36 @@ def read_ledger(
         cash_note=note,
         returned=marked(connection, [row.client_order_id for row in intents], RETURNED),
         changed=marked(connection, [row.client_order_id for row in intents], CHANGED),
+        foreign=foreign_trades(connection, account),
+        doubted=frozenset(
+            row.symbol for row in open_breaks(connection, account) if row.symbol and row.kind in OF_THE_ACCOUNT
+        ),
+        accepted=accepted_breaks(connection, account),
+    )
+
+
+def read_logs(connection: sa.Connection, intents: Sequence[IntentRow], currency: str) -> BrokerView:
+    """What the ledger has recorded of the broker's last words on each order; it was never told of positions or cash."""
+    replies = last_replies(connection, [row.client_order_id for row in intents])
+    shown = [_as_last_told(row, replies.get(row.client_order_id)) for row in intents if row.broker_order_id is not None]
+    nothing = AccountState(ZERO, ZERO, ZERO, currency, max((row.updated_at for row in shown), default=_NEVER))
+    return BrokerView(orders=shown, fills=(), activities=(), positions=(), account=nothing)
+
+
+def _as_last_told(intent: IntentRow, reply: Mapping[str, Any] | None) -> BrokerOrder:
+    """The order as the broker has answered last; one of which no answer was kept is as the ledger has it."""
+    status = OrderStatus(reply["status"]) if reply is not None else _STATUS.get(intent.state, OrderStatus.ACCEPTED)
+    return BrokerOrder(
+        broker_order_id=intent.broker_order_id or "",
+        client_order_id=intent.client_order_id,
+        symbol=intent.symbol,
+        side=intent.side,
+        qty=intent.qty,
+        filled_qty=intent.filled_qty if reply is None else Decimal(reply["filled"]),
+        average_price=None,
+        status=status,
+        submitted_at=intent.updated_at,
+        updated_at=intent.updated_at,
     )
 
 

@@ -80,6 +80,7 @@ JOBS = {
     "collect_history": {"us/symbols", "us/corporate_actions", "us/historical_chunks", "us/prices"},
     "rebalance": {*TAKE, "main/planned_orders", *ACT},
     "follow_orders": ACT,
+    "close_day": ACT,
     "take_signals": TAKE,
     "reconcile": {"main/reconciliations", "main/performance"},
     "maintain": {"maintenance"},

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.errors import DataError, InputError, NotASession, PriceUnavailable, SessionNotClosed, StaleTick
+from scizor_dagster.errors import (
+    DataError,
+    InputError,
+    NotASession,
+    PriceUnavailable,
+    RiskLimitBreached,
+    SessionNotClosed,
+    StaleTick,
+)
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
@@ -18,6 +26,8 @@ from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.flow.weight_files import weight_sessions
+from scizor_dagster.ledger.breaks import open_breaks
+from scizor_dagster.ledger.days import is_closed
 from scizor_dagster.ledger.rows import batch_of
 from scizor_dagster.planning.model import Reason
 from tests.flow.desks import EARLY, FIRST, NOW, SECOND, add_action, collected, trade
@@ -149,8 +159,11 @@ def test_nothing_is_sent_after_a_session_that_ended_with_breaks(desk: Desk) -> N
         connection.exec_driver_sql("DELETE FROM trades WHERE symbol = 'NVDA'")
         connection.exec_driver_sql("UPDATE paper_positions SET qty = '1' WHERE symbol = 'AAPL'")
     assert reconcile_session(desk, "main", FIRST).break_count > 0
-    with pytest.raises(DataError, match="unexplained break"):
+    with pytest.raises(RiskLimitBreached, match=r"open breaks are worth .* max_break_value_pct allows 0.02"):
         trade(desk, SECOND)
+    with desk.ledger.read() as connection:
+        assert [row.symbol for row in open_breaks(connection, "paper")] == ["AAPL"]
+        assert not is_closed(connection, "paper", "main", FIRST)
 
 
 def test_a_run_that_starts_long_after_its_tick_is_refused(desk: Desk) -> None:

@@ -60,7 +60,7 @@ GOOD = {
     },
     "reconciliations": {
         "portfolio": "main", "account": "paper", "session": DAY, "state": "clean", "orders": 0, "filled": 0,
-        "working": 0, "breaks": 0,
+        "working": 0, "breaks": 0, "pass": "first",
     },
     "breaks": {
         "portfolio": "main", "account": "paper", "session": DAY, "kind": "position", "expected": "1", "found": "",

@@ -92,7 +92,7 @@ CASES = [
     (
         World(orders=[order(status=OrderStatus.PARTIALLY_FILLED)]),
         ("state_differs", "error", "AAA", "buy-aaa", "filled", "partially_filled", FOLLOW),
-        ("open_order", "error", "AAA", "buy-aaa", "ended with its session",
+        ("open_order", "info", "AAA", "buy-aaa", "ended with its session",
          "buy 10 AAA, partially_filled, 10 filled", FOLLOW),
     ),
     (
@@ -117,8 +117,8 @@ CASES = [
          "Not an order of Scizor's."),
     ),
     (
-        World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9")]),
-        ("foreign_order", "error", "AAA", "stranger", "none", "buy 10 AAA, filled, 10 filled", STRANGER),
+        World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9", status=OrderStatus.ACCEPTED)]),
+        ("foreign_order", "error", "AAA", "stranger", "none", "buy 10 AAA, accepted, 10 filled", STRANGER),
     ),
     (
         World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9", symbol="ZZZ")]),

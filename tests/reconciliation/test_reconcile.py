@@ -205,9 +205,14 @@ def test_a_strangers_order_in_another_instrument_is_information():
     assert World(orders=[order(), stranger]).found() == [("foreign_order", INFO, "manual")]
 
 
-def test_a_strangers_order_in_an_instrument_of_ours_is_an_error():
-    stranger = order(client_order_id="manual", broker_order_id="O9")
+def test_a_strangers_open_order_in_an_instrument_of_ours_is_an_error():
+    stranger = order(client_order_id="manual", broker_order_id="O9", status=OrderStatus.ACCEPTED, filled_qty=D(0))
     assert World(orders=[order(), stranger]).found() == [("foreign_order", ERROR, "manual")]
+
+
+def test_a_strangers_order_that_has_ended_is_no_break_of_its_own_what_it_left_behind_is_compared():
+    stranger = order(client_order_id="manual", broker_order_id="O9")
+    assert World(orders=[order(), stranger]).found() == [("foreign_order", INFO, "manual")]
 
 
 def test_a_strangers_fill_is_information_and_another_portfolios_is_its_own_matter():
@@ -316,10 +321,11 @@ def test_the_summary_fits_a_screen_and_names_the_first_breaks():
         "account  equity 10004.90 USD, cash 8994.90",
         "breaks   0",
     ]
-    strangers = [order(client_order_id=f"manual-{number}") for number in range(14)]
+    resting = {"status": OrderStatus.ACCEPTED, "filled_qty": D(0)}
+    strangers = [order(client_order_id=f"manual-{number}", **resting) for number in range(14)]
     lines = World(orders=[order(), *strangers]).report().summary.splitlines()
     assert len(lines) == 5 + 10 + 1
-    assert lines[5] == "  foreign_order AAA manual-0: expected none, found buy 10 AAA, filled, 10 filled"
+    assert lines[5] == "  foreign_order AAA manual-0: expected none, found buy 10 AAA, accepted, 0 filled"
     assert lines[-1] == "  and 4 more"
 
 

@@ -18,8 +18,9 @@ from scizor_dagster.ledger.holdings import cash_flow, fills_of, owned
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.venue_orders import Amendment, OrderQuery
+from scizor_dagster.reconciliation.fills import fill_breaks
 from scizor_dagster.reconciliation.gather import read_sides
-from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
+from scizor_dagster.reconciliation.orders import order_breaks
 from tests.brokers.ibkr.conftest import INSTRUMENTS
 from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures
 from tests.execution.scenario import order as planned
