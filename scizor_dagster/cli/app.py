@@ -35,6 +35,7 @@ from scizor_dagster.cli import (
     ending,
     ledger,
     paper,
+    performance,
     plan,
     prices,
     rates,
@@ -73,6 +74,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
+app.command()(performance.performance)
 app.command("end-order")(ending.end_order)
 app.command()(arming.arm)
 app.command()(arming.disarm)

@@ -32,6 +32,7 @@ TAUGHT = (
     ("symbols", "remove"),
     ("run",),
     ("reconcile",),
+    ("performance",),
     ("end-order",),
     ("strategy", "list"),
     ("strategy", "start"),
