@@ -6,6 +6,7 @@ missing. What does not: reading stores (`flow.performance`), and printing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -62,7 +63,8 @@ class PerformanceSummary:
     Attributes:
         amounts: Sums of `attribution.AMOUNTS` over the period, exact: profit = realised + unrealised + income - fees.
         time_weighted: Of the whole period.
-        turnover: Mean one-way turnover of a session as a share of its equity, times the sessions of a year.
+        turnover: Mean one-way turnover of a session as a share of its equity, times the sessions of a year; NaN of fewer
+            sessions than ratios need.
         rolling: The newest value of each measure of `rolling` by window.
         exposure: At the last session's close.
         notes: Sentences on what is missing, and why.
@@ -124,7 +126,7 @@ def summarise(period: Period) -> PerformanceSummary:
         ratios=figures,
         benchmark=period.benchmark,
         benchmark_ratios={} if compared is None else benchmark_ratios(returns, compared, year),
-        turnover=float(rows["turnover"].astype(float).mean()) * year,
+        turnover=float(rows["turnover"].astype(float).mean()) * year if len(rows) >= FEWEST else math.nan,
         rolling=_newest_of_each(rolling(returns, compared, sessions_a_year=year)),
         drawdowns=tuple(worst_drawdowns(period.start, returns)),
         exposure=exposure_of(newest["instrument"]),

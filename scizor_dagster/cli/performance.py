@@ -107,12 +107,14 @@ def _print(found: PerformanceSummary, by: Grouping) -> None:
     rows = [(name, _figure(name, value)) for name, value in figures.items() if not math.isnan(value)]
     against = f" against {found.benchmark}" if found.benchmark_ratios else ""
     print_table(f"Figures{against}, a year being {found.sessions_a_year} sessions", ["figure", "value"], rows)
-    shares = found.exposures[by.value]
+    shares, lines = found.exposures[by.value], found.profits[by.value]
+    # What nothing has is not worth a column: a terminal is narrow.
+    amounts = [name for name in _AMOUNTS if name == "profit" or any(row[name] for row in lines)]
     profits = [
-        (row[by.value], *(f"{row[name]:,.2f}" for name in (*_AMOUNTS, "value")), _share(shares, row, by, found.equity))
-        for row in found.profits[by.value]
+        (row[by.value], *(f"{row[name]:,.2f}" for name in (*amounts, "value")), _share(shares, row, by, found.equity))
+        for row in lines
     ]
-    print_table(f"Profits by {by}", [by.value, *_AMOUNTS, "value", "gross"], profits)
+    print_table(f"Profits by {by}", [by.value, *amounts, "value", "gross"], profits)
     rolled = [
         (window, *(_figure(name, value) for name, value in of.items()))
         for window, of in found.rolling.items()

@@ -32,6 +32,7 @@ from scizor_dagster.analytics.virtual_positions import PlannedMove
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.account_books import AccountBooks, SessionRows, sessions_between
 from scizor_dagster.ledger.checkpoints import books_at
+from scizor_dagster.ledger.rebuilt import cash_is_stated
 from scizor_dagster.ledger.rows import FillRow, fills_of, first_batch_of, intents_by_id, intents_of
 from scizor_dagster.market_data.reading import last_closes
 
@@ -87,7 +88,9 @@ def _walk(
         fills = fills_of(connection, settings.account, portfolio=portfolio, first=after + A_DAY, last=last)
         moves = _moves(desk, portfolio, connection, fills)
         first = first_batch_of(connection, settings.account, portfolio)
-    share = Decimal(str(settings.capital.share or 0)) if first is not None else ZERO
+        # What a person has stated is what it has: the account's money up to then is in it.
+        stated = cash_is_stated(connection, settings.account, portfolio)
+    share = ZERO if first is None or stated else Decimal(str(settings.capital.share or 0))
     trades: dict[date, list[Trade]] = {}
     for fill in fills:
         trade = Trade(fill.symbol, fill.signed_qty, fill.price, fill.fee, moves.get(fill.client_order_id))

@@ -27,6 +27,7 @@ from scizor_dagster.flow.money import book_through, price_adjustment, starting_c
 from scizor_dagster.flow.performance import with_benchmark
 from scizor_dagster.lake.whole import whole
 from scizor_dagster.ledger.known import restated_sessions
+from scizor_dagster.ledger.rebuilt import cash_is_stated
 from scizor_dagster.ledger.rows import activities_of, fills_of, open_batches
 from scizor_dagster.ledger.tables import activities, adoptions, trades
 from scizor_dagster.market_data.reading import last_closes, session_bars
@@ -114,12 +115,14 @@ def _measured(desk: Desk, portfolio: str, session: date) -> _Measurement:
     valuation = value_portfolio(book.holdings, book.cash + profits.account_money, closes)
     with desk.ledger.read() as connection:
         fills = fills_of(connection, settings.account, portfolio=portfolio, first=session, last=session)
+        # What was adopted when the ledger was built anew is what the portfolio had when it was measured before.
+        had_it = since is not None and cash_is_stated(connection, settings.account, portfolio)
     figures = SessionFigures(
         portfolio=portfolio,
         session=session,
         valuation=valuation,
         starting_equity=starting_cash(desk, portfolio),
-        flows=profits.inflow,
+        flows=ZERO if had_it else profits.inflow,
         fees=profits.fees,
         traded=sum((fill.qty * fill.price for fill in fills), ZERO),
         adjustment=price_adjustment(closes),

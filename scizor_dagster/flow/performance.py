@@ -17,7 +17,7 @@ from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import starting_cash
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.market_data.reading import close_matrix
+from scizor_dagster.market_data.reading import prices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,8 @@ def benchmark_returns(
             f"The benchmark {settings.benchmark} is not in the universe of market '{settings.market}': add it to one "
             f"of its files ({', '.join(desk.market(settings.market).universes)}) and collect its history.",
         )
-    closes = close_matrix(lake, settings.market, [symbol], days[0], days[-1], kind="total_return")[symbol]
+    stored = prices(lake, settings.market, [symbol], days[0], days[-1])
+    closes = stored.set_index("session")["total_return_close"].astype(float)
     if closes.isna().all():
         collect = f"scizor collect history --market {settings.market}"
         return None, (f"The lake holds no total-return prices of {settings.benchmark}; collect them: {collect}.",)
