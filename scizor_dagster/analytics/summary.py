@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from scizor_dagster.analytics.attribution import AMOUNTS, By, summed
+from scizor_dagster.analytics.attribution import AMOUNTS, By
 from scizor_dagster.analytics.exposure import Exposure, exposure_of, exposures
 from scizor_dagster.analytics.money_weighted import MoneyWeighted, money_weighted
 from scizor_dagster.analytics.ratios import FEWEST, benchmark_ratios, ratios
@@ -32,7 +32,8 @@ class Period:
         start: The close that the first return counts from.
         equity: At that close, in the portfolio's currency.
         rows: Measured sessions of the period, at least one, oldest first (columns of `performance`).
-        lines: Their profits as `attribution.read_lines` gives them, by instrument and by strategy.
+        profits: Their sums as `attribution.read_sums` gives them.
+        held: Lines of the last session as `attribution.read_lines` gives them.
         benchmark: Its name, empty for none.
         benchmark_returns: By session of `rows`, each from the measured session before; NaN where not known.
     """
@@ -42,8 +43,8 @@ class Period:
     start: date
     equity: float
     rows: pd.DataFrame
-    by_instrument: Sequence[Mapping[str, Any]]
-    by_strategy: Sequence[Mapping[str, Any]]
+    profits: Mapping[By, Sequence[Mapping[str, Any]]]
+    held: Mapping[By, Sequence[Mapping[str, Any]]]
     sessions_a_year: int
     benchmark: str = ""
     benchmark_returns: pd.Series[float] | None = None
@@ -63,8 +64,8 @@ class PerformanceSummary:
     Attributes:
         amounts: Sums of `attribution.AMOUNTS` over the period, exact: profit = realised + unrealised + income - fees.
         time_weighted: Of the whole period.
-        turnover: Mean one-way turnover of a session as a share of its equity, times the sessions of a year; NaN of fewer
-            sessions than ratios need.
+        turnover: Mean one-way turnover of a session as a share of its equity, times the sessions of a year; NaN where
+            there are fewer sessions than ratios need.
         rolling: The newest value of each measure of `rolling` by window.
         exposure: At the last session's close.
         notes: Sentences on what is missing, and why.
@@ -100,12 +101,6 @@ def summarise(period: Period) -> PerformanceSummary:
     rows, year = period.rows, period.sessions_a_year
     returns = period.returns
     last = rows["session"].iloc[-1]
-    lines: dict[By, Sequence[Mapping[str, Any]]] = {
-        "instrument": period.by_instrument,
-        "sector": period.by_instrument,
-        "strategy": period.by_strategy,
-    }
-    newest = {by: [row for row in of if row["session"] == last] for by, of in lines.items()}
     figures = ratios(returns, year)
     flows = [(day, amount) for day, amount in zip(rows["session"], rows["flows"].astype(float), strict=True) if amount]
     compared = period.benchmark_returns
@@ -120,7 +115,7 @@ def summarise(period: Period) -> PerformanceSummary:
         equity_before=period.equity,
         equity=float(rows["equity"].iloc[-1]),
         flows=float(rows["flows"].sum()),
-        amounts=_whole(period.by_instrument),
+        amounts=_whole(period.profits["instrument"]),
         time_weighted=figures["total_return"],
         money_weighted=money_weighted(period.start, period.equity, flows, last, float(rows["equity"].iloc[-1])),
         ratios=figures,
@@ -129,16 +124,16 @@ def summarise(period: Period) -> PerformanceSummary:
         turnover=float(rows["turnover"].astype(float).mean()) * year if len(rows) >= FEWEST else math.nan,
         rolling=_newest_of_each(rolling(returns, compared, sessions_a_year=year)),
         drawdowns=tuple(worst_drawdowns(period.start, returns)),
-        exposure=exposure_of(newest["instrument"]),
-        exposures={by: exposures(of, by) for by, of in newest.items()},
-        profits={by: summed(of, by) for by, of in lines.items()},
+        exposure=exposure_of(period.held["instrument"]),
+        exposures={by: exposures(of, by) for by, of in period.held.items()},
+        profits=period.profits,
         notes=(*period.notes, *_notes(period, returns)),
     )
 
 
 @exact_arithmetic()
-def _whole(lines: Sequence[Mapping[str, Any]]) -> dict[str, Decimal]:
-    return {name: sum((row[name] for row in lines), Decimal(0)) for name in AMOUNTS}
+def _whole(groups: Sequence[Mapping[str, Any]]) -> dict[str, Decimal]:
+    return {name: sum((row[name] for row in groups), Decimal(0)) for name in AMOUNTS}
 
 
 def _newest_of_each(measures: pd.DataFrame) -> dict[int, dict[str, float]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from scizor_dagster.analytics.attribution import read_lines
+from scizor_dagster.analytics.attribution import GROUPINGS, read_lines, read_sums
 from scizor_dagster.analytics.performance import read_performance
 from scizor_dagster.analytics.ratios import sessions_a_year
 from scizor_dagster.analytics.summary import PerformanceSummary, Period, summarise
@@ -57,8 +57,8 @@ def _period(desk: Desk, lake: Lake, portfolio: str, first: date, last: date) -> 
         start=start,
         equity=float(starting_cash(desk, portfolio)) if before.empty else float(before["equity"].iloc[-1]),
         rows=rows,
-        by_instrument=read_lines(lake, "instrument", portfolio, begins, ends),
-        by_strategy=read_lines(lake, "strategy", portfolio, begins, ends),
+        profits={by: read_sums(lake, by, portfolio, begins, ends) for by in GROUPINGS},
+        held={by: read_lines(lake, by, portfolio, ends, ends) for by in GROUPINGS},
         sessions_a_year=sessions_a_year(calendar, ends.year),
         benchmark=settings.benchmark or "",
         benchmark_returns=compared,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scizor_dagster.analytics.attribution import read_lines
+from scizor_dagster.analytics.attribution import GROUPINGS, read_lines, read_sums, summed
 from scizor_dagster.analytics.performance import read_performance
 from scizor_dagster.brokers.protocol import BrokerActivity
 from scizor_dagster.errors import InputError
@@ -118,7 +118,9 @@ def test_profits_by_strategy_sum_to_those_by_instrument_and_these_to_the_equity(
     assert curve["equity"].nunique() == 4
     summary = performance_of(desk, "main")
     assert float(summary.amounts["profit"]) == pytest.approx(summary.equity - summary.equity_before, abs=1e-7)
-    for by in ("instrument", "sector", "strategy"):
+    for by in GROUPINGS:
+        lines = read_lines(desk.lake, by, "main", date.min, date.max)
+        assert read_sums(desk.lake, by, "main", FIRST, AFTER) == summed(lines, by)
         assert sum(row["profit"] for row in summary.profits[by]) == pytest.approx(summary.amounts["profit"])
 
 
