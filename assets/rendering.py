@@ -12,6 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.metadata import money, picture, price_label, table
+from scizor_dagster.analytics.attribution import profit_table
 from scizor_dagster.analytics.plots import equity_plot, weights_plot
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.approving import awaiting_sentence
@@ -25,6 +26,9 @@ from scizor_dagster.planning.model import ORDERING_REASONS
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.signals.targets import TargetWeights
+
+MOST_PROFITS = 30
+"""Instruments whose profit a session shows; `scizor performance` shows all."""
 
 
 def signals_metadata(taken: TakenSignals) -> dict[str, Any]:
@@ -124,12 +128,15 @@ def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
 
 def performance_metadata(measured: MeasuredSession) -> dict[str, Any]:
     row = measured.row.iloc[0]
+    rates = {name: _rate(row[name]) for name in ("return", "cumulative_return", "drawdown", "turnover")}
+    amounts = {name: money(row[name]) for name in ("equity", "cash", "flows", "fees")}
     return {
-        "equity": money(row["equity"]),
-        "cash": money(row["cash"]),
-        "return": None if pd.isna(row["return"]) else float(row["return"]),
-        "drawdown": None if pd.isna(row["drawdown"]) else float(row["drawdown"]),
+        **amounts,
+        "profit": money(measured.profits.total),
+        **rates,
         "prices": price_label(str(row["adjustment"]), bool(row["synthetic"])),
+        "profit_by_strategy": table(profit_table(measured.profits, "strategy")),
+        "profit_by_instrument": _shortened(profit_table(measured.profits, "instrument")),
         "equity_curve": picture(equity_plot(measured.curve), "equity curve"),
     }
 
@@ -147,3 +154,11 @@ def costs_metadata(costs: SessionCosts) -> dict[str, Any]:
         "costs_measured_again": ", ".join(map(str, costs.restated)) or "none",
         "costs": table(costs.frame()),
     }
+
+
+def _rate(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _shortened(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    return table(frame.head(MOST_PROFITS), rest=max(len(frame) - MOST_PROFITS, 0))

@@ -4,9 +4,13 @@ What belongs here: returns, drawdown, turnover, and the table that holds them. W
 portfolio is worth in a session (`valuation`), and pictures (`plots`).
 
     return            = (equity - flows) / equity of the row before - 1   (first row: of the starting equity)
+                        what flows in or out counts from the end of its session: it has earned nothing in it
     cumulative_return = product of (1 + return) - 1: time-weighted, so that deposits are no gain
     drawdown          = (1 + cumulative_return) / highest so far - 1, the start being 1
     turnover          = (bought + sold) / 2 / equity
+
+This is the time-weighted return of the GIPS standards' calculation guidance, r = (EMV - BMV - F) / BMV linked over
+periods, with a valuation at each session's close, so that nothing is weighted within a period as Modified Dietz does.
 
 Rows are facts of their session; returns are computed over the whole curve again with each new row, so
 that measuring an earlier session once more mends every row after it. A session that was not measured
@@ -15,6 +19,7 @@ is not a row: the return after it spans the gap.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -44,6 +49,7 @@ COLUMNS = (
     "unpriced",
     "adjustment",
     "synthetic",
+    "account_money",
 )
 
 
@@ -58,7 +64,9 @@ class SessionFigures:
     Attributes:
         valuation: At the session's closes.
         starting_equity: Money that the portfolio began with, before its first session.
-        flows: Money that came (positive) or went from outside; not from trading or dividends.
+        flows: Money and positions that came (positive) or went from outside since the row before; neither from trading
+            nor from dividends.
+        fees: Since the row before.
         traded: Value of the session's purchases and sales together, both counted positive.
         adjustment: What the closes are: `raw`, `split` or `total_return`.
     """
@@ -72,6 +80,8 @@ class SessionFigures:
     traded: Decimal
     adjustment: str
     synthetic: bool
+    account_money: Decimal = Decimal(0)
+    """The part of the equity that is the account's own money (deposits, interest, fees), which nothing trades with."""
 
 
 def measure(figures: SessionFigures, history: pd.DataFrame) -> pd.DataFrame:
@@ -110,6 +120,7 @@ def _facts(figures: SessionFigures) -> dict[str, object]:
         "unpriced": len(value.unpriced),
         "adjustment": figures.adjustment,
         "synthetic": figures.synthetic,
+        "account_money": float(figures.account_money),
     }
 
 
@@ -140,8 +151,14 @@ def equity_curve(rows: pd.DataFrame, starting_equity: float) -> pd.DataFrame:
     return curve
 
 
-def store_performance(lake: Lake, row: pd.DataFrame, starting_equity: Decimal, now: datetime) -> None:
-    """Write one measured row, and the returns of the rows after it, in one transaction."""
+def store_performance(
+    lake: Lake,
+    row: pd.DataFrame,
+    starting_equity: Decimal,
+    now: datetime,
+    profits: Mapping[str, pd.DataFrame] | None = None,
+) -> None:
+    """Write one measured row, the returns of the rows after it, and its profits by table, in one transaction."""
     import pandas as pd
 
     from scizor_dagster.lake.tables import replace_rows
@@ -160,6 +177,9 @@ def store_performance(lake: Lake, row: pd.DataFrame, starting_equity: Decimal, n
             "portfolio = ? AND session >= ?",
             [portfolio, session],
         )
+        for table, lines in (profits or {}).items():
+            mine = lines.assign(portfolio=portfolio, session=session, source=SOURCE, fetched_at=now)
+            replace_rows(cursor, table, mine, "portfolio = ? AND session = ?", [portfolio, session])
 
 
 _QUERY = "SELECT " + ", ".join(COLUMNS) + f" FROM {whole('performance')} WHERE portfolio = ?"

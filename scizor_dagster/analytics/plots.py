@@ -20,11 +20,14 @@ _DPI = 90
 # Fixed: working margins out from the drawn texts draws every picture twice.
 _MARGINS = {"left": 0.16, "right": 0.97, "top": 0.92, "bottom": 0.2}
 _SMALL = 8
-_LINE, _SHADE = "#2456a6", "#b23a48"
+_LINE, _SHADE, _BESIDE = "#2456a6", "#b23a48", "#8a8a8a"
 
 
 def equity_plot(curve: pd.DataFrame) -> bytes:
-    """Equity and drawdown over the sessions of a curve (columns session, equity, drawdown), as PNG."""
+    """Equity and drawdown over the sessions of a curve (columns session, equity, drawdown), as PNG.
+
+    With a column benchmark, that is drawn beside the equity.
+    """
     figure = _figure()
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     sessions = list(curve["session"])
@@ -35,6 +38,9 @@ def equity_plot(curve: pd.DataFrame) -> bytes:
         linewidth=1.4,
         marker="." if len(curve) < 40 else "",
     )
+    if "benchmark" in curve:
+        upper.plot(sessions, curve["benchmark"].astype(float), color=_BESIDE, linewidth=1.0, label="benchmark")
+        upper.legend(fontsize=7, frameon=False)
     upper.set_ylabel("equity", fontsize=_SMALL)
     upper.yaxis.set_major_formatter("{x:,.0f}")
     lower.fill_between(sessions, curve["drawdown"].astype(float) * 100, 0, color=_SHADE, alpha=0.5, linewidth=0)

@@ -39,6 +39,7 @@ from scizor_dagster.cli import (
     ledger,
     notifying,
     paper,
+    performance,
     plan,
     prices,
     rates,
@@ -81,6 +82,7 @@ app.command()(approve.approve)
 app.command()(reconcile.reconcile)
 app.command()(export.export)
 app.command()(costs.costs)
+app.command()(performance.performance)
 app.command("end-order")(ending.end_order)
 app.command()(explain.explain)
 app.command()(replay.replay)

@@ -51,6 +51,7 @@ class Portfolio(Model):
 
     Attributes:
         approval: `manual` carries out only plans that a person has approved, each for itself.
+        benchmark: `TICKER.MIC` of the market's universe that returns are compared with; nothing is traded by it.
     """
 
     market: Name
@@ -64,3 +65,4 @@ class Portfolio(Model):
     weights: WeightRules
     idempotency: Idempotency
     reconciliation: ReconciliationRules = ReconciliationRules()
+    benchmark: Annotated[str, Field(pattern=r"^\S.*\.[A-Z0-9]{4}$")] | None = None

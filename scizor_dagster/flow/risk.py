@@ -112,7 +112,9 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
         ages = {day: calendar.age_in_sessions(day, priced_on) for day in set(closes["session"])}
         measured = read_performance(desk.lake, portfolio, priced_on)
         earlier = measured[measured["session"] < priced_on]
-        before = starting_cash(desk, portfolio) if earlier.empty else exact(float(earlier["equity"].iloc[-1]))
+        # What is planned with; the account's own money is not.
+        traded = earlier["equity"] - earlier["account_money"].fillna(0.0)
+        before = starting_cash(desk, portfolio) if earlier.empty else exact(float(traded.iloc[-1]))
         return MarketFacts(
             equity=valuation.equity,
             equity_before=before,

@@ -289,6 +289,7 @@ def performance_schema() -> Schema:
         "flows": _number(), "fees": _number(), "return": _number(nullable=True),
         "cumulative_return": _number(nullable=True), "drawdown": _number(nullable=True),
         "turnover": _number(0.0, nullable=True), "unpriced": _count(0), "adjustment": _text(), "synthetic": _flag(),
+        "account_money": _number(nullable=True),
     }  # fmt: skip
     return _table(columns, ["portfolio", "session"])
 
@@ -324,6 +325,25 @@ def cost_models_schema() -> Schema:
     return _table(columns, ["scope", "name", "session"])
 
 
+def _profit(*key: str, **more: pa.Column) -> Schema:
+    exact = {name: _decimal() for name in ("qty", "value", "cost", "realised", "unrealised", "income", "fees")}
+    columns = {
+        "portfolio": _text(), "session": _day(), **{name: _text(blank=True) for name in key}, **exact,
+        "price": _decimal(nullable=True), "inflow": _decimal(), "profit": _decimal(), **more,
+    }  # fmt: skip
+    return _table(columns, ["portfolio", "session", *key])
+
+
+@cache
+def profit_by_instrument_schema() -> Schema:
+    return _profit("symbol", sector=_text())
+
+
+@cache
+def profit_by_strategy_schema() -> Schema:
+    return _profit("strategy", "symbol")
+
+
 SCHEMAS: dict[str, Callable[[], Schema]] = {
     "symbols": symbols_schema,
     "bars": bars_schema,
@@ -342,6 +362,8 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "performance": performance_schema,
     "order_costs": order_costs_schema,
     "cost_models": cost_models_schema,
+    "profit_by_instrument": profit_by_instrument_schema,
+    "profit_by_strategy": profit_by_strategy_schema,
 }
 """Schema of each table or view, by its name in the lake."""
 

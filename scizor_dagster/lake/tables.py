@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PROVENANCE = "source VARCHAR NOT NULL, fetched_at TIMESTAMPTZ NOT NULL"
+_PROFIT = (
+    "qty VARCHAR NOT NULL, price VARCHAR, value VARCHAR NOT NULL, cost VARCHAR NOT NULL, realised VARCHAR NOT NULL, "
+    "unrealised VARCHAR NOT NULL, income VARCHAR NOT NULL, fees VARCHAR NOT NULL, inflow VARCHAR NOT NULL, "
+    "profit VARCHAR NOT NULL"
+)
 
 TABLES: dict[str, str] = {
     "symbols": f"""
@@ -127,7 +132,7 @@ TABLES: dict[str, str] = {
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, equity DOUBLE NOT NULL, cash DOUBLE NOT NULL,
         market_value DOUBLE NOT NULL, flows DOUBLE NOT NULL, fees DOUBLE NOT NULL, return DOUBLE,
         cumulative_return DOUBLE, drawdown DOUBLE, turnover DOUBLE, unpriced INTEGER NOT NULL,
-        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, account_money DOUBLE, {_PROVENANCE}""",
     "order_costs": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
         side VARCHAR NOT NULL, kind VARCHAR NOT NULL, order_type VARCHAR NOT NULL, state VARCHAR NOT NULL,
@@ -146,6 +151,12 @@ TABLES: dict[str, str] = {
         impact_coefficient DOUBLE NOT NULL, half_spread_error DOUBLE NOT NULL, impact_error DOUBLE NOT NULL,
         commission VARCHAR NOT NULL, orders INTEGER NOT NULL, sessions INTEGER NOT NULL, fitted BOOLEAN NOT NULL,
         note VARCHAR NOT NULL, {_PROVENANCE}""",
+    "profit_by_instrument": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, sector VARCHAR NOT NULL,
+        {_PROFIT}, {_PROVENANCE}""",
+    "profit_by_strategy": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, strategy VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
+        {_PROFIT}, {_PROVENANCE}""",
 }
 
 PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}

@@ -42,3 +42,9 @@ def test_two_rows_of_one_symbol_are_one_bar():
     twice = pd.DataFrame({"symbol": ["A", "A", "B"], "target_weight": [0.1, 0.2, 0.3]})
     once = pd.DataFrame({"symbol": ["B", "A"], "target_weight": [0.3, 0.30000000000000004]})
     assert np.array_equal(pixels(weights_plot(twice)), pixels(weights_plot(once.iloc[::-1])))
+
+
+def test_a_benchmark_is_drawn_beside_the_equity():
+    beside = curve(20).assign(benchmark=[100_000.0] * 20)
+    assert equity_plot(beside).startswith(b"\x89PNG")
+    assert equity_plot(beside) != equity_plot(curve(20))

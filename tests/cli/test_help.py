@@ -34,6 +34,7 @@ TAUGHT = (
     ("reconcile",),
     ("export",),
     ("costs",),
+    ("performance",),
     ("end-order",),
     ("explain",),
     ("replay",),

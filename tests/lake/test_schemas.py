@@ -73,7 +73,16 @@ GOOD = {
     "performance": {
         "portfolio": "main", "session": DAY, "equity": 1.0, "cash": 1.0, "market_value": 0.0, "flows": 0.0,
         "fees": 0.0, "return": float("nan"), "cumulative_return": 0.1, "drawdown": -0.1, "turnover": 0.0,
-        "unpriced": 0, "adjustment": "raw", "synthetic": True,
+        "unpriced": 0, "adjustment": "raw", "synthetic": True, "account_money": 0.0,
+    },
+    "profit_by_instrument": {
+        "portfolio": "main", "session": DAY, "symbol": "A", "sector": "Energy", "qty": "1", "price": "2.5",
+        "value": "2.5", "cost": "2", "realised": "0", "unrealised": "0.5", "income": "0", "fees": "0", "inflow": "0",
+        "profit": "0.5",
+    },
+    "profit_by_strategy": {
+        "portfolio": "main", "session": DAY, "strategy": "", "symbol": "", "qty": "-1", "price": None, "value": "0",
+        "cost": "2", "realised": "0", "unrealised": "0.5", "income": "0", "fees": "0", "inflow": "0", "profit": "0.5",
     },
     "order_costs": {
         "portfolio": "main", "session": DAY, "client_order_id": "x", "symbol": "A", "side": "sell", "kind": "order",
