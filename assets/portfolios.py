@@ -23,6 +23,7 @@ from assets.rendering import (
     performance_metadata,
     plan_metadata,
     reconciliation_metadata,
+    report_metadata,
     signals_metadata,
     targets_metadata,
 )
@@ -38,6 +39,7 @@ from scizor_dagster.flow.explain_lines import order_origins
 from scizor_dagster.flow.exporting import export_as_configured
 from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
+from scizor_dagster.flow.reporting import report_as_part
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.flow.summary import held_back_orders
@@ -305,6 +307,7 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
         with clear_failures():
             measured = measure_session(desk.desk, portfolio, session_of(context))
             costs = measure_costs(desk.desk, portfolio, session_of(context)) if measured is not None else None
+        page, trouble = report_as_part(desk.desk, portfolio, session_of(context))
         if measured is None or costs is None:
             context.log.info(
                 "The session's prices are not collected yet, or its plan waits for a person; it is measured after that."
@@ -312,7 +315,7 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
             return
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=performance_metadata(measured) | costs_metadata(costs),
+            metadata=performance_metadata(measured) | costs_metadata(costs) | report_metadata(page, trouble),
             check_results=[
                 schema.result(measured.row),
                 priced.result(

@@ -6,6 +6,7 @@ computing anything that is not a count or a sum of what is shown.
 
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -154,6 +155,11 @@ def costs_metadata(costs: SessionCosts) -> dict[str, Any]:
         "costs_measured_again": ", ".join(map(str, costs.restated)) or "none",
         "costs": table(costs.frame()),
     }
+
+
+def report_metadata(page: Path | None, trouble: str) -> dict[str, Any]:
+    """Where the session's page is, or why there is none."""
+    return {"report": dg.MetadataValue.path(page) if page is not None else dg.MetadataValue.text(trouble)}
 
 
 def _rate(value: Any) -> float | None:

@@ -45,6 +45,7 @@ from scizor_dagster.cli import (
     rates,
     reconcile,
     replay,
+    report,
     risk,
     run,
     signals,
@@ -83,6 +84,7 @@ app.command()(reconcile.reconcile)
 app.command()(export.export)
 app.command()(costs.costs)
 app.command()(performance.performance)
+app.command()(report.report)
 app.command("end-order")(ending.end_order)
 app.command()(explain.explain)
 app.command()(replay.replay)
