@@ -106,8 +106,15 @@ def _dress(axes: Sequence[Axes], days: Sequence[date]) -> None:
         axis.locator_params(axis="y", nbins=5)
         for side in axis.spines.values():
             side.set_color(grid)
-    labelled: list[Any] = list(days[:: max(1, -(-len(days) // _MOST_DATES))])
+    labelled = _spread(days)
     axes[-1].set_xticks(labelled, [str(day) for day in labelled])
+
+
+def _spread(days: Sequence[date]) -> list[Any]:
+    """A few of the days, as far from each other in time as can be."""
+    first, last = days[0], days[-1]
+    wanted = [first + (last - first) * step / (_MOST_DATES - 1) for step in range(_MOST_DATES)]
+    return sorted({min(days, key=lambda day: (abs(day - at), day)) for at in wanted})
 
 
 def _chart(figure: Figure, key: str, title: str, description: str, legend: tuple[tuple[str, str], ...]) -> Chart:

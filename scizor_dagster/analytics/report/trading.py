@@ -76,13 +76,21 @@ def _orders_planned(facts: ReportFacts, plan: Plan) -> Block:
         rows.append(
             (
                 order.symbol, words(order.side.value), quantity(order.qty), price(order.price_used),
-                sessions_old(age) if line is not None and line.price_session else Cell("of a file"),
+                _price_of(line, age),
                 money(order.notional), words(order.reason.value), _terms(order.order_type.value, order.limit_price),
                 _origin(facts, order.symbol),
             )
         )  # fmt: skip
-    columns = ("symbol", "side", "#shares", "#reference price", "price", "#value", "why", "order", "from")
+    columns = ("symbol", "side", "#shares", "#reference price", "price of", "#value", "why", "order", "from")
     return table("Orders of the plan", columns, rows)
+
+
+def _price_of(line: PlanLine | None, age: int | None) -> Cell:
+    """The session that made the price, and its age in sessions where it is not the newest one."""
+    if line is None or line.price_session is None:
+        return Cell("a file" if line is not None else UNKNOWN)
+    said = f", {sessions_old(age).text}" if age else ""
+    return Cell(f"{line.price_session}{said}", "warn" if age else "")
 
 
 def _terms(order_type: str, limit: Decimal | None) -> str:
