@@ -93,7 +93,7 @@ def profit(by: str, name: str, amount: str) -> dict[str, Any]:
 
 
 def measured(sessions: int = 70, *, names: tuple[str, ...] = ("AAPL", "MSFT"), **more: Any) -> Measured:
-    rows = curve(sessions) if sessions else curve(1).iloc[:0]
+    rows = more.get("rows", curve(sessions) if sessions else curve(1).iloc[:0])
     sums: dict[Any, Any] = {
         "instrument": [profit("instrument", name, str(10 * number - 12)) for number, name in enumerate(names)],
         "sector": [profit("sector", "Technology", "-14")],
@@ -171,7 +171,7 @@ HALTED = Standing(TradingState.HALTED, "the feed is odd", "ann", AT, portfolio="
 
 
 def broken() -> ReportFacts:
-    """A break that locks, a halt, an order of unknown outcome, one refused, one expired, a stale and a missing price."""
+    """A break that locks, a halt, orders unknown, refused, expired and held back, a stale and a missing price."""
     nvda = order("NVDA", Side.BUY, "8", "120")
     intents = (
         TRADING.intents[0], intent(SOLD, IntentState.EXPIRED, "12", "volume ran out: 12 of 20 filled"),
@@ -181,8 +181,11 @@ def broken() -> ReportFacts:
              "price_session": BEFORE, "market_value": None}  # fmt: skip
     return replace(
         QUIET,
-        summary=SUMMARY | {"state": "breaks", "breaks": 1, "refused_rows": [{"symbol": "NVDA"}],
-                           "held_back_rows": [{"client_order_id": "T_GOOG", "symbol": "GOOG", "lost": True, "why": "x"}]},
+        summary=SUMMARY
+        | {
+            "state": "breaks", "breaks": 1, "refused_rows": [{"symbol": "NVDA"}],
+            "held_back_rows": [{"client_order_id": "T_GOOG", "symbol": "GOOG", "lost": True, "why": "halt"}],
+        },
         standing=HALTED,
         trading=replace(TRADING, intents=intents),
         reconciled=replace(
