@@ -141,7 +141,7 @@ def test_nothing_sent_and_nothing_to_send_are_two_things() -> None:
 def test_a_break_says_its_class_cause_amount_remedy_and_lock() -> None:
     found = broken(BAD)
     (row,) = rows(found, "Breaks")
-    assert (row["class"], row["cause"], row["#shares".removeprefix("#")], row["locks"], row["remedy"]) == (
+    assert (row["class"], row["cause"], row["shares"], row["locks"], row["remedy"]) == (
         "quantity", "sold by hand", "-3", "instrument", "Look at the broker.",
     )  # fmt: skip
     assert [row["what"] for row in rows(found, "Told, and no break")] == ["foreign position"]
