@@ -310,7 +310,8 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
         page, trouble = report_as_part(desk.desk, portfolio, session_of(context))
         if measured is None or costs is None:
             context.log.info(
-                "The session's prices are not collected yet, or its plan waits for a person; it is measured after that."
+                "The session's prices are not collected yet, or its plan waits for a person; it is measured after "
+                f"that. Its page: {page or trouble}"
             )
             return
         yield dg.MaterializeResult(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scizor_dagster.analytics.report.formats import growth, money, price
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.flow import reporting
 from scizor_dagster.risk.trading_state import TradingState, set_state
@@ -22,6 +23,12 @@ def test_a_session_that_was_run_has_its_page_and_is_given_the_same_again(scizor:
     for text in ("Orders of the plan", "weights.csv:2", "Implementation shortfall", "Positions at the end"):
         assert text in written
     assert "is not measured yet" not in written
+    with open_desk().lake.read() as cursor:
+        equity, gain = cursor.execute("SELECT equity, return FROM performance").fetchall()[0]
+        prices = [paid for (paid,) in cursor.execute("SELECT average_price FROM order_results").fetchall()]
+    assert len(prices) == 2
+    for text in (money(equity), growth(gain).text, *map(price, prices)):
+        assert f">{text}<" in written
     for _ in range(2):
         answer = scizor("report", "--date", TRADED)
         assert (answer.code, answer.err.splitlines()) == (0, [f"Reporting main {TRADED}"])
@@ -39,6 +46,15 @@ def test_the_page_goes_to_a_file_or_into_a_folder(scizor: Scizor, collected: Pro
     }  # fmt: skip
     assert scizor("report", "--date", TRADED, "--out", made).code == 0
     assert pages(made) == [f"main-{TRADED}.html", "one.html"]
+
+
+def test_the_page_is_opened_where_that_is_asked_for(
+    scizor: Scizor, collected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("typer.launch", shown.append)
+    assert scizor("report", "--date", TRADED, "--out", tmp_path / "x.html", "--open").code == 0
+    assert shown == [(tmp_path / "x.html").as_uri()]
 
 
 def test_a_halt_is_in_the_verdict_with_what_ends_it(scizor: Scizor, collected: Project, tmp_path: Path) -> None:

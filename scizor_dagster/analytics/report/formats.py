@@ -5,6 +5,7 @@ What belongs here: spelling. What is not known is `UNKNOWN`, never 0.
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -98,6 +99,11 @@ def sessions_old(age: int | None) -> Cell:
 def words(name: Any) -> str:
     """A code such as `nothing_to_do` as words."""
     return str(name).replace("_", " ")
+
+
+def command(*words: str) -> str:
+    """What a person types, or copies: no word of a file does anything in a shell."""
+    return shlex.join(("scizor", *words))
 
 
 def counted(count: int, one: str, many: str = "") -> str:

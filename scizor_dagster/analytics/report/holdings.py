@@ -12,6 +12,7 @@ from scizor_dagster.analytics.report.facts import ReportFacts, Row, decimal
 from scizor_dagster.analytics.report.formats import (
     UNKNOWN,
     clock_time,
+    command,
     counted,
     known,
     money,
@@ -136,7 +137,7 @@ def provenance(facts: ReportFacts) -> Section:
     if prices is not None:
         made = " (synthetic)" if prices["synthetic"] else ""
         rows.append(("prices of the measurement", f"{prices['adjustment']}{made}"))
-    again = f"scizor replay --portfolio {facts.portfolio} --date {facts.session}"
+    again = command("replay", "--portfolio", facts.portfolio, "--date", str(facts.session))
     blocks: list[Block] = [table("Where this comes from", ("what", "value"), rows)]
     if plan is not None:
         blocks.append(Said("To make the plan again and compare it byte for byte:", "", (again,)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from scizor_dagster.analytics.report.facts import ReportFacts
-from scizor_dagster.analytics.report.formats import UNKNOWN, counted, gain, growth, money, short, words
+from scizor_dagster.analytics.report.formats import UNKNOWN, command, counted, gain, growth, money, short, words
 from scizor_dagster.analytics.report.model import Block, Cell, Said, Section, Tile, Tiles, Tone, worst
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk.trading_state import TradingState
@@ -110,12 +110,12 @@ def _stops(facts: ReportFacts) -> Iterator[Said]:
     standing = facts.standing
     if standing.state is TradingState.ACTIVE:
         return
-    where = f"--account {facts.account}" if standing.portfolio is None else f"--portfolio {facts.portfolio}"
+    where = ("--account", facts.account) if standing.portfolio is None else ("--portfolio", facts.portfolio)
     what = f"account {facts.account}" if standing.portfolio is None else f"portfolio {facts.portfolio}"
     yield Said(
         f"Trading of {what} is {standing.sentence}. Once the cause is found:",
         "bad",
-        (f"scizor resume {where} --reason TEXT",),
+        (command("resume", *where, "--reason", "TEXT"),),
     )
 
 
@@ -126,20 +126,19 @@ def _breaks(facts: ReportFacts) -> Iterator[Said]:
         return
     locked = sorted({row.symbol for row in found if row.symbol and row.locks == "instrument"})
     locks = f" Locked until the parties agree or you take it as it is: {_listed(locked)}." if locked else ""
-    look = f"scizor reconcile --portfolio {facts.portfolio} --date {facts.session}"
-    accept = tuple(f"scizor risk accept-break {row.break_id} --reason TEXT" for row in found[:_MOST])
+    look = command("reconcile", *_of(facts))
+    accept = tuple(command("risk", "accept-break", row.break_id, "--reason", "TEXT") for row in found[:_MOST])
     said = counted(len(found), "break") + " open" if found else f"{counted(count, 'break')} found"
     yield Said(f"{said}: plan, ledger and broker do not agree.{locks} Look again, or accept:", "bad", (look, *accept))
 
 
 def _unsent(facts: ReportFacts) -> Iterator[Said]:
     summary = facts.summary
-    refused = summary["refused_rows"]
+    # What became of one that is unknown is said above.
+    refused = [row for row in summary["refused_rows"] if row["state"] != IntentState.UNKNOWN]
     if refused:
         symbols = sorted({row["symbol"] for row in refused})
-        ask = tuple(
-            f"scizor explain {symbol} --portfolio {facts.portfolio} --date {facts.session}" for symbol in symbols
-        )
+        ask = tuple(command("explain", symbol, *_of(facts)) for symbol in symbols)
         count = counted(len(refused), "order")
         yield Said(f"{count} did not go out, or may not have: {_listed(symbols)}. See why:", "bad", ask[:_MOST])
     held = [row for row in summary["held_back_rows"] if row["lost"]]
@@ -150,14 +149,14 @@ def _unsent(facts: ReportFacts) -> Iterator[Said]:
 
 def _stages(facts: ReportFacts) -> Iterator[Said]:
     """Stages that have not come yet."""
-    trading, key = facts.trading, f"--portfolio {facts.portfolio} --date {facts.session}"
+    trading, reconcile = facts.trading, (command("reconcile", *_of(facts)),)
     waiting = facts.summary["awaiting_approval"]
     if waiting is not None:
         count = counted(len(trading.plan.orders) if trading.plan is not None else 0, "order")
         yield Said(
             f"Plan {short(waiting)} with {count} waits for your approval. Look at it, release it, and carry it out:",
             "warn",
-            (f"scizor approve {short(waiting)}", _run(facts)),
+            (command("approve", short(waiting)), _run(facts)),
         )
         return
     if trading.plan is not None and trading.plan.orders and not trading.batches:
@@ -167,16 +166,20 @@ def _stages(facts: ReportFacts) -> Iterator[Said]:
             said + (over if facts.is_over else " Carry it out:"), "warn", () if facts.is_over else (_run(facts),)
         )
     if trading.batches and facts.summary["state"] == "not reconciled":
-        yield Said("The session was traded and not reconciled:", "warn", (f"scizor reconcile {key}",))
+        yield Said("The session was traded and not reconciled:", "warn", reconcile)
     if facts.is_over and not facts.quality.collected:
-        collect = f"scizor collect daily --market {facts.market} --date {facts.session}"
+        collect = command("collect", "daily", "--market", facts.market, "--date", str(facts.session))
         yield Said("The session's prices are not collected yet:", "warn", (collect,))
     elif facts.is_over and not facts.is_measured and trading.batches:
-        yield Said("The session is not measured yet; reconciling it measures it:", "warn", (f"scizor reconcile {key}",))
+        yield Said("The session is not measured yet; reconciling it measures it:", "warn", reconcile)
 
 
 def _run(facts: ReportFacts) -> str:
-    return f"scizor run --portfolio {facts.portfolio} --date {facts.session}"
+    return command("run", *_of(facts))
+
+
+def _of(facts: ReportFacts) -> tuple[str, ...]:
+    return ("--portfolio", facts.portfolio, "--date", str(facts.session))
 
 
 def _listed(names: list[str]) -> str:

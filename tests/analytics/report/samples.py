@@ -167,6 +167,7 @@ OPEN = BreakRow(
     "1f0c22ab93d0", "paper", None, SESSION, "first", "positions", "position_differs", "quantity", "MSFT", None,
     "instrument", D(-3), None, None, D(750), "sold by hand", AT,
 )  # fmt: skip
+REFUSED = [{"symbol": "NVDA", "state": "unknown"}, {"symbol": "TSLA", "state": "blocked"}]
 HALTED = Standing(TradingState.HALTED, "the feed is odd", "ann", AT, portfolio="main")
 
 
@@ -183,7 +184,7 @@ def broken() -> ReportFacts:
         QUIET,
         summary=SUMMARY
         | {
-            "state": "breaks", "breaks": 1, "refused_rows": [{"symbol": "NVDA"}],
+            "state": "breaks", "breaks": 1, "refused_rows": REFUSED,
             "held_back_rows": [{"client_order_id": "T_GOOG", "symbol": "GOOG", "lost": True, "why": "halt"}],
         },
         standing=HALTED,
@@ -206,7 +207,7 @@ def hostile() -> ReportFacts:
         portfolio=ATTACK,
         account=ATTACK,
         standing=replace(HALTED, reason=ATTACK, actor=ATTACK),
-        summary=SUMMARY | {"state": "breaks", "breaks": 1, "refused_rows": [{"symbol": ATTACK}]},
+        summary=SUMMARY | {"state": "breaks", "breaks": 1, "refused_rows": [{"symbol": ATTACK, "state": "rejected"}]},
         trading=replace(
             TRADING,
             plan=replace(plan_of((bought,), lines), notes=(ATTACK,)),

@@ -1,5 +1,6 @@
 """What each section says: of a quiet session, of a bad one, and of what has not come yet."""
 
+import shlex
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -58,12 +59,19 @@ def test_each_thing_that_needs_a_person_comes_with_what_to_type() -> None:
         "scizor resume --portfolio main --reason TEXT",
         "scizor reconcile --portfolio main --date 2025-03-10",
         "scizor risk accept-break 1f0c22ab93d0 --reason TEXT",
-        "scizor explain NVDA --portfolio main --date 2025-03-10",
+        "scizor explain TSLA --portfolio main --date 2025-03-10",
     ]
     text = " ".join(said(verdict(BAD)))
     for part in ("not known, and their instruments are frozen: NVDA", "halted by ann: the feed is odd", "Locked until",
                  "1 order held back to the end of the session: GOOG"):  # fmt: skip
         assert part in text
+
+
+def test_a_command_that_is_copied_does_what_it_says_and_nothing_else() -> None:
+    for item in commands(samples.hostile()):
+        words = shlex.split(item)
+        assert words[0] == "scizor"
+        assert {word for word in words if "<" in word} <= {samples.ATTACK}, item
 
 
 def test_a_halt_of_the_account_is_ended_for_the_account() -> None:
