@@ -74,7 +74,7 @@ def rolling_chart(measures: pd.DataFrame, window: int) -> Chart | None:
     upper, lower = figure.subplots(2, 1, sharex=True)
     days = list(known.index)
     upper.plot(days, known[f"volatility_{window}"] * 100, color=_COLOURS["line"], linewidth=1.4)
-    upper.yaxis.set_major_formatter("{x:.0f} %")
+    upper.yaxis.set_major_formatter("{x:.1f} %")
     lower.plot(days, known[f"sharpe_{window}"], color=_COLOURS["beside"], linewidth=1.4)
     lower.axhline(0, color=_COLOURS["grid"], linewidth=0.8)
     _dress([upper, lower], days)

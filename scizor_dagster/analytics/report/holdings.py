@@ -80,6 +80,13 @@ def _quality(facts: ReportFacts) -> Iterator[Block]:
     blocks: list[Block] = []
     if not found.collected:
         blocks.append(Said(f"No price of {facts.session} is collected yet.", "warn"))
+    if not facts.reconciled.passes:
+        said = "What is held was not compared yet, so that the age of its prices is not judged."
+        blocks.append(Said(said, "warn"))
+    row = facts.measured.row if facts.is_measured else None
+    if row is not None and row["unpriced"]:
+        count = counted(int(row["unpriced"]), "holding has", "holdings have")
+        blocks.append(Said(f"{count} no price at all and count nothing in the equity.", "warn"))
     stale = [row for row in facts.reconciled.positions if _is_stale(facts, row)]
     if stale:
         names = ", ".join(f"{row['symbol']} ({row['price_session'] or 'no price'})" for row in stale)

@@ -231,6 +231,13 @@ def test_what_is_wrong_with_the_data_is_named() -> None:
     found = quality(BAD)
     assert said(found)[0] == "Held, and without a price of this session: META (2025-03-07)."
     assert rows(found, "Prices set aside")[0]["detail"] == "+80 %"
+    unpriced = replace(QUIET, measured=measured(rows=samples.curve(30).assign(unpriced=2)))
+    assert said(quality(unpriced)) == ["2 holdings have no price at all and count nothing in the equity."]
+    nothing = replace(QUIET, reconciled=replace(RECONCILED, passes=(), positions=()), quality=Quality(False, (), 0))
+    assert said(quality(nothing)) == [
+        "No price of 2025-03-10 is collected yet.",
+        "What is held was not compared yet, so that the age of its prices is not judged.",
+    ]
 
 
 def test_the_provenance_names_plan_snapshot_code_files_and_zone() -> None:
