@@ -26,7 +26,7 @@ def test_a_session_that_was_run_has_its_page_and_is_given_the_same_again(scizor:
     with open_desk().lake.read() as cursor:
         equity, gain = cursor.execute("SELECT equity, return FROM performance").fetchall()[0]
         prices = [paid for (paid,) in cursor.execute("SELECT average_price FROM order_results").fetchall()]
-    assert len(prices) == 2
+    assert len(prices) == 4
     for text in (money(equity), growth(gain).text, *map(price, prices)):
         assert f">{text}<" in written
     for _ in range(2):
