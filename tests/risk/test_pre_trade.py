@@ -1,5 +1,6 @@
 """The pre-trade check: each limit at its edge, and everything under way counted at once."""
 
+import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
@@ -320,6 +321,11 @@ def test_a_limit_is_a_positive_number_or_unlimited(name: str) -> None:
     for wrong in (D(0), D(-1), D("NaN"), D("Infinity")):
         with pytest.raises(ConfigError, match=name):
             limits(**{name: wrong})
+
+
+def test_limits_are_known_by_a_hash_that_another_release_comes_to_as_well() -> None:
+    named = ", ".join(f'"{name}": "{value}"' for name, value in sorted(UNLIMITED.as_text().items()))
+    assert UNLIMITED.hash == hashlib.sha256(f"{{{named}}}".encode()).hexdigest()
 
 
 def test_no_limit_has_a_default_in_code() -> None:

@@ -38,7 +38,8 @@ def _state(ledger: Ledger, portfolio: str = "main", now: datetime = START) -> Tr
 
 def test_without_a_row_everything_is_active(ledger: Ledger) -> None:
     with ledger.read() as connection:
-        assert standing(connection, "paper", "main", START) == FREE
+        found = standing(connection, "paper", "main", START)
+    assert (found, found.sentence) == (FREE, "active")
 
 
 def test_the_newest_row_counts_and_the_stricter_of_account_and_portfolio_wins(ledger: Ledger) -> None:
@@ -139,6 +140,18 @@ def test_an_order_that_waited_and_then_went_out_was_not_held_back(ledger: Ledger
     broker.has_data = None
     assert resume(ledger, broker).counts == {"filled": 1}
     assert _held(ledger) == []
+
+
+def test_an_order_that_waited_and_then_rested_to_the_end_of_its_session_was_not_held_back(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    broker.fill_plan = {"CCC": []}
+    put(ledger, HALTED)
+    run(ledger, broker, plan_of([order("b", "CCC", Side.BUY, "1")]))
+    put(ledger, ACTIVE)
+    broker.has_data = None
+    assert resume(ledger, broker).counts == {"expired": 1}
+    assert (broker.book.attempts, _held(ledger)) == (["b"], [])
 
 
 def test_an_order_that_was_lost_and_never_waited_was_not_held_back(ledger: Ledger) -> None:
