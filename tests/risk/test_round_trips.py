@@ -84,6 +84,9 @@ def test_a_trip_that_began_before_the_session_asked_for_counts_from_there_with_a
         trade(connection, 0, "AAA", "10", "6")
         split = BrokerActivity("s", "split", FIRST + timedelta(days=2), "AAA", D(0), D(2))
         record_activity(connection, "paper", split, now=START)
+        # Whatever else a broker states beside a dividend: it multiplies nothing.
+        stated = BrokerActivity("d", "dividend", FIRST + timedelta(days=3), "BBB", D(1), D(3))
+        record_activity(connection, "paper", stated, now=START)
         given = FIRST + timedelta(days=2)
         adopt(connection, "paper", "main", "BBB", D(2), price=D(9), session=given, actor="ann", now=START)
         for day, symbol, qty, price in (
