@@ -50,7 +50,9 @@ def test_a_quantity_or_value_that_is_not_positive_is_stopped(order: Order) -> No
 @pytest.mark.parametrize("price", ["0", "-1", "NaN", "Infinity"])
 def test_a_limit_price_that_is_none_is_stopped_whatever_the_collar(price: str) -> None:
     for rules in (UNLIMITED, limits(price_collar="0.1")):
-        assert _verdict(Order(limit_price=D(price)), FREE, rules) == ("stopped", "limit_price")
+        verdict = check_order(Order(limit_price=D(price)), FREE, rules)
+        assert verdict.sentence == f"limit_price: {price} against more than zero allowed"
+        assert verdict.decision is Decision.STOP
 
 
 @pytest.mark.parametrize("known", ["0", "-5", "NaN", "Infinity"])

@@ -146,6 +146,17 @@ def test_a_finding_that_is_measured_again_is_the_same_lock_and_stays_lifted(ledg
     assert len(_store(ledger, *longer, *longer)) == 1, "a rule that locks for longer is another finding, and one"
 
 
+def test_the_history_names_a_lock_when_it_begins_and_when_it_is_lifted(ledger: Ledger) -> None:
+    (lock_id,) = _store(ledger, _due())
+    with ledger.transaction() as connection:
+        lift(connection, lock_id, actor="ann", reason="why", now=START)
+        wanted = sa.select(events.c.kind, events.c.payload).order_by(events.c.seq)
+        kept = {row.kind: json.loads(row.payload) for row in connection.execute(wanted)}
+    assert kept["unlocked"] == {"lock_id": lock_id, "lifted_by": "ann", "lift_reason": "why"}
+    named = {"lock_id": lock_id, "portfolio": "main", "symbol": "CCC", "kind": "cooldown"}
+    assert named.items() <= kept["locked"].items()
+
+
 def test_two_locks_of_many_are_never_taken_for_one(ledger: Ledger) -> None:
     # The first eight digits of what these two symbols' locks are told by are the same.
     alike = [_due("S82898"), _due("S163490")]

@@ -89,8 +89,9 @@ def test_open_orders_are_canceled_where_any_state_in_force_asks_for_it(ledger: L
 
 def test_a_state_without_a_reason_or_with_a_past_expiry_is_refused_and_writes_nothing(ledger: Ledger) -> None:
     for wrong in ({"reason": " "}, {"until": START}):
-        with pytest.raises(LedgerError):
+        with pytest.raises(LedgerError) as refused:
             put(ledger, HALTED, **wrong)
+        assert refused.value.where == "paper"
     with ledger.read() as connection:
         assert states_of(connection, "paper") == []
 
