@@ -418,3 +418,4 @@ def test_the_limits_of_a_batch_are_rows_with_their_hash(ledger: Ledger) -> None:
         found = limits_of(connection, result.batch_id)
     assert set(found) == {*NUMBERS, "on_loss", "restricted", "allowed"}
     assert (found["max_notional_per_order"], found["max_leverage"]) == ("500", "unlimited")
+    assert (found["restricted"], found["allowed"], found["on_loss"]) == ("none", "unlimited", "reducing")

@@ -214,6 +214,13 @@ def test_what_adds_to_a_holding_without_a_price_waits_where_a_limit_is_on_one_na
     assert _verdict(Order(intent=SELL), unpriced, rules) == PASSED
 
 
+def test_what_an_order_takes_off_a_position_comes_off_its_sector_and_the_book() -> None:
+    book = Book.of({"AAA": D(10), "BBB": D(-4)}, {"AAA": D(5), "BBB": D(5)}, {"AAA": "Energy", "BBB": "Energy"})
+    assert (book.sector_after("AAA", D(-30)), book.gross_after("AAA", D(-30))) == (D(40), D(40))
+    assert (book.sector_after("BBB", D(-30)), book.gross_after("BBB", D(-30))) == (D(100), D(100))
+    assert book.sector_after("CCC", D(5)) is None
+
+
 def test_restricted_symbols_and_those_outside_of_the_allowed_are_not_opened_but_may_be_closed() -> None:
     held = replace(FREE, owned={"AAA": D(10)})
     for name, symbols in (("restricted", {"AAA"}), ("allowed", {"BBB"})):
