@@ -185,7 +185,7 @@ class _Visitor(MutationVisitor):
         if isinstance(node, cst.Subscript):
             return m.matches(node.value, _ANNOTATING)
         if isinstance(node, cst.Call) and m.matches(node.func, _ANNOTATING):
-            return False
+            return not m.matches(node.func, m.Name("cast"))
         if isinstance(node, cst.Arg) and m.matches(node, _STATED):
             return True
         if isinstance(node, cst.FormattedString) and self._raising:

@@ -53,6 +53,7 @@ def test_what_decides_something_is_changed_wherever_it_stands(source: str, expec
         'Side = Literal["buy", "sell"]\n',
         "if TYPE_CHECKING:\n    A = 1\n",
         '__all__ = ["a"]\n',
+        'T = TypeVar("T")\n',
     ],
 )
 def test_what_decides_nothing_is_left_alone(source: str) -> None:
