@@ -76,7 +76,7 @@ def at_work(rows: Sequence[IntentRow], frozen: Collection[str], *, exits_open: b
 def _step_through(run: Run, session: date, batch_id: str | None) -> bool:
     """Round after round until `batch_id` has nothing more at work; without one, to the end of the session."""
     moving, steps = True, 0
-    _look_before_second_legs(run, session, batch_id)
+    _look_before_second_legs(run, session)
     while steps < run.settings.max_rounds:
         working = _round(run, session, batch_id)
         if not moving or (batch_id is not None and batch_id not in working):
@@ -114,9 +114,9 @@ def _waited(run: Run, session: date, batch_id: str) -> bool:
     return True
 
 
-def _look_before_second_legs(run: Run, session: date, batch_id: str | None) -> None:
+def _look_before_second_legs(run: Run, session: date) -> None:
     """Read the broker before an order goes out that an earlier run has made ready: its first leg may be undone."""
-    batches = _batches(run, session, batch_id)
+    batches = _batches(run, session, None)
     ready = [row for batch in batches for row in _rows(run, batch)[0] if row.state is IntentState.READY]
     if any(row.depends_on for row in ready):
         poll(run, [session])

@@ -114,13 +114,12 @@ def typed(column: sa.Column[Any], value: Any) -> Any:
     """A value of `plain_row` as the column takes it."""
     if value is None:
         return None
-    kind = column.type.python_type if not isinstance(column.type, sa.types.TypeDecorator) else None
     name = type(column.type).__name__
     if name == "ExactDecimal":
         return Decimal(value)
     if name == "Instant":
         return datetime.fromisoformat(value)
-    return date.fromisoformat(value) if kind is date else value
+    return date.fromisoformat(value) if isinstance(column.type, sa.Date) else value
 
 
 def _plain(value: Any) -> Any:

@@ -97,14 +97,14 @@ def _serve(change: _Change, venue: Venue, allowed: Decimal) -> None:
 
 def _spend_rest(changes: list[_Change], venue: Venue, left: Decimal) -> None:
     """Give what the cap has left to the changes that are not whole, one after the other."""
-    waiting = [change for change in changes if change.traded < change.value]
-    waiting.sort(
+    waiting = sorted(
+        changes,
         key=lambda change: (
             change.reason is not Reason.LIQUIDATE,
             change.traded - change.value,
             change.row.instrument_id,
             change.row.symbol,
-        )
+        ),
     )
     for change in waiting:
         before, given = change.traded, abs(change.row.delta) if change.traded else ZERO

@@ -100,7 +100,7 @@ def record(
             "value": values[0],
             "threshold": values[1],
             "verdict": verdict.decision.value,
-            "checked": json.dumps({found.limit: found.texts for found in verdict.findings}, separators=(",", ":")),
+            "checked": json.dumps({found.limit: found.texts for found in verdict.findings}),
             "limits_hash": limits_hash,
         },
     )

@@ -92,7 +92,7 @@ class PreTradeLimits:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over all of them; hexadecimal."""
+        """SHA-256 over all of them as a JSON object, by name in the order of the alphabet; hexadecimal."""
         return hashlib.sha256(json.dumps(self.as_text(), sort_keys=True).encode()).hexdigest()
 
 

@@ -61,17 +61,13 @@ def stop_after_losses(
     limits: PreTradeLimits,
     *,
     now: datetime,
-) -> bool:
+) -> None:
     """Set `limits.on_loss` where a loss is above its limit; once per session and limit, so that a resume holds.
 
     Of several sessions above a limit the newest counts. The row is written under a stricter state too: that one
     may expire, and who resumes has seen both. With each state goes a row of `risk_events` for `session`, the one
     whose orders it holds back.
-
-    Returns:
-        Whether a state was set.
     """
-    stopped = False
     for name, limit in (("max_day_loss", limits.max_day_loss), ("max_drawdown", limits.max_drawdown)):
         losses = {row.session: row.day_loss if name == "max_day_loss" else row.drawdown for row in figures}
         above = [day for day, loss in losses.items() if limit is not None and loss > limit]
@@ -99,8 +95,6 @@ def stop_after_losses(
                 session=session,
                 client_order_id=None,
             )
-        stopped |= new
-    return stopped
 
 
 def _verdict(name: str, loss: Decimal, limit: Decimal, state: TradingState) -> Verdict:

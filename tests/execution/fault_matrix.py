@@ -28,7 +28,7 @@ from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import orders
 from scizor_dagster.ledger.verification import verify
 
-TROUBLED, CALM = 2, 5
+TROUBLED, CALM = 2, 12
 """Runs under the fault, and runs at most until everything is known again."""
 WRITES = ("submit", "cancel")
 _MAY_LIVE = frozenset(state for state in IntentState if state.at_broker)

@@ -99,6 +99,14 @@ def test_a_session_before_the_account_clock_sends_nothing_and_says_so(ledger: Le
     assert broker.book.attempts == ["b"]
 
 
+def test_a_session_before_the_account_clock_is_shown_as_it_ended(ledger: Ledger) -> None:
+    broker, monday = model(ledger), plan_of([BUY])
+    done = run(ledger, broker, monday)
+    run(ledger, broker, plan_of([order("t", "DDD", Side.BUY, "1")], session=TUESDAY, plan_id="q"))
+    again = run(ledger, broker, monday)
+    assert (again.state, again.counts, again.orders) == (ExecutionState.DONE, {"filled": 1}, done.orders)
+
+
 def test_sessions_that_are_skipped_are_named(ledger: Ledger) -> None:
     from scizor_dagster.execution.executor import execute
     from tests.execution.scenario import settings
@@ -416,5 +424,8 @@ def test_the_limits_of_a_batch_are_rows_with_their_hash(ledger: Ledger) -> None:
     assert result.batch_id is not None
     with ledger.read() as connection:
         found = limits_of(connection, result.batch_id)
+        kinds = connection.exec_driver_sql("SELECT kind FROM events").scalars().all()
+    assert "limits_in_force" in kinds
     assert set(found) == {*NUMBERS, "on_loss", "restricted", "allowed"}
     assert (found["max_notional_per_order"], found["max_leverage"]) == ("500", "unlimited")
+    assert (found["restricted"], found["allowed"], found["on_loss"]) == ("none", "unlimited", "reducing")

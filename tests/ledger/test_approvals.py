@@ -64,8 +64,9 @@ def test_weights_are_not_approved_without_a_reason(ledger: Ledger) -> None:
 def test_what_was_approved_is_not_approved_again_and_the_refusal_says_by_whom(ledger: Ledger) -> None:
     _approve(ledger)
     words = "jump, turnover of ffffffffffff approved by ann at 2026-03-04 21:00 UTC: meant"
-    with pytest.raises(LedgerError, match=words):
-        _approve(ledger, rules=["jump"])
+    for rules in (["jump"], ["jump", "turnover"]):
+        with pytest.raises(LedgerError, match=words):
+            _approve(ledger, rules=rules)
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,23 @@ def test_every_column_has_the_type_the_length_and_the_part_in_the_key_that_the_t
             assert _made(connection, table.name) == _described(table, connection.dialect), table.name
             keys = [key["constrained_columns"] for key in sa.inspect(connection).get_foreign_keys(table.name)]
             assert sorted(keys) == sorted([c.name for c in key.columns] for key in table.foreign_key_constraints)
+            once = [unique["column_names"] for unique in sa.inspect(connection).get_unique_constraints(table.name)]
+            assert sorted(once) == sorted(
+                [column.name for column in key.columns]
+                for key in table.constraints
+                if isinstance(key, sa.UniqueConstraint)
+            ), table.name
             indexes = {(index["name"], tuple(index["column_names"]), bool(index["unique"]))
                        for index in sa.inspect(connection).get_indexes(table.name)}  # fmt: skip
             assert indexes == {
                 (index.name, tuple(column.name for column in index.columns), bool(index.unique))
                 for index in table.indexes
             }, table.name
+
+
+def test_every_table_is_to_be_had_from_the_module_that_describes_it() -> None:
+    named = [value for module in _modules(ledger) for value in vars(module).values() if isinstance(value, sa.Table)]
+    assert [table.name for table in metadata.sorted_tables if not any(table is one for one in named)] == []
 
 
 def test_no_number_of_a_row_is_left_to_the_database() -> None:

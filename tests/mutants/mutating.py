@@ -30,6 +30,7 @@ _ANNOTATING = m.Name("Literal") | m.Name("cast") | m.Name("TypeVar") | m.Name("N
 _BUILT_IN = {"int", "str", "float", "bool", "tuple", "dict", "list", "set", "frozenset", "type", "None"}
 _STATED = m.Arg(keyword=m.Name("strict") | m.Name("encoding"))
 _EXPORTS = m.Assign(targets=[m.AssignTarget(m.Name("__all__"))])
+_TYPE_VARIABLE = m.Assign(value=m.Call(m.Name("TypeVar") | m.Name("NewType")))
 _DEFAULT = m.Arg(keyword=m.Name("nullable"), value=m.Name("True"))
 """What a column is anyway."""
 
@@ -192,7 +193,7 @@ class _Visitor(MutationVisitor):
             return True
         if isinstance(node, cst.Expr) and isinstance(node.value, cst.BaseString):
             return True
-        return _is_type_checking(node) or _is_alias(node) or m.matches(node, _EXPORTS)
+        return _is_type_checking(node) or _is_alias(node) or m.matches(node, _EXPORTS | _TYPE_VARIABLE)
 
     def _lines(self, node: cst.CSTNode) -> tuple[int, int]:
         """First and last line. Operators have no position of their own: theirs is that of the statement."""

@@ -53,6 +53,7 @@ def test_what_decides_something_is_changed_wherever_it_stands(source: str, expec
         'Side = Literal["buy", "sell"]\n',
         "if TYPE_CHECKING:\n    A = 1\n",
         '__all__ = ["a"]\n',
+        'T = TypeVar("T")\n',
     ],
 )
 def test_what_decides_nothing_is_left_alone(source: str) -> None:
@@ -99,9 +100,9 @@ def test_the_tests_of_a_line_come_in_the_order_of_how_near_they_are_and_import_c
     inside, outside = mutants_of("risk/limits.py", "def f(a, b):\n    return a < b\n\nLIMIT = 5\n")[:1], "LIMIT"
     assert [test.nodeid[-1] for test in watched.chosen(inside[0])] == ["b", "c", "a", "]"]
     at_import = next(one for one in mutants_of("risk/limits.py", "LIMIT = 5\n") if outside in one.diff()[0])
-    assert [test.nodeid[-1] for test in watched.chosen(at_import)] == ["b", "a", "e", "c", "]"]
+    assert [test.nodeid[-1] for test in watched.chosen(at_import)] == ["b", "e", "c", "a", "]"]
     called = Watched(tests, {"risk/limits.py": {2: [2], 5: [0]}}, imported={"risk/limits.py": [1, 2, 4]})
-    assert [test.nodeid[-1] for test in called.chosen(inside[0])] == ["b", "a", "e", "c", "]"]
+    assert [test.nodeid[-1] for test in called.chosen(inside[0])] == ["b", "e", "c", "a", "]"]
 
 
 PROJECT = {

@@ -54,13 +54,11 @@ class Watched:
         lines = self.lines.get(mutant.path, {})
         span = range(mutant.first, mutant.last + 1)
         found = {test for line in span for test in lines.get(line, ())}
-        at_import = not found or not set(span).isdisjoint(self.imported.get(mutant.path, ()))
-        if at_import:
+        if not found or not set(span).isdisjoint(self.imported.get(mutant.path, ())):
             folder = f"tests/{mutant.path.partition('/')[0]}/"
             found = {test for tests in lines.values() for test in tests}
             found |= {number for number, test in enumerate(self.tests) if test.nodeid.startswith(folder)}
-        chosen = [self.tests[number] for number in sorted(found)]
-        return list(_affordable(sorted(chosen, key=_order_for(mutant.path, own_first=not at_import))))
+        return list(_affordable(sorted((self.tests[number] for number in found), key=_order_for(mutant.path))))
 
     def write(self, file: Path) -> None:
         tests = [[test.nodeid, test.seconds] for test in self.tests]
@@ -74,8 +72,8 @@ class Watched:
         return cls([Chosen(*test) for test in data["tests"]], lines, data["failed"], data["imported"])
 
 
-def _order_for(path: str, *, own_first: bool) -> Callable[[Chosen], tuple[bool, bool, bool, float]]:
-    """The tests of the module first, then those of its package where they come first, the fastest first.
+def _order_for(path: str) -> Callable[[Chosen], tuple[bool, bool, bool, float]]:
+    """The tests of the module first, then those of its package, then others, the fastest first.
 
     Tests on a server's ledger come last: the server takes a second to start.
     """
@@ -84,7 +82,7 @@ def _order_for(path: str, *, own_first: bool) -> Callable[[Chosen], tuple[bool, 
     def order(test: Chosen) -> tuple[bool, bool, bool, float]:
         file = test.nodeid.partition("::")[0]
         own = file.startswith(f"tests/{package}/")
-        return "postgres" in test.nodeid, not (own and module in file), own_first and not own, test.seconds
+        return "postgres" in test.nodeid, not (own and module in file), not own, test.seconds
 
     return order
 

@@ -126,5 +126,6 @@ def test_two_ids_that_may_each_mean_several_names_do_not_stand_in_each_others_wa
     read = read_inputs(
         written(tmp_path, f"trade_date,asset_id,target_weight\n{rows}\n", twice), equity=Decimal(1000), day=None
     )
-    assert [(target.asset_ids, target.symbol) for target in read.inputs.targets] == [(("1",), ""), (("2",), "")]
+    named = [(target.asset_ids, target.symbol, target.instrument_id) for target in read.inputs.targets]
+    assert named == [(("1",), "", ""), (("2",), "", "")]
     assert [item.candidates for item in read.ambiguities] == [("X", "Y"), ("V", "W")]

@@ -157,6 +157,13 @@ def test_an_allowance_that_leaves_nothing_to_invest_is_refused():
     assert line_of(plan_of({"A": "0.5"}, {"A": 10}, rules=rules_of(slippage_allowance_pct=0.1)), "A").delta_qty > 0
 
 
+@pytest.mark.parametrize("trade_to", ["target", "edge"])
+def test_what_is_held_between_the_target_with_and_without_the_allowance_is_held_whatever_its_band(trade_to):
+    # 4,090 shares with the allowance, 5,000 without it.
+    rules = rules_of(slippage_allowance_pct=0.1, band_absolute=0.01, trade_to=trade_to)
+    assert outcome(plan_of({"A": "0.5"}, {"A": 10}, {"A": 4500}, rules)) == (Reason.ON_TARGET, [])
+
+
 @pytest.mark.parametrize("largest", ["0.5", "1"])
 def test_an_allowance_that_leaves_the_least_to_invest_is_planned_with(largest):
     # It is a share of the whole equity at least, however little of it the weights may take.

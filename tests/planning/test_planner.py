@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 
 import pytest
 
@@ -440,6 +440,14 @@ def test_two_processes_make_the_same_bytes():
     ]
     assert runs[0] == runs[1]
     assert "PlannedOrder" in runs[0]
+
+
+def test_a_plan_is_the_same_whatever_arithmetic_its_caller_has_set():
+    weights, prices = {"A": "0.123456789", "B": "0.345678901"}, {"A": "123456.123456789", "B": "0.987654321"}
+    inputs = inputs_of(weights, prices, {"A": "1.123456789"}, equity="987654321.123456789", cash=Decimal("0.1"))
+    with localcontext(Context(prec=6)):
+        rough = make_plan(inputs, PLAIN, ALPACA_LIKE)
+    assert rough == make_plan(inputs, PLAIN, ALPACA_LIKE)
 
 
 def test_the_filled_result_of_a_crossing_needs_nothing_more():

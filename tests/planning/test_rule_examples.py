@@ -164,6 +164,13 @@ def test_a_crossing_beside_what_others_hold_only_closes_and_says_what_the_other_
     assert line_of(plan, "A").note == f"The account holds 7 of it that no portfolio owns. {waits}"
 
 
+def test_the_other_side_of_a_holding_that_an_open_order_closes_waits_until_it_has_filled():
+    closing = (OpenOrder("A", SELL, Decimal(50)),)
+    plan = plan_of({"A": "-0.1"}, {"A": 10}, {"A": 50}, rules_of(allow_short=True), open_orders=closing)
+    assert outcome(plan) == (Reason.HELD_BY_ORDER, [])
+    assert line_of(plan, "A").note.endswith("sell 50. 50 is held until the order that closes it has filled.")
+
+
 def test_an_open_order_of_which_no_more_is_said_is_ones_own_a_plain_one_and_alone():
     said = OpenOrder("A", BUY, Decimal(5), own=True, protective=False, group="")
     plain, full = (

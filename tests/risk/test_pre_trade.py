@@ -1,5 +1,6 @@
 """The pre-trade check: each limit at its edge, and everything under way counted at once."""
 
+import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
@@ -49,7 +50,9 @@ def test_a_quantity_or_value_that_is_not_positive_is_stopped(order: Order) -> No
 @pytest.mark.parametrize("price", ["0", "-1", "NaN", "Infinity"])
 def test_a_limit_price_that_is_none_is_stopped_whatever_the_collar(price: str) -> None:
     for rules in (UNLIMITED, limits(price_collar="0.1")):
-        assert _verdict(Order(limit_price=D(price)), FREE, rules) == ("stopped", "limit_price")
+        verdict = check_order(Order(limit_price=D(price)), FREE, rules)
+        assert verdict.sentence == f"limit_price: {price} against more than zero allowed"
+        assert verdict.decision is Decision.STOP
 
 
 @pytest.mark.parametrize("known", ["0", "-5", "NaN", "Infinity"])
@@ -211,6 +214,13 @@ def test_what_adds_to_a_holding_without_a_price_waits_where_a_limit_is_on_one_na
     assert _verdict(Order(intent=SELL), unpriced, rules) == PASSED
 
 
+def test_what_an_order_takes_off_a_position_comes_off_its_sector_and_the_book() -> None:
+    book = Book.of({"AAA": D(10), "BBB": D(-4)}, {"AAA": D(5), "BBB": D(5)}, {"AAA": "Energy", "BBB": "Energy"})
+    assert (book.sector_after("AAA", D(-30)), book.gross_after("AAA", D(-30))) == (D(40), D(40))
+    assert (book.sector_after("BBB", D(-30)), book.gross_after("BBB", D(-30))) == (D(100), D(100))
+    assert book.sector_after("CCC", D(5)) is None
+
+
 def test_restricted_symbols_and_those_outside_of_the_allowed_are_not_opened_but_may_be_closed() -> None:
     held = replace(FREE, owned={"AAA": D(10)})
     for name, symbols in (("restricted", {"AAA"}), ("allowed", {"BBB"})):
@@ -320,6 +330,11 @@ def test_a_limit_is_a_positive_number_or_unlimited(name: str) -> None:
     for wrong in (D(0), D(-1), D("NaN"), D("Infinity")):
         with pytest.raises(ConfigError, match=name):
             limits(**{name: wrong})
+
+
+def test_limits_are_known_by_a_hash_that_another_release_comes_to_as_well() -> None:
+    named = ", ".join(f'"{name}": "{value}"' for name, value in sorted(UNLIMITED.as_text().items()))
+    assert UNLIMITED.hash == hashlib.sha256(f"{{{named}}}".encode()).hexdigest()
 
 
 def test_no_limit_has_a_default_in_code() -> None:

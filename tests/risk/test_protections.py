@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +17,9 @@ from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.config import Cooldown, MaxDrawdown, StoplossGuard
 from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.events import verify_chain
+from scizor_dagster.ledger.holdings import NOISE
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import events
 from scizor_dagster.risk.acceptance import accept_equity, accepted_equity, is_accepted
 from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.facts import MarketFacts
@@ -39,6 +44,12 @@ def test_a_round_trip_ends_where_the_position_is_back_at_zero_and_counts_its_fee
     trades = [_fill(0, "AAA", "10", "5", "1"), _fill(1, "AAA", "-4", "6"), _fill(2, "AAA", "-6", "4", "1")]
     assert exits_of(trades) == [Exit(DAYS[2], "AAA", D(-4))]
     assert exits_of(trades[:2]) == []
+
+
+@pytest.mark.parametrize(("left", "ends"), [(NOISE, 1), (2 * NOISE, 0)])
+def test_what_is_left_of_a_position_by_arithmetic_alone_is_no_position(left: Decimal, ends: int) -> None:
+    trades = [_fill(0, "AAA", "10", "5"), _fill(1, "AAA", str(left - 10), "6")]
+    assert len(exits_of(trades)) == ends
 
 
 def test_a_position_that_crosses_zero_ends_one_round_trip_and_begins_the_next() -> None:
@@ -133,6 +144,17 @@ def test_a_finding_that_is_measured_again_is_the_same_lock_and_stays_lifted(ledg
     assert _store(ledger, after, before) == []
     longer = _locks(Cooldown(kind="cooldown", sessions=4), [_loss(0)], at=1)
     assert len(_store(ledger, *longer, *longer)) == 1, "a rule that locks for longer is another finding, and one"
+
+
+def test_the_history_names_a_lock_when_it_begins_and_when_it_is_lifted(ledger: Ledger) -> None:
+    (lock_id,) = _store(ledger, _due())
+    with ledger.transaction() as connection:
+        lift(connection, lock_id, actor="ann", reason="why", now=START)
+        wanted = sa.select(events.c.kind, events.c.payload).order_by(events.c.seq)
+        kept = {row.kind: json.loads(row.payload) for row in connection.execute(wanted)}
+    assert kept["unlocked"] == {"lock_id": lock_id, "lifted_by": "ann", "lift_reason": "why"}
+    named = {"lock_id": lock_id, "portfolio": "main", "symbol": "CCC", "kind": "cooldown"}
+    assert named.items() <= kept["locked"].items()
 
 
 def test_two_locks_of_many_are_never_taken_for_one(ledger: Ledger) -> None:
@@ -323,6 +345,15 @@ def test_only_the_lock_of_an_unknown_loss_ends_when_the_loss_is_known(ledger: Le
         assert [lock.kind for lock in locks_of(connection, "paper", "main", MONDAY)] == ["cooldown"]
 
 
+def test_a_loss_that_is_known_before_one_session_is_not_known_before_another(ledger: Ledger) -> None:
+    days = (MONDAY, MONDAY + timedelta(days=1))
+    _store(ledger, *(DueLock(None, LOSS_UNKNOWN, "no prices", day, day) for day in days))
+    with ledger.transaction() as connection:
+        for _ in range(2):
+            lift_unknown_loss(connection, "paper", "main", days[0], now=START)
+        assert [len(locks_of(connection, "paper", "main", day)) for day in days] == [0, 1]
+
+
 def test_a_jump_of_the_equity_is_accepted_with_a_reason_or_not_at_all(ledger: Ledger) -> None:
     with ledger.transaction() as connection, pytest.raises(LedgerError, match=r"needs a reason.*--reason"):
         accept_equity(connection, "paper", "main", MONDAY, D(2_000), actor="ann", reason=" ", now=START)
@@ -360,6 +391,9 @@ def test_a_jump_of_the_equity_holds_the_session_until_it_is_accepted(ledger: Led
     with ledger.read() as connection:
         assert accepted_equity(connection, "paper", "main", MONDAY) == D("2000.01")
         assert not is_accepted(connection, "paper", "main", MONDAY, None)
+        wanted = sa.select(events.c.payload).where(events.c.kind == "equity_accepted").order_by(events.c.seq)
+        kept = [json.loads(payload)["equity"] for payload in connection.execute(wanted).scalars()]
+        assert kept == ["1999.50", "2000.01"]
         assert verify_chain(connection) == []
     broker.has_data = None
     assert resume(ledger, broker, **held).counts == {"filled": 1}

@@ -69,6 +69,37 @@ def _happen(connection: sa.Connection, chance: random.Random, day: date) -> None
         record_activity(connection, "paper", said, now=START)
 
 
+def trade(connection: sa.Connection, day: int, symbol: str, qty: str, price: str) -> None:
+    """A fill of `main`, signed; it costs nothing."""
+    name, side = f"{symbol} {day} {qty}", Side.BUY if D(qty) > 0 else Side.SELL
+    session = FIRST + timedelta(days=day)
+    said = BrokerFill(name, name, symbol, side, abs(D(qty)), D(price), D(0), session, START)
+    record_fill(connection, "paper", FillNews(said, None), portfolio="main", order_id=None, now=START)
+
+
+def test_a_trip_that_began_before_the_session_asked_for_counts_from_there_with_all_that_happened_on_the_way(
+    ledger: Ledger,
+) -> None:
+    with ledger.transaction() as connection:
+        trade(connection, 0, "AAA", "10", "6")
+        split = BrokerActivity("s", "split", FIRST + timedelta(days=2), "AAA", D(0), D(2))
+        record_activity(connection, "paper", split, now=START)
+        # Whatever else a broker states beside a dividend: it multiplies nothing.
+        stated = BrokerActivity("d", "dividend", FIRST + timedelta(days=3), "BBB", D(1), D(3))
+        record_activity(connection, "paper", stated, now=START)
+        given = FIRST + timedelta(days=2)
+        adopt(connection, "paper", "main", "BBB", D(2), price=D(9), session=given, actor="ann", now=START)
+        for day, symbol, qty, price in (
+            (3, "CCC", "1", "5"), (3, "CCC", "-1", "4"), (4, "BBB", "-2", "12"), (4, "AAA", "-20", "2.5"),
+        ):  # fmt: skip
+            trade(connection, day, symbol, qty, price)
+    ends = [("AAA", D(-10)), ("BBB", D(6)), ("CCC", D(-1))]
+    with ledger.read() as connection:
+        for since in (0, 3):
+            found = exits_since(connection, "paper", "main", FIRST + timedelta(days=since))
+            assert sorted((one.symbol, one.result) for one in found) == ends
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32), days=st.integers(3, 40), spacing=st.integers(1, 15))
 def test_trips_that_ended_since_a_session_are_the_last_ones_of_the_whole_history(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerIdentity, Side
 from scizor_dagster.errors import RiskLimitBreached, WrongAccount
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import events
 from scizor_dagster.risk.events import risk_events_of, stops_recorded
 from tests.execution.scenario import MONDAY, clock, model, order, plan_of, run
 from tests.risk.orders import limits
@@ -34,6 +38,9 @@ def test_a_gate_that_stops_a_run_is_one_row_however_often_it_does(ledger: Ledger
     for _ in range(2):
         stop = RiskLimitBreached("No.", remedy="Wait.", limit="broker_clock", value="9 s apart", threshold="5 s")
         assert _stopped_by(ledger, stop) == [("broker_clock", "9 s apart", "5 s", "stopped", None, RULES.hash)]
+    with ledger.read() as connection:
+        kept = connection.execute(sa.select(events.c.payload).where(events.c.kind == "verdict")).scalar_one()
+    assert json.loads(kept) == {"portfolio": "main", "limit": "broker_clock", "verdict": "stopped"}
 
 
 def test_a_plan_that_is_refused_stops_no_run_and_leaves_no_row(ledger: Ledger) -> None:

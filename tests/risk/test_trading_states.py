@@ -38,7 +38,8 @@ def _state(ledger: Ledger, portfolio: str = "main", now: datetime = START) -> Tr
 
 def test_without_a_row_everything_is_active(ledger: Ledger) -> None:
     with ledger.read() as connection:
-        assert standing(connection, "paper", "main", START) == FREE
+        found = standing(connection, "paper", "main", START)
+    assert (found, found.sentence) == (FREE, "active")
 
 
 def test_the_newest_row_counts_and_the_stricter_of_account_and_portfolio_wins(ledger: Ledger) -> None:
@@ -88,8 +89,9 @@ def test_open_orders_are_canceled_where_any_state_in_force_asks_for_it(ledger: L
 
 def test_a_state_without_a_reason_or_with_a_past_expiry_is_refused_and_writes_nothing(ledger: Ledger) -> None:
     for wrong in ({"reason": " "}, {"until": START}):
-        with pytest.raises(LedgerError):
+        with pytest.raises(LedgerError) as refused:
             put(ledger, HALTED, **wrong)
+        assert refused.value.where == "paper"
     with ledger.read() as connection:
         assert states_of(connection, "paper") == []
 
@@ -101,7 +103,8 @@ def test_rows_are_only_added_and_stand_in_the_chain_of_events(ledger: Ledger) ->
     assert not put(ledger, HALTED, cause="c"), "and does not undo what a person has resumed since"
     with ledger.read() as connection:
         assert [row.state for row in states_of(connection, "paper")] == [HALTED, ACTIVE]
-        assert set(connection.execute(sa.select(trading_states.c.number)).scalars()) == {1, 2}
+        stored = connection.execute(sa.select(trading_states.c.number, trading_states.c.state)).tuples()
+        assert dict(stored.all()) == {1: "halted", 2: "active"}
         assert verify_chain(connection) == []
 
 
@@ -139,6 +142,18 @@ def test_an_order_that_waited_and_then_went_out_was_not_held_back(ledger: Ledger
     broker.has_data = None
     assert resume(ledger, broker).counts == {"filled": 1}
     assert _held(ledger) == []
+
+
+def test_an_order_that_waited_and_then_rested_to_the_end_of_its_session_was_not_held_back(ledger: Ledger) -> None:
+    broker = model(ledger)
+    broker.has_data = set()
+    broker.fill_plan = {"CCC": []}
+    put(ledger, HALTED)
+    run(ledger, broker, plan_of([order("b", "CCC", Side.BUY, "1")]))
+    put(ledger, ACTIVE)
+    broker.has_data = None
+    assert resume(ledger, broker).counts == {"expired": 1}
+    assert (broker.book.attempts, _held(ledger)) == (["b"], [])
 
 
 def test_an_order_that_was_lost_and_never_waited_was_not_held_back(ledger: Ledger) -> None:
