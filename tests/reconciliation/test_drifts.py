@@ -493,6 +493,28 @@ def test_two_instruments_that_came_in_the_quantity_of_one_that_left_are_no_renam
     assert (row.symbol, row.break_class) == ("AAA", "missing")
 
 
+@pytest.mark.parametrize(
+    ("recorded", "causes"),
+    [
+        ("3", "3 by recorded executions of orders that nobody here has placed; no execution, split or rounding"),
+        ("9", "5 by recorded executions of orders that nobody here has placed"),
+        ("-3", "no execution, split or rounding explains 5"),
+    ],
+)
+def test_of_what_others_have_traded_no_more_is_claimed_than_differs(recorded: str, causes: str) -> None:
+    world = World(foreign={"AAA": D(recorded)}, differences={"AAA": D(5)}, positions=[shown("15")])
+    (row,) = errors_of(world.report())
+    assert row.cause.startswith(causes)
+
+
+def test_an_unrecorded_trade_of_nobodys_is_a_part_of_the_position() -> None:
+    world = World(
+        broker_fills=[broker_fill(), broker_fill(**STRANGER)], differences={"AAA": D(5)}, positions=[shown("15")]
+    )
+    (row,) = errors_of(world.report())
+    assert (row.break_class, row.cause) == ("foreign", "5 by F9, an order of nobody's")
+
+
 def test_parts_sum_to_the_difference_that_they_explain() -> None:
     world = canceled()
     world.account, world.positions, world.differences = cash("-412.34"), [shown("7")], {"AAA": D(7)}

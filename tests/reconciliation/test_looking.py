@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerPosition, OrderStatus, Side
+from scizor_dagster.brokers.protocol import BrokerFill, BrokerPosition, OrderStatus, Side
 from scizor_dagster.ledger.breaks import open_breaks
 from scizor_dagster.ledger.days import day_of
+from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.intents import last_replies
 from scizor_dagster.ledger.rows import batches_of, intents_of
 from scizor_dagster.ledger.store import Ledger
@@ -18,6 +19,7 @@ from scizor_dagster.reconciliation.looking import position_differences, record_l
 from scizor_dagster.reconciliation.model import Measures, Pass, ReconciliationReport, Source, When
 from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.reconciliation.records import record_report
+from scizor_dagster.risk.breaks import locked_symbols
 from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, resume, run
 from tests.ledgers import sqlite_ledger
 
@@ -47,6 +49,44 @@ def test_a_position_that_differs_is_locked_before_a_plan_and_free_again_once_it_
     assert look(ledger, ("AAA", "8")) == ["AAA"]
     assert look(ledger, ("AAA", "8")) == ["AAA"]
     assert look(ledger, ("AAA", "10")) == []
+
+
+@pytest.mark.parametrize(
+    ("owned", "shown", "measures", "words"),
+    [
+        ("10", "-5", Measures(), "the broker shows the other side of what the portfolios own"),
+        ("-10", "5", Measures(), "the broker shows the other side of what the portfolios own"),
+        ("10.5", "10.5", Measures(fractional=False), "the broker shows 10.5, and only whole shares trade there"),
+        ("10.5", "10.5", Measures(whole={"AAA"}), "the broker shows 10.5, and only whole shares trade there"),
+        ("10", "10.5", Measures(fractional=False), "the broker shows 10.5, and only whole shares trade there"),
+    ],
+)
+def test_105_a_position_that_no_trade_can_have_made_is_frozen(
+    ledger: Ledger, owned: str, shown: str, measures: Measures, words: str
+) -> None:
+    adopt(ledger, "AAA", owned)
+    positions = [BrokerPosition("AAA", D(shown), None), BrokerPosition("ZZZ", D("1.5"), None)]
+    with ledger.transaction() as connection:
+        found = position_differences(connection, "paper", positions, {}, measures)
+        record_look(connection, "paper", "main", TUESDAY, found, now=LATER)
+        (why,) = locked_symbols(connection, "paper").values()
+    assert [row.symbol for row in found] == ["AAA"]
+    assert words in why
+
+
+def test_102_a_position_of_someone_else_is_left_alone_and_not_frozen(ledger: Ledger) -> None:
+    assert look(ledger, ("ZZZ", "7")) == []
+
+
+def test_a_trade_of_nobodys_is_told_as_such(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    said = BrokerFill("f9", "manual", "AAA", Side.SELL, D(4), D(90), D(0), MONDAY, START)
+    with ledger.transaction() as connection:
+        record_fill(connection, "paper", FillNews(said, None), portfolio=None, order_id=None, now=START)
+        positions = [BrokerPosition("AAA", D(6), D(90))]
+        (row,) = position_differences(connection, "paper", positions, {}, Measures())
+    assert (row.break_class, row.qty, row.value) == ("foreign", D(-4), D(360))
+    assert row.cause == "-4 by recorded executions of orders that nobody here has placed"
 
 
 def test_what_has_gone_and_came_back_as_nobodys_stays_doubted(ledger: Ledger) -> None:
