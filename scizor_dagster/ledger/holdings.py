@@ -117,14 +117,13 @@ def foreign(connection: sa.Connection, account: str, broker_positions: Iterable[
     return {symbol: qty for symbol, qty in sorted(rest.items()) if abs(qty) > NOISE}
 
 
-def foreign_trades(connection: sa.Connection, account: str) -> dict[str, Decimal]:
-    """Signed quantities that recorded fills of nobody's have left in the account, less what was adopted of them."""
-    held = books_at(connection, account).quantities.items()
-    return {symbol: qty for (owner, symbol), qty in sorted(held, key=_symbol) if owner is None and abs(qty) > NOISE}
-
-
-def _symbol(item: tuple[tuple[str | None, str], Decimal]) -> str:
-    return item[0][1]
+def foreign_trades(connection: sa.Connection, account: str, symbols: Collection[str]) -> dict[str, Decimal]:
+    """Signed quantities of `symbols` that recorded fills of nobody's have brought or taken; zeros are dropped."""
+    found: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
+    for fill in fills_of(connection, account, symbols=symbols) if symbols else ():
+        if fill.portfolio is None:
+            found[fill.symbol] += fill.signed_qty
+    return {symbol: qty for symbol, qty in sorted(found.items()) if qty}
 
 
 def owned_by_others(connection: sa.Connection, account: str, portfolio: str) -> dict[str, Decimal]:

@@ -60,7 +60,8 @@ class Evidence:
 
 def position_parts(symbol: str, difference: Decimal, evidence: Evidence, tolerance: Decimal) -> list[Part]:
     """The parts of `difference`, the broker's shares less the portfolios'; a rest, where there is one, is the last."""
-    parts = [*_of_fills(symbol, evidence), *_of_nobody(symbol, evidence)]
+    parts = _of_fills(symbol, evidence)
+    parts += _of_nobody(symbol, difference - sum((part.size for part in parts), ZERO), evidence)
     held = evidence.position(symbol)
     shown = held.qty if held is not None else ZERO
     before = shown - difference + sum((part.size for part in parts), ZERO)
@@ -86,17 +87,20 @@ def _class_of(item: FillNews) -> BreakClass:
     return BreakClass.BUST if item.there is None or item.there.qty == 0 else BreakClass.QUANTITY
 
 
-def _of_nobody(symbol: str, evidence: Evidence) -> list[Part]:
-    """What others have traded: recorded as nobody's, or not recorded yet."""
-    recorded = evidence.ledger.foreign.get(symbol, ZERO)
-    new = [item for item in evidence.news if item.either.symbol == symbol and item.owner is None and item.qty]
+def _of_nobody(symbol: str, rest: Decimal, evidence: Evidence) -> list[Part]:
+    """What others have traded: not recorded yet, and of what is recorded as nobody's no more than is left of `rest`."""
     parts = [
         Part(item.qty, BreakClass.FOREIGN, f"{number(item.qty)} by {item.either.fill_id}, an order of nobody's")
-        for item in new
+        for item in evidence.news
+        if item.either.symbol == symbol and item.owner is None and item.qty
     ]
-    if recorded:
-        cause = f"{number(recorded)} by recorded executions of orders that nobody here has placed"
-        parts.append(Part(recorded, BreakClass.FOREIGN, cause))
+    recorded = evidence.ledger.foreign.get(symbol, ZERO)
+    rest -= sum((part.size for part in parts), ZERO)
+    if recorded * rest > 0:
+        # Of what they have brought, some was adopted perhaps, or sold since.
+        size = min(recorded, rest, key=abs)
+        cause = f"{number(size)} by recorded executions of orders that nobody here has placed"
+        parts.append(Part(size, BreakClass.FOREIGN, cause))
     return parts
 
 

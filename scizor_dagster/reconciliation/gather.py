@@ -97,6 +97,7 @@ def read_ledger(
     named |= {row.parent_client_order_id for row in broker.orders if row.parent_client_order_id}
     known = intents_by_id(connection, sorted(named))
     intents = [row for batch in batches for row in intents_of(connection, batch.batch_id)]
+    differences = foreign(connection, account, broker.positions)
     cash, note = (None, "") if deposit is None else _cash(connection, account, portfolio, deposit)
     return LedgerView(
         batches=batches,
@@ -105,12 +106,12 @@ def read_ledger(
         fills=fills_of(connection, account, first=session, last=session),
         activities=activities_of(connection, account, first=session, last=session),
         owned=owned(connection, account, portfolio, through=session),
-        differences=foreign(connection, account, broker.positions),
+        differences=differences,
         cash=cash,
         cash_note=note,
         returned=marked(connection, [row.client_order_id for row in intents], RETURNED),
         changed=marked(connection, [row.client_order_id for row in intents], CHANGED),
-        foreign=foreign_trades(connection, account),
+        foreign=foreign_trades(connection, account, differences.keys()),
         doubted=frozenset(
             row.symbol for row in open_breaks(connection, account) if row.symbol and row.kind in OF_THE_ACCOUNT
         ),

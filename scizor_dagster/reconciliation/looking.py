@@ -51,7 +51,7 @@ def position_differences(
         activities=(),
         owned={},
         differences={symbol: qty for symbol, qty in differences.items() if symbol not in under_way},
-        foreign=foreign_trades(connection, account),
+        foreign=foreign_trades(connection, account, differences.keys()),
         doubted=frozenset(row.symbol for row in open_breaks(connection, account) if row.symbol),
         accepted=accepted_breaks(connection, account),
     )

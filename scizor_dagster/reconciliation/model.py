@@ -278,7 +278,7 @@ class LedgerView:
         cash_note: Why `cash` is None, as a sentence.
         returned: Orders of the session that had ended and were taken back, by id, with how they had ended.
         changed: Orders of the session that were seen to end with other terms than they were sent with, by id.
-        foreign: Signed shares by symbol that nobody's recorded fills have brought into the account, not adopted.
+        foreign: Signed shares by symbol that recorded fills of nobody's have brought; some may be adopted by now.
         doubted: Symbols whose position did not agree at an earlier look, and has not been found to agree since.
         accepted: Who takes a difference as it is, by its `break_id`.
     """

@@ -1,8 +1,8 @@
 """A year in which nothing goes wrong raises nothing: both passes of every day agree, and every day is closed.
 
 Two portfolios trade at the embedded exchange through splits, dividends, halts and delistings; brackets, shorts and
-fractions among them. `make torture` goes through all 250 days, the suite through the first of the same history, and
-through 250 days of a model that needs no stores.
+fractions among them. `make torture` goes through all 250 days, the suite through the first ones of the same history,
+and through 250 days of a model that needs no stores.
 """
 
 import os

@@ -93,6 +93,8 @@ SPLIT = {"owned": {"AAA": D(10)}, "closes": {"AAA": Close(D(101), DAY)}}
 STRANGER = {"fill_id": "F9", "client_order_id": "manual", "qty": D(5), "fee": D(0), "price": D(100)}
 FOUR = {"differences": {"AAA": D(-4)}, "positions": [shown("6")]}
 
+REVERSED = {"closes": {"AAA": Close(D(101), DAY)}, "positions": [shown("3", "303")], "differences": {"AAA": D(-7)}}
+
 DRIFTS: dict[str, Drift] = {
     "missing order at the broker": Drift(
         lambda: World(orders=[]),
@@ -251,6 +253,25 @@ DRIFTS: dict[str, Drift] = {
         lambda: World(account=cash("-12.00")),
         "cash_differs", "missing", "none", "12.00 less than every recorded execution and payment comes to",
         amount="-12.00", stage="cash",
+    ),
+    "quantity of an execution corrected": Drift(
+        lambda: World(broker_fills=[broker_fill(qty=D(8))], orders=[order(filled_qty=D(8))], positions=[shown("8")],
+                      differences={"AAA": D(-2)}, account=cash("201.00")),
+        "fill_differs", "quantity", "instrument", "the broker has corrected its quantity", "-2", "201.00",
+        stage="fills", beside=("filled_qty_differs", "position_differs", "cash_differs"),
+    ),
+    "price corrected by less than the tolerance": Drift(
+        lambda: World(broker_fills=[broker_fill(price=D("100.501"))], account=cash("-0.01"),
+                      measures=Measures(price_bps=D(1))),
+        "", "", "", "", beside=("fill_differs", "cash_differs"),
+    ),
+    "order of another instrument": Drift(
+        lambda: World(orders=[order(symbol="BBB")]),
+        "order_differs", "unexpected", "instrument", "its instrument was changed at the broker",
+    ),
+    "intent of another instrument": Drift(
+        lambda: World(plan=plan_of(planned(symbol="BBB"))),
+        "intent_differs", "unexpected", "instrument", "another instrument",
     ),
     "deposit": Drift(
         lambda: World(broker_activities=[paid("deposit", "500")], account=cash("500")),
@@ -431,6 +452,67 @@ def test_the_second_pass_names_what_was_recorded_since_the_first() -> None:
         ("corporate_action", "positions", "info"),
     ]
     assert [row.kind for row in replace(world, first_at=None).report().break_rows if row.kind == "came_late"] == []
+
+
+def test_cash_in_lieu_of_an_unseen_reverse_split_is_told_by_its_worth() -> None:
+    rows = {row.kind.value: row for row in World(**REVERSED, account=cash("101.00")).report().break_rows}
+    assert "a split of 0.3333 for 1 that nobody has recorded" in rows["position_differs"].cause
+    assert rows["cash_differs"].cause == "101.00 is about what 0.33 AAA are worth: cash in lieu of it"
+    assert rows["cash_differs"].break_class == "corporate_action"
+    (other,) = [row for row in World(**REVERSED, account=cash("900")).report().break_rows if row.stage == "cash"]
+    assert other.break_class == "unexpected"
+    unpriced = World(account=cash("101.00"), positions=[BrokerPosition("AAA", D(3), None)], differences={"AAA": D(-7)})
+    assert {row.break_class for row in unpriced.report().break_rows} == {"quantity", "unexpected"}
+
+
+@pytest.mark.parametrize(
+    ("which", "over", "severity", "named"),
+    [
+        (Pass.FIRST, False, "working", "missing"),
+        (Pass.FIRST, True, "error", "missing"),
+        (Pass.SECOND, True, "error", "late"),
+    ],
+)
+def test_a_fill_of_an_order_at_work_is_late_only_in_the_second_pass(
+    which: Pass, over: bool, severity: str, named: str
+) -> None:
+    world = World(
+        intents=[intent(state=IntentState.WORKING, filled_qty=D(0))], fills=[], owned={}, which=which,
+        orders=[order(status=OrderStatus.PARTIALLY_FILLED, filled_qty=D(0))], broker_fills=[broker_fill(qty=D(4))],
+    )  # fmt: skip
+    (row,) = [row for row in world.report(session_over=over).break_rows if row.stage == "fills"]
+    assert (row.severity, row.break_class) == (severity, named)
+
+
+def test_two_instruments_that_came_in_the_quantity_of_one_that_left_are_no_rename() -> None:
+    world = World(
+        positions=[shown("10", symbol="BBB"), shown("10", symbol="CCC")],
+        differences={"AAA": D(-10), "BBB": D(10), "CCC": D(10)},
+    )
+    (row,) = errors_of(world.report())
+    assert (row.symbol, row.break_class) == ("AAA", "missing")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "causes"),
+    [
+        ("3", "3 by recorded executions of orders that nobody here has placed; no execution, split or rounding"),
+        ("9", "5 by recorded executions of orders that nobody here has placed"),
+        ("-3", "no execution, split or rounding explains 5"),
+    ],
+)
+def test_of_what_others_have_traded_no_more_is_claimed_than_differs(recorded: str, causes: str) -> None:
+    world = World(foreign={"AAA": D(recorded)}, differences={"AAA": D(5)}, positions=[shown("15")])
+    (row,) = errors_of(world.report())
+    assert row.cause.startswith(causes)
+
+
+def test_an_unrecorded_trade_of_nobodys_is_a_part_of_the_position() -> None:
+    world = World(
+        broker_fills=[broker_fill(), broker_fill(**STRANGER)], differences={"AAA": D(5)}, positions=[shown("15")]
+    )
+    (row,) = errors_of(world.report())
+    assert (row.break_class, row.cause) == ("foreign", "5 by F9, an order of nobody's")
 
 
 def test_parts_sum_to_the_difference_that_they_explain() -> None:
