@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
@@ -22,17 +22,20 @@ from scizor_dagster.config import UNLIMITED, PaperAccount
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.breaks import accepted_breaks, breaks_by_id
-from scizor_dagster.ledger.holdings import foreign
+from scizor_dagster.ledger.checkpoints import books_at
+from scizor_dagster.ledger.holdings import A_DAY, foreign
 from scizor_dagster.ledger.rows import activities_of, intents_in, intents_of_session
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.market_data.continuity import Evidence, Floats, MoveLimits, action, judge, renamed
-from scizor_dagster.market_data.reading import last_closes, pending_actions
+from scizor_dagster.market_data.reading import last_closes, pending_actions, splits_between
 from scizor_dagster.market_data.trading_facts import usual_moves
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.risk.facts import FactsOf, MarketFacts
 
 ZERO = Decimal(0)
+BOOKED_WITHIN = timedelta(days=14)
+"""Until then a broker has booked a split; what is wrong with a position after that is a break of the reconciliation."""
 _NAN = float("nan")
 _SUSPECTED = "Nothing is ordered in it: "
 _UNSENT = (IntentState.HELD, IntentState.READY, IntentState.UNKNOWN)
@@ -125,9 +128,11 @@ def _doubted(
     positions: Sequence[BrokerPosition],
 ) -> dict[str, str]:
     settings = desk.portfolio(portfolio)
+    listed = splits_between(lake, settings.market, session - BOOKED_WITHIN, session)
     with desk.ledger.read() as connection:
         quantities = _quantities(connection, settings.account, positions)
         splits = _recorded_splits(connection, settings.account, closes.sessions, session)
+        splits |= _unbooked_splits(connection, settings.account, listed, quantities.owned)
     held = {symbol for symbol, qty in quantities.owned.items() if qty}
     symbols = sorted((held | set(targeted)) & closes.prices.keys())
     evidence = _evidence(desk, lake, settings.market, session, symbols, closes, quantities, positions)
@@ -165,6 +170,21 @@ def _recorded_splits(
         if row.kind == "split" and row.symbol is not None and row.qty_factor
         if (day := closes.get(row.symbol)) is not None and day < row.session
     }
+
+
+def _unbooked_splits(
+    connection: sa.Connection, account: str, listed: Sequence[tuple[str, date, float]], owned: Mapping[str, Decimal]
+) -> dict[str, str]:
+    """Listed splits of what was held before, and is held in the same quantity now: its price is in new units alone."""
+    found: dict[str, str] = {}
+    for symbol, ex_session, ratio in listed:
+        if not owned.get(symbol):
+            continue
+        before = books_at(connection, account, ex_session - A_DAY).quantities.items()
+        if sum((qty for (owner, name), qty in before if owner is not None and name == symbol), ZERO) == owned[symbol]:
+            what = f"{action(ratio)} on {ex_session}"
+            found[symbol] = f"the {what} is listed, and the broker has not booked it: {owned[symbol]:f} are still owned"
+    return found
 
 
 def _evidence(

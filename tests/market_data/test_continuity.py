@@ -165,9 +165,9 @@ def mornings(bars: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
 @pytest.fixture(scope="module")
 def lean(reference_data: Path) -> Callable[[str], pd.DataFrame]:
     def read(name: str) -> pd.DataFrame:
-        with ZipFile(reference_data / "lean_raw_with_actions" / "daily" / f"{name}.zip") as archive:
-            with archive.open(archive.namelist()[0]) as file:
-                bars = pd.read_csv(file, header=None, names=["day", "open", "high", "low", "close", "volume"])
+        path = reference_data / "lean_raw_with_actions" / "daily" / f"{name}.zip"
+        with ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
+            bars = pd.read_csv(file, header=None, names=["day", "open", "high", "low", "close", "volume"])
         bars["day"] = pd.to_datetime(bars["day"].str[:8])
         return bars.assign(symbol=name)
 
