@@ -1,7 +1,8 @@
 """Suspected corporate actions: the evidence before a plan, and again before its first order goes out.
 
-What belongs here: asking provider, broker, ledger and lake, once for all instruments that are held, targeted or about
-to be ordered. What does not: the judgement (`market_data.continuity`), and what keeps an order back (`risk.checks`).
+What belongs here: asking provider, broker, ledger and lake, once for all instruments that are held, targeted or
+about to be ordered. What does not: the judgement (`market_data.continuity`), and what keeps an order back
+(`risk.checks`).
 
 Only a price from after the last close and before the close of the session counts: an older one says nothing, and a
 session that is traded again later knows nothing of what came after it.
@@ -9,6 +10,7 @@ session that is traded again later knows nothing of what came after it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -38,6 +40,7 @@ BOOKED_WITHIN = timedelta(days=14)
 """Until then a broker has booked a split; what is wrong with a position after that is a break of the reconciliation."""
 _NAN = float("nan")
 _SUSPECTED = "Nothing is ordered in it: "
+_SENTENCE = re.compile(r"Nothing is ordered in it: .*?quality\.max_overnight_move\.")
 _UNSENT = (IntentState.HELD, IntentState.READY, IntentState.UNKNOWN)
 _AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 
@@ -61,16 +64,20 @@ class _Quantities:
 
 
 def suspected_actions(
-    desk: Desk, lake: Lake, portfolio: str, session: date, closes: Closes, targeted: Collection[str]
+    desk: Desk, lake: Lake, portfolio: str, session: date, closes: Closes, traded: Collection[str]
 ) -> dict[str, str]:
-    """What a plan must leave as it is, of what is held or targeted, each with the sentence that says why.
+    """What a plan must leave as it is, of what it would order in, each with the sentence that says why.
 
     Raises:
         BrokerUnavailable: provider or broker did not answer: nothing is planned on units that nobody has looked at.
     """
     settings = desk.portfolio(portfolio)
-    found = _doubted(desk, lake, portfolio, session, closes, targeted, _positions(desk, portfolio))
-    return {symbol: f"{_SUSPECTED}{why}. {_remedy(settings.market, symbol, session)}" for symbol, why in found.items()}
+    found = _doubted(desk, lake, portfolio, session, closes, traded, _positions(desk, portfolio))
+    return {
+        symbol: f"{_SUSPECTED}{why}. {_remedy(settings.market, symbol, session)}"
+        for symbol, why in found.items()
+        if symbol in traded
+    }
 
 
 def suspected_before(desk: Desk, portfolio: str, session: date) -> dict[str, str]:
@@ -80,11 +87,8 @@ def suspected_before(desk: Desk, portfolio: str, session: date) -> dict[str, str
     """
     plan = read_plan(desk.lake, portfolio, session)
     lines = plan.lines if plan is not None else ()
-    return {
-        line.symbol: line.note[line.note.index(_SUSPECTED) :]
-        for line in lines
-        if line.reason is Reason.CORPORATE_ACTION and _SUSPECTED in line.note
-    }
+    marked = {line.symbol: _SENTENCE.search(line.note) for line in lines if line.reason is Reason.CORPORATE_ACTION}
+    return {symbol: found[0] for symbol, found in marked.items() if found is not None}
 
 
 def watching_units(desk: Desk, portfolio: str, facts: FactsOf) -> FactsOf:
@@ -124,7 +128,7 @@ def _doubted(
     portfolio: str,
     session: date,
     closes: Closes,
-    targeted: Collection[str],
+    traded: Collection[str],
     positions: Sequence[BrokerPosition],
 ) -> dict[str, str]:
     settings = desk.portfolio(portfolio)
@@ -133,8 +137,7 @@ def _doubted(
         quantities = _quantities(connection, settings.account, positions)
         splits = _recorded_splits(connection, settings.account, closes.sessions, session)
         splits |= _unbooked_splits(connection, settings.account, listed, quantities.owned)
-    held = {symbol for symbol, qty in quantities.owned.items() if qty}
-    symbols = sorted((held | set(targeted)) & closes.prices.keys())
+    symbols = sorted(closes.prices.keys() & set(traded))
     evidence = _evidence(desk, lake, settings.market, session, symbols, closes, quantities, positions)
     found = judge(evidence, _limits(desk, settings.market))
     moved = {symbol: qty for symbol, qty in quantities.differences.items() if symbol not in quantities.unsettled}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 
 import pandas as pd
 
@@ -35,7 +36,7 @@ from scizor_dagster.ledger.rows import BatchRow, batch_of, intents_of, last_batc
 from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_plan, store_plan
-from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
+from scizor_dagster.planning.inputs import STATUS_OK, PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import SYNTHETIC, Plan
 from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
 from scizor_dagster.risk.breaks import locked_symbols
@@ -210,8 +211,8 @@ def _inputs(
     require_priced(desk, portfolio, book, stale | quarantined.keys())
     targets = _targets(desk, lake, portfolio, session)
     if suspected is None:
-        targeted = {target.symbol for target in targets if target.weight}
-        suspected = suspected_actions(desk, lake, portfolio, session, _closes(closes), targeted)
+        traded = _traded(targets, book.holdings) - frozen.keys()
+        suspected = suspected_actions(desk, lake, portfolio, session, _closes(closes), traded)
     return PlanInputs(
         portfolio=portfolio,
         account=settings.account,
@@ -236,6 +237,13 @@ def _inputs(
             *(f"{item.sentence}." for item in idle_standings(desk, portfolio).values()),
         ),
     )
+
+
+def _traded(targets: Sequence[Target], holdings: Mapping[str, Decimal]) -> set[str]:
+    """What may be ordered: the plan has a line for each, which says why nothing is."""
+    held = {symbol for symbol, qty in holdings.items() if qty}
+    aside = {target.symbol for target in targets if target.status != STATUS_OK}
+    return (held | {target.symbol for target in targets if target.weight}) - aside
 
 
 def _closes(closes: pd.DataFrame) -> Closes:

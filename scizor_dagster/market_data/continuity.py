@@ -153,7 +153,7 @@ def _is_ratio(owned: Floats, held: Floats) -> NDArray[np.bool_]:
     """Where the broker holds what a split would leave of what is owned: whole shares, the rest paid out, or exact."""
     with np.errstate(divide="ignore", invalid="ignore"):
         grown = held / owned
-    size = np.where(grown >= 1, grown, 1 / grown)
+        size = np.where(grown >= 1, grown, 1 / grown)
     nearest = _VALUES[np.abs(np.nan_to_num(size, posinf=0.0)[:, None] - _VALUES).argmin(axis=1)]
     after = owned * np.where(grown >= 1, nearest, 1 / nearest)
     fits = np.isclose(held, after, rtol=SAME_RATIO, atol=0) | ((held == np.trunc(after)) & (held != 0))
