@@ -153,11 +153,12 @@ def _is_ratio(owned: Floats, held: Floats) -> NDArray[np.bool_]:
     """Where the broker holds what a split would leave of what is owned: whole shares, the rest paid out, or exact."""
     with np.errstate(divide="ignore", invalid="ignore"):
         grown = held / owned
-        size = np.where(grown >= 1, grown, 1 / grown)
-    nearest = _VALUES[np.abs(np.nan_to_num(size, posinf=0.0)[:, None] - _VALUES).argmin(axis=1)]
+        marks: NDArray[np.bool_] = np.isfinite(grown) & (grown > 0) & (np.abs(grown - 1.0) > SAME_RATIO)
+    grown, owned, held = grown[marks], owned[marks], held[marks]
+    size = np.maximum(grown, 1 / grown)
+    nearest = _VALUES[np.abs(size[:, None] - _VALUES).argmin(axis=1)]
     after = owned * np.where(grown >= 1, nearest, 1 / nearest)
-    fits = np.isclose(held, after, rtol=SAME_RATIO, atol=0) | ((held == np.trunc(after)) & (held != 0))
-    marks: NDArray[np.bool_] = np.isfinite(grown) & (grown > 0) & (np.abs(grown - 1.0) > SAME_RATIO) & fits
+    marks[marks] = np.isclose(held, after, rtol=SAME_RATIO, atol=0) | (held == np.trunc(after))
     return marks
 
 

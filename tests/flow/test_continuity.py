@@ -151,13 +151,12 @@ class World:
     now: datetime
     broker: ModelBroker
     source: Quoted
+    opens: dict[tuple[str, date], Decimal]
     desk: Desk = field(init=False)
     refused: list[str] = field(default_factory=list)
 
     def true_price(self, symbol: str, session: date) -> Decimal:
-        bars = pd.read_csv(self.folder / "prices.csv", parse_dates=["session"])
-        row = bars[(bars["symbol"] == symbol) & (bars["session"] == pd.Timestamp(session))]
-        return D(str(row["open"].iloc[0]))
+        return self.opens[symbol, session]
 
     def open_on(self, session: date, *, quoted: bool = True) -> None:
         self.now = morning(session)
@@ -216,7 +215,12 @@ def world(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     desk = Desk(project_at(folder).settings, lambda: made.now)
     positions = {name: D(qty) for name in SYMBOLS if (qty := (HELD | {"Y": 50}).get(name[-1]))}
     broker = ModelBroker(cash=D(100_000), prices={}, positions=positions)
-    made = World(folder, morning(EX), broker, Quoted(desk.provider("us")))
+    bars = pd.read_csv(folder / "prices.csv", parse_dates=["session"])
+    days = (stamp.date() for stamp in bars["session"])
+    opens = {
+        (symbol, day): D(str(price)) for symbol, day, price in zip(bars["symbol"], days, bars["open"], strict=True)
+    }
+    made = World(folder, morning(EX), broker, Quoted(desk.provider("us")), opens)
     made.desk = desk
     monkeypatch.setattr(Desk, "broker", lambda *_: broker)
     monkeypatch.setattr(Desk, "provider", lambda *_: made.source)
