@@ -19,6 +19,7 @@ from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk import events as risk_rows
 from scizor_dagster.risk.breaks import OPEN_BREAK, holds_of
+from scizor_dagster.risk.checks import CONTINUITY
 from scizor_dagster.risk.losses import MACHINE
 from scizor_dagster.risk.pre_trade import (
     Decision,
@@ -42,6 +43,8 @@ REMEDIES = {
     "{portfolio} --session {session} --equity AMOUNT --reason TEXT (it names the amount).",
     "unpriced_holding": "Collect its prices; see: scizor prices --help. Then run the session again.",
     "opposite_order": "It goes out once that order has ended: scizor run --portfolio {portfolio} --date {session}.",
+    CONTINUITY: "Find out whether it was split or renamed: an order in old units is never sent. Once source, broker "
+    "and ledger have the action, the next session plans it again (docs/prices.md).",
     "lock": "See: scizor risk locks --portfolio {portfolio}.",
     OPEN_BREAK: "See what differs, clear it and reconcile again: scizor reconcile --portfolio {portfolio}.",
     "max_orders_per_minute": "Run again in a minute: scizor run --portfolio {portfolio} --date {session}.",

@@ -19,6 +19,7 @@ from scizor_dagster.errors import AccountBusy, InputError, ScizorError
 from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
 from scizor_dagster.execution.settings import PAPER
+from scizor_dagster.flow.continuity import watching_units
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import begun_on, conversion_before, starting_cash
 from scizor_dagster.flow.risk import facts_of, guard_account, guard_session, limits_in_force
@@ -122,7 +123,7 @@ def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
         expected_environment=pinned.environment,
         expected_account_id=pinned.account_id,
         limits=limits_in_force(desk, portfolio),
-        facts=facts_of(desk, portfolio),
+        facts=watching_units(desk, portfolio, facts_of(desk, portfolio)),
         breaks=_break_limits(desk, portfolio),
         increments=_increments(desk, portfolio),
         live_trading=pinned.environment != PAPER,

@@ -21,6 +21,7 @@ from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.risk.trading_state import Standing, TradingState
 
 ZERO = Decimal(0)
+CONTINUITY = "continuity"
 Check = Callable[[OrderToCheck, PreTradeContext, PreTradeLimits], Finding | None]
 
 
@@ -117,6 +118,12 @@ def _frozen(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) ->
     if order.symbol not in context.frozen:
         return None
     return Finding("instrument_frozen", context.frozen[order.symbol], "no unknown order", Decision.WAIT)
+
+
+def _continuity(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) -> Finding | None:
+    """Closing orders too: what would be sold in old shares is another part of the position than was meant."""
+    why = context.facts.doubted.get(order.symbol)
+    return Finding(CONTINUITY, why, "no suspected corporate action", Decision.WAIT) if why is not None else None
 
 
 def crosses(order: OrderToCheck, opposite: str | None) -> Finding | None:
@@ -306,6 +313,7 @@ CHECKS: tuple[Check, ...] = (
     _price_age,
     _second_price,
     _frozen,
+    _continuity,
     _breaks,
     _opposite,
     _trading_state,
