@@ -36,19 +36,6 @@ def test_a_second_migrator_waits_and_says_so_when_it_takes_too_long(
     assert late.value.where == str(path)
 
 
-def test_a_migration_that_fails_lets_the_next_one_begin_while_its_error_is_still_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = f"sqlite:///{tmp_path / 'l.sqlite'}"
-    monkeypatch.setattr(sqlite, "MIGRATION_LOCK_SECONDS", 0.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(sqlite.SqliteBackend, "prepare", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError) as kept:
-            Ledger.open(url)
-    Ledger.open(url).close()
-    assert kept.tb is not None
-
-
 def test_a_commit_that_the_database_refuses_undoes_its_whole_transaction(tmp_path: Path) -> None:
     ledger = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
 
