@@ -85,7 +85,7 @@ def bench_orders():
     ids = ClientOrderIds("SCZ", account="paper", session=SESSION, portfolio="main", plan_id="0" * 64, batch=1)
     for row in rows:
         row.target, row.delta, row.reason = row.current + 1, Decimal("1.01"), Reason.REBALANCE
-    taken = best(lambda: [orders_of(row, venue, ids) for row in rows])
+    taken = best(lambda: [orders_of(row, venue, ids, after_sales=True) for row in rows])
     print(f"order with id, type and slices {taken / len(rows) * 1e6:6.2f} us each")
 
 
