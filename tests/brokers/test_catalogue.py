@@ -80,7 +80,7 @@ SHOWN: dict[str, tuple[str, str]] = {
     "P9": (PRICES, "a_symbol_without_bars_or_without_a_contract_is_absent"),
     "P10": (PRICES, "a_session_counts_once_its_prices_are_final"),
     "P11": ("reconciliation/test_looking", "105_a_position_that_no_trade_can_have_made_is_frozen"),
-    "P12": (f"{EXECUTION}_execute", "prices_that_are_not_raw_never_size_a_live_order"),
+    "P12": (f"{EXECUTION}_executor", "prices_that_are_not_raw_never_size_a_live_order"),
     "P14": (f"{EXECUTION}_release", "a_scaled_quantity_is_rounded_down_to_the_instruments_step"),
     "P15": (f"{PLANS}_planner", "where_only_whole_shares_trade_a_full_exit_leaves_the_fraction_and_says_so"),
     "P16": (f"{EXECUTION}_release", "the_buys_of_a_release_never_cost_more_than_its_cash_at_their_prices"),
@@ -101,7 +101,7 @@ SHOWN: dict[str, tuple[str, str]] = {
     "P32": (f"{EXECUTION}_release", "buying_power_bounds_a_release_even_where_the_portfolio_has_cash"),
     "P33": (TWS, "a_tws_that_fails_while_it_is_connected_to_is_unavailable_and_may_be_tried_again"),
     "P34": (PRICES, "a_pacing_violation_waits_and_asks_again"),
-    "P35": (f"{EXECUTION}_execute", "running_a_finished_session_again_sends_nothing"),
+    "P35": (f"{EXECUTION}_executor", "running_a_finished_session_again_sends_nothing"),
 }
 """Where the test is and its name, without `test_`."""
 OF_NO_BROKER = {13, 23, 36}
