@@ -221,7 +221,7 @@ def test_what_an_order_takes_off_a_position_comes_off_its_sector_and_the_book() 
     assert book.sector_after("CCC", D(5)) is None
 
 
-@pytest.mark.parametrize("intent", [SELL, COVER, SHORT, *OPENING])
+@pytest.mark.parametrize("intent", PositionIntent)
 def test_what_may_be_in_other_units_waits_on_every_side_and_says_why(intent: PositionIntent) -> None:
     doubted = knowing(doubted={"AAA": "Suspected split of 7 for 1"})
     verdict = check_order(Order(intent=intent), doubted, UNLIMITED)
