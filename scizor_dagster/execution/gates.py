@@ -18,7 +18,7 @@ from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
 from scizor_dagster.ledger.holdings import NOISE, foreign, owned
-from scizor_dagster.ledger.rows import intents_by_id, intents_in
+from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.client_order_ids import parse_id
 from scizor_dagster.planning.model import SYNTHETIC, Plan
@@ -228,11 +228,15 @@ def check_unsent(run: Run) -> None:
         LedgerError: naming one of them.
         BrokerUnavailable: the broker cannot be read.
     """
-    with run.ledger.read() as connection:
-        waiting = intents_in(connection, run.account, (IntentState.HELD, IntentState.READY))
-    for session in sorted({row.session for row in waiting}):
+    for session in sorted({row.session for row in _waiting(run)}):
         listed = {order.client_order_id for order in run.broker.orders(session)}
-        _refuse_strange(run.account, session, {row.client_order_id for row in waiting} & listed)
+        # Asked again after the broker: a run that has overtaken this one may have sent them meanwhile.
+        _refuse_strange(run.account, session, {row.client_order_id for row in _waiting(run)} & listed)
+
+
+def _waiting(run: Run) -> Sequence[IntentRow]:
+    with run.ledger.read() as connection:
+        return intents_in(connection, run.account, (IntentState.HELD, IntentState.READY))
 
 
 def _refuse_strange(account: str, session: date, strange: Collection[str]) -> None:

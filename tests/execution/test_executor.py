@@ -1,5 +1,6 @@
 """The two doors: what they do in order, and what they refuse."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -7,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerActivity, OrderType, PositionIntent, Side
+from scizor_dagster.brokers.protocol import BrokerActivity, BrokerOrder, OrderType, PositionIntent, Side
 from scizor_dagster.errors import AccountBusy, BrokerUnavailable, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.ledger.batches import batches_of
+from scizor_dagster.ledger.batches import admit, batches_of
 from scizor_dagster.ledger.conversions import KIND as CONVERTED
 from scizor_dagster.ledger.conversions import Conversion, conversion_of
 from scizor_dagster.ledger.events import verify_chain
@@ -319,6 +320,27 @@ def test_a_run_that_slept_between_mark_and_send_and_was_overtaken_does_not_send_
     with pytest.raises(LedgerError, match="lost"):
         run(ledger, broker, plan, clock=sleeper)
     assert broker.book.attempts == []
+    other.close()
+
+
+def test_a_run_that_was_overtaken_at_its_first_look_takes_no_order_of_the_other_run_for_a_strangers(
+    ledger: Ledger,
+) -> None:
+    other = another(ledger)
+    broker, plan = model(ledger, unique=False), plan_of([BUY])
+    orders, now = broker.orders, [START]
+
+    def overtaken(session: date) -> Sequence[BrokerOrder]:
+        broker.orders = orders  # type: ignore[method-assign]
+        now[0] = START + timedelta(hours=1)
+        assert resume(other, broker, clock=lambda: now[0], holder="second").counts == {"filled": 1}
+        return orders(session)
+
+    with other.transaction() as connection:
+        admit(connection, plan, starting_cash=D(1_000), now=START)
+    broker.orders = overtaken  # type: ignore[method-assign]
+    assert resume(ledger, broker, clock=lambda: now[0]).counts == {"filled": 1}
+    assert broker.book.attempts == ["b"]
     other.close()
 
 
