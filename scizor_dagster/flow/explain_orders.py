@@ -23,7 +23,7 @@ PASS = Decision.PASS.value
 NO_PERMISSION = "Neither arming nor approval was needed."
 _QUIET = (
     "from", "to", "reason", "fill_id", "version", "revision", "portfolio", "client_order_id", "symbol", "session",
-    "reply", "seen", "cleared_hash", "parameter_hash", "executed_at", "limit",
+    "reply", "seen", "executed_at", "limit",
 )  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def _detail(payload: Mapping[str, Any]) -> str:
     rest = [
         f"{name} {value if isinstance(value, str) else json.dumps(value)}"
         for name, value in payload.items()
-        if name not in _QUIET and value not in (None, False, "")
+        if name not in _QUIET and not name.endswith("_hash") and value not in (None, False, "")
     ]
     return ", ".join([*reason, *rest, *(["raw reply kept"] if {"reply", "seen"} & payload.keys() else [])])
 
