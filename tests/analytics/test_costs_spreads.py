@@ -108,8 +108,8 @@ def test_real_spreads_are_narrow_for_large_companies_and_wide_for_small_ones(
     spreads = pd.DataFrame(rows, columns=["value", "spread"]).dropna().astype(float)
     halves = spreads.groupby(spreads["value"] > spreads["value"].median())["spread"].median() * 1e4
     rank = spreads["value"].corr(spreads["spread"], method="spearman")
-    record_property("asx_spread_bps_of_small_and_large", [round(value, 1) for value in halves])
-    record_property("asx_rank_correlation_with_traded_value", round(rank, 2))
+    record_property("asx_spread_bps_of_small_and_large", [round(float(value), 1) for value in halves])
+    record_property("asx_rank_correlation_with_traded_value", round(float(rank), 2))
     assert rank < -0.5
     assert 150 < halves[False] < 1000
     assert 30 < halves[True] < 200
