@@ -37,13 +37,18 @@ def parquet_bytes(table: Table) -> bytes:
 
     fields, arrays = [], []
     for number, column in enumerate(table.columns):
-        values = [row[number] for row in table.rows]
+        values = [_instant(row[number]) for row in table.rows]
         kind = _arrow_type(column, values)
         arrays.append(pa.array(values, type=kind))
         fields.append(pa.field(column.name, kind, metadata={"meaning": column.meaning}))
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), sink)
     return sink.getvalue()
+
+
+def _instant(value: Value) -> Value:
+    """A time in UTC: pyarrow does not always heed another offset."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _spelled(value: Value) -> str:
