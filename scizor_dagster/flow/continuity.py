@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.config import UNLIMITED, PaperAccount
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.breaks import accepted_breaks, breaks_by_id
 from scizor_dagster.ledger.checkpoints import books_at
@@ -205,6 +206,7 @@ def _evidence(
     newest = {row.symbol: (float(row.market_price), "broker") for row in positions if row.market_price}
     newest |= _quotes(desk, market, session, symbols)
     usual = usual_moves(lake, market, desk.calendar(market).previous_session(session)) if newest else {}
+    instruments = desk.instruments(market)
     settled = [symbol not in quantities.unsettled for symbol in symbols]
     return Evidence(
         symbols=symbols,
@@ -213,6 +215,7 @@ def _evidence(
         usual=np.array([usual.get(symbol, _NAN) for symbol in symbols], dtype=float),
         owned=_numbers(quantities.owned, symbols, settled),
         held=_numbers(quantities.held, symbols, settled),
+        steps=np.array([_smallest_step(instruments.get(symbol)) for symbol in symbols], dtype=float),
         sources={index: newest[symbol][1] for index, symbol in enumerate(symbols) if symbol in newest},
     )
 
@@ -222,6 +225,10 @@ def _numbers(quantities: Mapping[str, Decimal], symbols: Sequence[str], settled:
 
     pairs = zip(symbols, settled, strict=True)
     return np.array([float(quantities.get(symbol, ZERO)) if known else _NAN for symbol, known in pairs], dtype=float)
+
+
+def _smallest_step(instrument: Instrument | None) -> float:
+    return float(instrument.price_step(ZERO)) if instrument is not None else _NAN
 
 
 def _quotes(desk: Desk, market: str, session: date, symbols: Sequence[str]) -> dict[str, tuple[float, str]]:
