@@ -30,6 +30,7 @@ from scizor_dagster.ledger.holdings import A_DAY, foreign
 from scizor_dagster.ledger.rows import activities_of, intents_in, intents_of_session
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.market_data.continuity import Evidence, Floats, MoveLimits, action, judge, renamed
+from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.reading import last_closes, pending_actions, splits_between
 from scizor_dagster.market_data.trading_facts import usual_moves
 from scizor_dagster.planning.frames import read_plan
@@ -142,7 +143,8 @@ def _doubted(
     evidence = _evidence(desk, lake, settings.market, session, symbols, closes, quantities, positions)
     found = judge(evidence, _limits(desk, settings.market))
     moved = {symbol: qty for symbol, qty in quantities.differences.items() if symbol not in quantities.unsettled}
-    return {**found, **renamed(moved, quantities.owned), **splits}
+    announced = _announced(desk, settings.market, session, symbols, closes)
+    return {**found, **announced, **renamed(moved, quantities.owned), **splits}
 
 
 def _positions(desk: Desk, portfolio: str) -> list[BrokerPosition]:
@@ -240,7 +242,7 @@ def _quotes(desk: Desk, market: str, session: date, symbols: Sequence[str]) -> d
     calendar, now, provider = desk.calendar(market), desk.clock(), desk.provider(market)
     since, until = calendar.close_at(calendar.previous_session(session)), calendar.close_at(session)
     opened = calendar.open_at(session) <= now
-    if not symbols or not since < now < until or provider.lookup_calls == "none":
+    if not symbols or not _is_ahead(desk, market, session) or provider.lookup_calls == "none":
         return {}
     if provider.lookup_calls == "each" and not opened:
         return {}
@@ -249,6 +251,35 @@ def _quotes(desk: Desk, market: str, session: date, symbols: Sequence[str]) -> d
         for row in provider.latest_prices(symbols, now)
         if since < row.at < until
     }
+
+
+def _announced(desk: Desk, market: str, session: date, symbols: Sequence[str], closes: Closes) -> dict[str, str]:
+    """What the preferred source lists by now, of between an instrument's last close and the session.
+
+    Before the open it is all that tells of a split of what is not held. A source that answers symbol by symbol was
+    asked when its list was collected, and is not again.
+    """
+    provider = desk.provider(market)
+    source = provider.sources[0] if isinstance(provider, FallbackMarket) else provider
+    if source.lookup_calls != "one" or not _is_ahead(desk, market, session):
+        return {}
+    dated = {symbol: closes.sessions[symbol] for symbol in symbols if symbol in closes.sessions}
+    if not dated:
+        return {}
+    found: dict[str, str] = {}
+    for row in source.corporate_actions(list(dated), min(dated.values()) + A_DAY, session).to_dict("records"):
+        day, kind = row["ex_session"].date(), row["kind"]
+        # A dividend changes no units, and a source that adjusts its prices for splits has done so to the last close.
+        if day > dated[row["symbol"]] and kind != "dividend" and (kind != "split" or source.adjustment == "raw"):
+            what = action(row["ratio"]) if kind == "split" else kind.replace("_", "-")
+            found[row["symbol"]] = f"{source.name} lists a {what} on {day}, after the close of {dated[row['symbol']]}"
+    return found
+
+
+def _is_ahead(desk: Desk, market: str, session: date) -> bool:
+    """Whether it is after the close before the session, and before the session's own."""
+    calendar = desk.calendar(market)
+    return calendar.close_at(calendar.previous_session(session)) < desk.clock() < calendar.close_at(session)
 
 
 def _limits(desk: Desk, market: str) -> MoveLimits:

@@ -114,7 +114,8 @@ def test_without_a_limit_prices_say_nothing_and_quantities_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "newest"), [(0.001, 0.002), (0.003, 0.002), (0.004, 0.001), (0.063, 0.021), (0.19, 0.105), (0.047, 0.075)]
+    ("reference", "newest"),
+    [(0.001, 0.002), (0.003, 0.002), (0.004, 0.001), (0.063, 0.021), (0.19, 0.105), (0.047, 0.075)],
 )
 def test_a_share_of_few_price_steps_moves_by_large_ratios_that_no_split_has(reference: float, newest: float) -> None:
     assert seen(reference, newest, step=0.001) is None
