@@ -30,6 +30,7 @@ from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.ledger.adoptions import adopt
 from scizor_dagster.ledger.rows import intents_of_session
+from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, LatestPrice
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.sessions import TradingCalendar
@@ -313,7 +314,16 @@ def test_a_position_under_a_new_name_is_not_bought_a_second_time(world: World) -
     assert world.reasons(EX)["SEVL"][0] == "frozen", "by the break that the reconciliation has found"
 
 
-def test_a_split_that_the_source_lists_by_the_time_of_the_send_is_never_sent(world: World) -> None:
+def test_a_split_that_the_preferred_source_lists_by_the_time_of_the_send_is_never_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_asked(*_: object) -> pd.DataFrame:
+        raise AssertionError("a source behind the first one is asked when actions are collected, and not here")
+
+    second = Quoted(world.source.source)
+    monkeypatch.setattr(second, "corporate_actions", not_asked)
+    both = FallbackMarket((world.source, second), XNYS, 0.01, lambda *_: pd.DataFrame())
+    monkeypatch.setattr(Desk, "provider", lambda *_: both)
     world.now = XNYS.open_at(EX) - timedelta(hours=1)
     world.source.quotes = {}
     consolidate_session(world.desk, "main", EX)
