@@ -11,6 +11,10 @@ quantity Q, filled quantity F, value of the fills V, decision price d, arrival p
     fees        = of the fills         missed = s (Q - F) (c - d)
     total       = s Q (c - d) - (s (F c - V) - fees), the paper portfolio's gain less the real one's
 
+Where a later plan of the session ordered the instrument anew, what was left of the order was that plan's to decide:
+it is missed up to the price r that the later plan was decided on, in place of c, and from there on it is in the later
+order. Summed over both, the paper portfolio trades each plan at its price, the later in place of the earlier.
+
 Everything is money, and positive is a cost. The parts sum to the total exactly. All quantities and prices are of one
 unit: that of the session (`costs_units`).
 
@@ -47,7 +51,7 @@ class Part(StrEnum):
     FEES = "fees"
     """Commission and taxes, as the broker states them with each fill."""
     MISSED = "missed"
-    """What was planned and not filled, from the decision to the close."""
+    """What was planned and not filled, from the decision to the close, or to the plan that took it over."""
 
 
 PARTS = tuple(Part)
@@ -78,6 +82,7 @@ class OrderFacts:
         fills: As they stand; one that was taken back has the quantity zero, or is absent.
         prices: By the names of `BENCHMARKS`; one that is absent is not known.
         half_spread_bps: Half the spread, in basis points of the arrival price.
+        replanned: What a later plan of the session that ordered the instrument anew was decided on; None without one.
     """
 
     side: Side
@@ -85,6 +90,7 @@ class OrderFacts:
     fills: Sequence[Execution]
     prices: Mapping[str, Known]
     half_spread_bps: Known
+    replanned: Known | None = None
 
     def price(self, name: str) -> Known:
         return self.prices.get(name, Known(None, f"there is no {name} price"))
@@ -97,7 +103,9 @@ class Shortfall:
     Attributes:
         filled_qty: Unsigned shares.
         filled_value: Sum of quantity times price over the fills.
-        decision_value: Planned quantity at the decision price, what basis points are of; None without that price.
+        decision_value: Planned quantity less `replanned_qty` at the decision price, what basis points are of; None
+            without that price.
+        replanned_qty: Unsigned shares that a later plan of the session took over.
         parts: Each part, or None where it is not known.
         reasons: Why, for each part that is None.
         total: Everything that is known of it; None where neither what was filled nor what was missed can be priced.
@@ -108,6 +116,7 @@ class Shortfall:
     filled_qty: Decimal
     filled_value: Decimal
     decision_value: Decimal | None
+    replanned_qty: Decimal
     parts: Mapping[Part, Decimal | None]
     reasons: Mapping[Part, str]
     total: Decimal | None
@@ -150,7 +159,9 @@ def _shortfall(order: OrderFacts) -> Shortfall:
     missed = order.planned_qty - filled
     prices = {name: order.price(name).value for name in BENCHMARKS}
     against = {name: sign * (value - filled * price) for name, price in prices.items() if price is not None and filled}
-    decision, arrival, close = prices["decision"], prices["arrival"], prices["close"]
+    decision, arrival = prices["decision"], prices["arrival"]
+    until = prices["close"] if order.replanned is None else order.replanned.value
+    replanned = ZERO if order.replanned is None else missed
     parts: dict[Part, Decimal | None] = dict.fromkeys(PARTS)
     parts[Part.FEES] = fees
     if not filled:
@@ -163,13 +174,14 @@ def _shortfall(order: OrderFacts) -> Shortfall:
             parts |= {Part.SPREAD: spread, Part.IMPACT: against["arrival"] - spread}
     if not missed:
         parts[Part.MISSED] = ZERO
-    elif decision is not None and close is not None:
-        parts[Part.MISSED] = sign * missed * (close - decision)
+    elif decision is not None and until is not None:
+        parts[Part.MISSED] = sign * missed * (until - decision)
     total, left_out = _total(parts, filled, against)
     return Shortfall(
         filled,
         value,
-        None if decision is None else order.planned_qty * decision,
+        None if decision is None else (order.planned_qty - replanned) * decision,
+        replanned,
         parts,
         {part: _reason(order, part) for part in PARTS if parts[part] is None},
         total,
@@ -206,10 +218,11 @@ def _reason(order: OrderFacts, part: Part) -> str:
         Part.DELAY: ("decision", "arrival"),
         Part.SPREAD: ("arrival", "half_spread"),
         Part.IMPACT: ("arrival", "half_spread"),
-        Part.MISSED: ("decision", "close"),
+        Part.MISSED: ("decision", "until"),
     }
+    until = order.replanned or order.price("close")
     for name in needed[part]:
-        found = order.half_spread_bps if name == "half_spread" else order.price(name)
+        found = {"half_spread": order.half_spread_bps, "until": until}.get(name) or order.price(name)
         if found.value is None:
             return found.source
     raise AssertionError(part)

@@ -36,6 +36,7 @@ class OrderCost:
     Attributes:
         kind: `order`, or `exit` for a leg of a bracket that has filled.
         venue: Where it went: `paper` for the embedded exchange, else broker and environment (`ibkr/live`).
+        replanned_qty: Unfilled shares that a later plan of the session took over; None in rows of earlier versions.
         unit_factor: Shares of the session for one of the plan, where a split lies between.
         dividend: Per share, gone ex between decision and session; the decision's price is net of it.
         decision_source: What the price is of; it and the like say why where there is no price.
@@ -97,11 +98,12 @@ class OrderCost:
     model_session: date | None
     adjustment: str
     synthetic: bool
+    replanned_qty: Decimal | None = None
 
     @property
     def missed_qty(self) -> Decimal:
-        """Shares that were planned and not filled; negative where more was filled."""
-        return self.planned_qty - self.filled_qty
+        """Shares that were planned, not filled, and not planned again; negative where more was filled."""
+        return self.planned_qty - self.filled_qty - (self.replanned_qty or 0)
 
     @property
     def size(self) -> float | None:

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.config import UNLIMITED, PaperAccount
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.breaks import accepted_breaks, breaks_by_id
 from scizor_dagster.ledger.checkpoints import books_at
@@ -29,6 +30,7 @@ from scizor_dagster.ledger.holdings import A_DAY, foreign
 from scizor_dagster.ledger.rows import activities_of, intents_in, intents_of_session
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.market_data.continuity import Evidence, Floats, MoveLimits, action, judge, renamed
+from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.reading import last_closes, pending_actions, splits_between
 from scizor_dagster.market_data.trading_facts import usual_moves
 from scizor_dagster.planning.frames import read_plan
@@ -141,7 +143,8 @@ def _doubted(
     evidence = _evidence(desk, lake, settings.market, session, symbols, closes, quantities, positions)
     found = judge(evidence, _limits(desk, settings.market))
     moved = {symbol: qty for symbol, qty in quantities.differences.items() if symbol not in quantities.unsettled}
-    return {**found, **renamed(moved, quantities.owned), **splits}
+    announced = _announced(desk, settings.market, session, symbols, closes)
+    return {**found, **announced, **renamed(moved, quantities.owned), **splits}
 
 
 def _positions(desk: Desk, portfolio: str) -> list[BrokerPosition]:
@@ -205,6 +208,7 @@ def _evidence(
     newest = {row.symbol: (float(row.market_price), "broker") for row in positions if row.market_price}
     newest |= _quotes(desk, market, session, symbols)
     usual = usual_moves(lake, market, desk.calendar(market).previous_session(session)) if newest else {}
+    instruments = desk.instruments(market)
     settled = [symbol not in quantities.unsettled for symbol in symbols]
     return Evidence(
         symbols=symbols,
@@ -213,6 +217,7 @@ def _evidence(
         usual=np.array([usual.get(symbol, _NAN) for symbol in symbols], dtype=float),
         owned=_numbers(quantities.owned, symbols, settled),
         held=_numbers(quantities.held, symbols, settled),
+        steps=np.array([_smallest_step(instruments.get(symbol)) for symbol in symbols], dtype=float),
         sources={index: newest[symbol][1] for index, symbol in enumerate(symbols) if symbol in newest},
     )
 
@@ -224,6 +229,10 @@ def _numbers(quantities: Mapping[str, Decimal], symbols: Sequence[str], settled:
     return np.array([float(quantities.get(symbol, ZERO)) if known else _NAN for symbol, known in pairs], dtype=float)
 
 
+def _smallest_step(instrument: Instrument | None) -> float:
+    return float(instrument.price_step(ZERO)) if instrument is not None else _NAN
+
+
 def _quotes(desk: Desk, market: str, session: date, symbols: Sequence[str]) -> dict[str, tuple[float, str]]:
     """Prices from after the last close and before the session's, with source and time.
 
@@ -233,7 +242,7 @@ def _quotes(desk: Desk, market: str, session: date, symbols: Sequence[str]) -> d
     calendar, now, provider = desk.calendar(market), desk.clock(), desk.provider(market)
     since, until = calendar.close_at(calendar.previous_session(session)), calendar.close_at(session)
     opened = calendar.open_at(session) <= now
-    if not symbols or not since < now < until or provider.lookup_calls == "none":
+    if not symbols or not _is_ahead(desk, market, session) or provider.lookup_calls == "none":
         return {}
     if provider.lookup_calls == "each" and not opened:
         return {}
@@ -242,6 +251,35 @@ def _quotes(desk: Desk, market: str, session: date, symbols: Sequence[str]) -> d
         for row in provider.latest_prices(symbols, now)
         if since < row.at < until
     }
+
+
+def _announced(desk: Desk, market: str, session: date, symbols: Sequence[str], closes: Closes) -> dict[str, str]:
+    """What the preferred source lists by now, of between an instrument's last close and the session.
+
+    Before the open it is all that tells of a split of what is not held. A source that answers symbol by symbol was
+    asked when its list was collected, and is not again.
+    """
+    provider = desk.provider(market)
+    source = provider.sources[0] if isinstance(provider, FallbackMarket) else provider
+    if source.lookup_calls != "one" or not _is_ahead(desk, market, session):
+        return {}
+    dated = {symbol: closes.sessions[symbol] for symbol in symbols if symbol in closes.sessions}
+    if not dated:
+        return {}
+    found: dict[str, str] = {}
+    for row in source.corporate_actions(list(dated), min(dated.values()) + A_DAY, session).to_dict("records"):
+        day, kind = row["ex_session"].date(), row["kind"]
+        # A dividend changes no units, and a source that adjusts its prices for splits has done so to the last close.
+        if day > dated[row["symbol"]] and kind != "dividend" and (kind != "split" or source.adjustment == "raw"):
+            what = action(row["ratio"]) if kind == "split" else kind.replace("_", "-")
+            found[row["symbol"]] = f"{source.name} lists a {what} on {day}, after the close of {dated[row['symbol']]}"
+    return found
+
+
+def _is_ahead(desk: Desk, market: str, session: date) -> bool:
+    """Whether it is after the close before the session, and before the session's own."""
+    calendar = desk.calendar(market)
+    return calendar.close_at(calendar.previous_session(session)) < desk.clock() < calendar.close_at(session)
 
 
 def _limits(desk: Desk, market: str) -> MoveLimits:

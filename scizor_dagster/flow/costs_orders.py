@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -79,6 +79,7 @@ class MeasuredOrder:
         price_of: Session that the price is of, where the plan says so.
         sent: None for an order that was never sent, or of which no send is recorded.
         is_exit: Whether it is a leg of a bracket.
+        replaced_by: An order in the same instrument of the next plan of the session that has one.
     """
 
     client_order_id: str
@@ -96,6 +97,7 @@ class MeasuredOrder:
     fills: tuple[FillRow, ...]
     sent: Sent | None
     is_exit: bool = False
+    replaced_by: MeasuredOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,21 @@ def measured_orders(desk: Desk, portfolio: str, session: date) -> list[MeasuredO
         plan, price_of = prices.get((plan_of[intent.batch_id], intent.symbol), (None, None))
         filled = tuple(fills.get(intent.client_order_id, ()))
         rows.append(_order(intent, plan, price_of, filled, times.sent(intent.client_order_id, intent.symbol)))
+    numbers = {batch.batch_id: batch.batch for batch in batches}
+    rows = replaced(rows, [numbers[intent.batch_id] for intent in intents])
     return [*rows, *legs, *_not_admitted(plans, frozenset(names))]
+
+
+def replaced(rows: Sequence[MeasuredOrder], batches: Sequence[int]) -> list[MeasuredOrder]:
+    """Each order with the one that the next batch has in its instrument; `batches` are their numbers."""
+    of_symbol: defaultdict[str, dict[int, MeasuredOrder]] = defaultdict(dict)
+    for row, batch in zip(rows, batches, strict=True):
+        of_symbol[row.symbol].setdefault(batch, row)
+    found = []
+    for row, batch in zip(rows, batches, strict=True):
+        later = min((number for number in of_symbol[row.symbol] if number > batch), default=None)
+        found.append(row if later is None else replace(row, replaced_by=of_symbol[row.symbol][later]))
+    return found
 
 
 def _plans(desk: Desk, portfolio: str, session: date, batches: Sequence[BatchRow]) -> list[Plan]:

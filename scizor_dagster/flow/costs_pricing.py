@@ -42,10 +42,7 @@ def order_cost(place: Place, order: MeasuredOrder, market: SymbolMarket) -> Orde
     """What the order cost, against what its portfolio's model said that it would."""
     units = _units(place, order, market)
     scale = Units(ONE, ONE) if isinstance(units, str) else units
-    since = order.priced_on or place.before
-    dividend = ZERO
-    if not order.is_exit and market.adjustment != "total_return" and scale.bars == ONE:
-        dividend = sum((paid for day, paid in market.dividends if since < day <= place.session), ZERO)
+    dividend = _dividend(place, order, market, scale)
     # What an exit was for is known from what it filled: it is of the session already.
     planned, sent = (
         qty if order.is_exit else scaled_quantity(qty, scale) for qty in (order.planned_qty, order.sent_qty)
@@ -56,6 +53,7 @@ def order_cost(place: Place, order: MeasuredOrder, market: SymbolMarket) -> Orde
         fills=[Execution(row.qty, row.price, row.fee) for row in order.fills],
         prices=_prices(place, order, market, units, dividend),
         half_spread_bps=market.half_spread_bps,
+        replanned=None if order.replaced_by is None else _decision(place, order.replaced_by, market),
     )
     cost = shortfall(facts)
     adv = None if market.adv is None else market.adv * float(market.split_ratio(place.before, place.session))
@@ -105,7 +103,24 @@ def order_cost(place: Place, order: MeasuredOrder, market: SymbolMarket) -> Orde
         model_session=place.model.session,
         adjustment=market.adjustment,
         synthetic=market.synthetic,
+        replanned_qty=cost.replanned_qty,
     )
+
+
+def _decision(place: Place, order: MeasuredOrder, market: SymbolMarket) -> Known:
+    """What the order was decided on, in the session's units."""
+    units = _units(place, order, market)
+    if isinstance(units, str):
+        return Known(None, units)
+    return _prices(place, order, market, units, _dividend(place, order, market, units))["decision"]
+
+
+def _dividend(place: Place, order: MeasuredOrder, market: SymbolMarket, scale: Units) -> Decimal:
+    """Per share, gone ex between decision and session, of prices that still have it."""
+    if order.is_exit or market.adjustment == "total_return" or scale.bars != ONE:
+        return ZERO
+    since = order.priced_on or place.before
+    return sum((paid for day, paid in market.dividends if since < day <= place.session), ZERO)
 
 
 def _units(place: Place, order: MeasuredOrder, market: SymbolMarket) -> Units | str:

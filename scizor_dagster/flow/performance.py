@@ -76,20 +76,56 @@ def benchmark_returns(
     settings = desk.portfolio(portfolio)
     if settings.benchmark is None:
         return None, ()
-    known = {item.id: symbol for symbol, item in desk.instruments(settings.market).items()}
-    symbol = known.get(settings.benchmark)
+    symbol = _benchmark_symbol(desk, portfolio)
     if symbol is None:
-        return None, (
-            f"The benchmark {settings.benchmark} is not in the universe of market '{settings.market}': add it to one "
-            f"of its files ({', '.join(desk.market(settings.market).universes)}) and collect its history.",
-        )
+        return None, (_not_listed(desk, portfolio),)
     stored = prices(lake, settings.market, [symbol], days[0], days[-1])
     closes = stored.set_index("session")["total_return_close"].astype(float)
     if closes.isna().all():
-        collect = f"scizor collect history --market {settings.market}"
-        return None, (f"The lake holds no total-return prices of {settings.benchmark}; collect them: {collect}.",)
+        return None, (_not_collected(desk, portfolio),)
     # A price of another day is no price of this one: a gap is one in the returns.
     return closes.reindex(list(days)).pct_change(fill_method=None).iloc[1:], ()
+
+
+def benchmark_problem(desk: Desk, portfolio: str) -> str:
+    """Why the portfolio's benchmark can be set against nothing, with the remedy; empty where it can, or will be."""
+    settings = desk.portfolio(portfolio)
+    if settings.benchmark is None:
+        return ""
+    symbol = _benchmark_symbol(desk, portfolio)
+    if symbol is None:
+        return _not_listed(desk, portfolio)
+    if not desk.settings.lake_folder.exists():
+        return ""
+    with desk.lake.read() as cursor:
+        first, last = cursor.execute(
+            "SELECT min(session), max(session) FROM bars WHERE market = ?", [settings.market]
+        ).fetchone() or (None, None)
+    if first is None:
+        return ""
+    stored = prices(desk.lake, settings.market, [symbol], first, last)
+    return "" if stored["total_return_close"].notna().any() else _not_collected(desk, portfolio)
+
+
+def _benchmark_symbol(desk: Desk, portfolio: str) -> str | None:
+    """The benchmark's symbol in its market's universe; None where it is not in there."""
+    settings = desk.portfolio(portfolio)
+    known = {item.id: symbol for symbol, item in desk.instruments(settings.market).items()}
+    return known.get(settings.benchmark or "")
+
+
+def _not_listed(desk: Desk, portfolio: str) -> str:
+    settings = desk.portfolio(portfolio)
+    return (
+        f"The benchmark {settings.benchmark} is not in the universe of market '{settings.market}': add it to one "
+        f"of its files ({', '.join(desk.market(settings.market).universes)}) and collect its history."
+    )
+
+
+def _not_collected(desk: Desk, portfolio: str) -> str:
+    settings = desk.portfolio(portfolio)
+    collect = f"scizor collect history --market {settings.market}"
+    return f"The lake holds no total-return prices of {settings.benchmark}; collect them: {collect}."
 
 
 def with_benchmark(desk: Desk, portfolio: str, curve: pd.DataFrame) -> pd.DataFrame:

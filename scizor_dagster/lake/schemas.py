@@ -301,7 +301,7 @@ def order_costs_schema() -> Schema:
     exact = ("planned_qty", "sent_qty", "filled_qty", "unit_factor", "dividend", "filled_value", "fees")
     perhaps = (
         "decision_price", "arrival_price", "open_price", "close_price", "vwap_price", "decision_value", "delay",
-        "spread", "impact", "missed", "total", "half_spread_bps",
+        "spread", "impact", "missed", "total", "half_spread_bps", "replanned_qty",
     )  # fmt: skip
     columns = {
         "portfolio": _text(), "session": _day(), "client_order_id": _text(), "symbol": _text(),

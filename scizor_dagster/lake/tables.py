@@ -145,7 +145,8 @@ TABLES: dict[str, str] = {
         total_bps DOUBLE, against_decision VARCHAR, against_arrival VARCHAR, against_open VARCHAR,
         against_close VARCHAR, against_vwap VARCHAR, half_spread_bps VARCHAR, spread_source VARCHAR NOT NULL,
         adv DOUBLE, volatility DOUBLE, estimated_spread DOUBLE, estimated_impact DOUBLE, estimated_fees DOUBLE,
-        model_session DATE, adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+        model_session DATE, adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, replanned_qty VARCHAR,
+        {_PROVENANCE}""",
     "cost_models": f"""
         scope VARCHAR NOT NULL, name VARCHAR NOT NULL, session DATE NOT NULL, half_spread_bps DOUBLE NOT NULL,
         impact_coefficient DOUBLE NOT NULL, half_spread_error DOUBLE NOT NULL, impact_error DOUBLE NOT NULL,

@@ -26,6 +26,10 @@ PRODUCT_ROOM = 0.15
 NAMED_ROOM = 0.06
 """How near a ratio must be to one of `RATIOS` to be called by its name."""
 SAME_RATIO = 1e-6
+CHEAP_BEFORE, CHEAP_FALL = 200.0, 4.5
+"""Nobody splits a share of fewer smallest price steps than that; a larger fall is looked at even so (wrong units)."""
+CHEAP_AFTER, CHEAP_RISE = 100.0, 2.5
+"""Nobody consolidates into a share of still fewer steps than that, unless by far more than such a rise."""
 RATIOS: Mapping[float, str] = {
     **{float(new): f"{new} for 1" for new in (*range(2, 51), 60, 75, 80, 100, 150, 200, 250, 500, 1000)},
     **{new / old: f"{new} for {old}" for new, old in ((3, 2), (5, 2), (7, 2), (4, 3), (5, 3), (5, 4), (6, 5), (7, 4))},
@@ -45,6 +49,7 @@ class Evidence:
         usual: Mean absolute daily move, as a logarithm.
         owned: Signed shares that the account's portfolios own together, by the ledger.
         held: Signed shares that the broker shows.
+        steps: Smallest price step that the exchange has for the instrument, at whatever price.
         sources: By index of a `newest`, where it comes from and of when it is.
     """
 
@@ -54,6 +59,7 @@ class Evidence:
     usual: Floats
     owned: Floats
     held: Floats
+    steps: Floats
     sources: Mapping[int, str]
 
 
@@ -75,9 +81,10 @@ def judge(evidence: Evidence, limits: MoveLimits) -> dict[str, str]:
     with np.errstate(divide="ignore", invalid="ignore"):
         fallen = evidence.reference / evidence.newest
         grown = evidence.held / evidence.owned
-    moved = _moved(fallen, evidence.usual, limits)
+    differs = np.isfinite(grown) & (np.abs(grown - 1.0) > SAME_RATIO)
+    moved = _moved(fallen, evidence.usual, limits) & (differs | ~_too_cheap(evidence, fallen))
     changed = _is_ratio(evidence.owned, evidence.held)
-    both = moved & np.isfinite(grown) & (grown > 0) & (np.abs(grown - 1.0) > SAME_RATIO)
+    both = moved & differs & (grown > 0)
     found: dict[str, str] = {}
     for index in np.flatnonzero(moved | changed).tolist():
         price, quantity = _price(evidence, index), _quantity(evidence, index)
@@ -147,6 +154,15 @@ def _moved(fallen: Floats, usual: Floats, limits: MoveLimits) -> NDArray[np.bool
     with np.errstate(divide="ignore", invalid="ignore"):
         moved: NDArray[np.bool_] = np.abs(np.log(fallen)) > room
     return moved
+
+
+def _too_cheap(evidence: Evidence, fallen: Floats) -> NDArray[np.bool_]:
+    """Where a price is of so few steps that it moves by such a ratio by itself, and no company would split by it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before, after = evidence.reference / evidence.steps, evidence.newest / evidence.steps
+    fall: NDArray[np.bool_] = (before < CHEAP_BEFORE) & (fallen > 1.0) & (fallen < CHEAP_FALL)
+    rise: NDArray[np.bool_] = (after < CHEAP_AFTER) & (fallen < 1.0) & (fallen > 1 / CHEAP_RISE)
+    return fall | rise
 
 
 def _is_ratio(owned: Floats, held: Floats) -> NDArray[np.bool_]:

@@ -4,7 +4,8 @@ What belongs here: that alone. It is run as a file of its own, apart from every 
 write whole addresses, tokens and all, where a logger listens. Nothing of what they say leaves it but a few words that
 this module chooses.
 
-In on standard input: JSON with url, title, text and timeout (seconds). Out on standard output: `sent` or why not.
+In on standard input: JSON with url, title, text and timeout (seconds), or with the url alone, which is read and sent
+nothing. Out on standard output: `sent`, `readable`, or why not.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from typing import Any
 
 SENT = "sent"
+READABLE = "readable"
 _STATUS = re.compile(r"\berror=([0-9]{3})\b")
 
 
@@ -45,6 +47,8 @@ def _sent(order: dict[str, Any], heard: _Heard) -> str:
         target = apprise.Apprise.instantiate(order["url"])
         if target is None:
             return "its address is none that Apprise knows"
+        if "text" not in order:
+            return READABLE
         target.socket_connect_timeout = target.socket_read_timeout = float(order["timeout"])
         if target.notify(title=order["title"], body=order["text"], body_format=apprise.NotifyFormat.TEXT):
             return SENT

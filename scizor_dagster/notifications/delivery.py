@@ -7,6 +7,8 @@ remembering it (`notifier`).
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,10 +24,13 @@ _MOST_WORDS = 300
 
 
 class NotTold(ScizorError):
-    """A target was not told. `problem` may be kept; `words` is what the user's own program said, for eyes alone."""
+    """A target was not told.
+
+    `problem` may be kept, and so may `why`, its core. `words` is what the user's own program said, for eyes alone.
+    """
 
     def __init__(self, target: str, problem: str, *, words: str = "") -> None:
-        self.words = words
+        self.words, self.why = words, problem
         super().__init__(
             f"{target} was not told: {problem}.",
             remedy="Correct it under notifications in the configuration, then: scizor notify --test.",
@@ -59,11 +64,34 @@ def tell_address(name: str, url: str, notice: Notice, *, timeout: float) -> None
     Raises:
         NotTold: it was not taken, or not in time. It may have gone all the same where the answer was late.
     """
-    command = [sys.executable, "-P", str(Path(child.__file__))]
     body = {"url": url, "title": notice.title, "text": notice.text, "timeout": timeout}
     # Apprise waits for each of the two, connection and answer; this ends whatever waits longer.
-    said = _run(name, command, body, timeout=timeout, folder=None).strip()
-    if said.splitlines()[-1:] != [child.SENT]:
+    _have_child(name, body, child.SENT, timeout)
+
+
+def check_address(name: str, url: str, *, timeout: float) -> None:
+    """Have Apprise read the address that goes by `name`; nothing is sent.
+
+    Raises:
+        NotTold: it cannot be read, or not in time.
+    """
+    _have_child(name, {"url": url}, child.READABLE, timeout)
+
+
+def check_program(command: Sequence[str], folder: Path) -> None:
+    """Whether the program of `command` can be run from `folder`; it is not.
+
+    Raises:
+        NotTold: it is not there, or may not be run.
+    """
+    name = command[0]
+    if shutil.which(str(folder / name) if os.sep in name else name) is None:
+        raise NotTold(name, "there is no such program that may be run")
+
+
+def _have_child(name: str, body: Mapping[str, Any], wanted: str, timeout: float) -> None:
+    said = _run(name, [sys.executable, "-P", str(Path(child.__file__))], body, timeout=timeout, folder=None).strip()
+    if said.splitlines()[-1:] != [wanted]:
         raise NotTold(name, said.splitlines()[-1] if said else "its messenger said nothing")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from scizor_dagster.config import NotificationRules
 from scizor_dagster.config.notifications import PROGRAM
 from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeRow
-from scizor_dagster.notifications.delivery import NotTold, tell_address, tell_program
+from scizor_dagster.notifications.delivery import NotTold, check_address, check_program, tell_address, tell_program
 from scizor_dagster.notifications.notice import Notice
 from scizor_dagster.notifications.records import OpenLedger, Records
 from scizor_dagster.notifications.redaction import Redaction, filled_in, referenced
@@ -123,6 +123,20 @@ class Notifier:
         wanted = [channel for channel in self.channels if channel.takes(item.event)]
         return [self._attempt(channel, self._row(item, channel)) for channel in wanted]
 
+    def check(self) -> list[Outcome]:
+        """What keeps each target from being told, as far as that shows without sending anything."""
+        return [self._checked(channel) for channel in self.channels]
+
+    def _checked(self, channel: Channel) -> Outcome:
+        try:
+            if self.rules.program is not None and channel.name == PROGRAM:
+                check_program(self.rules.program, self._folder)
+            else:
+                check_address(channel.name, self._address(channel), timeout=self.rules.timeout_seconds)
+        except NotTold as error:
+            return Outcome(channel.name, channel.kind, "", self._redaction(error.why))
+        return Outcome(channel.name, channel.kind, "")
+
     def _wanted(self, notices: Iterable[Notice]) -> Iterator[tuple[Channel, NoticeRow]]:
         channels = self.channels
         for item in notices:
@@ -159,10 +173,13 @@ class Notifier:
             at = self.clock().isoformat(timespec="seconds")
             tell_program(self.rules.program, item, at, timeout=timeout, folder=self._folder)
         else:
-            unset = [name for name in referenced(channel.url) if not self._environment.get(name, "").strip()]
-            if unset:
-                raise NotTold(channel.name, f"the environment variable {unset[0]} is unset or empty")
-            tell_address(channel.name, filled_in(channel.url, self._environment), item, timeout=timeout)
+            tell_address(channel.name, self._address(channel), item, timeout=timeout)
+
+    def _address(self, channel: Channel) -> str:
+        unset = [name for name in referenced(channel.url) if not self._environment.get(name, "").strip()]
+        if unset:
+            raise NotTold(channel.name, f"the environment variable {unset[0]} is unset or empty")
+        return filled_in(channel.url, self._environment)
 
     def _row(self, item: Notice, channel: Channel) -> NoticeRow:
         title, text = self._redaction(item.title), self._redaction(item.text)

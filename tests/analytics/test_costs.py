@@ -1,6 +1,7 @@
 """The parts of an order's cost: worked examples from the literature, and what must hold for any order."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal as D
 from decimal import Inexact, localcontext
 
@@ -94,6 +95,16 @@ def test_an_execution_that_was_taken_back_leaves_its_quantity_missed() -> None:
     busted = order(Side.BUY, "10", [("0", "50", "0"), ("4", "50", "1")], prices)
     assert in_parts(busted)["missed"] == D(6)
     assert shortfall(busted).total == D(7)
+
+
+def test_what_a_later_plan_took_over_is_missed_up_to_its_price_and_decided_on_no_more() -> None:
+    prices = {"decision": "50", "arrival": "50", "close": "60"}
+    taken_over = replace(order(Side.BUY, "10", [("4", "50", "0")], prices), replanned=Known(D(52), "later plan"))
+    found = shortfall(taken_over)
+    assert (found.parts[Part.MISSED], found.total, found.replanned_qty) == (D(12), D(12), D(6))
+    assert (found.decision_value, found.total_bps) == (D(200), D(600))
+    unknown = shortfall(replace(taken_over, replanned=Known(None, "nobody knows")))
+    assert (unknown.reasons, unknown.left_out) == ({Part.MISSED: "nobody knows"}, (Part.MISSED,))
 
 
 def test_without_an_arrival_price_the_parts_are_unknown_and_the_whole_is_not() -> None:
@@ -201,3 +212,29 @@ def test_the_other_side_of_the_same_trade_has_the_opposite_cost_before_fees(fact
     )
     found = shortfall(facts)
     assert total_of([found.total, mirrored.total]) == 2 * total_of(fill.fee for fill in facts.fills)
+
+
+@given(ORDERS, st.lists(st.tuples(QUANTITIES, FILLS, PRICES, st.sampled_from(Side)), min_size=1, max_size=3))
+@settings(max_examples=100, deadline=None)
+def test_plans_in_the_place_of_each_other_sum_to_what_a_paper_portfolio_of_them_gains(
+    facts: OrderFacts, later: list[tuple[D, list[Execution], D, Side]]
+) -> None:
+    """At each plan's price the paper portfolio trades the new plan, and gives up what is left of the one before."""
+    chain = [facts]
+    for qty, fills, price, side in later:
+        decided = Known(price, "")
+        chain[-1] = replace(chain[-1], replanned=decided)
+        chain.append(OrderFacts(side, qty, fills, {**facts.prices, "decision": decided}, facts.half_spread_bps))
+    close = facts.prices["close"].value
+    assert close is not None
+    total, given_up = [], D(0)
+    with localcontext(prec=200):
+        for each in chain:
+            decision = each.prices["decision"].value
+            assert decision is not None
+            traded = each.side.sign * each.planned_qty - given_up
+            filled = sum((fill.qty for fill in each.fills), D(0))
+            given_up = each.side.sign * (each.planned_qty - filled)
+            real = sum((each.side.sign * fill.qty * (close - fill.price) - fill.fee for fill in each.fills), D(0))
+            total.append(traded * (close - decision) - real)
+    assert total_of(shortfall(each).total for each in chain) == total_of(total)

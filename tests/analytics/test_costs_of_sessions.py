@@ -1,7 +1,7 @@
 """Sessions of a small desk, measured from its plan, ledger and bars, and what is kept of them."""
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import date, timedelta
 from decimal import Decimal as D
 from pathlib import Path
@@ -15,17 +15,17 @@ from scizor_dagster.analytics.costs import PARTS
 from scizor_dagster.analytics.costs_model import ALPACA, ASSUMED, FREE, IBKR_US
 from scizor_dagster.analytics.costs_store import OrderCost, cost_frame, cost_model, read_costs, store_costs
 from scizor_dagster.brokers.protocol import BrokerFill, Side
-from scizor_dagster.flow.costs import SessionCosts, cost_report, measure_costs
+from scizor_dagster.flow.costs import cost_report, measure_costs
 from scizor_dagster.flow.costs_learning import learned_models
 from scizor_dagster.flow.costs_market import markets_of
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.plans import plan_session
-from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.lake.schemas import cost_models_schema, order_costs_schema, schema_failures
 from scizor_dagster.lake.tables import append_rows
+from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.executions import FillNews, record_fill
-from scizor_dagster.ledger.rows import fills_of
-from tests.flow.desks import FIRST, NOW, SECOND, WEIGHTS, add_action, collected, trade
+from scizor_dagster.ledger.rows import FillRow, fills_of
+from scizor_dagster.planning.frames import read_inputs, read_plan, store_plan
+from tests.flow.desks import FIRST, NOW, SECOND, add_action, collected, trade
 from tests.projects import project_at, write_weights
 
 LATER = date(2025, 3, 17)
@@ -36,21 +36,52 @@ ALPACA_ACCOUNT = {
 
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose two sessions have been traded and measured."""
+    """A home with a session that has been traded, and a later one whose plan never was; both are measured."""
     folder = tmp_path_factory.mktemp("traded")
-    desk = collected(folder)
+    desk = reconfigured(collected(folder), weights={"max_weight": 0.5, "allow_short": True})
+    write_weights(folder / "weights.csv", {FIRST: {"AAPL": 0.3, "MSFT": 0.3, "NVDA": 0.2, "GOOG": -0.04}})
+    trade(desk, FIRST)
+    store_unexecuted(desk)
     for session in (FIRST, SECOND):
-        trade(desk, session)
         measure_costs(desk, "main", session)
     desk.lake.close()
     desk.ledger.close()
     return folder
 
 
+def store_unexecuted(desk: Desk) -> None:
+    """The plan of the second session: the first one's orders once more."""
+    plan = read_plan(desk.lake, "main", FIRST)
+    assert plan is not None
+    archive = read_inputs(desk.lake, plan.plan_id)
+    assert archive is not None
+    orders = tuple(order._replace(client_order_id=f"{order.client_order_id}-2") for order in plan.orders)
+    priced_on = SECOND - timedelta(days=3)
+    later = replace(plan, plan_id="unexecuted", session=SECOND, priced_on=priced_on, orders=orders)
+    store_plan(desk.lake, later, archive, lake_snapshot=1, code_version="", source="test", fetched_at=NOW)
+
+
+def copied(home: Path, folder: Path) -> Desk:
+    shutil.copytree(home, folder, dirs_exist_ok=True)
+    return Desk(project_at(folder).settings, lambda: NOW)
+
+
+@pytest.fixture(scope="module")
+def measured(traded: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The two sessions, for what reads them, or measures again what has not changed."""
+    return copied(traded, tmp_path_factory.mktemp("measured"))
+
+
+@pytest.fixture(scope="module")
+def live(traded: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The two sessions, with an account at a broker in the place of the embedded exchange."""
+    return reconfigured(copied(traded, tmp_path_factory.mktemp("live")), accounts={"paper": ALPACA_ACCOUNT})
+
+
 @pytest.fixture
 def desk(traded: Path, tmp_path: Path) -> Desk:
-    shutil.copytree(traded, tmp_path, dirs_exist_ok=True)
-    return Desk(project_at(tmp_path).settings, lambda: NOW)
+    """The two sessions, for what changes them."""
+    return copied(traded, tmp_path)
 
 
 def reconfigured(desk: Desk, **sections: Any) -> Desk:
@@ -71,29 +102,34 @@ def stored(desk: Desk, table: str) -> pd.DataFrame:
         return cursor.execute(f"SELECT * FROM {table}").df()
 
 
-def restate(desk: Desk, *, price: D, qty: D | None = None) -> Any:
-    """The broker corrects the first execution of all; returns it as it was."""
+def restate(desk: Desk, *, symbol: str | None = None, price: D = D(0), qty: D = D(0), busted: bool = False) -> FillRow:
+    """The broker corrects the first execution, of all or of `symbol`; returns it as it was."""
     with desk.ledger.transaction() as connection:
-        fill = fills_of(connection, "paper", portfolio="main")[0]
-        news = BrokerFill(
-            fill.fill_id, fill.client_order_id, fill.symbol, fill.side, fill.qty if qty is None else qty,
-            fill.price + price, fill.fee, fill.session, fill.executed_at, revision=2,
-        )  # fmt: skip
+        fill = next(row for row in fills_of(connection, "paper", portfolio="main") if symbol in (None, row.symbol))
+        left = D(0) if busted else fill.qty + qty
+        news = told(fill, qty=left, price=fill.price + price, revision=2)
         record_fill(connection, "paper", FillNews(news, fill), portfolio="main", order_id=fill.client_order_id, now=NOW)
     return fill
+
+
+def told(fill: FillRow, **changes: Any) -> BrokerFill:
+    """The execution as the broker would tell of it."""
+    named = {field.name: getattr(fill, field.name) for field in fields(BrokerFill)}
+    return BrokerFill(**(named | changes))
 
 
 def by_id(rows: list[OrderCost]) -> dict[str, OrderCost]:
     return {row.client_order_id: row for row in rows}
 
 
-def test_what_is_stored_is_what_was_measured_and_agrees_with_the_ledger(desk: Desk) -> None:
-    rows = read_costs(desk.lake, "main")
-    with desk.ledger.read() as connection:
+def test_what_is_stored_is_what_was_measured_and_agrees_with_the_ledger(measured: Desk) -> None:
+    rows = read_costs(measured.lake, "main")
+    with measured.ledger.read() as connection:
         fills = fills_of(connection, "paper", portfolio="main")
     assert {row.session for row in rows} == {FIRST, SECOND}
-    assert {row.side for row in rows} == set(Side)
-    for row in rows:
+    assert {row.side for row in rows if row.filled_qty} == set(Side)
+    assert len([row for row in rows if row.filled_qty]) == 6
+    for row in (row for row in rows if row.session == FIRST):
         mine = [fill for fill in fills if fill.client_order_id == row.client_order_id]
         assert row.filled_qty == sum(fill.qty for fill in mine)
         assert row.decision_price is not None
@@ -101,15 +137,15 @@ def test_what_is_stored_is_what_was_measured_and_agrees_with_the_ledger(desk: De
         assert row.total == sum(row.part(part) or D(0) for part in PARTS) == paid
         assert (row.left_out, row.unknown, row.arrival_source) == ((), {}, "session open")
         assert (row.half_spread_bps, row.spread_source, row.venue) == (D(1), "venue", "paper")
-    assert schema_failures(order_costs_schema(), stored(desk, "order_costs")).empty
-    assert schema_failures(cost_models_schema(), stored(desk, "cost_models")).empty
+    assert schema_failures(order_costs_schema(), stored(measured, "order_costs")).empty
+    assert schema_failures(cost_models_schema(), stored(measured, "cost_models")).empty
 
 
-def test_purchases_that_fill_at_the_open_cost_the_spread_and_impact_of_the_venue(desk: Desk) -> None:
+def test_purchases_that_fill_at_the_open_cost_the_spread_and_impact_of_the_venue(measured: Desk) -> None:
     """The exchange's own rule by hand: half a spread of 1 bps and 5 bps times the root of the share of a third."""
-    bars = markets_of(desk, "main", ["NVDA"], FIRST)["NVDA"]
-    (row,) = (row for row in read_costs(desk.lake, "main", FIRST, FIRST) if row.symbol == "NVDA")
-    with desk.lake.read() as cursor:
+    bars = markets_of(measured, "main", ["NVDA"], FIRST)["NVDA"]
+    (row,) = (row for row in read_costs(measured.lake, "main", FIRST, FIRST) if row.symbol == "NVDA")
+    with measured.lake.read() as cursor:
         found = cursor.execute("SELECT volume FROM bars WHERE symbol = 'NVDA' AND session = ?", [FIRST]).fetchone()
     assert found is not None
     expected = 1 + 5 * (float(row.filled_qty) / (found[0] / 3)) ** 0.5
@@ -117,13 +153,13 @@ def test_purchases_that_fill_at_the_open_cost_the_spread_and_impact_of_the_venue
     assert float(row.against_arrival / row.filled_qty / bars.bar["open"]) * 1e4 == pytest.approx(expected, abs=0.01)
 
 
-def test_measuring_again_changes_nothing(desk: Desk) -> None:
-    before = {table: stored(desk, table).drop(columns="fetched_at") for table in ("order_costs", "cost_models")}
-    again = measure_costs(desk, "main", SECOND)
+def test_measuring_again_changes_nothing(measured: Desk) -> None:
+    before = {table: stored(measured, table).drop(columns="fetched_at") for table in ("order_costs", "cost_models")}
+    again = measure_costs(measured, "main", SECOND)
     assert again.restated == ()
     for table, frame in before.items():
         keys = ["session", frame.columns[0], frame.columns[2]]
-        now = stored(desk, table).drop(columns="fetched_at")
+        now = stored(measured, table).drop(columns="fetched_at")
         pd.testing.assert_frame_equal(
             now.sort_values(keys, ignore_index=True), frame.sort_values(keys, ignore_index=True), check_dtype=False
         )
@@ -142,7 +178,7 @@ def test_an_execution_that_was_corrected_is_measured_again_with_the_next_session
 
 
 def test_an_execution_that_was_taken_back_is_missed(desk: Desk) -> None:
-    fill = restate(desk, price=D(0), qty=D(0))
+    fill = restate(desk, busted=True)
     row = by_id(list(measure_costs(desk, "main", FIRST).rows))[fill.client_order_id]
     assert (row.filled_qty, row.missed_qty) == (0, row.planned_qty)
     assert row.close_price is not None
@@ -160,42 +196,70 @@ def test_orders_that_were_blocked_count_with_what_they_missed(desk: Desk) -> Non
     assert costs.total.missed_value == row.decision_value
 
 
-def test_a_plan_that_was_never_executed_costs_what_it_missed(desk: Desk) -> None:
-    write_weights(desk.config.folder / "weights.csv", WEIGHTS | {LATER: {"AAPL": 0.3}})
-    consolidate_session(desk, "main", LATER)
-    planned = plan_session(desk, "main", LATER).plan
-    costs = measure_costs(desk, "main", LATER)
-    assert {row.client_order_id for row in costs.rows} == {order.client_order_id for order in planned.orders}
-    assert {row.state for row in costs.rows} == {"not_admitted"}
-    assert all(row.total == row.missed for row in costs.rows)
+def test_a_plan_that_was_never_executed_costs_what_it_missed(measured: Desk) -> None:
+    planned = read_plan(measured.lake, "main", SECOND)
+    assert planned is not None
+    rows = read_costs(measured.lake, "main", SECOND)
+    assert {row.client_order_id for row in rows} == {order.client_order_id for order in planned.orders}
+    assert {row.state for row in rows} == {"not_admitted"}
+    assert all(row.total == row.missed != 0 for row in rows)
 
 
-def test_a_session_without_an_order_stores_nothing(desk: Desk) -> None:
-    idle = measure_costs(desk, "main", date(2025, 3, 5))
+def test_what_a_second_plan_of_the_session_took_over_is_missed_once(desk: Desk) -> None:
+    """Twenty of the first plan are left, when the second one orders thirty at two more each, and gets 25."""
+    planned = read_plan(desk.lake, "main", FIRST)
+    assert planned is not None
+    (first,) = (order for order in planned.orders if order.symbol == "NVDA")
+    fill = restate(desk, symbol="NVDA", qty=D(-20))
+    anew = first._replace(client_order_id="anew", qty=D(30), price_used=first.price_used + 2, depends_on=(), phase=1)
+    later = told(fill, fill_id="F2", client_order_id="anew", qty=D(25))
+    with desk.ledger.transaction() as connection:
+        admit(connection, replace(planned, plan_id="again", batch=2, orders=(anew,)), starting_cash=D(0), now=NOW)
+        record_fill(connection, "paper", FillNews(later, None), portfolio="main", order_id="anew", now=NOW)
+    costs = measure_costs(desk, "main", FIRST)
+    one, two = (by_id(list(costs.rows))[name] for name in (first.client_order_id, "anew"))
+    assert (one.replanned_qty, one.missed_qty, one.missed) == (20, 0, 40)
+    assert (two.replanned_qty, two.missed_qty) == (0, 5)
+    assert two.close_price is not None
+    paper = first.qty * (two.close_price - first.price_used) + (30 - 20) * (two.close_price - anew.price_used)
+    bought = [(first.qty - 20, fill.price, fill.fee), (D(25), fill.price, fill.fee)]
+    real = sum(qty * (two.close_price - price) - fee for qty, price, fee in bought)
+    assert (one.total or D(0)) + (two.total or D(0)) == paper - real
+    assert (one.decision_value, two.decision_value) == (
+        (first.qty - 20) * first.price_used,
+        30 * anew.price_used,
+    )
+    assert read_costs(desk.lake, "main", FIRST, FIRST) == sorted(
+        costs.rows, key=lambda row: (row.symbol, row.client_order_id)
+    )
+
+
+def test_a_session_without_an_order_stores_nothing(measured: Desk) -> None:
+    idle = measure_costs(measured, "main", date(2025, 3, 5))
     assert (idle.rows, idle.model) == ((), None)
     assert idle.frame().empty
-    assert {row.session for row in read_costs(desk.lake, "main")} == {FIRST, SECOND}
-    assert len(stored(desk, "cost_models")) == 2
+    assert {row.session for row in read_costs(measured.lake, "main")} == {FIRST, SECOND}
+    assert len(stored(measured, "cost_models")) == 2
 
 
-def test_what_is_not_a_sessions_order_any_more_is_taken_out(desk: Desk) -> None:
+def test_what_is_not_a_sessions_order_any_more_is_taken_out(measured: Desk) -> None:
     idle = date(2025, 3, 5)
-    row = replace(read_costs(desk.lake, "main", FIRST, FIRST)[0], session=idle)
-    store_costs(desk.lake, "main", idle, [row], {}, NOW)
-    measure_costs(desk, "main", idle)
-    assert read_costs(desk.lake, "main", idle, idle) == []
+    row = replace(read_costs(measured.lake, "main", FIRST, FIRST)[0], session=idle)
+    store_costs(measured.lake, "main", idle, [row], {}, NOW)
+    measure_costs(measured, "main", idle)
+    assert read_costs(measured.lake, "main", idle, idle) == []
 
 
-def test_no_session_knows_a_model_that_was_learned_from_it_or_later(desk: Desk) -> None:
-    assert cost_model(desk.lake, "main", FIRST, commission=IBKR_US) == replace(ASSUMED, commission=IBKR_US)
-    known = {day: cost_model(desk.lake, "main", day).session for day in (SECOND, SECOND + timedelta(days=1))}
+def test_no_session_knows_a_model_that_was_learned_from_it_or_later(measured: Desk) -> None:
+    assert cost_model(measured.lake, "main", FIRST, commission=IBKR_US) == replace(ASSUMED, commission=IBKR_US)
+    known = {day: cost_model(measured.lake, "main", day).session for day in (SECOND, SECOND + timedelta(days=1))}
     assert known == {SECOND: FIRST, SECOND + timedelta(days=1): SECOND}
-    assert {row.model_session for row in read_costs(desk.lake, "main", SECOND)} == {FIRST}
-    assert cost_model(desk.lake, "us", LATER, "market") == cost_model(desk.lake, "nobody", LATER) == ASSUMED
+    assert {row.model_session for row in read_costs(measured.lake, "main", SECOND)} == {FIRST}
+    assert cost_model(measured.lake, "us", LATER, "market") == cost_model(measured.lake, "nobody", LATER) == ASSUMED
 
 
-def test_an_earlier_session_measured_late_learns_from_nothing_after_it(desk: Desk) -> None:
-    assert measure_costs(desk, "main", FIRST).model == cost_model(desk.lake, "main", SECOND)
+def test_an_earlier_session_measured_late_learns_from_nothing_after_it(measured: Desk) -> None:
+    assert measure_costs(measured, "main", FIRST).model == cost_model(measured.lake, "main", SECOND)
 
 
 def test_a_year_of_orders_makes_a_model_of_its_own(desk: Desk) -> None:
@@ -205,27 +269,26 @@ def test_a_year_of_orders_makes_a_model_of_its_own(desk: Desk) -> None:
         append_rows(cursor, "order_costs", cost_frame(older).assign(source="test", fetched_at=NOW))
     model = measure_costs(desk, "main", FIRST).model
     assert model is not None
-    assert (model.fitted, model.orders, model.sessions, model.commission) == (True, 75, 15, FREE)
+    assert (model.fitted, model.orders, model.sessions, model.commission) == (True, 15 * len(rows), 15, FREE)
     assert 0 <= model.half_spread_bps < 2.5
     assert 0 <= model.impact_coefficient < 0.5, "the embedded exchange is cheaper than the assumption"
     assert cost_model(desk.lake, "main", SECOND) == model
 
 
-def test_a_market_learns_from_real_venues_alone(desk: Desk) -> None:
-    rows = read_costs(desk.lake, "main", SECOND)
-    assert set(learned_models(desk, "main", SECOND, rows)) == {("portfolio", "main")}
-    live = reconfigured(desk, accounts={"paper": ALPACA_ACCOUNT})
-    models = learned_models(live, "main", SECOND, rows)
+def test_a_market_learns_from_real_venues_alone(measured: Desk, live: Desk) -> None:
+    rows = read_costs(measured.lake, "main", FIRST, FIRST)
+    assert set(learned_models(measured, "main", FIRST, rows)) == {("portfolio", "main")}
+    models = learned_models(live, "main", FIRST, rows)
     assert set(models) == {("portfolio", "main"), ("market", "us")}
-    assert (models["market", "us"].orders, models["portfolio", "main"].orders) == (0, 11)
+    assert (models["market", "us"].orders, models["portfolio", "main"].orders) == (0, len(rows))
     real = [replace(row, venue="alpaca/live") for row in rows]
-    assert learned_models(live, "main", SECOND, real)["market", "us"].orders == len(real)
+    assert learned_models(live, "main", FIRST, real)["market", "us"].orders == len(real)
     assert {model.commission for model in models.values()} == {ALPACA}
 
 
-def test_where_no_quote_is_known_a_spread_is_estimated_or_no_less_than_a_tick(desk: Desk) -> None:
+def test_where_no_quote_is_known_a_spread_is_estimated_or_no_less_than_a_tick(live: Desk) -> None:
     symbols = ["AAPL", "AMZN", "GOOG", "META", "MSFT", "NVDA"]
-    found = markets_of(reconfigured(desk, accounts={"paper": ALPACA_ACCOUNT}), "main", [*symbols, "NONE"], SECOND)
+    found = markets_of(live, "main", [*symbols, "NONE"], SECOND)
     spreads = {symbol: found[symbol].half_spread_bps for symbol in symbols}
     assert {spread.source for spread in spreads.values()} <= {"estimated", "tick"}
     last = found["AAPL"].closes[max(found["AAPL"].closes)]
@@ -247,39 +310,44 @@ def test_a_split_in_the_past_is_no_volatility(desk: Desk) -> None:
     assert after.adv == pytest.approx(before.adv, rel=0.01)
 
 
-def test_a_report_groups_what_is_stored_also_by_strategy(desk: Desk) -> None:
-    report = cost_report(desk, "main", date.min, date.max, by="strategy", worst=2)
-    assert [group.label for group in report.groups] == ["unknown", "weekly"], "MSFT was sold, and nobody wants it"
+def test_a_report_groups_what_is_stored_also_by_strategy(measured: Desk) -> None:
+    report = cost_report(measured, "main", date.min, date.max, by="strategy", worst=2)
+    assert [group.label for group in report.groups] == ["unknown", "weekly"], (
+        "what the second session wanted of whom is not known"
+    )
     assert sum(group.total for group in report.groups) == report.total.total
     assert len(report.worst) == 2
     assert report.model.session == SECOND
-    assert cost_report(desk, "main", LATER, LATER, by="month", worst=2).rows == ()
+    assert cost_report(measured, "main", LATER, LATER, by="month", worst=2).rows == ()
 
 
-@pytest.fixture(scope="module")
-def bracketed(tmp_path_factory: pytest.TempPathFactory) -> SessionCosts:
-    """A session of brackets so near that each leaves within it."""
-    desk = collected(tmp_path_factory.mktemp("bracketed"))
-    risk = yaml.safe_load(desk.settings.config_path.read_text())["risk"]
-    whole = risk | {"fractional_shares": risk["fractional_shares"] | {"enabled": False}}
-    desk = reconfigured(desk, execution={"mode_on_buy": "bracket", "tp_pct": 0.01, "sl_pct": 0.01}, risk=whole)
-    trade(desk, FIRST)
-    return measure_costs(desk, "main", FIRST)
-
-
-def test_the_exits_of_brackets_are_orders_of_their_own(bracketed: SessionCosts) -> None:
-    entries = {row.client_order_id: row for row in bracketed.rows if row.kind == "order"}
-    exits = [row for row in bracketed.rows if row.kind == "exit"]
-    assert exits
-    for row in exits:
-        parent = entries[row.reason.removeprefix("exit of ")]
-        assert row.side is parent.side.opposite
-        assert (row.planned_qty, row.missed, row.delay) == (row.filled_qty, 0, 0)
-        assert row.decision_source in ("take-profit", "stop-loss")
-        assert row.decision_price is not None
-        worse = row.filled_value < row.filled_qty * row.decision_price
-        assert row.decision_source == "stop-loss" or not worse
-        assert row.total == sum(row.part(part) or D(0) for part in PARTS)
+def test_the_exits_of_brackets_are_orders_of_their_own(desk: Desk) -> None:
+    """One leaves a cent better than its take-profit, one a cent worse than its stop-loss."""
+    with desk.ledger.read() as connection:
+        entries = {row.symbol: row for row in fills_of(connection, "paper", portfolio="main")}
+    levels = {"NVDA": ("take-profit", D(3), D("0.01")), "MSFT": ("stop-loss", D(-3), D("-0.01"))}
+    for symbol, (_, distance, further) in levels.items():
+        entry = entries[symbol]
+        profit, loss, order_id = entry.price + 3, entry.price - 3, entry.client_order_id
+        change_ledger(
+            desk,
+            f"UPDATE orders SET order_type = 'bracket', take_profit = '{profit}', stop_loss = '{loss}' "
+            f"WHERE client_order_id = '{order_id}'",
+        )
+        left = entry.price + distance + further
+        leg = told(entry, fill_id=f"X{symbol}", client_order_id=f"leg-{symbol}", side=Side.SELL, price=left)
+        with desk.ledger.transaction() as connection:
+            record_fill(connection, "paper", FillNews(leg, None), portfolio="main", order_id=order_id, now=NOW)
+    rows = measure_costs(desk, "main", FIRST).rows
+    exits = {row.symbol: row for row in rows if row.kind == "exit"}
+    assert exits.keys() == levels.keys()
+    assert len([row for row in rows if row.kind == "order"]) == 6
+    for symbol, (word, distance, further) in levels.items():
+        row, entry = exits[symbol], entries[symbol]
+        assert (row.side, row.planned_qty, row.missed, row.delay) == (Side.SELL, row.filled_qty, 0, 0)
+        assert (row.reason, row.decision_source) == (f"exit of {entry.client_order_id}", word)
+        assert row.decision_price == entry.price + distance
+        assert row.total == sum(row.part(part) or D(0) for part in PARTS) == row.fees - further * row.filled_qty
 
 
 def test_a_frame_of_costs_meets_its_schema_whatever_is_unknown(desk: Desk) -> None:

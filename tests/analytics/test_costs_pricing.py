@@ -13,7 +13,7 @@ from scizor_dagster.analytics.costs_model import ASSUMED
 from scizor_dagster.analytics.costs_store import OrderCost
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.flow.costs_market import SymbolMarket
-from scizor_dagster.flow.costs_orders import Entry, MeasuredOrder, SendTimes, Sent
+from scizor_dagster.flow.costs_orders import Entry, MeasuredOrder, SendTimes, Sent, replaced
 from scizor_dagster.flow.costs_pricing import Place, order_cost
 from scizor_dagster.ledger.rows import FillRow
 
@@ -63,6 +63,26 @@ def test_an_order_released_smaller_than_planned_misses_the_rest_of_the_plan() ->
     cost = order_cost(PLACE, an_order([fill("60", "51")], sent_qty=D(60)), MARKET)
     assert (cost.missed_qty, cost.missed, cost.sent_qty) == (D(40), D(120), D(60))
     assert cost.decision_value == D(5000)
+
+
+def test_what_is_left_of_an_order_that_was_planned_again_is_missed_up_to_the_later_decision() -> None:
+    orders = [an_order([fill("60", "51")]), an_order([], symbol="BBB"), an_order([], price_used=D("50.50"))]
+    first, other, second = replaced([*orders], [1, 1, 3])
+    assert (first.replaced_by, other.replaced_by, second.replaced_by) == (orders[2], None, None)
+    cost = order_cost(PLACE, first, MARKET)
+    assert (cost.replanned_qty, cost.missed_qty, cost.missed) == (D(40), 0, D(20))
+    assert cost.decision_value == D(3000)
+
+
+def test_a_later_decision_is_in_the_units_of_the_session_or_not_known() -> None:
+    later = an_order([], price_used=D(26), priced_on=SESSION)
+    halved = replace(MARKET, splits=[(SESSION, D(2))])
+    cost = order_cost(PLACE, an_order([], replaced_by=later), halved)
+    assert (cost.replanned_qty, cost.decision_price, cost.missed) == (D(200), D(25), D(200))
+    nobodys = order_cost(
+        PLACE, an_order([], replaced_by=replace(later, price_used=None, price_source="unplanned")), MARKET
+    )
+    assert (nobodys.missed, nobodys.unknown[Part.MISSED]) == (None, "unplanned")
 
 
 @pytest.mark.parametrize("state", ["blocked", "dropped", "rejected", "not_admitted"])

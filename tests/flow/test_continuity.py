@@ -30,7 +30,8 @@ from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.ledger.adoptions import adopt
 from scizor_dagster.ledger.rows import intents_of_session
-from scizor_dagster.market_data.provider import LatestPrice
+from scizor_dagster.market_data.fallback import FallbackMarket
+from scizor_dagster.market_data.provider import ACTION_COLUMNS, LatestPrice
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.sessions import TradingCalendar
 from tests.execution.model_broker import ModelBroker
@@ -134,6 +135,7 @@ class Quoted:
 
     def __init__(self, source: Any) -> None:
         self.source, self.quotes, self.asked = source, dict[str, LatestPrice](), list[tuple[str, ...]]()
+        self.lists = list[tuple[Any, ...]]()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
@@ -141,6 +143,11 @@ class Quoted:
     def latest_prices(self, symbols: Sequence[str], now: datetime) -> tuple[LatestPrice, ...]:
         self.asked.append(tuple(symbols))
         return tuple(self.quotes[name] for name in symbols if name in self.quotes)
+
+    def corporate_actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        rows = [row for row in self.lists if row[0] in symbols and first <= row[1] <= last]
+        frame = pd.DataFrame(rows, columns=["symbol", "ex_session", "kind", "ratio"]).reindex(columns=ACTION_COLUMNS)
+        return frame.astype({"ex_session": "datetime64[s]", "ratio": "float64", "amount": "float64"})
 
 
 @dataclass
@@ -305,6 +312,35 @@ def test_a_position_under_a_new_name_is_not_bought_a_second_time(world: World) -
     assert not {"SEVL", "SEVT"} & world.sent(EX)
     assert "Suspected rename of SEVL to SEVT with a split of 7 for 1" in world.reasons(EX)["SEVT"][1]
     assert world.reasons(EX)["SEVL"][0] == "frozen", "by the break that the reconciliation has found"
+
+
+def test_a_split_that_the_preferred_source_lists_by_the_time_of_the_send_is_never_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_asked(*_: object) -> pd.DataFrame:
+        raise AssertionError("a source behind the first one is asked when actions are collected, and not here")
+
+    second = Quoted(world.source.source)
+    monkeypatch.setattr(second, "corporate_actions", not_asked)
+    both = FallbackMarket((world.source, second), XNYS, 0.01, lambda *_: pd.DataFrame())
+    monkeypatch.setattr(Desk, "provider", lambda *_: both)
+    world.now = XNYS.open_at(EX) - timedelta(hours=1)
+    world.source.quotes = {}
+    consolidate_session(world.desk, "main", EX)
+    plan = plan_session(world.desk, "main", EX).plan
+    assert {order.symbol for order in plan.orders} == set(SYMBOLS), "no list has it yet"
+    world.source.lists = [
+        ("SEVT", EX, "split", 7.0),
+        ("FOUT", EX, "rename", None),
+        ("SPY", EX, "dividend", None),
+        ("EIGT", EVE, "split", 0.125),
+        ("TWFT", NEXT, "split", 0.04),
+    ]
+    result = trade_session(world.desk, "main", EX, "run")
+    assert set(SYMBOLS) - world.sent(EX) == {"SEVT", "FOUT"}
+    reasons = {row.symbol: row.reason for row in result.orders}
+    assert "prices.csv lists a split of 7 for 1 on 2021-03-02, after the close of 2021-03-01" in str(reasons["SEVT"])
+    assert "lists a rename on 2021-03-02" in str(reasons["FOUT"])
 
 
 def test_a_quote_from_before_the_last_close_or_after_the_session_says_nothing(world: World) -> None:

@@ -92,7 +92,7 @@ GOOD = {
         "open_price": "1", "close_price": None, "vwap_price": None, "decision_value": None, "filled_value": "1",
         "delay": None, "spread": "0", "impact": "-0.1", "fees": "0", "missed": "0", "total": None,
         "half_spread_bps": "1", "spread_source": "venue", "total_bps": float("nan"), "adv": float("nan"),
-        "volatility": 0.01, "adjustment": "raw", "synthetic": True,
+        "volatility": 0.01, "adjustment": "raw", "synthetic": True, "replanned_qty": None,
     },
     "cost_models": {
         "scope": "portfolio", "name": "main", "session": DAY, "half_spread_bps": 2.5, "impact_coefficient": 1.0,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.notifications.delivery import NotTold, tell_address, tell_program
+from scizor_dagster.notifications.delivery import NotTold, check_address, check_program, tell_address, tell_program
 from scizor_dagster.notifications.notice import Notice
 from tests.notifications.listener import Listener
 
@@ -61,6 +61,35 @@ def test_an_address_that_is_none_is_said_without_itself(url: str) -> None:
         tell_address("PHONE", url, NOTICE, timeout=20)
     assert "its address is none that Apprise knows" in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"tgram://{TOKEN}", "its address is none that Apprise knows"),
+        (f"no-such-service://{TOKEN}", "its address is none that Apprise knows"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_said_without_itself(url: str, problem: str) -> None:
+    with pytest.raises(NotTold, match=f"PHONE was not told: {problem}") as caught:
+        check_address("PHONE", url, timeout=20)
+    assert TOKEN not in str(caught.value)
+
+
+def test_an_address_is_read_without_a_word_to_it(listener: Listener) -> None:
+    check_address("PHONE", listener.url(TOKEN), timeout=20)
+    assert listener.titles == []
+
+
+def test_a_program_is_looked_for_on_the_path_or_in_the_folder_and_not_run(tmp_path: Path) -> None:
+    script = tmp_path / "tell.sh"
+    script.write_text("#!/bin/sh\ntouch heard\n", encoding="utf-8")
+    with pytest.raises(NotTold, match=r"\./tell\.sh was not told: there is no such program that may be run"):
+        check_program(["./tell.sh"], tmp_path)
+    script.chmod(0o700)
+    check_program(["./tell.sh"], tmp_path)
+    check_program(["sh"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tell.sh"]
 
 
 def test_a_program_hears_the_notice_on_its_standard_input(tmp_path: Path) -> None:

@@ -257,6 +257,27 @@ def test_an_address_whose_variable_is_unset_is_named_by_it(world: World, told: T
     assert told == []
 
 
+def test_each_target_is_looked_at_without_telling_it_anything(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(name: str, url: str, *, timeout: float) -> None:
+        if "mail" in url:
+            raise NotTold(name, f"{TOKEN} is none that Apprise knows")
+
+    monkeypatch.setattr(module, "check_address", check)
+    targets = tuple({"url": f"${{{name}}}"} for name in ("PHONE", "MAIL", "NOWHERE"))
+    found = world.notifier(targets=targets, program=("./no-such-program",)).check()
+    assert [(row.target, row.kind, row.went) for row in found] == [
+        ("PHONE", "json://***", True),
+        ("MAIL", "json://***", False),
+        ("NOWHERE", "not set", False),
+        ("program", "program", False),
+    ]
+    assert TOKEN not in found[1].failure
+    assert found[2].failure == "the environment variable NOWHERE is unset or empty"
+    assert told == []
+
+
 def test_a_program_is_a_target_like_any_other(world: World, tmp_path: Path) -> None:
     script = tmp_path / "tell.sh"
     script.write_text("#!/bin/sh\ncat >> heard.txt; echo complaint >&2; exit ${CODE:-0}\n", encoding="utf-8")
