@@ -6,7 +6,7 @@ What belongs here: everything that looks at a difference beside the others. What
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -60,17 +60,32 @@ def _consequences(rows: list[Break]) -> list[Break]:
     by_fills = {row.client_order_id for row in roots if row.kind in _OF_FILLS}
     by_state = {row.client_order_id for row in roots if row.kind is BreakKind.STATE_DIFFERS}
     by_order = {row.client_order_id for row in roots if row.kind in _BY_AN_ORDER}
+    # What fills while both sides are read is recorded by the next look, and its order agrees then.
+    coming = {row.client_order_id for row in rows if row.severity is Severity.WORKING and row.kind in _OF_FILLS}
     return [
-        replace(row, severity=Severity.INFO, cause=f"{row.cause}: it follows from the break of the same order")
+        replace(row, severity=severity, cause=f"{row.cause}: it follows from the break of the same order")
         if row.severity is Severity.ERROR
-        and (
-            (row.kind in _BY_FILLS and row.client_order_id in by_fills)
-            or (row.kind is BreakKind.OPEN_ORDER and row.client_order_id in by_state)
-            or (row.kind in _OF_FILLS and row.client_order_id in by_order)
-        )
+        and (severity := _consequence(row, by_fills, by_state, by_order, coming)) is not None
         else row
         for row in rows
     ]
+
+
+def _consequence(
+    row: Break,
+    by_fills: Collection[str | None],
+    by_state: Collection[str | None],
+    by_order: Collection[str | None],
+    coming: Collection[str | None],
+) -> Severity | None:
+    name = row.client_order_id
+    if (
+        (row.kind in _BY_FILLS and name in by_fills)
+        or (row.kind is BreakKind.OPEN_ORDER and name in by_state)
+        or (row.kind in _OF_FILLS and name in by_order)
+    ):
+        return Severity.INFO
+    return Severity.WORKING if row.kind in _BY_FILLS and name in coming else None
 
 
 def _whole(row: Break, prices: Mapping[str, Decimal], currency: str) -> Break:
