@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from scizor_dagster.analytics.valuation import Close
 from scizor_dagster.planning.model import Plan
-from scizor_dagster.reconciliation.model import Break, BreakKind, BrokerView, LedgerView, Severity, Stage
+from scizor_dagster.reconciliation.model import Break, BreakClass, BreakKind, BrokerView, LedgerView, Severity, Stage
 from scizor_dagster.reconciliation.words import order_text, planned_text
 from scizor_dagster.risk.breaks import LockScope
 
@@ -50,7 +50,8 @@ def judged(
     found = _consequences(list(rows))
     parties = _Parties(plans, broker)
     prices = _prices(ledger, broker, closes)
-    whole = (_whole(row, prices, broker.account.currency) for row in found)
+    worth = _worth(ledger, broker, closes)
+    whole = (_whole(row, prices, worth, broker.account.currency) for row in found)
     return tuple(_named(parties.said(row), account, portfolio, session, ledger.accepted) for row in whole)
 
 
@@ -88,25 +89,42 @@ def _consequence(
     return Severity.WORKING if row.kind in _BY_FILLS and name in coming else None
 
 
-def _whole(row: Break, prices: Mapping[str, Decimal], currency: str) -> Break:
+def _whole(row: Break, prices: Mapping[str, Decimal], worth: Mapping[str, Decimal], currency: str) -> Break:
     """With its currency and value; what is no break locks nothing."""
     held = row.locks if row.severity is Severity.ERROR else LockScope.NONE
     return replace(
         row,
         locks=held,
         currency=currency if row.amount is not None else None,
-        value=_value(row, prices) if row.severity is Severity.ERROR else None,
+        value=_value(row, prices, worth) if row.severity is Severity.ERROR else None,
     )
 
 
-def _value(row: Break, prices: Mapping[str, Decimal]) -> Decimal | None:
-    """The shares at the last price; money as it is; nothing where neither differs."""
+def _value(row: Break, prices: Mapping[str, Decimal], worth: Mapping[str, Decimal]) -> Decimal | None:
+    """The shares at the last price, in new units against old ones; money as it is; nothing where neither differs."""
+    in_other_units = row.kind is BreakKind.POSITION_DIFFERS and row.break_class is BreakClass.CORPORATE_ACTION
+    if in_other_units and row.symbol in worth:
+        return worth[row.symbol]
     if row.qty is not None and row.stage is not Stage.CASH:
         price = prices.get(row.symbol or "")
         if row.qty == 0:
             return ZERO
         return None if price is None else abs(row.qty * price)
     return abs(row.amount) if row.amount is not None else ZERO
+
+
+def _worth(ledger: LedgerView, broker: BrokerView, closes: Mapping[str, Close]) -> dict[str, Decimal]:
+    """What holdings are worth as the broker shows them, less what they were before: a split is worth next to nothing.
+
+    Of symbols that differ, and of which both prices are known: the broker's mark, and the last close.
+    """
+    return {
+        row.symbol: abs(
+            row.qty * row.market_price - (row.qty - ledger.differences[row.symbol]) * closes[row.symbol].price
+        )
+        for row in broker.positions
+        if row.market_price and row.symbol in ledger.differences and row.symbol in closes
+    }
 
 
 def _prices(ledger: LedgerView, broker: BrokerView, closes: Mapping[str, Close]) -> dict[str, Decimal]:

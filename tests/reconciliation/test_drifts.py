@@ -540,6 +540,14 @@ def test_all_three_parties_are_shown() -> None:
     assert (row.plan, row.ledger, row.broker, row.value) == ("10", "10", "6", D(404))
 
 
+def test_a_split_that_nobody_tells_of_is_worth_what_it_has_changed_in_value() -> None:
+    (row,) = errors_of(World(**SPLIT, positions=[shown("40", "25.30")], differences={"AAA": D(30)}).report())
+    assert (row.break_class, row.value) == ("corporate_action", D(2)), "40 at 25.30, and before 10 at 101"
+    renamed = World(positions=[shown("10", symbol="BBB")], differences={"AAA": D(-10), "BBB": D(10)})
+    (row,) = errors_of(renamed.report())
+    assert (row.break_class, row.value) == ("corporate_action", D(1010)), "all of what has left"
+
+
 def test_at_least_twenty_five_kinds_are_injected(record_property: Any) -> None:
     record_property("drifts", len(DRIFTS))
     assert len(DRIFTS) >= 25
