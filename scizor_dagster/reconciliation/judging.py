@@ -103,8 +103,9 @@ def _whole(row: Break, prices: Mapping[str, Decimal], worth: Mapping[str, Decima
 def _value(row: Break, prices: Mapping[str, Decimal], worth: Mapping[str, Decimal]) -> Decimal | None:
     """The shares at the last price, in new units against old ones; money as it is; nothing where neither differs."""
     in_other_units = row.kind is BreakKind.POSITION_DIFFERS and row.break_class is BreakClass.CORPORATE_ACTION
-    if in_other_units and row.symbol in worth:
-        return worth[row.symbol]
+    changed = worth.get(row.symbol or "") if in_other_units else None
+    if changed is not None:
+        return changed
     if row.qty is not None and row.stage is not Stage.CASH:
         price = prices.get(row.symbol or "")
         if row.qty == 0:

@@ -151,6 +151,7 @@ class Month:
 
     Attributes:
         overnight: What happens at the broker before a session, before anybody looks.
+        mornings: What a person does before the rebalance.
         by_day: What a person does during a session.
         evenings: What a person does after it.
         said: All reconciliations in their order, each with the instant that it was made at.
@@ -163,6 +164,7 @@ class Month:
     reads_fail: bool = False
     now: datetime = XNYS.open_at(SESSIONS[0]) - QUIET
     overnight: dict[date, Callable[[], None]] = field(default_factory=dict)
+    mornings: dict[date, Callable[[], None]] = field(default_factory=dict)
     by_day: dict[date, Callable[[], None]] = field(default_factory=dict)
     evenings: dict[date, Callable[[], None]] = field(default_factory=dict)
     said: list[tuple[datetime, ReconciliationReport]] = field(default_factory=list)
@@ -190,6 +192,7 @@ class Month:
         """One session: the second pass of the one before, the rebalance, the close and what follows it."""
         self._at(XNYS.open_at(day) - QUIET, self.overnight.get(day))
         self._at(XNYS.open_at(day) - SECOND_PASS_BEFORE_OPEN, lambda: self.close_before(day))
+        self._at(XNYS.open_at(day) - timedelta(minutes=45), self.mornings.get(day))
         if day in self.traded:
             self._at(XNYS.open_at(day) - timedelta(minutes=30), lambda: self.patiently(lambda: self.rebalance(day)))
         self._at(XNYS.open_at(day) + timedelta(hours=1), self.by_day.get(day))

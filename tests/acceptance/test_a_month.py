@@ -22,6 +22,7 @@ from scizor_dagster.analytics.attribution import read_lines
 from scizor_dagster.analytics.costs_store import read_costs
 from scizor_dagster.analytics.explain.model import Step
 from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.flow.approvals import approve_weights
 from scizor_dagster.flow.explaining import explain
 from scizor_dagster.flow.exporting import export_sessions
 from scizor_dagster.flow.ledger_care import verify_ledger
@@ -49,6 +50,7 @@ from tests.acceptance.month import (
     SESSIONS,
     SPLIT,
     SPLITS,
+    STRATEGIES,
     XNYS,
     Month,
 )
@@ -68,6 +70,7 @@ class Told:
         self.month = Month(folder, seed, **more)
         self.by_hand = ""
         self.month.overnight = {SPLIT: self.split, RENAME: self.rename}
+        self.month.mornings = {RENAME: self.approve}
         self.month.by_day = {BY_HAND: self.trade_by_hand}
         self.month.evenings = {ACCEPTED: self.accept, RENAME: self.hand_over}
         self.month.begin()
@@ -83,6 +86,12 @@ class Told:
         with self.month.desk.ledger.transaction() as connection:
             renamed = "UPDATE paper_positions SET symbol = ? WHERE symbol = ?"
             assert connection.exec_driver_sql(renamed, (NEW, OLD)).rowcount == 1
+
+    def approve(self) -> None:
+        """Weights that name a ticker on its first day are held until a person says that it is meant."""
+        for strategy in STRATEGIES:
+            said = {"actor": "ann", "reason": f"{OLD} is {NEW} now"}
+            approve_weights(self.month.desk, PORTFOLIO, strategy, RENAME, **said)
 
     def trade_by_hand(self) -> None:
         self.by_hand = self.month.broker.trade_by_hand(HANDED_TO, 7, BY_HAND)
