@@ -47,7 +47,7 @@ ATTEMPTS = 12
 QUIET = timedelta(hours=3)
 """How long before the open the account is changed overnight: before anybody looks at it."""
 TRADED = tuple(date(2025, 3, day) for day in (3, 6, 11, 12, 18, 20, 24, 25, 27))
-"""Sessions with weights; under `SCIZOR_TORTURE` all of them."""
+"""Sessions with weights, unless others are asked for."""
 
 
 def symbols_of(more: int) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def write_files(folder: Path, symbols: tuple[str, ...], seed: int, days: Sequenc
     (folder / "strategy_manifest.yaml").write_text(yaml.safe_dump({"strategies": entries}))
 
 
-def write_project(folder: Path, seed: int, more: int, days: Sequence[date], *, reads_fail: bool) -> None:
+def write_project(folder: Path, seed: int, more: int, days: Sequence[date]) -> None:
     symbols = symbols_of(more)
     chosen = {"mode": "blend", "strategy": None, "strategies": [{"id": k, "capital": v} for k, v in STRATEGIES.items()]}
     provider = {"type": "files", "path": "prices.csv", "format": "csv", "adjustment": "raw", "synthetic": True}
@@ -121,14 +121,6 @@ def write_project(folder: Path, seed: int, more: int, days: Sequence[date], *, r
         {**door, "call": "submit", "probability": 0.12, "kind": "gateway_timeout_before"},
         {**door, "call": "submit", "probability": 0.12, "kind": "gateway_timeout_after"},
     ]
-    if reads_fail:
-        faults += [
-            {**door, "call": "submit", "probability": 0.1, "kind": "visibility_lag"},
-            *(
-                {**door, "call": name, "probability": 0.03, "kind": "server_error"}
-                for name in ("find", "orders", "fills")
-            ),
-        ]
     (folder / "faults.yaml").write_text(yaml.safe_dump({"seed": seed, "rules": faults}))
 
 
@@ -150,6 +142,8 @@ class Month:
     """The days as they pass.
 
     Attributes:
+        traded: Sessions with weights.
+        spares: Symbols of which no order is refused.
         overnight: What happens at the broker before a session, before anybody looks.
         mornings: What a person does before the rebalance.
         by_day: What a person does during a session.
@@ -161,7 +155,7 @@ class Month:
     seed: int
     more: int = 0
     traded: Sequence[date] = TRADED
-    reads_fail: bool = False
+    spares: frozenset[str] = frozenset()
     now: datetime = XNYS.open_at(SESSIONS[0]) - QUIET
     overnight: dict[date, Callable[[], None]] = field(default_factory=dict)
     mornings: dict[date, Callable[[], None]] = field(default_factory=dict)
@@ -171,11 +165,11 @@ class Month:
     broken_off: int = 0
 
     def __post_init__(self) -> None:
-        write_project(self.folder, self.seed, self.more, self.traded, reads_fail=self.reads_fail)
+        write_project(self.folder, self.seed, self.more, self.traded)
         self.desk = MonthDesk(project_at(self.folder).settings, lambda: self.now)
         told = XNYS.open_at(XNYS.next_session(LATE)) - QUIET
         paid = XNYS.open_at(XNYS.next_session(DIVIDEND)) - QUIET
-        self.troubles = Troubles((LATE, "ECHO", told), (DIVIDEND, PAYS, paid), self.seed)
+        self.troubles = Troubles((LATE, "ECHO", told), (DIVIDEND, PAYS, paid), self.seed, self.spares)
         object.__setattr__(self.desk, "troubles", self.troubles)
 
     @property

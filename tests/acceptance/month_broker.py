@@ -42,19 +42,23 @@ class Troubles:
     Attributes:
         fills: Whose fills are told late; until then its order looks canceled.
         dividend: Which one is booked late.
+        spares: Symbols of which no order is refused.
         rejected: Client order ids that the account has refused.
     """
 
     fills: Told
     dividend: Told
     seed: int
+    spares: frozenset[str] = frozenset()
     rejected: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._chance = random.Random(f"rejects {self.seed}")
 
     def refuses(self, order: OrderRequest) -> bool:
-        return (order.session, order.symbol) != self.fills[:2] and self._chance.random() < 0.05
+        if (order.session, order.symbol) == self.fills[:2]:
+            return False
+        return self._chance.random() < 0.05 and order.symbol not in self.spares
 
 
 class TroubledBroker:
