@@ -139,9 +139,12 @@ def _sides(desk: Desk, portfolio: str, session: date, when: When) -> Sides:
     with desk.ledger.read() as connection:
         day = day_of(connection, settings.account, portfolio, session)
     first_at = day.first_at if day is not None and when.which is Pass.SECOND else None
-    behind = broker.phase(session) is VenuePhase.AHEAD
-    measures = measures_of(desk, portfolio, broker.capabilities)
-    return ledger_side, broker_side, replace(when, first_at=first_at, venue_behind=behind), measures
+    phase = broker.phase(session)
+    # A venue that was left in the middle of the session can still fill and end its orders, however late it is.
+    at_work = any(not row.state.terminal for row in ledger_side.intents)
+    over = when.session_over and not (at_work and phase in (VenuePhase.OPEN, VenuePhase.CLOSING))
+    when = replace(when, session_over=over, first_at=first_at, venue_behind=phase is VenuePhase.AHEAD)
+    return ledger_side, broker_side, when, measures_of(desk, portfolio, broker.capabilities)
 
 
 def _logs(desk: Desk, portfolio: str, session: date, when: When) -> Sides:

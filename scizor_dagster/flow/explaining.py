@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.analytics.explain.model import Explanation, Link
+from scizor_dagster.analytics.explain.model import Explanation, Link, Step
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_facts import SessionFacts, Sources, opened
@@ -67,7 +67,7 @@ def explain(desk: Desk, name: str, *, portfolio: str | None = None, session: dat
         for one in names:
             desk.portfolio(one)
         found = _orders_named(sources, name, names) or _fills_named(sources, name, names)
-        found = found or _lines_named(sources, name, names, session)
+        found = found or _foreign_named(sources, name, names) or _lines_named(sources, name, names, session)
         return _only(found, name, sources, names, session).explain()
 
 
@@ -161,6 +161,33 @@ def _fill_meant(sources: Sources, name: str, row: dict[str, Any]) -> Meant:
         )  # fmt: skip
 
     return Meant("fill", facts.portfolio, facts.session, words, of_fill)
+
+
+def _foreign_named(sources: Sources, name: str, names: Sequence[str]) -> list[Meant]:
+    accounts = sorted({sources.desk.portfolio(one).account for one in names})
+    chosen = sa.select(trades).where(
+        trades.c.account.in_(accounts), trades.c.fill_id == name, trades.c.portfolio.is_(None)
+    )
+    rows = sources.ledger_rows(chosen.order_by(trades.c.account, trades.c.version))
+    versions = {one: [row for row in rows if row["account"] == one] for one in accounts}
+    return [_foreign_meant(sources, name, found) for found in versions.values() if found]
+
+
+def _foreign_meant(sources: Sources, name: str, versions: Sequence[dict[str, Any]]) -> Meant:
+    """What nobody here has caused ends where it began: at the broker."""
+    row = versions[-1]
+    account, session, order = row["account"], row["session"], row["client_order_id"]
+    words = f"foreign fill {name} of {row['symbol']}, account {account}, {session}"
+    said = (
+        f"It is foreign: somebody else has placed its order {order} on the account, so that no weight, plan or order "
+        "of Scizor's is behind it.",
+        f"What it has moved of {row['symbol']} belongs to no portfolio, and no plan trades it.",
+    )
+    cause = Link(Step.ORDER, f"Order {order}", "ledger: orders, trades", said, {"foreign": True, "order": order})
+    links = (fills_link(versions, f"Fill {name}"), cause)
+    return Meant(
+        "fill", "", session, words, lambda: Explanation("fill", name, "", account, session, sources.snapshot, links)
+    )
 
 
 def _lines_named(sources: Sources, name: str, names: Sequence[str], session: date | None) -> list[Meant]:

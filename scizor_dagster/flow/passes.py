@@ -6,7 +6,7 @@ not: one reconciliation (`closing`), and what open breaks stop (`risk.breaks`).
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import sqlalchemy as sa
 
@@ -14,20 +14,24 @@ from scizor_dagster.analytics.valuation import closes_of
 from scizor_dagster.flow.closing import measures_of, reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.breaks import open_breaks
-from scizor_dagster.ledger.days import is_closed
+from scizor_dagster.ledger.days import is_closed, unclosed_days
 from scizor_dagster.ledger.holdings import foreign
-from scizor_dagster.ledger.rows import last_batch_of
+from scizor_dagster.ledger.rows import batches_of, last_batch_of
 from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.reconciliation.looking import position_differences, record_look
 from scizor_dagster.reconciliation.model import Pass, Source
+
+LEFT_OPEN_FOR = timedelta(days=30)
+"""How far back a day that was left open is closed by itself, once nothing is open any more."""
 
 
 def close_past(desk: Desk, portfolio: str, session: date) -> None:
     """Make sure that what lies before `session` was reconciled for the second time, and that positions agree now.
 
     The last traded session is reconciled unless its day is closed, and so is every earlier one that still has open
-    breaks: what was cleared meanwhile clears its locks. What is found locks instruments or the portfolio; the gates
-    of execution read that from the ledger.
+    breaks: what was cleared meanwhile clears its locks. Once nothing is open any more, so are the days that were left
+    open by it: what differs of the account is cleared by a later session, which closes no earlier day. What is found
+    locks instruments or the portfolio; the gates of execution read that from the ledger.
 
     Raises:
         BrokerUnavailable: the broker cannot be read; nothing is planned or sent on a past that nobody has compared.
@@ -63,7 +67,16 @@ def _days_before(connection: sa.Connection, account: str, portfolio: str, sessio
     last = last_batch_of(connection, account, portfolio, before=session)
     if last is not None and not is_closed(connection, account, portfolio, last.session):
         days.add(last.session)
+    if not open_breaks(connection, account):
+        days |= _left_open(connection, account, portfolio, session, shown_from)
     return days
+
+
+def _left_open(connection: sa.Connection, account: str, portfolio: str, session: date, shown_from: date) -> set[date]:
+    """Traded days before `session` that nobody has closed, of those that the broker still shows."""
+    first = max(session - LEFT_OPEN_FOR, shown_from)
+    traded = {row.session for row in batches_of(connection, account, portfolio, first=first)}
+    return {row.session for row in unclosed_days(connection, account, portfolio, first, session)} & traded
 
 
 def look_at_positions(desk: Desk, portfolio: str, session: date) -> None:

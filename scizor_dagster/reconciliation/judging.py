@@ -6,14 +6,14 @@ What belongs here: everything that looks at a difference beside the others. What
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 from scizor_dagster.analytics.valuation import Close
 from scizor_dagster.planning.model import Plan
-from scizor_dagster.reconciliation.model import Break, BreakKind, BrokerView, LedgerView, Severity, Stage
+from scizor_dagster.reconciliation.model import Break, BreakClass, BreakKind, BrokerView, LedgerView, Severity, Stage
 from scizor_dagster.reconciliation.words import order_text, planned_text
 from scizor_dagster.risk.breaks import LockScope
 
@@ -50,7 +50,8 @@ def judged(
     found = _consequences(list(rows))
     parties = _Parties(plans, broker)
     prices = _prices(ledger, broker, closes)
-    whole = (_whole(row, prices, broker.account.currency) for row in found)
+    worth = _worth(ledger, broker, closes)
+    whole = (_whole(row, prices, worth, broker.account.currency) for row in found)
     return tuple(_named(parties.said(row), account, portfolio, session, ledger.accepted) for row in whole)
 
 
@@ -60,38 +61,71 @@ def _consequences(rows: list[Break]) -> list[Break]:
     by_fills = {row.client_order_id for row in roots if row.kind in _OF_FILLS}
     by_state = {row.client_order_id for row in roots if row.kind is BreakKind.STATE_DIFFERS}
     by_order = {row.client_order_id for row in roots if row.kind in _BY_AN_ORDER}
+    # What fills while both sides are read is recorded by the next look, and its order agrees then.
+    coming = {row.client_order_id for row in rows if row.severity is Severity.WORKING and row.kind in _OF_FILLS}
     return [
-        replace(row, severity=Severity.INFO, cause=f"{row.cause}: it follows from the break of the same order")
+        replace(row, severity=severity, cause=f"{row.cause}: it follows from the break of the same order")
         if row.severity is Severity.ERROR
-        and (
-            (row.kind in _BY_FILLS and row.client_order_id in by_fills)
-            or (row.kind is BreakKind.OPEN_ORDER and row.client_order_id in by_state)
-            or (row.kind in _OF_FILLS and row.client_order_id in by_order)
-        )
+        and (severity := _consequence(row, by_fills, by_state, by_order, coming)) is not None
         else row
         for row in rows
     ]
 
 
-def _whole(row: Break, prices: Mapping[str, Decimal], currency: str) -> Break:
+def _consequence(
+    row: Break,
+    by_fills: Collection[str | None],
+    by_state: Collection[str | None],
+    by_order: Collection[str | None],
+    coming: Collection[str | None],
+) -> Severity | None:
+    name = row.client_order_id
+    if (
+        (row.kind in _BY_FILLS and name in by_fills)
+        or (row.kind is BreakKind.OPEN_ORDER and name in by_state)
+        or (row.kind in _OF_FILLS and name in by_order)
+    ):
+        return Severity.INFO
+    return Severity.WORKING if row.kind in _BY_FILLS and name in coming else None
+
+
+def _whole(row: Break, prices: Mapping[str, Decimal], worth: Mapping[str, Decimal], currency: str) -> Break:
     """With its currency and value; what is no break locks nothing."""
     held = row.locks if row.severity is Severity.ERROR else LockScope.NONE
     return replace(
         row,
         locks=held,
         currency=currency if row.amount is not None else None,
-        value=_value(row, prices) if row.severity is Severity.ERROR else None,
+        value=_value(row, prices, worth) if row.severity is Severity.ERROR else None,
     )
 
 
-def _value(row: Break, prices: Mapping[str, Decimal]) -> Decimal | None:
-    """The shares at the last price; money as it is; nothing where neither differs."""
+def _value(row: Break, prices: Mapping[str, Decimal], worth: Mapping[str, Decimal]) -> Decimal | None:
+    """The shares at the last price, in new units against old ones; money as it is; nothing where neither differs."""
+    in_other_units = row.kind is BreakKind.POSITION_DIFFERS and row.break_class is BreakClass.CORPORATE_ACTION
+    changed = worth.get(row.symbol or "") if in_other_units else None
+    if changed is not None:
+        return changed
     if row.qty is not None and row.stage is not Stage.CASH:
         price = prices.get(row.symbol or "")
         if row.qty == 0:
             return ZERO
         return None if price is None else abs(row.qty * price)
     return abs(row.amount) if row.amount is not None else ZERO
+
+
+def _worth(ledger: LedgerView, broker: BrokerView, closes: Mapping[str, Close]) -> dict[str, Decimal]:
+    """What holdings are worth as the broker shows them, less what they were before: a split is worth next to nothing.
+
+    Of symbols that differ, and of which both prices are known: the broker's mark, and the last close.
+    """
+    return {
+        row.symbol: abs(
+            row.qty * row.market_price - (row.qty - ledger.differences[row.symbol]) * closes[row.symbol].price
+        )
+        for row in broker.positions
+        if row.market_price and row.symbol in ledger.differences and row.symbol in closes
+    }
 
 
 def _prices(ledger: LedgerView, broker: BrokerView, closes: Mapping[str, Close]) -> dict[str, Decimal]:

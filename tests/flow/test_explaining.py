@@ -157,6 +157,21 @@ def test_a_correction_of_a_fill_is_told_beside_what_it_corrects(past: Path, tmp_
     desk.ledger.close()
 
 
+def test_a_fill_of_nobodys_order_is_said_to_be_foreign(past: Path, tmp_path: Path) -> None:
+    desk = copied(past, tmp_path)
+    change = "UPDATE trades SET portfolio = NULL, client_order_id = 'by-hand' WHERE fill_id = 'paper-F14'"
+    with desk.ledger.transaction() as connection:
+        connection.exec_driver_sql(change)
+    made = explain(desk, "paper-F14")
+    assert (made.kind, made.subject, made.portfolio, made.account) == ("fill", "paper-F14", "", "paper")
+    (order,) = made.of(Step.ORDER)
+    assert order.facts == {"foreign": True, "order": "by-hand"}
+    assert "It is foreign: somebody else has placed its order by-hand" in text_of(made)
+    assert made.of(Step.FILE) == ()
+    desk.lake.close()
+    desk.ledger.close()
+
+
 def test_a_line_of_a_file_is_followed_down_to_its_fills(desk: Desk, past: Path) -> None:
     number = (past / "trend.csv").read_text().splitlines().index(f"{SECOND},NVDA,0.5") + 1
     made = explain(desk, f"{past / 'trend.csv'}:{number}")

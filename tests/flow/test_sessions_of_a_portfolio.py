@@ -22,6 +22,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.markets import collect_closed_session
 from scizor_dagster.flow.measuring import measure_session
+from scizor_dagster.flow.passes import close_past
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session
@@ -34,6 +35,8 @@ from scizor_dagster.planning.model import Reason
 from scizor_dagster.reconciliation.model import Pass, Source
 from tests.flow.desks import EARLY, FIRST, NOW, SECOND, add_action, collected, trade
 from tests.projects import project_at, write_weights
+
+THIRD = date(2025, 3, 17)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,22 @@ def test_a_small_break_keeps_its_instrument_alone_from_trading_until_the_parties
         later = Desk(desk.settings, lambda: datetime(2025, 3, 3, 13, tzinfo=UTC))
         with pytest.raises(InputError, match=words):
             reconcile_session(later, "main", FIRST, which=Pass.SECOND, source=asked)
+
+
+def test_a_day_whose_difference_was_cleared_by_a_later_session_is_closed_before_the_next_plan(desk: Desk) -> None:
+    trade(desk, FIRST)
+    with desk.ledger.read() as connection:
+        before = owned(connection, "paper", "main")["AAPL"]
+    _set_paper_position(desk, "AAPL", before + 1)
+    reconcile_session(desk, "main", FIRST)
+    trade(desk, SECOND)
+    _set_paper_position(desk, "AAPL", before)
+    assert reconcile_session(desk, "main", SECOND).break_count == 0
+    with desk.ledger.read() as connection:
+        assert not is_closed(connection, "paper", "main", FIRST)
+    close_past(desk, "main", THIRD)
+    with desk.ledger.read() as connection:
+        assert is_closed(connection, "paper", "main", FIRST)
 
 
 def _set_paper_position(desk: Desk, symbol: str, qty: Decimal) -> None:

@@ -26,6 +26,7 @@ from tests.execution.scenario import START, UNLIMITED, model, run
 from tests.execution.scenario import order as meant
 from tests.execution.scenario import plan_of as plan_in
 from tests.ledgers import sqlite_ledger
+from tests.reconciliation.drift_table import DRIFT, table_of
 from tests.reconciliation.world import (
     AT,
     DAY,
@@ -371,6 +372,8 @@ def test_a_drift_is_found_named_once_for_what_it_is_and_keeps_what_it_locks_from
     name: str, ledger: Ledger, record_property: Any
 ) -> None:
     drift = DRIFTS[name]
+    # Before anything is judged: one that is not found is in the table as well.
+    record_property(DRIFT, [name, drift.named or "information", "by the next reconciliation"])
     report = replace(drift.world(), which=Pass.SECOND).report()
     found = errors_of(report)
     beside = {row.kind.value for row in report.break_rows if row not in found}
@@ -380,7 +383,6 @@ def test_a_drift_is_found_named_once_for_what_it_is_and_keeps_what_it_locks_from
         rows = open_breaks(connection, "paper")
         holds = holds_of(connection, "paper", "main", BreakLimits(), lambda: None)
         assert is_closed(connection, "paper", "main", DAY) == (not drift.kind)
-    record_property(name, f"{drift.named or 'information'}, in the next reconciliation")
     if not drift.kind:
         assert (found, rows, holds) == ([], [], {})
         return
@@ -538,6 +540,32 @@ def test_all_three_parties_are_shown() -> None:
     assert (row.plan, row.ledger, row.broker, row.value) == ("10", "10", "6", D(404))
 
 
+def test_a_split_that_nobody_tells_of_is_worth_what_it_has_changed_in_value() -> None:
+    (row,) = errors_of(World(**SPLIT, positions=[shown("40", "25.30")], differences={"AAA": D(30)}).report())
+    assert (row.break_class, row.value) == ("corporate_action", D(2)), "40 at 25.30, and before 10 at 101"
+    renamed = World(positions=[shown("10", symbol="BBB")], differences={"AAA": D(-10), "BBB": D(10)})
+    (row,) = errors_of(renamed.report())
+    assert (row.break_class, row.value) == ("corporate_action", D(1010)), "all of what has left"
+
+
 def test_at_least_twenty_five_kinds_are_injected(record_property: Any) -> None:
     record_property("drifts", len(DRIFTS))
     assert len(DRIFTS) >= 25
+
+
+class Told(NamedTuple):
+    """What a test has reported of itself."""
+
+    passed: bool
+    user_properties: list[tuple[str, object]]
+
+
+def test_the_table_of_drifts_names_each_of_them_and_says_which_was_not_found() -> None:
+    found = Told(True, [("drifts", 2), (DRIFT, ["rename", "corporate_action", "by the next reconciliation"])])
+    missed = Told(False, [(DRIFT, ["bust", "bust", "by the next reconciliation"])])
+    assert list(table_of([Told(True, [("drifts", 2)])])) == []
+    assert list(table_of([found, missed])) == [
+        "drifts between plan, ledger and broker: 1 of 2 kinds found and named",
+        "  bust    bust              NOT FOUND AS MEANT",
+        "  rename  corporate_action  by the next reconciliation",
+    ]

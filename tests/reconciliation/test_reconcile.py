@@ -107,6 +107,22 @@ def test_a_session_that_the_venue_has_not_gone_through_is_working_once_it_is_ove
     assert report.state == "working"
 
 
+@pytest.mark.parametrize(("session_over", "severities"), [(False, {WORKING}), (True, {ERROR, INFO})])
+def test_an_order_that_fills_while_both_sides_are_read_is_at_work_until_its_session_is_over(session_over, severities):
+    world = World(
+        intents=[intent(state=IntentState.WORKING, filled_qty=D(0))],
+        orders=[order(status=OrderStatus.ACCEPTED, filled_qty=D(4))],
+        broker_fills=[broker_fill(qty=D(4))],
+        fills=[],
+        owned={},
+        positions=[],
+    )
+    rows = [row for row in world.report(session_over).break_rows if row.stage in ("orders", "fills")]
+    kinds = {"filled_qty_differs", "fill_missing_in_ledger", "open_order"}
+    assert {row.kind for row in rows} >= kinds - {"open_order"}
+    assert {row.severity for row in rows} == severities
+
+
 def two_batches() -> World:
     """A session that was planned again: each batch has a plan and an order of its own."""
     again = {"client_order_id": "buy-bbb", "symbol": "BBB"}

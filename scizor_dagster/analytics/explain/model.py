@@ -77,6 +77,7 @@ class Explanation:
     Attributes:
         kind: `order`, `fill`, `line` (an instrument of a plan), `position` or `file_line`.
         subject: Its name: an id, a ticker, or file and line.
+        portfolio: Whose it is; empty for a fill that is nobody's.
         lake_snapshot: State of the lake that all of it was read from.
     """
 
