@@ -25,6 +25,7 @@ from scizor_dagster.cli import (
     CONTINUE,
     INTERRUPTED,
     INTERRUPTED_CODE,
+    adopting,
     approve,
     arming,
     collect,
@@ -86,6 +87,7 @@ app.command()(costs.costs)
 app.command()(performance.performance)
 app.command()(report.report)
 app.command("end-order")(ending.end_order)
+app.command()(adopting.adopt)
 app.command()(explain.explain)
 app.command()(replay.replay)
 app.command()(arming.arm)

@@ -27,7 +27,10 @@ from scizor_dagster.risk.breaks import LockScope
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
-_FIND = "Find the trade, transfer or corporate action behind it before anything else is traded."
+_FIND = (
+    "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under a new "
+    "name: scizor adopt."
+)
 _EXPLAINED = "Nothing of its own: clear what has caused it."
 
 
@@ -93,7 +96,7 @@ def _not_ours(symbol: str, owned: Decimal, found: Decimal) -> Break:
         f"{owned:f}",
         f"{found:f}",
         Severity.INFO,
-        "Held outside of Scizor, and left alone.",
+        "Held outside of Scizor, and left alone; scizor adopt hands it to a portfolio.",
         stage=Stage.POSITIONS,
         break_class=BreakClass.FOREIGN,
         cause="no portfolio of the account owns it or has traded it in the session",

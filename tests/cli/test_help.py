@@ -36,6 +36,7 @@ TAUGHT = (
     ("costs",),
     ("performance",),
     ("end-order",),
+    ("adopt",),
     ("explain",),
     ("replay",),
     ("strategy", "list"),

@@ -131,11 +131,12 @@ CASES = [
     (
         World(differences={"AAA": D(-1)}),
         ("position_differs", "error", "AAA", None, "11", "10",
-         "Find the trade, transfer or corporate action behind it before anything else is traded."),
+         "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under "
+         "a new name: scizor adopt."),
     ),
     (
         World(positions=[BrokerPosition("ZZZ", D(3), D(7))], owned={}, differences={"ZZZ": D(3)}),
-        ("foreign_position", "info", "ZZZ", None, "0", "3", "Held outside of Scizor, and left alone."),
+        ("foreign_position", "info", "ZZZ", None, "0", "3", "Held outside of Scizor, and left alone; scizor adopt hands it to a portfolio."),
     ),
     (
         World(cash=D("8994.91")),
