@@ -1,4 +1,4 @@
-"""Which snapshot and which code a plan was made from: sealed when it is admitted, and held against its row ever after."""
+"""The snapshot and the code that a plan was made from: sealed with its admission, held against its row ever after."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # As wide as a phone, so that its texts can be read there; a wider page makes it larger.
 _WIDTH, _HEIGHT = 5.0, 3.0
 _MOST_DATES = 4
-_SMALL = 8
+_SMALL = 9
 _COLOURS = {"line": "#010203", "beside": "#020304", "shade": "#030405", "ink": "#040506", "grid": "#050607"}
 """Colours that nothing else has, and the name of the page's colour that each of them becomes."""
 # The settings of Matplotlib are the process's.
@@ -52,8 +52,10 @@ def equity_chart(
         upper.plot(days, list(benchmark), color=_COLOURS["beside"], linewidth=1.2)
         legend.append(("beside", names[1]))
     upper.yaxis.set_major_formatter("{x:,.0f}")
+    upper.set_ylabel(currency)
     lower.fill_between(days, [value * 100 for value in drawdown], 0, color=_COLOURS["shade"], alpha=0.5, linewidth=0)
-    lower.yaxis.set_major_formatter("{x:.1f} %")
+    lower.yaxis.set_major_formatter("{x:.1f}")
+    lower.set_ylabel("%")
     upper.tick_params(labelbottom=False)
     _dress([upper, lower], days)
     deepest = min((value for value in drawdown if value == value), default=0.0)
@@ -74,8 +76,10 @@ def rolling_chart(measures: pd.DataFrame, window: int) -> Chart | None:
     upper, lower = figure.subplots(2, 1, sharex=True)
     days = list(known.index)
     upper.plot(days, known[f"volatility_{window}"] * 100, color=_COLOURS["line"], linewidth=1.4)
-    upper.yaxis.set_major_formatter("{x:.1f} %")
+    upper.yaxis.set_major_formatter("{x:.1f}")
+    upper.set_ylabel("% a year")
     lower.plot(days, known[f"sharpe_{window}"], color=_COLOURS["beside"], linewidth=1.4)
+    lower.set_ylabel("ratio")
     lower.axhline(0, color=_COLOURS["grid"], linewidth=0.8)
     _dress([upper, lower], days)
     upper.tick_params(labelbottom=False)
@@ -92,7 +96,7 @@ def _figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, height))
-    figure.subplots_adjust(left=0.17, right=0.97, top=0.96, bottom=0.11, hspace=0.16)
+    figure.subplots_adjust(left=0.22, right=0.97, top=0.96, bottom=0.13, hspace=0.16)
     figure.patch.set_visible(False)
     return figure
 
@@ -103,11 +107,16 @@ def _dress(axes: Sequence[Axes], days: Sequence[date]) -> None:
         axis.patch.set_visible(False)
         axis.grid(color=grid, linewidth=0.5)
         axis.tick_params(labelsize=_SMALL, colors=ink, length=2)
+        axis.yaxis.label.set(color=ink, size=_SMALL)
         axis.locator_params(axis="y", nbins=5)
         for side in axis.spines.values():
             side.set_color(grid)
     labelled = _spread(days)
     axes[-1].set_xticks(labelled, [str(day) for day in labelled])
+    # The outer dates end where the picture does.
+    for label, place in ((axes[-1].get_xticklabels()[0], "left"), (axes[-1].get_xticklabels()[-1], "right")):
+        label.set_horizontalalignment(place)
+    axes[0].figure.align_ylabels(axes)
 
 
 def _spread(days: Sequence[date]) -> list[Any]:

@@ -83,6 +83,34 @@ def test_what_needs_a_person_is_on_the_first_screen_of_a_phone(chrome: Chrome, f
     assert "scizor risk accept-break 1f0c22ab93d0 --reason TEXT" in commands
 
 
+def test_a_wide_table_is_scrolled_on_a_phone_under_the_name_of_its_row(chrome: Chrome, folder: Path) -> None:
+    look(chrome, folder / "quiet.html", 390)
+    wide = "[...document.querySelectorAll('.box')].find(box => box.scrollWidth > box.clientWidth + 60)"
+    where = "const first = box.querySelector('td'), edge = box.getBoundingClientRect().left;"
+    moved = f"(() => {{ const box = {wide}; {where} box.scrollLeft = 60;"
+    assert asked(chrome, f"{moved} return first.getBoundingClientRect().left - edge; }})()") <= 1
+    assert asked(chrome, f"{moved} return box.scrollLeft; }})()") == 60
+    pairs = "[...document.querySelectorAll('.pairs')].map(one => one.parentElement)"
+    assert asked(chrome, f"{pairs}.length") >= 2
+    assert asked(chrome, f"{pairs}.every(box => box.scrollWidth <= box.clientWidth)")
+
+
+def test_no_text_of_a_chart_is_cut_off_or_lies_on_another_one(chrome: Chrome, folder: Path) -> None:
+    for width in WIDTHS.values():
+        look(chrome, folder / "broken.html", width)
+        boxes = "const all = [...svg.querySelectorAll('text')].map(one => one.getBoundingClientRect())"
+        outside = "all.some(one => one.left < edge.left || one.right > edge.right || one.bottom > edge.bottom)"
+        upon = (
+            "all.some((one, at) => all.slice(at + 1).some(two => one.left < two.right && two.left < one.right "
+            "&& one.top < two.bottom && two.top < one.bottom))"
+        )
+        judged = f"const edge = svg.getBoundingClientRect(); {boxes}; return [all.length, {outside}, {upon}]"
+        found = asked(chrome, f"[...document.querySelectorAll('figure svg')].map(svg => {{ {judged} }})")
+        assert len(found) == 2
+        for count, is_outside, is_upon in found:
+            assert (count > 8, is_outside, is_upon) == (True, False, False)
+
+
 def test_an_attack_in_a_name_is_read_and_not_run(chrome: Chrome, folder: Path) -> None:
     look(chrome, folder / "hostile.html", 1280)
     assert ATTACK in chrome.find_element(By.TAG_NAME, "h1").text
