@@ -23,8 +23,8 @@ _SMALL = 8
 _LINE, _SHADE, _BESIDE = "#2456a6", "#b23a48", "#8a8a8a"
 
 
-def equity_plot(curve: pd.DataFrame) -> bytes:
-    """Equity and drawdown over the sessions of a curve (columns session, equity, drawdown), as PNG.
+def equity_plot(curve: pd.DataFrame, currency: str = "") -> bytes:
+    """Equity in `currency` and drawdown over the sessions of a curve (columns session, equity, drawdown), as PNG.
 
     With a column benchmark, that is drawn beside the equity.
     """
@@ -41,7 +41,7 @@ def equity_plot(curve: pd.DataFrame) -> bytes:
     if "benchmark" in curve:
         upper.plot(sessions, curve["benchmark"].astype(float), color=_BESIDE, linewidth=1.0, label="benchmark")
         upper.legend(fontsize=7, frameon=False)
-    upper.set_ylabel("equity", fontsize=_SMALL)
+    upper.set_ylabel(", ".join(filter(None, ("equity", currency))), fontsize=_SMALL)
     upper.yaxis.set_major_formatter("{x:,.0f}")
     lower.fill_between(sessions, curve["drawdown"].astype(float) * 100, 0, color=_SHADE, alpha=0.5, linewidth=0)
     lower.set_ylabel("drawdown %", fontsize=_SMALL)

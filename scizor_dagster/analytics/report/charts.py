@@ -114,8 +114,9 @@ def _dress(axes: Sequence[Axes], days: Sequence[date]) -> None:
     labelled = _spread(days)
     axes[-1].set_xticks(labelled, [str(day) for day in labelled])
     # The outer dates end where the picture does.
-    for label, place in ((axes[-1].get_xticklabels()[0], "left"), (axes[-1].get_xticklabels()[-1], "right")):
-        label.set_horizontalalignment(place)
+    labels = axes[-1].get_xticklabels()
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")
     axes[0].figure.align_ylabels(axes)
 
 
