@@ -24,6 +24,7 @@ from scizor_dagster.flow.signals import TakenSignals
 from scizor_dagster.planning.comparison import PlanDifference
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.planning.model import ORDERING_REASONS
+from scizor_dagster.planning.quantities import plain
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.signals.targets import TargetWeights
@@ -115,7 +116,7 @@ def execution_metadata(result: ExecutionResult, origins: pd.DataFrame, currency:
         "state": str(result.state),
         "counts": dg.MetadataValue.json({str(key): value for key, value in result.counts.items()}),
         "permitted": "; ".join(result.permitted) or "neither arming nor approval was needed",
-        "release_factor": str(result.factor) if result.factor is not None else "not released",
+        "release_factor": plain(result.factor) if result.factor is not None else "not released",
         "orders": table(rows),
         "caused_by": table(origins),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),

@@ -162,7 +162,9 @@ def _figures(measured: Measured) -> Iterator[Block]:
     figures = ratios(returns, year) | ({} if compared is None else benchmark_ratios(returns, compared, year))
     rows = [(_named(name), _figure(name, value)) for name, value in figures.items() if known(value)]
     if rows:
-        note = f"A year is {year} sessions. Value at risk: one in twenty was worse; conditional: the mean of those."
+        note = f"A year is {year} sessions."
+        if known(figures["value_at_risk"]):
+            note += " Value at risk: one in twenty was worse; conditional: the mean of those."
         yield table("Figures since the start", ("figure", "#value"), rows, note)
     measures = rolling(returns, compared, sessions_a_year=year)
     chart = rolling_chart(measures, _DRAWN_WINDOW)
@@ -287,4 +289,4 @@ def _by_order(facts: ReportFacts, costs: Sequence[OrderCost]) -> Block:
         for row in worst
     ]  # fmt: skip
     columns = ("symbol", "side", "#planned", "#filled", "#cost", "#of its value", "not known")
-    return table("The orders that cost the most", columns, rows, unit=facts.currency)
+    return table("The orders that cost the most", columns, rows, unit=facts.currency, sparse=True)
