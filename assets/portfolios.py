@@ -216,7 +216,7 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
         held = [row.sentence for row in held_back_orders(desk.desk, portfolio, session_of(context))]
         left_out = result.plan_id is None and plan is not None and bool(plan.orders)
         return dg.MaterializeResult(
-            metadata=execution_metadata(result, origins),
+            metadata=execution_metadata(result, origins, _currency(desk.desk, portfolio)),
             check_results=[
                 known.result(result.state != "frozen", state=str(result.state)),
                 unskipped.result(not result.skipped, skipped=", ".join(map(str, result.skipped))),
@@ -227,6 +227,10 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
         )
 
     return executions
+
+
+def _currency(desk: Desk, portfolio: str) -> str:
+    return desk.market(desk.portfolio(portfolio).market).currency
 
 
 def _execute(context: dg.AssetExecutionContext, desk: Desk, portfolio: str) -> ExecutionResult:
@@ -270,7 +274,7 @@ def _reconciliations(portfolio: str, common: dict[str, Any], *, exported: bool) 
             stored = stored_rows(desk.desk, "order_results", portfolio=portfolio, session=session_of(context))
         trouble = export_as_configured(desk.desk, portfolio, session_of(context))
         return dg.MaterializeResult(
-            metadata=reconciliation_metadata(report),
+            metadata=reconciliation_metadata(report, _currency(desk.desk, portfolio)),
             check_results=[
                 schema.result(stored),
                 clean.result(report.break_count == 0, breaks=report.break_count),
@@ -316,7 +320,9 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
             return
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=performance_metadata(measured) | costs_metadata(costs) | report_metadata(page, trouble),
+            metadata=performance_metadata(measured, _currency(desk.desk, portfolio))
+            | costs_metadata(costs)
+            | report_metadata(page, trouble),
             check_results=[
                 schema.result(measured.row),
                 priced.result(

@@ -24,10 +24,18 @@ from scizor_dagster.flow.signals import TakenSignals
 from scizor_dagster.planning.comparison import PlanDifference
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.planning.model import ORDERING_REASONS
+from scizor_dagster.planning.quantities import plain
 from scizor_dagster.reconciliation.model import ReconciliationReport
 from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.signals.targets import TargetWeights
 
+ORDER_COLUMNS = (
+    "symbol", "side", "state", "planned_qty", "final_qty", "filled_qty", "average_price", "price_used", "fees",
+    "reason", "order_type", "leg", "slice", "phase", "client_order_id",
+)  # fmt: skip
+"""Of an order that was sent, in this order: what became of it stands before how it was formed."""
+RESULT_NUMBERS = ("planned_qty", "sent_qty", "filled_qty", "average_price", "fees", "price_used")
+POSITION_NUMBERS = ("qty", "broker_qty", "target_qty", "price", "market_value")
 MOST_PROFITS = 30
 """Instruments whose profit a session shows; `scizor performance` shows all."""
 
@@ -73,6 +81,7 @@ def plan_metadata(planned: SessionPlan, difference: PlanDifference, *, waits: bo
     idle = lines[~lines["reason"].isin([str(reason) for reason in ORDERING_REASONS])]
     return {
         "dagster/row_count": len(plan.lines),
+        "currency": plan.currency,
         "orders": table(planned.orders_table()),
         "order_count": len(plan.orders),
         "buy_notional": money(sum(order.notional for order in plan.orders if order.side == "buy")),
@@ -98,48 +107,64 @@ def book_metadata(after: BookAfter) -> dict[str, Any]:
     return {name: money(amount) for name, amount in asdict(after).items()}
 
 
-def execution_metadata(result: ExecutionResult, origins: pd.DataFrame) -> dict[str, Any]:
+def execution_metadata(result: ExecutionResult, origins: pd.DataFrame, currency: str) -> dict[str, Any]:
     """What was sent and what came back; `origins` has for each order the line of the file that caused it."""
-    rows = pd.DataFrame([asdict(order) for order in result.orders])
+    rows = pd.DataFrame([asdict(order) for order in result.orders], columns=ORDER_COLUMNS)
     return {
         "dagster/row_count": len(rows),
+        "currency": currency,
         "state": str(result.state),
         "counts": dg.MetadataValue.json({str(key): value for key, value in result.counts.items()}),
         "permitted": "; ".join(result.permitted) or "neither arming nor approval was needed",
-        "release_factor": str(result.factor) if result.factor is not None else "not released",
+        "release_factor": plain(result.factor) if result.factor is not None else "not released",
         "orders": table(rows),
         "caused_by": table(origins),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),
     }
 
 
-def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
+def reconciliation_metadata(report: ReconciliationReport, currency: str) -> dict[str, Any]:
     return {
         "dagster/row_count": len(report.order_results),
+        "currency": currency,
         "state": str(report.state),
         "breaks": report.break_count,
         "pass": str(report.when.which),
         "compared_with": str(report.when.source),
         "summary": dg.MetadataValue.md(f"```\n{report.summary}\n```"),
-        "break_table": table(report.breaks, BREAK_COLUMNS.split(", ")),
-        "order_results": table(report.order_results),
-        "positions": table(report.positions),
+        "break_table": table(report.breaks, BREAK_COLUMNS.split(", "), numbers=("qty", "amount", "value")),
+        "order_results": table(report.order_results, numbers=RESULT_NUMBERS),
+        "positions": table(report.positions, numbers=POSITION_NUMBERS),
     }
 
 
-def performance_metadata(measured: MeasuredSession) -> dict[str, Any]:
+def performance_metadata(measured: MeasuredSession, currency: str) -> dict[str, Any]:
+    """Figures as numbers, which the UI draws over the sessions, and in words as a person reads them."""
     row = measured.row.iloc[0]
     rates = {name: _rate(row[name]) for name in ("return", "cumulative_return", "drawdown", "turnover")}
     amounts = {name: money(row[name]) for name in ("equity", "cash", "flows", "fees")}
     return {
+        "summary": dg.MetadataValue.md(f"```\n{_in_words(measured, currency)}\n```"),
+        "currency": currency,
         **amounts,
         "profit": money(measured.profits.total),
         **rates,
         "prices": price_label(str(row["adjustment"]), bool(row["synthetic"])),
         "profit_by_strategy": table(profit_table(measured.profits, "strategy")),
         "profit_by_instrument": _shortened(profit_table(measured.profits, "instrument")),
-        "equity_curve": picture(equity_plot(measured.curve), "equity curve"),
+        "equity_curve": picture(equity_plot(measured.curve, currency), "equity curve"),
     }
+
+
+def _in_words(measured: MeasuredSession, currency: str) -> str:
+    row = measured.row.iloc[0]
+    amounts = {**{name: row[name] for name in ("equity", "cash", "flows", "fees")}, "profit": measured.profits.total}
+    rates = {name: row[name] for name in ("return", "cumulative_return", "drawdown", "turnover")}
+    lines = [f"{name:<18}{money(value):>18,.2f} {currency}" for name, value in amounts.items()]
+    lines += [
+        f"{name:<18}{'not known' if pd.isna(value) else f'{value * 100:,.2f} %':>18}" for name, value in rates.items()
+    ]
+    return "\n".join([f"{row['portfolio']} {pd.Timestamp(row['session']).date()}", *lines])
 
 
 def costs_metadata(costs: SessionCosts) -> dict[str, Any]:
@@ -163,7 +188,7 @@ def report_metadata(page: Path | None, trouble: str) -> dict[str, Any]:
 
 
 def _rate(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)
+    return None if pd.isna(value) else round(float(value), 8)
 
 
 def _shortened(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:

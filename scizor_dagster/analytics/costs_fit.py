@@ -64,7 +64,7 @@ def fit(past: PastOrders, assumed: CostModel = ASSUMED) -> CostModel:
             basis,
             fitted=False,
             note=f"{assumed.note} There are {count} orders of {past.sessions} sessions to learn from; "
-            f"{FEWEST_ORDERS} of {FEWEST_SESSIONS} are needed.",
+            f"{FEWEST_ORDERS} orders of {FEWEST_SESSIONS} sessions are needed.",
         )
     sigma = past.volatility[usable] * BASIS_POINTS
     design = np.column_stack([1 / sigma, np.sqrt(past.share[usable])])

@@ -98,6 +98,37 @@ class SessionReplay:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class NotReplayed:
+    """A session whose plan cannot be made again, and why; `remedy` is what to do about it."""
+
+    session: date
+    plan_id: str
+    problem: str
+    remedy: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.session}: plan {self.plan_id[:12]} cannot be made again. {self.problem} {self.remedy}"
+
+    def to_json(self) -> dict[str, str]:
+        names = ("plan_id", "problem", "remedy")
+        return {"session": self.session.isoformat()} | {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """The sessions of a range: at least one that was replayed, and those that could not be."""
+
+    sessions: tuple[SessionReplay, ...]
+    missing: tuple[NotReplayed, ...]
+
+    @property
+    def agree(self) -> bool:
+        """Whether every one that was replayed does."""
+        return all(item.agrees for item in self.sessions)
+
+
 def canonical(tables: Mapping[str, Sequence[Row]]) -> str:
     """Rows of several tables as one text: the same rows give the same bytes, whatever order they were stored in."""
     plain = {name: sorted(json.dumps(_texts(row), sort_keys=True) for row in rows) for name, rows in tables.items()}

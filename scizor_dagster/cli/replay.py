@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from scizor_dagster.analytics.replays import Replays, SessionReplay
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError
-
-if TYPE_CHECKING:
-    from scizor_dagster.analytics.replays import SessionReplay
 
 
 def replay(
@@ -27,8 +25,9 @@ def replay(
     What it was made from is then held against the stores it came from: targets, weights and files, prices at the plan's
     snapshot of the lake and now, holdings and cash from the ledger's fills, and the orders that were sent. Each
     difference is named with its table, row, field and both values; what was restated in the open is said as well. Only
-    reads. Exit code 0: all agree; 1: something differs; 2: there is nothing to replay. The ledger's own history is
-    checked by: scizor ledger verify.
+    reads. Exit code 0: all that were replayed agree; 1: something differs; 2: there is nothing to replay. A plan of a
+    range whose inputs are gone is named, and changes no exit code. The ledger's own history is checked by: scizor
+    ledger verify.
 
     Example: scizor replay --date 2026-11-20
     Example: scizor replay --from 2026-11-02 --to 2026-11-30 --json
@@ -46,15 +45,24 @@ def replay(
     if wanted[0] > wanted[-1]:
         raise InputError(f"{wanted[0]} is after {wanted[-1]}.", remedy="Swap them.", where="--from, --to")
     found = replay_sessions(desk, portfolio, wanted[0], wanted[-1])
-    agree = all(item.agrees for item in found)
     if as_json:
-        emit_json({"portfolio": portfolio, "agree": agree, "sessions": [item.to_json() for item in found]})
+        sessions, missing = [item.to_json() for item in found.sessions], [item.to_json() for item in found.missing]
+        emit_json({"portfolio": portfolio, "agree": found.agree, "sessions": sessions, "missing": missing})
     else:
-        for item in found:
-            _print(item, alone=len(found) == 1)
-        if len(found) > 1:
-            typer.echo(f"{len(found)} session(s), {sum(not item.agrees for item in found)} with differences.")
-    raise typer.Exit(0 if agree else 1)
+        _print_all(found)
+    raise typer.Exit(0 if found.agree else 1)
+
+
+def _print_all(found: Replays) -> None:
+    alone = len(found.sessions) + len(found.missing) == 1
+    for item in found.sessions:
+        _print(item, alone=alone)
+    for gone in found.missing:
+        typer.secho(gone.sentence, fg=typer.colors.YELLOW)
+    if not alone:
+        differing = sum(not item.agrees for item in found.sessions)
+        left = f"; {len(found.missing)} could not be" if found.missing else ""
+        typer.echo(f"{len(found.sessions)} session(s) replayed, {differing} with differences{left}.")
 
 
 def _print(found: SessionReplay, *, alone: bool) -> None:

@@ -19,9 +19,9 @@ from scizor_dagster.planning.model import Plan
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """One reconciliation of the session, its rows as the lake has them.
+    """One reconciliation of the session, its rows as the lake has them, with every column of their tables.
 
-    Columns that a table of the lake has not got are simply not there.
+    Header and breaks are those of the one pass; orders and positions are stored once, as the newest pass saw them.
     """
 
     header: Mapping[str, Any]

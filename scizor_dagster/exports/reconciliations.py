@@ -1,8 +1,6 @@
 """What the reconciliations of a session found: `recon_single`, `recon_final`, `recon_summary`.
 
 What belongs here: their columns, rows and text. What does not: comparing (`reconciliation`).
-
-Each row is read by the names of the lake's columns, and a name that the lake does not have is an empty cell.
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scizor_dagster.errors import DataError
 from scizor_dagster.exports.facts import Reconciled, SessionFacts
 from scizor_dagster.exports.values import as_decimal, as_instant, as_text
 from scizor_dagster.planning.output_files import FINE
@@ -17,7 +16,7 @@ from scizor_dagster.tabular.model import Column, Kind, Row, Table, Value
 
 RECON = (
     Column("record", Kind.TEXT, "`order` for what became of an order, `break` for a difference"),
-    Column("symbol", Kind.TEXT, "ticker as the exchange writes it"),
+    Column("symbol", Kind.TEXT, "ticker as the exchange writes it; none for cash"),
     Column("client_order_id", Kind.TEXT, "id of the order"),
     Column("side", Kind.TEXT, "`BUY` or `SELL`"),
     Column("planned_qty", Kind.NUMBER, "shares planned, without a sign; 0 for an exit of a bracket"),
@@ -30,7 +29,7 @@ RECON = (
     Column("state", Kind.TEXT, "state of the order"),
     Column("reason", Kind.TEXT, "why, where there is something to say"),
     Column("kind", Kind.TEXT, "what differs, such as `position_differs`"),
-    Column("class", Kind.TEXT, "what sort of difference it is"),
+    Column("class", Kind.TEXT, "what sort of difference it is, such as `late` or `rounding`"),
     Column("stage", Kind.TEXT, "`orders`, `fills`, `positions` or `cash`"),
     Column("severity", Kind.TEXT, "`error` is unexplained, `working` will end by itself, `info` stops nothing"),
     Column("expected", Kind.TEXT, "what the side nearer to the plan says"),
@@ -38,37 +37,40 @@ RECON = (
     Column("plan", Kind.TEXT, "what the plan says"),
     Column("ledger", Kind.TEXT, "what the ledger says"),
     Column("broker", Kind.TEXT, "what the broker says"),
-    Column("amount", Kind.TEXT, "how much it is about: shares, or money with its currency"),
+    Column("qty", Kind.NUMBER, "signed shares that it is about, found less expected"),
+    Column("amount", Kind.NUMBER, "signed money that it is about, found less expected, in `currency`", FINE),
+    Column("currency", Kind.TEXT, "ISO 4217 code of `amount`"),
+    Column("value", Kind.NUMBER, "what it may be worth in the account's currency, without a sign", FINE),
     Column("cause", Kind.TEXT, "what is known of how it came"),
-    Column("lock", Kind.TEXT, "whether it keeps its instrument from being traded"),
+    Column("lock", Kind.TEXT, "what does not trade until it is cleared: `none`, `order`, `instrument` or `portfolio`"),
     Column("remedy", Kind.TEXT, "what to do"),
+    Column("break_id", Kind.TEXT, "id by which `scizor risk accept-break` knows it; none for what is no break"),
     Column("pass", Kind.TEXT, "`first` after trading, `second` before the next session"),
     Column("taken_at", Kind.TIME, "when both sides were compared, UTC"),
 )
-_ALSO = {
-    "class": ("break_class", "category"),
-    "plan": ("plan_value", "planned"),
-    "ledger": ("ledger_value",),
-    "broker": ("broker_value",),
-    "amount": ("amount_text",),
-    "lock": ("locks", "locked"),
-    "taken_at": ("fetched_at",),
-}
-"""Other names under which the lake may have a column."""
-_OF_ORDERS = (
+_STORED_AS = {"class": "break_class", "lock": "locks"}
+"""The lake's name of a column that is not called the same there."""
+OF_ORDERS = (
     "symbol", "client_order_id", "side", "planned_qty", "sent_qty", "filled_qty", "average_price", "fees",
     "price_used", "slippage_bps", "state", "reason",
+)  # fmt: skip
+OF_BREAKS = (
+    "symbol", "client_order_id", "kind", "class", "stage", "severity", "expected", "found", "plan", "ledger", "broker",
+    "qty", "amount", "currency", "value", "cause", "lock", "remedy", "break_id",
 )  # fmt: skip
 
 
 def recon_single(facts: SessionFacts) -> Table | None:
-    """The first reconciliation of the session: its orders, then its breaks; None where there is none yet."""
-    return _table(facts.reconciled[0]) if facts.reconciled else None
+    """The first reconciliation of the session: its orders, then its breaks; None where there is none yet.
+
+    What became of an order is stored once, as the newest reconciliation saw it, and says so.
+    """
+    return _table(facts.reconciled[0], facts.reconciled[-1]) if facts.reconciled else None
 
 
 def recon_final(facts: SessionFacts) -> Table | None:
     """The newest reconciliation of the session, in the same form."""
-    return _table(facts.reconciled[-1]) if facts.reconciled else None
+    return _table(facts.reconciled[-1], facts.reconciled[-1]) if facts.reconciled else None
 
 
 def recon_summary(facts: SessionFacts) -> str | None:
@@ -76,36 +78,49 @@ def recon_summary(facts: SessionFacts) -> str | None:
     if not facts.reconciled:
         return None
     shown = [facts.reconciled[0], *([facts.reconciled[-1]] if len(facts.reconciled) > 1 else [])]
-    return "\n".join(f"{_title(item.header)}\n{str(item.header['summary']).rstrip()}\n" for item in shown)
+    return "\n".join(f"{_title(item.header)}\n{_summary(item.header)}\n" for item in shown)
 
 
 def _title(header: Mapping[str, Any]) -> str:
-    taken = as_instant(_found(header, "taken_at"))
+    taken, name = as_instant(_stored("reconciliations", header, "fetched_at")), _pass_of(header)
     assert taken is not None, header
-    name = as_text(header.get("pass"))
     return f"{'Reconciliation' if name is None else f'{name.capitalize()} pass'} of {taken:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _table(item: Reconciled) -> Table:
-    orders = [_row("order", row, item.header) for row in item.order_results]
-    breaks = [_row("break", row, item.header) for row in item.breaks]
+def _summary(header: Mapping[str, Any]) -> str:
+    return str(_stored("reconciliations", header, "summary")).rstrip()
+
+
+def _pass_of(header: Mapping[str, Any]) -> str | None:
+    """None for a reconciliation of a version that knew no passes."""
+    return as_text(_stored("reconciliations", header, "pass"))
+
+
+def _table(item: Reconciled, newest: Reconciled) -> Table:
+    orders = [_row("order", OF_ORDERS, "order_results", row, newest.header) for row in newest.order_results]
+    breaks = [_row("break", OF_BREAKS, "breaks", row, item.header) for row in item.breaks]
     return Table(RECON, sorted(orders, key=_place) + sorted(breaks, key=_place))
 
 
-def _row(record: str, row: Mapping[str, Any], header: Mapping[str, Any]) -> Row:
-    values: list[Value] = [record]
-    for column in RECON[1:]:
-        value = _found(row, column.name)
-        if value is None and column.name in ("pass", "taken_at"):
-            value = _found(header, column.name)
-        if record == "break" and column.name in _OF_ORDERS[3:]:
-            value = None
-        values.append(_typed(column, value))
-    return tuple(values)
+def _row(record: str, stated: tuple[str, ...], table: str, row: Mapping[str, Any], header: Mapping[str, Any]) -> Row:
+    values: dict[str, Any] = {name: _stored(table, row, _STORED_AS.get(name, name)) for name in stated}
+    values |= {"record": record, "pass": _pass_of(header), "taken_at": header["fetched_at"]}
+    return tuple(_typed(column, values.get(column.name)) for column in RECON)
 
 
-def _found(row: Mapping[str, Any], name: str) -> Any:
-    return next((row[key] for key in (name, *_ALSO.get(name, ())) if row.get(key) is not None), None)
+def _stored(table: str, row: Mapping[str, Any], name: str) -> Any:
+    """The row's value; an empty cell is one that the lake has empty, never one that it has not got.
+
+    Raises:
+        DataError: the lake's table has no such column.
+    """
+    if name not in row:
+        raise DataError(
+            f"The table {table} of the lake has no column {name}.",
+            remedy="Export with the version of Scizor that made the lake.",
+            where=f"{table}.{name}",
+        )
+    return row[name]
 
 
 def _typed(column: Column, value: Any) -> Value:

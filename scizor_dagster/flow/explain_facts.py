@@ -23,13 +23,14 @@ from scizor_dagster.analytics.explain.sizing import Sizing, sizings
 from scizor_dagster.errors import DataError, ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.ledger.batches import admitted_provenance
 from scizor_dagster.ledger.permission_tables import armed_sends
 from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of
 from scizor_dagster.ledger.tables import events, risk_events, trades
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_inputs, read_plan
-from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.model import Plan, Provenance
 from scizor_dagster.signals.deliveries import content_hash, has_several
 from scizor_dagster.signals.readers import MAX_FILE_BYTES
 from scizor_dagster.signals.targets import Contribution, TargetWeight, read_targets
@@ -49,6 +50,11 @@ class Sources:
     @cached_property
     def snapshot(self) -> int | None:
         return None if self.lake is None else self.lake.snapshot()
+
+    @cached_property
+    def admitted_provenance(self) -> dict[str, Provenance]:
+        """By plan id; see `ledger.batches`. Empty without a ledger."""
+        return {} if self.ledger is None else admitted_provenance(self.ledger)
 
     def lake_rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows of the lake by column name; none without a lake."""

@@ -27,28 +27,16 @@ from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
 
-_HEADERS = "reconciliations"
-_PARTS = ("breaks", "order_results", "end_of_day_positions")
-_VERSION = ("version", "pass", "taken_at")
-"""Columns that tell one reconciliation of a session from another, where the lake has them."""
-Rows = Sequence[Mapping[str, Any]]
+_OF_RECONCILIATIONS = ("reconciliations", "breaks", "order_results", "end_of_day_positions")
 
 
 @dataclass(frozen=True)
 class _OfLake:
-    """What is read once for all sessions; `rows` are those of each table by session."""
+    """What is read once for all sessions."""
 
     currencies: Mapping[str, str]
     planned: frozenset[date]
-    rows: Mapping[str, Mapping[date, Rows]]
-
-    def reconciled(self, session: date) -> list[Reconciled]:
-        """Every stored reconciliation, oldest first: rows belong to the header with which they share `_VERSION`."""
-        headers = sorted(
-            self.rows[_HEADERS].get(session, ()), key=lambda row: (row.get("taken_at") or row["fetched_at"], str(row))
-        )
-        parts = [self.rows[table].get(session, ()) for table in _PARTS]
-        return [Reconciled(one, *([row for row in rows if _same(one, row)] for rows in parts)) for one in headers]
+    reconciled: Mapping[date, Sequence[Reconciled]]
 
 
 def read_facts(
@@ -77,7 +65,7 @@ def read_facts(
             plan=plan,
             price_ages=_price_ages(desk, market, plan),
             closes=closes_of(last_closes(lake, market, session)) if known["holdings"] else {},
-            reconciled=of_lake.reconciled(session),
+            reconciled=of_lake.reconciled.get(session, ()),
             **known,
         )
 
@@ -130,8 +118,25 @@ def _read_lake(lake: Lake, portfolio: str, market: str, first: date, last: date)
         planned = cursor.execute(
             "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session BETWEEN ? AND ?", span
         ).fetchall()
-    rows = {table: _rows(lake, table, span) for table in (_HEADERS, *_PARTS)}
-    return _OfLake(dict(symbols), frozenset(day for (day,) in planned), rows)
+    stored = stored_reconciliations(lake, portfolio, first, last)
+    return _OfLake(dict(symbols), frozenset(day for (day,) in planned), stored)
+
+
+def stored_reconciliations(lake: Lake, portfolio: str, first: date, last: date) -> dict[date, list[Reconciled]]:
+    """Every reconciliation of the sessions `first` to `last`, oldest first, by session."""
+    headers, breaks, orders, positions = (_rows(lake, name, [portfolio, first, last]) for name in _OF_RECONCILIATIONS)
+    return {
+        day: [
+            Reconciled(
+                header,
+                [row for row in breaks.get(day, ()) if row["pass"] == header["pass"]],
+                orders.get(day, ()),
+                positions.get(day, ()),
+            )
+            for header in sorted(passes, key=lambda row: row["fetched_at"])
+        ]
+        for day, passes in headers.items()
+    }
 
 
 def _rows(lake: Lake, table: str, span: Sequence[Any]) -> dict[date, list[dict[str, Any]]]:
@@ -143,7 +148,3 @@ def _rows(lake: Lake, table: str, span: Sequence[Any]) -> dict[date, list[dict[s
             row = dict(zip(names, values, strict=True))
             found.setdefault(row["session"], []).append(row)
     return found
-
-
-def _same(header: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    return all(header[name] == row[name] for name in _VERSION if name in header and name in row)

@@ -98,6 +98,11 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     _require_ended(desk, settings.account, session)
     close_past(desk, portfolio, session)
     draft = _draft(desk, portfolio, session)
+    with desk.ledger.read() as connection:
+        admitted = batch_of(connection, settings.account, portfolio, session)
+    if admitted is not None:
+        # Another run was faster: what it has admitted stands as it is stored, with the snapshot that it names.
+        return _kept(desk, portfolio, session, admitted)
     store_plan(
         desk.lake,
         draft.plan,

@@ -14,32 +14,51 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from scizor_dagster.analytics.replays import Finding, SessionReplay, canonical, compared, different, sha256
-from scizor_dagster.errors import DataError, InputError, ScizorError, SnapshotGone
+from scizor_dagster.analytics.replays import (
+    Finding,
+    NotReplayed,
+    Replays,
+    SessionReplay,
+    canonical,
+    compared,
+    different,
+    sha256,
+)
+from scizor_dagster.errors import DataError, InputError, InputsGone, ScizorError, SnapshotGone
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_facts import SessionFacts, Sources, opened
+from scizor_dagster.flow.plan_provenance import provenance_findings
 from scizor_dagster.flow.replay_ledger import ledger_findings
 from scizor_dagster.flow.replay_prices import price_findings
 from scizor_dagster.flow.replay_weights import weight_findings
 from scizor_dagster.ledger.known import admitted_sessions
 from scizor_dagster.planning.archives import PlanArchive, digest_of, read_archive
-from scizor_dagster.planning.frames import LINE_COLUMNS, ORDER_COLUMNS, PLAN_COLUMNS, plan_frames
+from scizor_dagster.planning.frames import (
+    LINE_COLUMNS,
+    ORDER_COLUMNS,
+    PLAN_COLUMNS,
+    PROVENANCE_COLUMNS,
+    plan_frames,
+)
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.planning.rules import rules_from
 from scizor_dagster.version import code_version
 
-_HEAD = (*PLAN_COLUMNS, "lake_snapshot", "code_version", "rules", "inputs_sha256")
+_HEAD = (*PLAN_COLUMNS, *PROVENANCE_COLUMNS, "rules", "inputs_sha256")
 _KEYS = {"plans": "plan_id", "plan_lines": "symbol", "planned_orders": "client_order_id"}
 _COLUMNS = {"plans": _HEAD, "plan_lines": LINE_COLUMNS, "planned_orders": ORDER_COLUMNS}
 _OWN = ("portfolio", "session")
 _INSERTS = ("inlined_insert", "tables_inserted_into")
 
 
-def replay_sessions(desk: Desk, portfolio: str, first: date, last: date) -> list[SessionReplay]:
+def replay_sessions(desk: Desk, portfolio: str, first: date, last: date) -> Replays:
     """Replay every session from `first` to `last` that was planned, or admitted by the ledger.
 
+    A plan with nothing beside it to make it from is named, and keeps no other one from being replayed.
+
     Raises:
-        InputError: there is none, or a plan has nothing beside it to make it from.
+        InputsGone: that is so of every plan.
+        InputError: there is no plan.
     """
     desk.portfolio(portfolio)
     with opened(desk) as sources:
@@ -51,7 +70,15 @@ def replay_sessions(desk: Desk, portfolio: str, first: date, last: date) -> list
                 remedy="Name a session that was planned: scizor run makes one.",
                 where=f"portfolio {portfolio}",
             )
-        return [_replayed(sources.facts(portfolio, day)) for day in days]
+        found, missing = list[SessionReplay](), list[NotReplayed]()
+        for day in days:
+            try:
+                found.append(_replayed(sources.facts(portfolio, day)))
+            except InputsGone as gone:
+                missing.append(NotReplayed(day, gone.plan_id, gone.problem, gone.remedy))
+                if len(missing) == len(days):
+                    raise
+        return Replays(tuple(found), tuple(missing))
 
 
 def newest_planned(desk: Desk, portfolio: str) -> date:
@@ -95,7 +122,7 @@ def _replayed(facts: SessionFacts) -> SessionReplay:
         findings += [item for name in _KEYS for item in _compared(name, head, stored[name], expected[name])]
         made_text = canonical(expected)
     equal = made_text == canonical(stored)
-    findings += _snapshot_findings(facts, head)
+    findings += _own_row_findings(facts, head)
     findings += weight_findings(facts, archive, head, notes)
     findings += price_findings(facts, archive, head, notes)
     findings += ledger_findings(facts, archive, again, head, notes)
@@ -142,12 +169,13 @@ def _archive(facts: SessionFacts, head: dict[str, Any], findings: list[Finding])
     """What stands beside the plan. Its own digest is compared, and decides nothing: the plan's id does that.
 
     Raises:
-        InputError: nothing stands there, or it cannot be read.
+        InputsGone: nothing stands there, or it cannot be read.
     """
     where, plan_id = f"portfolio {facts.portfolio}, {facts.session}", head["plan_id"]
     rows = facts.sources.lake_rows("SELECT inputs FROM plan_inputs WHERE plan_id = ?", [plan_id])
     if not rows:
-        raise InputError(
+        raise InputsGone(
+            plan_id,
             "The plan has no inputs beside it: they are older than lake.audit_years, it was made by a version that "
             "kept none, or they were taken out.",
             remedy="Its lake_snapshot in the table plans names the state of the lake that it read.",
@@ -163,7 +191,7 @@ def _archive(facts: SessionFacts, head: dict[str, Any], findings: list[Finding])
     try:
         return read_archive(text, digest_of(text), where)
     except DataError as error:
-        raise InputError(error.problem, remedy=error.remedy, where=where) from error
+        raise InputsGone(plan_id, error.problem, remedy=error.remedy, where=where) from error
 
 
 def _made(archive: PlanArchive, head: dict[str, Any], findings: list[Finding]) -> Plan | None:
@@ -219,6 +247,14 @@ def _compared(
         yield from different(name, f"plan_id {head['plan_id']}", stored[0], expected[0])
         return
     yield from compared(name, [_KEYS[name]], stored, expected)
+
+
+def _own_row_findings(facts: SessionFacts, head: dict[str, Any]) -> Iterator[Finding]:
+    """What the ledger has sealed comes first; what the lake itself can tell of the same value adds nothing to it."""
+    sealed = list(provenance_findings(facts.sources, head))
+    yield from sealed
+    named = {item.field for item in sealed}
+    yield from (item for item in _snapshot_findings(facts, head) if item.field not in named)
 
 
 def _snapshot_findings(facts: SessionFacts, head: dict[str, Any]) -> Iterator[Finding]:

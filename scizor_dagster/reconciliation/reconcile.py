@@ -230,9 +230,9 @@ def _summary(
     lines = [
         f"{portfolio} {session}: {state}",
         f"orders   {len(results)} ({states})",
-        f"traded   bought {bought:.2f}, sold {sold:.2f}, fees {sum((row.fees for row in results), ZERO):.2f}",
+        f"traded   bought {bought:,.2f}, sold {sold:,.2f}, fees {sum((row.fees for row in results), ZERO):,.2f}",
         *(
-            [f"account  equity {money.equity:.2f} {money.currency}, cash {money.cash:.2f}"]
+            [f"account  equity {money.equity:,.2f} {money.currency}, cash {money.cash:,.2f}"]
             if when.source is Source.BROKER
             else ["account  not asked: the plan is compared with the ledger alone"]
         ),

@@ -1,5 +1,6 @@
 """`scizor explain` and `scizor replay` as a person types them: what they print, and how they end."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from scizor_dagster.analytics.explain.text import WIDTH
@@ -60,3 +61,20 @@ def test_a_replay_ends_with_0_where_all_agrees_and_with_1_where_a_number_was_cha
     change(collected, "UPDATE planned_orders SET qty = '1' WHERE symbol = 'AAPL'")
     different = scizor("replay", "--date", TRADED)
     assert (different.code, "NOT equal" in different.out, ": qty is 1, and must be" in different.out) == (1, True, True)
+
+
+def test_a_range_names_the_plan_that_cannot_be_replayed_and_only_nothing_to_replay_ends_with_2(
+    scizor: Scizor, collected: Project
+) -> None:
+    change(
+        collected,
+        "INSERT INTO plans SELECT * REPLACE (repeat('0', 64) AS plan_id, session + 7 AS session) FROM plans",
+    )
+    ranged = ("replay", "--from", TRADED, "--to", TRADED + timedelta(days=7))
+    told = scizor(*ranged)
+    assert (told.code, "1 session(s) replayed, 0 with differences; 1 could not be." in told.out) == (0, True)
+    assert f"{TRADED + timedelta(days=7)}: plan 000000000000 cannot be made again." in told.out
+    body = scizor(*ranged, "--json").json
+    assert (body["agree"], len(body["sessions"]), len(body["missing"])) == (True, 1, 1)
+    change(collected, "DELETE FROM plan_inputs")
+    assert scizor(*ranged).code == 2

@@ -99,7 +99,7 @@ def test_a_fill_walks_all_the_way_up_to_its_file_and_down_to_the_reconciliation(
 def test_the_ui_shows_for_each_order_the_line_that_caused_it(desk: Desk) -> None:
     with desk.ledger.read() as connection:
         result = result_of(connection, "paper", "main", SECOND)
-    shown = execution_metadata(result, order_origins(desk, "main", SECOND))["caused_by"].value.splitlines()
+    shown = execution_metadata(result, order_origins(desk, "main", SECOND), "USD")["caused_by"].value.splitlines()
     assert shown[0].startswith("| order | symbol | side | qty | state | strategy | file | line | weight |")
     for order in result.orders:
         (row,) = (row for row in shown if order.client_order_id in row)

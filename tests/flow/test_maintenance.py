@@ -21,7 +21,7 @@ def years_later(desk: Desk, years: int) -> Desk:
 
 def replay(desk: Desk, session: date) -> bool:
     """Whether the plan made again is the stored one, byte for byte."""
-    (found,) = replay_sessions(desk, "main", session, session)
+    (found,) = replay_sessions(desk, "main", session, session).sessions
     return found.equal
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.analytics.replays import SessionReplay
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import InputError, InputsGone
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import verify_ledger
 from scizor_dagster.flow.lifecycle import change_state
@@ -108,7 +108,7 @@ def groups(*together: Sequence[Edit]) -> list[object]:
 
 
 def replayed(desk: Desk) -> SessionReplay:
-    (found,) = replay_sessions(desk, "main", SECOND, SECOND)
+    (found,) = replay_sessions(desk, "main", SECOND, SECOND).sessions
     return found
 
 
@@ -129,7 +129,7 @@ def closed(desk: Desk) -> None:
 
 def test_each_session_is_made_again_to_the_same_bytes(past: Path) -> None:
     desk = opened(past)
-    found = replay_sessions(desk, "main", EARLY, NOW.date())
+    found = replay_sessions(desk, "main", EARLY, NOW.date()).sessions
     assert [item.session for item in found] == list(SESSIONS)
     for item in found:
         assert (item.agrees, item.equal, item.findings) == (True, True, ()), said(item)
@@ -250,7 +250,7 @@ def test_what_a_strategy_that_rests_has_in_a_plan_is_no_difference(past: Path, t
     change_state(desk, ["main"], "trend", action, liquidate=liquidate, actor="jo", reason="a look")
     consolidate_session(desk, "main", third)
     plan_session(desk, "main", third)
-    (found,) = replay_sessions(desk, "main", third, third)
+    (found,) = replay_sessions(desk, "main", third, third).sessions
     assert found.agrees, said(found)
     closed(desk)
 
@@ -271,8 +271,28 @@ def test_after_a_clean_up_a_plan_is_still_equal_and_its_prices_are_still_held_ag
 def test_a_plan_without_what_it_was_made_from_cannot_be_replayed(past: Path, tmp_path: Path) -> None:
     desk = copied(past, tmp_path)
     change(desk, f"DELETE FROM plan_inputs WHERE {DAY}")
-    with pytest.raises(InputError, match="no inputs beside it"):
+    with pytest.raises(InputsGone, match="no inputs beside it"):
         replayed(desk)
-    (first,) = replay_sessions(desk, "main", FIRST, FIRST)
+    (first,) = replay_sessions(desk, "main", FIRST, FIRST).sessions
     assert first.agrees
+    closed(desk)
+
+
+def test_a_plan_of_a_range_that_cannot_be_replayed_is_named_and_the_others_are_replayed(
+    past: Path, tmp_path: Path
+) -> None:
+    desk = copied(past, tmp_path)
+    change(desk, f"DELETE FROM plan_inputs WHERE {DAY}")
+    found = replay_sessions(desk, "main", FIRST, SECOND)
+    assert ([item.session for item in found.sessions], found.agree) == ([FIRST], True)
+    (gone,) = found.missing
+    assert (gone.session, "no inputs beside it" in gone.problem) == (SECOND, True)
+    assert gone.sentence.startswith(f"{SECOND}: plan {gone.plan_id[:12]} cannot be made again. The plan has no inputs")
+    assert gone.to_json()["plan_id"] == gone.plan_id
+    change(desk, "UPDATE planned_orders SET qty = '1' WHERE symbol = 'AAPL'")
+    assert not replay_sessions(desk, "main", FIRST, SECOND).agree
+    change(desk, "DELETE FROM plan_inputs")
+    with pytest.raises(InputsGone) as nothing:
+        replay_sessions(desk, "main", FIRST, SECOND)
+    assert nothing.value.exit_code == 2
     closed(desk)

@@ -213,7 +213,7 @@ def test_the_summary_counts_errors_apart_from_what_is_at_work_and_what_is_only_t
         "main 2024-03-04: working",
         "orders   1 (1 working)",
         "traded   bought 0.00, sold 0.00, fees 0.00",
-        "account  equity 10004.90 USD, cash 8994.90",
+        "account  equity 10,004.90 USD, cash 8,994.90",
         "breaks   0, 1 working",
     ]
 

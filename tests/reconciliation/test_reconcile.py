@@ -333,8 +333,8 @@ def test_the_summary_fits_a_screen_and_names_the_first_breaks():
     assert World().report().summary.splitlines() == [
         "main 2024-03-04: reconciled",
         "orders   1 (1 filled)",
-        "traded   bought 1005.00, sold 0.00, fees 0.10",
-        "account  equity 10004.90 USD, cash 8994.90",
+        "traded   bought 1,005.00, sold 0.00, fees 0.10",
+        "account  equity 10,004.90 USD, cash 8,994.90",
         "breaks   0",
     ]
     resting = {"status": OrderStatus.ACCEPTED, "filled_qty": D(0)}

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Sequence
 from datetime import date
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from scizor_dagster.analytics.plots import spread_days
 from scizor_dagster.analytics.report.model import Chart
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 # As wide as a phone, so that its texts can be read there; a wider page makes it larger.
 _WIDTH, _HEIGHT = 5.0, 3.0
 _MOST_DATES = 4
-_SMALL = 8
+_ROOM = 0.32
+"""What a date needs of the width."""
+_SMALL = 9
 _COLOURS = {"line": "#010203", "beside": "#020304", "shade": "#030405", "ink": "#040506", "grid": "#050607"}
 """Colours that nothing else has, and the name of the page's colour that each of them becomes."""
 # The settings of Matplotlib are the process's.
@@ -52,11 +55,16 @@ def equity_chart(
         upper.plot(days, list(benchmark), color=_COLOURS["beside"], linewidth=1.2)
         legend.append(("beside", names[1]))
     upper.yaxis.set_major_formatter("{x:,.0f}")
+    upper.set_ylabel(currency)
     lower.fill_between(days, [value * 100 for value in drawdown], 0, color=_COLOURS["shade"], alpha=0.5, linewidth=0)
-    lower.yaxis.set_major_formatter("{x:.1f} %")
+    lower.yaxis.set_major_formatter("{x:g}")
+    lower.set_ylabel("%")
     upper.tick_params(labelbottom=False)
     _dress([upper, lower], days)
     deepest = min((value for value in drawdown if value == value), default=0.0)
+    lower.locator_params(axis="y", nbins=3)
+    # A curve that has not fallen has a depth of nothing, which is no scale.
+    lower.set_ylim(deepest * 108 or -1.0, 0)
     description = (
         f"Equity in {currency} from {days[0]} ({equity[0]:,.2f}) to {days[-1]} ({equity[-1]:,.2f}); below it the "
         f"drawdown, deepest {deepest * 100:.2f} percent."
@@ -74,8 +82,10 @@ def rolling_chart(measures: pd.DataFrame, window: int) -> Chart | None:
     upper, lower = figure.subplots(2, 1, sharex=True)
     days = list(known.index)
     upper.plot(days, known[f"volatility_{window}"] * 100, color=_COLOURS["line"], linewidth=1.4)
-    upper.yaxis.set_major_formatter("{x:.1f} %")
+    upper.yaxis.set_major_formatter("{x:g}")
+    upper.set_ylabel("% a year")
     lower.plot(days, known[f"sharpe_{window}"], color=_COLOURS["beside"], linewidth=1.4)
+    lower.set_ylabel("ratio")
     lower.axhline(0, color=_COLOURS["grid"], linewidth=0.8)
     _dress([upper, lower], days)
     upper.tick_params(labelbottom=False)
@@ -92,7 +102,7 @@ def _figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, height))
-    figure.subplots_adjust(left=0.17, right=0.97, top=0.96, bottom=0.11, hspace=0.16)
+    figure.subplots_adjust(left=0.22, right=0.97, top=0.96, bottom=0.13, hspace=0.16)
     figure.patch.set_visible(False)
     return figure
 
@@ -103,18 +113,17 @@ def _dress(axes: Sequence[Axes], days: Sequence[date]) -> None:
         axis.patch.set_visible(False)
         axis.grid(color=grid, linewidth=0.5)
         axis.tick_params(labelsize=_SMALL, colors=ink, length=2)
+        axis.yaxis.label.set(color=ink, size=_SMALL)
         axis.locator_params(axis="y", nbins=5)
         for side in axis.spines.values():
             side.set_color(grid)
-    labelled = _spread(days)
+    labelled = spread_days(days, _MOST_DATES, _ROOM)
     axes[-1].set_xticks(labelled, [str(day) for day in labelled])
-
-
-def _spread(days: Sequence[date]) -> list[Any]:
-    """A few of the days, as far from each other in time as can be."""
-    first, last = days[0], days[-1]
-    wanted = [first + (last - first) * step / (_MOST_DATES - 1) for step in range(_MOST_DATES)]
-    return sorted({min(days, key=lambda day: (abs(day - at), day)) for at in wanted})
+    # The outer dates end where the picture does.
+    labels = axes[-1].get_xticklabels()
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")
+    axes[0].figure.align_ylabels(axes)
 
 
 def _chart(figure: Figure, key: str, title: str, description: str, legend: tuple[tuple[str, str], ...]) -> Chart:

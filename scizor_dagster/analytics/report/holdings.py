@@ -56,7 +56,8 @@ def _positions(facts: ReportFacts) -> Iterator[Block]:
         "#value",
         "#share of equity",
     )
-    yield table("Positions at the end", columns, [_position(facts, row, equity) for row in ordered])
+    held = [_position(facts, row, equity) for row in ordered]
+    yield table("Positions at the end", columns, held, unit=facts.currency)
 
 
 def _position(facts: ReportFacts, row: Row, equity: float | None) -> tuple[str | Cell, ...]:

@@ -56,11 +56,14 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """Rows under a title; `unit` is that of every amount in them, such as a currency."""
+
     kind: ClassVar[str] = "table"
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +108,28 @@ class Page:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Cell]], note: str = "", most: int = MOST_ROWS
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Cell]],
+    note: str = "",
+    most: int = MOST_ROWS,
+    *,
+    unit: str = "",
+    sparse: bool = False,
 ) -> Table:
-    """A table of the first `most` rows. The name of a column of numbers begins with `#`, which is not shown."""
+    """A table of the first `most` rows. The name of a column of numbers begins with `#`, which is not shown.
+
+    `sparse` leaves out columns in which no row says anything.
+    """
     cells = [tuple(value if isinstance(value, Cell) else Cell(value) for value in row) for row in rows]
+    if sparse:
+        kept = [number for number in range(len(columns)) if any(row[number].text for row in cells)]
+        columns = [columns[number] for number in kept]
+        cells = [tuple(row[number] for number in kept) for row in cells]
     rest = len(cells) - most
     said = f"{rest} more rows are not shown." if rest > 0 else ""
     named = tuple(Column(name.removeprefix("#"), name.startswith("#")) for name in columns)
-    return Table(title, named, tuple(cells[:most]), " ".join(part for part in (note, said) if part))
+    return Table(title, named, tuple(cells[:most]), " ".join(part for part in (note, said) if part), unit)
 
 
 def worst(tones: Iterable[Tone]) -> Tone:

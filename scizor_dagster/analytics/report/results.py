@@ -35,6 +35,7 @@ _MOST_PROFITS = 10
 _MOST_WORST = 5
 _PLAIN = ("sharpe_ratio", "sortino_ratio", "calmar_ratio", "omega_ratio", "tail_ratio", "stability", "beta",
           "correlation", "information_ratio", "sharpe")  # fmt: skip
+_PEOPLE = ("sharpe", "sortino", "calmar")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DRAWN_WINDOW = 20
 
@@ -53,16 +54,17 @@ def _earned(facts: ReportFacts) -> Iterator[Block]:
         yield Said(f"{facts.session} is not measured yet. What follows ends with {row['session']}.", "warn")
     yield Tiles(
         (
-            Tile("equity", Cell(money(row["equity"])), f"{facts.currency}, close of {row['session']}"),
+            Tile("equity", Cell(money(row["equity"])), f"{facts.currency}, {row['session']}"),
             Tile("cash", Cell(money(row["cash"])), facts.currency),
-            Tile("positions", Cell(money(row["market_value"])), _unpriced(row)),
-            Tile("from outside", Cell(money(row["flows"])), "deposits, withdrawals, adopted: no profit"),
+            Tile("positions", Cell(money(row["market_value"])), f"{facts.currency}, {_unpriced(row)}"),
+            Tile("from outside", Cell(money(row["flows"])), f"{facts.currency}; deposits, withdrawals, adopted"),
             Tile("drawdown", Cell(rate(row["drawdown"])), "from the highest so far"),
         )
     )
     columns = ("over", "#return", "#profit", f"#return of {measured.benchmark}")
     shown = len(columns) if measured.benchmark_returns is not None else len(columns) - 1
-    yield table("Returns and profits", columns[:shown], [one[:shown] for one in _spans(measured)])
+    spans = [one[:shown] for one in _spans(measured)]
+    yield table("Returns and profits", columns[:shown], spans, unit=facts.currency)
     yield from _curve(facts)
     for by in GROUPINGS:
         yield from _profits(facts, by)
@@ -143,7 +145,8 @@ def _profits(facts: ReportFacts, by: By) -> Iterator[Block]:
                      money(one["unrealised"]), "" if net is None else rate(net)))  # fmt: skip
     last = row["session"] if row is not None else facts.session
     columns = (by, f"#{last}", f"#year {last.year}", "#realised, year", "#unrealised, year", "#share of equity")
-    yield table(title, columns, rows, "" if by != "instrument" else f"{THE_ACCOUNT} is money that nothing traded.")
+    note = f"{THE_ACCOUNT} is money that nothing traded." if by == "instrument" else ""
+    yield table(title, columns, rows, note, unit=facts.currency)
 
 
 def _of(rows: Mapping[str, Row], name: str) -> Decimal:
@@ -157,9 +160,12 @@ def _figures(measured: Measured) -> Iterator[Block]:
     returns = measured.rows.set_index("session")["return"].astype(float)
     compared, year = measured.benchmark_returns, measured.sessions_a_year
     figures = ratios(returns, year) | ({} if compared is None else benchmark_ratios(returns, compared, year))
-    rows = [(words(name), _figure(name, value)) for name, value in figures.items() if known(value)]
+    rows = [(_named(name), _figure(name, value)) for name, value in figures.items() if known(value)]
     if rows:
-        yield table("Figures since the start", ("figure", "#value"), rows, f"A year is {year} sessions.")
+        note = f"A year is {year} sessions."
+        if known(figures["value_at_risk"]):
+            note += " Value at risk: one in twenty was worse; conditional: the mean of those."
+        yield table("Figures since the start", ("figure", "#value"), rows, note)
     measures = rolling(returns, compared, sessions_a_year=year)
     chart = rolling_chart(measures, _DRAWN_WINDOW)
     if chart is not None:
@@ -172,7 +178,7 @@ def _figures(measured: Measured) -> Iterator[Block]:
         if len(returns) >= window
     ]
     if rolled:
-        yield table("The last sessions", ("over", *(f"#{name}" for name in names)), rolled)
+        yield table("The last sessions", ("over", *(f"#{_named(name)}" for name in names)), rolled)
     else:
         yield Said(f"Rolling measures need {WINDOWS[0]} measured sessions; there are {len(returns)}.")
     falls = worst_drawdowns(measured.starts or measured.rows["session"].iloc[0], returns)
@@ -185,6 +191,12 @@ def _figures(measured: Measured) -> Iterator[Block]:
                 for one in falls
             ],
         )
+
+
+def _named(name: str) -> str:
+    """In words, with the names of people as such."""
+    first, *others = words(name).split(" ")
+    return " ".join([first.capitalize() if first in _PEOPLE else first, *others])
 
 
 def _figure(name: str, value: float) -> str:
@@ -232,11 +244,17 @@ def _paid(facts: ReportFacts) -> Iterator[Block]:
     if total.unpriced or total.incomplete:
         note += left
     last = ("together", gain_of_cost(total.total), bps(total.total_bps))
-    yield table("Implementation shortfall", ("part", "#money", "#of the decided value"), [*parts, last], note)
+    yield table(
+        "Implementation shortfall",
+        ("part", "#money", "#of the decided value"),
+        [*parts, last],
+        note,
+        unit=facts.currency,
+    )
     if total.estimated_bps is not None:
         said = f"Expected before: {bps(total.estimated_bps)} of what filled; it came to {bps(total.realised_bps)}."
         yield Said(said)
-    yield _by_order(costs)
+    yield _by_order(facts, costs)
 
 
 def _total(facts: ReportFacts, costs: Sequence[OrderCost]) -> tuple[Tile, ...]:
@@ -261,7 +279,7 @@ def gain_of_cost(value: Decimal | None) -> Cell:
     return Cell(text, tone)
 
 
-def _by_order(costs: Sequence[OrderCost]) -> Block:
+def _by_order(facts: ReportFacts, costs: Sequence[OrderCost]) -> Block:
     worst = worst_orders(costs, _MOST_WORST)
     if not worst:
         return Said("No order has cost anything against the price that it was decided on.")
@@ -271,4 +289,4 @@ def _by_order(costs: Sequence[OrderCost]) -> Block:
         for row in worst
     ]  # fmt: skip
     columns = ("symbol", "side", "#planned", "#filled", "#cost", "#of its value", "not known")
-    return table("The orders that cost the most", columns, rows)
+    return table("The orders that cost the most", columns, rows, unit=facts.currency, sparse=True)

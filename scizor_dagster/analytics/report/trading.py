@@ -50,7 +50,7 @@ def _decided(facts: ReportFacts) -> Iterator[Block]:
             Tile("to buy", Cell(money(bought)), plan.currency),
             Tile("to sell", Cell(money(sold)), plan.currency),
             Tile("equity it was sized on", Cell(money(plan.equity)), plan.currency),
-            Tile("cash buffer", Cell(money(plan.cash_buffer)), _share(plan.cash_buffer, plan.equity)),
+            Tile("cash buffer", Cell(money(plan.cash_buffer)), _buffer(plan)),
             Tile("sized on prices of", Cell(str(plan.priced_on or "a file")), f"{plan.adjustment} prices"),
         )
     )
@@ -61,8 +61,9 @@ def _decided(facts: ReportFacts) -> Iterator[Block]:
     yield _files(facts)
 
 
-def _share(part: Decimal, whole: Decimal) -> str:
-    return f"{rate(float(part / whole))} of the equity" if whole > 0 else ""
+def _buffer(plan: Plan) -> str:
+    share = f", {rate(float(plan.cash_buffer / plan.equity))} of the equity" if plan.equity > 0 else ""
+    return f"{plan.currency}{share}"
 
 
 def _orders_planned(facts: ReportFacts, plan: Plan) -> Block:
@@ -82,7 +83,7 @@ def _orders_planned(facts: ReportFacts, plan: Plan) -> Block:
             )
         )  # fmt: skip
     columns = ("symbol", "side", "#shares", "#reference price", "price of", "#value", "why", "order", "from")
-    return table("Orders of the plan", columns, rows)
+    return table("Orders of the plan", columns, rows, unit=plan.currency)
 
 
 def _price_of(line: PlanLine | None, age: int | None) -> Cell:
@@ -162,7 +163,7 @@ def _done(facts: ReportFacts) -> Iterator[Block]:
     rows = [_order_row(facts, intent, slippage) for intent in trading.intents]
     columns = ("symbol", "side", "#planned", "#sent", "#filled", "#average price", "#reference", "#slippage", "state")
     note = "" if trading.results else "Slippage is measured when the session is reconciled."
-    yield table("Orders", columns, rows, note)
+    yield table("Orders", columns, rows, note, unit=facts.currency)
     yield from _unfilled(facts)
     yield from _fills(facts)
 
@@ -212,11 +213,11 @@ def _fills(facts: ReportFacts) -> Iterator[Block]:
     found.sort(key=lambda fill: (fill.executed_at, fill.fill_id))
     if found:
         rows = [
-            (clock_time(fill.executed_at, facts.zone), fill.symbol, fill.side.value, quantity(fill.qty),
-             price(fill.price), money(fill.fee), fill.client_order_id) for fill in found
+            (fill.symbol, fill.side.value, quantity(fill.qty), price(fill.price), money(fill.fee),
+             clock_time(fill.executed_at, facts.zone), fill.client_order_id) for fill in found
         ]  # fmt: skip
-        columns = (f"time ({facts.zone})", "symbol", "side", "#shares", "#price", "#fee", "order")
-        yield table("Executions", columns, rows)
+        columns = ("symbol", "side", "#shares", "#price", "#fee", f"time ({facts.zone})", "order")
+        yield table("Executions", columns, rows, unit=facts.currency)
 
 
 def broken(facts: ReportFacts) -> Section:
@@ -246,7 +247,7 @@ def _break_rows(rows: Sequence[Row]) -> Iterator[Block]:
         yield Said("None: plan, ledger and broker agree.", "good")
     for title, chosen in (("Breaks", errors), ("Told, and no break", [row for row in rows if row not in errors])):
         if chosen:
-            yield table(title, _BREAK_COLUMNS, [_break_row(row) for row in chosen])
+            yield table(title, _BREAK_COLUMNS, [_break_row(row) for row in chosen], sparse=True)
 
 
 _BREAK_COLUMNS = (
@@ -293,4 +294,4 @@ def _open_breaks(facts: ReportFacts) -> Iterator[Block]:
         for row in found
     ]  # fmt: skip
     columns = ("session", "class", "what", "symbol", "#shares", "#amount", "cause", "locks", "id")
-    yield table(f"Open in the ledger, account {facts.account}", columns, rows)
+    yield table(f"Open in the ledger, account {facts.account}", columns, rows, sparse=True)

@@ -12,6 +12,7 @@ from scizor_dagster.analytics.report.facts import ReportFacts
 from scizor_dagster.analytics.report.formats import UNKNOWN, command, counted, gain, growth, money, short, words
 from scizor_dagster.analytics.report.model import Block, Cell, Said, Section, Tile, Tiles, Tone, worst
 from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.reconciliation.model import ReconciliationState
 from scizor_dagster.risk.trading_state import TradingState
 
 _DOUBTFUL = (IntentState.SENDING, IntentState.UNKNOWN)
@@ -42,8 +43,13 @@ def state_of(facts: ReportFacts) -> str:
     return "planned, not executed" if facts.trading.plan is not None else "not planned"
 
 
+def _state_tone(facts: ReportFacts) -> Tone:
+    state = facts.summary["state"]
+    return "good" if state in _GOOD_STATES else "bad" if state == ReconciliationState.BREAKS else "warn"
+
+
 def _headline(facts: ReportFacts, needs: tuple[Said, ...]) -> Said:
-    tone = worst((*(need.tone for need in needs), "good" if facts.summary["state"] in _GOOD_STATES else "warn"))
+    tone = worst((*(need.tone for need in needs), _state_tone(facts)))
     orders = counted(len(facts.trading.intents), "order")
     filled = sum(row.state is IntentState.FILLED for row in facts.trading.intents)
     said = [f"Session {facts.session} of portfolio {facts.portfolio}: {state_of(facts)}."]
@@ -64,7 +70,7 @@ def _tiles(facts: ReportFacts) -> Tiles:
     waits = "not measured yet"
     return Tiles(
         (
-            Tile("state", Cell(state, "good" if summary["state"] in _GOOD_STATES else "warn")),
+            Tile("state", Cell(state, _state_tone(facts))),
             Tile("breaks", found, f"{mine} open in the ledger" if mine else "none open in the ledger"),
             Tile(
                 "trading now",

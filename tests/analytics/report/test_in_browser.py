@@ -5,6 +5,7 @@ With `SCIZOR_SCREENSHOTS=<folder>` the pages are kept as pictures.
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from scizor_dagster.analytics.report.page import page_of, render
-from tests.analytics.report.samples import ATTACK, QUIET, broken, hostile
+from tests.analytics.report.samples import ATTACK, QUIET, broken, hostile, measured
 from tests.browser import browser, require_chromium
 
 pytestmark = pytest.mark.browser
+YOUNG = {f"of {count}": replace(QUIET, measured=measured(count)) for count in (1, 2, 3, 5)}
 PAGES = {"quiet": QUIET, "broken": broken(), "hostile": hostile()}
 WIDTHS = {"phone": 390, "desk": 1280}
 
@@ -31,7 +33,7 @@ def chrome() -> Iterator[Chrome]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("pages")
-    for name, facts in PAGES.items():
+    for name, facts in (PAGES | YOUNG).items():
         (made / f"{name}.html").write_text(render(page_of(facts)), encoding="utf-8")
     return made
 
@@ -81,6 +83,35 @@ def test_what_needs_a_person_is_on_the_first_screen_of_a_phone(chrome: Chrome, f
     assert first.rect["y"] + first.rect["height"] < 844
     commands = [item.text for item in chrome.find_elements(By.CSS_SELECTOR, "#verdict pre")]
     assert "scizor risk accept-break 1f0c22ab93d0 --reason TEXT" in commands
+
+
+def test_a_wide_table_is_scrolled_on_a_phone_under_the_name_of_its_row(chrome: Chrome, folder: Path) -> None:
+    look(chrome, folder / "quiet.html", 390)
+    wide = "[...document.querySelectorAll('.box')].find(box => box.scrollWidth > box.clientWidth + 60)"
+    where = "const first = box.querySelector('td'), edge = box.getBoundingClientRect().left;"
+    moved = f"(() => {{ const box = {wide}; {where} box.scrollLeft = 60;"
+    assert asked(chrome, f"{moved} return first.getBoundingClientRect().left - edge; }})()") <= 1
+    assert asked(chrome, f"{moved} return box.scrollLeft; }})()") == 60
+    pairs = "[...document.querySelectorAll('.pairs')].map(one => one.parentElement)"
+    assert asked(chrome, f"{pairs}.length") >= 2
+    assert asked(chrome, f"{pairs}.every(box => box.scrollWidth <= box.clientWidth)")
+
+
+@pytest.mark.parametrize("name", ["broken", *YOUNG])
+def test_no_text_of_a_chart_is_cut_off_or_lies_on_another_one(chrome: Chrome, folder: Path, name: str) -> None:
+    for width in WIDTHS.values():
+        look(chrome, folder / f"{name}.html", width)
+        boxes = "const all = [...svg.querySelectorAll('text')].map(one => one.getBoundingClientRect())"
+        outside = "all.some(one => one.left < edge.left || one.right > edge.right || one.bottom > edge.bottom)"
+        upon = (
+            "all.some((one, at) => all.slice(at + 1).some(two => one.left < two.right && two.left < one.right "
+            "&& one.top < two.bottom && two.top < one.bottom))"
+        )
+        judged = f"const edge = svg.getBoundingClientRect(); {boxes}; return [all.length, {outside}, {upon}]"
+        found = asked(chrome, f"[...document.querySelectorAll('figure svg')].map(svg => {{ {judged} }})")
+        assert len(found) == (2 if name == "broken" else 1)
+        for count, is_outside, is_upon in found:
+            assert (count > 5, is_outside, is_upon) == (True, False, False)
 
 
 def test_an_attack_in_a_name_is_read_and_not_run(chrome: Chrome, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.analytics.report.facts import ReportFacts
+from scizor_dagster.analytics.report.model import Chart, Table, table
 from scizor_dagster.analytics.report.page import POLICY, TEMPLATES, page_of, render
 from tests.analytics.report.samples import ATTACK, QUIET, RECONCILED, broken, hostile, measured
 
@@ -107,3 +108,49 @@ def test_a_session_without_anything_measured_has_a_page_without_a_chart() -> Non
     page = html_of(replace(QUIET, measured=measured(0), reconciled=replace(RECONCILED, passes=(), positions=())))
     assert "<svg" not in page
     assert "Nothing is measured yet" in page
+
+
+def test_every_table_of_money_names_its_currency_and_every_axis_its_unit() -> None:
+    blocks = [block for section in page_of(broken()).sections for block in section.blocks]
+    tables = {block.title: block.unit for block in blocks if isinstance(block, Table)}
+    assert {title for title, unit in tables.items() if unit == "USD"} == {
+        "Orders of the plan", "Orders", "Executions", "Returns and profits", "Profit by instrument",
+        "Profit by sector", "Profit by strategy", "Implementation shortfall", "The orders that cost the most",
+        "Positions at the end",
+    }  # fmt: skip
+    assert set(tables.values()) == {"USD", ""}
+    assert html_of(broken()).count('<span class="unit">in USD</span>') == 10
+    axes = {block.key: re.findall(r">(USD|%|% a year|ratio)</text>", block.svg) for block in blocks
+            if isinstance(block, Chart)}  # fmt: skip
+    assert axes == {"equity": ["USD", "%"], "rolling": ["% a year", "ratio"]}
+
+
+def test_a_column_in_which_nothing_is_said_is_left_out_where_that_is_asked_for() -> None:
+    rows = [("a", "", "1"), ("b", "", "")]
+    assert [one.name for one in table("t", ("x", "y", "#z"), rows).columns] == ["x", "y", "z"]
+    sparse = table("t", ("x", "y", "#z"), rows, sparse=True)
+    assert [(one.name, one.numeric) for one in sparse.columns] == [("x", False), ("z", True)]
+    assert [[cell.text for cell in row] for row in sparse.rows] == [["a", "1"], ["b", ""]]
+
+
+def test_every_text_stands_out_from_what_is_behind_it_in_the_light_and_in_the_dark() -> None:
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    schemes = [dict(re.findall(r"--(\w+): (#\w{6})", one)) for one in re.findall(r":root \{(.*?)\}", style, re.DOTALL)]
+    assert len(schemes) == 3
+    for colours in schemes:
+        for name in ("ink", "faint", "good", "warn", "bad", "line"):
+            for behind in ("paper", "card"):
+                # What WCAG 2 asks for of a text of any size (AA).
+                assert contrast(colours[name], colours[behind]) >= 4.5, (name, behind, colours)
+
+
+def contrast(one: str, other: str) -> float:
+    """Ratio of the relative luminances of two colours, from 1 to 21; WCAG 2.2, definition of contrast ratio."""
+    low, high = sorted(luminance(colour) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
