@@ -28,8 +28,8 @@ from scizor_dagster.risk.breaks import LockScope
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
 _FIND = (
-    "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under a new "
-    "name: scizor adopt."
+    "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under "
+    "a new name: scizor adopt."
 )
 _EXPLAINED = "Nothing of its own: clear what has caused it."
 

@@ -20,6 +20,11 @@ from tests.reconciliation.world import (
     planned,
 )
 
+FIND = (
+    "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under "
+    "a new name: scizor adopt."
+)
+LEFT = "Held outside of Scizor, and left alone; scizor adopt hands it to a portfolio."
 LOOK = "Compare with the broker's own records before anything else is traded."
 FOLLOW = "Follow the orders again: scizor run for the session, or the job follow_orders."
 STRANGER = "Somebody else trades this account; keep to instruments that the portfolio does not."
@@ -131,12 +136,11 @@ CASES = [
     (
         World(differences={"AAA": D(-1)}),
         ("position_differs", "error", "AAA", None, "11", "10",
-         "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under "
-         "a new name: scizor adopt."),
+         FIND),
     ),
     (
         World(positions=[BrokerPosition("ZZZ", D(3), D(7))], owned={}, differences={"ZZZ": D(3)}),
-        ("foreign_position", "info", "ZZZ", None, "0", "3", "Held outside of Scizor, and left alone; scizor adopt hands it to a portfolio."),
+        ("foreign_position", "info", "ZZZ", None, "0", "3", LEFT),
     ),
     (
         World(cash=D("8994.91")),
