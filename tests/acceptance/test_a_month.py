@@ -22,16 +22,15 @@ from scizor_dagster.analytics.attribution import read_lines
 from scizor_dagster.analytics.costs_store import read_costs
 from scizor_dagster.analytics.explain.model import Step
 from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.flow.adopting import adopt_position
 from scizor_dagster.flow.approvals import approve_weights
 from scizor_dagster.flow.explaining import explain
 from scizor_dagster.flow.exporting import export_sessions
 from scizor_dagster.flow.ledger_care import verify_ledger
 from scizor_dagster.flow.replaying import replay_sessions
 from scizor_dagster.flow.reporting import report_session
-from scizor_dagster.ledger.adoptions import adopt
 from scizor_dagster.ledger.breaks import AGREED, accept_break, open_breaks
 from scizor_dagster.ledger.days import is_closed
-from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.reconciliation_tables import breaks
 from scizor_dagster.ledger.tables import trades
 from scizor_dagster.planning.frames import read_plan
@@ -105,12 +104,8 @@ class Told:
             accept_break(connection, row.break_id, actor="ann", reason="bought by hand, and kept", now=self.month.now)
 
     def hand_over(self) -> None:
-        """What was held under the old name belongs to the portfolio under the new one."""
-        with self.month.desk.ledger.transaction() as connection:
-            held = owned(connection, ACCOUNT, PORTFOLIO)[OLD]
-            for symbol, qty in ((OLD, -held), (NEW, held)):
-                terms = {"price": Decimal(100), "session": RENAME, "actor": "ann", "now": self.month.now}
-                adopt(connection, ACCOUNT, PORTFOLIO, symbol, qty, **terms)
+        """`scizor adopt main INDI --renamed-from HOTL`."""
+        adopt_position(self.month.desk, PORTFOLIO, NEW, qty=None, price=None, renamed_from=OLD, actor="ann")
 
 
 @pytest.fixture(scope="module", params=SEEDS)
