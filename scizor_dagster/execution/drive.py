@@ -17,6 +17,8 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import date
 
+import sqlalchemy as sa
+
 from scizor_dagster.brokers.protocol import TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution.cancelling import cancel_if_asked, cancel_overdue
@@ -255,12 +257,12 @@ def _held_up(run: Run, session: date) -> bool:
         if run.settings_of(batch.portfolio) is not None:
             held_up |= any(_waits_for_a_minute(run, row) for row in rows)
             continue
-        ready = any(
-            (row.state is IntentState.READY and row.symbol not in frozen)
-            or (row.state is IntentState.UNKNOWN and row.client_order_id in run.left_alone)
-            for row in rows
-        )
         with run.ledger.read() as connection:
+            ready = any(
+                (row.state is IntentState.READY and row.symbol not in frozen and not _crossed(connection, run, row))
+                or (row.state is IntentState.UNKNOWN and row.client_order_id in run.left_alone)
+                for row in rows
+            )
             waits = waits_for_its_run(connection, batch, closing=closing)
         if ready or waits:
             held_up = True
@@ -269,6 +271,11 @@ def _held_up(run: Run, session: date) -> bool:
                 f"Run: scizor run --portfolio {batch.portfolio} --date {session.isoformat()}."
             )
     return held_up
+
+
+def _crossed(connection: sa.Connection, run: Run, row: IntentRow) -> bool:
+    """Whether an order of the other side keeps it back, from its portfolio's run too: only the venue ends that one."""
+    return intents.opposite_order(connection, run.account, row.symbol, row.side) is not None
 
 
 def _waits_for_a_minute(run: Run, row: IntentRow) -> bool:

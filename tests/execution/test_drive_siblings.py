@@ -19,7 +19,7 @@ from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk import checks
-from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger
+from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import (
     MONDAY,
@@ -270,6 +270,35 @@ def test_an_order_that_waited_for_a_siblings_to_the_end_of_its_session_ends_unse
     assert (result.state, result.counts) == (ExecutionState.DONE, {"expired": 1})
     assert "it waited (opposite_order: a sell while order m" in result.orders[0].reason
     assert broker.book.attempts == ["m"]
+
+
+def test_two_portfolios_whose_orders_wait_for_each_others_do_not_keep_the_venue_from_ending_either(
+    tmp_path: Path,
+) -> None:
+    """Neither can go out before an order of the other side has ended, whoever runs: the venue has to step."""
+    ledger = MortalLedger.open(sqlite_ledger(tmp_path), synchronous="OFF")
+    adopt(ledger, "AAA", "5", portfolio="main")
+    adopt(ledger, "CCC", "5", portfolio="other")
+    broker = model(ledger, positions={"AAA": D(5), "CCC": D(5)}, cash=D(2_000))
+    broker.has_data = set()
+    ledger.switch = KillSwitch(Point("after submit", 1))
+    with pytest.raises(Killed):
+        run(ledger, MortalBroker(broker, ledger.switch), _crosswise("main", "m", "AAA", "CCC"))
+    ledger.switch = KillSwitch()
+    for name, plan in (("other", _crosswise("other", "o", "CCC", "AAA")), ("main", None)):
+        left = run(ledger, broker, plan, portfolio=name) if plan else resume(ledger, broker, portfolio=name)
+        assert left.counts == {"working": 1, "ready": 1}, name
+    broker.has_data = None
+    for name in ("main", "other", "main"):
+        resume(ledger, broker, portfolio=name)
+    assert resume(ledger, broker).counts == resume(ledger, broker, portfolio="other").counts == {"filled": 2}
+    assert sorted(broker.book.attempts) == ["m-b", "m-s", "o-b", "o-s"]
+    ledger.close()
+
+
+def _crosswise(portfolio: str, name: str, sold: str, bought: str) -> Plan:
+    orders = [order(f"{name}-s", sold, Side.SELL, "5"), order(f"{name}-b", bought, Side.BUY, "5", phase=1)]
+    return replace(plan_of(orders, held={sold: "5"}), portfolio=portfolio, plan_id=name * 32)
 
 
 def test_an_opposite_order_that_comes_between_the_verdict_and_the_send_keeps_the_order_back(

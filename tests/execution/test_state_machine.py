@@ -238,6 +238,9 @@ class Account(Processes):
             world.exchange.step(world.today, 1)
         world.line.granted.clear()
         world.today += timedelta(days=1)
+        # Nobody is asked for what is older: a fill that shows later is a break of position and cash.
+        reach = world.today - self._settings().lookback
+        world.line.withheld -= {fill.fill_id for fill in world.exchange.fills if fill.session <= reach}
         self.now = datetime(world.today.year, world.today.month, world.today.day, 14, 0, tzinfo=UTC)
         for symbol, factor in splits.items():
             world.exchange.split(symbol, factor, world.today)
