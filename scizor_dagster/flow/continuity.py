@@ -24,7 +24,7 @@ from scizor_dagster.config import UNLIMITED, PaperAccount
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.ledger.breaks import accepted_breaks, breaks_by_id
+from scizor_dagster.ledger.breaks import acceptances
 from scizor_dagster.ledger.checkpoints import books_at
 from scizor_dagster.ledger.holdings import A_DAY, foreign
 from scizor_dagster.ledger.rows import activities_of, intents_in, intents_of_session
@@ -35,6 +35,7 @@ from scizor_dagster.market_data.reading import last_closes, pending_actions, spl
 from scizor_dagster.market_data.trading_facts import usual_moves
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Reason
+from scizor_dagster.reconciliation.model import BreakKind
 from scizor_dagster.risk.facts import FactsOf, MarketFacts
 
 ZERO = Decimal(0)
@@ -160,9 +161,11 @@ def _quantities(connection: sa.Connection, account: str, positions: Sequence[Bro
     held = {row.symbol: row.qty for row in positions}
     differences = foreign(connection, account, positions)
     owned = {name: held.get(name, ZERO) - differences.get(name, ZERO) for name in held.keys() | differences.keys()}
-    accepted = breaks_by_id(connection, accepted_breaks(connection, account))
-    under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
-    return _Quantities(owned, held, differences, under_way | {row.symbol for row in accepted if row.symbol})
+    known = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
+    for row in acceptances(connection, account):
+        if row.symbol and row.kind == BreakKind.POSITION_DIFFERS and row.qty == differences.get(row.symbol):
+            known.add(row.symbol)
+    return _Quantities(owned, held, differences, known)
 
 
 def _recorded_splits(

@@ -32,7 +32,7 @@ _OPEN = (
     .where(breaks.c.account == sa.bindparam("account"), breaks.c.cleared_at.is_(None))
     .order_by(breaks.c.opened_at, breaks.c.break_id)
 )
-_ACCEPTED = sa.select(breaks.c.break_id, breaks.c.cleared_by, breaks.c.clear_reason).where(
+_ACCEPTED = sa.select(breaks).where(
     breaks.c.account == sa.bindparam("account"), breaks.c.cleared_at.is_not(None), breaks.c.cleared_by != AGREED
 )
 _BY_ID = sa.select(breaks).where(breaks.c.break_id.in_(sa.bindparam("ids", expanding=True)))
@@ -84,6 +84,9 @@ class Looked:
         session: The session.
         of_session: Stages of that session that were compared.
         of_account: Stages that were compared as the account is now.
+        accepted: Ids of breaks that a person has accepted and that are there as they were.
+        unsettled: Symbols whose acceptances nothing is known of, because orders may fill in them; None for cash that
+            still differs, if by another amount.
     """
 
     account: str
@@ -91,11 +94,18 @@ class Looked:
     session: date
     of_session: Collection[str]
     of_account: Collection[str]
+    accepted: Collection[str] = ()
+    unsettled: Collection[str | None] = ()
 
     def covers(self, row: BreakRow) -> bool:
         if row.portfolio is None:
             return row.stage in self.of_account
         return (row.portfolio, row.session) == (self.portfolio, self.session) and row.stage in self.of_session
+
+    def has_ended(self, row: BreakRow) -> bool:
+        """Whether what a person has accepted is not there any more."""
+        known = row.portfolio is not None or row.symbol not in self.unsettled
+        return known and row.break_id not in self.accepted and self.covers(row)
 
 
 def record_breaks(
@@ -103,7 +113,8 @@ def record_breaks(
 ) -> tuple[list[BreakRow], list[BreakRow]]:
     """Open what is new of `found`, and clear what was open in what was looked at and is not found any more.
 
-    One that a person has accepted stays so; one that had agreed again, and does not, is opened anew.
+    One that a person has accepted stays so as long as it is there; one that had agreed again, and does not, is opened
+    anew, whoever had accepted it before.
 
     Returns:
         Those that were opened, and those that were cleared.
@@ -119,6 +130,11 @@ def record_breaks(
     ended = {"cleared_at": now, "cleared_by": AGREED, "clear_reason": _THEY_AGREE}
     for row in cleared:
         _write(connection, "break_cleared", row, updated(breaks, {"break_id": row.break_id}, ended), now)
+    for row in acceptances(connection, looked.account):
+        if row.break_id not in wanted and looked.has_ended(row):
+            said = f"{_THEY_AGREE}; accepted by {row.cleared_by} before: {row.clear_reason}"
+            change = updated(breaks, {"break_id": row.break_id}, {"cleared_by": AGREED, "clear_reason": said})
+            _write(connection, "acceptance_ended", row, change, now)
     return opened, cleared
 
 
@@ -129,8 +145,12 @@ def open_breaks(connection: sa.Connection, account: str) -> list[BreakRow]:
 
 def accepted_breaks(connection: sa.Connection, account: str) -> dict[str, str]:
     """Who has accepted which break of the account, and why, by its id."""
-    rows = connection.execute(_ACCEPTED, {"account": account})
-    return {row.break_id: f"{row.cleared_by}: {row.clear_reason}" for row in rows}
+    return {row.break_id: f"{row.cleared_by}: {row.clear_reason}" for row in acceptances(connection, account)}
+
+
+def acceptances(connection: sa.Connection, account: str) -> list[BreakRow]:
+    """The account's breaks that a person has accepted, and that have not been found to agree since."""
+    return [_row(row) for row in connection.execute(_ACCEPTED, {"account": account})]
 
 
 def breaks_by_id(connection: sa.Connection, ids: Iterable[str]) -> list[BreakRow]:

@@ -1,8 +1,10 @@
 """Open breaks and closed days in the ledger: what opens, what clears, what a person takes as it is."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError
 from scizor_dagster.ledger.breaks import (
@@ -16,6 +18,7 @@ from scizor_dagster.ledger.breaks import (
 )
 from scizor_dagster.ledger.days import day_of, is_closed, record_pass, unclosed_days
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import events
 from scizor_dagster.ledger.verification import verify
 from tests.execution.scenario import MONDAY, START, TUESDAY
 from tests.ledger.lived import a_break
@@ -88,6 +91,50 @@ def test_what_a_person_has_accepted_is_not_opened_again(ledger: Ledger) -> None:
     with ledger.read() as connection:
         assert (open_breaks(connection, "paper"), verify(connection)) == ([], [])
         assert accepted_breaks(connection, "paper") == {"0123456789ab": "ann: mine"}
+
+
+def accepted(ledger: Ledger, *rows: BreakRow) -> None:
+    """Rows that were found on Monday, and that ann takes as they are."""
+    record(ledger, MONDAYS, *rows)
+    with ledger.transaction() as connection:
+        for row in rows:
+            accept_break(connection, row.break_id, actor="ann", reason="mine", now=LATER)
+
+
+def standing(ledger: Ledger) -> list[str]:
+    with ledger.read() as connection:
+        assert verify(connection) == []
+        return sorted(accepted_breaks(connection, "paper"))
+
+
+def test_what_was_accepted_and_is_gone_is_opened_anew_when_it_returns(ledger: Ledger) -> None:
+    accepted(ledger, a_break())
+    assert record(ledger, replace(MONDAYS, accepted={"0123456789ab"})) == ([], [])
+    assert standing(ledger) == ["0123456789ab"]
+    assert record(ledger, MONDAYS) == ([], [])
+    assert standing(ledger) == []
+    with ledger.read() as connection:
+        (row,) = breaks_by_id(connection, ["0123456789ab"])
+        (ended,) = connection.execute(sa.select(events.c.payload).where(events.c.kind == "acceptance_ended")).scalars()
+    assert row.clear_reason == "the parties agree again; accepted by ann before: mine"
+    assert '"break_id":"0123456789ab"' in ended.replace(" ", "")
+    assert record(ledger, MONDAYS, a_break()) == (["0123456789ab"], [])
+
+
+@pytest.mark.parametrize(
+    ("looked", "left"),
+    [
+        (replace(MONDAYS, unsettled={"AAA"}), ["0123456789ab"]),
+        (replace(MONDAYS, unsettled={None}), ["cash"]),
+        (replace(MONDAYS, session=TUESDAY, of_account=("cash",)), ["0123456789ab", "of-monday"]),
+        (replace(MONDAYS, session=TUESDAY), ["of-monday"]),
+        (replace(MONDAYS, account="real"), ["0123456789ab", "cash", "of-monday"]),
+    ],
+)
+def test_an_acceptance_ends_by_whoever_has_looked_at_it(ledger: Ledger, looked: Looked, left: list[str]) -> None:
+    accepted(ledger, a_break(), a_break(break_id="cash", stage="cash", symbol=None), of_monday())
+    record(ledger, looked)
+    assert standing(ledger) == left
 
 
 @pytest.mark.parametrize(
