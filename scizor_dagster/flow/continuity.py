@@ -139,7 +139,7 @@ def _doubted(
     with desk.ledger.read() as connection:
         quantities = _quantities(connection, settings.account, positions)
         splits = _recorded_splits(connection, settings.account, closes.sessions, session)
-        splits |= _unbooked_splits(connection, settings.account, listed, quantities.owned)
+        splits |= unbooked_splits(connection, settings.account, listed, quantities.owned)
     symbols = sorted(closes.prices.keys() & set(traded))
     evidence = _evidence(desk, lake, settings.market, session, symbols, closes, quantities, positions)
     found = judge(evidence, _limits(desk, settings.market))
@@ -181,19 +181,31 @@ def _recorded_splits(
     }
 
 
-def _unbooked_splits(
+def unbooked_splits(
     connection: sa.Connection, account: str, listed: Sequence[tuple[str, date, float]], owned: Mapping[str, Decimal]
 ) -> dict[str, str]:
-    """Listed splits of what was held before, and is held in the same quantity now: its price is in new units alone."""
+    """Listed splits of what was held before, and is held in the same quantity now: its price is in new units alone.
+
+    Args:
+        connection: The ledger.
+        account: The account.
+        listed: Symbol, ex session, and new shares per old one.
+        owned: Signed shares by symbol that the account's portfolios own together.
+    """
     found: dict[str, str] = {}
     for symbol, ex_session, ratio in listed:
-        if not owned.get(symbol):
+        if not owned.get(symbol) or _is_booked(connection, account, symbol, ex_session):
             continue
         before = books_at(connection, account, ex_session - A_DAY).quantities.items()
         if sum((qty for (owner, name), qty in before if owner is not None and name == symbol), ZERO) == owned[symbol]:
             what = f"{action(ratio)} on {ex_session}"
             found[symbol] = f"the {what} is listed, and the broker has not booked it: {owned[symbol]:f} are still owned"
     return found
+
+
+def _is_booked(connection: sa.Connection, account: str, symbol: str, ex_session: date) -> bool:
+    rows = activities_of(connection, account, first=ex_session - BOOKED_WITHIN, last=ex_session + BOOKED_WITHIN)
+    return any(row.kind == "split" and row.symbol == symbol for row in rows)
 
 
 def _evidence(

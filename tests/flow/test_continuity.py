@@ -21,13 +21,14 @@ import pytest
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerIdentity
 from scizor_dagster.config import DEFAULT_LIMITS
 from scizor_dagster.errors import ScizorError
-from scizor_dagster.flow.continuity import Closes, suspected_actions, suspected_before
+from scizor_dagster.flow.continuity import Closes, suspected_actions, suspected_before, unbooked_splits
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import fill_history
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
+from scizor_dagster.ledger.activities import record_activity
 from scizor_dagster.ledger.adoptions import adopt
 from scizor_dagster.ledger.breaks import Looked, accept_break, record_breaks
 from scizor_dagster.ledger.rows import intents_of_session
@@ -331,6 +332,15 @@ def test_an_accepted_difference_says_nothing_of_a_later_one(world: World, kind: 
         closes = Closes({"SEVL": 645.57}, {"SEVL": EVE})
         found = suspected_actions(world.desk, lake, "main", EX, closes, ["SEVL"])
     assert ("SEVL" in found) is looked_at
+
+
+def test_what_is_sold_back_to_its_quantity_before_a_split_is_not_taken_for_unbooked(world: World) -> None:
+    listed, owned = [("SEVL", EX, 7.0)], {"SEVL": D(280)}
+    with world.desk.ledger.transaction() as connection:
+        assert "has not booked it: 280 are still owned" in unbooked_splits(connection, "paper", listed, owned)["SEVL"]
+        late = BrokerActivity("s1", "split", NEXT, "SEVL", D(0), D(7))
+        record_activity(connection, "paper", late, now=world.now)
+        assert unbooked_splits(connection, "paper", listed, owned) == {}
 
 
 def test_a_split_that_the_preferred_source_lists_by_the_time_of_the_send_is_never_sent(
