@@ -62,7 +62,6 @@ def adopt_position(
     Raises:
         InputError: there is no ledger, nobody's shares are fewer or on the other side of zero, no holding ends
             under the old name, an order for either is at the broker, or no price is known.
-        LedgerError: the same was adopted for the session before.
         AccountBusy, BrokerUnavailable, WrongAccount: as for every look at an account.
     """
     require_ledger(desk)

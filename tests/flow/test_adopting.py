@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.brokers.protocol import Side
-from scizor_dagster.errors import InputError, LedgerError
+from scizor_dagster.errors import InputError
 from scizor_dagster.flow.adopting import adopt_position
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
@@ -63,7 +63,9 @@ def test_a_part_is_handed_over_at_the_price_that_is_said(desk: Desk) -> None:
     done = adopt_position(desk, "main", BY_HAND, qty=Decimal(3), price=Decimal("12.5"), renamed_from=None, actor="ann")
     assert (done.qty, done.price) == (3, Decimal("12.5"))
     assert holdings(desk)[BY_HAND] == 3
-    with pytest.raises(LedgerError, match="was adopted for"):
+    assert adopt(desk, BY_HAND) == 4, "the rest of it, in the same session"
+    assert holdings(desk)[BY_HAND] == 7
+    with pytest.raises(InputError, match="Nobody owns 0 META"):
         adopt(desk, BY_HAND)
 
 
