@@ -24,7 +24,7 @@ from scizor_dagster.config import UNLIMITED, PaperAccount
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.ledger.breaks import acceptances
+from scizor_dagster.ledger.breaks import POSITION_DIFFERS, acceptances
 from scizor_dagster.ledger.checkpoints import books_at
 from scizor_dagster.ledger.holdings import A_DAY, foreign
 from scizor_dagster.ledger.rows import activities_of, intents_in, intents_of_session
@@ -35,7 +35,6 @@ from scizor_dagster.market_data.reading import last_closes, pending_actions, spl
 from scizor_dagster.market_data.trading_facts import usual_moves
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Reason
-from scizor_dagster.reconciliation.model import BreakKind
 from scizor_dagster.risk.facts import FactsOf, MarketFacts
 
 ZERO = Decimal(0)
@@ -163,7 +162,7 @@ def _quantities(connection: sa.Connection, account: str, positions: Sequence[Bro
     owned = {name: held.get(name, ZERO) - differences.get(name, ZERO) for name in held.keys() | differences.keys()}
     known = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
     for row in acceptances(connection, account):
-        if row.symbol and row.kind == BreakKind.POSITION_DIFFERS and row.qty == differences.get(row.symbol):
+        if row.symbol and row.kind == POSITION_DIFFERS and row.qty == differences.get(row.symbol):
             known.add(row.symbol)
     return _Quantities(owned, held, differences, known)
 
@@ -289,6 +288,24 @@ def _announced(desk: Desk, market: str, session: date, symbols: Sequence[str], c
             what = action(row["ratio"]) if kind == "split" else kind.replace("_", "-")
             found[row["symbol"]] = f"{source.name} lists a {what} on {day}, after the close of {dated[row['symbol']]}"
     return found
+
+
+def splits_listed(desk: Desk, portfolio: str, symbol: str, session: date) -> list[tuple[str, date, float]]:
+    """Splits of the symbol that are listed for around `session`, up to the session after it: as `splits_between`.
+
+    The preferred source is asked as well what it lists by now, where that is one question.
+    """
+    market = desk.portfolio(portfolio).market
+    after = desk.calendar(market).next_session(session)
+    rows = splits_between(desk.lake, market, session - BOOKED_WITHIN, after) if desk.has_lake else []
+    found = {row for row in rows if row[0] == symbol}
+    provider = desk.provider(market)
+    source = provider.sources[0] if isinstance(provider, FallbackMarket) else provider
+    if source.lookup_calls == "one" and _is_ahead(desk, market, after):
+        frame = source.corporate_actions([symbol], session + A_DAY, after)
+        splits = frame[frame["kind"] == "split"].to_dict("records")
+        found |= {(symbol, row["ex_session"].date(), float(row["ratio"])) for row in splits}
+    return sorted(found)
 
 
 def _is_ahead(desk: Desk, market: str, session: date) -> bool:

@@ -21,8 +21,12 @@ import sqlalchemy as sa
 from scizor_dagster.errors import InputError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import Change, inserted, updated
+from scizor_dagster.ledger.checkpoints import books_at
 from scizor_dagster.ledger.reconciliation_tables import breaks
 
+POSITION_DIFFERS = "position_differs"
+"""Kind of a break of quantities: the broker's less what the account's portfolios own together."""
+ZERO = Decimal(0)
 AGREED = "machine"
 """Who has cleared a break that was not found any more."""
 _THEY_AGREE = "the parties agree again"
@@ -163,24 +167,45 @@ def accept_break(connection: sa.Connection, break_id: str, *, actor: str, reason
     """A person has looked at the break and takes it as it is: it keeps nothing from trading any more.
 
     Raises:
-        InputError: there is no such break, it is not open, or there is no reason.
+        InputError: there is no such break, it is not open, there is no reason, or the account holds less than the
+            portfolios own: an exit would sell what is not there, and leave the account short.
     """
     found = breaks_by_id(connection, [break_id])
-    problem = None
+    problem, remedy = None, "See the open ones and their ids: scizor reconcile."
     if not found:
         problem = "There is no such break."
     elif found[0].cleared_at is not None:
         problem = f"The break is not open: {found[0].clear_reason}."
     elif not reason.strip():
         problem = "Accepting a break needs a reason."
+    elif missing := _missing(connection, found[0]):
+        problem, remedy = missing
     if problem is not None:
-        remedy = "See the open ones and their ids: scizor reconcile."
         raise InputError(problem, remedy=remedy, where=f"break {break_id}")
     values = {"cleared_at": now, "cleared_by": actor, "clear_reason": reason}
     change = updated(breaks, {"break_id": break_id}, values)
     payload = {"break_id": break_id, "actor": actor, "reason": reason}
     events.append(connection, now, found[0].account, "break_accepted", payload, changes=[change])
     return replace(found[0], cleared_at=now, cleared_by=actor, clear_reason=reason)
+
+
+def _missing(connection: sa.Connection, row: BreakRow) -> tuple[str, str] | None:
+    """Why shares that the account does not have cannot be taken as they are, and what to do instead."""
+    if row.kind != POSITION_DIFFERS or row.symbol is None or row.qty is None:
+        return None
+    books = books_at(connection, row.account).quantities.items()
+    mine = {owner: qty for (owner, symbol), qty in books if owner is not None and symbol == row.symbol}
+    owned = sum(mine.values(), ZERO)
+    if owned * row.qty >= 0:
+        return None
+    held = owned + row.qty
+    owner = max(sorted(mine), key=lambda name: mine[name] if owned > 0 else -mine[name])
+    gone = min(abs(row.qty), abs(mine[owner])).copy_sign(row.qty)
+    problem = (
+        f"The portfolios own {owned.normalize():f} {row.symbol}, and the account holds {held.normalize() + ZERO:f}: "
+        "what is not there cannot be sold."
+    )
+    return problem, f"Write off what is gone: scizor adopt {owner} {row.symbol} --qty={gone.normalize():f}."
 
 
 def _opening(row: BreakRow, before: BreakRow | None) -> Change:

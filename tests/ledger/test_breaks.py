@@ -20,7 +20,7 @@ from scizor_dagster.ledger.days import day_of, is_closed, record_pass, unclosed_
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import events
 from scizor_dagster.ledger.verification import verify
-from tests.execution.scenario import MONDAY, START, TUESDAY
+from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt
 from tests.ledger.lived import a_break
 
 STAGES = ("orders", "fills", "positions", "cash")
@@ -151,6 +151,46 @@ def test_only_an_open_break_is_accepted_and_with_a_reason(ledger: Ledger, name: 
     with ledger.transaction() as connection, pytest.raises(InputError, match=words) as refused:
         accept_break(connection, name, actor="ann", reason=reason, now=LATER)
     assert refused.value.where == f"break {name}"
+
+
+@pytest.mark.parametrize(
+    ("owned", "qty", "words"),
+    [
+        ({"main": "100"}, "-100", "own 100 AAA, and the account holds 0: .*scizor adopt main AAA --qty=-100"),
+        ({"main": "100"}, "-120", "own 100 AAA, and the account holds -20: .*--qty=-100"),
+        ({"main": "30", "other": "70"}, "-50", "the account holds 50: .*scizor adopt other AAA --qty=-50"),
+        ({"main": "-100"}, "40", "own -100 AAA, and the account holds -60: .*--qty=40"),
+        ({"main": "-30", "other": "-70"}, "100", "holds 0: .*scizor adopt other AAA --qty=70"),
+    ],
+)
+def test_shares_that_the_account_does_not_have_are_not_taken_as_they_are(
+    ledger: Ledger, owned: dict[str, str], qty: str, words: str
+) -> None:
+    for portfolio, shares in owned.items():
+        adopt(ledger, "AAA", shares, portfolio)
+    record(ledger, MONDAYS, a_break(qty=D(qty)))
+    with ledger.transaction() as connection, pytest.raises(InputError, match=words):
+        accept_break(connection, "0123456789ab", actor="ann", reason="mine", now=LATER)
+
+
+@pytest.mark.parametrize(
+    ("owned", "changes"),
+    [
+        ("100", {"qty": D(20)}),
+        ("-100", {"qty": D(-20)}),
+        ("100", {"qty": D(0)}),
+        ("100", {"qty": None}),
+        ("100", {"qty": D(-20), "symbol": "BBB"}),
+        ("100", {"qty": D(-20), "symbol": None}),
+        ("100", {"qty": D(-20), "kind": "fill_differs"}),
+    ],
+)
+def test_what_is_held_beside_and_what_is_no_position_is_taken_as_it_is(
+    ledger: Ledger, owned: str, changes: dict[str, object]
+) -> None:
+    adopt(ledger, "AAA", owned)
+    accepted(ledger, a_break(**changes))
+    assert standing(ledger) == ["0123456789ab"]
 
 
 def test_a_day_is_closed_by_its_second_pass_once_and_stays_closed(ledger: Ledger) -> None:
