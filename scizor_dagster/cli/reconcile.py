@@ -101,7 +101,14 @@ def _amount(row: dict[str, Any]) -> str:
 def print_open_breaks(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Open breaks as `flow.open_breaks` shows them; nothing where there is none."""
     if rows:
-        print_table(title, list(rows[0]), [list(row.values()) for row in rows])
+        typer.secho(f"{title}:", bold=True)
+    # Sentences: a table of causes and commands is wider than a terminal.
+    for row in rows:
+        what = f"{row['symbol'] or ''} {row['kind']}".strip()
+        typer.echo(
+            f"  {row['break_id']} {what}, locks {row['locks']}, of {row['of']}, {row['session']} ({row['found_in']}): "
+            f"{row['cause']}. Once it agrees: {row['clear']}"
+        )
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:

@@ -93,13 +93,13 @@ def adopt_position(
             _refuse_under_way({row.symbol for row in intents_in(connection, account, _AT_BROKER)}, symbol, renamed_from)
             beside = foreign(connection, account, positions)
             _refuse_other_units(connection, account, symbol, session, listed)
-            if renamed_from is None and not is_no_split:
-                _refuse_a_ratio(portfolio, symbol, shown.get(symbol, ZERO), beside.get(symbol, ZERO))
             if renamed_from is not None:
                 before = owned(connection, account, portfolio).get(renamed_from, ZERO)
                 qty = _ended(before, symbol, renamed_from, shown, qty)
             mine = owned(connection, account, portfolio).get(symbol, ZERO)
             wanted = _wanted(beside, shown.get(symbol, ZERO), mine, portfolio, symbol, qty)
+            if renamed_from is None and not is_no_split:
+                _refuse_a_ratio(portfolio, symbol, shown.get(symbol, ZERO), beside.get(symbol, ZERO))
             paid = _price(desk, portfolio, renamed_from or symbol, session) if price is None else price
             rows = {symbol: wanted} if renamed_from is None else {renamed_from: -wanted, symbol: wanted}
             now = desk.clock()
