@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -97,6 +98,19 @@ def _amount(row: dict[str, Any]) -> str:
     return ", ".join(part for part in (row["qty"] or "", money) if part)
 
 
+def print_open_breaks(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Open breaks as `flow.open_breaks` shows them; nothing where there is none."""
+    if rows:
+        typer.secho(f"{title}:", bold=True)
+    # Sentences: a table of causes and commands is wider than a terminal.
+    for row in rows:
+        what = f"{row['symbol'] or ''} {row['kind']}".strip()
+        typer.echo(
+            f"  {row['break_id']} {what}, locks {row['locks']}, of {row['of']}, {row['session']} ({row['found_in']}): "
+            f"{row['cause']}. Once it agrees: {row['clear']}"
+        )
+
+
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit_json(summary)
@@ -123,6 +137,7 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
                 for row in summary["break_rows"]
             ],
         )
+    print_open_breaks("Other open breaks of the account", summary["open_break_rows"])
     if summary["held_back_rows"]:
         columns = ["symbol", "side", "qty", "lost", "why"]
         held = [[row[column] for column in columns] for row in summary["held_back_rows"]]

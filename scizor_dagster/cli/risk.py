@@ -75,10 +75,12 @@ def events(
 
 @app.command()
 def locks(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> None:
-    """Show the locks of protections: what may not be opened, why, and until which session.
+    """Show the locks of protections, and the open breaks of the account: what may not be traded, why, until when.
 
     Example: scizor risk locks --portfolio main
     """
+    from scizor_dagster.cli.reconcile import print_open_breaks
+    from scizor_dagster.flow.open_breaks import open_breaks_of
     from scizor_dagster.risk.locks import locks_of
 
     desk = open_desk()
@@ -89,10 +91,12 @@ def locks(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> N
             found = locks_of(connection, desk.portfolio(portfolio).account, portfolio)
     columns = ("lock_id", "kind", "symbol", "from_session", "until_session", "lifted_by", "reason")
     rows = [{name: getattr(lock, name) for name in columns} for lock in found]
+    breaks = open_breaks_of(desk, portfolio)
     if as_json:
-        emit_json({"portfolio": portfolio, "locks": rows})
+        emit_json({"portfolio": portfolio, "locks": rows, "open_breaks": breaks})
         return
     print_table(f"Locks of {portfolio}", columns, [[*row.values()] for row in rows])
+    print_open_breaks(f"Open breaks of account {desk.portfolio(portfolio).account}", breaks)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from scizor_dagster.cli import dates
 from scizor_dagster.cli.dagster_state import DagsterState, read_dagster
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.flow.notifying import notifier_of
+from scizor_dagster.flow.open_breaks import looked_findings
 from scizor_dagster.flow.watch import Finding, Watch, WatchingDesk
 from scizor_dagster.flow.watch_inputs import missing_prices
 from scizor_dagster.flow.watch_notices import not_told, remembering_ledger
@@ -124,6 +125,7 @@ def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, no
     for account in dict.fromkeys(config.portfolios[name].account for name in names):
         traded = [name for name in names if config.portfolios[name].account == account]
         watch.look(f"Account {account}", _DOCTOR, partial(account_findings, desk, account, traded, now))
+        watch.look(f"Account {account}", _DOCTOR, partial(looked_findings, desk, account, traded[0]))
     for market in dict.fromkeys(config.portfolios[name].market for name in names):
         watch.look(f"Market {market}", _DOCTOR, partial(missing_prices, desk, market, now))
     watch.look("Notifications", _DOCTOR, partial(not_told, desk))

@@ -24,7 +24,7 @@ from scizor_dagster.config import UNLIMITED, PaperAccount
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.ledger.breaks import accepted_breaks, breaks_by_id
+from scizor_dagster.ledger.breaks import POSITION_DIFFERS, acceptances
 from scizor_dagster.ledger.checkpoints import books_at
 from scizor_dagster.ledger.holdings import A_DAY, foreign
 from scizor_dagster.ledger.rows import activities_of, intents_in, intents_of_session
@@ -138,7 +138,7 @@ def _doubted(
     with desk.ledger.read() as connection:
         quantities = _quantities(connection, settings.account, positions)
         splits = _recorded_splits(connection, settings.account, closes.sessions, session)
-        splits |= _unbooked_splits(connection, settings.account, listed, quantities.owned)
+        splits |= unbooked_splits(connection, settings.account, listed, quantities.owned)
     symbols = sorted(closes.prices.keys() & set(traded))
     evidence = _evidence(desk, lake, settings.market, session, symbols, closes, quantities, positions)
     found = judge(evidence, _limits(desk, settings.market))
@@ -160,9 +160,11 @@ def _quantities(connection: sa.Connection, account: str, positions: Sequence[Bro
     held = {row.symbol: row.qty for row in positions}
     differences = foreign(connection, account, positions)
     owned = {name: held.get(name, ZERO) - differences.get(name, ZERO) for name in held.keys() | differences.keys()}
-    accepted = breaks_by_id(connection, accepted_breaks(connection, account))
-    under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
-    return _Quantities(owned, held, differences, under_way | {row.symbol for row in accepted if row.symbol})
+    known = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
+    for row in acceptances(connection, account):
+        if row.symbol and row.kind == POSITION_DIFFERS and row.qty == differences.get(row.symbol):
+            known.add(row.symbol)
+    return _Quantities(owned, held, differences, known)
 
 
 def _recorded_splits(
@@ -178,19 +180,31 @@ def _recorded_splits(
     }
 
 
-def _unbooked_splits(
+def unbooked_splits(
     connection: sa.Connection, account: str, listed: Sequence[tuple[str, date, float]], owned: Mapping[str, Decimal]
 ) -> dict[str, str]:
-    """Listed splits of what was held before, and is held in the same quantity now: its price is in new units alone."""
+    """Listed splits of what was held before, and is held in the same quantity now: its price is in new units alone.
+
+    Args:
+        connection: The ledger.
+        account: The account.
+        listed: Symbol, ex session, and new shares per old one.
+        owned: Signed shares by symbol that the account's portfolios own together.
+    """
     found: dict[str, str] = {}
     for symbol, ex_session, ratio in listed:
-        if not owned.get(symbol):
+        if not owned.get(symbol) or _is_booked(connection, account, symbol, ex_session):
             continue
         before = books_at(connection, account, ex_session - A_DAY).quantities.items()
         if sum((qty for (owner, name), qty in before if owner is not None and name == symbol), ZERO) == owned[symbol]:
             what = f"{action(ratio)} on {ex_session}"
             found[symbol] = f"the {what} is listed, and the broker has not booked it: {owned[symbol]:f} are still owned"
     return found
+
+
+def _is_booked(connection: sa.Connection, account: str, symbol: str, ex_session: date) -> bool:
+    rows = activities_of(connection, account, first=ex_session - BOOKED_WITHIN, last=ex_session + BOOKED_WITHIN)
+    return any(row.kind == "split" and row.symbol == symbol for row in rows)
 
 
 def _evidence(
@@ -274,6 +288,24 @@ def _announced(desk: Desk, market: str, session: date, symbols: Sequence[str], c
             what = action(row["ratio"]) if kind == "split" else kind.replace("_", "-")
             found[row["symbol"]] = f"{source.name} lists a {what} on {day}, after the close of {dated[row['symbol']]}"
     return found
+
+
+def splits_listed(desk: Desk, portfolio: str, symbol: str, session: date) -> list[tuple[str, date, float]]:
+    """Splits of the symbol that are listed for around `session`, up to the session after it: as `splits_between`.
+
+    The preferred source is asked as well what it lists by now, where that is one question.
+    """
+    market = desk.portfolio(portfolio).market
+    after = desk.calendar(market).next_session(session)
+    rows = splits_between(desk.lake, market, session - BOOKED_WITHIN, after) if desk.has_lake else []
+    found = {row for row in rows if row[0] == symbol}
+    provider = desk.provider(market)
+    source = provider.sources[0] if isinstance(provider, FallbackMarket) else provider
+    if source.lookup_calls == "one" and _is_ahead(desk, market, after):
+        frame = source.corporate_actions([symbol], session + A_DAY, after)
+        splits = frame[frame["kind"] == "split"].to_dict("records")
+        found |= {(symbol, row["ex_session"].date(), float(row["ratio"])) for row in splits}
+    return sorted(found)
 
 
 def _is_ahead(desk: Desk, market: str, session: date) -> bool:

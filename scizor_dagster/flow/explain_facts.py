@@ -71,6 +71,18 @@ class Sources:
             return []
         return [dict(row._mapping) for row in self.ledger.execute(statement)]
 
+    @cached_property
+    def _of_accounts(self) -> dict[tuple[str, str], list[sa.Row[Any]]]:
+        return {}
+
+    def rows_of(self, table: sa.Table, account: str) -> list[sa.Row[Any]]:
+        """Every row of the account in a table of the ledger, read once; none without a ledger."""
+        key = (table.name, account)
+        if key not in self._of_accounts:
+            chosen = sa.select(table).where(table.c.account == account)
+            self._of_accounts[key] = [] if self.ledger is None else list(self.ledger.execute(chosen))
+        return self._of_accounts[key]
+
     def facts(self, portfolio: str, session: date) -> SessionFacts:
         return SessionFacts(self, portfolio, session)
 
@@ -211,16 +223,21 @@ class SessionFacts:
 
     @cached_property
     def reconciliation(self) -> dict[str, Any] | None:
-        key = [self.portfolio, self.session]
-        found = self.sources.lake_rows("SELECT * FROM reconciliations WHERE portfolio = ? AND session = ?", key)
+        """The newest pass of the session."""
+        found = self.sources.lake_rows(
+            "SELECT * FROM reconciliations WHERE portfolio = ? AND session = ? ORDER BY fetched_at DESC LIMIT 1",
+            [self.portfolio, self.session],
+        )
         return found[0] if found else None
 
     def breaks(self, symbol: str) -> list[dict[str, Any]]:
-        """Breaks of one instrument in the session."""
+        """Breaks of one instrument in the session, as its newest pass has found them."""
+        which = self.reconciliation["pass"] if self.reconciliation is not None else None
         return self.sources.lake_rows(
             "SELECT kind, severity, client_order_id, expected, found, remedy FROM breaks "
-            "WHERE portfolio = ? AND session = ? AND symbol = ? ORDER BY kind, client_order_id",
-            [self.portfolio, self.session, symbol],
+            "WHERE portfolio = ? AND session = ? AND symbol = ? AND pass IS NOT DISTINCT FROM ? "
+            "ORDER BY kind, client_order_id",
+            [self.portfolio, self.session, symbol, which],
         )
 
     def events_of(self, client_order_id: str) -> list[dict[str, Any]]:

@@ -224,15 +224,17 @@ def _position(facts: SessionFacts, symbol: str) -> Link:
     before = owned(ledger, facts.account, facts.portfolio, before=facts.session).get(symbol, Decimal(0))
     after = owned(ledger, facts.account, facts.portfolio, through=facts.session).get(symbol, Decimal(0))
     stored = facts.sources.lake_rows(
-        "SELECT broker_qty FROM end_of_day_positions WHERE portfolio = ? AND session = ? AND symbol = ?",
+        "SELECT qty, broker_qty FROM end_of_day_positions WHERE portfolio = ? AND session = ? AND symbol = ?",
         [facts.portfolio, facts.session, symbol],
     )
     said = [f"{number(before)} before the session, {number(after)} after it."]
     body: dict[str, Any] = {"before": before, "after": after}
-    if stored:
-        row = stored[0]
-        said.append(f"At its reconciliation the account held {number(Decimal(row['broker_qty']))} at the broker.")
-        body["broker_qty"] = Decimal(row["broker_qty"])
+    if stored and stored[0]["broker_qty"] is not None:
+        # Other portfolios of the account may hold of it as well: what differs is of all of them together.
+        beside = Decimal(stored[0]["broker_qty"]) - Decimal(stored[0]["qty"])
+        way = f"{number(abs(beside))} {'more' if beside > 0 else 'fewer'} than" if beside else "what"
+        said.append(f"At its reconciliation the broker showed {way} the account's portfolios own of it together.")
+        body["broker_difference"] = beside
     return Link(Step.POSITION, "Position afterwards", "ledger: trades; lake: end_of_day_positions", tuple(said), body)
 
 

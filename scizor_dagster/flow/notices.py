@@ -15,6 +15,7 @@ from datetime import date, datetime
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.approving import awaiting_plan
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.open_breaks import found_by_a_look
 from scizor_dagster.flow.summary import session_summary
 from scizor_dagster.ledger.known import last_ordered_session
 from scizor_dagster.ledger.lease import lease_of
@@ -38,7 +39,7 @@ def due_notices(desk: Desk, now: datetime, is_on: Callable[[str], bool]) -> tupl
     looks: dict[str, tuple[Callable[[Desk, str, datetime], Iterator[Notice]], ...]] = {
         "halt": (_stops,),
         "held_for_human": (_waiting_plans, _unknown_outcomes),
-        "break": (_breaks,),
+        "break": (_breaks, _looked),
         "daily_summary": (_summaries,),
     }
     found: dict[tuple[str, str, str], Notice] = {}
@@ -97,7 +98,7 @@ def _unknown_outcomes(desk: Desk, portfolio: str, now: datetime) -> Iterator[Not
 
 
 def _breaks(desk: Desk, portfolio: str, now: datetime) -> Iterator[Notice]:
-    """Those of the last traded session."""
+    """Those that the newest pass of the last traded session has found."""
     settings = desk.portfolio(portfolio)
     today = now.astimezone(desk.calendar(settings.market).timezone).date()
     with desk.ledger.read() as connection:
@@ -107,12 +108,22 @@ def _breaks(desk: Desk, portfolio: str, now: datetime) -> Iterator[Notice]:
     with desk.lake.read() as cursor:
         rows = cursor.execute(
             "SELECT kind, symbol, client_order_id, expected, found FROM breaks WHERE portfolio = ? AND session = ? "
-            "AND severity = 'error' ORDER BY kind, symbol, client_order_id",
-            [portfolio, session],
+            "AND severity = 'error' AND pass IS NOT DISTINCT FROM (SELECT pass FROM reconciliations "
+            "WHERE portfolio = ? AND session = ? ORDER BY fetched_at DESC LIMIT 1) "
+            "ORDER BY kind, symbol, client_order_id",
+            [portfolio, session] * 2,
         ).fetchall()
     if rows:
         names = ("kind", "symbol", "client_order_id", "expected", "found")
         yield texts.broken(portfolio, session, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _looked(desk: Desk, portfolio: str, _: datetime) -> Iterator[Notice]:
+    """What the look before a plan has found and no session has: its reconciliation would name it."""
+    account = desk.portfolio(portfolio).account
+    rows = found_by_a_look(desk, account)
+    if rows:
+        yield texts.looked(account, portfolio, [(row.break_id, row.symbol or row.kind, row.cause) for row in rows])
 
 
 def _summaries(desk: Desk, portfolio: str, now: datetime) -> Iterator[Notice]:

@@ -107,11 +107,7 @@ def books_before(sources: Sources, account: str, session: date, known_at: dateti
 
 def _recorded(sources: Sources, table: sa.Table, account: str, known_at: datetime | None) -> list[Any]:
     """Rows of the account as known then; of each execution its last version."""
-    assert sources.ledger is not None
-    chosen = sa.select(table).where(table.c.account == account)
-    if known_at is not None:
-        chosen = chosen.where(table.c.recorded_at <= known_at)
-    rows = list(sources.ledger.execute(chosen))
+    rows = [row for row in sources.rows_of(table, account) if known_at is None or row.recorded_at <= known_at]
     if table is not trades:
         return rows
     last: dict[str, Any] = {}

@@ -21,8 +21,12 @@ import sqlalchemy as sa
 from scizor_dagster.errors import InputError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import Change, inserted, updated
+from scizor_dagster.ledger.checkpoints import books_at
 from scizor_dagster.ledger.reconciliation_tables import breaks
 
+POSITION_DIFFERS = "position_differs"
+"""Kind of a break of quantities: the broker's less what the account's portfolios own together."""
+ZERO = Decimal(0)
 AGREED = "machine"
 """Who has cleared a break that was not found any more."""
 _THEY_AGREE = "the parties agree again"
@@ -32,7 +36,7 @@ _OPEN = (
     .where(breaks.c.account == sa.bindparam("account"), breaks.c.cleared_at.is_(None))
     .order_by(breaks.c.opened_at, breaks.c.break_id)
 )
-_ACCEPTED = sa.select(breaks.c.break_id, breaks.c.cleared_by, breaks.c.clear_reason).where(
+_ACCEPTED = sa.select(breaks).where(
     breaks.c.account == sa.bindparam("account"), breaks.c.cleared_at.is_not(None), breaks.c.cleared_by != AGREED
 )
 _BY_ID = sa.select(breaks).where(breaks.c.break_id.in_(sa.bindparam("ids", expanding=True)))
@@ -84,6 +88,9 @@ class Looked:
         session: The session.
         of_session: Stages of that session that were compared.
         of_account: Stages that were compared as the account is now.
+        accepted: Ids of breaks that a person has accepted and that are there as they were.
+        unsettled: Symbols whose acceptances nothing is known of, because orders may fill in them; None for cash that
+            still differs, if by another amount.
     """
 
     account: str
@@ -91,11 +98,18 @@ class Looked:
     session: date
     of_session: Collection[str]
     of_account: Collection[str]
+    accepted: Collection[str] = ()
+    unsettled: Collection[str | None] = ()
 
     def covers(self, row: BreakRow) -> bool:
         if row.portfolio is None:
             return row.stage in self.of_account
         return (row.portfolio, row.session) == (self.portfolio, self.session) and row.stage in self.of_session
+
+    def has_ended(self, row: BreakRow) -> bool:
+        """Whether what a person has accepted is not there any more."""
+        known = row.portfolio is not None or row.symbol not in self.unsettled
+        return known and row.break_id not in self.accepted and self.covers(row)
 
 
 def record_breaks(
@@ -103,7 +117,8 @@ def record_breaks(
 ) -> tuple[list[BreakRow], list[BreakRow]]:
     """Open what is new of `found`, and clear what was open in what was looked at and is not found any more.
 
-    One that a person has accepted stays so; one that had agreed again, and does not, is opened anew.
+    One that a person has accepted stays so as long as it is there; one that had agreed again, and does not, is opened
+    anew, whoever had accepted it before.
 
     Returns:
         Those that were opened, and those that were cleared.
@@ -119,6 +134,11 @@ def record_breaks(
     ended = {"cleared_at": now, "cleared_by": AGREED, "clear_reason": _THEY_AGREE}
     for row in cleared:
         _write(connection, "break_cleared", row, updated(breaks, {"break_id": row.break_id}, ended), now)
+    for row in acceptances(connection, looked.account):
+        if row.break_id not in wanted and looked.has_ended(row):
+            said = f"{_THEY_AGREE}; accepted by {row.cleared_by} before: {row.clear_reason}"
+            change = updated(breaks, {"break_id": row.break_id}, {"cleared_by": AGREED, "clear_reason": said})
+            _write(connection, "acceptance_ended", row, change, now)
     return opened, cleared
 
 
@@ -129,8 +149,12 @@ def open_breaks(connection: sa.Connection, account: str) -> list[BreakRow]:
 
 def accepted_breaks(connection: sa.Connection, account: str) -> dict[str, str]:
     """Who has accepted which break of the account, and why, by its id."""
-    rows = connection.execute(_ACCEPTED, {"account": account})
-    return {row.break_id: f"{row.cleared_by}: {row.clear_reason}" for row in rows}
+    return {row.break_id: f"{row.cleared_by}: {row.clear_reason}" for row in acceptances(connection, account)}
+
+
+def acceptances(connection: sa.Connection, account: str) -> list[BreakRow]:
+    """The account's breaks that a person has accepted, and that have not been found to agree since."""
+    return [_row(row) for row in connection.execute(_ACCEPTED, {"account": account})]
 
 
 def breaks_by_id(connection: sa.Connection, ids: Iterable[str]) -> list[BreakRow]:
@@ -143,24 +167,45 @@ def accept_break(connection: sa.Connection, break_id: str, *, actor: str, reason
     """A person has looked at the break and takes it as it is: it keeps nothing from trading any more.
 
     Raises:
-        InputError: there is no such break, it is not open, or there is no reason.
+        InputError: there is no such break, it is not open, there is no reason, or the account holds less than the
+            portfolios own: an exit would sell what is not there, and leave the account short.
     """
     found = breaks_by_id(connection, [break_id])
-    problem = None
+    problem, remedy = None, "See the open ones and their ids: scizor reconcile."
     if not found:
         problem = "There is no such break."
     elif found[0].cleared_at is not None:
         problem = f"The break is not open: {found[0].clear_reason}."
     elif not reason.strip():
         problem = "Accepting a break needs a reason."
+    elif missing := _missing(connection, found[0]):
+        problem, remedy = missing
     if problem is not None:
-        remedy = "See the open ones and their ids: scizor reconcile."
         raise InputError(problem, remedy=remedy, where=f"break {break_id}")
     values = {"cleared_at": now, "cleared_by": actor, "clear_reason": reason}
     change = updated(breaks, {"break_id": break_id}, values)
     payload = {"break_id": break_id, "actor": actor, "reason": reason}
     events.append(connection, now, found[0].account, "break_accepted", payload, changes=[change])
     return replace(found[0], cleared_at=now, cleared_by=actor, clear_reason=reason)
+
+
+def _missing(connection: sa.Connection, row: BreakRow) -> tuple[str, str] | None:
+    """Why shares that the account does not have cannot be taken as they are, and what to do instead."""
+    if row.kind != POSITION_DIFFERS or row.symbol is None or row.qty is None:
+        return None
+    books = books_at(connection, row.account).quantities.items()
+    mine = {owner: qty for (owner, symbol), qty in books if owner is not None and symbol == row.symbol}
+    owned = sum(mine.values(), ZERO)
+    if owned * row.qty >= 0:
+        return None
+    held = owned + row.qty
+    owner = max(sorted(mine), key=lambda name: mine[name] if owned > 0 else -mine[name])
+    gone = min(abs(row.qty), abs(mine[owner])).copy_sign(row.qty)
+    problem = (
+        f"The portfolios own {owned.normalize():f} {row.symbol}, and the account holds {held.normalize() + ZERO:f}: "
+        "what is not there cannot be sold."
+    )
+    return problem, f"Write off what is gone: scizor adopt {owner} {row.symbol} --qty={gone.normalize():f}."
 
 
 def _opening(row: BreakRow, before: BreakRow | None) -> Change:

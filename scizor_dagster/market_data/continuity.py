@@ -26,6 +26,7 @@ PRODUCT_ROOM = 0.15
 NAMED_ROOM = 0.06
 """How near a ratio must be to one of `RATIOS` to be called by its name."""
 SAME_RATIO = 1e-6
+FEW = 20.0
 CHEAP_BEFORE, CHEAP_FALL = 200.0, 4.5
 """Nobody splits a share of fewer smallest price steps than that; a larger fall is looked at even so (wrong units)."""
 CHEAP_AFTER, CHEAP_RISE = 100.0, 2.5
@@ -136,6 +137,17 @@ def named(ratio: float, room: float = NAMED_ROOM) -> str | None:
         return None
     new, _, old = _NAMES[nearest].partition(" for ")
     return f"{new} for {old}" if ratio >= 1 else f"{old} for {new}"
+
+
+def split_ratio(owned: float, held: float) -> float | None:
+    """New shares for old ones, where `held` is what a split would leave of `owned`; None where it is not.
+
+    Of fewer than `FEW` shares the ratio must be exact: a fraction that was paid out would fit nearly everything.
+    """
+    if not owned or not _is_ratio(np.array([owned]), np.array([held]))[0]:
+        return None
+    few = min(abs(owned), abs(held)) < FEW and named(held / owned, SAME_RATIO) is None
+    return None if few else held / owned
 
 
 def action(ratio: float) -> str:

@@ -108,6 +108,24 @@ def broken(portfolio: str, session: date, breaks: Sequence[Mapping[str, Any]]) -
     )
 
 
+def looked(account: str, portfolio: str, breaks: Sequence[tuple[str, str, str]]) -> Notice:
+    """Positions that did not agree before a plan was made: id, symbol and cause of each break."""
+    lines = [f"{symbol}: {cause}" for _, symbol, cause in breaks]
+    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
+    return notice(
+        "break",
+        f"account {account}",
+        f"look:{digest(*sorted(name for name, *_ in breaks))}",
+        f"{account}: {len(breaks)} position(s) do not agree",
+        "They are not traded until they do, or a person takes them as they are.",
+        *lines[:_NAMED],
+        *more,
+        f"See them: scizor reconcile --portfolio {portfolio}.",
+        account=account,
+        breaks=[dict(zip(("break_id", "symbol", "cause"), row, strict=True)) for row in breaks],
+    )
+
+
 def stopped(account: str, portfolio: str | None, state: str, actor: str, reason: str, at: datetime,
             until: datetime | None, cancel_open: bool) -> Notice:  # fmt: skip
     """An account, or a portfolio, that is halted or reducing; `at` makes it this time and no other."""

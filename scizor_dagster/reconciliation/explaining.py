@@ -13,6 +13,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from scizor_dagster.analytics.valuation import Close
 from scizor_dagster.brokers.protocol import BrokerPosition
+from scizor_dagster.ledger.activities import news_of
 from scizor_dagster.reconciliation.fills import FillNews, activity_class, cash_of
 from scizor_dagster.reconciliation.model import BreakClass, BrokerView, LedgerView
 from scizor_dagster.reconciliation.words import number
@@ -105,10 +106,9 @@ def _of_nobody(symbol: str, rest: Decimal, evidence: Evidence) -> list[Part]:
 
 
 def _of_splits(symbol: str, before: Decimal, evidence: Evidence) -> list[Part]:
-    known = {row.activity_id for row in evidence.ledger.activities}
     parts = []
-    for row in evidence.broker.activities:
-        if row.activity_id in known or row.symbol != symbol or row.qty_factor is None:
+    for row in news_of(evidence.broker.activities, evidence.ledger.activities):
+        if row.symbol != symbol or row.qty_factor is None:
             continue
         size = before * (row.qty_factor - ONE)
         cause = f"{number(size)} by the {row.kind} of {row.session.isoformat()}, {number(row.qty_factor)} for 1"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill
+from scizor_dagster.ledger.activities import news_of
 from scizor_dagster.ledger.rows import ActivityRow, FillRow, IntentRow
 from scizor_dagster.reconciliation.model import (
     Break,
@@ -225,8 +226,11 @@ def _corrected(item: FillNews, here: FillRow, there: BrokerFill, measures: Measu
 def activity_breaks(ledger: LedgerView, broker: BrokerView) -> Iterator[Break]:
     """Splits, dividends and payments that the ledger has not recorded, or has otherwise."""
     recorded = {row.activity_id: row for row in ledger.activities}
+    news = news_of(broker.activities, ledger.activities)
     for there in broker.activities:
         here = recorded.get(there.activity_id)
+        if here is None and there not in news:
+            continue
         if here is not None and (here.amount, here.qty_factor) == (there.amount, there.qty_factor):
             continue
         of_units = there.kind in OF_UNITS

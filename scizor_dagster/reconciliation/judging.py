@@ -156,9 +156,14 @@ class _Parties:
 
 
 def _named(row: Break, account: str, portfolio: str, session: date, accepted: Mapping[str, str]) -> Break:
-    """With the id by which the ledger knows it; one that a person has accepted is information."""
+    """With the id by which the ledger knows it; one that a person has accepted is information.
+
+    A difference of the account that is information by itself has the id by which it was accepted, if it was.
+    """
     if row.severity is not Severity.ERROR:
-        return row
+        of_account = row.kind in OF_THE_ACCOUNT or row.kind is BreakKind.FOREIGN_POSITION
+        known = of_account and (name := break_id(row, account, portfolio, session)) in accepted
+        return replace(row, break_id=name) if known else row
     name = break_id(row, account, portfolio, session)
     if name not in accepted:
         return replace(row, break_id=name)
@@ -168,9 +173,11 @@ def _named(row: Break, account: str, portfolio: str, session: date, accepted: Ma
 
 def break_id(row: Break, account: str, portfolio: str, session: date) -> str:
     """The same for the same difference: of the account by how much it is, of a session by what its sides say."""
-    if row.kind in OF_THE_ACCOUNT:
+    if row.kind in OF_THE_ACCOUNT or row.kind is BreakKind.FOREIGN_POSITION:
+        # What is held by hand is the same difference, whether a portfolio owns some of it beside or not.
+        kind = BreakKind.POSITION_DIFFERS if row.kind is BreakKind.FOREIGN_POSITION else row.kind
         size = row.amount if row.qty is None else row.qty
-        identity = [account, row.kind, row.symbol, f"{(size or ZERO).normalize():f}"]
+        identity = [account, kind, row.symbol, f"{(size or ZERO).normalize():f}"]
     else:
         facts = [row.client_order_id, row.expected, row.found]
         identity = [account, portfolio, session.isoformat(), row.kind, row.symbol, *facts]

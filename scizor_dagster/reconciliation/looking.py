@@ -40,7 +40,10 @@ def position_differences(
     closes: Mapping[str, Close],
     measures: Measures,
 ) -> list[Break]:
-    """Positions of the account that do not agree with what its portfolios own; information left out."""
+    """Positions of the account that do not agree with what its portfolios own.
+
+    Information is left out, but for differences that a person has accepted: those have a `break_id`.
+    """
     under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
     differences = foreign(connection, account, positions)
     view = LedgerView(
@@ -59,7 +62,7 @@ def position_differences(
     broker = BrokerView((), (), (), settled, _NOBODY)
     rows = position_breaks(view, broker, measures, Evidence(view, broker, (), closes))
     found = judged(rows, (), view, broker, closes, account=account, portfolio="", session=date.min)
-    return [row for row in found if row.severity is Severity.ERROR]
+    return [row for row in found if row.break_id]
 
 
 def record_look(
@@ -68,6 +71,8 @@ def record_look(
     """Open what is new of the differences, and clear what agrees again; what has an order under way stays as it is."""
     under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
     left = [row for row in open_breaks(connection, account) if row.symbol in under_way]
-    looked = Looked(account, portfolio, session, frozenset(), {Stage.POSITIONS.value})
-    rows = [row_of(row, account, portfolio, session, LOOK, now) for row in found]
+    accepted = {row.break_id for row in found if row.severity is not Severity.ERROR}
+    looked = Looked(account, portfolio, session, frozenset(), {Stage.POSITIONS.value}, accepted, under_way)
+    wrong = [row for row in found if row.severity is Severity.ERROR]
+    rows = [row_of(row, account, portfolio, session, LOOK, now) for row in wrong]
     record_breaks(connection, looked, [*rows, *left], now=now)

@@ -84,4 +84,10 @@ def _looked(report: ReconciliationReport) -> Looked:
     """Cash that could not be compared says nothing of a break that is open."""
     skipped = {Stage.CASH} if any(row.kind is BreakKind.CASH_NOT_COMPARED for row in report.break_rows) else set()
     of_account = {stage.value for stage in (Stage.POSITIONS, Stage.CASH) if stage not in skipped}
-    return Looked(report.account, report.portfolio, report.session, {stage.value for stage in Stage}, of_account)
+    accepted = {row.break_id for row in report.break_rows if row.break_id and row.severity is not Severity.ERROR}
+    working = (row for row in report.break_rows if row.severity is Severity.WORKING)
+    # What is accepted of cash holds until cash agrees: each payment changes the amount.
+    cash = {None} if any(row.kind is BreakKind.CASH_DIFFERS for row in report.break_rows) else set()
+    unsettled = cash | {row.symbol for row in working}
+    parts = (report.account, report.portfolio, report.session)
+    return Looked(*parts, {stage.value for stage in Stage}, of_account, accepted, unsettled)

@@ -85,8 +85,22 @@ def locked_by(rows: Sequence[BreakRow]) -> Holds:
 
 
 def sentence(row: BreakRow) -> str:
-    """A break as a reason not to trade."""
-    return f"locked by break {row.break_id} ({row.break_class}) of {row.session.isoformat()}: {row.cause}"
+    """A break as a reason not to trade: whose it is, and where it is of one portfolio, what clears it."""
+    clear = f" (cleared by {clearing(row, row.portfolio)})" if row.portfolio is not None else ""
+    found = f"locked by break {row.break_id} ({row.break_class}) of {whose(row)}, {row.session.isoformat()}"
+    return f"{found}: {row.cause}{clear}"
+
+
+def whose(row: BreakRow) -> str:
+    """The portfolio whose session differs, or the account."""
+    return "the account" if row.portfolio is None else f"portfolio {row.portfolio}"
+
+
+def clearing(row: BreakRow, portfolio: str) -> str:
+    """The command that clears the break once the parties agree; one of the account by any `portfolio` of it."""
+    if row.portfolio is None:
+        return f"scizor reconcile --portfolio {portfolio}"
+    return f"scizor reconcile --portfolio {row.portfolio} --date {row.session.isoformat()}"
 
 
 def _mine(rows: Sequence[BreakRow], portfolio: str) -> list[BreakRow]:

@@ -1,25 +1,28 @@
 """What an account holds beside its portfolios is handed to one of them, and to no other effect than that."""
 
 import shutil
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from scizor_dagster.brokers.protocol import Side
-from scizor_dagster.errors import InputError, LedgerError
+from scizor_dagster.errors import InputError
 from scizor_dagster.flow.adopting import adopt_position
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.splitting import StatedSplit, record_stated_split
 from scizor_dagster.ledger.breaks import open_breaks
 from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.rows import intents_of_session
 from scizor_dagster.ledger.verification import verify
-from tests.flow.desks import FIRST, NOW, collected, trade
+from tests.flow.desks import FIRST, NOW, add_action, collected, trade
 from tests.flow.test_account_around_a_portfolio import by_hand
 from tests.projects import project_at
 
 BY_HAND = "META"
+LAST, AFTER = date(2025, 3, 31), date(2025, 4, 1)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,9 @@ def test_a_part_is_handed_over_at_the_price_that_is_said(desk: Desk) -> None:
     done = adopt_position(desk, "main", BY_HAND, qty=Decimal(3), price=Decimal("12.5"), renamed_from=None, actor="ann")
     assert (done.qty, done.price) == (3, Decimal("12.5"))
     assert holdings(desk)[BY_HAND] == 3
-    with pytest.raises(LedgerError, match="was adopted for"):
+    assert adopt(desk, BY_HAND) == 4, "the rest of it, in the same session"
+    assert holdings(desk)[BY_HAND] == 7
+    with pytest.raises(InputError, match="Nobody owns 0 META"):
         adopt(desk, BY_HAND)
 
 
@@ -128,3 +133,92 @@ def test_what_has_no_close_needs_a_price(desk: Desk) -> None:
     with pytest.raises(InputError, match="No close of NEWCO is known through"):
         adopt(desk, "NEWCO")
     assert adopt(desk, "NEWCO", price="3") == 7
+
+
+def hold(desk: Desk, symbol: str, qty: str) -> None:
+    """The account shows so much of it from now on."""
+    with desk.ledger.transaction() as connection:
+        statement = "UPDATE paper_positions SET qty = ? WHERE symbol = ?"
+        assert connection.exec_driver_sql(statement, (qty, symbol)).rowcount == 1
+
+
+def test_what_is_gone_is_written_off_at_most_that_and_only_when_it_is_named(desk: Desk) -> None:
+    held = holdings(desk)["AAPL"]
+    left = held - 3
+    hold(desk, "AAPL", str(left))
+    for asked in (None, "3", "-4"):
+        with pytest.raises(InputError, match="nothing of it is nobody's") as refused:
+            adopt(desk, "AAPL", asked)
+        assert refused.value.remedy.endswith("scizor adopt main AAPL --qty=-3.")
+    assert adopt(desk, "AAPL", "-1") == -1
+    assert adopt(desk, "AAPL", "-2") == -2
+    assert holdings(desk)["AAPL"] == left
+
+
+def test_what_has_gone_to_the_other_side_is_written_off_and_no_more(desk: Desk) -> None:
+    held = holdings(desk)["AAPL"]
+    hold(desk, "AAPL", "-20")
+    with pytest.raises(InputError, match="nothing of it is nobody's"):
+        adopt(desk, "AAPL", str(-held - 20))
+    adopt(desk, "AAPL", str(-held))
+    assert "AAPL" not in holdings(desk)
+    assert adopt(desk, "AAPL") == -20
+
+
+@pytest.mark.parametrize("ratio", ["2", "0.5"])
+def test_what_looks_like_a_split_is_neither_handed_over_nor_written_off(desk: Desk, ratio: str) -> None:
+    held = holdings(desk)["AAPL"]
+    after = held * Decimal(ratio)
+    hold(desk, "AAPL", str(after))
+    with pytest.raises(
+        InputError, match=r"that is what a (split of 2 for 1|consolidation of 1 for 2) leaves"
+    ) as refused:
+        adopt(desk, "AAPL", str(after - held))
+    assert "--no-split" in refused.value.remedy
+    done = adopt_position(
+        desk, "main", "AAPL", qty=after - held, price=None, renamed_from=None, actor="ann", is_no_split=True
+    )
+    assert done.written_off is (ratio == "0.5")
+    assert holdings(desk)["AAPL"] == after
+
+
+def test_what_takes_other_units_after_the_last_close_is_not_handed_over(desk: Desk) -> None:
+    add_action(desk, BY_HAND, AFTER, "split", 2.0)
+    with pytest.raises(InputError, match=r"A split of META takes effect on 2025-04-01, after 2025-03-31"):
+        adopt(desk, BY_HAND)
+
+
+def test_a_split_is_stated_where_nobody_tells_of_it_and_nothing_is_handed_over_before(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("adopting", "splitting"):
+        monkeypatch.setattr(f"scizor_dagster.flow.{module}.catch_up", lambda *_: None)
+    held = holdings(desk)["AAPL"]
+    add_action(desk, "AAPL", LAST, "split", 2.0)
+    hold(desk, "AAPL", str(held * 2 + 5))
+    with pytest.raises(InputError, match="the split of 2 for 1 on 2025-03-31 is listed, and the broker has not booked"):
+        adopt(desk, "AAPL")
+    with pytest.raises(InputError, match="which the split would make"):
+        state(desk, "AAPL")
+    hold(desk, "AAPL", str(held * 2))
+    done = state(desk, "AAPL")
+    assert (done.session, done.before, done.after) == (LAST, held, held * 2)
+    assert holdings(desk)["AAPL"] == held * 2
+    with pytest.raises(InputError, match="recorded: a split of 2 for 1, stated by ann"):
+        state(desk, "AAPL")
+    hold(desk, "AAPL", str(held * 2 + 5))
+    assert adopt(desk, "AAPL") == 5
+
+
+def test_a_split_of_which_no_session_is_known_or_that_is_still_to_come_is_not_stated(desk: Desk) -> None:
+    with pytest.raises(InputError, match="No split of AAPL by 2 is listed through 2025-04-01") as refused:
+        state(desk, "AAPL")
+    assert "--date D" in refused.value.remedy
+    with pytest.raises(InputError, match="2025-04-02 has not begun"):
+        state(desk, "AAPL", date(2025, 4, 2))
+    with pytest.raises(InputError, match="which the split would make"):
+        state(desk, BY_HAND, LAST)
+
+
+def state(desk: Desk, symbol: str, day: date | None = None) -> StatedSplit:
+    return record_stated_split(desk, "main", symbol, ratio=Decimal(2), ex_session=day, actor="ann")

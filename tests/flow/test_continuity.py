@@ -21,14 +21,16 @@ import pytest
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerIdentity
 from scizor_dagster.config import DEFAULT_LIMITS
 from scizor_dagster.errors import ScizorError
-from scizor_dagster.flow.continuity import suspected_before
+from scizor_dagster.flow.continuity import Closes, suspected_actions, suspected_before, unbooked_splits
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import fill_history
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
+from scizor_dagster.ledger.activities import record_activity
 from scizor_dagster.ledger.adoptions import adopt
+from scizor_dagster.ledger.breaks import Looked, accept_break, record_breaks
 from scizor_dagster.ledger.rows import intents_of_session
 from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, LatestPrice
@@ -36,6 +38,7 @@ from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.sessions import TradingCalendar
 from tests.execution.model_broker import ModelBroker
 from tests.flow.desks import add_action
+from tests.ledger.lived import a_break
 from tests.projects import project_at, small_project, write_universe, write_weights
 
 D = Decimal
@@ -312,6 +315,32 @@ def test_a_position_under_a_new_name_is_not_bought_a_second_time(world: World) -
     assert not {"SEVL", "SEVT"} & world.sent(EX)
     assert "Suspected rename of SEVL to SEVT with a split of 7 for 1" in world.reasons(EX)["SEVT"][1]
     assert world.reasons(EX)["SEVL"][0] == "frozen", "by the break that the reconciliation has found"
+
+
+@pytest.mark.parametrize(
+    ("kind", "qty", "looked_at"),
+    [("position_differs", 280 * 6, False), ("position_differs", 5, True), ("fill_differs", 280 * 6, True)],
+)
+def test_an_accepted_difference_says_nothing_of_a_later_one(world: World, kind: str, qty: int, looked_at: bool) -> None:
+    world.source.quotes = {}
+    row = a_break(kind=kind, symbol="SEVL", qty=D(qty))
+    with world.desk.ledger.transaction() as connection:
+        record_breaks(connection, Looked("paper", "main", EVE, (), ()), [row], now=world.now)
+        accept_break(connection, row.break_id, actor="ann", reason="mine", now=world.now)
+    world.broker.book.positions["SEVL"] *= 7
+    with world.desk.lake.pinned() as lake:
+        closes = Closes({"SEVL": 645.57}, {"SEVL": EVE})
+        found = suspected_actions(world.desk, lake, "main", EX, closes, ["SEVL"])
+    assert ("SEVL" in found) is looked_at
+
+
+def test_what_is_sold_back_to_its_quantity_before_a_split_is_not_taken_for_unbooked(world: World) -> None:
+    listed, owned = [("SEVL", EX, 7.0)], {"SEVL": D(280)}
+    with world.desk.ledger.transaction() as connection:
+        assert "has not booked it: 280 are still owned" in unbooked_splits(connection, "paper", listed, owned)["SEVL"]
+        late = BrokerActivity("s1", "split", NEXT, "SEVL", D(0), D(7))
+        record_activity(connection, "paper", late, now=world.now)
+        assert unbooked_splits(connection, "paper", listed, owned) == {}
 
 
 def test_a_split_that_the_preferred_source_lists_by_the_time_of_the_send_is_never_sent(

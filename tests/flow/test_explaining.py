@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from scizor_dagster.flow.explain_lines import explain_line, order_origins
 from scizor_dagster.flow.explaining import Meant, _only, explain
 from scizor_dagster.flow.watch import WatchingDesk
 from scizor_dagster.ledger.tables import trades
-from tests.flow.desks import EARLY, FIRST, SECOND
+from tests.flow.desks import EARLY, FIRST, NOW, SECOND
 from tests.flow.test_blend import opened
 from tests.flow.traded import copied, correct
 
@@ -241,3 +241,37 @@ def test_a_file_that_was_rewritten_is_said_to_be(past: Path, tmp_path: Path) -> 
     assert link.facts["file_unchanged"] is None
     desk.lake.close()
     desk.ledger.close()
+
+
+def test_the_newest_pass_and_what_the_account_shows_beside_its_portfolios_are_told(past: Path, tmp_path: Path) -> None:
+    desk = copied(past, tmp_path)
+
+    def reconciled(which: str, day: int, kind: str) -> None:
+        change(
+            desk, "INSERT INTO reconciliations BY NAME SELECT * REPLACE (? AS pass, ? AS state, ?::TIMESTAMPTZ AS "
+            "fetched_at) FROM reconciliations WHERE session = ? LIMIT 1",
+            which, which, NOW + timedelta(days=day), SECOND,
+        )  # fmt: skip
+        change(
+            desk, "INSERT INTO breaks BY NAME SELECT 'main' AS portfolio, 'paper' AS account, ?::DATE AS session, "
+            "? AS kind, 'MSFT' AS symbol, '10' AS expected, '9' AS found, 'error' AS severity, '' AS remedy, "
+            "'test' AS source, ?::TIMESTAMPTZ AS fetched_at, ? AS pass",
+            SECOND, kind, NOW, which,
+        )  # fmt: skip
+
+    reconciled("third", 2, "newest")
+    reconciled("second", 1, "older")
+    for qty, told in (("7", "showed what"), ("9.5", "showed 2.5 more than"), ("4", "showed 3 fewer than")):
+        change(desk, "UPDATE end_of_day_positions SET qty = '7', broker_qty = ? WHERE session = ?", qty, SECOND)
+        made = explain(desk, "MSFT", session=SECOND)
+        (position,), (link,) = made.of(Step.POSITION), made.of(Step.RECONCILIATION)
+        assert f"the broker {told} the account's portfolios own of it together" in position.sentences[1]
+    assert (link.facts["state"], [row["kind"] for row in link.rows]) == ("third", ["newest"])
+
+
+def test_rows_of_an_account_are_read_once_however_many_sessions_are_told_of(desk: Desk) -> None:
+    with sources_of(desk) as sources:
+        rows = sources.rows_of(trades, "paper")
+        assert rows
+        assert sources.rows_of(trades, "paper") is rows
+        assert sources.rows_of(trades, "other") == []

@@ -12,11 +12,14 @@ from scizor_dagster.config import NotificationRules
 from scizor_dagster.flow import notices
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.notices import due_notices
+from scizor_dagster.flow.open_breaks import looked_findings, open_breaks_of
+from scizor_dagster.ledger.breaks import Looked, record_breaks
 from scizor_dagster.ledger.states import IntentState as S
 from scizor_dagster.notifications.notice import Notice
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.batches import leave_batch, leave_lease, store_reconciliation
 from tests.flow.test_watchdog import FILLED, FRIDAY, HOLIDAY, THURSDAY, at
+from tests.ledger.lived import a_break
 from tests.projects import Project, project_at, small_project
 
 ALL = NotificationRules(events={"daily_summary": True}).is_on
@@ -69,13 +72,13 @@ def store_performance(desk: Desk, session: date, gain: float | None = 0.01) -> N
         )  # fmt: skip
 
 
-def store_break(desk: Desk, session: date, severity: str = "error") -> None:
+def store_break(desk: Desk, session: date, severity: str = "error", which: str | None = None) -> None:
     with desk.lake.write() as cursor:
         cursor.execute(
             "INSERT INTO breaks BY NAME SELECT 'main' AS portfolio, 'paper' AS account, ?::DATE AS session, "
             "'position' AS kind, 'AAPL' AS symbol, '10' AS expected, '9' AS found, ? AS severity, 'Look.' AS remedy, "
-            "'test' AS source, ?::TIMESTAMPTZ AS fetched_at",
-            [session, severity, at("18:00", session)],
+            "'test' AS source, ?::TIMESTAMPTZ AS fetched_at, ? AS pass",
+            [session, severity, at("18:00", session), which],
         )  # fmt: skip
 
 
@@ -145,6 +148,29 @@ def test_unexplained_breaks_of_the_last_traded_session_are_due(desk: Desk) -> No
     store_break(desk, THURSDAY)
     [found] = due(desk)
     assert (found.event, found.title) == ("break", "main 2026-11-19: 1 unexplained break(s)")
+
+
+def test_what_the_newest_pass_does_not_find_any_more_is_not_due(desk: Desk) -> None:
+    store_break(desk, THURSDAY, which="first")
+    assert due(desk) == [], "the pass that is stored is another one"
+
+
+def test_what_the_look_before_a_plan_has_found_is_due_until_it_agrees(desk: Desk) -> None:
+    looked = Looked("paper", "main", FRIDAY, (), ("positions",))
+    row = a_break(session=FRIDAY, found_in="look", opened_at=at("09:00"))
+    with desk.ledger.transaction() as connection:
+        record_breaks(connection, looked, [row, a_break(break_id="b")], now=at("09:00"))
+    [found] = due(desk)
+    assert (found.event, found.subject, found.title) == ("break", "account paper", "paper: 1 position(s) do not agree")
+    assert "AAA: nothing explains 2\nSee them: scizor reconcile --portfolio main." in found.text
+    [finding] = looked_findings(desk, "paper", "main")  # type: ignore[arg-type]
+    assert (finding.kind, "do not trade: AAA" in finding.problem) == ("open_breaks", True)
+    assert [(row["of"], row["found_in"], row["clear"]) for row in open_breaks_of(desk, "main")] == [
+        ("the account", found_in, "scizor reconcile --portfolio main") for found_in in ("first", "look")
+    ]
+    with desk.ledger.transaction() as connection:
+        record_breaks(connection, looked, [], now=at("09:10"))
+    assert (due(desk), list(looked_findings(desk, "paper", "main"))) == ([], [])  # type: ignore[arg-type]
 
 
 def test_the_summary_of_the_last_closed_session_is_due_once_it_is_measured_and_switched_on(desk: Desk) -> None:

@@ -1,8 +1,10 @@
 """Open breaks and closed days in the ledger: what opens, what clears, what a person takes as it is."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError
 from scizor_dagster.ledger.breaks import (
@@ -16,8 +18,9 @@ from scizor_dagster.ledger.breaks import (
 )
 from scizor_dagster.ledger.days import day_of, is_closed, record_pass, unclosed_days
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import events
 from scizor_dagster.ledger.verification import verify
-from tests.execution.scenario import MONDAY, START, TUESDAY
+from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt
 from tests.ledger.lived import a_break
 
 STAGES = ("orders", "fills", "positions", "cash")
@@ -90,6 +93,50 @@ def test_what_a_person_has_accepted_is_not_opened_again(ledger: Ledger) -> None:
         assert accepted_breaks(connection, "paper") == {"0123456789ab": "ann: mine"}
 
 
+def accepted(ledger: Ledger, *rows: BreakRow) -> None:
+    """Rows that were found on Monday, and that ann takes as they are."""
+    record(ledger, MONDAYS, *rows)
+    with ledger.transaction() as connection:
+        for row in rows:
+            accept_break(connection, row.break_id, actor="ann", reason="mine", now=LATER)
+
+
+def standing(ledger: Ledger) -> list[str]:
+    with ledger.read() as connection:
+        assert verify(connection) == []
+        return sorted(accepted_breaks(connection, "paper"))
+
+
+def test_what_was_accepted_and_is_gone_is_opened_anew_when_it_returns(ledger: Ledger) -> None:
+    accepted(ledger, a_break())
+    assert record(ledger, replace(MONDAYS, accepted={"0123456789ab"})) == ([], [])
+    assert standing(ledger) == ["0123456789ab"]
+    assert record(ledger, MONDAYS) == ([], [])
+    assert standing(ledger) == []
+    with ledger.read() as connection:
+        (row,) = breaks_by_id(connection, ["0123456789ab"])
+        (ended,) = connection.execute(sa.select(events.c.payload).where(events.c.kind == "acceptance_ended")).scalars()
+    assert row.clear_reason == "the parties agree again; accepted by ann before: mine"
+    assert '"break_id":"0123456789ab"' in ended.replace(" ", "")
+    assert record(ledger, MONDAYS, a_break()) == (["0123456789ab"], [])
+
+
+@pytest.mark.parametrize(
+    ("looked", "left"),
+    [
+        (replace(MONDAYS, unsettled={"AAA"}), ["0123456789ab"]),
+        (replace(MONDAYS, unsettled={None}), ["cash"]),
+        (replace(MONDAYS, session=TUESDAY, of_account=("cash",)), ["0123456789ab", "of-monday"]),
+        (replace(MONDAYS, session=TUESDAY), ["of-monday"]),
+        (replace(MONDAYS, account="real"), ["0123456789ab", "cash", "of-monday"]),
+    ],
+)
+def test_an_acceptance_ends_by_whoever_has_looked_at_it(ledger: Ledger, looked: Looked, left: list[str]) -> None:
+    accepted(ledger, a_break(), a_break(break_id="cash", stage="cash", symbol=None), of_monday())
+    record(ledger, looked)
+    assert standing(ledger) == left
+
+
 @pytest.mark.parametrize(
     ("name", "reason", "words"),
     [
@@ -104,6 +151,46 @@ def test_only_an_open_break_is_accepted_and_with_a_reason(ledger: Ledger, name: 
     with ledger.transaction() as connection, pytest.raises(InputError, match=words) as refused:
         accept_break(connection, name, actor="ann", reason=reason, now=LATER)
     assert refused.value.where == f"break {name}"
+
+
+@pytest.mark.parametrize(
+    ("owned", "qty", "words"),
+    [
+        ({"main": "100"}, "-100", "own 100 AAA, and the account holds 0: .*scizor adopt main AAA --qty=-100"),
+        ({"main": "100"}, "-120", "own 100 AAA, and the account holds -20: .*--qty=-100"),
+        ({"main": "30", "other": "70"}, "-50", "the account holds 50: .*scizor adopt other AAA --qty=-50"),
+        ({"main": "-100"}, "40", "own -100 AAA, and the account holds -60: .*--qty=40"),
+        ({"main": "-30", "other": "-70"}, "100", "holds 0: .*scizor adopt other AAA --qty=70"),
+    ],
+)
+def test_shares_that_the_account_does_not_have_are_not_taken_as_they_are(
+    ledger: Ledger, owned: dict[str, str], qty: str, words: str
+) -> None:
+    for portfolio, shares in owned.items():
+        adopt(ledger, "AAA", shares, portfolio)
+    record(ledger, MONDAYS, a_break(qty=D(qty)))
+    with ledger.transaction() as connection, pytest.raises(InputError, match=words):
+        accept_break(connection, "0123456789ab", actor="ann", reason="mine", now=LATER)
+
+
+@pytest.mark.parametrize(
+    ("owned", "changes"),
+    [
+        ("100", {"qty": D(20)}),
+        ("-100", {"qty": D(-20)}),
+        ("100", {"qty": D(0)}),
+        ("100", {"qty": None}),
+        ("100", {"qty": D(-20), "symbol": "BBB"}),
+        ("100", {"qty": D(-20), "symbol": None}),
+        ("100", {"qty": D(-20), "kind": "fill_differs"}),
+    ],
+)
+def test_what_is_held_beside_and_what_is_no_position_is_taken_as_it_is(
+    ledger: Ledger, owned: str, changes: dict[str, object]
+) -> None:
+    adopt(ledger, "AAA", owned)
+    accepted(ledger, a_break(**changes))
+    assert standing(ledger) == ["0123456789ab"]
 
 
 def test_a_day_is_closed_by_its_second_pass_once_and_stays_closed(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from scizor_dagster.config import PriceQuality
-from scizor_dagster.market_data.continuity import RATIOS, Evidence, MoveLimits, judge, named, renamed
+from scizor_dagster.market_data.continuity import RATIOS, Evidence, MoveLimits, judge, named, renamed, split_ratio
 
 D = Decimal
 NAN = float("nan")
@@ -268,3 +268,24 @@ def test_penny_shares_are_rarely_doubted_and_each_of_their_consolidations_is(
     assert shown <= found.keys()
     assert len(shown) == 18
     assert rate < 10
+
+
+@pytest.mark.parametrize(
+    ("owned", "held", "ratio"),
+    [
+        (100.0, 200.0, 2.0),
+        (101.0, 151.0, 151 / 101),
+        (-100.0, -50.0, 0.5),
+        (3.0, 6.0, 2.0),
+        (3.0, 7.0, None),
+        (100.0, 107.0, None),
+        (100.0, -200.0, None),
+        (100.0, 0.0, None),
+        (0.0, 7.0, None),
+        (100.0, 100.0, None),
+    ],
+)
+def test_a_quantity_that_a_split_would_leave_is_told_from_one_that_was_traded(
+    owned: float, held: float, ratio: float | None
+) -> None:
+    assert split_ratio(owned, held) == ratio

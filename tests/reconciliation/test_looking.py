@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.brokers.protocol import BrokerFill, BrokerPosition, OrderStatus, Side
-from scizor_dagster.ledger.breaks import open_breaks
+from scizor_dagster.ledger.breaks import accept_break, accepted_breaks, open_breaks
 from scizor_dagster.ledger.days import day_of
 from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.intents import last_replies
@@ -20,7 +20,7 @@ from scizor_dagster.reconciliation.model import Measures, Pass, ReconciliationRe
 from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.reconciliation.records import record_report
 from scizor_dagster.risk.breaks import locked_symbols
-from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, resume, run
+from tests.execution.scenario import BEFORE, MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, resume, run
 from tests.ledgers import sqlite_ledger
 
 PLAN = plan_of([order("b-ccc", "CCC", Side.BUY, "10")], session=MONDAY)
@@ -96,6 +96,44 @@ def test_what_has_gone_and_came_back_as_nobodys_stays_doubted(ledger: Ledger) ->
     assert look(ledger, ("AAA", "8")) == ["AAA"]
 
 
+def accept(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        (row,) = open_breaks(connection, "paper")
+        accept_break(connection, row.break_id, actor="ann", reason="mine", now=LATER)
+
+
+def test_what_was_accepted_and_cured_locks_when_it_comes_back(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    assert look(ledger, ("AAA", "12")) == ["AAA"]
+    accept(ledger)
+    assert look(ledger, ("AAA", "12")) == []
+    assert look(ledger, ("AAA", "10")) == []
+    assert look(ledger, ("AAA", "12")) == ["AAA"]
+
+
+def test_what_was_accepted_beside_a_holding_stays_so_while_the_portfolio_owns_none_of_it(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10")
+    assert look(ledger, ("AAA", "12")) == ["AAA"]
+    accept(ledger)
+    adopt(ledger, "AAA", "-10", session=MONDAY)
+    assert look(ledger, ("AAA", "2")) == []
+    adopt(ledger, "AAA", "5", session=TUESDAY)
+    assert look(ledger, ("AAA", "7")) == []
+
+
+def test_what_was_accepted_stays_so_while_an_order_for_it_is_at_the_broker(ledger: Ledger) -> None:
+    adopt(ledger, "CCC", "10", session=BEFORE - timedelta(days=1))
+    assert look(ledger, ("CCC", "12")) == ["CCC"]
+    accept(ledger)
+    adopt(ledger, "CCC", "-10")
+    broker = model(ledger, positions={"CCC": D(2)})
+    broker.has_data = set()
+    run(ledger, broker, PLAN)
+    assert look(ledger, ("CCC", "5")) == []
+    with ledger.read() as connection:
+        assert len(accepted_breaks(connection, "paper")) == 1
+
+
 def test_an_instrument_with_an_order_at_the_broker_is_left_as_it_is(ledger: Ledger) -> None:
     broker = model(ledger)
     broker.has_data = set()
@@ -146,6 +184,19 @@ def test_an_order_of_which_no_answer_was_kept_is_as_the_ledger_has_it(ledger: Le
         assert last_replies(connection, ["b-ccc"]) == {}
         (shown,) = read_logs(connection, [row], "USD").orders
     assert (shown.status, shown.filled_qty) == (OrderStatus.FILLED, D(10))
+
+
+def test_cash_that_was_accepted_stays_so_until_it_agrees(ledger: Ledger) -> None:
+    from tests.reconciliation.world import MONEY, World
+
+    with ledger.transaction() as connection:
+        record_report(connection, World(cash=MONEY.cash + 500).report(), now=LATER)
+    accept(ledger)
+    with ledger.transaction() as connection:
+        record_report(connection, World(cash=MONEY.cash + 700).report(), now=LATER)
+        assert len(accepted_breaks(connection, "paper")) == len(open_breaks(connection, "paper")) == 1
+        record_report(connection, World().report(), now=LATER)
+        assert (accepted_breaks(connection, "paper"), open_breaks(connection, "paper")) == ({}, [])
 
 
 def test_cash_that_could_not_be_compared_clears_no_break_of_it(ledger: Ledger) -> None:

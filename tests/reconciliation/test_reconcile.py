@@ -83,6 +83,15 @@ def test_equal_numbers_with_other_zeros_are_no_difference():
     assert world.found() == []
 
 
+def test_a_split_that_a_person_has_stated_is_the_one_that_the_broker_tells_of_later():
+    there, here = activity()
+    split = {"kind": "split", "symbol": "AAA", "amount": D(0), "qty_factor": D(2)}
+    told = replace(there, activity_id="b1", **split)
+    stated = replace(here, activity_id="stated/AAA/2026-03-02", **split)
+    assert World(broker_activities=[told], activities=[stated]).found() == []
+    assert "activity_missing_in_ledger" in str(World(broker_activities=[told]).found())
+
+
 def test_a_recorded_activity_and_a_cent_fraction_of_cash_are_no_difference():
     there, here = activity()
     assert World(broker_activities=[there], activities=[here], cash=D("8994.9049")).found() == []

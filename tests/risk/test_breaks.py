@@ -8,7 +8,7 @@ from scizor_dagster.errors import RiskLimitBreached
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.breaks import BreakRow, Looked, record_breaks
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.risk.breaks import BreakLimits, holds_of, locked_symbols
+from scizor_dagster.risk.breaks import BreakLimits, clearing, holds_of, locked_symbols, whose
 from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.facts import MarketFacts
 from tests.execution.scenario import MONDAY, START, Side, model, order, plan_of, run
@@ -16,7 +16,11 @@ from tests.ledger.lived import a_break
 
 LIMITS = BreakLimits(max_open=1, max_value_share=D("0.02"))
 BUYS = [order("b-aaa", "AAA", Side.BUY, "2"), order("b-ccc", "CCC", Side.BUY, "10")]
-AAA = "locked by break 0123456789ab (quantity) of 2026-03-02: nothing explains 2"
+AAA = "locked by break 0123456789ab (quantity) of the account, 2026-03-02: nothing explains 2"
+OTHERS = (
+    "locked by break 0123456789ab (quantity) of portfolio other, 2026-03-02: nothing explains 2 (cleared by "
+    "scizor reconcile --portfolio other --date 2026-03-02)"
+)
 
 
 def opened(ledger: Ledger, *rows: BreakRow) -> None:
@@ -39,9 +43,9 @@ def test_nothing_is_asked_of_the_equity_while_no_break_is_open(ledger: Ledger) -
 
 def test_a_break_locks_its_instrument_for_every_portfolio_of_the_account(ledger: Ledger) -> None:
     opened(ledger, a_break(portfolio="other"))
-    assert holds(ledger) == {"AAA": AAA}
+    assert holds(ledger) == {"AAA": OTHERS}
     with ledger.read() as connection:
-        assert locked_symbols(connection, "paper") == {"AAA": AAA}
+        assert locked_symbols(connection, "paper") == {"AAA": OTHERS}
         assert locked_symbols(connection, "real") == {}
 
 
@@ -119,3 +123,10 @@ def test_a_plan_is_not_admitted_while_breaks_are_worth_too_much(ledger: Ledger) 
         ExecutionState.DONE,
         ExecutionState.WORKING,
     )
+
+
+def test_a_break_names_whose_it_is_and_what_clears_it() -> None:
+    account, portfolio = a_break(), a_break(portfolio="other")
+    assert (whose(account), clearing(account, "main")) == ("the account", "scizor reconcile --portfolio main")
+    assert whose(portfolio) == "portfolio other"
+    assert clearing(portfolio, "main") == "scizor reconcile --portfolio other --date 2026-03-02"
