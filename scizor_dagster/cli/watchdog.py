@@ -155,7 +155,7 @@ def _tell(desk: WatchingDesk, body: dict[str, Any], now: datetime) -> str:
     if body["ok"]:
         outcomes = notifier.tell_every_time(texts.all_well(body["portfolios"], now))
     else:
-        outcomes = notifier.tell([texts.watchdog_found(body["findings"], body["portfolios"])])
+        outcomes = notifier.tell([texts.watchdog_found(body["findings"], body["portfolios"], now)])
     return " ".join(item.failure for item in outcomes if not item.went)
 
 
