@@ -49,8 +49,8 @@ def watchdog(
     Looks whether the last session was traded, ended and reconciled, whether prices and weights are there, whether a
     run has died over its orders, whether somebody could not be told, and whether Dagster's daemon is alive where
     schedules are switched on. Asks no broker, and changes nothing. What cannot be read is a finding. Whom the section
-    notifications of the configuration names is told, once while the findings stay the same; without it no network is
-    used. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the call is wrong.
+    notifications of the configuration names is told, once a day while the findings stay the same; without it no network
+    is used. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the call is wrong.
 
     Example: scizor watchdog --portfolio main
     """
