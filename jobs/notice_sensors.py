@@ -5,6 +5,7 @@ What belongs here: reading from Dagster why a run failed, and asking the notifie
 for no run and write nothing but who was told. Nobody who cannot be told makes a tick fail.
 """
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -79,7 +80,13 @@ def failed_run(context: dg.RunFailureSensorContext) -> FailedRun:
         step=step,
         problem=problem,
         held=held,
+        day=_began(context),
     )
+
+
+def _began(context: dg.RunFailureSensorContext) -> date | None:
+    record = context.instance.get_run_record_by_id(context.dagster_run.run_id)
+    return record.create_timestamp.date() if record is not None else None
 
 
 def _why(data: Any) -> tuple[str, bool]:

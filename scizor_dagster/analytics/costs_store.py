@@ -134,16 +134,19 @@ def cost_frame(rows: Sequence[OrderCost]) -> pd.DataFrame:
 
 def store_costs(
     lake: Lake, portfolio: str, session: date, rows: Sequence[OrderCost], models: Mapping[tuple[Scope, str], CostModel],
-    now: datetime,
+    now: datetime, *, venue: str | None = None,
 ) -> None:  # fmt: skip
-    """Replace a session's costs, and the models that know it, in one transaction."""
+    """Replace a session's costs, and the models that know it, in one transaction.
+
+    `venue` is where the portfolio trades.
+    """
     from scizor_dagster.lake.tables import replace_rows
 
     with lake.write() as cursor:
         frame = cost_frame(rows).assign(source=SOURCE, fetched_at=now)
         replace_rows(cursor, "order_costs", frame, "portfolio = ? AND session = ?", [portfolio, session])
         for (scope, name), model in models.items():
-            frame = _model_frame(scope, name, session, model).assign(source=SOURCE, fetched_at=now)
+            frame = _model_frame(scope, name, session, model).assign(venue=venue, source=SOURCE, fetched_at=now)
             where = "scope = ? AND name = ? AND session = ?"
             replace_rows(cursor, "cost_models", frame, where, [scope, name, session])
 
@@ -164,7 +167,13 @@ def _read(cursor: duckdb.DuckDBPyConnection, where: str, key: Sequence[Any]) -> 
 
 
 def cost_model(
-    lake: Lake, name: str, as_of: date, kind: Scope | None = None, *, commission: Commission = FREE
+    lake: Lake,
+    name: str,
+    as_of: date,
+    kind: Scope | None = None,
+    *,
+    commission: Commission = FREE,
+    venue: str | None = None,
 ) -> CostModel:
     """The newest model that somebody trading session `as_of` could have known: it knows no order of that day or later.
 
@@ -174,6 +183,7 @@ def cost_model(
         as_of: The session that is traded, or simulated.
         kind: Whether `name` is a portfolio's or a market's; None looks for the portfolio first.
         commission: What the broker takes, where nothing is stored that says so.
+        venue: Where the orders that it was learned from must have gone; None for anywhere.
 
     Returns:
         The assumption `costs_model.ASSUMED`, with `commission`, where no model is stored from before.
@@ -181,8 +191,9 @@ def cost_model(
     with lake.read() as cursor:
         rows = cursor.execute(
             f"SELECT {', '.join(_MODEL)} FROM {whole('cost_models')} WHERE name = $name AND session < $as_of "
-            "AND scope = coalesce($kind, scope) ORDER BY scope = 'portfolio' DESC, session DESC LIMIT 1",
-            {"name": name, "as_of": as_of, "kind": kind},
+            "AND scope = coalesce($kind, scope) AND coalesce(venue = $venue, TRUE) "
+            "ORDER BY scope = 'portfolio' DESC, session DESC LIMIT 1",
+            {"name": name, "as_of": as_of, "kind": kind, "venue": venue},
         ).fetchall()
     if not rows:
         return CostModel(

@@ -118,11 +118,14 @@ def group_costs(rows: Sequence[OrderCost], by: str, shares: Shares | None = None
         parts = [(label, row, share) for row in rows for label, share in _strategies(row, shares or {})]
     else:
         parts = [(KEYS[by](row), row, Decimal(1)) for row in rows]
-    labels = sorted({label for label, _, _ in parts})
+    groups: dict[str, list[tuple[OrderCost, Decimal]]] = {}
+    for label, row, share in parts:
+        groups.setdefault(label, []).append((row, share))
+    labels = sorted(groups)
     if by == "size":
         order = [label for _, label in _SIZES] + [_LARGEST, UNKNOWN]
         labels.sort(key=order.index)
-    return [_sum(name, [(row, share) for label, row, share in parts if label == name]) for name in labels]
+    return [_sum(label, groups[label]) for label in labels]
 
 
 def all_costs(rows: Sequence[OrderCost], label: str = "all") -> CostGroup:

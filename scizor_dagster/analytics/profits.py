@@ -59,11 +59,19 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A position handed over, at the close that it is valued at."""
+    """A position handed over, at the close that it is valued at.
+
+    Attributes:
+        other: The symbol that was handed over in the same moment, as many the other way round at the same price: a
+            holding that goes on under another name. Strategies keep their parts of it.
+        was_there: Whether it was the portfolio's all the time, and measured, so that nothing comes from outside.
+    """
 
     symbol: str
     qty: Decimal
     price: Decimal
+    was_there: bool = False
+    other: str | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +86,13 @@ class SessionOfPortfolio:
     trades: list[Trade] = field(default_factory=list)
     adopted: list[Adopted] = field(default_factory=list)
     money: list[tuple[str, Decimal]] = field(default_factory=list)
+
+    @property
+    def inflow(self) -> Decimal:
+        """What comes from outside less what goes: money and positions."""
+        with exact_arithmetic():
+            money = sum((amount for kind, amount in self.money if kind in EXTERNAL), ZERO)
+            return money + sum((item.qty * item.price for item in self.adopted if not item.was_there), ZERO)
 
 
 @dataclass(frozen=True)
@@ -140,9 +155,13 @@ class ProfitBook:
         ways: dict[tuple[str, str], Way] = {}
         for trade in session.trades:
             self._trade(trade, ways)
-        for item in session.adopted:
+        ended: dict[str, Parts] = {}
+        # What ends comes first: who held it has what it goes on as.
+        for item in sorted(session.adopted, key=self._begins):
+            parts = self._handed_over(item, ended)
             self._instrument(item.symbol).take_over(item.qty, item.price)
-            self._strategy(NOBODY, item.symbol).take_over(item.qty, item.price)
+            for name, part in parts.items():
+                self._strategy(name, item.symbol).take_over(part, item.price)
 
     @exact_arithmetic()
     def measured(self, closes: Mapping[str, Decimal]) -> Profits:
@@ -208,6 +227,24 @@ class ProfitBook:
         for name in {**parts, **fees}:
             position = self._strategy(name, trade.symbol)
             position.trade(parts.get(name, ZERO), trade.price, fees.get(name, ZERO))
+
+    def _begins(self, item: Adopted) -> bool:
+        """Whether it comes to what is held already, or to nothing."""
+        return item.qty * sum(self.held(item.symbol).values(), ZERO) >= 0
+
+    def _handed_over(self, item: Adopted, ended: dict[str, Parts]) -> Parts:
+        """What goes is taken from who holds it; what comes is nobody's, or of who held it under another name."""
+        if item.other in ended:
+            return {name: -part for name, part in ended[item.other].items()}
+        if self._begins(item):
+            return {NOBODY: item.qty}
+        held = self.held(item.symbol)
+        whole = sum(held.values(), ZERO)
+        goes = item.qty if abs(item.qty) <= abs(whole) else -whole
+        parts = shares_of(held, goes)
+        parts[NOBODY] = parts.get(NOBODY, ZERO) + item.qty - goes
+        ended[item.symbol] = parts
+        return parts
 
     def _instrument(self, symbol: str) -> Position:
         return self.instruments.setdefault(symbol, Position())

@@ -228,8 +228,8 @@ class BrokerActivity:
     """A change of cash or quantity without a trade.
 
     Attributes:
-        kind: `split`, `dividend`, `fee`, `interest`, `deposit` or `withdrawal`.
-        qty_factor: For a split: new quantity per old one.
+        kind: `split`, `dividend`, `delisting`, `fee`, `interest`, `deposit` or `withdrawal`.
+        qty_factor: For a split: new quantity per old one; 0 for a delisting, which ends a holding for `amount`.
         amount: Signed cash in the account's currency; zero for a split.
     """
 

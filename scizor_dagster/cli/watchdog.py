@@ -50,8 +50,8 @@ def watchdog(
     Looks whether the last session was traded, ended and reconciled, whether prices and weights are there, whether a
     run has died over its orders, whether somebody could not be told, and whether Dagster's daemon is alive where
     schedules are switched on. Asks no broker, and changes nothing. What cannot be read is a finding. Whom the section
-    notifications of the configuration names is told, once while the findings stay the same; without it no network is
-    used. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the call is wrong.
+    notifications of the configuration names is told, once a day while the findings stay the same; without it no network
+    is used. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the call is wrong.
 
     Example: scizor watchdog --portfolio main
     """
@@ -157,7 +157,7 @@ def _tell(desk: WatchingDesk, body: dict[str, Any], now: datetime) -> str:
     if body["ok"]:
         outcomes = notifier.tell_every_time(texts.all_well(body["portfolios"], now))
     else:
-        outcomes = notifier.tell([texts.watchdog_found(body["findings"], body["portfolios"])])
+        outcomes = notifier.tell([texts.watchdog_found(body["findings"], body["portfolios"], now)])
     return " ".join(item.failure for item in outcomes if not item.went)
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from scizor_dagster.analytics.costs_model import CostModel
 from scizor_dagster.analytics.costs_store import OrderCost, cost_model, read_costs, store_costs
 from scizor_dagster.analytics.costs_summary import BY_STRATEGY, CostGroup, all_costs, group_costs, worst_orders
-from scizor_dagster.flow.costs_learning import commission_for, learned_models, venue_of
+from scizor_dagster.flow.costs_learning import commission_for, learned_models
 from scizor_dagster.flow.costs_market import markets_of
 from scizor_dagster.flow.costs_orders import attribution, measured_orders
 from scizor_dagster.flow.costs_pricing import Place, order_cost
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measured import venue_of
 from scizor_dagster.ledger.known import restated_sessions
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def measure_costs(desk: Desk, portfolio: str, session: date) -> SessionCosts:
             store_costs(desk.lake, portfolio, session, (), {}, desk.clock())
         return SessionCosts((), all_costs(()), None, restated)
     models = learned_models(desk, portfolio, session, rows)
-    store_costs(desk.lake, portfolio, session, rows, models, desk.clock())
+    store_costs(desk.lake, portfolio, session, rows, models, desk.clock(), venue=venue_of(desk, portfolio))
     return SessionCosts(tuple(rows), all_costs(rows), models["portfolio", portfolio], restated)
 
 
@@ -99,8 +100,13 @@ def cost_report(desk: Desk, portfolio: str, first: date, last: date, *, by: str,
         groups=tuple(group_costs(rows, by, shares)),
         total=all_costs(rows),
         worst=tuple(worst_orders(rows, worst)),
-        model=cost_model(desk.lake, portfolio, after, "portfolio", commission=commission_for(desk, portfolio)),
+        model=_model(desk, portfolio, after),
     )
+
+
+def _model(desk: Desk, portfolio: str, as_of: date) -> CostModel:
+    commission, venue = commission_for(desk, portfolio), venue_of(desk, portfolio)
+    return cost_model(desk.lake, portfolio, as_of, "portfolio", commission=commission, venue=venue)
 
 
 def _measured(desk: Desk, portfolio: str, session: date) -> list[OrderCost]:
@@ -115,6 +121,6 @@ def _measured(desk: Desk, portfolio: str, session: date) -> list[OrderCost]:
         before=desk.calendar(settings.market).previous_session(session),
         venue=venue_of(desk, portfolio),
         currency=desk.market(settings.market).currency,
-        model=cost_model(desk.lake, portfolio, session, "portfolio", commission=commission_for(desk, portfolio)),
+        model=_model(desk, portfolio, session),
     )
     return [order_cost(place, order, markets[order.symbol]) for order in orders]

@@ -17,8 +17,8 @@ from scizor_dagster.analytics.costs_fit import PastOrders, fit
 from scizor_dagster.analytics.costs_model import ASSUMED, BASIS_POINTS, Commission, CostModel, commission_of
 from scizor_dagster.analytics.costs_store import OrderCost, Scope
 from scizor_dagster.brokers.protocol import OrderType
-from scizor_dagster.config import PaperAccount
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measured import venue_of
 from scizor_dagster.lake.whole import whole
 
 AT_OPEN = "session open"
@@ -54,12 +54,6 @@ class Lesson(NamedTuple):
         return at_market and known and float(self.filled_value) > 0
 
 
-def venue_of(desk: Desk, portfolio: str) -> str:
-    """Where a portfolio's orders go: `paper` for the embedded exchange, else broker and environment."""
-    account = desk.account(desk.portfolio(portfolio).account)
-    return account.broker if isinstance(account, PaperAccount) else f"{account.broker}/{account.environment}"
-
-
 def commission_for(desk: Desk, portfolio: str) -> Commission:
     """What the portfolio's broker charges."""
     venue = venue_of(desk, portfolio)
@@ -72,15 +66,17 @@ def learned_models(
 ) -> dict[tuple[Scope, str], CostModel]:
     """Models of the portfolio, and of its market where its orders reach a real one: a simulator tells nothing of it.
 
+    A portfolio learns from the orders that went where its own go now.
     `rows` are the session's, which may not be stored yet.
     """
     commission, market = commission_for(desk, portfolio), desk.portfolio(portfolio).market
     beside = [name for name, item in desk.config.portfolios.items() if item.market == market]
     stored = [row for row in _recorded(desk, beside, session) if (row.portfolio, row.session) != (portfolio, session)]
     lessons = stored + [Lesson(*(getattr(row, name) for name in Lesson._fields)) for row in rows]
-    own = [row for row in lessons if row.portfolio == portfolio]
+    venue = venue_of(desk, portfolio)
+    own = [row for row in lessons if (row.portfolio, row.venue) == (portfolio, venue)]
     models: dict[tuple[Scope, str], CostModel] = {("portfolio", portfolio): _fitted(own, session, commission)}
-    if venue_of(desk, portfolio).endswith(_LIVE):
+    if venue.endswith(_LIVE):
         models["market", market] = _fitted([row for row in lessons if row.venue.endswith(_LIVE)], session, commission)
     return models
 

@@ -14,23 +14,24 @@ import pandas as pd
 import sqlalchemy as sa
 
 from scizor_dagster.analytics.attribution import profit_frames
-from scizor_dagster.analytics.performance import FACTS, SessionFigures, measure, read_performance, store_performance
+from scizor_dagster.analytics.performance import FACTS, SessionFigures, measure, store_performance
 from scizor_dagster.analytics.profits import Profits
 from scizor_dagster.analytics.valuation import Valuation, value_portfolio
 from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.errors import DataError
 from scizor_dagster.flow.approving import awaiting_plan
-from scizor_dagster.flow.attribution import session_profits
+from scizor_dagster.flow.attribution import closes_through, session_profits
 from scizor_dagster.flow.closing import go_through
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measured import measured_sessions, where_of
 from scizor_dagster.flow.money import book_through, price_adjustment, starting_cash
 from scizor_dagster.flow.performance import with_benchmark
 from scizor_dagster.lake.whole import whole
 from scizor_dagster.ledger.known import restated_sessions
-from scizor_dagster.ledger.rebuilt import cash_is_stated
+from scizor_dagster.ledger.rebuilt import cash_stated_at
 from scizor_dagster.ledger.rows import activities_of, fills_of, open_batches
 from scizor_dagster.ledger.tables import activities, adoptions, trades
-from scizor_dagster.market_data.reading import last_closes, session_bars
+from scizor_dagster.market_data.reading import session_bars
 
 ZERO = Decimal(0)
 _TOLD_WITHIN = timedelta(days=30)
@@ -78,7 +79,7 @@ def measure_session(desk: Desk, portfolio: str, session: date) -> MeasuredSessio
             # All later ones have been measured again with it.
             break
     found = _measure_on(desk, portfolio, session)
-    curve = with_benchmark(desk, portfolio, read_performance(desk.lake, portfolio))
+    curve = with_benchmark(desk, portfolio, measured_sessions(desk, portfolio))
     return MeasuredSession(found.row, curve, found.valuation.unpriced, found.valuation.stale, found.profits)
 
 
@@ -96,7 +97,7 @@ def _measure_on(desk: Desk, portfolio: str, session: date) -> _Measurement:
     """Measure a session, and the stored ones after it where its row is new or another than before."""
     found = _measured(desk, portfolio, session)
     if found.is_news:
-        known = read_performance(desk.lake, portfolio)["session"]
+        known = measured_sessions(desk, portfolio)["session"]
         for later in known[known > session]:
             _measured(desk, portfolio, later)
     return found
@@ -104,30 +105,30 @@ def _measure_on(desk: Desk, portfolio: str, session: date) -> _Measurement:
 
 def _measured(desk: Desk, portfolio: str, session: date) -> _Measurement:
     settings = desk.portfolio(portfolio)
-    closes = last_closes(desk.lake, settings.market, session)
-    stored = read_performance(desk.lake, portfolio, session)
+    closes = closes_through(desk, portfolio, session)
+    stored = measured_sessions(desk, portfolio, session)
     history = stored[stored["session"] < session]
     since = None if history.empty else history["session"].iloc[-1]
     # Rows of a version that knew no profits say nothing of the account's money.
     kept = since is not None and not pd.isna(history["account_money"].iloc[-1])
-    profits = session_profits(desk, portfolio, session, closes, since, kept=kept)
+    profits, flows = session_profits(desk, portfolio, session, closes, since, kept=kept)
     book = book_through(desk, portfolio, session, closes)
     valuation = value_portfolio(book.holdings, book.cash + profits.account_money, closes)
     with desk.ledger.read() as connection:
         fills = fills_of(connection, settings.account, portfolio=portfolio, first=session, last=session)
-        # What was adopted when the ledger was built anew is what the portfolio had when it was measured before.
-        had_it = since is not None and cash_is_stated(connection, settings.account, portfolio)
     figures = SessionFigures(
         portfolio=portfolio,
         session=session,
         valuation=valuation,
         starting_equity=starting_cash(desk, portfolio),
-        flows=ZERO if had_it else profits.inflow,
+        flows=flows.earlier + flows.today,
+        earlier_flows=flows.earlier,
         fees=profits.fees,
         traded=sum((fill.qty * fill.price for fill in fills), ZERO),
         adjustment=price_adjustment(closes),
         synthetic=bool(closes["synthetic"].any()),
         account_money=profits.account_money,
+        where=where_of(desk, portfolio),
     )
     row = measure(figures, history)
     sectors = {entry.instrument.symbol: entry.sector for entry in desk.universe(settings.market)}
@@ -138,13 +139,18 @@ def _measured(desk: Desk, portfolio: str, session: date) -> _Measurement:
 
 
 def _told_late_of(desk: Desk, portfolio: str, session: date) -> list[date]:
-    """Measured sessions before `session` that do not know all that the ledger was told of them or of earlier ones."""
-    account = desk.portfolio(portfolio).account
+    """Measured sessions before `session` that do not know all that the ledger was told of them or of earlier ones.
+
+    A ledger that was built anew knows less of what was measured before than was known then: that stays as it is.
+    """
+    account, mine = desk.portfolio(portfolio).account, set(measured_sessions(desk, portfolio)["session"])
     with desk.lake.read() as cursor:
         query = f"SELECT session, fetched_at FROM {whole('performance')} WHERE portfolio = ? AND session < ?"
-        measured = sorted(cursor.execute(query, [portfolio, session]).fetchall())
+        measured = sorted(row for row in cursor.execute(query, [portfolio, session]).fetchall() if row[0] in mine)
     told: dict[date, datetime] = {}
     with desk.ledger.read() as connection:
+        stated = cash_stated_at(connection, account, portfolio)
+        zone = desk.calendar(desk.portfolio(portfolio).market).timezone
         restated = restated_sessions(connection, account, portfolio, desk.clock() - _TOLD_WITHIN)
         for table in (trades, activities, adoptions):
             between = table.c.session.between(session - _TOLD_WITHIN, session)
@@ -156,7 +162,8 @@ def _told_late_of(desk: Desk, portfolio: str, session: date) -> list[date]:
     return [
         day
         for day, at in measured
-        if day in restated or any(of <= day and recorded > at for of, recorded in told.items())
+        if not (stated is not None and at < stated and day < stated.astimezone(zone).date())
+        and (day in restated or any(of <= day and recorded > at for of, recorded in told.items()))
     ]
 
 

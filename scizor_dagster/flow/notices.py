@@ -140,12 +140,13 @@ def session_of_summary(desk: Desk, portfolio: str, session: date) -> texts.Day |
         return None
     with desk.lake.read() as cursor:
         measured = cursor.execute(
-            "SELECT equity, return, fees, synthetic FROM performance WHERE portfolio = ? AND session = ?",
+            "SELECT equity, return, fees, synthetic, flows - coalesce(earlier_flows, 0) FROM performance "
+            "WHERE portfolio = ? AND session = ?",
             [portfolio, session],
         ).fetchone()
     if measured is None:
         return None
-    equity, gain, fees, synthetic = measured
+    equity, gain, fees, synthetic, flows = measured
     summary = session_summary(desk, portfolio, session)
     return texts.Day(
         portfolio=portfolio,
@@ -158,8 +159,9 @@ def session_of_summary(desk: Desk, portfolio: str, session: date) -> texts.Day |
         held_back=summary["held_back"],
         breaks=summary["breaks"],
         equity=equity,
-        # Equity after a gain g is (1 + g) times that before; after a loss of everything nothing can be told from it.
-        earned=equity * gain / (1.0 + gain) if gain is not None and gain > -1.0 else None,
+        # Equity after a gain g is (1 + g) times that before, and what came in since then is no gain of the session;
+        # after a loss of everything nothing can be told from it.
+        earned=(equity - flows) * gain / (1.0 + gain) if gain is not None and gain > -1.0 else None,
         gain=gain,
         paid=fees,
         synthetic=bool(synthetic),

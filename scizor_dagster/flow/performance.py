@@ -10,11 +10,12 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from scizor_dagster.analytics.attribution import GROUPINGS, read_lines, read_sums
-from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.analytics.performance import began_with
 from scizor_dagster.analytics.ratios import sessions_a_year
 from scizor_dagster.analytics.summary import PerformanceSummary, Period, summarise
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measured import measured_sessions
 from scizor_dagster.flow.money import starting_cash
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.reading import prices
@@ -41,7 +42,7 @@ def performance_of(
 
 
 def _period(desk: Desk, lake: Lake, portfolio: str, first: date, last: date) -> Period:
-    measured = read_performance(lake, portfolio, last)
+    measured = measured_sessions(desk, portfolio, last, lake)
     rows = measured[measured["session"] >= first].reset_index(drop=True)
     if rows.empty:
         raise _nothing(portfolio, None if first == date.min else first, None if last == date.max else last)
@@ -55,7 +56,9 @@ def _period(desk: Desk, lake: Lake, portfolio: str, first: date, last: date) -> 
         portfolio=portfolio,
         currency=desk.market(settings.market).currency,
         start=start,
-        equity=float(starting_cash(desk, portfolio)) if before.empty else float(before["equity"].iloc[-1]),
+        equity=began_with(rows, float(starting_cash(desk, portfolio)))
+        if before.empty
+        else float(before["equity"].iloc[-1]),
         rows=rows,
         profits={by: read_sums(lake, by, portfolio, begins, ends) for by in GROUPINGS},
         held={by: read_lines(lake, by, portfolio, ends, ends) for by in GROUPINGS},
@@ -139,7 +142,7 @@ def with_benchmark(desk: Desk, portfolio: str, curve: pd.DataFrame) -> pd.DataFr
     if returns is None:
         return curve
     growth = (1 + returns.fillna(0.0)).cumprod().to_numpy()
-    return curve.assign(benchmark=float(starting_cash(desk, portfolio)) * growth)
+    return curve.assign(benchmark=began_with(curve, float(starting_cash(desk, portfolio))) * growth)
 
 
 def _nothing(portfolio: str, first: date | None, last: date | None) -> InputError:

@@ -16,7 +16,7 @@ from scizor_dagster.analytics.attribution import GROUPINGS, read_lines, read_sum
 from scizor_dagster.analytics.costs_store import read_costs
 from scizor_dagster.analytics.explain.model import number
 from scizor_dagster.analytics.exposure import exposures
-from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.analytics.performance import began_with
 from scizor_dagster.analytics.ratios import sessions_a_year
 from scizor_dagster.analytics.report.facts import Measured, Quality, Reconciled, ReportFacts, SourceFile, Trading
 from scizor_dagster.errors import DataError, ScizorError
@@ -24,6 +24,7 @@ from scizor_dagster.exports.orders import exits_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_facts import SessionFacts, Sources, opened
 from scizor_dagster.flow.explain_weights import files_of_session, short_path
+from scizor_dagster.flow.measured import measured_sessions
 from scizor_dagster.flow.money import starting_cash
 from scizor_dagster.flow.performance import benchmark_returns
 from scizor_dagster.flow.summary import session_summary
@@ -235,7 +236,7 @@ def _reconciled(desk: Desk, sources: Sources, facts: SessionFacts) -> Reconciled
 def _measured(desk: Desk, lake: Lake, portfolio: str, session: date) -> Measured:
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
-    rows = read_performance(lake, portfolio, session)
+    rows = measured_sessions(desk, portfolio, session, lake)
     common: dict[str, Any] = {
         "rows": rows,
         "sessions_a_year": sessions_a_year(calendar, session.year),
@@ -249,7 +250,7 @@ def _measured(desk: Desk, lake: Lake, portfolio: str, session: date) -> Measured
     spans = {"session": last, "year": date(last.year, 1, 1)}
     return Measured(
         **common,
-        starting_equity=float(starting_cash(desk, portfolio)),
+        starting_equity=began_with(rows, float(starting_cash(desk, portfolio))),
         starts=start,
         profits={
             name: {by: read_sums(lake, by, portfolio, first, last) for by in GROUPINGS} for name, first in spans.items()

@@ -18,10 +18,11 @@ from decimal import Decimal
 import pandas as pd
 import sqlalchemy as sa
 
-from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.analytics.performance import began_with
 from scizor_dagster.analytics.valuation import value_portfolio
 from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measured import measured_sessions
 from scizor_dagster.flow.money import book_through, starting_cash
 from scizor_dagster.ledger.rows import activities_of, fills_of, first_batch_of, last_batch_of
 from scizor_dagster.ledger.tables import adoptions
@@ -59,8 +60,10 @@ def wealth_before(desk: Desk, portfolio: str, session: date) -> WealthCurve:
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
     last = calendar.previous_session(session)
+    measured = measured_sessions(desk, portfolio)
     starting = starting_cash(desk, portfolio)
-    measured = read_performance(desk.lake, portfolio)
+    counted = began_with(measured, float(starting))
+    starting = starting if counted == float(starting) else exact(counted)
     newest = max(measured["session"], default=date.min)
     rows = measured[measured["session"] <= last]
     points = [

@@ -289,7 +289,8 @@ def performance_schema() -> Schema:
         "flows": _number(), "fees": _number(), "return": _number(nullable=True),
         "cumulative_return": _number(nullable=True), "drawdown": _number(nullable=True),
         "turnover": _number(0.0, nullable=True), "unpriced": _count(0), "adjustment": _text(), "synthetic": _flag(),
-        "account_money": _number(nullable=True),
+        "account_money": _number(nullable=True), "earlier_flows": _number(nullable=True),
+        "account": _text(nullable=True), "venue": _text(nullable=True),
     }  # fmt: skip
     return _table(columns, ["portfolio", "session"])
 

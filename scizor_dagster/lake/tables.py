@@ -132,7 +132,8 @@ TABLES: dict[str, str] = {
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, equity DOUBLE NOT NULL, cash DOUBLE NOT NULL,
         market_value DOUBLE NOT NULL, flows DOUBLE NOT NULL, fees DOUBLE NOT NULL, return DOUBLE,
         cumulative_return DOUBLE, drawdown DOUBLE, turnover DOUBLE, unpriced INTEGER NOT NULL,
-        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, account_money DOUBLE, {_PROVENANCE}""",
+        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, account_money DOUBLE, earlier_flows DOUBLE,
+        account VARCHAR, venue VARCHAR, {_PROVENANCE}""",
     "order_costs": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
         side VARCHAR NOT NULL, kind VARCHAR NOT NULL, order_type VARCHAR NOT NULL, state VARCHAR NOT NULL,
@@ -151,7 +152,7 @@ TABLES: dict[str, str] = {
         scope VARCHAR NOT NULL, name VARCHAR NOT NULL, session DATE NOT NULL, half_spread_bps DOUBLE NOT NULL,
         impact_coefficient DOUBLE NOT NULL, half_spread_error DOUBLE NOT NULL, impact_error DOUBLE NOT NULL,
         commission VARCHAR NOT NULL, orders INTEGER NOT NULL, sessions INTEGER NOT NULL, fitted BOOLEAN NOT NULL,
-        note VARCHAR NOT NULL, {_PROVENANCE}""",
+        note VARCHAR NOT NULL, venue VARCHAR, {_PROVENANCE}""",
     "profit_by_instrument": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, sector VARCHAR NOT NULL,
         {_PROFIT}, {_PROVENANCE}""",

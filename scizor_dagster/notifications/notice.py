@@ -28,7 +28,7 @@ class Notice:
         occasion: What makes this time one of its own, such as a session: the same event of the same subject on the
             same occasion is told once.
         title: One line.
-        text: A few lines, the last of which says what to do.
+        text: A few lines, the last of which says what to do. Both are as long as they are, see `shortened`.
         facts: The same for a program, as plain JSON values.
     """
 
@@ -41,13 +41,18 @@ class Notice:
 
 
 def notice(event: str, subject: str, occasion: str, title: str, *lines: str, **facts: Any) -> Notice:
-    """A notice of no more than `MOST_TITLE` and `MOST_TEXT` characters; the last line is never cut off."""
-    last = shorten(lines[-1], MOST_TEXT // 2, placeholder=" ...")
-    body = "\n".join(line for line in lines[:-1] if line)
+    """A notice of all that there is to say: it is cut once it holds no secret, of which half would be no less one."""
+    text = "\n".join(line for line in (*lines[:-1], " ".join(lines[-1].split())) if line)
+    return Notice(event, subject[:128], occasion[:128], title, text, facts)
+
+
+def shortened(title: str, text: str) -> tuple[str, str]:
+    """No more than `MOST_TITLE` and `MOST_TEXT` characters; the last line is never cut off."""
+    body, _, last = text.rpartition("\n")
+    last = shorten(last, MOST_TEXT // 2, placeholder=" ...")
     room = MOST_TEXT - len(last) - 1
     body = body if len(body) <= room else body[: room - 4].rstrip() + " ..."
-    text = "\n".join(part for part in (body, last) if part)
-    return Notice(event, subject[:128], occasion[:128], shorten(title, MOST_TITLE, placeholder=" ..."), text, facts)
+    return shorten(title, MOST_TITLE, placeholder=" ..."), "\n".join(part for part in (body, last) if part)
 
 
 def digest(*parts: object, numbers: bool = True) -> str:

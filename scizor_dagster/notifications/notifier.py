@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from scizor_dagster.config import NotificationRules
 from scizor_dagster.config.notifications import PROGRAM
 from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeRow
 from scizor_dagster.notifications.delivery import NotTold, check_address, check_program, tell_address, tell_program
-from scizor_dagster.notifications.notice import Notice
+from scizor_dagster.notifications.notice import Notice, shortened
 from scizor_dagster.notifications.records import OpenLedger, Records
 from scizor_dagster.notifications.redaction import Redaction, filled_in, referenced
 from scizor_dagster.notifications.texts import TEST
@@ -101,20 +100,43 @@ class Notifier:
         return found + ([Channel(PROGRAM, PROGRAM)] if self.rules.program is not None else [])
 
     def tell(self, notices: Iterable[Notice], *, again: bool = False) -> list[Outcome]:
-        """Tell what is switched on and new, and with `again` what did not go out before. Raises nothing."""
-        began, outcomes = self._stopwatch(), []
-        for channel, row in chain(self._wanted(notices), self._missed() if again else ()):
-            if self._stopwatch() - began > BUDGET:
-                logger.warning("Telling takes long; the rest is told next time.")
+        """Tell what is switched on and new, and with `again` what did not go out before. Raises nothing.
+
+        What there is no time left for is remembered as not told: nobody may come and ask for it a second time.
+        """
+        began, outcomes, late = self._stopwatch(), list[Outcome](), False
+        for channel, row in self._wanted(notices):
+            late = late or self._is_late(began)
+            outcomes += self._put_off(channel, row) if late else self._tell_new(channel, row)
+        for channel, row in self._missed() if again and not late else ():
+            if self._is_late(began):
                 break
-            try:
-                if self._records.begin(row, self.clock()):
-                    outcomes.append(self._attempt(channel, row))
-                    self._records.settle(row, outcomes[-1].failure, self.clock())
-            except Exception as error:
-                # Whoever asked watches runs, and goes on. The text may hold anything, so the error's kind must do.
-                logger.error("Telling %s failed with %s.", channel.name, type(error).__name__)
+            outcomes += self._tell_new(channel, row)
         return outcomes
+
+    def _is_late(self, began: float) -> bool:
+        late = self._stopwatch() - began > BUDGET
+        if late:
+            logger.warning("Telling takes long; the rest is told next time.")
+        return late
+
+    def _tell_new(self, channel: Channel, row: NoticeRow) -> list[Outcome]:
+        outcomes = []
+        try:
+            if self._records.begin(row, self.clock()):
+                outcomes.append(self._attempt(channel, row))
+                self._records.settle(row, outcomes[-1].failure, self.clock())
+        except Exception as error:
+            # Whoever asked watches runs, and goes on. The text may hold anything, so the error's kind must do.
+            logger.error("Telling %s failed with %s.", channel.name, type(error).__name__)
+        return outcomes
+
+    def _put_off(self, channel: Channel, row: NoticeRow) -> list[Outcome]:
+        if channel.name == LOG:
+            return self._tell_new(channel, row)
+        if self._records.begin(row, self.clock()):
+            self._records.settle(row, f"There was no time left to tell {channel.name}.", self.clock())
+        return []
 
     def tell_every_time(self, item: Notice) -> list[Outcome]:
         """Tell what is nothing to remember, such as that all is well. Raises nothing."""
@@ -182,7 +204,7 @@ class Notifier:
         return filled_in(channel.url, self._environment)
 
     def _row(self, item: Notice, channel: Channel) -> NoticeRow:
-        title, text = self._redaction(item.title), self._redaction(item.text)
+        title, text = shortened(self._redaction(item.title), self._redaction(item.text))
         facts = _redacted(item.facts, self._redaction)
         return NoticeRow(item.event, item.subject, item.occasion, channel.name, title, text, facts)
 

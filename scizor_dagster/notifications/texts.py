@@ -5,6 +5,7 @@ What belongs here: pure functions from facts to notices. What does not: reading 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,6 +15,7 @@ from scizor_dagster.notifications.notice import Notice, digest, notice
 
 TEST = "test"
 _NAMED = 5
+_SESSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class FailedRun:
 
     Attributes:
         job: Its name; `partition` and `portfolio` are empty where it has none.
+        day: When it began.
         step: The first step that failed; empty where the run died outside of any.
         problem: Cause, place and remedy as this project's errors say them, or the name of a stranger's error.
         held: Whether it failed because weights wait for a person.
@@ -34,12 +37,21 @@ class FailedRun:
     step: str = ""
     problem: str = ""
     held: bool = False
+    day: date | None = None
+
+    @property
+    def time(self) -> str:
+        """The session that it was for; of a run for none (a year, or no partition at all) the day on which it began."""
+        if _SESSION.fullmatch(self.partition) or self.day is None:
+            return self.partition
+        return f"{self.partition}@{self.day}"
 
 
 def run_failed(run: FailedRun) -> Notice:
     """A failed run; one that waits for a person's approval of its weights is `held_for_human`.
 
-    The same job that fails for the same session with the same words is the same fact, however often it is tried.
+    The same job that fails for the same session with the same words is the same fact, however often it is tried;
+    one that has no session, on the same day.
     """
     of = f" {run.partition}" if run.partition else ""
     problem = run.problem or "It ended without a word; its process may have died."
@@ -49,9 +61,9 @@ def run_failed(run: FailedRun) -> Notice:
     facts = {"job": run.job, "session": run.partition, "run_id": run.run_id, "step": run.step, "problem": problem}
     if run.held:
         title = f"{run.portfolio or run.job}{of}: weights wait for you"
-        occasion = f"{run.partition}:{digest(problem, numbers=False)}"
+        occasion = f"{run.time}:{digest(problem, numbers=False)}"
         return notice("held_for_human", f"weights of {run.portfolio}", occasion, title, problem, story, **facts)
-    occasion = f"{run.partition}:{digest(run.step, problem, numbers=False)}"
+    occasion = f"{run.time}:{digest(run.step, problem, numbers=False)}"
     return notice("run_failed", f"job {run.job}", occasion, f"{run.job}{of} failed", step, problem, story, **facts)
 
 
@@ -149,8 +161,8 @@ def stopped(account: str, portfolio: str | None, state: str, actor: str, reason:
     )
 
 
-def watchdog_found(findings: Sequence[Mapping[str, Any]], portfolios: Sequence[str]) -> Notice:
-    """What the watchdog found: told once while it finds just this."""
+def watchdog_found(findings: Sequence[Mapping[str, Any]], portfolios: Sequence[str], at: datetime) -> Notice:
+    """What the watchdog found: told once a day while it finds just this."""
     keys = sorted(f"{item['kind']}/{item['portfolio']}/{item['account']}/{item['problem']}" for item in findings)
     lines = [f"- {item['portfolio'] or item['account'] or ''}: {item['problem']} {item['remedy']}".replace("- : ", "- ")
              for item in findings]  # fmt: skip
@@ -158,7 +170,7 @@ def watchdog_found(findings: Sequence[Mapping[str, Any]], portfolios: Sequence[s
     return notice(
         "watchdog",
         "watchdog",
-        digest(*keys),
+        f"{at.date()}:{digest(*keys)}",
         f"Watchdog: {len(findings)} finding(s), {_named(sorted({item['kind'] for item in findings}))}",
         *lines[:_NAMED],
         *more,

@@ -280,10 +280,16 @@ def test_a_market_learns_from_real_venues_alone(measured: Desk, live: Desk) -> N
     assert set(learned_models(measured, "main", FIRST, rows)) == {("portfolio", "main")}
     models = learned_models(live, "main", FIRST, rows)
     assert set(models) == {("portfolio", "main"), ("market", "us")}
-    assert (models["market", "us"].orders, models["portfolio", "main"].orders) == (0, len(rows))
+    assert (models["market", "us"].orders, models["portfolio", "main"].orders) == (0, 0)
     real = [replace(row, venue="alpaca/live") for row in rows]
-    assert learned_models(live, "main", FIRST, real)["market", "us"].orders == len(real)
+    assert {model.orders for model in learned_models(live, "main", FIRST, real).values()} == {len(real)}
     assert {model.commission for model in models.values()} == {ALPACA}
+
+
+def test_a_portfolio_on_another_venue_knows_no_model_of_the_one_before(measured: Desk, live: Desk) -> None:
+    simulated, real = (cost_report(desk, "main", FIRST, FIRST, by="symbol", worst=0).model for desk in (measured, live))
+    assert (simulated.session, real.session) == (FIRST, None)
+    assert real == replace(ASSUMED, commission=ALPACA)
 
 
 def test_where_no_quote_is_known_a_spread_is_estimated_or_no_less_than_a_tick(live: Desk) -> None:

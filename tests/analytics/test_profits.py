@@ -132,6 +132,31 @@ def test_an_adopted_position_is_nobodys_until_a_batch_trades_it_and_no_profit() 
     assert held(book) == {"trend": "150"}
 
 
+@pytest.mark.parametrize(("old", "new"), [("AAA", "BBB"), ("BBB", "AAA")])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_holding_that_goes_on_under_another_name_stays_with_its_strategies(old: str, new: str, sign: int) -> None:
+    book = passed(
+        ProfitBook(), trade(sign * 100, 10, move(sign * 100, trend=sign * 0.3, value=-sign * 0.1), symbol=old)
+    )
+    book.measured({old: D(11)})
+    adopted = [Adopted(new, D(sign * 100), D(11), other=old), Adopted(old, D(-sign * 100), D(11), other=new)]
+    passed(book, adopted=sorted(adopted, key=lambda item: item.symbol))
+    assert (held(book, old), held(book, new)) == ({}, {"trend": f"{sign * 150}", "value": f"{-sign * 50}"})
+    profits = book.measured({new: D(12)})
+    assert {name: line.profit for (name, symbol), line in profits.by_strategy.items() if symbol == new} == {
+        "trend": sign * 150, "value": -sign * 50,
+    }  # fmt: skip
+    assert (profits.total, profits.inflow) == (sign * 100, 0)
+
+
+def test_what_is_handed_away_is_taken_from_who_holds_it_and_what_goes_beyond_is_nobodys() -> None:
+    book = passed(ProfitBook(), trade(100, 10, move(100, trend=0.3, value=0.1)))
+    passed(book, adopted=[Adopted("AAA", D(-40), D(10))])
+    assert held(book) == {"trend": "45", "value": "15"}
+    passed(book, adopted=[Adopted("AAA", D(-70), D(10))])
+    assert held(book) == {NOBODY: "-10"}
+
+
 def test_what_is_closed_takes_its_part_of_the_average_cost_and_what_goes_beyond_opens_the_other_side() -> None:
     book = passed(ProfitBook(), trade(10, 10), trade(10, 14), trade(-5, 20, fee=1))
     profits = book.measured({"AAA": D(20)})

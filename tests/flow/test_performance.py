@@ -12,6 +12,7 @@ import yaml
 
 from scizor_dagster.analytics.attribution import GROUPINGS, read_lines, read_sums, summed
 from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.analytics.valuation import closes_of
 from scizor_dagster.brokers.protocol import BrokerActivity
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.closing import go_through
@@ -24,6 +25,7 @@ from scizor_dagster.ledger.activities import record_activity
 from scizor_dagster.ledger.adoptions import adopt
 from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.rebuilt import state_cash
+from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.signals.arithmetic import exact_arithmetic
 from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
 from tests.projects import project_at, small_project, write_weights
@@ -95,6 +97,13 @@ def told(desk: Desk, kind: str, session: date, amount: str, at: datetime = NOW) 
         record_activity(connection, "paper", said, now=at)
 
 
+def forget(desk: Desk, after: date) -> None:
+    """The sessions after `after` are not measured."""
+    with desk.lake.write() as cursor:
+        for table in ("performance", "profit_by_instrument", "profit_by_strategy"):
+            cursor.execute(f"DELETE FROM {table} WHERE session > ?", [after])
+
+
 def stored(desk: Desk) -> dict[str, list[dict[str, Any]]]:
     return {by: read_lines(desk.lake, by, "main", date.min, date.max) for by in ("instrument", "strategy")}
 
@@ -161,9 +170,7 @@ def test_profits_that_are_not_there_are_added_up_from_the_first_session(copy: Co
 def test_a_session_that_was_not_measured_is_in_the_profit_of_the_next_one(copy: Copies) -> None:
     desk = copy()
     whole = performance_of(desk, "main")
-    with desk.lake.write() as cursor:
-        for table in ("performance", "profit_by_instrument", "profit_by_strategy"):
-            cursor.execute(f"DELETE FROM {table} WHERE session > ?", [FIRST])
+    forget(desk, FIRST)
     measured(desk, AFTER)
     gap = performance_of(desk, "main")
     assert (gap.sessions, gap.amounts["profit"]) == (2, whole.amounts["profit"])
@@ -239,6 +246,118 @@ def test_what_is_adopted_when_a_ledger_is_built_anew_was_there_before(copy: Copi
     row = measured(desk, AFTER).row.iloc[0]
     assert (row["flows"], row["account_money"]) == (0, 0)
     assert row["return"] > before["return"] + 0.01
+
+
+def test_what_is_adopted_after_a_ledger_was_built_anew_comes_from_outside(copy: Copies) -> None:
+    desk = copy(LATER)
+    before = read_performance(desk.lake, "main").iloc[-1]
+    cash = {"cash": D(1), "starting_cash": D(100_000), "account_cash": D(1)}
+    with desk.ledger.transaction() as connection:
+        state_cash(connection, "paper", "main", AFTER, **cash, now=NOW)
+        adopt(connection, "paper", "main", "NVDA", D(100), price=D(1), session=AFTER, actor="ann", now=LATER)
+    row = measured(desk, AFTER).row.iloc[0]
+    assert row["flows"] == pytest.approx(row["equity"] - before["equity"])
+    assert row["flows"] > 1000
+    assert row["return"] == pytest.approx(before["return"])
+
+
+def test_a_ledger_that_was_built_anew_leaves_the_returns_of_before_and_goes_on_from_them(copy: Copies) -> None:
+    desk = copy(LATER + timedelta(hours=1))
+    before, summary = read_performance(desk.lake, "main"), performance_of(desk, "main")
+    price = closes_of(last_closes(desk.lake, "us", AFTER))["NVDA"].price
+    with desk.ledger.transaction() as connection:
+        adopt(connection, "paper", "main", "NVDA", 100_000 / price, price=D(1), session=AFTER, actor="ann", now=LATER)
+        connection.exec_driver_sql("UPDATE batches SET origin = 'rebuilt'")
+        told_cash = {"cash": D(1), "starting_cash": D(0), "account_cash": D(1)}
+        state_cash(connection, "paper", "main", AFTER, **told_cash, now=LATER)
+    measured(desk, AFTER)
+    after, since = read_performance(desk.lake, "main"), performance_of(desk, "main")
+    assert list(after["equity"]) == pytest.approx(list(before["equity"]))
+    assert list(after["cumulative_return"]) == pytest.approx(list(before["cumulative_return"]))
+    assert since.equity_before == pytest.approx(summary.equity_before)
+    assert since.money_weighted.period == pytest.approx(summary.money_weighted.period)
+    wealth = wealth_before(desk, "main", date(2025, 3, 13))
+    assert float(wealth.starting) == pytest.approx(100_000)
+
+
+def test_money_that_an_earlier_version_left_out_of_the_equity_is_no_gain_of_the_next_session(copy: Copies) -> None:
+    desk = copy()
+    before = read_performance(desk.lake, "main")
+    told(desk, "deposit", BETWEEN, "10000")
+    forget(desk, SECOND)
+    with desk.lake.write() as cursor:
+        for table in ("profit_by_instrument", "profit_by_strategy"):
+            cursor.execute(f"DELETE FROM {table}")
+        missing = ("account_money", "earlier_flows", "account", "venue")
+        cursor.execute(f"UPDATE performance SET {', '.join(f'{name} = NULL' for name in missing)}")
+    row = measured(desk, AFTER).row.iloc[0]
+    gain = before["equity"].iloc[3] - before["equity"].iloc[2]
+    assert row["equity"] == pytest.approx(before["equity"].iloc[3] + 10_000)
+    assert (row["flows"], row["earlier_flows"]) == (10_000, 10_000)
+    assert row["return"] == pytest.approx(gain / (before["equity"].iloc[2] + 10_000))
+
+
+def test_what_is_adopted_in_a_session_that_is_not_measured_has_earned_since(copy: Copies) -> None:
+    desk = copy()
+    before = read_performance(desk.lake, "main")
+    price = float(closes_of(last_closes(desk.lake, "us", SECOND))["NVDA"].price)
+    with desk.ledger.transaction() as connection:
+        adopt(connection, "paper", "main", "NVDA", D(900), price=D(1), session=SECOND, actor="ann", now=NOW)
+    forget(desk, BETWEEN)
+    row = measured(desk, AFTER).row.iloc[0]
+    assert (row["flows"], row["earlier_flows"]) == pytest.approx((900 * price, 900 * price))
+    assert row["return"] == pytest.approx(row["equity"] / (before["equity"].iloc[1] + 900 * price) - 1)
+
+
+def test_an_adopted_symbol_counts_at_its_stated_price_until_it_has_a_close(copy: Copies) -> None:
+    desk = copy()
+    before = read_performance(desk.lake, "main").iloc[-1]
+    with desk.ledger.transaction() as connection:
+        adopt(connection, "paper", "main", "NEWCO", D(100), price=D(3), session=AFTER, actor="ann", now=NOW)
+    found = measured(desk, AFTER)
+    row = found.row.iloc[0]
+    assert (row["flows"], row["unpriced"], found.unpriced) == (300, 0, ())
+    assert row["equity"] == pytest.approx(before["equity"] + 300)
+    assert row["return"] == pytest.approx(before["return"])
+    assert measured(desk, date(2025, 3, 13)).curve["flows"].iloc[-1] == 0
+
+
+def test_a_renamed_holding_is_no_flow_and_stays_with_its_strategies(copy: Copies) -> None:
+    desk = copy()
+    before = read_performance(desk.lake, "main").iloc[-1]
+    with desk.ledger.transaction() as connection:
+        qty = owned(connection, "paper", "main")["META"]
+        for symbol, shares in (("META", -qty), ("FB2", qty)):
+            adopt(connection, "paper", "main", symbol, shares, price=D(600), session=AFTER, actor="ann", now=NOW)
+    row = measured(desk, AFTER).row.iloc[0]
+    price = closes_of(last_closes(desk.lake, "us", AFTER))["META"].price
+    assert row["flows"] == 0
+    assert row["equity"] == pytest.approx(before["equity"] + float(qty * (600 - price)))
+    held = {}
+    for line in stored(desk)["strategy"]:
+        if line["session"] == AFTER and line["qty"]:
+            held[line["strategy"], line["symbol"]] = line["qty"]
+    assert {name for name, symbol in held if symbol == "FB2"} == {"trend", "value"}
+    assert not [name for name, symbol in held if symbol == "META"]
+
+
+def test_a_portfolio_on_another_account_begins_anew_and_leaves_what_it_was_on_the_first(copy: Copies) -> None:
+    desk = copy()
+    before = read_performance(desk.lake, "main")
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE performance SET account = 'simulated' WHERE session <= ?", [SECOND])
+        # An earlier version did not say: these are of where the next ones are.
+        cursor.execute("UPDATE performance SET account = NULL, venue = NULL WHERE session < ?", [SECOND])
+    found = measured(desk, AFTER)
+    assert list(found.curve["session"]) == [AFTER]
+    assert found.row["return"].iloc[0] == pytest.approx(before["equity"].iloc[3] / 100_000 - 1)
+    after = read_performance(desk.lake, "main")
+    assert list(after["equity"]) == pytest.approx(list(before["equity"]))
+    assert list(after["cumulative_return"][:3]) == pytest.approx(list(before["cumulative_return"][:3]))
+    assert (performance_of(desk, "main").sessions, wealth_before(desk, "main", date(2025, 3, 13)).points[0][0]) == (
+        1,
+        AFTER,
+    )
 
 
 def test_the_benchmark_s_total_return_stands_beside_and_what_is_missing_of_it_is_said(copy: Copies) -> None:

@@ -74,6 +74,7 @@ GOOD = {
         "portfolio": "main", "session": DAY, "equity": 1.0, "cash": 1.0, "market_value": 0.0, "flows": 0.0,
         "fees": 0.0, "return": float("nan"), "cumulative_return": 0.1, "drawdown": -0.1, "turnover": 0.0,
         "unpriced": 0, "adjustment": "raw", "synthetic": True, "account_money": 0.0,
+        "earlier_flows": 0.0, "account": "paper", "venue": None,
     },
     "profit_by_instrument": {
         "portfolio": "main", "session": DAY, "symbol": "A", "sector": "Energy", "qty": "1", "price": "2.5",

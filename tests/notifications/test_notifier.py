@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from scizor_dagster.config import NotificationRules
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import notices
+from scizor_dagster.ledger.notice_tables import notices as stored
 from scizor_dagster.ledger.notices import MOST_ATTEMPTS
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.notifications import notifier as module
 from scizor_dagster.notifications.delivery import NotTold
-from scizor_dagster.notifications.notice import Notice
+from scizor_dagster.notifications.notice import Notice, notice
 from scizor_dagster.notifications.notifier import BUDGET, Notifier
 from scizor_dagster.notifications.redaction import Redaction
 from tests.notifications.listener import Listener
@@ -245,7 +247,33 @@ def test_a_call_that_takes_long_leaves_the_rest_to_the_next_one(world: World, to
     seconds = iter([0.0, 1.0, BUDGET + 1.0])
     rules = {"targets": ({"url": "${PHONE}"}, {"url": "${MAIL}"})}
     assert [item.target for item in world.notifier(lambda: next(seconds), **rules).tell([HALT])] == ["PHONE"]
+    world.now += timedelta(minutes=1)
     assert [item.target for item in world.notifier(**rules).tell([HALT])] == ["MAIL"]
+
+
+def test_what_there_was_no_time_for_is_told_though_nobody_asks_for_it_again(world: World, told: Told) -> None:
+    seconds = iter([0.0, BUDGET + 1.0])
+    world.notifier(lambda: next(seconds)).tell([HALT, Notice("break", "s", "o", "a break", "Look.")], again=True)
+    assert titles(told) == []
+    world.now += timedelta(minutes=1)
+    world.notifier().tell([], again=True)
+    assert sorted(titles(told)) == [("PHONE", "a break"), ("PHONE", "main is halted")]
+
+
+def test_a_line_in_the_log_is_not_put_off(world: World, told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    seconds = iter([0.0, BUDGET + 1.0])
+    world.notifier(lambda: next(seconds), targets=()).tell([HALT])
+    assert any("main is halted" in record.message for record in caplog.records)
+
+
+def test_a_secret_at_the_place_where_a_text_is_cut_leaves_no_part_of_it(world: World, told: Told) -> None:
+    lines = ("x" * (1180 - len("Do this.")) + f" {TOKEN} " + "y" * 900, "Do this.")
+    world.notifier().tell([notice("halt", "s", "o", f"{'t' * 90} {TOKEN}", *lines)])
+    with world.ledger.read() as connection:
+        (row,) = connection.execute(sa.select(stored.c.title, stored.c.body))
+    for text in row:
+        assert TOKEN[:4] not in text
+    assert row.body.endswith("...\nDo this.")
 
 
 def test_an_address_whose_variable_is_unset_is_named_by_it(world: World, told: Told) -> None:

@@ -1,10 +1,12 @@
 """What each event says: what, where, since when, and what to do next, in a few lines."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
 
 from scizor_dagster.notifications import texts
-from scizor_dagster.notifications.notice import MOST_TEXT, MOST_TITLE, Notice, digest, notice
+from scizor_dagster.notifications.notice import MOST_TEXT, MOST_TITLE, Notice, digest, notice, shortened
 from scizor_dagster.notifications.texts import Day, FailedRun
 
 FRIDAY = date(2026, 11, 20)
@@ -44,6 +46,16 @@ def test_a_run_that_fails_again_in_the_same_words_is_the_same_fact_and_another_c
     assert key(texts.run_failed(again)) == key(first)
     for other in (replace(again, problem="No weights."), replace(again, partition="2026-11-23")):
         assert key(texts.run_failed(other)) != key(first)
+
+
+@pytest.mark.parametrize("partition", ["", "2026"])
+def test_a_run_for_no_session_that_fails_another_day_is_told_again(partition: str) -> None:
+    run = FailedRun("maintain", "0123456789", partition, problem="The disk is full.", day=FRIDAY)
+    first = key(texts.run_failed(run))
+    assert key(texts.run_failed(replace(run, run_id="another"))) == first
+    assert key(texts.run_failed(replace(run, day=FRIDAY + timedelta(days=1)))) != first
+    of_a_session = replace(RUN, day=FRIDAY)
+    assert key(texts.run_failed(of_a_session)) == key(texts.run_failed(replace(of_a_session, day=date(2026, 11, 23))))
 
 
 def test_weights_that_wait_for_a_person_are_no_failure() -> None:
@@ -94,14 +106,15 @@ def test_a_halt_says_by_whom_and_why_and_how_to_resume() -> None:
 def test_the_watchdog_says_each_finding_with_its_remedy_and_the_same_ones_are_the_same_fact() -> None:
     silent = {"kind": "daemon_silent", "portfolio": None, "account": None, "problem": "Silent.", "remedy": "Start it."}
     untraded = {**silent, "kind": "not_admitted", "portfolio": "main", "problem": "Not traded.", "remedy": "Trade it."}
-    said = texts.watchdog_found([silent, untraded], ["main"])
+    said = texts.watchdog_found([silent, untraded], ["main"], AT)
     assert said.title == "Watchdog: 2 finding(s), daemon_silent, not_admitted"
     assert said.text.splitlines() == [
         "- Silent. Start it.", "- main: Not traded. Trade it.", "See them all: scizor watchdog.",
     ]  # fmt: skip
-    assert key(texts.watchdog_found([untraded, silent], ["main"])) == key(said)
-    assert key(texts.watchdog_found([untraded], ["main"])) != key(said)
-    assert "and 2 more" in texts.watchdog_found([{**silent, "problem": str(n)} for n in range(7)], []).text
+    assert key(texts.watchdog_found([untraded, silent], ["main"], AT + timedelta(hours=1))) == key(said)
+    assert key(texts.watchdog_found([untraded], ["main"], AT)) != key(said)
+    assert key(texts.watchdog_found([silent, untraded], ["main"], AT + timedelta(days=1))) != key(said)
+    assert "and 2 more" in texts.watchdog_found([{**silent, "problem": str(n)} for n in range(7)], [], AT).text
 
 
 def test_all_is_well_is_said_each_time_anew() -> None:
@@ -143,9 +156,10 @@ def test_a_day_of_which_little_is_known_says_so() -> None:
 
 def test_a_long_story_is_cut_and_what_to_do_is_not() -> None:
     said = notice("halt", "s" * 200, "o" * 200, "t " * 200, "x" * 5000, "Do this.")
-    assert len(said.title) <= MOST_TITLE
-    assert len(said.text) <= MOST_TEXT
-    assert said.text.endswith("...\nDo this.")
+    title, text = shortened(said.title, said.text)
+    assert len(title) <= MOST_TITLE
+    assert len(text) <= MOST_TEXT
+    assert text.endswith("...\nDo this.")
     assert (len(said.subject), len(said.occasion)) == (128, 128)
 
 
