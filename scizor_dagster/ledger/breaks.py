@@ -25,7 +25,7 @@ from scizor_dagster.ledger.reconciliation_tables import breaks
 
 AGREED = "machine"
 """Who has cleared a break that was not found any more."""
-_THEY_AGREE = "the parties agree again"
+THEY_AGREE = "the parties agree again"
 # Built once: read before every send.
 _OPEN = (
     sa.select(breaks)
@@ -84,6 +84,8 @@ class Looked:
         session: The session.
         of_session: Stages of that session that were compared.
         of_account: Stages that were compared as the account is now.
+        but: Symbols of which no break of the session is cleared, whatever was not found.
+        why: Why a break of the session is clear that is not found any more.
     """
 
     account: str
@@ -91,11 +93,14 @@ class Looked:
     session: date
     of_session: Collection[str]
     of_account: Collection[str]
+    but: Collection[str] = ()
+    why: str = THEY_AGREE
 
     def covers(self, row: BreakRow) -> bool:
         if row.portfolio is None:
             return row.stage in self.of_account
-        return (row.portfolio, row.session) == (self.portfolio, self.session) and row.stage in self.of_session
+        mine = (row.portfolio, row.session) == (self.portfolio, self.session) and row.symbol not in self.but
+        return mine and row.stage in self.of_session
 
 
 def record_breaks(
@@ -116,8 +121,9 @@ def record_breaks(
     ]
     for row in opened:
         _write(connection, "break_opened", row, _opening(row, known.get(row.break_id)), now)
-    ended = {"cleared_at": now, "cleared_by": AGREED, "clear_reason": _THEY_AGREE}
     for row in cleared:
+        why = THEY_AGREE if row.portfolio is None else looked.why
+        ended = {"cleared_at": now, "cleared_by": AGREED, "clear_reason": why}
         _write(connection, "break_cleared", row, updated(breaks, {"break_id": row.break_id}, ended), now)
     return opened, cleared
 

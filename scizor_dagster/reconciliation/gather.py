@@ -7,6 +7,7 @@ at the broker (`execution.tracking`), which should have run before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -51,6 +52,7 @@ def read_sides(
     portfolio: str,
     session: date,
     deposit: Decimal | None = None,
+    fills_shown: bool = True,
 ) -> tuple[LedgerView, BrokerView]:
     """Both sides of one session.
 
@@ -62,14 +64,26 @@ def read_sides(
         session: The session.
         deposit: What the account began with, unless the ledger has it from a rebuild; None leaves cash out of the
             comparison.
+        fills_shown: Whether the broker still shows the session's executions; where it does not, it is asked for what
+            is held now alone, and its orders are as it has told of them last.
 
     Raises:
         BrokerUnavailable: a read failed; an answer that is missing is not an empty one.
     """
-    view = read_broker(broker, session)
+    view = read_broker(broker, session) if fills_shown else read_holdings(broker, session)
     with ledger.read() as connection:
         key = {"account": account, "portfolio": portfolio}
+        if not fills_shown:
+            batches = batches_of(connection, **key, session=session)
+            intents = [row for batch in batches for row in intents_of(connection, batch.batch_id)]
+            view = replace(view, orders=read_logs(connection, intents, view.account.currency).orders)
         return read_ledger(connection, view, **key, session=session, deposit=deposit), view
+
+
+def read_holdings(broker: Broker, session: date) -> BrokerView:
+    """What a broker says that does not show the session's executions any more: what is held now, and payments."""
+    activities = broker.activities(session, session)
+    return BrokerView((), (), activities, broker.positions(), broker.account())
 
 
 def read_broker(broker: Broker, session: date) -> BrokerView:

@@ -117,6 +117,8 @@ class BreakKind(StrEnum):
     FILL_MISSING_AT_BROKER = "fill_missing_at_broker"
     FILL_DIFFERS = "fill_differs"
     FOREIGN_FILL = "foreign_fill"
+    FILLS_NOT_COMPARED = "fills_not_compared"
+    """The broker shows executions of the session no more: what is held stands for them."""
     CAME_LATE = "came_late"
     """Recorded since the first pass: a late fill, a correction, a bust, a split, a payment."""
     ACTIVITY_MISSING_IN_LEDGER = "activity_missing_in_ledger"
@@ -208,6 +210,9 @@ class When:
         first_at: When the first pass was; None where there was none, or this is the first.
         source: Whose word is compared.
         venue_behind: Whether the venue has yet to go through the session, so that no side knows what happened in it.
+        orders_listed: Whether the broker still lists orders of the session that have ended without a fill.
+        fills_shown: Whether the broker still shows the session's executions; positions and cash stand for them where
+            it does not, and the broker's last words on each order, as the ledger has them.
     """
 
     session_over: bool = True
@@ -215,6 +220,8 @@ class When:
     first_at: datetime | None = None
     source: Source = Source.BROKER
     venue_behind: bool = False
+    orders_listed: bool = True
+    fills_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)

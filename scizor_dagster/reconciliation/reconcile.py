@@ -99,13 +99,31 @@ def _against_broker(
     measures: Measures,
 ) -> Iterator[Break]:
     planned = frozenset(order.client_order_id for plan in plans for order in plan.orders)
-    evidence = Evidence(ledger, broker, fill_news(ledger, broker, portfolio, planned), closes)
-    yield from order_breaks(ledger, broker, when.session_over, planned)
-    yield from fill_breaks(ledger, broker, portfolio, when=when, measures=measures, planned=planned)
+    news = fill_news(ledger, broker, portfolio, planned) if when.fills_shown else ()
+    evidence = Evidence(ledger, broker, news, closes)
+    yield from order_breaks(ledger, broker, when.session_over, planned, listed=when.orders_listed)
+    if when.fills_shown:
+        yield from fill_breaks(ledger, broker, portfolio, when=when, measures=measures, planned=planned)
+    else:
+        yield _fills_not_compared(ledger)
     yield from came_late(ledger, portfolio, when)
     yield from activity_breaks(ledger, broker)
     yield from position_breaks(ledger, broker, measures, evidence)
     yield from cash_breaks(ledger, broker, measures, evidence)
+
+
+def _fills_not_compared(ledger: LedgerView) -> Break:
+    return Break(
+        BreakKind.FILLS_NOT_COMPARED,
+        None,
+        None,
+        f"{len(ledger.fills)} recorded",
+        "not shown any more",
+        Severity.INFO,
+        "Nothing: where every order has ended, and positions agree, the day is closed without them.",
+        stage=Stage.FILLS,
+        cause="the broker does not go back to the session: what is held now stands for its executions",
+    )
 
 
 def _behind(session: date) -> Break:

@@ -194,6 +194,8 @@ class World:
     measures: Measures = field(default_factory=Measures)
     which: Pass = Pass.FIRST
     first_at: datetime | None = None
+    orders_listed: bool = True
+    fills_shown: bool = True
 
     def report(self, session_over: bool = True, venue_behind: bool = False) -> ReconciliationReport:
         known = {row.client_order_id: row for row in [*self.intents, *self.elsewhere]}
@@ -220,7 +222,14 @@ class World:
             account="paper",
             session=DAY,
             closes=self.closes,
-            when=When(session_over, self.which, self.first_at, venue_behind=venue_behind),
+            when=When(
+                session_over,
+                self.which,
+                self.first_at,
+                venue_behind=venue_behind,
+                orders_listed=self.orders_listed,
+                fills_shown=self.fills_shown,
+            ),
             measures=self.measures,
         )
 
