@@ -85,6 +85,7 @@ class Looked:
         of_session: Stages of that session that were compared.
         of_account: Stages that were compared as the account is now.
         but: Symbols of which no break of the session is cleared, whatever was not found.
+        at_work: Symbols of which no break of the account is cleared: what they come to is not known yet.
         why: Why a break of the session is clear that is not found any more.
     """
 
@@ -94,11 +95,12 @@ class Looked:
     of_session: Collection[str]
     of_account: Collection[str]
     but: Collection[str] = ()
+    at_work: Collection[str] = ()
     why: str = THEY_AGREE
 
     def covers(self, row: BreakRow) -> bool:
         if row.portfolio is None:
-            return row.stage in self.of_account
+            return row.stage in self.of_account and row.symbol not in self.at_work
         mine = (row.portfolio, row.session) == (self.portfolio, self.session) and row.symbol not in self.but
         return mine and row.stage in self.of_session
 

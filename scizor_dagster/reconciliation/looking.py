@@ -19,8 +19,8 @@ from scizor_dagster.brokers.protocol import AccountState, BrokerPosition
 from scizor_dagster.ledger.breaks import Looked, accepted_breaks, open_breaks, record_breaks
 from scizor_dagster.ledger.holdings import foreign, foreign_trades
 from scizor_dagster.ledger.rows import intents_in
-from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.reconciliation.explaining import Evidence
+from scizor_dagster.reconciliation.gather import AT_BROKER
 from scizor_dagster.reconciliation.judging import judged
 from scizor_dagster.reconciliation.model import Break, BrokerView, LedgerView, Measures, Severity, Stage
 from scizor_dagster.reconciliation.positions import position_breaks
@@ -29,7 +29,6 @@ from scizor_dagster.reconciliation.records import row_of
 ZERO = Decimal(0)
 LOOK = "look"
 """In which pass a break was found that no reconciliation of a session has found."""
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 _NOBODY = AccountState(ZERO, ZERO, ZERO, "", datetime.max.replace(tzinfo=UTC))
 
 
@@ -41,7 +40,7 @@ def position_differences(
     measures: Measures,
 ) -> list[Break]:
     """Positions of the account that do not agree with what its portfolios own; information left out."""
-    under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
+    under_way = {row.symbol for row in intents_in(connection, account, AT_BROKER)}
     differences = foreign(connection, account, positions)
     view = LedgerView(
         batches=(),
@@ -66,8 +65,7 @@ def record_look(
     connection: sa.Connection, account: str, portfolio: str, session: date, found: Sequence[Break], *, now: datetime
 ) -> None:
     """Open what is new of the differences, and clear what agrees again; what has an order under way stays as it is."""
-    under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
-    left = [row for row in open_breaks(connection, account) if row.symbol in under_way]
-    looked = Looked(account, portfolio, session, frozenset(), {Stage.POSITIONS.value})
+    under_way = {row.symbol for row in intents_in(connection, account, AT_BROKER)}
+    looked = Looked(account, portfolio, session, frozenset(), {Stage.POSITIONS.value}, at_work=under_way)
     rows = [row_of(row, account, portfolio, session, LOOK, now) for row in found]
-    record_breaks(connection, looked, [*rows, *left], now=now)
+    record_breaks(connection, looked, rows, now=now)

@@ -124,6 +124,8 @@ class BreakKind(StrEnum):
     ACTIVITY_MISSING_IN_LEDGER = "activity_missing_in_ledger"
     ACTIVITY_DIFFERS = "activity_differs"
     POSITION_DIFFERS = "position_differs"
+    FRACTION_HELD = "fraction_held"
+    """A fraction of what trades in whole shares only, on which ledger and broker agree."""
     FOREIGN_POSITION = "foreign_position"
     CASH_DIFFERS = "cash_differs"
     CASH_NOT_COMPARED = "cash_not_compared"
@@ -286,6 +288,7 @@ class LedgerView:
         returned: Orders of the session that had ended and were taken back, by id, with how they had ended.
         changed: Orders of the session that were seen to end with other terms than they were sent with, by id.
         foreign: Signed shares by symbol that recorded fills of nobody's have brought; some may be adopted by now.
+        under_way: Symbols with an order at the broker, of whatever session and portfolio of the account.
         doubted: Symbols whose position did not agree at an earlier look, and has not been found to agree since.
         accepted: Who takes a difference as it is, by its `break_id`.
     """
@@ -302,6 +305,7 @@ class LedgerView:
     returned: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, Decimal] = field(default_factory=dict)
+    under_way: Collection[str] = frozenset()
     doubted: Collection[str] = frozenset()
     accepted: Mapping[str, str] = field(default_factory=dict)
 

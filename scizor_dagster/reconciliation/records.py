@@ -86,13 +86,14 @@ def row_of(row: Break, account: str, portfolio: str, session: date, found_in: st
 
 
 def _looked(report: ReconciliationReport) -> Looked:
-    """Cash that could not be compared says nothing of a break that is open."""
+    """Cash that could not be compared says nothing of a break that is open, and so what an order is at work in."""
     skipped = {Stage.CASH} if any(row.kind is BreakKind.CASH_NOT_COMPARED for row in report.break_rows) else set()
     of_account = {stage.value for stage in (Stage.POSITIONS, Stage.CASH) if stage not in skipped}
-    looked = Looked(report.account, report.portfolio, report.session, {stage.value for stage in Stage}, of_account)
+    of_session = {stage.value for stage in Stage}
+    at_work = {row.symbol for row in report.break_rows if row.symbol and row.severity is Severity.WORKING}
+    looked = Looked(report.account, report.portfolio, report.session, of_session, of_account, at_work=at_work)
     if report.when.fills_shown:
         return looked
     # What a fill has left behind may be behind a position that differs.
-    at_fault = (Severity.ERROR, Severity.WORKING)
-    doubted = {row.symbol for row in report.break_rows if row.symbol and row.severity in at_fault}
-    return replace(looked, but=doubted, why=_NOT_SHOWN)
+    differing = {row.symbol for row in report.break_rows if row.symbol and row.severity is Severity.ERROR}
+    return replace(looked, but=at_work | differing, why=_NOT_SHOWN)

@@ -322,8 +322,8 @@ DRIFTS: dict[str, Drift] = {
         stage="positions",
     ),
     "fraction of what trades whole": Drift(
-        lambda: World(positions=[shown("10.5")], owned={"AAA": D("10.5")}, measures=Measures(whole={"AAA"})),
-        "position_differs", "quantity", "instrument", "the broker shows 10.5, and only whole shares trade there", "0",
+        lambda: World(positions=[shown("10.5")], differences={"AAA": D("0.5")}, measures=Measures(whole={"AAA"})),
+        "position_differs", "quantity", "instrument", "the broker shows 10.5, and only whole shares trade there", "0.5",
         stage="positions",
     ),
     "order returned after its end": Drift(
@@ -484,6 +484,15 @@ def test_a_fill_of_an_order_at_work_is_late_only_in_the_second_pass(
     )  # fmt: skip
     (row,) = [row for row in world.report(session_over=over).break_rows if row.stage == "fills"]
     assert (row.severity, row.break_class) == (severity, named)
+
+
+def test_a_corrected_fee_says_nothing_of_how_much_the_order_has_filled() -> None:
+    fewer = [order(filled_qty=D(8), status=OrderStatus.CANCELED)]
+    rows = errors_of(World(broker_fills=[broker_fill(fee=D("0.35"))], orders=fewer, account=cash("-0.25")).report())
+    assert {(row.kind.value, row.locks.value) for row in rows} == {
+        ("filled_qty_differs", "instrument"),
+        ("fill_differs", "none"),
+    }
 
 
 def test_two_instruments_that_came_in_the_quantity_of_one_that_left_are_no_rename() -> None:

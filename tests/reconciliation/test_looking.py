@@ -56,9 +56,8 @@ def test_a_position_that_differs_is_locked_before_a_plan_and_free_again_once_it_
     [
         ("10", "-5", Measures(), "the broker shows the other side of what the portfolios own"),
         ("-10", "5", Measures(), "the broker shows the other side of what the portfolios own"),
-        ("10.5", "10.5", Measures(fractional=False), "the broker shows 10.5, and only whole shares trade there"),
-        ("10.5", "10.5", Measures(whole={"AAA"}), "the broker shows 10.5, and only whole shares trade there"),
         ("10", "10.5", Measures(fractional=False), "the broker shows 10.5, and only whole shares trade there"),
+        ("10", "10.5", Measures(whole={"AAA"}), "the broker shows 10.5, and only whole shares trade there"),
     ],
 )
 def test_105_a_position_that_no_trade_can_have_made_is_frozen(
@@ -72,6 +71,13 @@ def test_105_a_position_that_no_trade_can_have_made_is_frozen(
         (why,) = locked_symbols(connection, "paper").values()
     assert [row.symbol for row in found] == ["AAA"]
     assert words in why
+
+
+def test_a_fraction_on_which_both_agree_freezes_nothing(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10.5")
+    with ledger.read() as connection:
+        for rules in (Measures(fractional=False), Measures(whole={"AAA"})):
+            assert position_differences(connection, "paper", [BrokerPosition("AAA", D("10.5"), None)], {}, rules) == []
 
 
 def test_102_a_position_of_someone_else_is_left_alone_and_not_frozen(ledger: Ledger) -> None:

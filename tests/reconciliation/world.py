@@ -189,6 +189,7 @@ class World:
 
     foreign: dict[str, D] = field(default_factory=dict)
     doubted: frozenset[str] = frozenset()
+    under_way: frozenset[str] = frozenset()
     accepted: dict[str, str] = field(default_factory=dict)
     account: AccountState = MONEY
     measures: Measures = field(default_factory=Measures)
@@ -211,6 +212,7 @@ class World:
             self.cash_note,
             foreign=self.foreign,
             doubted=self.doubted,
+            under_way=self.under_way,
             accepted=self.accepted,
         )
         broker = BrokerView(self.orders, self.broker_fills, self.broker_activities, self.positions, self.account)
