@@ -110,7 +110,8 @@ def record_breaks(
 ) -> tuple[list[BreakRow], list[BreakRow]]:
     """Open what is new of `found`, and clear what was open in what was looked at and is not found any more.
 
-    One that a person has accepted stays so; one that had agreed again, and does not, is opened anew.
+    One that a person has accepted stays so; one that had agreed again, and does not, is opened anew; one that is still
+    open gets its class, cause, lock and value as they are seen now. A value that was known stays where none is now.
 
     Returns:
         Those that were opened, and those that were cleared.
@@ -123,6 +124,10 @@ def record_breaks(
     ]
     for row in opened:
         _write(connection, "break_opened", row, _opening(row, known.get(row.break_id)), now)
+    for name, row in known.items():
+        if row.cleared_at is None and (news := _news(row, wanted[name])):
+            changed = replace(row, **news)
+            _write(connection, "break_seen_anew", changed, updated(breaks, {"break_id": name}, news), now)
     for row in cleared:
         why = THEY_AGREE if row.portfolio is None else looked.why
         ended = {"cleared_at": now, "cleared_by": AGREED, "clear_reason": why}
@@ -169,6 +174,13 @@ def accept_break(connection: sa.Connection, break_id: str, *, actor: str, reason
     payload = {"break_id": break_id, "actor": actor, "reason": reason}
     events.append(connection, now, found[0].account, "break_accepted", payload, changes=[change])
     return replace(found[0], cleared_at=now, cleared_by=actor, clear_reason=reason)
+
+
+def _news(before: BreakRow, row: BreakRow) -> dict[str, Any]:
+    """What is seen otherwise of a break that is open."""
+    seen: dict[str, Any] = {"break_class": row.break_class, "cause": row.cause, "locks": row.locks}
+    seen["value"] = before.value if row.value is None else row.value
+    return {name: value for name, value in seen.items() if getattr(before, name) != value}
 
 
 def _opening(row: BreakRow, before: BreakRow | None) -> Change:
