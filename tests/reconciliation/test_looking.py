@@ -125,6 +125,8 @@ def test_the_logs_agree_with_the_plan_that_was_carried_out_and_ask_nobody(ledger
     report = reported(ledger)
     assert (report.break_rows, report.state) == ((), "reconciled")
     assert "account  not asked: the plan is compared with the ledger alone" in report.summary
+    (held,) = report.position_rows
+    assert (held.symbol, held.qty, held.broker_qty) == ("CCC", D(10), D(10)), "nobody was asked"
 
 
 def test_the_logs_name_an_order_that_has_not_ended_and_an_edited_plan_and_lock_nothing(ledger: Ledger) -> None:
@@ -134,6 +136,7 @@ def test_the_logs_name_an_order_that_has_not_ended_and_an_edited_plan_and_lock_n
     edited = plan_of([order("b-ccc", "CCC", Side.BUY, "11")], session=MONDAY)
     report = reported(ledger, plans=(edited,))
     assert [row.kind for row in report.break_rows] == ["intent_differs", "open_order"]
+    assert {(row.severity, row.locks, row.break_id) for row in report.break_rows} == {("error", "none", "")}
     with ledger.transaction() as connection:
         recorded = record_report(connection, report, now=LATER)
         assert (recorded.opened, recorded.cleared, open_breaks(connection, "paper")) == ((), (), [])
