@@ -183,6 +183,7 @@ def measures_of(desk: Desk, portfolio: str, capabilities: Capabilities) -> Measu
         price_bps=Decimal(str(rules.price_tolerance_bps)),
         whole=frozenset(item.symbol for item in desk.instruments(settings.market).values() if not item.fractionable),
         fractional=capabilities.fractional,
+        payments_told=capabilities.tells_payments,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import AccountState, Broker, BrokerOrder, OrderStatus
-from scizor_dagster.ledger.breaks import accepted_breaks, open_breaks
+from scizor_dagster.ledger.breaks import BreakRow, accepted_breaks, breaks_by_id, open_breaks
 from scizor_dagster.ledger.holdings import account_flow, foreign, foreign_trades, owned
 from scizor_dagster.ledger.intents import CHANGED, RETURNED, last_replies, marked
 from scizor_dagster.ledger.rebuilt import opening_cash
@@ -32,7 +32,7 @@ from scizor_dagster.ledger.rows import (
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.judging import OF_THE_ACCOUNT
-from scizor_dagster.reconciliation.model import BrokerView, LedgerView
+from scizor_dagster.reconciliation.model import BreakKind, BrokerView, LedgerView
 
 ZERO = Decimal(0)
 AT_BROKER = tuple(state for state in IntentState if state.at_broker)
@@ -113,6 +113,7 @@ def read_ledger(
     named |= {row.parent_client_order_id for row in broker.orders if row.parent_client_order_id}
     known = intents_by_id(connection, sorted(named))
     intents = [row for batch in batches for row in intents_of(connection, batch.batch_id)]
+    accepted = accepted_breaks(connection, account)
     differences = foreign(connection, account, broker.positions)
     cash, note = (None, "") if deposit is None else _cash(connection, account, deposit)
     return LedgerView(
@@ -125,6 +126,7 @@ def read_ledger(
         differences=differences,
         cash=cash,
         cash_note=note,
+        cash_accepted=_cash_accepted(breaks_by_id(connection, accepted)),
         returned=marked(connection, [row.client_order_id for row in intents], RETURNED),
         changed=marked(connection, [row.client_order_id for row in intents], CHANGED),
         foreign=foreign_trades(connection, account, differences.keys()),
@@ -132,7 +134,7 @@ def read_ledger(
         doubted=frozenset(
             row.symbol for row in open_breaks(connection, account) if row.symbol and row.kind in OF_THE_ACCOUNT
         ),
-        accepted=accepted_breaks(connection, account),
+        accepted=accepted,
     )
 
 
@@ -159,6 +161,13 @@ def _as_last_told(intent: IntentRow, reply: Mapping[str, Any] | None) -> BrokerO
         submitted_at=intent.updated_at,
         updated_at=intent.updated_at,
     )
+
+
+def _cash_accepted(accepted: Sequence[BreakRow]) -> Decimal:
+    """The difference of cash that a person has accepted last; none is zero."""
+    of_cash = [row for row in accepted if row.kind == BreakKind.CASH_DIFFERS]
+    newest = max(of_cash, key=lambda row: row.cleared_at or _NEVER, default=None)
+    return ZERO if newest is None else newest.amount or ZERO
 
 
 def _cash(connection: sa.Connection, account: str, deposit: Decimal) -> tuple[Decimal | None, str]:

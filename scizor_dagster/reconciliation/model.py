@@ -192,6 +192,8 @@ class Measures:
         price_bps: Basis points up to which a fill's price that differs is rounding.
         whole: Symbols that trade in whole shares only.
         fractional: Whether the broker takes fractions at all.
+        payments_told: Whether the broker tells of dividends, interest, fees and transfers; where it does not, cash
+            that differs is as a rule one of those, and information.
     """
 
     quantity: Decimal = Decimal(0)
@@ -199,6 +201,7 @@ class Measures:
     price_bps: Decimal = Decimal(0)
     whole: Collection[str] = ()
     fractional: bool = True
+    payments_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +288,7 @@ class LedgerView:
             agreement is left out.
         cash: What the account must hold if the ledger is complete; None where that cannot be said now.
         cash_note: Why `cash` is None, as a sentence.
+        cash_accepted: Signed money by which a person has last accepted that the broker's cash differs.
         returned: Orders of the session that had ended and were taken back, by id, with how they had ended.
         changed: Orders of the session that were seen to end with other terms than they were sent with, by id.
         foreign: Signed shares by symbol that recorded fills of nobody's have brought; some may be adopted by now.
@@ -302,6 +306,7 @@ class LedgerView:
     differences: Mapping[str, Decimal]
     cash: Decimal | None = None
     cash_note: str = ""
+    cash_accepted: Decimal = Decimal(0)
     returned: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, Decimal] = field(default_factory=dict)

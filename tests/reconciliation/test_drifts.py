@@ -526,6 +526,37 @@ def test_an_unrecorded_trade_of_nobodys_is_a_part_of_the_position() -> None:
     assert (row.break_class, row.cause) == ("foreign", "5 by F9, an order of nobody's")
 
 
+@pytest.mark.parametrize(
+    ("more", "accepted", "told"),
+    [("2.40", "0", "2.40"), ("512.40", "500", "12.40"), ("-30", "500", "-530.00"), ("500", "500", None)],
+)
+def test_at_a_broker_that_tells_of_no_payment_cash_beyond_what_was_accepted_is_information(
+    more: str, accepted: str, told: str | None, ledger: Ledger
+) -> None:
+    silent = Measures(payments_told=False)
+    world = World(account=cash(more), cash_accepted=D(accepted), measures=silent, which=Pass.SECOND)
+    report = world.report()
+    with ledger.transaction() as connection:
+        record_report(connection, report, now=LATER)
+        assert open_breaks(connection, "paper") == []
+        assert is_closed(connection, "paper", "main", DAY)
+    assert [(row.kind, row.severity, f"{row.amount:.2f}", row.value) for row in report.break_rows] == (
+        [] if told is None else [("cash_differs", "info", told, None)]
+    )
+    for row in report.break_rows:
+        assert row.cause.endswith(
+            "the broker tells of no dividend, interest or fee, and what of it is one cannot be said"
+        )
+        assert row.remedy == "Compare it with the account's statement; nothing waits for it."
+
+
+def test_at_such_a_broker_what_a_fill_explains_is_explained_and_a_fill_that_is_missing_is_a_break() -> None:
+    world = canceled(measures=Measures(payments_told=False))
+    assert [row.kind for row in errors_of(world.report())] == ["fill_missing_in_ledger"]
+    (row,) = [row for row in world.report().break_rows if row.kind == "cash_differs"]
+    assert (row.cause, row.remedy) == ("-400.00 by execution F1", "Nothing of its own: clear what has caused it.")
+
+
 def test_parts_sum_to_the_difference_that_they_explain() -> None:
     world = canceled()
     world.account, world.positions, world.differences = cash("-412.34"), [shown("7")], {"AAA": D(7)}

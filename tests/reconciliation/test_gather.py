@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from scizor_dagster.brokers.protocol import BrokerActivity, Side
+from scizor_dagster.ledger.breaks import Looked, accept_break, record_breaks
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.model import LedgerView
 from tests.execution.model_broker import ModelBroker
-from tests.execution.scenario import MONDAY, D, model, order, plan_of, resume, run
+from tests.execution.scenario import MONDAY, START, D, model, order, plan_of, resume, run
+from tests.ledger.lived import a_break
 from tests.ledgers import sqlite_ledger
 
 BUY = order("b", "CCC", Side.BUY, "10")
@@ -49,3 +52,16 @@ def test_cash_is_not_compared_while_orders_of_another_portfolio_of_the_account_a
     assert view.cash_note == (
         "cash is not compared: orders of portfolio 'other' of 2026-03-02 on this account are still open"
     )
+
+
+def test_the_cash_that_was_accepted_last_is_known(ledger: Ledger) -> None:
+    broker = model(ledger)
+    assert sides(ledger, broker).cash_accepted == 0
+    of_cash = {"stage": "cash", "kind": "cash_differs", "symbol": None, "locks": "none", "qty": None}
+    rows = [a_break(**of_cash, break_id=name, amount=D(amount)) for name, amount in (("a", "7"), ("b", "5"))]
+    everything = Looked("paper", "main", MONDAY, (), ())
+    with ledger.transaction() as connection:
+        record_breaks(connection, everything, [*rows, a_break(break_id="c", amount=D(9))], now=START)
+        for hours, name in enumerate(("a", "b", "c")):
+            accept_break(connection, name, actor="ann", reason="seen", now=START + timedelta(hours=hours))
+    assert sides(ledger, broker).cash_accepted == D(5)

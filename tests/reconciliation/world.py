@@ -181,6 +181,7 @@ class World:
     differences: dict[str, D] = field(default_factory=dict)
     cash: D | None = D("8994.90")
     cash_note: str = ""
+    cash_accepted: D = D(0)
     orders: list[BrokerOrder] = field(default_factory=lambda: [order()])
     broker_fills: list[BrokerFill] = field(default_factory=lambda: [broker_fill()])
     broker_activities: list[BrokerActivity] = field(default_factory=list)
@@ -210,6 +211,7 @@ class World:
             self.differences,
             self.cash,
             self.cash_note,
+            cash_accepted=self.cash_accepted,
             foreign=self.foreign,
             doubted=self.doubted,
             under_way=self.under_way,
