@@ -76,7 +76,7 @@ def read_sides(
     with ledger.read() as connection:
         key = {"account": account, "portfolio": portfolio}
         if not fills_shown:
-            batches = batches_of(connection, **key, session=session)
+            batches = batches_of(connection, account, portfolio, session)
             intents = [row for batch in batches for row in intents_of(connection, batch.batch_id)]
             view = replace(view, orders=read_logs(connection, intents, view.account.currency).orders)
         return read_ledger(connection, view, **key, session=session, deposit=deposit), view
@@ -176,11 +176,10 @@ def _cash(connection: sa.Connection, account: str, deposit: Decimal) -> tuple[De
     Every execution and every activity of the account counts, whoever it belongs to. While orders of any session and
     portfolio are open, the broker may have filled some that are not recorded yet.
     """
-    rows = [*open_batches(connection, account), *intents_in(connection, account, AT_BROKER)]
-    if rows:
-        named = ", ".join(
-            f"'{name}' of {session}" for name, session in sorted({(row.portfolio, row.session) for row in rows})
-        )
+    open_ones = {(row.portfolio, row.session) for row in open_batches(connection, account)}
+    open_ones |= {(row.portfolio, row.session) for row in intents_in(connection, account, AT_BROKER)}
+    if open_ones:
+        named = ", ".join(f"'{name}' of {session}" for name, session in sorted(open_ones))
         return None, f"cash is not compared: orders of portfolio {named} on this account are still open"
     stated = opening_cash(connection, account)
     return (deposit if stated is None else stated) + account_flow(connection, account), ""
