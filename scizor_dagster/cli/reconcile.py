@@ -130,7 +130,7 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
                     *(row[party] for party in PARTIES),
                     _amount(row),
                     row["cause"],
-                    f"{row['locks']} ({row['break_id']})",
+                    f"{row['locks']} ({row['break_id']})" if row["break_id"] else row["locks"],
                     row["pass"],
                     row["remedy"],
                 )

@@ -53,7 +53,8 @@ def reconcile_session(
 ) -> ReconciliationReport:
     """Compare plan, ledger and broker for `session`; write its breaks and its day into the ledger, and store it.
 
-    A venue that has not gone through the closed session does so first, where no order or plan can lose by it.
+    A venue that has not gone through the closed session does so first, where no order or plan can lose by it. Of a
+    session whose executions the broker shows no more, positions and cash are compared, and they close its day.
 
     Args:
         desk: The desk.
@@ -126,6 +127,12 @@ def _sides(desk: Desk, portfolio: str, session: date, when: When) -> Sides:
     """Both sides, the broker's as it says itself."""
     settings = desk.portfolio(portfolio)
     broker = desk.broker(settings.account, settings.market)
+    capabilities = broker.capabilities
+    when = replace(
+        when,
+        orders_listed=_is_shown(capabilities.orders_from, session),
+        fills_shown=_is_shown(capabilities.fills_from, session),
+    )
     if when.session_over:
         go_through(desk, portfolio, session)
     ledger_side, broker_side = read_sides(
@@ -135,6 +142,7 @@ def _sides(desk: Desk, portfolio: str, session: date, when: When) -> Sides:
         portfolio=portfolio,
         session=session,
         deposit=Decimal(str(desk.config.accounts[settings.account].initial_cash)).quantize(CENT),
+        fills_shown=when.fills_shown,
     )
     with desk.ledger.read() as connection:
         day = day_of(connection, settings.account, portfolio, session)
@@ -144,7 +152,12 @@ def _sides(desk: Desk, portfolio: str, session: date, when: When) -> Sides:
     at_work = any(not row.state.terminal for row in ledger_side.intents)
     over = when.session_over and not (at_work and phase in (VenuePhase.OPEN, VenuePhase.CLOSING))
     when = replace(when, session_over=over, first_at=first_at, venue_behind=phase is VenuePhase.AHEAD)
-    return ledger_side, broker_side, when, measures_of(desk, portfolio, broker.capabilities)
+    return ledger_side, broker_side, when, measures_of(desk, portfolio, capabilities)
+
+
+def _is_shown(since: date | None, session: date) -> bool:
+    """Whether a broker that goes back to `since` (None: to its beginning) still shows the session."""
+    return since is None or since <= session
 
 
 def _logs(desk: Desk, portfolio: str, session: date, when: When) -> Sides:
@@ -170,6 +183,7 @@ def measures_of(desk: Desk, portfolio: str, capabilities: Capabilities) -> Measu
         price_bps=Decimal(str(rules.price_tolerance_bps)),
         whole=frozenset(item.symbol for item in desk.instruments(settings.market).values() if not item.fractionable),
         fractional=capabilities.fractional,
+        payments_told=capabilities.tells_payments,
     )
 
 

@@ -19,7 +19,7 @@ from scizor_dagster.ledger.holdings import foreign
 from scizor_dagster.ledger.rows import batches_of, last_batch_of
 from scizor_dagster.market_data.reading import last_closes
 from scizor_dagster.reconciliation.looking import position_differences, record_look
-from scizor_dagster.reconciliation.model import Pass, Source
+from scizor_dagster.reconciliation.model import Pass, Severity, Source
 
 LEFT_OPEN_FOR = timedelta(days=30)
 """How far back a day that was left open is closed by itself, once nothing is open any more."""
@@ -33,13 +33,15 @@ def close_past(desk: Desk, portfolio: str, session: date) -> None:
     open by it: what differs of the account is cleared by a later session, which closes no earlier day. What is found
     locks instruments or the portfolio; the gates of execution read that from the ledger.
 
+    A day that the broker does not show any more is reconciled by what is held now, which closes it where every order
+    has ended.
+
     Raises:
         BrokerUnavailable: the broker cannot be read; nothing is planned or sent on a past that nobody has compared.
     """
-    settings = desk.portfolio(portfolio)
-    shown_from = desk.broker(settings.account, settings.market).capabilities.fills_from or date.min
+    account = desk.portfolio(portfolio).account
     with desk.ledger.read() as connection:
-        days = _days_before(connection, settings.account, portfolio, session, shown_from)
+        days = _days_before(connection, account, portfolio, session)
     for day in sorted(days):
         reconcile_session(desk, portfolio, day, which=Pass.SECOND, source=Source.BROKER)
     if not days:
@@ -57,24 +59,20 @@ def day_to_close(desk: Desk, portfolio: str, session: date) -> date | None:
     return None if last is None or closed else last.session
 
 
-def _days_before(connection: sa.Connection, account: str, portfolio: str, session: date, shown_from: date) -> set[date]:
-    """A day of which the broker shows no fills any more keeps its open breaks: there is nothing to clear them by."""
-    days = {
-        row.session
-        for row in open_breaks(connection, account)
-        if row.portfolio == portfolio and shown_from <= row.session < session
-    }
+def _days_before(connection: sa.Connection, account: str, portfolio: str, session: date) -> set[date]:
+    found = open_breaks(connection, account)
+    days = {row.session for row in found if row.portfolio == portfolio and row.session < session}
     last = last_batch_of(connection, account, portfolio, before=session)
     if last is not None and not is_closed(connection, account, portfolio, last.session):
         days.add(last.session)
-    if not open_breaks(connection, account):
-        days |= _left_open(connection, account, portfolio, session, shown_from)
+    if not found:
+        days |= _left_open(connection, account, portfolio, session)
     return days
 
 
-def _left_open(connection: sa.Connection, account: str, portfolio: str, session: date, shown_from: date) -> set[date]:
-    """Traded days before `session` that nobody has closed, of those that the broker still shows."""
-    first = max(session - LEFT_OPEN_FOR, shown_from)
+def _left_open(connection: sa.Connection, account: str, portfolio: str, session: date) -> set[date]:
+    """Traded days before `session` that nobody has closed."""
+    first = session - LEFT_OPEN_FOR
     traded = {row.session for row in batches_of(connection, account, portfolio, first=first)}
     return {row.session for row in unclosed_days(connection, account, portfolio, first, session)} & traded
 
@@ -95,7 +93,8 @@ def look_at_positions(desk: Desk, portfolio: str, session: date) -> None:
     measures = measures_of(desk, portfolio, broker.capabilities)
     positions = broker.positions()
     with desk.ledger.read() as connection:
-        if position_differences(connection, account, positions, closes, measures):
+        found = position_differences(connection, account, positions, closes, measures)
+        if any(row.severity is Severity.ERROR for row in found):
             positions = broker.positions()
     with desk.ledger.transaction() as connection:
         if positions or not foreign(connection, account, ()):

@@ -167,7 +167,7 @@ def unreconciled(desk: WatchingDesk, portfolio: str, now: datetime) -> Iterator[
     if stored is not None and stored[1]:
         yield Finding(
             "breaks",
-            f"{session} has {stored[1]} unexplained break(s); nothing is sent for a later session.",
+            f"{session} has {stored[1]} unexplained break(s); what they lock is not traded.",
             f"See what differs, clear it and reconcile again: {command}.", portfolio=portfolio, session=session,
         )  # fmt: skip
 

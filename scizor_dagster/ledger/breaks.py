@@ -29,7 +29,7 @@ POSITION_DIFFERS = "position_differs"
 ZERO = Decimal(0)
 AGREED = "machine"
 """Who has cleared a break that was not found any more."""
-_THEY_AGREE = "the parties agree again"
+THEY_AGREE = "the parties agree again"
 # Built once: read before every send.
 _OPEN = (
     sa.select(breaks)
@@ -88,9 +88,11 @@ class Looked:
         session: The session.
         of_session: Stages of that session that were compared.
         of_account: Stages that were compared as the account is now.
+        but: Symbols of which no break of the session is cleared, whatever was not found.
+        at_work: Symbols of which no break of the account is cleared: what they come to is not known yet.
+        why: Why a break of the session is clear that is not found any more.
         accepted: Ids of breaks that a person has accepted and that are there as they were.
-        unsettled: Symbols whose acceptances nothing is known of, because orders may fill in them; None for cash that
-            still differs, if by another amount.
+        cash_differs: Whether cash still differs, if by another amount than the accepted one.
     """
 
     account: str
@@ -98,18 +100,22 @@ class Looked:
     session: date
     of_session: Collection[str]
     of_account: Collection[str]
+    but: Collection[str] = ()
+    at_work: Collection[str] = ()
+    why: str = THEY_AGREE
     accepted: Collection[str] = ()
-    unsettled: Collection[str | None] = ()
+    cash_differs: bool = False
 
     def covers(self, row: BreakRow) -> bool:
         if row.portfolio is None:
-            return row.stage in self.of_account
-        return (row.portfolio, row.session) == (self.portfolio, self.session) and row.stage in self.of_session
+            return row.stage in self.of_account and row.symbol not in self.at_work
+        mine = (row.portfolio, row.session) == (self.portfolio, self.session) and row.symbol not in self.but
+        return mine and row.stage in self.of_session
 
     def has_ended(self, row: BreakRow) -> bool:
         """Whether what a person has accepted is not there any more."""
-        known = row.portfolio is not None or row.symbol not in self.unsettled
-        return known and row.break_id not in self.accepted and self.covers(row)
+        unsettled = self.cash_differs and row.portfolio is None and row.symbol is None
+        return not unsettled and row.break_id not in self.accepted and self.covers(row)
 
 
 def record_breaks(
@@ -118,7 +124,8 @@ def record_breaks(
     """Open what is new of `found`, and clear what was open in what was looked at and is not found any more.
 
     One that a person has accepted stays so as long as it is there; one that had agreed again, and does not, is opened
-    anew, whoever had accepted it before.
+    anew, whoever had accepted it before; one that is still open gets its class, cause, lock and value as they are seen
+    now. A value that was known stays where none is now.
 
     Returns:
         Those that were opened, and those that were cleared.
@@ -131,12 +138,17 @@ def record_breaks(
     ]
     for row in opened:
         _write(connection, "break_opened", row, _opening(row, known.get(row.break_id)), now)
-    ended = {"cleared_at": now, "cleared_by": AGREED, "clear_reason": _THEY_AGREE}
+    for name, row in known.items():
+        if row.cleared_at is None and (news := _news(row, wanted[name])):
+            changed = replace(row, **news)
+            _write(connection, "break_seen_anew", changed, updated(breaks, {"break_id": name}, news), now)
     for row in cleared:
+        why = THEY_AGREE if row.portfolio is None else looked.why
+        ended = {"cleared_at": now, "cleared_by": AGREED, "clear_reason": why}
         _write(connection, "break_cleared", row, updated(breaks, {"break_id": row.break_id}, ended), now)
     for row in acceptances(connection, looked.account):
         if row.break_id not in wanted and looked.has_ended(row):
-            said = f"{_THEY_AGREE}; accepted by {row.cleared_by} before: {row.clear_reason}"
+            said = f"{THEY_AGREE}; accepted by {row.cleared_by} before: {row.clear_reason}"
             change = updated(breaks, {"break_id": row.break_id}, {"cleared_by": AGREED, "clear_reason": said})
             _write(connection, "acceptance_ended", row, change, now)
     return opened, cleared
@@ -206,6 +218,13 @@ def _missing(connection: sa.Connection, row: BreakRow) -> tuple[str, str] | None
         "what is not there cannot be sold."
     )
     return problem, f"Write off what is gone: scizor adopt {owner} {row.symbol} --qty={gone.normalize():f}."
+
+
+def _news(before: BreakRow, row: BreakRow) -> dict[str, Any]:
+    """What is seen otherwise of a break that is open."""
+    seen: dict[str, Any] = {"break_class": row.break_class, "cause": row.cause, "locks": row.locks}
+    seen["value"] = before.value if row.value is None else row.value
+    return {name: value for name, value in seen.items() if getattr(before, name) != value}
 
 
 def _opening(row: BreakRow, before: BreakRow | None) -> Change:

@@ -69,8 +69,12 @@ def record_pass(
     second: bool,
     closes: bool,
     now: datetime,
+    by: str = "",
 ) -> DayRow:
-    """Note that the session was reconciled now; `closes` closes its books, once."""
+    """Note that the session was reconciled now; `closes` closes its books, once.
+
+    `by` says in the history what was compared, where it was not everything.
+    """
     assert second or not closes, "only the second pass closes a day"
     before = day_of(connection, account, portfolio, session)
     values = {"second_at" if second else "first_at": now}
@@ -81,5 +85,7 @@ def record_pass(
     change = inserted(reconciled_days, asdict(day)) if before is None else updated(reconciled_days, key, values)
     kind = "day_closed" if "closed_at" in values else "day_reconciled"
     payload = {"portfolio": portfolio, "session": session, "pass": "second" if second else "first"}
+    if by:
+        payload["by"] = by
     events.append(connection, now, account, kind, payload, changes=[change])
     return day

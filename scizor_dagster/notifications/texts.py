@@ -110,7 +110,7 @@ def broken(portfolio: str, session: date, breaks: Sequence[Mapping[str, Any]]) -
         f"portfolio {portfolio}",
         f"{session}:{digest(*keys)}",
         f"{portfolio} {session}: {len(breaks)} unexplained break(s)",
-        "Nothing is sent for a later session until they are cleared.",
+        "What they lock is not traded until they are cleared.",
         *lines[:_NAMED],
         *more,
         f"See them all: scizor reconcile --portfolio {portfolio} --date {session}.",

@@ -22,23 +22,33 @@ from scizor_dagster.reconciliation.model import (
 
 _FIND = "Find the fee, interest, deposit or fill that the ledger does not have."
 _EXPLAINED = "Nothing of its own: clear what has caused it."
+_UNTOLD = "Compare it with the account's statement; nothing waits for it."
 
 
 def cash_breaks(
     ledger: LedgerView, broker: BrokerView, measures: Measures | None = None, evidence: Evidence | None = None
 ) -> Iterator[Break]:
-    """A difference with its parts; where cash cannot be compared, that is said."""
+    """A difference with its parts; where cash cannot be compared, that is said.
+
+    At a broker that tells of no payment it is information: dividends, interest and fees come for ever, and a trade
+    that is missing shows in a position.
+    """
     if ledger.cash is None:
         if ledger.cash_note:
             yield _not_compared(ledger.cash_note, broker.account.cash)
         return
+    rules = measures or Measures()
     difference = broker.account.cash - ledger.cash
     if abs(difference) < CENT:
         return
     known = evidence or Evidence(ledger, broker, (), {})
-    parts = cash_parts(difference, known, (measures or Measures()).cash)
+    parts = cash_parts(difference, known, rules.cash)
     unknown = [part for part in parts if not part.known]
     explained = all(part.break_class is BreakClass.ROUNDING for part in unknown)
+    untold = not explained and not rules.payments_told
+    causes = [part.cause for part in parts]
+    if untold:
+        causes.append("the broker tells of no dividend, interest or fee, and what of it is one cannot be said")
     leading = max(unknown or parts, key=lambda part: abs(part.size))
     yield Break(
         BreakKind.CASH_DIFFERS,
@@ -46,11 +56,11 @@ def cash_breaks(
         None,
         f"{ledger.cash:.2f}",
         f"{broker.account.cash:.2f}",
-        Severity.INFO if explained else Severity.ERROR,
-        _EXPLAINED if explained else _FIND,
+        Severity.INFO if explained or untold else Severity.ERROR,
+        _UNTOLD if untold else _EXPLAINED if explained else _FIND,
         stage=Stage.CASH,
         break_class=leading.break_class,
-        cause="; ".join(part.cause for part in parts),
+        cause="; ".join(causes),
         amount=difference,
         currency=broker.account.currency,
     )

@@ -58,7 +58,8 @@ def judged(
 def _consequences(rows: list[Break]) -> list[Break]:
     """An order whose fills are named does not differ once more; nor do the fills of an order that is named."""
     roots = [row for row in rows if row.severity is Severity.ERROR]
-    by_fills = {row.client_order_id for row in roots if row.kind in _OF_FILLS}
+    # A price or a fee that was corrected says nothing of how much an order has filled.
+    by_fills = {row.client_order_id for row in roots if row.kind in _OF_FILLS and row.qty}
     by_state = {row.client_order_id for row in roots if row.kind is BreakKind.STATE_DIFFERS}
     by_order = {row.client_order_id for row in roots if row.kind in _BY_AN_ORDER}
     # What fills while both sides are read is recorded by the next look, and its order agrees then.

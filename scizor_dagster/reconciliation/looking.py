@@ -19,8 +19,8 @@ from scizor_dagster.brokers.protocol import AccountState, BrokerPosition
 from scizor_dagster.ledger.breaks import Looked, accepted_breaks, open_breaks, record_breaks
 from scizor_dagster.ledger.holdings import foreign, foreign_trades
 from scizor_dagster.ledger.rows import intents_in
-from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.reconciliation.explaining import Evidence
+from scizor_dagster.reconciliation.gather import AT_BROKER
 from scizor_dagster.reconciliation.judging import judged
 from scizor_dagster.reconciliation.model import Break, BrokerView, LedgerView, Measures, Severity, Stage
 from scizor_dagster.reconciliation.positions import position_breaks
@@ -29,7 +29,6 @@ from scizor_dagster.reconciliation.records import row_of
 ZERO = Decimal(0)
 LOOK = "look"
 """In which pass a break was found that no reconciliation of a session has found."""
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 _NOBODY = AccountState(ZERO, ZERO, ZERO, "", datetime.max.replace(tzinfo=UTC))
 
 
@@ -44,7 +43,7 @@ def position_differences(
 
     Information is left out, but for differences that a person has accepted: those have a `break_id`.
     """
-    under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
+    under_way = {row.symbol for row in intents_in(connection, account, AT_BROKER)}
     differences = foreign(connection, account, positions)
     view = LedgerView(
         batches=(),
@@ -69,10 +68,11 @@ def record_look(
     connection: sa.Connection, account: str, portfolio: str, session: date, found: Sequence[Break], *, now: datetime
 ) -> None:
     """Open what is new of the differences, and clear what agrees again; what has an order under way stays as it is."""
-    under_way = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
-    left = [row for row in open_breaks(connection, account) if row.symbol in under_way]
+    under_way = {row.symbol for row in intents_in(connection, account, AT_BROKER)}
     accepted = {row.break_id for row in found if row.severity is not Severity.ERROR}
-    looked = Looked(account, portfolio, session, frozenset(), {Stage.POSITIONS.value}, accepted, under_way)
+    looked = Looked(
+        account, portfolio, session, frozenset(), {Stage.POSITIONS.value}, at_work=under_way, accepted=accepted
+    )
     wrong = [row for row in found if row.severity is Severity.ERROR]
     rows = [row_of(row, account, portfolio, session, LOOK, now) for row in wrong]
-    record_breaks(connection, looked, [*rows, *left], now=now)
+    record_breaks(connection, looked, rows, now=now)

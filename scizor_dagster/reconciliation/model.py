@@ -117,11 +117,15 @@ class BreakKind(StrEnum):
     FILL_MISSING_AT_BROKER = "fill_missing_at_broker"
     FILL_DIFFERS = "fill_differs"
     FOREIGN_FILL = "foreign_fill"
+    FILLS_NOT_COMPARED = "fills_not_compared"
+    """The broker shows executions of the session no more: what is held stands for them."""
     CAME_LATE = "came_late"
     """Recorded since the first pass: a late fill, a correction, a bust, a split, a payment."""
     ACTIVITY_MISSING_IN_LEDGER = "activity_missing_in_ledger"
     ACTIVITY_DIFFERS = "activity_differs"
     POSITION_DIFFERS = "position_differs"
+    FRACTION_HELD = "fraction_held"
+    """A fraction of what trades in whole shares only, on which ledger and broker agree."""
     FOREIGN_POSITION = "foreign_position"
     CASH_DIFFERS = "cash_differs"
     CASH_NOT_COMPARED = "cash_not_compared"
@@ -188,6 +192,8 @@ class Measures:
         price_bps: Basis points up to which a fill's price that differs is rounding.
         whole: Symbols that trade in whole shares only.
         fractional: Whether the broker takes fractions at all.
+        payments_told: Whether the broker tells of dividends, interest, fees and transfers; where it does not, cash
+            that differs is as a rule one of those, and information.
     """
 
     quantity: Decimal = Decimal(0)
@@ -195,6 +201,7 @@ class Measures:
     price_bps: Decimal = Decimal(0)
     whole: Collection[str] = ()
     fractional: bool = True
+    payments_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,9 @@ class When:
         first_at: When the first pass was; None where there was none, or this is the first.
         source: Whose word is compared.
         venue_behind: Whether the venue has yet to go through the session, so that no side knows what happened in it.
+        orders_listed: Whether the broker still lists orders of the session that have ended without a fill.
+        fills_shown: Whether the broker still shows the session's executions; positions and cash stand for them where
+            it does not, and the broker's last words on each order, as the ledger has them.
     """
 
     session_over: bool = True
@@ -215,6 +225,8 @@ class When:
     first_at: datetime | None = None
     source: Source = Source.BROKER
     venue_behind: bool = False
+    orders_listed: bool = True
+    fills_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +291,7 @@ class LedgerView:
         returned: Orders of the session that had ended and were taken back, by id, with how they had ended.
         changed: Orders of the session that were seen to end with other terms than they were sent with, by id.
         foreign: Signed shares by symbol that recorded fills of nobody's have brought; some may be adopted by now.
+        under_way: Symbols with an order at the broker, of whatever session and portfolio of the account.
         doubted: Symbols whose position did not agree at an earlier look, and has not been found to agree since.
         accepted: Who takes a difference as it is, by its `break_id`.
     """
@@ -295,6 +308,7 @@ class LedgerView:
     returned: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, Decimal] = field(default_factory=dict)
+    under_way: Collection[str] = frozenset()
     doubted: Collection[str] = frozenset()
     accepted: Mapping[str, str] = field(default_factory=dict)
 

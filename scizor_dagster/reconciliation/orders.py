@@ -27,17 +27,26 @@ _CHANGED = "Changed at the broker, and ended: its fills are recorded. The next p
 
 
 def order_breaks(
-    ledger: LedgerView, broker: BrokerView, session_over: bool, planned: Collection[str] = ()
+    ledger: LedgerView,
+    broker: BrokerView,
+    session_over: bool,
+    planned: Collection[str] = (),
+    *,
+    listed: bool = True,
 ) -> Iterator[Break]:
     """Each intent against the broker's order of the same id, and the broker's orders that nobody meant.
 
-    `planned` are ids of the session's plans: an order that the ledger has lost is no stranger's.
+    `planned` are ids of the session's plans: an order that the ledger has lost is no stranger's. Where the broker
+    lists orders of the session that have ended no more (not `listed`), one that is absent is no surprise.
     """
     orders = _by_id(broker.orders)
     for intent in ledger.intents:
         shown = orders.get(intent.client_order_id, [])
         changed = intent.client_order_id in ledger.changed
-        yield from _intent_breaks(intent, _own(intent, shown), session_over, changed=changed)
+        if not shown and not listed and _is_settled(intent, broker):
+            yield _delisted(intent)
+        else:
+            yield from _intent_breaks(intent, _own(intent, shown), session_over, changed=changed)
         if intent.client_order_id in ledger.returned:
             yield _returned(intent, _own(intent, shown), ledger.returned[intent.client_order_id])
         for order in shown:
@@ -128,6 +137,26 @@ def _vanished(intent: IntentRow) -> Break:
         cause=f"the broker had acknowledged it as {intent.broker_order_id}, and shows it no more",
         qty=-intent.qty * intent.side.sign,
         locks=LockScope.INSTRUMENT,
+    )
+
+
+def _is_settled(intent: IntentRow, broker: BrokerView) -> bool:
+    """Whether an order that was at the broker has ended, and the broker's executions of it are those of the ledger."""
+    filled = sum((row.qty for row in broker.fills if row.client_order_id == intent.client_order_id), ZERO)
+    sent = intent.broker_order_id is not None and intent.state not in _NEVER_AT_BROKER
+    return sent and intent.state.terminal and filled == intent.filled_qty
+
+
+def _delisted(intent: IntentRow) -> Break:
+    return Break(
+        BreakKind.MISSING_AT_BROKER,
+        intent.symbol,
+        intent.client_order_id,
+        sent_text(intent),
+        "none",
+        Severity.INFO,
+        "Nothing: the ledger has seen it end, and what it has filled agrees.",
+        cause=f"it has ended as {intent.state}, and the broker lists orders of its session no more",
     )
 
 

@@ -31,7 +31,11 @@ _FIND = (
     "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under "
     "a new name: scizor adopt."
 )
-_EXPLAINED = "Nothing of its own: clear what has caused it."
+_REMEDIES = {
+    Severity.ERROR: _FIND,
+    Severity.WORKING: "Reconcile again once that order has ended.",
+    Severity.INFO: "Nothing of its own: clear what has caused it.",
+}
 
 
 def position_breaks(
@@ -40,7 +44,8 @@ def position_breaks(
     """Differences of quantity: a break in what Scizor manages, information elsewhere.
 
     An instrument is managed when a portfolio of the account owns some of it, traded it in the session, or did not
-    agree at an earlier look. A difference whose parts are all named elsewhere is what follows from those.
+    agree at an earlier look. A difference whose parts are all named elsewhere is what follows from those. One with an
+    order at the broker, of whatever session and portfolio, is at work: what it has filled may not be recorded yet.
     """
     rules, known = measures or Measures(), evidence or Evidence(ledger, broker, (), {})
     held = {row.symbol: row.qty for row in broker.positions}
@@ -50,12 +55,13 @@ def position_breaks(
         owned = found - difference
         if owned != 0 or symbol in traded or symbol in ledger.doubted:
             parts = position_parts(symbol, difference, known, rules.quantity)
-            yield _differs(symbol, owned, found, parts, fraction=_is_impossible(symbol, found, rules))
+            fraction = difference % 1 != 0 and _is_impossible(symbol, found, rules)
+            yield _differs(symbol, owned, found, parts, fraction=fraction, under_way=symbol in ledger.under_way)
         else:
             yield _not_ours(symbol, owned, found)
     for symbol, qty in sorted(held.items()):
         if symbol not in ledger.differences and _is_impossible(symbol, qty, rules):
-            yield _differs(symbol, qty, qty, (), fraction=True)
+            yield _odd(symbol, qty)
 
 
 def _is_impossible(symbol: str, qty: Decimal, measures: Measures) -> bool:
@@ -63,12 +69,17 @@ def _is_impossible(symbol: str, qty: Decimal, measures: Measures) -> bool:
     return qty % 1 != 0 and (symbol in measures.whole or not measures.fractional)
 
 
-def _differs(symbol: str, owned: Decimal, found: Decimal, parts: Sequence[Part], *, fraction: bool) -> Break:
+def _differs(
+    symbol: str, owned: Decimal, found: Decimal, parts: Sequence[Part], *, fraction: bool, under_way: bool
+) -> Break:
     difference = found - owned
     unknown = [part for part in parts if not part.known]
     rounding = bool(unknown) and all(part.break_class is BreakClass.ROUNDING for part in unknown)
     explained = bool(parts) and (not unknown or rounding) and not fraction
+    severity = Severity.INFO if explained else Severity.WORKING if under_way else Severity.ERROR
     causes = [part.cause for part in parts]
+    if severity is Severity.WORKING:
+        causes.append("an order of it is at the broker, and what it has filled may not be recorded yet")
     if fraction:
         causes.append(f"the broker shows {found:f}, and only whole shares trade there")
     leading = max(unknown or parts, key=lambda part: abs(part.size), default=None)
@@ -78,13 +89,29 @@ def _differs(symbol: str, owned: Decimal, found: Decimal, parts: Sequence[Part],
         None,
         f"{owned:f}",
         f"{found:f}",
-        Severity.INFO if explained else Severity.ERROR,
-        _EXPLAINED if explained else _FIND,
+        severity,
+        _REMEDIES[severity],
         stage=Stage.POSITIONS,
         break_class=leading.break_class if leading is not None else BreakClass.QUANTITY,
         cause="; ".join(causes),
         qty=difference,
         locks=LockScope.INSTRUMENT,
+    )
+
+
+def _odd(symbol: str, qty: Decimal) -> Break:
+    return Break(
+        BreakKind.FRACTION_HELD,
+        symbol,
+        None,
+        f"{qty:f}",
+        f"{qty:f}",
+        Severity.INFO,
+        "Sell the fraction at the broker, and hand what is left over: no order of Scizor's can.",
+        stage=Stage.POSITIONS,
+        break_class=BreakClass.QUANTITY,
+        cause=f"ledger and broker agree on {qty:f}, and only whole shares trade there",
+        qty=ZERO,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -37,6 +38,7 @@ from scizor_dagster.reconciliation.model import (
 from scizor_dagster.reconciliation.orders import order_breaks
 from scizor_dagster.reconciliation.plans import plan_breaks
 from scizor_dagster.reconciliation.positions import end_of_day, position_breaks
+from scizor_dagster.risk.breaks import LockScope
 
 ZERO = Decimal(0)
 _AVERAGE_STEP = Decimal("0.00000001")
@@ -74,6 +76,9 @@ def reconcile(
         measures: Tolerances; without them every difference counts.
     """
     rules = measures or Measures()
+    if when.source is Source.LOGS:
+        # Nobody was asked what is held: that is no difference.
+        ledger = replace(ledger, differences={})
     found = list(plan_breaks(plans, ledger, when.session_over))
     if when.source is Source.BROKER:
         found += _against_broker(plans, ledger, broker, portfolio, closes, when, rules)
@@ -82,6 +87,9 @@ def reconcile(
     if when.venue_behind and when.session_over:
         found.append(_behind(session))
     breaks = judged(found, plans, ledger, broker, closes, portfolio=portfolio, account=account, session=session)
+    if when.source is Source.LOGS:
+        # The ledger gets none of them: there is nothing to accept, and nothing is locked.
+        breaks = tuple(replace(row, break_id="", locks=LockScope.NONE) for row in breaks)
     results = order_results(plans, ledger, broker)
     state = _state(plans, ledger, breaks)
     summary = _summary(portfolio, session, state, results, breaks, broker, when)
@@ -99,13 +107,31 @@ def _against_broker(
     measures: Measures,
 ) -> Iterator[Break]:
     planned = frozenset(order.client_order_id for plan in plans for order in plan.orders)
-    evidence = Evidence(ledger, broker, fill_news(ledger, broker, portfolio, planned), closes)
-    yield from order_breaks(ledger, broker, when.session_over, planned)
-    yield from fill_breaks(ledger, broker, portfolio, when=when, measures=measures, planned=planned)
+    news = fill_news(ledger, broker, portfolio, planned) if when.fills_shown else ()
+    evidence = Evidence(ledger, broker, news, closes)
+    yield from order_breaks(ledger, broker, when.session_over, planned, listed=when.orders_listed)
+    if when.fills_shown:
+        yield from fill_breaks(ledger, broker, portfolio, when=when, measures=measures, planned=planned)
+    else:
+        yield _fills_not_compared(ledger)
     yield from came_late(ledger, portfolio, when)
     yield from activity_breaks(ledger, broker)
     yield from position_breaks(ledger, broker, measures, evidence)
     yield from cash_breaks(ledger, broker, measures, evidence)
+
+
+def _fills_not_compared(ledger: LedgerView) -> Break:
+    return Break(
+        BreakKind.FILLS_NOT_COMPARED,
+        None,
+        None,
+        f"{len(ledger.fills)} recorded",
+        "not shown any more",
+        Severity.INFO,
+        "Nothing: where every order has ended, and positions agree, the day is closed without them.",
+        stage=Stage.FILLS,
+        cause="the broker does not go back to the session: what is held now stands for its executions",
+    )
 
 
 def _behind(session: date) -> Break:

@@ -5,7 +5,7 @@ What belongs here: rows out of a report. What does not: the rows' own rules (`le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import sqlalchemy as sa
@@ -24,6 +24,9 @@ from scizor_dagster.reconciliation.model import (
 )
 
 _ID_WIDTH = 128
+HELD = "positions"
+"""What has closed a day, in the history, where its executions were not shown any more."""
+_NOT_SHOWN = "the broker shows its session no more, its orders have ended, and positions agree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Recorded:
 def record_report(connection: sa.Connection, report: ReconciliationReport, *, now: datetime) -> Recorded:
     """Write the report's breaks and its pass; a second pass that finds nothing closes the day.
 
+    Where the broker shows the session's executions no more, what is held now closes it, and the history says so.
     The ledger's own word alone neither opens nor clears a break: what the broker says counts.
     """
     opened: list[BreakRow] = []
@@ -53,7 +57,8 @@ def record_report(connection: sa.Connection, report: ReconciliationReport, *, no
     second = report.when.which is Pass.SECOND
     closes = second and asked and report.when.session_over and not report.break_count and not report.working_count
     parts = (report.account, report.portfolio, report.session)
-    day = record_pass(connection, *parts, second=second, closes=closes, now=now)
+    by = "" if report.when.fills_shown else HELD
+    day = record_pass(connection, *parts, second=second, closes=closes, now=now, by=by)
     return Recorded(day, tuple(opened), tuple(cleared))
 
 
@@ -81,13 +86,23 @@ def row_of(row: Break, account: str, portfolio: str, session: date, found_in: st
 
 
 def _looked(report: ReconciliationReport) -> Looked:
-    """Cash that could not be compared says nothing of a break that is open."""
+    """Cash that could not be compared says nothing of a break that is open, and so what an order is at work in."""
     skipped = {Stage.CASH} if any(row.kind is BreakKind.CASH_NOT_COMPARED for row in report.break_rows) else set()
     of_account = {stage.value for stage in (Stage.POSITIONS, Stage.CASH) if stage not in skipped}
-    accepted = {row.break_id for row in report.break_rows if row.break_id and row.severity is not Severity.ERROR}
-    working = (row for row in report.break_rows if row.severity is Severity.WORKING)
-    # What is accepted of cash holds until cash agrees: each payment changes the amount.
-    cash = {None} if any(row.kind is BreakKind.CASH_DIFFERS for row in report.break_rows) else set()
-    unsettled = cash | {row.symbol for row in working}
-    parts = (report.account, report.portfolio, report.session)
-    return Looked(*parts, {stage.value for stage in Stage}, of_account, accepted, unsettled)
+    at_work = {row.symbol for row in report.break_rows if row.symbol and row.severity is Severity.WORKING}
+    looked = Looked(
+        report.account,
+        report.portfolio,
+        report.session,
+        {stage.value for stage in Stage},
+        of_account,
+        at_work=at_work,
+        accepted={row.break_id for row in report.break_rows if row.break_id and row.severity is not Severity.ERROR},
+        # What is accepted of cash holds until cash agrees: each payment changes the amount.
+        cash_differs=any(row.kind is BreakKind.CASH_DIFFERS for row in report.break_rows),
+    )
+    if report.when.fills_shown:
+        return looked
+    # What a fill has left behind may be behind a position that differs.
+    differing = {row.symbol for row in report.break_rows if row.symbol and row.severity is Severity.ERROR}
+    return replace(looked, but=at_work | differing, why=_NOT_SHOWN)

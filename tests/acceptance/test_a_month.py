@@ -174,6 +174,8 @@ def test_what_is_told_beside_the_breaks_is_of_the_five_alone(told: Told) -> None
         ("foreign_order", HANDED_TO),
         ("position_differs", HANDED_TO),
         ("foreign_position", NEW),
+        # While the orders of the day rest.
+        ("cash_not_compared", None),
     }
     assert {(kind, symbol) for _, _, kind, _, symbol in named(told, Severity.INFO)} <= expected
 

@@ -218,7 +218,7 @@ def test_nothing_is_measured_while_orders_of_the_session_are_open(tmp_path: Path
         with pytest.raises(DataError, match=r"orders of 2025-03-03 \(portfolio 'main'\) are still open"):
             measure_session(after, "main", session)
     report = reconcile_session(after, "main", NEXT)
-    assert kinds(report) == [("venue_behind", "working")]
+    assert kinds(report) == [("cash_not_compared", "info"), ("venue_behind", "working")]
     assert report.state == "working"
     with after.lake.read() as cursor:
         assert cursor.execute("SELECT count(*) FROM performance").fetchone() == (0,)

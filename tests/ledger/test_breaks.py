@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
@@ -47,6 +48,40 @@ def test_a_break_is_opened_once_and_clears_when_it_is_not_found_any_more(ledger:
         (row,) = breaks_by_id(connection, ["0123456789ab"])
         assert (row.cleared_at, row.cleared_by, row.clear_reason) == (LATER, "machine", "the parties agree again")
         assert verify(connection) == []
+
+
+def test_a_break_that_is_found_again_is_as_it_is_seen_now_and_opened_as_it_was(ledger: Ledger) -> None:
+    record(ledger, MONDAYS, a_break(value=None))
+    assert record(ledger, MONDAYS, a_break(value=Decimal(210), locks="none", cause="a split", found_in="second")) == (
+        [],
+        [],
+    )
+    with ledger.read() as connection:
+        (row,) = open_breaks(connection, "paper")
+        assert verify(connection) == []
+    assert (row.value, row.locks, row.cause) == (Decimal(210), "none", "a split")
+    assert (row.found_in, row.opened_at) == ("first", START)
+
+
+def test_a_value_that_was_known_stays_where_none_is_known_and_what_is_the_same_writes_nothing(ledger: Ledger) -> None:
+    record(ledger, MONDAYS, a_break())
+    written = sa.select(sa.func.count()).select_from(events)
+    with ledger.read() as connection:
+        before = connection.execute(written).scalar_one()
+    record(ledger, MONDAYS, a_break(value=None))
+    with ledger.read() as connection:
+        (row,) = open_breaks(connection, "paper")
+        assert connection.execute(written).scalar_one() == before
+    assert row.value == a_break().value
+
+
+def test_what_is_at_work_is_cleared_neither_for_the_account_nor_what_is_in_doubt_for_a_session(ledger: Ledger) -> None:
+    record(ledger, MONDAYS, a_break(), of_monday())
+    assert record(ledger, replace(MONDAYS, at_work={"AAA"}, but={"AAA"})) == ([], [])
+    assert record(ledger, replace(MONDAYS, at_work={"AAA"}, why="gone")) == ([], ["of-monday"])
+    with ledger.read() as connection:
+        (row,) = breaks_by_id(connection, ["of-monday"])
+    assert row.clear_reason == "gone"
 
 
 def test_a_break_that_had_agreed_and_does_not_any_more_is_opened_anew(ledger: Ledger) -> None:
@@ -124,8 +159,8 @@ def test_what_was_accepted_and_is_gone_is_opened_anew_when_it_returns(ledger: Le
 @pytest.mark.parametrize(
     ("looked", "left"),
     [
-        (replace(MONDAYS, unsettled={"AAA"}), ["0123456789ab"]),
-        (replace(MONDAYS, unsettled={None}), ["cash"]),
+        (replace(MONDAYS, at_work={"AAA"}), ["0123456789ab"]),
+        (replace(MONDAYS, cash_differs=True), ["cash"]),
         (replace(MONDAYS, session=TUESDAY, of_account=("cash",)), ["0123456789ab", "of-monday"]),
         (replace(MONDAYS, session=TUESDAY), ["of-monday"]),
         (replace(MONDAYS, account="real"), ["0123456789ab", "cash", "of-monday"]),

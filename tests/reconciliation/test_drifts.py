@@ -322,8 +322,8 @@ DRIFTS: dict[str, Drift] = {
         stage="positions",
     ),
     "fraction of what trades whole": Drift(
-        lambda: World(positions=[shown("10.5")], owned={"AAA": D("10.5")}, measures=Measures(whole={"AAA"})),
-        "position_differs", "quantity", "instrument", "the broker shows 10.5, and only whole shares trade there", "0",
+        lambda: World(positions=[shown("10.5")], differences={"AAA": D("0.5")}, measures=Measures(whole={"AAA"})),
+        "position_differs", "quantity", "instrument", "the broker shows 10.5, and only whole shares trade there", "0.5",
         stage="positions",
     ),
     "order returned after its end": Drift(
@@ -486,6 +486,15 @@ def test_a_fill_of_an_order_at_work_is_late_only_in_the_second_pass(
     assert (row.severity, row.break_class) == (severity, named)
 
 
+def test_a_corrected_fee_says_nothing_of_how_much_the_order_has_filled() -> None:
+    fewer = [order(filled_qty=D(8), status=OrderStatus.CANCELED)]
+    rows = errors_of(World(broker_fills=[broker_fill(fee=D("0.35"))], orders=fewer, account=cash("-0.25")).report())
+    assert {(row.kind.value, row.locks.value) for row in rows} == {
+        ("filled_qty_differs", "instrument"),
+        ("fill_differs", "none"),
+    }
+
+
 def test_two_instruments_that_came_in_the_quantity_of_one_that_left_are_no_rename() -> None:
     world = World(
         positions=[shown("10", symbol="BBB"), shown("10", symbol="CCC")],
@@ -515,6 +524,34 @@ def test_an_unrecorded_trade_of_nobodys_is_a_part_of_the_position() -> None:
     )
     (row,) = errors_of(world.report())
     assert (row.break_class, row.cause) == ("foreign", "5 by F9, an order of nobody's")
+
+
+@pytest.mark.parametrize(("more", "told"), [("2.40", "2.40"), ("-30", "-30.00"), ("0", None)])
+def test_at_a_broker_that_tells_of_no_payment_a_difference_of_cash_is_information(
+    more: str, told: str | None, ledger: Ledger
+) -> None:
+    silent = Measures(payments_told=False)
+    world = World(account=cash(more), measures=silent, which=Pass.SECOND)
+    report = world.report()
+    with ledger.transaction() as connection:
+        record_report(connection, report, now=LATER)
+        assert open_breaks(connection, "paper") == []
+        assert is_closed(connection, "paper", "main", DAY)
+    assert [(row.kind, row.severity, f"{row.amount:.2f}", row.value) for row in report.break_rows] == (
+        [] if told is None else [("cash_differs", "info", told, None)]
+    )
+    for row in report.break_rows:
+        assert row.cause.endswith(
+            "the broker tells of no dividend, interest or fee, and what of it is one cannot be said"
+        )
+        assert row.remedy == "Compare it with the account's statement; nothing waits for it."
+
+
+def test_at_such_a_broker_what_a_fill_explains_is_explained_and_a_fill_that_is_missing_is_a_break() -> None:
+    world = canceled(measures=Measures(payments_told=False))
+    assert [row.kind for row in errors_of(world.report())] == ["fill_missing_in_ledger"]
+    (row,) = [row for row in world.report().break_rows if row.kind == "cash_differs"]
+    assert (row.cause, row.remedy) == ("-400.00 by execution F1", "Nothing of its own: clear what has caused it.")
 
 
 def test_parts_sum_to_the_difference_that_they_explain() -> None:

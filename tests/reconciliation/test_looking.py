@@ -56,9 +56,8 @@ def test_a_position_that_differs_is_locked_before_a_plan_and_free_again_once_it_
     [
         ("10", "-5", Measures(), "the broker shows the other side of what the portfolios own"),
         ("-10", "5", Measures(), "the broker shows the other side of what the portfolios own"),
-        ("10.5", "10.5", Measures(fractional=False), "the broker shows 10.5, and only whole shares trade there"),
-        ("10.5", "10.5", Measures(whole={"AAA"}), "the broker shows 10.5, and only whole shares trade there"),
         ("10", "10.5", Measures(fractional=False), "the broker shows 10.5, and only whole shares trade there"),
+        ("10", "10.5", Measures(whole={"AAA"}), "the broker shows 10.5, and only whole shares trade there"),
     ],
 )
 def test_105_a_position_that_no_trade_can_have_made_is_frozen(
@@ -72,6 +71,13 @@ def test_105_a_position_that_no_trade_can_have_made_is_frozen(
         (why,) = locked_symbols(connection, "paper").values()
     assert [row.symbol for row in found] == ["AAA"]
     assert words in why
+
+
+def test_a_fraction_on_which_both_agree_freezes_nothing(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "10.5")
+    with ledger.read() as connection:
+        for rules in (Measures(fractional=False), Measures(whole={"AAA"})):
+            assert position_differences(connection, "paper", [BrokerPosition("AAA", D("10.5"), None)], {}, rules) == []
 
 
 def test_102_a_position_of_someone_else_is_left_alone_and_not_frozen(ledger: Ledger) -> None:
@@ -157,6 +163,8 @@ def test_the_logs_agree_with_the_plan_that_was_carried_out_and_ask_nobody(ledger
     report = reported(ledger)
     assert (report.break_rows, report.state) == ((), "reconciled")
     assert "account  not asked: the plan is compared with the ledger alone" in report.summary
+    (held,) = report.position_rows
+    assert (held.symbol, held.qty, held.broker_qty) == ("CCC", D(10), D(10)), "nobody was asked"
 
 
 def test_the_logs_name_an_order_that_has_not_ended_and_an_edited_plan_and_lock_nothing(ledger: Ledger) -> None:
@@ -166,6 +174,7 @@ def test_the_logs_name_an_order_that_has_not_ended_and_an_edited_plan_and_lock_n
     edited = plan_of([order("b-ccc", "CCC", Side.BUY, "11")], session=MONDAY)
     report = reported(ledger, plans=(edited,))
     assert [row.kind for row in report.break_rows] == ["intent_differs", "open_order"]
+    assert {(row.severity, row.locks, row.break_id) for row in report.break_rows} == {("error", "none", "")}
     with ledger.transaction() as connection:
         recorded = record_report(connection, report, now=LATER)
         assert (recorded.opened, recorded.cleared, open_breaks(connection, "paper")) == ((), (), [])

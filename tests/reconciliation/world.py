@@ -189,11 +189,14 @@ class World:
 
     foreign: dict[str, D] = field(default_factory=dict)
     doubted: frozenset[str] = frozenset()
+    under_way: frozenset[str] = frozenset()
     accepted: dict[str, str] = field(default_factory=dict)
     account: AccountState = MONEY
     measures: Measures = field(default_factory=Measures)
     which: Pass = Pass.FIRST
     first_at: datetime | None = None
+    orders_listed: bool = True
+    fills_shown: bool = True
 
     def report(self, session_over: bool = True, venue_behind: bool = False) -> ReconciliationReport:
         known = {row.client_order_id: row for row in [*self.intents, *self.elsewhere]}
@@ -209,6 +212,7 @@ class World:
             self.cash_note,
             foreign=self.foreign,
             doubted=self.doubted,
+            under_way=self.under_way,
             accepted=self.accepted,
         )
         broker = BrokerView(self.orders, self.broker_fills, self.broker_activities, self.positions, self.account)
@@ -220,7 +224,14 @@ class World:
             account="paper",
             session=DAY,
             closes=self.closes,
-            when=When(session_over, self.which, self.first_at, venue_behind=venue_behind),
+            when=When(
+                session_over,
+                self.which,
+                self.first_at,
+                venue_behind=venue_behind,
+                orders_listed=self.orders_listed,
+                fills_shown=self.fills_shown,
+            ),
             measures=self.measures,
         )
 

@@ -594,6 +594,17 @@ def test_executions_that_tws_no_longer_shows_are_not_called_none(connect):
         connect(execution_days=1).fills(date(2024, 3, 1), DAY1)
 
 
+@pytest.mark.parametrize(
+    ("hours", "days", "fills", "orders"), [(3, 1, DAY1, DAY1), (14, 1, DAY2, DAY2), (14, 2, DAY1, DAY2)]
+)
+def test_from_which_session_on_everything_is_shown_is_told(connect, market, hours, days, fills, orders):
+    broker = connect(execution_days=days)
+    market.clock.move_to(NOON + timedelta(hours=hours))
+    told = broker.capabilities
+    assert (told.fills_from, told.orders_from) == (fills, orders)
+    assert broker.fills(told.fills_from, DAY2) == []
+
+
 class TestASessionThatTwsSplitsAtItsMidnight:
     """Sydney trades from 18:00 to midnight in New York: there, a session begins on the day before it ends."""
 
