@@ -9,11 +9,11 @@ A number of an array means the shortest decimal number that reads back as it: 0.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date
 from decimal import Decimal, localcontext
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scizor_dagster.brokers.protocol import Capabilities
@@ -28,7 +28,10 @@ from scizor_dagster.planning.kernel_model import (
     CLEAR,
     CODE,
     FACTOR,
+    FLAGGED,
     NEAR,
+    REFUSED,
+    ROOM,
     STACK,
     Cells,
     Numbers,
@@ -81,7 +84,9 @@ class PreparedBook:
         compiled: Whether the kernel is machine code here.
         cells: A record per instrument, and `columns` its fields by name.
         facts: What rules say of instruments; a session adds its own.
-        numbers, session: Records, one each.
+        numbers, session: Records, one each, and `now` the session's fields by name.
+        buffer: Share of equity that is never invested.
+        short_equity: Equity from which on shorts are taken.
         terms, keys: Room for the kernel.
     """
 
@@ -94,7 +99,10 @@ class PreparedBook:
     session: NDArray[Any]
     cells: NDArray[Any]
     columns: dict[str, NDArray[Any]]
+    now: dict[str, NDArray[Any]]
     facts: NDArray[Any]
+    buffer: float
+    short_equity: float
     terms: NDArray[Any]
     keys: NDArray[Any]
 
@@ -102,24 +110,27 @@ class PreparedBook:
 def prepare(
     instruments: Sequence[Instrument], rules: PlanningRules, capabilities: Capabilities, *, currency: str
 ) -> PreparedBook:
-    """A book of these instruments, in this order, under these rules; compiles the kernel, or takes it from disk.
+    """A book of these instruments under these rules; compiles the kernel, or takes it from disk.
 
     Args:
-        instruments: Each symbol once.
+        instruments: In the order of their symbols.
         rules: As of a portfolio.
         capabilities: Of the broker that the plan would go to.
         currency: What equity, cash and prices are in; what trades in another keeps its holding.
 
     Raises:
-        InputError: a symbol that stands twice, quantities finer than a unit, or brackets in true ranges: a book of
-            arrays does not have these.
+        InputError: symbols out of order, quantities finer than a unit, or brackets in true ranges: a book of arrays
+            does not have these.
     """
     import numpy as np
 
     symbols = [instrument.symbol for instrument in instruments]
-    twice = sorted(symbol for symbol, number in Counter(symbols).items() if number > 1)
-    if twice:
-        raise InputError(f"{', '.join(twice)} stands twice among the instruments.", remedy="Name each of them once.")
+    after = next((after for before, after in pairwise(symbols) if before >= after), None)
+    if after is not None:
+        raise InputError(
+            f"{after} is out of order among the instruments, or stands twice.",
+            remedy="Give each of them once, in the order of their symbols.",
+        )
     if capabilities.quantity_decimals > DECIMALS:
         raise InputError(
             f"The broker takes quantities of {capabilities.quantity_decimals} decimals, arrays have {DECIMALS}.",
@@ -140,19 +151,23 @@ def prepare(
         numbers[0] = astuple(numbers_of(venue, effective_buffer(venue.rules)))
     for name in STATIC:
         cells[name] = [getattr(known[symbol], name) for symbol in symbols]
+    session = records(Session, 1)
     return PreparedBook(
-        tuple(instruments),
-        rules,
-        capabilities,
-        currency,
-        compiled.load(),
-        numbers,
-        records(Session, 1),
-        cells,
-        {item.name: cells[item.name] for item in fields(Cells)},
-        cells["fact"].copy(),
-        np.zeros(size + STACK),
-        np.zeros(size + STACK),
+        instruments=tuple(instruments),
+        rules=rules,
+        capabilities=capabilities,
+        currency=currency,
+        compiled=compiled.load(),
+        numbers=numbers,
+        session=session,
+        cells=cells,
+        columns={item.name: cells[item.name] for item in fields(Cells)},
+        now={item.name: session[item.name] for item in fields(Session)},
+        facts=cells["fact"].copy(),
+        buffer=float(numbers["buffer"][0]),
+        short_equity=float(numbers["short_equity"][0]),
+        terms=np.zeros(size + STACK),
+        keys=np.zeros(size + STACK),
     )
 
 
@@ -187,23 +202,21 @@ def plan_book(
         InputError: inputs that no plan can be made from, as weights above their maximum.
         RiskLimitBreached: the orders together exceed `max_total_notional`.
     """
-    columns, nan = book.columns, float("nan")
+    columns, now, nan = book.columns, book.now, float("nan")
     columns["weight"][:] = weights
     columns["price"][:] = prices
     columns["count"][:] = counts
     columns["previous"][:] = nan if previous is None else previous
     columns["volume"][:] = nan if volumes is None else volumes
+    columns["fact"][:] = book.facts
     if kept is not None:
-        columns["fact"][:] = kept
-        columns["fact"][kept == 0] = book.facts[kept == 0]
+        columns["fact"][kept != 0] = kept[kept != 0]
     known = nan if cash is None else cash
-    spare = known - equity * float(book.numbers["buffer"][0])
-    book.session[0] = astuple(Session(equity, known, spare, shorts=equity >= book.numbers["short_equity"][0]))
-    try:
-        settled = 0 if _run(book, "decide_book") <= BOUND and not book.session["flagged"][0] else _settle(book)
-    finally:
-        if kept is not None:
-            columns["fact"][:] = book.facts
+    now["equity"][0], now["cash"][0], now["spare_cash"][0] = equity, known, known - equity * book.buffer
+    now["factor"][0] = now["reserved"][0] = nan
+    now["shorts"][0] = equity >= book.short_equity
+    status = _run(book, "decide_book")
+    settled = 0 if status <= BOUND else _settle(book, status)
     return Decisions(columns["trade"], columns["sale"], columns["code"], columns["delta"], settled)
 
 
@@ -220,25 +233,26 @@ def _run(book: PreparedBook, name: str) -> int:
     return status
 
 
-def _settle(book: PreparedBook) -> int:
+def _settle(book: PreparedBook, status: int) -> int:
     """Let the exact rules decide what the kernel leaves to them; returns how many rows they did.
 
     Rows alone where the kernel is certain of all else; else the whole book.
     """
     with localcontext(EXACT):
-        inputs, factor = _inputs(book), ONE
-        if book.session["loose"][0] == FACTOR:
+        factor = ONE
+        if status != REFUSED and book.now["loose"][0] == FACTOR:
             # The weights sum to their maximum but for noise, which leaves two factors: their exact sum has one.
-            factor, _ = overflow_factor(inputs, book.rules)
-            book.session["factor"] = float(factor)
-            if _run(book, "decide_book") <= BOUND and not book.session["flagged"][0]:
+            factor, _ = overflow_factor(_inputs(book), book.rules)
+            book.now["factor"][0] = float(factor)
+            status = _run(book, "decide_book")
+            if status <= BOUND:
                 return 0
-        flagged = book.columns["mark"] >= BEYOND
-        if book.session["flagged"][0] and book.session["loose"][0] == 0:
-            _settle_rows(book, flagged.nonzero()[0].tolist(), factor)
+        if status == FLAGGED and book.now["loose"][0] != ROOM:
+            places = (book.columns["mark"] >= BEYOND).nonzero()[0].tolist()
+            _settle_rows(book, places, factor)
             if _run(book, "hold_laws") <= BOUND:
-                return int(flagged.sum())
-        _settle_book(book, inputs)
+                return len(places)
+        _settle_book(book)
     return len(book.instruments)
 
 
@@ -246,9 +260,10 @@ def _settle_rows(book: PreparedBook, places: list[int], factor: Decimal) -> None
     """Decide single rows exactly, of a book whose other numbers are certain."""
     inputs = _inputs(book, places)
     venue = venue_of(book.rules, book.capabilities, inputs)
-    lower = money_of(inputs, effective_buffer(venue.rules), factor, 1.0)
+    share, upper_share = float(book.now["share"][0]), float(book.now["upper_share"][0])
+    lower = money_of(inputs, effective_buffer(venue.rules), factor, share)
     allows = venue.rules.slippage_allowance_pct
-    upper = money_of(inputs, venue.rules.min_cash_buffer_pct, factor, 1.0) if allows else None
+    upper = money_of(inputs, venue.rules.min_cash_buffer_pct, factor, upper_share) if allows else None
     shapers = shapers_of(inputs, book.rules, book.capabilities, {})
     rows = {row.symbol: row for row in make_rows(inputs, book.rules, {})}
     for place in places:
@@ -259,9 +274,9 @@ def _settle_rows(book: PreparedBook, places: list[int], factor: Decimal) -> None
         _write(book, place, row, mark)
 
 
-def _settle_book(book: PreparedBook, inputs: PlanInputs) -> None:
+def _settle_book(book: PreparedBook) -> None:
     """Decide every row exactly, and hold the laws of the whole book."""
-    rules, columns = book.rules, book.columns
+    inputs, rules, columns = _inputs(book), book.rules, book.columns
     check(inputs, rules)
     venue = venue_of(rules, book.capabilities, inputs)
     factor, _ = overflow_factor(inputs, rules)
@@ -279,7 +294,7 @@ def _settle_book(book: PreparedBook, inputs: PlanInputs) -> None:
                 columns["trade"][place] = delta
                 columns["sale"][place] = min(-delta, count) if delta < 0 < count else 0
                 total += abs(row.delta) * row.usable_price
-                orders += 1
+                orders += sum(len(venue.pieces(row, part, opens=opens) or ()) for part, opens in venue.legs(row))
     check_total(total, orders, rules)
 
 
@@ -296,7 +311,7 @@ def _write(book: PreparedBook, place: int, row: Row, mark: int) -> None:
 
 def _inputs(book: PreparedBook, places: Sequence[int] | None = None) -> PlanInputs:
     """The session's numbers as the inputs of a plan: all that is targeted or held, or only some of it."""
-    columns, now = book.columns, book.session
+    columns, now = book.columns, book.now
     if places is None:
         places = ((columns["weight"] != 0.0) | (columns["count"] != 0)).nonzero()[0].tolist()
     cells = [Cells(*book.cells[place].item()) for place in places]

@@ -2,8 +2,8 @@
 
 What belongs here: finding, compiling and keeping. What does not: a line of the kernel (`kernel_book` and its parts).
 
-`decide_book()` and `hold_laws()` run as they stand, on lists, unless `load` was called in this process: a plan of some
-thousand names takes less time that way than importing a compiler does. A backtest calls `load` first.
+A single plan calls the kernel as it stands, on lists: for some thousand names that takes less time than importing a
+compiler. `books` calls it compiled, session after session.
 
 The machine code lies in a folder named by the digest of the whole source, because the compiler itself looks for
 changes in one file of it only. Where there is no compiler or no place to write, the source runs as it stands.
@@ -22,6 +22,10 @@ from typing import Any
 
 PARTS = ("kernel_model", "kernel_room", "kernel_rows", "kernel_turnover", "kernel_fit", "kernel_book")
 """Modules of the kernel, each after those that it calls."""
+ENTRIES = ("decide_book", "hold_laws")
+"""What is called from outside, of the last of them."""
+SMALL = 350
+"""Bytes of bytecode below which a function becomes part of those that call it: a fifth faster."""
 SWITCH = "SCIZOR_KERNEL"
 """Environment variable: `python` runs the source as it stands, always."""
 
@@ -30,8 +34,8 @@ _loaded: dict[str, Function] = {}
 
 
 def function(name: str) -> Function:
-    """A function of `kernel_book`: compiled if `load` has done so, else as it stands."""
-    return _loaded.get(name) or getattr(_modules()[-1], name)
+    """One of `ENTRIES`, compiled; `load` has to be called first, and to succeed."""
+    return _loaded[name]
 
 
 def load() -> bool:
@@ -76,15 +80,13 @@ def _compiled(numba: Any, folder: Path) -> dict[str, Function]:
                 if isinstance(item, FunctionType) and item not in made:
                     copy = FunctionType(item.__code__, names, name)
                     copy.__module__ = module.__name__
-                    made[item] = numba.njit(cache=name in ENTRIES, error_model="numpy")(copy)
+                    small = len(item.__code__.co_code) < SMALL
+                    made[item] = numba.njit(cache=name in ENTRIES, error_model="numpy", forceinline=small)(copy)
                 if isinstance(item, FunctionType):
                     names[name] = made[item]
     finally:
         numba.config.CACHE_DIR = before
     return {name: made[getattr(_modules()[-1], name)] for name in ENTRIES}
-
-
-ENTRIES = ("decide_book", "hold_laws")
 
 
 def _modules() -> tuple[ModuleType, ...]:

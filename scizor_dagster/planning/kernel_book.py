@@ -11,13 +11,14 @@ from scizor_dagster.planning.kernel_fit import fit
 from scizor_dagster.planning.kernel_model import (
     BEYOND,
     FITS,
+    FLAGGED,
     LOOSE,
     NOISE,
     NONE,
     REFUSED,
     ROOM,
+    SHARE,
     SUM_NOISE,
-    UNIT,
     UNSURE,
     Column,
     Numbers,
@@ -47,8 +48,8 @@ def decide_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session],
         keys: As much room again.
 
     Returns:
-        `FITS` or `BOUND` where all is decided, or some rows are flagged (`Session.flagged`); `UNSURE` where noise may
-        decide over the book; `REFUSED` where no plan can be made, or nearly.
+        `FITS` or `BOUND` where all is decided; `FLAGGED` where rows marked `BEYOND` or `NEAR` have to be settled before
+        `hold_laws`; `UNSURE` or `REFUSED`.
     """
     status = size_book(rows, rule, session, terms, keys)
     if status != FITS:
@@ -61,8 +62,7 @@ def decide_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session],
             decide_row(rows[i], rule[0], session[0])
             if rows[i].mark >= BEYOND:
                 flagged += 1
-    session[0].flagged = flagged
-    return FITS if flagged > 0 else hold_laws(rows, rule, session, terms, keys)
+    return FLAGGED if flagged > 0 else hold_laws(rows, rule, session, terms, keys)
 
 
 def size_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], terms: Column, keys: Column) -> int:
@@ -75,16 +75,15 @@ def size_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
     if shared:
         if now.reserved != now.reserved:
             now.reserved = reserve(rows, now, terms)
+            if now.reserved != 0.0:
+                now.loose = ROOM
         lower, upper = now.equity * (1.0 - rules.sizing_buffer), now.equity * (1.0 - rules.buffer)
         sure = free_refused_shorts(rows, now, lower * now.factor) and sure
         now.share, steady = room_share(rows, rules, now, lower, terms, keys)
         if rules.slippage > 0.0:
             now.upper_share, upper_steady = room_share(rows, rules, now, upper, terms, keys)
             steady = steady and upper_steady
-        # Where the rows are not the lines of a plan, sums may differ from the plan's in their last digits.
-        sure = sure and (steady or now.listed)
-        if not now.listed:
-            now.loose = ROOM
+        sure = sure and (steady or now.loose == 0)
     now.near = LOOSE if now.loose != 0 else NOISE
     now.band = rules.band_absolute * now.equity
     now.lower_full = now.equity * rules.sizing_invests * now.factor
@@ -104,12 +103,11 @@ def hold_laws(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
         return UNSURE
     for i in range(len(rows)):
         row = rows[i]
-        row.trade, row.sale, terms[i] = 0, 0, 0.0
-        if is_ordering(row):
-            row.trade, terms[i] = row.delta, abs(row.delta) / UNIT * row.price
-            if row.delta < 0 and row.count > 0:
-                row.sale = min(-row.delta, row.count)
+        row.trade = row.delta if is_ordering(row) else 0
+        row.sale = min(-row.trade, row.count) if row.trade < 0 and row.count > 0 else 0
     if rules.max_total < NONE:
+        for i in range(len(rows)):
+            terms[i] = abs(rows[i].trade) * SHARE * rows[i].price if rows[i].trade != 0 else 0.0
         total = pairwise_sum(terms, len(rows))
         if total > rules.max_total - SUM_NOISE * total:
             return UNSURE

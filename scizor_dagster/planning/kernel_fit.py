@@ -16,8 +16,8 @@ from scizor_dagster.planning.kernel_model import (
     NEAR,
     NO_CASH,
     NOISE,
+    SHARE,
     SUM_NOISE,
-    UNIT,
     UNSURE,
     Cells,
     Column,
@@ -25,7 +25,7 @@ from scizor_dagster.planning.kernel_model import (
     Rows,
     Session,
 )  # fmt: skip
-from scizor_dagster.planning.kernel_room import absolute_sum, is_sound, pairwise_sum
+from scizor_dagster.planning.kernel_room import is_sound, pairwise_sum
 from scizor_dagster.planning.kernel_rows import exit_only, is_below, is_ordering, least_of, worth
 
 NOBODY, EITHER = -1, -2
@@ -37,24 +37,25 @@ def fit(rows: Rows, rules: Numbers, session: Session, terms: Column, keys: Colum
     count = 0
     for i in range(len(rows)):
         if is_sound(rows[i].price):
-            terms[count] = abs(_final(rows[i])) / UNIT * rows[i].price
+            terms[count] = abs(_final(rows[i])) * SHARE * rows[i].price
             count += 1
     gross, limit = pairwise_sum(terms, count), rules.max_gross * investable
     noise = SUM_NOISE * (gross + limit + session.equity)
     first = _trim(rows, rules, gross - limit, noise, True, keys)
     if first == UNSURE:
         return UNSURE
-    known, count = session.spare_cash == session.spare_cash, 0
+    known, count, whole = session.spare_cash == session.spare_cash, 0, 0.0
     for i in range(len(rows)):
         if is_sound(rows[i].price):
-            terms[count] = (_traded(rows[i]) if known else _final(rows[i])) / UNIT * rows[i].price
+            terms[count] = (_traded(rows[i]) if known else _final(rows[i])) * SHARE * rows[i].price
+            whole += abs(terms[count])
             count += 1
     room = session.spare_cash if known else investable
     excess = pairwise_sum(terms, count) - room
-    noise = SUM_NOISE * (absolute_sum(terms, count) + abs(room) + session.equity)
+    noise = SUM_NOISE * (whole + abs(room) + session.equity)
     if rules.slippage > 0.0:
         for i in range(len(rows)):
-            terms[i] = abs(_traded(rows[i])) / UNIT * rows[i].price if is_ordering(rows[i]) else 0.0
+            terms[i] = abs(_traded(rows[i])) * SHARE * rows[i].price if is_ordering(rows[i]) else 0.0
         excess += rules.slippage * pairwise_sum(terms, len(rows))
     return max(first, _trim(rows, rules, excess, 2.0 * noise, False, keys))
 
@@ -83,7 +84,7 @@ def _trim(rows: Rows, rules: Numbers, excess: float, noise: float, shorts: bool,
         if rows[i].mark == BEYOND:
             return UNSURE
         opening = _opening(rows[i], shorts)
-        keys[i] = opening / UNIT * rows[i].price if opening > 0 else 0.0
+        keys[i] = opening * SHARE * rows[i].price if opening > 0 else 0.0
     while excess > noise:
         best = _choose(keys, len(rows), excess, noise)
         if best == NOBODY:
@@ -94,7 +95,7 @@ def _trim(rows: Rows, rules: Numbers, excess: float, noise: float, shorts: bool,
         rest = _reduce(rows[best], rules, excess, noise)
         if rows[best].mark == NEAR:
             return UNSURE
-        excess -= value - rest / UNIT * rows[best].price
+        excess -= value - rest * SHARE * rows[best].price
         noise += NOISE * value
     return BOUND if excess < -noise else UNSURE
 
@@ -125,7 +126,7 @@ def _choose(keys: Column, size: int, excess: float, noise: float) -> int:
 
 def _reduce(row: Cells, rules: Numbers, excess: float, noise: float) -> int:
     """Take at least `excess` off a row's opening order; returns the units of opening that are left."""
-    per = row.price * (row.step / UNIT)
+    per = row.price * (row.step * SHARE)
     steps, spread = excess / per, noise / per + NOISE * (excess / per)
     rest = 0
     if steps * row.step < GREATEST_COUNT:

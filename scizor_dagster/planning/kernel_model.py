@@ -29,6 +29,8 @@ Column: TypeAlias = Any
 
 UNIT: Final = 10**9
 """Units of quantity in one share."""
+SHARE: Final = 1e-9
+"""Shares in one unit."""
 GREATEST_COUNT: Final = 2 * 10**18
 """Largest quantity in units; a sum of several stays below the end of int64."""
 STACK: Final = 64
@@ -86,11 +88,13 @@ CLEAR, SPEAKS, BEYOND, NEAR = 0, 1, 2, 4
 """Marks of a row: decided; decided, and a plan says more of it than its reason; needs a rule that the kernel lacks;
 so near to a threshold that noise may decide. The larger one stands."""
 
-FREE, FIXED, REFUSED_SHORT = 0, 1, 2
-"""Standing of a row when room is shared: moves; keeps its holding; weighs on the room as a short that is refused."""
+FREE, FIXED, REFUSED_SHORT, IDLE = 0, 1, 2, 3
+"""Standing of a row when room is shared: moves; keeps its holding; weighs on the room as a short that is refused; is
+neither held nor targeted, and no line of a plan."""
 
-FITS, BOUND, UNSURE, REFUSED = 0, 1, 2, 3
-"""Of the whole book: its laws cut nothing; they did; noise may decide what they cut; no plan can be made."""
+FITS, BOUND, FLAGGED, UNSURE, REFUSED = 0, 1, 2, 3, 4
+"""Of the whole book: its laws cut nothing; they did; rows wait for the exact rules; noise may decide over the book; no
+plan can be made, or nearly."""
 
 NO_BUY, NO_SELL, REDUCE_ONLY = 1, 2, 3
 BANS: Final = {"no_buy": NO_BUY, "no_sell": NO_SELL, "reduce_only": REDUCE_ONLY}
@@ -119,40 +123,41 @@ class Cells:
         target: Decision: wanted.
         trade: Decision: what orders trade after all laws.
         sale: Of this, unsigned, what sells a holding: it frees cash, and all else waits for it.
-        standing: `FREE`, `FIXED` or `REFUSED_SHORT`.
+        standing: `FREE`, `FIXED`, `REFUSED_SHORT` or `IDLE`.
         whole: Whether targets are whole lots.
         step: Increment of the target; `close_step` that of an order which closes a holding whole.
         first_code, first_delta, first_target: The decision before the turnover cap.
     """
 
+    # What every pass reads comes first: it shares a line of the processor's cache.
     weight: float = 0.0
     price: float = math.nan
-    previous: float = math.nan
-    volume: float = math.nan
-    parcel: float = 0.0
-    tick: float = 0.0
     held: float = 0.0
     count: int = 0
-    lot: int = UNIT
     delta: int = 0
     target: int = 0
-    trade: int = 0
-    sale: int = 0
     step: int = UNIT
-    close_step: int = UNIT
-    first_delta: int = 0
-    first_target: int = 0
-    fact: int = 0
-    ban: int = 0
     code: int = 0
     mark: int = 0
     standing: int = 0
+    fact: int = 0
+    ban: int = 0
     first_code: int = 0
     special: bool = False
     tradable: bool = True
     fractionable: bool = True
     shortable: bool = True
     whole: bool = False
+    close_step: int = UNIT
+    lot: int = UNIT
+    parcel: float = 0.0
+    tick: float = 0.0
+    previous: float = math.nan
+    volume: float = math.nan
+    trade: int = 0
+    sale: int = 0
+    first_delta: int = 0
+    first_target: int = 0
 
 
 @dataclass(slots=True)
@@ -223,7 +228,6 @@ class Session:
         lower_full: Found: the same for shorts that are refused, whatever cannot be traded; `upper_full` likewise.
         band: Found: half width of the absolute band.
         near: Found: relative distance to a threshold within which noise may decide.
-        flagged: Found: rows marked `BEYOND` or `NEAR`. The exact rules settle them before the laws of the book.
         loose: Found: `FACTOR` or `ROOM` where that may be off by as much as `LOOSE`; else 0.
     """
 
@@ -240,7 +244,6 @@ class Session:
     upper_full: float = 0.0
     band: float = 0.0
     near: float = NOISE
-    flagged: int = 0
     loose: int = 0
     shorts: bool = False
     listed: bool = False

@@ -15,6 +15,7 @@ from scizor_dagster.planning.kernel_model import (
     FREE,
     GREATEST,
     GREATEST_COUNT,
+    IDLE,
     LEAST,
     NO_PRICE,
     NOT_SHORTABLE,
@@ -93,14 +94,15 @@ def is_sound(price: float) -> bool:
 
 def overflow(rows: Rows, rules: Numbers, session: Session, terms: Column) -> bool:
     """Find the factor that brings the weights to their maxima; False where they are refused, or nearly."""
-    size = len(rows)
+    size, short = len(rows), False
     session.factor = 1.0
     for i in range(size):
         terms[i] = rows[i].weight
+        short = short or terms[i] < 0.0
         if not abs(terms[i]) <= rules.max_weight or abs(rows[i].count) >= GREATEST_COUNT:
             return False
     net = pairwise_sum(terms, size)
-    gross = absolute_sum(terms, size)
+    gross = absolute_sum(terms, size) if short else net
     noise = SUM_NOISE * gross
     if gross > rules.max_gross + rules.sum_tolerance - noise or net > 1.0 + rules.sum_tolerance - noise:
         return False
@@ -122,12 +124,12 @@ def keep(rows: Rows, rules: Numbers, session: Session) -> tuple[bool, bool]:
     shared, sure = False, True
     for i in range(len(rows)):
         row = rows[i]
-        row.standing = FREE
         row.code = 0
         if not session.listed:
             row.held = row.count / UNIT
         idle = row.weight == 0.0 and row.held == 0.0
-        if idle and not session.listed:
+        row.standing = IDLE if idle and not session.listed else FREE
+        if row.standing == IDLE:
             continue
         sound = is_sound(row.price)
         if rules.max_move < math.inf and sound and not idle:
@@ -211,6 +213,8 @@ def room_share(
     fixed, moving, factor = 0, 0, session.factor
     for i in range(len(rows)):
         row = rows[i]
+        if row.standing == IDLE:
+            continue
         if row.standing == FREE:
             keys[moving] = row.weight * factor
             moving += 1

@@ -31,6 +31,7 @@ from scizor_dagster.planning.kernel_model import (
     PARTICIPATION_CAP,
     REBALANCE,
     REDUCE_ONLY,
+    SHARE,
     SPEAKS,
     UNIT,
     Cells,
@@ -48,7 +49,7 @@ def is_ordering(row: Cells) -> bool:
 
 
 def worth(row: Cells, count: int) -> float:
-    return abs(count) / UNIT * row.price
+    return abs(count) * SHARE * row.price
 
 
 def is_below(row: Cells, value: float, least: float, near: float) -> bool:
@@ -59,6 +60,8 @@ def is_below(row: Cells, value: float, least: float, near: float) -> bool:
 
 def cut_to(count: int, step: int) -> int:
     """`count` in whole steps, toward zero."""
+    if step == 1:
+        return count
     return count // step * step if count >= 0 else -(-count // step * step)
 
 
@@ -129,7 +132,7 @@ def _set_target(row: Cells, shorts: bool, lower: float, full: float, near: float
         row.mark = SPEAKS
         return 0.0
     value = row.weight * (full if refused else lower)
-    steps = abs(value) / (row.price * (row.step / UNIT))
+    steps = abs(value) / (row.price * (row.step * SHARE))
     if not steps * row.step < GREATEST_COUNT:
         row.mark = NEAR
         return value
@@ -162,7 +165,7 @@ def _hold_in_band(row: Cells, rules: Numbers, band: float, value: float, near: f
 
 def _to_edge(row: Cells, value: float, width: float, from_above: bool, near: float) -> None:
     """Move the target to the quantity inside the band nearest to the holding, if there is one up to the target."""
-    per = row.price * (row.step / UNIT)
+    per = row.price * (row.step * SHARE)
     limit = value + width if from_above else value - width
     steps, noise = limit / per, near * (abs(value) + width)
     if not abs(steps) * row.step < GREATEST_COUNT:
@@ -170,7 +173,7 @@ def _to_edge(row: Cells, value: float, width: float, from_above: bool, near: flo
         return
     down = math.floor(steps - noise / per)
     edge = (down if from_above else down + 1) * row.step
-    ends, enlarges = edge / UNIT * row.price, from_above == (value < 0.0)
+    ends, enlarges = edge * SHARE * row.price, from_above == (value < 0.0)
     if (
         down != math.floor(steps + noise / per)
         or abs(abs(ends - value) - width) <= noise
@@ -304,5 +307,5 @@ def is_beyond(row: Cells, rules: Numbers, near: float) -> bool:
     if row.delta > 0 and row.price < row.tick:
         return True
     leg = max(abs(row.count), abs(row.count + row.delta)) if row.code == CROSS_ZERO else abs(row.delta)
-    shares = leg / UNIT * (1.0 + near)
+    shares = leg * SHARE * (1.0 + near)
     return shares >= rules.max_shares or shares * row.price >= rules.max_value

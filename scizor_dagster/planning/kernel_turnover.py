@@ -15,6 +15,7 @@ from scizor_dagster.planning.kernel_model import (
     NEAR,
     NOISE,
     NONE,
+    SHARE,
     SUM_NOISE,
     TURNOVER_CAP,
     UNIT,
@@ -49,7 +50,7 @@ def cap_turnover(rows: Rows, rules: Numbers, equity: float, terms: Column, keys:
     if not _scale(rows, rules, tier, part / whole, NOISE + 2.0 * noise / part, keys):
         return UNSURE
     for i in range(len(rows)):
-        terms[i] = _traded(rows[i]) / UNIT * rows[i].price if is_ordering(rows[i]) else 0.0
+        terms[i] = _traded(rows[i]) * SHARE * rows[i].price if is_ordering(rows[i]) else 0.0
     return _spend_rest(rows, rules, cap - pairwise_sum(terms, len(rows)), 2.0 * noise, keys)
 
 
@@ -67,7 +68,7 @@ def _scale(rows: Rows, rules: Numbers, tier: int, factor: float, spread: float, 
                 served += _tier(row, before)
             if not _serve(row, rules, served + int(scaled * (1.0 - spread)), served + int(scaled * (1.0 + spread))):
                 return False
-            keys[i] = (abs(row.first_delta) - _traded(row)) / UNIT * row.price
+            keys[i] = (abs(row.first_delta) - _traded(row)) * SHARE * row.price
     return True
 
 
@@ -75,7 +76,7 @@ def _tier_value(rows: Rows, tier: int, terms: Column) -> float:
     count = 0
     for i in range(len(rows)):
         if is_ordering(rows[i]):
-            terms[count] = _tier(rows[i], tier) / UNIT * rows[i].price
+            terms[count] = _tier(rows[i], tier) * SHARE * rows[i].price
             count += 1
     return pairwise_sum(terms, count)
 
@@ -135,15 +136,15 @@ def _spend_rest(rows: Rows, rules: Numbers, left: float, noise: float, keys: Col
             return UNSURE
         if _traded(row) < given and not _serve(row, rules, given, given):
             return UNSURE
-        left -= (_traded(row) - given) / UNIT * row.price
+        left -= (_traded(row) - given) * SHARE * row.price
 
 
 def _takes_from(row: Cells, rules: Numbers, missing: float) -> float:
     """No less than this value lets a change that is not whole have more."""
-    least = row.step / UNIT * row.price
+    least = row.step * SHARE * row.price
     if row.first_code == CROSS_ZERO:
         # Its first leg may be small, as the end of a holding.
-        least = min(least, abs(row.count) / UNIT * row.price)
+        least = min(least, abs(row.count) * SHARE * row.price)
     elif _traded(row) == 0:
         least = max(least, rules.minimum)
     return min(least, missing)
