@@ -127,13 +127,12 @@ def _choose(keys: Column, size: int, excess: float, noise: float) -> int:
 def _reduce(row: Cells, rules: Numbers, excess: float, noise: float) -> int:
     """Take at least `excess` off a row's opening order; returns the units of opening that are left."""
     per = row.price * (row.step * SHARE)
-    steps, spread = excess / per, noise / per + NOISE * (excess / per)
-    rest = 0
-    if steps * row.step < GREATEST_COUNT:
-        less = math.ceil(steps - spread) * row.step
-        if less != math.ceil(steps + spread) * row.step:
-            row.mark = NEAR
-        rest = _opening(row, True) - less
+    steps = min(excess / per, GREATEST_COUNT / row.step)
+    spread = noise / per + NOISE * steps
+    less = math.ceil(steps - spread) * row.step
+    if less != math.ceil(steps + spread) * row.step:
+        row.mark = NEAR
+    rest = _opening(row, True) - less
     if rest > 0 and not is_below(row, worth(row, rest), least_of(row, rules), NOISE):
         row.delta += less if row.delta < 0 else -less
         row.target = row.count + row.delta

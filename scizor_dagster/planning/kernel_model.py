@@ -35,6 +35,8 @@ GREATEST_COUNT: Final = 2 * 10**18
 """Largest quantity in units; a sum of several stays below the end of int64."""
 STACK: Final = 64
 """Places that a column of room has beyond one per row: what a sum of up to 2**32 terms lays aside."""
+GREATEST_AMOUNT: Final = 1e18
+"""Of money: what lies beyond is a mistake."""
 NONE: Final = math.inf
 """A limit that is not set."""
 

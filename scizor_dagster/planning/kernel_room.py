@@ -14,6 +14,7 @@ from scizor_dagster.planning.kernel_model import (
     FIXED,
     FREE,
     GREATEST,
+    GREATEST_AMOUNT,
     GREATEST_COUNT,
     IDLE,
     LEAST,
@@ -96,6 +97,8 @@ def overflow(rows: Rows, rules: Numbers, session: Session, terms: Column) -> boo
     """Find the factor that brings the weights to their maxima; False where they are refused, or nearly."""
     size, short = len(rows), False
     session.factor = 1.0
+    if not 0.0 < session.equity <= GREATEST_AMOUNT or abs(session.cash) > GREATEST_AMOUNT:
+        return False
     for i in range(size):
         terms[i] = rows[i].weight
         short = short or terms[i] < 0.0

@@ -132,12 +132,10 @@ def _set_target(row: Cells, shorts: bool, lower: float, full: float, near: float
         row.mark = SPEAKS
         return 0.0
     value = row.weight * (full if refused else lower)
-    steps = abs(value) / (row.price * (row.step * SHARE))
-    if not steps * row.step < GREATEST_COUNT:
-        row.mark = NEAR
-        return value
+    largest = GREATEST_COUNT / row.step
+    steps = min(abs(value) / (row.price * (row.step * SHARE)), largest)
     most = int(steps * (1.0 + near))
-    if most != int(steps * (1.0 - near)):
+    if most != int(steps * (1.0 - near)) or steps == largest:
         row.mark = NEAR
     row.target = -most * row.step if value < 0.0 else most * row.step
     if refused:
@@ -167,15 +165,14 @@ def _to_edge(row: Cells, value: float, width: float, from_above: bool, near: flo
     """Move the target to the quantity inside the band nearest to the holding, if there is one up to the target."""
     per = row.price * (row.step * SHARE)
     limit = value + width if from_above else value - width
-    steps, noise = limit / per, near * (abs(value) + width)
-    if not abs(steps) * row.step < GREATEST_COUNT:
-        row.mark = NEAR
-        return
-    down = math.floor(steps - noise / per)
+    largest, noise = GREATEST_COUNT / row.step, near * (abs(value) + width)
+    steps, spread = max(min(limit / per, largest), -largest), min(noise / per, largest)
+    down = math.floor(steps - spread)
     edge = (down if from_above else down + 1) * row.step
     ends, enlarges = edge * SHARE * row.price, from_above == (value < 0.0)
     if (
-        down != math.floor(steps + noise / per)
+        down != math.floor(steps + spread)
+        or abs(steps) == largest
         or abs(abs(ends - value) - width) <= noise
         or (enlarges and abs(abs(ends) - abs(value)) <= noise)
     ):
@@ -265,7 +262,8 @@ def _shape(row: Cells, rules: Numbers, near: float) -> None:
     if allowed != allowed:
         row.code = NO_VOLUME
         note(row, SPEAKS)
-    elif allowed < 2.0 * GREATEST_COUNT:
+    else:
+        allowed = min(allowed, 2.0 * GREATEST_COUNT)
         cut(row, rules, int(allowed * (1.0 - near)), int(allowed * (1.0 + near)), PARTICIPATION_CAP, near)
 
 

@@ -128,13 +128,9 @@ def _spend_rest(rows: Rows, rules: Numbers, left: float, noise: float, keys: Col
             return UNSURE
         keys[best] = 0.0
         row = rows[best]
-        given, more = _traded(row), left / row.price * UNIT
+        given, more = _traded(row), min(left / row.price * UNIT, 2.0 * GREATEST_COUNT)
         spread = noise / row.price * UNIT + NOISE * more
-        if not more < GREATEST_COUNT:
-            return UNSURE
         if not _serve(row, rules, given + int(max(more - spread, 0.0)), given + int(more + spread)):
-            return UNSURE
-        if _traded(row) < given and not _serve(row, rules, given, given):
             return UNSURE
         left -= (_traded(row) - given) * SHARE * row.price
 
