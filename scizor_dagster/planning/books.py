@@ -87,6 +87,7 @@ class PreparedBook:
         numbers, session: Records, one each, and `now` the session's fields by name.
         buffer: Share of equity that is never invested.
         short_equity: Equity from which on shorts are taken.
+        reads_moves, reads_volumes: Whether a rule reads prices of the session before, or volumes.
         terms, keys: Room for the kernel.
     """
 
@@ -103,6 +104,8 @@ class PreparedBook:
     facts: NDArray[Any]
     buffer: float
     short_equity: float
+    reads_moves: bool
+    reads_volumes: bool
     terms: NDArray[Any]
     keys: NDArray[Any]
 
@@ -166,6 +169,8 @@ def prepare(
         facts=cells["fact"].copy(),
         buffer=float(numbers["buffer"][0]),
         short_equity=float(numbers["short_equity"][0]),
+        reads_moves=rules.max_price_move is not None,
+        reads_volumes=rules.max_participation is not None,
         terms=np.zeros(size + STACK),
         keys=np.zeros(size + STACK),
     )
@@ -206,17 +211,22 @@ def plan_book(
     columns["weight"][:] = weights
     columns["price"][:] = prices
     columns["count"][:] = counts
-    columns["previous"][:] = nan if previous is None else previous
-    columns["volume"][:] = nan if volumes is None else volumes
-    columns["fact"][:] = book.facts
+    if book.reads_moves:
+        columns["previous"][:] = nan if previous is None else previous
+    if book.reads_volumes:
+        columns["volume"][:] = nan if volumes is None else volumes
     if kept is not None:
         columns["fact"][kept != 0] = kept[kept != 0]
     known = nan if cash is None else cash
     now["equity"][0], now["cash"][0], now["spare_cash"][0] = equity, known, known - equity * book.buffer
     now["factor"][0] = now["reserved"][0] = nan
     now["shorts"][0] = equity >= book.short_equity
-    status = _run(book, "decide_book")
-    settled = 0 if status <= BOUND else _settle(book, status)
+    try:
+        status = _run(book, "decide_book")
+        settled = 0 if status <= BOUND else _settle(book, status)
+    finally:
+        if kept is not None:
+            columns["fact"][:] = book.facts
     return Decisions(columns["trade"], columns["sale"], columns["code"], columns["delta"], settled)
 
 

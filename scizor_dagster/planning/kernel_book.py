@@ -69,9 +69,11 @@ def size_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
     """Codes of the rows that keep their holding, and the money that the weights of all others are shares of."""
     rules, now = rule[0], session[0]
     now.loose, now.share, now.upper_share = 0, 1.0, 1.0
-    if now.factor != now.factor and not overflow(rows, rules, now, terms):
+    possible, shared, sure = keep(rows, rules, now, terms)
+    if now.factor != now.factor:
+        possible = overflow(rules, now, len(rows), terms) and possible
+    if not possible:
         return REFUSED
-    shared, sure = keep(rows, rules, now)
     if shared:
         if now.reserved != now.reserved:
             now.reserved = reserve(rows, now, terms)

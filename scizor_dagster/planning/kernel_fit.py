@@ -34,30 +34,39 @@ NOBODY, EITHER = -1, -2
 def fit(rows: Rows, rules: Numbers, session: Session, terms: Column, keys: Column) -> int:
     """Withhold opening orders until both laws hold, in place; returns `FITS`, `BOUND` or `UNSURE`."""
     investable = session.equity - session.equity * rules.buffer
-    count = 0
-    for i in range(len(rows)):
-        if is_sound(rows[i].price):
-            terms[count] = abs(_final(rows[i])) * SHARE * rows[i].price
-            count += 1
-    gross, limit = pairwise_sum(terms, count), rules.max_gross * investable
-    noise = SUM_NOISE * (gross + limit + session.equity)
-    first = _trim(rows, rules, gross - limit, noise, True, keys)
+    whole = _measure(rows, session, terms, keys)
+    gross, limit = pairwise_sum(terms, len(rows)), rules.max_gross * investable
+    first = _trim(rows, rules, gross - limit, SUM_NOISE * (gross + limit + session.equity), True, terms)
     if first == UNSURE:
         return UNSURE
-    known, count, whole = session.spare_cash == session.spare_cash, 0, 0.0
-    for i in range(len(rows)):
-        if is_sound(rows[i].price):
-            terms[count] = (_traded(rows[i]) if known else _final(rows[i])) * SHARE * rows[i].price
-            whole += abs(terms[count])
-            count += 1
-    room = session.spare_cash if known else investable
-    excess = pairwise_sum(terms, count) - room
-    noise = SUM_NOISE * (whole + abs(room) + session.equity)
+    if first == BOUND:
+        whole = _measure(rows, session, terms, keys)
+    room = session.spare_cash if session.spare_cash == session.spare_cash else investable
+    excess = pairwise_sum(keys, len(rows)) - room
+    noise = 2.0 * SUM_NOISE * (whole + abs(room) + session.equity)
     if rules.slippage > 0.0:
         for i in range(len(rows)):
-            terms[i] = abs(_traded(rows[i])) * SHARE * rows[i].price if is_ordering(rows[i]) else 0.0
+            terms[i] = worth(rows[i], rows[i].delta) if is_ordering(rows[i]) else 0.0
         excess += rules.slippage * pairwise_sum(terms, len(rows))
-    return max(first, _trim(rows, rules, excess, 2.0 * noise, False, keys))
+    return max(first, _trim(rows, rules, excess, noise, False, keys))
+
+
+def _measure(rows: Rows, session: Session, gross: Column, net: Column) -> float:
+    """Write what each row is worth in the end, and what it takes of the cash or of what is invested.
+
+    Returns:
+        The sum of all these, without signs.
+    """
+    known, whole = session.spare_cash == session.spare_cash, 0.0
+    for i in range(len(rows)):
+        row = rows[i]
+        gross[i], net[i] = 0.0, 0.0
+        if is_sound(row.price):
+            final = _final(row) * SHARE * row.price
+            gross[i] = abs(final)
+            net[i] = _traded(row) * SHARE * row.price if known else final
+            whole += gross[i] + abs(net[i])
+    return whole
 
 
 def _traded(row: Cells) -> int:

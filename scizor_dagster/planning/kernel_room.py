@@ -93,21 +93,20 @@ def is_sound(price: float) -> bool:
     return LEAST <= price <= GREATEST
 
 
-def overflow(rows: Rows, rules: Numbers, session: Session, terms: Column) -> bool:
-    """Find the factor that brings the weights to their maxima; False where they are refused, or nearly."""
-    size, short = len(rows), False
-    session.factor = 1.0
-    if not 0.0 < session.equity <= GREATEST_AMOUNT or abs(session.cash) > GREATEST_AMOUNT:
-        return False
-    for i in range(size):
-        terms[i] = rows[i].weight
-        short = short or terms[i] < 0.0
-        if not abs(terms[i]) <= rules.max_weight or abs(rows[i].count) >= GREATEST_COUNT:
-            return False
+def overflow(rules: Numbers, session: Session, size: int, terms: Column) -> bool:
+    """Find the factor that brings weights to their maxima; False where they are refused, or nearly.
+
+    Args:
+        rules: Maxima and tolerance.
+        session: The factor is written into it.
+        size: Number of rows.
+        terms: Their weights; they are overwritten.
+    """
     net = pairwise_sum(terms, size)
-    gross = absolute_sum(terms, size) if short else net
+    gross = absolute_sum(terms, size)
     noise = SUM_NOISE * gross
-    if gross > rules.max_gross + rules.sum_tolerance - noise or net > 1.0 + rules.sum_tolerance - noise:
+    session.factor = 1.0
+    if not (gross <= rules.max_gross + rules.sum_tolerance - noise and net <= 1.0 + rules.sum_tolerance - noise):
         return False
     if rules.adjust and (gross > rules.max_gross - noise or net > 1.0 - noise):
         session.loose = FACTOR
@@ -118,17 +117,20 @@ def overflow(rows: Rows, rules: Numbers, session: Session, terms: Column) -> boo
     return True
 
 
-def keep(rows: Rows, rules: Numbers, session: Session) -> tuple[bool, bool]:
-    """Write the codes of rows that keep their holding, 0 for all others, and each row's standing.
+def keep(rows: Rows, rules: Numbers, session: Session, terms: Column) -> tuple[bool, bool, bool]:
+    """Write the codes of rows that keep their holding, 0 for all others, each row's standing, and weights to `terms`.
 
     Returns:
-        Whether room has to be shared, and whether every code is certain.
+        Whether all numbers can be, whether room has to be shared, and whether every code is certain.
     """
+    possible = 0.0 < session.equity <= GREATEST_AMOUNT and not abs(session.cash) > GREATEST_AMOUNT
     shared, sure = False, True
     for i in range(len(rows)):
         row = rows[i]
         row.code = 0
+        terms[i] = row.weight
         if not session.listed:
+            possible = possible and abs(row.weight) <= rules.max_weight and abs(row.count) < GREATEST_COUNT
             row.held = row.count / UNIT
         idle = row.weight == 0.0 and row.held == 0.0
         row.standing = IDLE if idle and not session.listed else FREE
@@ -142,7 +144,7 @@ def keep(rows: Rows, rules: Numbers, session: Session) -> tuple[bool, bool]:
             row.code = code
             row.standing = REFUSED_SHORT if code == NOT_SHORTABLE and sound else FIXED
         shared = shared or code != 0 or not sound
-    return shared, sure
+    return possible, shared, sure
 
 
 def _kept_code(row: Cells, rules: Numbers, session: Session, idle: bool, sound: bool) -> int:

@@ -110,21 +110,18 @@ def _spend_rest(rows: Rows, rules: Numbers, left: float, noise: float, keys: Col
     while True:
         best, again = -1, -1.0
         for i in range(len(rows)):
-            if keys[i] > 0.0:
-                least = _takes_from(rows[i], rules, keys[i])
-                if abs(left - least) <= noise:
-                    return UNSURE
-                if left > least:
-                    exits = rows[i].first_code == LIQUIDATE
-                    same = best < 0 or exits == (rows[best].first_code == LIQUIDATE)
-                    if same and best >= 0 and keys[i] <= keys[best]:
-                        again = max(again, keys[i])
-                    elif same or exits:
-                        again = keys[best] if same and best >= 0 else -1.0
-                        best = i
+            if keys[i] > 0.0 and left >= _takes_from(rows[i], rules, keys[i]) - noise:
+                exits = rows[i].first_code == LIQUIDATE
+                same = best < 0 or exits == (rows[best].first_code == LIQUIDATE)
+                if same and best >= 0 and keys[i] <= keys[best]:
+                    again = max(again, keys[i])
+                elif same or exits:
+                    again = keys[best] if same and best >= 0 else -1.0
+                    best = i
         if best < 0:
             return BOUND
-        if keys[best] - again <= SUM_NOISE * keys[best]:
+        taken = _takes_from(rows[best], rules, keys[best])
+        if keys[best] - again <= SUM_NOISE * keys[best] or left <= taken + noise:
             return UNSURE
         keys[best] = 0.0
         row = rows[best]

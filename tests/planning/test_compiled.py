@@ -5,14 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.planning import compiled
 from scizor_dagster.planning.books import plan_book, prepare
 from tests.planning.array_books import case_of
-
 
 CODE = """
 from scizor_dagster.planning.books import plan_book, prepare
