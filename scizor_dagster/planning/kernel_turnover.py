@@ -26,12 +26,14 @@ from scizor_dagster.planning.kernel_model import (
     Rows,
 )  # fmt: skip
 from scizor_dagster.planning.kernel_room import pairwise_sum
-from scizor_dagster.planning.kernel_rows import closing_part, cut, is_ordering
+from scizor_dagster.planning.kernel_rows import closing_part, cut, is_ordering, worth
 
 
 def cap_turnover(rows: Rows, rules: Numbers, equity: float, terms: Column, keys: Column) -> int:
     """Hold the changes to `max_turnover`, in place; returns `FITS`, `BOUND` or `UNSURE`."""
     if rules.max_turnover == NONE:
+        return FITS
+    if _surely_less(rows, rules.max_turnover * equity):
         return FITS
     exits, reductions = _tier_value(rows, 0, terms), _tier_value(rows, 1, terms)
     openings = _tier_value(rows, 2, terms)
@@ -52,6 +54,15 @@ def cap_turnover(rows: Rows, rules: Numbers, equity: float, terms: Column, keys:
     for i in range(len(rows)):
         terms[i] = _traded(rows[i]) * SHARE * rows[i].price if is_ordering(rows[i]) else 0.0
     return _spend_rest(rows, rules, cap - pairwise_sum(terms, len(rows)), 2.0 * noise, keys)
+
+
+def _surely_less(rows: Rows, cap: float) -> bool:
+    """Whether the changes are far from a cap, as they are in most sessions: by more than a plain sum may be off."""
+    total = 0.0
+    for i in range(len(rows)):
+        if is_ordering(rows[i]):
+            total += worth(rows[i], rows[i].delta)
+    return total < 0.999 * cap
 
 
 def _scale(rows: Rows, rules: Numbers, tier: int, factor: float, spread: float, keys: Column) -> bool:

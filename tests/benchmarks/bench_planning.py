@@ -11,6 +11,7 @@ against a bare NumPy loop that plans nothing (aims: plain rules within 5x of it;
 import time
 from decimal import Decimal
 
+import numba
 import numpy as np
 
 from scizor_dagster.instruments import Instrument
@@ -92,21 +93,31 @@ def bare_loop(prices, weights):
         held = target
 
 
-def planner_loop(book, prices, weights, volumes):
-    """The same with a planner, and a stand-in for fills; how often the exact rules were asked."""
+def fills(trades, counts, price):
+    """A stand-in for fills at the price that sized them: holdings in place, what it takes of the cash, their value."""
+    paid, worth = 0.0, 0.0
+    for place in range(len(price)):
+        traded = trades[place] * price[place] / UNIT
+        counts[place] += trades[place]
+        paid += traded + COST * abs(traded)
+        worth += counts[place] * price[place] / UNIT
+    return paid, worth
+
+
+def planner_loop(book, fill, prices, weights, volumes):
+    """A bare loop with a planner; how often the exact rules were asked."""
     counts, cash, settled = np.zeros(prices.shape[1], dtype=np.int64), 2_000.0 * prices.shape[1], 0
     before = prices[0]
     for price, weight in zip(prices, weights, strict=True):
         equity = cash + float(counts @ price) / UNIT
         found = plan_book(book, weight, price, counts, equity=equity, cash=cash, previous=before, volumes=volumes)
-        traded = found.trades * price
-        cash -= (traded.sum() + COST * np.abs(traded).sum()) / UNIT
-        counts += found.trades
+        cash -= fill(found.trades, counts, price)[0]
         before, settled = price, settled + (found.settled > 0)
     return settled
 
 
 def bench_sessions():
+    fill = numba.njit(fills)
     for names in (500, 3_000, 5_000):
         prices, weights = history(names)
         volumes = np.full(names, 2e6)
@@ -114,7 +125,7 @@ def bench_sessions():
         bare = best(lambda: bare_loop(prices, weights), seconds=1.0) / SESSIONS  # noqa: B023
         for label, rules in (("plain", PLAIN), ("all rules", ALL)):
             book = prepare(instruments, rules, ALPACA_LIKE, currency="USD")
-            work = lambda: planner_loop(book, prices, weights, volumes)  # noqa: B023, E731
+            work = lambda: planner_loop(book, fill, prices, weights, volumes)  # noqa: B023, E731
             settled, taken = work(), best(work, seconds=1.0) / SESSIONS
             ratio = f"{taken / bare:4.1f} x bare NumPy ({bare * 1e6:.1f} us)"
             exact = f"{settled} of {SESSIONS} with help of the exact rules"
