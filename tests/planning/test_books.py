@@ -172,3 +172,9 @@ def test_a_broker_that_takes_no_small_exit_leaves_a_crossing_as_dust():
 
 def test_a_book_of_nothing_trades_nothing():
     assert decided([], []) == ([], [], 0)
+
+
+def test_at_the_very_edge_of_its_band_a_row_is_settled_exactly_and_stays():
+    rules = PlanningRules(band_absolute=Decimal("0.01"))
+    assert decided([0.5], [10], [51], rules) == ([Reason.INSIDE_BAND], [0], 1)
+    assert decided([0.5], [10], [51.01], rules)[1] == [-1.01]

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from scizor_dagster.planning.books import Decisions, plan_book, prepare
 from scizor_dagster.planning.kernel_model import STACK
 from scizor_dagster.planning.kernel_room import pairwise_sum
 from scizor_dagster.planning.model import Reason
-from scizor_dagster.planning.planner import _planned
+from scizor_dagster.planning.planner import _planned, venue_of
+from scizor_dagster.planning.rows import make_rows
+from scizor_dagster.planning.rules import PlanningRules
+from scizor_dagster.planning.sizing import size_rows
 from tests.planning.array_books import case_of, decisions_of, exact_plan, lines_of
-from tests.planning.books import crowded_book, random_book, ruled_book
+from tests.planning.books import ALPACA_LIKE, crowded_book, inputs_of, random_book, ruled_book
 
 TORTURE = 100 if os.environ.get("SCIZOR_TORTURE") else 1
 pytestmark = pytest.mark.timeout(14_400 if TORTURE > 1 else 300)
@@ -78,3 +82,13 @@ def test_sums_are_those_of_numpy_to_the_last_bit():
     for size in (*range(140), 255, 256, 257, 1_000, 5_000, 8_193, 20_001):
         terms = chance.standard_normal(size) * 10 ** chance.uniform(-8, 8, size)
         assert pairwise_sum([*terms.tolist(), *([0.0] * STACK)], size) == float(terms.sum()), size
+
+
+def test_sizing_alone_decides_rows_and_leaves_the_laws_of_the_book_aside():
+    rules = PlanningRules(adjust_for_overflow=False, max_turnover=Decimal("0.1"))
+    inputs = inputs_of({"A": "0.5", "B": "0.501"}, {"A": 7, "B": 9}, equity=1_000)
+    rows = make_rows(inputs, rules, {})
+    assert size_rows(rows, inputs, venue_of(rules, ALPACA_LIKE, inputs), Decimal(1), ()) == []
+    assert [(row.reason, row.delta) for row in rows] == [
+        (Reason.OPEN, Decimal("71.42")), (Reason.OPEN, Decimal("55.66"))
+    ]  # fmt: skip
