@@ -1,8 +1,7 @@
-"""The sizing kernel: weights, prices and holdings in, target quantities and reason codes out.
+"""Sizing alone, on arrays: weights, prices and holdings in, target quantities and reason codes out.
 
-What belongs here: vectorised float64 arithmetic over one book, shared by every way of trading and
-by the backtester. What does not: identities, `Decimal`, orders, sentences; the planner adds those
-and is exact again at its border (`decisions`).
+What belongs here: the formula of a size, vectorised, for a look at a book and to check the planner with. What does
+not: every other rule; `kernel_book` has them all, and finds in the same way what is kept and what room it leaves.
 
 The arithmetic, for instrument i with weight w, price p, holding c, equity E and buffer b:
 
@@ -23,37 +22,32 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from scizor_dagster.planning.kernel_book import size_book
+from scizor_dagster.planning.kernel_model import (
+    CODE,
+    FREE,
+    REASONS,
+    REFUSED_SHORT,
+    SNAP,
+    STACK,
+    UNIT,
+    Cells,
+    Numbers,
+    Session,
+)
+from scizor_dagster.planning.kernel_room import final_short
 from scizor_dagster.planning.model import Reason
-from scizor_dagster.planning.quantities import GREATEST_PRICE, LEAST_PRICE
 from scizor_dagster.planning.rules import PlanningRules
+
+__all__ = ["REASONS", "Book", "Sizing", "size"]
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 
-SNAP: Final = 1e-15
 MINIMUM_SLACK: Final = 1e-12
 """An order within this relative distance below the minimum counts as the minimum (binary noise)."""
 
-REASONS: Final = (
-    Reason.ON_TARGET,
-    Reason.REBALANCE,
-    Reason.OPEN,
-    Reason.LIQUIDATE,
-    Reason.CROSS_ZERO,
-    Reason.BELOW_MIN_NOTIONAL,
-    Reason.NO_PRICE,
-    Reason.BAD_PRICE,
-    Reason.NOT_TRADABLE,
-    Reason.NOT_SHORTABLE,
-    Reason.FROZEN,
-)
-"""Reason of each code: `REASONS[code]`. NO_PRICE is a price of NaN, BAD_PRICE one outside of `LEAST` and `GREATEST`."""
-
-CODE: Final = {reason: code for code, reason in enumerate(REASONS)}
-LEAST, GREATEST = float(LEAST_PRICE), float(GREATEST_PRICE)
-_BAD_PRICE, _NO_PRICE = CODE[Reason.BAD_PRICE], CODE[Reason.NO_PRICE]
-_NOT_SHORTABLE = CODE[Reason.NOT_SHORTABLE]
 _ON_TARGET, _BELOW = CODE[Reason.ON_TARGET], CODE[Reason.BELOW_MIN_NOTIONAL]
 _REBALANCE = np.int8(CODE[Reason.REBALANCE])
 assert CODE[Reason.OPEN] == _REBALANCE + 1, "the code of an opening is that of a change, plus one"
@@ -109,103 +103,62 @@ def size(book: Book, equity: float, rules: PlanningRules, scale: float = 1.0, re
         What may not be sold short keeps its code only where an order would open or enlarge a short:
         a short is covered as far as its weight says, a long holding is closed.
     """
-    kept = _kept_codes(book, rules)
-    investable = equity * (1.0 - float(rules.min_cash_buffer_pct))
-    if kept is None:
-        target = _targets(book, investable * scale, rules)
-        delta = target - book.current
-        return Sizing(target, delta, _codes(book, target, delta, rules), scale)
-    fixed = kept != 0
-    # Rows without a usable price are overwritten below.
+    cells = _cells(book)
+    buffer = float(rules.min_cash_buffer_pct)
+    numbers = Numbers(buffer=buffer, sizing_buffer=buffer, max_gross=float(rules.max_total_weight))
+    session = Session(equity, factor=scale, reserved=reserved, shorts=rules.allow_short, listed=True)
+    room = [0.0] * (len(cells) + STACK)
+    size_book(cells, (numbers,), (session,), room, [*room])
+    scale *= session.share
+    budget = equity * (1.0 - buffer)
+    kept: Codes = np.array([cell.code for cell in cells], dtype=np.int8)
+    fixed: Flags = np.array([cell.standing != FREE for cell in cells], dtype=np.bool_)
+    # Rows without a usable price are overwritten.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        final = _without_shorts(book, kept, investable * scale)
-        scale *= room_factor(book, fixed, final, investable, scale, reserved, rules)
-        target = _targets(book, investable * scale, rules)
+        target = _targets(book, budget * scale, rules)
         stays = fixed | (book.weights == 0.0) & ~(book.prices > 0.0)
-        np.copyto(target, final, where=stays)
+        np.copyto(target, book.current, where=stays)
+        for place, cell in enumerate(cells):
+            if cell.standing == REFUSED_SHORT:
+                target[place] = final_short(cell, budget * session.factor)
         delta = target - book.current
         codes = _codes(book, target, delta, rules)
     np.copyto(codes, kept, where=stays & ((kept != 0) | ~fixed))
     return Sizing(target, delta, codes, scale)
 
 
-def _without_shorts(book: Book, kept: Codes, budget: float) -> Floats:
-    """Quantities that fixed rows end with; clears the code of what may not be sold short and yet may trade.
-
-    They depend on weights and prices, and on a holding only where it stays: room is the same after the fills.
-    """
-    rows = np.flatnonzero(kept == _NOT_SHORTABLE)
-    if not len(rows):
-        return book.current
-    held = book.current[rows]
-    lots = 1.0 if book.lots is None else book.lots[rows]
-    wanted = np.trunc(book.weights[rows] * budget * (1.0 + SNAP) / book.prices[rows] / lots) * lots
-    final = book.current.copy()
-    final[rows] = np.minimum(np.maximum(held, wanted), 0.0)
-    kept[rows[(held > 0.0) | (held < 0.0) & (wanted >= held)]] = 0
-    return final
-
-
-def room_factor(
-    book: Book, fixed: Flags, final: Floats, investable: float, scale: float, reserved: float, rules: PlanningRules
-) -> float:
-    """Factor that fits the weights of all other rows into the room that fixed ones leave.
-
-    It depends on weights, prices and the quantities that fixed rows end with, so that a plan on the filled
-    result finds the same factor. Without any room the factor is 1 and `fit` withholds the buys: what is
-    stuck never causes a sale of everything else.
-    """
-    moving = ~fixed
-    stuck = fixed & (book.prices >= LEAST) & (book.prices <= GREATEST)
-    stuck_value = final[stuck] * book.prices[stuck]
-    weights = book.weights[moving] * scale
-    gross_room = investable * float(rules.max_total_weight) - float(np.abs(stuck_value).sum()) - abs(reserved)
-    net_room = investable - float(stuck_value.sum()) - reserved
-    factor = 1.0
-    for room, wanted in (
-        (gross_room, float(np.abs(weights).sum()) * investable),
-        (net_room, float(weights.sum()) * investable),
-    ):
-        if room > 0.0 and wanted > room:
-            factor = min(factor, room / wanted)
-    return factor
-
-
-def _kept_codes(book: Book, rules: PlanningRules) -> Codes | None:
-    """Codes of rows that may not be ordered as their weights say, 0 elsewhere; None where every row may be."""
-    if not len(book.prices):
-        return None
-    # NaN is found as both extremes, and fails both comparisons.
-    sound = bool(_least(book.prices) >= LEAST) and bool(_greatest(book.prices) <= GREATEST)
-    shorts = bool(_least(book.weights) < 0.0)
-    blocked = book.tradable is not None and not _least(book.tradable)
-    blocked = blocked or (book.frozen is not None and bool(_greatest(book.frozen)))
-    if sound and not shorts and not blocked:
-        return None
-    codes = np.zeros(len(book.prices), dtype=np.int8)
-    if shorts:
-        refused = book.weights < 0.0
-        if rules.allow_short:
-            refused &= np.False_ if book.shortable is None else ~book.shortable
-        codes[refused] = _NOT_SHORTABLE
-    if not sound:
-        codes[~((book.prices >= LEAST) & (book.prices <= GREATEST))] = _BAD_PRICE
-        codes[np.isnan(book.prices)] = _NO_PRICE
-        codes[((codes == _NO_PRICE) | (codes == _BAD_PRICE)) & (book.weights == 0.0) & (book.current == 0.0)] = 0
-    if book.tradable is not None:
-        codes[~book.tradable] = CODE[Reason.NOT_TRADABLE]
-    if book.frozen is not None:
-        codes[book.frozen] = CODE[Reason.FROZEN]
-    return codes if codes.any() or not sound else None
+def _cells(book: Book) -> list[Cells]:
+    """The rows of a book as the kernel knows them."""
+    size = len(book.prices)
+    on, off = np.ones(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
+    columns = (
+        book.weights,
+        book.prices,
+        book.current,
+        np.ones(size) if book.lots is None else book.lots,
+        off if book.frozen is None else book.frozen,
+        on if book.tradable is None else book.tradable,
+        on if book.shortable is None else book.shortable,
+    )
+    return [
+        Cells(
+            weight=weight,
+            price=price,
+            held=held,
+            lot=int(lot * UNIT),
+            fact=CODE[Reason.FROZEN] if frozen else 0,
+            tradable=tradable,
+            shortable=shortable,
+        )
+        for weight, price, held, lot, frozen, tradable, shortable in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]
 
 
 def _least(values: npt.NDArray[Any]) -> Any:
     """The smallest of one value or more; for a few hundred, a quarter of the time that `min` and `all` take."""
     return values[values.argmin()]
-
-
-def _greatest(values: npt.NDArray[Any]) -> Any:
-    return values[values.argmax()]
 
 
 def _targets(book: Book, investable: float, rules: PlanningRules) -> Floats:

@@ -17,6 +17,7 @@ from operator import attrgetter
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import InputError, RiskLimitBreached
 from scizor_dagster.planning.client_order_ids import ClientOrderIds
+from scizor_dagster.planning.columns import FACTOR_STEP
 from scizor_dagster.planning.decisions import Venue, closing_part, exit_only
 from scizor_dagster.planning.fit import fit
 from scizor_dagster.planning.inputs import PlanInputs, check, plan_digest, with_unmatched
@@ -27,8 +28,8 @@ from scizor_dagster.planning.orders import frees_cash, orders_of
 from scizor_dagster.planning.quantities import EXACT, ZERO, plain
 from scizor_dagster.planning.rows import Row, make_rows
 from scizor_dagster.planning.rules import PlanningRules
-from scizor_dagster.planning.shaping import shapers_of
-from scizor_dagster.planning.sizing import FACTOR_STEP, size_rows
+from scizor_dagster.planning.shaping import Shaper, shapers_of
+from scizor_dagster.planning.sizing import decide_rows
 from scizor_dagster.planning.turnover import cap_turnover
 
 ONE = Decimal(1)
@@ -41,6 +42,11 @@ def make_plan(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabiliti
         InputError: inputs that no plan can be made from, as weights above their maximum.
         RiskLimitBreached: the orders together exceed `max_total_notional`; none is planned.
     """
+    return _planned(inputs, rules, capabilities, exactly=False)
+
+
+def _planned(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilities, *, exactly: bool) -> Plan:
+    """The plan. `exactly`: let the exact rules decide everything, to compare the kernel with them."""
     with localcontext(EXACT):
         check(inputs, rules)
         inputs = with_unmatched(inputs, rules)
@@ -51,13 +57,10 @@ def make_plan(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabiliti
         resting = net(inputs.open_orders)
         rows = make_rows(inputs, rules, resting)
         buffer = inputs.equity * rules.min_cash_buffer_pct
-        notes += size_rows(rows, inputs, venue, factor, shapers_of(inputs, rules, capabilities, resting))
-        _wait_for_unvalued(rows, venue)
-        notes += cap_turnover(rows, venue, inputs.equity)
-        spare_cash = None if inputs.cash is None else inputs.cash - buffer - _on_order(rows)
-        fit(rows, venue, investable=inputs.equity - buffer, spare_cash=spare_cash)
+        shapers = shapers_of(inputs, rules, capabilities, resting)
+        notes += decide_book(rows, inputs, venue, factor, shapers, exactly=exactly)
         orders = _orders(rows, inputs, venue, plan_id)
-        _check_total(orders, rules)
+        check_total(sum((order.notional for order in orders), ZERO), len(orders), rules)
         return Plan(
             plan_id=plan_id,
             portfolio=inputs.portfolio,
@@ -81,6 +84,31 @@ def make_plan(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabiliti
                 *collar_note(orders, rules),
             ),
         )
+
+
+def decide_book(
+    rows: list[Row],
+    inputs: PlanInputs,
+    venue: Venue,
+    factor: Decimal,
+    shapers: tuple[Shaper, ...],
+    *,
+    exactly: bool = False,
+) -> list[str]:
+    """Decide every row and hold the laws of the whole book; returns what was scaled, as sentences.
+
+    The rows are those of one plan, by symbol, and are changed in place. With `exactly` the exact rules decide
+    everything, whatever the kernel could: to compare the two.
+    """
+    decided = decide_rows(rows, inputs, venue, factor, shapers, exactly=exactly)
+    _wait_for_unvalued(rows, venue)
+    buffer = inputs.equity * venue.rules.min_cash_buffer_pct
+    spare_cash = None if inputs.cash is None else inputs.cash - buffer - _on_order(rows)
+    if decided.fits(rows, spare_cash):
+        return decided.said
+    capped = cap_turnover(rows, venue, inputs.equity)
+    fit(rows, venue, investable=inputs.equity - buffer, spare_cash=spare_cash)
+    return decided.said + capped
 
 
 def overflow_factor(inputs: PlanInputs, rules: PlanningRules) -> tuple[Decimal, list[str]]:
@@ -187,11 +215,15 @@ def _orders(rows: list[Row], inputs: PlanInputs, venue: Venue, plan_id: str) -> 
     return tuple(sorted(orders, key=attrgetter("phase")))
 
 
-def _check_total(orders: tuple[PlannedOrder, ...], rules: PlanningRules) -> None:
-    total = sum((order.notional for order in orders), ZERO)
+def check_total(total: Decimal, orders: int, rules: PlanningRules) -> None:
+    """Refuse a plan whose `orders` are worth `total`, in the plan's currency, if that is too much.
+
+    Raises:
+        RiskLimitBreached: it exceeds `max_total_notional`.
+    """
     if rules.max_total_notional is not None and total > rules.max_total_notional:
         raise RiskLimitBreached(
-            f"The {len(orders)} orders of the plan are worth {total:.2f}; "
+            f"The {orders} orders of the plan are worth {total:.2f}; "
             f"risk.max_total_notional allows {plain(rules.max_total_notional)}.",
             remedy="Nothing is planned. Check weights, prices and equity, or raise the limit.",
         )

@@ -117,3 +117,8 @@ def test_kernel_and_planner_agree_on_a_plain_book(rows):
     for line, target, reason in zip(plan.lines, sizing.target.tolist(), reasons(sizing), strict=True):
         assert line.target_qty == Decimal(str(target))
         assert line.reason is reason
+
+
+def test_a_short_is_whole_beside_a_share_that_is_not_fractionable():
+    book = book_of([-0.1, 0.1, 0.1], [33, 33, 33], [0, 0, 0], fractionable=np.array([True, False, True]))
+    assert size(book, 1000.0, replace(RULES, allow_short=True)).target.tolist() == [-3, 3, 3.03]

@@ -1,0 +1,93 @@
+"""The kernel as machine code, where that can be had: the same source, compiled once and kept on disk.
+
+What belongs here: finding, compiling and keeping. What does not: a line of the kernel (`kernel_book` and its parts).
+
+A single plan calls the kernel as it stands, on lists: for some thousand names that takes less time than importing a
+compiler. `books` calls it compiled, session after session.
+
+The machine code lies in a folder named by the digest of the whole source, because the compiler itself looks for
+changes in one file of it only. Where there is no compiler or no place to write, the source runs as it stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+PARTS = ("kernel_model", "kernel_room", "kernel_rows", "kernel_turnover", "kernel_fit", "kernel_book")
+"""Modules of the kernel, each after those that it calls."""
+ENTRIES = ("decide_book", "hold_laws")
+"""What is called from outside, of the last of them."""
+SMALL = 350
+"""Bytes of bytecode below which a function becomes part of those that call it: a fifth faster."""
+SWITCH = "SCIZOR_KERNEL"
+"""Environment variable: `python` runs the source as it stands, always."""
+
+Function = Callable[..., Any]
+_loaded: dict[str, Function] = {}
+
+
+def function(name: str) -> Function:
+    """One of `ENTRIES`, compiled; `load` has to be called first, and to succeed."""
+    return _loaded[name]
+
+
+def load() -> bool:
+    """Compile the kernel, or take it from disk, for this process; whether it is compiled now."""
+    if _loaded:
+        return True
+    folder = None if os.environ.get(SWITCH) == "python" else cache_folder()
+    if folder is None:
+        return False
+    try:
+        import numba
+    except ImportError:
+        return False
+    _loaded.update(_compiled(numba, folder))
+    return True
+
+
+def cache_folder() -> Path | None:
+    """A folder for the machine code of this very source that can be written to; None where there is none."""
+    sources = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in _modules())
+    name = f"kernel-{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
+    own = Path(__file__).parent / "__pycache__"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scizor"
+    for parent in (own, home):
+        try:
+            (parent / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=parent / name):
+                return parent / name
+        except OSError:
+            continue
+    return None
+
+
+def _compiled(numba: Any, folder: Path) -> dict[str, Function]:
+    """Copies of all functions of the kernel whose names for one another mean the compiled ones."""
+    made: dict[Any, Function] = {}
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+    try:
+        for module in _modules():
+            names = dict(vars(module))
+            for name, item in vars(module).items():
+                if isinstance(item, FunctionType) and item not in made:
+                    copy = FunctionType(item.__code__, names, name)
+                    copy.__module__ = module.__name__
+                    small = len(item.__code__.co_code) < SMALL
+                    made[item] = numba.njit(cache=name in ENTRIES, error_model="numpy", forceinline=small)(copy)
+                if isinstance(item, FunctionType):
+                    names[name] = made[item]
+    finally:
+        numba.config.CACHE_DIR = before
+    return {name: made[getattr(_modules()[-1], name)] for name in ENTRIES}
+
+
+def _modules() -> tuple[ModuleType, ...]:
+    return tuple(import_module(f"scizor_dagster.planning.{name}") for name in PARTS)
