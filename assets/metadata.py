@@ -7,27 +7,34 @@ import base64
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from numbers import Number
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 MAX_ROWS = 400
+MAX_DIGITS = 9
+"""After the point: more than any quantity has; an average may have any number of them."""
 MAX_VIOLATIONS = 100
 
 
-def table(frame: pd.DataFrame, columns: Sequence[str] | None = None, rest: int = 0) -> dg.MarkdownMetadataValue:
+def table(
+    frame: pd.DataFrame, columns: Sequence[str] | None = None, rest: int = 0, numbers: Sequence[str] = ()
+) -> dg.MarkdownMetadataValue:
     """A frame as a table: what the UI shows best. Long ones end with a line that says how many are left out.
 
     One without a row says `none`, for a table of headings alone looks like a fault.
 
-    `rest` is the number of rows that the frame itself leaves out.
+    `rest` is the number of rows that the frame itself leaves out; `numbers` are columns whose texts are exact numbers.
+    Numbers stand on the right.
     """
     if frame.empty and not rest:
         return dg.MetadataValue.md("none")
     shown = frame[list(columns)] if columns else frame
+    shown = shown.assign(**{name: shown[name].map(_exact).astype(object) for name in numbers})
     header = "| " + " | ".join(str(name) for name in shown.columns) + " |"
-    ruler = "|" + "---|" * len(shown.columns)
+    ruler = "|" + "".join("---:|" if _is_of_numbers(values) else "---|" for _, values in shown.items())
     rows = [
         "| " + " | ".join(_cell(value) for value in row) + " |"
         for row in shown.head(MAX_ROWS).itertuples(index=False, name=None)
@@ -69,10 +76,29 @@ def _cell(value: Any) -> str:
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, Decimal):
-        text = f"{value.normalize():f}"
+        text = _stripped(f"{value:,.{MAX_DIGITS}f}")
     elif isinstance(value, pd.Timestamp) and value.tz is None and value == value.normalize():
         # A session in a frame is a midnight.
         text = value.date().isoformat()
     else:
-        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+        text = _number(value) if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _number(value: float) -> str:
+    """To six digits, and never fewer than those of whole cents."""
+    return _stripped(f"{value:,.2f}") if abs(value) >= 1000 else f"{value:.6g}"
+
+
+def _stripped(text: str) -> str:
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def _exact(text: str | None) -> Decimal | None:
+    return None if text is None or text != text else Decimal(text)
+
+
+def _is_of_numbers(values: pd.Series) -> bool:
+    known = [value for value in values if value is not None and value == value]
+    return bool(known) and all(isinstance(value, Decimal | Number) and not isinstance(value, bool) for value in known)

@@ -18,10 +18,12 @@ from assets.failures import clear_failures
 from assets.partitions import session_of, session_partitions
 from assets.rendering import (
     book_metadata,
+    costs_metadata,
     execution_metadata,
     performance_metadata,
     plan_metadata,
     reconciliation_metadata,
+    report_metadata,
     signals_metadata,
     targets_metadata,
 )
@@ -30,10 +32,14 @@ from scizor_dagster.config import Config
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.affordability import stored_book_after
 from scizor_dagster.flow.approving import awaits_approval, difference_of
-from scizor_dagster.flow.closing import reconcile_session
+from scizor_dagster.flow.closing import PASS, SOURCE, reconcile_session
+from scizor_dagster.flow.costs import measure_costs
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.explain_lines import order_origins
+from scizor_dagster.flow.exporting import export_as_configured
 from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.plans import plan_session
+from scizor_dagster.flow.reporting import report_as_part
 from scizor_dagster.flow.signals import consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.flow.summary import held_back_orders
@@ -48,6 +54,7 @@ from scizor_dagster.lake.schemas import (
     target_weights_schema,
 )
 from scizor_dagster.planning.frames import read_plan
+from scizor_dagster.reconciliation.model import Pass, Source
 from scizor_dagster.sessions import TradingCalendar
 
 OWNERS = ["team:trading"]
@@ -70,7 +77,7 @@ def portfolio_assets(config: Config, portfolio: str) -> list[dg.AssetsDefinition
         _target_weights(tuple(signals.values()), portfolio, settings.market, common),
         _planned_orders(portfolio, settings.market, common),
         _executions(portfolio, settings.account, common),
-        _reconciliations(portfolio, common),
+        _reconciliations(portfolio, common, exported=config.exports.folder is not None),
         _performance(portfolio, common),
     ]
 
@@ -204,11 +211,12 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
         with clear_failures():
             result = _execute(context, desk.desk, portfolio)
             plan = read_plan(desk.desk.lake, portfolio, session_of(context))
+            origins = order_origins(desk.desk, portfolio, session_of(context))
         refused = [f"{row.symbol} {row.state}: {row.reason}" for row in result.orders if row.state in REFUSED]
         held = [row.sentence for row in held_back_orders(desk.desk, portfolio, session_of(context))]
         left_out = result.plan_id is None and plan is not None and bool(plan.orders)
         return dg.MaterializeResult(
-            metadata=execution_metadata(result),
+            metadata=execution_metadata(result, origins, _currency(desk.desk, portfolio)),
             check_results=[
                 known.result(result.state != "frozen", state=str(result.state)),
                 unskipped.result(not result.skipped, skipped=", ".join(map(str, result.skipped))),
@@ -221,6 +229,10 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
     return executions
 
 
+def _currency(desk: Desk, portfolio: str) -> str:
+    return desk.market(desk.portfolio(portfolio).market).currency
+
+
 def _execute(context: dg.AssetExecutionContext, desk: Desk, portfolio: str) -> ExecutionResult:
     tags, session = context.run.tags, session_of(context)
     if tags.get(PURPOSE) == FOLLOW:
@@ -228,7 +240,7 @@ def _execute(context: dg.AssetExecutionContext, desk: Desk, portfolio: str) -> E
     return trade_session(desk, portfolio, session, context.run_id, tags.get(SCHEDULED_FOR))
 
 
-def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
+def _reconciliations(portfolio: str, common: dict[str, Any], *, exported: bool) -> dg.AssetsDefinition:
     key = dg.AssetKey([portfolio, "reconciliations"])
     clean = FactCheck(
         key,
@@ -238,25 +250,35 @@ def _reconciliations(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinit
     )
 
     schema = SchemaCheck(key, order_results_schema)
+    files = FactCheck(key, "files_were_exported", "The session's files are in the folder of the section `exports`.")
 
     @dg.asset(
         key=key,
         deps=[dg.AssetKey([portfolio, "executions"])],
         kinds={"python", "ducklake"},
-        check_specs=[schema.spec, clean.spec],
+        check_specs=[schema.spec, clean.spec, *([files.spec] if exported else [])],
         code_version="1",
         **common,
         description="Breaks between plan, ledger and broker; order results; end-of-day positions.",
     )
     def reconciliations(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            report = reconcile_session(desk.desk, portfolio, session_of(context))
+            which, source = context.run.tags.get(PASS), context.run.tags.get(SOURCE)
+            report = reconcile_session(
+                desk.desk,
+                portfolio,
+                session_of(context),
+                which=Pass(which) if which else None,
+                source=Source(source) if source else None,
+            )
             stored = stored_rows(desk.desk, "order_results", portfolio=portfolio, session=session_of(context))
+        trouble = export_as_configured(desk.desk, portfolio, session_of(context))
         return dg.MaterializeResult(
-            metadata=reconciliation_metadata(report),
+            metadata=reconciliation_metadata(report, _currency(desk.desk, portfolio)),
             check_results=[
                 schema.result(stored),
                 clean.result(report.break_count == 0, breaks=report.break_count),
+                *([files.result(not trouble, trouble=trouble)] if exported else []),
             ],
         )
 
@@ -288,14 +310,19 @@ def _performance(portfolio: str, common: dict[str, Any]) -> dg.AssetsDefinition:
     def performance(context: dg.AssetExecutionContext, desk: TradingDesk) -> Iterator[dg.MaterializeResult]:
         with clear_failures():
             measured = measure_session(desk.desk, portfolio, session_of(context))
-        if measured is None:
+            costs = measure_costs(desk.desk, portfolio, session_of(context)) if measured is not None else None
+        page, trouble = report_as_part(desk.desk, portfolio, session_of(context))
+        if measured is None or costs is None:
             context.log.info(
-                "The session's prices are not collected yet, or its plan waits for a person; it is measured after that."
+                "The session's prices are not collected yet, or its plan waits for a person; it is measured after "
+                f"that. Its page: {page or trouble}"
             )
             return
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=performance_metadata(measured),
+            metadata=performance_metadata(measured, _currency(desk.desk, portfolio))
+            | costs_metadata(costs)
+            | report_metadata(page, trouble),
             check_results=[
                 schema.result(measured.row),
                 priced.result(

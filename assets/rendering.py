@@ -6,23 +6,38 @@ computing anything that is not a count or a sum of what is shown.
 
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from assets.metadata import money, picture, price_label, table
+from scizor_dagster.analytics.attribution import profit_table
 from scizor_dagster.analytics.plots import equity_plot, weights_plot
 from scizor_dagster.execution.executor import ExecutionResult
 from scizor_dagster.flow.approving import awaiting_sentence
+from scizor_dagster.flow.costs import SessionCosts
 from scizor_dagster.flow.measuring import MeasuredSession
 from scizor_dagster.flow.plans import SessionPlan
 from scizor_dagster.flow.signals import TakenSignals
 from scizor_dagster.planning.comparison import PlanDifference
 from scizor_dagster.planning.laws import BookAfter
 from scizor_dagster.planning.model import ORDERING_REASONS
+from scizor_dagster.planning.quantities import plain
 from scizor_dagster.reconciliation.model import ReconciliationReport
+from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.signals.targets import TargetWeights
+
+ORDER_COLUMNS = (
+    "symbol", "side", "state", "planned_qty", "final_qty", "filled_qty", "average_price", "price_used", "fees",
+    "reason", "order_type", "leg", "slice", "phase", "client_order_id",
+)  # fmt: skip
+"""Of an order that was sent, in this order: what became of it stands before how it was formed."""
+RESULT_NUMBERS = ("planned_qty", "sent_qty", "filled_qty", "average_price", "fees", "price_used")
+POSITION_NUMBERS = ("qty", "broker_qty", "target_qty", "price", "market_value")
+MOST_PROFITS = 30
+"""Instruments whose profit a session shows; `scizor performance` shows all."""
 
 
 def signals_metadata(taken: TakenSignals) -> dict[str, Any]:
@@ -66,6 +81,7 @@ def plan_metadata(planned: SessionPlan, difference: PlanDifference, *, waits: bo
     idle = lines[~lines["reason"].isin([str(reason) for reason in ORDERING_REASONS])]
     return {
         "dagster/row_count": len(plan.lines),
+        "currency": plan.currency,
         "orders": table(planned.orders_table()),
         "order_count": len(plan.orders),
         "buy_notional": money(sum(order.notional for order in plan.orders if order.side == "buy")),
@@ -91,38 +107,89 @@ def book_metadata(after: BookAfter) -> dict[str, Any]:
     return {name: money(amount) for name, amount in asdict(after).items()}
 
 
-def execution_metadata(result: ExecutionResult) -> dict[str, Any]:
-    rows = pd.DataFrame([asdict(order) for order in result.orders])
+def execution_metadata(result: ExecutionResult, origins: pd.DataFrame, currency: str) -> dict[str, Any]:
+    """What was sent and what came back; `origins` has for each order the line of the file that caused it."""
+    rows = pd.DataFrame([asdict(order) for order in result.orders], columns=ORDER_COLUMNS)
     return {
         "dagster/row_count": len(rows),
+        "currency": currency,
         "state": str(result.state),
         "counts": dg.MetadataValue.json({str(key): value for key, value in result.counts.items()}),
         "permitted": "; ".join(result.permitted) or "neither arming nor approval was needed",
-        "release_factor": str(result.factor) if result.factor is not None else "not released",
+        "release_factor": plain(result.factor) if result.factor is not None else "not released",
         "orders": table(rows),
+        "caused_by": table(origins),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in result.notes) or "none"),
     }
 
 
-def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
+def reconciliation_metadata(report: ReconciliationReport, currency: str) -> dict[str, Any]:
     return {
         "dagster/row_count": len(report.order_results),
+        "currency": currency,
         "state": str(report.state),
         "breaks": report.break_count,
+        "pass": str(report.when.which),
+        "compared_with": str(report.when.source),
         "summary": dg.MetadataValue.md(f"```\n{report.summary}\n```"),
-        "break_table": table(report.breaks),
-        "order_results": table(report.order_results),
-        "positions": table(report.positions),
+        "break_table": table(report.breaks, BREAK_COLUMNS.split(", "), numbers=("qty", "amount", "value")),
+        "order_results": table(report.order_results, numbers=RESULT_NUMBERS),
+        "positions": table(report.positions, numbers=POSITION_NUMBERS),
     }
 
 
-def performance_metadata(measured: MeasuredSession) -> dict[str, Any]:
+def performance_metadata(measured: MeasuredSession, currency: str) -> dict[str, Any]:
+    """Figures as numbers, which the UI draws over the sessions, and in words as a person reads them."""
     row = measured.row.iloc[0]
+    rates = {name: _rate(row[name]) for name in ("return", "cumulative_return", "drawdown", "turnover")}
+    amounts = {name: money(row[name]) for name in ("equity", "cash", "flows", "fees")}
     return {
-        "equity": money(row["equity"]),
-        "cash": money(row["cash"]),
-        "return": None if pd.isna(row["return"]) else float(row["return"]),
-        "drawdown": None if pd.isna(row["drawdown"]) else float(row["drawdown"]),
+        "summary": dg.MetadataValue.md(f"```\n{_in_words(measured, currency)}\n```"),
+        "currency": currency,
+        **amounts,
+        "profit": money(measured.profits.total),
+        **rates,
         "prices": price_label(str(row["adjustment"]), bool(row["synthetic"])),
-        "equity_curve": picture(equity_plot(measured.curve), "equity curve"),
+        "profit_by_strategy": table(profit_table(measured.profits, "strategy")),
+        "profit_by_instrument": _shortened(profit_table(measured.profits, "instrument")),
+        "equity_curve": picture(equity_plot(measured.curve, currency), "equity curve"),
     }
+
+
+def _in_words(measured: MeasuredSession, currency: str) -> str:
+    row = measured.row.iloc[0]
+    amounts = {**{name: row[name] for name in ("equity", "cash", "flows", "fees")}, "profit": measured.profits.total}
+    rates = {name: row[name] for name in ("return", "cumulative_return", "drawdown", "turnover")}
+    lines = [f"{name:<18}{money(value):>18,.2f} {currency}" for name, value in amounts.items()]
+    lines += [
+        f"{name:<18}{'not known' if pd.isna(value) else f'{value * 100:,.2f} %':>18}" for name, value in rates.items()
+    ]
+    return "\n".join([f"{row['portfolio']} {pd.Timestamp(row['session']).date()}", *lines])
+
+
+def costs_metadata(costs: SessionCosts) -> dict[str, Any]:
+    """What the session's orders cost: money, basis points of what was decided on, and each order."""
+    total = costs.total
+    return {
+        "cost": money(total.total),
+        "cost_bps": None if total.total_bps is None else float(total.total_bps),
+        "cost_estimated_bps": None if total.estimated_bps is None else float(total.estimated_bps),
+        "cost_realised_bps": None if total.realised_bps is None else float(total.realised_bps),
+        "cost_unknown": f"{total.unpriced} order(s) without a known cost, {total.incomplete} with a part left out",
+        "cost_model": costs.model.note if costs.model is not None else "no order to learn from",
+        "costs_measured_again": ", ".join(map(str, costs.restated)) or "none",
+        "costs": table(costs.frame()),
+    }
+
+
+def report_metadata(page: Path | None, trouble: str) -> dict[str, Any]:
+    """Where the session's page is, or why there is none."""
+    return {"report": dg.MetadataValue.path(page) if page is not None else dg.MetadataValue.text(trouble)}
+
+
+def _rate(value: Any) -> float | None:
+    return None if pd.isna(value) else round(float(value), 8)
+
+
+def _shortened(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    return table(frame.head(MOST_PROFITS), rest=max(len(frame) - MOST_PROFITS, 0))

@@ -26,7 +26,6 @@ from scizor_dagster.flow.late_fills import (
     late_fills,
     may_be_read,
     past_batches,
-    second_passes,
 )
 from scizor_dagster.flow.unfinished import look_for_unfinished
 from scizor_dagster.jobnames import name_for
@@ -95,7 +94,7 @@ def _late_fills(
         name=name_for("late_fills", account, accounts),
         jobs=[named[job] for job in jobs.values()],
         minimum_interval_seconds=int(LATE_EVERY.total_seconds()),
-        description="Asks for follow_orders of a recent session whose fills came late, and on the morning after it.",
+        description="Asks for follow_orders of a recent session whose fills came late.",
     )
     def look_for_late_fills(context: dg.SensorEvaluationContext, desk: TradingDesk) -> dg.SensorResult | dg.SkipReason:
         try:
@@ -105,11 +104,10 @@ def _late_fills(
                 return dg.SkipReason(f"No portfolio has traded on account {account} lately.")
             if is_held(desk.desk, account, now):
                 return dg.SkipReason(f"A run is at the orders of account {account}.")
-            looks = second_passes(desk.desk, past, now)
         except ScizorError as error:
             return dg.SkipReason(str(error))
         found, said, cursor = _read_at_most_once(desk.desk, account, past, now, context.cursor)
-        requests = _requests(context.instance, jobs, [*found, *looks])
+        requests = _requests(context.instance, jobs, found)
         if not requests:
             return dg.SensorResult(skip_reason=said or "Nothing has come late.", cursor=cursor)
         return dg.SensorResult(run_requests=requests, cursor=cursor)

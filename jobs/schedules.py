@@ -17,6 +17,7 @@ from resources.desk import TradingDesk
 from scizor_dagster.config import Config
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.passes import day_to_close
 from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.flow.trades import MAX_START_AHEAD, SCHEDULED_FOR
 from scizor_dagster.flow.weight_files import concerns
@@ -30,10 +31,11 @@ SATURDAY_NOON = "0 12 * * 6"
 
 
 def schedules(config: Config) -> list[dg.ScheduleDefinition]:
-    """`collect_daily` after the close, `rebalance` before the open, `follow_orders` at the end, `maintain` weekly."""
+    """`close_day` and `rebalance` before the open, `collect_daily` and `follow_orders` after it, `maintain` weekly."""
     found = [_collection(config, market) for market in config.markets]
     found.append(_maintenance())
     for portfolio in config.portfolios:
+        found.append(_second_pass(config, portfolio))
         found.append(_rebalance(config, portfolio))
         found.append(_follow(config, portfolio))
     return found
@@ -78,6 +80,33 @@ def _maintenance() -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         description="Saturdays at noon, UTC: expires earlier states of the lake, compacts and deletes files.",
     )
+
+
+def _second_pass(config: Config, portfolio: str) -> dg.ScheduleDefinition:
+    settings = config.portfolios[portfolio]
+    calendar = TradingCalendar(config.markets[settings.market].calendar)
+    job = name_for("close_day", portfolio, config.portfolios)
+
+    @dg.schedule(
+        name=f"{job}_before_open",
+        job_name=job,
+        cron_schedule=ticks_of(calendar).second_pass,
+        execution_timezone=str(calendar.timezone),
+        description="75 minutes before the open, on sessions: reconciles the last traded session again, and closes it.",
+    )
+    def second_pass(context: dg.ScheduleEvaluationContext, desk: TradingDesk) -> dg.RunRequest | dg.SkipReason:
+        today = context.scheduled_execution_time.astimezone(calendar.timezone).date()
+        if not calendar.is_session(today):
+            return dg.SkipReason(f"{today} is no session of {calendar.code}.")
+        try:
+            session = day_to_close(desk.desk, portfolio, today)
+        except ScizorError as error:
+            return dg.SkipReason(str(error))
+        if session is None:
+            return dg.SkipReason(f"Every day that portfolio {portfolio} has traded before {today} is closed.")
+        return dg.RunRequest(run_key=f"{job}:{session}:{today}", partition_key=session.isoformat())
+
+    return second_pass
 
 
 def _rebalance(config: Config, portfolio: str) -> dg.ScheduleDefinition:

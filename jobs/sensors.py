@@ -1,4 +1,5 @@
-"""What is looked for: new weight files; `order_sensors` has what is looked for once orders are out.
+"""What is looked for: new weight files; `order_sensors` has what is looked for once orders are out, and
+`notice_sensors` who is told of what.
 
 What belongs here: looking, quickly. What does not: acting; a sensor only asks for a run, ticks come
 at least once, and a tick that comes twice changes nothing.
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from jobs.notice_sensors import notice_sensors
 from jobs.order_sensors import order_sensors
 from resources.desk import TradingDesk
 from scizor_dagster.config import Config
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 
 
 def sensors(config: Config, jobs: Sequence["UnresolvedAssetJobDefinition"]) -> list[dg.SensorDefinition]:
-    """`new_weight_file` and `unfinished_orders` of every portfolio, `late_fills` of every account.
+    """`new_weight_file` and `unfinished_orders` of every portfolio, `late_fills` of every account, and the notices.
 
     `jobs` are those of the definitions, which know them by name and object.
     """
-    return [*(_new_weight_file(config, portfolio) for portfolio in config.portfolios), *order_sensors(config, jobs)]
+    files = [_new_weight_file(config, portfolio) for portfolio in config.portfolios]
+    return [*files, *order_sensors(config, jobs), *notice_sensors()]
 
 
 def _new_weight_file(config: Config, portfolio: str) -> dg.SensorDefinition:

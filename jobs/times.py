@@ -9,6 +9,7 @@ from datetime import datetime, time, timedelta
 
 from scizor_dagster.config.markets import MOST_SETTLE_MINUTES
 from scizor_dagster.errors import ConfigError
+from scizor_dagster.flow.closing import SECOND_PASS_BEFORE_OPEN
 from scizor_dagster.sessions import TradingCalendar
 
 BEFORE_OPEN = timedelta(minutes=30)
@@ -22,11 +23,13 @@ class Ticks:
     """Cron expressions of one market, on Mondays to Fridays, in the time zone of its exchange.
 
     Attributes:
+        second_pass: When the session before is reconciled again, and its day closed.
         before_open: When a session is planned and its orders are sent.
         after_close: When the session's bars are collected.
         after_collection: When orders that waited for those bars are followed.
     """
 
+    second_pass: str
     before_open: str
     after_close: str
     after_collection: str
@@ -41,6 +44,7 @@ def ticks_of(calendar: TradingCalendar) -> Ticks:
     opens, closes = calendar.regular_hours()
     collection = COLLECTION_AFTER_CLOSE
     return Ticks(
+        second_pass=_daily(_shifted(calendar, opens, -SECOND_PASS_BEFORE_OPEN)),
         before_open=_daily(_shifted(calendar, opens, -BEFORE_OPEN)),
         after_close=_daily(_shifted(calendar, closes, collection)),
         after_collection=_daily(_shifted(calendar, closes, collection + FOLLOWING_AFTER_COLLECTION)),

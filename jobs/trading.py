@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from scizor_dagster.config import Config
+from scizor_dagster.flow.closing import PASS
 from scizor_dagster.flow.trades import FOLLOW, PURPOSE, TAKE
 from scizor_dagster.jobnames import name_for
 
@@ -17,20 +18,25 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 NO_RETRY = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false", "dagster/max_runtime": "900"}
-PURPOSES = {"follow_orders": {PURPOSE: FOLLOW}, "take_signals": {PURPOSE: TAKE}}
+PURPOSES = {
+    "follow_orders": {PURPOSE: FOLLOW},
+    "close_day": {PURPOSE: FOLLOW, PASS: "second"},
+    "take_signals": {PURPOSE: TAKE},
+}
 DECIDE = ("target_weights", "planned_orders")
 ACT = ("executions", "reconciliations", "performance")
 CLOSE = ("reconciliations", "performance")
 
 
 def trading_jobs(config: Config) -> list["UnresolvedAssetJobDefinition"]:
-    """`rebalance`, `follow_orders`, `take_signals` and `reconcile` of every portfolio."""
+    """`rebalance`, `follow_orders`, `close_day`, `take_signals` and `reconcile` of every portfolio."""
     jobs = []
     for name, portfolio in config.portfolios.items():
         signals = tuple(f"raw_signals/{strategy}" for strategy in portfolio.signals.ids)
         for job, assets, description in (
             ("rebalance", (*signals, *DECIDE, *ACT), "From the weight files to reconciled positions, for one session."),
             ("follow_orders", ACT, "Continues what was admitted to its end; admits no plan."),
+            ("close_day", ACT, "The second pass: records what came late, reconciles, and closes the day's books."),
             ("take_signals", (*signals, DECIDE[0]), "Takes the weight files in and consolidates them; plans nothing."),
             ("reconcile", CLOSE, "Compares plan, ledger and broker again, and measures the session."),
         ):

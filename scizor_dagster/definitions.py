@@ -21,6 +21,7 @@ from jobs.trading import trading_jobs
 from resources.alpaca import AlpacaResource, alpaca_secrets
 from resources.desk import SystemClock, TradingDesk, fixed, ledger_secrets
 from resources.ibkr import IbkrResource
+from resources.notifier import NotifierResource
 from resources.paper import PaperResource
 from scizor_dagster.config import Config, load_config
 from scizor_dagster.settings import Settings
@@ -52,12 +53,13 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         assets = [asset for market in config.markets for asset in market_assets(config, market)]
         assets += [asset for portfolio in config.portfolios for asset in portfolio_assets(config, portfolio)]
     trading = trading_jobs(config)
+    connections = {"desk": desk, "notifier": NotifierResource(desk=desk), **_accounts(config, desk)}
     return dg.Definitions(
         assets=[*assets, fx_rates, maintenance],
         jobs=[*collection_jobs(config), *trading, maintenance_job()],
         schedules=schedules(config),
         sensors=sensors(config, trading),
-        resources={name: fixed(item) for name, item in {"desk": desk, **_accounts(config, desk)}.items()},
+        resources={name: fixed(item) for name, item in connections.items()},
         executor=dg.in_process_executor,
     )
 

@@ -74,6 +74,14 @@ class NotASession(InputError):
         )
 
 
+class InputsGone(InputError):
+    """A stored plan without anything that can be read beside it of what it was made from."""
+
+    def __init__(self, plan_id: str, problem: str, *, remedy: str, where: str) -> None:
+        self.plan_id = plan_id
+        super().__init__(problem, remedy=remedy, where=where)
+
+
 class SnapshotGone(DataError):
     """An earlier state of the lake that clean-up has removed, or that never was."""
 

@@ -8,7 +8,8 @@ deeper than 30, files above 1 MiB. An alias or a level too many ends reading whe
 expanded first. `yes`, `no`, `on`, `off`, `1:30` and `012` stay text, so that a
 ticker or a time is never turned into a boolean or a number (YAML 1.2 core schema).
 `${NAME}` in a value is replaced by the environment variable; an unset or empty one is an error. Values of keys that
-hold secrets are left as they are written: they name the variable and are read where they are needed.
+hold secrets, and all that stands below them, are left as they are written: they name the variable and are read where
+they are needed.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def dotted(key: Key) -> str:
 
 
 def read_yaml(path: Path, environment: Mapping[str, str], secrets: Collection[str] = ()) -> YamlDocument:
-    """Read one YAML file; values of the keys named in `secrets` are left as they are written.
+    """Read one YAML file; values of and below the keys named in `secrets` are left as they are written.
 
     Raises:
         ConfigError: the file is missing, unreadable, too large or not plain YAML.
@@ -123,7 +124,7 @@ class _Reader:
     def __init__(self, path: Path, environment: Mapping[str, str], secrets: Collection[str]) -> None:
         self.path = path
         self.environment = environment
-        self.secrets = secrets
+        self.secrets = frozenset(secrets)
         self.lines: dict[Key, int] = {}
 
     def fail(self, node: yaml.Node, problem: str, remedy: str) -> ConfigError:
@@ -154,7 +155,7 @@ class _Reader:
         plain = getattr(node, "style", None) is None
         if str(node.tag).removeprefix("tag:yaml.org,2002:") not in _SCALAR_TAGS:
             raise self.fail(node, f"The tag '{node.tag}' is not allowed.", "Remove it.")
-        if key and key[-1] in self.secrets:
+        if not self.secrets.isdisjoint(key):
             return text
         if _VARIABLE.search(text):
             return _VARIABLE.sub(lambda match: self._variable(node, match.group(1)), text)

@@ -5,8 +5,10 @@ What belongs here: frames to PNG bytes, off screen. What does not: where the pic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +22,15 @@ _DPI = 90
 # Fixed: working margins out from the drawn texts draws every picture twice.
 _MARGINS = {"left": 0.16, "right": 0.97, "top": 0.92, "bottom": 0.2}
 _SMALL = 8
-_LINE, _SHADE = "#2456a6", "#b23a48"
+_ROOM = 0.2
+_LINE, _SHADE, _BESIDE = "#2456a6", "#b23a48", "#8a8a8a"
 
 
-def equity_plot(curve: pd.DataFrame) -> bytes:
-    """Equity and drawdown over the sessions of a curve (columns session, equity, drawdown), as PNG."""
+def equity_plot(curve: pd.DataFrame, currency: str = "") -> bytes:
+    """Equity in `currency` and drawdown over the sessions of a curve (columns session, equity, drawdown), as PNG.
+
+    With a column benchmark, that is drawn beside the equity.
+    """
     figure = _figure()
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     sessions = list(curve["session"])
@@ -35,14 +41,19 @@ def equity_plot(curve: pd.DataFrame) -> bytes:
         linewidth=1.4,
         marker="." if len(curve) < 40 else "",
     )
-    upper.set_ylabel("equity", fontsize=_SMALL)
+    if "benchmark" in curve:
+        upper.plot(sessions, curve["benchmark"].astype(float), color=_BESIDE, linewidth=1.0, label="benchmark")
+        upper.legend(fontsize=7, frameon=False)
+    upper.set_ylabel(", ".join(filter(None, ("equity", currency))), fontsize=_SMALL)
     upper.yaxis.set_major_formatter("{x:,.0f}")
     lower.fill_between(sessions, curve["drawdown"].astype(float) * 100, 0, color=_SHADE, alpha=0.5, linewidth=0)
     lower.set_ylabel("drawdown %", fontsize=_SMALL)
     for axis in (upper, lower):
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=_SMALL)
-    labelled = sessions[:: -(-len(sessions) // MOST_DATES)]
+    # A curve that has not fallen has a depth of nothing, which is no scale.
+    lower.set_ylim(curve["drawdown"].astype(float).fillna(0.0).min() * 108 or -1.0, 0)
+    labelled = spread_days(sessions, MOST_DATES - 1, _ROOM)
     lower.set_xticks(labelled, [str(session) for session in labelled])
     upper.tick_params(labelbottom=False)
     figure.align_ylabels()
@@ -101,6 +112,23 @@ def price_plot(prices: pd.DataFrame, title: str) -> bytes:
     labelled = sessions[:: -(-len(sessions) // MOST_DATES)]
     axis.set_xticks(labelled, [str(session) for session in labelled])
     return _png(figure)
+
+
+def spread_days(days: Sequence[date], most: int, room: float) -> list[Any]:
+    """A few of the days, as far from each other in time as can be, the first and the last among them.
+
+    `room` is the share of the width that a label needs, so that none lies on another.
+    """
+    first, last = days[0], days[-1]
+    if first == last:
+        return [first]
+    kept = [first]
+    for step in range(1, most - 1):
+        at = first + (last - first) * step / (most - 1)
+        nearest = min(days, key=lambda day: (abs(day - at), day))
+        if min(nearest - kept[-1], last - nearest) >= (last - first) * room:
+            kept.append(nearest)
+    return [*kept, last]
 
 
 def _figure(size: tuple[float, float] = _SIZE) -> Figure:

@@ -47,6 +47,7 @@ IBKR_CAPABILITIES = Capabilities(
     times_in_force=frozenset(TimeInForce),
     refuses_wash_trades=False,
     stop_distance=Decimal("0.01"),
+    tells_payments=False,
     sends_at_once=12,
     visible_after=timedelta(minutes=1),
     absent_looks=3,

@@ -96,6 +96,9 @@ class Capabilities:
         fractional_order_types: What an order with a fraction of a share may be.
         short_equity: Equity from which on the account may sell short, in its currency.
         fills_from: First session whose fills the broker still shows whole; None where it shows all there ever were.
+        orders_from: First session whose ended orders the broker still lists, those without a fill included; None
+            where it lists all there ever were.
+        tells_payments: Whether `Broker.activities` tells of dividends, interest, fees and transfers.
         sends_at_once: Orders that may be under way to the broker at the same time, each of another instrument.
         visible_after: How long after it was sent an order may still be missing from everything that is read. A look
             that does not find it proves nothing before, nor sooner than this after the look before.
@@ -116,6 +119,8 @@ class Capabilities:
     fractional_order_types: frozenset[OrderType] = frozenset({OrderType.MARKET})
     short_equity: Decimal = Decimal(0)
     fills_from: date | None = None
+    orders_from: date | None = None
+    tells_payments: bool = True
     sends_at_once: int = 1
     visible_after: timedelta = timedelta(0)
     absent_looks: int = 1
@@ -228,8 +233,8 @@ class BrokerActivity:
     """A change of cash or quantity without a trade.
 
     Attributes:
-        kind: `split`, `dividend`, `fee`, `interest`, `deposit` or `withdrawal`.
-        qty_factor: For a split: new quantity per old one.
+        kind: `split`, `dividend`, `delisting`, `fee`, `interest`, `deposit` or `withdrawal`.
+        qty_factor: For a split: new quantity per old one; 0 for a delisting, which ends a holding for `amount`.
         amount: Signed cash in the account's currency; zero for a split.
     """
 

@@ -25,20 +25,28 @@ from scizor_dagster.cli import (
     CONTINUE,
     INTERRUPTED,
     INTERRUPTED_CODE,
+    adopting,
     approve,
     arming,
     collect,
+    costs,
     data,
     demo,
     dev,
     doctor,
     ending,
+    explain,
+    export,
     ledger,
+    notifying,
     paper,
+    performance,
     plan,
     prices,
     rates,
     reconcile,
+    replay,
+    report,
     risk,
     run,
     signals,
@@ -62,6 +70,7 @@ app.command()(demo.demo)
 app.command()(dev.dev)
 app.command()(doctor.doctor)
 app.command()(watchdog.watchdog)
+app.command()(notifying.notify)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
 app.add_typer(prices.app, name="prices")
@@ -73,7 +82,14 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)
 app.command()(reconcile.reconcile)
+app.command()(export.export)
+app.command()(costs.costs)
+app.command()(performance.performance)
+app.command()(report.report)
 app.command("end-order")(ending.end_order)
+app.command()(adopting.adopt)
+app.command()(explain.explain)
+app.command()(replay.replay)
 app.command()(arming.arm)
 app.command()(arming.disarm)
 app.command()(trading_states.halt)

@@ -153,27 +153,6 @@ def maintain(as_json: JsonOption = False) -> None:
         print_table(f"Run {outcome.run_id[:8]}", ["what", "value"], list(numbers.items()))
 
 
-@app.command()
-def replay(
-    day: Annotated[str, typer.Option("--date", help="Session of the plan.")],
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
-    as_json: JsonOption = False,
-) -> None:
-    """Make a stored plan again from the inputs kept beside it, and compare: for an audit, years later.
-
-    The exit code is 0 when both are equal to the last digit. Inputs or a plan that were changed since are refused.
-
-    Example: scizor data replay --portfolio main --date 2025-03-10
-    """
-    from scizor_dagster.flow.maintenance import replay as replayed
-
-    plan = replayed(_filled_desk(), portfolio, dates.parse_date(day, "--date"))
-    if as_json:
-        emit_json({"portfolio": portfolio, "session": plan.session, "plan_id": plan.plan_id, "equal": True})
-    else:
-        typer.echo(f"Plan {plan.plan_id[:12]} of {plan.session}: {len(plan.orders)} order(s), made again, equal.")
-
-
 def _filled_desk() -> Desk:
     """The desk, where there is a lake already; looking creates none."""
     desk = open_desk()

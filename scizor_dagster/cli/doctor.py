@@ -36,8 +36,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
     Looks at Python, environment variables, configuration, strategies, calendars, universes, providers, accounts,
-    the connection to each broker, disk, stores and prices, and lists the older keys that have no effect. Mends
-    nothing, sends no order and creates nothing. The exit code is 0 only when all is well.
+    the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists the older keys that
+    have no effect. Mends nothing, sends no order and no notice, and creates nothing. The exit code is 0 only when
+    all is well.
 
     Example: scizor doctor
     """
@@ -276,6 +277,37 @@ def _prices(desk: Desk) -> str:
     return ", ".join(described)
 
 
+def _benchmarks(desk: Desk) -> str:
+    from scizor_dagster.flow.performance import benchmark_problem
+
+    named = {name: item.benchmark for name, item in desk.config.portfolios.items() if item.benchmark is not None}
+    problems = [(name, problem) for name in named if (problem := benchmark_problem(desk, name))]
+    if problems:
+        raise InputError(
+            " ".join(f"{name}: {problem}" for name, problem in problems),
+            remedy=f"Or correct portfolios.{problems[0][0]}.benchmark.",
+            where=str(desk.config.source),
+        )
+    return ", ".join(f"{name}: {symbol}" for name, symbol in named.items()) or "none"
+
+
+def _notifications(desk: Desk) -> str:
+    """Who is told, by name and kind; addresses are read, and nothing is sent."""
+    from scizor_dagster.flow.notifying import notifier_of
+
+    targets = notifier_of(desk, lambda: None).check()
+    problems = [f"{row.target} ({row.kind}): {row.failure}" for row in targets if not row.went]
+    if problems:
+        raise ConfigError(
+            f"Not everybody can be told: {'; '.join(problems)}.",
+            remedy="Correct it under notifications in the configuration, then: scizor notify --test.",
+            where=str(desk.config.source),
+        )
+    if not targets:
+        return "nobody is told: a notice is a line in the log; name somebody under notifications.targets"
+    return f"{', '.join(f'{row.target} ({row.kind})' for row in targets)}; scizor notify --test sends"
+
+
 FIRST_CHECKS: dict[str, Callable[[Desk], str]] = {
     "python": _python,
     "environment": _environment,
@@ -292,4 +324,6 @@ CHECKS: dict[str, Callable[[Desk], str]] = {
     "trading": _trading,
     "stores": _stores,
     "prices": _prices,
+    "benchmarks": _benchmarks,
+    "notifications": _notifications,
 }

@@ -5,6 +5,7 @@ What belongs here: the commands. What does not: what they do (`flow.ledger_care`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -37,24 +38,36 @@ def verify(
 ) -> None:
     """Compare every row of the ledger with its history, and every entry of the history with its seal.
 
-    Names each row that was changed, added or taken out by anything but Scizor. Exit code 1 when there is one.
+    Names each row that was changed, added or taken out by anything but Scizor, and each stored plan that names another
+    snapshot of the lake or code version than when it was admitted. Exit code 1 when there is one.
 
     Example: scizor ledger verify --against backups/ledger-20261120T210000Z.zip
     """
     from scizor_dagster.flow.ledger_care import verify_ledger
+    from scizor_dagster.flow.plan_provenance import altered_plans
 
-    found = verify_ledger(open_desk(), against)
+    desk = open_desk()
+    found = verify_ledger(desk, against)
+    # A history that is not whole says nothing of a plan either.
+    altered = [] if found else altered_plans(desk)
     if as_json:
-        emit_json({"whole": not found, "found": found})
-    elif not found:
-        typer.secho("The ledger is what its history says.", fg=typer.colors.GREEN)
-    else:
-        for sentence in found[:MOST_PRINTED]:
-            typer.secho(sentence, fg=typer.colors.RED)
-        if len(found) > MOST_PRINTED:
-            typer.echo(f"... and {len(found) - MOST_PRINTED} more: see --json.")
+        emit_json({"whole": not found, "found": found, "altered_plans": altered})
+    elif found:
+        _print_found(found)
         typer.echo("Trade nothing with this ledger. Restore the last backup, or rebuild it from the broker's books.")
-    raise typer.Exit(1 if found else 0)
+    else:
+        typer.secho("The ledger is what its history says.", fg=typer.colors.GREEN)
+        _print_found(altered)
+        if altered:
+            typer.echo("Restore the lake from its backup; every other number of a plan is compared by: scizor replay.")
+    raise typer.Exit(1 if found or altered else 0)
+
+
+def _print_found(sentences: Sequence[str]) -> None:
+    for sentence in sentences[:MOST_PRINTED]:
+        typer.secho(sentence, fg=typer.colors.RED)
+    if len(sentences) > MOST_PRINTED:
+        typer.echo(f"... and {len(sentences) - MOST_PRINTED} more: see --json.")
 
 
 @app.command()

@@ -1,63 +1,80 @@
-"""Telling somebody: one program of the user's, which is handed what there is to say.
+"""`scizor notify`: who is told what, and whether a notice arrives.
 
-What belongs here: running it, bounded and without a shell. What does not: what is said (`watchdog`), and any service
-that carries messages: the program knows those.
+What belongs here: the command. What does not: telling (`notifications`), and what is told (`flow.notices`).
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from textwrap import shorten
-from typing import Any
+from functools import cache, partial
+from typing import Annotated, Any, get_args
 
-from scizor_dagster.errors import ScizorError
+import typer
 
-_MOST_WORDS = 300
+from scizor_dagster.cli.output import emit_json, print_table
+from scizor_dagster.cli.preflight import open_desk
+from scizor_dagster.config.notifications import Event, NotificationRules
+from scizor_dagster.flow.notifying import notifier_of
+from scizor_dagster.flow.watch_notices import remembering_ledger
+from scizor_dagster.notifications import texts
+from scizor_dagster.notifications.notifier import Notifier
+
+NOBODY = "No target is configured: nothing was sent, and a notice is a line in the log. See docs/notifications.md."
 
 
-class NotTold(ScizorError):
-    """The program that is to tell somebody could not be run, failed, or did not end in time."""
+def notify(
+    test: Annotated[bool, typer.Option("--test", help="Send a test notice to every target.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+) -> None:
+    """Say who is told what; with --test, send each of them a notice and say whether it went.
 
+    Addresses are shown by their kind alone. The exit code is 1 where a test notice did not go.
 
-def notify(command: Sequence[str], body: Mapping[str, Any], *, timeout: float, folder: Path) -> None:
-    """Run `command` in `folder` with `body` as JSON on its standard input.
-
-    Args:
-        command: Program and arguments; no shell reads them.
-        body: What there is to say.
-        timeout: Seconds after which it is killed.
-        folder: Where relative paths in `command` begin: that of the configuration.
-
-    Raises:
-        NotTold: with what the program said on its standard error.
+    Example: scizor notify --test
     """
-    name = command[0]
-    try:
-        done = subprocess.run(  # noqa: S603 - the user's own program, as configured
-            list(command),
-            input=json.dumps(body, default=str),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
+    desk = open_desk()
+    notifier = notifier_of(desk, cache(partial(remembering_ledger, desk.settings)))
+    rules = notifier.rules
+    if not test:
+        _show(notifier, rules, as_json)
+        return
+    outcomes = notifier.tell([texts.trial(desk.machine_clock())]) if rules.tells_somebody else []
+    rows = [{"target": item.target, "kind": item.kind, "went": item.went, "failure": item.failure} for item in outcomes]
+    missing = len(notifier.channels) - len(outcomes)
+    failed = missing or any(not item.went for item in outcomes)
+    if as_json:
+        emit_json({"ok": not failed, "targets": rows, "note": "" if rules.tells_somebody else NOBODY})
+    elif not rules.tells_somebody:
+        typer.echo(NOBODY)
+    else:
+        print_table(
+            "scizor notify --test",
+            ["target", "kind", "went", "why not"],
+            [(row["target"], row["kind"], "yes" if row["went"] else "no", row["failure"]) for row in rows],
         )
-    except subprocess.TimeoutExpired as error:
-        raise _not_told(name, f"did not end within {timeout:g} s and was killed") from error
-    except OSError as error:
-        raise _not_told(name, f"cannot be run ({error.strerror})") from error
-    if done.returncode != 0:
-        words = shorten(done.stderr, _MOST_WORDS, placeholder=" ...")
-        raise _not_told(name, f"ended with exit code {done.returncode}{': ' if words else ''}{words}")
+        if missing:
+            typer.secho(f"{missing} target(s) were not reached: the ones before took too long.", err=True)
+    raise typer.Exit(1 if failed else 0)
 
 
-def _not_told(name: str, what: str) -> NotTold:
-    return NotTold(
-        f"Nobody was told: {name} {what}.",
-        remedy="Correct the program, or the key watchdog.notify of the configuration.",
-        where="watchdog.notify",
+def _show(notifier: Notifier, rules: NotificationRules, as_json: bool) -> None:
+    events = {name: rules.is_on(name) for name in get_args(Event)}
+    targets: list[dict[str, Any]] = [
+        {
+            "target": item.name,
+            "kind": item.kind,
+            "events": [name for name, is_on in events.items() if is_on and item.takes(name)],
+        }
+        for item in notifier.channels
+    ]
+    if as_json:
+        emit_json({"targets": targets, "events": events})
+        return
+    print_table(
+        "scizor notify",
+        ["target", "kind", "is told of"],
+        [(row["target"], row["kind"], ", ".join(row["events"])) for row in targets],
     )
+    off = [name for name, is_on in events.items() if not is_on]
+    typer.echo(f"Switched off: {', '.join(off) or 'nothing'}.")
+    if not targets:
+        typer.echo(NOBODY)

@@ -75,10 +75,12 @@ def events(
 
 @app.command()
 def locks(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> None:
-    """Show the locks of protections: what may not be opened, why, and until which session.
+    """Show the locks of protections, and the open breaks of the account: what may not be traded, why, until when.
 
     Example: scizor risk locks --portfolio main
     """
+    from scizor_dagster.cli.reconcile import print_open_breaks
+    from scizor_dagster.flow.open_breaks import open_breaks_of
     from scizor_dagster.risk.locks import locks_of
 
     desk = open_desk()
@@ -89,10 +91,12 @@ def locks(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> N
             found = locks_of(connection, desk.portfolio(portfolio).account, portfolio)
     columns = ("lock_id", "kind", "symbol", "from_session", "until_session", "lifted_by", "reason")
     rows = [{name: getattr(lock, name) for name in columns} for lock in found]
+    breaks = open_breaks_of(desk, portfolio)
     if as_json:
-        emit_json({"portfolio": portfolio, "locks": rows})
+        emit_json({"portfolio": portfolio, "locks": rows, "open_breaks": breaks})
         return
     print_table(f"Locks of {portfolio}", columns, [[*row.values()] for row in rows])
+    print_open_breaks(f"Open breaks of account {desk.portfolio(portfolio).account}", breaks)
 
 
 @app.command()
@@ -118,6 +122,31 @@ def unlock(
         emit_json({"lock_id": lock_id, "lifted_by": actor})
         return
     typer.echo(f"lock {lock_id} lifted by {actor}")
+
+
+@app.command(name="accept-break")
+def accept_break(
+    break_id: Annotated[str, typer.Argument(help="Id of the break, as `scizor reconcile` shows it.")],
+    reason: ReasonOption,
+    by: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a break as it is: its lock ends, and it is found no more while it stays the same.
+
+    Example: scizor risk accept-break 1f0c22ab93d0 --reason "shares that I bought by hand and keep"
+    """
+    from scizor_dagster.ledger.breaks import accept_break as accept
+
+    desk = open_desk()
+    actor = actor_of(by)
+    if not desk.has_ledger:
+        raise InputError("There is no such break.", remedy="See: scizor reconcile.", where=f"break {break_id}")
+    with desk.ledger.transaction() as connection:
+        row = accept(connection, break_id, actor=actor, reason=reason, now=dates.now())
+    if as_json:
+        emit_json({"break_id": break_id, "kind": row.kind, "symbol": row.symbol, "accepted_by": actor})
+        return
+    typer.echo(f"break {break_id} ({row.kind} {row.symbol or ''}) accepted by {actor}".replace(" )", ")"))
 
 
 @app.command(name="accept-equity")

@@ -10,19 +10,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any
 
 import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.dagster_state import DagsterState, read_dagster
-from scizor_dagster.cli.notifying import NotTold, notify
 from scizor_dagster.cli.output import emit_json, print_table
+from scizor_dagster.flow.notifying import notifier_of
+from scizor_dagster.flow.open_breaks import looked_findings
 from scizor_dagster.flow.watch import Finding, Watch, WatchingDesk
 from scizor_dagster.flow.watch_inputs import missing_prices
-from scizor_dagster.flow.watch_trading import Switches, account_findings, stopped, unfinished, unreconciled, untraded
+from scizor_dagster.flow.watch_notices import not_told, remembering_ledger
+from scizor_dagster.flow.watch_trading import (
+    Switches,
+    account_findings,
+    stopped,
+    unclosed,
+    unfinished,
+    unreconciled,
+    untraded,
+)
 from scizor_dagster.jobnames import name_for
+from scizor_dagster.notifications import texts
 from scizor_dagster.settings import Settings
 
 _DOCTOR = "See scizor doctor, which names what is not there and what to do."
@@ -37,10 +48,10 @@ def watchdog(
     """Say what should have happened by now and did not. For cron or a timer of systemd, beside Dagster and its daemon.
 
     Looks whether the last session was traded, ended and reconciled, whether prices and weights are there, whether a
-    run has died over its orders, and whether Dagster's daemon is alive where schedules are switched on. Asks no broker,
-    uses no network, and changes nothing. What cannot be read is a finding. Where the configuration has watchdog.notify,
-    that program is told. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the
-    call is wrong.
+    run has died over its orders, whether somebody could not be told, and whether Dagster's daemon is alive where
+    schedules are switched on. Asks no broker, and changes nothing. What cannot be read is a finding. Whom the section
+    notifications of the configuration names is told, once a day while the findings stay the same; without it no network
+    is used. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the call is wrong.
 
     Example: scizor watchdog --portfolio main
     """
@@ -58,7 +69,7 @@ def watchdog(
         "findings": [finding.to_json() for finding in watch.findings],
         "notes": watch.notes,
     }
-    failed = _tell(desk, body) if names is not None else "Nobody was told: the configuration cannot be read."
+    failed = _tell(desk, body, now) if names is not None else "Nobody was told: the configuration cannot be read."
     _print(body | {"notification": failed}, as_json)
     raise typer.Exit(0 if body["ok"] and not failed else 1)
 
@@ -109,12 +120,15 @@ def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, no
         watch.look(what, _DOCTOR, partial(untraded, desk, name, now, switches, watch.notes))
         watch.look(what, _DOCTOR, partial(unfinished, desk, name, now))
         watch.look(what, _DOCTOR, partial(unreconciled, desk, name, now))
+        watch.look(what, _DOCTOR, partial(unclosed, desk, name, now))
         watch.look(what, _DOCTOR, partial(stopped, desk, name, now, watch.notes))
     for account in dict.fromkeys(config.portfolios[name].account for name in names):
         traded = [name for name in names if config.portfolios[name].account == account]
         watch.look(f"Account {account}", _DOCTOR, partial(account_findings, desk, account, traded, now))
+        watch.look(f"Account {account}", _DOCTOR, partial(looked_findings, desk, account, traded[0]))
     for market in dict.fromkeys(config.portfolios[name].market for name in names):
         watch.look(f"Market {market}", _DOCTOR, partial(missing_prices, desk, market, now))
+    watch.look("Notifications", _DOCTOR, partial(not_told, desk))
     if state is not None:
         oldest = timedelta(minutes=config.watchdog.heartbeat_minutes)
         watch.look("Dagster", _DOCTOR, partial(_silent_daemon, state, now, oldest))
@@ -135,16 +149,16 @@ def _silent_daemon(state: DagsterState, now: datetime, oldest: timedelta) -> Ite
         )
 
 
-def _tell(desk: WatchingDesk, body: dict[str, Any]) -> str:
+def _tell(desk: WatchingDesk, body: dict[str, Any], now: datetime) -> str:
     """Tell whom the configuration names; what went wrong, or nothing."""
-    rules = desk.config.watchdog
-    if rules.notify is None or (body["ok"] and rules.notify_when == "findings"):
+    if not desk.config.notifications.tells_somebody:
         return ""
-    try:
-        notify(rules.notify, body, timeout=rules.notify_timeout_seconds, folder=desk.config.folder)
-    except NotTold as error:
-        return str(error)
-    return ""
+    notifier = notifier_of(desk, cache(partial(remembering_ledger, desk.settings)))
+    if body["ok"]:
+        outcomes = notifier.tell_every_time(texts.all_well(body["portfolios"], now))
+    else:
+        outcomes = notifier.tell([texts.watchdog_found(body["findings"], body["portfolios"], now)])
+    return " ".join(item.failure for item in outcomes if not item.went)
 
 
 def _print(body: dict[str, Any], as_json: bool) -> None:

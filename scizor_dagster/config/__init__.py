@@ -37,8 +37,10 @@ from scizor_dagster.config.markets import (
     YahooProvider,
     basis_of,
 )
+from scizor_dagster.config.notifications import NotificationRules, Target
 from scizor_dagster.config.planning import PlanningChoices
 from scizor_dagster.config.portfolios import Capital, Portfolio
+from scizor_dagster.config.reconciliation import ReconciliationRules
 from scizor_dagster.config.risk import FractionalShares, RiskRules
 from scizor_dagster.config.root import Config
 from scizor_dagster.config.signals import MappingTable, MemberStrategy, OnAmbiguous, Overlay, SignalChoice
@@ -75,6 +77,7 @@ __all__ = [
     "MisplacedValue",
     "Model",
     "Name",
+    "NotificationRules",
     "OnAmbiguous",
     "Overlay",
     "PaperAccount",
@@ -86,10 +89,12 @@ __all__ = [
     "Protection",
     "Provider",
     "RateFile",
+    "ReconciliationRules",
     "RiskRules",
     "SampleProvider",
     "SignalChoice",
     "StoplossGuard",
+    "Target",
     "WatchdogRules",
     "WeightRules",
     "YahooProvider",

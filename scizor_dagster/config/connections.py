@@ -20,8 +20,9 @@ Environment = Literal["paper", "live"]
 _URL = re.compile(r"^https?://[A-Za-z0-9.\-\[\]:]+\Z")
 _ACCOUNT_ID = re.compile(r"^[A-Za-z0-9]{3,32}\Z")
 _HOST = re.compile(r"^[A-Za-z0-9._\-:]+\Z")
-SECRET_KEYS = frozenset({"key_id", "secret_key"})
-"""Keys whose `${NAME}` stays a name: their values never pass through the configuration."""
+SECRET_KEYS = frozenset({"key_id", "secret_key", "targets"})
+"""Keys whose `${NAME}` stays a name, also in what stands below them: their values never pass through the
+configuration."""
 
 
 def _number(value: Any) -> Any:

@@ -20,8 +20,8 @@ NO_EFFECT: dict[Key, str] = {
     ("scheduler",): "schedules run in exchange time; portfolios.<name>.signals chooses the strategy",
     ("mapping",): "a strategy names its mapping table in the manifest (key 'mapping')",
     ("execution", "enable_idempotency"): "every order carries a deterministic id; it cannot be switched off",
-    ("execution", "out_orders"): "use scizor plan --out",
-    ("execution", "out_plan"): "use scizor plan --out",
+    ("execution", "out_orders"): "use scizor plan --out, scizor export, or exports.folder",
+    ("execution", "out_plan"): "use scizor plan --out, scizor export, or exports.folder",
     ("idempotency", "enable_client_order_id"): "every order carries a deterministic id; it cannot be switched off",
     ("risk", "price_source"): "prices come from markets.<name>.provider",
     ("risk", "price_tolerance_pct"): "a price is used as it is, with its age; see max_price_age_sessions",
@@ -32,6 +32,13 @@ REFUSED: dict[Key, tuple[Any, str]] = {
     ("risk", "reject_if_price_missing"): (False, "Remove the key: no price means no order."),
     ("idempotency", "enable_client_order_id"): (False, "Remove the key: every order carries an id."),
 }
+MOVED: dict[Key, str] = {
+    ("watchdog", "notify"): "Write the program under notifications.program; it hears of every event, as "
+    "docs/notifications.md says.",
+    ("watchdog", "notify_when"): "Switch it on under notifications.events: {all_well: true}.",
+    ("watchdog", "notify_timeout_seconds"): "Write it as notifications.timeout_seconds.",
+}
+"""Keys of an earlier version of this system, and where what they said is said now."""
 
 
 @dataclass
@@ -44,9 +51,12 @@ def take_legacy_keys(document: YamlDocument) -> tuple[dict[str, Any], LegacyNote
     """Split a read file into today's values and notes on the older keys it holds.
 
     Raises:
-        ConfigError: an older key asks for something that is not done any more.
+        ConfigError: an older key asks for something that is not done any more, or has moved.
     """
     values = {key: dict(body) if isinstance(body, dict) else body for key, body in document.value.items()}
+    for key, remedy in MOVED.items():
+        if isinstance(section := values.get(key[0]), dict) and key[1] in section:
+            raise ConfigError(f"{'.'.join(map(str, key))} has moved.", remedy=remedy, where=document.where(key))
     notes = LegacyNotes(default_strategy=_picked_strategy(values))
     for key, successor in NO_EFFECT.items():
         section = values if len(key) == 1 else values.get(key[0])

@@ -37,7 +37,7 @@ _DEFAULT_ACCOUNTS: dict[str, Any] = {"paper": {"broker": "paper", "initial_cash"
 _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 NO_LIMIT = "a limit is a finite number greater than 0, or the word unlimited"
 PROTECTIONS = ("cooldown", "stoploss_guard", "max_drawdown")
-_UNSHOWN = {(name,) for name in SECRET_KEYS}
+_NAMES_ONLY = {("key_id",), ("secret_key",)}
 """What stands there instead of the name of a variable may be a secret."""
 _BOUNDS = {
     "max_weight": "; a weight is a share of the capital, at most 1",
@@ -45,7 +45,7 @@ _BOUNDS = {
 }
 _BROKER_AT = 2
 """Where the path of an account's key names the alternative: `accounts`, its name, `paper`."""
-_SHARED_SECTIONS = ("risk", "planning", "execution", "weights", "idempotency")
+_SHARED_SECTIONS = ("risk", "planning", "execution", "weights", "idempotency", "reconciliation")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -166,8 +166,11 @@ def _key_of(loc: Key) -> Key:
 
 
 def _may_be_secret(kind: str, value: Any, key: Key) -> bool:
-    """Whether a value is kept out of errors: that of a secret's key or of a key that nobody knows, a login in a URL."""
-    return key[-1:] in _UNSHOWN or kind == "extra_forbidden" or (isinstance(value, str) and "@" in value)
+    """Whether a value is kept out of errors: of a secret's key, of what stands below one or under a key that nobody
+    knows, and a login in a URL.
+    """
+    below = not SECRET_KEYS.isdisjoint(key)
+    return below or kind == "extra_forbidden" or (isinstance(value, str) and "@" in value)
 
 
 def _bounded(problem: str, key: Key) -> str:
@@ -183,7 +186,7 @@ def _explain(kind: str, message: str, key: Key) -> str:
         return "the key is missing" if "accounts" in key else "the key 'type' is missing"
     if kind == "union_tag_invalid" and "accounts" in key:
         return f"the broker is none of {', '.join(BROKERS)}"
-    if key[-1:] in _UNSHOWN:
+    if key[-1:] in _NAMES_ONLY:
         return "a secret never stands in the file: write ${NAME} with the name of its environment variable"
     if kind == "union_tag_invalid":
         word, known = ("kind", PROTECTIONS) if "protections" in key else ("type", PROVIDERS)

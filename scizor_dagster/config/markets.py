@@ -118,12 +118,15 @@ class PriceQuality(Model):
 
     Attributes:
         max_price_jump: Largest factor between a bar and the last believed close, either way.
+        max_overnight_move: Largest factor between the last close and the newest price after it, either way, at which
+            orders go out; see `market_data.continuity`.
         max_unchanged_sessions: Sessions of one and the same price after which a price that moves stands still.
         max_unpriced_equity: Largest share of equity in holdings without a usable price that is planned around.
         max_source_difference: Largest relative difference of two sources' closes that is not listed.
     """
 
     max_price_jump: Annotated[float, Field(gt=1.0)] | Literal["unlimited"] = 1.8
+    max_overnight_move: Annotated[float, Field(gt=1.0)] | Literal["unlimited"] = 1.4
     max_unchanged_sessions: Annotated[int, Field(ge=2, le=260)] = 5
     max_unpriced_equity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
     max_source_difference: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from scizor_dagster.config.base import CurrencyCode, Model, Name, Positive
 from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
 from scizor_dagster.config.planning import PlanningChoices
+from scizor_dagster.config.reconciliation import ReconciliationRules
 from scizor_dagster.config.risk import RiskRules
 from scizor_dagster.config.signals import SignalChoice
 
@@ -46,10 +47,11 @@ class Capital(Model):
 
 
 class Portfolio(Model):
-    """One portfolio. `risk`, `planning`, `execution` and `weights` replace the keys they name in the sections above.
+    """One portfolio. Its `risk`, `planning`, `execution`, `weights` and the like replace the keys they name above.
 
     Attributes:
         approval: `manual` carries out only plans that a person has approved, each for itself.
+        benchmark: `TICKER.MIC` of the market's universe that returns are compared with; nothing is traded by it.
     """
 
     market: Name
@@ -62,3 +64,5 @@ class Portfolio(Model):
     execution: ExecutionRules
     weights: WeightRules
     idempotency: Idempotency
+    reconciliation: ReconciliationRules = ReconciliationRules()
+    benchmark: Annotated[str, Field(pattern=r"^\S.*\.[A-Z0-9]{4}$")] | None = None

@@ -12,9 +12,11 @@ from pydantic import Field, model_validator
 
 from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, PaperAccount
 from scizor_dagster.config.base import MisplacedValue, Model, Name
+from scizor_dagster.config.exports import ExportRules
 from scizor_dagster.config.fx import FxRules
 from scizor_dagster.config.lake import LakeRules
 from scizor_dagster.config.markets import IbkrProvider, Market, basis_of
+from scizor_dagster.config.notifications import NotificationRules
 from scizor_dagster.config.permissions import ArmingRules
 from scizor_dagster.config.portfolios import Portfolio
 from scizor_dagster.config.watchdog import WatchdogRules
@@ -31,6 +33,8 @@ class Config(Model):
     fx: FxRules = FxRules()
     arming: ArmingRules = ArmingRules()
     watchdog: WatchdogRules = WatchdogRules()
+    exports: ExportRules = ExportRules()
+    notifications: NotificationRules = NotificationRules()
     legacy_notes: tuple[str, ...] = ()
     """One sentence for each key of the older system that was read but has no effect."""
     source: str = ""

@@ -23,6 +23,7 @@ from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.tables import events
 from scizor_dagster.risk.acceptance import is_accepted
 from scizor_dagster.risk.book import Book, unpriced
+from scizor_dagster.risk.breaks import BreakLimits, holds_of
 from scizor_dagster.risk.facts import MarketFacts
 from scizor_dagster.risk.locks import locks_of
 from scizor_dagster.risk.pre_trade import OPENING, PreTradeContext
@@ -49,6 +50,7 @@ def context_of(
     buying_power: Decimal | None,
     facts: MarketFacts,
     *,
+    breaks: BreakLimits,
     without: str | None = None,
 ) -> PreTradeContext:
     """The context of a portfolio's orders of a session, with everything under way counted.
@@ -85,6 +87,7 @@ def context_of(
         repeated=_repeated(own, times, last_resumed(connection, run.account, portfolio)),
         standing=standing(connection, run.account, portfolio, now),
         locks={lock.symbol: lock.sentence for lock in locks_of(connection, run.account, portfolio, session)},
+        breaks=holds_of(connection, run.account, portfolio, breaks, lambda: facts.equity),
         facts=facts,
         equity_accepted=is_accepted(connection, run.account, portfolio, session, facts.equity),
     )

@@ -290,6 +290,7 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
             gates.check_other_ledgers(connection, plan, at_broker)
             gates.check_positions(connection, run.account, positions)
             gates.check_holdings(connection, plan)
+            gates.check_breaks(connection, plan, run.settings.breaks)
         first = first_batch_of(connection, plan.account, plan.portfolio) is None
         admission = admit(
             connection,

@@ -22,6 +22,7 @@ from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.client_order_ids import parse_id
 from scizor_dagster.planning.model import SYNTHETIC, Plan
+from scizor_dagster.risk.breaks import OPEN_BREAK, BreakLimits, holds_of
 
 RAW = "raw"
 _NAMED = 10
@@ -184,6 +185,25 @@ def check_holdings(connection: sa.Connection, plan: Plan) -> None:
                 f"The plan counts on {line.current_qty} {line.symbol}, and the portfolio owns {held}.",
                 remedy="Nothing was admitted. Plan again: a fill has arrived since the plan was made.",
             )
+
+
+def check_breaks(connection: sa.Connection, plan: Plan, limits: BreakLimits) -> None:
+    """Refuse to admit a plan while open breaks are too many, too large, or of no instrument that could be left out.
+
+    Raises:
+        RiskLimitBreached: saying which.
+    """
+    why = holds_of(connection, plan.account, plan.portfolio, limits, lambda: plan.equity).get(None)
+    if why is not None:
+        raise RiskLimitBreached(
+            f"Plan, ledger and broker do not agree: {why}; nothing is sent for {plan.session.isoformat()}.",
+            remedy="See what differs, clear it and reconcile again: scizor reconcile --portfolio "
+            f"{plan.portfolio}. What a person takes as it is: scizor risk accept-break ID --reason TEXT.",
+            where=f"portfolio {plan.portfolio}",
+            limit=OPEN_BREAK,
+            value=why,
+            threshold="no break beyond reconciliation.*",
+        )
 
 
 def check_other_ledgers(connection: sa.Connection, plan: Plan, at_broker: Collection[str]) -> None:

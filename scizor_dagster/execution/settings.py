@@ -13,6 +13,8 @@ from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.ledger.conversions import Conversion
+from scizor_dagster.risk.breaks import NO_LIMITS as NO_BREAK_LIMITS
+from scizor_dagster.risk.breaks import BreakLimits
 from scizor_dagster.risk.facts import FactsOf, nothing_known
 from scizor_dagster.risk.limits import PreTradeLimits
 
@@ -35,6 +37,7 @@ class ExecutionSettings:
         limits: What the portfolio's orders are checked against.
         facts: What the market says about the portfolio before a session; a limit that needs a fact
             which is not known stops the order.
+        breaks: From when on open breaks stop the whole portfolio; what locks an instrument alone needs no limit.
         increments: Smallest step of quantity by symbol, for scaled buys; a symbol that is not named
             keeps the decimals of its planned quantity.
         live_trading: Whether an account with real money may be traded at all; where not, no arming changes it.
@@ -58,6 +61,7 @@ class ExecutionSettings:
     expected_account_id: str
     limits: PreTradeLimits
     facts: FactsOf = nothing_known
+    breaks: BreakLimits = NO_BREAK_LIMITS
     conversion: Conversion | None = None
     borrow: bool = False
     increments: Mapping[str, Decimal] = field(default_factory=dict)

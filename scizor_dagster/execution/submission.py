@@ -58,7 +58,9 @@ def clear(run: Run, batch: BatchRow, settings: ExecutionSettings) -> list[Intent
     limits_hash = settings.limits.hash
     cleared = []
     with run.write() as connection:
-        context = context_of(connection, run, batch.portfolio, batch.session, buying_power, facts)
+        context = context_of(
+            connection, run, batch.portfolio, batch.session, buying_power, facts, breaks=settings.breaks
+        )
         for intent in _ready(connection, batch):
             verdict = check_order(intent, context, settings.limits)
             context = verdicts.record(connection, run, intent, verdict, context, limits_hash=limits_hash)
@@ -113,7 +115,8 @@ def send_again(run: Run, intent: IntentRow) -> IntentRow:
     facts = settings.facts(intent.session)
     name = intent.client_order_id
     with run.write() as connection:
-        context = context_of(connection, run, intent.portfolio, intent.session, buying_power, facts, without=name)
+        key = (intent.portfolio, intent.session)
+        context = context_of(connection, run, *key, buying_power, facts, breaks=settings.breaks, without=name)
         verdict = check_order(intent, context, settings.limits)
         sends = times_sent(connection, intent)
         verdicts.record(connection, run, intent, verdict, context, limits_hash=settings.limits.hash, sends=sends)

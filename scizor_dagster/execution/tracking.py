@@ -27,7 +27,7 @@ from scizor_dagster.execution.corrections import claimed_fills, dropped_fills, f
 from scizor_dagster.execution.moves import Move, moves_of, named_in
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import intents
-from scizor_dagster.ledger.activities import record_activity
+from scizor_dagster.ledger.activities import SAME_SPLIT, news_of, record_activity
 from scizor_dagster.ledger.adoptions import last_adopted
 from scizor_dagster.ledger.batches import account_clock, set_state
 from scizor_dagster.ledger.executions import FillNews, record_fill
@@ -182,8 +182,8 @@ def _news(
 ) -> _News:
     dropped, new_fills = _fill_news(connection, run, read, last, seen_before)
     owners = _owners(connection, read, [name for news in new_fills for name in named_in(news)])
-    seen = {row.activity_id for row in activities_of(connection, run.account, first=since, last=last)}
-    new_activities = [activity for activity in read.activities if activity.activity_id not in seen]
+    recorded = activities_of(connection, run.account, first=since - SAME_SPLIT, last=last + SAME_SPLIT)
+    new_activities = news_of(read.activities, recorded)
     moves, once = moves_of(connection, run, read.orders, new_fills, owners, seen_before)
     unsure = frozenset(fill.fill_id for fill in dropped) | once
     return _News(new_fills, new_activities, moves, owners, unsure - frozenset(seen_before))

@@ -7,6 +7,8 @@ and the send (`submission`).
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -16,8 +18,17 @@ from scizor_dagster.ledger import intents
 from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk import events as risk_rows
+from scizor_dagster.risk.breaks import OPEN_BREAK, holds_of
+from scizor_dagster.risk.checks import CONTINUITY
 from scizor_dagster.risk.losses import MACHINE
-from scizor_dagster.risk.pre_trade import Decision, PreTradeContext, Verdict, check_opposite, check_standing
+from scizor_dagster.risk.pre_trade import (
+    Decision,
+    PreTradeContext,
+    Verdict,
+    check_breaks,
+    check_opposite,
+    check_standing,
+)
 from scizor_dagster.risk.trading_state import Standing, TradingState, set_state, standing
 
 FROZEN = "instrument_frozen"
@@ -32,7 +43,10 @@ REMEDIES = {
     "{portfolio} --session {session} --equity AMOUNT --reason TEXT (it names the amount).",
     "unpriced_holding": "Collect its prices; see: scizor prices --help. Then run the session again.",
     "opposite_order": "It goes out once that order has ended: scizor run --portfolio {portfolio} --date {session}.",
+    CONTINUITY: "Find out whether it was split or renamed: an order in old units is never sent. Once source, broker "
+    "and ledger have the action, the next session plans it again (docs/prices.md).",
     "lock": "See: scizor risk locks --portfolio {portfolio}.",
+    OPEN_BREAK: "See what differs, clear it and reconcile again: scizor reconcile --portfolio {portfolio}.",
     "max_orders_per_minute": "Run again in a minute: scizor run --portfolio {portfolio} --date {session}.",
     "arming": _ARM,
     "armed_notional": _ARM,
@@ -78,8 +92,11 @@ def record(
 
 
 def held_back(connection: sa.Connection, run: Run, intent: IntentRow, settings: ExecutionSettings) -> bool:
-    """Whether the trading state or an opposite order of now keeps it from going out; its row is written then."""
+    """Whether the trading state, an open break or an opposite order of now holds it back; its row is written then."""
     verdict = check_standing(intent, standing(connection, run.account, intent.portfolio, run.now()))
+    if verdict.decision is Decision.PASS:
+        equity = partial(_equity, settings, intent)
+        verdict = check_breaks(intent, holds_of(connection, run.account, intent.portfolio, settings.breaks, equity))
     if verdict.decision is Decision.PASS:
         opposite = intents.opposite_order(connection, run.account, intent.symbol, intent.side)
         verdict = check_opposite(intent, opposite)
@@ -87,6 +104,10 @@ def held_back(connection: sa.Connection, run: Run, intent: IntentRow, settings: 
         return False
     hold(connection, run, intent, verdict, settings)
     return True
+
+
+def _equity(settings: ExecutionSettings, intent: IntentRow) -> Decimal | None:
+    return settings.facts(intent.session).equity
 
 
 def hold(connection: sa.Connection, run: Run, intent: IntentRow, verdict: Verdict, settings: ExecutionSettings) -> None:

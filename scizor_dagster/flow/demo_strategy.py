@@ -6,7 +6,6 @@ not: a way around signal intake; the file is read, checked and refused like ever
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -15,6 +14,7 @@ from pathlib import Path
 from scizor_dagster.errors import PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.market_data.reading import close_matrix
+from scizor_dagster.tabular.spreadsheet import csv_line
 
 LOOKBACK_SESSIONS = 120
 NAMES = 25
@@ -36,12 +36,11 @@ def write_momentum_weights(desk: Desk, portfolio: str, rebalances: Sequence[date
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["date", "ticker", "weight"])
+        stream.write(csv_line(["date", "ticker", "weight"]))
         for index, session in enumerate(rebalances):
             chosen = ranking[2 * index : 2 * index + NAMES]
             weight = f"{INVESTED / len(chosen):.6f}"
-            writer.writerows((session.isoformat(), symbol, weight) for symbol in sorted(chosen))
+            stream.writelines(csv_line([session.isoformat(), symbol, weight]) for symbol in sorted(chosen))
     os.replace(partial, path)
     return path
 

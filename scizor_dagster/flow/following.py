@@ -14,16 +14,18 @@ from decimal import Decimal
 from typing import TypedDict
 
 from scizor_dagster.brokers.protocol import Broker
-from scizor_dagster.config import IbkrAccount, PaperAccount
+from scizor_dagster.config import UNLIMITED, IbkrAccount, PaperAccount
 from scizor_dagster.errors import AccountBusy, InputError, ScizorError
 from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings, cancel_open, follow
 from scizor_dagster.execution.settings import PAPER
+from scizor_dagster.flow.continuity import watching_units
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import begun_on, conversion_before, starting_cash
 from scizor_dagster.flow.risk import facts_of, guard_account, guard_session, limits_in_force
 from scizor_dagster.flow.waiting import OrderWait
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.risk.breaks import BreakLimits
 from scizor_dagster.sessions import Clock
 
 
@@ -121,7 +123,8 @@ def execution_settings(desk: Desk, portfolio: str) -> ExecutionSettings:
         expected_environment=pinned.environment,
         expected_account_id=pinned.account_id,
         limits=limits_in_force(desk, portfolio),
-        facts=facts_of(desk, portfolio),
+        facts=watching_units(desk, portfolio, facts_of(desk, portfolio)),
+        breaks=_break_limits(desk, portfolio),
         increments=_increments(desk, portfolio),
         live_trading=pinned.environment != PAPER,
         live_session=_live_session(desk, portfolio),
@@ -150,6 +153,12 @@ def _wait(desk: Desk, portfolio: str) -> OrderWait | None:
         desk.connected_broker(settings.account, settings.market).wait_for_news(seconds)
 
     return OrderWait(rules.wait_seconds, rules.poll_seconds, news, time.monotonic)
+
+
+def _break_limits(desk: Desk, portfolio: str) -> BreakLimits:
+    rules = desk.portfolio(portfolio).reconciliation
+    count, share = rules.max_open_breaks, rules.max_break_value_pct
+    return BreakLimits(None if count == UNLIMITED else int(count), None if share == UNLIMITED else Decimal(str(share)))
 
 
 def _increments(desk: Desk, portfolio: str) -> dict[str, Decimal]:

@@ -1,20 +1,20 @@
-"""What may still come of the orders of recent sessions: fills that arrive late, and the second reconciliation.
+"""What may still come of the orders of recent sessions: fills that arrive late.
 
-What belongs here: which sessions something can still come of, at most one read of the account's broker, and when a
-session is due to be reconciled for the second time. What does not: recording what has come (`following`, under the
-account's lease), and asking for the run that does (the sensors, `jobs.order_sensors`). Nothing is written.
+What belongs here: which sessions something can still come of, and at most one read of the account's broker. What does
+not: recording what has come (`following`, under the account's lease), and asking for the run that does (the sensors,
+`jobs.order_sensors`). Nothing is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from scizor_dagster.brokers.protocol import BrokerFill, OrderType
 from scizor_dagster.config import IbkrAccount
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.unfinished import time_slot, waits_for_prices
+from scizor_dagster.flow.unfinished import time_slot
 from scizor_dagster.ledger.executions import newer
 from scizor_dagster.ledger.lease import lease_of
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, fills_by_id, intents_of
@@ -23,8 +23,6 @@ from scizor_dagster.sessions import TradingCalendar
 
 SESSIONS_BACK = 5
 """Sessions before today's that are looked at: a broker corrects what it reported within days, not weeks."""
-SECOND_PASS_BEFORE_OPEN = timedelta(minutes=75)
-"""When the session before is reconciled again: before anything is planned, with time left to clear a break."""
 ASKED_AGAIN = timedelta(hours=1)
 """After this, what a failed run has not done is asked for anew."""
 
@@ -121,50 +119,6 @@ def late_fills(desk: Desk, account: str, past: Sequence[PastBatch], now: datetim
             reason = f"{count} fill(s) of {item.batch.session} at the broker are not in the ledger."
             found.append(_due(item, f"fills:{time_slot(now, ASKED_AGAIN)}", reason))
     return found
-
-
-def second_passes(desk: Desk, past: Sequence[PastBatch], now: datetime) -> list[LateLook]:
-    """Sessions of `past` whose last reconciliation is older than the morning from which it must be.
-
-    Of what has ended, the newest session of each portfolio counts; what is still open is due every morning.
-    """
-    stored = {name: reconciled_at(desk, name) for name in {item.batch.portfolio for item in past}}
-    latest = {item.batch.portfolio: item.batch.session for item in sorted(past, key=lambda one: one.batch.session)}
-    found = []
-    for item in past:
-        name, session, still_open = item.batch.portfolio, item.batch.session, item.batch.state.open
-        if waits_for_prices(desk, name, session) if still_open else session < latest[name]:
-            continue
-        calendar = desk.calendar(desk.portfolio(name).market)
-        due = second_pass_at(calendar, session)
-        if still_open:
-            due = max(due, _last_morning(calendar, now))
-        at = stored[name].get(session)
-        if due <= now and (at is None or at < due):
-            found.append(_due(item, f"second:{time_slot(now, ASKED_AGAIN)}", f"{session} is due to be reconciled."))
-    return found
-
-
-def second_pass_at(calendar: TradingCalendar, session: date) -> datetime:
-    """From when on a reconciliation of `session` counts as its second one: the morning of the session after it."""
-    return calendar.open_at(calendar.next_session(session)) - SECOND_PASS_BEFORE_OPEN
-
-
-def _last_morning(calendar: TradingCalendar, now: datetime) -> datetime:
-    session = calendar.previous_session(calendar.session_on_or_before(_today(calendar, now)))
-    due = second_pass_at(calendar, session)
-    return due if due <= now else second_pass_at(calendar, calendar.previous_session(session))
-
-
-def reconciled_at(desk: Desk, portfolio: str) -> Mapping[date, datetime]:
-    """When each session of the portfolio was reconciled last; empty without a lake."""
-    if not desk.has_lake:
-        return {}
-    with desk.lake.read() as cursor:
-        rows = cursor.execute(
-            "SELECT session, max(fetched_at) FROM reconciliations WHERE portfolio = ? GROUP BY session", [portfolio]
-        ).fetchall()
-    return {session: at if at.tzinfo is not None else at.replace(tzinfo=UTC) for session, at in rows}
 
 
 def _due(item: PastBatch, occasion: str, reason: str) -> LateLook:

@@ -1,7 +1,7 @@
 """What of the lake's past is still needed, and the clean-up of the rest.
 
-What belongs here: the retention of earlier states and of plans' inputs, and making a plan again for an audit. What
-does not: how files are compacted and deleted (`lake.maintenance`).
+What belongs here: the retention of earlier states and of plans' inputs. What does not: how files are compacted and
+deleted (`lake.maintenance`), and making a plan again for an audit (`replaying`).
 
 A plan is made again from the inputs that stand beside it (`plan_inputs`), not from an old state of the lake, so that
 the disk does not grow with the age of the audit. The states that plans from before inputs were kept have read stay
@@ -13,12 +13,8 @@ from __future__ import annotations
 import logging
 from datetime import date, datetime, timedelta
 
-from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.maintenance import GRACE, MaintenanceReport, maintain
-from scizor_dagster.ledger.rows import batch_of
-from scizor_dagster.planning.frames import read_inputs, read_plan
-from scizor_dagster.planning.model import Plan
 
 PROGRESS = logging.getLogger("scizor.progress")
 
@@ -36,40 +32,6 @@ def maintain_lake(desk: Desk, grace: timedelta = GRACE) -> MaintenanceReport:
         grace=grace,
         step=PROGRESS.info,
     )
-
-
-def replay(desk: Desk, portfolio: str, session: date) -> Plan:
-    """The session's plan, made again from the inputs kept beside it; the admitted one where there is one.
-
-    Raises:
-        InputError: there is no plan, or it is older than the inputs that are kept.
-        DataError: the inputs or the stored plan were changed: they do not belong together any more.
-    """
-    settings = desk.portfolio(portfolio)
-    where = f"portfolio {portfolio}, {session}"
-    admitted = None
-    if desk.has_ledger:
-        with desk.ledger.read() as connection:
-            admitted = batch_of(connection, settings.account, portfolio, session)
-    stored = read_plan(desk.lake, portfolio, session, admitted.plan_id if admitted else None)
-    if stored is None:
-        raise InputError("There is no plan of the session.", remedy="Name a session that was planned.", where=where)
-    archive = read_inputs(desk.lake, stored.plan_id)
-    if archive is None:
-        raise InputError(
-            "The plan has no inputs beside it: they are older than lake.audit_years, or it was made by a version that "
-            "kept none.",
-            remedy="Its lake_snapshot in the table plans names the state of the lake that it read.",
-            where=where,
-        )
-    again = archive.plan()
-    if again != stored:
-        raise DataError(
-            "The inputs kept beside the plan give another plan than the stored one.",
-            remedy="One of them was changed, or other code made the plan (plans.code_version): compare with a backup.",
-            where=where,
-        )
-    return again
 
 
 def _cited(desk: Desk, begin: date) -> frozenset[int]:

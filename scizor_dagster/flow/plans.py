@@ -6,23 +6,25 @@ and order construction (`planning`), which are pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 
 import pandas as pd
 
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.execution.drive import at_work
 from scizor_dagster.flow.approving import approved_plan
+from scizor_dagster.flow.continuity import Closes, suspected_actions, suspected_before
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for, shorts_allowed, with_account
 from scizor_dagster.flow.following import catch_up, not_ahead
 from scizor_dagster.flow.lifecycle import idle_standings, require_current_states
 from scizor_dagster.flow.money import book_before, capital_note, price_adjustment, require_same_capital
+from scizor_dagster.flow.passes import close_past
 from scizor_dagster.flow.stored import stale_symbols
 from scizor_dagster.flow.trust import (
-    doubtful_holdings,
     quarantined_symbols,
     require_calendar,
     require_priced,
@@ -34,10 +36,11 @@ from scizor_dagster.ledger.rows import BatchRow, batch_of, intents_of, last_batc
 from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_plan, store_plan
-from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target
+from scizor_dagster.planning.inputs import STATUS_OK, PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import SYNTHETIC, Plan
 from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
-from scizor_dagster.signals.targets import TargetStatus, read_targets
+from scizor_dagster.risk.breaks import locked_symbols
+from scizor_dagster.signals.targets import TargetStatus, TargetWeight, read_targets
 from scizor_dagster.version import code_version
 
 SOURCE = "scizor.planning"
@@ -93,7 +96,13 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     require_same_capital(desk, portfolio)
     catch_up(desk, portfolio, desk.calendar(settings.market).previous_session(session))
     _require_ended(desk, settings.account, session)
+    close_past(desk, portfolio, session)
     draft = _draft(desk, portfolio, session)
+    with desk.ledger.read() as connection:
+        admitted = batch_of(connection, settings.account, portfolio, session)
+    if admitted is not None:
+        # Another run was faster: what it has admitted stands as it is stored, with the snapshot that it names.
+        return _kept(desk, portfolio, session, admitted)
     store_plan(
         desk.lake,
         draft.plan,
@@ -112,7 +121,8 @@ def current_plan(desk: Desk, portfolio: str, session: date) -> Plan:
     Raises:
         DataError: there is only one from before weights, prices, holdings or rules changed.
     """
-    plan = read_plan(desk.lake, portfolio, session, _draft(desk, portfolio, session).plan.plan_id)
+    suspected = suspected_before(desk, portfolio, session)
+    plan = read_plan(desk.lake, portfolio, session, _draft(desk, portfolio, session, suspected).plan.plan_id)
     if plan is None:
         raise DataError(
             f"The plan of {session} was made from inputs that have changed since; nothing is sent.",
@@ -147,8 +157,11 @@ def _kept(desk: Desk, portfolio: str, session: date, admitted: BatchRow) -> Sess
     return SessionPlan(kept, kept=True, synthetic=SYNTHETIC in kept.notes)
 
 
-def _draft(desk: Desk, portfolio: str, session: date) -> _Draft:
-    """The plan that the stores give now; every question to the lake is answered from one snapshot."""
+def _draft(desk: Desk, portfolio: str, session: date, suspected: Mapping[str, str] | None = None) -> _Draft:
+    """The plan that the stores give now; every question to the lake is answered from one snapshot.
+
+    Without `suspected`, corporate actions that nobody lists are looked for.
+    """
     settings = desk.portfolio(portfolio)
     rules = rules_from(settings)
     broker = desk.broker(settings.account, settings.market)
@@ -156,7 +169,7 @@ def _draft(desk: Desk, portfolio: str, session: date) -> _Draft:
     _require_adopted(portfolio, beside, rules)
     with desk.lake.pinned() as lake:
         closes = last_closes(lake, settings.market, desk.calendar(settings.market).previous_session(session))
-        inputs = _inputs(desk, lake, portfolio, session, closes)
+        inputs = _inputs(desk, lake, portfolio, session, closes, suspected)
         inputs = replace(inputs, **facts_for(lake, settings.market, inputs, rules))
         inputs = replace(inputs, shorts_allowed=shorts_allowed(broker, rules))
         snapshot = lake.snapshot()
@@ -179,18 +192,32 @@ def _require_adopted(portfolio: str, beside: AccountBeside, rules: PlanningRules
         )
 
 
-def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.DataFrame) -> PlanInputs:
+def _inputs(
+    desk: Desk,
+    lake: Lake,
+    portfolio: str,
+    session: date,
+    closes: pd.DataFrame,
+    suspected: Mapping[str, str] | None,
+) -> PlanInputs:
     settings = desk.portfolio(portfolio)
     market = desk.market(settings.market)
     priced_on = desk.calendar(settings.market).previous_session(session)
     require_sound(desk, lake, settings.market, max(closes["session"], default=None), priced_on)
     require_calendar(desk, lake, settings.market, priced_on, session)
     with desk.ledger.read() as connection:
-        frozen = frozen_symbols(connection, settings.account)
+        frozen = {
+            **locked_symbols(connection, settings.account),
+            **frozen_symbols(connection, settings.account),
+        }
     book = book_before(desk, portfolio, session, closes)
     stale = stale_symbols(desk, settings.market, closes, priced_on)
     quarantined = quarantined_symbols(lake, settings.market, priced_on)
     require_priced(desk, portfolio, book, stale | quarantined.keys())
+    targets = _targets(desk, lake, portfolio, session)
+    if suspected is None:
+        traded = _traded(targets, book.holdings) - frozen.keys()
+        suspected = suspected_actions(desk, lake, portfolio, session, _closes(closes), traded)
     return PlanInputs(
         portfolio=portfolio,
         account=settings.account,
@@ -198,15 +225,15 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
         batch=1,
         currency=market.currency,
         equity=book.valuation.equity,
-        targets=_targets(desk, lake, portfolio, session),
+        targets=targets,
         holdings=book.holdings,
-        prices=_prices(closes),
+        prices=reference_prices(closes),
         instruments={item.symbol: item for item in instruments(lake, settings.market, priced_on)},
         priced_on=priced_on,
         adjustment=price_adjustment(closes),
         stale_symbols=stale,
-        frozen_symbols={**doubtful_holdings(desk, portfolio), **frozen},
-        action_symbols=_actions(lake, settings.market, priced_on, session),
+        frozen_symbols=frozen,
+        action_symbols={**suspected, **_actions(lake, settings.market, priced_on, session)},
         quarantined_symbols=quarantined,
         cash=book.cash,
         notes=(
@@ -215,6 +242,18 @@ def _inputs(desk: Desk, lake: Lake, portfolio: str, session: date, closes: pd.Da
             *(f"{item.sentence}." for item in idle_standings(desk, portfolio).values()),
         ),
     )
+
+
+def _traded(targets: Sequence[Target], holdings: Mapping[str, Decimal]) -> set[str]:
+    """What may be ordered: the plan has a line for each, which says why nothing is."""
+    held = {symbol for symbol, qty in holdings.items() if qty}
+    aside = {target.symbol for target in targets if target.status != STATUS_OK}
+    return (held | {target.symbol for target in targets if target.weight}) - aside
+
+
+def _closes(closes: pd.DataFrame) -> Closes:
+    prices = dict(zip(closes["symbol"], closes["close"].astype(float), strict=True))
+    return Closes(prices, dict(zip(closes["symbol"], closes["session"], strict=True)))
 
 
 def _notes(closes: pd.DataFrame, unexecuted: Sequence[date]) -> tuple[str, ...]:
@@ -231,6 +270,11 @@ def _targets(desk: Desk, lake: Lake, portfolio: str, session: date) -> tuple[Tar
             where=f"portfolio {portfolio}",
         )
     require_current_states(desk, portfolio, session, rows)
+    return planner_targets(rows)
+
+
+def planner_targets(rows: Sequence[TargetWeight]) -> tuple[Target, ...]:
+    """Consolidated targets as the planner takes them."""
     return tuple(
         Target(
             asset_ids=row.asset_ids,
@@ -246,7 +290,8 @@ def _targets(desk: Desk, lake: Lake, portfolio: str, session: date) -> tuple[Tar
     )
 
 
-def _prices(closes: pd.DataFrame) -> dict[str, ReferencePrice]:
+def reference_prices(closes: pd.DataFrame) -> dict[str, ReferencePrice]:
+    """Last closes (columns symbol, session, close, source) as the planner takes them."""
     return {
         row["symbol"]: ReferencePrice(price=exact(row["close"]), session=row["session"], source=row["source"])
         for row in closes.to_dict("records")

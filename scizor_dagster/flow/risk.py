@@ -12,10 +12,10 @@ from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from scizor_dagster.analytics.performance import read_performance
 from scizor_dagster.config import UNLIMITED, MaxDrawdown, Protection
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measured import measured_sessions
 from scizor_dagster.flow.money import book_before, starting_cash
 from scizor_dagster.flow.second_prices import second_prices
 from scizor_dagster.flow.wealth import WealthCurve, wealth_before
@@ -110,9 +110,11 @@ def facts_of(desk: Desk, portfolio: str) -> FactsOf:
         valuation = book_before(desk, portfolio, session, closes).valuation
         rows = closes.to_dict("records")
         ages = {day: calendar.age_in_sessions(day, priced_on) for day in set(closes["session"])}
-        measured = read_performance(desk.lake, portfolio, priced_on)
+        measured = measured_sessions(desk, portfolio, priced_on)
         earlier = measured[measured["session"] < priced_on]
-        before = starting_cash(desk, portfolio) if earlier.empty else exact(float(earlier["equity"].iloc[-1]))
+        # What is planned with; the account's own money is not.
+        traded = earlier["equity"] - earlier["account_money"].fillna(0.0)
+        before = starting_cash(desk, portfolio) if earlier.empty else exact(float(traded.iloc[-1]))
         return MarketFacts(
             equity=valuation.equity,
             equity_before=before,

@@ -12,7 +12,9 @@ from typing import Any
 
 from scizor_dagster.flow.approving import awaiting_plan, awaiting_sentence
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.open_breaks import open_breaks_of
 from scizor_dagster.ledger.rows import batch_of
+from scizor_dagster.reconciliation.storage import BREAK_COLUMNS
 from scizor_dagster.risk.held_back import HeldBack, held_back
 
 HELD_BACK = "held_back"
@@ -29,12 +31,14 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
     `refused` counts the orders of `REFUSED_STATES`; `refused_rows` and `unfilled_rows` (dropped or expired) hold
     symbol, side, state and reason, `break_rows` the breaks that are errors. `held_back` counts the orders that a
     halt, a lock or another wait kept from going out; `held_back_rows` hold symbol, side, qty, lost and why. Where
-    any of them is lost, the state of a session that agrees is `held_back`. `permitted` says who armed and approved it.
+    any of them is lost, the state of a session that agrees is `held_back`. `open_break_rows` are the other open
+    breaks of the account, see `open_breaks`. `permitted` says who armed and approved it.
     """
     key = [portfolio, session]
     with desk.lake.read() as cursor:
         reconciled = cursor.execute(
-            "SELECT state, orders, filled, working, breaks FROM reconciliations WHERE portfolio = ? AND session = ?",
+            "SELECT state, orders, filled, working, breaks, pass, closed FROM reconciliations "
+            "WHERE portfolio = ? AND session = ? ORDER BY fetched_at DESC LIMIT 1",
             key,
         ).fetchone()
         measured = cursor.execute(
@@ -43,9 +47,9 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
             key,
         ).fetchone()
         breaks = cursor.execute(
-            "SELECT kind, symbol, client_order_id, expected, found, severity, remedy FROM breaks "
-            "WHERE portfolio = ? AND session = ? AND severity = 'error' ORDER BY kind, symbol, client_order_id",
-            key,
+            f"SELECT pass, {BREAK_COLUMNS} FROM breaks WHERE portfolio = ? AND session = ? AND severity = 'error' "
+            "AND pass IS NOT DISTINCT FROM ? ORDER BY kind, symbol, client_order_id",
+            [*key, reconciled[5] if reconciled is not None else None],
         ).fetch_df()
         results = (
             cursor.execute(
@@ -57,9 +61,11 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
             .fetch_df()
             .to_dict("records")
         )
+    here = set(breaks["break_id"])
+    elsewhere = [row for row in open_breaks_of(desk, portfolio) if row["break_id"] not in here]
     held = [asdict(row) for row in held_back_orders(desk, portfolio, session)]
     refused = [row for row in results if row["state"] in REFUSED_STATES]
-    state, orders, filled, working, count = reconciled or ("not reconciled", None, None, None, None)
+    state, orders, filled, working, count, which, closed = reconciled or ("not reconciled", *(None,) * 6)
     awaiting = awaiting_plan(desk, portfolio, session)
     if awaiting is not None:
         # Its orders were neither refused nor lost: they wait.
@@ -75,6 +81,8 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "filled": filled,
         "working": working,
         "breaks": count,
+        "pass": which,
+        "closed": closed,
         "refused": len(refused),
         "awaiting_approval": awaiting.plan_id if awaiting is not None else None,
         "held_back": len(held),
@@ -87,6 +95,7 @@ def session_summary(desk: Desk, portfolio: str, session: date) -> dict[str, Any]
         "prices": adjustment,
         "synthetic": synthetic,
         "break_rows": breaks.to_dict("records"),
+        "open_break_rows": elsewhere,
         "refused_rows": refused,
         "held_back_rows": held,
         "unfilled_rows": [row for row in results if row["state"] not in REFUSED_STATES],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from scizor_dagster.errors import DataError, RiskLimitBreached, StaleTick
+from scizor_dagster.errors import RiskLimitBreached, StaleTick
 from scizor_dagster.execution.executor import ExecutionResult, ExecutionState, execute
 from scizor_dagster.execution.result import result_of
 from scizor_dagster.flow.affordability import stored_book_after
@@ -21,12 +21,12 @@ from scizor_dagster.flow.approving import (
     require_same_strategies,
     waits_to_be_carried_out,
 )
-from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts, follow_session, not_ahead
+from scizor_dagster.flow.passes import close_past
 from scizor_dagster.flow.plans import current_plan, unexecuted_sessions
 from scizor_dagster.flow.risk import guard_account, guard_session, limits_in_force
-from scizor_dagster.ledger.rows import batch_of, last_batch_of
+from scizor_dagster.ledger.rows import batch_of
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk.events import stops_recorded
@@ -50,8 +50,8 @@ def trade_session(
     Raises:
         InputError: the session is ahead.
         StaleTick: a scheduled run that starts too late to trade what it was scheduled for, or before it.
-        RiskLimitBreached: the plan opens more than the equity allows.
-        DataError: an earlier session does not reconcile, or the plan's inputs have changed since it was made.
+        RiskLimitBreached: the plan opens more than the equity allows, or too much of what lies before does not agree.
+        DataError: the plan's inputs have changed since it was made.
         AccountBusy: another process holds the account.
     """
     settings = desk.portfolio(portfolio)
@@ -61,7 +61,7 @@ def trade_session(
     if admitted is not None or read_plan(desk.lake, portfolio, session) is None:
         return follow_session(desk, portfolio, session, run_id)
     _refuse_stale(scheduled_for, desk.clock())
-    _refuse_after_breaks(desk, portfolio, session)
+    close_past(desk, portfolio, session)
     # What a person has approved is carried out as it was approved, and not made anew.
     plan = approved_plan(desk, portfolio, session)
     if plan is None:
@@ -139,19 +139,3 @@ def _instant(scheduled_for: str) -> datetime:
             remedy=f"Start it without the tag {SCHEDULED_FOR}, or yourself: scizor run.",
         )
     return instant
-
-
-def _refuse_after_breaks(desk: Desk, portfolio: str, session: date) -> None:
-    """Compare the last traded session once more: what came late is in, and what does not agree stops this one."""
-    with desk.ledger.read() as connection:
-        earlier = last_batch_of(connection, desk.portfolio(portfolio).account, portfolio, before=session)
-    if earlier is None:
-        return
-    last = earlier.session
-    report = reconcile_session(desk, portfolio, last)
-    if report.break_count:
-        raise DataError(
-            f"Session {last} has {report.break_count} unexplained break(s); nothing is sent after it.",
-            remedy=f"Clear them, then run: scizor reconcile --portfolio {portfolio} --date {last}.",
-            where=f"portfolio {portfolio}",
-        )

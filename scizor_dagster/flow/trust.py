@@ -1,12 +1,12 @@
-"""Whether prices, calendar and positions can be believed enough to plan on them.
+"""Whether prices and calendar can be believed enough to plan on them.
 
-What belongs here: reading stored facts and the broker's answer, and stopping or naming instruments. What
-does not: which bars are good (`market_data`), and what a plan makes of an instrument that is out (`planning`).
+What belongs here: reading stored facts, and stopping or naming instruments. What does not: which bars are good
+(`market_data`), positions (`passes`), and what a plan makes of an instrument that is out (`planning`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -15,9 +15,8 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import Book
 from scizor_dagster.flow.quality import session_judgements, stopping
 from scizor_dagster.lake.connection import Lake
-from scizor_dagster.ledger.holdings import foreign, last_prices
+from scizor_dagster.ledger.holdings import last_prices
 from scizor_dagster.market_data.reading import coverage, quarantined_since, unscheduled_days
-from scizor_dagster.reconciliation.positions import doubtful_positions
 
 ZERO = Decimal(0)
 MAX_UNSCHEDULED_SHARE = 0.5
@@ -91,18 +90,3 @@ def require_priced(desk: Desk, portfolio: str, book: Book, unusable: Collection[
         f"markets.{settings.market}.quality.max_unpriced_equity.",
         where=f"portfolio {portfolio}",
     )
-
-
-def doubtful_holdings(desk: Desk, portfolio: str) -> Mapping[str, str]:
-    """Instruments whose position at the broker cannot be what Scizor traded, each with the reason.
-
-    Raises:
-        BrokerUnavailable: the broker cannot be read.
-    """
-    settings = desk.portfolio(portfolio)
-    broker = desk.broker(settings.account, settings.market)
-    positions = broker.positions()
-    with desk.ledger.read() as connection:
-        differences = foreign(connection, settings.account, positions)
-    whole = frozenset(item.symbol for item in desk.instruments(settings.market).values() if not item.fractionable)
-    return doubtful_positions(positions, differences, whole, fractional=broker.capabilities.fractional)

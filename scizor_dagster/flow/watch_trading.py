@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from scizor_dagster.config import PaperAccount
-from scizor_dagster.flow.late_fills import second_pass_at
+from scizor_dagster.flow.closing import second_pass_at
 from scizor_dagster.flow.stored import is_admitted
 from scizor_dagster.flow.watch import Finding, WatchingDesk, listed
 from scizor_dagster.flow.watch_inputs import weights_due
 from scizor_dagster.ledger.arming import arming_of
+from scizor_dagster.ledger.days import unclosed_days
 from scizor_dagster.ledger.known import last_ordered_session
 from scizor_dagster.ledger.lease import lease_of
 from scizor_dagster.ledger.plan_approvals import approval_in_force
@@ -26,6 +27,7 @@ from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk.losses import MACHINE
 from scizor_dagster.risk.trading_state import FREE, Standing, TradingState, standing
 
+_LOOKED_BACK = timedelta(days=30)
 _DOUBTFUL = (IntentState.SENDING, IntentState.UNKNOWN)
 
 
@@ -165,8 +167,26 @@ def unreconciled(desk: WatchingDesk, portfolio: str, now: datetime) -> Iterator[
     if stored is not None and stored[1]:
         yield Finding(
             "breaks",
-            f"{session} has {stored[1]} unexplained break(s); nothing is sent for a later session.",
+            f"{session} has {stored[1]} unexplained break(s); what they lock is not traded.",
             f"See what differs, clear it and reconcile again: {command}.", portfolio=portfolio, session=session,
+        )  # fmt: skip
+
+
+def unclosed(desk: WatchingDesk, portfolio: str, now: datetime) -> Iterator[Finding]:
+    """Days before the last traded one that were reconciled and never closed; the last one has findings of its own."""
+    last = _last_traded(desk, portfolio, now)
+    if last is None:
+        return
+    settings = desk.portfolio(portfolio)
+    with desk.ledger.read() as connection:
+        days = unclosed_days(connection, settings.account, portfolio, last - _LOOKED_BACK, last)
+    for day in days:
+        yield Finding(
+            "day_not_closed",
+            f"{day.session} was reconciled and never closed: plan, ledger and broker did not agree to the end.",
+            "See what differs, clear it or take it as it is (scizor risk accept-break), then: scizor reconcile "
+            f"--portfolio {portfolio} --date {day.session} --pass second.",
+            portfolio=portfolio, session=day.session,
         )  # fmt: skip
 
 
@@ -270,7 +290,9 @@ def _reconciliation(desk: WatchingDesk, portfolio: str, session: date) -> tuple[
     with desk.lake.read() as cursor:
         key = [portfolio, session]
         row = cursor.execute(
-            "SELECT fetched_at, breaks FROM reconciliations WHERE portfolio = ? AND session = ?", key
+            "SELECT fetched_at, breaks FROM reconciliations WHERE portfolio = ? AND session = ? "
+            "ORDER BY fetched_at DESC LIMIT 1",
+            key,
         ).fetchone()
     return (row[0], int(row[1])) if row else None
 

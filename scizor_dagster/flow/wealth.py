@@ -4,7 +4,8 @@ What belongs here: the curve that loss stops and protections look at, and why it
 does not: the rows of measured sessions (`closing`), and what follows from a loss (`risk.losses`).
 
 Money that comes or goes from outside is not in it: a portfolio's cash is what its own fills, dividends and
-delistings made of its capital (`ledger.holdings`), and measured returns leave flows out.
+delistings made of its capital (`ledger.holdings`), and measured returns leave flows out. Of the account's own money a
+session that was measured knows; it stays as it is in those that are valued here.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from decimal import Decimal
 import pandas as pd
 import sqlalchemy as sa
 
-from scizor_dagster.analytics.performance import read_performance
+from scizor_dagster.analytics.performance import began_with
 from scizor_dagster.analytics.valuation import value_portfolio
 from scizor_dagster.brokers.protocol import VenuePhase
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.measured import measured_sessions
 from scizor_dagster.flow.money import book_through, starting_cash
 from scizor_dagster.ledger.rows import activities_of, fills_of, first_batch_of, last_batch_of
 from scizor_dagster.ledger.tables import adoptions
@@ -58,8 +60,10 @@ def wealth_before(desk: Desk, portfolio: str, session: date) -> WealthCurve:
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
     last = calendar.previous_session(session)
+    measured = measured_sessions(desk, portfolio)
     starting = starting_cash(desk, portfolio)
-    measured = read_performance(desk.lake, portfolio)
+    counted = began_with(measured, float(starting))
+    starting = starting if counted == float(starting) else exact(counted)
     newest = max(measured["session"], default=date.min)
     rows = measured[measured["session"] <= last]
     points = [
@@ -74,8 +78,15 @@ def wealth_before(desk: Desk, portfolio: str, session: date) -> WealthCurve:
         wealth, equity = (points[-1][1], exact(float(rows["equity"].iloc[-1]))) if points else (starting, starting)
         scale = wealth / equity if equity > 0 else ZERO
         valued, unknown = _valued(desk, portfolio, calendar.sessions(first, last))
-        points += [(day, value * scale) for day, value in valued]
+        beside = _account_money(rows)
+        points += [(day, (value + beside) * scale) for day, value in valued]
     return WealthCurve(starting, tuple(points), traded or date.min, newest, unknown)
+
+
+def _account_money(rows: pd.DataFrame) -> Decimal:
+    """As the last of the measured rows has it; rows of an earlier version have none."""
+    stored = None if rows.empty else rows["account_money"].iloc[-1]
+    return ZERO if pd.isna(stored) else exact(float(stored))
 
 
 def _traded(desk: Desk, portfolio: str, session: date) -> tuple[date | None, date | None]:

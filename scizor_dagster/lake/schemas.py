@@ -256,8 +256,11 @@ def order_results_schema() -> Schema:
 @cache
 def reconciliations_schema() -> Schema:
     counts = {name: _count(0) for name in ("orders", "filled", "working", "breaks")}
-    columns = {"portfolio": _text(), "account": _text(), "session": _day(), "state": _text(), **counts}
-    return _table(columns, ["portfolio", "session"])
+    columns = {
+        "portfolio": _text(), "account": _text(), "session": _day(), "state": _text(), **counts,
+        "pass": _text(nullable=True),
+    }  # fmt: skip
+    return _table(columns, ["portfolio", "session", "pass"])
 
 
 @cache
@@ -286,8 +289,60 @@ def performance_schema() -> Schema:
         "flows": _number(), "fees": _number(), "return": _number(nullable=True),
         "cumulative_return": _number(nullable=True), "drawdown": _number(nullable=True),
         "turnover": _number(0.0, nullable=True), "unpriced": _count(0), "adjustment": _text(), "synthetic": _flag(),
+        "account_money": _number(nullable=True), "earlier_flows": _number(nullable=True),
+        "account": _text(nullable=True), "venue": _text(nullable=True),
     }  # fmt: skip
     return _table(columns, ["portfolio", "session"])
+
+
+@cache
+def order_costs_schema() -> Schema:
+    from scizor_dagster.brokers.protocol import Side
+
+    exact = ("planned_qty", "sent_qty", "filled_qty", "unit_factor", "dividend", "filled_value", "fees")
+    perhaps = (
+        "decision_price", "arrival_price", "open_price", "close_price", "vwap_price", "decision_value", "delay",
+        "spread", "impact", "missed", "total", "half_spread_bps", "replanned_qty",
+    )  # fmt: skip
+    columns = {
+        "portfolio": _text(), "session": _day(), "client_order_id": _text(), "symbol": _text(),
+        "side": _one_of(_values(Side)), "kind": _one_of(["order", "exit"]), "state": _text(), "venue": _text(),
+        "currency": _text(_CURRENCY), **{name: _decimal() for name in exact},
+        **{name: _decimal(nullable=True) for name in perhaps}, "decision_source": _text(), "arrival_source": _text(),
+        "spread_source": _text(), "total_bps": _number(nullable=True), "adv": _number(0.0, nullable=True),
+        "volatility": _number(0.0, nullable=True), "adjustment": _adjustment(), "synthetic": _flag(),
+    }  # fmt: skip
+    return _table(columns, ["client_order_id"])
+
+
+@cache
+def cost_models_schema() -> Schema:
+    columns = {
+        "scope": _one_of(["portfolio", "market"]), "name": _text(), "session": _day(),
+        "half_spread_bps": _number(0.0), "impact_coefficient": _number(0.0), "half_spread_error": _number(above=0.0),
+        "impact_error": _number(above=0.0), "commission": _text(), "orders": _count(0), "sessions": _count(0),
+        "fitted": _flag(), "note": _text(),
+    }  # fmt: skip
+    return _table(columns, ["scope", "name", "session"])
+
+
+def _profit(*key: str, **more: pa.Column) -> Schema:
+    exact = {name: _decimal() for name in ("qty", "value", "cost", "realised", "unrealised", "income", "fees")}
+    columns = {
+        "portfolio": _text(), "session": _day(), **{name: _text(blank=True) for name in key}, **exact,
+        "price": _decimal(nullable=True), "inflow": _decimal(), "profit": _decimal(), **more,
+    }  # fmt: skip
+    return _table(columns, ["portfolio", "session", *key])
+
+
+@cache
+def profit_by_instrument_schema() -> Schema:
+    return _profit("symbol", sector=_text())
+
+
+@cache
+def profit_by_strategy_schema() -> Schema:
+    return _profit("strategy", "symbol")
 
 
 SCHEMAS: dict[str, Callable[[], Schema]] = {
@@ -306,6 +361,10 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "breaks": breaks_schema,
     "end_of_day_positions": end_of_day_positions_schema,
     "performance": performance_schema,
+    "order_costs": order_costs_schema,
+    "cost_models": cost_models_schema,
+    "profit_by_instrument": profit_by_instrument_schema,
+    "profit_by_strategy": profit_by_strategy_schema,
 }
 """Schema of each table or view, by its name in the lake."""
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PROVENANCE = "source VARCHAR NOT NULL, fetched_at TIMESTAMPTZ NOT NULL"
+_PROFIT = (
+    "qty VARCHAR NOT NULL, price VARCHAR, value VARCHAR NOT NULL, cost VARCHAR NOT NULL, realised VARCHAR NOT NULL, "
+    "unrealised VARCHAR NOT NULL, income VARCHAR NOT NULL, fees VARCHAR NOT NULL, inflow VARCHAR NOT NULL, "
+    "profit VARCHAR NOT NULL"
+)
 
 TABLES: dict[str, str] = {
     "symbols": f"""
@@ -107,11 +112,13 @@ TABLES: dict[str, str] = {
     "reconciliations": f"""
         portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, state VARCHAR NOT NULL,
         orders INTEGER NOT NULL, filled INTEGER NOT NULL, working INTEGER NOT NULL, breaks INTEGER NOT NULL,
-        summary VARCHAR NOT NULL, {_PROVENANCE}""",
+        summary VARCHAR NOT NULL, pass VARCHAR, compared_with VARCHAR, closed BOOLEAN, {_PROVENANCE}""",
     "breaks": f"""
         portfolio VARCHAR NOT NULL, account VARCHAR NOT NULL, session DATE NOT NULL, kind VARCHAR NOT NULL,
         symbol VARCHAR, client_order_id VARCHAR, expected VARCHAR NOT NULL, found VARCHAR NOT NULL,
-        severity VARCHAR NOT NULL, remedy VARCHAR NOT NULL, {_PROVENANCE}""",
+        severity VARCHAR NOT NULL, remedy VARCHAR NOT NULL, pass VARCHAR, stage VARCHAR, break_class VARCHAR,
+        plan VARCHAR, ledger VARCHAR, broker VARCHAR, cause VARCHAR, qty VARCHAR, amount VARCHAR, currency VARCHAR,
+        value VARCHAR, locks VARCHAR, break_id VARCHAR, {_PROVENANCE}""",
     "order_results": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
         side VARCHAR NOT NULL, planned_qty VARCHAR NOT NULL, sent_qty VARCHAR NOT NULL, filled_qty VARCHAR NOT NULL,
@@ -125,7 +132,33 @@ TABLES: dict[str, str] = {
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, equity DOUBLE NOT NULL, cash DOUBLE NOT NULL,
         market_value DOUBLE NOT NULL, flows DOUBLE NOT NULL, fees DOUBLE NOT NULL, return DOUBLE,
         cumulative_return DOUBLE, drawdown DOUBLE, turnover DOUBLE, unpriced INTEGER NOT NULL,
-        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, {_PROVENANCE}""",
+        adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, account_money DOUBLE, earlier_flows DOUBLE,
+        account VARCHAR, venue VARCHAR, {_PROVENANCE}""",
+    "order_costs": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
+        side VARCHAR NOT NULL, kind VARCHAR NOT NULL, order_type VARCHAR NOT NULL, state VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL, venue VARCHAR NOT NULL, currency VARCHAR NOT NULL, planned_qty VARCHAR NOT NULL,
+        sent_qty VARCHAR NOT NULL, filled_qty VARCHAR NOT NULL, unit_factor VARCHAR NOT NULL, dividend VARCHAR NOT NULL,
+        decision_price VARCHAR, decision_source VARCHAR NOT NULL, arrival_price VARCHAR,
+        arrival_source VARCHAR NOT NULL, open_price VARCHAR, close_price VARCHAR, vwap_price VARCHAR,
+        decision_value VARCHAR, filled_value VARCHAR NOT NULL, delay VARCHAR, spread VARCHAR, impact VARCHAR,
+        fees VARCHAR NOT NULL, missed VARCHAR, total VARCHAR, unknown VARCHAR NOT NULL, left_out VARCHAR NOT NULL,
+        total_bps DOUBLE, against_decision VARCHAR, against_arrival VARCHAR, against_open VARCHAR,
+        against_close VARCHAR, against_vwap VARCHAR, half_spread_bps VARCHAR, spread_source VARCHAR NOT NULL,
+        adv DOUBLE, volatility DOUBLE, estimated_spread DOUBLE, estimated_impact DOUBLE, estimated_fees DOUBLE,
+        model_session DATE, adjustment VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL, replanned_qty VARCHAR,
+        {_PROVENANCE}""",
+    "cost_models": f"""
+        scope VARCHAR NOT NULL, name VARCHAR NOT NULL, session DATE NOT NULL, half_spread_bps DOUBLE NOT NULL,
+        impact_coefficient DOUBLE NOT NULL, half_spread_error DOUBLE NOT NULL, impact_error DOUBLE NOT NULL,
+        commission VARCHAR NOT NULL, orders INTEGER NOT NULL, sessions INTEGER NOT NULL, fitted BOOLEAN NOT NULL,
+        note VARCHAR NOT NULL, venue VARCHAR, {_PROVENANCE}""",
+    "profit_by_instrument": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, sector VARCHAR NOT NULL,
+        {_PROFIT}, {_PROVENANCE}""",
+    "profit_by_strategy": f"""
+        portfolio VARCHAR NOT NULL, session DATE NOT NULL, strategy VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
+        {_PROFIT}, {_PROVENANCE}""",
 }
 
 PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}

@@ -125,7 +125,7 @@ def _rows_of(table: sa.Table, *columns: str) -> sa.Select[Any]:
 _ACTIVITIES = _rows_of(activities, "activity_id", "kind", "symbol", "amount", "qty_factor")
 _OF_A_TRADE = ("executed_at", "fill_id", "portfolio", "symbol", "side", "qty", "price", "fee")
 _TRADES = _rows_of(trades, *_OF_A_TRADE).where(STANDING)
-_ADOPTIONS = _rows_of(adoptions, "adoption_id", "portfolio", "symbol", "qty")
+_ADOPTIONS = _rows_of(adoptions, "adoption_id", "portfolio", "symbol", "qty", "price", "recorded_at")
 
 
 def sessions_between(

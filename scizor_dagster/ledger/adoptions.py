@@ -33,12 +33,15 @@ def adopt(
 ) -> str:
     """Let `portfolio` own `qty` (signed) of `symbol` from the end of `session` on, at `price` a share; its id.
 
+    Several of one session stand beside each other, each with a number from the second on: one corrects another. Whoever
+    adopts has compared with the broker under the account's lease, so that the same is not handed over twice.
+
     Raises:
-        LedgerError: nothing is handed over, or the same was adopted for the session before.
+        LedgerError: nothing is handed over.
     """
     if qty == 0:
         raise LedgerError(f"There is nothing to adopt: 0 {symbol}.", remedy="Give a quantity.", where=portfolio)
-    adoption_id = f"{account}/{portfolio}/{symbol}/{session.isoformat()}"
+    adoption_id = _next_id(connection, f"{account}/{portfolio}/{symbol}/{session.isoformat()}")
     row = {
         "adoption_id": adoption_id,
         "portfolio": portfolio,
@@ -50,16 +53,16 @@ def adopt(
     }
     changes = [inserted(adoptions, {"account": account, "recorded_at": now, **row})]
     changes += taken_back(connection, account, session)
-    try:
-        events.append(connection, now, account, "adopted", row, changes=changes)
-    except sa.exc.IntegrityError as error:
-        raise LedgerError(
-            f"{symbol} was adopted for {session.isoformat()} before.",
-            remedy="Look at what the portfolio owns: scizor reconcile.",
-            where=portfolio,
-        ) from error
+    events.append(connection, now, account, "adopted", row, changes=changes)
     store_positions(connection, account, now=now)
     return adoption_id
+
+
+def _next_id(connection: sa.Connection, first: str) -> str:
+    same = adoptions.c.adoption_id.startswith(first, autoescape=True)
+    # Rows of adoptions are never taken back.
+    count = connection.execute(sa.select(sa.func.count()).where(same)).scalar_one()
+    return f"{first}/{count + 1}" if count else first
 
 
 def last_adopted(connection: sa.Connection, account: str) -> dict[str, datetime]:

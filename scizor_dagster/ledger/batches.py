@@ -6,8 +6,9 @@ single intents (`intents`), and whether a plan is good (`planning`, `risk`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,11 +25,16 @@ from scizor_dagster.ledger.plan_approvals import PlanApproval
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, batch_of, batches_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import account_clocks, batches, orders
-from scizor_dagster.planning.model import Plan, PlannedOrder
+from scizor_dagster.ledger.tables import events as history
+from scizor_dagster.planning.model import Plan, PlannedOrder, Provenance
 
-__all__ = ["Admission", "account_clock", "admit", "batch_of", "batches_of", "set_state", "state_from"]
+__all__ = [
+    "Admission", "account_clock", "admit", "admitted_provenance", "batch_of", "batches_of", "set_state", "state_from",
+]  # fmt: skip
 
+ADMITTED = "batch_admitted"
 MAX_ID_LENGTH = 48
+_ADMISSIONS = sa.select(history.c.payload).where(history.c.kind == ADMITTED).order_by(history.c.seq)
 _CLOCK = sa.select(account_clocks.c.session).where(account_clocks.c.account == sa.bindparam("wanted"))
 
 
@@ -94,10 +100,11 @@ def admit(
         "plan_id": plan.plan_id,
         "orders": len(rows),
         "cash_buffer": plan.cash_buffer,
+        **({} if plan.provenance is None else asdict(plan.provenance)),
         **permitted,
     }
     try:
-        events.append(connection, now, plan.account, "batch_admitted", payload, changes=[*clock, batch, *rows])
+        events.append(connection, now, plan.account, ADMITTED, payload, changes=[*clock, batch, *rows])
     except sa.exc.IntegrityError as error:
         raise LedgerError(
             f"An order of plan {plan.plan_id[:12]} is already in the ledger ({error.orig}).",
@@ -164,6 +171,17 @@ def state_from(rows: Iterable[IntentRow], *, others_open: bool) -> BatchState:
         return BatchState.FROZEN
     ended = all(state.terminal for state in states) and not others_open
     return BatchState.DONE if ended else BatchState.WORKING
+
+
+def admitted_provenance(connection: sa.Connection) -> dict[str, Provenance]:
+    """Where the admitted plans came from when they were admitted, by plan id, as the history has sealed it."""
+    found = (json.loads(text) for text in connection.execute(_ADMISSIONS).scalars())
+    # Entries of versions that did not seal it name neither, and stay as valid as they are: nothing is compared there.
+    return {
+        entry["plan_id"]: Provenance(entry["lake_snapshot"], entry["code_version"])
+        for entry in found
+        if "lake_snapshot" in entry
+    }
 
 
 def account_clock(connection: sa.Connection, account: str) -> date | None:

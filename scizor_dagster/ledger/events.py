@@ -16,7 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,22 @@ GENESIS = "0" * 64
 # Built once: an order makes several entries, and building a statement costs more than running it.
 _LAST = sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
 _INSERT = events.insert()
+_OF_ORDERS = sa.select(events.c.seq, events.c.at, events.c.kind, events.c.client_order_id, events.c.payload).where(
+    events.c.client_order_id.in_(sa.bindparam("ids", expanding=True))
+)
+_CHUNK = 500
 _SECRET = re.compile(r"(?i)secret|password|passwd|api_?key|authorization|credential")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """What the history says of one order at one moment. `payload` holds plain JSON values: a decimal is its text."""
+
+    seq: int
+    at: datetime
+    kind: str
+    client_order_id: str
+    payload: Mapping[str, Any]
 
 
 def append(
@@ -71,6 +87,15 @@ def append(
     }
     connection.execute(_INSERT, row)
     return int(seq)
+
+
+def events_of_orders(connection: sa.Connection, client_order_ids: Collection[str]) -> list[OrderEvent]:
+    """Every entry on these orders, oldest first. The fills of a bracket's exits stand under the order it protects."""
+    names = sorted(client_order_ids)
+    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+    rows = [row for chunk in chunks for row in connection.execute(_OF_ORDERS, {"ids": chunk})]
+    found = [OrderEvent(row.seq, row.at, row.kind, row.client_order_id, json.loads(row.payload)) for row in rows]
+    return sorted(found, key=lambda entry: entry.seq)
 
 
 def verify_chain(connection: sa.Connection) -> list[str]:

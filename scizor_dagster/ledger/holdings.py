@@ -117,6 +117,15 @@ def foreign(connection: sa.Connection, account: str, broker_positions: Iterable[
     return {symbol: qty for symbol, qty in sorted(rest.items()) if abs(qty) > NOISE}
 
 
+def foreign_trades(connection: sa.Connection, account: str, symbols: Collection[str]) -> dict[str, Decimal]:
+    """Signed quantities of `symbols` that recorded fills of nobody's have brought or taken; zeros are dropped."""
+    found: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
+    for fill in fills_of(connection, account, symbols=symbols) if symbols else ():
+        if fill.portfolio is None:
+            found[fill.symbol] += fill.signed_qty
+    return {symbol: qty for symbol, qty in sorted(found.items()) if qty}
+
+
 def owned_by_others(connection: sa.Connection, account: str, portfolio: str) -> dict[str, Decimal]:
     """Signed quantities that the account's other portfolios own together, by symbol, as the ledger has them now."""
     rest: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)

@@ -51,6 +51,17 @@ _MARKED = (
     .order_by(history.c.seq)
 )
 
+_REPLIES = ("reply", "found", "seen")
+"""Names in an event of what the broker had shown of the order."""
+_MOVES = (
+    sa.select(history.c.client_order_id, history.c.payload)
+    .where(
+        history.c.client_order_id.in_(sa.bindparam("names", expanding=True)),
+        history.c.kind.in_([f"intent_{state.value}" for state in IntentState]),
+    )
+    .order_by(history.c.seq)
+)
+
 
 def request_of(intent: IntentRow) -> OrderRequest:
     """The order as it goes out.
@@ -137,6 +148,20 @@ def marked(connection: sa.Connection, client_order_ids: Sequence[str], mark: str
         names = client_order_ids[start : start + _CHUNK]
         for name, payload in connection.execute(_MARKED, {"names": names, "mark": mark}):
             if (said := json.loads(payload).get(mark)) is not None:
+                found[name] = said
+    return found
+
+
+def last_replies(connection: sa.Connection, client_order_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """What the broker had shown of each order when it was moved last, by id; absent where no look has moved it."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for start in range(0, len(client_order_ids), _CHUNK):
+        names = client_order_ids[start : start + _CHUNK]
+        for name, text in connection.execute(_MOVES, {"names": names}):
+            payload = json.loads(text)
+            said = next((payload[word] for word in _REPLIES if word in payload), None)
+            found.pop(name, None)
+            if said is not None:
                 found[name] = said
     return found
 

@@ -118,19 +118,24 @@ def state_cash(
 
 def cash_is_stated(connection: sa.Connection, account: str, portfolio: str) -> bool:
     """Whether a person has said what the portfolio has, so that its configured capital counts no more."""
-    return any(row["portfolio"] == portfolio for row in _statements(connection, account))
+    return cash_stated_at(connection, account, portfolio) is not None
+
+
+def cash_stated_at(connection: sa.Connection, account: str, portfolio: str) -> datetime | None:
+    """When a person last said what the portfolio has; what was adopted along with it is recorded no later."""
+    return max((at for at, row in _statements(connection, account) if row["portfolio"] == portfolio), default=None)
 
 
 def opening_cash(connection: sa.Connection, account: str) -> Decimal | None:
     """What the account must have begun with for what it showed when a person last said so; None where nobody did."""
     stated = _statements(connection, account)
-    return Decimal(stated[-1]["opening"]) if stated else None
+    return Decimal(stated[-1][1]["opening"]) if stated else None
 
 
-def _statements(connection: sa.Connection, account: str) -> list[dict[str, str]]:
+def _statements(connection: sa.Connection, account: str) -> list[tuple[datetime, dict[str, str]]]:
     kind = (history.c.account == account, history.c.kind == _STATED)
-    found = connection.execute(sa.select(history.c.payload).where(*kind).order_by(history.c.seq)).scalars()
-    return [json.loads(payload) for payload in found]
+    found = connection.execute(sa.select(history.c.at, history.c.payload).where(*kind).order_by(history.c.seq))
+    return [(row.at, json.loads(row.payload)) for row in found]
 
 
 def _row(

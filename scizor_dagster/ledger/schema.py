@@ -4,7 +4,24 @@ What belongs here: gathering them. Whoever goes through all tables (migrations, 
 here; `tables.metadata` has those of the modules that happen to be imported.
 """
 
-from scizor_dagster.ledger import approval_tables, paper_tables, permission_tables, strategy_tables, venue_tables
+from scizor_dagster.ledger import (
+    approval_tables,
+    notice_tables,
+    paper_tables,
+    permission_tables,
+    reconciliation_tables,
+    strategy_tables,
+    venue_tables,
+)
 from scizor_dagster.ledger.tables import metadata
 
-__all__ = ["approval_tables", "metadata", "paper_tables", "permission_tables", "strategy_tables", "venue_tables"]
+__all__ = [
+    "approval_tables",
+    "metadata",
+    "notice_tables",
+    "paper_tables",
+    "permission_tables",
+    "reconciliation_tables",
+    "strategy_tables",
+    "venue_tables",
+]

@@ -210,6 +210,12 @@ def pending_actions(lake: Lake, market: str, priced_on: date, session: date) -> 
     return _dated(frame, "ex_session")
 
 
+def splits_between(lake: Lake, market: str, first: date, last: date) -> list[tuple[str, date, float]]:
+    """Listed splits with an ex session from `first` to `last`: symbol, ex session, new shares per old share."""
+    with lake.read() as cursor:
+        return cursor.execute(_SPLITS, [market, first, last]).fetchall()
+
+
 def quarantined_since(lake: Lake, market: str, through: date) -> pd.DataFrame:
     """For each symbol its newest quarantined bar up to `through`, where it has no good bar of that session or after.
 

@@ -22,6 +22,8 @@ from scizor_dagster.market_data.reading import LOOK_BACK
 Floats = npt.NDArray[np.float64]
 VOLUME_SESSIONS = 20
 FEWEST_VOLUMES = 5
+MOVE_SESSIONS = 20
+FEWEST_MOVES = 10
 RANGE_SESSIONS = 14
 _SMOOTHED_OVER = timedelta(days=200)
 """Long enough for a smoothed range to have forgotten where it began."""
@@ -56,6 +58,22 @@ def average_volumes(lake: Lake, market: str, through: date) -> dict[str, Decimal
         f"GROUP BY symbol HAVING count(volume) >= {FEWEST_VOLUMES}",
     )
     return {symbol: Decimal(int(volume)) for symbol, volume in rows}
+
+
+def usual_moves(lake: Lake, market: str, through: date) -> dict[str, float]:
+    """Mean absolute logarithm of close over close, of each symbol's last 20 bars; with fewer than 10 it is left out."""
+    rows = _answer(
+        lake,
+        market,
+        through,
+        LOOK_BACK,
+        "SELECT symbol, avg(abs(ln(close / before))) FROM (SELECT symbol, close, "
+        "lag(close) OVER (PARTITION BY symbol ORDER BY session) AS before, "
+        "row_number() OVER (PARTITION BY symbol ORDER BY session DESC) AS back FROM adjusted) "
+        f"WHERE back <= {MOVE_SESSIONS} AND close > 0 AND before > 0 "
+        f"GROUP BY symbol HAVING count(*) >= {FEWEST_MOVES}",
+    )
+    return {symbol: float(move) for symbol, move in rows}
 
 
 def true_ranges(lake: Lake, market: str, through: date) -> dict[str, Decimal]:

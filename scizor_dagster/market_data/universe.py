@@ -18,6 +18,7 @@ from scizor_dagster.currencies import check_currency
 from scizor_dagster.errors import InputError
 from scizor_dagster.exchanges import currency_of
 from scizor_dagster.instruments import Instrument, check_symbol
+from scizor_dagster.tabular.spreadsheet import restored
 
 REQUIRED_COLUMNS = ("symbol", "mic", "name", "currency")
 OPTIONAL_COLUMNS = ("sector", "category", "exchange", "borrow")
@@ -104,7 +105,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     remedy="Quote a value that contains a comma.",
                     where=f"{path}:{reader.line_num}",
                 )
-            values = (cell.strip() for cell in cells)
+            values = (restored(cell.strip()) for cell in cells)
             yield reader.line_num, dict(zip(header, values, strict=True))
     except csv.Error as error:
         raise InputError(

@@ -7,7 +7,6 @@ What belongs here: the edit of one file, whole or not at all, and one at a time.
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from scizor_dagster.errors import InputError
 from scizor_dagster.market_data.universe import UniverseEntry, read_universe
+from scizor_dagster.tabular.spreadsheet import csv_line
 
 LOCK_SECONDS = 30.0
 _BOM = "\ufeff"
@@ -38,10 +38,9 @@ def add_line(path: Path, values: Mapping[str, str], market: str) -> UniverseEntr
         text = path.read_bytes().decode("utf-8")
         ending = "\r\n" if "\r\n" in text else "\n"
         header = [name.strip() for name in next(csv.reader(text.removeprefix(_BOM).splitlines()))]
-        line = io.StringIO()
-        csv.writer(line, lineterminator=ending).writerow([values.get(name, "") for name in header])
+        line = csv_line([values.get(name, "") for name in header], ending)
         joined = text if text.endswith(("\n", "\r")) else text + ending
-        entries = _replace(path, joined + line.getvalue(), market)
+        entries = _replace(path, joined + line, market)
     return next(entry for entry in entries if entry.instrument.symbol == values["symbol"])
 
 

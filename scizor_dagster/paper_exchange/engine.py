@@ -28,6 +28,7 @@ from scizor_dagster.paper_exchange.model import LAST_STEP, Books, Order, Role, R
 from scizor_dagster.paper_exchange.overnight import apply_actions
 from scizor_dagster.paper_exchange.rules import STOP_LOSS_SUFFIX, TAKE_PROFIT_SUFFIX, Market, check
 from scizor_dagster.paper_exchange.venue_orders import ZERO, Refused
+from scizor_dagster.planning.quantities import plain
 
 _AUCTION_KINDS = {TimeInForce.OPG: StepKind.MARKET_ON_OPEN, TimeInForce.CLS: StepKind.MARKET_ON_CLOSE}
 NO_TRADE = "no trade in this session"
@@ -260,7 +261,7 @@ def _expiry_reason(books: Books, order: Order, bars: Mapping[str, SessionBar] | 
             return "the entry did not fill entirely"
         return "neither leg's price was reached" if order.filled_qty == ZERO else "volume ran out"
     if order.filled_qty > ZERO:
-        return f"volume ran out: {order.filled_qty:f} of {order.qty:f} filled"
+        return f"volume ran out: {plain(order.filled_qty)} of {plain(order.qty)} filled"
     if order.kind is StepKind.LIMIT:
         return f"the limit {order.limit_price:f} was not reached"
     return NO_TRADE if bars[order.symbol].volume == 0 else "volume ran out: none filled"

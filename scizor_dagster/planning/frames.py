@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.planning.archives import PlanArchive, digest_of, read_archive
-from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
+from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Provenance, Reason
 from scizor_dagster.planning.orders import sort_key
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ PLAN_COLUMNS = (
     "portfolio", "account", "session", "batch", "plan_id", "currency", "equity", "cash_buffer", "priced_on",
     "adjustment", "overflow_factor", "notes",
 )  # fmt: skip
+PROVENANCE_COLUMNS = ("lake_snapshot", "code_version")
 
 
 def plan_frames(
@@ -96,7 +97,8 @@ def read_plan(lake: Lake, portfolio: str, session: date, plan_id: str | None = N
     where = "portfolio = ? AND session = ?" + (" AND plan_id = ?" if plan_id is not None else "")
     key = [portfolio, session] + ([plan_id] if plan_id is not None else [])
     with lake.read() as cursor:
-        heads = _rows(cursor, "plans", PLAN_COLUMNS, f"{where} ORDER BY batch DESC, fetched_at DESC LIMIT 1", key)
+        newest = f"{where} ORDER BY batch DESC, fetched_at DESC LIMIT 1"
+        heads = _rows(cursor, "plans", (*PLAN_COLUMNS, *PROVENANCE_COLUMNS), newest, key)
         if not heads:
             return None
         head = heads[0]
@@ -145,7 +147,9 @@ def _decimal(text: str | None) -> Decimal | None:
 
 def _plan(row: dict[str, Any], lines: tuple[PlanLine, ...], orders: tuple[PlannedOrder, ...]) -> Plan:
     amounts = {name: Decimal(row[name]) for name in ("equity", "cash_buffer", "overflow_factor")}
-    return Plan(**(row | amounts | {"notes": tuple(json.loads(row["notes"]))}), lines=lines, orders=orders)
+    made = Provenance(**{name: row.pop(name) for name in PROVENANCE_COLUMNS})
+    stored = row | amounts | {"notes": tuple(json.loads(row["notes"]))}
+    return Plan(**stored, lines=lines, orders=orders, provenance=made)
 
 
 def _line(row: dict[str, Any]) -> PlanLine:

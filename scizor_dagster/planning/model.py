@@ -6,7 +6,7 @@ files and the lake read. What does not: how they are computed (`kernel`, `orders
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -135,6 +135,19 @@ class PlanLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a stored plan comes from: no input of it, so that its id says nothing of either.
+
+    Attributes:
+        lake_snapshot: State of the lake that its inputs were read from.
+        code_version: Version of the code that made it.
+    """
+
+    lake_snapshot: int
+    code_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """An immutable plan. Same inputs give the same `plan_id` and the same bytes.
 
@@ -145,6 +158,7 @@ class Plan:
         adjustment: `raw`, or what the price source is labelled with; anything else never trades live.
         overflow_factor: Factor that scaled the weights to the maximum; 1 when none was needed.
         notes: Sentences for a person: what was scaled, left out, or labelled.
+        provenance: As it is stored; None for a plan that is not read from the lake.
     """
 
     plan_id: str
@@ -161,3 +175,4 @@ class Plan:
     lines: tuple[PlanLine, ...]
     orders: tuple[PlannedOrder, ...]
     notes: tuple[str, ...] = ()
+    provenance: Provenance | None = field(default=None, compare=False)

@@ -1,38 +1,76 @@
-"""The four files of `scizor plan --out`, and the summary of what they hold.
+"""The four files of a plan, as `scizor plan --out` and `scizor export` write them, and the summary of what they hold.
 
-What belongs here: columns, spelling and the writing of all files or none. What does not: what is
-ordered (`planner`).
+What belongs here: their columns and rows. What does not: what is ordered (`planner`), and how a table becomes a file
+(`tabular`).
 
-`planned_orders.csv` and `rebalance_plan.csv` show the plan before the minimum-notional filter, the
-files ending in `_real` show what is left after it: the orders that would be sent, and the lines
-without those that the filter left out. An order that the filter left out has no client order id. New
-columns are appended, so that the place of one never changes.
+`planned_orders` and `rebalance_plan` show the plan before the minimum-notional filter, the files ending in `_real`
+show what is left after it: the orders that would be sent, and the lines without those that the filter left out. An
+order that the filter left out has no client order id. New columns are appended, so that the place of one never changes.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import shutil
-import tempfile
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from scizor_dagster.brokers.protocol import PositionIntent, Side
-from scizor_dagster.errors import InputError
 from scizor_dagster.planning.files import FileInputs
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.quantities import ZERO, plain
+from scizor_dagster.tabular.model import Column, Kind, Row, Table
+from scizor_dagster.tabular.whole_files import write_whole
+from scizor_dagster.tabular.writers import csv_bytes
 
-ORDER_COLUMNS = (
-    "trade_date", "symbol", "side", "qty", "order_type", "time_in_force", "price_used", "notional",
-    "tp_price", "sl_price", "reason", "client_order_id", "limit_price", "intent", "leg", "slice", "phase", "depends_on",
-)  # fmt: skip
-LINE_COLUMNS = ("symbol", "current_qty", "target_weight", "price", "target_qty", "delta_qty", "reason")
-Row = tuple[str, ...]
+FINE = 18
+"""Digits after the point that hold a price or a weight which came from a float of 64 bits."""
+
+ORDERS = (
+    Column("trade_date", Kind.DATE, "the session that the order is for"),
+    Column("symbol", Kind.TEXT, "ticker as the exchange writes it"),
+    Column("side", Kind.TEXT, "`BUY` or `SELL`"),
+    Column("qty", Kind.NUMBER, "shares, without a sign"),
+    Column("order_type", Kind.TEXT, "`MARKET`, `LIMIT`, ..."),
+    Column("time_in_force", Kind.TEXT, "`DAY`, ..."),
+    Column("price_used", Kind.NUMBER, "reference price that sized it, in the plan's currency", FINE),
+    Column("notional", Kind.NUMBER, "`qty` times `price_used`, in the plan's currency", FINE),
+    Column("tp_price", Kind.NUMBER, "take-profit of its bracket, in the plan's currency", FINE),
+    Column("sl_price", Kind.NUMBER, "stop of its bracket, in the plan's currency", FINE),
+    Column("reason", Kind.TEXT, "why it is ordered, or `below_min_notional`"),
+    Column("client_order_id", Kind.TEXT, "its id at the broker; none where the minimum leaves it out"),
+    Column("limit_price", Kind.NUMBER, "in the plan's currency", FINE),
+    Column("intent", Kind.TEXT, "`buy_to_open`, `sell_to_close`, ..."),
+    Column("leg", Kind.COUNT, "2 for the part of a crossing of zero that waits for the first"),
+    Column("slice", Kind.COUNT, "number of the slice within its leg, from 1"),
+    Column("phase", Kind.COUNT, "1 for what frees cash, 2 for what needs it"),
+    Column("depends_on", Kind.TEXT, "ids, with blanks between, that must have filled whole before it"),
+)
+LINES = (
+    Column("symbol", Kind.TEXT, "ticker as the exchange writes it"),
+    Column("current_qty", Kind.NUMBER, "signed shares held before the plan"),
+    Column("target_weight", Kind.NUMBER, "share of the equity", FINE),
+    Column("price", Kind.NUMBER, "reference price, in the plan's currency", FINE),
+    Column("target_qty", Kind.NUMBER, "signed shares wanted"),
+    Column("delta_qty", Kind.NUMBER, "signed shares to trade, or that the reason withholds"),
+    Column("reason", Kind.TEXT, "why there are orders, or why there are none ([planning.md](planning.md#reasons))"),
+)
+ORDER_COLUMNS = tuple(column.name for column in ORDERS)
+LINE_COLUMNS = tuple(column.name for column in LINES)
+
+
+def plan_tables(plan: Plan) -> dict[str, Table]:
+    """The four tables by the names of their files, without an ending."""
+    sent = [_order_row(plan, order) for order in plan.orders]
+    small = [line for line in plan.lines if line.reason is Reason.BELOW_MIN_NOTIONAL]
+    left_out = [_small_row(plan, line) for line in small]
+    kept = [line for line in plan.lines if line.reason is not Reason.BELOW_MIN_NOTIONAL]
+    return {
+        "planned_orders": Table(ORDERS, sent + left_out),
+        "planned_orders_real": Table(ORDERS, sent),
+        "rebalance_plan": Table(LINES, [_line_row(line) for line in plan.lines]),
+        "rebalance_plan_real": Table(LINES, [_line_row(line) for line in kept]),
+    }
 
 
 def write_plan(plan: Plan, folder: Path) -> dict[str, Path]:
@@ -41,24 +79,12 @@ def write_plan(plan: Plan, folder: Path) -> dict[str, Path]:
     Raises:
         InputError: the folder cannot be made or written to.
     """
-    sent = [_order_row(plan, order) for order in plan.orders]
-    small = [line for line in plan.lines if line.reason is Reason.BELOW_MIN_NOTIONAL]
-    left_out = [_small_row(plan, line) for line in small]
-    kept = [line for line in plan.lines if line.reason is not Reason.BELOW_MIN_NOTIONAL]
-    contents = {
-        "planned_orders.csv": _text(ORDER_COLUMNS, sent + left_out),
-        "planned_orders_real.csv": _text(ORDER_COLUMNS, sent),
-        "rebalance_plan.csv": _text(LINE_COLUMNS, [_line_row(line) for line in plan.lines]),
-        "rebalance_plan_real.csv": _text(LINE_COLUMNS, [_line_row(line) for line in kept]),
-    }
-    try:
-        return _write_all(contents, folder)
-    except OSError as error:
-        raise InputError(
-            f"The plan cannot be written ({error.strerror}).",
-            remedy="Name a folder that can be written to with --out.",
-            where=str(folder),
-        ) from error
+    return write_whole(
+        [(f"{name}.csv", csv_bytes(table)) for name, table in plan_tables(plan).items()],
+        folder,
+        what="The plan",
+        remedy="Name a folder that can be written to with --out.",
+    )
 
 
 def summary(plan: Plan, read: FileInputs) -> dict[str, Any]:
@@ -99,80 +125,26 @@ def summary(plan: Plan, read: FileInputs) -> dict[str, Any]:
 
 def _order_row(plan: Plan, order: PlannedOrder) -> Row:
     return (
-        plan.session.isoformat(), order.symbol, order.side.value.upper(), _plain(order.qty),
-        order.order_type.value.upper(), order.time_in_force.value.upper(), _plain(order.price_used),
-        _plain(order.notional), _plain(order.take_profit), _plain(order.stop_loss), order.reason.value,
-        order.client_order_id, _plain(order.limit_price), order.intent.value, str(order.leg), str(order.slice),
-        str(order.phase), " ".join(order.depends_on),
+        plan.session, order.symbol, order.side.value.upper(), order.qty,
+        order.order_type.value.upper(), order.time_in_force.value.upper(), order.price_used,
+        order.notional, order.take_profit, order.stop_loss, order.reason.value,
+        order.client_order_id, order.limit_price, order.intent.value, order.leg, order.slice,
+        order.phase, " ".join(order.depends_on),
     )  # fmt: skip
 
 
 def _small_row(plan: Plan, line: PlanLine) -> Row:
     assert line.price is not None, line.symbol
     side = "BUY" if line.delta_qty > 0 else "SELL"
-    notional = abs(line.delta_qty) * line.price
+    qty: Decimal = abs(line.delta_qty)
     return (
-        plan.session.isoformat(), line.symbol, side, _plain(abs(line.delta_qty)), "MARKET", "DAY",
-        _plain(line.price), _plain(notional), "", "", line.reason.value, "", "", "", "", "", "", "",
+        plan.session, line.symbol, side, qty, "MARKET", "DAY", line.price, qty * line.price, None, None,
+        line.reason.value, None, None, None, None, None, None, None,
     )  # fmt: skip
 
 
 def _line_row(line: PlanLine) -> Row:
     return (
-        line.symbol, _plain(line.current_qty), _plain(line.target_weight), _plain(line.price),
-        _plain(line.target_qty), _plain(line.delta_qty), line.reason.value,
+        line.symbol, line.current_qty, line.target_weight, line.price, line.target_qty, line.delta_qty,
+        line.reason.value,
     )  # fmt: skip
-
-
-def _plain(value: Decimal | None) -> str:
-    return "" if value is None else plain(value)
-
-
-def _text(columns: tuple[str, ...], rows: list[Row]) -> str:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def _write_all(contents: dict[str, str], folder: Path) -> dict[str, Path]:
-    """All contents are on the disk before the first one gets its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = {name: folder / name for name in contents}
-    for path in written.values():
-        if path.exists() and not path.is_file():
-            raise InputError(
-                "The plan cannot be written: something that is no file has this name.",
-                remedy="Move it away, or name another folder with --out.",
-                where=str(path),
-            )
-    with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder) as scratch:
-        fresh, former = Path(scratch) / "fresh", Path(scratch) / "former"
-        fresh.mkdir()
-        former.mkdir()
-        for name, text in contents.items():
-            with (fresh / name).open("w", encoding="utf-8", newline="") as handle:
-                handle.write(text)
-                handle.flush()
-                os.fsync(handle.fileno())
-            if written[name].exists():
-                shutil.copy2(written[name], former / name)
-        _replace_all(written, fresh, former)
-    return written
-
-
-def _replace_all(written: dict[str, Path], fresh: Path, former: Path) -> None:
-    done: list[str] = []
-    try:
-        for name, path in written.items():
-            os.replace(fresh / name, path)
-            done.append(name)
-    except OSError:
-        # A mixed set would be two plans in one folder: what was there before comes back.
-        for name in done:
-            if (former / name).exists():
-                os.replace(former / name, written[name])
-            else:
-                written[name].unlink()
-        raise

@@ -46,7 +46,7 @@ def make_plan(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabiliti
         inputs = with_unmatched(inputs, rules)
         plan_id = plan_digest(inputs, rules, capabilities)
         inputs = _with_foreign(inputs) if rules.manage_foreign and inputs.foreign else inputs
-        venue = _venue(rules, capabilities, inputs)
+        venue = venue_of(rules, capabilities, inputs)
         factor, notes = overflow_factor(inputs, rules)
         resting = net(inputs.open_orders)
         rows = make_rows(inputs, rules, resting)
@@ -141,7 +141,7 @@ def _wait_for_unvalued(rows: list[Row], venue: Venue) -> None:
             row.withhold(Reason.NO_CASH, note)
 
 
-def _venue(rules: PlanningRules, capabilities: Capabilities, inputs: PlanInputs) -> Venue:
+def venue_of(rules: PlanningRules, capabilities: Capabilities, inputs: PlanInputs) -> Venue:
     """The rules as far as the broker can follow them: what it would refuse is not planned."""
     no_shorts = _no_shorts(rules, capabilities, inputs)
     decimals = capabilities.quantity_decimals

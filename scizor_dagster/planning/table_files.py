@@ -3,7 +3,8 @@
 What belongs here: containers, headers, and turning cells into exact numbers, dates and tickers.
 What does not: what the tables mean (`files`), weight files of strategies (`signals`).
 
-Cells are text: a ticker NA, TRUE or 1E5 stays what it is. A number of a Parquet file becomes the
+Cells are text: a ticker NA, TRUE or 1E5 stays what it is, and the apostrophe that our own files have before what a
+spreadsheet would run (`tabular.spreadsheet`) is taken off. A number of a Parquet file becomes the
 shortest decimal that means the same float, of 32 or 64 bits; one that is no number becomes an empty cell.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import check_symbol
+from scizor_dagster.tabular.spreadsheet import restored
 
 MAX_BYTES = 64 * 1024 * 1024
 NUMBER_LIMIT = Decimal(10) ** 15
@@ -148,7 +150,7 @@ def _read_csv(path: Path) -> Table:
     header: tuple[str, ...] | None = None
     try:
         for record in reader:
-            cells = tuple(cell.strip() for cell in record)
+            cells = tuple(restored(cell.strip()) for cell in record)
             if not any(cells):
                 continue
             if header is None:

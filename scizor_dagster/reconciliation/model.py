@@ -1,14 +1,14 @@
 """What a reconciliation is made of: the two sides as they were read, and what came of comparing them.
 
-What belongs here: value objects and their frames. What does not: reading (`gather`), comparing
-(`orders`, `positions`, `reconcile`) and storing (`storage`).
+What belongs here: value objects and their frames. What does not: reading (`gather`), comparing (`plans`, `orders`,
+`fills`, `positions`, `cash`, `reconcile`) and storing (`storage`, `records`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from scizor_dagster.brokers.protocol import (
     Side,
 )
 from scizor_dagster.ledger.rows import ActivityRow, BatchRow, FillRow, IntentRow
+from scizor_dagster.risk.breaks import LockScope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,57 @@ class Severity(StrEnum):
     """Not ended yet, and rightly so."""
     INFO = "info"
     """Outside of what Scizor manages, or left out of the comparison with a reason."""
+
+
+class Stage(StrEnum):
+    """What is compared, in this order: what differs further up explains what follows from it further down."""
+
+    ORDERS = "orders"
+    FILLS = "fills"
+    POSITIONS = "positions"
+    CASH = "cash"
+
+
+class BreakClass(StrEnum):
+    """What a difference is, whichever comparison has found it."""
+
+    MISSING = "missing"
+    """The party further from the plan does not have it."""
+    UNEXPECTED = "unexpected"
+    """Nobody before that party has meant it."""
+    QUANTITY = "quantity"
+    """Other quantity or side."""
+    PRICE = "price"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    """It came after its order had ended, or after the first pass."""
+    FOREIGN = "foreign"
+    """Somebody else's doing on this account."""
+    CORPORATE_ACTION = "corporate_action"
+    CURRENCY = "currency"
+    ROUNDING = "rounding"
+    DIVIDEND_OR_FEE = "dividend_or_fee"
+    BUST = "bust"
+    """An execution that was taken back."""
+    STATE = "state"
+    """How far an order or a session has come."""
+    UNKNOWN = "unknown"
+    """The outcome of an order is not known."""
+
+
+class Pass(StrEnum):
+    FIRST = "first"
+    """After the session."""
+    SECOND = "second"
+    """Before the next one: what came overnight is in, and the day is closed where everything agrees."""
+
+
+class Source(StrEnum):
+    """Whose word is compared with the plan."""
+
+    BROKER = "broker"
+    LOGS = "logs"
+    """The ledger's alone: its orders, and what it has recorded of the broker's last words."""
 
 
 class BreakKind(StrEnum):
@@ -58,13 +110,22 @@ class BreakKind(StrEnum):
     STATE_DIFFERS = "state_differs"
     FILLED_QTY_DIFFERS = "filled_qty_differs"
     OPEN_ORDER = "open_order"
+    DUPLICATE_ORDER = "duplicate_order"
+    """The broker has several orders with one id of ours."""
     FOREIGN_ORDER = "foreign_order"
     FILL_MISSING_IN_LEDGER = "fill_missing_in_ledger"
     FILL_MISSING_AT_BROKER = "fill_missing_at_broker"
     FILL_DIFFERS = "fill_differs"
     FOREIGN_FILL = "foreign_fill"
+    FILLS_NOT_COMPARED = "fills_not_compared"
+    """The broker shows executions of the session no more: what is held stands for them."""
+    CAME_LATE = "came_late"
+    """Recorded since the first pass: a late fill, a correction, a bust, a split, a payment."""
     ACTIVITY_MISSING_IN_LEDGER = "activity_missing_in_ledger"
+    ACTIVITY_DIFFERS = "activity_differs"
     POSITION_DIFFERS = "position_differs"
+    FRACTION_HELD = "fraction_held"
+    """A fraction of what trades in whole shares only, on which ledger and broker agree."""
     FOREIGN_POSITION = "foreign_position"
     CASH_DIFFERS = "cash_differs"
     CASH_NOT_COMPARED = "cash_not_compared"
@@ -82,7 +143,23 @@ class ReconciliationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One difference between two sides. `expected` is what the side nearer to the plan says."""
+    """One difference between two of the three parties.
+
+    Attributes:
+        expected: What the one of the two says that is nearer to the plan.
+        found: What the other one says.
+        stage: Where it was found.
+        break_class: What it is.
+        cause: What is behind it as far as that can be known, as a clause.
+        qty: Signed shares, found less expected; None where it is of none.
+        amount: Signed money in `currency`, found less expected; None where it is of none.
+        value: What it may be worth in the account's currency, unsigned; None where nobody can say.
+        locks: What does not trade until it is cleared.
+        plan: What the plan says, as text; empty where it says nothing.
+        ledger: What the ledger says.
+        broker: What the broker says.
+        break_id: By which the ledger knows it; empty for what is no break.
+    """
 
     kind: BreakKind
     symbol: str | None
@@ -91,6 +168,65 @@ class Break:
     found: str
     severity: Severity
     remedy: str
+    stage: Stage = Stage.ORDERS
+    break_class: BreakClass = BreakClass.STATE
+    cause: str = ""
+    qty: Decimal | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    value: Decimal | None = None
+    locks: LockScope = LockScope.NONE
+    plan: str = ""
+    ledger: str = ""
+    broker: str = ""
+    break_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """By what a difference is judged.
+
+    Attributes:
+        quantity: Shares up to which a position that differs is rounding.
+        cash: Money up to which cash that differs is rounding.
+        price_bps: Basis points up to which a fill's price that differs is rounding.
+        whole: Symbols that trade in whole shares only.
+        fractional: Whether the broker takes fractions at all.
+        payments_told: Whether the broker tells of dividends, interest, fees and transfers; where it does not, cash
+            that differs is as a rule one of those, and information.
+    """
+
+    quantity: Decimal = Decimal(0)
+    cash: Decimal = Decimal(0)
+    price_bps: Decimal = Decimal(0)
+    whole: Collection[str] = ()
+    fractional: bool = True
+    payments_told: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """At what point of a session's life it is compared.
+
+    Attributes:
+        session_over: Whether the exchange has closed and its data are there: an order that is still open then is a
+            break, and before then it is working.
+        which: The pass.
+        first_at: When the first pass was; None where there was none, or this is the first.
+        source: Whose word is compared.
+        venue_behind: Whether the venue has yet to go through the session, so that no side knows what happened in it.
+        orders_listed: Whether the broker still lists orders of the session that have ended without a fill.
+        fills_shown: Whether the broker still shows the session's executions; positions and cash stand for them where
+            it does not, and the broker's last words on each order, as the ledger has them.
+    """
+
+    session_over: bool = True
+    which: Pass = Pass.FIRST
+    first_at: datetime | None = None
+    source: Source = Source.BROKER
+    venue_behind: bool = False
+    orders_listed: bool = True
+    fills_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +290,10 @@ class LedgerView:
         cash_note: Why `cash` is None, as a sentence.
         returned: Orders of the session that had ended and were taken back, by id, with how they had ended.
         changed: Orders of the session that were seen to end with other terms than they were sent with, by id.
+        foreign: Signed shares by symbol that recorded fills of nobody's have brought; some may be adopted by now.
+        under_way: Symbols with an order at the broker, of whatever session and portfolio of the account.
+        doubted: Symbols whose position did not agree at an earlier look, and has not been found to agree since.
+        accepted: Who takes a difference as it is, by its `break_id`.
     """
 
     batches: Sequence[BatchRow]
@@ -167,6 +307,10 @@ class LedgerView:
     cash_note: str = ""
     returned: Mapping[str, str] = field(default_factory=dict)
     changed: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, Decimal] = field(default_factory=dict)
+    under_way: Collection[str] = frozenset()
+    doubted: Collection[str] = frozenset()
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +336,7 @@ class ReconciliationReport:
     order_rows: tuple[OrderResult, ...]
     position_rows: tuple[EndOfDayPosition, ...]
     summary: str
+    when: When = When()
 
     @property
     def break_count(self) -> int:

@@ -1,177 +1,76 @@
-"""Orders and fills: the plan against the ledger's intents, the intents against the broker's orders.
+"""Orders: the ledger's intents against the broker's orders, and the broker's orders that nobody meant.
 
-What belongs here: one function per pair of sides, each yielding `Break`s. What does not: positions
-and cash (`positions`), and the verdict (`reconcile`).
+What belongs here: yielding `Break`s of single orders. What does not: the plan (`plans`), executions (`fills`), and
+what follows from one difference for others (`explaining`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 
-from scizor_dagster.brokers.protocol import BrokerFill, BrokerOrder, OrderStatus
-from scizor_dagster.ledger.rows import BatchRow, FillRow, IntentRow
+from scizor_dagster.brokers.protocol import BrokerOrder, OrderStatus
+from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.ledger.states import IntentState
-from scizor_dagster.planning.model import Plan, PlannedOrder
-from scizor_dagster.reconciliation.model import Break, BreakKind, BrokerView, LedgerView, Severity
+from scizor_dagster.reconciliation.model import Break, BreakClass, BreakKind, BrokerView, LedgerView, Severity
+from scizor_dagster.reconciliation.plans import LOOK
+from scizor_dagster.reconciliation.words import limit_of, number, order_text, sent_text, terms_text
+from scizor_dagster.risk.breaks import LockScope
 
 ZERO = Decimal(0)
 _UNSENT = frozenset({IntentState.HELD, IntentState.READY})
 _NEVER_AT_BROKER = frozenset({*_UNSENT, IntentState.BLOCKED, IntentState.DROPPED, IntentState.REJECTED})
 _DOUBTFUL = frozenset({IntentState.SENDING, IntentState.UNKNOWN})
-_FOLLOW = "Follow the orders again: scizor run for the session, or the job follow_orders."
+FOLLOW = "Follow the orders again: scizor run for the session, or the job follow_orders."
 _CHANGED = "Changed at the broker, and ended: its fills are recorded. The next plan starts from what is held."
-_LOOK = "Compare with the broker's own records before anything else is traded."
 
 
-def plan_breaks(plans: Sequence[Plan], ledger: LedgerView, session_over: bool) -> Iterator[Break]:
-    """Each stored plan against the intents of the batch that admitted it, and every batch against its plan."""
-    stored = {plan.plan_id: plan for plan in plans}
-    for batch in ledger.batches:
-        plan = stored.pop(batch.plan_id, None)
-        intents = {row.client_order_id: row for row in ledger.intents if row.batch_id == batch.batch_id}
-        if plan is None:
-            yield _plan_missing(batch)
-        else:
-            yield from _batch_breaks(plan, intents)
-    for plan in stored.values():
-        yield from _not_admitted(plan, ledger, session_over)
+def order_breaks(
+    ledger: LedgerView,
+    broker: BrokerView,
+    session_over: bool,
+    planned: Collection[str] = (),
+    *,
+    listed: bool = True,
+) -> Iterator[Break]:
+    """Each intent against the broker's order of the same id, and the broker's orders that nobody meant.
 
-
-def _plan_missing(batch: BatchRow) -> Break:
-    return Break(
-        BreakKind.PLAN_MISSING,
-        None,
-        None,
-        f"plan {batch.plan_id[:12]} of batch {batch.batch}",
-        "none",
-        Severity.ERROR,
-        "Restore the lake from its backup: without its plan nobody can say what the batch was meant to do.",
-    )
-
-
-def _batch_breaks(plan: Plan, intents: Mapping[str, IntentRow]) -> Iterator[Break]:
-    """Plan and intents in both directions."""
-    planned = {order.client_order_id: order for order in plan.orders}
-    for name, order in planned.items():
-        expected = _planned_text(order)
-        if (intent := intents.get(name)) is None:
-            remedy = "The batch was not admitted whole; restore the ledger from its backup."
-            kind = BreakKind.PLANNED_WITHOUT_INTENT
-            yield Break(kind, order.symbol, name, expected, "none", Severity.ERROR, remedy)
-        elif expected != (found := _intent_text(intent)):
-            yield _of(intent, BreakKind.INTENT_DIFFERS, expected, found, Severity.ERROR, _LOOK)
-    for name, intent in intents.items():
-        if name not in planned:
-            remedy = "The stored plan is not whole; restore the lake from its backup."
-            yield _of(intent, BreakKind.INTENT_WITHOUT_PLAN, "none", _intent_text(intent), Severity.ERROR, remedy)
-
-
-def _not_admitted(plan: Plan, ledger: LedgerView, session_over: bool) -> Iterator[Break]:
-    """Another plan than the stored one was admitted, or none yet, or none in time."""
-    expected = f"plan {plan.plan_id[:12]}"
-    if ledger.batches:
-        admitted = ", ".join(row.plan_id[:12] for row in ledger.batches)
-        remedy = "Restore the plan that was admitted; a new one must be asked for with the next batch number."
-        yield Break(BreakKind.PLAN_NOT_ADMITTED, None, None, expected, f"admitted: {admitted}", Severity.ERROR, remedy)
-    elif plan.orders:
-        remedy = "Its session is over; the next plan starts from what is held." if session_over else "Execute it."
-        severity = Severity.INFO if session_over else Severity.WORKING
-        yield Break(BreakKind.PLAN_NOT_ADMITTED, None, None, expected, "admitted: none", severity, remedy)
-
-
-def order_breaks(ledger: LedgerView, broker: BrokerView, session_over: bool) -> Iterator[Break]:
-    """Each intent against the broker's order of the same id, and the broker's orders that nobody meant."""
-    orders = {row.client_order_id: row for row in broker.orders}
+    `planned` are ids of the session's plans: an order that the ledger has lost is no stranger's. Where the broker
+    lists orders of the session that have ended no more (not `listed`), one that is absent is no surprise.
+    """
+    orders = _by_id(broker.orders)
     for intent in ledger.intents:
-        order = orders.get(intent.client_order_id)
-        yield from _intent_breaks(intent, order, session_over, changed=intent.client_order_id in ledger.changed)
+        shown = orders.get(intent.client_order_id, [])
+        changed = intent.client_order_id in ledger.changed
+        if not shown and not listed and _is_settled(intent, broker):
+            yield _delisted(intent)
+        else:
+            yield from _intent_breaks(intent, _own(intent, shown), session_over, changed=changed)
         if intent.client_order_id in ledger.returned:
-            yield _returned(intent, order, ledger.returned[intent.client_order_id])
+            yield _returned(intent, _own(intent, shown), ledger.returned[intent.client_order_id])
+        for order in shown:
+            if len(shown) > 1 and order is not _own(intent, shown):
+                yield _duplicate(intent, order)
     ours = {row.symbol for row in ledger.intents} | set(ledger.owned)
     for order in broker.orders:
         if order.parent_client_order_id is not None:
             yield from _leg_breaks(order, ledger, session_over)
-        elif order.client_order_id not in ledger.known_orders:
-            yield Break(
-                BreakKind.FOREIGN_ORDER,
-                order.symbol,
-                order.client_order_id,
-                "none",
-                _order_text(order),
-                Severity.ERROR if order.symbol in ours else Severity.INFO,
-                "Somebody else trades this account; keep to instruments that the portfolio does not.",
-            )
+        elif order.client_order_id not in ledger.known_orders and order.client_order_id not in planned:
+            yield _foreign(order, of_ours=order.symbol in ours)
 
 
-def fill_breaks(ledger: LedgerView, broker: BrokerView, portfolio: str) -> Iterator[Break]:
-    """Executions by the broker's fill id, as they stand: of this portfolio and of nobody known.
-
-    One that was taken back is there for no shares, or dropped from the broker's list: both are the same.
-    """
-    recorded = {row.fill_id: row for row in ledger.fills}
-    parents = {row.client_order_id: row.parent_client_order_id for row in broker.orders}
-    for fill in broker.fills:
-        row = recorded.pop(fill.fill_id, None)
-        owner = _owner(fill, ledger, parents)
-        if owner not in (portfolio, None) or (row is None and fill.qty == 0):
-            continue
-        if row is None:
-            foreign = owner is None
-            yield Break(
-                BreakKind.FOREIGN_FILL if foreign else BreakKind.FILL_MISSING_IN_LEDGER,
-                fill.symbol,
-                fill.client_order_id,
-                "none",
-                f"{fill.fill_id}: {_fill_text(fill)}",
-                Severity.INFO if foreign else Severity.ERROR,
-                "Not an order of Scizor's." if foreign else _FOLLOW,
-            )
-        elif _fill_text(row) != _fill_text(fill):
-            yield Break(
-                BreakKind.FILL_DIFFERS,
-                fill.symbol,
-                fill.client_order_id,
-                f"{fill.fill_id}: {_fill_text(row)}",
-                _fill_text(fill),
-                Severity.ERROR,
-                "The broker has corrected the execution. " + _FOLLOW,
-            )
-    for row in recorded.values():
-        if row.portfolio == portfolio and row.qty != 0:
-            yield Break(
-                BreakKind.FILL_MISSING_AT_BROKER,
-                row.symbol,
-                row.client_order_id,
-                f"{row.fill_id}: {_fill_text(row)}",
-                "none",
-                Severity.ERROR,
-                "The broker took the execution back, or its answer was incomplete. " + _FOLLOW,
-            )
-
-
-def activity_breaks(ledger: LedgerView, broker: BrokerView) -> Iterator[Break]:
-    """Splits, dividends and payments that the ledger has not recorded."""
-    recorded = {row.activity_id for row in ledger.activities}
-    for activity in broker.activities:
-        if activity.activity_id not in recorded:
-            yield Break(
-                BreakKind.ACTIVITY_MISSING_IN_LEDGER,
-                activity.symbol,
-                None,
-                "none",
-                f"{activity.kind} {activity.amount:f} {activity.description}".strip(),
-                Severity.ERROR,
-                _FOLLOW,
-            )
-
-
-def fills_by_order(fills: Sequence[FillRow]) -> Mapping[str, list[FillRow]]:
-    found: defaultdict[str, list[FillRow]] = defaultdict(list)
-    for row in fills:
+def _by_id(orders: Sequence[BrokerOrder]) -> dict[str, list[BrokerOrder]]:
+    found: defaultdict[str, list[BrokerOrder]] = defaultdict(list)
+    for row in orders:
         found[row.client_order_id].append(row)
     return found
+
+
+def _own(intent: IntentRow, shown: Sequence[BrokerOrder]) -> BrokerOrder | None:
+    """Of several orders with the intent's id, the one that the ledger knows; else the first."""
+    mine = (order for order in shown if order.broker_order_id == intent.broker_order_id)
+    return next(mine, shown[0] if shown else None)
 
 
 def _intent_breaks(
@@ -179,58 +78,213 @@ def _intent_breaks(
 ) -> Iterator[Break]:
     state = intent.state
     if state in _DOUBTFUL:
-        found = "none found" if order is None else _order_text(order)
-        yield _of(
-            intent,
-            BreakKind.OUTCOME_UNKNOWN,
-            f"{state}: {_sent_text(intent)}",
-            found,
-            Severity.ERROR,
-            _FOLLOW,
-        )
+        yield _doubtful(intent, order)
         return
     if state in _UNSENT:
-        severity = Severity.ERROR if session_over else Severity.WORKING
-        yield _of(intent, BreakKind.NOT_SENT, _sent_text(intent), state.value, severity, _FOLLOW)
+        yield _not_sent(intent, session_over)
     if order is None:
         if intent.broker_order_id is not None and state not in _NEVER_AT_BROKER:
-            yield _of(intent, BreakKind.MISSING_AT_BROKER, _sent_text(intent), "none", Severity.ERROR, _LOOK)
+            yield _vanished(intent)
         return
     if state in _NEVER_AT_BROKER:
         if order.status is not OrderStatus.REJECTED:
-            yield _of(intent, BreakKind.SENT_UNEXPECTEDLY, state.value, _order_text(order), Severity.ERROR, _LOOK)
+            yield _unexpected(intent, order)
         return
     yield from _sent_breaks(intent, order, session_over, changed=changed)
 
 
+def _doubtful(intent: IntentRow, order: BrokerOrder | None) -> Break:
+    return Break(
+        BreakKind.OUTCOME_UNKNOWN,
+        intent.symbol,
+        intent.client_order_id,
+        f"{intent.state}: {sent_text(intent)}",
+        "none found" if order is None else order_text(order),
+        Severity.ERROR,
+        FOLLOW,
+        break_class=BreakClass.UNKNOWN,
+        cause="it was sent, or perhaps sent, and no answer can be relied on; its instrument is frozen",
+        qty=_left(intent),
+        locks=LockScope.ORDER,
+    )
+
+
+def _not_sent(intent: IntentRow, session_over: bool) -> Break:
+    return Break(
+        BreakKind.NOT_SENT,
+        intent.symbol,
+        intent.client_order_id,
+        sent_text(intent),
+        intent.state.value,
+        Severity.ERROR if session_over else Severity.WORKING,
+        FOLLOW,
+        cause="its session is over, and no run has ended it" if session_over else "it waits to be sent",
+        qty=-_left(intent),
+        locks=LockScope.INSTRUMENT,
+    )
+
+
+def _vanished(intent: IntentRow) -> Break:
+    return Break(
+        BreakKind.MISSING_AT_BROKER,
+        intent.symbol,
+        intent.client_order_id,
+        sent_text(intent),
+        "none",
+        Severity.ERROR,
+        LOOK,
+        break_class=BreakClass.MISSING,
+        cause=f"the broker had acknowledged it as {intent.broker_order_id}, and shows it no more",
+        qty=-intent.qty * intent.side.sign,
+        locks=LockScope.INSTRUMENT,
+    )
+
+
+def _is_settled(intent: IntentRow, broker: BrokerView) -> bool:
+    """Whether an order that was at the broker has ended, and the broker's executions of it are those of the ledger."""
+    filled = sum((row.qty for row in broker.fills if row.client_order_id == intent.client_order_id), ZERO)
+    sent = intent.broker_order_id is not None and intent.state not in _NEVER_AT_BROKER
+    return sent and intent.state.terminal and filled == intent.filled_qty
+
+
+def _delisted(intent: IntentRow) -> Break:
+    return Break(
+        BreakKind.MISSING_AT_BROKER,
+        intent.symbol,
+        intent.client_order_id,
+        sent_text(intent),
+        "none",
+        Severity.INFO,
+        "Nothing: the ledger has seen it end, and what it has filled agrees.",
+        cause=f"it has ended as {intent.state}, and the broker lists orders of its session no more",
+    )
+
+
+def _unexpected(intent: IntentRow, order: BrokerOrder) -> Break:
+    return Break(
+        BreakKind.SENT_UNEXPECTEDLY,
+        intent.symbol,
+        intent.client_order_id,
+        intent.state.value,
+        order_text(order),
+        Severity.ERROR,
+        LOOK,
+        break_class=BreakClass.UNEXPECTED,
+        cause=f"the ledger says that it is {intent.state}, and the broker has it",
+        qty=order.qty * order.side.sign,
+        locks=LockScope.INSTRUMENT,
+    )
+
+
 def _sent_breaks(intent: IntentRow, order: BrokerOrder, session_over: bool, *, changed: bool) -> Iterator[Break]:
-    if (expected := _sent_text(intent)) != (found := _terms_text(intent, order)):
-        # Once the order was seen to end with these terms, and with the same fills, nothing is left that could differ.
-        ended = intent.state.terminal and order.status.terminal and intent.filled_qty == order.filled_qty
-        explained = ended and changed
-        severity = Severity.INFO if explained else Severity.ERROR
-        yield _of(intent, BreakKind.ORDER_DIFFERS, expected, found, severity, _CHANGED if explained else _LOOK)
+    if sent_text(intent) != terms_text(intent, order):
+        yield _other_terms(intent, order, changed=changed)
     if intent.filled_qty != order.filled_qty:
-        yield _of(
-            intent,
+        yield Break(
             BreakKind.FILLED_QTY_DIFFERS,
+            intent.symbol,
+            intent.client_order_id,
             f"{intent.filled_qty:f}",
             f"{order.filled_qty:f}",
             Severity.ERROR,
-            _FOLLOW,
+            FOLLOW,
+            break_class=BreakClass.QUANTITY,
+            cause="the broker counts other fills of it than the ledger",
+            qty=(order.filled_qty - intent.filled_qty) * intent.side.sign,
+            locks=LockScope.INSTRUMENT,
         )
     elif intent.state.terminal != order.status.terminal:
-        yield _of(intent, BreakKind.STATE_DIFFERS, intent.state.value, order.status.value, Severity.ERROR, _FOLLOW)
+        yield Break(
+            BreakKind.STATE_DIFFERS,
+            intent.symbol,
+            intent.client_order_id,
+            intent.state.value,
+            order.status.value,
+            Severity.ERROR,
+            FOLLOW,
+            cause="it has ended on one side alone",
+            qty=_left(intent),
+            locks=LockScope.INSTRUMENT,
+        )
     if not order.status.terminal:
         yield _open(order, session_over)
 
 
+def _other_terms(intent: IntentRow, order: BrokerOrder, *, changed: bool) -> Break:
+    # Once the order was seen to end with these terms, and with the same fills, nothing is left that could differ.
+    ended = intent.state.terminal and order.status.terminal and intent.filled_qty == order.filled_qty
+    explained = ended and changed
+    qty, amount = order.qty * order.side.sign - intent.qty * intent.side.sign, None
+    kind, what = BreakClass.QUANTITY, "side" if order.side is not intent.side else "quantity"
+    if order.symbol != intent.symbol:
+        kind, what = BreakClass.UNEXPECTED, "instrument"
+    elif not qty:
+        kind, what = BreakClass.PRICE, "limit"
+        amount = ((limit_of(intent, order) or ZERO) - (intent.limit_price or ZERO)) * intent.qty
+    return Break(
+        BreakKind.ORDER_DIFFERS,
+        intent.symbol,
+        intent.client_order_id,
+        sent_text(intent),
+        terms_text(intent, order),
+        Severity.INFO if explained else Severity.ERROR,
+        _CHANGED if explained else LOOK,
+        break_class=kind,
+        cause=f"its {what} was changed at the broker, or is another one than was sent",
+        qty=qty or None,
+        amount=amount,
+        locks=LockScope.INSTRUMENT,
+    )
+
+
 def _returned(intent: IntentRow, order: BrokerOrder | None, ended: str) -> Break:
     """An end that the broker has taken back: what follows from it is followed, and a person should know."""
-    found = intent.state.value if order is None else _order_text(order)
-    severity = Severity.INFO if intent.state.terminal else Severity.WORKING
-    remedy = "The order is followed again; what it fills counts. Ask the broker why it was shown as ended."
-    return _of(intent, BreakKind.ORDER_RETURNED, f"ended: {ended}", found, severity, remedy)
+    return Break(
+        BreakKind.ORDER_RETURNED,
+        intent.symbol,
+        intent.client_order_id,
+        f"ended: {ended}",
+        intent.state.value if order is None else order_text(order),
+        Severity.INFO if intent.state.terminal else Severity.WORKING,
+        "The order is followed again; what it fills counts. Ask the broker why it was shown as ended.",
+        cause=f"the broker had shown it as {ended}, and has taken that back",
+    )
+
+
+def _duplicate(intent: IntentRow, order: BrokerOrder) -> Break:
+    return Break(
+        BreakKind.DUPLICATE_ORDER,
+        intent.symbol,
+        intent.client_order_id,
+        "one order",
+        f"{order.broker_order_id}: {order_text(order)}",
+        Severity.ERROR,
+        "Cancel it at the broker if it is open; what it has filled is the account's. " + LOOK,
+        break_class=BreakClass.DUPLICATE,
+        cause=f"the broker has {order.broker_order_id} beside {intent.broker_order_id} with the same id",
+        qty=order.qty * order.side.sign,
+        locks=LockScope.INSTRUMENT,
+    )
+
+
+def _foreign(order: BrokerOrder, *, of_ours: bool) -> Break:
+    """Once it has ended, what is left of it is what it has done to a position, which is compared."""
+    harmful = of_ours and not order.status.terminal
+    return Break(
+        BreakKind.FOREIGN_ORDER,
+        order.symbol,
+        order.client_order_id,
+        "none",
+        order_text(order),
+        Severity.ERROR if harmful else Severity.INFO,
+        "Somebody else trades this account; keep to instruments that the portfolio does not.",
+        break_class=BreakClass.FOREIGN,
+        cause="somebody else has placed it"
+        + (", and it can still fill in an instrument of ours" if harmful else "")
+        + (f", and {number(order.filled_qty)} of it have filled" if order.filled_qty else ""),
+        qty=(order.qty if harmful else order.filled_qty) * order.side.sign,
+        locks=LockScope.INSTRUMENT,
+    )
 
 
 def _leg_breaks(leg: BrokerOrder, ledger: LedgerView, session_over: bool) -> Iterator[Break]:
@@ -247,87 +301,14 @@ def _open(order: BrokerOrder, session_over: bool) -> Break:
         order.symbol,
         order.client_order_id,
         "ended with its session" if session_over else "open",
-        _order_text(order),
+        order_text(order),
         Severity.ERROR if session_over else Severity.WORKING,
-        _FOLLOW,
+        FOLLOW,
+        cause="its session is over, and the broker has not ended it" if session_over else "it is at work",
+        qty=(order.qty - order.filled_qty) * order.side.sign,
+        locks=LockScope.INSTRUMENT,
     )
 
 
-def _of(intent: IntentRow, kind: BreakKind, expected: str, found: str, severity: Severity, remedy: str) -> Break:
-    return Break(kind, intent.symbol, intent.client_order_id, expected, found, severity, remedy)
-
-
-def _owner(fill: BrokerFill, ledger: LedgerView, parents: Mapping[str, str | None]) -> str | None:
-    name = parents.get(fill.client_order_id) or fill.client_order_id
-    known = ledger.known_orders.get(name)
-    return known.portfolio if known else None
-
-
-def _planned_text(order: PlannedOrder) -> str:
-    return (
-        _text(
-            order.side,
-            order.qty,
-            order.symbol,
-            order.order_type,
-            order.limit_price,
-            order.take_profit,
-            order.stop_loss,
-        )
-        + f" sized at {_number(order.price_used)}"
-    )
-
-
-def _intent_text(intent: IntentRow) -> str:
-    return (
-        _text(
-            intent.side,
-            intent.planned_qty,
-            intent.symbol,
-            intent.order_type,
-            intent.limit_price,
-            intent.take_profit,
-            intent.stop_loss,
-        )
-        + f" sized at {_number(intent.price_used)}"
-    )
-
-
-def _sent_text(intent: IntentRow) -> str:
-    return _text(intent.side, intent.qty, intent.symbol, None, intent.limit_price)
-
-
-def _terms_text(intent: IntentRow, order: BrokerOrder) -> str:
-    """The broker's terms; its limit where it states one, else it is taken as sent."""
-    stated = order.raw.get("limit_price", intent.limit_price)
-    qty = intent.qty if order.shows_no_more_than_filled and order.qty < intent.qty else order.qty
-    return _text(order.side, qty, order.symbol, None, None if stated is None else Decimal(str(stated)))
-
-
-def _order_text(order: BrokerOrder) -> str:
-    return f"{_text(order.side, order.qty, order.symbol)}, {order.status}, {_number(order.filled_qty)} filled"
-
-
-def _fill_text(fill: FillRow | BrokerFill) -> str:
-    return f"{_text(fill.side, fill.qty, fill.symbol)} at {_number(fill.price)}, fee {_number(fill.fee)}"
-
-
-def _text(
-    side: str,
-    qty: Decimal,
-    symbol: str,
-    order_type: str | None = None,
-    limit: Decimal | None = None,
-    profit: Decimal | None = None,
-    stop: Decimal | None = None,
-) -> str:
-    words = [str(side), _number(qty), symbol, *([str(order_type)] if order_type else [])]
-    for name, price in (("limit", limit), ("take-profit", profit), ("stop", stop)):
-        if price is not None:
-            words.append(f"{name} {_number(price)}")
-    return " ".join(words)
-
-
-def _number(value: Decimal) -> str:
-    """Without trailing zeros, so that 10 and 10.00 are the same text."""
-    return f"{value.normalize() + ZERO:f}"
+def _left(intent: IntentRow) -> Decimal:
+    return max(intent.qty - intent.filled_qty, ZERO) * intent.side.sign

@@ -1,13 +1,14 @@
 """The verdict on one session: plan, ledger and broker compared, in one pure function.
 
-What belongs here: putting the comparisons together, the table of orders, the summary. What does not:
-the comparisons (`orders`, `positions`), reading (`gather`), storing (`storage`).
+What belongs here: putting the comparisons together, the table of orders, the summary. What does not: the comparisons
+(`plans`, `orders`, `fills`, `positions`, `cash`), what follows from what (`judging`), reading (`gather`), storing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -16,24 +17,28 @@ from scizor_dagster.brokers.protocol import BrokerOrder
 from scizor_dagster.ledger.rows import FillRow, IntentRow
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.model import Plan, PlannedOrder
+from scizor_dagster.reconciliation.cash import cash_breaks
+from scizor_dagster.reconciliation.explaining import Evidence
+from scizor_dagster.reconciliation.fills import activity_breaks, came_late, fill_breaks, fill_news, fills_by_order
+from scizor_dagster.reconciliation.judging import judged
 from scizor_dagster.reconciliation.model import (
     Break,
     BreakKind,
     BrokerView,
     LedgerView,
+    Measures,
     OrderResult,
     ReconciliationReport,
     ReconciliationState,
     Severity,
+    Source,
+    Stage,
+    When,
 )
-from scizor_dagster.reconciliation.orders import (
-    activity_breaks,
-    fill_breaks,
-    fills_by_order,
-    order_breaks,
-    plan_breaks,
-)
-from scizor_dagster.reconciliation.positions import cash_breaks, end_of_day, position_breaks
+from scizor_dagster.reconciliation.orders import order_breaks
+from scizor_dagster.reconciliation.plans import plan_breaks
+from scizor_dagster.reconciliation.positions import end_of_day, position_breaks
+from scizor_dagster.risk.breaks import LockScope
 
 ZERO = Decimal(0)
 _AVERAGE_STEP = Decimal("0.00000001")
@@ -53,10 +58,10 @@ def reconcile(
     account: str,
     session: date,
     closes: Mapping[str, Close],
-    session_over: bool,
-    venue_behind: bool = False,
+    when: When,
+    measures: Measures | None = None,
 ) -> ReconciliationReport:
-    """Compare the three sides of one session.
+    """Compare the three sides of one session: orders, then fills, then positions, then cash.
 
     Args:
         plans: The stored plan of each batch of the session, in the order of the batches, or the newest
@@ -66,26 +71,66 @@ def reconcile(
         portfolio: Whose session it is.
         account: The account that it trades on.
         session: The session.
-        closes: Last close by symbol, for the end-of-day table.
-        session_over: Whether the exchange has closed and its data are there: an order that is still
-            open then is a break, and before then it is working.
-        venue_behind: Whether the venue has yet to go through the session, so that neither side knows
-            what happened in it.
+        closes: Last close by symbol, for the end-of-day table and for what a break is worth.
+        when: At what point of the session's life, in which pass, against whose word.
+        measures: Tolerances; without them every difference counts.
     """
-    breaks = (
-        *plan_breaks(plans, ledger, session_over),
-        *order_breaks(ledger, broker, session_over),
-        *fill_breaks(ledger, broker, portfolio),
-        *activity_breaks(ledger, broker),
-        *position_breaks(ledger, broker),
-        *cash_breaks(ledger, broker),
-        *([_behind(session)] if venue_behind and session_over else ()),
-    )
+    rules = measures or Measures()
+    if when.source is Source.LOGS:
+        # Nobody was asked what is held: that is no difference.
+        ledger = replace(ledger, differences={})
+    found = list(plan_breaks(plans, ledger, when.session_over))
+    if when.source is Source.BROKER:
+        found += _against_broker(plans, ledger, broker, portfolio, closes, when, rules)
+    else:
+        found += order_breaks(ledger, broker, when.session_over)
+    if when.venue_behind and when.session_over:
+        found.append(_behind(session))
+    breaks = judged(found, plans, ledger, broker, closes, portfolio=portfolio, account=account, session=session)
+    if when.source is Source.LOGS:
+        # The ledger gets none of them: there is nothing to accept, and nothing is locked.
+        breaks = tuple(replace(row, break_id="", locks=LockScope.NONE) for row in breaks)
     results = order_results(plans, ledger, broker)
     state = _state(plans, ledger, breaks)
-    summary = _summary(portfolio, session, state, results, breaks, broker)
-    return ReconciliationReport(
-        portfolio, account, session, state, breaks, results, end_of_day(plans, ledger, closes), summary
+    summary = _summary(portfolio, session, state, results, breaks, broker, when)
+    positions = end_of_day(plans, ledger, closes)
+    return ReconciliationReport(portfolio, account, session, state, breaks, results, positions, summary, when)
+
+
+def _against_broker(
+    plans: Sequence[Plan],
+    ledger: LedgerView,
+    broker: BrokerView,
+    portfolio: str,
+    closes: Mapping[str, Close],
+    when: When,
+    measures: Measures,
+) -> Iterator[Break]:
+    planned = frozenset(order.client_order_id for plan in plans for order in plan.orders)
+    news = fill_news(ledger, broker, portfolio, planned) if when.fills_shown else ()
+    evidence = Evidence(ledger, broker, news, closes)
+    yield from order_breaks(ledger, broker, when.session_over, planned, listed=when.orders_listed)
+    if when.fills_shown:
+        yield from fill_breaks(ledger, broker, portfolio, when=when, measures=measures, planned=planned)
+    else:
+        yield _fills_not_compared(ledger)
+    yield from came_late(ledger, portfolio, when)
+    yield from activity_breaks(ledger, broker)
+    yield from position_breaks(ledger, broker, measures, evidence)
+    yield from cash_breaks(ledger, broker, measures, evidence)
+
+
+def _fills_not_compared(ledger: LedgerView) -> Break:
+    return Break(
+        BreakKind.FILLS_NOT_COMPARED,
+        None,
+        None,
+        f"{len(ledger.fills)} recorded",
+        "not shown any more",
+        Severity.INFO,
+        "Nothing: where every order has ended, and positions agree, the day is closed without them.",
+        stage=Stage.FILLS,
+        cause="the broker does not go back to the session: what is held now stands for its executions",
     )
 
 
@@ -98,6 +143,8 @@ def _behind(session: date) -> Break:
         "not yet",
         Severity.WORKING,
         "End or execute what is open up to the session first: scizor run for it, or the job follow_orders.",
+        stage=Stage.FILLS,
+        cause="orders or plans up to the session are still open",
     )
 
 
@@ -197,6 +244,7 @@ def _summary(
     results: Sequence[OrderResult],
     breaks: Sequence[Break],
     broker: BrokerView,
+    when: When,
 ) -> str:
     counts = Counter(row.state for row in results)
     states = ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "none"
@@ -208,8 +256,12 @@ def _summary(
     lines = [
         f"{portfolio} {session}: {state}",
         f"orders   {len(results)} ({states})",
-        f"traded   bought {bought:.2f}, sold {sold:.2f}, fees {sum((row.fees for row in results), ZERO):.2f}",
-        f"account  equity {money.equity:.2f} {money.currency}, cash {money.cash:.2f}",
+        f"traded   bought {bought:,.2f}, sold {sold:,.2f}, fees {sum((row.fees for row in results), ZERO):,.2f}",
+        *(
+            [f"account  equity {money.equity:,.2f} {money.currency}, cash {money.cash:,.2f}"]
+            if when.source is Source.BROKER
+            else ["account  not asked: the plan is compared with the ledger alone"]
+        ),
         f"breaks   {len(errors)}" + "".join(f", {number} {name}" for name, number in sorted(others.items())),
     ]
     lines += [f"  {row.expected}" for row in breaks if row.kind is BreakKind.CASH_NOT_COMPARED]

@@ -10,16 +10,18 @@ that compare with equity concern opening orders alone: what closes takes risk of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TypeGuard
 
 from scizor_dagster.brokers.protocol import PositionIntent
+from scizor_dagster.risk.breaks import OPEN_BREAK
 from scizor_dagster.risk.context import OPENING, Decision, Finding, OrderToCheck, PreTradeContext, plain
 from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.risk.trading_state import Standing, TradingState
 
 ZERO = Decimal(0)
+CONTINUITY = "continuity"
 Check = Callable[[OrderToCheck, PreTradeContext, PreTradeLimits], Finding | None]
 
 
@@ -118,6 +120,12 @@ def _frozen(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) ->
     return Finding("instrument_frozen", context.frozen[order.symbol], "no unknown order", Decision.WAIT)
 
 
+def _continuity(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) -> Finding | None:
+    """Closing orders too: what would be sold in old shares is another part of the position than was meant."""
+    why = context.facts.doubted.get(order.symbol)
+    return Finding(CONTINUITY, why, "no suspected corporate action", Decision.WAIT) if why is not None else None
+
+
 def crosses(order: OrderToCheck, opposite: str | None) -> Finding | None:
     """Whether the order could trade with one of the account's own: asked again right before each send.
 
@@ -127,6 +135,18 @@ def crosses(order: OrderToCheck, opposite: str | None) -> Finding | None:
         return None
     what = f"a {order.side} while order {opposite} of the other side is open in the account"
     return Finding("opposite_order", what, "no order of the other side", Decision.WAIT)
+
+
+def agreed(order: OrderToCheck, breaks: Mapping[str | None, str]) -> Finding | None:
+    """Whether an open break keeps the order back, closing ones too: asked again right before each send."""
+    for key in (None, order.symbol):
+        if key in breaks:
+            return Finding(OPEN_BREAK, breaks[key], "no open break", Decision.WAIT)
+    return None
+
+
+def _breaks(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) -> Finding | None:
+    return agreed(order, context.breaks)
 
 
 def _opposite(order: OrderToCheck, context: PreTradeContext, _: PreTradeLimits) -> Finding | None:
@@ -293,6 +313,8 @@ CHECKS: tuple[Check, ...] = (
     _price_age,
     _second_price,
     _frozen,
+    _continuity,
+    _breaks,
     _opposite,
     _trading_state,
     _equity_jump,

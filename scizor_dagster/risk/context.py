@@ -106,6 +106,7 @@ class PreTradeContext:
         repeated: Batches that have sent in this session since the last resume, by symbol and side.
         standing: The trading state in force.
         locks: Why opening orders wait, by symbol; None stands for every symbol.
+        breaks: Why every order waits, likewise: plan, ledger and broker do not agree.
         equity_accepted: Whether a person has accepted the equity before this session.
     """
 
@@ -123,6 +124,7 @@ class PreTradeContext:
     repeated: Mapping[tuple[str, Side], frozenset[str]] = field(default_factory=dict)
     standing: Standing = FREE
     locks: Mapping[str | None, str] = field(default_factory=dict)
+    breaks: Mapping[str | None, str] = field(default_factory=dict)
     facts: MarketFacts = field(default_factory=MarketFacts)
     equity_accepted: bool = False
 

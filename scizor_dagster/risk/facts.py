@@ -24,6 +24,7 @@ class MarketFacts:
         second_prices: Prices of another source, where there is one.
         daily_volumes: Average daily volume in shares.
         sectors: Sector by symbol; an instrument without one is absent.
+        doubted: Why an instrument may be in other units than its orders, or another one; by symbol.
     """
 
     equity: Decimal | None = None
@@ -33,6 +34,7 @@ class MarketFacts:
     second_prices: Mapping[str, Decimal] = field(default_factory=dict)
     daily_volumes: Mapping[str, Decimal] = field(default_factory=dict)
     sectors: Mapping[str, str] = field(default_factory=dict)
+    doubted: Mapping[str, str] = field(default_factory=dict)
 
 
 FactsOf = Callable[[date], MarketFacts]

@@ -8,12 +8,23 @@ themselves (`checks`), facts (the caller reads them from ledger, broker and lake
 
 from __future__ import annotations
 
-from scizor_dagster.risk.checks import CHECKS, crosses, standing_allows
+from collections.abc import Mapping
+
+from scizor_dagster.risk.checks import CHECKS, agreed, crosses, standing_allows
 from scizor_dagster.risk.context import OPENING, Decision, Finding, OrderToCheck, PreTradeContext, Verdict
 from scizor_dagster.risk.limits import PreTradeLimits
 from scizor_dagster.risk.trading_state import Standing
 
-__all__ = ["OPENING", "Decision", "PreTradeContext", "Verdict", "check_opposite", "check_order", "check_standing"]
+__all__ = [
+    "OPENING",
+    "Decision",
+    "PreTradeContext",
+    "Verdict",
+    "check_breaks",
+    "check_opposite",
+    "check_order",
+    "check_standing",
+]
 
 
 def check_order(order: OrderToCheck, context: PreTradeContext, limits: PreTradeLimits) -> Verdict:
@@ -37,6 +48,11 @@ def check_standing(order: OrderToCheck, standing: Standing) -> Verdict:
 def check_opposite(order: OrderToCheck, opposite: str | None) -> Verdict:
     """Whether the order could trade with the account's own order `opposite`, asked again as well."""
     return _verdict_of(crosses(order, opposite))
+
+
+def check_breaks(order: OrderToCheck, breaks: Mapping[str | None, str]) -> Verdict:
+    """Whether an open break keeps the order back, asked again as well."""
+    return _verdict_of(agreed(order, breaks))
 
 
 def _verdict_of(found: Finding | None) -> Verdict:

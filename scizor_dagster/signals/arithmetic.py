@@ -38,16 +38,18 @@ def plain_text(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
-def scaled(parts: Sequence[Decimal], numerator: Decimal, denominator: Decimal, total: Decimal) -> tuple[Decimal, ...]:
+def scaled(
+    parts: Sequence[Decimal], numerator: Decimal, denominator: Decimal, total: Decimal, step: Decimal = STEP
+) -> tuple[Decimal, ...]:
     """Each part times `numerator / denominator`, toward zero, and the rest to the largest: they sum to `total`.
 
-    `total` is what the parts' exact sum comes to, so that the rest is only what rounding took. Without parts
-    the total must be 0.
+    `total` is what the parts' exact sum comes to, so that the rest is only what rounding to `step` took; of several
+    largest, the first gets it. Without parts the total must be 0.
     """
     if numerator == denominator:
         made = list(parts)
     else:
-        made = [(part * numerator / denominator).quantize(STEP, ROUND_DOWN) for part in parts]
+        made = [(part * numerator / denominator).quantize(step, ROUND_DOWN) for part in parts]
     rest = total - sum(made, Decimal(0))
     if rest:
         largest = max(range(len(made)), key=lambda index: abs(made[index]))

@@ -33,6 +33,23 @@ def demo(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Demo:
     return Demo(shared / "demo-home", json.loads(answer.read_text(encoding="utf-8")))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was injected in the month, what reconciliation has said of it, and in which pass."""
+    rows = [
+        list(map(str, value))
+        for found in terminalreporter.stats.values()
+        for report in found
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, value in report.user_properties
+        if name == "month" and isinstance(value, list | tuple)
+    ]
+    if rows:
+        terminalreporter.write_line("a month on one account: session, what happened, what was said of it, when")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        terminalreporter.write_line("  " + "  ".join(map(str.ljust, row, widths)).rstrip())
+
+
 def run_demo(home: Path, project_root: Path) -> str:
     environment = {**os.environ, "SCIZOR_HOME": str(home)}
     environment.pop("SCIZOR_CONFIG", None)

@@ -8,6 +8,7 @@ import pytest
 from scizor_dagster.analytics.performance import (
     COLUMNS,
     SessionFigures,
+    began_with,
     equity_curve,
     measure,
     read_performance,
@@ -90,6 +91,38 @@ def test_after_an_equity_of_zero_there_are_no_returns():
 def test_a_starting_equity_of_nothing_is_refused():
     with pytest.raises(InputError):
         equity_curve(pd.DataFrame({"session": [START], "equity": [1.0], "flows": [0.0]}), 0.0)
+
+
+def rows_of(*rows: tuple[float, float, float]) -> pd.DataFrame:
+    """Equity, flows, and those of them that are of sessions before."""
+    frame = pd.DataFrame(rows, columns=["equity", "flows", "earlier_flows"])
+    return frame.assign(session=[START + timedelta(days=index) for index in range(len(rows))])
+
+
+def test_what_came_in_a_session_that_was_not_measured_has_earned_since_then():
+    # 90,000 came on the Friday that nobody measured, and all of it gained 1 % on Monday.
+    curve = equity_curve(rows_of((10_000, 0, 0), (100_900, 90_000, 90_000), (151_350, 50_450, 0)), 10_000.0)
+    assert list(curve["return"]) == pytest.approx([0, 0.009, 0])
+    first = equity_curve(rows_of((1_212, 300, 200)), 1000.0)
+    assert list(first["return"]) == pytest.approx([1112 / 1200 - 1])
+
+
+def test_a_portfolio_that_began_with_nothing_counts_from_what_was_brought_in():
+    curve = equity_curve(rows_of((1010, 1000, 0), (1111, 0, 0)), 0.0)
+    assert list(curve["return"]) == pytest.approx([0.01, 0.1])
+
+
+def test_what_the_curve_began_with_stays_though_another_beginning_is_told_later():
+    stored = equity_curve(rows_of((1100, 0, 0), (990, 0, 0)), 1000.0)
+    for beginning in (8.65, 5000.0, 0.0, -40.0):
+        again = equity_curve(pd.concat([stored, rows_of((0, 0, 0), (0, 0, 0), (1188, 0, 0)).tail(1)]), beginning)
+        assert list(again["return"]) == pytest.approx([0.1, -0.1, 0.2])
+        assert began_with(again, beginning) == pytest.approx(1000)
+    assert began_with(stored, 1000.0) == 1000.0
+    assert began_with(stored.head(0), 7.0) == 7.0
+    assert began_with(equity_curve(rows_of((0, 0, 0)), 50.0), 60.0) == 60.0
+    brought = equity_curve(rows_of((1_300, 300, 200)), 1000.0)
+    assert began_with(brought, 1.0) == pytest.approx(1000)
 
 
 def test_a_measured_session_has_every_column_and_its_turnover(lake):

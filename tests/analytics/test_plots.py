@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scizor_dagster.analytics.plots import equity_plot, weights_plot
+from scizor_dagster.analytics.plots import equity_plot, spread_days, weights_plot
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -42,3 +42,23 @@ def test_two_rows_of_one_symbol_are_one_bar():
     twice = pd.DataFrame({"symbol": ["A", "A", "B"], "target_weight": [0.1, 0.2, 0.3]})
     once = pd.DataFrame({"symbol": ["B", "A"], "target_weight": [0.3, 0.30000000000000004]})
     assert np.array_equal(pixels(weights_plot(twice)), pixels(weights_plot(once.iloc[::-1])))
+
+
+def test_a_benchmark_is_drawn_beside_the_equity():
+    beside = curve(20).assign(benchmark=[100_000.0] * 20)
+    assert equity_plot(beside).startswith(b"\x89PNG")
+    assert equity_plot(beside) != equity_plot(curve(20))
+
+
+def test_days_are_labelled_far_enough_from_each_other_to_be_read():
+    days = [date(2026, 11, day) for day in (13, 16, 17, 18, 19, 20)]
+    assert spread_days(days, 4, 0.32) == [days[0], days[1], days[-1]]
+    assert spread_days(days[:2], 4, 0.32) == days[:2]
+    assert spread_days(days[:1], 4, 0.32) == days[:1]
+    many = [date(2026, 1, 1) + timedelta(days=number) for number in range(300)]
+    assert len(spread_days(many, 4, 0.32)) == 4
+
+
+@pytest.mark.parametrize("drawdown", [0.0, float("nan"), -0.2])
+def test_a_drawdown_is_drawn_below_nothing_also_where_there_is_none(drawdown):
+    assert equity_plot(curve(3).assign(drawdown=drawdown)).startswith(b"\x89PNG")

@@ -80,6 +80,7 @@ JOBS = {
     "collect_history": {"us/symbols", "us/corporate_actions", "us/historical_chunks", "us/prices"},
     "rebalance": {*TAKE, "main/planned_orders", *ACT},
     "follow_orders": ACT,
+    "close_day": ACT,
     "take_signals": TAKE,
     "reconcile": {"main/reconciliations", "main/performance"},
     "maintain": {"maintenance"},
@@ -213,7 +214,7 @@ def test_two_markets_and_three_portfolios_load_side_by_side(tmp_path: Path) -> N
     names = {job.name for job in definitions.get_repository_def().get_all_jobs()} - {"__ASSET_JOB"}
     assert {"collect_daily_asx", "collect_history_asx", "rebalance_bold", "reconcile_down_under"} <= names
     assert names > set(JOBS)
-    assert len(names) == 2 * 2 + 3 * 4 + 1
+    assert len(names) == 2 * 2 + 3 * 5 + 1
     pools = {item.op.pool for item in _assets(definitions)} - {None}
     assert pools == {"account_paper", "account_aud"}
 

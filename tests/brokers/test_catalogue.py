@@ -79,7 +79,7 @@ SHOWN: dict[str, tuple[str, str]] = {
     "P8": (f"{EXECUTION}_tracking", "more_filled_than_ordered_is_accepted_as_the_truth_and_said"),
     "P9": (PRICES, "a_symbol_without_bars_or_without_a_contract_is_absent"),
     "P10": (PRICES, "a_session_counts_once_its_prices_are_final"),
-    "P11": (f"{EXECUTION}_gates", "105_a_position_that_no_trade_can_have_made_is_frozen"),
+    "P11": ("reconciliation/test_looking", "105_a_position_that_no_trade_can_have_made_is_frozen"),
     "P12": (f"{EXECUTION}_executor", "prices_that_are_not_raw_never_size_a_live_order"),
     "P14": (f"{EXECUTION}_release", "a_scaled_quantity_is_rounded_down_to_the_instruments_step"),
     "P15": (f"{PLANS}_planner", "where_only_whole_shares_trade_a_full_exit_leaves_the_fraction_and_says_so"),

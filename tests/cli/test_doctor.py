@@ -27,7 +27,7 @@ def test_a_sound_project_is_ok_and_nothing_is_created(scizor: Scizor, fresh: Pro
     details = _details(answer)
     assert list(details) == [
         "python", "environment", "disk", "configuration", "strategies", "calendars", "universes", "providers",
-        "accounts", "connections", "trading", "stores", "prices",
+        "accounts", "connections", "trading", "stores", "prices", "benchmarks", "notifications",
     ]  # fmt: skip
     assert details["universes"] == (True, "us: 6 symbols")
     assert details["providers"] == (True, "us: sample (raw, synthetic)")
@@ -122,6 +122,53 @@ def test_a_missing_file_is_a_problem_of_its_own_check(scizor: Scizor, fresh: Pro
     assert table.code == 1
     assert "PROBLEM" in table.out
     assert not fresh.home.exists()
+
+
+def _with(project: Project, **sections: Any) -> None:
+    path = project.folder / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | sections))
+
+
+def test_who_is_told_is_named_and_nothing_is_sent(
+    scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "nobody is told: a notice is a line in the log" in _details(scizor("doctor", "--json"))["notifications"][1]
+    # Nobody listens at that port: a word to it would fail.
+    monkeypatch.setenv("PHONE", "json://user:verysecret@127.0.0.1:9/verysecret")
+    _with(fresh, notifications={"targets": ["${PHONE}"], "program": ["sh", "-c", "touch heard"]})
+    assert _details(scizor("doctor", "--json"))["notifications"] == (
+        True,
+        "PHONE (json://***), program (program); scizor notify --test sends",
+    )
+    monkeypatch.setenv("PHONE", "tgram://verysecret")
+    answer = scizor("doctor", "--json")
+    ok, detail = _details(answer)["notifications"]
+    assert (answer.code, ok) == (1, False)
+    assert "PHONE (tgram://***): its address is none that Apprise knows" in detail
+    assert "scizor notify --test" in detail
+    assert "verysecret" not in answer.out + answer.err
+    monkeypatch.delenv("PHONE")
+    assert "the environment variable PHONE is unset" in _details(scizor("doctor", "--json"))["notifications"][1]
+    assert not fresh.home.exists()
+
+
+def test_a_benchmark_that_nothing_can_be_set_against_is_a_problem_with_its_remedy(
+    scizor: Scizor, collected: Project
+) -> None:
+    config = yaml.safe_load((collected.folder / "config.yaml").read_text())
+    said = {}
+    for benchmark in ("SPY.ARCX", "AAPL.XNAS", "LATE.XNAS"):
+        if benchmark == "LATE.XNAS":
+            universe = collected.folder / "universe.csv"
+            universe.write_text(universe.read_text() + "LATE,XNAS,LATE,USD,Technology,,XNAS\n")
+        _with(collected, portfolios={"main": config["portfolios"]["main"] | {"benchmark": benchmark}})
+        said[benchmark] = _details(scizor("doctor", "--json"))["benchmarks"]
+    assert said["AAPL.XNAS"] == (True, "main: AAPL.XNAS")
+    assert not said["SPY.ARCX"][0]
+    assert "main: The benchmark SPY.ARCX is not in the universe of market 'us': add it to" in said["SPY.ARCX"][1]
+    assert "Or correct portfolios.main.benchmark" in said["SPY.ARCX"][1]
+    assert not said["LATE.XNAS"][0]
+    assert "collect them: scizor collect history --market us" in said["LATE.XNAS"][1]
 
 
 HEADER = "symbol,session,open,high,low,close,volume"

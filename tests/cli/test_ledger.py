@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.ledger.replay import journaled
 from tests.cli.conftest import NEXT, TRADED, UNNAMED, Scizor
 from tests.projects import Project
@@ -34,7 +35,7 @@ def _lose_all_but_the_exchange(project: Project) -> None:
 
 def test_a_ledger_that_nobody_touched_is_whole(scizor: Scizor, collected: Project) -> None:
     answer = scizor("ledger", "verify", "--json")
-    assert (answer.code, answer.json) == (0, {"whole": True, "found": []})
+    assert (answer.code, answer.json) == (0, {"whole": True, "found": [], "altered_plans": []})
     assert "is what its history says" in scizor("ledger", "verify").out
 
 
@@ -51,6 +52,21 @@ def test_a_number_that_was_edited_is_named_with_what_it_was(scizor: Scizor, coll
     refused = scizor("ledger", "backup")
     assert refused.code == 1
     assert "not what its history says" in refused.sentence
+
+
+def test_a_plan_whose_version_was_edited_is_named_although_the_ledger_is_whole(
+    scizor: Scizor, collected: Project
+) -> None:
+    lake = Lake(LakeLocation.embedded(collected.home / "lake"))
+    with lake.write() as cursor:
+        cursor.execute("UPDATE plans SET code_version = '9'")
+    lake.close()
+    answer = scizor("ledger", "verify", "--json")
+    assert (answer.code, answer.json["whole"], answer.json["found"]) == (1, True, [])
+    (sentence,) = answer.json["altered_plans"]
+    assert ": code_version is 9, and must be" in sentence
+    told = scizor("ledger", "verify")
+    assert (told.code, "Restore the lake" in told.out, "Trade nothing" in told.out) == (1, True, False)
 
 
 def test_a_backup_restored_in_an_empty_home_trades_on_once_it_is_resumed(

@@ -8,12 +8,14 @@ import pytest
 
 from scizor_dagster.cli.actor import actor_of
 from scizor_dagster.errors import InputError
+from scizor_dagster.ledger.breaks import Looked, record_breaks
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.acceptance import is_accepted
 from scizor_dagster.risk.locks import DueLock, store_locks
 from scizor_dagster.risk.trading_state import states_of
 from tests.cli.conftest import NEXT, TRADED, Scizor
 from tests.execution.scenario import START
+from tests.ledger.lived import a_break
 from tests.projects import Project
 
 
@@ -88,7 +90,7 @@ def test_the_limits_in_force_are_shown_without_making_a_store(scizor: Scizor, fr
     assert (found["limits"]["max_leverage"], found["limits"]["max_gross_value"]) == ("2", "unlimited")
     assert len(found["hash"]) == 64
     assert "max_notional_per_order" in scizor("limits").out
-    assert scizor("risk", "locks", "--json").json == {"portfolio": "main", "locks": []}
+    assert scizor("risk", "locks", "--json").json == {"portfolio": "main", "locks": [], "open_breaks": []}
     assert scizor("risk", "events", "--json").json == {"portfolio": "main", "events": []}
     assert scizor("risk", "unlock", "abc", "--reason", "why").code == 2
     assert not fresh.home.exists()
@@ -147,3 +149,18 @@ def test_a_name_that_is_empty_or_too_long_is_nobodys() -> None:
     for wrong in ("", "x" * 65, "scizor"):
         with pytest.raises(InputError):
             actor_of(wrong)
+
+
+def test_open_breaks_of_the_account_stand_beside_the_locks_with_whose_they_are_and_what_clears_them(
+    scizor: Scizor, collected: Project
+) -> None:
+    ledger = Ledger.open(collected.settings.ledger_url)
+    with ledger.transaction() as connection:
+        row = a_break(portfolio="other", found_in="second")
+        record_breaks(connection, Looked("paper", "other", row.session, (), ()), [row], now=START)
+    ledger.close()
+    answer = scizor("risk", "locks")
+    for words in ("Open breaks of account paper", "portfolio other", "nothing explains 2"):
+        assert words in answer.out, answer
+    (shown,) = scizor("risk", "locks", "--json").json["open_breaks"]
+    assert shown["clear"] == "scizor reconcile --portfolio other --date 2026-03-02"

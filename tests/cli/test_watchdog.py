@@ -1,10 +1,10 @@
 """`scizor watchdog` as cron calls it: its answer, its exit code, who is told, and what of Dagster it reads."""
 
 import json
-import stat
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,6 +17,8 @@ from scizor_dagster.cli.dagster_state import DAEMONS, read_dagster
 from scizor_dagster.cli.instance import prepare_home
 from scizor_dagster.definitions import build_defs
 from scizor_dagster.errors import DataError
+from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeRow, begin, settle
+from scizor_dagster.ledger.store import Ledger
 from tests.cli.conftest import NEXT, Scizor
 from tests.projects import Project, project_at
 
@@ -31,10 +33,10 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dates, "now", lambda: DUE)
 
 
-def configure(project: Project, **rules: object) -> None:
+def configure(project: Project, section: str = "notifications", **rules: object) -> None:
     path = project.settings.config_path
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    path.write_text(yaml.safe_dump(config | {"watchdog": rules}, sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump(config | {section: rules}, sort_keys=False), encoding="utf-8")
 
 
 def teller(folder: Path, body: str) -> list[str]:
@@ -44,7 +46,12 @@ def teller(folder: Path, body: str) -> list[str]:
     return [sys.executable, str(script)]
 
 
-WRITES = "open(heard, 'w').write(sys.stdin.read())"
+WRITES = "open(heard, 'a').write(sys.stdin.read() + chr(10))"
+
+
+def heard_by(folder: Path) -> list[dict[str, Any]]:
+    """What the program heard, in its order."""
+    return [json.loads(line) for line in (folder / "heard.json").read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_session_that_was_missed_ends_with_exit_code_1_and_says_what_to_do(
@@ -93,78 +100,88 @@ def test_a_configuration_that_cannot_be_read_is_a_finding_and_nobody_can_be_told
     assert "configuration cannot be read" in answer.json["notification"]
 
 
-def test_the_program_of_the_configuration_hears_the_findings_on_its_standard_input(
+def test_the_program_of_the_configuration_hears_the_findings_once_while_they_stay_the_same(
     scizor: Scizor, collected: Project, noon: None, tmp_path: Path
 ) -> None:
-    configure(collected, notify=teller(tmp_path, WRITES))
-    answer = scizor("watchdog", "--json")
-    heard = json.loads((tmp_path / "heard.json").read_text(encoding="utf-8"))
-    assert heard["findings"] == answer.json["findings"]
-    assert (answer.code, answer.json["notification"]) == (1, "")
+    configure(collected, program=teller(tmp_path, WRITES))
+    for _ in range(2):
+        answer = scizor("watchdog", "--json")
+        assert (answer.code, answer.json["notification"]) == (1, "")
+    [heard] = heard_by(tmp_path)
+    assert (heard["event"], heard["facts"]["findings"]) == ("watchdog", answer.json["findings"])
+    assert f"scizor run --portfolio main --date {NEXT}" in heard["text"]
+    collected.settings.config_path.with_name("weights.csv").unlink()
+    scizor("watchdog")
+    assert ["weights_missing" in item["title"] for item in heard_by(tmp_path)] == [False, True]
+
+
+def test_without_a_ledger_to_remember_it_in_everybody_is_told_each_time(
+    scizor: Scizor, fresh: Project, noon: None, tmp_path: Path
+) -> None:
+    configure(fresh, program=teller(tmp_path, WRITES))
+    for _ in range(2):
+        scizor("watchdog")
+    assert len(heard_by(tmp_path)) == 2
+    assert not fresh.home.exists()
 
 
 def test_nobody_is_told_that_all_is_well_unless_they_want_to_hear_it(
     scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(dates, "now", lambda: QUIET)
-    configure(collected, notify=teller(tmp_path, WRITES))
+    configure(collected, program=teller(tmp_path, WRITES))
     assert scizor("watchdog").code == 0
     assert not (tmp_path / "heard.json").exists()
-    configure(collected, notify=teller(tmp_path, WRITES), notify_when="always")
-    assert scizor("watchdog").code == 0
-    assert json.loads((tmp_path / "heard.json").read_text(encoding="utf-8"))["ok"] is True
+    configure(collected, program=teller(tmp_path, WRITES), events={"all_well": True})
+    for _ in range(2):
+        assert scizor("watchdog").code == 0
+    assert [item["event"] for item in heard_by(tmp_path)] == ["all_well"] * 2
 
 
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ("sys.exit('no route to host')", "ended with exit code 1: no route to host"),
-        ("time.sleep(60)", "did not end within 0.5 s and was killed"),
-    ],
-)
 def test_telling_that_fails_is_said_and_makes_the_exit_code_1_also_where_all_is_well(
-    scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str, said: str
+    scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(dates, "now", lambda: QUIET)
-    timeout = 0.5 if "sleep" in body else 30.0
-    rules = {"notify": teller(tmp_path, body), "notify_when": "always", "notify_timeout_seconds": timeout}
-    configure(collected, **rules)
+    configure(collected, program=teller(tmp_path, "sys.exit('no route')"), events={"all_well": True})
     answer = scizor("watchdog", "--json")
     assert answer.code == 1
-    assert said in answer.json["notification"]
+    assert answer.json["notification"].endswith("was not told: it ended with exit code 1.")
 
 
-def test_a_program_that_is_not_there_is_said(scizor: Scizor, collected: Project, noon: None) -> None:
-    configure(collected, notify=["./no-such-program"])
-    assert "./no-such-program cannot be run (No such file or directory)" in scizor("watchdog").sentence
-
-
-def test_no_shell_reads_what_is_configured_and_relative_paths_begin_at_the_configuration(
-    scizor: Scizor, collected: Project, noon: None
+def test_that_nobody_could_be_told_is_a_finding_until_somebody_is(
+    scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    script = collected.folder / "tell.sh"
-    script.write_text('#!/bin/sh\nprintf "%s" "$1" > heard.txt\n', encoding="utf-8")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    configure(collected, notify=["./tell.sh", "$(touch pwned); `id` > x"])
-    scizor("watchdog")
-    assert (collected.folder / "heard.txt").read_text(encoding="utf-8") == "$(touch pwned); `id` > x"
-    assert not (collected.folder / "pwned").exists()
+    monkeypatch.setattr(dates, "now", lambda: QUIET)
+    lost = NoticeRow("halt", "portfolio main", "today", "program", "main is halted", "By ann.")
+    ledger = Ledger.open(collected.settings.ledger_url)
+    for attempt in range(MOST_ATTEMPTS):
+        with ledger.transaction() as connection:
+            begin(connection, lost, now=QUIET + timedelta(hours=2 * attempt))
+            settle(connection, lost, "It ended with exit code 1.", now=QUIET + timedelta(hours=2 * attempt))
+    ledger.close()
+    assert scizor("watchdog").code == 0
+    configure(collected, program=teller(tmp_path, WRITES))
+    [finding] = scizor("watchdog", "--json").json["findings"]
+    assert finding["kind"] == "not_told"
+    assert f"program was not told of 1 notice(s) in {MOST_ATTEMPTS} attempts each" in finding["problem"]
+    assert "main is halted. It ended with exit code 1." in finding["problem"]
+    monkeypatch.setattr(dates, "now", lambda: QUIET + timedelta(hours=2 * MOST_ATTEMPTS))
+    assert scizor("notify", "--test").code == 0
+    assert "not_told" not in scizor("watchdog", "--json").out
 
 
 @pytest.mark.parametrize(
     ("rules", "where"),
     [
-        ({"notify": []}, "watchdog.notify"),
-        ({"notify": "mail me"}, "watchdog.notify"),
         ({"after_open_minutes": -1}, "watchdog.after_open_minutes"),
-        ({"notify_when": "sometimes"}, "watchdog.notify_when"),
+        ({"notify": ["./tell"]}, "watchdog.notify has moved"),
         ({"tell": []}, "watchdog.tell"),
     ],
 )
 def test_a_key_of_the_section_that_means_nothing_is_named(
     scizor: Scizor, collected: Project, noon: None, rules: dict[str, object], where: str
 ) -> None:
-    configure(collected, **rules)
+    configure(collected, "watchdog", **rules)
     answer = scizor("watchdog", "--json")
     assert answer.code == 1
     assert where in answer.json["findings"][0]["problem"]

@@ -15,7 +15,7 @@ from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings
 from scizor_dagster.ledger.adoptions import adopt as adopt_position
 from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
+from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Provenance, Reason
 from scizor_dagster.risk.limits import NUMBERS, PreTradeLimits
 from scizor_dagster.risk.trading_state import TradingState
 from tests.execution.model_broker import ModelBroker
@@ -95,6 +95,7 @@ def plan_of(
         lines=lines,
         orders=tuple(orders),
         notes=notes,
+        provenance=Provenance(7, "1.0"),
     )
 
 

@@ -17,8 +17,9 @@ from scizor_dagster.ledger.known import restated_sessions
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import events, trades
 from scizor_dagster.ledger.verification import verify
+from scizor_dagster.reconciliation.fills import fill_breaks
 from scizor_dagster.reconciliation.gather import read_sides
-from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
+from scizor_dagster.reconciliation.orders import order_breaks
 from scizor_dagster.risk.events import risk_events_of
 from scizor_dagster.risk.locks import lift, locks_of
 from tests.execution.model_broker import ModelBroker

@@ -5,15 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from scizor_dagster.brokers.protocol import BrokerPosition
 from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached, ScizorError, WrongAccount
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.rows import batches_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import SYNTHETIC, Side
-from scizor_dagster.reconciliation.positions import doubtful_positions
 from scizor_dagster.risk.events import risk_events_of
-from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, arm_until, model, order, plan_of, run
+from tests.execution.scenario import MONDAY, START, TUESDAY, adopt, arm_until, model, order, plan_of, run
 
 BUY = order("b", "AAA", Side.BUY, "2")
 LIVE = {"expected_environment": "live", "live_trading": True, "live_session": MONDAY}
@@ -43,7 +41,7 @@ def test_100_101_an_account_that_is_not_the_one_configured_is_never_traded(
     assert broker.book.attempts == []
 
 
-@pytest.mark.parametrize("listed", [{}, {"AAA": D(0)}], ids=["no position", "a position of none"])
+@pytest.mark.parametrize("listed", [{}, {"AAA": Decimal(0)}], ids=["no position", "a position of none"])
 def test_103_an_empty_list_of_positions_is_not_believed_where_the_ledger_knows_of_some(
     ledger: Ledger, listed: dict[str, Decimal]
 ) -> None:
@@ -117,31 +115,6 @@ def test_every_stop_is_one_of_the_projects_errors_and_says_what_to_do(ledger: Le
         run(ledger, model(ledger, positions={}), plan_of([BUY], held={"AAA": "5"}))
     assert caught.value.where == "account paper"
     assert caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("qty", "difference", "fractional", "words"),
-    [
-        ("-5", "-15", True, "The broker shows -5, and the portfolios own 10: the other side."),
-        ("5", "15", True, "The broker shows 5, and the portfolios own -10: the other side."),
-        ("10.5", "0", False, "The broker shows 10.5, and only whole shares trade there."),
-        ("10.5", "0.5", False, "The broker shows 10.5, and only whole shares trade there."),
-    ],
-)
-def test_105_a_position_that_no_trade_can_have_made_is_frozen(qty, difference, fractional, words) -> None:
-    positions = [BrokerPosition("AAA", D(qty), None), BrokerPosition("BBB", D(3), None)]
-    differences = {"AAA": D(difference)} if D(difference) else {}
-    assert doubtful_positions(positions, differences, (), fractional=fractional) == {"AAA": words}
-
-
-def test_a_fraction_is_doubtful_only_where_the_instrument_trades_whole() -> None:
-    positions = [BrokerPosition("AAA", D("1.5"), None), BrokerPosition("BBB", D("1.5"), None)]
-    assert list(doubtful_positions(positions, {}, {"BBB"}, fractional=True)) == ["BBB"]
-
-
-def test_102_a_position_of_someone_else_is_left_to_reconciliation_and_not_frozen() -> None:
-    positions = [BrokerPosition("ZZZ", D("7"), None)]
-    assert doubtful_positions(positions, {"ZZZ": D(7)}, (), fractional=True) == {}
 
 
 def test_an_account_with_real_money_is_refused_whatever_is_armed_where_live_trading_is_off(ledger: Ledger) -> None:

@@ -16,8 +16,9 @@ from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.intents import RETURNED, load, marked
 from scizor_dagster.ledger.rows import open_batches
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.reconciliation.fills import fill_breaks
 from scizor_dagster.reconciliation.gather import read_sides
-from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
+from scizor_dagster.reconciliation.orders import order_breaks
 from tests.execution.model_broker import NOON, ModelBroker
 from tests.execution.scenario import MONDAY, TUESDAY, D, adopt, model, order, plan_of, resume, run
 

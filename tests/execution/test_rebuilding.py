@@ -22,9 +22,9 @@ from scizor_dagster.ledger.states import BatchState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.planning.model import Plan
+from scizor_dagster.reconciliation.cash import cash_breaks
 from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.model import BreakKind
-from scizor_dagster.reconciliation.positions import cash_breaks
 from scizor_dagster.reconciliation.reconcile import order_results
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.model_broker import ModelBroker

@@ -22,9 +22,10 @@ from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.lake.tables import append_rows
+from scizor_dagster.ledger.days import is_closed
 from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.rows import fills_of
-from scizor_dagster.reconciliation.model import ReconciliationReport
+from scizor_dagster.reconciliation.model import Pass, ReconciliationReport
 from tests.projects import project_at, small_project, write_weights
 
 FIRST, NEXT, SPLIT_DAY, AFTER = date(2025, 3, 3), date(2025, 3, 4), date(2025, 3, 5), date(2025, 3, 6)
@@ -217,10 +218,29 @@ def test_nothing_is_measured_while_orders_of_the_session_are_open(tmp_path: Path
         with pytest.raises(DataError, match=r"orders of 2025-03-03 \(portfolio 'main'\) are still open"):
             measure_session(after, "main", session)
     report = reconcile_session(after, "main", NEXT)
-    assert kinds(report) == [("venue_behind", "working")]
+    assert kinds(report) == [("cash_not_compared", "info"), ("venue_behind", "working")]
     assert report.state == "working"
     with after.lake.read() as cursor:
         assert cursor.execute("SELECT count(*) FROM performance").fetchone() == (0,)
+
+
+def test_orders_at_a_venue_that_was_left_in_the_middle_of_a_closed_session_are_at_work_and_no_breaks(
+    tmp_path: Path,
+) -> None:
+    desk = collected(tmp_path, BEFORE_OPEN)
+    trade(desk)
+    after = at(desk, datetime(2025, 3, 3, 22, tzinfo=UTC))
+    collect_closed_session(after, "us", FIRST)
+    after.broker("paper", "us").advance(FIRST)
+    report = reconcile_session(after, "main", FIRST)
+    assert report.state == "working"
+    assert report.break_count == 0
+    follow_session(after, "main", FIRST, "follow")
+    assert reconcile_session(after, "main", FIRST).state == "reconciled"
+    next_morning = at(desk, datetime(2025, 3, 4, 13, 30, tzinfo=UTC))
+    assert reconcile_session(next_morning, "main", FIRST).when.which is Pass.SECOND
+    with next_morning.ledger.read() as connection:
+        assert is_closed(connection, "paper", "main", FIRST), "its orders have ended, wherever the venue stands"
 
 
 def test_reconciling_does_not_take_the_session_away_from_a_plan_that_waits(copy: Copies) -> None:

@@ -7,21 +7,36 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.errors import DataError, InputError, NotASession, PriceUnavailable, SessionNotClosed, StaleTick
+from scizor_dagster.errors import (
+    DataError,
+    InputError,
+    NotASession,
+    PriceUnavailable,
+    RiskLimitBreached,
+    SessionNotClosed,
+    StaleTick,
+)
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import follow_session
 from scizor_dagster.flow.markets import collect_closed_session
 from scizor_dagster.flow.measuring import measure_session
+from scizor_dagster.flow.passes import close_past
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.flow.weight_files import weight_sessions
+from scizor_dagster.ledger.breaks import open_breaks
+from scizor_dagster.ledger.days import is_closed
+from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.rows import batch_of
 from scizor_dagster.planning.model import Reason
+from scizor_dagster.reconciliation.model import Pass, Source
 from tests.flow.desks import EARLY, FIRST, NOW, SECOND, add_action, collected, trade
 from tests.projects import project_at, write_weights
+
+THIRD = date(2025, 3, 17)
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +164,55 @@ def test_nothing_is_sent_after_a_session_that_ended_with_breaks(desk: Desk) -> N
         connection.exec_driver_sql("DELETE FROM trades WHERE symbol = 'NVDA'")
         connection.exec_driver_sql("UPDATE paper_positions SET qty = '1' WHERE symbol = 'AAPL'")
     assert reconcile_session(desk, "main", FIRST).break_count > 0
-    with pytest.raises(DataError, match="unexplained break"):
+    with pytest.raises(RiskLimitBreached, match=r"open breaks are worth .*max_break_value_pct allows 0.02"):
         trade(desk, SECOND)
+    with desk.ledger.read() as connection:
+        assert [row.symbol for row in open_breaks(connection, "paper")] == ["AAPL"]
+        assert not is_closed(connection, "paper", "main", FIRST)
+
+
+def test_a_small_break_keeps_its_instrument_alone_from_trading_until_the_parties_agree_again(desk: Desk) -> None:
+    trade(desk, FIRST)
+    with desk.ledger.read() as connection:
+        before = owned(connection, "paper", "main")["AAPL"]
+    _set_paper_position(desk, "AAPL", before + 1)
+    assert [row.symbol for row in reconcile_session(desk, "main", FIRST).break_rows] == ["AAPL"]
+    logged = reconcile_session(desk, "main", FIRST, which=Pass.FIRST, source=Source.LOGS)
+    assert (logged.break_rows, logged.state) == ((), "reconciled")
+    sent = {row.symbol for row in trade(desk, SECOND).orders}
+    lines = {line.symbol: line for line in plan_session(desk, "main", SECOND).plan.lines}
+    assert (lines["AAPL"].reason, "AAPL" in sent, len(sent) > 0) == (Reason.FROZEN, False, True)
+    assert "locked by break" in lines["AAPL"].note
+    _set_paper_position(desk, "AAPL", before)
+    assert reconcile_session(desk, "main", SECOND).break_count == 0
+    with desk.ledger.read() as connection:
+        assert open_breaks(connection, "paper") == []
+        assert is_closed(connection, "paper", "main", SECOND)
+    for words, asked in (("asks the broker", Source.LOGS), ("has not closed", None)):
+        later = Desk(desk.settings, lambda: datetime(2025, 3, 3, 13, tzinfo=UTC))
+        with pytest.raises(InputError, match=words):
+            reconcile_session(later, "main", FIRST, which=Pass.SECOND, source=asked)
+
+
+def test_a_day_whose_difference_was_cleared_by_a_later_session_is_closed_before_the_next_plan(desk: Desk) -> None:
+    trade(desk, FIRST)
+    with desk.ledger.read() as connection:
+        before = owned(connection, "paper", "main")["AAPL"]
+    _set_paper_position(desk, "AAPL", before + 1)
+    reconcile_session(desk, "main", FIRST)
+    trade(desk, SECOND)
+    _set_paper_position(desk, "AAPL", before)
+    assert reconcile_session(desk, "main", SECOND).break_count == 0
+    with desk.ledger.read() as connection:
+        assert not is_closed(connection, "paper", "main", FIRST)
+    close_past(desk, "main", THIRD)
+    with desk.ledger.read() as connection:
+        assert is_closed(connection, "paper", "main", FIRST)
+
+
+def _set_paper_position(desk: Desk, symbol: str, qty: Decimal) -> None:
+    with desk.ledger.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE paper_positions SET qty = '{qty}' WHERE symbol = '{symbol}'")
 
 
 def test_a_run_that_starts_long_after_its_tick_is_refused(desk: Desk) -> None:

@@ -14,7 +14,10 @@ from scizor_dagster.config import load_config
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.trades import SCHEDULED_FOR
+from scizor_dagster.ledger.days import record_pass
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.sessions import TradingCalendar
+from tests.batches import leave_batch
 from tests.jobs.support import two_of_each
 from tests.projects import Project, small_project, write_weights
 
@@ -84,10 +87,12 @@ def test_ticks_follow_the_regular_hours_of_the_exchange(tmp_path: Path) -> None:
     }
     for owner in ("", "_bold"):
         expected |= {
+            f"close_day{owner}_before_open": ("15 8 * * 1-5", york, f"close_day{owner}"),
             f"rebalance{owner}_before_open": ("0 9 * * 1-5", york, f"rebalance{owner}"),
             f"follow_orders{owner}_after_collection": ("0 18 * * 1-5", york, f"follow_orders{owner}"),
         }
     expected |= {
+        "close_day_down_under_before_open": ("45 8 * * 1-5", sydney, "close_day_down_under"),
         "rebalance_down_under_before_open": ("30 9 * * 1-5", sydney, "rebalance_down_under"),
         "follow_orders_down_under_after_collection": ("0 18 * * 1-5", sydney, "follow_orders_down_under"),
     }
@@ -96,7 +101,8 @@ def test_ticks_follow_the_regular_hours_of_the_exchange(tmp_path: Path) -> None:
 
 def test_one_market_and_one_portfolio_carry_the_plain_names(project: Project) -> None:
     assert set(schedules_of(project)) == {
-        "collect_daily_after_close", "maintain_weekly", "rebalance_before_open", "follow_orders_after_collection",
+        "collect_daily_after_close", "maintain_weekly", "close_day_before_open", "rebalance_before_open",
+        "follow_orders_after_collection",
     }  # fmt: skip
 
 
@@ -263,3 +269,17 @@ def test_orders_are_followed_once_their_prices_are_collected(project: Project) -
     assert isinstance(found, dg.RunRequest)
     assert found.partition_key == "2026-11-20"
     assert found.run_key == f"follow_orders:{at.isoformat()}"
+
+
+def test_on_the_morning_of_a_session_the_last_traded_day_is_closed_and_not_once_more(project: Project) -> None:
+    monday, friday = date(2026, 11, 23), date(2026, 11, 20)
+    assert "is closed" in str(tick(project, "close_day_before_open", new_york(monday, 8, 15)))
+    desk = Desk(project.settings, lambda: new_york(monday, 8))
+    leave_batch(desk, friday, {"AAPL": IntentState.FILLED})
+    found = tick(project, "close_day_before_open", new_york(monday, 8, 15))
+    assert isinstance(found, dg.RunRequest)
+    assert (found.partition_key, found.run_key) == ("2026-11-20", "close_day:2026-11-20:2026-11-23")
+    assert "no session" in str(tick(project, "close_day_before_open", new_york(date(2026, 11, 26), 8, 15)))
+    with desk.ledger.transaction() as connection:
+        record_pass(connection, "paper", "main", friday, second=True, closes=True, now=desk.clock())
+    assert "is closed" in str(tick(project, "close_day_before_open", new_york(monday, 8, 15)))

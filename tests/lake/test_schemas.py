@@ -60,7 +60,7 @@ GOOD = {
     },
     "reconciliations": {
         "portfolio": "main", "account": "paper", "session": DAY, "state": "clean", "orders": 0, "filled": 0,
-        "working": 0, "breaks": 0,
+        "working": 0, "breaks": 0, "pass": "first",
     },
     "breaks": {
         "portfolio": "main", "account": "paper", "session": DAY, "kind": "position", "expected": "1", "found": "",
@@ -73,7 +73,32 @@ GOOD = {
     "performance": {
         "portfolio": "main", "session": DAY, "equity": 1.0, "cash": 1.0, "market_value": 0.0, "flows": 0.0,
         "fees": 0.0, "return": float("nan"), "cumulative_return": 0.1, "drawdown": -0.1, "turnover": 0.0,
-        "unpriced": 0, "adjustment": "raw", "synthetic": True,
+        "unpriced": 0, "adjustment": "raw", "synthetic": True, "account_money": 0.0,
+        "earlier_flows": 0.0, "account": "paper", "venue": None,
+    },
+    "profit_by_instrument": {
+        "portfolio": "main", "session": DAY, "symbol": "A", "sector": "Energy", "qty": "1", "price": "2.5",
+        "value": "2.5", "cost": "2", "realised": "0", "unrealised": "0.5", "income": "0", "fees": "0", "inflow": "0",
+        "profit": "0.5",
+    },
+    "profit_by_strategy": {
+        "portfolio": "main", "session": DAY, "strategy": "", "symbol": "", "qty": "-1", "price": None, "value": "0",
+        "cost": "2", "realised": "0", "unrealised": "0.5", "income": "0", "fees": "0", "inflow": "0", "profit": "0.5",
+    },
+    "order_costs": {
+        "portfolio": "main", "session": DAY, "client_order_id": "x", "symbol": "A", "side": "sell", "kind": "order",
+        "state": "filled", "venue": "paper", "currency": "USD", "planned_qty": "1", "sent_qty": "1",
+        "filled_qty": "1", "unit_factor": "1", "dividend": "0", "decision_price": None,
+        "decision_source": "close of 2024-01-01", "arrival_price": "1", "arrival_source": "session open",
+        "open_price": "1", "close_price": None, "vwap_price": None, "decision_value": None, "filled_value": "1",
+        "delay": None, "spread": "0", "impact": "-0.1", "fees": "0", "missed": "0", "total": None,
+        "half_spread_bps": "1", "spread_source": "venue", "total_bps": float("nan"), "adv": float("nan"),
+        "volatility": 0.01, "adjustment": "raw", "synthetic": True, "replanned_qty": None,
+    },
+    "cost_models": {
+        "scope": "portfolio", "name": "main", "session": DAY, "half_spread_bps": 2.5, "impact_coefficient": 1.0,
+        "half_spread_error": 5.0, "impact_error": 0.5, "commission": "{}", "orders": 0, "sessions": 0,
+        "fitted": False, "note": "assumed",
     },
 }  # fmt: skip
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerIdentity, Side
 from scizor_dagster.ledger.approvals import approve
 from scizor_dagster.ledger.arming import arm, spend
+from scizor_dagster.ledger.breaks import BreakRow, Looked, record_breaks
 from scizor_dagster.ledger.checkpoints import SPACING
+from scizor_dagster.ledger.days import record_pass
 from scizor_dagster.ledger.executions import FillNews, record_fill
+from scizor_dagster.ledger.notices import NoticeRow, begin, settle
 from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.store import Ledger
@@ -48,11 +53,27 @@ def live_through(ledger: Ledger) -> ModelBroker:
         )
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
+        told = NoticeRow("halt", "account real", "halted", "PHONE", "halted", "by ann", {"by": "ann"})
+        begin(connection, told, now=START)
+        settle(connection, told, "no answer", now=START)
+        record_breaks(connection, Looked("paper", "main", MONDAY, (), ()), [a_break()], now=START)
+        record_pass(connection, "paper", "main", MONDAY, second=False, closes=False, now=START)
+        record_pass(connection, "paper", "main", MONDAY, second=True, closes=True, now=START)
         approve(
             connection, "paper", "main", "momentum", TUESDAY, "f" * 64,
             rows_hash="r" * 64, rules=["jump"], actor="ann", reason="meant", now=START,
         )  # fmt: skip
     return broker
+
+
+def a_break(**changes: Any) -> BreakRow:
+    """A position that differs by two shares."""
+    row = BreakRow(
+        break_id="0123456789ab", account="paper", portfolio=None, session=MONDAY, found_in="first", stage="positions",
+        kind="position_differs", break_class="quantity", symbol="AAA", client_order_id=None, locks="instrument",
+        qty=D(2), amount=None, currency=None, value=D(200), cause="nothing explains 2", opened_at=START,
+    )  # fmt: skip
+    return replace(row, **changes)
 
 
 def _trade_long_ago(connection: sa.Connection) -> None:

@@ -1,4 +1,4 @@
-"""A person hands a position to a portfolio: something, and once."""
+"""A person hands a position to a portfolio: something, and each time in a row of its own."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -33,13 +33,13 @@ def test_there_is_nothing_to_adopt_in_a_quantity_of_zero(ledger: Ledger) -> None
     assert _owned(ledger) == {}
 
 
-def test_the_same_is_not_adopted_for_one_session_twice_and_more_of_it_for_another_one_is(ledger: Ledger) -> None:
+def test_what_was_adopted_by_mistake_is_corrected_beside_it_in_the_same_session(ledger: Ledger) -> None:
     assert _adopt(ledger, "5") == "paper/main/AAA/2026-03-02"
-    with pytest.raises(LedgerError, match="AAA was adopted for 2026-03-02 before"):
-        _adopt(ledger, "7")
+    assert _adopt(ledger, "-2") == "paper/main/AAA/2026-03-02/2"
+    assert _adopt(ledger, "4") == "paper/main/AAA/2026-03-02/3"
+    assert _owned(ledger) == {"AAA": 7}
+    assert _adopt(ledger, "-2", TUESDAY) == "paper/main/AAA/2026-03-03"
     assert _owned(ledger) == {"AAA": 5}
-    _adopt(ledger, "-2", TUESDAY)
-    assert _owned(ledger) == {"AAA": 3}
 
 
 def test_the_last_adoption_of_a_symbol_is_that_of_the_latest_instant_whatever_its_session(ledger: Ledger) -> None:

@@ -9,12 +9,13 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import LedgerError
-from scizor_dagster.ledger.batches import account_clock, admit, batch_of, batches_of, set_state
+from scizor_dagster.ledger.batches import account_clock, admit, admitted_provenance, batch_of, batches_of, set_state
 from scizor_dagster.ledger.known import admitted_sessions, last_ordered_session
 from scizor_dagster.ledger.rows import intents_of, last_batch_of, open_batches
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.ledger.tables import batches, orders
+from scizor_dagster.ledger.tables import batches, events, orders
+from scizor_dagster.ledger.verification import verify
 from scizor_dagster.planning.model import Plan
 from tests.execution.scenario import BEFORE, MONDAY, TUESDAY, order, plan_of
 
@@ -166,3 +167,19 @@ def test_the_latest_batch_is_the_one_of_the_highest_number_in_the_latest_session
         found = [last_batch_of(connection, "paper", "main", before=day) for day in (None, TUESDAY, MONDAY, BEFORE)]
         assert last_batch_of(connection, "paper", "other") is None
     assert [row and (row.session, row.batch) for row in found] == [(MONDAY, 2), (MONDAY, 2), (BEFORE, 1), None]
+
+
+def test_the_entry_that_admits_a_plan_seals_what_it_was_made_from_and_one_without_it_says_nothing(
+    ledger: Ledger,
+) -> None:
+    plan = plan_of([SELL])
+    _admit(ledger, plan)
+    _admit(ledger, replace(plan_of([BUY], plan_id="q"), account="other", provenance=None))
+    with ledger.read() as connection:
+        assert plan.provenance is not None
+        assert admitted_provenance(connection) == {plan.plan_id: plan.provenance}
+    with ledger.transaction() as connection:
+        altered = sa.update(events).where(events.c.kind == "batch_admitted", events.c.account == "paper")
+        connection.execute(altered.values(payload=sa.func.replace(events.c.payload, '"1.0"', '"2.0"')))
+    with ledger.read() as connection:
+        assert verify(connection) == ["Event 1 (batch_admitted) was changed after it was written."]

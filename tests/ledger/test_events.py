@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
-from scizor_dagster.ledger.events import append, verify_chain
+from scizor_dagster.ledger.events import append, events_of_orders, verify_chain
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
 
@@ -24,6 +24,20 @@ def test_an_untouched_chain_is_whole(ledger: Ledger) -> None:
     _write(ledger)
     with ledger.read() as connection:
         assert verify_chain(connection) == []
+
+
+def test_the_history_of_orders_is_read_in_its_order_whatever_their_number(ledger: Ledger) -> None:
+    _write(ledger, 4)
+    with ledger.transaction() as connection:
+        append(connection, AT, "paper", "late", {"qty": Decimal("1.50"), "day": date(2026, 3, 2)}, "id-1")
+        append(connection, AT, "paper", "of_nobody", {})
+    with ledger.read() as connection:
+        found = events_of_orders(connection, [*(f"other-{number}" for number in range(1000)), "id-3", "id-1"])
+        assert events_of_orders(connection, []) == []
+    assert [(row.seq, row.kind, row.client_order_id) for row in found] == [
+        (2, "note", "id-1"), (4, "note", "id-3"), (5, "late", "id-1"),
+    ]  # fmt: skip
+    assert (found[2].at, found[2].payload) == (AT, {"qty": "1.50", "day": "2026-03-02"})
 
 
 def test_payloads_keep_decimals_dates_and_states_as_plain_text(ledger: Ledger) -> None:

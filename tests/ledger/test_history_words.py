@@ -31,7 +31,7 @@ WORDS = {
     "adopted": "actor adoption_id portfolio price qty session symbol",
     "armed": "actor armed broker_account_id currency environment expires_at max_notional number portfolio reason",
     "armed_send": "arming notional place total",
-    "batch_admitted": "batch_id cash_buffer orders plan_id",
+    "batch_admitted": "batch_id cash_buffer code_version lake_snapshot orders plan_id",
     "batch_done": "batch_id from to",
     "batch_rebuilt": "batch_id orders",
     "cash_stated": "cash opening portfolio starting_cash",

@@ -254,8 +254,9 @@ def test_what_an_older_ledger_holds_is_carried_over_into_the_history_once(tmp_pa
         ledger.close()
     for rows in (*held["positions"].values(), *now_held["positions"].values()):
         del rows["updated_at"]
-    # The tables of what people permit were made anew since then.
-    since = {"arming", "armed_sends", "plan_approvals", "strategies", "live_strategies"}
+    # The tables of what people permit and were told, and of what reconciliations leave, were made anew since then.
+    permitted = {"arming", "armed_sends", "plan_approvals", "strategies", "live_strategies"}
+    since = permitted | {"notices", "breaks", "reconciled_days"}
     assert {name: rows for name, rows in now_held.items() if name not in since} == {
         name: rows for name, rows in held.items() if name not in since
     }

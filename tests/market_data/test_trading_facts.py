@@ -13,6 +13,7 @@ from scizor_dagster.market_data.trading_facts import (
     average_volumes,
     previous_closes,
     true_ranges,
+    usual_moves,
 )
 from tests.market_data.support import NOW, XNYS, actions_frame, bars_frame
 
@@ -67,6 +68,23 @@ def test_an_average_volume_is_of_the_last_twenty_bars_and_a_day_without_trading_
     busy, quiet = steady("A", DAYS[-25:-20], volume=1e9), steady("A", DAYS[-20:-9])
     store(lake, [*busy, *quiet, *steady("A", DAYS[-9:], volume=0.0), *steady("B", DAYS[-6:], volume=0.0)])
     assert average_volumes(lake, "us", LAST) == {"A": Decimal(1000), "B": Decimal(0)}
+
+
+@pytest.mark.parametrize(("bars", "known"), [(10, False), (11, True)])
+def test_a_usual_move_needs_ten_of_them(lake: Lake, bars: int, known: bool) -> None:
+    store(lake, steady("A", DAYS[-bars:]))
+    assert (usual_moves(lake, "us", LAST) == {"A": 0.0}) is known
+
+
+def test_a_usual_move_is_the_mean_of_the_last_twenty_and_a_split_is_none(lake: Lake) -> None:
+    swing = [bar for at, day in enumerate(DAYS) for bar in steady("A", [day], 110.0 if at % 2 else 100.0)]
+    symbol, day, *prices, volume = swing[-1]
+    store(
+        lake,
+        [*swing[:-1], (symbol, day, *(price / 4 for price in prices), volume)],
+        actions=[("A", DAYS[-1].isoformat(), "split", 4.0, None, None, None)],
+    )
+    assert usual_moves(lake, "us", LAST)["A"] == pytest.approx(np.log(1.1))
 
 
 @pytest.mark.parametrize(("bars", "known"), [(14, False), (15, True)])

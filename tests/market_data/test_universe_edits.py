@@ -46,6 +46,13 @@ def test_a_line_that_cannot_be_leaves_the_file_as_it_is_and_is_named_in_it(tmp_p
     assert {item.name for item in tmp_path.iterdir()} == {"u.csv", ".u.csv.lock"}
 
 
+def test_a_name_that_a_spreadsheet_would_run_is_defused_in_the_file_and_read_as_it_is(tmp_path):
+    path = tmp_path / "u.csv"
+    path.write_text(f"{HEADER}\nA,XNAS,x,USD,\n", encoding="utf-8")
+    assert add_line(path, NEW | {"name": "=1+1"}, "us").instrument.name == "=1+1"
+    assert path.read_text(encoding="utf-8").endswith("\nB,XNAS,'=1+1,USD,\n")
+
+
 def test_the_last_symbol_is_not_taken_out(tmp_path):
     path = tmp_path / "u.csv"
     path.write_text(f"{HEADER}\nA,XNAS,x,USD,\n", encoding="utf-8")

@@ -36,7 +36,7 @@ from scizor_dagster.planning.model import Plan
 from scizor_dagster.planning.planner import make_plan
 from scizor_dagster.planning.rules import PlanningRules
 from scizor_dagster.reconciliation.gather import read_broker, read_ledger
-from scizor_dagster.reconciliation.model import ReconciliationState
+from scizor_dagster.reconciliation.model import ReconciliationState, When
 from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.sessions import TradingCalendar
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger
@@ -202,7 +202,7 @@ class Years:
                 ledger = read_ledger(connection, view, **parts, deposit=DEPOSIT)
                 admitted = [plans[name]] if batches_of(connection, ACCOUNT, name, day) else []
                 closes = {symbol: Close(price, day) for symbol, price in self.market.closes.items()}
-                report = reconcile(admitted, ledger, view, **parts, closes=closes, session_over=True)
+                report = reconcile(admitted, ledger, view, **parts, closes=closes, when=When())
                 assert report.state in GOOD, report.summary
                 self.counts["orders"] += len(report.order_rows)
                 self.counts["orders filled"] += report.filled_count

@@ -20,6 +20,11 @@ from tests.reconciliation.world import (
     planned,
 )
 
+FIND = (
+    "Find the trade, transfer or corporate action behind it. What a portfolio shall own from now on, or owns under "
+    "a new name: scizor adopt."
+)
+LEFT = "Held outside of Scizor, and left alone; scizor adopt hands it to a portfolio."
 LOOK = "Compare with the broker's own records before anything else is traded."
 FOLLOW = "Follow the orders again: scizor run for the session, or the job follow_orders."
 STRANGER = "Somebody else trades this account; keep to instruments that the portfolio does not."
@@ -92,7 +97,7 @@ CASES = [
     (
         World(orders=[order(status=OrderStatus.PARTIALLY_FILLED)]),
         ("state_differs", "error", "AAA", "buy-aaa", "filled", "partially_filled", FOLLOW),
-        ("open_order", "error", "AAA", "buy-aaa", "ended with its session",
+        ("open_order", "info", "AAA", "buy-aaa", "ended with its session",
          "buy 10 AAA, partially_filled, 10 filled", FOLLOW),
     ),
     (
@@ -117,8 +122,8 @@ CASES = [
          "Not an order of Scizor's."),
     ),
     (
-        World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9")]),
-        ("foreign_order", "error", "AAA", "stranger", "none", "buy 10 AAA, filled, 10 filled", STRANGER),
+        World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9", status=OrderStatus.ACCEPTED)]),
+        ("foreign_order", "error", "AAA", "stranger", "none", "buy 10 AAA, accepted, 10 filled", STRANGER),
     ),
     (
         World(orders=[order(), order(client_order_id="stranger", broker_order_id="O9", symbol="ZZZ")]),
@@ -131,11 +136,11 @@ CASES = [
     (
         World(differences={"AAA": D(-1)}),
         ("position_differs", "error", "AAA", None, "11", "10",
-         "Find the trade, transfer or corporate action behind it before anything else is traded."),
+         FIND),
     ),
     (
         World(positions=[BrokerPosition("ZZZ", D(3), D(7))], owned={}, differences={"ZZZ": D(3)}),
-        ("foreign_position", "info", "ZZZ", None, "0", "3", "Held outside of Scizor, and left alone."),
+        ("foreign_position", "info", "ZZZ", None, "0", "3", LEFT),
     ),
     (
         World(cash=D("8994.91")),
@@ -212,7 +217,7 @@ def test_the_summary_counts_errors_apart_from_what_is_at_work_and_what_is_only_t
         "main 2024-03-04: working",
         "orders   1 (1 working)",
         "traded   bought 0.00, sold 0.00, fees 0.00",
-        "account  equity 10004.90 USD, cash 8994.90",
+        "account  equity 10,004.90 USD, cash 8,994.90",
         "breaks   0, 1 working",
     ]
 

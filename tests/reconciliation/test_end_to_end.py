@@ -15,7 +15,7 @@ from scizor_dagster.ledger.tables import trades
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.gather import read_sides
-from scizor_dagster.reconciliation.model import ReconciliationReport
+from scizor_dagster.reconciliation.model import ReconciliationReport, When
 from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.sessions import TradingCalendar
 from tests.execution.scenario import UNLIMITED
@@ -70,7 +70,7 @@ class Desk:
             account="paper",
             session=session,
             closes={},
-            session_over=session_over,
+            when=When(session_over=session_over),
         )
 
 

@@ -83,6 +83,15 @@ def test_equal_numbers_with_other_zeros_are_no_difference():
     assert world.found() == []
 
 
+def test_a_split_that_a_person_has_stated_is_the_one_that_the_broker_tells_of_later():
+    there, here = activity()
+    split = {"kind": "split", "symbol": "AAA", "amount": D(0), "qty_factor": D(2)}
+    told = replace(there, activity_id="b1", **split)
+    stated = replace(here, activity_id="stated/AAA/2026-03-02", **split)
+    assert World(broker_activities=[told], activities=[stated]).found() == []
+    assert "activity_missing_in_ledger" in str(World(broker_activities=[told]).found())
+
+
 def test_a_recorded_activity_and_a_cent_fraction_of_cash_are_no_difference():
     there, here = activity()
     assert World(broker_activities=[there], activities=[here], cash=D("8994.9049")).found() == []
@@ -105,6 +114,22 @@ def test_a_session_that_the_venue_has_not_gone_through_is_working_once_it_is_ove
     report = World().report(session_over=True, venue_behind=True)
     assert [(row.kind, row.severity) for row in report.break_rows] == [("venue_behind", WORKING)]
     assert report.state == "working"
+
+
+@pytest.mark.parametrize(("session_over", "severities"), [(False, {WORKING}), (True, {ERROR, INFO})])
+def test_an_order_that_fills_while_both_sides_are_read_is_at_work_until_its_session_is_over(session_over, severities):
+    world = World(
+        intents=[intent(state=IntentState.WORKING, filled_qty=D(0))],
+        orders=[order(status=OrderStatus.ACCEPTED, filled_qty=D(4))],
+        broker_fills=[broker_fill(qty=D(4))],
+        fills=[],
+        owned={},
+        positions=[],
+    )
+    rows = [row for row in world.report(session_over).break_rows if row.stage in ("orders", "fills")]
+    kinds = {"filled_qty_differs", "fill_missing_in_ledger", "open_order"}
+    assert {row.kind for row in rows} >= kinds - {"open_order"}
+    assert {row.severity for row in rows} == severities
 
 
 def two_batches() -> World:
@@ -205,9 +230,14 @@ def test_a_strangers_order_in_another_instrument_is_information():
     assert World(orders=[order(), stranger]).found() == [("foreign_order", INFO, "manual")]
 
 
-def test_a_strangers_order_in_an_instrument_of_ours_is_an_error():
-    stranger = order(client_order_id="manual", broker_order_id="O9")
+def test_a_strangers_open_order_in_an_instrument_of_ours_is_an_error():
+    stranger = order(client_order_id="manual", broker_order_id="O9", status=OrderStatus.ACCEPTED, filled_qty=D(0))
     assert World(orders=[order(), stranger]).found() == [("foreign_order", ERROR, "manual")]
+
+
+def test_a_strangers_order_that_has_ended_is_no_break_of_its_own_what_it_left_behind_is_compared():
+    stranger = order(client_order_id="manual", broker_order_id="O9")
+    assert World(orders=[order(), stranger]).found() == [("foreign_order", INFO, "manual")]
 
 
 def test_a_strangers_fill_is_information_and_another_portfolios_is_its_own_matter():
@@ -312,14 +342,15 @@ def test_the_summary_fits_a_screen_and_names_the_first_breaks():
     assert World().report().summary.splitlines() == [
         "main 2024-03-04: reconciled",
         "orders   1 (1 filled)",
-        "traded   bought 1005.00, sold 0.00, fees 0.10",
-        "account  equity 10004.90 USD, cash 8994.90",
+        "traded   bought 1,005.00, sold 0.00, fees 0.10",
+        "account  equity 10,004.90 USD, cash 8,994.90",
         "breaks   0",
     ]
-    strangers = [order(client_order_id=f"manual-{number}") for number in range(14)]
+    resting = {"status": OrderStatus.ACCEPTED, "filled_qty": D(0)}
+    strangers = [order(client_order_id=f"manual-{number}", **resting) for number in range(14)]
     lines = World(orders=[order(), *strangers]).report().summary.splitlines()
     assert len(lines) == 5 + 10 + 1
-    assert lines[5] == "  foreign_order AAA manual-0: expected none, found buy 10 AAA, filled, 10 filled"
+    assert lines[5] == "  foreign_order AAA manual-0: expected none, found buy 10 AAA, accepted, 0 filled"
     assert lines[-1] == "  and 4 more"
 
 

@@ -23,7 +23,14 @@ from scizor_dagster.brokers.protocol import (
 from scizor_dagster.ledger.rows import ActivityRow, BatchRow, FillRow, IntentRow
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Reason
-from scizor_dagster.reconciliation.model import BrokerView, LedgerView, ReconciliationReport
+from scizor_dagster.reconciliation.model import (
+    BrokerView,
+    LedgerView,
+    Measures,
+    Pass,
+    ReconciliationReport,
+    When,
+)
 from scizor_dagster.reconciliation.reconcile import reconcile
 
 DAY = date(2024, 3, 4)
@@ -156,6 +163,9 @@ def activity() -> tuple[BrokerActivity, ActivityRow]:
     return there, ActivityRow("paper", "A1", "dividend", DAY, "AAA", D("2.40"), None, "dividend", AT)
 
 
+MONEY = AccountState(D("8994.90"), D("10004.90"), D(10_000), "USD", AT)
+
+
 @dataclass
 class World:
     """Every part can be replaced; `report` compares."""
@@ -177,6 +187,17 @@ class World:
     positions: list[BrokerPosition] = field(default_factory=lambda: [BrokerPosition("AAA", D(10), D(101))])
     closes: dict[str, Close] = field(default_factory=lambda: {"AAA": Close(D(101), DAY)})
 
+    foreign: dict[str, D] = field(default_factory=dict)
+    doubted: frozenset[str] = frozenset()
+    under_way: frozenset[str] = frozenset()
+    accepted: dict[str, str] = field(default_factory=dict)
+    account: AccountState = MONEY
+    measures: Measures = field(default_factory=Measures)
+    which: Pass = Pass.FIRST
+    first_at: datetime | None = None
+    orders_listed: bool = True
+    fills_shown: bool = True
+
     def report(self, session_over: bool = True, venue_behind: bool = False) -> ReconciliationReport:
         known = {row.client_order_id: row for row in [*self.intents, *self.elsewhere]}
         ledger = LedgerView(
@@ -189,9 +210,12 @@ class World:
             self.differences,
             self.cash,
             self.cash_note,
+            foreign=self.foreign,
+            doubted=self.doubted,
+            under_way=self.under_way,
+            accepted=self.accepted,
         )
-        account = AccountState(D("8994.90"), D("10004.90"), D(10_000), "USD", AT)
-        broker = BrokerView(self.orders, self.broker_fills, self.broker_activities, self.positions, account)
+        broker = BrokerView(self.orders, self.broker_fills, self.broker_activities, self.positions, self.account)
         return reconcile(
             [*([self.plan] if self.plan else []), *self.more_plans],
             ledger,
@@ -200,8 +224,15 @@ class World:
             account="paper",
             session=DAY,
             closes=self.closes,
-            session_over=session_over,
-            venue_behind=venue_behind,
+            when=When(
+                session_over,
+                self.which,
+                self.first_at,
+                venue_behind=venue_behind,
+                orders_listed=self.orders_listed,
+                fills_shown=self.fills_shown,
+            ),
+            measures=self.measures,
         )
 
     def found(self, session_over: bool = True) -> list[tuple[str, str, str | None]]:

@@ -221,6 +221,18 @@ def test_what_an_order_takes_off_a_position_comes_off_its_sector_and_the_book() 
     assert book.sector_after("CCC", D(5)) is None
 
 
+@pytest.mark.parametrize("intent", PositionIntent)
+def test_what_may_be_in_other_units_waits_on_every_side_and_says_why(intent: PositionIntent) -> None:
+    doubted = knowing(doubted={"AAA": "Suspected split of 7 for 1"})
+    verdict = check_order(Order(intent=intent), doubted, UNLIMITED)
+    assert (verdict.decision, verdict.limit, verdict.value) == (
+        Decision.WAIT,
+        "continuity",
+        "Suspected split of 7 for 1",
+    )
+    assert check_order(Order("BBB", intent=intent), doubted, UNLIMITED).limit != "continuity"
+
+
 def test_restricted_symbols_and_those_outside_of_the_allowed_are_not_opened_but_may_be_closed() -> None:
     held = replace(FREE, owned={"AAA": D(10)})
     for name, symbols in (("restricted", {"AAA"}), ("allowed", {"BBB"})):

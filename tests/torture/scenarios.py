@@ -17,7 +17,7 @@ from scizor_dagster.execution.executor import ExecutionResult, execute, follow
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.gather import read_sides
-from scizor_dagster.reconciliation.model import ReconciliationReport
+from scizor_dagster.reconciliation.model import ReconciliationReport, When
 from scizor_dagster.reconciliation.reconcile import reconcile
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, Point
 from tests.execution.scenario import MONDAY, D, adopt, order, parts, plan_of
@@ -58,7 +58,7 @@ def compared(ledger: Ledger, broker: Any) -> ReconciliationReport:
     """The session's reconciliation, with every position and all money counted."""
     key = {"account": "paper", "portfolio": "main", "session": MONDAY}
     mine, theirs = read_sides(ledger, broker, **key, deposit=CASH)
-    return reconcile([PLAN], mine, theirs, **key, closes={}, session_over=True)
+    return reconcile([PLAN], mine, theirs, **key, closes={}, when=When())
 
 
 def reconciled(ledger: Ledger, broker: Any, clock: Clock) -> ExecutionResult:

@@ -5,8 +5,9 @@ What belongs here: activity types and what they are in the broker protocol's wor
 
 A split's row says by how many shares the position changed, and not by which factor: the factor is read
 from the corporate actions of the data API. Where it is not there the read fails, for a split that is
-left out would make every later quantity wrong. Types that move shares in other ways (mergers, spin-offs)
-are passed on with their cash alone: the next reconciliation shows the quantity as a break.
+left out would make every later quantity wrong. A merger whose row takes the shares away and pays for them
+is what became of that holding: it ends, for this cash. Other types that move shares (mergers into shares,
+spin-offs) are passed on with their cash alone: the next reconciliation shows the quantity as a break.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _CASH = ("JNLC", "JNL", "CSD", "CSW", "CSR", "TRANS", "ACATC", "MISC")
 _SHARES = ("JNLS", "ACATS", "MA", "NC", "SC", "SPIN", "REORG", "SSO", "OPASN", "OPEXP", "OPXRC")
 TYPES = (*sorted(SPLIT_TYPES), *_DIVIDENDS, *_FEES, *_INTEREST, *_CASH, *_SHARES)
 _KINDS = dict.fromkeys(_DIVIDENDS, "dividend") | dict.fromkeys(_FEES, "fee") | dict.fromkeys(_INTEREST, "interest")
+_MERGER = "MA"
 _CANCELED = "canceled"
 _NEAR = timedelta(days=5)
 
@@ -61,11 +63,20 @@ def activities(rows: Sequence[Row], data: Transport, calendar: TradingCalendar) 
 
 def _moved(row: Row, kind: str, session: date, symbol: str | None) -> BrokerActivity:
     amount = decimal(row, "net_amount") if row.get("net_amount") is not None else Decimal(0)
+    if kind == _MERGER and symbol is not None and _is_bought_out(row, amount):
+        description = f"{kind}: {row.get('description') or ''}".rstrip(": ")
+        return BrokerActivity(text(row, "id"), "delisting", session, symbol, amount, Decimal(0), description)
     named = _KINDS.get(kind, "withdrawal" if amount < 0 else "deposit")
     description = str(row.get("description") or "")
     if kind not in _KINDS:
         description = f"{kind}: {description}".rstrip(": ")
     return BrokerActivity(text(row, "id"), named, session, symbol, amount, None, description)
+
+
+def _is_bought_out(row: Row, amount: Decimal) -> bool:
+    """Whether shares go for cash; of a short position they come, and the cash is owed."""
+    qty = decimal(row, "qty") if row.get("qty") is not None else Decimal(0)
+    return qty * amount < 0
 
 
 def _split(row: Row, session: date, symbol: str, data: Transport, day: date) -> BrokerActivity:

@@ -73,13 +73,10 @@ class IbkrBroker:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What IBKR takes, and from which session on TWS shows every execution."""
+        """What IBKR takes, and from which session on TWS shows every execution, and every order that has ended."""
         granted = with_auctions(IBKR_CAPABILITIES, granted=self._settings.auction_orders)
-        since = self._midnight(self._settings.execution_days)
-        first = self._calendar.session_on_or_after(since.date())
-        if self._calendar.open_at(first) < since:
-            first = self._calendar.next_session(first)
-        return replace(granted, fills_from=first)
+        fills_from = self._shown_from(self._settings.execution_days)
+        return replace(granted, fills_from=fills_from, orders_from=self._shown_from(1))
 
     def identity(self) -> BrokerIdentity:
         """The account that TWS says it is logged in to.
@@ -245,6 +242,12 @@ class IbkrBroker:
                 f"executions of {first} are asked for, and TWS shows those since {since}",
                 remedy="Have TWS show more days in its trade log, and set execution_days to as many.",
             )
+
+    def _shown_from(self, days: int) -> date:
+        """The first session that opens after the midnight from which on TWS shows what has happened."""
+        since = self._midnight(days)
+        first = self._calendar.session_on_or_after(since.date())
+        return first if self._calendar.open_at(first) >= since else self._calendar.next_session(first)
 
     def _midnight(self, days: int) -> datetime:
         """Where TWS begins to show what has happened: a midnight in its own time zone."""

@@ -11,8 +11,9 @@ from scizor_dagster.brokers.alpaca import rows
 from scizor_dagster.brokers.alpaca.rows import Unreadable
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.ledger.holdings import cash_flow, fills_of, owned
+from scizor_dagster.reconciliation.fills import fill_breaks
 from scizor_dagster.reconciliation.gather import read_sides
-from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
+from scizor_dagster.reconciliation.orders import order_breaks
 from scizor_dagster.sessions import TradingCalendar
 from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures
 from tests.execution.scenario import order, plan_of, resume, run

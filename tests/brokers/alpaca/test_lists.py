@@ -8,12 +8,14 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.brokers.alpaca import history
+from scizor_dagster.brokers.alpaca.non_trades import activities
 from scizor_dagster.brokers.alpaca.transport import Transport
-from scizor_dagster.brokers.protocol import OrderStatus, OrderType, Side, TimeInForce, VenuePhase
+from scizor_dagster.brokers.protocol import BrokerActivity, OrderStatus, OrderType, Side, TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable, NotASession, OrderRejected
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.venue_orders import Amendment, Duration, OrderKind, OrderQuery, Ticket
 from scizor_dagster.paper_exchange.venue_views import NonTrade
+from scizor_dagster.sessions import TradingCalendar
 from tests.brokers.alpaca.test_failures import request, resting
 from tests.paper_exchange.alpaca.floor import Floor
 from tests.paper_exchange.alpaca.support import ACCOUNT, AFTER_CLOSE, BEFORE_OPEN, DAY1, DAY2, OPEN
@@ -165,6 +167,34 @@ def test_what_moved_without_a_trade_is_told_in_the_protocols_words(broker, venue
     assert found[-1].description == "NC: as booked"
     assert {row.session for row in found} == {DAY2}
     assert list(broker.activities(DAY1, DAY1)) == []
+
+
+def merger(**row: object) -> BrokerActivity:
+    said = {"activity_type": "MA", "id": "m", "date": DAY2.isoformat(), "symbol": "AAA", "description": "bought", **row}
+    (found,) = activities([said], None, TradingCalendar("XNYS"))  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(("qty", "cash"), [("-100", "9550.25"), ("40", "-3820.1")])
+def test_shares_that_a_merger_takes_for_cash_end_for_that_cash(qty, cash):
+    found = merger(qty=qty, net_amount=cash)
+    assert (found.kind, found.symbol, found.amount, found.qty_factor) == ("delisting", "AAA", D(cash), D(0))
+    assert found.description == "MA: bought"
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"net_amount": "12.5"}, "deposit"),
+        ({"qty": "-100", "net_amount": "0"}, "deposit"),
+        ({"qty": "50"}, "deposit"),
+        ({"qty": "-100", "net_amount": "-3"}, "withdrawal"),
+        ({"qty": "-100", "net_amount": "9550", "symbol": ""}, "deposit"),
+    ],
+)
+def test_a_merger_that_does_not_say_which_shares_went_for_its_cash_is_passed_on_as_cash(row, kind):
+    found = merger(**row)
+    assert (found.kind, found.qty_factor) == (kind, None)
 
 
 def test_the_factor_of_a_split_comes_from_the_corporate_actions(broker, venue):

@@ -18,8 +18,9 @@ from scizor_dagster.ledger.holdings import cash_flow, fills_of, owned
 from scizor_dagster.paper_exchange.tws_door.server import serve_tws
 from scizor_dagster.paper_exchange.tws_door.switches import Switches
 from scizor_dagster.paper_exchange.venue_orders import Amendment, OrderQuery
+from scizor_dagster.reconciliation.fills import fill_breaks
 from scizor_dagster.reconciliation.gather import read_sides
-from scizor_dagster.reconciliation.orders import fill_breaks, order_breaks
+from scizor_dagster.reconciliation.orders import order_breaks
 from tests.brokers.ibkr.conftest import INSTRUMENTS
 from tests.execution.conftest import empty_ledger, ledger  # noqa: F401 - fixtures
 from tests.execution.scenario import order as planned
@@ -591,6 +592,17 @@ def test_an_id_of_an_earlier_session_is_never_called_absent(broker, market):
 def test_executions_that_tws_no_longer_shows_are_not_called_none(connect):
     with pytest.raises(BrokerUnavailable, match="executions of 2024-03-01 are asked for"):
         connect(execution_days=1).fills(date(2024, 3, 1), DAY1)
+
+
+@pytest.mark.parametrize(
+    ("hours", "days", "fills", "orders"), [(3, 1, DAY1, DAY1), (14, 1, DAY2, DAY2), (14, 2, DAY1, DAY2)]
+)
+def test_from_which_session_on_everything_is_shown_is_told(connect, market, hours, days, fills, orders):
+    broker = connect(execution_days=days)
+    market.clock.move_to(NOON + timedelta(hours=hours))
+    told = broker.capabilities
+    assert (told.fills_from, told.orders_from) == (fills, orders)
+    assert broker.fills(told.fills_from, DAY2) == []
 
 
 class TestASessionThatTwsSplitsAtItsMidnight:

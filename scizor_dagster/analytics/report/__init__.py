@@ -1,0 +1,1 @@
+"""The page of one session: facts in, one self-contained HTML page out."""

@@ -1,0 +1,80 @@
+"""`scizor replay`: past plans made again and compared, to the byte, with what is stored."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scizor_dagster.analytics.replays import Replays, SessionReplay
+from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli.output import emit_json
+from scizor_dagster.cli.preflight import open_desk
+from scizor_dagster.errors import InputError
+
+
+def replay(
+    day: Annotated[str | None, typer.Option("--date", help="Session; default: the newest planned.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First session of a range; with --to.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last session of the range.")] = None,
+    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+) -> None:
+    """Make a session's plan again from what was stored with it, and compare it byte for byte with the stored plan.
+
+    What it was made from is then held against the stores it came from: targets, weights and files, prices at the plan's
+    snapshot of the lake and now, holdings and cash from the ledger's fills, and the orders that were sent. Each
+    difference is named with its table, row, field and both values; what was restated in the open is said as well. Only
+    reads. Exit code 0: all that were replayed agree; 1: something differs; 2: there is nothing to replay. A plan of a
+    range whose inputs are gone is named, and changes no exit code. The ledger's own history is checked by: scizor
+    ledger verify.
+
+    Example: scizor replay --date 2026-11-20
+    Example: scizor replay --from 2026-11-02 --to 2026-11-30 --json
+    """
+    from scizor_dagster.flow.replaying import newest_planned, replay_sessions
+    from scizor_dagster.flow.watch import WatchingDesk
+
+    if (first is None) != (last is None) or (first is not None and day is not None):
+        raise InputError("Give --date, or --from and --to together.", remedy="See: scizor replay --help.")
+    wanted = [parse_date(text, option) for text, option in ((day, "--date"), (first, "--from"), (last, "--to")) if text]
+    opened = open_desk()
+    desk = WatchingDesk(opened.settings, opened.machine_clock)
+    if not wanted:
+        wanted = [newest_planned(desk, portfolio)]
+    if wanted[0] > wanted[-1]:
+        raise InputError(f"{wanted[0]} is after {wanted[-1]}.", remedy="Swap them.", where="--from, --to")
+    found = replay_sessions(desk, portfolio, wanted[0], wanted[-1])
+    if as_json:
+        sessions, missing = [item.to_json() for item in found.sessions], [item.to_json() for item in found.missing]
+        emit_json({"portfolio": portfolio, "agree": found.agree, "sessions": sessions, "missing": missing})
+    else:
+        _print_all(found)
+    raise typer.Exit(0 if found.agree else 1)
+
+
+def _print_all(found: Replays) -> None:
+    alone = len(found.sessions) + len(found.missing) == 1
+    for item in found.sessions:
+        _print(item, alone=alone)
+    for gone in found.missing:
+        typer.secho(gone.sentence, fg=typer.colors.YELLOW)
+    if not alone:
+        differing = sum(not item.agrees for item in found.sessions)
+        left = f"; {len(found.missing)} could not be" if found.missing else ""
+        typer.echo(f"{len(found.sessions)} session(s) replayed, {differing} with differences{left}.")
+
+
+def _print(found: SessionReplay, *, alone: bool) -> None:
+    equal = "made again, equal to the byte" if found.equal else "made again, NOT equal to what is stored"
+    color = typer.colors.GREEN if found.agrees else typer.colors.RED
+    typer.secho(
+        f"{found.session}: plan {found.plan_id[:12]} {equal}; {len(found.differences)} difference(s).", fg=color
+    )
+    for item in found.findings:
+        typer.secho(f"  - {item.sentence}", fg=typer.colors.RED if item.kind == "difference" else typer.colors.YELLOW)
+    if alone:
+        typer.echo(f"  SHA-256 of the stored plan {found.stored_sha256}")
+        typer.echo(f"  SHA-256 of the plan made again {found.made_sha256 or 'none'}")
+        for note in found.notes:
+            typer.echo(f"  {note}")

@@ -1,0 +1,309 @@
+"""What the stores hold of one portfolio's session, read once and only where it is asked for.
+
+What belongs here: the reads behind an explanation, all from one snapshot of the lake and one transaction of the ledger.
+What does not: what is said of them (`explain_weights`, `explain_orders`, `explain_positions`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from scizor_dagster.analytics.explain.sizing import Sizing, sizings
+from scizor_dagster.errors import DataError, ScizorError
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.ledger.batches import admitted_provenance
+from scizor_dagster.ledger.permission_tables import armed_sends
+from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of
+from scizor_dagster.ledger.tables import events, risk_events, trades
+from scizor_dagster.planning.archives import PlanArchive
+from scizor_dagster.planning.frames import read_inputs, read_plan
+from scizor_dagster.planning.model import Plan, Provenance
+from scizor_dagster.signals.deliveries import content_hash, has_several
+from scizor_dagster.signals.readers import MAX_FILE_BYTES
+from scizor_dagster.signals.targets import Contribution, TargetWeight, read_targets
+
+_TEXT_FILES = (".csv", ".tsv", ".txt")
+_LONGEST_LINE = 160
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Both stores as they are at one moment; None for one that is not there."""
+
+    desk: Desk
+    lake: Lake | None
+    ledger: sa.Connection | None
+
+    @cached_property
+    def snapshot(self) -> int | None:
+        return None if self.lake is None else self.lake.snapshot()
+
+    @cached_property
+    def admitted_provenance(self) -> dict[str, Provenance]:
+        """By plan id; see `ledger.batches`. Empty without a ledger."""
+        return {} if self.ledger is None else admitted_provenance(self.ledger)
+
+    def lake_rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Rows of the lake by column name; none without a lake."""
+        if self.lake is None:
+            return []
+        with self.lake.read() as cursor:
+            found = cursor.execute(query, list(parameters))
+            names = [column[0] for column in found.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    def ledger_rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+        """Rows of the ledger by column name; none without a ledger."""
+        if self.ledger is None:
+            return []
+        return [dict(row._mapping) for row in self.ledger.execute(statement)]
+
+    @cached_property
+    def _of_accounts(self) -> dict[tuple[str, str], list[sa.Row[Any]]]:
+        return {}
+
+    def rows_of(self, table: sa.Table, account: str) -> list[sa.Row[Any]]:
+        """Every row of the account in a table of the ledger, read once; none without a ledger."""
+        key = (table.name, account)
+        if key not in self._of_accounts:
+            chosen = sa.select(table).where(table.c.account == account)
+            self._of_accounts[key] = [] if self.ledger is None else list(self.ledger.execute(chosen))
+        return self._of_accounts[key]
+
+    def facts(self, portfolio: str, session: date) -> SessionFacts:
+        return SessionFacts(self, portfolio, session)
+
+
+@contextmanager
+def opened(desk: Desk) -> Iterator[Sources]:
+    """Both stores to read, the lake at one snapshot."""
+    with ExitStack() as stack:
+        lake = stack.enter_context(desk.lake.pinned()) if desk.has_lake else None
+        ledger = stack.enter_context(desk.ledger.read()) if desk.has_ledger else None
+        yield Sources(desk, lake, ledger)
+
+
+@dataclass(frozen=True)
+class FileNow:
+    """A weight file as it is now.
+
+    Attributes:
+        same: Whether its content is what was accepted; None where there is no such file to read.
+        text: The line as it stands in a file of text; empty where it cannot be shown.
+    """
+
+    same: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """One portfolio's session."""
+
+    sources: Sources
+    portfolio: str
+    session: date
+
+    @property
+    def account(self) -> str:
+        return self.sources.desk.portfolio(self.portfolio).account
+
+    @cached_property
+    def batches(self) -> list[BatchRow]:
+        if self.sources.ledger is None:
+            return []
+        return batches_of(self.sources.ledger, self.account, self.portfolio, self.session)
+
+    @property
+    def batch(self) -> BatchRow | None:
+        return self.batches[-1] if self.batches else None
+
+    @property
+    def is_rebuilt(self) -> bool:
+        return self.batch is not None and self.batch.origin == REBUILT
+
+    @cached_property
+    def head(self) -> dict[str, Any] | None:
+        """The row of `plans`: of the admitted plan, else of the newest."""
+        admitted = self.batch is not None and not self.is_rebuilt
+        where, key = "portfolio = ? AND session = ?", [self.portfolio, self.session]
+        if admitted and self.batch is not None:
+            where, key = f"{where} AND plan_id = ?", [*key, self.batch.plan_id]
+        query = f"SELECT * FROM plans WHERE {where} ORDER BY batch DESC, fetched_at DESC LIMIT 1"
+        found = self.sources.lake_rows(query, key)
+        return found[0] if found else None
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        if self.head is None or self.sources.lake is None:
+            return None
+        return read_plan(self.sources.lake, self.portfolio, self.session, self.head["plan_id"])
+
+    @cached_property
+    def _archive(self) -> tuple[PlanArchive | None, str]:
+        if self.head is None or self.sources.lake is None:
+            return None, ""
+        try:
+            found = read_inputs(self.sources.lake, self.head["plan_id"])
+        except DataError as error:
+            return None, str(error)
+        gone = "What the plan was made from is not stored beside it: it is older than lake.audit_years, or was removed."
+        return found, "" if found is not None else gone
+
+    @property
+    def archive(self) -> PlanArchive | None:
+        """What the plan was made from."""
+        return self._archive[0]
+
+    @property
+    def archive_problem(self) -> str:
+        """Why there is no archive; empty where there is one, or no plan."""
+        return self._archive[1]
+
+    @cached_property
+    def sizings(self) -> dict[str, Sizing]:
+        if self.archive is None:
+            return {}
+        try:
+            return sizings(self.archive)
+        except ScizorError:
+            return {}
+
+    @cached_property
+    def targets(self) -> tuple[TargetWeight, ...]:
+        lake = self.sources.lake
+        return () if lake is None else read_targets(lake, self.portfolio, self.session).rows
+
+    @cached_property
+    def signal_rows(self) -> dict[tuple[str, str, int, str], dict[str, Any]]:
+        """Accepted rows of the files that the targets are made of, by strategy, hash, line and id.
+
+        A strategy that rests has rows of an earlier session.
+        """
+        hashes = sorted({item.file_hash for row in self.targets for item in row.contributions})
+        query = (
+            "SELECT * FROM signals WHERE file_hash IN (SELECT unnest(?)) AND session <= ? "
+            "ORDER BY session, weights_date, line"
+        )
+        found = self.sources.lake_rows(query, [hashes, self.session])
+        return {(row["strategy"], row["file_hash"], row["line"], row["asset_id"]): row for row in found}
+
+    def signal_row(self, item: Contribution) -> dict[str, Any] | None:
+        return self.signal_rows.get((item.strategy, item.file_hash, item.line, item.asset_id))
+
+    def target_of(self, symbol: str) -> TargetWeight | None:
+        """The target that a line of the plan answers for."""
+        named = next((row for row in self.targets if row.symbol == symbol), None)
+        if named is not None:
+            return named
+        line = next((line for line in self.plan.lines if line.symbol == symbol), None) if self.plan else None
+        ids = set(line.asset_ids) if line is not None else set()
+        return next((row for row in self.targets if ids and ids == set(row.asset_ids)), None)
+
+    @cached_property
+    def intents(self) -> dict[str, IntentRow]:
+        """Orders of the session in the ledger, of all its batches."""
+        if self.sources.ledger is None:
+            return {}
+        found = (intents_of(self.sources.ledger, batch.batch_id) for batch in self.batches)
+        return {row.client_order_id: row for rows in found for row in rows}
+
+    @cached_property
+    def reconciliation(self) -> dict[str, Any] | None:
+        """The newest pass of the session."""
+        found = self.sources.lake_rows(
+            "SELECT * FROM reconciliations WHERE portfolio = ? AND session = ? ORDER BY fetched_at DESC LIMIT 1",
+            [self.portfolio, self.session],
+        )
+        return found[0] if found else None
+
+    def breaks(self, symbol: str) -> list[dict[str, Any]]:
+        """Breaks of one instrument in the session, as its newest pass has found them."""
+        which = self.reconciliation["pass"] if self.reconciliation is not None else None
+        return self.sources.lake_rows(
+            "SELECT kind, severity, client_order_id, expected, found, remedy FROM breaks "
+            "WHERE portfolio = ? AND session = ? AND symbol = ? AND pass IS NOT DISTINCT FROM ? "
+            "ORDER BY kind, client_order_id",
+            [self.portfolio, self.session, symbol, which],
+        )
+
+    def events_of(self, client_order_id: str) -> list[dict[str, Any]]:
+        """Every entry of the history that belongs to an order, oldest first."""
+        columns = (events.c.seq, events.c.at, events.c.kind, events.c.payload)
+        chosen = sa.select(*columns).where(events.c.client_order_id == client_order_id).order_by(events.c.seq)
+        return [row | {"payload": json.loads(row["payload"])} for row in self.sources.ledger_rows(chosen)]
+
+    def trades_of(self, client_order_id: str) -> list[dict[str, Any]]:
+        """Every version of every execution of an order, oldest first."""
+        chosen = (
+            sa.select(trades)
+            .where(trades.c.account == self.account, trades.c.client_order_id == client_order_id)
+            .order_by(trades.c.executed_at, trades.c.fill_id, trades.c.version)
+        )
+        return self.sources.ledger_rows(chosen)
+
+    def verdicts_of(self, client_order_id: str) -> list[dict[str, Any]]:
+        chosen = sa.select(risk_events).where(
+            risk_events.c.account == self.account,
+            risk_events.c.session == self.session,
+            risk_events.c.client_order_id == client_order_id,
+        )
+        return self.sources.ledger_rows(chosen.order_by(risk_events.c.at, risk_events.c.event_id))
+
+    def armed_sends_of(self, client_order_id: str) -> list[dict[str, Any]]:
+        chosen = sa.select(armed_sends).where(armed_sends.c.client_order_id == client_order_id)
+        return self.sources.ledger_rows(chosen.order_by(armed_sends.c.at))
+
+    def file_now(self, strategy: str, path: str, file_hash: str, line: int) -> FileNow:
+        """The file that a row came from, beside what was accepted of it."""
+        data = content_of(Path(path))
+        if data is None:
+            return FileNow(None, "")
+        same = hashlib.sha256(data).hexdigest() == file_hash or self._is_part(strategy, file_hash)
+        return FileNow(same, text_line(Path(path), data, line))
+
+    def _is_part(self, strategy: str, file_hash: str) -> bool:
+        """Whether the hash is that of several files together, as they are now."""
+        try:
+            entry = self.sources.desk.manifest.strategy(strategy)
+            return has_several(entry) and content_hash(entry) == file_hash
+        except ScizorError:
+            return False
+
+
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a weight file; None where it is gone, too large or not to be read."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            return None
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def text_line(path: Path, data: bytes, line: int) -> str:
+    """A line of a file of text, counted from 1; empty where the file is none, or shorter."""
+    if path.suffix.lower() not in _TEXT_FILES:
+        return ""
+    lines = data.decode("utf-8", "replace").splitlines()
+    if not 0 < line <= len(lines):
+        return ""
+    found = lines[line - 1]
+    return found if len(found) <= _LONGEST_LINE else f"{found[:_LONGEST_LINE]} ..."
+
+
+def decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
