@@ -19,6 +19,7 @@ from scizor_dagster.errors import InputError, ScizorError
 
 PROGRESS_LOGGER = "scizor.progress"
 MOST_WORDS = 240
+_WIDEST = 10_000
 
 
 def print_error(error: ScizorError, *, as_json: bool) -> None:
@@ -53,16 +54,34 @@ def confirm(question: str, remedy: str, *, as_json: bool) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print whole cells, however many there are: no figure is cut short.
+
+    A file or a pipe gets the table as wide as it is. Where a terminal is narrower than the longest words of a row, each
+    row is printed as names and values one below the other.
+    """
     from rich.console import Console
     from rich.markup import escape
+    from rich.measure import Measurement
     from rich.table import Table
 
+    texts = [["" if value is None else str(value) for value in row] for row in rows]
     table = Table(title=escape(title), title_justify="left")
     for name in columns:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
-    Console().print(table)
+        table.add_column(name, overflow="fold")
+    for row in texts:
+        table.add_row(*map(escape, row))
+    console = Console()
+    needed = Measurement.get(console, console.options.update(max_width=_WIDEST), table)
+    if not console.is_terminal:
+        console.width = max(console.width, needed.maximum)
+    elif needed.minimum > console.width:
+        table = Table.grid(padding=(0, 2))
+        table.title, table.title_justify = escape(title), "left"
+        for row in texts:
+            for name, text in zip(columns, row, strict=True):
+                table.add_row(escape(name), escape(text))
+            table.add_row()
+    console.print(table)
 
 
 def print_checks(failed: Sequence[str], warnings: Sequence[str], found: Mapping[str, str]) -> None:

@@ -36,7 +36,6 @@ def test_a_split_that_the_account_does_not_show_is_not_recorded_and_the_answer_s
     scizor: Scizor, collected: Project
 ) -> None:
     _hold(collected, "META", "7")
-    scizor("adopt", "main", "META")
     answer = scizor("adopt", "main", "META", "--split", "3:2", "--date", "2025-03-03")
     assert (answer.code, "and the account holds 7" in answer.sentence) == (2, True), answer
 
