@@ -180,7 +180,8 @@ def _kind(
         )
     given: dict[PriceKind, int] = {row[0]: row[1] for row in rows}
     order: tuple[PriceKind, ...] = ("total_return", "split", "raw")
-    chosen: PriceKind = wanted or next(name for name in order if name in given)
+    least: PriceKind = next(name for name in order if name in given)
+    chosen = least if wanted is None else wanted
     lost = sum(count for name, count in given.items() if order.index(name) < order.index(chosen))
     if lost == sum(given.values()):
         raise PriceUnavailable(
