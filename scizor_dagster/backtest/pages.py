@@ -237,7 +237,8 @@ def _held(head: Head, frames: Frames) -> Section:
 
 def _decided(head: Head, frames: Frames) -> Section:
     trades = frames.trades
-    reasons = trades.groupby("reason", observed=True).size().sort_values(ascending=False)
+    counts = trades.groupby("reason", observed=True).size()
+    reasons = {str(name): int(counts[name]) for name in sorted(counts.index, key=lambda name: (-counts[name], name))}
     unfilled = int((trades["filled"] != trades["planned"]).sum())
     blocks: list[Block] = [
         table("Orders by reason", ("reason", "#orders"), [(words(name), str(count)) for name, count in reasons.items()])

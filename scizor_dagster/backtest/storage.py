@@ -125,7 +125,8 @@ _COLUMNS = tuple(field.name for field in fields(Head) if field.name != "stored_a
 
 
 def _heads(cursor: duckdb.DuckDBPyConnection, where: str, key: list[Any]) -> list[Head]:
-    query = f"SELECT {', '.join(_COLUMNS)}, fetched_at FROM {whole('backtests')} WHERE {where} ORDER BY fetched_at DESC"
+    chosen = f"SELECT {', '.join(_COLUMNS)}, fetched_at FROM {whole('backtests')} WHERE {where}"
+    query = f"{chosen} ORDER BY fetched_at DESC, backtest_id"
     return [_head(row) for row in cursor.execute(query, key).fetchall()]
 
 

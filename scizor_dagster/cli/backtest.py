@@ -96,8 +96,9 @@ def run(
 
     given: dict[str, Any] = {
         "portfolio": portfolio, "weights": _text(weights), "strategy": strategy, "stored": stored or None,
-        "dated": dated, "unknown_ids": unknown_ids, "prices": _text(prices), "market": market, "kind": kind, "actions": _text(actions),
-        "calendar": calendar, "currency": currency, "first": _day(first, "--from"), "last": _day(last, "--to"),
+        "dated": dated, "unknown_ids": unknown_ids, "prices": _text(prices), "market": market, "kind": kind,
+        "actions": _text(actions), "calendar": calendar, "currency": currency, "first": _day(first, "--from"),
+        "last": _day(last, "--to"),
         "rules": _text(rules), "broker": broker, "capital": capital, "fill": fill, "delay": delay,
         "commission_per_share": commission_per_share, "commission_bps": commission_bps,
         "commission_minimum": commission_minimum, "commission_maximum_bps": commission_maximum_bps,
@@ -113,7 +114,7 @@ def run(
     if store:
         check_home(desk.settings)
     ran = run_request(desk, request, _progress(), store=store)
-    page = _write_page(ran.head, ran.frames, html)
+    page = _write_page(desk, ran, html)
     if as_json:
         emit_json(_as_json(ran.head) | {"fresh": ran.fresh, "stored": store, "page": page})
         return
@@ -171,16 +172,10 @@ def _where(ran: Ran) -> str:
     return f"{done} as {ran.head.short}. More of it: scizor backtest show {ran.head.short}."
 
 
-def _write_page(head: Head, frames: Any, html: Path | None) -> str | None:
-    if html is None:
-        return None
-    from scizor_dagster.analytics.report.page import render
-    from scizor_dagster.backtest.pages import page_of
-    from scizor_dagster.tabular.whole_files import write_whole
+def _write_page(desk: Desk, ran: Ran, html: Path | None) -> str | None:
+    from scizor_dagster.flow.backtest_report import report_backtest
 
-    content = render(page_of(head, frames)).encode("utf-8", "replace")
-    remedy = "Name a file that can be written with --html."
-    return str(write_whole([(html.name, content)], html.parent, what="The page", remedy=remedy)[html.name])
+    return None if html is None else str(report_backtest(desk, ran, html))
 
 
 def _print_head(head: Head) -> None:
@@ -250,6 +245,7 @@ def show(
     Example: scizor backtest show 3f1c9a --symbol AAPL --date 2024-03-01
     """
     from scizor_dagster.backtest.storage import backtest_named, read_frames
+    from scizor_dagster.flow.backtests import Ran
 
     if (symbol is None) != (day is None):
         raise InputError("--symbol and --date go together.", remedy="Give both, or none of them.")
@@ -260,7 +256,7 @@ def show(
         _show_moment(desk, head, symbol, day, as_json=as_json)
         return
     frames = read_frames(desk.lake, head.backtest_id)
-    page = _write_page(head, frames, html)
+    page = _write_page(desk, Ran(head, frames, fresh=False), html)
     if as_json:
         months = [{key: _plain(value) for key, value in row.items()} for row in frames.months.to_dict("records")]
         emit_json(_as_json(head) | {"months": months, "page": page})
