@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 from scizor_dagster.backtest.model import ActionKind, Choices, Costs, FillAt, History, Schedule
 from scizor_dagster.errors import InputError
-from scizor_dagster.planning.kernel_model import GREATEST_AMOUNT, UNIT
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from scizor_dagster.planning.kernel_model import GREATEST_AMOUNT
 
 _APPLIED = {"raw": (), "split": (ActionKind.SPLIT,), "total_return": (ActionKind.SPLIT, ActionKind.DIVIDEND)}
 """Kinds of actions that prices of an adjustment have in them already."""
@@ -93,7 +90,7 @@ def _check_schedule(history: History, schedule: Schedule, delay: int) -> None:
             f"The weights are {_times(schedule.weights.shape)}, the schedule is {_times(shape)}.",
             "Give one row per session that trades and one column per instrument.",
         )
-    if rows and not (0 <= min(rows) and max(rows) < len(sessions)):
+    if rows and not (min(rows) >= 0 and max(rows) < len(sessions)):
         _refuse(f"The schedule has row {max(rows)} of {len(sessions)} sessions.", "Leave out what has no prices.")
     gap = max(delay, 1)
     near = next(((before, after) for before, after in pairwise(rows) if after - before < gap), None)
@@ -141,11 +138,6 @@ def _check_costs(whose: str, costs: Costs, history: History) -> None:
         _refuse(f"Spread, slippage and impact{whose} take all of a price.", "Give them in basis points.")
     if (costs.impact_bps or costs.max_participation < math.inf) and history.volume is None:
         _refuse(f"Impact and participation{whose} need volumes, which the history has not.", "Leave them at nothing.")
-
-
-def counts_to_hold(counts: NDArray[Any], most: float) -> bool:
-    """Whether all quantities stay within what an array holds."""
-    return not len(counts) or float(abs(counts).max()) / UNIT <= most
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -59,6 +59,7 @@ class Setting:
         volume_share: Share of a bar's volume that trades at the fill's price.
         keep: Whether quantities and reasons of every session are kept.
         cents: Whether commissions are rounded up to whole cents.
+        borrows: Whether a short costs.
     """
 
     delay: int = 1
@@ -75,6 +76,7 @@ class Setting:
     averages: bool = False
     keep: bool = True
     cents: bool = False
+    borrows: bool = False
 
 
 @dataclass(slots=True)
@@ -140,7 +142,7 @@ class Book(NamedTuple):
     """What a run carries from session to session, one place per instrument.
 
     Attributes:
-        count: Signed units held.
+        count: Signed units held; `held` the same in shares.
         last, before: Close of the last bar, and of the one before it, in units that trade now.
         seen: Row of the last bar; -1 for none yet.
         changed: Row of the last split; -1 for none yet.
@@ -151,6 +153,7 @@ class Book(NamedTuple):
     """
 
     count: Any
+    held: Any
     last: Any
     before: Any
     seen: Any

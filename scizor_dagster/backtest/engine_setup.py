@@ -65,6 +65,7 @@ def setting_of(choices: Choices, prepared: PreparedBook) -> NDArray[Any]:
             averages=prepared.reads_volumes,
             keep=choices.keep_positions,
             cents=fills.cents,
+            borrows=any(one.borrow_rate for one in costs),
         )
     )
     return made
@@ -91,6 +92,7 @@ def book_of(size: int, prepared: PreparedBook) -> Book:
     volumes = (size if prepared.reads_volumes else 0, WINDOW)
     return Book(
         count=np.zeros(size, dtype=np.int64),
+        held=np.zeros(size),
         last=np.full(size, np.nan),
         before=np.full(size, np.nan),
         seen=np.full(size, -1, dtype=np.int64),
@@ -123,6 +125,8 @@ def output_of(history: History, schedule: Schedule, *, keep: bool) -> Output:
 
 
 def _fill_prices(history: History, at: FillAt) -> NDArray[Any]:
+    import numpy as np
+
     if at is FillAt.OPEN:
         assert history.open is not None
         return history.open
@@ -133,7 +137,7 @@ def _fill_prices(history: History, at: FillAt) -> NDArray[Any]:
     typical = history.high + history.low
     typical += history.close
     typical /= 3.0
-    return typical
+    return np.asarray(typical)
 
 
 def _rates(costs: Costs) -> tuple[float, ...]:
