@@ -17,7 +17,15 @@ from scizor_dagster.backtest import engine_loop
 from scizor_dagster.backtest.engine_actions import apply_actions
 from scizor_dagster.backtest.engine_checks import check_run, refuse_price
 from scizor_dagster.backtest.engine_model import ACTIONS, BAD_PRICE, DONE, FULL, Account, Rates, Setting
-from scizor_dagster.backtest.engine_setup import account_of, book_of, market_of, output_of, rates_of, setting_of
+from scizor_dagster.backtest.engine_setup import (
+    account_of,
+    book_of,
+    market_of,
+    output_of,
+    rates_of,
+    setting_of,
+    with_room,
+)
 from scizor_dagster.backtest.model import Action, Choices, History, Result, Schedule
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import ScizorError
@@ -80,7 +88,7 @@ class _Run:
         self.book = book_of(len(history.instruments), prepared)
         self.rates, self.setting = rates_of(history, choices), setting_of(choices, prepared)
         self.account = account_of(choices)
-        self.out = output_of(history, schedule, keep=choices.keep_positions)
+        self.out = output_of(history, schedule, choices)
         self.actions: dict[int, list[Action]] = {}
         for action in history.actions:
             self.actions.setdefault(action.row, []).append(action)
@@ -95,8 +103,7 @@ class _Run:
                 raise BacktestCancelled(
                     f"The backtest was cancelled after {until} of {total} sessions.", remedy="Run it again."
                 )
-        trades = self.out.trades
-        trades.resize(self.loop.now().trades, refcheck=False)
+        trades = self.out.trades[: self.loop.now().trades]
         counts = self.out.counts
         if not self.choices.keep_positions:
             counts[0] = self.book.count
@@ -112,6 +119,7 @@ class _Run:
             income=self.out.income,
             needed=self.out.needed,
             settled=self.settled,
+            spent=self.out.spent,
             notes=(*self.history.notes, *self.schedule.notes, *_notes(self.prepared.rules)),
         )
 
@@ -120,7 +128,7 @@ class _Run:
         while status != DONE:
             now = self.loop.now()
             if status == FULL:
-                self.out.trades.resize(2 * len(self.out.trades) + len(self.book.count), refcheck=False)
+                self.out = with_room(self.out, now.trades)
             elif status == ACTIONS:
                 apply_actions(self.actions[now.row], self.history.instruments, self.book, now, self.out)
             elif status == BAD_PRICE:

@@ -62,8 +62,9 @@ def _split(book: Book, place: int, held: Decimal, ratio: Decimal, row: int, inst
     book.changed[place] = row
     book.last[place] /= float(ratio)
     book.before[place] = round(book.before[place] / float(ratio), 6)
-    for volumes in (book.window, book.ordered):
-        volumes[place] *= float(ratio)
+    # Without a rule that reads averages there are no rows.
+    for volumes in (book.window[place : place + 1], book.ordered[place : place + 1]):
+        volumes *= float(ratio)
 
 
 def _pay(now: Account, out: Output, column: int, amount: Decimal) -> None:

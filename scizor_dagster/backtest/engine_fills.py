@@ -7,7 +7,7 @@ Sales of what is held come first. Then, as `execution.funding` releases in life:
 bring their proceeds at reference prices, and purchases that open are scaled by one factor, rounded down to
 increments, to the cash less its buffer. An order that meets no bar ends with its session.
 
-    price = fill price x (1 +- (half spread + slippage + impact x sqrt(quantity / volume)) / 10 000)
+    price = fill price x (1 +- (half spread + slippage + impact x sqrt(quantity / volume)))
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from scizor_dagster.backtest.engine_model import Account, Book, Market, Output, 
 from scizor_dagster.planning.kernel_model import GREATEST_COUNT, SHARE, UNIT, Column, Rows
 from scizor_dagster.planning.kernel_rows import cut_to
 
-_BPS = 1e4
 _GRID = 1e-7
 """Of a price step: what lies as near above a whole one counts as that one."""
 _ENOUGH = 1e-12
@@ -37,6 +36,7 @@ def fill_orders(
     now.cash += _sell(cells, price, volume, sale, filled, rates, how)
     factor = _factor(planned, sale, filled, count, reference, now.cash - now.reserved)
     out.needed[now.waiting] = factor
+    spent = out.spent[now.row]
     for i in range(len(price)):
         if planned[i] != 0:
             record = out.trades[now.trades]
@@ -47,11 +47,23 @@ def fill_orders(
                 float(reference[i]), float(price[i]), _seen(volume, how, i), factor, record,
             )  # fmt: skip
             record["count"] = traded
+            _add(spent, record)
             count[i] += traded
             book.held[i] = count[i] / UNIT
             now.cash += flow
-            now.trades += 1
+            if how.records:
+                now.trades += 1
     now.pending = False
+
+
+def _add(spent: Column, record: Any) -> None:
+    """A record's money to the sums of its session."""
+    if record["count"] != 0:
+        spent[0] += abs(record["count"]) / UNIT * record["price"]
+        spent[1] += record["commission"]
+        spent[2] += record["spread"]
+        spent[3] += record["slippage"]
+        spent[4] += record["impact"]
 
 
 def _sell(
@@ -65,8 +77,9 @@ def _sell(
             most = _seen(volume, how, i)
             filled[i] = _part(cells[i], rates[i], how, int(sale[i]), float(price[i]), most)
             if filled[i] > 0:
-                paid, fee, _, _, _ = _charge(rates[i], how, -int(filled[i]), float(price[i]), most)
-                flow += filled[i] / UNIT * paid - fee
+                shares = filled[i] / UNIT
+                paid, fee, _, _, _ = _charge(rates[i], how, -1.0, shares, float(price[i]), most)
+                flow += shares * paid - fee
     return flow
 
 
@@ -81,18 +94,18 @@ def _trade(
     """
     paid, fee, spread, slip, impact, flow = math.nan, 0.0, 0.0, 0.0, 0.0, 0.0
     if filled > 0:
-        paid, fee, spread, slip, impact = _charge(rate, how, -filled, price, volume)
+        paid, fee, spread, slip, impact = _charge(rate, how, -1.0, filled / UNIT, price, volume)
     rest = _rest(cell, planned + sale, held, factor, reference, how) if filled == sale else 0
     if rest != 0:
         most = _part(cell, rate, how, abs(rest) + filled, price, volume) - filled
         rest = min(most, rest) if rest > 0 else max(-most, rest)
     if rest != 0:
-        each, more, wide, worse, moved = _charge(rate, how, rest, price, volume)
+        shares, sign = abs(rest) / UNIT, 1.0 if rest > 0 else -1.0
+        each, more, wide, worse, moved = _charge(rate, how, sign, shares, price, volume)
         if 0 < -held < rest:
             more = _two_fees(rate, how, -held, rest, each)
-        flow = -(rest / UNIT * each) - more
-        whole = filled + abs(rest)
-        paid = each if filled == 0 else (filled * paid + abs(rest) * each) / whole
+        flow = -sign * shares * each - more
+        paid = each if filled == 0 else (filled * paid + abs(rest) * each) / (filled + abs(rest))
         fee, spread, slip, impact = fee + more, spread + wide, slip + worse, impact + moved
     record["price"], record["commission"] = paid, fee
     record["spread"], record["slippage"], record["impact"] = spread, slip, impact
@@ -108,7 +121,7 @@ def _part(cell: Any, rate: Rates, how: Setting, wanted: int, price: float, volum
     """Unsigned units of an order that a session's bar fills."""
     if not price > 0.0:
         return 0
-    if not how.volumes or (rate.participation == math.inf and rate.impact_bps == 0.0):
+    if not how.volumes or (rate.participation == math.inf and rate.impact == 0.0):
         return wanted
     if not volume > 0.0:
         return 0
@@ -125,29 +138,31 @@ def _increment(cell: Any, wanted: int) -> int:
 
 
 def _charge(
-    rate: Rates, how: Setting, count: int, price: float, volume: float
-) -> tuple[float, float, float, float, float]:
-    """Price that a fill of signed units pays, and of it in money: commission, spread, slippage and impact."""
-    shares, sign = abs(count) / UNIT, 1.0 if count > 0 else -1.0
-    pressed = rate.impact_bps * math.sqrt(min(1.0, shares / volume)) if rate.impact_bps > 0.0 else 0.0
-    paid = price * (1.0 + sign * (rate.half_spread_bps + rate.slippage_bps + pressed) / _BPS)
+    rate: Rates, how: Setting, sign: float, shares: float, price: float, volume: float
+) -> tuple[float, float, float, float, float]:  # fmt: skip
+    """Price that a fill pays, and of it in money: commission, spread, slippage and impact."""
+    pressed = rate.impact * math.sqrt(min(1.0, shares / volume)) if rate.impact > 0.0 else 0.0
+    worse = rate.half_spread + rate.slippage + pressed
+    if worse == 0.0 and how.price_scale == 0.0:
+        return price, _fee(rate, how, sign, shares, shares * price), 0.0, 0.0, 0.0
+    paid = price * (1.0 + sign * worse)
     if how.price_scale > 0.0:
         steps = paid * how.price_scale
         steps = math.ceil(steps - _GRID) if sign > 0.0 else math.floor(steps + _GRID)
         paid = max(steps, 1.0) / how.price_scale
-    spread, impact = shares * price * rate.half_spread_bps / _BPS, shares * price * pressed / _BPS
+    spread, impact = shares * price * rate.half_spread, shares * price * pressed
     slip = sign * shares * (paid - price) - spread - impact
-    if rate.slippage_bps == 0.0 and how.price_scale == 0.0:
+    if rate.slippage == 0.0 and how.price_scale == 0.0:
         slip = 0.0
     return paid, _fee(rate, how, sign, shares, shares * paid), spread, slip, impact
 
 
 def _fee(rate: Rates, how: Setting, sign: float, shares: float, value: float) -> float:
     """Commission of one order: `Commission.charge`."""
-    charged = max(rate.per_share * shares + rate.bps * value / _BPS, rate.minimum)
-    charged = min(charged, rate.maximum_bps * value / _BPS) * (1.0 + rate.tax)
+    charged = max(rate.per_share * shares + rate.share * value, rate.minimum)
+    charged = min(charged, rate.maximum * value) * rate.taxed
     if sign < 0.0:
-        charged += rate.sell_per_share * shares + rate.sell_bps * value / _BPS
+        charged += rate.sell_per_share * shares + rate.sell_share * value
     return math.ceil(charged * 100.0 - _GRID) / 100.0 if how.cents else charged
 
 

@@ -9,6 +9,7 @@ objects of the classes below. Quantities are int64 units (`kernel_model.UNIT`), 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -30,19 +31,19 @@ DIVIDENDS, INTEREST, BORROWING, DELISTINGS = 0, 1, 2, 3
 
 @dataclass(slots=True)
 class Rates:
-    """What trading one instrument costs; `model.Costs` with its commission, as plain numbers."""
+    """What trading one instrument costs: `model.Costs` and its commission, with shares of value for basis points."""
 
     per_share: float = 0.0
-    bps: float = 0.0
+    share: float = 0.0
     minimum: float = 0.0
-    maximum_bps: float = 0.0
+    maximum: float = 1.0
     sell_per_share: float = 0.0
-    sell_bps: float = 0.0
-    tax: float = 0.0
-    half_spread_bps: float = 0.0
-    slippage_bps: float = 0.0
-    impact_bps: float = 0.0
-    participation: float = 0.0
+    sell_share: float = 0.0
+    taxed: float = 1.0
+    half_spread: float = 0.0
+    slippage: float = 0.0
+    impact: float = 0.0
+    participation: float = math.inf
     borrow_rate: float = 0.0
 
 
@@ -57,7 +58,7 @@ class Setting:
         minimum: Smallest value of an order at the broker.
         price_scale: Fill prices are rounded against the account to one in so many; 0 for not.
         volume_share: Share of a bar's volume that trades at the fill's price.
-        keep: Whether quantities and reasons of every session are kept.
+        keep: Whether quantities and reasons of every session are kept; `records` the same of trades.
         cents: Whether commissions are rounded up to whole cents.
         borrows: Whether a short costs.
     """
@@ -75,6 +76,7 @@ class Setting:
     moves: bool = False
     averages: bool = False
     keep: bool = True
+    records: bool = True
     cents: bool = False
     borrows: bool = False
 
@@ -178,3 +180,4 @@ class Output(NamedTuple):
     trades: Any
     income: Any
     needed: Any
+    spent: Any

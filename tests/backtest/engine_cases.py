@@ -55,8 +55,8 @@ def history_of(close, *, actions=(), adjustment="raw", instruments=None, **price
         adjustment=adjustment,
         close=close,
         actions=tuple(actions),
-        **{name: None if one is None else np.array(one, dtype=float).reshape(close.shape) for name, one in prices.items()},
-    )  # fmt: skip
+        **{name: None if one is None else np.array(one, float).reshape(close.shape) for name, one in prices.items()},
+    )
 
 
 def schedule_of(weights):
@@ -83,8 +83,9 @@ def random_market(seed, *, sessions=40, size=6, actions=True, gaps=True):
                 row, ratio = int(chance.integers(3, sessions)), float(chance.choice([2.0, 1.5, 0.1, 3.0]))
                 close[row:, column] /= ratio
                 happens.append(Action(ActionKind.SPLIT, row, column, ratio))
-            for row in chance.choice(np.arange(2, sessions), 3, replace=False).tolist():
-                happens.append(Action(ActionKind.DIVIDEND, row, column, float(chance.choice([0.25, 0.125, 0.3333]))))
+            paid = chance.choice(np.arange(2, sessions), 3, replace=False).tolist()
+            amounts = chance.choice([0.25, 0.125, 0.3333], 3).tolist()
+            happens += [Action(ActionKind.DIVIDEND, *one, column, two) for *one, two in zip(paid, amounts, strict=True)]
         happens.append(Action(ActionKind.DELISTING, sessions - 5, 0, NAN))
         happens.sort(key=lambda one: one.row)
     close = np.maximum(np.round(close, 2), 0.01)

@@ -3,7 +3,7 @@
 import csv
 import math
 import zipfile
-from datetime import date, datetime
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
@@ -22,7 +22,7 @@ IBKR_IN_LEAN = Commission(per_share=0.005, minimum=1.0)
 def lean_bars(folder, symbol, first, last):
     """Sessions, and opens and closes as LEAN adjusts them: raw x price factor x split factor of the next factor row."""
     factors = [
-        (datetime.strptime(row[0], "%Y%m%d").date(), float(row[1]) * float(row[2]))
+        (date.fromisoformat(row[0]), float(row[1]) * float(row[2]))
         for row in csv.reader((folder / "factor_files" / f"{symbol}.csv").read_text().splitlines())
     ]
     with zipfile.ZipFile(folder / "daily" / f"{symbol}.zip") as archive:
@@ -30,7 +30,7 @@ def lean_bars(folder, symbol, first, last):
     found = {}
     for line in lines:
         cells = line.split(",")
-        day = datetime.strptime(cells[0][:8], "%Y%m%d").date()
+        day = date.fromisoformat(cells[0][:8])
         if first <= day <= last:
             factor = next(factor for until, factor in sorted(factors) if until >= day)
             found[day] = (float(cells[1]) / 10_000 * factor, float(cells[4]) / 10_000 * factor)
