@@ -16,7 +16,7 @@ from dataclasses import astuple
 from scizor_dagster.backtest import engine_loop
 from scizor_dagster.backtest.engine_actions import apply_actions
 from scizor_dagster.backtest.engine_checks import check_run, refuse_price
-from scizor_dagster.backtest.engine_model import ACTIONS, BAD_PRICE, DONE, FULL, Account, Rates, Setting
+from scizor_dagster.backtest.engine_model import ACTIONS, BAD_FILL, BAD_PRICE, DONE, FULL, Account, Rates, Setting
 from scizor_dagster.backtest.engine_setup import (
     account_of,
     book_of,
@@ -73,7 +73,7 @@ def run_backtest(
         RiskLimitBreached: the orders of a session together exceed `max_total_notional`.
         BacktestCancelled: `progress` said so.
     """
-    check_run(history, schedule, choices)
+    check_run(history, schedule, rules, choices)
     if prepared is None:
         prepared = prepare(history.instruments, rules, capabilities, currency=history.currency)
     return _Run(history, schedule, choices, prepared).result(progress)
@@ -131,8 +131,11 @@ class _Run:
                 self.out = with_room(self.out, now.trades)
             elif status == ACTIONS:
                 apply_actions(self.actions[now.row], self.history.instruments, self.book, now, self.out)
-            elif status == BAD_PRICE:
-                refuse_price(self.history, now.row, now.place, "close", float(self.market.close[now.row, now.place]))
+            elif status in (BAD_PRICE, BAD_FILL):
+                name, prices = "close", self.market.close
+                if status == BAD_FILL:
+                    name, prices = str(self.choices.fills.at), self.market.fill
+                refuse_price(self.history, now.row, now.place, name, float(prices[now.row, now.place]))
             else:
                 self._settle(status, now.row)
             self.loop.keep(now)

@@ -28,11 +28,18 @@ _ENOUGH = 1e-12
 
 def fill_orders(
     cells: Rows, market: Market, book: Book, rates: Sequence[Rates], now: Account, how: Setting, out: Output
-) -> None:  # fmt: skip
-    """Fill the pending plan in session `now.row`; holdings, cash and the trades of `out` change."""
+) -> int:  # fmt: skip
+    """Fill the pending plan in session `now.row`; holdings, cash and the trades of `out` change.
+
+    Returns:
+        -1; or the place of a price that is none, and nothing has changed.
+    """
     price = market.fill[now.row]
     volume = market.volume[now.row] if how.volumes else price
     planned, sale, filled, count, reference = book.planned, book.sale, book.filled, book.count, book.reference
+    for i in range(len(price)):
+        if planned[i] != 0 and price[i] == price[i] and not 0.0 < price[i] < math.inf:
+            return i
     now.cash += _sell(cells, price, volume, sale, filled, rates, how)
     factor = _factor(planned, sale, filled, count, reference, now.cash - now.reserved)
     out.needed[now.waiting] = factor
@@ -54,6 +61,7 @@ def fill_orders(
             if how.records:
                 now.trades += 1
     now.pending = False
+    return -1
 
 
 def _add(spent: Column, record: Any) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from scizor_dagster.backtest.engine_fills import fill_orders
 from scizor_dagster.backtest.engine_model import (
     ACTIONS,
+    BAD_FILL,
     BAD_PRICE,
     BORROWING,
     DECIDED,
@@ -59,7 +60,7 @@ def run_sessions(
     """Go on from where the account is to session `until`; the reason why it stops.
 
     Returns:
-        `DONE`; `ACTIONS`, `FULL` or `BAD_PRICE`; or a status of `decide_book` above `BOUND`, which has to be settled.
+        `DONE`; `ACTIONS`, `FULL`, `BAD_PRICE` or `BAD_FILL`; or a status of `decide_book` above `BOUND`, which has to be settled.
     """
     now, how = account[0], setting[0]
     while now.row < until:
@@ -73,7 +74,9 @@ def run_sessions(
             _pay_dividends(market, book, now, out)
         if now.stage == MORNING:
             if now.pending and now.due == now.row:
-                fill_orders(cells, market, book, rates, now, how, out)
+                now.place = fill_orders(cells, market, book, rates, now, how, out)
+                if now.place >= 0:
+                    return BAD_FILL
             now.place = _mark(market, book, now, how)
             if now.place >= 0:
                 return BAD_PRICE

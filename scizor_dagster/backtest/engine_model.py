@@ -17,9 +17,10 @@ NIGHT, MORNING, EVENING, DECIDED, LATE = 0, 1, 2, 3, 4
 """Stages of a session: before it; actions have been applied; marked at its close; the next plan is decided, or there is
 none; marked again."""
 
-DONE, ACTIONS, FULL, BAD_PRICE = 10, 11, 12, 13
+DONE, ACTIONS, FULL, BAD_PRICE, BAD_FILL = 10, 11, 12, 13, 14
 """Why the loop stops, beside what the planner's kernel leaves open: the session that it was asked to stop at; actions
-that are applied exactly; no room for the trades of another session; a price that is none."""
+that are applied exactly; no room for the trades of another session; a close that is no price; and such
+a price to fill at."""
 
 WINDOW: Final = 20
 FEWEST: Final = 5
