@@ -39,6 +39,7 @@ class Definition:
         make: A function that decides; a new object for each decision, where the strategy is a class.
         over: Its vectorised form; None where it has none.
         source: Text of its module, and of the modules of the same package that it uses.
+        reload: Executes a file's text anew; None where the code is imported.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Definition:
     over: VectorisedWeights | None = field(repr=False)
     source: str = field(repr=False)
     takes_parameters: bool = True
+    reload: Callable[[], Definition] | None = field(default=None, repr=False, compare=False)
 
     def configured(self, values: Mapping[str, Any] | None = None, rebalance: Rebalance = "daily") -> Strategy:
         """The strategy with these parameters; what is not named has its default.

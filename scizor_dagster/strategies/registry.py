@@ -14,7 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -145,7 +145,11 @@ def _of_file(path: Path) -> Definition:
     known = _executed.get(path)
     if known is None or known[0] != text:
         _executed[path] = (text, _execute(path, text))
-    return definition_of(_executed[path][1], path.stem, "file", text)
+    return replace(definition_of(_executed[path][1], path.stem, "file", text), reload=lambda: _anew(path, text))
+
+
+def _anew(path: Path, text: str) -> Definition:
+    return definition_of(_execute(path, text), path.stem, "file", text)
 
 
 def _execute(path: Path, text: str) -> ModuleType:
