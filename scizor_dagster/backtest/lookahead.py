@@ -16,7 +16,6 @@ checked (`signals.dating`), not what its weights were made of.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -27,7 +26,7 @@ from scizor_dagster.backtest.model import History
 from scizor_dagster.backtest.own_data import Alteration, Held, alter_history, altered, every_row, held_by
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.strategies.deciding import decide, weights_over
-from scizor_dagster.strategies.definition import Definition, Strategy
+from scizor_dagster.strategies.definition import Strategy
 from scizor_dagster.strategies.prices import AsOf
 from scizor_dagster.strategies.rebalancing import rebalance_rows
 
@@ -151,15 +150,12 @@ class _Check:
 
     def _own(self, tried: Sequence[int]) -> Finding | None:
         """Whether weights depend on data with a time that is not from the prices handed out, wherever it is altered."""
-        if self.form == "weights_over":
-            return None
-        places = held_by(self.strategy.definition.make(), len(self.history.sessions))
         for row in tried:
             # Everything but the history: nothing that was handed out is altered.
             everything = Alteration("replaced", every_row, self.seed)
             after = self._asked(row, self.history, everything)
             if not _same(self.decided(row), after):
-                names = ", ".join(sorted({place.name for place in places})) or "read from files"
+                names = ", ".join(sorted({place.name for place in self._places()})) or "read from files"
                 return self._finding(row, after, "replaced", None, proven=False, detail=names)
         return None
 
@@ -186,35 +182,38 @@ class _Check:
         return self.answers[key]
 
     def _asked(self, row: int, history: History, alteration: Alteration | None) -> Weights:
-        with ExitStack() as stack:
-            if alteration is not None:
-                # First the files, so that what a module computes when it is loaded is made of altered ones.
-                stack.enter_context(altered([], alteration))
-            strategy = self._loaded(alteration)
-            if alteration is not None:
-                stack.enter_context(altered(self._places(strategy.definition), alteration))
-            try:
-                if self.form == "weights_over":
-                    found = weights_over(strategy, history, [row])[0]
-                    named = zip((item.symbol for item in history.instruments), found, strict=True)
-                    return {symbol: float(weight) for symbol, weight in named if weight}
-                return decide(strategy, AsOf(history, _day_after(self.history, history)).at(row, strategy.window))
-            except ScizorError as error:
-                if alteration is None:
-                    raise
-                return error.problem
+        """The decision; of a file's two ways to know more, by what it read when it was loaded and by what it holds,
+        the one that changes it.
+        """
+        if alteration is None:
+            return self._answered(self.strategy, row, history)
+        reload, answers = self.strategy.definition.reload, list[Weights]()
+        if reload is not None:
+            with altered([], alteration):
+                anew = reload().configured(self.strategy.parameters.model_dump(mode="json"), self.strategy.rebalance)
+                answers.append(self._tried(anew, row, history))
+        with altered(self._places(), alteration):
+            answers.append(self._tried(self.strategy, row, history))
+        before = self.decided(row)
+        return next((item for item in answers if not _same(before, item)), answers[-1])
 
-    def _loaded(self, alteration: Alteration | None) -> Strategy:
-        """A file is loaded anew while files are read altered."""
-        reload = self.strategy.definition.reload
-        if alteration is None or reload is None:
-            return self.strategy
-        return reload().configured(self.strategy.parameters.model_dump(mode="json"), self.strategy.rebalance)
+    def _tried(self, strategy: Strategy, row: int, history: History) -> Weights:
+        try:
+            return self._answered(strategy, row, history)
+        except ScizorError as error:
+            return error.problem
 
-    def _places(self, definition: Definition) -> list[Held]:
-        if definition.reload is not None and not held_by(self.strategy.definition.make(), len(self.history.sessions)):
-            return []
-        return held_by(definition.make(), len(self.history.sessions))
+    def _answered(self, strategy: Strategy, row: int, history: History) -> Weights:
+        if self.form == "weights":
+            return decide(strategy, AsOf(history, _day_after(self.history, history)).at(row, strategy.window))
+        found = weights_over(strategy, history, [row])[0]
+        named = zip((item.symbol for item in history.instruments), found, strict=True)
+        return {symbol: float(weight) for symbol, weight in named if weight}
+
+    def _places(self) -> list[Held]:
+        definition = self.strategy.definition
+        function = definition.make() if self.form == "weights" else definition.over
+        return held_by(function, len(self.history.sessions))
 
     def _finding(
         self, row: int, after: Weights, how: str, future: date | None, *, proven: bool, detail: str = ""

@@ -45,10 +45,15 @@ class Alteration:
         """A copy of `values`, numbers with a row for each time, altered where `chosen`; `removed` is done elsewhere."""
         made = np.array(values, dtype=np.float64)
         if self.how == "replaced":
-            noise = np.random.default_rng(self.seed).lognormal(0.0, 0.7, made.shape)
-            made[chosen] = (made * noise)[chosen]
+            noise = np.random.default_rng(self.seed).lognormal(0.0, 0.5, made.shape)
+            # What was high is low: noise alone would leave some orders as they were.
+            size = np.nanmedian(np.abs(made), axis=0) if np.isfinite(made).any() else 1.0
+            turned = np.where(made > 0.0, size * size / np.where(made > 0.0, made, 1.0), -made)
+            made[chosen] = (turned * noise)[chosen]
         elif self.how == "scaled":
-            made[chosen] *= 1.7
+            # Not all columns alike: what is ranked would keep its order.
+            odd = (np.arange(made.shape[-1]) if made.ndim > 1 else np.zeros(1, dtype=int)) + self.seed
+            made[chosen] *= np.where(odd % 2, 0.6, 1.7)
         elif self.how == "missing":
             made[chosen] = np.nan
         elif self.how == "shifted":

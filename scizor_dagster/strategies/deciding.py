@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,18 +93,30 @@ def weights_at(strategy: Strategy, history: History, rows: Sequence[int]) -> lis
     return [decide(strategy, known.at(row, strategy.window)) for row in rows]
 
 
-def schedule_of(strategy: Strategy, history: History, *, vectorised: bool = True) -> Schedule:
+def strategy_schedule(
+    strategy: Strategy,
+    history: History,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    vectorised: bool = True,
+) -> Schedule:
     """The strategy's weights for a backtest, in the sessions that it decides anew for.
 
     Args:
         strategy: With its parameters and rhythm.
-        history: Weights of row t are made of what was known after the close of row t - 1.
+        history: Weights of row t are made of what was known after the close of row t - 1. What is before `first` is
+            there to be looked back at.
+        first: Of the sessions that weights trade in; else the history's second.
+        last: Of them; else the history's last.
         vectorised: Whether the vectorised form is taken where there is one.
 
     Raises:
         DataError: as `decide`.
     """
-    rows = rebalance_rows(history.sessions, strategy.rebalance)
+    sessions = history.sessions
+    begins, ends = first or sessions[0], last or sessions[-1]
+    rows = [row for row in rebalance_rows(sessions, strategy.rebalance) if begins <= sessions[row] <= ends]
     if vectorised and strategy.definition.over is not None:
         return Schedule(np.array(rows, dtype=np.intp), weights_over(strategy, history, [row - 1 for row in rows]))
     made = weights_at(strategy, history, [row - 1 for row in rows])

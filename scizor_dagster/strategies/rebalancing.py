@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal
 
 from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.signals.manifest import Rebalance
 
-Rebalance = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]
+__all__ = ["Rebalance", "is_rebalance", "period_of", "rebalance_rows", "rebalance_sessions"]
 
 
 def period_of(session: date, every: Rebalance) -> tuple[int, ...]:

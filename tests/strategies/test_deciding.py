@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scizor_dagster.errors import DataError, PriceUnavailable
-from scizor_dagster.strategies.deciding import decide, schedule_of, weights_over
+from scizor_dagster.strategies.deciding import decide, strategy_schedule, weights_over
 from scizor_dagster.strategies.definition import definition_of
 from scizor_dagster.strategies.prices import AsOf
 from scizor_dagster.strategies.rebalancing import rebalance_rows, rebalance_sessions
@@ -81,17 +81,25 @@ def test_a_class_is_made_anew_for_each_decision():
             return {"A": self.calls / 10}
 
     chosen = definition_of(Remembers, "remembers", "file").configured()
-    assert schedule_of(chosen, HISTORY).weights[:, 0].tolist() == [0.1, 0.1]
+    assert strategy_schedule(chosen, HISTORY).weights[:, 0].tolist() == [0.1, 0.1]
 
 
 def test_weights_of_a_row_are_made_on_the_close_before_it():
-    schedule = schedule_of(answering(lambda prices: {"A": len(prices) / 10}), HISTORY)
+    schedule = strategy_schedule(answering(lambda prices: {"A": len(prices) / 10}), HISTORY)
     assert schedule.rows.tolist() == [1, 2]
     assert schedule.weights.tolist() == [[0.1, 0.0], [0.2, 0.0]]
 
 
+def test_a_schedule_is_of_the_sessions_that_are_asked_for_and_looks_back_further():
+    history = random_history(1, sessions=30)
+    chosen = answering(lambda prices: {"S00": len(prices) / 100})
+    schedule = strategy_schedule(chosen, history, first=history.sessions[20], last=history.sessions[22])
+    assert schedule.rows.tolist() == [20, 21, 22]
+    assert schedule.weights[:, 0].tolist() == [0.2, 0.21, 0.22]
+
+
 def test_a_session_for_which_nothing_is_decided_has_no_row_and_a_note_says_how_many():
-    schedule = schedule_of(answering(lambda prices: None if len(prices) == 1 else {"B": 1.0}), HISTORY)
+    schedule = strategy_schedule(answering(lambda prices: None if len(prices) == 1 else {"B": 1.0}), HISTORY)
     assert schedule.rows.tolist() == [2]
     assert schedule.notes == ("Strategy 'tried' decided nothing for 1 of 2 sessions.",)
 
