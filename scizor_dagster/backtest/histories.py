@@ -103,6 +103,7 @@ def lake_history(
             chosen, notes = _kind(cursor, market, sessions, sorted(instruments), kind)
         symbols = _with_bars(pinned, market, sessions, sorted(instruments))
         bars = _bars(pinned, market, sessions, symbols, chosen)
+        notes += _without_factors(bars, market, chosen)
         actions, told = _actions(pinned, market, bars, instruments, chosen)
         quarantined = _quarantined(pinned, market, sessions, symbols)
     missing = sorted(set(instruments) - set(symbols))
@@ -180,7 +181,8 @@ def _kind(
         )
     given: dict[PriceKind, int] = {row[0]: row[1] for row in rows}
     order: tuple[PriceKind, ...] = ("total_return", "split", "raw")
-    chosen: PriceKind = wanted or next(name for name in order if name in given)
+    least: PriceKind = next(name for name in order if name in given)
+    chosen = least if wanted is None else wanted
     lost = sum(count for name, count in given.items() if order.index(name) < order.index(chosen))
     if lost == sum(given.values()):
         raise PriceUnavailable(
@@ -212,6 +214,19 @@ def _bars(lake: Lake, market: str, sessions: Sequence[date], symbols: Sequence[s
     for first, last in _years(sessions):
         _fill(lake, market, bars, first, last, kind)
     return bars
+
+
+def _without_factors(bars: Bars, market: str, kind: PriceKind) -> list[str]:
+    """A sentence on symbols whose bars give no price of this kind."""
+    nothing = np.isnan(bars.values["close"]).all(axis=0)
+    if nothing.all():
+        raise PriceUnavailable(
+            f"The lake has bars of market '{market}' and none of their {kind} prices: the factors are not computed.",
+            remedy=f"Compute them: scizor collect history --market {market}, or materialize {market}/prices.",
+            where=f"market {market}",
+        )
+    lost = [bars.symbols[at] for at in np.flatnonzero(nothing)]
+    return [f"No {kind} prices, though there are bars: {few(lost)}."] if lost else []
 
 
 def _years(sessions: Sequence[date]) -> Iterator[tuple[date, date]]:
