@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.lookahead import Finding, check_lookahead
 from scizor_dagster.backtest.model import History, Schedule
 from scizor_dagster.backtest.request import BacktestRequest
@@ -63,7 +64,11 @@ class Computed:
                 remedy="Choose a longer time, or another --rebalance.",
                 where="--from, --to",
             )
-        return Schedule(np.array([rows[seen.sessions[made.rows[place]]] for place in kept]), weights, made.notes)
+        unknown = sorted(self.strategy.symbols - columns.keys())
+        notes = (f"No prices of {few(unknown)}, which the strategy names.",) if unknown else ()
+        return Schedule(
+            np.array([rows[seen.sessions[made.rows[place]]] for place in kept]), weights, (*made.notes, *notes)
+        )
 
     def check(self, history: History) -> list[Finding]:
         """Whether it knows the future; see `backtest.lookahead`."""

@@ -94,8 +94,24 @@ class Strategy:
 
     @property
     def window(self) -> int | None:
-        """Sessions that it is shown; see `Parameters.window`."""
-        return self.parameters.window()
+        """Sessions that it is shown; see `Parameters.window`.
+
+        Raises:
+            ConfigError: its parameters answer no number of sessions.
+        """
+        found: object = self.parameters.window()
+        if found is None or (isinstance(found, int) and found >= 1):
+            return found
+        raise ConfigError(
+            f"Strategy '{self.name}' asks for a window of {found!r} sessions.",
+            remedy="Let window() of its parameters answer a whole number of 1 or more, or None.",
+            where=self.definition.where,
+        )
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Those that a parameter `symbols` names; empty where there is none, or it names none."""
+        return frozenset(getattr(self.parameters, "symbols", ()))
 
     @cached_property
     def parameters_text(self) -> str:
