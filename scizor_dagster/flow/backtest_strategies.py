@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from scizor_dagster.strategies.definition import Strategy
 
 
+_EVERYTHING = 100_000
+"""More sessions than any market has had."""
+
+
 @dataclass(frozen=True)
 class Computed:
     """A strategy in Python as a request runs it.
@@ -79,10 +83,7 @@ class Computed:
         if request.first is None:
             return history
         source, window = price_source(self.desk, request), self.strategy.window
-        lead = window + LISTED_WITHIN if window is not None else 10_000
-        if window is None and source.market is not None:
-            begun = self.desk.market(source.market).first_session
-            lead = max(len(source.calendar.sessions(begun, request.first)) - 1, 1)
+        lead = window + LISTED_WITHIN if window is not None else _EVERYTHING
         return source.history(None, request.first, lead)
 
 
