@@ -51,7 +51,7 @@ def returns_of(equity: NDArray[Any], capital: float) -> NDArray[Any]:
     before = np.vstack([np.full((1, equity.shape[1]), capital), equity[:-1]])
     lost = np.logical_or.accumulate(equity <= 0.0, axis=0)
     with np.errstate(all="ignore"):
-        returns = equity / before - 1.0
+        returns: NDArray[Any] = equity / before - 1.0
     returns[lost] = 0.0
     first = lost & ~np.vstack([np.zeros((1, equity.shape[1]), dtype=bool), lost[:-1]])
     returns[first] = -1.0
