@@ -159,6 +159,10 @@ TABLES: dict[str, str] = {
     "profit_by_strategy": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, strategy VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
         {_PROFIT}, {_PROVENANCE}""",
+    "backtest_trials": f"""
+        problem VARCHAR NOT NULL, strategy VARCHAR NOT NULL, parameters VARCHAR NOT NULL, state VARCHAR NOT NULL,
+        error VARCHAR NOT NULL, equity DOUBLE[], trades BIGINT NOT NULL, traded DOUBLE NOT NULL, costs DOUBLE NOT NULL,
+        seconds DOUBLE NOT NULL, {_PROVENANCE}""",
 }
 
 PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}
