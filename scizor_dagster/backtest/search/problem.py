@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scizor_dagster.backtest.model import Choices, History, Schedule
 from scizor_dagster.backtest.search.spaces import Parameters
 from scizor_dagster.brokers.protocol import Capabilities
+from scizor_dagster.planning.books import PreparedBook, prepare
 from scizor_dagster.planning.rules import PlanningRules
 from scizor_dagster.version import code_version
 
@@ -74,6 +75,15 @@ class Problem:
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
         digest.update(history_digest(self.history).encode())
         return digest.hexdigest()
+
+    @cached_property
+    def book(self) -> PreparedBook:
+        """Instruments and rules, resolved once for all trials of a process.
+
+        Raises:
+            InputError: rules or instruments that the planner's arrays do not have.
+        """
+        return prepare(self.history.instruments, self.rules, self.capabilities, currency=self.history.currency)
 
 
 def history_digest(history: History) -> str:

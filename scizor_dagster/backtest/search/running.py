@@ -60,7 +60,7 @@ def workers_of(environment: Mapping[str, str], wanted: int | None = None) -> int
 
 def run_sets(problem: Problem, sets: Sequence[Parameters]) -> Iterator[Trial]:
     """A trial of each set, in order, in this process. An error of one is its result, and does not end the others."""
-    choices = replace(problem.choices, keep_positions=False)
+    choices, book = replace(problem.choices, keep_positions=False), problem.book
     schedules: Iterator[Schedule] | None = None
     for place, parameters in enumerate(sets):
         start = time.perf_counter()
@@ -73,7 +73,9 @@ def run_sets(problem: Problem, sets: Sequence[Parameters]) -> Iterator[Trial]:
                     f"The strategy {problem.strategy} made no schedule.",
                     remedy="Let its vectorised form give one for each set, in their order.",
                 )
-            result = run_backtest(problem.history, schedule, problem.rules, problem.capabilities, choices)
+            result = run_backtest(
+                problem.history, schedule, problem.rules, problem.capabilities, choices, prepared=book
+            )
         except ScizorError as error:
             schedules, trial = None, Trial(parameters, State.FAILED, str(error))
         except Exception as error:
