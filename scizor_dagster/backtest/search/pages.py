@@ -96,7 +96,7 @@ class Findings:
 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
-    names = ("score", "trials", "effective", "sharpe", "lucky", "probabilistic", "deflated", "overfitting",
+    names = ("score", "trials", "effective", "sharpe", "lucky", "probabilistic", "deflated", "chance", "overfitting",
              "track_record", "sessions", "is_luck", "choice_is_luck")  # fmt: skip
     facts = {name: getattr(verdict, name) for name in names}
     return {"parameters": dict(verdict.best.parameters), **facts, "says": verdict.sentences()}

@@ -23,6 +23,7 @@ EULER = 0.5772156649015329
 BLOCKS = 16
 """Of sessions, of which half are chosen: 12,870 ways to do so."""
 FEWEST_IN_BLOCK = 5
+RESAMPLES = 1000
 _NORMAL = NormalDist()
 _AT_ONCE = 512
 
@@ -153,6 +154,35 @@ def backtest_overfitting(returns: NDArray[Any], blocks: int = BLOCKS) -> float:
         share = rank / (count - 1)
         below += float((share < 0.5).sum() + 0.5 * (share == 0.5).sum())
     return below / len(chosen)
+
+
+def reality_check(returns: NDArray[Any], resamples: int = RESAMPLES, seed: int = 0) -> float:
+    """Probability that the best of K curves of returns (T x K, finite) has so high a Sharpe ratio if all means are 0.
+
+    The curves are centred, blocks of successive sessions are drawn at random, the same for all of them, and the largest
+    Sharpe ratio of each draw is held against the one that was seen: White, "A Reality Check for Data Snooping",
+    Econometrica 68(5), 2000, with blocks (of the cube root of T sessions) because returns depend on those before. What
+    the curves have in common needs no assumption here. NaN where nothing moves, or for fewer than two blocks.
+    """
+    import numpy as np
+
+    moving = returns[:, returns.std(axis=0) > 1e-15]
+    size = max(1, round(len(moving) ** (1.0 / 3.0)))
+    blocks = len(moving) // size
+    if blocks < 2 or not moving.shape[1]:
+        return math.nan
+    kept = moving[len(moving) - size * blocks :]
+    sessions = len(kept)
+    best = float(_sharpe_of_sums(kept.sum(axis=0), (kept**2).sum(axis=0), sessions).max())
+    centred = (kept - kept.mean(axis=0)).reshape(blocks, size, -1)
+    sums, squares = centred.sum(axis=1), (centred**2).sum(axis=1)
+    chance, reached = np.random.default_rng(seed), 0
+    for start in range(0, resamples, _AT_ONCE):
+        count = min(_AT_ONCE, resamples - start)
+        drawn = chance.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=count).astype(float)
+        largest = _sharpe_of_sums(drawn @ sums, drawn @ squares, sessions).max(axis=1)
+        reached += int((largest >= best).sum())
+    return (1 + reached) / (1 + resamples)
 
 
 def _sharpe_of_sums(sums: NDArray[Any], squares: NDArray[Any], sessions: int) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from scizor_dagster.backtest.search.statistics import (
     minimum_track_record,
     moments,
     probabilistic_sharpe,
+    reality_check,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Verdict:
         lucky: The Sharpe ratio to expect of the best of as many trials without any skill.
         probabilistic: Probability that the best has a Sharpe ratio above 0, had it been the only trial.
         deflated: The same above `lucky`: the deflated Sharpe ratio.
+        chance: Probability that the best of all these curves has so high a Sharpe ratio though none has any skill, by
+            White's reality check.
         overfitting: Probability that what is best in one half of time is in the lower half of the rest; NaN where there
             is too little to say.
         track_record: Sessions after which the best would be above `lucky` with certainty; infinite where it never is.
@@ -56,13 +59,14 @@ class Verdict:
     lucky: float
     probabilistic: float
     deflated: float
+    chance: float
     overfitting: float
     track_record: float
     sessions: int
 
     @property
     def is_luck(self) -> bool:
-        return not self.deflated >= CERTAIN
+        return not (self.deflated >= CERTAIN and self.chance <= 1.0 - CERTAIN)
 
     @property
     def choice_is_luck(self) -> bool:
@@ -70,20 +74,16 @@ class Verdict:
 
     def sentences(self) -> list[str]:
         """What a person should know before trading the best."""
-        tries = f"the best of {self.trials} sets, which count as {self.effective:.1f} independent ones,"
         said = []
         if math.isnan(self.deflated):
             said.append("Too little moves to tell skill from luck.")
-        elif self.is_luck:
-            said.append(
-                f"NO BETTER THAN LUCK: {tries} would reach a Sharpe ratio of {self.lucky:.2f} without any skill; this "
-                f"one has {self.sharpe:.2f}, and is more with a probability of {self.deflated:.0%} (deflated Sharpe "
-                f"ratio; {CERTAIN:.0%} is asked for)."
-            )
         else:
             said.append(
-                f"Better than luck: without any skill {tries} would reach a Sharpe ratio of {self.lucky:.2f}; this one "
-                f"has {self.sharpe:.2f}, and is more with a probability of {self.deflated:.0%} (deflated Sharpe ratio)."
+                f"{'NO BETTER THAN LUCK' if self.is_luck else 'Better than luck'}: the best of {self.trials} sets, which "
+                f"count as {self.effective:.1f} independent ones, would reach a Sharpe ratio of {self.lucky:.2f} without "
+                f"any skill; this one has {self.sharpe:.2f}, and is more with a probability of {self.deflated:.1%} "
+                f"(deflated Sharpe ratio; {CERTAIN:.0%} is asked for). Without skill, one of them would reach that much "
+                f"with a probability of {self.chance:.1%} (reality check; at most {1 - CERTAIN:.0%} is asked for)."
             )
         if math.isnan(self.overfitting):
             return said
@@ -119,6 +119,7 @@ def verdict_of(found: Trials, plan: Plan) -> Verdict | None:
         lucky=lucky * year,
         probabilistic=probabilistic_sharpe(sharpe, 0.0, sessions, skew, kurtosis),
         deflated=deflated_sharpe(sharpe, variance, effective, sessions, skew, kurtosis),
+        chance=reality_check(returns),
         overfitting=backtest_overfitting(returns),
         track_record=minimum_track_record(sharpe, lucky, skew, kurtosis, CERTAIN),
         sessions=sessions,

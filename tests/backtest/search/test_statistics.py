@@ -14,6 +14,7 @@ from scizor_dagster.backtest.search.statistics import (
     minimum_track_record,
     moments,
     probabilistic_sharpe,
+    reality_check,
 )
 from scizor_dagster.errors import InputError
 
@@ -123,3 +124,23 @@ def test_too_little_to_halve_has_no_probability_and_odd_blocks_are_refused():
     assert math.isnan(backtest_overfitting(np.random.default_rng(1).normal(size=(60, 5))))
     with pytest.raises(InputError, match="7 blocks"):
         backtest_overfitting(np.zeros((500, 2)), 7)
+
+
+def test_the_reality_check_calls_noise_skill_about_as_often_as_it_says():
+    """120 searches of noise, whose 20 sets have half of their movement in common: one in twenty is below 5 %."""
+    chance = np.random.default_rng(31)
+    found = [
+        reality_check(chance.normal(0, 0.01, (250, 20)) + chance.normal(0, 0.01, (250, 1)), resamples=200)
+        for _ in range(120)
+    ]
+    assert 1 <= sum(one <= 0.05 for one in found) <= 14
+    assert 0.4 < float(np.mean(found)) < 0.6
+
+
+def test_the_reality_check_sees_an_edge_and_says_nothing_of_nothing():
+    returns = np.random.default_rng(37).normal(0, 0.01, (500, 20))
+    returns[:, 4] += 0.003
+    assert reality_check(returns) == pytest.approx(1 / 1001)
+    assert reality_check(returns) == reality_check(returns)
+    assert math.isnan(reality_check(np.zeros((500, 3))))
+    assert math.isnan(reality_check(returns[:1]))
