@@ -12,23 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scizor_dagster.backtest import engine_loop
 from scizor_dagster.backtest.engine_actions import apply_actions
 from scizor_dagster.backtest.engine_checks import check_run, refuse_price
-from scizor_dagster.backtest.engine_model import ACTIONS, BAD_PRICE, DECIDED, DONE, FULL, Account, Rates, Setting
+from scizor_dagster.backtest.engine_model import ACTIONS, BAD_PRICE, DONE, FULL, Account, Rates, Setting
 from scizor_dagster.backtest.engine_setup import account_of, book_of, market_of, output_of, rates_of, setting_of
 from scizor_dagster.backtest.model import Action, Choices, History, Result, Schedule
 from scizor_dagster.brokers.protocol import Capabilities
-from scizor_dagster.errors import InputError, ScizorError
+from scizor_dagster.errors import ScizorError
 from scizor_dagster.planning import compiled
 from scizor_dagster.planning.books import PreparedBook, prepare, settle_decisions
 from scizor_dagster.planning.kernel_model import STACK, Cells, Numbers, Session
 from scizor_dagster.planning.rules import PlanningRules
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 Progress = Callable[[int, int], bool]
 """Called with sessions done and of how many; False cancels."""

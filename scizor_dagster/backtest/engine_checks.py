@@ -93,7 +93,7 @@ def _check_schedule(history: History, schedule: Schedule, delay: int) -> None:
             f"The weights are {_times(schedule.weights.shape)}, the schedule is {_times(shape)}.",
             "Give one row per session that trades and one column per instrument.",
         )
-    if rows and not (0 <= min(rows) and max(rows) < len(sessions)):
+    if rows and not (min(rows) >= 0 and max(rows) < len(sessions)):
         _refuse(f"The schedule has row {max(rows)} of {len(sessions)} sessions.", "Leave out what has no prices.")
     gap = max(delay, 1)
     near = next(((before, after) for before, after in pairwise(rows) if after - before < gap), None)

@@ -79,11 +79,12 @@ class Verdict:
             said.append("Too little moves to tell skill from luck.")
         else:
             said.append(
-                f"{'NO BETTER THAN LUCK' if self.is_luck else 'Better than luck'}: the best of {self.trials} sets, which "
-                f"count as {self.effective:.1f} independent ones, would reach a Sharpe ratio of {self.lucky:.2f} without "
-                f"any skill; this one has {self.sharpe:.2f}, and is more with a probability of {self.deflated:.1%} "
-                f"(deflated Sharpe ratio; {CERTAIN:.0%} is asked for). Without skill, one of them would reach that much "
-                f"with a probability of {self.chance:.1%} (reality check; at most {1 - CERTAIN:.0%} is asked for)."
+                f"{'NO BETTER THAN LUCK' if self.is_luck else 'Better than luck'}: the best of {self.trials} sets, "
+                f"which count as {self.effective:.1f} independent ones, would reach a Sharpe ratio of "
+                f"{self.lucky:.2f} without any skill; this one has {self.sharpe:.2f}, and is more with a probability "
+                f"of {self.deflated:.1%} (deflated Sharpe ratio; {CERTAIN:.0%} is asked for). Without skill, one of "
+                f"them would reach as much with a probability of {self.chance:.1%} (reality check; at most "
+                f"{1 - CERTAIN:.0%} is asked for)."
             )
         if math.isnan(self.overfitting):
             return said
