@@ -15,6 +15,7 @@ from scizor_dagster.config import FilesProvider
 from scizor_dagster.errors import ConfigError, InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.lifecycle import running_strategies
+from scizor_dagster.flow.strategies import strategy_of
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.settings import Settings
 from scizor_dagster.signals.deliveries import files_of, has_several
@@ -117,10 +118,14 @@ def check_weight_files(desk: Desk, portfolio: str) -> None:
     """The weight files of the strategies that run, and their mapping tables, must exist; none is read.
 
     Raises:
+        ConfigError: the code of a strategy that computes its weights cannot be used.
         InputError: one is missing.
         WeightFileMissing: no file matches the pattern of a strategy.
     """
     for entry in map(desk.manifest.strategy, running_strategies(desk, portfolio)):
+        if entry.function is not None:
+            strategy_of(desk, entry)
+            continue
         if has_several(entry):
             files_of(entry)
         files = [] if has_several(entry) else [("path", entry.path)]

@@ -1,7 +1,7 @@
 """`scizor strategy`: which strategies trade, and starting, pausing, resuming and stopping them.
 
 What belongs here: the commands. What does not: what a state does to targets (`flow.lifecycle`,
-`signals.consolidation`).
+`signals.consolidation`), and the code that some are computed by (`strategy_records`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scizor_dagster.cli import strategy_records
 from scizor_dagster.cli.actor import ActorOption, actor_of
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
@@ -19,7 +20,10 @@ from scizor_dagster.errors import InputError
 if TYPE_CHECKING:
     from scizor_dagster.flow.desk import Desk
 
-app = typer.Typer(help="See which strategies trade; start, pause, resume and stop them.", no_args_is_help=True)
+app = typer.Typer(
+    help="See which strategies trade; start, pause, resume and stop them; keep records of those in Python.",
+    no_args_is_help=True,
+)
 StrategyArgument = Annotated[str, typer.Argument(help="Strategy of the manifest.")]
 PortfolioOption = Annotated[str | None, typer.Option(help="One portfolio; default: every one that follows it.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger and in every plan it has a part in.")]
@@ -37,19 +41,25 @@ EFFECTS = {
 
 @app.command(name="list")
 def list_strategies(as_json: JsonOption = False) -> None:
-    """Show every strategy that a portfolio follows, its state there, and since when.
+    """Show every strategy that a portfolio follows, its state there, and since when; and all code that there is.
 
     One that was never paused or stopped runs. `first seen` and `last seen` are when its entry in the manifest, in the
-    form that it has now, was first and last consolidated.
+    form that it has now, was first and last consolidated. `function` is what computes its weights, where no file is
+    delivered. The second table has the strategies in Python: shipped, of packages, of your folder, and your records.
 
     Example: scizor strategy list
     """
-    rows = _rows(open_desk())
+    desk = open_desk()
+    rows, code = _rows(desk), strategy_records.listed(desk)
     if as_json:
-        emit_json({"strategies": rows})
+        emit_json({"strategies": rows, "code": code})
         return
-    columns = ("strategy", "portfolio", "state", "since", "by", "reason", "weights_dated", "path", "last_seen")
+    columns = (
+        "strategy", "portfolio", "state", "since", "by", "reason", "weights_dated", "path", "function", "last_seen",
+    )  # fmt: skip
     print_table("Strategies", columns, [[row[name] for name in columns] for row in rows])
+    names = ("name", "origin", "function", "version", "about")
+    print_table("Strategies in Python", names, [[(row[name] or "")[:200] for name in names] for row in code])
 
 
 def _rows(desk: Desk) -> list[dict[str, Any]]:
@@ -77,12 +87,19 @@ def _rows(desk: Desk) -> list[dict[str, Any]]:
                     "reason": state.reason if state else None,
                     "weights_dated": entry.weights_dated,
                     "path": entry.path,
+                    "function": entry.function,
                     "first_seen": row.first_seen.isoformat(timespec="seconds") if row else None,
                     "last_seen": row.last_seen.isoformat(timespec="seconds") if row else None,
                     "manifest_hash": row.manifest_hash if row else None,
                 }
             )
     return found
+
+
+app.command()(strategy_records.create)
+app.command()(strategy_records.show)
+app.command()(strategy_records.update)
+app.command()(strategy_records.delete)
 
 
 @app.command()

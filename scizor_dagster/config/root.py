@@ -24,6 +24,8 @@ from scizor_dagster.config.watchdog import WatchdogRules
 
 class Config(Model):
     strategy_manifest: str = "strategy_manifest.yaml"
+    strategy_folder: str = "strategies"
+    """Folder of the user's own strategies in Python, one file each; relative to this file's. It need not exist."""
     clock: Name | None = None
     """The account whose broker says what time it is, for a rehearsal; None is this machine's clock."""
     markets: dict[Name, Market]

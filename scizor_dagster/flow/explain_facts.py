@@ -27,6 +27,7 @@ from scizor_dagster.ledger.batches import admitted_provenance
 from scizor_dagster.ledger.permission_tables import armed_sends
 from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of
+from scizor_dagster.ledger.strategy_tables import computed_weights, strategy_versions
 from scizor_dagster.ledger.tables import events, risk_events, trades
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_inputs, read_plan
@@ -212,6 +213,13 @@ class SessionFacts:
         line = next((line for line in self.plan.lines if line.symbol == symbol), None) if self.plan else None
         ids = set(line.asset_ids) if line is not None else set()
         return next((row for row in self.targets if ids and ids == set(row.asset_ids)), None)
+
+    def computed(self, strategy: str, file_hash: str) -> list[dict[str, Any]]:
+        """The versions of a function that made a content, newest first; empty where it was delivered."""
+        columns = (computed_weights, strategy_versions.c.function, strategy_versions.c.parameters)
+        chosen = sa.select(*columns).join(strategy_versions, strategy_versions.c.version == computed_weights.c.version)
+        mine = (computed_weights.c.strategy == strategy, computed_weights.c.file_hash == file_hash)
+        return self.sources.ledger_rows(chosen.where(*mine).order_by(computed_weights.c.made_at.desc()))
 
     @cached_property
     def intents(self) -> dict[str, IntentRow]:

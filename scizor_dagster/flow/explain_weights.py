@@ -99,7 +99,14 @@ def file_link(facts: SessionFacts, item: Contribution) -> Link:
         "file_unchanged": now.same,
         "line_now": now.text or None,
     }
-    origin = (f"SHA-256 {item.file_hash}", f"Accepted {moment(row['fetched_at'])}.")
+    origin = [f"SHA-256 {item.file_hash}", f"Accepted {moment(row['fetched_at'])}."]
+    made = facts.computed(item.strategy, item.file_hash)
+    if made:
+        facts_of["computed_by"] = made
+        origin += [
+            f"Computed by version {row['version'][:12]} of {row['function']} on the closes up to {row['priced_on']}."
+            for row in made
+        ]
     return Link(Step.FILE, title, "lake: signals; file", sentences(said, state, *origin), facts_of)
 
 

@@ -14,6 +14,7 @@ from scizor_dagster.config import Config, Portfolio, WeightRules
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import stale_symbols
+from scizor_dagster.flow.strategies import delivered
 from scizor_dagster.ledger.approvals import SignalApproval, approvals_of
 from scizor_dagster.ledger.known import admitted_sessions
 from scizor_dagster.market_data.reading import instruments, last_closes, ticker_changes
@@ -86,7 +87,7 @@ def check_weights(
     """
     rules = _rules_of_nobody(desk.config) if portfolio is None else desk.portfolio(portfolio)
     return check_file(
-        entry,
+        entry if portfolio is None or session is None else delivered(desk, portfolio, entry, session),
         desk.calendar(rules.market),
         rules.weights,
         rules.risk.fractional_shares,

@@ -144,7 +144,7 @@ def _rows_now(
 ) -> Iterator[Finding]:
     """A delivery that goes on is no finding; one that says something else of the same date is."""
     try:
-        frame = accept_file(facts.sources.desk, facts.portfolio, strategy).frame
+        frame = accept_file(facts.sources.desk, facts.portfolio, strategy, facts.session).frame
     except ScizorError as error:
         notes.append(f"As it is now it is not accepted, so that its rows are not compared: {error.problem}")
         return

@@ -23,6 +23,7 @@ from scizor_dagster.flow.lifecycle import (
     running_strategies,
 )
 from scizor_dagster.flow.stored import stored_rows
+from scizor_dagster.flow.strategies import compute_weights, delivered
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import select_session
 from scizor_dagster.signals.guards import judge
@@ -55,15 +56,15 @@ class TakenSignals:
     approval: str = ""
 
 
-def accept_file(desk: Desk, portfolio: str, strategy: str) -> AcceptedSignals:
-    """Read a strategy's weight file whole, by the portfolio's rules.
+def accept_file(desk: Desk, portfolio: str, strategy: str, session: date | None = None) -> AcceptedSignals:
+    """Read a strategy's weight file whole, by the portfolio's rules; a strategy that computes has one for a session.
 
     Raises:
         SignalRefused: with every violation.
     """
-    settings = desk.portfolio(portfolio)
+    settings, entry = desk.portfolio(portfolio), desk.manifest.strategy(strategy)
     return take_in(
-        desk.manifest.strategy(strategy),
+        entry if session is None else delivered(desk, portfolio, entry, session),
         desk.calendar(settings.market),
         settings.weights,
         settings.risk.fractional_shares,
@@ -72,7 +73,9 @@ def accept_file(desk: Desk, portfolio: str, strategy: str) -> AcceptedSignals:
 
 
 def select_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> TakenSignals:
-    """Accept the file of a strategy and pick the rows that trade in `session`; stores nothing.
+    """Accept the file of a strategy and pick the rows that trade in `session`; stores none of them.
+
+    The file of a strategy that computes its weights is written first.
 
     Raises:
         NotASession: `session` is none of the market's calendar.
@@ -82,7 +85,8 @@ def select_signals(desk: Desk, portfolio: str, session: date, strategy: str) -> 
     settings = desk.portfolio(portfolio)
     calendar = desk.calendar(settings.market)
     calendar.require(session)
-    accepted = accept_file(desk, portfolio, strategy)
+    compute_weights(desk, portfolio, session, strategy)
+    accepted = accept_file(desk, portfolio, strategy, session)
     chosen = settings.signals
     entry, frame = desk.manifest.strategy(strategy), accepted.frame
     known = background(desk, portfolio, entry, session)
@@ -98,10 +102,10 @@ def take_signals(desk: Desk, portfolio: str, session: date, strategy: str, *, lo
     """Accept a strategy's file and store the rows that trade in `session`.
 
     Of a session whose plan is admitted or approved, the rows that it was made from. With `look` the file is judged
-    in any case.
+    in any case; what a strategy computes is not looked for.
     """
-    if look:
-        accept_file(desk, portfolio, strategy)
+    if look and desk.manifest.strategy(strategy).function is None:
+        accept_file(desk, portfolio, strategy, session)
     if plan_stands(desk, portfolio, session):
         return _traded_signals(desk, portfolio, session, strategy)
     standing = idle_standings(desk, portfolio).get(strategy)

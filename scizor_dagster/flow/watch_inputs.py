@@ -17,6 +17,7 @@ from scizor_dagster.flow.guards import check_weights
 from scizor_dagster.flow.lifecycle import running_strategies, sells_off
 from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.flow.watch import Finding, WatchingDesk
+from scizor_dagster.flow.weight_files import sessions_named
 from scizor_dagster.signals.readers import WeightFileMissing
 from scizor_dagster.signals.report import SignalReport
 
@@ -46,7 +47,10 @@ def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
     """
     reports: dict[str, SignalReport] = {}
     findings = []
+    computed = [name for name in running_strategies(desk, portfolio) if desk.manifest.strategy(name).function]
     for strategy in running_strategies(desk, portfolio):
+        if strategy in computed:
+            continue
         try:
             reports[strategy] = check_weights(desk, portfolio, desk.manifest.strategy(strategy), session)
         except WeightFileMissing as error:
@@ -56,7 +60,9 @@ def weights_due(desk: WatchingDesk, portfolio: str, session: date) -> Due:
     without = {name for name, item in reports.items() if _has_nothing_for(desk, portfolio, name, item, session)}
     nothing = _NOTHING_FOR_IT[desk.portfolio(portfolio).signals.as_of]
     silent = {name for name, item in reports.items() if item.violations and _rules_of(item) <= nothing}
-    named = len(reports) > len(silent) or sells_off(desk, portfolio, session)
+    # A strategy that computes its weights has none before the run; whether it can is the run's to say.
+    due = any(session in sessions_named(desk, portfolio, name) for name in computed)
+    named = due or len(reports) > len(silent) or sells_off(desk, portfolio, session)
     for strategy, report in reports.items():
         if report.status == "accepted" or (strategy in without and not named):
             continue

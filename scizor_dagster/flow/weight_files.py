@@ -1,7 +1,7 @@
 """What schedules and sensors ask of a portfolio's weight files: what is new, and which sessions they name.
 
 What belongs here: quick questions that store nothing and never raise for a bad file. What does not: taking the
-files in (`signals`).
+files in (`signals`). The content of a strategy that computes its weights is its version.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from datetime import date
 
-from scizor_dagster.errors import SignalRefused
+from scizor_dagster.errors import ConfigError, SignalRefused
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.lifecycle import running_strategies, sells_off
 from scizor_dagster.flow.signals import accept_file
+from scizor_dagster.flow.strategies import strategy_of, trading_sessions
 from scizor_dagster.signals.deliveries import content_hash
+from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.readers import WeightFileMissing
 
 
@@ -24,7 +26,7 @@ def weight_sessions(desk: Desk, portfolio: str) -> frozenset[date]:
     missing or refused.
     """
     chosen = desk.portfolio(portfolio).signals
-    named = [_sessions_of(desk, portfolio, strategy) for strategy in running_strategies(desk, portfolio)]
+    named = [sessions_named(desk, portfolio, strategy) for strategy in running_strategies(desk, portfolio)]
     if not named or not all(named):
         return frozenset()
     if chosen.as_of == "exact":
@@ -40,12 +42,16 @@ def concerns(desk: Desk, portfolio: str, session: date) -> bool:
     is paused or stopped has nothing to say, unless its positions are to be sold.
     """
     return sells_off(desk, portfolio, session) or any(
-        session in _sessions_of(desk, portfolio, strategy) or _is_refused(desk, portfolio, strategy)
+        session in sessions_named(desk, portfolio, strategy) or _is_refused(desk, portfolio, strategy)
         for strategy in running_strategies(desk, portfolio)
     )
 
 
-def _sessions_of(desk: Desk, portfolio: str, strategy: str) -> frozenset[date]:
+def sessions_named(desk: Desk, portfolio: str, strategy: str) -> frozenset[date]:
+    """Sessions that a strategy has weights for; none while its file or its code cannot be used."""
+    entry = desk.manifest.strategy(strategy)
+    if entry.function is not None:
+        return frozenset() if _code(desk, entry) is None else trading_sessions(desk, portfolio, entry)
     try:
         return frozenset(accept_file(desk, portfolio, strategy).sessions)
     except SignalRefused:
@@ -53,11 +59,22 @@ def _sessions_of(desk: Desk, portfolio: str, strategy: str) -> frozenset[date]:
 
 
 def _is_refused(desk: Desk, portfolio: str, strategy: str) -> bool:
+    entry = desk.manifest.strategy(strategy)
+    if entry.function is not None:
+        return _code(desk, entry) is None
     try:
         accept_file(desk, portfolio, strategy)
     except SignalRefused:
         return True
     return False
+
+
+def _code(desk: Desk, entry: StrategyEntry) -> str | None:
+    """The version of a strategy that computes its weights; None while its code cannot be used."""
+    try:
+        return strategy_of(desk, entry).version
+    except ConfigError:
+        return None
 
 
 def missing_files(desk: Desk, portfolio: str) -> tuple[str, ...]:
@@ -75,8 +92,11 @@ def weight_files_state(desk: Desk, portfolio: str) -> str | None:
 
 
 def _content(desk: Desk, strategy: str) -> str | None:
+    entry = desk.manifest.strategy(strategy)
+    if entry.function is not None:
+        return _code(desk, entry) or "unread"
     try:
         # What may not be read (a link, too large) has no hash: that it is so is its content.
-        return content_hash(desk.manifest.strategy(strategy)) or "unread"
+        return content_hash(entry) or "unread"
     except WeightFileMissing:
         return None

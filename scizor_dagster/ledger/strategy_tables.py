@@ -41,3 +41,48 @@ live_strategies = sa.Table(
     sa.Column("since", Instant, nullable=False),
     sa.Index(None, "account", "portfolio"),
 )
+
+strategy_versions = sa.Table(
+    "strategy_versions",
+    metadata,
+    # What a strategy's function was: never changed, never taken away.
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("function", sa.String(64), nullable=False),
+    # Text of its module, and of those of its package that it uses.
+    sa.Column("source", sa.Text, nullable=False),
+    # All of them, canonical JSON.
+    sa.Column("parameters", sa.Text, nullable=False),
+    sa.Column("rebalance", sa.String(16), nullable=False),
+    sa.Column("first_seen", Instant, nullable=False),
+)
+
+strategy_records = sa.Table(
+    "strategy_records",
+    metadata,
+    # Append-only: the newest row of a name says what it is, or that it was deleted.
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Index(None, "name"),
+)
+
+computed_weights = sa.Table(
+    "computed_weights",
+    metadata,
+    # Which version made which weights: one row for each content of a session's file.
+    sa.Column("strategy", sa.String(64), nullable=False),
+    sa.Column("session", sa.Date, nullable=False),
+    sa.Column("file_hash", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    # The session whose closes were the last that it saw, and the lake's snapshot that they were read at.
+    sa.Column("priced_on", sa.Date, nullable=False),
+    sa.Column("lake_snapshot", sa.BigInteger, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("strategy", "session", "file_hash", "version"),
+)

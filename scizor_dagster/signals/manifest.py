@@ -21,6 +21,12 @@ from scizor_dagster.errors import ConfigError
 from scizor_dagster.signals.spec import DateOrder, Format, Layout, ReadSpec, normal
 from scizor_dagster.strict_yaml import YamlDocument, read_yaml
 
+Rebalance = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]
+"""How often a strategy decides anew; see `strategies.rebalancing`."""
+_OF_COMPUTED = frozenset({
+    "id", "function", "parameters", "rebalance", "on_unknown_id", "on_retired_asset", "max_quarantined_weight",
+    "max_total_weight", "guards",
+})  # fmt: skip
 OUR_COLUMNS = ("trade_date", "asset_id", "target_weight")
 
 
@@ -86,9 +92,17 @@ class StrategyEntry(Model):
             the session is refused: what is left no longer resembles what the strategy asked for.
         max_total_weight: A stricter maximum than the portfolio's; a looser one has no effect.
         guards: What is so unusual that a person must say that it is meant.
+        function: A strategy in Python, or a record of one, that computes the weights on the close before each session:
+            in the place of `path`, `format` and everything else that says how a file is read.
+        parameters: Of the function; what is not named has its default.
+        rebalance: When it decides anew: in every session, or in the first of each week, month, quarter or year. Unset
+            is what its record says, else `daily`.
     """
 
     id: Name
+    function: Name | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    rebalance: Rebalance | None = None
     path: Annotated[str, Field(min_length=1)]
     format: Format
     layout: Layout = "auto"
@@ -111,6 +125,20 @@ class StrategyEntry(Model):
     max_quarantined_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
     max_total_weight: Positive | None = None
     guards: Guards = Guards()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_computed(cls, value: Any) -> Any:
+        """A computed file has one form, so that no key says how it is read."""
+        if not isinstance(value, dict) or not value.get("function"):
+            named = [key for key in ("parameters", "rebalance") if isinstance(value, dict) and value.get(key)]
+            if named:
+                raise ValueError(f"'{named[0]}' goes with 'function'")
+            return value
+        odd = sorted(value.keys() - _OF_COMPUTED)
+        if odd:
+            raise ValueError(f"'{odd[0]}' is of a file; with 'function' nothing says how one is read")
+        return {**value, "path": f"signals/{value.get('id')}/*.csv", "format": "csv", "unallocated": "cash"}
 
     @field_validator("path")
     @classmethod
@@ -208,7 +236,9 @@ def load_manifest(path: Path, environment: Mapping[str, str]) -> Manifest:
     _refuse_duplicate_ids(document)
     manifest = validated(Manifest, document.value, document)
     folder = path.resolve().parent
-    entries = tuple(_resolved(entry, folder) for entry in manifest.strategies)
+    # What is computed is written where everything else that Scizor writes is.
+    home = Path(environment.get("SCIZOR_HOME", folder))
+    entries = tuple(_resolved(entry, folder if entry.function is None else home) for entry in manifest.strategies)
     manifest = manifest.model_copy(update={"strategies": entries})
     manifest._source = str(path)
     return manifest

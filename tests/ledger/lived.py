@@ -20,6 +20,14 @@ from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.strategies import StrategyRow, StrategyState, record_strategy, set_strategy_state
+from scizor_dagster.ledger.strategy_records import (
+    ComputedRow,
+    RecordAction,
+    VersionRow,
+    change_record,
+    note_computed,
+    note_version,
+)
 from scizor_dagster.risk.acceptance import accept_equity
 from scizor_dagster.risk.locks import DueLock, store_locks
 from scizor_dagster.risk.trading_state import TradingState, set_state
@@ -51,6 +59,7 @@ def live_through(ledger: Ledger) -> ModelBroker:
         set_strategy_state(
             connection, "paper", "main", "momentum", StrategyState.PAUSED, actor="ann", reason="a rest", now=START
         )
+        record_version(connection)
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
         told = NoticeRow("halt", "account real", "halted", "PHONE", "halted", "by ann", {"by": "ann"})
@@ -64,6 +73,24 @@ def live_through(ledger: Ledger) -> ModelBroker:
             rows_hash="r" * 64, rules=["jump"], actor="ann", reason="meant", now=START,
         )  # fmt: skip
     return broker
+
+
+def record_version(connection: sa.Connection) -> None:
+    """A named strategy, and the weights that its one version made."""
+    version = VersionRow("v" * 64, "momentum", "def weights(): ...", "{}", "daily", START)
+    note_version(connection, "paper", version)
+    change_record(
+        connection,
+        "fast",
+        RecordAction.CREATED,
+        version.version,
+        description="",
+        actor="ann",
+        reason="a try",
+        now=START,
+    )
+    made = ComputedRow("momentum", TUESDAY, "f" * 64, version.version, MONDAY, 7, "momentum/w.csv", START)
+    note_computed(connection, "paper", made)
 
 
 def a_break(**changes: Any) -> BreakRow:

@@ -148,3 +148,31 @@ strategies:
     )
     assert (spec.cash_column, spec.columns["trade_date"], spec.require) == ("Liquidity", "Stichtag", {"account": "U1"})
     assert ReadSpec.from_json(spec.to_json()) == spec
+
+
+def test_an_entry_may_name_a_function_in_the_place_of_a_file(tmp_path):
+    path = tmp_path / "manifest.yaml"
+    path.write_text(
+        "strategies:\n  - id: own\n    function: momentum\n    parameters: {top: 5}\n    rebalance: weekly\n"
+    )
+    entry = load_manifest(path, {"SCIZOR_HOME": str(tmp_path / "home")}).strategy("own")
+    assert (entry.function, entry.parameters, entry.rebalance) == ("momentum", {"top": 5}, "weekly")
+    assert entry.path == str(tmp_path / "home" / "signals" / "own" / "*.csv")
+    assert (entry.format, entry.unallocated) == ("csv", "cash")
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ("function: momentum, path: a.csv", "'path' is of a file"),
+        ("function: momentum, weights_dated: signal_close", "'weights_dated' is of a file"),
+        ("path: a.csv, format: csv, rebalance: weekly", "'rebalance' goes with 'function'"),
+        ("path: a.csv, format: csv, parameters: {top: 1}", "'parameters' goes with 'function'"),
+        ("function: momentum, rebalance: hourly", "rebalance"),
+    ],
+)
+def test_keys_of_a_file_and_of_a_function_do_not_mix(tmp_path, keys, named):
+    path = tmp_path / "manifest.yaml"
+    path.write_text(f"strategies:\n  - {{id: own, {keys}}}\n")
+    with pytest.raises(ConfigError, match=named):
+        load_manifest(path, {})
