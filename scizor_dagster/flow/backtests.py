@@ -109,14 +109,14 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
     Raises:
         ScizorError: something of it cannot be used; says what, where, and what to do.
     """
-    rules, capabilities, said = _rules(desk, request)
+    rules, capabilities, said = rules_and_capabilities(desk, request)
     prices = price_source(desk, request)
     weights = weight_source(desk, request, _weight_rules(desk, request, rules), prices.calendar, prices.instruments)
     # Cash that waits for the first session earns nothing: where it would, the history begins with that session.
     lead = request.delay if request.cash_rate else max(LEAD, request.delay)
     history = prices.history(weights.symbols, weights.first, max(lead, 1))
     schedule = weights.schedule(history, request.first, request.last)
-    choices, told = _choices(desk, request, prices, history)
+    choices, told = choices_of(desk, request, prices, history)
     begins = _begins(request, history, schedule)
     benchmark = request.benchmark or (desk.portfolio(request.portfolio).benchmark if request.portfolio else None) or ""
     compared, about = prices.benchmark(benchmark, history.sessions[begins:]) if benchmark else (None, "")
@@ -130,7 +130,7 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
         begins=begins,
         notes=(*said, *told, *filter(None, (about,))),
         weights_from=weights.text,
-        sessions_a_year=_year(prices, history),
+        sessions_a_year=year_of(prices, history),
         benchmark_name=benchmark if compared is not None else "",
         benchmark=compared,
         market=prices.market or "",
@@ -138,7 +138,7 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
     )
 
 
-def _rules(desk: Desk, request: BacktestRequest) -> tuple[PlanningRules, Capabilities, list[str]]:
+def rules_and_capabilities(desk: Desk, request: BacktestRequest) -> tuple[PlanningRules, Capabilities, list[str]]:
     if request.portfolio is not None:
         settings = desk.portfolio(request.portfolio)
         account = account_capabilities(desk.account(settings.account))
@@ -163,7 +163,9 @@ def _weight_rules(desk: Desk, request: BacktestRequest, rules: PlanningRules) ->
     return Rules(weights, fractional)
 
 
-def _choices(desk: Desk, request: BacktestRequest, prices: PriceSource, history: History) -> tuple[Choices, list[str]]:
+def choices_of(
+    desk: Desk, request: BacktestRequest, prices: PriceSource, history: History
+) -> tuple[Choices, list[str]]:
     costs, each, said = costs_for(desk, request, history)
     notes = [said]
     if history.volume is None and request.impact_bps is None and request.max_participation is None:
@@ -200,7 +202,7 @@ def _begins(request: BacktestRequest, history: History, schedule: Schedule) -> i
     return max(next(at for at, day in enumerate(history.sessions) if day >= request.first) - 1, 0)
 
 
-def _year(prices: PriceSource, history: History) -> int:
+def year_of(prices: PriceSource, history: History) -> int:
     if prices.calendar.code == EVERY_DAY:
         return SESSIONS_A_YEAR
     return sessions_a_year(prices.calendar, history.sessions[-1].year)

@@ -85,6 +85,15 @@ class Space:
         """How many sets there are; infinite with an interval of any numbers."""
         return math.prod((_count(axis) for axis in self.axes), start=1.0)
 
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Sets of the first and the last value of each axis: the ends of what the space has."""
+        ends = [
+            {axis.values[0], axis.values[-1]} if isinstance(axis, Listed) else {axis.at(0.0), axis.at(1.0)}
+            for axis in self.axes
+        ]
+        for values in product(*(sorted(pair, key=str) for pair in ends)):
+            yield dict(zip((axis.name for axis in self.axes), values, strict=True))
+
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every set, the last axis changing first.
 
@@ -110,8 +119,10 @@ def digest_text(parameters: Parameters) -> str:
     return json.dumps(dict(parameters), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def space_of(texts: Sequence[str], model: type[BaseModel] | None = None) -> Space:
+def space_of(texts: Sequence[str], model: type[BaseModel] | None = None, fixed: Parameters | None = None) -> Space:
     """The space that these axes span, each checked against the strategy's model of parameters where it has one.
+
+    `fixed` has the parameters that are the same in every set; they are no part of it.
 
     Raises:
         InputError: an axis cannot be read, is named twice, is none of the strategy's parameters, or leaves its bounds.
@@ -119,12 +130,12 @@ def space_of(texts: Sequence[str], model: type[BaseModel] | None = None) -> Spac
     axes: list[Axis] = []
     for text in texts:
         axis = _axis(text)
-        if any(axis.name == other.name for other in axes):
+        if any(axis.name == other.name for other in axes) or axis.name in (fixed or {}):
             raise InputError(f"{axis.name} is given twice.", remedy="Give each parameter one range.", where=text)
         axes.append(axis if model is None else _checked(axis, model, text))
     if model is None:
         return Space(tuple(axes))
-    return Space(tuple(axes), lambda parameters: _refusal(model, parameters))
+    return Space(tuple(axes), lambda parameters: _refusal(model, {**(fixed or {}), **parameters}))
 
 
 def _axis(text: str) -> Axis:
@@ -229,7 +240,8 @@ def _refusal(model: type[BaseModel], parameters: Parameters) -> str | None:
     from pydantic import ValidationError
 
     try:
-        model.model_validate(dict(parameters))
+        # As JSON, so that a list is a tuple and a text a date.
+        model.model_validate_json(json.dumps(dict(parameters), default=str))
     except ValidationError as error:
         return _words(error)
     return None

@@ -1,0 +1,216 @@
+"""A parameter search of a strategy in Python: from its request to what it came to.
+
+What belongs here: putting prices, rules, costs and the strategy together as one problem. What does not: the search
+itself (`backtest.search`).
+
+What is asked for beside the strategy's parameters is asked for as of a backtest (`backtest.request`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, ValidationError, model_validator
+
+from scizor_dagster.backtest.model import History, Schedule
+from scizor_dagster.backtest.request import BacktestRequest
+from scizor_dagster.backtest.search.objectives import Objective
+from scizor_dagster.backtest.search.pages import Findings
+from scizor_dagster.backtest.search.problem import Problem
+from scizor_dagster.backtest.search.running import Runner, workers_of
+from scizor_dagster.backtest.search.samplers import Method
+from scizor_dagster.backtest.search.search import Plan, Progress, Trials, search
+from scizor_dagster.backtest.search.spaces import Parameters, Space, space_of
+from scizor_dagster.backtest.search.splits import Split, Windows, purged_folds, walk_forward
+from scizor_dagster.backtest.search.trials import LakeStore, MemoryStore, Store
+from scizor_dagster.backtest.search.verdicts import verdict_of
+from scizor_dagster.backtest.search.walk_forward import walk
+from scizor_dagster.config.base import Model
+from scizor_dagster.errors import InputError
+from scizor_dagster.flow.backtest_prices import price_source
+from scizor_dagster.flow.backtests import choices_of, rules_and_capabilities, year_of
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.strategies.deciding import schedule_of
+from scizor_dagster.strategies.rebalancing import Rebalance
+from scizor_dagster.strategies.registry import Registry
+
+_MOST_CORNERS = 1024
+Count = Annotated[int, Field(ge=1)]
+Least = Annotated[int, Field(ge=0)]
+
+
+class SearchRequest(Model):
+    """One search.
+
+    Attributes:
+        backtest: What is the same for all sets: prices, rules, costs; its `strategy` is one in Python, its `parameters`
+            are those that do not vary.
+        space: What varies, as `backtest.search.spaces` writes it: `fast=10:50:10`.
+        trials: At most so many sets, in each window of a walk forward; a grid may leave it out.
+        warm_up: Sessions at the start that nothing is measured in; by default the longest look-back of the strategy in
+            the space, so that all sets are measured over the same sessions.
+        train, test: Sessions of the windows of a walk forward; both or none.
+        folds: Groups of sessions, each tested once and trained on all others: purged cross-validation, in the place of
+            a walk forward.
+        purge: Sessions between training and test; by default the longest look-back.
+        embargo: Sessions after a test that `folds` do not train on.
+        workers: Processes at most; by default `MAX_WORKERS`, or all processors.
+    """
+
+    backtest: BacktestRequest
+    space: Annotated[tuple[str, ...], Field(min_length=1)]
+    rebalance: Rebalance = "daily"
+    method: Literal["grid", "random", "guided"] = "grid"
+    trials: Count | None = None
+    seed: Least = 0
+    objective: Literal["sharpe", "sortino", "cagr", "calmar", "equity"] = "sharpe"
+    warm_up: Least | None = None
+    train: Count | None = None
+    test: Count | None = None
+    anchored: bool = False
+    folds: Annotated[int, Field(ge=2)] | None = None
+    purge: Least | None = None
+    embargo: Least = 0
+    workers: Count | None = None
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> SearchRequest:
+        if self.backtest.strategy is None or self.backtest.weights is not None or self.backtest.stored:
+            raise ValueError("a search needs a strategy that is written in Python, and no weights")
+        if (self.train is None) != (self.test is None):
+            raise ValueError("train and test go together")
+        if self.folds is not None and self.train is not None:
+            raise ValueError("folds take the place of a walk forward: leave out train and test")
+        return self
+
+    @property
+    def is_split(self) -> bool:
+        return self.folds is not None or self.train is not None
+
+
+@dataclass(frozen=True)
+class StrategyMaker:
+    """A strategy of a registry by its name, for any process: see `backtest.search.problem.Maker`.
+
+    Attributes:
+        fixed: Parameters that do not vary.
+        begins: Row of the first session that trades.
+    """
+
+    name: str
+    folder: Path | None
+    fixed: Mapping[str, Any]
+    rebalance: Rebalance
+    begins: int
+
+    def __call__(self, history: History, sets: Sequence[Parameters]) -> Iterator[Schedule]:
+        definition = Registry(self.folder).find(self.name)
+        for parameters in sets:
+            made = schedule_of(definition.configured({**self.fixed, **parameters}, self.rebalance), history)
+            kept = made.rows >= self.begins
+            yield made if kept.all() else Schedule(made.rows[kept], made.weights[kept], made.notes)
+
+
+def read_search(values: Mapping[str, Any]) -> SearchRequest:
+    """Check plain values.
+
+    Raises:
+        InputError: naming the first key that is wrong.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return SearchRequest.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        shown = f"{key} '{first['input']}': {problem}" if key else problem[:1].upper() + problem[1:]
+        raise InputError(
+            shown, remedy="See docs/parameter-search.md for what a search takes.", where="request"
+        ) from error
+
+
+def run_search(desk: Desk, request: SearchRequest, progress: Progress | None = None, *, store: bool = True) -> Findings:
+    """Search, and walk forward where that is asked for. Trials that the lake has are not run again.
+
+    Args:
+        desk: Whose configuration and stores.
+        request: What is asked for.
+        progress: See `backtest.search.search.Progress`.
+        store: Whether the lake keeps the trials.
+
+    Raises:
+        ScizorError: something of the request cannot be used; or `SearchStopped`.
+    """
+    problem, plan, longest = problem_of(desk, request)
+    splits = _splits(request, plan, longest, len(problem.history.sessions))
+    kept: Store = LakeStore(desk.lake, problem.strategy) if store else MemoryStore()
+    with Runner(problem, workers_of(desk.settings.environment, request.workers)) as runner:
+        if not splits:
+            found: Trials = search(problem, plan, kept, runner, progress)
+            return Findings(problem, plan, found, verdict_of(found, plan))
+        walked = walk(problem, plan, splits, kept, runner, progress)
+    return Findings(problem, plan, walked.trials, verdict_of(walked.trials, plan), walked)
+
+
+def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
+    """What is searched, how, and the longest look-back of any set, in sessions.
+
+    Raises:
+        ScizorError: something of the request cannot be used.
+    """
+    asked = request.backtest
+    assert asked.strategy is not None
+    folder = desk.config.folder / "strategies"
+    definition = Registry(folder).find(asked.strategy)
+    fixed = dict(asked.parameters)
+    space = space_of(request.space, definition.parameters, fixed)
+    longest = _longest(definition, space, fixed)
+    rules, capabilities, _ = rules_and_capabilities(desk, asked)
+    prices = price_source(desk, asked)
+    history = prices.history(None, asked.first, max(longest + asked.delay, 25))
+    choices, _ = choices_of(desk, asked, prices, history)
+    begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
+    begins = max(begins, asked.delay, 1)
+    problem = Problem(
+        strategy=definition.name,
+        version=definition.configured(_first(space, fixed), request.rebalance).definition.source,
+        maker=StrategyMaker(definition.name, folder, fixed, request.rebalance, begins),
+        history=history,
+        rules=rules,
+        capabilities=capabilities,
+        choices=choices,
+    )
+    warm_up = request.warm_up if request.warm_up is not None else max(begins, longest)
+    plan = Plan(
+        space=space,
+        method=Method(request.method),
+        trials=request.trials,
+        seed=request.seed,
+        objective=Objective(request.objective),
+        warm_up=warm_up,
+        sessions_a_year=year_of(prices, history),
+    )
+    return problem, plan, longest
+
+
+def _longest(definition: Any, space: Space, fixed: Mapping[str, Any]) -> int:
+    """The longest look-back at the corners of the space; 1 where none of them says."""
+    windows = [1]
+    for corner in islice(space.corners(), _MOST_CORNERS):
+        if space.refusal is None or space.refusal(corner) is None:
+            windows.append(definition.configured({**fixed, **corner}).window or 1)
+    return max(windows)
+
+
+def _splits(request: SearchRequest, plan: Plan, longest: int, sessions: int) -> list[Split]:
+    purge = longest if request.purge is None else request.purge
+    if request.folds is not None:
+        return list(purged_folds(plan.warm_up, sessions, request.folds, purge=purge, embargo=request.embargo))
+    if request.train is None or request.test is None:
+        return []
+    return walk_forward(plan.warm_up, sessions, Windows(request.train, request.test, purge, request.anchored))
