@@ -8,11 +8,14 @@ What is asked for beside the strategy's parameters is asked for as of a backtest
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -32,9 +35,11 @@ from scizor_dagster.backtest.search.walk_forward import walk
 from scizor_dagster.config.base import Model
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.backtest_prices import price_source
-from scizor_dagster.flow.backtests import choices_of, rules_and_capabilities, year_of
+from scizor_dagster.flow.backtests import LEAD, choices_of, rules_and_capabilities, year_of
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.strategies.deciding import schedule_of
+from scizor_dagster.flow.strategies import records_of, registry_of, version_row
+from scizor_dagster.strategies.deciding import strategy_schedule
+from scizor_dagster.strategies.definition import Definition
 from scizor_dagster.strategies.rebalancing import Rebalance
 from scizor_dagster.strategies.registry import Registry
 
@@ -50,6 +55,7 @@ class SearchRequest(Model):
         backtest: What is the same for all sets: prices, rules, costs; its `strategy` is one in Python, its `parameters`
             are those that do not vary.
         space: What varies, as `backtest.search.spaces` writes it: `fast=10:50:10`.
+        rebalance: When the strategy decides anew; by default as its record says, else daily.
         trials: At most so many sets, in each window of a walk forward; a grid may leave it out.
         warm_up: Sessions at the start that nothing is measured in; by default the longest look-back of the strategy in
             the space, so that all sets are measured over the same sessions.
@@ -63,7 +69,7 @@ class SearchRequest(Model):
 
     backtest: BacktestRequest
     space: Annotated[tuple[str, ...], Field(min_length=1)]
-    rebalance: Rebalance = "daily"
+    rebalance: Rebalance | None = None
     method: Literal["grid", "random", "guided"] = "grid"
     trials: Count | None = None
     seed: Least = 0
@@ -81,6 +87,8 @@ class SearchRequest(Model):
     def _keys_agree(self) -> SearchRequest:
         if self.backtest.strategy is None or self.backtest.weights is not None or self.backtest.stored:
             raise ValueError("a search needs a strategy that is written in Python, and no weights")
+        if self.method != "grid" and self.trials is None:
+            raise ValueError(f"a {self.method} search needs to know how many sets to try: --trials N")
         if (self.train is None) != (self.test is None):
             raise ValueError("train and test go together")
         if self.folds is not None and self.train is not None:
@@ -97,22 +105,28 @@ class StrategyMaker:
     """A strategy of a registry by its name, for any process: see `backtest.search.problem.Maker`.
 
     Attributes:
+        function: Its name.
+        folder: Of the registry.
         fixed: Parameters that do not vary.
-        begins: Row of the first session that trades.
+        first: First session that weights trade in; None from the second of the history on.
+        delay: Sessions from the close that decides to the one that trades.
     """
 
-    name: str
+    function: str
     folder: Path | None
     fixed: Mapping[str, Any]
     rebalance: Rebalance
-    begins: int
+    first: date | None
+    delay: int
 
     def __call__(self, history: History, sets: Sequence[Parameters]) -> Iterator[Schedule]:
-        definition = Registry(self.folder).find(self.name)
+        definition = Registry(self.folder).find(self.function)
         for parameters in sets:
-            made = schedule_of(definition.configured({**self.fixed, **parameters}, self.rebalance), history)
-            kept = made.rows >= self.begins
-            yield made if kept.all() else Schedule(made.rows[kept], made.weights[kept], made.notes)
+            strategy = definition.configured({**self.fixed, **parameters}, self.rebalance)
+            made = strategy_schedule(strategy, history, first=self.first)
+            rows = made.rows + (self.delay - 1)
+            kept = (rows >= self.delay) & (rows < len(history.sessions))
+            yield Schedule(rows[kept], made.weights[kept], made.notes)
 
 
 def read_search(values: Mapping[str, Any]) -> SearchRequest:
@@ -123,7 +137,7 @@ def read_search(values: Mapping[str, Any]) -> SearchRequest:
     """
     given = {name: value for name, value in values.items() if value is not None}
     try:
-        return SearchRequest.model_validate(given)
+        return SearchRequest.model_validate_json(json.dumps(given, default=str))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -165,21 +179,26 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     """
     asked = request.backtest
     assert asked.strategy is not None
-    folder = desk.config.folder / "strategies"
-    definition = Registry(folder).find(asked.strategy)
-    fixed = dict(asked.parameters)
+    record, registry = records_of(desk).get(asked.strategy), registry_of(desk)
+    kept = version_row(desk, record.version) if record is not None else None
+    definition = registry.find(asked.strategy if kept is None else kept.function)
+    # Of a record, written as one of these.
+    rebalance: Any = request.rebalance or (kept.rebalance if kept is not None else "daily")
+    varying = {text.partition("=")[0].strip() for text in request.space}
+    recorded = json.loads(kept.parameters) if kept is not None else {}
+    fixed = {name: value for name, value in recorded.items() if name not in varying} | asked.parameters
     space = space_of(request.space, definition.parameters, fixed)
     longest = _longest(definition, space, fixed)
     rules, capabilities, _ = rules_and_capabilities(desk, asked)
     prices = price_source(desk, asked)
-    history = prices.history(None, asked.first, max(longest + asked.delay, 25))
+    history = prices.history(None, asked.first, max(longest + asked.delay, LEAD))
     choices, _ = choices_of(desk, asked, prices, history)
     begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
-    begins = max(begins, asked.delay, 1)
+    made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first))
     problem = Problem(
-        strategy=definition.name,
-        version=definition.configured(_first(space, fixed), request.rebalance).definition.source,
-        maker=StrategyMaker(definition.name, folder, fixed, request.rebalance, begins),
+        strategy=asked.strategy,
+        version=hashlib.sha256(json.dumps(made).encode()).hexdigest(),
+        maker=StrategyMaker(definition.name, registry.folder, fixed, rebalance, asked.first, asked.delay),
         history=history,
         rules=rules,
         capabilities=capabilities,
@@ -198,13 +217,11 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     return problem, plan, longest
 
 
-def _longest(definition: Any, space: Space, fixed: Mapping[str, Any]) -> int:
+def _longest(definition: Definition, space: Space, fixed: Mapping[str, Any]) -> int:
     """The longest look-back at the corners of the space; 1 where none of them says."""
-    windows = [1]
-    for corner in islice(space.corners(), _MOST_CORNERS):
-        if space.refusal is None or space.refusal(corner) is None:
-            windows.append(definition.configured({**fixed, **corner}).window or 1)
-    return max(windows)
+    corners = (corner for corner in islice(space.corners(), _MOST_CORNERS))
+    taken = [corner for corner in corners if space.refusal is None or space.refusal(corner) is None]
+    return max([1, *(definition.configured({**fixed, **corner}).window or 1 for corner in taken)])
 
 
 def _splits(request: SearchRequest, plan: Plan, longest: int, sessions: int) -> list[Split]:

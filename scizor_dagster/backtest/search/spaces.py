@@ -135,6 +135,8 @@ def space_of(texts: Sequence[str], model: type[BaseModel] | None = None, fixed: 
         axes.append(axis if model is None else _checked(axis, model, text))
     if model is None:
         return Space(tuple(axes))
+    for name in fixed or {}:
+        _check_name(name, model, f"{name}={(fixed or {})[name]}")
     return Space(tuple(axes), lambda parameters: _refusal(model, {**(fixed or {}), **parameters}))
 
 
@@ -203,18 +205,22 @@ def _value(part: str) -> Any:
     return number if math.isfinite(number) else part
 
 
+def _check_name(name: str, model: type[BaseModel], text: str) -> None:
+    if name not in model.model_fields:
+        near = difflib.get_close_matches(name, model.model_fields, n=1)
+        known = ", ".join(model.model_fields) or "none"
+        raise InputError(
+            f"The strategy has no parameter {name}.",
+            remedy=f"Did you mean {near[0]}?" if near else f"Its parameters are: {known}.",
+            where=text,
+        )
+
+
 def _checked(axis: Axis, model: type[BaseModel], text: str) -> Axis:
     """The axis with its values as the model's field has them: 5 becomes 5.0 where that is a float."""
     from pydantic import TypeAdapter, ValidationError
 
-    if axis.name not in model.model_fields:
-        near = difflib.get_close_matches(axis.name, model.model_fields, n=1)
-        known = ", ".join(model.model_fields) or "none"
-        raise InputError(
-            f"The strategy has no parameter {axis.name}.",
-            remedy=f"Did you mean {near[0]}?" if near else f"Its parameters are: {known}.",
-            where=text,
-        )
+    _check_name(axis.name, model, text)
     field = model.model_fields[axis.name]
     # Of the metadata alone: a default or an alias says nothing of a value.
     kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
