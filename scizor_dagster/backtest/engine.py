@@ -12,13 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from typing import TYPE_CHECKING
 
 from scizor_dagster.backtest import engine_loop
 from scizor_dagster.backtest.engine_actions import apply_actions
 from scizor_dagster.backtest.engine_checks import check_run, refuse_price
-from scizor_dagster.backtest.engine_model import ACTIONS, BAD_PRICE, DONE, FULL, Account, Rates, Setting
-from scizor_dagster.backtest.engine_setup import account_of, book_of, market_of, output_of, rates_of, setting_of
+from scizor_dagster.backtest.engine_model import ACTIONS, BAD_FILL, BAD_PRICE, DONE, FULL, Account, Rates, Setting
+from scizor_dagster.backtest.engine_setup import (
+    account_of,
+    book_of,
+    market_of,
+    output_of,
+    rates_of,
+    setting_of,
+    with_room,
+)
 from scizor_dagster.backtest.model import Action, Choices, History, Result, Schedule
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import ScizorError
@@ -26,9 +33,6 @@ from scizor_dagster.planning import compiled
 from scizor_dagster.planning.books import PreparedBook, prepare, settle_decisions
 from scizor_dagster.planning.kernel_model import STACK, Cells, Numbers, Session
 from scizor_dagster.planning.rules import PlanningRules
-
-if TYPE_CHECKING:
-    pass
 
 Progress = Callable[[int, int], bool]
 """Called with sessions done and of how many; False cancels."""
@@ -69,7 +73,7 @@ def run_backtest(
         RiskLimitBreached: the orders of a session together exceed `max_total_notional`.
         BacktestCancelled: `progress` said so.
     """
-    check_run(history, schedule, choices)
+    check_run(history, schedule, rules, choices)
     if prepared is None:
         prepared = prepare(history.instruments, rules, capabilities, currency=history.currency)
     return _Run(history, schedule, choices, prepared).result(progress)
@@ -84,7 +88,7 @@ class _Run:
         self.book = book_of(len(history.instruments), prepared)
         self.rates, self.setting = rates_of(history, choices), setting_of(choices, prepared)
         self.account = account_of(choices)
-        self.out = output_of(history, schedule, keep=choices.keep_positions)
+        self.out = output_of(history, schedule, choices)
         self.actions: dict[int, list[Action]] = {}
         for action in history.actions:
             self.actions.setdefault(action.row, []).append(action)
@@ -99,8 +103,7 @@ class _Run:
                 raise BacktestCancelled(
                     f"The backtest was cancelled after {until} of {total} sessions.", remedy="Run it again."
                 )
-        trades = self.out.trades
-        trades.resize(self.loop.now().trades, refcheck=False)
+        trades = self.out.trades[: self.loop.now().trades]
         counts = self.out.counts
         if not self.choices.keep_positions:
             counts[0] = self.book.count
@@ -116,6 +119,7 @@ class _Run:
             income=self.out.income,
             needed=self.out.needed,
             settled=self.settled,
+            spent=self.out.spent,
             notes=(*self.history.notes, *self.schedule.notes, *_notes(self.prepared.rules)),
         )
 
@@ -124,11 +128,14 @@ class _Run:
         while status != DONE:
             now = self.loop.now()
             if status == FULL:
-                self.out.trades.resize(2 * len(self.out.trades) + len(self.book.count), refcheck=False)
+                self.out = with_room(self.out, now.trades)
             elif status == ACTIONS:
                 apply_actions(self.actions[now.row], self.history.instruments, self.book, now, self.out)
-            elif status == BAD_PRICE:
-                refuse_price(self.history, now.row, now.place, "close", float(self.market.close[now.row, now.place]))
+            elif status in (BAD_PRICE, BAD_FILL):
+                name, prices = "close", self.market.close
+                if status == BAD_FILL:
+                    name, prices = str(self.choices.fills.at), self.market.fill
+                refuse_price(self.history, now.row, now.place, name, float(prices[now.row, now.place]))
             else:
                 self._settle(status, now.row)
             self.loop.keep(now)

@@ -43,9 +43,10 @@ def apply_actions(
             elif held:
                 last = _exact(float(book.last[place])) if value.is_nan() else value
                 _pay(now, out, DELISTINGS, held * last)
-                book.count[place] = 0
+                book.count[place], book.held[place] = 0, 0.0
             if action.kind is ActionKind.DELISTING:
                 book.planned[place] = book.sale[place] = 0
+                book.changed[place] = now.row
 
 
 def _split(book: Book, place: int, held: Decimal, ratio: Decimal, row: int, instrument: Instrument) -> None:
@@ -55,14 +56,15 @@ def _split(book: Book, place: int, held: Decimal, ratio: Decimal, row: int, inst
             f"The split of {instrument.symbol}, {ratio} for 1, leaves more shares than an array holds.",
             remedy="Check its ratio.",
         )
-    book.count[place] = count
+    book.count[place], book.held[place] = count, count / UNIT
     # Orders in old units end.
     book.planned[place] = book.sale[place] = 0
     book.changed[place] = row
     book.last[place] /= float(ratio)
     book.before[place] = round(book.before[place] / float(ratio), 6)
-    for volumes in (book.window, book.ordered):
-        volumes[place] *= float(ratio)
+    # Without a rule that reads averages there are no rows.
+    for volumes in (book.window[place : place + 1], book.ordered[place : place + 1]):
+        volumes *= float(ratio)
 
 
 def _pay(now: Account, out: Output, column: int, amount: Decimal) -> None:

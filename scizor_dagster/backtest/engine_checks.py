@@ -9,20 +9,18 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 from scizor_dagster.backtest.model import ActionKind, Choices, Costs, FillAt, History, Schedule
 from scizor_dagster.errors import InputError
-from scizor_dagster.planning.kernel_model import GREATEST_AMOUNT, UNIT
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from scizor_dagster.planning.kernel_model import GREATEST_AMOUNT
+from scizor_dagster.planning.rules import PlanningRules
 
 _APPLIED = {"raw": (), "split": (ActionKind.SPLIT,), "total_return": (ActionKind.SPLIT, ActionKind.DIVIDEND)}
 """Kinds of actions that prices of an adjustment have in them already."""
 
 
-def check_run(history: History, schedule: Schedule, choices: Choices) -> None:
+def check_run(history: History, schedule: Schedule, rules: PlanningRules, choices: Choices) -> None:
     """Refuse what no run can be made from.
 
     Raises:
@@ -33,6 +31,8 @@ def check_run(history: History, schedule: Schedule, choices: Choices) -> None:
     _check_schedule(history, schedule, choices.fills.delay)
     _check_fills(history, choices)
     _check_costs("", choices.costs, history)
+    if rules.max_participation is not None and history.volume is None:
+        _refuse("planning.max_participation needs volumes, which the history has not.", "Leave the rule out.")
     known = {instrument.symbol for instrument in history.instruments}
     for symbol, costs in choices.costs_of.items():
         if symbol not in known:
@@ -52,6 +52,8 @@ def _check_history(history: History) -> None:
     shape = (len(history.sessions), len(history.instruments))
     if not shape[0]:
         _refuse("The history has no session.", "Choose a period that has prices.")
+    if not shape[1]:
+        _refuse("The history has no instrument.", "Choose instruments that have prices.")
     late = next(((before, after) for before, after in pairwise(history.sessions) if before >= after), None)
     if late is not None:
         _refuse(f"Session {late[1]} stands after {late[0]}.", "Give each session once, in order.")
@@ -141,11 +143,6 @@ def _check_costs(whose: str, costs: Costs, history: History) -> None:
         _refuse(f"Spread, slippage and impact{whose} take all of a price.", "Give them in basis points.")
     if (costs.impact_bps or costs.max_participation < math.inf) and history.volume is None:
         _refuse(f"Impact and participation{whose} need volumes, which the history has not.", "Leave them at nothing.")
-
-
-def counts_to_hold(counts: NDArray[Any], most: float) -> bool:
-    """Whether all quantities stay within what an array holds."""
-    return not len(counts) or float(abs(counts).max()) / UNIT <= most
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ objects of the classes below. Quantities are int64 units (`kernel_model.UNIT`), 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -16,9 +17,10 @@ NIGHT, MORNING, EVENING, DECIDED, LATE = 0, 1, 2, 3, 4
 """Stages of a session: before it; actions have been applied; marked at its close; the next plan is decided, or there is
 none; marked again."""
 
-DONE, ACTIONS, FULL, BAD_PRICE = 10, 11, 12, 13
+DONE, ACTIONS, FULL, BAD_PRICE, BAD_FILL = 10, 11, 12, 13, 14
 """Why the loop stops, beside what the planner's kernel leaves open: the session that it was asked to stop at; actions
-that are applied exactly; no room for the trades of another session; a price that is none."""
+that are applied exactly; no room for the trades of another session; a close that is no price; and such
+a price to fill at."""
 
 WINDOW: Final = 20
 FEWEST: Final = 5
@@ -30,19 +32,19 @@ DIVIDENDS, INTEREST, BORROWING, DELISTINGS = 0, 1, 2, 3
 
 @dataclass(slots=True)
 class Rates:
-    """What trading one instrument costs; `model.Costs` with its commission, as plain numbers."""
+    """What trading one instrument costs: `model.Costs` and its commission, with shares of value for basis points."""
 
     per_share: float = 0.0
-    bps: float = 0.0
+    share: float = 0.0
     minimum: float = 0.0
-    maximum_bps: float = 0.0
+    maximum: float = 1.0
     sell_per_share: float = 0.0
-    sell_bps: float = 0.0
-    tax: float = 0.0
-    half_spread_bps: float = 0.0
-    slippage_bps: float = 0.0
-    impact_bps: float = 0.0
-    participation: float = 0.0
+    sell_share: float = 0.0
+    taxed: float = 1.0
+    half_spread: float = 0.0
+    slippage: float = 0.0
+    impact: float = 0.0
+    participation: float = math.inf
     borrow_rate: float = 0.0
 
 
@@ -57,8 +59,9 @@ class Setting:
         minimum: Smallest value of an order at the broker.
         price_scale: Fill prices are rounded against the account to one in so many; 0 for not.
         volume_share: Share of a bar's volume that trades at the fill's price.
-        keep: Whether quantities and reasons of every session are kept.
+        keep: Whether quantities and reasons of every session are kept; `records` the same of trades.
         cents: Whether commissions are rounded up to whole cents.
+        borrows: Whether a short costs.
     """
 
     delay: int = 1
@@ -74,7 +77,9 @@ class Setting:
     moves: bool = False
     averages: bool = False
     keep: bool = True
+    records: bool = True
     cents: bool = False
+    borrows: bool = False
 
 
 @dataclass(slots=True)
@@ -140,7 +145,7 @@ class Book(NamedTuple):
     """What a run carries from session to session, one place per instrument.
 
     Attributes:
-        count: Signed units held.
+        count: Signed units held; `held` the same in shares.
         last, before: Close of the last bar, and of the one before it, in units that trade now.
         seen: Row of the last bar; -1 for none yet.
         changed: Row of the last split; -1 for none yet.
@@ -151,6 +156,7 @@ class Book(NamedTuple):
     """
 
     count: Any
+    held: Any
     last: Any
     before: Any
     seen: Any
@@ -175,3 +181,4 @@ class Output(NamedTuple):
     trades: Any
     income: Any
     needed: Any
+    spent: Any

@@ -9,6 +9,7 @@ import math
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
+from scizor_dagster.analytics.costs_model import BASIS_POINTS
 from scizor_dagster.backtest.engine_actions import tables_of
 from scizor_dagster.backtest.engine_model import WINDOW, Account, Book, Market, Output, Rates, Setting
 from scizor_dagster.backtest.model import TRADE_FIELDS, Choices, Costs, FillAt, History, Schedule
@@ -18,7 +19,8 @@ from scizor_dagster.planning.kernel_model import records
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LEAST_TRADES = 1 << 14
+_TRADES = 1 << 24
+"""Records that are set aside at first: memory that nothing is written to is not taken from the machine."""
 
 
 def market_of(history: History, schedule: Schedule, choices: Choices, prepared: PreparedBook) -> Market:
@@ -64,7 +66,9 @@ def setting_of(choices: Choices, prepared: PreparedBook) -> NDArray[Any]:
             moves=prepared.reads_moves,
             averages=prepared.reads_volumes,
             keep=choices.keep_positions,
+            records=choices.keep_trades,
             cents=fills.cents,
+            borrows=any(one.borrow_rate for one in costs),
         )
     )
     return made
@@ -91,6 +95,7 @@ def book_of(size: int, prepared: PreparedBook) -> Book:
     volumes = (size if prepared.reads_volumes else 0, WINDOW)
     return Book(
         count=np.zeros(size, dtype=np.int64),
+        held=np.zeros(size),
         last=np.full(size, np.nan),
         before=np.full(size, np.nan),
         seen=np.full(size, -1, dtype=np.int64),
@@ -106,23 +111,36 @@ def book_of(size: int, prepared: PreparedBook) -> Book:
     )
 
 
-def output_of(history: History, schedule: Schedule, *, keep: bool) -> Output:
+def output_of(history: History, schedule: Schedule, choices: Choices) -> Output:
     import numpy as np
 
     sessions, size = len(history.sessions), len(history.instruments)
-    plans = len(schedule.rows)
+    plans, keep = len(schedule.rows), choices.keep_positions
+    trades = min(_TRADES, size * plans) if choices.keep_trades else 0
     return Output(
         equity=np.zeros(sessions),
         cash=np.zeros(sessions),
         counts=np.zeros((sessions if keep else 1, size), dtype=np.int64),
         codes=np.zeros((plans if keep else 0, size), dtype=np.int8),
-        trades=np.empty(max(2 * size, min(_LEAST_TRADES, size * plans)), dtype=list(TRADE_FIELDS)),
+        trades=np.empty(max(trades, size, 1), dtype=list(TRADE_FIELDS)),
         income=np.zeros((sessions, 4)),
         needed=np.ones(plans),
+        spent=np.zeros((sessions, 5)),
     )
 
 
+def with_room(out: Output, used: int) -> Output:
+    """The same with room for twice the trades."""
+    import numpy as np
+
+    wider = np.empty(2 * len(out.trades), dtype=out.trades.dtype)
+    wider[:used] = out.trades[:used]
+    return out._replace(trades=wider)
+
+
 def _fill_prices(history: History, at: FillAt) -> NDArray[Any]:
+    import numpy as np
+
     if at is FillAt.OPEN:
         assert history.open is not None
         return history.open
@@ -133,7 +151,7 @@ def _fill_prices(history: History, at: FillAt) -> NDArray[Any]:
     typical = history.high + history.low
     typical += history.close
     typical /= 3.0
-    return typical
+    return np.asarray(typical)
 
 
 def _rates(costs: Costs) -> tuple[float, ...]:
@@ -141,15 +159,15 @@ def _rates(costs: Costs) -> tuple[float, ...]:
     return astuple(
         Rates(
             per_share=of.per_share,
-            bps=of.bps,
+            share=of.bps / BASIS_POINTS,
             minimum=of.minimum,
-            maximum_bps=of.maximum_bps,
+            maximum=of.maximum_bps / BASIS_POINTS,
             sell_per_share=of.sell_per_share,
-            sell_bps=of.sell_bps,
-            tax=of.tax,
-            half_spread_bps=costs.half_spread_bps,
-            slippage_bps=costs.slippage_bps,
-            impact_bps=costs.impact_bps,
+            sell_share=of.sell_bps / BASIS_POINTS,
+            taxed=1.0 + of.tax,
+            half_spread=costs.half_spread_bps / BASIS_POINTS,
+            slippage=costs.slippage_bps / BASIS_POINTS,
+            impact=costs.impact_bps / BASIS_POINTS,
             participation=costs.max_participation,
             borrow_rate=costs.borrow_rate,
         )

@@ -155,6 +155,7 @@ class Choices:
         capital: Cash at the start, in the history's currency.
         costs: Of all instruments; `costs_of` of single symbols in its place.
         keep_positions: Whether the result has quantities and reasons of every session, or only of the last one.
+        keep_trades: Whether the result has a record of each trade; without, as for many runs, it has their sums alone.
         max_price_age: Sessions that a price may be old and still size an order, as a market's `max_price_age_sessions`.
     """
 
@@ -163,6 +164,7 @@ class Choices:
     costs: Costs = field(default_factory=Costs)
     costs_of: Mapping[str, Costs] = field(default_factory=dict)
     keep_positions: bool = True
+    keep_trades: bool = True
     max_price_age: int = 3
 
 
@@ -198,6 +200,7 @@ class Result:
         needed: R: share of the planned purchases that the cash in hand paid for; 1 where it paid for all.
         settled: How many rows of books the exact rules decided.
         notes: Sentences for a person.
+        spent: T x 5: value traded at what it filled at, commission, spread, slippage and impact of each session.
     """
 
     history: History
@@ -212,3 +215,4 @@ class Result:
     needed: NDArray[Any]
     settled: int
     notes: tuple[str, ...] = ()
+    spent: NDArray[Any] | None = None

@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 
 ONE = Decimal(1)
 KEPT = {
-    reason: CODE[reason]
-    for reason in (Reason.FROZEN, Reason.CORPORATE_ACTION, Reason.QUARANTINED, Reason.STALE_PRICE)
+    reason: CODE[reason] for reason in (Reason.FROZEN, Reason.CORPORATE_ACTION, Reason.QUARANTINED, Reason.STALE_PRICE)
 }
 """Codes that `plan_book` takes for what keeps its holding in one session."""
 

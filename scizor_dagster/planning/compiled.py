@@ -20,9 +20,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-PARTS = tuple(
-    f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "turnover", "fit", "book")
-)
+PARTS = tuple(f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "turnover", "fit", "book"))
 """Modules of the kernel, each after those that it calls."""
 ENTRIES = ("decide_book", "hold_laws")
 """What is called from outside, of the last of them."""

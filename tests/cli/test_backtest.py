@@ -1,9 +1,14 @@
 """`scizor backtest`: what is said, what is kept, and how it ends."""
 
+import re
+import textwrap
 from datetime import date
+from pathlib import Path
 
 import pytest
+import typer
 
+from scizor_dagster.cli import backtest
 from scizor_dagster.flow import backtests
 from tests.cli.conftest import Scizor
 from tests.market_data.support import XNYS
@@ -48,6 +53,32 @@ def test_files_are_run_kept_listed_shown_and_deleted(scizor: Scizor, files: Proj
     assert scizor("backtest", "delete", short, "--json").code == 2
     assert scizor("backtest", "delete", short, "--yes").code == 0
     assert "No backtest is kept" in scizor("backtest", "list").out
+
+
+def test_the_page_of_the_documentation_followed_to_the_letter_says_what_it_says(
+    scizor: Scizor, fresh: Project, project_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fresh.folder)
+    text = (project_root / "docs" / "backtests.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(found) for found in re.findall(r"(?:^    .*\n)+", text, flags=re.MULTILINE)]
+    (prices,) = [block for block in blocks if block.startswith("date,")]
+    (weights,) = [block for block in blocks if block.startswith("trade_date,")]
+    (commands,) = [block for block in blocks if "--name first" in block]
+    (said,) = [block for block in blocks if block.startswith("AAPL: ")]
+    (fresh.folder / "prices.csv").write_text(prices, encoding="utf-8")
+    (fresh.folder / "weights.csv").write_text(weights, encoding="utf-8")
+    answers = [scizor(*command.split()[1:]) for command in commands.splitlines()]
+    assert [answer.code for answer in answers] == [0, 0], [answer.err for answer in answers]
+    assert answers[1].out == said
+
+
+def test_every_option_of_a_run_is_in_the_documentation(project_root: Path) -> None:
+    text = (project_root / "docs" / "backtests.md").read_text(encoding="utf-8")
+    told = {f"--{name}" for name in re.findall(r"--([a-z-]+)", text)}
+    told |= {f"--commission-{part}" for part in ("bps", "minimum", "maximum-bps")}
+    command = typer.main.get_command(backtest.app).commands["run"]  # type: ignore[attr-defined]
+    named = {option for parameter in command.params for option in parameter.opts}
+    assert named - told <= {"--json", "--set", "--positions", "--store", "--help"}
 
 
 def test_one_instrument_in_one_session_is_explained(scizor: Scizor, files: Project) -> None:
