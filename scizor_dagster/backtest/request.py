@@ -19,6 +19,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from scizor_dagster.config.base import CurrencyCode, Model, Name, Positive
 from scizor_dagster.errors import InputError
+from scizor_dagster.signals.manifest import Rebalance
 
 BasisPoints = Annotated[float, Field(ge=0.0, le=10_000.0)]
 Money = Annotated[float, Field(ge=0.0)]
@@ -45,6 +46,7 @@ class BacktestRequest(Model):
         strategy: Of the strategy manifest, or one that is written in Python. Without `weights` and `strategy`, all
             strategies of the portfolio, as it combines them.
         parameters: Of a strategy that is written in Python.
+        rebalance: When that one decides anew; by default what its entry or record says, else in every session.
         stored: Take what the lake has: the portfolio's targets, or the rows that were accepted of the strategy.
         dated: What the dates of `weights` are of; a strategy's own entry says it itself.
         unknown_ids: What an id of `weights` without an instrument does; as above.
@@ -71,6 +73,7 @@ class BacktestRequest(Model):
     weights: Text | None = None
     strategy: Text | None = None
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    rebalance: Rebalance | None = None
     stored: bool = False
     dated: Literal["trade_session", "signal_close"] = "trade_session"
     unknown_ids: Literal["refuse", "quarantine"] = "refuse"

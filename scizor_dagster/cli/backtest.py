@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates, optimize
+from scizor_dagster.cli.lookahead import report_lookahead
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
 from scizor_dagster.errors import InputError
@@ -45,6 +46,12 @@ def run(
     parameters: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE of a strategy that is written in Python.")
     ] = None,
+    rebalance: Annotated[
+        str | None, typer.Option(help="When that one decides: daily, weekly, monthly, quarterly or yearly.")
+    ] = None,
+    check_lookahead: Annotated[
+        bool, typer.Option("--check-lookahead", help="Look whether that one knows the future, in place of a run.")
+    ] = False,
     stored: Annotated[
         bool, typer.Option("--stored", help="Targets, or a strategy's rows, as the lake has them.")
     ] = False,
@@ -109,11 +116,14 @@ def run(
         "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
         "debit_rate": debit_rate, "benchmark": benchmark, "name": name, "keep_positions": None if positions else False,
         "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
-        "parameters": fixed_parameters(parameters or ()) or None,
+        "parameters": fixed_parameters(parameters or ()) or None, "rebalance": rebalance,
     }  # fmt: skip
     request = read_request(given)
     _check_page(html)
     desk = open_desk()
+    if check_lookahead:
+        report_lookahead(desk, request, as_json=as_json)
+        return
     if store:
         check_home(desk.settings)
     ran = run_request(desk, request, _progress(), store=store)

@@ -25,6 +25,7 @@ from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.backtest.schedules import schedule_of
 from scizor_dagster.config import FractionalShares, SignalChoice, WeightRules
 from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.flow.backtest_strategies import computed_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import owner_of
 from scizor_dagster.instruments import Instrument
@@ -99,6 +100,9 @@ def weight_source(
     """
     if request.stored:
         return _stored_targets(desk, request) if request.strategy is None else _stored_signals(desk, request)
+    computed = computed_of(desk, request)
+    if computed is not None:
+        return WeightSource(computed.text, computed.strategy.version, None, None, computed.schedule)
     choice, entries = _entries(desk, request)
     owner = owner_of(desk, request.portfolio) if request.portfolio is not None else NOBODY
     path = Path(request.weights).absolute() if request.weights is not None else None

@@ -81,7 +81,7 @@ computed_weights = sa.Table(
     sa.Column("version", sa.String(64), nullable=False),
     # The session whose closes were the last that it saw, and the lake's snapshot that they were read at.
     sa.Column("priced_on", sa.Date, nullable=False),
-    sa.Column("lake_snapshot", sa.BigInteger, nullable=False),
+    sa.Column("lake_snapshot", sa.Integer, nullable=False),
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("made_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("strategy", "session", "file_hash", "version"),

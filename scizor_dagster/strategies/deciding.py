@@ -99,16 +99,18 @@ def strategy_schedule(
     *,
     first: date | None = None,
     last: date | None = None,
+    delay: int = 1,
     vectorised: bool = True,
 ) -> Schedule:
     """The strategy's weights for a backtest, in the sessions that it decides anew for.
 
     Args:
         strategy: With its parameters and rhythm.
-        history: Weights of row t are made of what was known after the close of row t - 1. What is before `first` is
-            there to be looked back at.
+        history: Weights of row t are made of what was known after the close of row t - delay. What is before `first`
+            is there to be looked back at.
         first: Of the sessions that weights trade in; else the history's second.
         last: Of them; else the history's last.
+        delay: Sessions from the close that a decision is made on to the session that it trades in; see `Fills`.
         vectorised: Whether the vectorised form is taken where there is one.
 
     Raises:
@@ -116,10 +118,11 @@ def strategy_schedule(
     """
     sessions = history.sessions
     begins, ends = first or sessions[0], last or sessions[-1]
-    rows = [row for row in rebalance_rows(sessions, strategy.rebalance) if begins <= sessions[row] <= ends]
+    chosen = [row for row in rebalance_rows(sessions, strategy.rebalance) if begins <= sessions[row] <= ends]
+    rows = [row for row in chosen if row >= delay]
     if vectorised and strategy.definition.over is not None:
-        return Schedule(np.array(rows, dtype=np.intp), weights_over(strategy, history, [row - 1 for row in rows]))
-    made = weights_at(strategy, history, [row - 1 for row in rows])
+        return Schedule(np.array(rows, dtype=np.intp), weights_over(strategy, history, [row - delay for row in rows]))
+    made = weights_at(strategy, history, [row - delay for row in rows])
     kept = [(row, weights) for row, weights in zip(rows, made, strict=True) if weights is not None]
     left = len(rows) - len(kept)
     notes = (f"Strategy '{strategy.name}' decided nothing for {left} of {len(rows)} sessions.",) if left else ()

@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("file_hash", sa.String(length=64), nullable=False),
         sa.Column("version", sa.String(length=64), nullable=False),
         sa.Column("priced_on", sa.Date(), nullable=False),
-        sa.Column("lake_snapshot", sa.BigInteger(), nullable=False),
+        sa.Column("lake_snapshot", sa.Integer(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("strategy", "session", "file_hash", "version", name=op.f("pk_computed_weights")),
