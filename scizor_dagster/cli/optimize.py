@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _EVERY = 1.0
 """Seconds between two lines of progress on a terminal."""
 _MOST_COLUMNS = 10
-_SHOWN = ("sharpe_ratio", "annual_return", "max_drawdown", "trades")
+_SHOWN = ("sharpe_ratio", "annual_return", "max_drawdown", "traded")
 
 
 def optimize(
@@ -93,7 +93,7 @@ def optimize(
         "currency": currency, "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
         "first": first and str(dates.parse_date(first, "--from")),
         "last": last and str(dates.parse_date(last, "--to")), "rules": None if rules is None else str(rules),
-        "broker": broker, "capital": capital, "fill": fill, "delay": delay,
+        "broker": broker, "capital": capital, "fill": fill, "delay": delay, "rebalance": rebalance,
         "commission_per_share": commission_per_share, "commission_bps": commission_bps,
         "commission_minimum": commission_minimum, "half_spread_bps": half_spread_bps, "slippage_bps": slippage_bps,
     }  # fmt: skip
@@ -101,7 +101,7 @@ def optimize(
         {
             "backtest": {name: value for name, value in backtest.items() if value is not None},
             "space": param, "method": method, "trials": trials, "seed": seed, "objective": objective,
-            "rebalance": rebalance, "train": train, "test": test, "anchored": anchored, "folds": folds, "purge": purge,
+            "train": train, "test": test, "anchored": anchored, "folds": folds, "purge": purge,
             "embargo": embargo, "warm_up": warm_up, "workers": workers,
         }
     )  # fmt: skip

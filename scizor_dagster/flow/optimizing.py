@@ -40,6 +40,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.strategies import records_of, registry_of, version_row
 from scizor_dagster.strategies.deciding import strategy_schedule
 from scizor_dagster.strategies.definition import Definition
+from scizor_dagster.strategies.prices import LISTED_WITHIN
 from scizor_dagster.strategies.rebalancing import Rebalance
 from scizor_dagster.strategies.registry import Registry
 
@@ -55,7 +56,6 @@ class SearchRequest(Model):
         backtest: What is the same for all sets: prices, rules, costs; its `strategy` is one in Python, its `parameters`
             are those that do not vary.
         space: What varies, as `backtest.search.spaces` writes it: `fast=10:50:10`.
-        rebalance: When the strategy decides anew; by default as its record says, else daily.
         trials: At most so many sets, in each window of a walk forward; a grid may leave it out.
         warm_up: Sessions at the start that nothing is measured in; by default the longest look-back of the strategy in
             the space, so that all sets are measured over the same sessions.
@@ -69,7 +69,6 @@ class SearchRequest(Model):
 
     backtest: BacktestRequest
     space: Annotated[tuple[str, ...], Field(min_length=1)]
-    rebalance: Rebalance | None = None
     method: Literal["grid", "random", "guided"] = "grid"
     trials: Count | None = None
     seed: Least = 0
@@ -123,10 +122,7 @@ class StrategyMaker:
         definition = Registry(self.folder).find(self.function)
         for parameters in sets:
             strategy = definition.configured({**self.fixed, **parameters}, self.rebalance)
-            made = strategy_schedule(strategy, history, first=self.first)
-            rows = made.rows + (self.delay - 1)
-            kept = (rows >= self.delay) & (rows < len(history.sessions))
-            yield Schedule(rows[kept], made.weights[kept], made.notes)
+            yield strategy_schedule(strategy, history, first=self.first, delay=self.delay)
 
 
 def read_search(values: Mapping[str, Any]) -> SearchRequest:
@@ -183,7 +179,7 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     kept = version_row(desk, record.version) if record is not None else None
     definition = registry.find(asked.strategy if kept is None else kept.function)
     # Of a record, written as one of these.
-    rebalance: Any = request.rebalance or (kept.rebalance if kept is not None else "daily")
+    rebalance: Any = asked.rebalance or (kept.rebalance if kept is not None else "daily")
     varying = {text.partition("=")[0].strip() for text in request.space}
     recorded = json.loads(kept.parameters) if kept is not None else {}
     fixed = {name: value for name, value in recorded.items() if name not in varying} | asked.parameters
@@ -191,7 +187,7 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     longest = _longest(definition, space, fixed)
     rules, capabilities, _ = rules_and_capabilities(desk, asked)
     prices = price_source(desk, asked)
-    history = prices.history(None, asked.first, max(longest + asked.delay, LEAD))
+    history = prices.history(None, asked.first, max(longest + LISTED_WITHIN, LEAD) + asked.delay)
     choices, _ = choices_of(desk, asked, prices, history)
     begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
     made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first))

@@ -161,7 +161,7 @@ TABLES: dict[str, str] = {
         {_PROFIT}, {_PROVENANCE}""",
     "backtest_trials": f"""
         problem VARCHAR NOT NULL, strategy VARCHAR NOT NULL, parameters VARCHAR NOT NULL, state VARCHAR NOT NULL,
-        error VARCHAR NOT NULL, equity DOUBLE[], trades BIGINT NOT NULL, traded DOUBLE NOT NULL, costs DOUBLE NOT NULL,
+        error VARCHAR NOT NULL, equity DOUBLE[], traded DOUBLE NOT NULL, costs DOUBLE NOT NULL,
         seconds DOUBLE NOT NULL, {_PROVENANCE}""",
     "backtests": f"""
         backtest_id VARCHAR NOT NULL, name VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, market VARCHAR NOT NULL,

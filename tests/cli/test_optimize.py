@@ -80,3 +80,13 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_written(
     answer = scizor(*CALL, "--set", "slow=30", *options)
     assert (answer.code, words in answer.err) == (2, True), answer.err
     assert not (files.home / "lake").exists()
+
+
+def test_a_set_of_a_search_is_the_backtest_of_its_parameters(scizor: Scizor, files: Project) -> None:
+    costs = ("--commission-bps", "5", "--from", "2024-03-01", "--rebalance", "weekly")
+    row = scizor(*CALL, "--param", "fast=5", "--param", "slow=20", *costs, "--no-store", "--json").json["best"][0]
+    options = ("--strategy", "moving_average_cross", "--set", "fast=5", "--set", "slow=20", *CALL[3:-2], *costs)
+    alone = scizor("backtest", "run", *options, "--no-store", "--json").json
+    assert row["equity"] == pytest.approx(alone["equity"], rel=1e-12)
+    assert row["costs"] == pytest.approx(alone["figures"]["commission"])
+    assert row["costs"] > 0

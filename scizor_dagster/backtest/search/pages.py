@@ -50,7 +50,7 @@ class Findings:
         for name in OF_CURVES:
             frame[name] = ratios[name]
         frame["equity"] = [float(trial.equity[-1]) for trial in done if trial.equity is not None]
-        frame["trades"] = [trial.trades for trial in done]
+        frame["traded"] = [trial.traded for trial in done]
         frame["costs"] = [trial.costs for trial in done]
         return frame.sort_values("score", ascending=False, kind="stable", na_position="last", ignore_index=True)
 

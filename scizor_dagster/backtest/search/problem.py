@@ -68,8 +68,8 @@ class Problem:
             "strategy": [self.strategy, self.version],
             "rules": self.rules.as_text(),
             "capabilities": _plain(asdict(self.capabilities)),
-            # Whether positions are kept changes nothing of what is measured.
-            "choices": _plain(asdict(replace(self.choices, keep_positions=False))),
+            # Which records are kept changes nothing of what is measured.
+            "choices": _plain(asdict(replace(self.choices, keep_positions=False, keep_trades=False))),
             "code": engine_version(),
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())

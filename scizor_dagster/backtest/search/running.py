@@ -60,7 +60,7 @@ def workers_of(environment: Mapping[str, str], wanted: int | None = None) -> int
 
 def run_sets(problem: Problem, sets: Sequence[Parameters]) -> Iterator[Trial]:
     """A trial of each set, in order, in this process. An error of one is its result, and does not end the others."""
-    choices, book = replace(problem.choices, keep_positions=False), problem.book
+    choices, book = replace(problem.choices, keep_positions=False, keep_trades=False), problem.book
     schedules: Iterator[Schedule] | None = None
     for place, parameters in enumerate(sets):
         start = time.perf_counter()
@@ -82,15 +82,9 @@ def run_sets(problem: Problem, sets: Sequence[Parameters]) -> Iterator[Trial]:
             # A strategy is foreign code: whatever it raises is said of its set.
             schedules, trial = None, Trial(parameters, State.FAILED, f"{type(error).__name__}: {error}")
         else:
-            trades = result.trades
-            trial = Trial(
-                parameters,
-                State.DONE,
-                equity=result.equity,
-                trades=len(trades),
-                traded=float(abs(trades["count"] * 1e-9 * trades["price"]).sum()),
-                costs=float(sum(trades[name].sum() for name in ("commission", "spread", "slippage", "impact"))),
-            )
+            assert result.spent is not None
+            traded, *costs = result.spent.sum(axis=0).tolist()
+            trial = Trial(parameters, State.DONE, equity=result.equity, traded=traded, costs=sum(costs))
         yield replace(trial, seconds=time.perf_counter() - start)
 
 

@@ -39,8 +39,7 @@ class Trial:
     Attributes:
         error: Why there is no curve; empty where there is one.
         equity: T, at the closes; None without a run.
-        trades: How many.
-        traded: Value of all of them, in the history's currency.
+        traded: Value of all trades, in the history's currency.
         costs: Commissions and what spread, slippage and impact took.
         seconds: That the run took.
     """
@@ -49,7 +48,6 @@ class Trial:
     state: State
     error: str = ""
     equity: NDArray[Any] | None = None
-    trades: int = 0
     traded: float = 0.0
     costs: float = 0.0
     seconds: float = 0.0
@@ -94,7 +92,7 @@ class LakeStore:
         with self._lake.read() as cursor:
             for part in _parts(texts):
                 rows = cursor.execute(
-                    f"SELECT parameters, state, error, equity, trades, traded, costs, seconds FROM {TABLE} "
+                    f"SELECT parameters, state, error, equity, traded, costs, seconds FROM {TABLE} "
                     "WHERE problem = $problem AND parameters IN (SELECT unnest($texts))",
                     {"problem": problem, "texts": part},
                 ).fetchnumpy()
@@ -110,8 +108,8 @@ class LakeStore:
         now = datetime.now(UTC)
         rows = [
             (
-                problem, self._strategy, trial.text, trial.state.value, trial.error, trial.equity, trial.trades,
-                trial.traded, trial.costs, trial.seconds, SOURCE, now,
+                problem, self._strategy, trial.text, trial.state.value, trial.error, trial.equity, trial.traded,
+                trial.costs, trial.seconds, SOURCE, now,
             )
             for trial in trials
         ]  # fmt: skip
@@ -151,7 +149,6 @@ def _trials(rows: dict[str, Any]) -> Iterable[Trial]:
             state=state,
             error=str(rows["error"][place]),
             equity=np.asarray(rows["equity"][place], dtype=float) if state is State.DONE else None,
-            trades=int(rows["trades"][place]),
             traded=float(rows["traded"][place]),
             costs=float(rows["costs"][place]),
             seconds=float(rows["seconds"][place]),

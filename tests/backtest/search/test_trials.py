@@ -17,7 +17,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def done(equity, **parameters) -> Trial:
-    return Trial(parameters, State.DONE, "", np.array(equity), 3, 1234.5, 0.25, 0.01)
+    return Trial(parameters, State.DONE, "", np.array(equity), 1234.5, 0.25, 0.01)
 
 
 def test_a_trial_is_found_by_its_problem_and_its_set_alone(store: Store):
@@ -30,7 +30,7 @@ def test_a_trial_is_found_by_its_problem_and_its_set_alone(store: Store):
     found = store.known("p", texts)
     assert set(found) == set(texts[:2])
     assert found[texts[0]].equity.tolist() == curve
-    assert (found[texts[0]].trades, found[texts[0]].traded, found[texts[0]].costs) == (3, 1234.5, 0.25)
+    assert (found[texts[0]].traded, found[texts[0]].costs) == (1234.5, 0.25)
     other = found[texts[1]]
     assert (other.state, other.error, other.equity) == (State.FAILED, "it's too short", None)
     assert other.parameters == {"n": 2, "kind": "b"}
