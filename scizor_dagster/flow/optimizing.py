@@ -33,7 +33,7 @@ from scizor_dagster.backtest.search.trials import LakeStore, MemoryStore, Store
 from scizor_dagster.backtest.search.verdicts import verdict_of
 from scizor_dagster.backtest.search.walk_forward import walk
 from scizor_dagster.config.base import Model
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow.backtest_prices import price_source
 from scizor_dagster.flow.backtests import LEAD, choices_of, rules_and_capabilities, year_of
 from scizor_dagster.flow.desk import Desk
@@ -165,6 +165,26 @@ def run_search(desk: Desk, request: SearchRequest, progress: Progress | None = N
             return Findings(problem, plan, found, verdict_of(found, plan))
         walked = walk(problem, plan, splits, kept, runner, progress)
     return Findings(problem, plan, walked.trials, verdict_of(walked.trials, plan), walked)
+
+
+def best_of_search(
+    desk: Desk, request: BacktestRequest, asked: Mapping[str, Any], progress: Progress | None = None
+) -> tuple[BacktestRequest, Findings]:
+    """The backtest of the best set of a search, and the search: `asked` has the keys of `SearchRequest` but `backtest`.
+
+    Raises:
+        DataError: no set has a score.
+        ScizorError: as `run_search`.
+    """
+    found = run_search(
+        desk, read_search({"backtest": request.model_dump(mode="json", exclude_defaults=True), **asked}), progress
+    )
+    if found.verdict is None:
+        raise DataError(
+            "No parameter set of the search has a score.",
+            remedy=f"See why: {'; '.join(found.failures()) or 'nothing was traded'}.",
+        )
+    return request.model_copy(update={"parameters": {**request.parameters, **found.verdict.best.parameters}}), found
 
 
 def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
