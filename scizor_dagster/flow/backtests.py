@@ -187,8 +187,10 @@ def choices_of(
             fills = replace(fills, price_decimals=_EXCHANGE_DECIMALS, cents=True)
         if request.capital is None:
             capital = float(configured_cash(desk, request.portfolio))
-    aged = {} if prices.market is None else {"max_price_age": desk.market(prices.market).max_price_age_sessions}
-    return Choices(capital, fills, costs, each, request.keep_positions, **aged), notes
+    made = Choices(capital, fills, costs, each, request.keep_positions)
+    if prices.market is not None:
+        made = replace(made, max_price_age=desk.market(prices.market).max_price_age_sessions)
+    return made, notes
 
 
 def _without_volumes(costs: Costs) -> Costs:

@@ -163,6 +163,35 @@ def test_an_instrument_of_another_currency_than_the_files_is_refused(tmp_path):
         read(tmp_path, LONG, instruments={"A": Instrument("A", "XASX", "AUD")})
 
 
+def test_a_folder_has_a_file_for_each_symbol_and_one_file_is_of_the_symbol_that_names_it(tmp_path):
+    folder = tmp_path / "prices"
+    folder.mkdir()
+    write(folder, "Date,Open,Close,Adj Close\n2024-01-02,1,2,1.5\n2024-01-03,2,3,2.5\n", "AAA.csv")
+    write(folder, "Date,Close,Volume\n2024-01-03,9,100\n", "B.AX.csv")
+    history = file_history(PriceFile(folder, calendar=XNYS))
+    assert [item.symbol for item in history.instruments] == ["AAA", "B.AX"]
+    np.testing.assert_array_equal(history.close, [[2, np.nan], [3, 9]])
+    np.testing.assert_array_equal(history.open, [[1, np.nan], [2, np.nan]])
+    alone = file_history(PriceFile(folder / "AAA.csv", kind="total_return", calendar=XNYS))
+    np.testing.assert_array_equal(alone.close, [[1.5], [2.5]])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="folder has no file of prices"):
+        file_history(PriceFile(tmp_path / "empty"))
+    with pytest.raises(InputError, match="'prices' is not a ticker"):
+        read(tmp_path, "Date,Close\n2024-01-02,1\n")
+
+
+def test_columns_of_dividends_and_splits_beside_the_prices_are_actions(tmp_path):
+    text = "symbol,Date,Close,Dividends,Stock Splits\nA,2024-01-02,10,0.0,0.0\nA,2024-01-03,5,0.5,2.0\n"
+    assert [(one.row, str(one.kind), one.value) for one in read(tmp_path, text).actions] == [
+        (1, "split", 2),
+        (1, "dividend", 0.5),
+    ]
+    assert [str(one.kind) for one in read(tmp_path, text, kind="split").actions] == ["dividend"]
+    assert read(tmp_path, text, kind="total_return").actions == ()
+    assert read(tmp_path, text).notes == ()
+
+
 @pytest.mark.reference_data
 def test_the_real_s_and_p_file_is_read_with_its_repeated_holidays_left_out(reference_data):
     path = reference_data / "sp500_2018_2023" / "ohlcv.parquet"
