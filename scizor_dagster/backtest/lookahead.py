@@ -91,7 +91,8 @@ def check_lookahead(history: History, strategy: Strategy, *, at: int = 12, seed:
         DataError: the strategy fails on the data as it is.
     """
     rows = [row - 1 for row in rebalance_rows(history.sessions, strategy.rebalance)]
-    rows = [row for row in rows if row + 1 < len(history.sessions)]
+    listed = AsOf(history).listed.any(axis=1)
+    rows = [row for row in rows if listed[row]]
     if not rows:
         return []
     tried = sorted({rows[int(place)] for place in np.linspace(0, len(rows) - 1, min(at, len(rows)))})

@@ -106,7 +106,8 @@ def show(
         emit_json(body)
         return
     typer.echo(f"{name}: {body['summary']}\n{body['origin']}, {body['where']}")
-    typer.echo(f"version {body['version'][:12]}, {body['rebalance']}")
+    version = body["version"][:12] if body["version"] else "none without parameters"
+    typer.echo(f"version {version}, {body['rebalance']}")
     columns = ("parameter", "value", "bounds")
     print_table("Parameters", columns, [[row[key] for key in columns] for row in body["parameters"]])
     if body["history"]:
@@ -212,7 +213,8 @@ def _shown(desk: Desk, name: str) -> dict[str, Any]:
         try:
             body["version"] = definition.configured().version
         except ScizorError:
-            body["version"] = "none without parameters"
+            # It has none without its parameters.
+            body["version"] = None
         return _described(definition, {}) | body
     strategy = _strategy(desk, name)
     values = strategy.parameters.model_dump(mode="json")

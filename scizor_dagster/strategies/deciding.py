@@ -104,6 +104,8 @@ def strategy_schedule(
 ) -> Schedule:
     """The strategy's weights for a backtest, in the sessions that it decides anew for.
 
+    Before anything is listed there is nothing to decide.
+
     Args:
         strategy: With its parameters and rhythm.
         history: Weights of row t are made of what was known after the close of row t - delay. What is before `first`
@@ -119,7 +121,8 @@ def strategy_schedule(
     sessions = history.sessions
     begins, ends = first or sessions[0], last or sessions[-1]
     chosen = [row for row in rebalance_rows(sessions, strategy.rebalance) if begins <= sessions[row] <= ends]
-    rows = [row for row in chosen if row >= delay]
+    listed = AsOf(history).listed.any(axis=1)
+    rows = [row for row in chosen if row >= delay and listed[row - delay]]
     if vectorised and strategy.definition.over is not None:
         return Schedule(np.array(rows, dtype=np.intp), weights_over(strategy, history, [row - delay for row in rows]))
     made = weights_at(strategy, history, [row - delay for row in rows])

@@ -98,6 +98,14 @@ def test_a_schedule_is_of_the_sessions_that_are_asked_for_and_looks_back_further
     assert schedule.weights[:, 0].tolist() == [0.2, 0.21, 0.22]
 
 
+def test_nothing_is_decided_before_anything_is_listed_and_a_delay_moves_the_close():
+    history = history_of({"A": [np.nan, np.nan, 1.0, 1.0, 1.0]})
+    chosen = answering(lambda prices: {"A": len(prices) / 10})
+    assert strategy_schedule(chosen, history).rows.tolist() == [3, 4]
+    later = strategy_schedule(chosen, history, delay=2)
+    assert (later.rows.tolist(), later.weights.tolist()) == ([4], [[0.3]])
+
+
 def test_a_session_for_which_nothing_is_decided_has_no_row_and_a_note_says_how_many():
     schedule = strategy_schedule(answering(lambda prices: None if len(prices) == 1 else {"B": 1.0}), HISTORY)
     assert schedule.rows.tolist() == [2]
