@@ -1,6 +1,6 @@
 """Speed and memory of a parameter search, beside vectorbt's own way of doing the same, in the same run.
 
-    python -m tests.benchmarks.bench_sweep [--sets N] [--vectorbt PYTHON]
+    python -m tests.benchmarks.bench_sweep [--sets N]
 
 1,000 sets of a moving-average cross (two windows) on 100 symbols x 2,520 sessions, 5 bps of what is traded, a Sharpe
 ratio of each set. Aim: ahead of vectorbt.
@@ -14,8 +14,8 @@ ratio of each set. Aim: ahead of vectorbt.
   and on all processors.
 
 Each runs in a process of its own; compiling and loading are not counted. vectorbt is given few sets at a time, which is
-its fastest way here: more columns at once take more memory and more time each. It is looked for in this environment,
-or in the one of `--vectorbt`; where it is not installed, that is said. Wall-clock time on an idle machine is what
+its fastest way here: more columns at once take more memory and more time each. It is looked for in this environment
+or in that of SCIZOR_BENCH_PYTHON; where it is not installed, that is said. Wall-clock time on an idle machine is what
 counts; processor time (of all processes together) is printed beside it, for a busy one.
 """
 
@@ -202,21 +202,21 @@ def only(name, count, *rest):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--sets", type=int, default=1_000)
-    parser.add_argument("--vectorbt", default=os.environ.get("SCIZOR_VECTORBT_PYTHON", sys.executable))
     parser.add_argument("--only", nargs="+")
     given = parser.parse_args()
     if given.only:
         only(*given.only)
         return
+    peer_python = os.environ.get("SCIZOR_BENCH_PYTHON", sys.executable)
     count, processors = given.sets, len(os.sched_getaffinity(0))
     print(f"{count:,} sets, {SYMBOLS} symbols x {SESSIONS:,} sessions, {processors} processors")
     peers = {
-        "vectorbt, signals, no rules": measure(given.vectorbt, "vectorbt", count, "signals"),
-        "vectorbt, weights, no rules": measure(given.vectorbt, "vectorbt", max(count // 10, WARM), "weights"),
+        "vectorbt, signals, no rules": measure(peer_python, "vectorbt", count, "signals"),
+        "vectorbt, weights, no rules": measure(peer_python, "vectorbt", max(count // 10, WARM), "weights"),
     }
     rows = {name: found for name, found in peers.items() if found is not None}
     if not rows:
-        print("vectorbt is not installed here: pip install vectorbt vectorbt-rust, or name a Python that has it.")
+        print("vectorbt is not installed here: pip install 'scizor[bench]', or name a Python that has it.")
     for rules in ("plain", "all"):
         for workers in sorted({1, processors}):
             named = f"Scizor, {rules} rules, {workers} process{'es' if workers > 1 else ''}"
