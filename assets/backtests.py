@@ -12,12 +12,15 @@ from pydantic import Field
 from assets.checks import FactCheck, SchemaCheck
 from assets.failures import clear_failures
 from assets.metadata import money, picture, table
+from assets.searches import search_metadata, search_progress
 from resources.desk import TradingDesk
 from scizor_dagster.analytics.plots import equity_plot
 from scizor_dagster.backtest.request import BacktestRequest, read_request
 from scizor_dagster.config import Config
 from scizor_dagster.flow.backtest_report import report_backtest
 from scizor_dagster.flow.backtests import Ran, run_request
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.optimizing import best_of_search
 from scizor_dagster.lake.schemas import backtest_equity_schema
 
 KEY = dg.AssetKey(["backtests"])
@@ -72,10 +75,15 @@ class BacktestConfig(dg.Config):
     debit_rate: float | None = None
     benchmark: str | None = None
     keep_positions: bool = True
+    search: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Search the strategy's parameters first, and keep the backtest of the best set: space, method, "
+        "trials, objective, train, test and the other keys of flow.optimizing.SearchRequest.",
+    )
 
     def request(self, partition: str) -> BacktestRequest:
         """Raises `InputError` where a key is wrong."""
-        return read_request(self.model_dump() | {"name": self.name or partition})
+        return read_request(self.model_dump(exclude={"search"}) | {"name": self.name or partition})
 
 
 def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
@@ -95,12 +103,13 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
     )
     def backtests(context: dg.AssetExecutionContext, config: BacktestConfig, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            ran = run_request(desk.desk, config.request(context.partition_key), _progress(context))
+            request, searched = _searched(context, config, desk.desk)
+            ran = run_request(desk.desk, request, _progress(context))
             page = report_backtest(desk.desk, ran)
         trades = ran.frames.trades
         unfilled = trades[trades["filled"] != trades["planned"]]
         return dg.MaterializeResult(
-            metadata=backtest_metadata(ran) | {"page": dg.MetadataValue.path(page)},
+            metadata=backtest_metadata(ran) | searched | {"page": dg.MetadataValue.path(page)},
             data_version=dg.DataVersion(ran.head.backtest_id),
             check_results=[
                 SCHEMA.result(ran.frames.equity),
@@ -109,6 +118,17 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
         )
 
     return [backtests]
+
+
+def _searched(
+    context: dg.AssetExecutionContext, config: BacktestConfig, desk: Desk
+) -> tuple[BacktestRequest, dict[str, Any]]:
+    """The request as it is, or that of the best set of the search that is asked for, with what is to be shown of it."""
+    request = config.request(context.partition_key)
+    if not config.search:
+        return request, {}
+    best, found = best_of_search(desk, request, config.search, search_progress(context.log.info))
+    return best, search_metadata(found)
 
 
 def _progress(context: dg.AssetExecutionContext) -> Callable[[int, int], bool]:

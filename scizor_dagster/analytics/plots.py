@@ -96,6 +96,24 @@ def coverage_plot(shares: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
+def heat_plot(values: pd.DataFrame, name: str) -> bytes:
+    """A map of numbers (NaN: not known) by the values of its columns and rows, with a scale called `name`, as PNG."""
+    figure = _figure((_SIZE[0], _SIZE[1] * 1.5))
+    axis = figure.subplots()
+    image = axis.imshow(values.to_numpy(dtype=float), aspect="auto", cmap="viridis", interpolation="nearest")
+    axis.set_facecolor("#d9d9d9")
+    figure.colorbar(image, ax=axis, label=name)
+    for labels, ticks_of, name_of in (
+        (values.columns, axis.set_xticks, axis.set_xlabel),
+        (values.index, axis.set_yticks, axis.set_ylabel),
+    ):
+        ticks = list(range(0, len(labels), max(1, -(-len(labels) // (2 * MOST_DATES)))))
+        ticks_of(ticks, [str(labels[tick]) for tick in ticks])
+        name_of(str(labels.name), fontsize=_SMALL)
+    axis.tick_params(labelsize=7)
+    return _png(figure)
+
+
 def price_plot(prices: pd.DataFrame, title: str) -> bytes:
     """A line of the columns session and price; `event` marks what happened on a session (empty: nothing), as PNG."""
     figure = _figure()

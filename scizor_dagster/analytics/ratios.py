@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from scizor_dagster.sessions import TradingCalendar
 
@@ -29,6 +30,8 @@ OF_MANY = (
     "annual_return", "annual_volatility", "sharpe_ratio", "sortino_ratio", "calmar_ratio", "omega_ratio", "tail_ratio",
     "downside_risk", "value_at_risk", "conditional_value_at_risk", "stability",
 )  # fmt: skip
+OF_CURVES = ("sharpe_ratio", "sortino_ratio", "annual_return", "calmar_ratio", "total_return", "max_drawdown")
+"""Those that `ratios_of_curves` gives."""
 OF_BENCHMARK = ("alpha", "beta", "correlation", "information_ratio", "tracking_error", "benchmark_return")
 
 
@@ -69,6 +72,38 @@ def ratios(returns: pd.Series[float], sessions_a_year: int = SESSIONS_A_YEAR) ->
                 "stability": empyrical.stability_of_timeseries(known),
             }
     return _finite(found)
+
+
+def ratios_of_curves(returns: NDArray[Any], sessions_a_year: int = SESSIONS_A_YEAR) -> dict[str, NDArray[Any]]:
+    """Figures of `OF_CURVES` of many curves at once, one place per curve: what `ratios` gives of each of them.
+
+    `returns` (T x K, finite) are of successive sessions.
+    """
+    import empyrical
+    import numpy as np
+
+    size, count = returns.shape
+    if not size:
+        return {name: np.full(count, math.nan) for name in OF_CURVES}
+    found = {
+        "total_return": empyrical.cum_returns_final(returns),
+        "max_drawdown": empyrical.max_drawdown(returns),
+    }
+    if size >= FEWEST:
+        year = {"annualization": sessions_a_year}
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)
+            annual, depth = empyrical.annual_return(returns, **year), found["max_drawdown"]
+            found |= {
+                "annual_return": annual,
+                "sharpe_ratio": empyrical.sharpe_ratio(returns, **year),
+                "sortino_ratio": empyrical.sortino_ratio(returns, **year),
+                # The library's own is of one curve: the rate over the depth, where there is a depth.
+                "calmar_ratio": np.where(depth < 0.0, annual / np.abs(depth), math.nan),
+            }
+    nothing = np.full(count, math.nan)
+    known = {name: np.asarray(found.get(name, nothing), dtype=float) for name in OF_CURVES}
+    return {name: np.where(np.isfinite(values), values, math.nan) for name, values in known.items()}
 
 
 def benchmark_ratios(

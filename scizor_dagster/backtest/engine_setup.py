@@ -27,7 +27,7 @@ def market_of(history: History, schedule: Schedule, choices: Choices, prepared: 
     import numpy as np
 
     size = len(history.instruments)
-    days = np.array(history.sessions, dtype="datetime64[D]").astype(np.int64)
+    days = np.array([session.toordinal() for session in history.sessions], dtype=np.int64)
     reads = reads_volumes(choices, prepared)
     volume = history.volume if reads and history.volume is not None else np.empty((0, size))
     arrays = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scizor_dagster.cli import dates
+from scizor_dagster.cli import dates, optimize
 from scizor_dagster.cli.lookahead import report_lookahead
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
@@ -31,6 +31,9 @@ IdArgument = Annotated[str, typer.Argument(help="The beginning of its id, or its
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write its page to this file.")]
 _PAGES = (".html", ".htm")
 _TENTHS = 10
+
+
+app.command()(optimize.optimize)
 
 
 @app.command()
@@ -113,7 +116,7 @@ def run(
         "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
         "debit_rate": debit_rate, "benchmark": benchmark, "name": name, "keep_positions": None if positions else False,
         "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
-        "parameters": _parameters(parameters or ()) or None, "rebalance": rebalance,
+        "parameters": fixed_parameters(parameters or ()) or None, "rebalance": rebalance,
     }  # fmt: skip
     request = read_request(given)
     _check_page(html)
@@ -143,7 +146,7 @@ def _day(text: str | None, option: str) -> str | None:
     return None if text is None else str(dates.parse_date(text, option))
 
 
-def _parameters(given: Any) -> dict[str, Any]:
+def fixed_parameters(given: Any) -> dict[str, Any]:
     """NAME=VALUE, where a value that is JSON is what that says, and any other is a text."""
     found: dict[str, Any] = {}
     for item in given:

@@ -159,6 +159,10 @@ TABLES: dict[str, str] = {
     "profit_by_strategy": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, strategy VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
         {_PROFIT}, {_PROVENANCE}""",
+    "backtest_trials": f"""
+        problem VARCHAR NOT NULL, strategy VARCHAR NOT NULL, parameters VARCHAR NOT NULL, state VARCHAR NOT NULL,
+        error VARCHAR NOT NULL, equity DOUBLE[], traded DOUBLE NOT NULL, costs DOUBLE NOT NULL,
+        seconds DOUBLE NOT NULL, {_PROVENANCE}""",
     "backtests": f"""
         backtest_id VARCHAR NOT NULL, name VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, market VARCHAR NOT NULL,
         start DATE NOT NULL, first_session DATE NOT NULL, last_session DATE NOT NULL, sessions INTEGER NOT NULL,

@@ -3,6 +3,7 @@
 from datetime import date
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from assets.backtests import PARTITIONS, BacktestConfig
@@ -16,7 +17,7 @@ SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 2, 29))
 
 
 def test_the_config_has_every_key_of_a_request_and_no_other():
-    assert set(BacktestConfig.model_fields) == set(BacktestRequest.model_fields)
+    assert set(BacktestConfig.model_fields) == {*BacktestRequest.model_fields, "search"}
     given = BacktestConfig(weights="w.csv", first="2024-01-03", delay=2, symbols=["A"])
     made = given.request("trend")
     assert (made.name, made.first, made.delay, made.symbols) == ("trend", date(2024, 1, 3), 2, ("A",))
@@ -48,3 +49,30 @@ def test_a_partition_is_run_and_shows_figures_a_chart_and_its_page(tmp_path, mon
         bad = {"ops": {"backtests": {"config": {**config, "fill": "noon"}}}}
         failed = job.execute_in_process(run_config=bad, partition_key="trend", instance=instance, raise_on_error=False)
         assert not failed.success
+
+
+def test_a_partition_with_a_search_keeps_the_backtest_of_the_best_set_and_shows_its_verdict(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCIZOR_KERNEL", "python")
+    project = small_project(tmp_path)
+    moves = np.random.default_rng(4).normal(0.0, 0.01, (len(SESSIONS), 2))
+    closes = np.round(100 * np.exp(np.cumsum(moves, axis=0)), 2)
+    rows = [f"{day},{first},{second}" for day, (first, second) in zip(SESSIONS, closes, strict=True)]
+    (tmp_path / "p.csv").write_text("\n".join(["date,AAPL,MSFT", *rows]) + "\n", encoding="utf-8")
+    config = {
+        "strategy": "moving_average_cross", "prices": str(tmp_path / "p.csv"), "calendar": "XNYS",
+        "search": {"space": ["fast=2,3", "slow=5,10"], "workers": 1},
+    }  # fmt: skip
+    job = build_defs(project.settings).resolve_job_def("backtest")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(PARTITIONS.name, ["crosses"])
+        run = {"ops": {"backtests": {"config": config}}}
+        result = job.execute_in_process(run_config=run, partition_key="crosses", instance=instance)
+        [made] = result.asset_materializations_for_node("backtests")
+    shown = made.metadata
+    assert "NO BETTER THAN LUCK" in shown["search_verdict"].value
+    assert shown["search_better_than_luck"].value is False
+    assert "data:image/png;base64" in shown["search_map"].value
+    assert shown["search"].value["sets"] == 4
+    chosen = shown["request"].value["parameters"]
+    assert set(chosen) == {"fast", "slow"}
+    assert f"| {chosen['fast']} | {chosen['slow']} |" in " ".join(shown["search_sets"].value.splitlines()[2].split())

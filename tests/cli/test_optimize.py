@@ -1,0 +1,92 @@
+"""`scizor backtest optimize`: what is said of a search, what is kept of it, and how it ends."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Scizor
+from tests.market_data.support import XNYS
+from tests.projects import Project
+
+SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 7, 31))
+CALL = ("backtest", "optimize", "moving_average_cross", "--prices", "p.csv", "--calendar", "XNYS", "--workers", "1")
+SPACE = ("--param", "fast=2,5", "--param", "slow=4,20,30")
+
+
+@pytest.fixture(autouse=True)
+def _as_it_stands(monkeypatch):
+    monkeypatch.setenv("SCIZOR_KERNEL", "python")
+
+
+@pytest.fixture
+def files(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with a file of prices that walk at random, and nothing in its home."""
+    monkeypatch.chdir(fresh.folder)
+    moves = np.random.default_rng(4).normal(0.0, 0.01, (len(SESSIONS), 2))
+    closes = np.round(100 * np.exp(np.cumsum(moves, axis=0)), 2)
+    rows = [f"{day},{first},{second}" for day, (first, second) in zip(SESSIONS, closes, strict=True)]
+    (fresh.folder / "p.csv").write_text("\n".join(["date,AAPL,MSFT", *rows]) + "\n", encoding="utf-8")
+    return fresh
+
+
+def test_a_search_says_its_best_and_that_it_is_luck_and_runs_nothing_twice(scizor: Scizor, files: Project) -> None:
+    answer = scizor(*CALL, *SPACE, "--heat", "fast,slow", "--png", "map.png")
+    assert answer.code == 0
+    assert "6 sets of moving_average_cross: 5 run now, 0 known from before, 0 failed, 1 that the strategy" in answer.out
+    assert "The best by sharpe" in answer.out
+    assert "sharpe by slow (down) and fast (across)" in answer.out
+    assert "NO BETTER THAN LUCK" in answer.out
+    assert (files.folder / "map.png").read_bytes().startswith(b"\x89PNG")
+    again = scizor(*CALL, *SPACE, "--json").json
+    assert (again["sets"], again["computed"], again["refused"]) == (6, 0, 1)
+    assert again["best"][0]["score"] == max(row["score"] for row in again["best"])
+    assert again["verdict"]["is_luck"] is True
+    assert again["verdict"]["sessions"] == len(SESSIONS) - 30
+
+
+def test_a_walk_forward_says_what_each_window_chose_and_what_came_of_it(scizor: Scizor, files: Project) -> None:
+    walk = ("--train", "50", "--test", "20", "--purge", "5")
+    answer = scizor(*CALL, *SPACE, *walk, "--no-store", "--json")
+    assert answer.code == 0
+    windows = answer.json["walk_forward"]["windows"]
+    assert [window["test"][0][0] for window in windows] == [str(SESSIONS[30 + 55 + 20 * at]) for at in range(4)]
+    assert all(set(window["parameters"]) == {"fast", "slow"} for window in windows)
+    assert answer.json["walk_forward"]["sessions"] == len(SESSIONS) - 85
+    said = scizor(*CALL, *SPACE, *walk, "--no-store").out
+    assert "Chosen on the sessions before" in said
+    assert "Out of sample, 61 sessions" in said
+    assert not files.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--param", "fats=2,5"), "Did you mean fast?"),
+        (("--param", "fast=2,5", "--set", "slwo=3"), "Did you mean slow?"),
+        (("--param", "fast=2,5", "--set", "fast=3"), "given twice"),
+        (("--param", "fast=2,5", "--train", "50"), "rain and test go together"),
+        (("--param", "fast=2,5", "--method", "magic"), "method 'magic'"),
+        (("--param", "fast=2,5", "--method", "random"), "--trials N"),
+        (("--param", "fast=2,5", "--heat", "fast"), "--heat fast,slow"),
+        (("--param", "fast=2,5", "--png", "map.jpg"), "ends with .png"),
+        (("--param", "fast=2,5", "--train", "500", "--test", "10"), "Give shorter windows"),
+        (("--param", "fast=0,5"), "fast does not take 0"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_written(
+    scizor: Scizor, files: Project, options: tuple[str, ...], words: str
+) -> None:
+    answer = scizor(*CALL, "--set", "slow=30", *options)
+    assert (answer.code, words in answer.err) == (2, True), answer.err
+    assert not (files.home / "lake").exists()
+
+
+def test_a_set_of_a_search_is_the_backtest_of_its_parameters(scizor: Scizor, files: Project) -> None:
+    costs = ("--commission-bps", "5", "--from", "2024-03-01", "--rebalance", "weekly")
+    row = scizor(*CALL, "--param", "fast=5", "--param", "slow=20", *costs, "--no-store", "--json").json["best"][0]
+    options = ("--strategy", "moving_average_cross", "--set", "fast=5", "--set", "slow=20", *CALL[3:-2], *costs)
+    alone = scizor("backtest", "run", *options, "--no-store", "--json").json
+    assert row["equity"] == pytest.approx(alone["equity"], rel=1e-12)
+    assert row["costs"] == pytest.approx(alone["figures"]["commission"])
+    assert row["costs"] > 0
