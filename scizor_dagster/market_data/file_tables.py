@@ -17,6 +17,7 @@ How a value becomes a session date:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,19 @@ class FileTable:
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The file's own names of its columns."""
+        return tuple(self._table.column_names)
+
+    def under(self, columns: Mapping[str, str]) -> FileTable:
+        """The same rows, read once, with columns of its header under these names of ours."""
+        found = copy(self)
+        found._theirs = dict(columns)
+        return found
+
     def has(self, ours: str) -> bool:
-        return self._theirs[ours] in self._table.column_names
+        return self._theirs.get(ours) in self._table.column_names
 
     def text(self, ours: str) -> tuple[list[str], NDArray[np.int64]]:
         """Values of a text column, stripped, and each row's index into them; a blank one is refused."""

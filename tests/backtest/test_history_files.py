@@ -1,0 +1,165 @@
+"""Histories out of files: layouts, spellings, what is believed, and errors that name the place."""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scizor_dagster.backtest.history_files import PriceFile, file_history
+from scizor_dagster.errors import InputError
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.sessions import TradingCalendar
+
+XNYS = TradingCalendar("XNYS")
+LONG = """\
+Ticker,Date,Open,High,Low,Close,Volume
+B,2024-01-03,20,21,19,20.5,100
+A,2024-01-02,10,11,9,10.5,100
+A,2024-01-03,10,11,9,10.6,100
+"""
+
+
+def write(tmp_path, text, name="prices.csv"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(tmp_path, text, **more):
+    return file_history(PriceFile(write(tmp_path, text), **({"calendar": XNYS} | more)))
+
+
+def test_a_long_file_in_any_order_and_with_usual_headers_is_read(tmp_path):
+    history = read(tmp_path, LONG)
+    assert history.sessions == (date(2024, 1, 2), date(2024, 1, 3))
+    assert [item.id for item in history.instruments] == ["A.XXXX", "B.XXXX"]
+    np.testing.assert_array_equal(history.close, [[10.5, np.nan], [10.6, 20.5]])
+    np.testing.assert_array_equal(history.volume, [[100, np.nan], [100, 100]])
+    assert history.source == "file: prices.csv"
+
+
+@pytest.mark.parametrize("header", ["date,AAPL,TRUE", ",AAPL,TRUE", "Date,close_AAPL,close_TRUE"])
+def test_a_wide_file_of_closes_is_read_with_tickers_that_are_words(tmp_path, header):
+    history = read(tmp_path, f"{header}\n2024-01-02,1.5,2\n2024-01-03,,3\n")
+    assert [item.symbol for item in history.instruments] == ["AAPL", "TRUE"]
+    np.testing.assert_array_equal(history.close, [[1.5, 2], [np.nan, 3]])
+    assert (history.open, history.volume) == (None, None)
+
+
+def test_a_wide_file_may_have_more_than_closes(tmp_path):
+    text = "date,close_A,volume_A,close_B\n2024-01-02,1,100,2\n"
+    history = read(tmp_path, text)
+    np.testing.assert_array_equal(history.volume, [[100, np.nan]])
+
+
+def test_parquet_says_the_same_as_csv(tmp_path):
+    frame = pd.read_csv(write(tmp_path, LONG))
+    frame.assign(Date=pd.to_datetime(frame["Date"])).to_parquet(tmp_path / "p.parquet")
+    first = read(tmp_path, LONG)
+    second = file_history(PriceFile(tmp_path / "p.parquet", calendar=XNYS))
+    np.testing.assert_array_equal(first.close, second.close)
+    assert first.sessions == second.sessions
+
+
+def test_without_a_calendar_the_dates_of_the_file_are_the_sessions(tmp_path):
+    text = "date,A\n2024-01-05,1\n2024-01-06,2\n2024-01-09,3\n"
+    history = read(tmp_path, text, calendar=None)
+    assert history.sessions == (date(2024, 1, 5), date(2024, 1, 6), date(2024, 1, 9))
+    assert "dates of the file are taken for all sessions" in history.notes[0]
+
+
+def test_with_a_calendar_a_gap_is_a_row_without_prices_and_a_holiday_is_left_out_and_named(tmp_path):
+    text = "date,A\n2023-12-29,1\n2024-01-01,1\n2024-01-03,3\n"
+    history = read(tmp_path, text)
+    assert history.sessions == (date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3))
+    np.testing.assert_array_equal(history.close[:, 0], [1, np.nan, 3])
+    assert "1 rows are of 1 days that are no sessions of XNYS and are left out: 2024-01-01." in history.notes
+
+
+def test_rows_that_no_bar_can_have_are_left_out_and_named(tmp_path):
+    rows = ["A,2024-01-02,10,11,9,0,1", "A,2024-01-03,10,11,9,12,1", "A,2024-01-04,10,9,11,10,1", "B,2024-01-02,1,1,1,1,-5"]
+    good = "C,2024-01-02,1,1,1,1,1\n"
+    history = read(tmp_path, "symbol,date,open,high,low,close,volume\n" + "\n".join(rows) + "\n" + good)
+    assert np.isnan(history.close[:, :2]).all()
+    assert history.notes[0].startswith("4 prices that no bar can have")
+    assert "A (2024-01-03)" in history.notes[0]
+
+
+def test_a_row_that_stands_twice_counts_once_and_two_that_differ_count_not_at_all(tmp_path):
+    rows = "A,2024-01-02,5\nA,2024-01-02,5\nA,2024-01-03,6\nB,2024-01-02,7\nB,2024-01-02,8\nB,2024-01-03,9\n"
+    history = read(tmp_path, "symbol,date,close\n" + rows)
+    np.testing.assert_array_equal(history.close, [[5, np.nan], [6, 9]])
+    text = " ".join(history.notes)
+    assert "2 rows say different things of the same bar and are left out: B (2024-01-02)." in text
+    assert "1 rows stand twice and count once." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("symbol,date,close\nA,2024-01-02,5\nA,2024-01-03,five\n", r"prices.csv:3: 'five' in column 'close' is not a n"),
+        ("symbol,date,close\nA,03/04/2024,5\n", r"prices.csv:2: '03/04/2024' in column 'date' is not a session date"),
+        ("symbol,date,close\nA,2024-01-02,1\n,2024-01-03,1\n", r"prices.csv:3: '' in column 'symbol' is not a name"),
+        ("symbol,date,price_usd\nA,2024-01-02,5\n", r"no column of close \(close, close_price, price\); the file has symbol"),
+        ("name,when\nA,2\n", r"no column of session"),
+        ("date\n2024-01-02\n", r"no column of closes beside"),
+        ("date,aapl\n2024-01-02,1\n", r"'aapl' is not a ticker"),
+        ("date,A\n2024-01-06,1\n", r"No date of the file is a session of XNYS"),
+        ("date,A\n", r"no row is left"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named_with_its_place(tmp_path, text, told):
+    with pytest.raises(InputError, match=told):
+        read(tmp_path, text)
+
+
+def test_a_file_is_cut_to_what_is_wanted_and_what_is_not_there_is_named(tmp_path):
+    history = read(tmp_path, LONG, symbols=("A", "Z"), first=date(2024, 1, 3))
+    assert history.sessions == (date(2024, 1, 3),)
+    assert [item.symbol for item in history.instruments] == ["A"]
+    assert "No prices in prices.csv: Z." in history.notes
+
+
+def test_total_return_closes_are_the_adjusted_ones_of_the_file(tmp_path):
+    text = "symbol,Date,Open,Close,Adj Close,Volume\nA,2024-01-02,10,10,9,5\n"
+    history = read(tmp_path, text, kind="total_return")
+    assert (history.close[0, 0], history.open, history.adjustment) == (9, None, "total_return")
+    assert history.notes == ()
+
+
+def test_actions_of_a_file_come_along_and_raw_prices_without_any_say_so(tmp_path):
+    assert "No actions are known of these raw prices" in " ".join(read(tmp_path, LONG).notes)
+    actions = write(tmp_path, "symbol,date,kind,ratio,amount\nA,2024-01-03,dividend,,0.5\nA,2024-01-03,split,2,\n", "a.csv")
+    history = read(tmp_path, LONG, actions=actions)
+    assert [(one.row, str(one.kind), one.value) for one in history.actions] == [(1, "split", 2), (1, "dividend", 0.5)]
+    assert read(tmp_path, LONG, actions=actions, kind="split").actions[0].kind == "dividend"
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [("A,2024-01-03,merger,,", r"a.csv:2: 'merger' is not a kind"), ("A,2024-01-03,split,,5", r"a.csv:2: .* no ratio")],
+)
+def test_an_action_that_cannot_be_is_named_with_its_line(tmp_path, row, told):
+    actions = write(tmp_path, f"symbol,date,kind,ratio,amount\n{row}\n", "a.csv")
+    with pytest.raises(InputError, match=told):
+        read(tmp_path, LONG, actions=actions)
+
+
+def test_a_jump_like_that_of_a_split_is_named(tmp_path):
+    history = read(tmp_path, "date,A\n2024-01-02,100\n2024-01-03,25\n")
+    assert "Closes that jump as by a split that no action explains: A (2024-01-03, times 0.25)." in history.notes
+
+
+def test_an_instrument_of_another_currency_than_the_files_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--currency"):
+        read(tmp_path, LONG, instruments={"A": Instrument("A", "XASX", "AUD")})
+
+
+@pytest.mark.reference_data
+def test_the_real_s_and_p_file_is_read_with_its_repeated_holidays_left_out(reference_data):
+    path = reference_data / "sp500_2018_2023" / "ohlcv.parquet"
+    history = file_history(PriceFile(path, kind="split", calendar=XNYS))
+    assert history.close.shape == (len(XNYS.sessions(date(2018, 1, 2), date(2023, 6, 29))), 501)
+    assert "1001 rows are of 1 days" in " ".join(history.notes) or "1001 rows are of 2 days" in " ".join(history.notes)
+    assert int((~np.isnan(history.close)).sum()) <= 687592 - 1001
