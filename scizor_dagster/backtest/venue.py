@@ -34,7 +34,8 @@ from scizor_dagster.instruments import Instrument
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.paper_exchange import engine
 from scizor_dagster.paper_exchange.buying_power import buying_power
-from scizor_dagster.paper_exchange.model import LAST_STEP, Activity, Books, Fill, Rules, State
+from scizor_dagster.paper_exchange.matching import step_prices
+from scizor_dagster.paper_exchange.model import LAST_STEP, Activity, Books, Fill, Position, Rules, State
 from scizor_dagster.paper_exchange.rules import Market
 from scizor_dagster.paper_exchange.venue_orders import Refused
 from scizor_dagster.planning.book_orders import orders_of_book
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 ZERO = Decimal(0)
 NOISE = Decimal("1e-9")
 """Up to this much of a share is rounding of split factors, not a holding."""
+BETWEEN_STEPS = timedelta(hours=3)
 FactsOf = Callable[[int, Facts], Facts]
 """Given the row of a session and what the history says of it: what its plan has known."""
 
@@ -63,6 +65,8 @@ class VenueChoices:
         capital: What the portfolio begins with; `deposit` is the account's, None for the same.
         venue: The exchange's spread, impact, volume share, fee and margin.
         max_age: Sessions that a close may be old and still size an order.
+        first: Row of the first session of the run; those before it are known to its plans.
+        begins: Signed shares that the portfolio holds before it; `capital` is its cash then.
         knows: What else plans have known, as a recorded one says it.
     """
 
@@ -70,6 +74,8 @@ class VenueChoices:
     deposit: Decimal | None = None
     venue: Rules = field(default_factory=Rules)
     max_age: int = 1
+    first: int = 0
+    begins: Mapping[str, Decimal] = field(default_factory=dict)
     knows: FactsOf | None = None
 
 
@@ -85,10 +91,16 @@ class VenueDay:
 
 @dataclass(frozen=True, slots=True)
 class VenueRun:
-    """What came of it; orders in the order of sessions and plans, fills in that of the exchange."""
+    """What came of it.
+
+    Attributes:
+        orders: In the order of sessions and plans.
+        fills: In that of the exchange; `mids` are the market's prices that each was made at, before spread and impact.
+    """
 
     orders: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
+    mids: tuple[Decimal, ...]
     activities: tuple[Activity, ...]
     days: tuple[VenueDay, ...]
 
@@ -120,18 +132,20 @@ def run_at_venue(
             "Brackets rest beside the plan that sent them; this run has orders of their own session only.",
             remedy="Use execution.mode_on_buy: market, limit, moo or moc.",
         )
-    if len(schedule.rows) and schedule.rows[0] < 1:
+    if len(schedule.rows) and schedule.rows[0] < max(choices.first, 1):
         raise InputError(
-            f"Weights of {history.sessions[0]} have no close before them to plan on.",
+            f"Weights of {history.sessions[int(schedule.rows[0])]} lie before the run, or have no close to plan on.",
             remedy="Begin the prices a session earlier, or the weights a session later.",
         )
     account = _Account(history, rules, capabilities, choices)
     planned = {int(row): weights for row, weights in zip(schedule.rows, schedule.weights, strict=True)}
-    for row in range(len(history.sessions)):
+    count = len(history.sessions) - choices.first
+    for done in range(count):
+        row = choices.first + done
         account.trade(row, planned.get(row))
-        if progress is not None and not progress(row + 1, len(history.sessions)):
+        if progress is not None and not progress(done + 1, count):
             break
-    return VenueRun(tuple(account.orders), tuple(account.fills), tuple(account.activities), tuple(account.days))
+    return account.told()
 
 
 class _Account:
@@ -142,18 +156,36 @@ class _Account:
     ) -> None:
         self._market = VenueMarket(history, choices.max_age)
         self._sessions = history.sessions
+        self._rules, self._capabilities, self._choices = rules, capabilities, choices
         self._instruments = {item.symbol: item for item in history.instruments}
         self._book = prepare(history.instruments, rules, capabilities, currency=history.currency)
-        self._rules, self._capabilities, self._choices = rules, capabilities, choices
         self._increments = {item.symbol: _increment(item, rules) for item in history.instruments}
         deposit = choices.capital if choices.deposit is None else choices.deposit
         self._beside = deposit - choices.capital
-        self._books = Books(State("backtest", history.currency, deposit))
-        self._row = -1
-        self.orders: list[VenueOrder] = []
-        self.fills: list[Fill] = []
-        self.activities: list[Activity] = []
-        self.days: list[VenueDay] = []
+        self._row = choices.first - 1
+        self._books = Books(self._begun(history.currency, deposit))
+        self._orders: list[VenueOrder] = []
+        self._fills: list[Fill] = []
+        self._mids: list[Decimal] = []
+        self._activities: list[Activity] = []
+        self._days: list[VenueDay] = []
+
+    def told(self) -> VenueRun:
+        """What has come of it until now."""
+        return VenueRun(
+            tuple(self._orders), tuple(self._fills), tuple(self._mids), tuple(self._activities), tuple(self._days)
+        )
+
+    def _begun(self, currency: str, deposit: Decimal) -> State:
+        """The account before its first session, which is the close of the one before where there is one."""
+        if self._row < 0:
+            return State("backtest", currency, deposit)
+        closes = self._market.closes(self._row)
+        held = {
+            symbol: Position(symbol, qty, closes.get(symbol, ZERO), closes.get(symbol, ZERO))
+            for symbol, qty in self._choices.begins.items()
+        }
+        return State("backtest", currency, deposit, self._sessions[self._row], LAST_STEP, 1, held)
 
     def trade(self, row: int, weights: NDArray[Any] | None) -> None:
         """One session: its plan, the market, and what is left at its close."""
@@ -165,10 +197,10 @@ class _Account:
             self._step(row)
             while not batch.orders and self._books.step < LAST_STEP:
                 self._step(row)
-        self.orders += batch.orders
-        self._keep()
+        self._orders += batch.orders
+        self._keep(row)
         holdings, cash = self._holdings(), self._cash()
-        self.days.append(VenueDay(self._sessions[row], cash, self._equity(row, holdings, cash), holdings))
+        self._days.append(VenueDay(self._sessions[row], cash, self._equity(row, holdings, cash), holdings))
 
     def _planned(self, row: int, weights: NDArray[Any]) -> Batch:
         holdings, cash, book = self._holdings(), self._cash(), self._book
@@ -266,14 +298,18 @@ class _Account:
             engine.close_session(self._books, self._opens(row))
             return
         opens = self._opens(row)
-        times = engine.StepTimes(opens, opens + timedelta(hours=6))
+        times = engine.StepTimes(opens, opens + (LAST_STEP - 1) * BETWEEN_STEPS)
         engine.run_step(self._books, bars, self._choices.venue, self._instruments, times)
 
-    def _keep(self) -> None:
+    def _keep(self, row: int) -> None:
         """Put away what the session has brought, so that the books carry only what is still open."""
         done = self._books.transition()
-        self.fills += done.fills
-        self.activities += done.activities
+        self._fills += done.fills
+        self._activities += done.activities
+        bars = (self._market.bars(row) or {}) if done.fills else {}
+        for fill in done.fills:
+            step = 1 + (fill.executed_at - self._opens(row)) // BETWEEN_STEPS
+            self._mids.append(step_prices(bars[fill.symbol], step).price)
         self._books = Books(done.after)
 
     def _opens(self, row: int) -> datetime:
