@@ -135,9 +135,10 @@ class Parity:
 
     @property
     def sentence(self) -> str:
+        others = sum(not is_of_an_order(item) for item in self.differences)
         return (
             f"{self.sessions} sessions, {self.orders} orders, {self.fills} fills; differing orders = "
-            f"{self.differing_orders}, other differences = {sum(not _is_order(item) for item in self.differences)}."
+            f"{self.differing_orders}, other differences = {others}."
         )
 
 
@@ -149,7 +150,7 @@ def compare(recorded: Told, backtest: Told) -> Parity:
     days = {day.session: day for day in backtest.days}
     for day in recorded.days[1:]:
         found += _of_day(day, days.get(day.session))
-    differing = len({(item.session, item.of) for item in found if _is_order(item)})
+    differing = len({(item.session, item.of) for item in found if is_of_an_order(item)})
     fills = sum(max(_deals(mine.get(key)), _deals(theirs.get(key))) for key in keys)
     return Parity(len(recorded.days) - 1, len(keys), differing, fills, tuple(found))
 
@@ -229,7 +230,8 @@ def _of_day(recorded: ToldDay, backtest: ToldDay | None) -> Iterator[Difference]
 _CLOSE = "close"
 
 
-def _is_order(item: Difference) -> bool:
+def is_of_an_order(item: Difference) -> bool:
+    """Whether an order differs, and not a close."""
     return item.of != _CLOSE
 
 

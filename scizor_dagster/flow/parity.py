@@ -1,215 +1,121 @@
-"""`parity`: the backtest of a portfolio's recorded sessions, beside what the ledger holds of them.
+"""`parity`: what a portfolio has traded, beside the backtest of the same sessions, with what differs and why.
 
-What belongs here: reading both sides out of ledger and lake, and running the backtest. What does not: the run
-(`backtest.venue`), the comparison (`backtest.parity`) and the split of money (`backtest.parity_split`).
+What belongs here: putting the comparison, the split of money and the replays together, and a cause to each difference.
+What does not: both sides (`parity_sides`), and the arithmetic (`backtest.parity`, `backtest.parity_split`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
 
-from scizor_dagster.analytics.valuation import closes_of
-from scizor_dagster.backtest.histories import lake_history
-from scizor_dagster.backtest.model import History, Schedule
-from scizor_dagster.backtest.parity import Deal, Key, Told, ToldDay, ToldOrder, told_of
-from scizor_dagster.backtest.venue import VenueChoices, VenueRun, run_at_venue
-from scizor_dagster.backtest.venue_market import LOOK_BACK, Facts, VenueMarket
-from scizor_dagster.brokers.capabilities import account_capabilities
-from scizor_dagster.brokers.paper import exchange_rules
-from scizor_dagster.config import PaperAccount
-from scizor_dagster.errors import InputError
+from scizor_dagster.analytics.replays import Replays
+from scizor_dagster.backtest.parity import Difference, Parity, Told, by_key, compare, is_of_an_order
+from scizor_dagster.backtest.parity_split import Split, split
+from scizor_dagster.errors import InputsGone
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.money import book_before, book_through
-from scizor_dagster.ledger.rows import activities_of, batches_of, fills_for_orders, intents_of
-from scizor_dagster.market_data.reading import instruments, last_closes
-from scizor_dagster.paper_exchange.data import SessionBar
-from scizor_dagster.paper_exchange.matching import step_prices
-from scizor_dagster.paper_exchange.model import Rules
-from scizor_dagster.planning.kernel_model import CODE
-from scizor_dagster.planning.model import Reason
-from scizor_dagster.planning.rules import rules_from
-from scizor_dagster.signals.targets import TargetStatus
+from scizor_dagster.flow.parity_sides import both_sides
+from scizor_dagster.flow.replaying import replay_sessions
 
-if TYPE_CHECKING:
-    pass
-
-ZERO = Decimal(0)
-AUCTION = 0.02
-"""Share of a session's hours at either end within which a fill is compared with the open, or the close."""
+CARRIED = "cash or holdings before the session differ already"
+OTHER_VERSION = "this version makes another plan of what the recorded one was made from"
+AT_THE_RELEASE = "another part of the purchases was paid for by the cash that was there"
+BY_THE_VENUE = "it was filled otherwise"
+OTHERWISE = "it was planned on something else: prices, rules or what an instrument may do"
+_FILLED = ("filled", "fills", "state")
 
 
 @dataclass(frozen=True)
-class BothSides:
-    """The recorded run and the backtest of the same sessions."""
+class ParityReport:
+    """What `scizor parity` says.
 
-    recorded: Told
-    backtest: Told
-    history: History
+    Attributes:
+        split: Recorded less backtest.
+        other_versions: Sessions whose plan is not the stored one when it is made again.
+        not_replayed: Sessions whose plan cannot be made again.
+    """
+
+    portfolio: str
+    parity: Parity
+    split: Split
+    replayed: int
+    other_versions: tuple[date, ...]
+    not_replayed: tuple[date, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether both runs are the same in every number, and every plan is made again as it was."""
+        return self.parity.equal and not self.other_versions
+
+    def to_json(self) -> dict[str, Any]:
+        parity = self.parity
+        return {
+            "portfolio": self.portfolio,
+            "equal": self.equal,
+            "sessions": parity.sessions,
+            "orders": parity.orders,
+            "differing_orders": parity.differing_orders,
+            "fills": parity.fills,
+            "differences": [item.to_json() for item in parity.differences],
+            "split": self.split.to_json(),
+            "replayed": self.replayed,
+            "made_otherwise": list(self.other_versions),
+            "not_replayed": list(self.not_replayed),
+            "notes": list(self.notes),
+        }
 
 
-def both_sides(desk: Desk, portfolio: str, first: date, last: date) -> BothSides:
-    """What the ledger holds of the sessions from `first` to `last`, and the backtest of them.
-
-    The backtest begins with what the portfolio owned before `first`, and plans what was admitted: the stored targets of
-    the sessions that have a batch, on the lake's bars.
+def parity_report(desk: Desk, portfolio: str, first: date, last: date) -> ParityReport:
+    """Compare the recorded sessions from `first` to `last` with their backtest.
 
     Raises:
         InputError: nothing was admitted in these sessions.
         PriceUnavailable: the lake has no prices of them.
     """
-    settings = desk.portfolio(portfolio)
-    planned = _admitted(desk, portfolio, first, last)
-    if not planned:
-        raise InputError(
-            f"Portfolio '{portfolio}' has no admitted plan from {first} to {last}.",
-            remedy="Name sessions that it has traded: scizor run trades one.",
-            where=f"portfolio {portfolio}",
-        )
-    calendar = desk.calendar(settings.market)
-    begins = max(calendar.first, desk.market(settings.market).first_session, first - LOOK_BACK - timedelta(days=14))
-    sessions = calendar.sessions(begins, last)
-    history = _history(desk, settings.market, sessions, planned[0])
-    row = bisect_left(history.sessions, planned[0])
-    market = VenueMarket(history, 0)
-    recorded = _recorded(desk, portfolio, history, row, market)
-    run = _backtest(desk, portfolio, history, row, planned, recorded.days[0])
-    closes = [market.closes(at) for at in range(row, len(history.sessions))]
-    return BothSides(recorded, told_of(run, closes, recorded.days[0]), history)
-
-
-def _admitted(desk: Desk, portfolio: str, first: date, last: date) -> list[date]:
-    with desk.ledger.read() as connection:
-        rows = batches_of(connection, desk.portfolio(portfolio).account, portfolio, first=first, last=last)
-    return sorted({row.session for row in rows})
-
-
-def _history(desk: Desk, market: str, sessions: Sequence[date], since: date) -> History:
-    priced_on = desk.calendar(market).previous_session(since)
-    with desk.lake.pinned() as lake:
-        known = {item.symbol: item for item in instruments(lake, market, priced_on)}
-        return lake_history(lake, market, sessions, known, desk.market(market).currency)
-
-
-def _backtest(
-    desk: Desk, portfolio: str, history: History, row: int, planned: Sequence[date], before: ToldDay
-) -> VenueRun:
-    settings = desk.portfolio(portfolio)
-    account = desk.account(settings.account)
-    schedule, aside = _schedule(desk, portfolio, history, planned)
-
-    def knows(at: int, facts: Facts) -> Facts:
-        for column in aside.get(at, ()):
-            facts.kept[column] = facts.kept[column] or CODE[Reason.FROZEN]
-        return facts
-
-    choices = VenueChoices(
-        capital=before.cash,
-        venue=exchange_rules(account) if isinstance(account, PaperAccount) else Rules(),
-        max_age=desk.market(settings.market).max_price_age_sessions,
-        first=row,
-        begins=before.holdings,
-        knows=knows,
+    sides = both_sides(desk, portfolio, first, last)
+    replays = _replays(desk, portfolio, first, last)
+    others = tuple(item.session for item in replays.sessions if not item.equal)
+    parity = compare(sides.recorded, sides.backtest)
+    explained = tuple(_caused(item, sides.recorded, sides.backtest, others) for item in parity.differences)
+    return ParityReport(
+        portfolio,
+        replace(parity, differences=explained),
+        split(sides.backtest, sides.recorded),
+        len(replays.sessions),
+        others,
+        tuple(item.session for item in replays.missing),
+        sides.notes,
     )
-    return run_at_venue(history, schedule, rules_from(settings), account_capabilities(account), choices)
 
 
-def _schedule(
-    desk: Desk, portfolio: str, history: History, planned: Sequence[date]
-) -> tuple[Schedule, Mapping[int, list[int]]]:
-    """Stored targets of the sessions, and by row the columns whose target cannot be traded: what is held is kept."""
-    import numpy as np
-
-    rows = {day: bisect_left(history.sessions, day) for day in planned}
-    columns = {item.symbol: at for at, item in enumerate(history.instruments)}
-    order = {day: at for at, day in enumerate(planned)}
-    weights = np.zeros((len(planned), len(columns)))
-    aside: dict[int, list[int]] = {}
-    with desk.lake.read() as cursor:
-        found = cursor.execute(
-            "SELECT session, symbol, target_weight, status FROM target_weights "
-            "WHERE portfolio = ? AND session BETWEEN ? AND ?",
-            [portfolio, planned[0], planned[-1]],
-        ).fetchall()
-    for day, symbol, weight, status in found:
-        if day in order and symbol in columns:
-            weights[order[day], columns[symbol]] = float(weight)
-            if status != TargetStatus.OK:
-                aside.setdefault(rows[day], []).append(columns[symbol])
-    return Schedule(np.array([rows[day] for day in planned], dtype=np.int64), weights), aside
+def _replays(desk: Desk, portfolio: str, first: date, last: date) -> Replays:
+    try:
+        return replay_sessions(desk, portfolio, first, last)
+    except InputsGone:
+        return Replays((), ())
 
 
-def _recorded(desk: Desk, portfolio: str, history: History, row: int, market: VenueMarket) -> Told:
-    settings = desk.portfolio(portfolio)
-    days = history.sessions[row:]
-    with desk.ledger.read() as connection:
-        batches = batches_of(connection, settings.account, portfolio, first=days[0], last=days[-1])
-        intents = [intent for batch in batches for intent in intents_of(connection, batch.batch_id)]
-        fills = fills_for_orders(connection, settings.account, [intent.client_order_id for intent in intents])
-    reasons = _reasons(desk, portfolio, days)
-    bars = {day: market.bars(row + at) or {} for at, day in enumerate(days)}
-    orders = [
-        ToldOrder(
-            key=Key(intent.session, intent.symbol, intent.side, intent.leg, intent.slice),
-            phase=intent.phase,
-            reason=reasons.get(intent.client_order_id, ""),
-            reference=intent.price_used,
-            planned=intent.planned_qty,
-            final=intent.final_qty,
-            state=intent.state.value,
-            deals=tuple(
-                Deal(fill.qty, fill.price, fill.fee, _mid(desk, settings.market, fill, bars[intent.session]))
-                for fill in fills.get(intent.client_order_id, ())
-            ),
-            note=intent.reason,
-        )
-        for intent in intents
-    ]
-    return Told(tuple(orders), _days(desk, portfolio, history, row))
+def _caused(item: Difference, recorded: Told, backtest: Told, others: tuple[date, ...]) -> Difference:
+    """The difference with its cause, where it is an order's and nothing is said of it yet."""
+    if item.cause or not is_of_an_order(item):
+        return item
+    if item.what in _FILLED:
+        return replace(item, cause=BY_THE_VENUE)
+    if item.what == "final" and _planned_alike(item, recorded, backtest):
+        return replace(item, cause=AT_THE_RELEASE)
+    if _before(recorded, item.session) != _before(backtest, item.session):
+        return replace(item, cause=CARRIED)
+    return replace(item, cause=OTHER_VERSION if item.session in others else OTHERWISE)
 
 
-def _reasons(desk: Desk, portfolio: str, days: Sequence[date]) -> dict[str, str]:
-    with desk.lake.read() as cursor:
-        rows = cursor.execute(
-            "SELECT client_order_id, reason FROM planned_orders WHERE portfolio = ? AND session BETWEEN ? AND ?",
-            [portfolio, days[0], days[-1]],
-        ).fetchall()
-    return dict(rows)
+def _planned_alike(item: Difference, recorded: Told, backtest: Told) -> bool:
+    planned = [{str(key): order.planned for key, order in by_key(run).items()}[item.of] for run in (recorded, backtest)]
+    return planned[0] == planned[1]
 
 
-def _days(desk: Desk, portfolio: str, history: History, row: int) -> tuple[ToldDay, ...]:
-    """The portfolio at the closes, by the ledger's books; the day before the first one comes first."""
-    settings = desk.portfolio(portfolio)
-    first, days = history.sessions[row], history.sessions[row:]
-    with desk.ledger.read() as connection:
-        activities = activities_of(connection, settings.account, first=first, last=days[-1])
-    income: dict[date, Decimal] = {}
-    for item in activities:
-        income[item.session] = income.get(item.session, ZERO) + item.amount
-    closes = last_closes(desk.lake, settings.market, history.sessions[row - 1])
-    book = book_before(desk, portfolio, first, closes)
-    prices = {symbol: close.price for symbol, close in closes_of(closes).items()}
-    told = [ToldDay(history.sessions[row - 1], book.cash, book.valuation.equity, book.holdings, prices)]
-    for day in days:
-        closes = last_closes(desk.lake, settings.market, day)
-        book = book_through(desk, portfolio, day, closes)
-        prices = {symbol: close.price for symbol, close in closes_of(closes).items()}
-        paid = income.get(day, ZERO)
-        told.append(ToldDay(day, book.cash, book.valuation.equity, book.holdings, prices, paid))
-    return tuple(told)
-
-
-def _mid(desk: Desk, market: str, fill: Any, bars: Mapping[str, SessionBar]) -> Decimal | None:
-    """The market's price around a fill: open and close at their times, else the bar's typical price."""
-    bar = bars.get(fill.symbol)
-    if bar is None:
-        return None
-    calendar = desk.calendar(market)
-    opens, closes = calendar.open_at(fill.session), calendar.close_at(fill.session)
-    at: datetime = fill.executed_at
-    share = (at - opens) / (closes - opens)
-    return step_prices(bar, 1 if share <= AUCTION else 3 if share >= 1 - AUCTION else 2).price
+def _before(run: Told, session: date) -> object:
+    """Cash and holdings before the session."""
+    day = max((day for day in run.days if day.session < session), key=lambda each: each.session)
+    return day.cash, dict(day.holdings)
