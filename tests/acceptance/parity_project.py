@@ -51,7 +51,7 @@ def write_market(folder: Path, events: Events, seed: int, last: date) -> None:
     days = XNYS.sessions(BEGINS, last)
     for symbol in SYMBOLS:
         close = chance.uniform(30, 180)
-        volume = 9_000.0 if symbol == THIN else 700_000.0
+        volume = 2_500.0 if symbol == THIN else 700_000.0
         for day in days:
             split = events.splits.get(symbol)
             if split is not None and split[0] == day:
