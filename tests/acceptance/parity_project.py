@@ -19,6 +19,7 @@ from assets.portfolios import portfolio_assets
 from resources.desk import SystemClock, TradingDesk
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import fill_history, refresh_actions, refresh_prices
+from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.symbols import refresh_symbols
 from scizor_dagster.sessions import TradingCalendar
 from tests.projects import Project, project_at, small_project, write_universe
@@ -31,6 +32,8 @@ SYMBOLS = ("ALFA", "BRVO", "CHRL", "DLTA", "ECHO", "FXTR", "GOLF", "HOTL", "INDI
 SPLITS, PAYS, GAPS, ENDS, THIN, GONE = "BRVO", "DLTA", "ECHO", "HOTL", "FXTR", "KILO"
 """What is split, pays, misses bars, is delisted, trades little, and has a bar missing on its ex session."""
 TRADED = tuple(XNYS.sessions(date(2023, 2, 1), date(2024, 3, 1))[:250])
+
+MEASURED_EVERY = 6
 
 
 class Events:
@@ -71,20 +74,25 @@ def write_market(folder: Path, events: Events, seed: int, last: date) -> None:
     (folder / "actions.csv").write_text("\n".join([header, *actions]) + "\n")
 
 
-def write_files(folder: Path, events: Events, seed: int) -> None:
-    """Weights of both: some names change each day, sides are taken and turned."""
+def write_files(folder: Path, events: Events, seed: int, count: int) -> None:
+    """Weights of both: some names change each day, sides are taken and turned; every fourth day all cash is spent."""
     for number, strategy in enumerate(STRATEGIES):
         chance = random.Random(f"parity weights {seed} {strategy}")
         parts = {symbol: chance.choice((-2, 3, 4, 5)) + number for symbol in SYMBOLS}
         rows = ["trade_date,asset_id,target_weight"]
-        for day in TRADED:
+        for place, day in enumerate(TRADED[:count]):
             for symbol in chance.sample(SYMBOLS, 3):
                 parts[symbol] = chance.choice((-6, -3, 0, 2, 5, 8, 9))
             named = {name: part for name, part in parts.items() if not (name == ENDS and day > events.delisted)}
+            if place % 4 == 3:
+                named = {name: abs(part) for name, part in named.items()}
             gross = sum(map(abs, named.values()))
-            rows += [f"{day},{name},{0.95 * part / gross:.5f}" for name, part in named.items()]
+            rows += [f"{day},{name},{part / gross:.5f}" for name, part in named.items()]
         (folder / f"{strategy}.csv").write_text("\n".join(rows) + "\n")
-    entries = [{"id": name, "path": f"{name}.csv", "format": "csv"} for name in STRATEGIES]
+    entries = [
+        {"id": name, "path": f"{name}.csv", "format": "csv", "guards": {"max_turnover": "unlimited"}}
+        for name in STRATEGIES
+    ]
     (folder / "strategy_manifest.yaml").write_text(yaml.safe_dump({"strategies": entries}))
 
 
@@ -98,9 +106,10 @@ def write_parity_project(folder: Path, count: int, seed: int) -> Project:
         portfolios={PORTFOLIO: {"signals": chosen}},
         planning={"band_relative": 0.08, "band_absolute": 0.004, "max_participation": 0.15},
         weights={"max_weight": 0.5, "allow_short": True},
+        risk={"min_cash_buffer_pct": 0.001},
     )
     write_market(folder, events := Events(count), seed, XNYS.next_session(TRADED[count - 1]))
-    write_files(folder, events, seed)
+    write_files(folder, events, seed, count)
     write_universe(folder / "universe.csv", SYMBOLS)
     return project_at(folder)
 
@@ -127,8 +136,11 @@ class Assets:
         refresh_prices(self.desk, MARKET)
 
     def trade(self, sessions: Sequence[date], instance: dg.DagsterInstance) -> None:
+        """Each session through the assets; measured now and then, as guards look back to what is."""
         given: dict[str, Any] = {"resources": {"desk": self._resource}, "instance": instance, "raise_on_error": False}
-        for session in sessions:
+        for place, session in enumerate(sessions):
             result = dg.materialize(self._assets, partition_key=session.isoformat(), **given)
             failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
             assert not failed, (session, [str(item.user_failure_data or item.error) for item in failed])
+            if place % MEASURED_EVERY == MEASURED_EVERY - 1:
+                measure_session(self.desk, PORTFOLIO, session)

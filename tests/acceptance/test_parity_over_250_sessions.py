@@ -29,7 +29,7 @@ from scizor_dagster.planning import compiled
 from tests.acceptance.parity_project import ENDS, GONE, PORTFOLIO, SPLITS, TRADED, Assets, write_parity_project
 
 TORTURE = bool(os.environ.get("SCIZOR_TORTURE"))
-COUNT = len(TRADED) if TORTURE else 20
+COUNT = len(TRADED) if TORTURE else 14
 SEED = 7
 FEE = Decimal("1.5")
 pytestmark = pytest.mark.timeout(4 * 3_600 if TORTURE else 900)
@@ -103,9 +103,8 @@ def test_everything_that_happens_to_shares_has_happened(traded: Traded) -> None:
 
 
 def test_a_report_of_the_same_sessions_says_that_nothing_differs_and_every_plan_is_made_again(traded: Traded) -> None:
-    first, last = TRADED[COUNT // 2], TRADED[COUNT - 1]
-    report = parity_report(traded.desk, PORTFOLIO, first, last)
-    assert (report.equal, report.replayed, report.not_replayed) == (True, COUNT - COUNT // 2, ())
+    report = parity_report(traded.desk, PORTFOLIO, TRADED[COUNT - 5], TRADED[COUNT - 1])
+    assert (report.equal, report.replayed, report.not_replayed) == (True, 5, ())
     assert report.split.parts == Parts()
     assert report.split.ended == report.split.rest == 0
 
@@ -116,13 +115,15 @@ def test_another_spread_is_told_as_price_and_what_follows_of_it_as_carried_over(
     config["accounts"]["paper"]["exchange"]["half_spread_bps"] = 25.0
     (traded.folder / "wider.yaml").write_text(yaml.safe_dump(config))
     settings = replace(traded.desk.settings, config_path=traded.folder / "wider.yaml")
-    report = parity_report(Desk(settings, traded.desk.machine_clock), PORTFOLIO, TRADED[0], TRADED[COUNT - 1])
+    report = parity_report(Desk(settings, traded.desk.machine_clock), PORTFOLIO, TRADED[0], TRADED[5])
     causes = Counter(item.cause for item in report.parity.differences if item.of != "close")
     assert {"it was filled otherwise", "cash or holdings before the session differ already"} <= set(causes)
-    assert report.parity.differing_orders > COUNT
+    assert report.parity.differing_orders > 30
     split = report.split
-    assert split.parts.price > 0
-    assert split.parts.delay == split.parts.fx == 0
+    # An order of another size may find its volume in other steps of the session: that is delay, and little.
+    assert split.parts.price > 100 * abs(split.parts.delay)
+    assert split.parts.fx == 0
     assert split.explained
     assert abs(split.rest) < Decimal("1e-9")
     assert split.ended - split.began == pytest.approx(split.parts.total)
+    assert not report.equal
