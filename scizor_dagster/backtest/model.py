@@ -111,10 +111,16 @@ class Fills:
         at: The price.
         delay: Sessions from the close that a plan is made on to the one that it fills in. 1 is the next session; 0 is
             that very close, which nobody can trade at, and only `CLOSE` takes it.
+        price_decimals: Decimals of a fill's price, rounded against the account; None rounds nothing.
+        volume_share: Share of a bar's volume that trades at that price; the paper exchange has a third at each.
+        cents: Whether commissions are rounded up to whole cents.
     """
 
     at: FillAt = FillAt.OPEN
     delay: int = 1
+    price_decimals: int | None = None
+    volume_share: float = 1.0
+    cents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,8 @@ class Choices:
         capital: Cash at the start, in the history's currency.
         costs: Of all instruments; `costs_of` of single symbols in its place.
         keep_positions: Whether the result has quantities and reasons of every session, or only of the last one.
+        keep_trades: Whether the result has a record of each trade; without, as for many runs, it has their sums alone.
+        max_price_age: Sessions that a price may be old and still size an order, as a market's `max_price_age_sessions`.
     """
 
     capital: float = 100_000.0
@@ -156,6 +164,8 @@ class Choices:
     costs: Costs = field(default_factory=Costs)
     costs_of: Mapping[str, Costs] = field(default_factory=dict)
     keep_positions: bool = True
+    keep_trades: bool = True
+    max_price_age: int = 3
 
 
 TRADE_FIELDS = (
@@ -173,7 +183,7 @@ TRADE_FIELDS = (
 )
 """Of one trade: session and instrument that it is of, signed units planned and filled, the price that sized it, the
 price that it filled at (costs of price included), and money paid: commission, spread, slippage and impact. `code` is
-the reason (`planning.kernel_model.REASONS`)."""
+the reason (`planning.kernel_model.REASONS`). What did not fill has a count of 0 and a price of NaN."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +200,7 @@ class Result:
         needed: R: share of the planned purchases that the cash in hand paid for; 1 where it paid for all.
         settled: How many rows of books the exact rules decided.
         notes: Sentences for a person.
+        spent: T x 5: value traded at what it filled at, commission, spread, slippage and impact of each session.
     """
 
     history: History
@@ -204,3 +215,4 @@ class Result:
     needed: NDArray[Any]
     settled: int
     notes: tuple[str, ...] = ()
+    spent: NDArray[Any] | None = None

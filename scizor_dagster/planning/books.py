@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ONE = Decimal(1)
-KEPT = {reason: CODE[reason] for reason in (Reason.FROZEN, Reason.CORPORATE_ACTION, Reason.QUARANTINED)}
+KEPT = {
+    reason: CODE[reason] for reason in (Reason.FROZEN, Reason.CORPORATE_ACTION, Reason.QUARANTINED, Reason.STALE_PRICE)
+}
 """Codes that `plan_book` takes for what keeps its holding in one session."""
 
 
@@ -223,7 +225,7 @@ def plan_book(
     now["shorts"][0] = equity >= book.short_equity
     try:
         status = _run(book, "decide_book")
-        settled = 0 if status <= BOUND else _settle(book, status)
+        settled = 0 if status <= BOUND else settle_decisions(book, status)
     finally:
         if kept is not None:
             columns["fact"][:] = book.facts
@@ -243,7 +245,7 @@ def _run(book: PreparedBook, name: str) -> int:
     return status
 
 
-def _settle(book: PreparedBook, status: int) -> int:
+def settle_decisions(book: PreparedBook, status: int) -> int:
     """Let the exact rules decide what the kernel leaves to them; returns how many rows they did.
 
     Rows alone where the kernel is certain of all else; else the whole book.
@@ -364,6 +366,7 @@ def _inputs_of(
         frozen_symbols=said[Reason.FROZEN],
         action_symbols=said[Reason.CORPORATE_ACTION],
         quarantined_symbols=said[Reason.QUARANTINED],
+        stale_symbols=frozenset(said[Reason.STALE_PRICE]),
         cash=cash,
         previous_prices={symbol: _decimal(cell.previous) for symbol, cell in named if _known(cell.previous)},
         adv={symbol: _decimal(cell.volume) for symbol, cell in named if _known(cell.volume)},

@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-PARTS = ("kernel_model", "kernel_room", "kernel_rows", "kernel_turnover", "kernel_fit", "kernel_book")
+PARTS = tuple(f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "turnover", "fit", "book"))
 """Modules of the kernel, each after those that it calls."""
 ENTRIES = ("decide_book", "hold_laws")
 """What is called from outside, of the last of them."""
@@ -34,28 +34,33 @@ _loaded: dict[str, Function] = {}
 
 
 def function(name: str) -> Function:
-    """One of `ENTRIES`, compiled; `load` has to be called first, and to succeed."""
+    """An entry, compiled; `load` has to be called first, and to succeed."""
     return _loaded[name]
 
 
-def load() -> bool:
-    """Compile the kernel, or take it from disk, for this process; whether it is compiled now."""
-    if _loaded:
+def load(parts: Sequence[str] = PARTS, entries: Sequence[str] = ENTRIES) -> bool:
+    """Compile the kernel, or take it from disk, for this process; whether it is compiled now.
+
+    Args:
+        parts: Modules, each after those that it calls: the kernel's, and what is built around it.
+        entries: What is called from outside, of the last of them.
+    """
+    if all(entry in _loaded for entry in entries):
         return True
-    folder = None if os.environ.get(SWITCH) == "python" else cache_folder()
+    folder = None if os.environ.get(SWITCH) == "python" else cache_folder(parts)
     if folder is None:
         return False
     try:
         import numba
     except ImportError:
         return False
-    _loaded.update(_compiled(numba, folder))
+    _loaded.update(_compiled(numba, folder, parts, entries))
     return True
 
 
-def cache_folder() -> Path | None:
+def cache_folder(parts: Sequence[str] = PARTS) -> Path | None:
     """A folder for the machine code of this very source that can be written to; None where there is none."""
-    sources = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in _modules())
+    sources = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in _modules(parts))
     name = f"kernel-{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
     own = Path(__file__).parent / "__pycache__"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scizor"
@@ -69,25 +74,25 @@ def cache_folder() -> Path | None:
     return None
 
 
-def _compiled(numba: Any, folder: Path) -> dict[str, Function]:
+def _compiled(numba: Any, folder: Path, parts: Sequence[str], entries: Sequence[str]) -> dict[str, Function]:
     """Copies of all functions of the kernel whose names for one another mean the compiled ones."""
     made: dict[Any, Function] = {}
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
     try:
-        for module in _modules():
+        for module in _modules(parts):
             names = dict(vars(module))
             for name, item in vars(module).items():
                 if isinstance(item, FunctionType) and item not in made:
                     copy = FunctionType(item.__code__, names, name)
                     copy.__module__ = module.__name__
                     small = len(item.__code__.co_code) < SMALL
-                    made[item] = numba.njit(cache=name in ENTRIES, error_model="numpy", forceinline=small)(copy)
+                    made[item] = numba.njit(cache=name in entries, error_model="numpy", forceinline=small)(copy)
                 if isinstance(item, FunctionType):
                     names[name] = made[item]
     finally:
         numba.config.CACHE_DIR = before
-    return {name: made[getattr(_modules()[-1], name)] for name in ENTRIES}
+    return {name: made[getattr(_modules(parts)[-1], name)] for name in entries}
 
 
-def _modules() -> tuple[ModuleType, ...]:
-    return tuple(import_module(f"scizor_dagster.planning.{name}") for name in PARTS)
+def _modules(parts: Sequence[str] = PARTS) -> tuple[ModuleType, ...]:
+    return tuple(import_module(name) for name in parts)

@@ -262,8 +262,8 @@ _KINDS = {"float": "f8", "int": "i8", "bool": "?"}
 _SMALL = {"fact", "ban", "code", "mark", "standing", "first_code"}
 
 
-def records(kind: type[Cells | Numbers | Session], size: int) -> NDArray[Any]:
-    """An array of records with the names and defaults of a class above."""
+def records(kind: type[Any], size: int) -> NDArray[Any]:
+    """An array of records with the names and defaults of a class of plain numbers, as those above."""
     import numpy as np
 
     names = [(item.name, "i1" if item.name in _SMALL else _KINDS[str(item.type)]) for item in fields(kind)]
