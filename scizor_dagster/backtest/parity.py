@@ -205,7 +205,8 @@ def _of_order(key: Key, recorded: ToldOrder | None, backtest: ToldOrder | None) 
     for name in ("phase", "reason", "reference", "planned", "final", "state", "filled"):
         one, other = getattr(recorded, name), getattr(backtest, name)
         if one != other:
-            yield Difference(key.session, str(key), name, _text(one), _text(other), recorded.note or backtest.note)
+            why = (recorded.note or backtest.note) if name in _ON_ITS_WAY else ""
+            yield Difference(key.session, str(key), name, _text(one), _text(other), why)
     fills = [[(deal.qty, deal.price, deal.fee) for deal in order.deals] for order in (recorded, backtest)]
     if fills[0] != fills[1]:
         one, other = (", ".join(f"{qty:f} at {price:f}, fee {fee:f}" for qty, price, fee in row) for row in fills)
@@ -228,6 +229,7 @@ def _of_day(recorded: ToldDay, backtest: ToldDay | None) -> Iterator[Difference]
 
 
 _CLOSE = "close"
+_ON_ITS_WAY = ("final", "state", "filled")
 
 
 def is_of_an_order(item: Difference) -> bool:

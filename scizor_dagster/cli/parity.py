@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ def parity(
     first: Annotated[str, typer.Option("--from", help="First session.")],
     last: Annotated[str, typer.Option("--to", help="Last session; its prices are collected.")],
     portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    fills: Annotated[
+        Literal["exchange", "open", "close", "vwap"],
+        typer.Option(help="How the backtest fills: as the embedded exchange, or all at one price of the session."),
+    ] = "exchange",
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
 ) -> None:
     """Run the backtest of recorded sessions beside what was traded in them, and name every number that differs.
@@ -28,11 +32,13 @@ def parity(
     The backtest plans with the same planner what was admitted, on the prices that the plans were made from, and fills
     as the embedded exchange does. On a paper account both are the same to the share and the cent. At a broker fills
     differ: the difference of equity is split into delay, price, quantity, fee, FX, missing orders, and what earlier
-    differences carry over. Every plan is also made again, so that another version of the program shows as such. Only
-    reads. Exit code 0: nothing differs; 1: something does; 2: there is nothing to compare.
+    differences carry over. With --fills open the same is told of a simple model of fills. Every plan is also made
+    again, so that another version of the program shows as such. Only reads. Exit code 0: nothing differs; 1: something
+    does; 2: there is nothing to compare.
 
     Example: scizor parity --portfolio main --from 2026-01-02 --to 2026-11-20
     """
+    from scizor_dagster.backtest.model import FillAt
     from scizor_dagster.flow.parity import parity_report
     from scizor_dagster.flow.watch import WatchingDesk
 
@@ -40,7 +46,8 @@ def parity(
     if begins > ends:
         raise InputError(f"{begins} is after {ends}.", remedy="Swap them.", where="--from, --to")
     opened = open_desk()
-    report = parity_report(WatchingDesk(opened.settings, opened.machine_clock), portfolio, begins, ends)
+    desk = WatchingDesk(opened.settings, opened.machine_clock)
+    report = parity_report(desk, portfolio, begins, ends, None if fills == "exchange" else FillAt(fills))
     if as_json:
         emit_json({"from": begins, "to": ends, **report.to_json()})
     else:

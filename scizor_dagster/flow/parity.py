@@ -11,11 +11,12 @@ from datetime import date
 from typing import Any
 
 from scizor_dagster.analytics.replays import Replays
+from scizor_dagster.backtest.model import FillAt
 from scizor_dagster.backtest.parity import Difference, Parity, Told, by_key, compare, is_of_an_order
 from scizor_dagster.backtest.parity_split import Split, split
 from scizor_dagster.errors import InputsGone
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.parity_sides import both_sides
+from scizor_dagster.flow.parity_sides import both_sides, modelled_sides
 from scizor_dagster.flow.replaying import replay_sessions
 
 CARRIED = "cash or holdings before the session differ already"
@@ -67,14 +68,17 @@ class ParityReport:
         }
 
 
-def parity_report(desk: Desk, portfolio: str, first: date, last: date) -> ParityReport:
+def parity_report(desk: Desk, portfolio: str, first: date, last: date, at: FillAt | None = None) -> ParityReport:
     """Compare the recorded sessions from `first` to `last` with their backtest.
 
+    The backtest fills as the embedded exchange does; with `at`, by a model: all of a session's orders at that price.
+
     Raises:
-        InputError: nothing was admitted in these sessions.
+        InputError: nothing was admitted in these sessions, or the portfolio held something before them and `at` is set.
         PriceUnavailable: the lake has no prices of them.
     """
-    sides = both_sides(desk, portfolio, first, last)
+    asked = (desk, portfolio, first, last)
+    sides = both_sides(*asked) if at is None else modelled_sides(*asked, at)
     replays = _replays(desk, portfolio, first, last)
     others = tuple(item.session for item in replays.sessions if not item.equal)
     parity = compare(sides.recorded, sides.backtest)

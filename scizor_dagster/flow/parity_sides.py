@@ -1,7 +1,7 @@
 """Both sides of a comparison: a portfolio's recorded sessions, and the backtest of the same ones.
 
-What belongs here: reading the recorded side out of ledger and lake, and what the backtest is made from. What does not:
-the run (`backtest.venue`), and the comparison (`backtest.parity`, `parity`).
+What belongs here: what the backtest is made from. What does not: the recorded side (`parity_recorded`), the runs
+(`backtest.venue`, `backtest.engine`), and the comparison (`backtest.parity`, `parity`).
 """
 
 from __future__ import annotations
@@ -9,27 +9,24 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
 
-from scizor_dagster.analytics.valuation import closes_of
+from scizor_dagster.backtest.engine import run_backtest
 from scizor_dagster.backtest.histories import few, lake_history
-from scizor_dagster.backtest.model import History, Schedule
-from scizor_dagster.backtest.parity import Deal, Key, Told, ToldDay, ToldOrder, told_of
+from scizor_dagster.backtest.model import Choices, Costs, FillAt, Fills, History, Schedule
+from scizor_dagster.backtest.parity import Told, told_of
+from scizor_dagster.backtest.parity_result import by_instrument, told_of_result
 from scizor_dagster.backtest.venue import VenueChoices, VenueRun, run_at_venue
 from scizor_dagster.backtest.venue_market import LOOK_BACK, Facts, VenueMarket
 from scizor_dagster.brokers.capabilities import account_capabilities
 from scizor_dagster.brokers.paper import exchange_rules
-from scizor_dagster.config import PaperAccount
+from scizor_dagster.config import Account, PaperAccount
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.money import book_before, book_through
-from scizor_dagster.ledger.holdings import share_of
-from scizor_dagster.ledger.rows import activities_of, batches_of, fills_for_orders, intents_of
-from scizor_dagster.market_data.reading import instruments, last_closes
-from scizor_dagster.paper_exchange.data import SessionBar
-from scizor_dagster.paper_exchange.matching import step_prices
+from scizor_dagster.flow.parity_recorded import recorded_run
+from scizor_dagster.ledger.rows import batches_of
+from scizor_dagster.market_data.reading import instruments
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_inputs
@@ -40,8 +37,6 @@ from scizor_dagster.signals.targets import TargetStatus
 
 ZERO = Decimal(0)
 _NAN = float("nan")
-AUCTION = 0.02
-"""Share of a session's hours at either end within which a fill is compared with the open, or the close."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,21 @@ class BothSides:
     recorded: Told
     backtest: Told
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Sessions:
+    """What both sides are of: prices, the row of the first session that is compared, and what was recorded."""
+
+    history: History
+    row: int
+    market: VenueMarket
+    planned: Mapping[date, str]
+    recorded: Told
+
+    @property
+    def closes(self) -> list[dict[str, Decimal]]:
+        return [self.market.closes(at) for at in range(self.row, len(self.history.sessions))]
 
 
 def both_sides(desk: Desk, portfolio: str, first: date, last: date, *, as_planned: bool = True) -> BothSides:
@@ -71,6 +81,48 @@ def both_sides(desk: Desk, portfolio: str, first: date, last: date, *, as_planne
         InputError: nothing was admitted in these sessions.
         PriceUnavailable: the lake has no prices of them.
     """
+    of = _sessions(desk, portfolio, first, last)
+    known = Known(of.history, _archives(desk, of.planned) if as_planned else {})
+    run = _backtest(desk, portfolio, of, known)
+    notes = (*of.history.notes, *known.notes, *_rules_since(desk, portfolio, known))
+    return BothSides(of.recorded, told_of(run, of.closes, of.recorded.days[0]), notes)
+
+
+def modelled_sides(desk: Desk, portfolio: str, first: date, last: date, at: FillAt) -> BothSides:
+    """The same with a backtest that fills all of a session's orders at one price of it, at the account's spread.
+
+    Orders of one instrument and side are one on both sides: a model knows no legs and no slices.
+
+    Raises:
+        InputError: nothing was admitted in these sessions, or the portfolio held something before them.
+        PriceUnavailable: the lake has no prices of them.
+    """
+    of = _sessions(desk, portfolio, first, last)
+    before = of.recorded.days[0]
+    if before.holdings:
+        raise InputError(
+            f"On {before.session} portfolio '{portfolio}' holds {few(sorted(before.holdings))}; a backtest with a "
+            "model of fills begins with cash alone.",
+            remedy="Begin with the portfolio's first session, or leave --fills out.",
+            where="--from",
+        )
+    settings = desk.portfolio(portfolio)
+    account = desk.account(settings.account)
+    venue = _venue(account)
+    costs = Costs(half_spread_bps=float(venue.half_spread_bps), impact_bps=float(venue.impact_bps))
+    choices = Choices(
+        capital=float(before.cash),
+        fills=Fills(at),
+        costs=costs,
+        max_price_age=desk.market(settings.market).max_price_age_sessions,
+    )
+    schedule, _ = _schedule(desk, portfolio, of.history, [*of.planned])
+    result = run_backtest(of.history, schedule, rules_from(settings), account_capabilities(account), choices)
+    told = told_of_result(result, of.row, of.closes, before)
+    return BothSides(by_instrument(of.recorded), told, result.notes)
+
+
+def _sessions(desk: Desk, portfolio: str, first: date, last: date) -> _Sessions:
     settings = desk.portfolio(portfolio)
     planned = _admitted(desk, portfolio, first, last)
     if not planned:
@@ -81,16 +133,10 @@ def both_sides(desk: Desk, portfolio: str, first: date, last: date, *, as_planne
         )
     calendar = desk.calendar(settings.market)
     begins = max(calendar.first, desk.market(settings.market).first_session, first - LOOK_BACK - timedelta(days=14))
-    sessions = calendar.sessions(begins, last)
-    history = _history(desk, settings.market, sessions, next(iter(planned)))
+    history = _history(desk, settings.market, calendar.sessions(begins, last), next(iter(planned)))
     row = bisect_left(history.sessions, next(iter(planned)))
     market = VenueMarket(history, 0)
-    recorded = _recorded(desk, portfolio, history, row, market)
-    known = Known(history, _archives(desk, planned) if as_planned else {})
-    run = _backtest(desk, portfolio, history, row, [*planned], recorded.days[0], known)
-    closes = [market.closes(at) for at in range(row, len(history.sessions))]
-    notes = (*history.notes, *known.notes, *_rules_since(desk, portfolio, known))
-    return BothSides(recorded, told_of(run, closes, recorded.days[0]), notes)
+    return _Sessions(history, row, market, planned, recorded_run(desk, portfolio, history, row, market))
 
 
 def _admitted(desk: Desk, portfolio: str, first: date, last: date) -> dict[date, str]:
@@ -119,12 +165,10 @@ def _history(desk: Desk, market: str, sessions: Sequence[date], since: date) -> 
         return lake_history(lake, market, sessions, known, desk.market(market).currency)
 
 
-def _backtest(
-    desk: Desk, portfolio: str, history: History, row: int, planned: Sequence[date], before: ToldDay, known: Known
-) -> VenueRun:
-    settings = desk.portfolio(portfolio)
+def _backtest(desk: Desk, portfolio: str, of: _Sessions, known: Known) -> VenueRun:
+    settings, before = desk.portfolio(portfolio), of.recorded.days[0]
     account = desk.account(settings.account)
-    schedule, aside = _schedule(desk, portfolio, history, planned)
+    schedule, aside = _schedule(desk, portfolio, of.history, [*of.planned])
 
     def knows(at: int, facts: Facts) -> Facts:
         for column in aside.get(at, ()):
@@ -133,13 +177,18 @@ def _backtest(
 
     choices = VenueChoices(
         capital=before.cash,
-        venue=exchange_rules(account) if isinstance(account, PaperAccount) else Rules(),
+        venue=_venue(account),
         max_age=desk.market(settings.market).max_price_age_sessions,
-        first=row,
+        first=of.row,
         begins=before.holdings,
         knows=knows,
     )
-    return run_at_venue(history, schedule, rules_from(settings), account_capabilities(account), choices)
+    return run_at_venue(of.history, schedule, rules_from(settings), account_capabilities(account), choices)
+
+
+def _venue(account: Account) -> Rules:
+    """The embedded exchange as the account has it, or as it is by default."""
+    return exchange_rules(account) if isinstance(account, PaperAccount) else Rules()
 
 
 @dataclass
@@ -199,77 +248,3 @@ def _schedule(
             if status != TargetStatus.OK:
                 aside.setdefault(rows[day], []).append(columns[symbol])
     return Schedule(np.array([rows[day] for day in planned], dtype=np.int64), weights), aside
-
-
-def _recorded(desk: Desk, portfolio: str, history: History, row: int, market: VenueMarket) -> Told:
-    settings = desk.portfolio(portfolio)
-    days = history.sessions[row:]
-    with desk.ledger.read() as connection:
-        batches = batches_of(connection, settings.account, portfolio, first=days[0], last=days[-1])
-        intents = [intent for batch in batches for intent in intents_of(connection, batch.batch_id)]
-        fills = fills_for_orders(connection, settings.account, [intent.client_order_id for intent in intents])
-    reasons = _reasons(desk, portfolio, days)
-    bars = {day: market.bars(row + at) or {} for at, day in enumerate(days)}
-    orders = [
-        ToldOrder(
-            key=Key(intent.session, intent.symbol, intent.side, intent.leg, intent.slice),
-            phase=intent.phase,
-            reason=reasons.get(intent.client_order_id, ""),
-            reference=intent.price_used,
-            planned=intent.planned_qty,
-            final=intent.final_qty,
-            state=intent.state.value,
-            deals=tuple(
-                Deal(fill.qty, fill.price, fill.fee, _mid(desk, settings.market, fill, bars[intent.session]))
-                for fill in fills.get(intent.client_order_id, ())
-            ),
-            note=intent.reason,
-        )
-        for intent in intents
-    ]
-    return Told(tuple(orders), _days(desk, portfolio, history, row))
-
-
-def _reasons(desk: Desk, portfolio: str, days: Sequence[date]) -> dict[str, str]:
-    with desk.lake.read() as cursor:
-        rows = cursor.execute(
-            "SELECT client_order_id, reason FROM planned_orders WHERE portfolio = ? AND session BETWEEN ? AND ?",
-            [portfolio, days[0], days[-1]],
-        ).fetchall()
-    return dict(rows)
-
-
-def _days(desk: Desk, portfolio: str, history: History, row: int) -> tuple[ToldDay, ...]:
-    """The portfolio at the closes, by the ledger's books; the day before the first one comes first."""
-    settings = desk.portfolio(portfolio)
-    first, days = history.sessions[row], history.sessions[row:]
-    with desk.ledger.read() as connection:
-        income: dict[date, Decimal] = {}
-        for item in activities_of(connection, settings.account, first=first, last=days[-1]):
-            # Other money is the account's, and no portfolio's.
-            if item.symbol is not None and item.amount:
-                share = share_of(connection, settings.account, portfolio, item.symbol, item.session)
-                income[item.session] = income.get(item.session, ZERO) + item.amount * share
-    closes = last_closes(desk.lake, settings.market, history.sessions[row - 1])
-    book = book_before(desk, portfolio, first, closes)
-    prices = {symbol: close.price for symbol, close in closes_of(closes).items()}
-    told = [ToldDay(history.sessions[row - 1], book.cash, book.valuation.equity, book.holdings, prices)]
-    for day in days:
-        closes = last_closes(desk.lake, settings.market, day)
-        book = book_through(desk, portfolio, day, closes)
-        prices = {symbol: close.price for symbol, close in closes_of(closes).items()}
-        paid = income.get(day, ZERO)
-        told.append(ToldDay(day, book.cash, book.valuation.equity, book.holdings, prices, paid))
-    return tuple(told)
-
-
-def _mid(desk: Desk, market: str, fill: Any, bars: Mapping[str, SessionBar]) -> Decimal | None:
-    """The market's price around a fill: open and close at their times, else the bar's typical price."""
-    bar = bars.get(fill.symbol)
-    if bar is None:
-        return None
-    calendar = desk.calendar(market)
-    opens, closes = calendar.open_at(fill.session), calendar.close_at(fill.session)
-    at: datetime = fill.executed_at
-    share = (at - opens) / (closes - opens)
-    return step_prices(bar, 1 if share <= AUCTION else 3 if share >= 1 - AUCTION else 2).price

@@ -5,6 +5,7 @@ of zero, spread, impact, fees, parts of orders that find no volume, a split, a c
 dividends, missing bars and a delisting. `SCIZOR_TORTURE` trades all 250 sessions.
 """
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -16,14 +17,18 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from scizor_dagster.backtest.model import FillAt
 from scizor_dagster.backtest.parity import Parity, compare
-from scizor_dagster.backtest.parity_split import Parts
+from scizor_dagster.backtest.parity_split import Parts, split
 from scizor_dagster.brokers import paper
+from scizor_dagster.cli.app import app
+from scizor_dagster.errors import InputError
 from scizor_dagster.flow import parity_sides
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.parity import parity_report
-from scizor_dagster.flow.parity_sides import BothSides, both_sides
+from scizor_dagster.flow.parity_sides import BothSides, both_sides, modelled_sides
 from scizor_dagster.paper_exchange.model import Rules
 from scizor_dagster.planning import compiled
 from tests.acceptance.parity_project import ENDS, GONE, PORTFOLIO, SPLITS, TRADED, Assets, write_parity_project
@@ -119,11 +124,45 @@ def test_another_spread_is_told_as_price_and_what_follows_of_it_as_carried_over(
     causes = Counter(item.cause for item in report.parity.differences if item.of != "close")
     assert {"it was filled otherwise", "cash or holdings before the session differ already"} <= set(causes)
     assert report.parity.differing_orders > 30
-    split = report.split
+    found = report.split
     # An order of another size may find its volume in other steps of the session: that is delay, and little.
-    assert split.parts.price > 100 * abs(split.parts.delay)
-    assert split.parts.fx == 0
-    assert split.explained
-    assert abs(split.rest) < Decimal("1e-9")
-    assert split.ended - split.began == pytest.approx(split.parts.total)
+    assert found.parts.price > 100 * abs(found.parts.delay)
+    assert found.parts.fx == 0
+    assert found.explained
+    assert abs(found.rest) < Decimal("1e-9")
+    assert found.ended - found.began == pytest.approx(found.parts.total)
     assert not report.equal
+
+
+def test_a_model_that_fills_all_at_the_open_differs_by_parts_that_sum_to_it(traded: Traded) -> None:
+    sides = modelled_sides(traded.desk, PORTFOLIO, TRADED[0], TRADED[COUNT - 1], FillAt.OPEN)
+    found = split(sides.backtest, sides.recorded)
+    assert found.explained
+    assert abs(found.rest) < Decimal("1e-6")
+    # Purchases of a session with sales fill at midday: the market has moved since the open.
+    assert abs(found.parts.delay) > 1
+    assert found.parts.fee < 0
+    with pytest.raises(InputError, match="a backtest with a model of fills begins with cash alone"):
+        modelled_sides(traded.desk, PORTFOLIO, TRADED[2], TRADED[3], FillAt.OPEN)
+
+
+def test_the_command_says_so_and_ends_by_what_it_finds(traded: Traded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCIZOR_HOME", str(traded.desk.settings.home))
+    monkeypatch.setenv("SCIZOR_CONFIG", str(traded.desk.settings.config_path))
+    span = ["--from", str(TRADED[0]), "--to", str(TRADED[2])]
+    said = CliRunner().invoke(app, ["parity", *span])
+    assert said.exit_code == 0, said.output
+    assert said.output.startswith("3 sessions, ")
+    assert "differing orders = 0, other differences = 0." in said.output
+    assert "3 plans made again, 0 of them otherwise." in said.output
+    other = CliRunner().invoke(app, ["parity", *span, "--fills", "open", "--json"])
+    assert other.exit_code == 1
+    told = json.loads(other.output)
+    assert (told["sessions"], told["equal"], told["split"]["explained"]) == (3, False, True)
+    assert told["differing_orders"] > 10
+    words = CliRunner().invoke(app, ["parity", *span, "--fills", "open"])
+    assert "difference of equity" in words.output
+    with pytest.raises(InputError, match="has no admitted plan from 2023-01-05 to 2023-01-06"):
+        CliRunner().invoke(app, ["parity", "--from", "2023-01-05", "--to", "2023-01-06"], catch_exceptions=False)
+    with pytest.raises(InputError, match="2023-02-02 is after 2023-02-01"):
+        CliRunner().invoke(app, ["parity", "--from", "2023-02-02", "--to", "2023-02-01"], catch_exceptions=False)
