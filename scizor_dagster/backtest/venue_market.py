@@ -119,8 +119,7 @@ class VenueMarket:
         oldest = self.history.sessions[before] - LOOK_BACK
         for column, last in self._known(before, oldest):
             if before - last > self._max_age:
-                # Nothing is ordered in either; a book of arrays has no word for a price that is old.
-                facts.kept[column] = CODE[Reason.FROZEN]
+                facts.kept[column] = CODE[Reason.STALE_PRICE]
             if moves or volumes:
                 self._past(facts, column, last, oldest, volumes=volumes)
         known = dict(self._known(before, oldest))

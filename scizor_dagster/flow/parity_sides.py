@@ -206,7 +206,8 @@ class Known:
         if archive is None:
             return facts
         inputs = archive.inputs
-        kept = {**dict.fromkeys((*inputs.stale_symbols, *inputs.frozen_symbols), Reason.FROZEN)}
+        kept = dict.fromkeys(inputs.stale_symbols, Reason.STALE_PRICE)
+        kept |= dict.fromkeys(inputs.frozen_symbols, Reason.FROZEN)
         kept |= dict.fromkeys(inputs.quarantined_symbols, Reason.QUARANTINED)
         kept |= dict.fromkeys(inputs.action_symbols, Reason.CORPORATE_ACTION)
         for column, item in enumerate(self.history.instruments):
