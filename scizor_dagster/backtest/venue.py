@@ -7,7 +7,7 @@ what is sent when, the release of purchases, and the books. What does not: the p
 Session t, of which the plan is made on the closes of t - 1:
 
 1. Equity is cash and holdings at these closes. What is split or delisted up to t waits with the holding it has.
-2. Sales of what is held go out first. Without any, purchases are released at once, on the cash of the evening before.
+2. Sales of what is held go out first. Without any, purchases are released at once, on the cash of the evening.
 3. Before the open, splits, dividends and delistings of t; then the auction. Once all sales have ended, and before the
    last step in any case, purchases are released: scaled by one factor to the cash that is there.
 4. They fill at midday, what volume leaves of them at the close; the rest expires.
