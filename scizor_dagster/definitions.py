@@ -9,12 +9,14 @@ import warnings
 
 import dagster as dg
 
+from assets.backtests import backtest_assets
 from assets.maintenance import maintenance
 from assets.markets import market_assets
 from assets.portfolios import portfolio_assets
 from assets.rates import fx_rates
 from jobs.collection import collection_jobs
 from jobs.maintenance import maintenance_job
+from jobs.research import research_job
 from jobs.schedules import schedules
 from jobs.sensors import sensors
 from jobs.trading import trading_jobs
@@ -55,8 +57,8 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
     trading = trading_jobs(config)
     connections = {"desk": desk, "notifier": NotifierResource(desk=desk), **_accounts(config, desk)}
     return dg.Definitions(
-        assets=[*assets, fx_rates, maintenance],
-        jobs=[*collection_jobs(config), *trading, maintenance_job()],
+        assets=[*assets, *backtest_assets(config), fx_rates, maintenance],
+        jobs=[*collection_jobs(config), *trading, maintenance_job(), research_job()],
         schedules=schedules(config),
         sensors=sensors(config, trading),
         resources={name: fixed(item) for name, item in connections.items()},

@@ -60,7 +60,8 @@ def run_sessions(
     """Go on from where the account is to session `until`; the reason why it stops.
 
     Returns:
-        `DONE`; `ACTIONS`, `FULL`, `BAD_PRICE` or `BAD_FILL`; or a status of `decide_book` above `BOUND`, which has to be settled.
+        `DONE`; `ACTIONS`, `FULL`, `BAD_PRICE` or `BAD_FILL`; or a status of `decide_book` above `BOUND`, which has to
+        be settled.
     """
     now, how = account[0], setting[0]
     while now.row < until:

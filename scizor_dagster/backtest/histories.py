@@ -103,12 +103,13 @@ def lake_history(
             chosen, notes = _kind(cursor, market, sessions, sorted(instruments), kind)
         symbols = _with_bars(pinned, market, sessions, sorted(instruments))
         bars = _bars(pinned, market, sessions, symbols, chosen)
+        notes += _without_factors(bars, market, chosen)
         actions, told = _actions(pinned, market, bars, instruments, chosen)
         quarantined = _quarantined(pinned, market, sessions, symbols)
     missing = sorted(set(instruments) - set(symbols))
     if missing:
         notes.append(f"No prices from {sessions[0]} to {sessions[-1]}: {few(missing)}.")
-    notes += [*told, *quarantined, *ended(bars, actions)]
+    notes += [*told, *quarantined, *without_prices(bars), *ended(bars, actions)]
     return History(
         sessions=tuple(sessions),
         instruments=tuple(instruments[symbol] for symbol in symbols),
@@ -134,6 +135,15 @@ def few(names: Sequence[str]) -> str:
 def in_order(actions: Sequence[Action]) -> tuple[Action, ...]:
     """By session, splits before dividends before delistings."""
     return tuple(sorted(actions, key=lambda one: (one.row, ORDER[one.kind], one.column)))
+
+
+def without_prices(bars: Bars) -> list[str]:
+    """A sentence on sessions in which nothing has a price."""
+    empty = np.isnan(bars.values["close"]).all(axis=1)
+    if not empty.any():
+        return []
+    named = [str(bars.days[at]) for at in np.flatnonzero(empty)]
+    return [f"{len(named)} sessions without any price, in which nothing fills: {few(named)}."]
 
 
 def ended(bars: Bars, actions: Sequence[Action]) -> list[str]:
@@ -180,7 +190,8 @@ def _kind(
         )
     given: dict[PriceKind, int] = {row[0]: row[1] for row in rows}
     order: tuple[PriceKind, ...] = ("total_return", "split", "raw")
-    chosen: PriceKind = wanted or next(name for name in order if name in given)
+    least: PriceKind = next(name for name in order if name in given)
+    chosen = least if wanted is None else wanted
     lost = sum(count for name, count in given.items() if order.index(name) < order.index(chosen))
     if lost == sum(given.values()):
         raise PriceUnavailable(
@@ -212,6 +223,19 @@ def _bars(lake: Lake, market: str, sessions: Sequence[date], symbols: Sequence[s
     for first, last in _years(sessions):
         _fill(lake, market, bars, first, last, kind)
     return bars
+
+
+def _without_factors(bars: Bars, market: str, kind: PriceKind) -> list[str]:
+    """A sentence on symbols whose bars give no price of this kind."""
+    nothing = np.isnan(bars.values["close"]).all(axis=0)
+    if nothing.all():
+        raise PriceUnavailable(
+            f"The lake has bars of market '{market}' and none of their {kind} prices: the factors are not computed.",
+            remedy=f"Compute them: scizor collect history --market {market}, or materialize {market}/prices.",
+            where=f"market {market}",
+        )
+    lost = [bars.symbols[at] for at in np.flatnonzero(nothing)]
+    return [f"No {kind} prices, though there are bars: {few(lost)}."] if lost else []
 
 
 def _years(sessions: Sequence[date]) -> Iterator[tuple[date, date]]:

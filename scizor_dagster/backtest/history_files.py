@@ -1,20 +1,15 @@
-"""A market's history out of a file: bars by row, or a table with a column of closes for each symbol.
+"""A market's history out of a file of prices, with the actions that are known beside it.
 
-What belongs here: which layouts there are, how their headers are spelt, and which rows are believed. What does not:
-typed cells with their lines (`market_data.file_tables`), histories out of the lake (`histories`).
+What belongs here: which rows are believed, and sessions, actions and notes of what is left. What does not: layouts of
+files (`price_tables`), histories out of the lake (`histories`).
 
-    long   symbol, session, close and maybe open, high, low, volume     a row for each bar
-    wide   session, AAPL, MSFT, ...                                     closes, a row for each session
-    wide   session, close_AAPL, open_AAPL, volume_AAPL, ...             the same with more than closes
-
-Headers are taken in any letter case, with blanks for underscores. A row is judged as a stored bar is: a price of zero
-or below, or a close outside of high and low, is no bar; of two rows for one bar that say the same one counts, and of
-two that differ none does. Each is said in a note, and nothing is filled in.
+A row is judged as a stored bar is: a price of zero or below, or a close outside of high and low, is no bar; of two rows
+for one bar that say the same one counts, and of two that differ none does. Each is said in a note, and nothing is
+filled in.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -24,10 +19,19 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from scizor_dagster.backtest.histories import FIELDS, IN_PRICES, Bars, ended, few, in_order
+from scizor_dagster.backtest.histories import FIELDS, IN_PRICES, Bars, ended, few, in_order, without_prices
 from scizor_dagster.backtest.model import Action, ActionKind, History
+from scizor_dagster.backtest.price_tables import (
+    PAID,
+    SPELLINGS,
+    Rows,
+    named_columns,
+    read_rows,
+    require_columns,
+    spelt_header,
+)
 from scizor_dagster.errors import InputError
-from scizor_dagster.instruments import Instrument, check_symbol
+from scizor_dagster.instruments import Instrument
 from scizor_dagster.market_data.file_tables import FileTable
 from scizor_dagster.market_data.reading import PriceKind
 from scizor_dagster.planning.listings import NO_MARKET
@@ -36,16 +40,6 @@ from scizor_dagster.sessions import TradingCalendar
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    "session": ("session", "date", "trade_date", "timestamp", "datetime", "day"),
-    "symbol": ("symbol", "ticker", "tic", "code", "asset", "asset_id"),
-    "open": ("open", "open_price"),
-    "high": ("high", "high_price"),
-    "low": ("low", "low_price"),
-    "close": ("close", "close_price", "price"),
-    "volume": ("volume",),
-}
-"""Our name to the headers that stand for it; the first of them that a file has counts."""
 _OF_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "symbol": SPELLINGS["symbol"],
     "ex_session": ("ex_session", "ex_date", *SPELLINGS["session"]),
@@ -53,9 +47,6 @@ _OF_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "ratio": ("ratio", "split_ratio"),
     "amount": ("amount", "dividend"),
 }
-_ADJUSTED = ("adj_close", "adjusted_close")
-_PREFIXED = re.compile(r"^(open|high|low|close|volume)[_ ](\S+)$", re.IGNORECASE)
-_GAP = re.compile(r"[\s_]+")
 _UTC = ZoneInfo("UTC")
 _SUSPECTED = 2.5
 """A close this many times the last one, or this part of it, is named: it may be a split that nobody lists."""
@@ -93,7 +84,7 @@ def file_history(file: PriceFile) -> History:
         InputError: with file, line and value: it cannot be read, lacks a column, or has a cell that is no date, number
             or ticker, or nothing of it is left.
     """
-    read = _read(file)
+    read = read_rows(file.path, file.kind, file.calendar.timezone if file.calendar is not None else _UTC)
     read.cut(file.first, file.last, file.symbols)
     if not len(read.days):
         raise InputError(
@@ -103,11 +94,12 @@ def file_history(file: PriceFile) -> History:
         )
     sessions, notes = _sessions(read, file)
     symbols = sorted(set(read.symbols[read.codes].tolist()))
+    paid = {name: read.values.pop(name) for name in PAID if name in read.values}
     bars, judged = _bars(read, sessions, symbols)
-    actions, told = _actions(file, bars)
+    actions, told = _actions(file, bars, _beside(file, read, bars, paid))
     missing = sorted(set(file.symbols or ()) - set(symbols))
     notes += [f"No prices in {file.path.name}: {few(missing)}."] if missing else []
-    notes += [*judged, *told, *_suspected(bars, file, actions), *ended(bars, actions)]
+    notes += [*judged, *told, *_suspected(bars, file, actions), *without_prices(bars), *ended(bars, actions)]
     instruments = tuple(file.instruments.get(name) or Instrument(name, NO_MARKET, file.currency) for name in symbols)
     other = [item.symbol for item in instruments if item.currency != file.currency]
     if other:
@@ -129,122 +121,7 @@ def file_history(file: PriceFile) -> History:
     )
 
 
-@dataclass
-class _Rows:
-    """Bars one after the other: of row r symbol `symbols[codes[r]]`, session `days[r]`, and a value for each name."""
-
-    symbols: NDArray[Any]
-    codes: NDArray[Any]
-    days: NDArray[Any]
-    values: dict[str, NDArray[Any]]
-
-    def cut(self, first: date | None, last: date | None, symbols: Sequence[str] | None) -> None:
-        kept = np.ones(len(self.days), dtype=bool)
-        if first is not None:
-            kept &= self.days >= np.datetime64(first)
-        if last is not None:
-            kept &= self.days <= np.datetime64(last)
-        if symbols is not None:
-            wanted = np.isin(self.symbols, np.array(symbols, dtype=object))
-            kept &= wanted[self.codes]
-        # A row without a close is none: a wide table has one for each symbol of each session.
-        kept &= ~np.isnan(self.values["close"])
-        self.keep(kept)
-
-    def keep(self, kept: NDArray[Any]) -> None:
-        self.codes, self.days = self.codes[kept], self.days[kept]
-        self.values = {name: values[kept] for name, values in self.values.items()}
-
-
-def _read(file: PriceFile) -> _Rows:
-    table = FileTable(file.path, {}, ())
-    spelt = _spelt(table.header)
-    named = _named(spelt, SPELLINGS)
-    adjusted = next((spelt[name] for name in _ADJUSTED if name in spelt), None)
-    if file.kind == "total_return" and adjusted is not None:
-        # Of such a file the other prices are not adjusted: its closes alone are of this kind.
-        named = {ours: name for ours, name in named.items() if ours in ("symbol", "session", "volume")}
-        named["close"] = adjusted
-    if "session" not in named and _normal(table.header[0]) in ("", "unnamed:_0", "index"):
-        # What a frame's index is called that has no name.
-        named["session"] = table.header[0]
-    zone = file.calendar.timezone if file.calendar is not None else _UTC
-    return _long(table, named, zone) if "symbol" in named else _wide(table, named, zone)
-
-
-def _normal(name: str) -> str:
-    return _GAP.sub("_", name.strip().lower())
-
-
-def _spelt(header: Sequence[str]) -> dict[str, str]:
-    """The file's own names by their plain spelling, the first of equal ones."""
-    return {_normal(name): name for name in reversed(header)}
-
-
-def _named(spelt: Mapping[str, str], spellings: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    return {ours: spelt[name] for ours, names in spellings.items() for name in reversed(names) if name in spelt}
-
-
-def _require(table: FileTable, named: Mapping[str, str], required: Sequence[str], spellings: Any = SPELLINGS) -> None:
-    missing = [f"{name} ({', '.join(spellings[name])})" for name in required if name not in named]
-    if missing:
-        raise InputError(
-            f"There is no column of {' and none of '.join(missing)}; the file has {few(table.header)}.",
-            remedy="Name its columns so.",
-            where=str(table.path),
-        )
-
-
-def _long(table: FileTable, named: Mapping[str, str], zone: ZoneInfo) -> _Rows:
-    _require(table, named, ("symbol", "session", "close"))
-    read = table.under(named)
-    names, codes = read.text("symbol")
-    _check_symbols(names, table.path)
-    values = {name: read.numbers(name) for name in FIELDS if name in named}
-    return _Rows(np.array(names, dtype=object), codes, read.sessions("session", zone).astype("datetime64[D]"), values)
-
-
-def _wide(table: FileTable, named: Mapping[str, str], zone: ZoneInfo) -> _Rows:
-    _require(table, named, ("session",))
-    columns = [name for name in table.header if name != named["session"]]
-    prefixed = [found for found in map(_PREFIXED.match, columns) if found is not None]
-    fields: dict[str, dict[str, str]] = {}
-    if len(prefixed) == len(columns):
-        for found in prefixed:
-            fields.setdefault(found.group(1).lower(), {})[found.group(2)] = found.group(0)
-    else:
-        fields["close"] = {name.strip(): name for name in columns}
-    symbols = sorted(fields.get("close", {}))
-    if not symbols:
-        raise InputError(
-            "There is no column of closes beside the sessions.",
-            remedy="Give a column for each symbol, or the columns symbol and close.",
-            where=str(table.path),
-        )
-    _check_symbols(symbols, table.path)
-    days = table.under(named).sessions("session", zone).astype("datetime64[D]")
-    nothing = np.full(len(days), np.nan)
-    values = {
-        name: np.stack([_column(table, of, symbol, nothing) for symbol in symbols], axis=1).reshape(-1)
-        for name, of in fields.items()
-    }
-    codes = np.tile(np.arange(len(symbols)), len(days))
-    return _Rows(np.array(symbols, dtype=object), codes, np.repeat(days, len(symbols)), values)
-
-
-def _column(table: FileTable, of: Mapping[str, str], symbol: str, nothing: NDArray[Any]) -> NDArray[Any]:
-    return table.under({symbol: of[symbol]}).numbers(symbol) if symbol in of else nothing
-
-
-def _check_symbols(names: Sequence[str], path: Path) -> None:
-    for name in names:
-        try:
-            check_symbol(name)
-        except InputError as error:
-            raise InputError(error.problem, remedy=error.remedy, where=str(path)) from error
-
-
-def _sessions(read: _Rows, file: PriceFile) -> tuple[list[date], list[str]]:
+def _sessions(read: Rows, file: PriceFile) -> tuple[list[date], list[str]]:
     """Every session from the first row to the last; rows of other days are taken out, with a note."""
     days = np.unique(read.days)
     found: list[date] = days.tolist()
@@ -269,7 +146,7 @@ def _sessions(read: _Rows, file: PriceFile) -> tuple[list[date], list[str]]:
     ]
 
 
-def _bars(read: _Rows, sessions: Sequence[date], symbols: Sequence[str]) -> tuple[Bars, list[str]]:
+def _bars(read: Rows, sessions: Sequence[date], symbols: Sequence[str]) -> tuple[Bars, list[str]]:
     bars = Bars.empty(sessions, symbols, tuple(read.values))
     rows, _ = bars.places(read.days)
     place = {name: at for at, name in enumerate(symbols)}
@@ -325,15 +202,34 @@ def _repeated(keys: NDArray[Any], values: Mapping[str, NDArray[Any]]) -> tuple[i
     return int((same & equal).sum()), np.isin(keys, contradicted)
 
 
-def _actions(file: PriceFile, bars: Bars) -> tuple[tuple[Action, ...], list[str]]:
+def _beside(file: PriceFile, read: Rows, bars: Bars, paid: Mapping[str, NDArray[Any]]) -> tuple[Action, ...] | None:
+    """Actions of columns beside the prices; None where there are no such columns."""
+    if not paid or file.kind == "total_return":
+        return None
+    place = {name: at for at, name in enumerate(bars.symbols)}
+    rows, _ = bars.places(read.days)
+    found: dict[Action, None] = {}
+    for name, kind in zip(PAID, (ActionKind.DIVIDEND, ActionKind.SPLIT), strict=True):
+        values = paid.get(name)
+        if values is None or kind in IN_PRICES[file.kind]:
+            continue
+        for at in np.flatnonzero(np.isfinite(values) & (values > 0)):
+            column = place[read.symbols[read.codes[at]]]
+            if rows[at] > 0:
+                found[Action(kind, int(rows[at]), column, float(values[at]))] = None
+    return in_order(list(found))
+
+
+def _actions(file: PriceFile, bars: Bars, beside: tuple[Action, ...] | None) -> tuple[tuple[Action, ...], list[str]]:
+    """Actions of the file that is named for them, else those `beside` the prices, and a note where there are none."""
     if file.actions is None:
-        if file.kind == "total_return":
-            return (), []
+        if file.kind == "total_return" or beside is not None:
+            return beside or (), []
         missing = "Splits and dividends" if file.kind == "raw" else "Dividends"
         return (), [f"No actions are known of these {file.kind} prices: {missing} are not applied to holdings."]
     table = FileTable(file.actions, {}, ())
-    named = _named(_spelt(table.header), _OF_ACTIONS)
-    _require(table, named, ("symbol", "ex_session", "kind"), _OF_ACTIONS)
+    named = named_columns(spelt_header(table.header), _OF_ACTIONS)
+    require_columns(table, named, ("symbol", "ex_session", "kind"), _OF_ACTIONS)
     table = table.under(named)
     names, codes = table.text("symbol")
     kinds, kind_codes = table.text("kind")

@@ -36,6 +36,7 @@ def schedule_of(
     *,
     first: date | None = None,
     last: date | None = None,
+    delay: int = 1,
     notes: Sequence[str] = (),
 ) -> Schedule:
     """Make a schedule of weights by date and symbol.
@@ -48,6 +49,7 @@ def schedule_of(
         dated: What the dates are of.
         first: Sessions before it are left out; by default those that the history cannot trade in.
         last: Sessions after it are left out.
+        delay: Sessions from a signal's close to its fills: of dates of a `signal_close`, the first one after it is 1.
         notes: Sentences that come along.
 
     Raises:
@@ -56,12 +58,13 @@ def schedule_of(
     """
     values = np.asarray(weights, dtype=np.float64)
     _check(days, symbols, values)
-    rows, moved = _rows(history, days, dated)
-    begins = bisect_left(history.sessions, first) if first is not None else 1
+    rows, moved = _rows(history, days, dated, delay)
+    # A plan needs a close before its fills, and a curve one before its first return.
+    begins = max(bisect_left(history.sessions, first) if first is not None else 1, delay, 1)
     ends = bisect_right(history.sessions, last) if last is not None else len(history.sessions)
     order = sorted(range(len(days)), key=lambda at: days[at])
-    kept = [at for at in order if max(begins, 1) <= rows[at] < ends]
-    said = [*notes, *moved, *_left_out(days, rows, max(begins, 1), ends)]
+    kept = [at for at in order if begins <= rows[at] < ends]
+    said = [*notes, *moved, *_left_out(days, rows, begins, ends)]
     if not kept:
         span = f"{min(days)} to {max(days)}" if days else "no date at all"
         raise InputError(
@@ -82,6 +85,7 @@ def schedule_of_frame(
     *,
     first: date | None = None,
     last: date | None = None,
+    delay: int = 1,
 ) -> Schedule:
     """A schedule of a frame with a row for each date and a column for each symbol; its index holds dates or midnights.
 
@@ -105,7 +109,7 @@ def schedule_of_frame(
         )
     values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     days, symbols = [stamp.date() for stamp in stamps], list(map(str, frame.columns))
-    return schedule_of(history, days, symbols, values, dated, first=first, last=last)
+    return schedule_of(history, days, symbols, values, dated, first=first, last=last, delay=delay)
 
 
 def _check(days: Sequence[date], symbols: Sequence[str], values: NDArray[Any]) -> None:
@@ -128,10 +132,11 @@ def _check(days: Sequence[date], symbols: Sequence[str], values: NDArray[Any]) -
         )
 
 
-def _rows(history: History, days: Sequence[date], dated: WeightsDated) -> tuple[list[int], list[str]]:
+def _rows(history: History, days: Sequence[date], dated: WeightsDated, delay: int) -> tuple[list[int], list[str]]:
     """The row that each date trades in, one past the last row where it is after all of them; and notes."""
     find = bisect_right if dated == "signal_close" else bisect_left
-    rows = [find(history.sessions, day) for day in days]
+    later = delay - 1 if dated == "signal_close" else 0
+    rows = [find(history.sessions, day) + later for day in days]
     owners: dict[int, date] = {}
     for day, row in sorted(zip(days, rows, strict=True)):
         if row < len(history.sessions) and day >= history.sessions[0] and row in owners:
@@ -175,4 +180,4 @@ def _placed(history: History, symbols: Sequence[str], values: NDArray[Any]) -> t
     if not without:
         return placed, ""
     named = [f"{symbol} (up to {weight:.2%})" for symbol, weight in sorted(without.items())]
-    return placed, f"Without any price, so that their weight stays in cash: {few(named)}."
+    return placed, f"Without prices in this backtest, so that their weight stays in cash: {few(named)}."

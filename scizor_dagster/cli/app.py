@@ -28,6 +28,7 @@ from scizor_dagster.cli import (
     adopting,
     approve,
     arming,
+    backtest,
     collect,
     costs,
     data,
@@ -79,6 +80,7 @@ app.add_typer(rates.app, name="rates")
 app.add_typer(symbols.app, name="symbols")
 app.add_typer(signals.app, name="signals")
 app.add_typer(strategy.app, name="strategy")
+app.add_typer(backtest.app, name="backtest")
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(approve.approve)

@@ -345,6 +345,17 @@ def profit_by_strategy_schema() -> Schema:
     return _profit("strategy", "symbol")
 
 
+@cache
+def backtest_equity_schema() -> Schema:
+    paid = ("commission", "spread", "slippage", "impact", "traded")
+    columns = {
+        "session": _day(), "equity": _number(), "cash": _number(), "market_value": _number(),
+        "return": _number(nullable=True), "cumulative_return": _number(nullable=True),
+        "drawdown": _number(nullable=True), "turnover": _number(0.0), **{name: _number(0.0) for name in paid},
+    }  # fmt: skip
+    return _table(columns, ["session"])
+
+
 SCHEMAS: dict[str, Callable[[], Schema]] = {
     "symbols": symbols_schema,
     "bars": bars_schema,
@@ -365,6 +376,7 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "cost_models": cost_models_schema,
     "profit_by_instrument": profit_by_instrument_schema,
     "profit_by_strategy": profit_by_strategy_schema,
+    "backtest_equity": backtest_equity_schema,
 }
 """Schema of each table or view, by its name in the lake."""
 

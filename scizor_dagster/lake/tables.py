@@ -159,6 +159,39 @@ TABLES: dict[str, str] = {
     "profit_by_strategy": f"""
         portfolio VARCHAR NOT NULL, session DATE NOT NULL, strategy VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
         {_PROFIT}, {_PROVENANCE}""",
+    "backtests": f"""
+        backtest_id VARCHAR NOT NULL, name VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, market VARCHAR NOT NULL,
+        start DATE NOT NULL, first_session DATE NOT NULL, last_session DATE NOT NULL, sessions INTEGER NOT NULL,
+        sessions_a_year INTEGER NOT NULL, instruments INTEGER NOT NULL, currency VARCHAR NOT NULL,
+        adjustment VARCHAR NOT NULL, capital DOUBLE NOT NULL, equity DOUBLE NOT NULL, prices_from VARCHAR NOT NULL,
+        weights_from VARCHAR NOT NULL, benchmark VARCHAR NOT NULL, request VARCHAR NOT NULL, rules VARCHAR NOT NULL,
+        choices VARCHAR NOT NULL, capabilities VARCHAR NOT NULL, inputs_sha256 VARCHAR NOT NULL, lake_snapshot BIGINT,
+        code_version VARCHAR NOT NULL, figures VARCHAR NOT NULL, notes VARCHAR NOT NULL, {_PROVENANCE}""",
+    "backtest_equity": f"""
+        backtest_id VARCHAR NOT NULL, session DATE NOT NULL, equity DOUBLE NOT NULL, cash DOUBLE NOT NULL,
+        market_value DOUBLE NOT NULL, return DOUBLE, cumulative_return DOUBLE, drawdown DOUBLE, turnover DOUBLE,
+        commission DOUBLE NOT NULL, spread DOUBLE NOT NULL, slippage DOUBLE NOT NULL, impact DOUBLE NOT NULL,
+        traded DOUBLE NOT NULL, dividends DOUBLE NOT NULL, interest DOUBLE NOT NULL, borrow_fees DOUBLE NOT NULL,
+        delistings DOUBLE NOT NULL, positions DOUBLE, gross DOUBLE, net DOUBLE, needed DOUBLE,
+        benchmark_return DOUBLE, {_PROVENANCE}""",
+    "backtest_months": f"""
+        backtest_id VARCHAR NOT NULL, month DATE NOT NULL, return DOUBLE, benchmark_return DOUBLE,
+        profit DOUBLE NOT NULL, costs DOUBLE NOT NULL, turnover DOUBLE NOT NULL, sessions INTEGER NOT NULL,
+        {_PROVENANCE}""",
+    "backtest_trades": f"""
+        backtest_id VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, planned BIGINT NOT NULL,
+        filled BIGINT NOT NULL, reference DOUBLE, price DOUBLE, commission DOUBLE, spread DOUBLE, slippage DOUBLE,
+        impact DOUBLE, reason VARCHAR NOT NULL, {_PROVENANCE}""",
+    "backtest_instruments": f"""
+        backtest_id VARCHAR NOT NULL, symbol VARCHAR NOT NULL, profit DOUBLE, income DOUBLE, costs DOUBLE NOT NULL,
+        traded DOUBLE NOT NULL, orders INTEGER NOT NULL, units BIGINT NOT NULL, value DOUBLE NOT NULL,
+        {_PROVENANCE}""",
+    "backtest_positions": f"""
+        backtest_id VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, units BIGINT NOT NULL,
+        close DOUBLE, value DOUBLE, {_PROVENANCE}""",
+    "backtest_decisions": f"""
+        backtest_id VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, weight DOUBLE NOT NULL,
+        reason VARCHAR NOT NULL, {_PROVENANCE}""",
 }
 
 PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}

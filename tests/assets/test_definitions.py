@@ -32,6 +32,7 @@ KEYS_AND_DEPENDENCIES = {
     "us/prices": ("us/corporate_actions", "us/daily_prices", "us/historical_chunks"),
     "fx_rates": (),
     "maintenance": (),
+    "backtests": ("us/prices",),
     "main/raw_signals/weekly": (),
     "main/target_weights": ("main/raw_signals/weekly", "us/symbols"),
     "main/planned_orders": ("main/target_weights", "us/prices"),
@@ -41,6 +42,7 @@ KEYS_AND_DEPENDENCIES = {
 }
 CHECKS = {
     "fx_rates": {"rates_are_believable": False, "rates_are_fresh": False},
+    "backtests": {"rows_match_schema": True, "every_order_filled_whole": False},
     "us/symbols": {
         "rows_match_schema": True,
         "every_symbol_is_identified": False,
@@ -84,6 +86,7 @@ JOBS = {
     "take_signals": TAKE,
     "reconcile": {"main/reconciliations", "main/performance"},
     "maintain": {"maintenance"},
+    "backtest": {"backtests"},
 }
 
 
@@ -214,7 +217,7 @@ def test_two_markets_and_three_portfolios_load_side_by_side(tmp_path: Path) -> N
     names = {job.name for job in definitions.get_repository_def().get_all_jobs()} - {"__ASSET_JOB"}
     assert {"collect_daily_asx", "collect_history_asx", "rebalance_bold", "reconcile_down_under"} <= names
     assert names > set(JOBS)
-    assert len(names) == 2 * 2 + 3 * 5 + 1
+    assert len(names) == 2 * 2 + 3 * 5 + 2
     pools = {item.op.pool for item in _assets(definitions)} - {None}
     assert pools == {"account_paper", "account_aud"}
 

@@ -62,9 +62,8 @@ def history_of(close, *, actions=(), adjustment="raw", instruments=None, **price
 def schedule_of(weights):
     """Weights by row: a dictionary from a session's number to the weights that trade in it."""
     rows = sorted(weights)
-    return Schedule(
-        np.array(rows, dtype=np.int64), np.array([np.atleast_1d(weights[row]) for row in rows], dtype=float)
-    )
+    made = [np.atleast_1d(weights[row]) for row in rows] or np.empty((0, 1))
+    return Schedule(np.array(rows, dtype=np.int64), np.array(made, dtype=float))
 
 
 def run(history, weights, rules=FINE, *, capital=1_000.0, capabilities=FREE_VENUE, progress=None, **choices):

@@ -152,7 +152,7 @@ def test_a_short_pays_its_lender_by_the_calendar_day():
 
 def test_cash_earns_and_debts_cost_by_the_calendar_day():
     earned = run(history_of([10.0] * 3), {}, costs=Costs(cash_rate=0.365))
-    assert earned.income[:, 1].tolist() == [0.0, 1.0, 1.001]
+    assert earned.income[:, 1] == pytest.approx([0.0, 1.0, 1.001], rel=1e-15)
     assert earned.equity[-1] == pytest.approx(1002.001)
     # Bought at the open above the close that sized it, all the cash and more is gone.
     history = history_of([10.0, 10.0, 10.0], open=[10.0, 12.0, 10.0])

@@ -78,7 +78,12 @@ def test_with_a_calendar_a_gap_is_a_row_without_prices_and_a_holiday_is_left_out
 
 
 def test_rows_that_no_bar_can_have_are_left_out_and_named(tmp_path):
-    rows = ["A,2024-01-02,10,11,9,0,1", "A,2024-01-03,10,11,9,12,1", "A,2024-01-04,10,9,11,10,1", "B,2024-01-02,1,1,1,1,-5"]
+    rows = [
+        "A,2024-01-02,10,11,9,0,1",
+        "A,2024-01-03,10,11,9,12,1",
+        "A,2024-01-04,10,9,11,10,1",
+        "B,2024-01-02,1,1,1,1,-5",
+    ]
     good = "C,2024-01-02,1,1,1,1,1\n"
     history = read(tmp_path, "symbol,date,open,high,low,close,volume\n" + "\n".join(rows) + "\n" + good)
     assert np.isnan(history.close[:, :2]).all()
@@ -98,10 +103,10 @@ def test_a_row_that_stands_twice_counts_once_and_two_that_differ_count_not_at_al
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("symbol,date,close\nA,2024-01-02,5\nA,2024-01-03,five\n", r"prices.csv:3: 'five' in column 'close' is not a n"),
+        ("symbol,date,close\nA,2024-01-02,5\nA,2024-01-03,five\n", r"prices.csv:3: 'five' in column 'close' is not"),
         ("symbol,date,close\nA,03/04/2024,5\n", r"prices.csv:2: '03/04/2024' in column 'date' is not a session date"),
         ("symbol,date,close\nA,2024-01-02,1\n,2024-01-03,1\n", r"prices.csv:3: '' in column 'symbol' is not a name"),
-        ("symbol,date,price_usd\nA,2024-01-02,5\n", r"no column of close \(close, close_price, price\); the file has symbol"),
+        ("symbol,date,price_usd\nA,2024-01-02,5\n", r"no column of close \(close, close_price, price\); the file"),
         ("name,when\nA,2\n", r"no column of session"),
         ("date\n2024-01-02\n", r"no column of closes beside"),
         ("date,aapl\n2024-01-02,1\n", r"'aapl' is not a ticker"),
@@ -130,7 +135,9 @@ def test_total_return_closes_are_the_adjusted_ones_of_the_file(tmp_path):
 
 def test_actions_of_a_file_come_along_and_raw_prices_without_any_say_so(tmp_path):
     assert "No actions are known of these raw prices" in " ".join(read(tmp_path, LONG).notes)
-    actions = write(tmp_path, "symbol,date,kind,ratio,amount\nA,2024-01-03,dividend,,0.5\nA,2024-01-03,split,2,\n", "a.csv")
+    actions = write(
+        tmp_path, "symbol,date,kind,ratio,amount\nA,2024-01-03,dividend,,0.5\nA,2024-01-03,split,2,\n", "a.csv"
+    )
     history = read(tmp_path, LONG, actions=actions)
     assert [(one.row, str(one.kind), one.value) for one in history.actions] == [(1, "split", 2), (1, "dividend", 0.5)]
     assert read(tmp_path, LONG, actions=actions, kind="split").actions[0].kind == "dividend"
@@ -154,6 +161,35 @@ def test_a_jump_like_that_of_a_split_is_named(tmp_path):
 def test_an_instrument_of_another_currency_than_the_files_is_refused(tmp_path):
     with pytest.raises(InputError, match="--currency"):
         read(tmp_path, LONG, instruments={"A": Instrument("A", "XASX", "AUD")})
+
+
+def test_a_folder_has_a_file_for_each_symbol_and_one_file_is_of_the_symbol_that_names_it(tmp_path):
+    folder = tmp_path / "prices"
+    folder.mkdir()
+    write(folder, "Date,Open,Close,Adj Close\n2024-01-02,1,2,1.5\n2024-01-03,2,3,2.5\n", "AAA.csv")
+    write(folder, "Date,Close,Volume\n2024-01-03,9,100\n", "B.AX.csv")
+    history = file_history(PriceFile(folder, calendar=XNYS))
+    assert [item.symbol for item in history.instruments] == ["AAA", "B.AX"]
+    np.testing.assert_array_equal(history.close, [[2, np.nan], [3, 9]])
+    np.testing.assert_array_equal(history.open, [[1, np.nan], [2, np.nan]])
+    alone = file_history(PriceFile(folder / "AAA.csv", kind="total_return", calendar=XNYS))
+    np.testing.assert_array_equal(alone.close, [[1.5], [2.5]])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="folder has no file of prices"):
+        file_history(PriceFile(tmp_path / "empty"))
+    with pytest.raises(InputError, match="'prices' is not a ticker"):
+        read(tmp_path, "Date,Close\n2024-01-02,1\n")
+
+
+def test_columns_of_dividends_and_splits_beside_the_prices_are_actions(tmp_path):
+    text = "symbol,Date,Close,Dividends,Stock Splits\nA,2024-01-02,10,0.0,0.0\nA,2024-01-03,5,0.5,2.0\n"
+    assert [(one.row, str(one.kind), one.value) for one in read(tmp_path, text).actions] == [
+        (1, "split", 2),
+        (1, "dividend", 0.5),
+    ]
+    assert [str(one.kind) for one in read(tmp_path, text, kind="split").actions] == ["dividend"]
+    assert read(tmp_path, text, kind="total_return").actions == ()
+    assert read(tmp_path, text).notes == ()
 
 
 @pytest.mark.reference_data

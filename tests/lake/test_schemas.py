@@ -100,6 +100,11 @@ GOOD = {
         "half_spread_error": 5.0, "impact_error": 0.5, "commission": "{}", "orders": 0, "sessions": 0,
         "fitted": False, "note": "assumed",
     },
+    "backtest_equity": {
+        "session": DAY, "equity": 1.0, "cash": -1.0, "market_value": 2.0, "return": float("nan"),
+        "cumulative_return": float("nan"), "drawdown": float("nan"), "turnover": 0.0, "commission": 0.0, "spread": 0.0,
+        "slippage": 0.0, "impact": 0.0, "traded": 0.0,
+    },
 }  # fmt: skip
 
 

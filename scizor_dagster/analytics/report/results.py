@@ -63,13 +63,13 @@ def _earned(facts: ReportFacts) -> Iterator[Block]:
     )
     columns = ("over", "#return", "#profit", f"#return of {measured.benchmark}")
     shown = len(columns) if measured.benchmark_returns is not None else len(columns) - 1
-    spans = [one[:shown] for one in _spans(measured)]
-    yield table("Returns and profits", columns[:shown], spans, unit=facts.currency)
-    yield from _curve(facts)
+    shown_spans = [one[:shown] for one in spans(measured)]
+    yield table("Returns and profits", columns[:shown], shown_spans, unit=facts.currency)
+    yield from curve(measured, facts.portfolio, facts.currency)
     for by in GROUPINGS:
         yield from _profits(facts, by)
-    yield from _figures(measured)
-    yield from _months(measured)
+    yield from figures(measured)
+    yield from months(measured)
     for note in measured.notes:
         yield Said(note)
 
@@ -78,7 +78,7 @@ def _unpriced(row: Row) -> str:
     return f"{row['unpriced']} without a price, counted as nothing" if row["unpriced"] else "each with a price"
 
 
-def _spans(measured: Measured) -> list[tuple[str | Cell, ...]]:
+def spans(measured: Measured) -> list[tuple[str | Cell, ...]]:
     """Return and profit of the last session, its month, its year, and of all; money that came from outside is none."""
     rows, last = measured.rows, measured.rows["session"].iloc[-1]
     before = rows["equity"].astype(float).shift(1, fill_value=measured.starting_equity)
@@ -107,8 +107,7 @@ def linked(returns: Iterable[float]) -> float | None:
     return math.prod(1 + value for value in values) - 1 if values and all(map(known, values)) else None
 
 
-def _curve(facts: ReportFacts) -> Iterator[Block]:
-    measured = facts.measured
+def curve(measured: Measured, name: str, currency: str) -> Iterator[Block]:
     rows = measured.rows
     days = [measured.starts or rows["session"].iloc[0], *rows["session"]]
     equity = [measured.starting_equity, *rows["equity"].astype(float)]
@@ -117,8 +116,8 @@ def _curve(facts: ReportFacts) -> Iterator[Block]:
     if measured.benchmark_returns is not None:
         grown = (1 + measured.benchmark_returns.fillna(0.0)).cumprod() * measured.starting_equity
         beside = [measured.starting_equity, *grown]
-    names = (f"equity of {facts.portfolio}", f"the same money in {measured.benchmark}")
-    yield equity_chart(days, equity, drawdown, beside, names, facts.currency)
+    names = (f"equity of {name}", f"the same money in {measured.benchmark}")
+    yield equity_chart(days, equity, drawdown, beside, names, currency)
 
 
 def _profits(facts: ReportFacts, by: By) -> Iterator[Block]:
@@ -153,17 +152,17 @@ def _of(rows: Mapping[str, Row], name: str) -> Decimal:
     return rows[name]["profit"] if name in rows else Decimal(0)
 
 
-def _figures(measured: Measured) -> Iterator[Block]:
+def figures(measured: Measured) -> Iterator[Block]:
     from scizor_dagster.analytics.ratios import benchmark_ratios, ratios
     from scizor_dagster.analytics.rolling import WINDOWS, rolling, worst_drawdowns
 
     returns = measured.rows.set_index("session")["return"].astype(float)
     compared, year = measured.benchmark_returns, measured.sessions_a_year
-    figures = ratios(returns, year) | ({} if compared is None else benchmark_ratios(returns, compared, year))
-    rows = [(_named(name), _figure(name, value)) for name, value in figures.items() if known(value)]
+    found = ratios(returns, year) | ({} if compared is None else benchmark_ratios(returns, compared, year))
+    rows = [(_named(name), _figure(name, value)) for name, value in found.items() if known(value)]
     if rows:
         note = f"A year is {year} sessions."
-        if known(figures["value_at_risk"]):
+        if known(found["value_at_risk"]):
             note += " Value at risk: one in twenty was worse; conditional: the mean of those."
         yield table("Figures since the start", ("figure", "#value"), rows, note)
     measures = rolling(returns, compared, sessions_a_year=year)
@@ -203,7 +202,7 @@ def _figure(name: str, value: float) -> str:
     return plain(value) if name in _PLAIN else rate(value)
 
 
-def _months(measured: Measured) -> Iterator[Block]:
+def months(measured: Measured) -> Iterator[Block]:
     returns: dict[tuple[int, int], list[float]] = {}
     for day, value in zip(measured.rows["session"], measured.rows["return"].astype(float), strict=True):
         returns.setdefault((day.year, day.month), []).append(value)

@@ -1,0 +1,151 @@
+"""Backtests: one partition for each that a person names, its request in the run's config.
+
+What belongs here: the asset `backtests`, its config, and what it shows. What does not: running one (`flow.backtests`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from assets.checks import FactCheck, SchemaCheck
+from assets.failures import clear_failures
+from assets.metadata import money, picture, table
+from resources.desk import TradingDesk
+from scizor_dagster.analytics.plots import equity_plot
+from scizor_dagster.backtest.request import BacktestRequest, read_request
+from scizor_dagster.config import Config
+from scizor_dagster.flow.backtest_report import report_backtest
+from scizor_dagster.flow.backtests import Ran, run_request
+from scizor_dagster.lake.schemas import backtest_equity_schema
+
+KEY = dg.AssetKey(["backtests"])
+PARTITIONS = dg.DynamicPartitionsDefinition(name="backtests")
+SCHEMA = SchemaCheck(KEY, backtest_equity_schema)
+WHOLE = FactCheck(KEY, "every_order_filled_whole", "Each planned order found a price, volume and cash for all of it.")
+MOST_TRADES = 100
+_SHOWN = (
+    "total_return", "annual_return", "annual_volatility", "sharpe_ratio", "max_drawdown", "turnover_a_year",
+    "gross_exposure", "commission", "spread", "slippage", "impact", "dividends", "interest",
+)  # fmt: skip
+
+
+class BacktestConfig(dg.Config):
+    """What is asked for: the keys of `backtest.request.BacktestRequest`, which says what each means; dates are texts.
+
+    Without `name`, a backtest is called as its partition.
+    """
+
+    name: str | None = None
+    portfolio: str | None = None
+    market: str | None = None
+    weights: str | None = None
+    strategy: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    stored: bool = False
+    dated: str | None = None
+    unknown_ids: str | None = None
+    prices: str | None = None
+    kind: str | None = None
+    actions: str | None = None
+    calendar: str | None = None
+    currency: str | None = None
+    symbols: list[str] = Field(default_factory=list)
+    first: str | None = None
+    last: str | None = None
+    rules: str | None = None
+    broker: str | None = None
+    capital: float | None = None
+    fill: str | None = None
+    delay: int | None = None
+    commission_per_share: float | None = None
+    commission_bps: float | None = None
+    commission_minimum: float | None = None
+    commission_maximum_bps: float | None = None
+    half_spread_bps: float | None = None
+    slippage_bps: float | None = None
+    impact_bps: float | None = None
+    max_participation: float | None = None
+    borrow_rate: float | None = None
+    cash_rate: float | None = None
+    debit_rate: float | None = None
+    benchmark: str | None = None
+    keep_positions: bool = True
+
+    def request(self, partition: str) -> BacktestRequest:
+        """Raises `InputError` where a key is wrong."""
+        return read_request(self.model_dump() | {"name": self.name or partition})
+
+
+def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
+    """`backtests`, behind the prices of every market."""
+
+    @dg.asset(
+        key=KEY,
+        deps=[dg.AssetKey([market, "prices"]) for market in config.markets],
+        partitions_def=PARTITIONS,
+        group_name="research",
+        owners=["team:research"],
+        kinds={"numpy", "ducklake"},
+        code_version="1",
+        check_specs=[SCHEMA.spec, WHOLE.spec],
+        description="Weights over past prices, by the planner and rules of a live session. The same request on the "
+        "same data is run and kept once.",
+    )
+    def backtests(context: dg.AssetExecutionContext, config: BacktestConfig, desk: TradingDesk) -> dg.MaterializeResult:
+        with clear_failures():
+            ran = run_request(desk.desk, config.request(context.partition_key), _progress(context))
+            page = report_backtest(desk.desk, ran)
+        trades = ran.frames.trades
+        unfilled = trades[trades["filled"] != trades["planned"]]
+        return dg.MaterializeResult(
+            metadata=backtest_metadata(ran) | {"page": dg.MetadataValue.path(page)},
+            data_version=dg.DataVersion(ran.head.backtest_id),
+            check_results=[
+                SCHEMA.result(ran.frames.equity),
+                WHOLE.result(unfilled.empty, orders=len(trades), not_whole=len(unfilled)),
+            ],
+        )
+
+    return [backtests]
+
+
+def _progress(context: dg.AssetExecutionContext) -> Callable[[int, int], bool]:
+    def tell(done: int, total: int) -> bool:
+        context.log.info(f"{done} of {total} sessions")
+        return True
+
+    return tell
+
+
+def backtest_metadata(ran: Ran) -> dict[str, Any]:
+    """Figures that Dagster plots over the materializations, a chart, months and the last orders."""
+    head, frames = ran.head, ran.frames
+    months = frames.months.assign(month=[month.strftime("%Y-%m") for month in frames.months["month"]])
+    curve = frames.equity
+    if head.benchmark:
+        growth = (1 + curve["benchmark_return"].fillna(0.0)).cumprod()
+        curve = curve.assign(benchmark=head.capital * growth)
+    trades = frames.trades.tail(MOST_TRADES)
+    return {
+        "dagster/row_count": len(frames.equity),
+        "backtest": head.backtest_id,
+        "run_now": ran.fresh,
+        "sessions": f"{head.first_session} to {head.last_session}",
+        "equity": money(head.equity),
+        **{name: round(head.figures[name], 8) for name in _SHOWN if head.figures[name] == head.figures[name]},
+        "curve": picture(equity_plot(curve, head.currency), "equity and drawdown"),
+        "months": table(months, ["month", "return", "benchmark_return", "profit", "costs", "turnover"]),
+        "instruments": table(frames.instruments.sort_values("profit", ascending=False).head(MOST_TRADES)),
+        "last_orders": table(trades, rest=len(frames.trades) - len(trades)),
+        "request": dg.MetadataValue.json(dict(_request(head.request))),
+        "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in head.notes) or "none"),
+    }
+
+
+def _request(text: str) -> dict[str, Any]:
+    import json
+
+    found: dict[str, Any] = json.loads(text)
+    return found

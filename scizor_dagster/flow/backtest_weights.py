@@ -1,0 +1,409 @@
+"""Where the weights of a backtest come from: files through the live intake, the lake, and their combination.
+
+What belongs here: one source for a request, the symbols that it needs prices of, and its schedule once they are there.
+What does not: the rules of intake and combination (`signals`), which are those of a live session, and dates to rows
+(`backtest.schedules`).
+
+What only a person can judge is not asked here: the guards that hold unusual weights of a session (`signals.guards`)
+hold nothing in a backtest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scizor_dagster.backtest.histories import few
+from scizor_dagster.backtest.model import ActionKind, History, Schedule
+from scizor_dagster.backtest.request import BacktestRequest
+from scizor_dagster.backtest.schedules import schedule_of
+from scizor_dagster.config import FractionalShares, SignalChoice, WeightRules
+from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.guards import owner_of
+from scizor_dagster.instruments import Instrument
+from scizor_dagster.lake.whole import whole
+from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.signals.consolidation import StrategyRows, consolidate
+from scizor_dagster.signals.dating import WeightsDated, chosen_session
+from scizor_dagster.signals.identity import KnownMarket, resolve
+from scizor_dagster.signals.intake import AcceptedSignals, take_in
+from scizor_dagster.signals.manifest import StrategyEntry
+from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map, too_much_set_aside
+from scizor_dagster.signals.report import Violation
+from scizor_dagster.signals.spec import NOBODY
+from scizor_dagster.signals.targets import TargetStatus
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "xlsx", ".json": "json"}
+FILE = "file"
+"""The name of the strategy that a bare weight file is of."""
+_MOST_WARNINGS = 5
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What single weights and their sums may be."""
+
+    weights: WeightRules
+    fractional: FractionalShares
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Weights before there are prices.
+
+    Attributes:
+        text: Where they come from, for a person.
+        digest: Of their content.
+        symbols: Tickers that prices are needed of; None for whatever there is.
+        first: First session that they trade in, as far as they know it.
+        schedule: The schedule in a history, of sessions from the first date to the second.
+    """
+
+    text: str
+    digest: str
+    symbols: frozenset[str] | None
+    first: date | None
+    schedule: Callable[[History, date | None, date | None], Schedule]
+
+
+def weight_source(
+    desk: Desk,
+    request: BacktestRequest,
+    rules: Rules,
+    calendar: TradingCalendar,
+    instruments: Mapping[str, Instrument] | None,
+) -> WeightSource:
+    """The source that a request names.
+
+    Args:
+        desk: Its configuration and manifest, and its lake where stored weights are asked for.
+        request: Names a file, a strategy or a portfolio.
+        rules: By which files are taken in.
+        calendar: Of the sessions.
+        instruments: Of the market by symbol; None takes every ticker for one.
+
+    Raises:
+        SignalRefused: a file, whole.
+        DataError: of what is stored, there is nothing.
+        ConfigError: there is no such strategy or portfolio.
+    """
+    if request.stored:
+        return _stored_targets(desk, request) if request.strategy is None else _stored_signals(desk, request)
+    choice, entries = _entries(desk, request)
+    owner = owner_of(desk, request.portfolio) if request.portfolio is not None else NOBODY
+    path = Path(request.weights).absolute() if request.weights is not None else None
+    taken = [
+        _Part(entry, take_in(entry, calendar, rules.weights, rules.fractional, path, owner), read_identifier_map(entry))
+        for entry in entries
+    ]
+    market = KnownMarket(request.market or "", instruments)
+    work = _Files(tuple(taken), choice, rules, calendar, market, request.delay)
+    names = ", ".join(f"{part.accepted.path} ({part.accepted.file_hash[:12]})" for part in taken)
+    return WeightSource(
+        text=f"{'files' if len(taken) > 1 else 'file'} {names}",
+        digest=" ".join(part.accepted.file_hash for part in taken),
+        symbols=work.symbols(),
+        first=max(part.accepted.sessions[0] for part in taken),
+        schedule=work.schedule,
+    )
+
+
+def _entries(desk: Desk, request: BacktestRequest) -> tuple[SignalChoice, list[StrategyEntry]]:
+    """How strategies are combined, and their entries."""
+    if request.strategy is not None:
+        entries = [desk.manifest.strategy(request.strategy)]
+    elif request.weights is not None:
+        entries = [_entry_of(request)]
+    else:
+        assert request.portfolio is not None
+        choice = desk.portfolio(request.portfolio).signals
+        return choice, [desk.manifest.strategy(name) for name in choice.ids]
+    ages: dict[str, Any] = {}
+    if request.portfolio is not None:
+        live = desk.portfolio(request.portfolio).signals
+        ages = {"as_of": live.as_of, "max_age_sessions": live.max_age_sessions, "overlays": live.overlays}
+    return SignalChoice(mode="select", strategy=entries[0].id, **ages), entries
+
+
+def _entry_of(request: BacktestRequest) -> StrategyEntry:
+    assert request.weights is not None
+    path = Path(request.weights).absolute()
+    known = FORMATS.get(path.suffix.lower())
+    if known is None:
+        raise InputError(
+            f"'{path.suffix}' is no format of weight files.",
+            remedy=f"Use one of {', '.join(FORMATS)}, or describe the file in the strategy manifest.",
+            where=request.weights,
+        )
+    lenient = {"on_unknown_id": "quarantine", "max_quarantined_weight": 1.0} if request.unknown_ids != "refuse" else {}
+    return StrategyEntry.model_validate(
+        {
+            "id": FILE,
+            "path": str(path),
+            "format": known,
+            "weights_dated": request.dated,
+            "unallocated": "cash",
+            **lenient,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    entry: StrategyEntry
+    accepted: AcceptedSignals
+    identifiers: IdentifierMap
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Accepted files of strategies, and how they become targets."""
+
+    parts: tuple[_Part, ...]
+    choice: SignalChoice
+    rules: Rules
+    calendar: TradingCalendar
+    market: KnownMarket
+    delay: int
+
+    def symbols(self) -> frozenset[str]:
+        """Every ticker that one of the ids may mean, as the universe writes it."""
+        found: set[str] = set()
+        for part in self.parts:
+            columns = ["asset_id", "weights_date"] if part.identifiers.is_dated else ["asset_id"]
+            rows = part.accepted.frame.drop_duplicates(columns)
+            for asset_id, day in zip(rows["asset_id"], rows["weights_date"], strict=True):
+                for name in part.identifiers.resolve(str(asset_id), day):
+                    found.update(self.market.spelled(name))
+        return frozenset(name for name in found if self.market.has(name))
+
+    def schedule(self, history: History, first: date | None, last: date | None) -> Schedule:
+        notes = [note for part in self.parts for note in _warnings(part.accepted)]
+        dated: WeightsDated = "trade_session"
+        if self._is_plain:
+            days, symbols, weights, said = _by_id(self.parts[0], self.market, self.rules)
+            dated = self.parts[0].entry.weights_dated
+        else:
+            days, symbols, weights, said = self._session_by_session(history, first, last)
+        said = [*notes, *said]
+        return schedule_of(history, days, symbols, weights, dated, first=first, last=last, delay=self.delay, notes=said)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether every id means the same at all times, so that all sessions are settled at once."""
+        if len(self.parts) > 1 or self.choice.overlays or self.choice.as_of != "exact":
+            return False
+        part = self.parts[0]
+        return not (
+            part.identifiers.is_dated
+            or part.identifiers.waits_for_prices
+            or part.entry.on_retired_asset == "refuse"
+            or self.choice.mode != "select"
+        )
+
+    def _session_by_session(
+        self, history: History, first: date | None, last: date | None
+    ) -> tuple[list[date], list[str], NDArray[Any], list[str]]:
+        """Targets of each session as `flow.signals` makes them, one session after the other."""
+        known = _AsOf(history, self.market)
+        rows_of = [dict(list(part.accepted.frame.groupby("session", sort=False))) for part in self.parts]
+        made: dict[date, dict[str, float]] = {}
+        aside: Counter[str] = Counter()
+        unserved: list[str] = []
+        for row, session in enumerate(history.sessions):
+            if row == 0 or session < (first or date.min) or session > (last or date.max):
+                continue
+            chosen = [self._chosen(part.accepted.sessions, session) for part in self.parts]
+            served = [day for day in chosen if isinstance(day, date)]
+            if len(served) < len(chosen):
+                unserved += [str(session)] if served else []
+                continue
+            strategies = [
+                StrategyRows(part.entry, part.identifiers, rows[day].reset_index(drop=True), part.accepted)
+                for part, rows, day in zip(self.parts, rows_of, served, strict=True)
+            ]
+            targets = consolidate(
+                strategies,
+                self.choice,
+                known.at(row, (part.identifiers for part in self.parts)),
+                weights=self.rules.weights,
+                fractional=self.rules.fractional,
+            )
+            aside.update(f"{'/'.join(target.asset_ids)}: {target.note}" for target in targets.set_aside)
+            made[session] = {
+                target.symbol: float(target.target_weight)
+                for target in targets.rows
+                if target.status is TargetStatus.OK
+            }
+        notes = [f"Set aside in {count} sessions, its weight in cash: {name}." for name, count in sorted(aside.items())]
+        if unserved:
+            notes.append(
+                f"In {len(unserved)} sessions not every strategy has weights, and none trades: {few(unserved)}."
+            )
+        days, symbols, weights = _matrix(made)
+        later = self.delay - 1 if all(part.entry.weights_dated == "signal_close" for part in self.parts) else 0
+        moved = [history.sessions.index(day) + later for day in days]
+        kept = [at for at, row in enumerate(moved) if 0 <= row < len(history.sessions)]
+        return [history.sessions[moved[at]] for at in kept], symbols, weights[kept], notes
+
+    def _chosen(self, sessions: Sequence[date], session: date) -> date | Violation:
+        return chosen_session(sessions, session, self.choice.as_of, self.choice.max_age_sessions, self.calendar)
+
+
+@dataclass(frozen=True)
+class _AsOf:
+    """What was known of the market before a session."""
+
+    history: History
+    market: KnownMarket
+
+    def at(self, row: int, tables: Iterable[IdentifierMap]) -> KnownMarket:
+        names = [item.symbol for item in self.history.instruments]
+        gone = {
+            names[action.column]: f"is not traded any more on {self.history.sessions[row - 1]}"
+            for action in self.history.actions
+            if action.kind is ActionKind.DELISTING and action.row < row
+        }
+        priced: frozenset[str] | None = None
+        if any(table.waits_for_prices for table in tables):
+            known = ~np.isnan(self.history.close[row - 1])
+            priced = frozenset(names[at] for at in np.flatnonzero(known))
+        return replace(self.market, retired=gone, priced=priced)
+
+
+def _by_id(part: _Part, market: KnownMarket, rules: Rules) -> tuple[list[date], list[str], NDArray[Any], list[str]]:
+    """Weights of all sessions at once: each id is resolved once, by the policies of its strategy."""
+    entry, frame = part.entry, part.accepted.frame
+    firsts = frame.drop_duplicates("asset_id").reset_index(drop=True)
+    # What may be set aside is judged by session, below.
+    lenient = entry.model_copy(update={"max_quarantined_weight": float(len(frame) + 1)})
+    found = resolve(firsts, lenient, part.identifiers, market, rules.weights.blacklist, part.accepted.file_hash)
+    if found.violations:
+        raise part.accepted.refusal(*found.violations)
+    meaning = {row.asset_id: row for row in found.rows}
+    ids = frame["asset_id"].astype(str)
+    traded = ids.map({name: row.status is TargetStatus.OK for name, row in meaning.items()}).to_numpy(dtype=bool)
+    _check_set_aside(part, frame[~traded])
+    rows = frame[traded]
+    symbols = sorted({row.symbol for row in meaning.values() if row.status is TargetStatus.OK})
+    place = {name: symbols.index(row.symbol) for name, row in meaning.items() if row.status is TargetStatus.OK}
+    days = sorted(set(frame["weights_date"]))
+    at = {day: number for number, day in enumerate(days)}
+    weights = np.zeros((len(days), len(symbols)))
+    weights[rows["weights_date"].map(at).to_numpy(), ids[traded].map(place).to_numpy()] = rows["weight"].to_numpy(
+        dtype=float
+    )
+    counts = ids[~traded].value_counts()
+    notes = [
+        f"Set aside in {count} rows, its weight in cash: {name}: {meaning[str(name)].note}."
+        for name, count in counts.items()
+    ]
+    renamed = [row.note for row in meaning.values() if row.status is TargetStatus.OK and row.note]
+    return days, symbols, weights, [*notes, *(f"{note}." for note in renamed)]
+
+
+def _check_set_aside(part: _Part, rows: Any) -> None:
+    for session, group in rows.groupby("session", sort=True):
+        columns = (group["asset_id"], group["line"], group["weight"])
+        listed = [(str(name), int(line), float(weight)) for name, line, weight in zip(*columns, strict=True)]
+        found = list(too_much_set_aside(part.entry, listed))
+        if found:
+            raise part.accepted.refusal(*found, session=session)
+
+
+def _warnings(accepted: AcceptedSignals) -> list[str]:
+    """What intake says of a file that it accepted."""
+    said = [str(item) for item in accepted.warnings[:_MOST_WARNINGS]]
+    rest = len(accepted.warnings) - len(said)
+    return [*said, *([f"{rest} more warnings: scizor signals check {accepted.path}."] if rest > 0 else [])]
+
+
+def _matrix(made: Mapping[date, Mapping[str, float]]) -> tuple[list[date], list[str], NDArray[Any]]:
+    days, symbols = sorted(made), sorted({name for row in made.values() for name in row})
+    place = {name: at for at, name in enumerate(symbols)}
+    weights = np.zeros((len(days), len(symbols)))
+    for number, day in enumerate(days):
+        for name, weight in made[day].items():
+            weights[number, place[name]] = weight
+    return days, symbols, weights
+
+
+def _stored_targets(desk: Desk, request: BacktestRequest) -> WeightSource:
+    assert request.portfolio is not None
+    rows = _rows(
+        desk,
+        f"SELECT session, symbol, target_weight, status FROM {whole('target_weights')} WHERE portfolio = ? "
+        "ORDER BY session, target",
+        request.portfolio,
+    )
+    if not rows:
+        raise DataError(
+            f"The lake has no targets of portfolio '{request.portfolio}'.",
+            remedy="Leave out --stored to take the files of its strategies, or trade a session first.",
+            where=f"portfolio {request.portfolio}",
+        )
+    made: dict[date, dict[str, float]] = {}
+    aside: Counter[str] = Counter()
+    for session, symbol, weight, status in rows:
+        day = made.setdefault(session, {})
+        if status == TargetStatus.OK:
+            day[symbol] = float(weight)
+        else:
+            aside[f"{symbol or 'an id'} ({status})"] += 1
+    notes = [f"Set aside in {count} sessions, its weight in cash: {name}." for name, count in sorted(aside.items())]
+    return _of_lake(f"lake: targets of portfolio {request.portfolio}", made, notes)
+
+
+def _stored_signals(desk: Desk, request: BacktestRequest) -> WeightSource:
+    """The rows of a strategy that were accepted last for each session, through its mapping table."""
+    assert request.strategy is not None
+    table = read_identifier_map(desk.manifest.strategy(request.strategy))
+    rows = _rows(
+        desk,
+        f"SELECT session, weights_date, asset_id, weight FROM {whole('signals')} WHERE strategy = ? "
+        "QUALIFY fetched_at = max(fetched_at) OVER (PARTITION BY session) ORDER BY session, line",
+        request.strategy,
+    )
+    if not rows:
+        raise DataError(
+            f"The lake has no accepted weights of strategy '{request.strategy}'.",
+            remedy="Leave out --stored to take its file.",
+            where=f"strategy {request.strategy}",
+        )
+    made: dict[date, dict[str, float]] = {}
+    unknown: dict[str, None] = {}
+    for session, day, asset_id, weight in rows:
+        meant = table.resolve(asset_id, day)
+        if len(meant) == 1:
+            made.setdefault(session, {})[meant[0]] = weight
+        else:
+            made.setdefault(session, {})
+            unknown[asset_id] = None
+    notes = [f"Ids without exactly one ticker, their weight in cash: {few(list(unknown))}."] if unknown else []
+    return _of_lake(f"lake: accepted weights of strategy {request.strategy}", made, notes)
+
+
+def _of_lake(text: str, made: Mapping[date, Mapping[str, float]], notes: Sequence[str]) -> WeightSource:
+    days, symbols, weights = _matrix(made)
+
+    def schedule(history: History, first: date | None, last: date | None) -> Schedule:
+        return schedule_of(history, days, symbols, weights, first=first, last=last, notes=notes)
+
+    return WeightSource(text, "", frozenset(symbols), days[0], schedule)
+
+
+def _rows(desk: Desk, query: str, key: str) -> list[tuple[Any, ...]]:
+    if not desk.has_lake:
+        return []
+    with desk.lake.read() as cursor:
+        return cursor.execute(query, [key]).fetchall()

@@ -1,0 +1,50 @@
+"""The asset `backtests`: its config is the request, and a materialization shows what came of it."""
+
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from assets.backtests import PARTITIONS, BacktestConfig
+from scizor_dagster.backtest.request import BacktestRequest
+from scizor_dagster.definitions import build_defs
+from scizor_dagster.errors import InputError
+from tests.market_data.support import XNYS
+from tests.projects import small_project, write_weights
+
+SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 2, 29))
+
+
+def test_the_config_has_every_key_of_a_request_and_no_other():
+    assert set(BacktestConfig.model_fields) == set(BacktestRequest.model_fields)
+    given = BacktestConfig(weights="w.csv", first="2024-01-03", delay=2, symbols=["A"])
+    made = given.request("trend")
+    assert (made.name, made.first, made.delay, made.symbols) == ("trend", date(2024, 1, 3), 2, ("A",))
+    assert BacktestConfig(weights="w.csv", name="other").request("trend").name == "other"
+    with pytest.raises(InputError, match="kind 'x'"):
+        BacktestConfig(weights="w.csv", kind="x").request("trend")
+
+
+def test_a_partition_is_run_and_shows_figures_a_chart_and_its_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCIZOR_KERNEL", "python")
+    project = small_project(tmp_path)
+    rows = [f"{day},{100 + at},{50 - at / 10}" for at, day in enumerate(SESSIONS)]
+    (tmp_path / "p.csv").write_text("\n".join(["date,AAPL,MSFT", *rows]) + "\n", encoding="utf-8")
+    write_weights(tmp_path / "w.csv", {SESSIONS[1]: {"AAPL": 0.5, "MSFT": 0.4}})
+    config = {"weights": str(tmp_path / "w.csv"), "prices": str(tmp_path / "p.csv"), "calendar": "XNYS"}
+    job = build_defs(project.settings).resolve_job_def("backtest")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(PARTITIONS.name, ["trend"])
+        run = {"ops": {"backtests": {"config": config}}}
+        result = job.execute_in_process(run_config=run, partition_key="trend", instance=instance)
+        assert result.success
+        [made] = result.asset_materializations_for_node("backtests")
+        assert all(check.passed for check in result.get_asset_check_evaluations())
+        shown = made.metadata
+        assert made.partition == "trend"
+        assert shown["total_return"].value == pytest.approx(shown["equity"].value / 100_000 - 1, abs=1e-6)
+        assert "data:image/png;base64" in shown["curve"].value
+        assert (tmp_path / "home" / "reports" / "backtests").is_dir()
+        bad = {"ops": {"backtests": {"config": {**config, "fill": "noon"}}}}
+        failed = job.execute_in_process(run_config=bad, partition_key="trend", instance=instance, raise_on_error=False)
+        assert not failed.success

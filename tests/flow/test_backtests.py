@@ -1,0 +1,330 @@
+"""A backtest from its request to the lake: kept whole and once, or not at all, and equal to what it was made from."""
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from scizor_dagster.analytics.costs_model import CostModel
+from scizor_dagster.analytics.costs_store import store_costs
+from scizor_dagster.backtest import storage
+from scizor_dagster.backtest.engine import BacktestCancelled
+from scizor_dagster.backtest.pages import page_of
+from scizor_dagster.backtest.request import read_request
+from scizor_dagster.backtest.storage import (
+    TABLES_OF,
+    backtest_named,
+    delete_backtest,
+    list_backtests,
+    moment_of,
+    read_frames,
+)
+from scizor_dagster.errors import InputError, PriceUnavailable, SignalRefused
+from scizor_dagster.flow.backtest_weights import _Files
+from scizor_dagster.flow.backtests import prepare, run_request
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.market_data.bar_store import Origin, store_bars
+from tests.market_data.support import XNYS, bars_frame
+from tests.projects import small_project, write_weights
+
+NOW = datetime(2025, 3, 17, 22, tzinfo=UTC)
+SESSIONS = XNYS.sessions(date(2025, 1, 2), date(2025, 3, 14))
+NAMES = ("AAPL", "MSFT", "NVDA")
+WEIGHTS = {
+    date(2025, 1, 13): {"AAPL": 0.4, "MSFT": 0.4},
+    date(2025, 2, 3): {"AAPL": 0.2, "MSFT": 0.3, "NVDA": 0.4},
+    date(2025, 3, 3): {"NVDA": 0.5},
+}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_stands(monkeypatch):
+    # Compiling would take longer than all of these runs.
+    monkeypatch.setenv("SCIZOR_KERNEL", "python")
+
+
+def walk(seed=7, names=NAMES):
+    draw = np.random.default_rng(seed)
+    rows = []
+    for name in names:
+        closes = 100 * np.exp(np.cumsum(draw.normal(0.0, 0.02, len(SESSIONS))))
+        for day, close in zip(SESSIONS, closes, strict=True):
+            price = round(float(close), 2)
+            rows.append((name, str(day), price, price + 1, price - 1, round(price + 0.25, 2), 1e6))
+    return bars_frame(rows)
+
+
+def desk_at(folder, now=NOW, **changes):
+    project = small_project(folder, **changes)
+    write_weights(folder / "weights.csv", WEIGHTS)
+    desk = Desk(project.settings, lambda: now)
+    with desk.lake.write() as cursor:
+        store_bars(cursor, walk(), Origin("us", "raw", False, "x", NOW))
+    return desk
+
+
+@pytest.fixture
+def desk(tmp_path):
+    made = desk_at(tmp_path)
+    yield made
+    made.lake.close()
+
+
+def rows_of(desk):
+    with desk.lake.read() as cursor:
+        return {name: cursor.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in TABLES_OF}
+
+
+def test_a_backtest_of_a_portfolio_is_kept_whole_and_once(desk):
+    ran = run_request(desk, read_request({"portfolio": "main", "name": "mine"}))
+    head, frames = ran.head, ran.frames
+    assert (ran.fresh, head.title, head.market, head.portfolio) == (True, "mine", "us", "main")
+    assert (head.start, head.first_session, head.last_session) == (date(2025, 1, 10), date(2025, 1, 13), SESSIONS[-1])
+    stored = rows_of(desk)
+    assert stored["backtests"] == 1
+    assert stored["backtest_equity"] == len(frames.equity) == head.sessions
+    assert stored["backtest_trades"] == len(frames.trades) > 6
+    again = run_request(desk, read_request({"portfolio": "main", "name": "mine"}), _never)
+    assert (again.fresh, again.head.backtest_id) == (False, head.backtest_id)
+    assert rows_of(desk) == stored
+    for name in ("equity", "months", "trades", "instruments"):
+        told, read = getattr(frames, name), getattr(again.frames, name)[list(getattr(frames, name).columns)]
+        pd.testing.assert_frame_equal(told.astype(object), read.astype(object), check_dtype=False)
+    assert {name: value for name, value in again.head.figures.items() if value == value} == {
+        name: value for name, value in head.figures.items() if value == value
+    }
+
+
+def _never(_done, _total):
+    raise AssertionError("a kept backtest is not run again")
+
+
+def test_what_is_kept_adds_up(desk):
+    ran = run_request(desk, read_request({"portfolio": "main", "commission_bps": 10.0, "cash_rate": 0.02}))
+    equity, trades = ran.frames.equity, ran.frames.trades
+    with desk.lake.read() as cursor:
+        held = cursor.execute(
+            "SELECT session, sum(value), count(*) FROM backtest_positions GROUP BY session ORDER BY session"
+        ).fetchall()
+    by_day = {day: (value, count) for day, value, count in held}
+    for row in equity.to_dict("records"):
+        value, count = by_day.get(row["session"], (0.0, 0))
+        assert row["cash"] + value == pytest.approx(row["equity"], abs=1e-6)
+        assert (row["positions"], row["net"]) == (count, pytest.approx(value))
+    assert equity["commission"].sum() == pytest.approx(trades["commission"].sum())
+    assert equity["commission"].sum() == pytest.approx(equity["traded"].sum() * 1e-3, rel=0.01)
+    profit = ran.head.equity - ran.head.capital
+    assert ran.frames.instruments["profit"].sum() + equity["interest"].sum() == pytest.approx(profit, abs=0.02)
+    assert ran.frames.months["profit"].sum() == pytest.approx(profit)
+    linked = (1 + ran.frames.months["return"]).prod() - 1
+    assert linked == pytest.approx(ran.head.figures["total_return"]) == pytest.approx(profit / ran.head.capital)
+    # Interest counts from the session before the first one that trades.
+    assert equity["interest"].iloc[0] < 100_000 * 0.02 * 4 / 365
+
+
+def test_other_inputs_rules_or_costs_are_another_backtest(desk, tmp_path):
+    made = {prepare(desk, read_request({"portfolio": "main"})).backtest_id}
+    made.add(prepare(desk, read_request({"portfolio": "main", "capital": 5000.0})).backtest_id)
+    made.add(prepare(desk, read_request({"portfolio": "main", "slippage_bps": 1.0})).backtest_id)
+    write_weights(tmp_path / "weights.csv", {**WEIGHTS, date(2025, 3, 3): {"NVDA": 0.4}})
+    made.add(prepare(desk, read_request({"portfolio": "main"})).backtest_id)
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE bars SET close = close + 0.01 WHERE symbol = 'AAPL' AND session = '2025-02-03'")
+    made.add(prepare(desk, read_request({"portfolio": "main"})).backtest_id)
+    assert len(made) == 5
+
+
+def test_a_run_that_is_cancelled_or_dies_while_it_is_written_leaves_nothing(desk, monkeypatch):
+    request = read_request({"portfolio": "main"})
+    with pytest.raises(BacktestCancelled):
+        run_request(desk, request, lambda _done, _total: False)
+    whole = storage.append_rows
+
+    def dies(cursor, table, frame):
+        if table == "backtest_decisions":
+            raise KeyboardInterrupt
+        return whole(cursor, table, frame)
+
+    monkeypatch.setattr(storage, "append_rows", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_request(desk, request)
+    assert set(rows_of(desk).values()) == {0}
+
+
+def test_a_deleted_backtest_is_in_no_table_and_others_stay(desk):
+    first = run_request(desk, read_request({"portfolio": "main"})).head
+    second = run_request(desk, read_request({"portfolio": "main", "keep_positions": False})).head
+    assert {one.backtest_id for one in list_backtests(desk.lake)} == {second.backtest_id, first.backtest_id}
+    assert backtest_named(desk.lake, first.short) == backtest_named(desk.lake, first.backtest_id)
+    delete_backtest(desk.lake, first.backtest_id)
+    assert list_backtests(desk.lake) == [backtest_named(desk.lake, second.backtest_id)]
+    assert rows_of(desk)["backtest_positions"] == rows_of(desk)["backtest_decisions"] == 0
+    with pytest.raises(InputError, match=r"no backtest '.*scizor backtest list"):
+        backtest_named(desk.lake, first.short)
+    run_request(desk, read_request({"portfolio": "main"}))
+    with pytest.raises(InputError, match="2 backtests begin with ''"):
+        backtest_named(desk.lake, "")
+
+
+def test_one_instrument_in_one_session_leads_from_weight_to_cost(desk):
+    head = run_request(desk, read_request({"portfolio": "main"})).head
+    moment = moment_of(desk.lake, head.backtest_id, "AAPL", date(2025, 2, 3))
+    assert moment.decided == {"session": date(2025, 2, 3), "weight": 0.2, "reason": "rebalance"}
+    [trade] = moment.trades
+    assert trade["planned"] == trade["filled"] < 0
+    assert trade["reference"] != trade["price"]
+    assert trade["spread"] > 0
+    assert moment.before["units"] + trade["filled"] == moment.held["units"]
+    quiet = moment_of(desk.lake, head.backtest_id, "AAPL", date(2025, 2, 4))
+    assert (quiet.trades, quiet.decided["session"]) == ((), date(2025, 2, 3))
+    assert moment_of(desk.lake, head.backtest_id, "GOOG", date(2025, 2, 4)).decided is None
+
+
+def test_no_plan_knows_what_its_session_brings(desk):
+    request = read_request({"portfolio": "main"})
+    before = run_request(desk, request).frames.trades
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE bars SET open = 50, low = 1, close = 2 WHERE session >= '2025-02-03'")
+    after = run_request(desk, request).frames.trades
+    names = ["session", "symbol", "planned", "reference"]
+    day = pd.Timestamp(2025, 2, 3)
+    pd.testing.assert_frame_equal(before[before["session"] <= day][names], after[after["session"] <= day][names])
+
+
+def test_a_session_that_has_not_closed_is_not_there(tmp_path):
+    early = desk_at(tmp_path, datetime(2025, 3, 14, 15, tzinfo=UTC))
+    prepared = prepare(early, read_request({"portfolio": "main"}))
+    assert prepared.history.sessions[-1] == date(2025, 3, 13)
+    early.lake.close()
+
+
+def test_stored_targets_are_the_weights_of_the_files(desk):
+    for day in WEIGHTS:
+        consolidate_session(desk, "main", day)
+    files = prepare(desk, read_request({"portfolio": "main"}))
+    stored = prepare(desk, read_request({"portfolio": "main", "stored": True}))
+    rows = prepare(desk, read_request({"portfolio": "main", "strategy": "weekly", "stored": True}))
+    for other in (stored, rows):
+        np.testing.assert_array_equal(files.schedule.rows, other.schedule.rows)
+        np.testing.assert_array_equal(files.schedule.weights, other.schedule.weights)
+
+
+def test_all_at_once_and_session_by_session_make_the_same_schedule(desk, monkeypatch):
+    at_once = prepare(desk, read_request({"portfolio": "main"}))
+    monkeypatch.setattr(_Files, "_is_plain", property(lambda _self: False))
+    slowly = prepare(desk, read_request({"portfolio": "main"}))
+    np.testing.assert_array_equal(at_once.schedule.rows, slowly.schedule.rows)
+    np.testing.assert_array_equal(at_once.schedule.weights, slowly.schedule.weights)
+
+
+def test_a_blend_with_overlays_is_what_live_consolidation_makes_of_the_same_files(tmp_path):
+    blend = {"mode": "blend", "strategy": None, "overlays": [{"cap_per_name": 0.35}],
+             "strategies": [{"id": "weekly", "capital": 0.6}, {"id": "other", "capital": 0.4}]}  # fmt: skip
+    desk = desk_at(tmp_path, portfolios={"main": {"signals": blend}})
+    entry = {"id": "other", "path": "other.csv", "format": "csv"}
+    manifest = yaml.safe_load((tmp_path / "strategy_manifest.yaml").read_text(encoding="utf-8"))
+    manifest["strategies"].append(entry)
+    (tmp_path / "strategy_manifest.yaml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    days = list(WEIGHTS)
+    write_weights(tmp_path / "other.csv", {day: {"MSFT": 0.5, "NVDA": 0.3} for day in (*days[:2], date(2025, 2, 18))})
+    prepared = prepare(desk, read_request({"portfolio": "main"}))
+    names = [item.symbol for item in prepared.history.instruments]
+    assert [prepared.history.sessions[row] for row in prepared.schedule.rows] == days[:2]
+    for day, row in zip(days, prepared.schedule.weights, strict=False):
+        targets = {one.symbol: float(one.target_weight) for one in consolidate_session(desk, "main", day).rows}
+        assert dict(zip(names, row.tolist(), strict=True)) == {name: targets.get(name, 0.0) for name in names}
+    assert any("In 2 sessions not every strategy has weights" in note for note in prepared.schedule.notes)
+    desk.lake.close()
+
+
+def test_weights_from_before_the_first_stored_price_are_left_out_and_no_time_is_made_up(desk, tmp_path):
+    path = write_weights(tmp_path / "old.csv", {date(2020, 1, 6): {"AAPL": 0.4}, date(2025, 1, 13): {"AAPL": 0.5}})
+    prepared = prepare(desk, read_request({"weights": str(path)}))
+    assert prepared.history.sessions[0] == SESSIONS[0]
+    assert prepared.history.sessions[prepared.begins] == date(2025, 1, 10)
+    assert any("before the first session that trades and are left out: 2020-01-06" in note
+               for note in prepared.schedule.notes)  # fmt: skip
+
+
+def test_weights_that_hold_on_are_rebalanced_every_session_as_long_as_they_may(tmp_path):
+    signals = {"as_of": "latest", "max_age_sessions": 2}
+    desk = desk_at(tmp_path, portfolios={"main": {"signals": signals}})
+    prepared = prepare(desk, read_request({"portfolio": "main"}))
+    days = [prepared.history.sessions[row] for row in prepared.schedule.rows]
+    expected = [day for start in WEIGHTS for day in XNYS.sessions(start, SESSIONS[-1])[:3]]
+    assert days == expected
+    desk.lake.close()
+
+
+def test_an_unknown_id_refuses_the_file_with_its_line_or_is_set_aside_by_name(desk, tmp_path):
+    path = write_weights(tmp_path / "mine.csv", {date(2025, 1, 13): {"AAPL": 0.4, "ZZZ": 0.1}})
+    with pytest.raises(SignalRefused, match="ZZZ"):
+        prepare(desk, read_request({"weights": str(path)}))
+    lenient = prepare(desk, read_request({"weights": str(path), "unknown_ids": "quarantine"}))
+    assert any("Set aside in 1 rows, its weight in cash: ZZZ" in note for note in lenient.schedule.notes)
+    assert lenient.schedule.weights.tolist() == [[0.4]]
+
+
+def test_a_symbol_of_the_universe_without_prices_is_named(desk, tmp_path):
+    path = write_weights(tmp_path / "mine.csv", {date(2025, 1, 13): {"AAPL": 0.4, "GOOG": 0.1}})
+    ran = run_request(desk, read_request({"weights": str(path)}))
+    assert any("so that their weight stays in cash: GOOG (up to 10.00%)" in note for note in ran.head.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, "Name a portfolio, a strategy or a file"),
+        ({"portfolio": "main", "rules": "r.yaml"}, "portfolio has rules of its own"),
+        ({"portfolio": "main", "delay": 0, "fill": "open"}, "delay 0 goes with fill close"),
+        ({"portfolio": "main", "first": "2025-02-01", "last": "2025-01-01"}, "after last"),
+        ({"portfolio": "main", "commission_bps": -1.0}, "commission_bps '-1.0'"),
+        ({"portfolio": "main", "wieghts": "x"}, "wieghts"),
+        ({"portfolio": "main", "prices": "p.csv", "market": "us"}, "'prices' names a file"),
+        ({"weights": "w.csv", "stored": True}, "'stored' takes weights out of the lake"),
+        ({"weights": "w.csv", "calendar": "XNYS"}, "go with 'prices'"),
+    ],
+)
+def test_a_request_that_cannot_be_meant_is_refused(values, told):
+    with pytest.raises(InputError, match=told):
+        read_request(values)
+
+
+def test_what_cannot_be_run_says_so_before_anything_is_read(desk, tmp_path):
+    with pytest.raises(InputError, match="does not know NOPE"):
+        prepare(desk, read_request({"portfolio": "main", "symbols": ["NOPE"]}))
+    with pytest.raises(InputError, match="No weights trade in the sessions"):
+        prepare(desk, read_request({"portfolio": "main", "first": "2025-03-10"}))
+    with pytest.raises(InputError, match="is no format of weight files"):
+        prepare(desk, read_request({"weights": str(tmp_path / "w.txt")}))
+    with pytest.raises(PriceUnavailable, match="none of their split prices: the factors are not computed"):
+        prepare(desk, read_request({"portfolio": "main", "kind": "split", "first": "2025-01-13"}))
+
+
+def test_costs_are_those_learned_or_of_the_venue_and_the_notes_say_which(desk):
+    venue = prepare(desk, read_request({"portfolio": "main"}))
+    assert venue.choices.costs.half_spread_bps == 1.0
+    assert any("Costs of account 'paper' at the embedded exchange" in note for note in venue.notes)
+    model = CostModel(3.0, 0.5, 1.0, 0.1, orders=40, session=date(2025, 3, 10), fitted=True)
+    store_costs(desk.lake, "main", date(2025, 3, 10), [], {("portfolio", "main"): model}, NOW, venue="paper")
+    learned = prepare(desk, read_request({"portfolio": "main", "slippage_bps": 2.0}))
+    assert learned.choices.costs.half_spread_bps == 3.0
+    assert learned.choices.costs_of["AAPL"].slippage_bps == 2.0
+    assert learned.choices.costs_of["AAPL"].impact_bps == pytest.approx(0.5 * 200, rel=0.5)
+    assert "learned from 40 orders of portfolio 'main' up to 2025-03-10" in learned.notes[0]
+    assert "In place of that, as given: slippage_bps 2." in learned.notes[0]
+
+
+def test_the_page_of_a_kept_backtest_is_that_of_a_fresh_one_and_names_what_it_was_made_from(desk):
+    from scizor_dagster.analytics.report.page import render
+
+    request = read_request({"portfolio": "main", "benchmark": "MSFT.XNAS"})
+    fresh = run_request(desk, request)
+    page = render(page_of(fresh.head, fresh.frames))
+    kept = backtest_named(desk.lake, fresh.head.backtest_id)
+    assert render(page_of(kept, read_frames(desk.lake, kept.backtest_id))) == page
+    for text in ("What was paid", "Exposure and turnover by year", fresh.head.backtest_id, "weights.csv", "MSFT.XNAS"):
+        assert text in page
