@@ -76,7 +76,10 @@ def run_backtest(
     check_run(history, schedule, rules, choices)
     if prepared is None:
         prepared = prepare(history.instruments, rules, capabilities, currency=history.currency)
-    return _Run(history, schedule, choices, prepared).result(progress)
+    try:
+        return _Run(history, schedule, choices, prepared).result(progress)
+    finally:
+        prepared.columns["fact"][:] = prepared.facts
 
 
 class _Run:
@@ -150,8 +153,6 @@ class _Run:
             due = self.history.sessions[row + self.choices.fills.delay]
             refused.where = f"session {due}" if refused.where is None else f"session {due}, {refused.where}"
             raise
-        finally:
-            self.prepared.columns["fact"][:] = self.prepared.facts
         self.loop.fetch()
 
 
