@@ -41,6 +41,7 @@ from scizor_dagster.cli import (
     ledger,
     notifying,
     paper,
+    parity,
     performance,
     plan,
     prices,
@@ -92,6 +93,7 @@ app.command("end-order")(ending.end_order)
 app.command()(adopting.adopt)
 app.command()(explain.explain)
 app.command()(replay.replay)
+app.command()(parity.parity)
 app.command()(arming.arm)
 app.command()(arming.disarm)
 app.command()(trading_states.halt)

@@ -27,15 +27,38 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from typing import Protocol
 
-from scizor_dagster.brokers.protocol import OrderType, PositionIntent, TimeInForce
-from scizor_dagster.ledger.rows import IntentRow
+from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.planning.cash import excess_over
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
 SHORT_COLLAR = Decimal("1.03")
 _FACTOR_STEP = Decimal("0.000000000001")
+
+
+class Waiting(Protocol):
+    """An order that waits, as far as its funding asks; `planned_qty` is unsigned shares."""
+
+    @property
+    def client_order_id(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def side(self) -> Side: ...
+    @property
+    def intent(self) -> PositionIntent: ...
+    @property
+    def planned_qty(self) -> Decimal: ...
+    @property
+    def price_used(self) -> Decimal: ...
+    @property
+    def limit_price(self) -> Decimal | None: ...
+    @property
+    def order_type(self) -> OrderType: ...
+    @property
+    def time_in_force(self) -> TimeInForce: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +83,7 @@ class Funding:
 
 
 def fund(
-    waiting: Sequence[IntentRow],
+    waiting: Sequence[Waiting],
     cash: Decimal,
     buying_power: Decimal,
     *,
@@ -94,7 +117,7 @@ def fund(
     return Funding(factor, power, min(room, max(buying_power, ZERO)), needed, quantities)
 
 
-def scaled(row: IntentRow, factor: Decimal, increments: Mapping[str, Decimal]) -> Decimal:
+def scaled(row: Waiting, factor: Decimal, increments: Mapping[str, Decimal]) -> Decimal:
     """`factor` of the planned quantity, rounded down to the instrument's increment; all of it for 1."""
     if factor == ONE:
         return row.planned_qty
@@ -105,7 +128,7 @@ def scaled(row: IntentRow, factor: Decimal, increments: Mapping[str, Decimal]) -
     return (row.planned_qty * factor / step).to_integral_value(ROUND_DOWN) * step
 
 
-def _power_value(row: IntentRow) -> Decimal:
+def _power_value(row: Waiting) -> Decimal:
     price = max(row.price_used, row.limit_price or ZERO)
     if row.intent is PositionIntent.SELL_TO_OPEN:
         price = max(price, row.price_used * SHORT_COLLAR)

@@ -254,7 +254,7 @@ def settle_decisions(book: PreparedBook, status: int) -> int:
         factor = ONE
         if status != REFUSED and book.now["loose"][0] == FACTOR:
             # The weights sum to their maximum but for noise, which leaves two factors: their exact sum has one.
-            factor, _ = overflow_factor(_inputs(book), book.rules)
+            factor, _ = overflow_factor(inputs_of(book), book.rules)
             book.now["factor"][0] = float(factor)
             status = _run(book, "decide_book")
             if status <= BOUND:
@@ -270,7 +270,7 @@ def settle_decisions(book: PreparedBook, status: int) -> int:
 
 def _settle_rows(book: PreparedBook, places: list[int], factor: Decimal) -> None:
     """Decide single rows exactly, of a book whose other numbers are certain."""
-    inputs = _inputs(book, places)
+    inputs = inputs_of(book, places)
     venue = venue_of(book.rules, book.capabilities, inputs)
     share, upper_share = float(book.now["share"][0]), float(book.now["upper_share"][0])
     lower = money_of(inputs, effective_buffer(venue.rules), factor, share)
@@ -288,7 +288,7 @@ def _settle_rows(book: PreparedBook, places: list[int], factor: Decimal) -> None
 
 def _settle_book(book: PreparedBook) -> None:
     """Decide every row exactly, and hold the laws of the whole book."""
-    inputs, rules, columns = _inputs(book), book.rules, book.columns
+    inputs, rules, columns = inputs_of(book), book.rules, book.columns
     check(inputs, rules)
     venue = venue_of(rules, book.capabilities, inputs)
     factor, _ = overflow_factor(inputs, rules)
@@ -321,7 +321,7 @@ def _write(book: PreparedBook, place: int, row: Row, mark: int) -> None:
         book.columns[name][place] = value
 
 
-def _inputs(book: PreparedBook, places: Sequence[int] | None = None) -> PlanInputs:
+def inputs_of(book: PreparedBook, places: Sequence[int] | None = None) -> PlanInputs:
     """The session's numbers as the inputs of a plan: all that is targeted or held, or only some of it."""
     columns, now = book.columns, book.now
     if places is None:

@@ -140,7 +140,7 @@ def decide_rows(
 
 def settle(row: Row, venue: Venue, sized: Sized, upper: Sized | None, shapers: tuple[Shaper, ...]) -> None:
     """Decide one row exactly."""
-    row.whole = _is_whole(row, venue.rules)
+    row.whole = is_whole(row, venue.rules)
     _set_target(row, sized, venue)
     if upper is not None and row.value:
         _keep_between(row, upper, venue)
@@ -157,7 +157,7 @@ def _take(row: Row, cell: Cells, venue: Venue, sized: Sized) -> bool:
         return False
     if not row.weight:
         row.target = row.value = ZERO
-        row.whole = _is_whole(row, venue.rules)
+        row.whole = is_whole(row, venue.rules)
     else:
         held = not cell.delta and (venue.banded or venue.rules.slippage_allowance_pct)
         if held or (row.weight < 0 and not _may_short(row, venue)) or (cell.whole and cell.lot != UNIT):
@@ -277,7 +277,7 @@ def _reserved(rows: list[Row], inputs: PlanInputs) -> Decimal:
     return inputs.equity - inputs.cash - priced
 
 
-def _is_whole(row: Row, rules: PlanningRules) -> bool:
+def is_whole(row: Row, rules: PlanningRules) -> bool:
     if not rules.fractional or row.instrument is None or not row.instrument.fractionable:
         return True
     # A short is covered in whole shares but for its exact end: no broker sells a fraction short again.

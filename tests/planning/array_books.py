@@ -136,7 +136,7 @@ def exact_plan(book: books.PreparedBook, case: Case) -> Plan:
         book.columns[name][:] = values
     cash = case.session["cash"]
     book.now["equity"][0], book.now["cash"][0] = case.session["equity"], np.nan if cash is None else cash
-    return _planned(replace(books._inputs(book), session=SESSION), case.rules, case.capabilities, exactly=True)
+    return _planned(replace(books.inputs_of(book), session=SESSION), case.rules, case.capabilities, exactly=True)
 
 
 def lines_of(plan: Plan) -> dict:
