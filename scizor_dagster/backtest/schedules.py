@@ -94,22 +94,32 @@ def schedule_of_frame(
     Raises:
         InputError: as of `schedule_of`, or the index holds no dates.
     """
+    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    days, symbols = days_of(frame, "weights"), list(map(str, frame.columns))
+    return schedule_of(history, days, symbols, values, dated, first=first, last=last, delay=delay)
+
+
+def days_of(frame: pd.DataFrame, what: str) -> list[date]:
+    """The dates of a frame's index: dates, midnights without a zone, or ISO 8601 texts.
+
+    Raises:
+        InputError: it holds anything else; `what` says of which frame.
+    """
     import pandas as pd
 
     try:
-        stamps = pd.DatetimeIndex(pd.to_datetime(list(frame.index)))
+        # Any other spelling would leave day and month to a guess.
+        stamps = pd.DatetimeIndex(pd.to_datetime(list(frame.index), format="ISO8601"))
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"The index of the weights holds no dates ({error}).", remedy="Give a frame with a row for each date."
+            f"The index of the {what} holds no dates ({error}).", remedy="Give a frame with a row for each date."
         ) from error
     if stamps.tz is not None or (stamps != stamps.normalize()).any():
         raise InputError(
-            f"The index of the weights holds times of a day, such as {stamps[0]}.",
+            f"The index of the {what} holds times of a day, such as {stamps[0]}.",
             remedy="Give dates: frame.index = frame.index.tz_localize(None).normalize(), where that is what they mean.",
         )
-    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    days, symbols = [stamp.date() for stamp in stamps], list(map(str, frame.columns))
-    return schedule_of(history, days, symbols, values, dated, first=first, last=last, delay=delay)
+    return [stamp.date() for stamp in stamps]
 
 
 def _check(days: Sequence[date], symbols: Sequence[str], values: NDArray[Any]) -> None:

@@ -11,7 +11,8 @@ hold nothing in a backtest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -24,12 +25,12 @@ from scizor_dagster.backtest.model import ActionKind, History, Schedule
 from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.backtest.schedules import schedule_of
 from scizor_dagster.config import FractionalShares, SignalChoice, WeightRules
-from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.errors import InputError, ScizorError, SignalRefused
+from scizor_dagster.flow.backtest_stored import stored_rows, stored_targets
 from scizor_dagster.flow.backtest_strategies import computed_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import owner_of
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.lake.whole import whole
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import WeightsDated, chosen_session
@@ -99,17 +100,16 @@ def weight_source(
         ConfigError: there is no such strategy or portfolio.
     """
     if request.stored:
-        return _stored_targets(desk, request) if request.strategy is None else _stored_signals(desk, request)
+        return _of_lake(*(stored_targets(desk, request) if request.strategy is None else stored_rows(desk, request)))
     computed = computed_of(desk, request)
     if computed is not None:
         return WeightSource(computed.text, computed.strategy.version, None, None, computed.schedule)
     choice, entries = _entries(desk, request)
     owner = owner_of(desk, request.portfolio) if request.portfolio is not None else NOBODY
     path = Path(request.weights).absolute() if request.weights is not None else None
-    taken = [
-        _Part(entry, take_in(entry, calendar, rules.weights, rules.fractional, path, owner), read_identifier_map(entry))
-        for entry in entries
-    ]
+    with _told_whole():
+        read = [take_in(entry, calendar, rules.weights, rules.fractional, path, owner) for entry in entries]
+    taken = [_Part(entry, accepted, read_identifier_map(entry)) for entry, accepted in zip(entries, read, strict=True)]
     market = KnownMarket(request.market or "", instruments)
     work = _Files(tuple(taken), choice, rules, calendar, market, request.delay)
     names = ", ".join(f"{part.accepted.path} ({part.accepted.file_hash[:12]})" for part in taken)
@@ -120,6 +120,25 @@ def weight_source(
         first=max(part.accepted.sessions[0] for part in taken),
         schedule=work.schedule,
     )
+
+
+@contextmanager
+def _told_whole() -> Iterator[None]:
+    """Of a bare file no other command knows the rules: what is wrong with it is said here, and not where to look."""
+    try:
+        yield
+    except SignalRefused as error:
+        if error.strategy != FILE:
+            raise
+        told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
+        rest = len(error.violations) - _MOST_WARNINGS
+        ScizorError.__init__(
+            error,
+            f"The weight file was refused: {told}" + (f"; and {rest} more" if rest > 0 else ""),
+            remedy="Mend the file; nothing was run.",
+            where=error.path,
+        )
+        raise
 
 
 def _entries(desk: Desk, request: BacktestRequest) -> tuple[SignalChoice, list[StrategyEntry]]:
@@ -195,7 +214,8 @@ class _Files:
         notes = [note for part in self.parts for note in _warnings(part.accepted)]
         dated: WeightsDated = "trade_session"
         if self._is_plain:
-            days, symbols, weights, said = _by_id(self.parts[0], self.market, self.rules)
+            with _told_whole():
+                days, symbols, weights, said = _by_id(self.parts[0], self.market, self.rules)
             dated = self.parts[0].entry.weights_dated
         else:
             days, symbols, weights, said = self._session_by_session(history, first, last)
@@ -342,61 +362,6 @@ def _matrix(made: Mapping[date, Mapping[str, float]]) -> tuple[list[date], list[
     return days, symbols, weights
 
 
-def _stored_targets(desk: Desk, request: BacktestRequest) -> WeightSource:
-    assert request.portfolio is not None
-    rows = _rows(
-        desk,
-        f"SELECT session, symbol, target_weight, status FROM {whole('target_weights')} WHERE portfolio = ? "
-        "ORDER BY session, target",
-        request.portfolio,
-    )
-    if not rows:
-        raise DataError(
-            f"The lake has no targets of portfolio '{request.portfolio}'.",
-            remedy="Leave out --stored to take the files of its strategies, or trade a session first.",
-            where=f"portfolio {request.portfolio}",
-        )
-    made: dict[date, dict[str, float]] = {}
-    aside: Counter[str] = Counter()
-    for session, symbol, weight, status in rows:
-        day = made.setdefault(session, {})
-        if status == TargetStatus.OK:
-            day[symbol] = float(weight)
-        else:
-            aside[f"{symbol or 'an id'} ({status})"] += 1
-    notes = [f"Set aside in {count} sessions, its weight in cash: {name}." for name, count in sorted(aside.items())]
-    return _of_lake(f"lake: targets of portfolio {request.portfolio}", made, notes)
-
-
-def _stored_signals(desk: Desk, request: BacktestRequest) -> WeightSource:
-    """The rows of a strategy that were accepted last for each session, through its mapping table."""
-    assert request.strategy is not None
-    table = read_identifier_map(desk.manifest.strategy(request.strategy))
-    rows = _rows(
-        desk,
-        f"SELECT session, weights_date, asset_id, weight FROM {whole('signals')} WHERE strategy = ? "
-        "QUALIFY fetched_at = max(fetched_at) OVER (PARTITION BY session) ORDER BY session, line",
-        request.strategy,
-    )
-    if not rows:
-        raise DataError(
-            f"The lake has no accepted weights of strategy '{request.strategy}'.",
-            remedy="Leave out --stored to take its file.",
-            where=f"strategy {request.strategy}",
-        )
-    made: dict[date, dict[str, float]] = {}
-    unknown: dict[str, None] = {}
-    for session, day, asset_id, weight in rows:
-        meant = table.resolve(asset_id, day)
-        if len(meant) == 1:
-            made.setdefault(session, {})[meant[0]] = weight
-        else:
-            made.setdefault(session, {})
-            unknown[asset_id] = None
-    notes = [f"Ids without exactly one ticker, their weight in cash: {few(list(unknown))}."] if unknown else []
-    return _of_lake(f"lake: accepted weights of strategy {request.strategy}", made, notes)
-
-
 def _of_lake(text: str, made: Mapping[date, Mapping[str, float]], notes: Sequence[str]) -> WeightSource:
     days, symbols, weights = _matrix(made)
 
@@ -404,10 +369,3 @@ def _of_lake(text: str, made: Mapping[date, Mapping[str, float]], notes: Sequenc
         return schedule_of(history, days, symbols, weights, first=first, last=last, notes=notes)
 
     return WeightSource(text, "", frozenset(symbols), days[0], schedule)
-
-
-def _rows(desk: Desk, query: str, key: str) -> list[tuple[Any, ...]]:
-    if not desk.has_lake:
-        return []
-    with desk.lake.read() as cursor:
-        return cursor.execute(query, [key]).fetchall()

@@ -50,10 +50,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ONE = Decimal(1)
-KEPT = {
-    reason: CODE[reason] for reason in (Reason.FROZEN, Reason.CORPORATE_ACTION, Reason.QUARANTINED, Reason.STALE_PRICE)
-}
+KEPT = {reason: CODE[reason] for reason in (Reason.FROZEN, Reason.CORPORATE_ACTION, Reason.QUARANTINED)}
 """Codes that `plan_book` takes for what keeps its holding in one session."""
+FACTS = KEPT | {Reason.STALE_PRICE: CODE[Reason.STALE_PRICE]}
+"""Codes that a session may write to `fact`. That of an old price only where there is a price, and where rules say
+nothing but `never_touch`: what cannot trade at all is said first."""
 
 
 class Decisions(NamedTuple):
@@ -346,7 +347,7 @@ def _inputs_of(
     cash: Decimal | None = None,
 ) -> PlanInputs:
     named = [(instrument.symbol, cell) for instrument, cell in zip(instruments, cells, strict=False)]
-    said = {reason: {symbol: "" for symbol, cell in named if cell.fact == code} for reason, code in KEPT.items()}
+    said = {reason: {symbol: "" for symbol, cell in named if cell.fact == code} for reason, code in FACTS.items()}
     return PlanInputs(
         portfolio="",
         account="",

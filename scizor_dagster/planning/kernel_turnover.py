@@ -147,8 +147,9 @@ def _takes_from(row: Cells, rules: Numbers, missing: float) -> float:
     """No less than this value lets a change that is not whole have more."""
     least = row.step * SHARE * row.price
     if row.first_code == CROSS_ZERO:
-        # Its first leg may be small, as the end of a holding.
-        least = min(least, abs(row.count) * SHARE * row.price)
+        # Its first leg may be small, as the end of a holding, and what is left of that smaller still.
+        closing = abs(row.count) - _traded(row)
+        least = min(least, closing * SHARE * row.price) if closing > 0 else least
     elif _traded(row) == 0:
         least = max(least, rules.minimum)
     return min(least, missing)

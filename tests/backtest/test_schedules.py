@@ -92,6 +92,7 @@ def test_a_frame_is_taken_by_its_dates_and_columns():
     ("index", "told"),
     [
         (["one"], "holds no dates"),
+        (["03/04/2024"], "holds no dates"),
         ([pd.Timestamp("2024-01-02 16:00")], "holds times of a day"),
         ([pd.Timestamp("2024-01-02", tz="America/New_York")], "holds times of a day"),
     ],

@@ -26,6 +26,7 @@ from scizor_dagster.flow.backtest_weights import _Files
 from scizor_dagster.flow.backtests import prepare, run_request
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.bar_store import Origin, store_bars
 from tests.market_data.support import XNYS, bars_frame
 from tests.projects import small_project, write_weights
@@ -261,11 +262,24 @@ def test_weights_that_hold_on_are_rebalanced_every_session_as_long_as_they_may(t
 
 def test_an_unknown_id_refuses_the_file_with_its_line_or_is_set_aside_by_name(desk, tmp_path):
     path = write_weights(tmp_path / "mine.csv", {date(2025, 1, 13): {"AAPL": 0.4, "ZZZ": 0.1}})
-    with pytest.raises(SignalRefused, match="ZZZ"):
+    with pytest.raises(
+        SignalRefused, match=r"mine\.csv: The weight file was refused: unknown_id.*ZZZ.*Mend the file; n"
+    ):
         prepare(desk, read_request({"weights": str(path)}))
     lenient = prepare(desk, read_request({"weights": str(path), "unknown_ids": "quarantine"}))
     assert any("Set aside in 1 rows, its weight in cash: ZZZ" in note for note in lenient.schedule.notes)
     assert lenient.schedule.weights.tolist() == [[0.4]]
+
+
+def test_a_benchmark_is_compared_by_its_total_returns(desk):
+    rebuild_prices(desk.lake, "us", NOW)
+    frames = run_request(desk, read_request({"portfolio": "main", "benchmark": "MSFT.XNAS"})).frames
+    closes = walk().set_index(["symbol", "session"])["close"]["MSFT"]
+    expected = closes.pct_change().loc[pd.Timestamp(2025, 1, 13) :].to_numpy()
+    np.testing.assert_allclose(frames.equity["benchmark_return"].to_numpy(dtype=float), expected)
+    assert frames.figures["benchmark_return"] == pytest.approx((1 + expected).prod() - 1)
+    missing = prepare(desk, read_request({"portfolio": "main", "benchmark": "SPY"}))
+    assert "The benchmark SPY has no total-return prices in the lake; nothing is compared." in missing.notes
 
 
 def test_a_symbol_of_the_universe_without_prices_is_named(desk, tmp_path):

@@ -9,8 +9,8 @@ import pytest
 from scizor_dagster.errors import InputError, RiskLimitBreached
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning import compiled
-from scizor_dagster.planning.books import KEPT, plan_book, prepare
-from scizor_dagster.planning.kernel_model import REASONS, UNIT
+from scizor_dagster.planning.books import FACTS, KEPT, plan_book, prepare, settle_decisions
+from scizor_dagster.planning.kernel_model import REASONS, REFUSED, UNIT
 from scizor_dagster.planning.model import Reason
 from scizor_dagster.planning.rules import PlanningRules
 from tests.planning.books import ALPACA_LIKE, WHOLE_ONLY
@@ -180,9 +180,20 @@ def test_at_the_very_edge_of_its_band_a_row_is_settled_exactly_and_stays():
     assert decided([0.5], [10], [51.01], rules)[1] == [-1.01]
 
 
-def test_a_price_that_is_too_old_keeps_its_holding_also_where_the_exact_rules_decide_beside_it():
-    kept = np.array([KEPT[Reason.STALE_PRICE], 0], dtype=np.int8)
-    reasons, trades, settled = decided([0.3, 0.06], [10, 10], [5, 0], kept=kept)
-    assert (reasons, trades, settled) == ([Reason.STALE_PRICE, Reason.OPEN], [0, 6], 1)
+def test_a_price_that_is_too_old_keeps_its_holding_also_where_the_exact_rules_decide():
     rules = PlanningRules(max_turnover=Decimal("0.06"))
-    assert decided([0.3, 0.06], [10, 10], [5, 0], rules, kept=kept)[:2] == ([Reason.STALE_PRICE, Reason.OPEN], [0, 6])
+    book = prepare(instruments_of("AB"), rules, ALPACA_LIKE, currency="USD")
+    for name, values in (("weight", [0.3, 0.06]), ("price", [10, 10]), ("count", [5 * UNIT, 0])):
+        book.columns[name][:] = values
+    book.columns["fact"][0] = FACTS[Reason.STALE_PRICE]
+    book.now["equity"][0] = 1_000.0
+    assert settle_decisions(book, REFUSED) == 2
+    assert [REASONS[code] for code in book.columns["code"]] == [Reason.STALE_PRICE, Reason.OPEN]
+    assert book.columns["trade"].tolist() == [0, 6 * UNIT]
+
+
+def test_what_a_turnover_cap_leaves_closes_the_last_fraction_of_a_holding_that_crosses():
+    # Of the cap 15.3 are left once whole shares are served, less than a share costs, and more than the fraction does.
+    rules = PlanningRules(allow_short=True, max_turnover=Decimal("0.4038"))
+    reasons, trades, _ = decided([-0.5, -0.1], [25.71, 57.13], [4.5267, 5.25], rules)
+    assert (reasons, trades) == ([Reason.LIQUIDATE, Reason.REBALANCE], [-4.5267, -5])
