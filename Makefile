@@ -87,7 +87,7 @@ mutants: $(INSTALLED)
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 bench: $(INSTALLED)
-	@for name in planning lake ledger history rebalance brokers protocol collect; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+	@for name in planning backtest lake ledger history rebalance brokers protocol collect; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 lock:
 	@$(PYTHON) -m venv .venv-lock

@@ -157,7 +157,7 @@ def _mark(market: Market, book: Book, now: Account, how: Setting) -> int:
         volume, window, ordered, known = market.volume[row], book.window, book.ordered, book.known
         for i in range(len(close)):
             if close[i] == close[i] and volume[i] == volume[i]:
-                _add_volume(window[i], ordered[i], int(known[i]), volume[i])
+                _add_volume(window[i], ordered[i], int(known[i]), float(volume[i]))
                 known[i] += 1
     return -1
 
@@ -185,7 +185,8 @@ def _average(ordered: Column, known: int) -> float:
     size = min(known, WINDOW)
     if size < FEWEST:
         return math.nan
-    return 1.0 * math.floor((ordered[size // 2] + ordered[(size - 1) // 2]) / 2.0)
+    middle: float = 1.0 * math.floor((ordered[size // 2] + ordered[(size - 1) // 2]) / 2.0)
+    return middle
 
 
 def _value(held: Column, last: Column, cash: float) -> float:
@@ -204,6 +205,7 @@ def _hand_over(cells: Rows, session: Session, market: Market, book: Book, now: A
     for entry in range(market.split_from[now.row + 1], market.split_from[due + 1]):
         # It is announced: what is held until then has other units afterwards.
         changed[market.split_column[entry]] = due
+    before, ordered, known = book.before, book.ordered, book.known
     oldest = now.row - how.oldest
     for i in range(len(weights)):
         row = cells[i]
@@ -214,14 +216,10 @@ def _hand_over(cells: Rows, session: Session, market: Market, book: Book, now: A
         if changed[i] > seen[i]:
             fact = _CHANGED
         row.fact = fact
-    if how.moves:
-        before = book.before
-        for i in range(len(weights)):
-            cells[i].previous = float(before[i])
-    if how.averages:
-        ordered, known = book.ordered, book.known
-        for i in range(len(weights)):
-            cells[i].volume = float(_average(ordered[i], int(known[i])))
+        if how.moves:
+            row.previous = float(before[i])
+        if how.averages and (weights[i] != 0.0 or count[i] != 0):
+            row.volume = float(_average(ordered[i], int(known[i])))
     session.equity, session.cash = now.equity, now.cash
     session.spare_cash = now.cash - now.equity * how.buffer
     session.factor = session.reserved = math.nan

@@ -178,3 +178,11 @@ def test_at_the_very_edge_of_its_band_a_row_is_settled_exactly_and_stays():
     rules = PlanningRules(band_absolute=Decimal("0.01"))
     assert decided([0.5], [10], [51], rules) == ([Reason.INSIDE_BAND], [0], 1)
     assert decided([0.5], [10], [51.01], rules)[1] == [-1.01]
+
+
+def test_a_price_that_is_too_old_keeps_its_holding_also_where_the_exact_rules_decide_beside_it():
+    kept = np.array([KEPT[Reason.STALE_PRICE], 0], dtype=np.int8)
+    reasons, trades, settled = decided([0.3, 0.06], [10, 10], [5, 0], kept=kept)
+    assert (reasons, trades, settled) == ([Reason.STALE_PRICE, Reason.OPEN], [0, 6], 1)
+    rules = PlanningRules(max_turnover=Decimal("0.06"))
+    assert decided([0.3, 0.06], [10, 10], [5, 0], rules, kept=kept)[:2] == ([Reason.STALE_PRICE, Reason.OPEN], [0, 6])
