@@ -38,9 +38,9 @@ def decide(strategy: Strategy, prices: Prices) -> dict[str, float] | None:
     Raises:
         DataError: it fails, or what it answers is no weights: with its file and line, the session and the symbol.
     """
-    function: Any = strategy.definition.make()
     arguments = (prices, strategy.parameters) if strategy.definition.takes_parameters else (prices,)
     try:
+        function: Any = strategy.definition.make()
         answer = function(*arguments)
     except ScizorError:
         raise

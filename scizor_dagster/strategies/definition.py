@@ -154,7 +154,7 @@ def definition_of(found: object, name: str, origin: str, source: str | None = No
     where = place_of(found)
     if isinstance(found, type):
         function, make = getattr(found, METHOD, None), lambda: getattr(found(), METHOD)
-        over = getattr(found(), VECTORISED, None) if hasattr(found, VECTORISED) else over
+        over = getattr(_made(found, name, where), VECTORISED) if hasattr(found, VECTORISED) else over
     else:
         function, make = found, lambda: found
     if not callable(function):
@@ -175,6 +175,17 @@ def definition_of(found: object, name: str, origin: str, source: str | None = No
         source=source if source is not None else source_of(found),
         takes_parameters=model is not None,
     )
+
+
+def _made(found: type, name: str, where: str) -> object:
+    try:
+        return found()
+    except Exception as error:
+        raise ConfigError(
+            f"Strategy '{name}' cannot be made without arguments: {type(error).__name__}: {error}.",
+            remedy="Give what it needs as parameters of its method.",
+            where=where,
+        ) from error
 
 
 def _of_module(module: ModuleType) -> object:
@@ -204,7 +215,7 @@ def _parameters_of(function: Callable[..., Any], name: str, where: str, *, bound
         return None
     try:
         hint = typing.get_type_hints(function).get(given[1].name) if len(given) == 2 else None
-    except NameError as error:
+    except (NameError, TypeError) as error:
         raise ConfigError(
             f"Strategy '{name}' has an annotation that cannot be resolved: {error}.",
             remedy="Define the model of parameters at the top level of the module.",
