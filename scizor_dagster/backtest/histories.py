@@ -109,7 +109,7 @@ def lake_history(
     missing = sorted(set(instruments) - set(symbols))
     if missing:
         notes.append(f"No prices from {sessions[0]} to {sessions[-1]}: {few(missing)}.")
-    notes += [*told, *quarantined, *ended(bars, actions)]
+    notes += [*told, *quarantined, *without_prices(bars), *ended(bars, actions)]
     return History(
         sessions=tuple(sessions),
         instruments=tuple(instruments[symbol] for symbol in symbols),
@@ -135,6 +135,15 @@ def few(names: Sequence[str]) -> str:
 def in_order(actions: Sequence[Action]) -> tuple[Action, ...]:
     """By session, splits before dividends before delistings."""
     return tuple(sorted(actions, key=lambda one: (one.row, ORDER[one.kind], one.column)))
+
+
+def without_prices(bars: Bars) -> list[str]:
+    """A sentence on sessions in which nothing has a price."""
+    empty = np.isnan(bars.values["close"]).all(axis=1)
+    if not empty.any():
+        return []
+    named = [str(bars.days[at]) for at in np.flatnonzero(empty)]
+    return [f"{len(named)} sessions without any price, in which nothing fills: {few(named)}."]
 
 
 def ended(bars: Bars, actions: Sequence[Action]) -> list[str]:

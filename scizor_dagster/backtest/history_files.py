@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from scizor_dagster.backtest.histories import FIELDS, IN_PRICES, Bars, ended, few, in_order
+from scizor_dagster.backtest.histories import FIELDS, IN_PRICES, Bars, ended, few, in_order, without_prices
 from scizor_dagster.backtest.model import Action, ActionKind, History
 from scizor_dagster.backtest.price_tables import (
     PAID,
@@ -99,7 +99,7 @@ def file_history(file: PriceFile) -> History:
     actions, told = _actions(file, bars, _beside(file, read, bars, paid))
     missing = sorted(set(file.symbols or ()) - set(symbols))
     notes += [f"No prices in {file.path.name}: {few(missing)}."] if missing else []
-    notes += [*judged, *told, *_suspected(bars, file, actions), *ended(bars, actions)]
+    notes += [*judged, *told, *_suspected(bars, file, actions), *without_prices(bars), *ended(bars, actions)]
     instruments = tuple(file.instruments.get(name) or Instrument(name, NO_MARKET, file.currency) for name in symbols)
     other = [item.symbol for item in instruments if item.currency != file.currency]
     if other:

@@ -59,11 +59,12 @@ def schedule_of(
     values = np.asarray(weights, dtype=np.float64)
     _check(days, symbols, values)
     rows, moved = _rows(history, days, dated, delay)
-    begins = bisect_left(history.sessions, first) if first is not None else 1
+    # A plan needs a close before its fills, and a curve one before its first return.
+    begins = max(bisect_left(history.sessions, first) if first is not None else 1, delay, 1)
     ends = bisect_right(history.sessions, last) if last is not None else len(history.sessions)
     order = sorted(range(len(days)), key=lambda at: days[at])
-    kept = [at for at in order if max(begins, 1) <= rows[at] < ends]
-    said = [*notes, *moved, *_left_out(days, rows, max(begins, 1), ends)]
+    kept = [at for at in order if begins <= rows[at] < ends]
+    said = [*notes, *moved, *_left_out(days, rows, begins, ends)]
     if not kept:
         span = f"{min(days)} to {max(days)}" if days else "no date at all"
         raise InputError(
@@ -179,4 +180,4 @@ def _placed(history: History, symbols: Sequence[str], values: NDArray[Any]) -> t
     if not without:
         return placed, ""
     named = [f"{symbol} (up to {weight:.2%})" for symbol, weight in sorted(without.items())]
-    return placed, f"Without any price, so that their weight stays in cash: {few(named)}."
+    return placed, f"Without prices in this backtest, so that their weight stays in cash: {few(named)}."

@@ -320,6 +320,8 @@ def _sentences(head: Head, symbol: str, moment: Moment) -> list[str]:
     from scizor_dagster.backtest.pages import shares
 
     said = []
+    after = 0 if moment.held is None else moment.held["units"]
+    held = after - sum(row["filled"] for row in moment.trades)
     if moment.decided is None:
         said.append(f"No plan up to {moment.session} has a weight of {symbol}, or a holding of it to sell.")
     else:
@@ -329,7 +331,10 @@ def _sentences(head: Head, symbol: str, moment: Moment) -> list[str]:
         )
     for row in moment.trades:
         side, planned = "Buy" if row["planned"] > 0 else "Sell", shares(abs(row["planned"]))
-        said.append(f"{side} {planned}, sized at {price(row['reference'])} {head.currency}.")
+        target = held + row["planned"]
+        sized = f"sized at {price(row['reference'])} {head.currency}"
+        said.append(f"{side} {planned}, from {shares(held)} to {shares(target)}, {sized}.")
+        held += row["filled"]
         if not row["filled"]:
             said.append("Nothing of it filled: the session had no price, no volume or too little cash for it.")
             continue
@@ -338,10 +343,16 @@ def _sentences(head: Head, symbol: str, moment: Moment) -> list[str]:
         said.append(f"Filled {shares(abs(row['filled']))} at {price(row['price'])}; it cost {cost} ({head.currency}).")
     if not moment.trades:
         said.append(f"No order in session {moment.session}.")
-    for held, when in ((moment.before, "before"), (moment.held, "at its close")):
-        holding = "nothing" if held is None else f"{shares(held['units'])} worth {held['value']:,.2f} {head.currency}"
+    for position, when in ((moment.before, "before"), (moment.held, "at its close")):
+        holding = "nothing" if position is None else _worth(head, position)
         said.append(f"Held {when}: {holding}.")
     return said
+
+
+def _worth(head: Head, position: Any) -> str:
+    from scizor_dagster.backtest.pages import shares
+
+    return f"{shares(position['units'])} worth {position['value']:,.2f} {head.currency}"
 
 
 @app.command()

@@ -20,7 +20,6 @@ from scizor_dagster.backtest.model import History
 from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.errors import InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.market_data.reading import instruments, prices
 from scizor_dagster.sessions import TradingCalendar
@@ -94,16 +93,17 @@ class PriceSource:
         """Closed and stored sessions, as many as `lead` before the first."""
         desk, market = self.desk, self.market
         assert market is not None
-        newest = newest_stored_session(desk, market) if desk.has_lake else None
-        if newest is None:
+        stored = _stored_span(desk, market)
+        if stored is None:
             raise PriceUnavailable(
                 f"The lake has no prices of market '{market}'.",
                 remedy=f"Collect them: scizor collect history --market {market}.",
                 where=f"market {market}",
             )
-        last = min(newest, self.calendar.last_closed(desk.clock()), self.request.last or date.max)
-        before = self.calendar.sessions(date.min, begins or desk.market(market).first_session)
-        start = before[-1 - min(lead, len(before) - 1)] if before else self.calendar.first
+        last = min(stored[1], self.calendar.last_closed(desk.clock()), self.request.last or date.max)
+        # What is before the first stored bar is no past without gains: it is not known.
+        before = self.calendar.sessions(stored[0], begins) if begins is not None else []
+        start = before[-1 - min(lead, len(before) - 1)] if before else stored[0]
         sessions = self.calendar.sessions(start, last)
         if not sessions:
             raise InputError(
@@ -147,6 +147,15 @@ class PriceSource:
             return None, f"The benchmark {name} has no total-return prices in the lake; nothing is compared."
         with np.errstate(invalid="ignore"):
             return values[1:] / values[:-1] - 1, said
+
+
+def _stored_span(desk: Desk, market: str) -> tuple[date, date] | None:
+    """First and last session of which the market has any bar."""
+    if not desk.has_lake:
+        return None
+    with desk.lake.read() as cursor:
+        row = cursor.execute("SELECT min(session), max(session) FROM bars WHERE market = ?", [market]).fetchone()
+    return row if row is not None and row[0] is not None else None
 
 
 def _wanted(request: BacktestRequest, symbols: frozenset[str] | None) -> frozenset[str] | None:

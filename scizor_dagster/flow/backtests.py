@@ -20,6 +20,7 @@ import numpy as np
 from scizor_dagster.analytics.ratios import SESSIONS_A_YEAR, sessions_a_year
 from scizor_dagster.backtest.engine import Progress, run_backtest
 from scizor_dagster.backtest.figures import Facts, Frames, frames_of
+from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.model import Choices, Costs, FillAt, Fills, History, Result, Schedule
 from scizor_dagster.backtest.request import BacktestRequest, canonical, digest
 from scizor_dagster.backtest.storage import Head, find_backtest, read_frames, store_backtest
@@ -128,7 +129,7 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
         capabilities=capabilities,
         choices=choices,
         begins=begins,
-        notes=(*said, *told, *filter(None, (about,))),
+        notes=(*said, *told, *filter(None, (about, _untradable(history, schedule)))),
         weights_from=weights.text,
         sessions_a_year=year_of(prices, history),
         benchmark_name=benchmark if compared is not None else "",
@@ -136,6 +137,14 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
         market=prices.market or "",
         lake_snapshot=desk.lake.snapshot() if prices.market is not None or request.stored else None,
     )
+
+
+def _untradable(history: History, schedule: Schedule) -> str:
+    """A sentence on what has a weight and takes no orders."""
+    wanted = (schedule.weights != 0).any(axis=0)
+    names = [item.symbol for item, has in zip(history.instruments, wanted, strict=True) if has and not item.tradable]
+    said = f"Not tradable, as was known before the first session, so that nothing is ordered: {few(names)}."
+    return said if names else ""
 
 
 def rules_and_capabilities(desk: Desk, request: BacktestRequest) -> tuple[PlanningRules, Capabilities, list[str]]:

@@ -153,6 +153,11 @@ def test_what_no_holding_gets_is_said(lake):
     assert f"under the old name, whose holding ends in cash at the last close: B ({SESSIONS[3]})" in text
 
 
+def test_a_session_in_which_nothing_has_a_price_is_named(lake):
+    put(lake, flat_bars(["A"], [day for day in SESSIONS if day != SESSIONS[3]]))
+    assert f"1 sessions without any price, in which nothing fills: {SESSIONS[3]}." in read(lake, A).notes
+
+
 def test_prices_that_end_without_a_reason_are_named(lake):
     put(lake, flat_bars(["A"], SESSIONS))
     put(lake, flat_bars(["B"], SESSIONS[:3]))

@@ -48,10 +48,20 @@ def test_dates_that_cannot_trade_are_left_out_and_named():
     assert late.rows.tolist() == [5]
 
 
+def test_a_delay_moves_what_was_made_on_a_close_and_leaves_out_what_no_close_could_decide():
+    weights = np.full((2, 1), 0.5)
+    later = schedule_of(HISTORY, SESSIONS[:2], ["A"], weights, "signal_close", delay=3)
+    assert later.rows.tolist() == [3, 4]
+    at_once = schedule_of(HISTORY, SESSIONS[:2], ["A"], weights, "signal_close", delay=0)
+    assert at_once.rows.tolist() == [1]
+    stated = schedule_of(HISTORY, SESSIONS[1:3], ["A"], weights, delay=2)
+    assert stated.rows.tolist() == [2]
+
+
 def test_a_symbol_without_prices_is_named_with_its_weight_and_one_that_is_never_held_is_not():
     schedule = schedule_of(HISTORY, [SESSIONS[1]], ["A", "Z", "Y"], np.array([[0.5, -0.25, 0.0]]))
     assert schedule.weights.tolist() == [[0.5, 0.0]]
-    assert schedule.notes == ("Without any price, so that their weight stays in cash: Z (up to 25.00%).",)
+    assert schedule.notes == ("Without prices in this backtest, so that their weight stays in cash: Z (up to 25.00%).",)
 
 
 @pytest.mark.parametrize(

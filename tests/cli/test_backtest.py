@@ -86,7 +86,7 @@ def test_one_instrument_in_one_session_is_explained(scizor: Scizor, files: Proje
     day = str(SESSIONS[1])
     said = scizor("backtest", "show", name, "--symbol", "AAPL", "--date", day).out
     assert f"AAPL: the plan for {day} wants 50.0000% of equity; open." in said
-    assert "Buy 500, sized at 100.00 USD." in said
+    assert "Buy 500, from 0 to 500, sized at 100.00 USD." in said
     assert "Filled 500 at 101.00; it cost commission 50.50 (USD)." in said
     assert "Held at its close: 500 worth 50,500.00 USD." in said
     [trade] = scizor("backtest", "show", name, "--symbol", "AAPL", "--date", day, "--json").json["trades"]

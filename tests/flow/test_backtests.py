@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from scizor_dagster.analytics.costs_model import CostModel
 from scizor_dagster.analytics.costs_store import store_costs
@@ -217,6 +218,35 @@ def test_all_at_once_and_session_by_session_make_the_same_schedule(desk, monkeyp
     slowly = prepare(desk, read_request({"portfolio": "main"}))
     np.testing.assert_array_equal(at_once.schedule.rows, slowly.schedule.rows)
     np.testing.assert_array_equal(at_once.schedule.weights, slowly.schedule.weights)
+
+
+def test_a_blend_with_overlays_is_what_live_consolidation_makes_of_the_same_files(tmp_path):
+    blend = {"mode": "blend", "strategy": None, "overlays": [{"cap_per_name": 0.35}],
+             "strategies": [{"id": "weekly", "capital": 0.6}, {"id": "other", "capital": 0.4}]}  # fmt: skip
+    desk = desk_at(tmp_path, portfolios={"main": {"signals": blend}})
+    entry = {"id": "other", "path": "other.csv", "format": "csv"}
+    manifest = yaml.safe_load((tmp_path / "strategy_manifest.yaml").read_text(encoding="utf-8"))
+    manifest["strategies"].append(entry)
+    (tmp_path / "strategy_manifest.yaml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    days = list(WEIGHTS)
+    write_weights(tmp_path / "other.csv", {day: {"MSFT": 0.5, "NVDA": 0.3} for day in (*days[:2], date(2025, 2, 18))})
+    prepared = prepare(desk, read_request({"portfolio": "main"}))
+    names = [item.symbol for item in prepared.history.instruments]
+    assert [prepared.history.sessions[row] for row in prepared.schedule.rows] == days[:2]
+    for day, row in zip(days, prepared.schedule.weights, strict=False):
+        targets = {one.symbol: float(one.target_weight) for one in consolidate_session(desk, "main", day).rows}
+        assert dict(zip(names, row.tolist(), strict=True)) == {name: targets.get(name, 0.0) for name in names}
+    assert any("In 2 sessions not every strategy has weights" in note for note in prepared.schedule.notes)
+    desk.lake.close()
+
+
+def test_weights_from_before_the_first_stored_price_are_left_out_and_no_time_is_made_up(desk, tmp_path):
+    path = write_weights(tmp_path / "old.csv", {date(2020, 1, 6): {"AAPL": 0.4}, date(2025, 1, 13): {"AAPL": 0.5}})
+    prepared = prepare(desk, read_request({"weights": str(path)}))
+    assert prepared.history.sessions[0] == SESSIONS[0]
+    assert prepared.history.sessions[prepared.begins] == date(2025, 1, 10)
+    assert any("before the first session that trades and are left out: 2020-01-06" in note
+               for note in prepared.schedule.notes)  # fmt: skip
 
 
 def test_weights_that_hold_on_are_rebalanced_every_session_as_long_as_they_may(tmp_path):
