@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.backtest import engine_loop
 from scizor_dagster.backtest.engine_actions import apply_actions
@@ -33,6 +34,9 @@ from scizor_dagster.planning import compiled
 from scizor_dagster.planning.books import PreparedBook, prepare, settle_decisions
 from scizor_dagster.planning.kernel_model import STACK, Cells, Numbers, Session
 from scizor_dagster.planning.rules import PlanningRules
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Progress = Callable[[int, int], bool]
 """Called with sessions done and of how many; False cancels."""
@@ -96,7 +100,9 @@ class _Run:
         for action in history.actions:
             self.actions.setdefault(action.row, []).append(action)
         self.settled = 0
-        self.loop = _Compiled(self) if prepared.compiled and compiled.load(PARTS, (ENTRY,)) else _AsItStands(self)
+        machine = prepared.compiled and compiled.load(PARTS, (ENTRY,))
+        # Neither knows the run: a large result is gone as soon as nobody holds it.
+        self.loop = _Compiled(prepared, self.account) if machine else _AsItStands(prepared, self)
 
     def result(self, progress: Progress | None) -> Result:
         total = len(self.history.sessions)
@@ -127,7 +133,7 @@ class _Run:
         )
 
     def _go_on(self, until: int) -> None:
-        status = self.loop.run(until)
+        status = self.loop.run(self, until)
         while status != DONE:
             now = self.loop.now()
             if status == FULL:
@@ -142,7 +148,7 @@ class _Run:
             else:
                 self._settle(status, now.row)
             self.loop.keep(now)
-            status = self.loop.run(until)
+            status = self.loop.run(self, until)
 
     def _settle(self, status: int, row: int) -> None:
         """Let the exact rules decide what the kernel leaves open."""
@@ -159,25 +165,20 @@ class _Run:
 class _Compiled:
     """The loop as machine code, on the book's own arrays."""
 
-    def __init__(self, run: _Run) -> None:
-        book = run.prepared
-        self.run_of = run
+    def __init__(self, prepared: PreparedBook, account: NDArray[Any]) -> None:
         self.function = compiled.function(ENTRY)
-        self.first = (book.cells, book.numbers, book.session, book.terms, book.keys)
+        self.first = (prepared.cells, prepared.numbers, prepared.session, prepared.terms, prepared.keys)
+        self.account = account
 
-    def run(self, until: int) -> int:
-        run = self.run_of
-        return int(
-            self.function(
-                *self.first, run.market, run.book, run.rates, run.account, run.setting, run.out, until
-            )
-        )  # fmt: skip
+    def run(self, run: _Run, until: int) -> int:
+        rest = (run.market, run.book, run.rates, run.account, run.setting, run.out, until)
+        return int(self.function(*self.first, *rest))
 
     def now(self) -> Account:
-        return Account(*self.run_of.account[0].tolist())
+        return Account(*self.account[0].tolist())
 
     def keep(self, now: Account) -> None:
-        self.run_of.account[0] = astuple(now)
+        self.account[0] = astuple(now)
 
     def store(self) -> None:
         """The planner's arrays are the loop's."""
@@ -189,18 +190,16 @@ class _Compiled:
 class _AsItStands:
     """The loop as it stands, on objects."""
 
-    def __init__(self, run: _Run) -> None:
-        book = run.prepared
-        self.run_of = run
-        self.cells = [Cells(*cell) for cell in book.cells.tolist()]
-        self.numbers, self.session = Numbers(*book.numbers[0].tolist()), Session(*book.session[0].tolist())
+    def __init__(self, prepared: PreparedBook, run: _Run) -> None:
+        self.prepared = prepared
+        self.cells = [Cells(*cell) for cell in prepared.cells.tolist()]
+        self.numbers, self.session = Numbers(*prepared.numbers[0].tolist()), Session(*prepared.session[0].tolist())
         self.rates = [Rates(*rate) for rate in run.rates.tolist()]
         self.account, self.setting = Account(*run.account[0].tolist()), Setting(*run.setting[0].tolist())
         self.terms = [0.0] * (len(self.cells) + STACK)
         self.keys = [*self.terms]
 
-    def run(self, until: int) -> int:
-        run = self.run_of
+    def run(self, run: _Run, until: int) -> int:
         return engine_loop.run_sessions(
             self.cells, (self.numbers,), (self.session,), self.terms, self.keys, run.market, run.book, self.rates,
             (self.account,), (self.setting,), run.out, until,
@@ -213,14 +212,12 @@ class _AsItStands:
         self.account = now
 
     def store(self) -> None:
-        book = self.run_of.prepared
-        book.cells[:] = [astuple(cell) for cell in self.cells]
-        book.session[0] = astuple(self.session)
+        self.prepared.cells[:] = [astuple(cell) for cell in self.cells]
+        self.prepared.session[0] = astuple(self.session)
 
     def fetch(self) -> None:
-        book = self.run_of.prepared
-        self.cells = [Cells(*cell) for cell in book.cells.tolist()]
-        self.session = Session(*book.session[0].tolist())
+        self.cells = [Cells(*cell) for cell in self.prepared.cells.tolist()]
+        self.session = Session(*self.prepared.session[0].tolist())
 
 
 def _notes(rules: PlanningRules) -> Sequence[str]:

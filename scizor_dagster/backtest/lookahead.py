@@ -7,9 +7,9 @@ that reaches into later rows, or data of its own. Both are checked. Of data that
 shifted by a day, kept as a frame), no alteration can show which rows it was made of; where weights depend on such
 data, and it goes on after the decision, that is a finding as well, which says so (`proven` is false).
 
-What cannot be found: a single number, or numbers by symbol, that somebody computed from the whole sample and wrote into
-the code or into parameters; what is read by other means than pandas, NumPy and `open`ed at import; and a
-universe that was chosen by what became of it. A weight file has no function to ask: of one, only its dates can be
+What cannot be found: a number, or numbers by symbol, that somebody computed from the whole sample and wrote into the
+code or into parameters; what is read by other means than those of pandas and NumPy; and a universe that was chosen by
+what became of it. A weight file has no function to ask: of one, only its dates can be
 checked (`signals.dating`), not what its weights were made of.
 """
 
@@ -91,7 +91,7 @@ def check_lookahead(history: History, strategy: Strategy, *, at: int = 12, seed:
         DataError: the strategy fails on the data as it is.
     """
     rows = [row - 1 for row in rebalance_rows(history.sessions, strategy.rebalance)]
-    listed = AsOf(history).listed.any(axis=1)
+    listed = np.any(AsOf(history).listed, axis=1)
     rows = [row for row in rows if listed[row]]
     if not rows:
         return []

@@ -101,8 +101,9 @@ def _walk(item: Any, sessions: int, found: list[Held], seen: set[int]) -> None:
         return
     seen.add(id(item))
     for name, cell in zip(item.__code__.co_freevars, item.__closure__ or (), strict=False):
-        _look(name, cell.cell_contents, partial(setattr, cell, "cell_contents"), sessions, found)
-        _walk_own(cell.cell_contents, item.__module__, sessions, found, seen)
+        value = _content(cell)
+        _look(name, value, partial(setattr, cell, "cell_contents"), sessions, found)
+        _walk_own(value, item.__module__, sessions, found, seen)
     defaults = list(item.__defaults__ or ())
     for index, value in enumerate(defaults):
         _look(f"default {index + 1}", value, _default(item, index), sessions, found)
@@ -111,6 +112,14 @@ def _walk(item: Any, sessions: int, found: list[Held], seen: set[int]) -> None:
             value, space = item.__globals__[name], item.__globals__
             _look(name, value, partial(operator.setitem, space, name), sessions, found)
             _walk_own(value, item.__module__, sessions, found, seen)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        # A name that was never given anything.
+        return None
 
 
 def _walk_own(value: Any, module: str, sessions: int, found: list[Held], seen: set[int]) -> None:

@@ -106,6 +106,7 @@ def _configuration(desk: Desk) -> str:
 
 
 def _strategies(desk: Desk) -> str:
+    from scizor_dagster.flow.strategies import strategy_of
     from scizor_dagster.flow.weight_files import missing_files
 
     described = []
@@ -113,6 +114,8 @@ def _strategies(desk: Desk) -> str:
         missing = missing_files(desk, name)
         for entry in map(desk.manifest.strategy, portfolio.signals.ids):
             there = "" if entry.id not in missing else f", no weight file yet at {entry.path}"
+            if entry.function is not None:
+                there = f", {strategy_of(desk, entry).rebalance} by {entry.function}"
             if entry.mapping is not None and not Path(entry.mapping.file).is_file():
                 there += f", no mapping table yet at {entry.mapping.file}"
             described.append(f"{name}: {entry.id}{there}")

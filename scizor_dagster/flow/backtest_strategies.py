@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.lookahead import Finding, check_lookahead
 from scizor_dagster.backtest.model import History, Schedule
 from scizor_dagster.backtest.request import BacktestRequest
@@ -25,6 +26,10 @@ from scizor_dagster.strategies.prices import LISTED_WITHIN
 if TYPE_CHECKING:
     from scizor_dagster.signals.manifest import StrategyEntry
     from scizor_dagster.strategies.definition import Strategy
+
+
+_EVERYTHING = 100_000
+"""More sessions than any market has had."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,11 @@ class Computed:
                 remedy="Choose a longer time, or another --rebalance.",
                 where="--from, --to",
             )
-        return Schedule(np.array([rows[seen.sessions[made.rows[place]]] for place in kept]), weights, made.notes)
+        unknown = sorted(self.strategy.symbols - columns.keys())
+        notes = (f"No prices of {few(unknown)}, which the strategy names.",) if unknown else ()
+        return Schedule(
+            np.array([rows[seen.sessions[made.rows[place]]] for place in kept]), weights, (*made.notes, *notes)
+        )
 
     def check(self, history: History) -> list[Finding]:
         """Whether it knows the future; see `backtest.lookahead`."""
@@ -74,10 +83,7 @@ class Computed:
         if request.first is None:
             return history
         source, window = price_source(self.desk, request), self.strategy.window
-        lead = window + LISTED_WITHIN if window is not None else 10_000
-        if window is None and source.market is not None:
-            begun = self.desk.market(source.market).first_session
-            lead = max(len(source.calendar.sessions(begun, request.first)) - 1, 1)
+        lead = window + LISTED_WITHIN if window is not None else _EVERYTHING
         return source.history(None, request.first, lead)
 
 

@@ -229,6 +229,7 @@ def compute_weights(desk: Desk, portfolio: str, session: date, strategy_id: str)
     if path.is_file() and (due < session or _stands(desk, strategy_id, session)):
         return
     strategy, market = strategy_of(desk, entry), desk.portfolio(portfolio).market
+    _require_known(desk, market, strategy)
     with desk.lake.pinned() as lake:
         snapshot = lake.snapshot()
         history = history_before(desk, lake, market, due, strategy.window)
@@ -253,6 +254,18 @@ def compute_weights(desk: Desk, portfolio: str, session: date, strategy_id: str)
     with desk.ledger.transaction() as connection:
         note_version(connection, desk.portfolio(portfolio).account, _row_of(desk, strategy))
         note_computed(connection, desk.portfolio(portfolio).account, made)
+
+
+def _require_known(desk: Desk, market: str, strategy: Strategy) -> None:
+    """A symbol that is spelled wrongly would never be held, and nobody would be told."""
+    unknown = sorted(strategy.symbols - set(desk.instruments(market)))
+    if unknown:
+        raise ConfigError(
+            f"The parameters of strategy '{strategy.name}' name {', '.join(unknown)}, which market '{market}' does not "
+            "know.",
+            remedy="Correct 'symbols', or add them to the market's universe.",
+            where=desk.config.strategy_manifest,
+        )
 
 
 def _stands(desk: Desk, strategy_id: str, session: date) -> bool:

@@ -38,9 +38,9 @@ def decide(strategy: Strategy, prices: Prices) -> dict[str, float] | None:
     Raises:
         DataError: it fails, or what it answers is no weights: with its file and line, the session and the symbol.
     """
-    function: Any = strategy.definition.make()
     arguments = (prices, strategy.parameters) if strategy.definition.takes_parameters else (prices,)
     try:
+        function: Any = strategy.definition.make()
         answer = function(*arguments)
     except ScizorError:
         raise
@@ -121,7 +121,7 @@ def strategy_schedule(
     sessions = history.sessions
     begins, ends = first or sessions[0], last or sessions[-1]
     chosen = [row for row in rebalance_rows(sessions, strategy.rebalance) if begins <= sessions[row] <= ends]
-    listed = AsOf(history).listed.any(axis=1)
+    listed = np.any(AsOf(history).listed, axis=1)
     rows = [row for row in chosen if row >= delay and listed[row - delay]]
     if vectorised and strategy.definition.over is not None:
         return Schedule(np.array(rows, dtype=np.intp), weights_over(strategy, history, [row - delay for row in rows]))

@@ -94,8 +94,24 @@ class Strategy:
 
     @property
     def window(self) -> int | None:
-        """Sessions that it is shown; see `Parameters.window`."""
-        return self.parameters.window()
+        """Sessions that it is shown; see `Parameters.window`.
+
+        Raises:
+            ConfigError: its parameters answer no number of sessions.
+        """
+        found: object = self.parameters.window()
+        if found is None or (isinstance(found, int) and found >= 1):
+            return found
+        raise ConfigError(
+            f"Strategy '{self.name}' asks for a window of {found!r} sessions.",
+            remedy="Let window() of its parameters answer a whole number of 1 or more, or None.",
+            where=self.definition.where,
+        )
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Those that a parameter `symbols` names; empty where there is none, or it names none."""
+        return frozenset(getattr(self.parameters, "symbols", ()))
 
     @cached_property
     def parameters_text(self) -> str:
@@ -138,7 +154,7 @@ def definition_of(found: object, name: str, origin: str, source: str | None = No
     where = place_of(found)
     if isinstance(found, type):
         function, make = getattr(found, METHOD, None), lambda: getattr(found(), METHOD)
-        over = getattr(found(), VECTORISED, None) if hasattr(found, VECTORISED) else over
+        over = getattr(_made(found, name, where), VECTORISED) if hasattr(found, VECTORISED) else over
     else:
         function, make = found, lambda: found
     if not callable(function):
@@ -159,6 +175,17 @@ def definition_of(found: object, name: str, origin: str, source: str | None = No
         source=source if source is not None else source_of(found),
         takes_parameters=model is not None,
     )
+
+
+def _made(found: type, name: str, where: str) -> object:
+    try:
+        return found()
+    except Exception as error:
+        raise ConfigError(
+            f"Strategy '{name}' cannot be made without arguments: {type(error).__name__}: {error}.",
+            remedy="Give what it needs as parameters of its method.",
+            where=where,
+        ) from error
 
 
 def _of_module(module: ModuleType) -> object:
@@ -188,7 +215,7 @@ def _parameters_of(function: Callable[..., Any], name: str, where: str, *, bound
         return None
     try:
         hint = typing.get_type_hints(function).get(given[1].name) if len(given) == 2 else None
-    except NameError as error:
+    except (NameError, TypeError) as error:
         raise ConfigError(
             f"Strategy '{name}' has an annotation that cannot be resolved: {error}.",
             remedy="Define the model of parameters at the top level of the module.",

@@ -1,5 +1,6 @@
 """Orders of a backtest against `make_plan`, called by hand with the same state; the loop compiled and as it stands."""
 
+import os
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -107,7 +108,7 @@ def planned_by_hand(result, rules, capabilities, at):
 
 
 @pytest.mark.usefixtures("as_it_stands")
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(1_000 if os.environ.get("SCIZOR_TORTURE") else 24))
 def test_a_backtest_orders_what_make_plan_orders_from_the_same_state(seed):
     history, schedule, rules, capabilities, choices = random_case(seed)
     if choices.fills.delay == 0:

@@ -1,7 +1,9 @@
 """What holds of every run, whatever its market, rules and costs: trials by seed."""
 
+import gc
 import os
 import random
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -142,3 +144,14 @@ def test_more_trades_than_were_set_aside_find_room(monkeypatch):
     history = history_of(10 + np.arange(40.0).reshape(20, 2) % 7)
     weights = {row: [0.4, 0.5] if row % 2 else [0.5, 0.4] for row in range(1, 20)}
     assert len(run(history, weights, fills=Fills()).trades) == 38
+
+
+def test_a_result_is_gone_as_soon_as_nobody_holds_it():
+    gc.disable()
+    try:
+        result = run(history_of([10.0] * 3), {1: 0.5})
+        gone = weakref.ref(result.equity)
+        del result
+        assert gone() is None
+    finally:
+        gc.enable()

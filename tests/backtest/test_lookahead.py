@@ -205,6 +205,15 @@ def test_the_shipped_strategies_know_nothing_of_the_future(name):
     assert check_lookahead(history, Registry().find(name).configured(SHORT[name], "weekly"), at=5) == []
 
 
+def test_a_name_that_was_never_given_anything_is_passed_over():
+    def weights(prices):
+        return later() if len(prices) < 0 else {"S00": 1.0}
+
+    if len(SYMBOLS) < 0:
+        later = weights
+    assert found_in(weights, at=3) == []
+
+
 def test_a_strategy_with_constants_and_its_own_past_is_clean():
     shares = {"S00": 0.6, "S01": 0.4}
 

@@ -86,7 +86,7 @@ def by_us(prices, weights, every, kind):
     from scizor_dagster.planning.rules import PlanningRules
     from tests.planning.books import ALPACA_LIKE
 
-    rules = PlanningRules(quantity_precision=9, min_order_notional=Decimal(0), max_price_move=None)
+    rules = PlanningRules(quantity_precision=4, min_order_notional=Decimal(0), max_price_move=None)
     capabilities = replace(ALPACA_LIKE, min_notional=Decimal(0))
     if kind == "all rules":
         capabilities = ALPACA_LIKE

@@ -97,6 +97,8 @@ def test_a_computed_weight_is_explained_down_to_its_line_and_the_version_that_ma
     told = explain(desk, symbol, portfolio="main", session=FIRST)
     link = told.links[0]
     version = strategy_of(desk, desk.manifest.strategy("own")).version
+    file = folder / "home" / "signals" / "own" / f"{FIRST}.csv"
+    assert any(symbol in str(link) for link in explain(desk, f"{file}:2", portfolio="main", session=FIRST).links)
     assert f"signals/own/{FIRST}.csv:2 says {symbol} 0.3 for {FIRST}." in link.sentences[0]
     assert "The line as it stands:" in link.sentences[1]
     assert f"Computed by version {version[:12]} of momentum on the closes up to 2025-02-28." in link.sentences
@@ -170,6 +172,12 @@ def test_weights_are_judged_by_the_rules_of_every_file(folder):
         consolidate_session(desk, "main", FIRST)
     with pytest.raises(SignalRefused, match="decides nothing for session 2025-03-03"):
         consolidate_session(opened(folder, own_strategy(folder, "None")), "main", FIRST)
+
+
+def test_a_symbol_that_the_market_does_not_know_is_refused(folder):
+    desk = opened(folder, {"function": "equal_weight", "parameters": {"symbols": ["AAPL", "APPL"]}})
+    with pytest.raises(ConfigError, match="'equal_weight' name APPL, which market 'us' does not know"):
+        consolidate_session(desk, "main", FIRST)
 
 
 def test_code_that_cannot_be_loaded_stops_the_session_and_says_where(folder):

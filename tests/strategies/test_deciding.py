@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scizor_dagster.errors import DataError, PriceUnavailable
+from scizor_dagster.errors import ConfigError, DataError, PriceUnavailable
 from scizor_dagster.strategies.deciding import decide, strategy_schedule, weights_over
 from scizor_dagster.strategies.definition import definition_of
 from scizor_dagster.strategies.prices import AsOf
@@ -69,6 +69,21 @@ def test_an_error_of_this_project_is_passed_on_as_it_is():
 
     with pytest.raises(PriceUnavailable):
         decide(definition_of(weights, "waits", "file").configured(), AsOf(HISTORY).at(1))
+
+
+def test_a_class_that_needs_arguments_is_refused():
+    class Needs:
+        def __init__(self, top):
+            self.top = top
+
+        def weights(self, prices):
+            return {}
+
+    with pytest.raises(DataError, match="TypeError"):
+        decide(definition_of(Needs, "needs", "file").configured(), AsOf(HISTORY).at(1))
+    Needs.weights_over = Needs.weights
+    with pytest.raises(ConfigError, match="'needs' cannot be made without arguments"):
+        definition_of(Needs, "needs", "file")
 
 
 def test_a_class_is_made_anew_for_each_decision():

@@ -165,6 +165,13 @@ def test_an_entry_point_of_a_package_is_a_strategy(monkeypatch, tmp_path):
         registry.find("number")
 
 
+@pytest.mark.parametrize("answer", ["0", "'all'", "2.5"])
+def test_a_window_that_is_no_number_of_sessions_is_refused(folder, answer):
+    (folder / "odd.py").write_text(GOOD.replace("= 3\n", f"= 3\n\n    def window(self):\n        return {answer}\n"))
+    with pytest.raises(ConfigError, match="asks for a window of"):
+        _ = Registry(folder).find("odd").configured().window
+
+
 def test_parameters_that_change_keep_the_others():
     chosen = Registry().find("momentum").configured({"top": 5}, "monthly").with_parameters({"skip": 0})
     assert (chosen.parameters.top, chosen.parameters.skip, chosen.rebalance) == (5, 0, "monthly")
