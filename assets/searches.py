@@ -25,7 +25,7 @@ def search_metadata(found: Findings) -> dict[str, Any]:
     shown = found.table().drop(columns=["total_return"])
     metadata: dict[str, Any] = {
         "search_verdict": dg.MetadataValue.md("\n".join(f"- {line}" for line in verdict.sentences())),
-        "search_better_than_luck": not verdict.is_luck,
+        "search_better_than_luck": not (verdict.is_luck or verdict.is_market),
         **{
             f"search_{name}": record["verdict"][name]
             for name in ("score", "lucky", "deflated", "chance", "overfitting")

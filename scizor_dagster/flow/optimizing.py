@@ -162,9 +162,9 @@ def run_search(desk: Desk, request: SearchRequest, progress: Progress | None = N
     with Runner(problem, workers_of(desk.settings.environment, request.workers)) as runner:
         if not splits:
             found: Trials = search(problem, plan, kept, runner, progress)
-            return Findings(problem, plan, found, verdict_of(found, plan))
+            return Findings(problem, plan, found, verdict_of(found, plan, problem.market))
         walked = walk(problem, plan, splits, kept, runner, progress)
-    return Findings(problem, plan, walked.trials, verdict_of(walked.trials, plan), walked)
+    return Findings(problem, plan, walked.trials, verdict_of(walked.trials, plan, problem.market), walked)
 
 
 def best_of_search(

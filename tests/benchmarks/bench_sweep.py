@@ -126,7 +126,7 @@ def ours(count, rules, workers):
     verdict = verdict_of(found, plan)
     assert verdict is not None
     judged = time.perf_counter() - start
-    return {"seconds": taken, "processor": processor, "sets": count, "judged": judged, "best": verdict.sharpe}
+    return {"seconds": taken, "processor": processor, "sets": count, "judged": judged, "best": verdict.own.sharpe}
 
 
 def vectorbt_of(close, sets, kind):

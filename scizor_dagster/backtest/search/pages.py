@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.analytics.plots import equity_plot, heat_plot
@@ -96,10 +96,11 @@ class Findings:
 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
-    names = ("score", "trials", "effective", "sharpe", "lucky", "probabilistic", "deflated", "chance", "overfitting",
-             "track_record", "sessions", "is_luck", "choice_is_luck")  # fmt: skip
-    facts = {name: getattr(verdict, name) for name in names}
-    return {"parameters": dict(verdict.best.parameters), **facts, "says": verdict.sentences()}
+    """Figures of the best against luck; `beside` has the same of what it earns beside the market."""
+    names = ("score", "sessions", "overfitting", "is_luck", "is_market", "choice_is_luck")
+    facts = {name: getattr(verdict, name) for name in names} | asdict(verdict.own)
+    beside = None if verdict.beside is None else asdict(verdict.beside)
+    return {"parameters": dict(verdict.best.parameters), **facts, "beside": beside, "says": verdict.sentences()}
 
 
 def walk_record(walked: WalkForward, problem: Problem) -> dict[str, Any]:

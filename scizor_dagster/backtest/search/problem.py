@@ -77,6 +77,20 @@ class Problem:
         return digest.hexdigest()
 
     @cached_property
+    def market(self) -> NDArray[Any]:
+        """T returns of holding all instruments in equal parts, anew each session; 0 where none of them is known."""
+        import numpy as np
+
+        from scizor_dagster.strategies.prices import AsOf
+
+        closes = AsOf(self.history).panel.adjusted
+        with np.errstate(all="ignore"):
+            returns = closes[1:] / closes[:-1] - 1.0
+        known = np.isfinite(returns)
+        sums = np.where(known, returns, 0.0).sum(axis=1)
+        return np.concatenate([[0.0], sums / np.maximum(known.sum(axis=1), 1)])
+
+    @cached_property
     def book(self) -> PreparedBook:
         """Instruments and rules, resolved once for all trials of a process.
 

@@ -98,6 +98,24 @@ def moments(returns: NDArray[Any]) -> tuple[float, float, float]:
     return mean / math.sqrt(variance * size / (size - 1)), skew, kurtosis
 
 
+def without_market(returns: NDArray[Any], market: NDArray[Any]) -> NDArray[Any]:
+    """What K curves of returns (T x K) earn beside their share of the market's (T): r - b m, with b by least squares.
+
+    Not their residuals: what a regression calls alpha stays in.
+    """
+    import numpy as np
+
+    offsets = market - market.mean()
+    spread = float((offsets**2).sum())
+    if not spread > 0.0:
+        return returns
+    share = offsets @ (returns - returns.mean(axis=0)) / spread
+    left: NDArray[Any] = returns - np.outer(market, share)
+    # A curve that is the market leaves nothing but the noise of binary numbers.
+    left[:, left.std(axis=0) <= 1e-9 * returns.std(axis=0)] = 0.0
+    return left
+
+
 def effective_trials(returns: NDArray[Any]) -> float:
     """As how many independent trials K curves of returns (T x K, finite) count: between 1 and K.
 

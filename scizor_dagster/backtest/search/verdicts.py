@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.backtest.search.search import Plan, Trials, best_trial
 from scizor_dagster.backtest.search.statistics import (
@@ -19,9 +19,12 @@ from scizor_dagster.backtest.search.statistics import (
     moments,
     probabilistic_sharpe,
     reality_check,
+    without_market,
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scizor_dagster.backtest.search.trials import Trial
 
 CERTAIN = 0.95
@@ -31,28 +34,20 @@ COIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The best of a search, and what luck alone would have reached. Sharpe ratios are annualised.
+class Luck:
+    """One of many curves of returns, and what luck alone would have reached. Sharpe ratios are annualised.
 
     Attributes:
-        score: The objective of the best.
-        trials: Sets with a curve that moves; `effective` as how many independent ones they count.
-        sharpe: Of the best.
-        lucky: The Sharpe ratio to expect of the best of as many trials without any skill.
-        probabilistic: Probability that the best has a Sharpe ratio above 0, had it been the only trial.
+        trials: Curves that move; `effective` as how many independent ones they count.
+        sharpe: Of the one.
+        lucky: The Sharpe ratio to expect of the best of as many curves without any skill.
+        probabilistic: Probability that the one has a Sharpe ratio above 0, had it been the only trial.
         deflated: The same above `lucky`: the deflated Sharpe ratio.
         chance: Probability that the best of all these curves has so high a Sharpe ratio though none has any skill, by
             White's reality check.
-        overfitting: Probability that what is best in one half of time is in the lower half of the rest; NaN where there
-            is too little to say.
-        track_record: Sessions after which the best would be above `lucky` with certainty; infinite where it never is.
-        sessions: That were measured.
-        is_luck: Whether the best is no better than luck.
-        choice_is_luck: Whether which of the sets is best is luck.
+        track_record: Sessions after which the one would be above `lucky` with certainty; infinite where it never is.
     """
 
-    best: Trial
-    score: float
     trials: int
     effective: float
     sharpe: float
@@ -60,32 +55,73 @@ class Verdict:
     probabilistic: float
     deflated: float
     chance: float
-    overfitting: float
     track_record: float
-    sessions: int
 
     @property
     def is_luck(self) -> bool:
+        """Whether luck would do as much; also where nothing moves, of which nothing is known."""
         return not (self.deflated >= CERTAIN and self.chance <= 1.0 - CERTAIN)
+
+    def words(self) -> str:
+        return (
+            f"the best of {self.trials} sets, which count as {self.effective:.1f} independent ones, would reach a "
+            f"Sharpe ratio of {self.lucky:.2f} without any skill; this one has {self.sharpe:.2f}, and is more with a "
+            f"probability of {self.deflated:.1%} (deflated Sharpe ratio; {CERTAIN:.0%} is asked for). Without skill, "
+            f"one of them would reach as much with a probability of {self.chance:.1%} (reality check; at most "
+            f"{1 - CERTAIN:.0%} is asked for)."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The best of a search, and what it is worth.
+
+    Attributes:
+        score: The objective of the best.
+        sessions: That were measured.
+        own: Its returns against luck.
+        beside: The same of what it earns beside its share of the market; None where that was not asked for.
+        overfitting: Probability that what is best in one half of time is in the lower half of the rest; NaN where there
+            is too little to say.
+    """
+
+    best: Trial
+    score: float
+    sessions: int
+    own: Luck
+    beside: Luck | None
+    overfitting: float
+
+    @property
+    def is_luck(self) -> bool:
+        """Whether the best is no better than luck."""
+        return self.own.is_luck
+
+    @property
+    def is_market(self) -> bool:
+        """Whether it is better than luck, but not beside its share of what holding all instruments earned."""
+        return not self.is_luck and self.beside is not None and self.beside.is_luck
 
     @property
     def choice_is_luck(self) -> bool:
+        """Whether which of the sets is best is luck."""
         return self.overfitting >= COIN
 
     def sentences(self) -> list[str]:
         """What a person should know before trading the best."""
-        said = []
-        if math.isnan(self.deflated):
-            said.append("Too little moves to tell skill from luck.")
+        if math.isnan(self.own.deflated):
+            return ["Too little moves to tell skill from luck."]
+        if self.is_luck:
+            said = [f"NO BETTER THAN LUCK: {self.own.words()}"]
+        elif self.is_market:
+            assert self.beside is not None
+            said = [
+                "NO BETTER THAN THE MARKET: what it earned came with holding these instruments at all. Beside its "
+                f"share of what all of them in equal parts earned, {self.beside.words()}"
+            ]
         else:
-            said.append(
-                f"{'NO BETTER THAN LUCK' if self.is_luck else 'Better than luck'}: the best of {self.trials} sets, "
-                f"which count as {self.effective:.1f} independent ones, would reach a Sharpe ratio of "
-                f"{self.lucky:.2f} without any skill; this one has {self.sharpe:.2f}, and is more with a probability "
-                f"of {self.deflated:.1%} (deflated Sharpe ratio; {CERTAIN:.0%} is asked for). Without skill, one of "
-                f"them would reach as much with a probability of {self.chance:.1%} (reality check; at most "
-                f"{1 - CERTAIN:.0%} is asked for)."
-            )
+            said = [f"Better than luck: {self.own.words()}"]
+            said += [] if self.beside is None else [f"Beside its share of the market as well: {self.beside.words()}"]
         if math.isnan(self.overfitting):
             return said
         part = f"what is best in one half of time is in the lower half of the rest with {self.overfitting:.0%}"
@@ -96,32 +132,48 @@ class Verdict:
         return said
 
 
-def verdict_of(found: Trials, plan: Plan) -> Verdict | None:
-    """Judge the best of a search over the sessions after its warm-up; None where no trial has a score."""
-    import numpy as np
+def verdict_of(found: Trials, plan: Plan, market: NDArray[Any] | None = None) -> Verdict | None:
+    """Judge the best of a search over the sessions after its warm-up; None where no trial has a score.
 
+    `market` (T) are the returns of holding all instruments, which the best is compared with; see `Problem.market`.
+    """
     best = best_trial(found, plan)
     if best is None:
         return None
     trial, score = best
     returns = found.returns()[plan.warm_up :]
-    figures = [moments(returns[:, place])[0] for place in range(returns.shape[1])]
-    sharpes = np.array([figure for figure in figures if not math.isnan(figure)])
-    sharpe, skew, kurtosis = moments(found.returns([trial])[plan.warm_up :, 0])
-    sessions, effective = len(returns), effective_trials(returns)
-    variance = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
-    lucky, year = expected_maximum_sharpe(variance, effective), math.sqrt(plan.sessions_a_year)
+    place = next(number for number, other in enumerate(found.done()) if other is trial)
+    own = _luck(returns, place, plan.sessions_a_year)
+    beside = None
+    if market is not None:
+        beside = _luck(without_market(returns, market[plan.warm_up :]), place, plan.sessions_a_year)
     return Verdict(
         best=trial,
         score=score,
+        sessions=len(returns),
+        own=own,
+        beside=beside,
+        overfitting=backtest_overfitting(returns),
+    )
+
+
+def _luck(returns: NDArray[Any], place: int, year: int) -> Luck:
+    """The curve at this place among others (T x K) against what luck would reach."""
+    import numpy as np
+
+    figures = [moments(returns[:, column])[0] for column in range(returns.shape[1])]
+    sharpes = np.array([figure for figure in figures if not math.isnan(figure)])
+    sharpe, skew, kurtosis = moments(returns[:, place])
+    variance = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
+    effective = effective_trials(returns)
+    lucky, size = expected_maximum_sharpe(variance, effective), len(returns)
+    return Luck(
         trials=len(sharpes),
         effective=effective,
-        sharpe=sharpe * year,
-        lucky=lucky * year,
-        probabilistic=probabilistic_sharpe(sharpe, 0.0, sessions, skew, kurtosis),
-        deflated=deflated_sharpe(sharpe, variance, effective, sessions, skew, kurtosis),
+        sharpe=sharpe * math.sqrt(year),
+        lucky=lucky * math.sqrt(year),
+        probabilistic=probabilistic_sharpe(sharpe, 0.0, size, skew, kurtosis),
+        deflated=deflated_sharpe(sharpe, variance, effective, size, skew, kurtosis),
         chance=reality_check(returns),
-        overfitting=backtest_overfitting(returns),
         track_record=minimum_track_record(sharpe, lucky, skew, kurtosis, CERTAIN),
-        sessions=sessions,
     )

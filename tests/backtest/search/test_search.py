@@ -167,8 +167,8 @@ def test_the_best_of_pure_noise_is_called_luck():
     found = run(given, plan)
     verdict = verdict_of(found, plan)
     assert verdict is not None
-    assert verdict.trials == len(found.kept) == 56
-    assert verdict.sharpe > 0.3
+    assert verdict.own.trials == len(found.kept) == 56
+    assert verdict.own.sharpe > 0.3
     assert verdict.is_luck
     assert "NO BETTER THAN LUCK" in verdict.sentences()[0]
 
@@ -176,11 +176,31 @@ def test_the_best_of_pure_noise_is_called_luck():
 def test_what_is_in_the_prices_is_not_called_luck():
     given = problem(market(750, 4, seed=12, trend=0.6))
     plan = Plan(space_of(["fast=2:20:3", "slow=25:95:10"]), warm_up=95)
-    verdict = verdict_of(run(given, plan), plan)
+    verdict = verdict_of(run(given, plan), plan, given.market)
     assert verdict is not None
     assert not verdict.is_luck
+    assert not verdict.is_market
     assert "Better than luck" in verdict.sentences()[0]
-    assert verdict.deflated < verdict.probabilistic
+    assert "Beside its share of the market as well" in verdict.sentences()[1]
+    assert verdict.own.deflated < verdict.own.probabilistic
+
+
+def test_noise_in_a_rising_market_is_called_the_market():
+    given = problem(market(750, 4, seed=12, drift=0.002))
+    plan = Plan(space_of(["fast=2:20:3", "slow=25:95:10"]), warm_up=95)
+    verdict = verdict_of(run(given, plan), plan, given.market)
+    assert verdict is not None
+    assert (verdict.is_luck, verdict.is_market) == (False, True)
+    assert "NO BETTER THAN THE MARKET" in verdict.sentences()[0]
+
+
+def test_the_market_is_every_instrument_in_equal_parts_by_what_is_known_of_it():
+    history = market(50, 3)
+    history.close[20, 1] = np.nan
+    returns = problem(history).market
+    moves = history.close[1:] / history.close[:-1] - 1
+    assert returns[0] == 0.0
+    assert returns[1:] == pytest.approx(np.nanmean(moves, axis=1))
 
 
 def test_sets_are_known_by_their_values_whatever_their_order():

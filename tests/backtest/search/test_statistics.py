@@ -15,6 +15,7 @@ from scizor_dagster.backtest.search.statistics import (
     moments,
     probabilistic_sharpe,
     reality_check,
+    without_market,
 )
 from scizor_dagster.errors import InputError
 
@@ -144,3 +145,14 @@ def test_the_reality_check_sees_an_edge_and_says_nothing_of_nothing():
     assert reality_check(returns) == reality_check(returns)
     assert math.isnan(reality_check(np.zeros((500, 3))))
     assert math.isnan(reality_check(returns[:1]))
+
+
+def test_a_share_of_the_market_leaves_nothing_and_what_comes_beside_it_stays():
+    chance = np.random.default_rng(41)
+    market = chance.normal(0.001, 0.01, 400)
+    own = chance.normal(0.002, 0.01, 400)
+    own -= np.cov(own, market)[0, 1] / market.var(ddof=1) * (market - market.mean())
+    left = without_market(np.column_stack([0.7 * market, 0.7 * market + own]), market)
+    assert np.array_equal(left[:, 0], np.zeros(400))
+    assert left[:, 1] == pytest.approx(own)
+    assert np.array_equal(without_market(left, np.zeros(400)), left)
