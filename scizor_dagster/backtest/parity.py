@@ -3,8 +3,8 @@
 What belongs here: runs as both sides tell them, and what differs between them. What does not: how a difference of money
 comes about (`parity_split`), and where a recorded run is read from (`flow.parity`).
 
-An order is the same one on both sides if session, instrument, side, leg and slice are. Numbers are equal or they are
-not: there is no tolerance anywhere.
+An order is the same one on both sides if session, instrument, side, leg, slice and batch are. Numbers are equal or they
+are not: there is no tolerance anywhere.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ ZERO, ONE = Decimal(0), Decimal(1)
 
 
 class Key(NamedTuple):
-    """What an order is of."""
+    """What an order is of. A plan of a session is its first batch; another one was asked for by a person."""
 
     session: date
     symbol: str
     side: Side
     leg: int
     slice: int
+    batch: int = 1
 
     def __str__(self) -> str:
         more = f" leg {self.leg}" * (self.leg > 1) + f" slice {self.slice}" * (self.slice > 1)
+        more += f" batch {self.batch}" * (self.batch > 1)
         return f"{self.session} {self.side} {self.symbol}{more}"
 
 

@@ -46,7 +46,7 @@ def by_instrument(run: Told) -> Told:
     """The run with all legs and slices of one instrument and side of a session as one order, of no phase."""
     made: dict[Key, ToldOrder] = {}
     for order in run.orders:
-        key = order.key._replace(leg=1, slice=1)
+        key = order.key._replace(leg=1, slice=1, batch=1)
         known = made.get(key)
         made[key] = replace(order, key=key, phase=0) if known is None else _both(known, order)
     return Told(tuple(made.values()), run.days)

@@ -124,7 +124,9 @@ class Split:
     def to_json(self) -> dict[str, Any]:
         whole = {"began": float(self.began), "ended": float(self.ended), "rest": float(self.rest)}
         parts = {"parts": self.parts.to_json(), "explained": self.explained}
-        return {**whole, **parts, "sessions": [row.to_json() for row in self.sessions if row.change or row.parts.total]}
+        sessions = [row.to_json() for row in self.sessions if row.change or row.parts.total]
+        orders = [{"order": str(key), **each.to_json()} for key, each in self.orders.items()]
+        return {**whole, **parts, "sessions": sessions, "orders": orders}
 
 
 def split(model: Told, recorded: Told) -> Split:

@@ -34,13 +34,14 @@ def recorded_run(desk: Desk, portfolio: str, history: History, row: int, market:
     days = history.sessions[row:]
     with desk.ledger.read() as connection:
         batches = batches_of(connection, settings.account, portfolio, first=days[0], last=days[-1])
-        intents = [intent for batch in batches for intent in intents_of(connection, batch.batch_id)]
+        numbers = {batch.batch_id: batch.batch for batch in batches}
+        intents = [intent for name in numbers for intent in intents_of(connection, name)]
         fills = fills_for_orders(connection, settings.account, [intent.client_order_id for intent in intents])
     reasons = _reasons(desk, portfolio, days)
     bars = {day: market.bars(row + at) or {} for at, day in enumerate(days)}
     orders = [
         ToldOrder(
-            key=Key(intent.session, intent.symbol, intent.side, intent.leg, intent.slice),
+            key=Key(intent.session, intent.symbol, intent.side, intent.leg, intent.slice, numbers[intent.batch_id]),
             phase=intent.phase,
             reason=reasons.get(intent.client_order_id, ""),
             reference=intent.price_used,

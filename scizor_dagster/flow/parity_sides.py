@@ -22,7 +22,7 @@ from scizor_dagster.backtest.venue_market import LOOK_BACK, Facts, VenueMarket
 from scizor_dagster.brokers.capabilities import account_capabilities
 from scizor_dagster.brokers.paper import exchange_rules
 from scizor_dagster.config import Account, PaperAccount
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.parity_recorded import recorded_run
 from scizor_dagster.ledger.rows import batches_of
@@ -136,14 +136,20 @@ def _sessions(desk: Desk, portfolio: str, first: date, last: date) -> _Sessions:
     history = _history(desk, settings.market, calendar.sessions(begins, last), next(iter(planned)))
     row = bisect_left(history.sessions, next(iter(planned)))
     market = VenueMarket(history, 0)
+    if market.bars(len(history.sessions) - 1) is None:
+        raise PriceUnavailable(
+            f"The lake has no prices of {last}, so that nothing of it can be compared.",
+            remedy=f"End with an earlier session, or collect it: scizor collect daily --date {last}.",
+            where=f"market {settings.market}",
+        )
     return _Sessions(history, row, market, planned, recorded_run(desk, portfolio, history, row, market))
 
 
 def _admitted(desk: Desk, portfolio: str, first: date, last: date) -> dict[date, str]:
-    """Sessions with an admitted plan, each with its id."""
+    """Sessions with an admitted plan, each with the id of its first one."""
     with desk.ledger.read() as connection:
         rows = batches_of(connection, desk.portfolio(portfolio).account, portfolio, first=first, last=last)
-    return {row.session: row.plan_id for row in rows}
+    return {row.session: row.plan_id for row in sorted(rows, key=lambda row: (row.session, -row.batch))}
 
 
 def _archives(desk: Desk, planned: Mapping[date, str]) -> dict[date, PlanArchive]:

@@ -78,7 +78,7 @@ def test_a_session_that_the_backtest_does_not_have_is_named():
 
 
 def test_legs_and_slices_are_orders_of_their_own():
-    assert str(key_of(leg=2)._replace(slice=3)) == "2024-03-04 buy A leg 2 slice 3"
+    assert str(key_of(leg=2)._replace(slice=3, batch=2)) == "2024-03-04 buy A leg 2 slice 3 batch 2"
 
 
 def test_a_run_at_the_exchange_is_told_with_its_fills_and_its_income(monkeypatch):
