@@ -20,7 +20,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-PARTS = tuple(f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "turnover", "fit", "book"))
+PARTS = tuple(
+    f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "plain", "turnover", "fit", "book")
+)
 """Modules of the kernel, each after those that it calls."""
 ENTRIES = ("decide_book", "hold_laws")
 """What is called from outside, of the last of them."""
@@ -86,7 +88,11 @@ def _compiled(numba: Any, folder: Path, parts: Sequence[str], entries: Sequence[
                     copy = FunctionType(item.__code__, names, name)
                     copy.__module__ = module.__name__
                     small = len(item.__code__.co_code) < SMALL
-                    made[item] = numba.njit(cache=name in entries, error_model="numpy", forceinline=small)(copy)
+                    called = name not in entries
+                    made[item] = numba.njit(
+                        cache=not called, error_model="numpy", forceinline=small, no_cpython_wrapper=called,
+                        no_cfunc_wrapper=called,
+                    )(copy)  # fmt: skip
                 if isinstance(item, FunctionType):
                     names[name] = made[item]
     finally:

@@ -52,6 +52,8 @@ a weight of 15 digits may mean any number within 1e-15.
 """
 SUM_NOISE: Final = 1e-14
 """The same for a sum, relative to the sum of its absolute terms: pairwise sums of 2**30 terms have less."""
+PLAIN_NOISE: Final = 1e-9
+"""The same for less than 2**22 terms that are added one after another."""
 
 REASONS: Final = (
     Reason.ON_TARGET, Reason.REBALANCE, Reason.OPEN, Reason.LIQUIDATE, Reason.CROSS_ZERO, Reason.BELOW_MIN_NOTIONAL,

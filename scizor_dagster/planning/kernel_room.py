@@ -167,14 +167,13 @@ def reserve(rows: Rows, session: Session, terms: Column) -> float:
     """Value of the holdings that have no price, which follows from equity where the cash is known."""
     count, unpriced = 0, False
     for i in range(len(rows)):
-        if rows[i].held != 0.0:
-            if is_sound(rows[i].price):
-                terms[count] = rows[i].held * rows[i].price
-                count += 1
-            else:
-                unpriced = True
+        unpriced |= (rows[i].held != 0.0) & (not is_sound(rows[i].price))
     if not unpriced or session.cash != session.cash:
         return 0.0
+    for i in range(len(rows)):
+        if rows[i].held != 0.0 and is_sound(rows[i].price):
+            terms[count] = rows[i].held * rows[i].price
+            count += 1
     return session.equity - session.cash - pairwise_sum(terms, count)
 
 
@@ -206,31 +205,38 @@ def free_refused_shorts(rows: Rows, session: Session, budget: float) -> bool:
     return sure
 
 
+def wanted_sums(rows: Rows, factor: float, keys: Column) -> tuple[float, float]:
+    """Sums of what moving rows are to be, as shares of what is invested: net and gross."""
+    moving = 0
+    for i in range(len(rows)):
+        if rows[i].standing == FREE:
+            keys[moving] = rows[i].weight * factor
+            moving += 1
+    net = pairwise_sum(keys, moving)
+    return net, absolute_sum(keys, moving)
+
+
 def room_share(
-    rows: Rows, rules: Numbers, session: Session, investable: float, terms: Column, keys: Column
-) -> tuple[float, bool]:
+    rows: Rows, rules: Numbers, session: Session, investable: float, net_wanted: float, gross_wanted: float,
+    terms: Column,
+) -> tuple[float, bool]:  # fmt: skip
     """Factor that fits the weights of moving rows into the room that the others leave; whether noise moves it little.
 
     It depends on weights, prices and the quantities that fixed rows end with, so that a plan on the filled
     result finds the same factor. Without any room the factor is 1 and `fit` withholds the buys: what is
     stuck never causes a sale of everything else.
     """
-    fixed, moving, factor = 0, 0, session.factor
+    fixed, factor = 0, session.factor
     for i in range(len(rows)):
         row = rows[i]
-        if row.standing == IDLE:
-            continue
-        if row.standing == FREE:
-            keys[moving] = row.weight * factor
-            moving += 1
-        elif is_sound(row.price):
+        if (row.standing == FIXED or row.standing == REFUSED_SHORT) and is_sound(row.price):
             final = row.held
             if row.standing == REFUSED_SHORT:
                 final = final_short(row, investable * factor)
             terms[fixed] = final * row.price
             fixed += 1
-    net, net_wanted = pairwise_sum(terms, fixed), pairwise_sum(keys, moving) * investable
-    gross, gross_wanted = absolute_sum(terms, fixed), absolute_sum(keys, moving) * investable
+    net, net_wanted = pairwise_sum(terms, fixed), net_wanted * investable
+    gross, gross_wanted = absolute_sum(terms, fixed), gross_wanted * investable
     gross_room = investable * rules.max_gross - gross - abs(session.reserved)
     net_room = investable - net - session.reserved
     share = 1.0
