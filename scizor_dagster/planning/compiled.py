@@ -25,7 +25,7 @@ PARTS = tuple(
 )
 """Modules of the kernel, each after those that it calls."""
 ENTRIES = ("decide_book", "hold_laws")
-"""What is called from outside, of the last of them."""
+"""What is called from outside."""
 SMALL = 350
 """Bytes of bytecode below which a function becomes part of those that call it: a fifth faster."""
 SWITCH = "SCIZOR_KERNEL"
@@ -45,7 +45,7 @@ def load(parts: Sequence[str] = PARTS, entries: Sequence[str] = ENTRIES) -> bool
 
     Args:
         parts: Modules, each after those that it calls: the kernel's, and what is built around it.
-        entries: What is called from outside, of the last of them.
+        entries: What is called from outside.
     """
     if all(entry in _loaded for entry in entries):
         return True
@@ -88,6 +88,7 @@ def _compiled(numba: Any, folder: Path, parts: Sequence[str], entries: Sequence[
                     copy = FunctionType(item.__code__, names, name)
                     copy.__module__ = module.__name__
                     small = len(item.__code__.co_code) < SMALL
+                    # What is only called from within needs no door for Python.
                     called = name not in entries
                     made[item] = numba.njit(
                         cache=not called, error_model="numpy", forceinline=small, no_cpython_wrapper=called,
@@ -97,7 +98,7 @@ def _compiled(numba: Any, folder: Path, parts: Sequence[str], entries: Sequence[
                     names[name] = made[item]
     finally:
         numba.config.CACHE_DIR = before
-    return {name: made[getattr(_modules(parts)[-1], name)] for name in entries}
+    return {item.__name__: dispatcher for item, dispatcher in made.items() if item.__name__ in entries}
 
 
 def _modules(parts: Sequence[str] = PARTS) -> tuple[ModuleType, ...]:

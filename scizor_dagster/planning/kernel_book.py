@@ -12,10 +12,13 @@ from scizor_dagster.planning.kernel_model import (
     BEYOND,
     FITS,
     FLAGGED,
+    LAST_ORDERING,
+    LEFT,
     LOOSE,
     NOISE,
     NONE,
     PLAIN_NOISE,
+    REBALANCE,
     REFUSED,
     ROOM,
     SHARE,
@@ -26,7 +29,7 @@ from scizor_dagster.planning.kernel_model import (
     Rows,
     Session,
 )  # fmt: skip
-from scizor_dagster.planning.kernel_plain import decide_plainly
+from scizor_dagster.planning.kernel_plain import decide_plain_rows
 from scizor_dagster.planning.kernel_room import (
     free_refused_shorts,
     is_sound,
@@ -37,7 +40,7 @@ from scizor_dagster.planning.kernel_room import (
     room_share,
     wanted_sums,
 )  # fmt: skip
-from scizor_dagster.planning.kernel_rows import decide_row, is_ordering
+from scizor_dagster.planning.kernel_rows import decide_row
 from scizor_dagster.planning.kernel_turnover import cap_turnover
 
 
@@ -59,13 +62,12 @@ def decide_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session],
     if status != FITS:
         return status
     flagged = 0
-    for i in range(len(rows)):
-        if rows[i].code != 0:
-            rows[i].target, rows[i].delta, rows[i].mark = rows[i].count, 0, 0
-        elif not decide_plainly(rows[i], rule[0], session[0]):
-            decide_row(rows[i], rule[0], session[0])
-            if rows[i].mark >= BEYOND:
-                flagged += 1
+    if decide_plain_rows(rows, rule[0], session[0]) > 0:
+        for i in range(len(rows)):
+            if rows[i].mark == LEFT:
+                decide_row(rows[i], rule[0], session[0])
+                if rows[i].mark >= BEYOND:
+                    flagged += 1
     return FLAGGED if flagged > 0 else hold_laws(rows, rule, session, terms, keys)
 
 
@@ -73,22 +75,22 @@ def size_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
     """Codes of the rows that keep their holding, and the money that the weights of all others are shares of."""
     rules, now = rule[0], session[0]
     now.loose, now.share, now.upper_share = 0, 1.0, 1.0
-    possible, shared, sure = keep(rows, rules, now, terms)
+    possible, shared, sure, fixed = keep(rows, rules, now, terms, keys)
     if now.factor != now.factor:
         possible = overflow(rules, now, len(rows), terms) and possible
     if not possible:
         return REFUSED
     if shared:
         if now.reserved != now.reserved:
-            now.reserved = reserve(rows, now, terms)
+            now.reserved = reserve(rows, now, keys, fixed, terms)
             if now.reserved != 0.0:
                 now.loose = ROOM
         lower, upper = now.equity * (1.0 - rules.sizing_buffer), now.equity * (1.0 - rules.buffer)
-        sure = free_refused_shorts(rows, now, lower * now.factor) and sure
-        net, gross = wanted_sums(rows, now.factor, keys)
-        now.share, steady = room_share(rows, rules, now, lower, net, gross, terms)
+        sure = free_refused_shorts(rows, now, lower * now.factor, keys, fixed) and sure
+        net, gross = wanted_sums(rows, now.factor, terms)
+        now.share, steady = room_share(rows, rules, now, lower, net, gross, keys, fixed, terms)
         if rules.slippage > 0.0:
-            now.upper_share, upper_steady = room_share(rows, rules, now, upper, net, gross, terms)
+            now.upper_share, upper_steady = room_share(rows, rules, now, upper, net, gross, keys, fixed, terms)
             steady = steady and upper_steady
         sure = sure and (steady or now.loose == 0)
     now.near = LOOSE if now.loose != 0 else NOISE
@@ -128,10 +130,12 @@ def _trade(rows: Rows, rules: Numbers, session: Session) -> bool:
     traded, gross, net, known = 0.0, 0.0, 0.0, session.spare_cash == session.spare_cash
     for i in range(len(rows)):
         row = rows[i]
-        trade = row.delta if is_ordering(row) else 0
-        row.trade, row.sale = trade, max(min(-trade, row.count), 0)
+        code, delta, count = row.code, row.delta, row.count
+        trade = delta if (code >= REBALANCE) & (code <= LAST_ORDERING) else 0
+        sold = count if count < -trade else -trade
+        row.trade, row.sale = trade, sold if sold > 0 else 0
         if is_sound(row.price):
-            share, final = SHARE * row.price, row.count + trade
+            share, final = SHARE * row.price, count + trade
             traded += abs(trade) * share
             gross += abs(final) * share
             net += (trade if known else final) * share

@@ -1,0 +1,90 @@
+"""Rows that no rule stands in the way of: what is decided at once is what the rules in their order decide."""
+
+import random
+from dataclasses import astuple, replace
+
+from scizor_dagster.planning.kernel_model import (
+    BELOW_MIN_NOTIONAL,
+    INSIDE_BAND,
+    LEFT,
+    LOOSE,
+    NOISE,
+    NONE,
+    ON_TARGET,
+    OPEN,
+    REBALANCE,
+    UNIT,
+    Cells,
+    Numbers,
+    Session,
+)
+from scizor_dagster.planning.kernel_plain import decide_plain_rows
+from scizor_dagster.planning.kernel_rows import decide_row
+
+
+def row_of(chance):
+    price = round(chance.uniform(0.01, 500), 2)
+    count = chance.choice([0, 0, chance.randrange(10**13), chance.randrange(10**4) * UNIT, -5 * UNIT])
+    return Cells(
+        weight=chance.choice([0.0, -0.01, 0.02, 0.5, chance.random(), count / UNIT * price / 1e5]),
+        price=price,
+        held=count / UNIT,
+        count=count,
+        ban=chance.choice([0] * 9 + [1]),
+        special=chance.random() < 0.05,
+        fractionable=chance.random() < 0.8,
+        lot=chance.choice([UNIT, UNIT, 100 * UNIT]),
+        parcel=chance.choice([0.0] * 9 + [500.0]),
+        tick=chance.choice([0.0, 0.0, 0.05]),
+        volume=chance.choice([1e4, 1e6, 1e12, float("nan")]),
+    )
+
+
+def rules_of(chance):
+    return Numbers(
+        minimum=chance.choice([0.0, 1.0, 57.5]),
+        band_relative=chance.choice([0.0, 0.0, 0.02, 0.2]),
+        max_participation=chance.choice([NONE, NONE, 0.02]),
+        max_value=chance.choice([NONE, NONE, 20_000.0]),
+        max_shares=chance.choice([NONE, NONE, 1_000.0]),
+        fine=chance.choice([1, 10**5, UNIT]),
+        order_unit=chance.choice([1, 10**5]),
+        fractional=chance.random() < 0.8,
+        to_edge=chance.random() < 0.1,
+    )
+
+
+def session_of(chance):
+    lower = chance.choice([0.995e5, 10 ** chance.uniform(3, 7)])
+    upper = chance.choice([0.0, lower * 1.01, lower * 0.99])
+    return Session(
+        equity=lower,
+        lower=lower,
+        lower_full=lower,
+        upper=upper,
+        upper_full=upper,
+        band=chance.choice([0.0, 0.001]) * lower,
+        near=chance.choice([NOISE, LOOSE]),
+        shorts=chance.random() < 0.5,
+    )
+
+
+def test_what_is_decided_at_once_is_what_the_rules_in_their_order_decide():
+    chance, codes, left = random.Random("plain rows"), {}, 0
+    for trial in range(8_000):
+        row, rules, session = row_of(chance), rules_of(chance), session_of(chance)
+        plain, in_order = replace(row), replace(row)
+        if not decide_plain_rows([plain], rules, session):
+            decide_row(in_order, rules, session)
+            assert repr(astuple(plain)) == repr(astuple(in_order)), trial
+            codes[plain.code] = codes.get(plain.code, 0) + 1
+        else:
+            assert repr(astuple(plain)) == repr(astuple(replace(row, mark=LEFT))), trial
+            left += 1
+    assert left > 500
+    assert set(codes) == {ON_TARGET, OPEN, REBALANCE, INSIDE_BAND, BELOW_MIN_NOTIONAL}
+
+
+def test_a_target_beyond_what_units_count_is_left_to_the_rules_in_their_order():
+    row, session = Cells(weight=1.0, price=0.01), Session(equity=1e17, lower=1e17)
+    assert decide_plain_rows([row], Numbers(fractional=True, fine=1), session) == 1
