@@ -3,8 +3,10 @@
 import random
 from dataclasses import astuple, replace
 
+from scizor_dagster.planning.kernel_book import hold_laws
 from scizor_dagster.planning.kernel_model import (
     BELOW_MIN_NOTIONAL,
+    BOUND,
     INSIDE_BAND,
     LEFT,
     LOOSE,
@@ -13,7 +15,9 @@ from scizor_dagster.planning.kernel_model import (
     ON_TARGET,
     OPEN,
     REBALANCE,
+    STACK,
     UNIT,
+    UNSURE,
     Cells,
     Numbers,
     Session,
@@ -88,3 +92,17 @@ def test_what_is_decided_at_once_is_what_the_rules_in_their_order_decide():
 def test_a_target_beyond_what_units_count_is_left_to_the_rules_in_their_order():
     row, session = Cells(weight=1.0, price=0.01), Session(equity=1e17, lower=1e17)
     assert decide_plain_rows([row], Numbers(fractional=True, fine=1), session) == 1
+
+
+def test_a_book_that_gives_way_to_its_cash_is_still_held_against_the_total_of_its_orders():
+    def held_to(total):
+        rows = [
+            Cells(price=9.7, count=0, delta=shares * UNIT, target=shares * UNIT, code=OPEN, weight=0.5)
+            for shares in (60, 55)
+        ]
+        room = [0.0] * (len(rows) + STACK)
+        rules, session = Numbers(max_total=total), Session(equity=1_000.0, spare_cash=1_000.0)
+        return hold_laws(rows, (rules,), (session,), room, [*room]), [row.trade // UNIT for row in rows]
+
+    assert held_to(1_000.0) == (BOUND, [60, 43])
+    assert held_to(900.0)[0] == UNSURE
