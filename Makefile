@@ -33,6 +33,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --require-hashes -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Compiling the loop of backtests: half a minute of processor time, once."
+	@$(BIN)/python -m scizor_dagster.backtest.warm || echo "It could not be compiled now; the first backtest tries again."
 	@touch $(INSTALLED)
 
 demo: $(INSTALLED)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], bool]
 """Called with sessions done and of how many; False cancels."""
-PARTS = (*compiled.PARTS, *(f"scizor_dagster.backtest.engine_{name}" for name in ("model", "fills", "loop")))
+PARTS = (*compiled.PARTS, *(f"scizor_dagster.backtest.engine_{name}" for name in ("model", "fills", "orders", "loop")))
 ENTRY = "run_sessions"
 BLOCK = 250
 """Sessions between two calls of `Progress`."""
@@ -79,6 +79,8 @@ def run_backtest(
     """
     check_run(history, schedule, rules, choices)
     if prepared is None:
+        # In one piece with the planner's entries, which are compiled apart else.
+        compiled.load(PARTS, (*compiled.ENTRIES, ENTRY))
         prepared = prepare(history.instruments, rules, capabilities, currency=history.currency)
     try:
         return _Run(history, schedule, choices, prepared).result(progress)

@@ -1,11 +1,7 @@
 """How a plan's orders fill in their session: prices, costs, and what the cash pays for.
 
-What belongs here: arithmetic of the loop. What does not: which orders there are (the planner), and
-when (`engine_loop`).
-
-Sales of what is held come first. Then, as `execution.funding` releases in life: covers of shorts go whole, short sales
-bring their proceeds at reference prices, and purchases that open are scaled by one factor, rounded down to
-increments, to the cash less its buffer. An order that meets no bar ends with its session.
+What belongs here: arithmetic of single orders. What does not: all of a session's (`engine_orders`), which orders there
+are (the planner), and when (`engine_loop`).
 
     price = fill price x (1 +- (half spread + slippage + impact x sqrt(quantity / volume)))
 """
@@ -16,65 +12,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from scizor_dagster.backtest.engine_model import Account, Book, Market, Output, Rates, Setting
+from scizor_dagster.backtest.engine_model import Rates, Setting
 from scizor_dagster.planning.kernel_model import GREATEST_COUNT, SHARE, UNIT, Column, Rows
 from scizor_dagster.planning.kernel_rows import cut_to
 
 _GRID = 1e-7
 """Of a price step: what lies as near above a whole one counts as that one."""
-_ENOUGH = 1e-12
-"""A cash that lacks no more than this share of the purchases pays for them."""
 
 
-def fill_orders(
-    cells: Rows, market: Market, book: Book, rates: Sequence[Rates], now: Account, how: Setting, out: Output
-) -> int:  # fmt: skip
-    """Fill the pending plan in session `now.row`; holdings, cash and the trades of `out` change.
-
-    Returns:
-        -1; or the place of a price that is none, and nothing has changed.
-    """
-    price = market.fill[now.row]
-    volume = market.volume[now.row] if how.volumes else price
-    planned, sale, filled, count, reference = book.planned, book.sale, book.filled, book.count, book.reference
-    for i in range(len(price)):
-        if planned[i] != 0 and price[i] == price[i] and not 0.0 < price[i] < math.inf:
-            return i
-    now.cash += _sell(cells, price, volume, sale, filled, rates, how)
-    factor = _factor(planned, sale, filled, count, reference, now.cash - now.reserved)
-    out.needed[now.waiting] = factor
-    spent = out.spent[now.row]
-    for i in range(len(price)):
-        if planned[i] != 0:
-            record = out.trades[now.trades]
-            record["row"], record["column"], record["code"] = now.row, i, book.code[i]
-            record["planned"], record["reference"] = planned[i], reference[i]
-            traded, flow = _trade(
-                cells[i], rates[i], how, int(planned[i]), int(sale[i]), int(filled[i]), int(count[i]),
-                float(reference[i]), float(price[i]), _seen(volume, how, i), factor, record,
-            )  # fmt: skip
-            record["count"] = traded
-            _add(spent, record)
-            count[i] += traded
-            book.held[i] = count[i] / UNIT
-            now.cash += flow
-            if how.records:
-                now.trades += 1
-    now.pending = False
-    return -1
-
-
-def _add(spent: Column, record: Any) -> None:
-    """A record's money to the sums of its session."""
-    if record["count"] != 0:
-        spent[0] += abs(record["count"]) / UNIT * record["price"]
-        spent[1] += record["commission"]
-        spent[2] += record["spread"]
-        spent[3] += record["slippage"]
-        spent[4] += record["impact"]
-
-
-def _sell(
+def sell_holdings(
     cells: Rows, price: Column, volume: Column, sale: Column, filled: Column, rates: Sequence[Rates], how: Setting
 ) -> float:  # fmt: skip
     """Fill what sells a holding; returns the cash that it brings."""
@@ -82,16 +28,16 @@ def _sell(
     for i in range(len(price)):
         filled[i] = 0
         if sale[i] > 0:
-            most = _seen(volume, how, i)
-            filled[i] = _part(cells[i], rates[i], how, int(sale[i]), float(price[i]), most)
+            most = volume_at(volume, how, i)
+            filled[i] = _part(cells[i], rates[i * how.apart], how, int(sale[i]), float(price[i]), most)
             if filled[i] > 0:
                 shares = filled[i] / UNIT
-                paid, fee, _, _, _ = _charge(rates[i], how, -1.0, shares, float(price[i]), most)
+                paid, fee, _, _, _ = charge(rates[i * how.apart], how, -1.0, shares, float(price[i]), most)
                 flow += shares * paid - fee
     return flow
 
 
-def _trade(
+def fill_rest(
     cell: Any, rate: Rates, how: Setting, planned: int, sale: int, filled: int, held: int, reference: float,
     price: float, volume: float, factor: float, record: Any,
 ) -> tuple[int, float]:  # fmt: skip
@@ -102,14 +48,14 @@ def _trade(
     """
     paid, fee, spread, slip, impact, flow = math.nan, 0.0, 0.0, 0.0, 0.0, 0.0
     if filled > 0:
-        paid, fee, spread, slip, impact = _charge(rate, how, -1.0, filled / UNIT, price, volume)
+        paid, fee, spread, slip, impact = charge(rate, how, -1.0, filled / UNIT, price, volume)
     rest = _rest(cell, planned + sale, held, factor, reference, how) if filled == sale else 0
     if rest != 0:
         most = _part(cell, rate, how, abs(rest) + filled, price, volume) - filled
         rest = min(most, rest) if rest > 0 else max(-most, rest)
     if rest != 0:
         shares, sign = abs(rest) / UNIT, 1.0 if rest > 0 else -1.0
-        each, more, wide, worse, moved = _charge(rate, how, sign, shares, price, volume)
+        each, more, wide, worse, moved = charge(rate, how, sign, shares, price, volume)
         if 0 < -held < rest:
             more = _two_fees(rate, how, -held, rest, each)
         flow = -sign * shares * each - more
@@ -120,7 +66,7 @@ def _trade(
     return rest - filled, flow
 
 
-def _seen(volume: Column, how: Setting, i: int) -> float:
+def volume_at(volume: Column, how: Setting, i: int) -> float:
     """Shares that trade at the fill's price; NaN where nothing asks for them."""
     return float(volume[i]) * how.volume_share if how.volumes else math.nan
 
@@ -145,15 +91,21 @@ def _increment(cell: Any, wanted: int) -> int:
     return lot if wanted % lot == 0 else 1
 
 
-def _charge(
+def charge(
     rate: Rates, how: Setting, sign: float, shares: float, price: float, volume: float
 ) -> tuple[float, float, float, float, float]:  # fmt: skip
     """Price that a fill pays, and of it in money: commission, spread, slippage and impact."""
-    pressed = rate.impact * math.sqrt(min(1.0, shares / volume)) if rate.impact > 0.0 else 0.0
-    worse = rate.half_spread + rate.slippage + pressed
-    if worse == 0.0 and how.price_scale == 0.0:
+    if rate.half_spread + rate.slippage + rate.impact == 0.0 and how.price_scale == 0.0:
         return price, _fee(rate, how, sign, shares, shares * price), 0.0, 0.0, 0.0
-    paid = price * (1.0 + sign * worse)
+    return _charge_worse(rate, how, sign, shares, price, volume)
+
+
+def _charge_worse(
+    rate: Rates, how: Setting, sign: float, shares: float, price: float, volume: float
+) -> tuple[float, float, float, float, float]:  # fmt: skip
+    """The same where a fill pays another price than that of its bar."""
+    pressed = rate.impact * math.sqrt(min(1.0, shares / volume)) if rate.impact > 0.0 else 0.0
+    paid = price * (1.0 + sign * (rate.half_spread + rate.slippage + pressed))
     if how.price_scale > 0.0:
         steps = paid * how.price_scale
         steps = math.ceil(steps - _GRID) if sign > 0.0 else math.floor(steps + _GRID)
@@ -169,8 +121,9 @@ def _fee(rate: Rates, how: Setting, sign: float, shares: float, value: float) ->
     """Commission of one order: `Commission.charge`."""
     charged = max(rate.per_share * shares + rate.share * value, rate.minimum)
     charged = min(charged, rate.maximum * value) * rate.taxed
-    if sign < 0.0:
-        charged += rate.sell_per_share * shares + rate.sell_share * value
+    # A choice between two numbers is no branch: which orders sell is hard to foresee.
+    of_sales = rate.sell_per_share * shares + rate.sell_share * value
+    charged += of_sales if sign < 0.0 else 0.0
     return math.ceil(charged * 100.0 - _GRID) / 100.0 if how.cents else charged
 
 
@@ -189,21 +142,3 @@ def _rest(cell: Any, rest: int, held: int, factor: float, reference: float, how:
     if opening * SHARE * reference < how.minimum:
         opening = 0
     return cover + opening
-
-
-def _factor(
-    planned: Column, sale: Column, filled: Column, held: Column, reference: Column, room: float
-) -> float:  # fmt: skip
-    """Share of the purchases that open which the cash pays for, to twelve decimals, rounded down."""
-    needed = 0.0
-    for i in range(len(planned)):
-        rest = planned[i] + sale[i]
-        if rest > 0:
-            cover = min(rest, -held[i]) if held[i] < 0 else 0
-            room -= cover / UNIT * reference[i]
-            needed += (rest - cover) / UNIT * reference[i]
-        elif rest < 0 and filled[i] == sale[i]:
-            room -= rest / UNIT * reference[i]
-    if needed <= 0.0 or room >= needed * (1.0 - _ENOUGH):
-        return 1.0
-    return math.floor(max(room, 0.0) / needed * 1e12) / 1e12

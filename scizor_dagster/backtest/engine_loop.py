@@ -1,6 +1,6 @@
 """The loop of a backtest: night, fills, marks and the next plan, session after session.
 
-What belongs here: the order of things, and what is known when. What does not: fills (`engine_fills`), decisions
+What belongs here: the order of things, and what is known when. What does not: fills (`engine_orders`), decisions
 (`planning.kernel_book`), and actions that need exact arithmetic (`engine_actions`).
 
 A plan is decided after the close of session t on the last closes, for session t + delay; what trades there is known
@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scizor_dagster.backtest.engine_fills import fill_orders
 from scizor_dagster.backtest.engine_model import (
     ACTIONS,
     BAD_FILL,
@@ -36,6 +35,7 @@ from scizor_dagster.backtest.engine_model import (
     Rates,
     Setting,
 )  # fmt: skip
+from scizor_dagster.backtest.engine_orders import fill_orders
 from scizor_dagster.planning.kernel_book import decide_book
 from scizor_dagster.planning.kernel_model import (
     BOUND,
@@ -111,7 +111,7 @@ def _pass_night(
     if how.borrows and nights > 0.0:
         for i in range(len(held)):
             if held[i] < 0.0:
-                fees += held[i] * book.last[i] * rates[i].borrow_rate * nights / _YEAR
+                fees += held[i] * book.last[i] * rates[i * how.apart].borrow_rate * nights / _YEAR
     out.income[now.row][INTEREST], out.income[now.row][BORROWING] = interest, fees
     now.cash += interest + fees
 
@@ -145,14 +145,21 @@ def in_cents(count: int, amount: float, digits: int, half: int) -> float:
 
 def _mark(market: Market, book: Book, now: Account, how: Setting) -> int:
     """Take the session's bars into the book; the place of a price that is none, else -1."""
-    close, row = market.close[now.row], now.row
+    close, row, bad = market.close[now.row], now.row, 0
     last, before, seen = book.last, book.before, book.seen
+    # One thing at a time, and choices in place of branches: the compiler makes vectors of these loops.
     for i in range(len(close)):
-        price = close[i]
-        if price == price:
-            if not 0.0 < price < math.inf:
+        bad += 1 if (close[i] <= 0.0) | (close[i] == math.inf) else 0
+    if bad > 0:
+        for i in range(len(close)):
+            if close[i] <= 0.0 or close[i] == math.inf:
                 return i
-            before[i], last[i], seen[i] = last[i], price, row
+    if how.moves:
+        for i in range(len(close)):
+            before[i] = last[i] if close[i] == close[i] else before[i]
+    for i in range(len(close)):
+        last[i] = close[i] if close[i] == close[i] else last[i]
+        seen[i] = row if close[i] == close[i] else seen[i]
     if how.averages:
         volume, window, ordered, known = market.volume[row], book.window, book.ordered, book.known
         for i in range(len(close)):
@@ -233,7 +240,9 @@ def _take(cells: Rows, book: Book, now: Account, how: Setting, out: Output) -> N
         row = cells[i]
         planned[i], sale[i], code[i], reference[i] = row.trade, row.sale, row.code, row.price
     if how.keep:
-        out.codes[now.plan][:] = code
+        kept = out.codes[now.plan]
+        for i in range(len(code)):
+            kept[i] = code[i]
     now.reserved = now.equity * how.buffer
     now.pending, now.due, now.waiting = True, now.row + how.delay, now.plan
     now.plan += 1
@@ -242,4 +251,6 @@ def _take(cells: Rows, book: Book, now: Account, how: Setting, out: Output) -> N
 def _record(book: Book, now: Account, how: Setting, out: Output) -> None:
     out.equity[now.row], out.cash[now.row] = now.equity, now.cash
     if how.keep:
-        out.counts[now.row][:] = book.count
+        counts, count = out.counts[now.row], book.count
+        for i in range(len(count)):
+            counts[i] = count[i]

@@ -62,6 +62,7 @@ class Setting:
         keep: Whether quantities and reasons of every session are kept; `records` the same of trades.
         cents: Whether commissions are rounded up to whole cents.
         borrows: Whether a short costs.
+        apart: 1 where instruments have rates of their own, 0 where those of the first are everyone's.
     """
 
     delay: int = 1
@@ -80,6 +81,7 @@ class Setting:
     records: bool = True
     cents: bool = False
     borrows: bool = False
+    apart: int = 1
 
 
 @dataclass(slots=True)
@@ -146,7 +148,7 @@ class Book(NamedTuple):
 
     Attributes:
         count: Signed units held; `held` the same in shares.
-        last, before: Close of the last bar, and of the one before it, in units that trade now.
+        last, before: Close of the last bar, and of the one before it where a rule reads it, in units that trade now.
         seen: Row of the last bar; -1 for none yet.
         changed: Row of the last split; -1 for none yet.
         planned: Signed units that the pending plan trades; `sale` of them sell what is held. `reference` sized them.

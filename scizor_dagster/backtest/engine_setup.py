@@ -69,6 +69,7 @@ def setting_of(choices: Choices, prepared: PreparedBook) -> NDArray[Any]:
             records=choices.keep_trades,
             cents=fills.cents,
             borrows=any(one.borrow_rate for one in costs),
+            apart=1 if choices.costs_of else 0,
         )
     )
     return made

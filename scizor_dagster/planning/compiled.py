@@ -20,10 +20,12 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-PARTS = tuple(f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "turnover", "fit", "book"))
+PARTS = tuple(
+    f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "plain", "turnover", "fit", "book")
+)
 """Modules of the kernel, each after those that it calls."""
 ENTRIES = ("decide_book", "hold_laws")
-"""What is called from outside, of the last of them."""
+"""What is called from outside."""
 SMALL = 350
 """Bytes of bytecode below which a function becomes part of those that call it: a fifth faster."""
 SWITCH = "SCIZOR_KERNEL"
@@ -43,7 +45,7 @@ def load(parts: Sequence[str] = PARTS, entries: Sequence[str] = ENTRIES) -> bool
 
     Args:
         parts: Modules, each after those that it calls: the kernel's, and what is built around it.
-        entries: What is called from outside, of the last of them.
+        entries: What is called from outside.
     """
     if all(entry in _loaded for entry in entries):
         return True
@@ -86,12 +88,17 @@ def _compiled(numba: Any, folder: Path, parts: Sequence[str], entries: Sequence[
                     copy = FunctionType(item.__code__, names, name)
                     copy.__module__ = module.__name__
                     small = len(item.__code__.co_code) < SMALL
-                    made[item] = numba.njit(cache=name in entries, error_model="numpy", forceinline=small)(copy)
+                    # What is only called from within needs no door for Python.
+                    called = name not in entries
+                    made[item] = numba.njit(
+                        cache=not called, error_model="numpy", forceinline=small, no_cpython_wrapper=called,
+                        no_cfunc_wrapper=called,
+                    )(copy)  # fmt: skip
                 if isinstance(item, FunctionType):
                     names[name] = made[item]
     finally:
         numba.config.CACHE_DIR = before
-    return {name: made[getattr(_modules(parts)[-1], name)] for name in entries}
+    return {item.__name__: dispatcher for item, dispatcher in made.items() if item.__name__ in entries}
 
 
 def _modules(parts: Sequence[str] = PARTS) -> tuple[ModuleType, ...]:

@@ -12,9 +12,13 @@ from scizor_dagster.planning.kernel_model import (
     BEYOND,
     FITS,
     FLAGGED,
+    LAST_ORDERING,
+    LEFT,
     LOOSE,
     NOISE,
     NONE,
+    PLAIN_NOISE,
+    REBALANCE,
     REFUSED,
     ROOM,
     SHARE,
@@ -25,15 +29,18 @@ from scizor_dagster.planning.kernel_model import (
     Rows,
     Session,
 )  # fmt: skip
+from scizor_dagster.planning.kernel_plain import decide_plain_rows
 from scizor_dagster.planning.kernel_room import (
     free_refused_shorts,
+    is_sound,
     keep,
     overflow,
     pairwise_sum,
     reserve,
     room_share,
+    wanted_sums,
 )  # fmt: skip
-from scizor_dagster.planning.kernel_rows import decide_row, is_ordering
+from scizor_dagster.planning.kernel_rows import decide_row
 from scizor_dagster.planning.kernel_turnover import cap_turnover
 
 
@@ -55,13 +62,12 @@ def decide_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session],
     if status != FITS:
         return status
     flagged = 0
-    for i in range(len(rows)):
-        if rows[i].code != 0:
-            rows[i].target, rows[i].delta, rows[i].mark = rows[i].count, 0, 0
-        else:
-            decide_row(rows[i], rule[0], session[0])
-            if rows[i].mark >= BEYOND:
-                flagged += 1
+    if decide_plain_rows(rows, rule[0], session[0]) > 0:
+        for i in range(len(rows)):
+            if rows[i].mark == LEFT:
+                decide_row(rows[i], rule[0], session[0])
+                if rows[i].mark >= BEYOND:
+                    flagged += 1
     return FLAGGED if flagged > 0 else hold_laws(rows, rule, session, terms, keys)
 
 
@@ -69,21 +75,22 @@ def size_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
     """Codes of the rows that keep their holding, and the money that the weights of all others are shares of."""
     rules, now = rule[0], session[0]
     now.loose, now.share, now.upper_share = 0, 1.0, 1.0
-    possible, shared, sure = keep(rows, rules, now, terms)
+    possible, shared, sure, fixed = keep(rows, rules, now, terms, keys)
     if now.factor != now.factor:
         possible = overflow(rules, now, len(rows), terms) and possible
     if not possible:
         return REFUSED
     if shared:
         if now.reserved != now.reserved:
-            now.reserved = reserve(rows, now, terms)
+            now.reserved = reserve(rows, now, keys, fixed, terms)
             if now.reserved != 0.0:
                 now.loose = ROOM
         lower, upper = now.equity * (1.0 - rules.sizing_buffer), now.equity * (1.0 - rules.buffer)
-        sure = free_refused_shorts(rows, now, lower * now.factor) and sure
-        now.share, steady = room_share(rows, rules, now, lower, terms, keys)
+        sure = free_refused_shorts(rows, now, lower * now.factor, keys, fixed) and sure
+        net, gross = wanted_sums(rows, now.factor, terms)
+        now.share, steady = room_share(rows, rules, now, lower, net, gross, keys, fixed, terms)
         if rules.slippage > 0.0:
-            now.upper_share, upper_steady = room_share(rows, rules, now, upper, terms, keys)
+            now.upper_share, upper_steady = room_share(rows, rules, now, upper, net, gross, keys, fixed, terms)
             steady = steady and upper_steady
         sure = sure and (steady or now.loose == 0)
     now.near = LOOSE if now.loose != 0 else NOISE
@@ -97,16 +104,15 @@ def size_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
 def hold_laws(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], terms: Column, keys: Column) -> int:
     """The laws of the whole book over decided rows, and what is traded in the end; `FITS`, `BOUND` or `UNSURE`."""
     rules = rule[0]
+    if _trade(rows, rules, session[0]):
+        return FITS
     capped = cap_turnover(rows, rules, session[0].equity, terms, keys)
     if capped == UNSURE:
         return UNSURE
     fitted = fit(rows, rules, session[0], terms, keys)
     if fitted == UNSURE:
         return UNSURE
-    for i in range(len(rows)):
-        row = rows[i]
-        row.trade = row.delta if is_ordering(row) else 0
-        row.sale = min(-row.trade, row.count) if row.trade < 0 and row.count > 0 else 0
+    _trade(rows, rules, session[0])
     if rules.max_total < NONE:
         for i in range(len(rows)):
             terms[i] = abs(rows[i].trade) * SHARE * rows[i].price if rows[i].trade != 0 else 0.0
@@ -114,3 +120,31 @@ def hold_laws(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
         if total > rules.max_total - SUM_NOISE * total:
             return UNSURE
     return max(capped, fitted)
+
+
+def _trade(rows: Rows, rules: Numbers, session: Session) -> bool:
+    """Write what orders trade by the decisions as they are; whether they keep all laws of the book, as most books do.
+
+    It says so only where they keep them by far more than these plain sums of less than 2**22 terms may be off.
+    """
+    traded, gross, net, known = 0.0, 0.0, 0.0, session.spare_cash == session.spare_cash
+    for i in range(len(rows)):
+        row = rows[i]
+        code, delta, count = row.code, row.delta, row.count
+        trade = delta if (code >= REBALANCE) & (code <= LAST_ORDERING) else 0
+        sold = count if count < -trade else -trade
+        row.trade, row.sale = trade, sold if sold > 0 else 0
+        if is_sound(row.price):
+            share, final = SHARE * row.price, count + trade
+            traded += abs(trade) * share
+            gross += abs(final) * share
+            net += (trade if known else final) * share
+    investable = session.equity - session.equity * rules.buffer
+    room, limit = session.spare_cash if known else investable, rules.max_gross * investable
+    spare = PLAIN_NOISE * (2.0 * gross + traded + abs(room) + limit + session.equity)
+    return (
+        gross <= limit - spare
+        and net + rules.slippage * traded <= room - spare
+        and traded <= 0.999 * rules.max_turnover * session.equity
+        and traded <= 0.999 * rules.max_total
+    )

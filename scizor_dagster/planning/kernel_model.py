@@ -52,6 +52,8 @@ a weight of 15 digits may mean any number within 1e-15.
 """
 SUM_NOISE: Final = 1e-14
 """The same for a sum, relative to the sum of its absolute terms: pairwise sums of 2**30 terms have less."""
+PLAIN_NOISE: Final = 1e-9
+"""The same for less than 2**22 terms that are added one after another."""
 
 REASONS: Final = (
     Reason.ON_TARGET, Reason.REBALANCE, Reason.OPEN, Reason.LIQUIDATE, Reason.CROSS_ZERO, Reason.BELOW_MIN_NOTIONAL,
@@ -86,9 +88,9 @@ PRICE_COLLAR: Final = CODE[Reason.PRICE_COLLAR]
 OVERRIDE: Final = CODE[Reason.OVERRIDE]
 FIRST_PARCEL: Final = CODE[Reason.FIRST_PARCEL]
 
-CLEAR, SPEAKS, BEYOND, NEAR = 0, 1, 2, 4
+CLEAR, SPEAKS, BEYOND, NEAR, LEFT = 0, 1, 2, 4, 8
 """Marks of a row: decided; decided, and a plan says more of it than its reason; needs a rule that the kernel lacks;
-so near to a threshold that noise may decide. The larger one stands."""
+so near to a threshold that noise may decide. The larger one stands. `LEFT`: not decided yet."""
 
 FREE, FIXED, REFUSED_SHORT, IDLE = 0, 1, 2, 3
 """Standing of a row when room is shared: moves; keeps its holding; weighs on the room as a short that is refused; is

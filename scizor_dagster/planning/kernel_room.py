@@ -117,34 +117,44 @@ def overflow(rules: Numbers, session: Session, size: int, terms: Column) -> bool
     return True
 
 
-def keep(rows: Rows, rules: Numbers, session: Session, terms: Column) -> tuple[bool, bool, bool]:
-    """Write the codes of rows that keep their holding, 0 for all others, each row's standing, and weights to `terms`.
+def keep(
+    rows: Rows, rules: Numbers, session: Session, terms: Column, keys: Column
+) -> tuple[bool, bool, bool, int]:  # fmt: skip
+    """Write the codes of rows that keep their holding, 0 for all others, and each row's standing.
+
+    Weights go to `terms`, the places of rows that do not move freely to `keys`.
 
     Returns:
-        Whether all numbers can be, whether room has to be shared, and whether every code is certain.
+        Whether all numbers can be, whether room has to be shared, whether every code is certain, and how many rows do
+        not move freely.
     """
     possible = 0.0 < session.equity <= GREATEST_AMOUNT and not abs(session.cash) > GREATEST_AMOUNT
-    shared, sure = False, True
+    shared, sure, fixed, listed = False, True, 0, session.listed
+    most_weight, watches = rules.max_weight, rules.max_move < math.inf
     for i in range(len(rows)):
         row = rows[i]
         row.code = 0
-        terms[i] = row.weight
-        if not session.listed:
-            possible = possible and abs(row.weight) <= rules.max_weight and abs(row.count) < GREATEST_COUNT
-            row.held = row.count / UNIT
-        idle = row.weight == 0.0 and row.held == 0.0
-        row.standing = IDLE if idle and not session.listed else FREE
-        if row.standing == IDLE:
+        weight, price = row.weight, row.price
+        terms[i] = weight
+        if not listed:
+            count = row.count
+            possible = possible & (abs(weight) <= most_weight) & (abs(count) < GREATEST_COUNT)
+            row.held = count / UNIT
+        idle = weight == 0.0 and row.held == 0.0
+        row.standing = IDLE if idle and not listed else FREE
+        if idle and not listed:
             continue
-        sound = is_sound(row.price)
-        if rules.max_move < math.inf and sound and not idle:
+        sound = is_sound(price)
+        if watches and sound and not idle:
             sure = sure and not _near_a_jump(row, rules.max_move)
         code = _kept_code(row, rules, session, idle, sound)
         if code != 0:
             row.code = code
             row.standing = REFUSED_SHORT if code == NOT_SHORTABLE and sound else FIXED
+            keys[fixed] = i
+            fixed += 1
         shared = shared or code != 0 or not sound
-    return possible, shared, sure
+    return possible, shared, sure, fixed
 
 
 def _kept_code(row: Cells, rules: Numbers, session: Session, idle: bool, sound: bool) -> int:
@@ -163,18 +173,26 @@ def _near_a_jump(row: Cells, most: float) -> bool:
     return abs(abs(row.price - row.previous) - most * row.previous) <= SUM_NOISE * (row.price + row.previous)
 
 
-def reserve(rows: Rows, session: Session, terms: Column) -> float:
-    """Value of the holdings that have no price, which follows from equity where the cash is known."""
+def reserve(rows: Rows, session: Session, places: Column, fixed: int, terms: Column) -> float:
+    """Value of the holdings that have no price, which follows from equity where the cash is known.
+
+    Args:
+        rows: The book.
+        session: Equity and cash.
+        places: Those of the first `fixed` rows that do not move freely; what is held without a price is among them.
+        fixed: How many these are.
+        terms: Room to work in.
+    """
     count, unpriced = 0, False
-    for i in range(len(rows)):
-        if rows[i].held != 0.0:
-            if is_sound(rows[i].price):
-                terms[count] = rows[i].held * rows[i].price
-                count += 1
-            else:
-                unpriced = True
+    for at in range(fixed):
+        row = rows[int(places[at])]
+        unpriced = unpriced or (row.held != 0.0 and not is_sound(row.price))
     if not unpriced or session.cash != session.cash:
         return 0.0
+    for i in range(len(rows)):
+        if rows[i].held != 0.0 and is_sound(rows[i].price):
+            terms[count] = rows[i].held * rows[i].price
+            count += 1
     return session.equity - session.cash - pairwise_sum(terms, count)
 
 
@@ -190,15 +208,15 @@ def final_short(row: Cells, budget: float) -> float:
     return min(max(row.held, _wanted_short(row, budget)), 0.0)
 
 
-def free_refused_shorts(rows: Rows, session: Session, budget: float) -> bool:
+def free_refused_shorts(rows: Rows, session: Session, budget: float, places: Column, fixed: int) -> bool:
     """Clear the code of what may not be sold short and yet may trade: it is covered or closed. Whether all is certain.
 
     What stays of it depends on weights and prices, and on a holding only where it stays: room is the same after
     the fills.
     """
     sure = True
-    for i in range(len(rows)):
-        row = rows[i]
+    for at in range(fixed):
+        row = rows[int(places[at])]
         if row.standing == REFUSED_SHORT:
             if row.held > 0.0 or (row.held < 0.0 and _wanted_short(row, budget) >= row.held):
                 row.code = 0
@@ -206,31 +224,38 @@ def free_refused_shorts(rows: Rows, session: Session, budget: float) -> bool:
     return sure
 
 
+def wanted_sums(rows: Rows, factor: float, terms: Column) -> tuple[float, float]:
+    """Sums of what moving rows are to be, as shares of what is invested: net and gross."""
+    moving = 0
+    for i in range(len(rows)):
+        if rows[i].standing == FREE:
+            terms[moving] = rows[i].weight * factor
+            moving += 1
+    net = pairwise_sum(terms, moving)
+    return net, absolute_sum(terms, moving)
+
+
 def room_share(
-    rows: Rows, rules: Numbers, session: Session, investable: float, terms: Column, keys: Column
-) -> tuple[float, bool]:
+    rows: Rows, rules: Numbers, session: Session, investable: float, net_wanted: float, gross_wanted: float,
+    places: Column, fixed: int, terms: Column,
+) -> tuple[float, bool]:  # fmt: skip
     """Factor that fits the weights of moving rows into the room that the others leave; whether noise moves it little.
 
     It depends on weights, prices and the quantities that fixed rows end with, so that a plan on the filled
     result finds the same factor. Without any room the factor is 1 and `fit` withholds the buys: what is
     stuck never causes a sale of everything else.
     """
-    fixed, moving, factor = 0, 0, session.factor
-    for i in range(len(rows)):
-        row = rows[i]
-        if row.standing == IDLE:
-            continue
-        if row.standing == FREE:
-            keys[moving] = row.weight * factor
-            moving += 1
-        elif is_sound(row.price):
+    count, factor = 0, session.factor
+    for at in range(fixed):
+        row = rows[int(places[at])]
+        if is_sound(row.price):
             final = row.held
             if row.standing == REFUSED_SHORT:
                 final = final_short(row, investable * factor)
-            terms[fixed] = final * row.price
-            fixed += 1
-    net, net_wanted = pairwise_sum(terms, fixed), pairwise_sum(keys, moving) * investable
-    gross, gross_wanted = absolute_sum(terms, fixed), absolute_sum(keys, moving) * investable
+            terms[count] = final * row.price
+            count += 1
+    net, net_wanted = pairwise_sum(terms, count), net_wanted * investable
+    gross, gross_wanted = absolute_sum(terms, count), gross_wanted * investable
     gross_room = investable * rules.max_gross - gross - abs(session.reserved)
     net_room = investable - net - session.reserved
     share = 1.0

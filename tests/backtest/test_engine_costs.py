@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 
 from scizor_dagster.analytics.costs_model import IBKR_AUSTRALIA, IBKR_US, Commission
+from scizor_dagster.backtest.engine import run_backtest
 from scizor_dagster.backtest.model import Costs, FillAt, Fills
 from scizor_dagster.instruments import Instrument
-from tests.backtest.engine_cases import AT_CLOSE, FINE, NAN, SAME_CLOSE, WHOLE, as_it_stands, history_of, run  # noqa: F401
+from tests.backtest.engine_cases import (  # noqa: F401
+    AT_CLOSE,
+    FINE,
+    NAN,
+    SAME_CLOSE,
+    WHOLE,
+    as_it_stands,
+    history_of,
+    random_case,
+    run,
+)
 
 pytestmark = pytest.mark.usefixtures("as_it_stands")
 UNIT = 10**9
@@ -123,6 +134,22 @@ def test_purchases_that_the_cash_does_not_pay_for_are_scaled_by_one_factor():
     assert result.needed.tolist() == [1.0, 0.8]
     assert result.counts[-1].tolist() == [0, 40 * UNIT, 40 * UNIT]
     assert result.cash[-1] == 0.0
+
+
+@pytest.mark.parametrize("seed", range(700, 708))
+def test_orders_that_fill_whole_at_once_come_to_what_they_come_to_in_turn(seed):
+    history, schedule, rules, capabilities, choices = random_case(seed)
+    costs = replace(choices.costs, impact_bps=0.0, max_participation=float("inf"))
+    choices = replace(choices, costs=costs, costs_of={})
+    history = replace(history, volume=np.full(history.close.shape, 1e12))
+    at_once = run_backtest(history, schedule, rules, capabilities, choices)
+    # A participation that is never reached makes each order look at volumes, one after another.
+    wide = replace(choices, costs=replace(costs, max_participation=1e6))
+    in_turn = run_backtest(history, schedule, rules, capabilities, wide)
+    for name in ("equity", "cash", "spent", "needed", "counts", "codes"):
+        np.testing.assert_allclose(getattr(at_once, name), getattr(in_turn, name), rtol=1e-9, atol=1e-6, err_msg=name)
+    for name in at_once.trades.dtype.names:
+        np.testing.assert_allclose(at_once.trades[name], in_turn.trades[name], rtol=1e-9, atol=1e-6, err_msg=name)
 
 
 def test_the_cash_buffer_is_not_spent():
