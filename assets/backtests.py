@@ -46,6 +46,7 @@ class BacktestConfig(dg.Config):
     weights: str | None = None
     strategy: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
+    rebalance: str | None = None
     stored: bool = False
     dated: str | None = None
     unknown_ids: str | None = None
