@@ -27,7 +27,7 @@ from scizor_dagster.backtest.schedules import schedule_of
 from scizor_dagster.config import FractionalShares, SignalChoice, WeightRules
 from scizor_dagster.errors import InputError, ScizorError, SignalRefused
 from scizor_dagster.flow.backtest_stored import stored_rows, stored_targets
-from scizor_dagster.flow.backtest_strategies import computed_of
+from scizor_dagster.flow.backtest_strategies import computed_of, limits_for
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import owner_of
 from scizor_dagster.instruments import Instrument
@@ -103,6 +103,7 @@ def weight_source(
         return _of_lake(*(stored_targets(desk, request) if request.strategy is None else stored_rows(desk, request)))
     computed = computed_of(desk, request)
     if computed is not None:
+        computed = replace(computed, limits=limits_for(desk, request, rules.weights, rules.fractional))
         return WeightSource(computed.text, computed.strategy.version, None, None, computed.schedule)
     choice, entries = _entries(desk, request)
     owner = owner_of(desk, request.portfolio) if request.portfolio is not None else NOBODY

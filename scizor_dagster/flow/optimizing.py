@@ -37,9 +37,11 @@ from scizor_dagster.backtest.search.walk_forward import walk
 from scizor_dagster.config.base import Model
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow.backtest_prices import price_source
-from scizor_dagster.flow.backtests import LEAD, choices_of, rules_and_capabilities, year_of
+from scizor_dagster.flow.backtest_strategies import limits_for, refuse_untaken
+from scizor_dagster.flow.backtests import LEAD, choices_of, rules_and_capabilities, weight_rules, year_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.strategies import records_of, registry_of, strategy_named, strategy_of
+from scizor_dagster.signals.rules import Limits
 from scizor_dagster.strategies.deciding import strategy_schedule
 from scizor_dagster.strategies.definition import Definition
 from scizor_dagster.strategies.prices import LISTED_WITHIN
@@ -117,6 +119,7 @@ class StrategyMaker:
         fixed: Parameters that do not vary.
         first: First session that weights trade in; None from the second of the history on.
         delay: Sessions from the close that decides to the one that trades.
+        limits: What signal intake takes of a file.
     """
 
     function: str
@@ -125,12 +128,15 @@ class StrategyMaker:
     rebalance: Rebalance
     first: date | None
     delay: int
+    limits: Limits
 
     def __call__(self, history: History, sets: Sequence[Parameters]) -> Iterator[Schedule]:
         definition = Registry(self.folder).find(self.function)
         for parameters in sets:
             strategy = definition.configured({**self.fixed, **parameters}, self.rebalance)
-            yield strategy_schedule(strategy, history, first=self.first, delay=self.delay)
+            made = strategy_schedule(strategy, history, first=self.first, delay=self.delay)
+            refuse_untaken(strategy, made, history, self.limits)
+            yield made
 
 
 def read_search(values: Mapping[str, Any]) -> SearchRequest:
@@ -216,11 +222,13 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     # What no set could be run with is said now, and not once for each of them.
     check_run(history, Schedule(np.array([], dtype=np.intp), np.zeros((0, len(history.instruments)))), rules, choices)
     begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
-    made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first))
+    intake = weight_rules(desk, asked, rules)
+    limits = limits_for(desk, asked, intake.weights, intake.fractional)
+    made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first), str(limits))
     problem = Problem(
         strategy=asked.strategy,
         version=hashlib.sha256(json.dumps(made).encode()).hexdigest(),
-        maker=StrategyMaker(definition.name, registry_of(desk).folder, fixed, rebalance, asked.first, asked.delay),
+        maker=StrategyMaker(definition.name, registry_of(desk).folder, fixed, rebalance, asked.first, asked.delay, limits),
         history=history,
         rules=rules,
         capabilities=capabilities,
