@@ -111,7 +111,7 @@ class BacktestRequest(Model):
         if self.stored and self.weights is not None:
             raise ValueError("'stored' takes weights out of the lake, and 'weights' names a file")
         if (self.weights is not None or self.stored) and (self.parameters or self.rebalance):
-            raise ValueError("'parameters' and 'rebalance' are of a strategy in Python; weights that are there have none")
+            raise ValueError("'parameters' and 'rebalance' are of a strategy in Python, not of weights that are there")
         of_a_file = self.weights is not None and self.strategy is None
         idle = sorted({"dated", "unknown_ids"} & self.model_fields_set)
         if idle and not of_a_file:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.compiling import say_compiling
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
+from scizor_dagster.cli.strategy_records import values_of
 from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
 _EVERY = 1.0
 """Seconds between two lines of progress on a terminal."""
 _MOST_COLUMNS = 10
-_SHOWN = ("sharpe_ratio", "annual_return", "max_drawdown", "traded")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.2%}"
+
+
+_SHOWN: Mapping[str, Callable[[Any], str]] = {
+    "annual_return": _percent,
+    "max_drawdown": _percent,
+    "traded": "{:,.0f}".format,
+    "costs": "{:,.2f}".format,
+}
 
 
 def optimize(
@@ -88,7 +101,6 @@ def optimize(
 
     Example: scizor backtest optimize moving_average_cross --param fast=10:50:10 --param slow=100:200:50
     """
-    from scizor_dagster.cli.backtest import fixed_parameters
     from scizor_dagster.flow.optimizing import read_search, run_search
 
     axes = _axes(heat, param)
@@ -99,7 +111,7 @@ def optimize(
             "There is no map of fewer than two parameters that vary.", remedy="Leave out --png.", where="--png"
         )
     backtest: dict[str, Any] = {
-        "strategy": strategy, "parameters": fixed_parameters(parameters or ()), "portfolio": portfolio,
+        "strategy": strategy, "parameters": values_of(parameters, "--set"), "portfolio": portfolio,
         "prices": None if prices is None else str(prices), "market": market, "kind": kind, "calendar": calendar,
         "actions": None if actions is None else str(actions),
         "currency": currency, "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
@@ -123,6 +135,7 @@ def optimize(
     desk = open_desk()
     if store:
         check_home(desk.settings)
+    say_compiling()
     found = run_search(desk, request, _progress(), store=store)
     if png is not None:
         png.write_bytes(_map_of(found, axes))
@@ -170,20 +183,25 @@ def _progress() -> Callable[[int, int | None], bool]:
 
 
 def _print(found: Findings, top: int, axes: list[str]) -> None:
+    from scizor_dagster.analytics.report.formats import counted, words
     from scizor_dagster.backtest.search.pages import heat_map
 
     record = found.record(top)
     typer.echo(
-        f"{record['sets']} sets of {found.problem.strategy}: {record['computed']} run now, "
+        f"{counted(record['sets'], 'set')} of {found.problem.strategy}: {record['computed']} run now, "
         f"{record['sets'] - record['computed'] - record['refused']} known from before, {record['failed']} failed, "
         f"{record['refused']} that the strategy does not take."
     )
     for error, count in list(found.failures().items())[:3]:
         typer.echo(f"  {count} x {error}")
     names = [axis.name for axis in found.plan.space.axes]
-    rows = [[_plain(row[name]) for name in (*names, "score", *_SHOWN)] for row in record["best"]]
+    rows = [
+        [*(_plain(row[name]) for name in (*names, "score")), *(spell(row[name]) for name, spell in _SHOWN.items())]
+        for row in record["best"]
+    ]
     if rows:
-        print_table(f"The best by {found.plan.objective}", [*names, found.plan.objective.value, *_SHOWN], rows)
+        shown = [words(name) for name in _SHOWN]
+        print_table(f"The best by {found.plan.objective}", [*names, found.plan.objective.value, *shown], rows)
     if axes and found.trials.done():
         frame = heat_map(found, axes[0], axes[1])
         columns = list(frame.columns)[:: max(1, -(-len(frame.columns) // _MOST_COLUMNS))]

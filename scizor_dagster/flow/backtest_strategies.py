@@ -93,9 +93,7 @@ class Computed:
         return source.history(None, request.first, lead)
 
 
-def limits_for(
-    desk: Desk, request: BacktestRequest, weights: WeightRules, fractional: FractionalShares
-) -> Limits:
+def limits_for(desk: Desk, request: BacktestRequest, weights: WeightRules, fractional: FractionalShares) -> Limits:
     """What intake takes of the strategy of a request: of the entry that it is, or that its portfolio follows."""
     names = desk.portfolio(request.portfolio).signals.ids if request.portfolio is not None else ()
     wanted = request.strategy if request.strategy is not None else names[0]
@@ -114,7 +112,7 @@ def refuse_untaken(strategy: Strategy, made: Schedule, history: History, limits:
     where = strategy.definition.where
 
     def day(place: int) -> date:
-        return history.sessions[made.rows[place]]
+        return history.sessions[int(made.rows[place])]
 
     for marks, problem, remedy in (
         (

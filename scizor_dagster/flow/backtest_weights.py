@@ -38,6 +38,7 @@ from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.intake import AcceptedSignals, take_in
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map, too_much_set_aside
+from scizor_dagster.signals.readers import WeightFileMissing
 from scizor_dagster.signals.report import Violation
 from scizor_dagster.signals.spec import NOBODY
 from scizor_dagster.signals.targets import TargetStatus
@@ -131,6 +132,11 @@ def _told_whole() -> Iterator[None]:
     except SignalRefused as error:
         if error.strategy != FILE:
             raise
+        if isinstance(error, WeightFileMissing):
+            problem = error.problem.removeprefix(f"Strategy '{FILE}': ")
+            raise InputError(
+                problem[:1].upper() + problem[1:], remedy="Create it, or correct the path.", where=error.path
+            ) from error
         told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
         rest = len(error.violations) - _MOST_WARNINGS
         ScizorError.__init__(

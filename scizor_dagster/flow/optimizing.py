@@ -228,7 +228,9 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     problem = Problem(
         strategy=asked.strategy,
         version=hashlib.sha256(json.dumps(made).encode()).hexdigest(),
-        maker=StrategyMaker(definition.name, registry_of(desk).folder, fixed, rebalance, asked.first, asked.delay, limits),
+        maker=StrategyMaker(
+            definition.name, registry_of(desk).folder, fixed, rebalance, asked.first, asked.delay, limits
+        ),
         history=history,
         rules=rules,
         capabilities=capabilities,

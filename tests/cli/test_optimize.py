@@ -117,12 +117,25 @@ def test_a_search_takes_every_option_of_a_run_that_is_not_about_its_weights_or_i
     assert charged["best"][0]["score"] != free["best"][0]["score"]
 
 
-def test_an_entry_of_the_manifest_is_searched_from_its_own_parameters_and_rhythm(scizor: Scizor, files: Project) -> None:
+def test_an_entry_of_the_manifest_is_searched_from_its_own_parameters_and_rhythm(
+    scizor: Scizor, files: Project
+) -> None:
     entry = {"id": "own", "function": "moving_average_cross", "parameters": {"fast": 3}, "rebalance": "weekly"}
     manifest = files.folder / "strategy_manifest.yaml"
     entries = yaml.safe_load(manifest.read_text())["strategies"]
     manifest.write_text(yaml.safe_dump({"strategies": [*entries, entry]}))
-    rest = ("--prices", "p.csv", "--calendar", "XNYS", "--workers", "1", "--param", "slow=20,30", "--no-store", "--json")
+    rest = (
+        "--prices",
+        "p.csv",
+        "--calendar",
+        "XNYS",
+        "--workers",
+        "1",
+        "--param",
+        "slow=20,30",
+        "--no-store",
+        "--json",
+    )
     own = scizor("backtest", "optimize", "own", *rest)
     assert own.code == 0, own.err
     named = scizor("backtest", "optimize", "moving_average_cross", "--set", "fast=3", "--rebalance", "weekly", *rest)

@@ -10,7 +10,15 @@ import yaml
 
 from scizor_dagster.backtest.histories import lake_history
 from scizor_dagster.backtest.request import read_request
-from scizor_dagster.errors import ConfigError, DataError, InputError, LedgerError, PriceUnavailable, SignalHeld, SignalRefused
+from scizor_dagster.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    LedgerError,
+    PriceUnavailable,
+    SignalHeld,
+    SignalRefused,
+)
 from scizor_dagster.flow.backtests import prepare
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explaining import explain
