@@ -36,9 +36,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
     Looks at Python, environment variables, configuration, strategies (also those in Python), calendars, universes,
-    providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and
-    lists the older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing. The exit code is 0 only when
-    all is well.
+    providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists
+    the older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing. The exit
+    code is 0 only when all is well.
 
     Example: scizor doctor
     """

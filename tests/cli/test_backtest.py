@@ -128,7 +128,7 @@ def test_an_interruption_ends_with_its_code_and_keeps_nothing(
         ((*FILES, "--set", "lookback"), "--set: 'lookback' is not NAME=VALUE"),
         (("--strategy", "momentum", "--set", "top=1", "--set", "top=2"), "--set: 'top' stands twice"),
         ((*FILES, "--fill", "open"), "Fills at the open need open prices"),
-        (("--weights", "nothing.csv", "--prices", "p.csv"), "nothing.csv: The weight file does not exist. Create it"),
+        (("--weights", "nothing.csv", "--prices", "p.csv"), "nothing.csv: The weight file cannot be read (No such"),
         (("--strategy", "nobody"), "There is no strategy 'nobody'"),
     ],
 )
