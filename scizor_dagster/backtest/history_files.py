@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from scizor_dagster.analytics.report.formats import counted
 from scizor_dagster.backtest.histories import FIELDS, IN_PRICES, Bars, ended, few, in_order, without_prices
 from scizor_dagster.backtest.model import Action, ActionKind, History
 from scizor_dagster.backtest.price_tables import (
@@ -141,7 +142,7 @@ def _sessions(read: Rows, file: PriceFile) -> tuple[list[date], list[str]]:
             where=str(file.path),
         )
     return sessions, [
-        f"{lost} rows are of {len(strange)} days that are no sessions of {file.calendar.code} and are left out: "
+        f"Left out, with {counted(lost, 'bar')}: {counted(len(strange), 'day')} of no session of {file.calendar.code}: "
         f"{few([str(day) for day in strange])}."
     ]
 
@@ -165,7 +166,7 @@ def _bars(read: Rows, sessions: Sequence[date], symbols: Sequence[str]) -> tuple
             named = [f"{symbols[columns[at]]} ({read.days[at]})" for at in np.flatnonzero(marks)]
             notes.append(f"{int(marks.sum())} {what}: {few(list(dict.fromkeys(named)))}.")
     if twice:
-        notes.append(f"{twice} rows stand twice and count once.")
+        notes.append(f"Said twice and counted once: {counted(twice, 'bar')}.")
     return bars, notes
 
 
@@ -225,7 +226,7 @@ def _actions(file: PriceFile, bars: Bars, beside: tuple[Action, ...] | None) -> 
     if file.actions is None:
         if file.kind == "total_return" or beside is not None:
             return beside or (), []
-        missing = "Splits and dividends" if file.kind == "raw" else "Dividends"
+        missing = "splits and dividends" if file.kind == "raw" else "dividends"
         return (), [f"No actions are known of these {file.kind} prices: {missing} are not applied to holdings."]
     table = FileTable(file.actions, {}, ())
     named = named_columns(spelt_header(table.header), _OF_ACTIONS)

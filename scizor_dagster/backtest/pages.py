@@ -291,6 +291,7 @@ def tiles_text(head: Head) -> list[tuple[str, str]]:
         ("sessions", f"{head.sessions}, {head.first_session} to {head.last_session}"),
         ("equity", f"{head.capital:,.2f} to {head.equity:,.2f} {head.currency}"),
         *((words(name), rate(found[name])) for name in ("total_return", "annual_return", "annual_volatility")),
+        *_beside(head),
         *((words(name), plain(found[name])) for name in ("sharpe_ratio", "sortino_ratio", "calmar_ratio")),
         ("deepest drawdown", rate(found["max_drawdown"])),
         ("turnover a year", rate(found["turnover_a_year"])),
@@ -298,3 +299,14 @@ def tiles_text(head: Head) -> list[tuple[str, str]]:
         *((words(name), f"{found[name]:,.2f}") for name in (*COSTS, *INCOME) if known(found[name]) and found[name]),
     ]
     return [(name, value) for name, value in rows if value != UNKNOWN]
+
+
+def _beside(head: Head) -> list[tuple[str, str]]:
+    """The benchmark's return, and how the backtest moved with it; nothing without one."""
+    if not head.benchmark:
+        return []
+    found = head.figures
+    return [
+        (f"return of {head.benchmark}", rate(found["benchmark_return"])),
+        *((words(name), plain(found[name])) for name in ("alpha", "beta", "information_ratio")),
+    ]

@@ -110,6 +110,12 @@ class BacktestRequest(Model):
             raise ValueError("name a portfolio, a strategy or a file of weights")
         if self.stored and self.weights is not None:
             raise ValueError("'stored' takes weights out of the lake, and 'weights' names a file")
+        if (self.weights is not None or self.stored) and (self.parameters or self.rebalance):
+            raise ValueError("'parameters' and 'rebalance' are of a strategy in Python, not of weights that are there")
+        of_a_file = self.weights is not None and self.strategy is None
+        idle = sorted({"dated", "unknown_ids"} & self.model_fields_set)
+        if idle and not of_a_file:
+            raise ValueError(f"'{idle[0]}' is of a file of weights; strategies say it in their own entries")
         if self.prices is None and (self.actions or self.calendar):
             raise ValueError("'actions' and 'calendar' go with 'prices'; the lake knows its own")
         if self.prices is not None and self.market is not None:

@@ -150,7 +150,7 @@ def find_backtest(lake: Lake, backtest_id: str) -> Head | None:
 
 
 def backtest_named(lake: Lake, name: str) -> Head:
-    """The one whose id begins with `name`, or the newest one that a person called so.
+    """The one whose id begins with `name`; else the newest one that a person called so, or that is listed so.
 
     Raises:
         InputError: there is none, or several ids begin so.
@@ -158,6 +158,8 @@ def backtest_named(lake: Lake, name: str) -> Head:
     with lake.read() as cursor:
         found = _heads(cursor, "starts_with(backtest_id, ?)", [name.lower()])
         named = [] if found else _heads(cursor, "name = ?", [name])
+        if not found and not named:
+            named = [head for head in _heads(cursor, "name = ''", []) if head.title == name]
     if len(found) > 1:
         raise InputError(
             f"{len(found)} backtests begin with '{name}': {', '.join(one.backtest_id[:20] for one in found[:4])}.",

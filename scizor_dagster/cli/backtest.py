@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates, optimize
+from scizor_dagster.cli.compiling import say_compiling
 from scizor_dagster.cli.lookahead import report_lookahead
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
+from scizor_dagster.cli.strategy_records import values_of
 from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def run(
     weights: Annotated[Path | None, typer.Option(help="A weight file, long or wide, in place of a strategy's.")] = None,
     strategy: Annotated[str | None, typer.Option(help="One strategy of the manifest.")] = None,
     parameters: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE of a strategy that is written in Python.")
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of a strategy in Python, as YAML writes it."),
     ] = None,
     rebalance: Annotated[
         str | None, typer.Option(help="When that one decides: daily, weekly, monthly, quarterly or yearly.")
@@ -116,7 +119,7 @@ def run(
         "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
         "debit_rate": debit_rate, "benchmark": benchmark, "name": name, "keep_positions": None if positions else False,
         "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
-        "parameters": fixed_parameters(parameters or ()) or None, "rebalance": rebalance,
+        "parameters": values_of(parameters, "--set") or None, "rebalance": rebalance,
     }  # fmt: skip
     request = read_request(given)
     _check_page(html)
@@ -126,6 +129,7 @@ def run(
         return
     if store:
         check_home(desk.settings)
+    say_compiling()
     ran = run_request(desk, request, _progress(), store=store)
     page = _write_page(desk, ran, html)
     if as_json:
@@ -144,20 +148,6 @@ def _text(path: Path | None) -> str | None:
 
 def _day(text: str | None, option: str) -> str | None:
     return None if text is None else str(dates.parse_date(text, option))
-
-
-def fixed_parameters(given: Any) -> dict[str, Any]:
-    """NAME=VALUE, where a value that is JSON is what that says, and any other is a text."""
-    found: dict[str, Any] = {}
-    for item in given:
-        key, mark, value = item.partition("=")
-        if not mark or not key:
-            raise InputError(f"'{item}' is no NAME=VALUE.", remedy="Write --set lookback=60.", where="--set")
-        try:
-            found[key] = json.loads(value)
-        except json.JSONDecodeError:
-            found[key] = value
-    return found
 
 
 def _check_page(html: Path | None) -> None:
@@ -181,7 +171,7 @@ def _progress() -> Callable[[int, int], bool]:
 
 
 def _where(ran: Ran) -> str:
-    done = "Kept" if ran.fresh else f"Nothing has changed since it was kept on {ran.head.stored_at:%Y-%m-%d}:"
+    done = "Kept" if ran.fresh else f"Nothing has changed since it was kept on {ran.head.stored_at:%Y-%m-%d}"
     return f"{done} as {ran.head.short}. More of it: scizor backtest show {ran.head.short}."
 
 

@@ -35,10 +35,10 @@ MIN_FREE_BYTES = 2 * 1024**3
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False) -> None:
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
-    Looks at Python, environment variables, configuration, strategies, calendars, universes, providers, accounts,
-    the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists the older keys that
-    have no effect. Mends nothing, sends no order and no notice, and creates nothing. The exit code is 0 only when
-    all is well.
+    Looks at Python, environment variables, configuration, strategies (also those in Python), calendars, universes,
+    providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists
+    the older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing. The exit
+    code is 0 only when all is well.
 
     Example: scizor doctor
     """
@@ -120,6 +120,26 @@ def _strategies(desk: Desk) -> str:
                 there += f", no mapping table yet at {entry.mapping.file}"
             described.append(f"{name}: {entry.id}{there}")
     return "; ".join(described)
+
+
+def _strategy_folder(desk: Desk) -> str:
+    """The user's own strategies, and records: each is loaded, and what cannot be is named with file and line."""
+    from scizor_dagster.analytics.report.formats import counted
+    from scizor_dagster.cli.strategy_records import listed
+    from scizor_dagster.flow.strategies import registry_of
+
+    found = [row for row in listed(desk) if row["origin"] != "shipped" or not row["usable"]]
+    problems = [row["about"] for row in found if not row["usable"]]
+    if problems:
+        raise ConfigError(
+            f"{counted(len(problems), 'strategy', 'strategies')} in Python cannot be used: {' '.join(problems)}",
+            remedy="See all with: scizor strategy list.",
+            where=str(registry_of(desk).folder),
+        )
+    own = [row["name"] for row in found if row["origin"] != "record"]
+    records = [row["name"] for row in found if row["origin"] == "record"]
+    said = f"own: {', '.join(own) or 'none'}, records: {', '.join(records) or 'none'}"
+    return f"{registry_of(desk).folder}: {said}"
 
 
 def _accounts(desk: Desk) -> str:
@@ -319,6 +339,7 @@ FIRST_CHECKS: dict[str, Callable[[Desk], str]] = {
 }
 CHECKS: dict[str, Callable[[Desk], str]] = {
     "strategies": _strategies,
+    "own strategies": _strategy_folder,
     "calendars": _calendars,
     "universes": _universes,
     "providers": _providers,

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.compiling import say_compiling
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
+from scizor_dagster.cli.strategy_records import values_of
 from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
 _EVERY = 1.0
 """Seconds between two lines of progress on a terminal."""
 _MOST_COLUMNS = 10
-_SHOWN = ("sharpe_ratio", "annual_return", "max_drawdown", "traded")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.2%}"
+
+
+_SHOWN: Mapping[str, Callable[[Any], str]] = {
+    "annual_return": _percent,
+    "max_drawdown": _percent,
+    "traded": "{:,.0f}".format,
+    "costs": "{:,.2f}".format,
+}
 
 
 def optimize(
@@ -52,6 +65,7 @@ def optimize(
     prices: Annotated[Path | None, typer.Option(help="CSV or Parquet of prices, in place of the lake's.")] = None,
     market: Annotated[str | None, typer.Option(help="Whose prices of the lake.")] = None,
     kind: Annotated[str | None, typer.Option(help="Of the prices: raw, split or total_return.")] = None,
+    actions: Annotated[Path | None, typer.Option(help="Splits, dividends and delistings beside --prices.")] = None,
     calendar: Annotated[str | None, typer.Option(help="Whose sessions --prices are of, such as XNYS.")] = None,
     currency: Annotated[str | None, typer.Option(help="Of --prices; USD where left out.")] = None,
     symbols: Annotated[str | None, typer.Option(help="Trade these alone, with commas between them.")] = None,
@@ -65,8 +79,14 @@ def optimize(
     commission_per_share: Annotated[float | None, typer.Option(help="Money per share.")] = None,
     commission_bps: Annotated[float | None, typer.Option(help="Of an order's value.")] = None,
     commission_minimum: Annotated[float | None, typer.Option(help="Money per order.")] = None,
+    commission_maximum_bps: Annotated[float | None, typer.Option(help="Of an order's value, at most.")] = None,
     half_spread_bps: Annotated[float | None, typer.Option(help="What a purchase pays above the price.")] = None,
     slippage_bps: Annotated[float | None, typer.Option(help="The same, for whatever else is worse.")] = None,
+    impact_bps: Annotated[float | None, typer.Option(help="The same, for taking a session's whole volume.")] = None,
+    max_participation: Annotated[float | None, typer.Option(help="Share of a session's volume that fills.")] = None,
+    borrow_rate: Annotated[float | None, typer.Option(help="A year, on the value of shorts.")] = None,
+    cash_rate: Annotated[float | None, typer.Option(help="A year, paid on cash.")] = None,
+    debit_rate: Annotated[float | None, typer.Option(help="A year, taken on cash below zero.")] = None,
     store: Annotated[bool, typer.Option(help="Keep the trials in the lake, and take what it has.")] = True,
     top: Annotated[int, typer.Option(min=1, help="How many of the best sets are shown.")] = 10,
     heat: Annotated[str | None, typer.Option(help="X,Y: two parameters to map the objective by.")] = None,
@@ -81,21 +101,28 @@ def optimize(
 
     Example: scizor backtest optimize moving_average_cross --param fast=10:50:10 --param slow=100:200:50
     """
-    from scizor_dagster.cli.backtest import fixed_parameters
     from scizor_dagster.flow.optimizing import read_search, run_search
 
-    axes = _axes(heat)
+    axes = _axes(heat, param)
     if png is not None and png.suffix.lower() != ".png":
         raise InputError(f"'{png}' is no picture.", remedy="Name a file that ends with .png.", where="--png")
+    if png is not None and len(param) < 2:
+        raise InputError(
+            "There is no map of fewer than two parameters that vary.", remedy="Leave out --png.", where="--png"
+        )
     backtest: dict[str, Any] = {
-        "strategy": strategy, "parameters": fixed_parameters(parameters or ()), "portfolio": portfolio,
+        "strategy": strategy, "parameters": values_of(parameters, "--set"), "portfolio": portfolio,
         "prices": None if prices is None else str(prices), "market": market, "kind": kind, "calendar": calendar,
+        "actions": None if actions is None else str(actions),
         "currency": currency, "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
         "first": first and str(dates.parse_date(first, "--from")),
         "last": last and str(dates.parse_date(last, "--to")), "rules": None if rules is None else str(rules),
         "broker": broker, "capital": capital, "fill": fill, "delay": delay, "rebalance": rebalance,
         "commission_per_share": commission_per_share, "commission_bps": commission_bps,
-        "commission_minimum": commission_minimum, "half_spread_bps": half_spread_bps, "slippage_bps": slippage_bps,
+        "commission_minimum": commission_minimum, "commission_maximum_bps": commission_maximum_bps,
+        "half_spread_bps": half_spread_bps, "slippage_bps": slippage_bps, "impact_bps": impact_bps,
+        "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
+        "debit_rate": debit_rate,
     }  # fmt: skip
     request = read_search(
         {
@@ -108,6 +135,7 @@ def optimize(
     desk = open_desk()
     if store:
         check_home(desk.settings)
+    say_compiling()
     found = run_search(desk, request, _progress(), store=store)
     if png is not None:
         png.write_bytes(_map_of(found, axes))
@@ -119,10 +147,15 @@ def optimize(
         raise typer.Exit(1)
 
 
-def _axes(heat: str | None) -> list[str]:
+def _axes(heat: str | None, param: list[str]) -> list[str]:
     axes = [] if heat is None else [name.strip() for name in heat.split(",")]
     if heat is not None and len(axes) != 2:
         raise InputError(f"'{heat}' are not two parameters.", remedy="Write --heat fast,slow.", where="--heat")
+    names = [text.partition("=")[0].strip() for text in param]
+    if set(axes) - set(names) or len(set(axes)) < len(axes):
+        raise InputError(
+            f"'{heat}' are not two parameters of the search.", remedy=f"Use two of: {', '.join(names)}.", where="--heat"
+        )
     return axes
 
 
@@ -150,20 +183,25 @@ def _progress() -> Callable[[int, int | None], bool]:
 
 
 def _print(found: Findings, top: int, axes: list[str]) -> None:
+    from scizor_dagster.analytics.report.formats import counted, words
     from scizor_dagster.backtest.search.pages import heat_map
 
     record = found.record(top)
     typer.echo(
-        f"{record['sets']} sets of {found.problem.strategy}: {record['computed']} run now, "
+        f"{counted(record['sets'], 'set')} of {found.problem.strategy}: {record['computed']} run now, "
         f"{record['sets'] - record['computed'] - record['refused']} known from before, {record['failed']} failed, "
         f"{record['refused']} that the strategy does not take."
     )
     for error, count in list(found.failures().items())[:3]:
         typer.echo(f"  {count} x {error}")
     names = [axis.name for axis in found.plan.space.axes]
-    rows = [[_plain(row[name]) for name in (*names, "score", *_SHOWN)] for row in record["best"]]
+    rows = [
+        [*(_plain(row[name]) for name in (*names, "score")), *(spell(row[name]) for name, spell in _SHOWN.items())]
+        for row in record["best"]
+    ]
     if rows:
-        print_table(f"The best by {found.plan.objective}", [*names, found.plan.objective.value, *_SHOWN], rows)
+        shown = [words(name) for name in _SHOWN]
+        print_table(f"The best by {found.plan.objective}", [*names, found.plan.objective.value, *shown], rows)
     if axes and found.trials.done():
         frame = heat_map(found, axes[0], axes[1])
         columns = list(frame.columns)[:: max(1, -(-len(frame.columns) // _MOST_COLUMNS))]

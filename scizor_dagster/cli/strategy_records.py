@@ -6,6 +6,7 @@ what they do (`flow.strategies`), and which strategies trade (`cli.strategy`).
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -109,12 +110,20 @@ def show(
     version = body["version"][:12] if body["version"] else "none without parameters"
     typer.echo(f"version {version}, {body['rebalance']}")
     columns = ("parameter", "value", "bounds")
-    print_table("Parameters", columns, [[row[key] for key in columns] for row in body["parameters"]])
+    print_table("Parameters", columns, [[_words(row)[key] for key in columns] for row in body["parameters"]])
     if body["history"]:
         names = ("at", "action", "version", "by", "reason", "parameters")
-        print_table("History", names, [[row[key] for key in names] for row in body["history"]])
+        told = [
+            row | {"version": row["version"][:12], "parameters": json.dumps(row["parameters"])}
+            for row in body["history"]
+        ]
+        print_table("History", names, [[row[key] for key in names] for row in told])
     if source:
         typer.echo(body["source"])
+
+
+def _words(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"value": "required" if row["required"] else row["value"]}
 
 
 def listed(desk: Desk) -> list[dict[str, Any]]:
@@ -154,8 +163,8 @@ def listed(desk: Desk) -> list[dict[str, Any]]:
     return found
 
 
-def values_of(given: list[str] | None) -> dict[str, Any]:
-    """Parameters from `NAME=VALUE`.
+def values_of(given: list[str] | None, option: str = "--parameter") -> dict[str, Any]:
+    """Parameters from `NAME=VALUE` of an option.
 
     Raises:
         InputError: one has another form, or stands twice.
@@ -169,14 +178,14 @@ def values_of(given: list[str] | None) -> dict[str, Any]:
             problem = (
                 f"'{item}' is not NAME=VALUE" if not sign or not name.strip() else f"'{name.strip()}' stands twice"
             )
-            raise InputError(f"{problem}.", remedy="Write for instance --parameter top=10.", where="--parameter")
+            raise InputError(f"{problem}.", remedy=f"Write for instance {option} top=10.", where=option)
         try:
             values[name.strip()] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(
                 f"The value of '{name.strip()}' cannot be read: {text!r}.",
                 remedy="Write it as in YAML: 10, 0.5, true, [SPY, AGG].",
-                where="--parameter",
+                where=option,
             ) from error
     return values
 
@@ -203,10 +212,23 @@ def _strategy(desk: Desk, name: str) -> Strategy:
 
 
 def _shown(desk: Desk, name: str) -> dict[str, Any]:
-    from scizor_dagster.flow.strategies import records_of, registry_of
+    from scizor_dagster.analytics.report.formats import command
+    from scizor_dagster.flow.strategies import records_of, registry_of, strategy_of
 
     record = records_of(desk).get(name)
+    entry = next((entry for entry in desk.manifest.strategies if entry.id == name), None)
     body: dict[str, Any]
+    if record is None and entry is not None:
+        if entry.function is None:
+            raise InputError(
+                f"Strategy '{name}' of the manifest is a weight file, {entry.path}.",
+                remedy=f"Look at it: {command('signals', 'check', entry.path, '--strategy', name)}.",
+                where=desk.config.strategy_manifest,
+            )
+        strategy = strategy_of(desk, entry)
+        values = strategy.parameters.model_dump(mode="json")
+        body = {"version": strategy.version, "rebalance": strategy.rebalance, "history": []}
+        return {"name": name} | _described(strategy.definition, values) | body
     if record is None:
         definition = registry_of(desk).find(name)
         body = {"version": None, "rebalance": "daily unless it is said otherwise", "history": []}
@@ -215,28 +237,28 @@ def _shown(desk: Desk, name: str) -> dict[str, Any]:
         except ScizorError:
             # It has none without its parameters.
             body["version"] = None
-        return _described(definition, {}) | body
+        return {"name": name} | _described(definition, {}) | body
     strategy = _strategy(desk, name)
     values = strategy.parameters.model_dump(mode="json")
     body = {"version": strategy.version, "rebalance": strategy.rebalance, "history": _history(desk, record)}
-    return _described(strategy.definition, values) | body
+    return {"name": name} | _described(strategy.definition, values) | body
 
 
 def _described(definition: Definition, values: dict[str, Any]) -> dict[str, Any]:
     schema = definition.parameters.model_json_schema().get("properties", {})
     rows = []
     for name, item in definition.parameters.model_fields.items():
-        default = "required" if item.is_required() else item.get_default(call_default_factory=True)
+        default = None if item.is_required() else item.get_default(call_default_factory=True)
         limits = {
             key: value for key, value in schema.get(name, {}).items() if key.startswith(("min", "max", "exclusive"))
         }
         bounds = ", ".join(f"{key} {value}" for key, value in limits.items())
         value = values.get(name, default)
-        rows.append(
-            {"parameter": name, "value": str(list(value) if isinstance(value, tuple) else value), "bounds": bounds}
-        )
+        value = list(value) if isinstance(value, tuple) else value
+        required = item.is_required() and name not in values
+        rows.append({"parameter": name, "value": value, "bounds": bounds, "required": required})
     return {
-        "name": definition.name,
+        "function": definition.name,
         "origin": definition.origin,
         "where": definition.where,
         "summary": definition.summary,
@@ -255,10 +277,10 @@ def _history(desk: Desk, record: RecordRow) -> list[dict[str, Any]]:
         {
             "at": row.at.isoformat(timespec="seconds"),
             "action": row.action.value,
-            "version": row.version[:12],
+            "version": row.version,
             "by": row.actor,
             "reason": row.reason,
-            "parameters": version_row(desk, row.version).parameters,
+            "parameters": json.loads(version_row(desk, row.version).parameters),
         }
         for row in rows
     ]

@@ -16,10 +16,12 @@ from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.lookahead import Finding, check_lookahead
 from scizor_dagster.backtest.model import History, Schedule
 from scizor_dagster.backtest.request import BacktestRequest
-from scizor_dagster.errors import InputError
+from scizor_dagster.config import SUM_TOLERANCE, FractionalShares, WeightRules
+from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow.backtest_prices import price_source
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.strategies import strategy_named, strategy_of
+from scizor_dagster.signals.rules import LAST_BIT, ROUNDING, Limits, limits_of
 from scizor_dagster.strategies.deciding import strategy_schedule
 from scizor_dagster.strategies.prices import LISTED_WITHIN
 
@@ -37,6 +39,7 @@ class Computed:
     """A strategy in Python as a request runs it.
 
     Attributes:
+        limits: What signal intake takes of a file; None takes everything.
         follows: Sessions that weights are followed on for where the strategy does not decide anew; None for not at all.
     """
 
@@ -44,6 +47,7 @@ class Computed:
     request: BacktestRequest
     strategy: Strategy
     follows: int | None
+    limits: Limits | None = None
 
     @property
     def text(self) -> str:
@@ -54,6 +58,8 @@ class Computed:
         """What it decides, in the rows and columns of `history`; it looks back as far as prices are there."""
         seen = self._seen(history)
         made = strategy_schedule(self.strategy, seen, first=first, last=last, delay=self.request.delay)
+        if self.limits is not None:
+            refuse_untaken(self.strategy, made, seen, self.limits)
         if self.follows is not None:
             made = _followed(made, len(seen.sessions), self.follows)
         rows = {session: row for row, session in enumerate(history.sessions)}
@@ -85,6 +91,55 @@ class Computed:
         source, window = price_source(self.desk, request), self.strategy.window
         lead = window + LISTED_WITHIN if window is not None else _EVERYTHING
         return source.history(None, request.first, lead)
+
+
+def limits_for(desk: Desk, request: BacktestRequest, weights: WeightRules, fractional: FractionalShares) -> Limits:
+    """What intake takes of the strategy of a request: of the entry that it is, or that its portfolio follows."""
+    names = desk.portfolio(request.portfolio).signals.ids if request.portfolio is not None else ()
+    wanted = request.strategy if request.strategy is not None else names[0]
+    entry = next((entry for entry in desk.manifest.strategies if entry.id == wanted), None)
+    return limits_of(entry, weights, fractional)
+
+
+def refuse_untaken(strategy: Strategy, made: Schedule, history: History, limits: Limits) -> None:
+    """Refuse the decisions whose file signal intake would refuse on the day.
+
+    Raises:
+        DataError: with the strategy, the first session of such weights, and for one weight its symbol.
+    """
+    sizes = np.abs(made.weights)
+    sums = sizes.sum(axis=1)
+    where = strategy.definition.where
+
+    def day(place: int) -> date:
+        return history.sessions[int(made.rows[place])]
+
+    for marks, problem, remedy in (
+        (
+            (made.weights < 0) & (not limits.allow_short),
+            "short positions are off",
+            "Let the strategy answer no weight below zero, or set weights.allow_short in the rules.",
+        ),
+        (
+            sizes > limits.max_weight + ROUNDING,
+            f"one asset may have at most {limits.max_weight:g}",
+            "Let the strategy answer less, or raise weights.max_weight in the rules.",
+        ),
+    ):
+        for place, column in np.argwhere(marks)[:1].tolist():
+            wanted = f"{made.weights[place, column]:.9g} of {history.instruments[column].symbol}"
+            raise DataError(
+                f"Strategy '{strategy.name}' wants {wanted} in session {day(place)}, and {problem}.",
+                remedy=remedy,
+                where=where,
+            )
+    for place in np.flatnonzero(sums > limits.max_total + SUM_TOLERANCE + LAST_BIT)[:1].tolist():
+        raise DataError(
+            f"The weights of strategy '{strategy.name}' for session {day(place)} sum to {sums[place]:.9g}; "
+            f"at most {limits.max_total:g} (tolerance {SUM_TOLERANCE:g}) is allowed.",
+            remedy="Let it answer shares of equity that sum to less: 0.05 is 5 %.",
+            where=where,
+        )
 
 
 def computed_of(desk: Desk, request: BacktestRequest) -> Computed | None:

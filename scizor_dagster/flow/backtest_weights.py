@@ -27,7 +27,7 @@ from scizor_dagster.backtest.schedules import schedule_of
 from scizor_dagster.config import FractionalShares, SignalChoice, WeightRules
 from scizor_dagster.errors import InputError, ScizorError, SignalRefused
 from scizor_dagster.flow.backtest_stored import stored_rows, stored_targets
-from scizor_dagster.flow.backtest_strategies import computed_of
+from scizor_dagster.flow.backtest_strategies import computed_of, limits_for
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import owner_of
 from scizor_dagster.instruments import Instrument
@@ -38,6 +38,7 @@ from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.intake import AcceptedSignals, take_in
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map, too_much_set_aside
+from scizor_dagster.signals.readers import WeightFileMissing
 from scizor_dagster.signals.report import Violation
 from scizor_dagster.signals.spec import NOBODY
 from scizor_dagster.signals.targets import TargetStatus
@@ -103,6 +104,7 @@ def weight_source(
         return _of_lake(*(stored_targets(desk, request) if request.strategy is None else stored_rows(desk, request)))
     computed = computed_of(desk, request)
     if computed is not None:
+        computed = replace(computed, limits=limits_for(desk, request, rules.weights, rules.fractional))
         return WeightSource(computed.text, computed.strategy.version, None, None, computed.schedule)
     choice, entries = _entries(desk, request)
     owner = owner_of(desk, request.portfolio) if request.portfolio is not None else NOBODY
@@ -130,6 +132,11 @@ def _told_whole() -> Iterator[None]:
     except SignalRefused as error:
         if error.strategy != FILE:
             raise
+        if isinstance(error, WeightFileMissing):
+            problem = error.problem.removeprefix(f"Strategy '{FILE}': ")
+            raise InputError(
+                problem[:1].upper() + problem[1:], remedy="Create it, or correct the path.", where=error.path
+            ) from error
         told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
         rest = len(error.violations) - _MOST_WARNINGS
         ScizorError.__init__(

@@ -112,7 +112,7 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
     """
     rules, capabilities, said = rules_and_capabilities(desk, request)
     prices = price_source(desk, request)
-    weights = weight_source(desk, request, _weight_rules(desk, request, rules), prices.calendar, prices.instruments)
+    weights = weight_source(desk, request, weight_rules(desk, request, rules), prices.calendar, prices.instruments)
     # Cash that waits for the first session earns nothing: where it would, the history begins with that session.
     lead = request.delay if request.cash_rate else max(LEAD, request.delay)
     history = prices.history(weights.symbols, weights.first, max(lead, 1))
@@ -159,7 +159,7 @@ def rules_and_capabilities(desk: Desk, request: BacktestRequest) -> tuple[Planni
     return rules, capabilities, list(notes)
 
 
-def _weight_rules(desk: Desk, request: BacktestRequest, rules: PlanningRules) -> Rules:
+def weight_rules(desk: Desk, request: BacktestRequest, rules: PlanningRules) -> Rules:
     if request.portfolio is not None:
         settings = desk.portfolio(request.portfolio)
         return Rules(settings.weights, settings.risk.fractional_shares)

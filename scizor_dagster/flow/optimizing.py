@@ -17,8 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from scizor_dagster.backtest.engine_checks import check_run
 from scizor_dagster.backtest.model import History, Schedule
 from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.backtest.search.objectives import Objective
@@ -35,9 +37,11 @@ from scizor_dagster.backtest.search.walk_forward import walk
 from scizor_dagster.config.base import Model
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow.backtest_prices import price_source
-from scizor_dagster.flow.backtests import LEAD, choices_of, rules_and_capabilities, year_of
+from scizor_dagster.flow.backtest_strategies import limits_for, refuse_untaken
+from scizor_dagster.flow.backtests import LEAD, choices_of, rules_and_capabilities, weight_rules, year_of
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.strategies import records_of, registry_of, version_row
+from scizor_dagster.flow.strategies import records_of, registry_of, strategy_named, strategy_of
+from scizor_dagster.signals.rules import Limits
 from scizor_dagster.strategies.deciding import strategy_schedule
 from scizor_dagster.strategies.definition import Definition
 from scizor_dagster.strategies.prices import LISTED_WITHIN
@@ -92,6 +96,12 @@ class SearchRequest(Model):
             raise ValueError("train and test go together")
         if self.folds is not None and self.train is not None:
             raise ValueError("folds take the place of a walk forward: leave out train and test")
+        if self.anchored and self.train is None:
+            raise ValueError("anchored is of a walk forward: give train and test")
+        if self.embargo and self.folds is None:
+            raise ValueError("an embargo is of folds: give them, or leave it out")
+        if self.purge is not None and not self.is_split:
+            raise ValueError("purge stands between training and test: give train and test, or folds")
         return self
 
     @property
@@ -109,6 +119,7 @@ class StrategyMaker:
         fixed: Parameters that do not vary.
         first: First session that weights trade in; None from the second of the history on.
         delay: Sessions from the close that decides to the one that trades.
+        limits: What signal intake takes of a file.
     """
 
     function: str
@@ -117,12 +128,15 @@ class StrategyMaker:
     rebalance: Rebalance
     first: date | None
     delay: int
+    limits: Limits
 
     def __call__(self, history: History, sets: Sequence[Parameters]) -> Iterator[Schedule]:
         definition = Registry(self.folder).find(self.function)
         for parameters in sets:
             strategy = definition.configured({**self.fixed, **parameters}, self.rebalance)
-            yield strategy_schedule(strategy, history, first=self.first, delay=self.delay)
+            made = strategy_schedule(strategy, history, first=self.first, delay=self.delay)
+            refuse_untaken(strategy, made, history, self.limits)
+            yield made
 
 
 def read_search(values: Mapping[str, Any]) -> SearchRequest:
@@ -195,26 +209,28 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     """
     asked = request.backtest
     assert asked.strategy is not None
-    record, registry = records_of(desk).get(asked.strategy), registry_of(desk)
-    kept = version_row(desk, record.version) if record is not None else None
-    definition = registry.find(asked.strategy if kept is None else kept.function)
-    # Of a record, written as one of these.
-    rebalance: Any = asked.rebalance or (kept.rebalance if kept is not None else "daily")
+    definition, configured, rhythm = _strategy(desk, asked.strategy)
+    rebalance = asked.rebalance or rhythm
     varying = {text.partition("=")[0].strip() for text in request.space}
-    recorded = json.loads(kept.parameters) if kept is not None else {}
-    fixed = {name: value for name, value in recorded.items() if name not in varying} | asked.parameters
+    fixed = {name: value for name, value in configured.items() if name not in varying} | asked.parameters
     space = space_of(request.space, definition.parameters, fixed)
     longest = _longest(definition, space, fixed)
     rules, capabilities, _ = rules_and_capabilities(desk, asked)
     prices = price_source(desk, asked)
     history = prices.history(None, asked.first, max(longest + LISTED_WITHIN, LEAD) + asked.delay)
     choices, _ = choices_of(desk, asked, prices, history)
+    # What no set could be run with is said now, and not once for each of them.
+    check_run(history, Schedule(np.array([], dtype=np.intp), np.zeros((0, len(history.instruments)))), rules, choices)
     begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
-    made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first))
+    intake = weight_rules(desk, asked, rules)
+    limits = limits_for(desk, asked, intake.weights, intake.fractional)
+    made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first), str(limits))
     problem = Problem(
         strategy=asked.strategy,
         version=hashlib.sha256(json.dumps(made).encode()).hexdigest(),
-        maker=StrategyMaker(definition.name, registry.folder, fixed, rebalance, asked.first, asked.delay),
+        maker=StrategyMaker(
+            definition.name, registry_of(desk).folder, fixed, rebalance, asked.first, asked.delay, limits
+        ),
         history=history,
         rules=rules,
         capabilities=capabilities,
@@ -231,6 +247,21 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
         sessions_a_year=year_of(prices, history),
     )
     return problem, plan, longest
+
+
+def _strategy(desk: Desk, name: str) -> tuple[Definition, Mapping[str, Any], Rebalance]:
+    """What a name stands for, as in a backtest: of an entry or a record with its own parameters and rhythm."""
+    entry = next((entry for entry in desk.manifest.strategies if entry.id == name), None)
+    if entry is None and name not in records_of(desk):
+        return registry_of(desk).find(name), {}, "daily"
+    if entry is not None and entry.function is None:
+        raise InputError(
+            f"Strategy '{name}' of the manifest is a weight file, and has no parameters to search.",
+            remedy="Name a strategy in Python: scizor strategy list.",
+            where=desk.config.strategy_manifest,
+        )
+    strategy = strategy_named(desk, name) if entry is None else strategy_of(desk, entry)
+    return strategy.definition, strategy.parameters.model_dump(mode="json"), strategy.rebalance
 
 
 def _longest(definition: Definition, space: Space, fixed: Mapping[str, Any]) -> int:

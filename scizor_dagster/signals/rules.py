@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -26,12 +26,12 @@ from scizor_dagster.signals.report import Violation
 from scizor_dagster.signals.spec import DateOrder
 from scizor_dagster.signals.spelling import class_share
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """Noise of weights that were computed in floating point; below it nothing is said."""
-_LAST_BIT = 1e-12
+LAST_BIT = 1e-12
 """1 + 0.002 is not 1.002 in binary; the tolerance itself is not widened by more than that."""
 
-_LEAST_WHOLE = 1.0 - SUM_TOLERANCE - _LAST_BIT
+_LEAST_WHOLE = 1.0 - SUM_TOLERANCE - LAST_BIT
 _PERCENT_SUMS = (95.0, 105.0)
 """What the weights of a date sum to where they are written in percent and the manifest does not say so."""
 _LEAST_PERCENT = 0.02
@@ -60,14 +60,19 @@ class Limits:
     ids_are_tickers: bool = True
 
 
-def limits_of(entry: StrategyEntry, weights: WeightRules, fractional: FractionalShares) -> Limits:
-    """The portfolio's limits, tightened by the strategy's own."""
-    own = entry.max_total_weight
-    return Limits(
+def limits_of(entry: StrategyEntry | None, weights: WeightRules, fractional: FractionalShares) -> Limits:
+    """The portfolio's limits, tightened by the strategy's own; of one without an entry they are the portfolio's."""
+    own = entry.max_total_weight if entry is not None else None
+    limits = Limits(
         allow_short=weights.allow_short,
         max_weight=math.inf if weights.max_weight == UNLIMITED else float(weights.max_weight),
         max_total=fractional.max_total_weight if own is None else min(own, fractional.max_total_weight),
         scales_overflow=fractional.adjust_for_overflow,
+    )
+    if entry is None:
+        return limits
+    return replace(
+        limits,
         unallocated=entry.unallocated,
         date_order=entry.date_order,
         percent=entry.percent,
@@ -179,7 +184,7 @@ def weights_above_maximum(rows: ParsedRows, limits: Limits) -> Iterator[Violatio
     if math.isinf(limits.max_weight):
         return
     for index, weight in enumerate(rows.weights):
-        if abs(weight) > limits.max_weight + _ROUNDING:
+        if abs(weight) > limits.max_weight + ROUNDING:
             problem = f"One asset may have at most {limits.max_weight:g}."
             remedy = "Lower the weight, or raise weights.max_weight in the configuration."
             yield _weight(rows, index, "weight_above_maximum", problem, remedy)
@@ -212,7 +217,7 @@ def fractions_as_percentages(rows: ParsedRows, limits: Limits) -> Iterator[Viola
 
 def sums_above_maximum(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
     for day, (index, total) in sums_by_date(rows).items():
-        if total > limits.max_total + SUM_TOLERANCE + _LAST_BIT:
+        if total > limits.max_total + SUM_TOLERANCE + LAST_BIT:
             problem = (
                 f"The weights of {day} sum to {total:.9g}; at most {limits.max_total:g} "
                 f"(tolerance {SUM_TOLERANCE:g}) is allowed."
@@ -224,7 +229,7 @@ def sums_within_tolerance(rows: ParsedRows, limits: Limits) -> Iterator[Violatio
     """A warning: above the maximum, but no more than rounding explains."""
     then = "; the plan scales targets that together exceed the portfolio's maximum" if limits.scales_overflow else ""
     for day, (index, total) in sums_by_date(rows).items():
-        if limits.max_total + _ROUNDING < total <= limits.max_total + SUM_TOLERANCE + _LAST_BIT:
+        if limits.max_total + ROUNDING < total <= limits.max_total + SUM_TOLERANCE + LAST_BIT:
             problem = (
                 f"The weights of {day} sum to {total:.9g}, above {limits.max_total:g} by no more than rounding "
                 f"explains; they are taken as written{then}."
@@ -271,7 +276,7 @@ def cut_off(rows: ParsedRows, limits: Limits) -> Iterator[Violation]:
     last, sums = rows.dates[-1], sums_by_date(rows)
     total, before = sums[last][1], max((day for day in sums if day < last), default=None)
     whole = [1.0, limits.max_total, *([sums[before][1]] if before else [])]
-    if not any(abs(total - other) <= SUM_TOLERANCE + _LAST_BIT for other in whole) and all(
+    if not any(abs(total - other) <= SUM_TOLERANCE + LAST_BIT for other in whole) and all(
         cell.day != last for cell in rows.cash
     ):
         problem = f"The last line has no line end, and nothing in the file shows that its date, {last}, is complete."
@@ -302,7 +307,7 @@ def cash_disagrees(rows: ParsedRows, _: Limits) -> Iterator[Violation]:
             yield Violation("only_cash", problem, remedy, line=cell.line, sheet=rows.sheet)
             continue
         total = math.fsum(parts.get(cell.day, ())) + cell.value
-        if abs(total - 1.0) > SUM_TOLERANCE + _LAST_BIT:
+        if abs(total - 1.0) > SUM_TOLERANCE + LAST_BIT:
             yield Violation(
                 "cash_disagrees",
                 f"The weights and the cash of {cell.day} sum to {total:.9g}, not to 1.",

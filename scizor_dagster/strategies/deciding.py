@@ -44,7 +44,7 @@ def decide(strategy: Strategy, prices: Prices) -> dict[str, float] | None:
         answer = function(*arguments)
     except ScizorError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(
             f"Strategy '{strategy.name}' failed on the close of {prices.last}: {type(error).__name__}: {error}.",
             remedy="Mend the strategy; no weights were made.",
@@ -147,7 +147,7 @@ def weights_over(strategy: Strategy, history: History, rows: Sequence[int]) -> N
         found = np.asarray(over(panel, chosen, strategy.parameters), dtype=np.float64)
     except ScizorError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(
             f"The vectorised form of strategy '{strategy.name}' failed: {type(error).__name__}: {error}.",
             remedy="Mend it, or take it away: the strategy runs without it.",

@@ -74,7 +74,7 @@ def test_with_a_calendar_a_gap_is_a_row_without_prices_and_a_holiday_is_left_out
     history = read(tmp_path, text)
     assert history.sessions == (date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3))
     np.testing.assert_array_equal(history.close[:, 0], [1, np.nan, 3])
-    assert "1 rows are of 1 days that are no sessions of XNYS and are left out: 2024-01-01." in history.notes
+    assert "Left out, with 1 bar: 1 day of no session of XNYS: 2024-01-01." in history.notes
 
 
 def test_rows_that_no_bar_can_have_are_left_out_and_named(tmp_path):
@@ -97,7 +97,7 @@ def test_a_row_that_stands_twice_counts_once_and_two_that_differ_count_not_at_al
     np.testing.assert_array_equal(history.close, [[5, np.nan], [6, 9]])
     text = " ".join(history.notes)
     assert "2 rows say different things of the same bar and are left out: B (2024-01-02)." in text
-    assert "1 rows stand twice and count once." in text
+    assert "Said twice and counted once: 1 bar." in text
 
 
 @pytest.mark.parametrize(
@@ -197,5 +197,5 @@ def test_the_real_s_and_p_file_is_read_with_its_repeated_holidays_left_out(refer
     path = reference_data / "sp500_2018_2023" / "ohlcv.parquet"
     history = file_history(PriceFile(path, kind="split", calendar=XNYS))
     assert history.close.shape == (len(XNYS.sessions(date(2018, 1, 2), date(2023, 6, 29))), 501)
-    assert "1001 rows are of 1 days" in " ".join(history.notes) or "1001 rows are of 2 days" in " ".join(history.notes)
+    assert "with 1001 bars: 1 day" in " ".join(history.notes) or "with 1001 bars: 2 days" in " ".join(history.notes)
     assert int((~np.isnan(history.close)).sum()) <= 687592 - 1001

@@ -51,6 +51,10 @@ def test_files_are_run_kept_listed_shown_and_deleted(scizor: Scizor, files: Proj
     assert [row["month"] for row in shown["months"]] == ["2024-01-01", "2024-02-01"]
     assert "Months" in scizor("backtest", "show", "trend").out
     assert scizor("backtest", "delete", short, "--json").code == 2
+    unnamed = scizor("backtest", "run", *FILES, "--json").json["backtest_id"]
+    assert f"│ {unnamed[:12]} │ backtest │" in scizor("backtest", "list").out
+    assert scizor("backtest", "show", "backtest", "--json").json["backtest_id"] == unnamed
+    assert scizor("backtest", "delete", "backtest", "--yes").code == 0
     assert scizor("backtest", "delete", short, "--yes").code == 0
     assert "No backtest is kept" in scizor("backtest", "list").out
 
@@ -121,9 +125,10 @@ def test_an_interruption_ends_with_its_code_and_keeps_nothing(
         ((*FILES, "--kind", "rwa"), "kind 'rwa'"),
         ((*FILES, "--from", "yesterday"), "'yesterday' is not a date"),
         ((*FILES, "--html", "page.pdf"), "ends with .html"),
-        ((*FILES, "--set", "lookback"), "is no NAME=VALUE"),
+        ((*FILES, "--set", "lookback"), "--set: 'lookback' is not NAME=VALUE"),
+        (("--strategy", "momentum", "--set", "top=1", "--set", "top=2"), "--set: 'top' stands twice"),
         ((*FILES, "--fill", "open"), "Fills at the open need open prices"),
-        (("--weights", "nothing.csv", "--prices", "p.csv"), "nothing.csv"),
+        (("--weights", "nothing.csv", "--prices", "p.csv"), "nothing.csv: The weight file cannot be read (No such"),
         (("--strategy", "nobody"), "There is no strategy 'nobody'"),
     ],
 )

@@ -26,8 +26,8 @@ def test_a_sound_project_is_ok_and_nothing_is_created(scizor: Scizor, fresh: Pro
     assert answer.json["notes"] == []
     details = _details(answer)
     assert list(details) == [
-        "python", "environment", "disk", "configuration", "strategies", "calendars", "universes", "providers",
-        "accounts", "connections", "trading", "stores", "prices", "benchmarks", "notifications",
+        "python", "environment", "disk", "configuration", "strategies", "own strategies", "calendars", "universes",
+        "providers", "accounts", "connections", "trading", "stores", "prices", "benchmarks", "notifications",
     ]  # fmt: skip
     assert details["universes"] == (True, "us: 6 symbols")
     assert details["providers"] == (True, "us: sample (raw, synthetic)")
@@ -263,6 +263,20 @@ def test_a_weight_file_and_a_mapping_that_are_not_there_yet_are_said(scizor: Sci
     assert (answer.code, ok) == (0, True)
     assert f"no weight file yet at {fresh.folder / 'weights.csv'}" in detail
     assert f"no mapping table yet at {fresh.folder / 'mapping.csv'}" in detail
+
+
+def test_strategies_in_python_are_named_and_one_that_cannot_be_loaded_is_a_problem_with_its_line(
+    scizor: Scizor, fresh: Project
+) -> None:
+    folder = fresh.folder / "strategies"
+    assert _details(scizor("doctor", "--json"))["own strategies"] == (True, f"{folder}: own: none, records: none")
+    folder.mkdir()
+    (folder / "fine.py").write_text("def weights(prices):\n    return {}\n", encoding="utf-8")
+    assert _details(scizor("doctor", "--json"))["own strategies"] == (True, f"{folder}: own: fine, records: none")
+    (folder / "broken.py").write_text("def weights(prices)\n", encoding="utf-8")
+    answer = scizor("doctor", "--json")
+    ok, detail = _details(answer)["own strategies"]
+    assert (answer.code, ok, f"{folder / 'broken.py'}:1: The strategy cannot be loaded" in detail) == (1, False, True)
 
 
 @pytest.mark.parametrize(("days", "well"), [(366, True), (340, False)])

@@ -4,7 +4,10 @@ from datetime import date
 
 import numpy as np
 import pytest
+import typer
+import yaml
 
+from scizor_dagster.cli import backtest
 from tests.cli.conftest import Scizor
 from tests.market_data.support import XNYS
 from tests.projects import Project
@@ -70,6 +73,12 @@ def test_a_walk_forward_says_what_each_window_chose_and_what_came_of_it(scizor: 
         (("--param", "fast=2,5", "--method", "random"), "--trials N"),
         (("--param", "fast=2,5", "--heat", "fast"), "--heat fast,slow"),
         (("--param", "fast=2,5", "--png", "map.jpg"), "ends with .png"),
+        (("--param", "fast=2,5", "--png", "map.png"), "no map of fewer than two parameters"),
+        (("--param", "fast=2,5", "--heat", "fast,slow"), "Use two of: fast."),
+        (("--param", "fast=2,5", "--anchored"), "nchored is of a walk forward"),
+        (("--param", "fast=2,5", "--embargo", "3"), "embargo is of folds"),
+        (("--param", "fast=2,5", "--purge", "3"), "urge stands between training and test"),
+        (("--param", "fast=2,5", "--impact-bps", "5"), "Impact and participation need volumes"),
         (("--param", "fast=2,5", "--train", "500", "--test", "10"), "Give shorter windows"),
         (("--param", "fast=0,5"), "fast does not take 0"),
     ],
@@ -90,3 +99,46 @@ def test_a_set_of_a_search_is_the_backtest_of_its_parameters(scizor: Scizor, fil
     assert row["equity"] == pytest.approx(alone["equity"], rel=1e-12)
     assert row["costs"] == pytest.approx(alone["figures"]["commission"])
     assert row["costs"] > 0
+
+
+def test_a_search_takes_every_option_of_a_run_that_is_not_about_its_weights_or_its_page(
+    scizor: Scizor, files: Project
+) -> None:
+    commands = typer.main.get_command(backtest.app).commands  # type: ignore[attr-defined]
+    named = {
+        name: {option for parameter in commands[name].params for option in parameter.opts if option.startswith("--")}
+        for name in ("run", "optimize")
+    }
+    of_a_run = {"--strategy", "--weights", "--check-lookahead", "--stored", "--dated", "--unknown-ids", "--benchmark"}
+    assert named["run"] - named["optimize"] == of_a_run | {"--name", "--positions", "--html"}
+    costs = ("--commission-bps", "5", "--commission-maximum-bps", "9", "--cash-rate", "0.04", "--debit-rate", "0.06")
+    charged = scizor(*CALL, *SPACE, *costs, "--borrow-rate", "0.01", "--no-store", "--json").json
+    free = scizor(*CALL, *SPACE, "--no-store", "--json").json
+    assert charged["best"][0]["score"] != free["best"][0]["score"]
+
+
+def test_an_entry_of_the_manifest_is_searched_from_its_own_parameters_and_rhythm(
+    scizor: Scizor, files: Project
+) -> None:
+    entry = {"id": "own", "function": "moving_average_cross", "parameters": {"fast": 3}, "rebalance": "weekly"}
+    manifest = files.folder / "strategy_manifest.yaml"
+    entries = yaml.safe_load(manifest.read_text())["strategies"]
+    manifest.write_text(yaml.safe_dump({"strategies": [*entries, entry]}))
+    rest = (
+        "--prices",
+        "p.csv",
+        "--calendar",
+        "XNYS",
+        "--workers",
+        "1",
+        "--param",
+        "slow=20,30",
+        "--no-store",
+        "--json",
+    )
+    own = scizor("backtest", "optimize", "own", *rest)
+    assert own.code == 0, own.err
+    named = scizor("backtest", "optimize", "moving_average_cross", "--set", "fast=3", "--rebalance", "weekly", *rest)
+    assert [row["score"] for row in own.json["best"]] == [row["score"] for row in named.json["best"]]
+    weights = scizor("backtest", "optimize", "weekly", *rest)
+    assert (weights.code, "is a weight file" in weights.json["problem"]) == (2, True)

@@ -36,7 +36,10 @@ def test_a_record_is_created_shown_updated_listed_and_deleted(scizor: Scizor, fr
     shown = scizor("strategy", "show", "fast", "--json").json
     assert shown["version"] == updated["record"]["version"]
     values = {row["parameter"]: row["value"] for row in shown["parameters"]}
-    assert (values["lookback"], values["symbols"], shown["rebalance"]) == ("20", "['AAPL', 'MSFT']", "weekly")
+    assert (values["lookback"], values["symbols"], shown["rebalance"]) == (20, ["AAPL", "MSFT"], "weekly")
+    assert (shown["name"], shown["function"]) == ("fast", "momentum")
+    assert shown["history"][0]["parameters"]["symbols"] == []
+    assert "['AAPL', 'MSFT']" in scizor("strategy", "show", "fast").out
     assert [row["action"] for row in shown["history"]] == ["created", "updated"]
     code = {row["name"]: row for row in scizor("strategy", "list", "--json").json["code"]}
     assert (code["fast"]["function"], code["fast"]["about"]) == ("momentum", "short")
@@ -50,7 +53,13 @@ def test_a_strategy_shows_its_parameters_bounds_and_code(scizor: Scizor, fresh: 
     shown = scizor("strategy", "show", "equal_weight", "--source")
     assert "invested" in shown.out
     assert "class EqualWeight:" in shown.out
-    assert "none without parameters" in scizor("strategy", "show", "file_weights").out
+    without = scizor("strategy", "show", "file_weights").out
+    assert ("none without parameters" in without, "required" in without) == (True, True)
+    name_function(fresh.folder, function="equal_weight", parameters={"invested": 0.5}, rebalance="monthly")
+    entry = scizor("strategy", "show", "own", "--json").json
+    assert (entry["name"], entry["function"], entry["rebalance"]) == ("own", "equal_weight", "monthly")
+    file = scizor("strategy", "show", "weekly")
+    assert (file.code, "is a weight file" in file.sentence, "signals check" in file.sentence) == (2, True, True)
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,10 @@ def test_a_symbol_of_the_universe_without_prices_is_named(desk, tmp_path):
         ({"portfolio": "main", "prices": "p.csv", "market": "us"}, "'prices' names a file"),
         ({"weights": "w.csv", "stored": True}, "'stored' takes weights out of the lake"),
         ({"weights": "w.csv", "calendar": "XNYS"}, "go with 'prices'"),
+        ({"weights": "w.csv", "parameters": {"top": 3}}, "'rebalance' are of a strategy in Python"),
+        ({"strategy": "own", "stored": True, "rebalance": "weekly"}, "'rebalance' are of a strategy in Python"),
+        ({"strategy": "own", "dated": "signal_close"}, "'dated' is of a file of weights"),
+        ({"strategy": "own", "weights": "w.csv", "unknown_ids": "refuse"}, "'unknown_ids' is of a file of weights"),
     ],
 )
 def test_a_request_that_cannot_be_meant_is_refused(values, told):

@@ -9,9 +9,20 @@ import pytest
 import yaml
 
 from scizor_dagster.backtest.histories import lake_history
-from scizor_dagster.errors import ConfigError, InputError, LedgerError, PriceUnavailable, SignalHeld, SignalRefused
+from scizor_dagster.backtest.request import read_request
+from scizor_dagster.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    LedgerError,
+    PriceUnavailable,
+    SignalHeld,
+    SignalRefused,
+)
+from scizor_dagster.flow.backtests import prepare
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explaining import explain
+from scizor_dagster.flow.optimizing import problem_of, read_search
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.replaying import replay_sessions
 from scizor_dagster.flow.signals import consolidate_session, take_signals
@@ -31,6 +42,16 @@ OWN = """
 from scizor_dagster.strategies.prices import Prices
 
 def weights(prices: Prices):
+    return {weights}
+"""
+VARYING = """
+from scizor_dagster.strategies.prices import Prices
+from scizor_dagster.strategies.protocol import Parameters
+
+class Some(Parameters):
+    some: int = 1
+
+def weights(prices: Prices, parameters: Some):
     return {weights}
 """
 
@@ -172,6 +193,29 @@ def test_weights_are_judged_by_the_rules_of_every_file(folder):
         consolidate_session(desk, "main", FIRST)
     with pytest.raises(SignalRefused, match="decides nothing for session 2025-03-03"):
         consolidate_session(opened(folder, own_strategy(folder, "None")), "main", FIRST)
+
+
+@pytest.mark.parametrize(
+    ("weights", "rules", "told"),
+    [
+        ('{"AAPL": 0.8}', {}, r"wants 0\.8 of AAPL in session 2025-03-03, and one asset may have at most 0\.5"),
+        ('{"MSFT": -0.2}', {}, r"wants -0\.2 of MSFT in session 2025-03-03, and short positions are off"),
+        ("{name: 0.4 for name in prices.symbols}", {}, r"for session 2025-03-03 sum to 2\.4; at most 1"),
+        ('{"AAPL": 0.4}', {"max_total_weight": 0.3}, r"for session 2025-03-03 sum to 0\.4; at most 0\.3"),
+    ],
+)
+def test_a_backtest_and_a_search_refuse_the_decisions_that_a_live_session_would_refuse(folder, weights, rules, told):
+    asked = {"strategy": "own", "portfolio": "main", "first": str(FIRST), "last": str(SECOND)}
+    desk = opened(folder, own_strategy(folder, weights) | rules)
+    with pytest.raises(SignalRefused):
+        consolidate_session(desk, "main", FIRST)
+    with pytest.raises(DataError, match=told) as refused:
+        prepare(desk, read_request(asked))
+    assert str(folder / "strategies" / "idea.py") in str(refused.value.where)
+    (folder / "strategies" / "idea.py").write_text(VARYING.replace("{weights}", weights))
+    problem, _, _ = problem_of(desk, read_search({"backtest": asked, "space": ["some=1,2"]}))
+    with pytest.raises(DataError, match=told):
+        list(problem.maker(problem.history, [{"some": 1}]))
 
 
 def test_a_symbol_that_the_market_does_not_know_is_refused(folder):

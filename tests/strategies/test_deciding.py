@@ -63,6 +63,14 @@ def test_a_strategy_that_fails_is_named_with_file_line_and_session():
     assert "2024-01-03" in str(refused.value)
 
 
+def test_a_strategy_that_would_end_the_program_has_failed():
+    def weights(prices):
+        raise SystemExit(3)
+
+    with pytest.raises(DataError, match="SystemExit: 3"):
+        decide(definition_of(weights, "ending", "file").configured(), AsOf(HISTORY).at(1))
+
+
 def test_an_error_of_this_project_is_passed_on_as_it_is():
     def weights(prices):
         raise PriceUnavailable("There is none.", remedy="Wait.")

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scizor_dagster.analytics.report.formats import counted
 from scizor_dagster.backtest.search.search import Plan, Trials, best_trial
 from scizor_dagster.backtest.search.statistics import (
     backtest_overfitting,
@@ -64,7 +65,8 @@ class Luck:
 
     def words(self) -> str:
         return (
-            f"the best of {self.trials} sets, which count as {self.effective:.1f} independent ones, would reach a "
+            f"the best of {counted(self.trials, 'set')}, which {'count' if self.trials != 1 else 'counts'} as "
+            f"{self.effective:.1f} independent ones, would reach a "
             f"Sharpe ratio of {self.lucky:.2f} without any skill; this one has {self.sharpe:.2f}, and is more with a "
             f"probability of {self.deflated:.1%} (deflated Sharpe ratio; {CERTAIN:.0%} is asked for). Without skill, "
             f"one of them would reach as much with a probability of {self.chance:.1%} (reality check; at most "
