@@ -1,15 +1,19 @@
 """A backtest from its request to the lake: kept whole and once, or not at all, and equal to what it was made from."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from scizor_dagster.analytics import costs_model, performance, ratios
 from scizor_dagster.analytics.costs_model import CostModel
 from scizor_dagster.analytics.costs_store import store_costs
-from scizor_dagster.backtest import storage
+from scizor_dagster.backtest import engine, engine_loop, figures, model, storage
 from scizor_dagster.backtest.engine import BacktestCancelled
 from scizor_dagster.backtest.pages import page_of
 from scizor_dagster.backtest.request import read_request
@@ -22,12 +26,15 @@ from scizor_dagster.backtest.storage import (
     read_frames,
 )
 from scizor_dagster.errors import InputError, PriceUnavailable, SignalRefused
+from scizor_dagster.flow import backtests
+from scizor_dagster.flow.backtest_prices import EVERY_DAY
 from scizor_dagster.flow.backtest_weights import _Files
-from scizor_dagster.flow.backtests import prepare, run_request
+from scizor_dagster.flow.backtests import MADE_BY, prepare, run_request, year_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.bar_store import Origin, store_bars
+from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.support import XNYS, bars_frame
 from tests.projects import small_project, write_weights
 
@@ -136,6 +143,35 @@ def test_other_inputs_rules_or_costs_are_another_backtest(desk, tmp_path):
         cursor.execute("UPDATE bars SET close = close + 0.01 WHERE symbol = 'AAPL' AND session = '2025-02-03'")
     made.add(prepare(desk, read_request({"portfolio": "main"})).backtest_id)
     assert len(made) == 5
+
+
+def test_what_the_planner_knows_of_an_instrument_and_where_returns_begin_are_inputs_too(desk):
+    prepared = prepare(desk, read_request({"portfolio": "main"}))
+    first, *others = prepared.history.instruments
+    made = {prepared.backtest_id, replace(prepared, begins=prepared.begins - 1).backtest_id}
+    for change in ({"lot": 100}, {"fractionable": False}, {"tradable": False}, {"shortable": False}):
+        history = replace(prepared.history, instruments=(replace(first, **change), *others))
+        made.add(replace(prepared, history=history).backtest_id)
+    made.add(replace(prepared, sessions_a_year=250).backtest_id)
+    assert len(made) == 7
+
+
+def test_the_code_of_a_result_is_all_that_makes_its_numbers():
+    package = Path(backtests.__file__).parent.parent
+    named = {path.relative_to(package).as_posix() for pattern in MADE_BY for path in package.glob(pattern)}
+    assert len(named) > len(MADE_BY) > 5
+    for module in (engine, engine_loop, model, figures, ratios, performance, costs_model):
+        assert Path(module.__file__).relative_to(package).as_posix() in named
+
+
+@pytest.mark.parametrize(
+    ("frequency", "year"), [("B", 252), ("D", 365), ("W", 52), ("ME", 12), ("QE", 4), ("12h", 252)]
+)
+def test_without_a_calendar_a_year_has_as_many_sessions_as_the_file(frequency, year):
+    count = 12 if frequency == "12h" else 80
+    days = tuple(sorted({stamp.date() for stamp in pd.date_range("2010-01-01", periods=count, freq=frequency)}))
+    source = SimpleNamespace(calendar=TradingCalendar(EVERY_DAY))
+    assert year_of(source, SimpleNamespace(sessions=days)) == year
 
 
 def test_a_run_that_is_cancelled_or_dies_while_it_is_written_leaves_nothing(desk, monkeypatch):
