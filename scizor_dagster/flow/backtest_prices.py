@@ -209,6 +209,9 @@ def price_source(desk: Desk, request: BacktestRequest) -> PriceSource:
     """
     if request.prices is not None:
         _require_same_currency(desk, request)
+        of_portfolio = desk.portfolio(request.portfolio).market if request.portfolio is not None else None
+        if request.calendar is None and of_portfolio is not None:
+            return PriceSource(request, desk, None, desk.calendar(of_portfolio), None)
         return PriceSource(request, desk, None, TradingCalendar(request.calendar or EVERY_DAY), None)
     market = request.market
     if market is None:

@@ -10,6 +10,7 @@ hold nothing in a backtest.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.backtest.schedules import schedule_of
 from scizor_dagster.config import FractionalShares, SignalChoice, WeightRules
 from scizor_dagster.errors import InputError, ScizorError, SignalRefused
+from scizor_dagster.flow.backtest_prices import EVERY_DAY
 from scizor_dagster.flow.backtest_stored import stored_rows, stored_targets
 from scizor_dagster.flow.backtest_strategies import computed_of
 from scizor_dagster.flow.desk import Desk
@@ -240,14 +242,18 @@ class _Files:
     ) -> tuple[list[date], list[str], NDArray[Any], list[str]]:
         """Targets of each session as `flow.signals` makes them, one session after the other."""
         known = _AsOf(history, self.market)
-        rows_of = [dict(list(part.accepted.frame.groupby("session", sort=False))) for part in self.parts]
+        trades = [self._trades_in(history, part.accepted) for part in self.parts]
+        rows_of = [
+            dict(list(part.accepted.frame.groupby(part.accepted.frame["session"].map(days), sort=False)))
+            for part, days in zip(self.parts, trades, strict=True)
+        ]
         made: dict[date, dict[str, float]] = {}
         aside: Counter[str] = Counter()
         unserved: list[str] = []
         for row, session in enumerate(history.sessions):
             if row == 0 or session < (first or date.min) or session > (last or date.max):
                 continue
-            chosen = [self._chosen(part.accepted.sessions, session) for part in self.parts]
+            chosen = [self._chosen(sorted(rows), session) for rows in rows_of]
             served = [day for day in chosen if isinstance(day, date)]
             if len(served) < len(chosen):
                 unserved += [str(session)] if served else []
@@ -279,6 +285,27 @@ class _Files:
         moved = [history.sessions.index(day) + later for day in days]
         kept = [at for at, row in enumerate(moved) if 0 <= row < len(history.sessions)]
         return [history.sessions[moved[at]] for at in kept], symbols, weights[kept], notes
+
+    def _trades_in(self, history: History, accepted: AcceptedSignals) -> dict[date, date]:
+        """The session of the history by that of the file: where no calendar knows days off, its dates do.
+
+        Raises:
+            InputError: two dates of the file belong to one session.
+        """
+        if self.calendar.code != EVERY_DAY:
+            return {day: day for day in accepted.sessions}
+        known, owners, found = history.sessions, dict[date, date](), dict[date, date]()
+        for day in accepted.sessions:
+            at = bisect_left(known, day)
+            # What is older than the prices may still be followed on, each by its own date.
+            found[day] = session = day if day < known[0] or at == len(known) else known[at]
+            if owners.setdefault(session, day) != day:
+                raise InputError(
+                    f"The weights that trade from {owners[session]} and {day} on belong to one session, {session}.",
+                    remedy="Keep one of the two dates, or name the exchange with --calendar.",
+                    where=str(accepted.path),
+                )
+        return found
 
     def _chosen(self, sessions: Sequence[date], session: date) -> date | Violation:
         return chosen_session(sessions, session, self.choice.as_of, self.choice.max_age_sessions, self.calendar)

@@ -13,6 +13,7 @@ import yaml
 from scizor_dagster.analytics import costs_model, performance, ratios
 from scizor_dagster.analytics.costs_model import CostModel
 from scizor_dagster.analytics.costs_store import store_costs
+from scizor_dagster.analytics.ratios import sessions_a_year
 from scizor_dagster.backtest import engine, engine_loop, figures, model, storage
 from scizor_dagster.backtest.engine import BacktestCancelled
 from scizor_dagster.backtest.pages import page_of
@@ -255,6 +256,34 @@ def test_all_at_once_and_session_by_session_make_the_same_schedule(desk, monkeyp
     slowly = prepare(desk, read_request({"portfolio": "main"}))
     np.testing.assert_array_equal(at_once.schedule.rows, slowly.schedule.rows)
     np.testing.assert_array_equal(at_once.schedule.weights, slowly.schedule.weights)
+
+
+@pytest.mark.parametrize("dated", ["signal_close", "trade_session"])
+def test_without_a_calendar_weights_of_a_day_off_trade_in_the_next_date_of_the_prices_either_way(
+    desk, tmp_path, monkeypatch, dated
+):
+    # Fridays, whose next day is no date of the prices, and a Saturday.
+    path = write_weights(
+        tmp_path / "mine.csv",
+        {date(2025, 1, 10): {"AAPL": 0.4}, date(2025, 1, 25): {"AAPL": 0.2}, date(2025, 1, 31): {"AAPL": 0.3}},
+    )
+    closes = walk().pivot(index="session", columns="symbol", values="close")
+    closes.to_csv(tmp_path / "prices.csv")
+    request = read_request({"weights": str(path), "prices": str(tmp_path / "prices.csv"), "dated": dated})
+    at_once = prepare(desk, request).schedule
+    monkeypatch.setattr(_Files, "_is_plain", property(lambda _: False))
+    slowly = prepare(desk, request).schedule
+    assert len(at_once.rows) == 3
+    np.testing.assert_array_equal(at_once.rows, slowly.rows)
+    np.testing.assert_array_equal(at_once.weights, slowly.weights)
+
+
+def test_a_portfolio_on_a_file_of_prices_keeps_the_calendar_of_its_market(desk, tmp_path):
+    closes = walk().pivot(index="session", columns="symbol", values="close").drop(index=pd.Timestamp(2025, 1, 15))
+    closes.to_csv(tmp_path / "prices.csv")
+    prepared = prepare(desk, read_request({"portfolio": "main", "prices": str(tmp_path / "prices.csv")}))
+    assert date(2025, 1, 15) in prepared.history.sessions
+    assert prepared.sessions_a_year == sessions_a_year(XNYS, 2025)
 
 
 def test_a_blend_with_overlays_is_what_live_consolidation_makes_of_the_same_files(tmp_path):
