@@ -62,6 +62,7 @@ class Setting:
         keep: Whether quantities and reasons of every session are kept; `records` the same of trades.
         cents: Whether commissions are rounded up to whole cents.
         borrows: Whether a short costs.
+        stays: Whether the schedule keeps holdings as they are somewhere.
     """
 
     delay: int = 1
@@ -80,6 +81,7 @@ class Setting:
     records: bool = True
     cents: bool = False
     borrows: bool = False
+    stays: bool = False
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ class Market(NamedTuple):
         close, fill: T x N prices: those that mark, and those that orders fill at.
         volume: T x N, or 0 x N where none is read.
         nights: T calendar days since the session before.
-        rows, weights: R, R x N: the schedule.
+        rows, weights: R, R x N: the schedule. `kept` the same of what it leaves alone, or 0 x N.
         exact: T; whether actions of the session are applied outside of the loop.
         paid_from: T + 1; entries of dividends by session. `paid_column`, `paid_amount`, and `paid_digits` with
             `paid_half`: the amount as a whole number, and half a cent in its units times `UNIT`.
@@ -130,6 +132,7 @@ class Market(NamedTuple):
     nights: Any
     rows: Any
     weights: Any
+    kept: Any
     exact: Any
     paid_from: Any
     paid_column: Any

@@ -29,7 +29,8 @@ from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.config import PaperAccount, WeightRules
 from scizor_dagster.flow.backtest_costs import costs_for
 from scizor_dagster.flow.backtest_prices import EVERY_DAY, PriceSource, price_source
-from scizor_dagster.flow.backtest_weights import Rules, weight_source
+from scizor_dagster.flow.backtest_targets import Rules
+from scizor_dagster.flow.backtest_weights import weight_source
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import configured_cash
 from scizor_dagster.planning.rules import PlanningRules, rules_from
@@ -88,7 +89,8 @@ class Prepared:
         history, schedule = self.history, self.schedule
         names = ("close", "open", "high", "low", "volume")
         arrays = [array for array in (getattr(history, name) for name in names) if array is not None]
-        contents = [np.ascontiguousarray(one).tobytes() for one in (*arrays, schedule.rows, schedule.weights)]
+        left = () if schedule.kept is None else (schedule.kept,)
+        contents = [np.ascontiguousarray(one).tobytes() for one in (*arrays, schedule.rows, schedule.weights, *left)]
         heads = (history.sessions, history.instruments, history.currency, history.adjustment)
         compared = b"" if self.benchmark is None else self.benchmark.tobytes()
         return digest(canonical(heads), canonical(history.actions), *contents, compared)

@@ -332,8 +332,50 @@ def test_an_unknown_id_refuses_the_file_with_its_line_or_is_set_aside_by_name(de
     ):
         prepare(desk, read_request({"weights": str(path)}))
     lenient = prepare(desk, read_request({"weights": str(path), "unknown_ids": "quarantine"}))
-    assert any("Set aside in 1 rows, its weight in cash: ZZZ" in note for note in lenient.schedule.notes)
+    assert any(
+        "its weight in cash and what is held of it left as it is: ZZZ" in note for note in lenient.schedule.notes
+    )
     assert lenient.schedule.weights.tolist() == [[0.4]]
+
+
+def test_what_a_target_that_was_set_aside_may_mean_keeps_its_holding_as_live(desk, tmp_path):
+    for day in WEIGHTS:
+        consolidate_session(desk, "main", day)
+    with desk.lake.write() as cursor:
+        cursor.execute(
+            "UPDATE target_weights SET status = 'ambiguous_id', symbol = '', candidates = 'AAPL,GOOG' "
+            "WHERE symbol = 'AAPL' AND session = '2025-02-03'"
+        )
+        cursor.execute(
+            "UPDATE target_weights SET status = 'strategy_idle' WHERE symbol = 'NVDA' AND session = '2025-03-03'"
+        )
+    prepared = prepare(desk, read_request({"portfolio": "main", "stored": True}))
+    names = [item.symbol for item in prepared.history.instruments]
+    kept = [[name for name, left in zip(names, row, strict=True) if left] for row in prepared.schedule.kept]
+    assert kept == [[], ["AAPL"], ["NVDA"]]
+    assert prepared.schedule.weights[1:, names.index("AAPL")].tolist() == [0.0, 0.0]
+    frames = run_request(desk, read_request({"portfolio": "main", "stored": True}), store=False).frames
+    sold = frames.trades[frames.trades["filled"] < 0].groupby("symbol", observed=True)["session"].min()
+    assert sold["AAPL"] == pd.Timestamp(2025, 3, 3)
+    assert "NVDA" not in sold.index
+
+
+def test_an_id_that_may_be_two_tickers_leaves_alone_what_another_id_has_bought(desk, tmp_path):
+    (tmp_path / "ids.csv").write_text("id,ticker\n1,AAPL\n2,AAPL\n2,MSFT\n", encoding="utf-8")
+    path = tmp_path / "strategy_manifest.yaml"
+    manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    manifest["strategies"][0] |= {
+        "mapping": {"file": "ids.csv", "id_column": "id", "symbol_column": "ticker"},
+        "on_unknown_id": "quarantine",
+        "max_quarantined_weight": 0.5,
+    }
+    path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    write_weights(tmp_path / "weights.csv", {date(2025, 1, 13): {"1": 0.4}, date(2025, 2, 3): {"2": 0.3}})
+    prepared = prepare(desk, read_request({"portfolio": "main"}))
+    names = [item.symbol for item in prepared.history.instruments]
+    assert prepared.schedule.kept[:, names.index("AAPL")].tolist() == [False, True]
+    result = run_request(desk, read_request({"portfolio": "main"}), store=False)
+    assert len(result.frames.trades) == 1
 
 
 def test_a_benchmark_is_compared_by_its_total_returns(desk):
