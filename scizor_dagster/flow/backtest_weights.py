@@ -26,6 +26,7 @@ from scizor_dagster.backtest.model import ActionKind, History, Schedule
 from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.config import SignalChoice
 from scizor_dagster.errors import InputError, ScizorError, SignalRefused
+from scizor_dagster.flow.backtest_headers import usual_columns
 from scizor_dagster.flow.backtest_prices import EVERY_DAY
 from scizor_dagster.flow.backtest_stored import stored_rows, stored_targets
 from scizor_dagster.flow.backtest_strategies import computed_of
@@ -51,6 +52,12 @@ FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "xls
 FILE = "file"
 """The name of the strategy that a bare weight file is of."""
 _MOST_WARNINGS = 5
+_REMEDIES = {
+    "missing_column": "Name its columns trade_date, asset_id and target_weight (date, symbol and weight do too), or "
+    "give a column for each asset beside the dates.",
+    "wrong_owner": "Keep the rows of one strategy, and take that column out.",
+}
+"""What helps of a file that no strategy of the manifest describes."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +133,11 @@ def _told_whole() -> Iterator[None]:
             raise
         told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
         rest = len(error.violations) - _MOST_WARNINGS
+        first: Any = error.violations[0]
         ScizorError.__init__(
             error,
             f"The weight file was refused: {told}" + (f"; and {rest} more" if rest > 0 else ""),
-            remedy="Mend the file; nothing was run.",
+            remedy=f"{_REMEDIES.get(first.rule, first.remedy)} Nothing was run.",
             where=error.path,
         )
         raise
@@ -170,6 +178,7 @@ def _entry_of(request: BacktestRequest) -> StrategyEntry:
             "format": known,
             "weights_dated": request.dated,
             "unallocated": "cash",
+            "column_mapping": usual_columns(path, known),
             **lenient,
         }
     )
