@@ -55,6 +55,7 @@ _MOST_WARNINGS = 5
 _REMEDIES = {
     "missing_column": "Name its columns trade_date, asset_id and target_weight (date, symbol and weight do too), or "
     "give a column for each asset beside the dates.",
+    "unknown_id": "Add it to the universe and collect it, or set it aside with --unknown-ids quarantine.",
     "wrong_owner": "Keep the rows of one strategy, and take that column out.",
 }
 """What helps of a file that no strategy of the manifest describes."""
@@ -133,7 +134,8 @@ def _told_whole() -> Iterator[None]:
             raise
         told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
         rest = len(error.violations) - _MOST_WARNINGS
-        first: Any = error.violations[0]
+        told_of: list[Any] = list(error.violations)
+        first = next((item for item in told_of if item.rule in _REMEDIES), told_of[0])
         ScizorError.__init__(
             error,
             f"The weight file was refused: {told}" + (f"; and {rest} more" if rest > 0 else ""),

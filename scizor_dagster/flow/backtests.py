@@ -10,6 +10,7 @@ run and written once.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -193,7 +194,7 @@ def choices_of(
     desk: Desk, request: BacktestRequest, prices: PriceSource, history: History
 ) -> tuple[Choices, list[str]]:
     costs, each, said = costs_for(desk, request, history)
-    notes = [said]
+    notes = [said, *_per_share(history, (costs, *each.values()))]
     if history.volume is None and request.impact_bps is None and request.max_participation is None:
         if any(one.impact_bps or one.max_participation < float("inf") for one in (costs, *each.values())):
             notes.append("The prices have no volumes: orders have no impact and fill whole.")
@@ -217,6 +218,16 @@ def choices_of(
     if prices.market is not None:
         made = replace(made, max_price_age=desk.market(prices.market).max_price_age_sessions)
     return made, notes
+
+
+def _per_share(history: History, costs: Sequence[Costs]) -> list[str]:
+    """A sentence on fees by the share where the shares of adjusted prices are not those that traded."""
+    charged = any(one.commission.per_share or one.commission.sell_per_share for one in costs)
+    if history.adjustment == "raw" or not charged:
+        return []
+    return [
+        f"Commissions per share count the shares of {history.adjustment} prices, which are not those of their time."
+    ]
 
 
 def _without_volumes(costs: Costs) -> Costs:

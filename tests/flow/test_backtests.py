@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from scizor_dagster.analytics import costs_model, performance, ratios
-from scizor_dagster.analytics.costs_model import CostModel
+from scizor_dagster.analytics.costs_model import Commission, CostModel
 from scizor_dagster.analytics.costs_store import store_costs
 from scizor_dagster.analytics.ratios import sessions_a_year
 from scizor_dagster.backtest import engine, engine_loop, figures, model, storage
 from scizor_dagster.backtest.engine import BacktestCancelled
+from scizor_dagster.backtest.model import Costs
 from scizor_dagster.backtest.pages import page_of
 from scizor_dagster.backtest.request import read_request
 from scizor_dagster.backtest.storage import (
@@ -30,7 +31,7 @@ from scizor_dagster.errors import InputError, PriceUnavailable, SignalRefused
 from scizor_dagster.flow import backtests
 from scizor_dagster.flow.backtest_prices import EVERY_DAY
 from scizor_dagster.flow.backtest_weights import _Files
-from scizor_dagster.flow.backtests import MADE_BY, prepare, run_request, year_of
+from scizor_dagster.flow.backtests import MADE_BY, _per_share, prepare, run_request, year_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.market_data.adjustment import rebuild_prices
@@ -173,6 +174,13 @@ def test_without_a_calendar_a_year_has_as_many_sessions_as_the_file(frequency, y
     days = tuple(sorted({stamp.date() for stamp in pd.date_range("2010-01-01", periods=count, freq=frequency)}))
     source = SimpleNamespace(calendar=TradingCalendar(EVERY_DAY))
     assert year_of(source, SimpleNamespace(sessions=days)) == year
+
+
+@pytest.mark.parametrize(("adjustment", "told"), [("raw", False), ("split", True), ("total_return", True)])
+def test_a_fee_by_the_share_on_adjusted_prices_is_named(adjustment, told):
+    costs = Costs(commission=Commission(per_share=0.005))
+    assert bool(_per_share(SimpleNamespace(adjustment=adjustment), [Costs(), costs])) == told
+    assert _per_share(SimpleNamespace(adjustment=adjustment), [Costs()]) == []
 
 
 def test_a_run_that_is_cancelled_or_dies_while_it_is_written_leaves_nothing(desk, monkeypatch):
@@ -328,7 +336,7 @@ def test_weights_that_hold_on_are_rebalanced_every_session_as_long_as_they_may(t
 def test_an_unknown_id_refuses_the_file_with_its_line_or_is_set_aside_by_name(desk, tmp_path):
     path = write_weights(tmp_path / "mine.csv", {date(2025, 1, 13): {"AAPL": 0.4, "ZZZ": 0.1}})
     with pytest.raises(
-        SignalRefused, match=r"mine\.csv: The weight file was refused: unknown_id.*ZZZ.*Mend the file; n"
+        SignalRefused, match=r"mine\.csv: The weight file was refused: unknown_id.*ZZZ.*--unknown-ids quarantine. N"
     ):
         prepare(desk, read_request({"weights": str(path)}))
     lenient = prepare(desk, read_request({"weights": str(path), "unknown_ids": "quarantine"}))
