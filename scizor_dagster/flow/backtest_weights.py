@@ -130,7 +130,7 @@ def _told_whole() -> Iterator[None]:
     try:
         yield
     except SignalRefused as error:
-        if error.strategy != FILE:
+        if error.strategy != FILE or not error.violations:
             raise
         told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
         rest = len(error.violations) - _MOST_WARNINGS
