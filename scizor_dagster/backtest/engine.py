@@ -95,7 +95,8 @@ class _Run:
         self.history, self.schedule, self.choices, self.prepared = history, schedule, choices, prepared
         self.market = market_of(history, schedule, choices, prepared)
         self.book = book_of(len(history.instruments), prepared)
-        self.rates, self.setting = rates_of(history, choices), setting_of(choices, prepared)
+        self.rates = rates_of(history, choices)
+        self.setting = setting_of(choices, prepared, stays=schedule.kept is not None)
         self.account = account_of(choices)
         self.out = output_of(history, schedule, choices)
         self.actions: dict[int, list[Action]] = {}

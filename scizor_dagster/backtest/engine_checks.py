@@ -95,6 +95,11 @@ def _check_schedule(history: History, schedule: Schedule, delay: int) -> None:
             f"The weights are {_times(schedule.weights.shape)}, the schedule is {_times(shape)}.",
             "Give one row per session that trades and one column per instrument.",
         )
+    if schedule.kept is not None and schedule.kept.shape != shape:
+        _refuse(
+            f"What the schedule keeps is {_times(schedule.kept.shape)}, the schedule is {_times(shape)}.",
+            "Give one row per session that trades and one column per instrument.",
+        )
     if rows and not (min(rows) >= 0 and max(rows) < len(sessions)):
         _refuse(f"The schedule has row {max(rows)} of {len(sessions)} sessions.", "Leave out what has no prices.")
     gap = max(delay, 1)

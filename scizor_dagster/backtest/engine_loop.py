@@ -49,7 +49,7 @@ from scizor_dagster.planning.kernel_model import (
 from scizor_dagster.planning.model import Reason
 
 _CHANGED, _STALE = CODE[Reason.CORPORATE_ACTION], CODE[Reason.STALE_PRICE]
-_TOUCHED = CODE[Reason.OVERRIDE]
+_TOUCHED, _ASIDE = CODE[Reason.OVERRIDE], CODE[Reason.QUARANTINED]
 _YEAR = 365.0
 
 
@@ -222,6 +222,8 @@ def _hand_over(cells: Rows, session: Session, market: Market, book: Book, now: A
             fact = _STALE
         if changed[i] > seen[i]:
             fact = _CHANGED
+        if how.stays and market.kept[now.plan][i]:
+            fact = _ASIDE
         row.fact = fact
         if how.moves:
             row.previous = float(before[i])

@@ -63,6 +63,7 @@ class Setting:
         cents: Whether commissions are rounded up to whole cents.
         borrows: Whether a short costs.
         apart: 1 where instruments have rates of their own, 0 where those of the first are everyone's.
+        stays: Whether the schedule keeps holdings as they are somewhere.
     """
 
     delay: int = 1
@@ -82,6 +83,7 @@ class Setting:
     cents: bool = False
     borrows: bool = False
     apart: int = 1
+    stays: bool = False
 
 
 @dataclass(slots=True)
@@ -118,7 +120,7 @@ class Market(NamedTuple):
         close, fill: T x N prices: those that mark, and those that orders fill at.
         volume: T x N, or 0 x N where none is read.
         nights: T calendar days since the session before.
-        rows, weights: R, R x N: the schedule.
+        rows, weights: R, R x N: the schedule. `kept` the same of what it leaves alone, or 0 x N.
         exact: T; whether actions of the session are applied outside of the loop.
         paid_from: T + 1; entries of dividends by session. `paid_column`, `paid_amount`, and `paid_digits` with
             `paid_half`: the amount as a whole number, and half a cent in its units times `UNIT`.
@@ -132,6 +134,7 @@ class Market(NamedTuple):
     nights: Any
     rows: Any
     weights: Any
+    kept: Any
     exact: Any
     paid_from: Any
     paid_column: Any

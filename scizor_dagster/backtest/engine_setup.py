@@ -37,6 +37,7 @@ def market_of(history: History, schedule: Schedule, choices: Choices, prepared: 
         "nights": np.diff(days, prepend=days[:1]),
         "rows": schedule.rows.astype(np.int64),
         "weights": schedule.weights.astype(np.float64, copy=False),
+        "kept": (np.empty((0, size)) if schedule.kept is None else schedule.kept).astype(np.bool_),
         "facts": prepared.facts.astype(np.int8),
         **tables_of(history.actions, len(history.sessions)),
     }
@@ -48,7 +49,7 @@ def reads_volumes(choices: Choices, prepared: PreparedBook) -> bool:
     return prepared.reads_volumes or any(one.impact_bps or one.max_participation < math.inf for one in costs)
 
 
-def setting_of(choices: Choices, prepared: PreparedBook) -> NDArray[Any]:
+def setting_of(choices: Choices, prepared: PreparedBook, *, stays: bool) -> NDArray[Any]:
     fills, costs = choices.fills, (choices.costs, *choices.costs_of.values())
     made = records(Setting, 1)
     made[0] = astuple(
@@ -70,6 +71,7 @@ def setting_of(choices: Choices, prepared: PreparedBook) -> NDArray[Any]:
             cents=fills.cents,
             borrows=any(one.borrow_rate for one in costs),
             apart=1 if choices.costs_of else 0,
+            stays=stays,
         )
     )
     return made

@@ -52,6 +52,12 @@ _UTC = ZoneInfo("UTC")
 _SUSPECTED = 2.5
 """A close this many times the last one, or this part of it, is named: it may be a split that nobody lists."""
 _TOLERANCE = 1e-9
+_SPLIT = 1.5
+"""A split of this ratio or more, or its inverse, shows in the closes around it, whatever else the session brought."""
+_BESIDE = (
+    "Splits and dividends that stand beside the prices are applied to holdings. Prices that have them in already need "
+    "another kind: split where splits are, total_return where dividends are too (auto_adjust of yfinance)."
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ def file_history(file: PriceFile) -> History:
     actions, told = _actions(file, bars, _beside(file, read, bars, paid))
     missing = sorted(set(file.symbols or ()) - set(symbols))
     notes += [f"No prices in {file.path.name}: {few(missing)}."] if missing else []
+    _require_moves(bars, file, actions)
     notes += [*judged, *told, *_suspected(bars, file, actions), *without_prices(bars), *ended(bars, actions)]
     instruments = tuple(file.instruments.get(name) or Instrument(name, NO_MARKET, file.currency) for name in symbols)
     other = [item.symbol for item in instruments if item.currency != file.currency]
@@ -225,7 +232,7 @@ def _actions(file: PriceFile, bars: Bars, beside: tuple[Action, ...] | None) -> 
     """Actions of the file that is named for them, else those `beside` the prices, and a note where there are none."""
     if file.actions is None:
         if file.kind == "total_return" or beside is not None:
-            return beside or (), []
+            return beside or (), [_BESIDE] if beside else []
         missing = "splits and dividends" if file.kind == "raw" else "dividends"
         return (), [f"No actions are known of these {file.kind} prices: {missing} are not applied to holdings."]
     table = FileTable(file.actions, {}, ())
@@ -241,7 +248,7 @@ def _actions(file: PriceFile, bars: Bars, beside: tuple[Action, ...] | None) -> 
             remedy=f"Use one of {', '.join(ActionKind)}.",
             where=table.where(unknown[0]),
         )
-    days = table.sessions("ex_session", _UTC).astype("datetime64[D]")
+    days = table.sessions("ex_session", _UTC, slashed=True).astype("datetime64[D]")
     nothing = np.full(len(table), np.nan)
     ratio, amount = (table.numbers(name) if name in named else nothing for name in ("ratio", "amount"))
     place = {name: at for at, name in enumerate(bars.symbols)}
@@ -261,6 +268,31 @@ def _actions(file: PriceFile, bars: Bars, beside: tuple[Action, ...] | None) -> 
             )
         found[Action(kind, row, place[symbol], value)] = None
     return in_order(list(found)), []
+
+
+def _require_moves(bars: Bars, file: PriceFile, actions: Sequence[Action]) -> None:
+    """Refuse raw prices that do not move with a split that is applied to holdings: it would be counted twice."""
+    if file.kind != "raw":
+        return
+    close, ratios = bars.values["close"], dict[tuple[int, int, int], float]()
+    for action in actions:
+        if action.kind is ActionKind.SPLIT:
+            known = np.flatnonzero(~np.isnan(close[:, action.column]))
+            at = int(np.searchsorted(known, action.row))
+            if 0 < at < len(known):
+                place = (int(known[at - 1]), int(known[at]), action.column)
+                ratios[place] = ratios.get(place, 1.0) * action.value
+    for (before, after, column), ratio in ratios.items():
+        move = float(close[after, column] / close[before, column])
+        # Nearer to where it was than to where the split brings it.
+        if max(ratio, 1 / ratio) >= _SPLIT and abs(np.log(move)) < abs(np.log(move * ratio)):
+            raise InputError(
+                f"The split of {bars.symbols[column]} on {bars.days[after]}, {ratio:g} for 1, is not in the closes: "
+                f"they go from {close[before, column]:g} to {close[after, column]:g}, as where it is taken out.",
+                remedy="Say --kind split for prices that are adjusted for splits (yfinance's are), or total_return "
+                "for dividends too; else take the split out of the actions.",
+                where=str(file.path),
+            )
 
 
 def _suspected(bars: Bars, file: PriceFile, actions: Sequence[Action]) -> list[str]:

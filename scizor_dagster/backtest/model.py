@@ -87,11 +87,13 @@ class Schedule:
         rows: R indices of `History.sessions`, ascending, each once.
         weights: R x N shares of equity; 0 for what is not targeted.
         notes: Sentences that belong on a result: rows that were left out, and why.
+        kept: R x N, True where a target was set aside: what is held stays, and nothing is ordered. None for nowhere.
     """
 
     rows: NDArray[Any]
     weights: NDArray[Any]
     notes: tuple[str, ...] = ()
+    kept: NDArray[Any] | None = None
 
 
 class FillAt(StrEnum):

@@ -171,7 +171,7 @@ def _long(table: FileTable, named: Mapping[str, str], zone: ZoneInfo) -> Rows:
 
 def _cells(read: FileTable, named: Mapping[str, str], zone: ZoneInfo) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     values = {name: read.numbers(name) for name in (*FIELDS, *PAID) if name in named}
-    return read.sessions("session", zone).astype("datetime64[D]"), values
+    return read.sessions("session", zone, slashed=True).astype("datetime64[D]"), values
 
 
 def _single(table: FileTable, named: Mapping[str, str], zone: ZoneInfo) -> Rows:
@@ -200,7 +200,7 @@ def _wide(table: FileTable, named: Mapping[str, str], zone: ZoneInfo) -> Rows:
             where=str(table.path),
         )
     _check_symbols(symbols, table.path)
-    days = table.under(named).sessions("session", zone).astype("datetime64[D]")
+    days = table.under(named).sessions("session", zone, slashed=True).astype("datetime64[D]")
     nothing = np.full(len(days), np.nan)
     values = {
         name: np.stack([_column(table, of, symbol, nothing) for symbol in symbols], axis=1).reshape(-1)

@@ -38,6 +38,7 @@ def schedule_of(
     last: date | None = None,
     delay: int = 1,
     notes: Sequence[str] = (),
+    aside: NDArray[Any] | None = None,
 ) -> Schedule:
     """Make a schedule of weights by date and symbol.
 
@@ -51,6 +52,7 @@ def schedule_of(
         last: Sessions after it are left out.
         delay: Sessions from a signal's close to its fills: of dates of a `signal_close`, the first one after it is 1.
         notes: Sentences that come along.
+        aside: R x N, True where what is held stays as it is; see `Schedule.kept`.
 
     Raises:
         InputError: a date or symbol stands twice, two dates belong to one session, a weight is no number, or nothing
@@ -75,7 +77,8 @@ def schedule_of(
     placed, without = _placed(history, symbols, values[kept])
     if without:
         said.append(without)
-    return Schedule(np.array([rows[at] for at in kept], dtype=np.int64), placed, tuple(said))
+    left = None if aside is None or not aside[kept].any() else _placed(history, symbols, aside[kept])[0] != 0
+    return Schedule(np.array([rows[at] for at in kept], dtype=np.int64), placed, tuple(said), left)
 
 
 def schedule_of_frame(

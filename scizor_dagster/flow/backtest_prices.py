@@ -129,16 +129,17 @@ class PriceSource:
 
         Total returns where the lake has them; of a file as its prices are.
         """
-        symbol = name.partition(".")[0]
         if self.request.prices is not None:
-            try:
-                read = file_history(self._file(frozenset({symbol}), None))
-            except InputError:
+            # A ticker of a file may have a point in it, as BRK.B has; an instrument's id has one before its exchange.
+            read = self._read_one(name) or self._read_one(name.rpartition(".")[0])
+            if read is None:
                 return None, f"The benchmark {name} has no prices in the file; nothing is compared."
             closes = dict(zip(read.sessions, read.close[:, 0].tolist(), strict=True))
             said = f"The benchmark {name} is compared by {read.adjustment} closes of the file."
         else:
             assert self.market is not None
+            known = self.instruments or {}
+            symbol = name if name in known or "." not in name else name.rpartition(".")[0]
             stored = prices(self.desk.lake, self.market, [symbol], sessions[0], sessions[-1])
             closes = dict(zip(stored["session"], stored["total_return_close"].astype(float), strict=True))
             said = ""
@@ -147,6 +148,12 @@ class PriceSource:
             return None, f"The benchmark {name} has no total-return prices in the lake; nothing is compared."
         with np.errstate(invalid="ignore"):
             return values[1:] / values[:-1] - 1, said
+
+    def _read_one(self, symbol: str) -> History | None:
+        try:
+            return file_history(self._file(frozenset({symbol}), None)) if symbol else None
+        except InputError:
+            return None
 
 
 def _stored_span(desk: Desk, market: str) -> tuple[date, date] | None:
@@ -202,6 +209,9 @@ def price_source(desk: Desk, request: BacktestRequest) -> PriceSource:
     """
     if request.prices is not None:
         _require_same_currency(desk, request)
+        of_portfolio = desk.portfolio(request.portfolio).market if request.portfolio is not None else None
+        if request.calendar is None and of_portfolio is not None:
+            return PriceSource(request, desk, None, desk.calendar(of_portfolio), None)
         return PriceSource(request, desk, None, TradingCalendar(request.calendar or EVERY_DAY), None)
     market = request.market
     if market is None:

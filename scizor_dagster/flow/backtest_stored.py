@@ -6,20 +6,20 @@ What belongs here: reading them by session and symbol. What does not: weights of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.errors import DataError
+from scizor_dagster.flow.backtest_targets import LEFT, Targets, matrix_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.whole import whole
 from scizor_dagster.signals.mapping import read_identifier_map
 from scizor_dagster.signals.targets import TargetStatus
 
-Stored = tuple[str, Mapping[date, Mapping[str, float]], Sequence[str]]
-"""Where they come from, weights by session and symbol, and sentences."""
+Stored = tuple[str, Targets]
+"""Where they come from, and what they are by session."""
 
 
 def stored_targets(desk: Desk, request: BacktestRequest) -> Stored:
@@ -31,7 +31,7 @@ def stored_targets(desk: Desk, request: BacktestRequest) -> Stored:
     assert request.portfolio is not None
     rows = _rows(
         desk,
-        f"SELECT session, symbol, target_weight, status FROM {whole('target_weights')} WHERE portfolio = ? "
+        f"SELECT session, symbol, target_weight, status, candidates FROM {whole('target_weights')} WHERE portfolio = ? "
         "ORDER BY session, target",
         request.portfolio,
     )
@@ -42,15 +42,17 @@ def stored_targets(desk: Desk, request: BacktestRequest) -> Stored:
             where=f"portfolio {request.portfolio}",
         )
     made: dict[date, dict[str, float]] = {}
+    left: dict[date, set[str]] = {}
     aside: Counter[str] = Counter()
-    for session, symbol, weight, status in rows:
+    for session, symbol, weight, status, candidates in rows:
         day = made.setdefault(session, {})
         if status == TargetStatus.OK:
             day[symbol] = float(weight)
         else:
             aside[f"{symbol or 'an id'} ({status})"] += 1
-    notes = [f"Set aside in {count} sessions, its weight in cash: {name}." for name, count in sorted(aside.items())]
-    return f"lake: targets of portfolio {request.portfolio}", made, notes
+            left.setdefault(session, set()).update((symbol or "", *(candidates or "").split(",")))
+    notes = [f"Set aside in {count} sessions, {LEFT}: {name}." for name, count in sorted(aside.items())]
+    return f"lake: targets of portfolio {request.portfolio}", matrix_of(made, left, notes)
 
 
 def stored_rows(desk: Desk, request: BacktestRequest) -> Stored:
@@ -74,6 +76,7 @@ def stored_rows(desk: Desk, request: BacktestRequest) -> Stored:
             where=f"strategy {request.strategy}",
         )
     made: dict[date, dict[str, float]] = {}
+    left: dict[date, set[str]] = {}
     unknown: dict[str, None] = {}
     for session, day, asset_id, weight in rows:
         meant = table.resolve(asset_id, day)
@@ -81,9 +84,10 @@ def stored_rows(desk: Desk, request: BacktestRequest) -> Stored:
             made.setdefault(session, {})[meant[0]] = weight
         else:
             made.setdefault(session, {})
+            left.setdefault(session, set()).update(meant)
             unknown[asset_id] = None
-    notes = [f"Ids without exactly one ticker, their weight in cash: {few(list(unknown))}."] if unknown else []
-    return f"lake: accepted weights of strategy {request.strategy}", made, notes
+    notes = [f"Ids without exactly one ticker, {LEFT}: {few(list(unknown))}."] if unknown else []
+    return f"lake: accepted weights of strategy {request.strategy}", matrix_of(made, left, notes)
 
 
 def _rows(desk: Desk, query: str, key: str) -> list[tuple[Any, ...]]:

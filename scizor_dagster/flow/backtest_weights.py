@@ -10,6 +10,7 @@ hold nothing in a backtest.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,41 +24,42 @@ import numpy as np
 from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.model import ActionKind, History, Schedule
 from scizor_dagster.backtest.request import BacktestRequest
-from scizor_dagster.backtest.schedules import schedule_of
-from scizor_dagster.config import FractionalShares, SignalChoice, WeightRules
+from scizor_dagster.config import SignalChoice
 from scizor_dagster.errors import InputError, ScizorError, SignalRefused
+from scizor_dagster.flow.backtest_headers import usual_columns
+from scizor_dagster.flow.backtest_prices import EVERY_DAY
 from scizor_dagster.flow.backtest_stored import stored_rows, stored_targets
 from scizor_dagster.flow.backtest_strategies import computed_of, limits_for
+from scizor_dagster.flow.backtest_targets import LEFT, Part, Rules, Targets, by_id, matrix_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import owner_of
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import WeightsDated, chosen_session
-from scizor_dagster.signals.identity import KnownMarket, resolve
+from scizor_dagster.signals.identity import KnownMarket
 from scizor_dagster.signals.intake import AcceptedSignals, take_in
 from scizor_dagster.signals.manifest import StrategyEntry
-from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map, too_much_set_aside
+from scizor_dagster.signals.mapping import IdentifierMap, read_identifier_map
 from scizor_dagster.signals.readers import WeightFileMissing
 from scizor_dagster.signals.report import Violation
 from scizor_dagster.signals.spec import NOBODY
 from scizor_dagster.signals.targets import TargetStatus
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "xlsx", ".json": "json"}
 FILE = "file"
 """The name of the strategy that a bare weight file is of."""
 _MOST_WARNINGS = 5
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What single weights and their sums may be."""
-
-    weights: WeightRules
-    fractional: FractionalShares
+_REMEDIES = {
+    "missing_column": "Name its columns trade_date, asset_id and target_weight (date, symbol and weight do too), or "
+    "give a column for each asset beside the dates.",
+    "unknown_id": "Add it to the universe and collect it, or set it aside with --unknown-ids quarantine.",
+    "wrong_owner": "Keep the rows of one strategy, and take that column out.",
+}
+"""What helps of a file that no strategy of the manifest describes."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def weight_source(
         ConfigError: there is no such strategy or portfolio.
     """
     if request.stored:
-        return _of_lake(*(stored_targets(desk, request) if request.strategy is None else stored_rows(desk, request)))
+        return _of_lake(*(stored_targets if request.strategy is None else stored_rows)(desk, request))
     computed = computed_of(desk, request)
     if computed is not None:
         computed = replace(computed, limits=limits_for(desk, request, rules.weights, rules.fractional))
@@ -111,7 +113,7 @@ def weight_source(
     path = Path(request.weights).absolute() if request.weights is not None else None
     with _told_whole():
         read = [take_in(entry, calendar, rules.weights, rules.fractional, path, owner) for entry in entries]
-    taken = [_Part(entry, accepted, read_identifier_map(entry)) for entry, accepted in zip(entries, read, strict=True)]
+    taken = [Part(entry, accepted, read_identifier_map(entry)) for entry, accepted in zip(entries, read, strict=True)]
     market = KnownMarket(request.market or "", instruments)
     work = _Files(tuple(taken), choice, rules, calendar, market, request.delay)
     names = ", ".join(f"{part.accepted.path} ({part.accepted.file_hash[:12]})" for part in taken)
@@ -130,7 +132,7 @@ def _told_whole() -> Iterator[None]:
     try:
         yield
     except SignalRefused as error:
-        if error.strategy != FILE:
+        if error.strategy != FILE or not error.violations:
             raise
         if isinstance(error, WeightFileMissing):
             problem = error.problem.removeprefix(f"Strategy '{FILE}': ")
@@ -139,10 +141,12 @@ def _told_whole() -> Iterator[None]:
             ) from error
         told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
         rest = len(error.violations) - _MOST_WARNINGS
+        told_of: list[Any] = list(error.violations)
+        first = next((item for item in told_of if item.rule in _REMEDIES), told_of[0])
         ScizorError.__init__(
             error,
             f"The weight file was refused: {told}" + (f"; and {rest} more" if rest > 0 else ""),
-            remedy="Mend the file; nothing was run.",
+            remedy=f"{_REMEDIES.get(first.rule, first.remedy)} Nothing was run.",
             where=error.path,
         )
         raise
@@ -183,23 +187,17 @@ def _entry_of(request: BacktestRequest) -> StrategyEntry:
             "format": known,
             "weights_dated": request.dated,
             "unallocated": "cash",
+            "column_mapping": usual_columns(path, known),
             **lenient,
         }
     )
 
 
 @dataclass(frozen=True)
-class _Part:
-    entry: StrategyEntry
-    accepted: AcceptedSignals
-    identifiers: IdentifierMap
-
-
-@dataclass(frozen=True)
 class _Files:
     """Accepted files of strategies, and how they become targets."""
 
-    parts: tuple[_Part, ...]
+    parts: tuple[Part, ...]
     choice: SignalChoice
     rules: Rules
     calendar: TradingCalendar
@@ -219,15 +217,13 @@ class _Files:
 
     def schedule(self, history: History, first: date | None, last: date | None) -> Schedule:
         notes = [note for part in self.parts for note in _warnings(part.accepted)]
-        dated: WeightsDated = "trade_session"
-        if self._is_plain:
-            with _told_whole():
-                days, symbols, weights, said = _by_id(self.parts[0], self.market, self.rules)
-            dated = self.parts[0].entry.weights_dated
-        else:
-            days, symbols, weights, said = self._session_by_session(history, first, last)
-        said = [*notes, *said]
-        return schedule_of(history, days, symbols, weights, dated, first=first, last=last, delay=self.delay, notes=said)
+        dated: WeightsDated = self.parts[0].entry.weights_dated
+        with _told_whole():
+            found = by_id(self.parts[0], self.market, self.rules) if self._is_plain else None
+        if found is None:
+            dated, found = "trade_session", self._session_by_session(history, first, last)
+        found = found._replace(notes=[*notes, *found.notes])
+        return found.schedule(history, dated, first=first, last=last, delay=self.delay)
 
     @property
     def _is_plain(self) -> bool:
@@ -242,19 +238,22 @@ class _Files:
             or self.choice.mode != "select"
         )
 
-    def _session_by_session(
-        self, history: History, first: date | None, last: date | None
-    ) -> tuple[list[date], list[str], NDArray[Any], list[str]]:
+    def _session_by_session(self, history: History, first: date | None, last: date | None) -> Targets:
         """Targets of each session as `flow.signals` makes them, one session after the other."""
         known = _AsOf(history, self.market)
-        rows_of = [dict(list(part.accepted.frame.groupby("session", sort=False))) for part in self.parts]
+        trades = [self._trades_in(history, part.accepted) for part in self.parts]
+        rows_of = [
+            dict(list(part.accepted.frame.groupby(part.accepted.frame["session"].map(days), sort=False)))
+            for part, days in zip(self.parts, trades, strict=True)
+        ]
         made: dict[date, dict[str, float]] = {}
+        left: dict[date, set[str]] = {}
         aside: Counter[str] = Counter()
         unserved: list[str] = []
         for row, session in enumerate(history.sessions):
             if row == 0 or session < (first or date.min) or session > (last or date.max):
                 continue
-            chosen = [self._chosen(part.accepted.sessions, session) for part in self.parts]
+            chosen = [self._chosen(sorted(rows), session) for rows in rows_of]
             served = [day for day in chosen if isinstance(day, date)]
             if len(served) < len(chosen):
                 unserved += [str(session)] if served else []
@@ -276,16 +275,35 @@ class _Files:
                 for target in targets.rows
                 if target.status is TargetStatus.OK
             }
-        notes = [f"Set aside in {count} sessions, its weight in cash: {name}." for name, count in sorted(aside.items())]
+            left[session] = {name for target in targets.set_aside for name in (target.symbol, *target.candidates)}
+        notes = [f"Set aside in {count} sessions, {LEFT}: {name}." for name, count in sorted(aside.items())]
         if unserved:
             notes.append(
                 f"In {len(unserved)} sessions not every strategy has weights, and none trades: {few(unserved)}."
             )
-        days, symbols, weights = _matrix(made)
         later = self.delay - 1 if all(part.entry.weights_dated == "signal_close" for part in self.parts) else 0
-        moved = [history.sessions.index(day) + later for day in days]
-        kept = [at for at, row in enumerate(moved) if 0 <= row < len(history.sessions)]
-        return [history.sessions[moved[at]] for at in kept], symbols, weights[kept], notes
+        return matrix_of(made, left, notes).moved(history.sessions, later)
+
+    def _trades_in(self, history: History, accepted: AcceptedSignals) -> dict[date, date]:
+        """The session of the history by that of the file: where no calendar knows days off, its dates do.
+
+        Raises:
+            InputError: two dates of the file belong to one session.
+        """
+        if self.calendar.code != EVERY_DAY:
+            return {day: day for day in accepted.sessions}
+        known, owners, found = history.sessions, dict[date, date](), dict[date, date]()
+        for day in accepted.sessions:
+            at = bisect_left(known, day)
+            # What is older than the prices may still be followed on, each by its own date.
+            found[day] = session = day if day < known[0] or at == len(known) else known[at]
+            if owners.setdefault(session, day) != day:
+                raise InputError(
+                    f"The weights that trade from {owners[session]} and {day} on belong to one session, {session}.",
+                    remedy="Keep one of the two dates, or name the exchange with --calendar.",
+                    where=str(accepted.path),
+                )
+        return found
 
     def _chosen(self, sessions: Sequence[date], session: date) -> date | Violation:
         return chosen_session(sessions, session, self.choice.as_of, self.choice.max_age_sessions, self.calendar)
@@ -312,46 +330,6 @@ class _AsOf:
         return replace(self.market, retired=gone, priced=priced)
 
 
-def _by_id(part: _Part, market: KnownMarket, rules: Rules) -> tuple[list[date], list[str], NDArray[Any], list[str]]:
-    """Weights of all sessions at once: each id is resolved once, by the policies of its strategy."""
-    entry, frame = part.entry, part.accepted.frame
-    firsts = frame.drop_duplicates("asset_id").reset_index(drop=True)
-    # What may be set aside is judged by session, below.
-    lenient = entry.model_copy(update={"max_quarantined_weight": float(len(frame) + 1)})
-    found = resolve(firsts, lenient, part.identifiers, market, rules.weights.blacklist, part.accepted.file_hash)
-    if found.violations:
-        raise part.accepted.refusal(*found.violations)
-    meaning = {row.asset_id: row for row in found.rows}
-    ids = frame["asset_id"].astype(str)
-    traded = ids.map({name: row.status is TargetStatus.OK for name, row in meaning.items()}).to_numpy(dtype=bool)
-    _check_set_aside(part, frame[~traded])
-    rows = frame[traded]
-    symbols = sorted({row.symbol for row in meaning.values() if row.status is TargetStatus.OK})
-    place = {name: symbols.index(row.symbol) for name, row in meaning.items() if row.status is TargetStatus.OK}
-    days = sorted(set(frame["weights_date"]))
-    at = {day: number for number, day in enumerate(days)}
-    weights = np.zeros((len(days), len(symbols)))
-    weights[rows["weights_date"].map(at).to_numpy(), ids[traded].map(place).to_numpy()] = rows["weight"].to_numpy(
-        dtype=float
-    )
-    counts = ids[~traded].value_counts()
-    notes = [
-        f"Set aside in {count} rows, its weight in cash: {name}: {meaning[str(name)].note}."
-        for name, count in counts.items()
-    ]
-    renamed = [row.note for row in meaning.values() if row.status is TargetStatus.OK and row.note]
-    return days, symbols, weights, [*notes, *(f"{note}." for note in renamed)]
-
-
-def _check_set_aside(part: _Part, rows: Any) -> None:
-    for session, group in rows.groupby("session", sort=True):
-        columns = (group["asset_id"], group["line"], group["weight"])
-        listed = [(str(name), int(line), float(weight)) for name, line, weight in zip(*columns, strict=True)]
-        found = list(too_much_set_aside(part.entry, listed))
-        if found:
-            raise part.accepted.refusal(*found, session=session)
-
-
 def _warnings(accepted: AcceptedSignals) -> list[str]:
     """What intake says of a file that it accepted."""
     said = [str(item) for item in accepted.warnings[:_MOST_WARNINGS]]
@@ -359,20 +337,8 @@ def _warnings(accepted: AcceptedSignals) -> list[str]:
     return [*said, *([f"{rest} more warnings: scizor signals check {accepted.path}."] if rest > 0 else [])]
 
 
-def _matrix(made: Mapping[date, Mapping[str, float]]) -> tuple[list[date], list[str], NDArray[Any]]:
-    days, symbols = sorted(made), sorted({name for row in made.values() for name in row})
-    place = {name: at for at, name in enumerate(symbols)}
-    weights = np.zeros((len(days), len(symbols)))
-    for number, day in enumerate(days):
-        for name, weight in made[day].items():
-            weights[number, place[name]] = weight
-    return days, symbols, weights
-
-
-def _of_lake(text: str, made: Mapping[date, Mapping[str, float]], notes: Sequence[str]) -> WeightSource:
-    days, symbols, weights = _matrix(made)
-
+def _of_lake(text: str, found: Targets) -> WeightSource:
     def schedule(history: History, first: date | None, last: date | None) -> Schedule:
-        return schedule_of(history, days, symbols, weights, first=first, last=last, notes=notes)
+        return found.schedule(history, "trade_session", first=first, last=last)
 
-    return WeightSource(text, "", frozenset(symbols), days[0], schedule)
+    return WeightSource(text, "", frozenset(found.symbols), found.days[0], schedule)

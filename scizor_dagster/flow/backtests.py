@@ -10,6 +10,7 @@ run and written once.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scizor_dagster.analytics.ratios import SESSIONS_A_YEAR, sessions_a_year
+from scizor_dagster.analytics.ratios import FEWEST, SESSIONS_A_YEAR, sessions_a_year
 from scizor_dagster.backtest.engine import Progress, run_backtest
 from scizor_dagster.backtest.figures import Facts, Frames, frames_of
 from scizor_dagster.backtest.histories import few
@@ -29,7 +30,8 @@ from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.config import PaperAccount, WeightRules
 from scizor_dagster.flow.backtest_costs import costs_for
 from scizor_dagster.flow.backtest_prices import EVERY_DAY, PriceSource, price_source
-from scizor_dagster.flow.backtest_weights import Rules, weight_source
+from scizor_dagster.flow.backtest_targets import Rules
+from scizor_dagster.flow.backtest_weights import weight_source
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import configured_cash
 from scizor_dagster.planning.rules import PlanningRules, rules_from
@@ -42,7 +44,19 @@ if TYPE_CHECKING:
 DEFAULT_CAPITAL = 100_000.0
 LEAD = 25
 """Sessions before the first one that trades: for average volumes, and for a price that is some sessions old."""
+MADE_BY = (
+    "backtest/engine*.py",
+    "backtest/figures.py",
+    "backtest/model.py",
+    "analytics/costs_model.py",
+    "analytics/performance.py",
+    "analytics/ratios.py",
+)
+"""Sources whose change may change a number of a kept result, which must not be served as known then."""
 _EXCHANGE_DECIMALS = 4
+_DAYS_A_YEAR = 365.25
+_NEAR = 0.05
+"""Exchanges have 245 to 262 sessions a year; a file with about as many is of one."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +90,16 @@ class Prepared:
         history, schedule = self.history, self.schedule
         names = ("close", "open", "high", "low", "volume")
         arrays = [array for array in (getattr(history, name) for name in names) if array is not None]
-        contents = [np.ascontiguousarray(one).tobytes() for one in (*arrays, schedule.rows, schedule.weights)]
-        heads = (history.sessions, [item.id for item in history.instruments], history.currency, history.adjustment)
+        left = () if schedule.kept is None else (schedule.kept,)
+        contents = [np.ascontiguousarray(one).tobytes() for one in (*arrays, schedule.rows, schedule.weights, *left)]
+        heads = (history.sessions, history.instruments, history.currency, history.adjustment)
         compared = b"" if self.benchmark is None else self.benchmark.tobytes()
         return digest(canonical(heads), canonical(history.actions), *contents, compared)
 
     @property
     def backtest_id(self) -> str:
-        parts = (self.rules.as_text(), canonical(self.capabilities), canonical(self.choices))
+        measured = canonical((self.begins, self.sessions_a_year, self.benchmark_name))
+        parts = (self.rules.as_text(), canonical(self.capabilities), canonical(self.choices), measured)
         return digest(self.request.text, self.inputs_digest, *parts, engine_version())
 
 
@@ -98,9 +114,10 @@ class Ran:
 
 @cache
 def engine_version() -> str:
-    """`<release>+<digest>` of the planner, and a digest of the engine's sources."""
-    folder = Path(__file__).parent.parent / "backtest"
-    sources = [path.name + path.read_text(encoding="utf-8") for path in sorted(folder.glob("engine*.py"))]
+    """`<release>+<digest>` of the planner, and a digest of the sources that make a result and its figures."""
+    package = Path(__file__).parent.parent
+    paths = sorted(path for pattern in MADE_BY for path in package.glob(pattern))
+    sources = [path.name + path.read_text(encoding="utf-8") for path in paths]
     return f"{code_version()}.{digest(*sources)[:12]}"
 
 
@@ -121,6 +138,7 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
     begins = _begins(request, history, schedule)
     benchmark = request.benchmark or (desk.portfolio(request.portfolio).benchmark if request.portfolio else None) or ""
     compared, about = prices.benchmark(benchmark, history.sessions[begins:]) if benchmark else (None, "")
+    year = year_of(prices, history)
     return Prepared(
         request=request,
         history=history,
@@ -129,9 +147,9 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
         capabilities=capabilities,
         choices=choices,
         begins=begins,
-        notes=(*said, *told, *filter(None, (about, _untradable(history, schedule)))),
+        notes=(*said, *told, *filter(None, (about, _annualised(year, prices), _untradable(history, schedule)))),
         weights_from=weights.text,
-        sessions_a_year=year_of(prices, history),
+        sessions_a_year=year,
         benchmark_name=benchmark if compared is not None else "",
         benchmark=compared,
         market=prices.market or "",
@@ -176,7 +194,7 @@ def choices_of(
     desk: Desk, request: BacktestRequest, prices: PriceSource, history: History
 ) -> tuple[Choices, list[str]]:
     costs, each, said = costs_for(desk, request, history)
-    notes = [said]
+    notes = [said, *_per_share(history, (costs, *each.values()))]
     if history.volume is None and request.impact_bps is None and request.max_participation is None:
         if any(one.impact_bps or one.max_participation < float("inf") for one in (costs, *each.values())):
             notes.append("The prices have no volumes: orders have no impact and fill whole.")
@@ -202,6 +220,16 @@ def choices_of(
     return made, notes
 
 
+def _per_share(history: History, costs: Sequence[Costs]) -> list[str]:
+    """A sentence on fees by the share where the shares of adjusted prices are not those that traded."""
+    charged = any(one.commission.per_share or one.commission.sell_per_share for one in costs)
+    if history.adjustment == "raw" or not charged:
+        return []
+    return [
+        f"Commissions per share count the shares of {history.adjustment} prices, which are not those of their time."
+    ]
+
+
 def _without_volumes(costs: Costs) -> Costs:
     return replace(costs, impact_bps=0.0, max_participation=float("inf"))
 
@@ -214,9 +242,21 @@ def _begins(request: BacktestRequest, history: History, schedule: Schedule) -> i
 
 
 def year_of(prices: PriceSource, history: History) -> int:
-    if prices.calendar.code == EVERY_DAY:
+    """Sessions in a year: by the calendar; without one, as many as the dates come to where they are not daily ones."""
+    if prices.calendar.code != EVERY_DAY:
+        return sessions_a_year(prices.calendar, history.sessions[-1].year)
+    span = (history.sessions[-1] - history.sessions[0]).days
+    if len(history.sessions) <= FEWEST or not span:
         return SESSIONS_A_YEAR
-    return sessions_a_year(prices.calendar, history.sessions[-1].year)
+    found = (len(history.sessions) - 1) * _DAYS_A_YEAR / span
+    return SESSIONS_A_YEAR if abs(found / SESSIONS_A_YEAR - 1) < _NEAR else max(round(found), 1)
+
+
+def _annualised(year: int, prices: PriceSource) -> str:
+    """A sentence where the dates of a file are no daily ones."""
+    if prices.calendar.code != EVERY_DAY or year == SESSIONS_A_YEAR:
+        return ""
+    return f"A year is {year} sessions here, as many as the file has in one; --calendar says otherwise."
 
 
 def run_request(desk: Desk, request: BacktestRequest, progress: Progress | None = None, *, store: bool = True) -> Ran:

@@ -242,16 +242,21 @@ def _schedule(
     columns = {item.symbol: at for at, item in enumerate(history.instruments)}
     order = {day: at for at, day in enumerate(planned)}
     weights = np.zeros((len(planned), len(columns)))
-    aside: dict[int, list[int]] = {}
+    traded, aside = np.zeros(weights.shape, dtype=np.bool_), np.zeros(weights.shape, dtype=np.bool_)
     with desk.lake.read() as cursor:
         found = cursor.execute(
-            "SELECT session, symbol, target_weight, status FROM target_weights "
+            "SELECT session, symbol, target_weight, status, coalesce(candidates, '') FROM target_weights "
             "WHERE portfolio = ? AND session BETWEEN ? AND ?",
             [portfolio, planned[0], planned[-1]],
         ).fetchall()
-    for day, symbol, weight, status in found:
-        if day in order and symbol in columns:
+    for day, symbol, weight, status, candidates in found:
+        if day not in order:
+            continue
+        if symbol in columns:
             weights[order[day], columns[symbol]] = float(weight)
-            if status != TargetStatus.OK:
-                aside.setdefault(rows[day], []).append(columns[symbol])
-    return Schedule(np.array([rows[day] for day in planned], dtype=np.int64), weights), aside
+        marks = traded if status == TargetStatus.OK else aside
+        for name in {symbol, *(candidates.split(",") if marks is aside else ())} & columns.keys():
+            marks[order[day], columns[name]] = True
+    aside &= ~traded
+    left = {rows[day]: np.flatnonzero(aside[at]).tolist() for day, at in order.items()}
+    return Schedule(np.array([rows[day] for day in planned], dtype=np.int64), weights, kept=aside), left

@@ -11,11 +11,14 @@ How a value becomes a session date:
 - a date, or text `2024-01-02` or `20240102`: that date;
 - a timestamp without an offset: its date if it is midnight, otherwise it is refused, because its zone
   would be a guess;
-- a timestamp with an offset: the date in exchange time; midnight UTC is taken as a date's label.
+- a timestamp with an offset: the date in exchange time; midnight UTC is taken as a date's label;
+- where `slashed` dates are taken, `3/13/2004` and `13/3/2004`: if a number above twelve in the column shows which of
+  the two is the month; a column without one is refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import copy
 from datetime import UTC, date, datetime
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 SEPARATORS = (";", "\t", "|")
 """What separates the columns of a file that is no comma-separated one."""
+_SLASHED = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
+_MONTHS = 12
 
 
 class FileTable:
@@ -96,17 +101,14 @@ class FileTable:
             return [None] * len(self)
         return [str(value).strip() or None if value is not None else None for value in self._column(ours).to_pylist()]
 
-    def sessions(self, ours: str, zone: ZoneInfo) -> NDArray[np.datetime64]:
+    def sessions(self, ours: str, zone: ZoneInfo, *, slashed: bool = False) -> NDArray[np.datetime64]:
         """A column of session dates as `datetime64[s]` at midnight; see the module for the rules."""
         values, codes = self._distinct(ours)
-        days = [_session_date(value, zone) for value in values]
-        self._refuse(
-            ours,
-            values,
-            codes,
-            [day is None for day in days],
-            "is not a session date: give a date, or a timestamp with its offset",
-        )
+        days = (_slashed_dates(values) if slashed else None) or [_session_date(value, zone) for value in values]
+        what = "is not a session date: give a date, or a timestamp with its offset"
+        if slashed:
+            what += " (2004-03-13, or 3/13/2004 where a day above twelve in the column shows which number is the month)"
+        self._refuse(ours, values, codes, [day is None for day in days], what)
         return np.array(days, dtype="datetime64[s]")[codes]
 
     def numbers(self, ours: str) -> NDArray[np.float64]:
@@ -245,6 +247,26 @@ def _csv_cells(line: str) -> list[str]:
     import csv
 
     return next(csv.reader([line]))
+
+
+def _slashed_dates(values: Sequence[Any]) -> list[date | None] | None:
+    """Dates of a column that is written with slashes throughout and shows its order; else None."""
+    found = [_SLASHED.fullmatch(value) if isinstance(value, str) else None for value in values]
+    parts = [tuple(map(int, match.groups())) for match in found if match is not None]
+    if not parts or len(parts) < len(values):
+        return None
+    first, second = max(one for one, _, _ in parts), max(two for _, two, _ in parts)
+    if (first > _MONTHS) == (second > _MONTHS):
+        return None
+    month_first = second > _MONTHS
+    return [_day(year, *((one, two) if month_first else (two, one))) for one, two, year in parts]
+
+
+def _day(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
 
 
 def _session_date(value: Any, zone: ZoneInfo) -> date | None:

@@ -1,5 +1,6 @@
 """Splits, dividends and delistings in a backtest, and bars that are missing: as they happen in life."""
 
+from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
@@ -11,7 +12,7 @@ from scizor_dagster.backtest.model import Action, ActionKind
 from scizor_dagster.errors import InputError
 from scizor_dagster.planning.kernel_model import REASONS
 from scizor_dagster.planning.model import Reason
-from tests.backtest.engine_cases import AT_CLOSE, FINE, NAN, WHOLE, as_it_stands, history_of, run  # noqa: F401
+from tests.backtest.engine_cases import AT_CLOSE, FINE, NAN, WHOLE, as_it_stands, history_of, run, schedule_of  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("as_it_stands")
 UNIT = 10**9
@@ -109,3 +110,16 @@ def test_a_split_into_more_shares_than_an_array_holds_is_refused():
     history = history_of([10.0, 10.0, 10.0], actions=[Action(SPLIT, 2, 0, 1e9)])
     with pytest.raises(InputError, match=r"The split of S00, 1000000000\.0 for 1, leaves more shares"):
         run(history, {1: 0.5}, capital=1e9)
+
+
+def test_what_a_schedule_sets_aside_keeps_its_holding_and_takes_no_order():
+    history = history_of([[10.0, 10.0], [10.0, 10.0], [12.0, 10.0], [12.0, 10.0]])
+    schedule = schedule_of({1: [0.4, 0.4], 2: [0.0, 0.2], 3: [0.0, 0.2]})
+    kept = np.array([[False, False], [True, False], [False, False]])
+    result = run(history, replace(schedule, kept=kept))
+    assert result.counts[:, 0].tolist() == [0, 40 * UNIT, 40 * UNIT, 0]
+    assert reasons(result)[1] == [Reason.QUARANTINED, Reason.REBALANCE]
+    nothing_held = run(history, replace(schedule, kept=kept[::-1].copy()))
+    assert nothing_held.counts[1, 0] == 40 * UNIT
+    with pytest.raises(InputError, match="What the schedule keeps is 2 x 2, the schedule is 3 x 2"):
+        run(history, replace(schedule, kept=kept[:2]))

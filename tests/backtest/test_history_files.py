@@ -138,7 +138,8 @@ def test_actions_of_a_file_come_along_and_raw_prices_without_any_say_so(tmp_path
     actions = write(
         tmp_path, "symbol,date,kind,ratio,amount\nA,2024-01-03,dividend,,0.5\nA,2024-01-03,split,2,\n", "a.csv"
     )
-    history = read(tmp_path, LONG, actions=actions)
+    split = LONG.replace("A,2024-01-03,10,11,9,10.6", "A,2024-01-03,5,5.5,4.5,5.3")
+    history = read(tmp_path, split, actions=actions)
     assert [(one.row, str(one.kind), one.value) for one in history.actions] == [(1, "split", 2), (1, "dividend", 0.5)]
     assert read(tmp_path, LONG, actions=actions, kind="split").actions[0].kind == "dividend"
 
@@ -189,7 +190,46 @@ def test_columns_of_dividends_and_splits_beside_the_prices_are_actions(tmp_path)
     ]
     assert [str(one.kind) for one in read(tmp_path, text, kind="split").actions] == ["dividend"]
     assert read(tmp_path, text, kind="total_return").actions == ()
-    assert read(tmp_path, text).notes == ()
+    (note,) = read(tmp_path, text).notes
+    assert "beside the prices are applied to holdings" in note
+    assert read(tmp_path, text.replace("0.5,2.0", "0.0,0.0")).notes == ()
+
+
+@pytest.mark.parametrize(("ratio", "closes"), [(2.0, (10, 10.3)), (0.1, (10, 9)), (4.0, (10, 6))])
+def test_raw_prices_that_do_not_move_with_a_split_would_count_it_twice_and_are_refused(tmp_path, ratio, closes):
+    head, rows = "symbol,Date,Close,Stock Splits", f"A,2024-01-02,{closes[0]},0\nA,2024-01-04,{closes[1]},{ratio}"
+    with pytest.raises(InputError, match=r"split of A on 2024-01-04, .* is not in the closes.*--kind split"):
+        read(tmp_path, f"{head}\n{rows}\n")
+    assert read(tmp_path, f"{head}\n{rows}\n", kind="split").actions == ()
+    fallen = rows.replace(f",{closes[1]},", f",{closes[0] / ratio:g},")
+    assert len(read(tmp_path, f"{head}\n{fallen}\n").actions) == 1
+
+
+def test_a_small_split_and_one_without_a_close_around_it_are_believed(tmp_path):
+    text = "symbol,Date,Close,Stock Splits\nA,2024-01-02,10,0\nA,2024-01-03,10,1.05\nB,2024-01-03,7,3\n"
+    assert [one.value for one in read(tmp_path, text).actions] == [1.05, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (("3/12/2004", "3/15/2004"), (date(2004, 3, 12), date(2004, 3, 15))),
+        (("12/03/2004", "15/03/2004"), (date(2004, 3, 12), date(2004, 3, 15))),
+    ],
+)
+def test_dates_with_slashes_are_read_where_the_column_shows_which_number_is_the_month(tmp_path, days, expected):
+    assert read(tmp_path, f"Date,A\n{days[0]},1\n{days[1]},2\n").sessions == expected
+
+
+@pytest.mark.parametrize("days", [("3/11/2004", "3/12/2004"), ("3/15/2004", "15/3/2004"), ("3/15/2004", "2004-03-16")])
+def test_dates_with_slashes_that_could_be_others_are_refused_with_the_way_to_write_them(tmp_path, days):
+    with pytest.raises(InputError, match=r"is not a session date.*2004-03-13"):
+        read(tmp_path, f"Date,A\n{days[0]},1\n{days[1]},2\n")
+
+
+def test_a_day_that_no_month_has_is_refused_with_slashes_too(tmp_path):
+    with pytest.raises(InputError, match="'2/30/2004' in column 'Date' is not a session date"):
+        read(tmp_path, "Date,A\n2/20/2004,1\n2/30/2004,2\n")
 
 
 @pytest.mark.reference_data

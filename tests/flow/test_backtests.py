@@ -1,16 +1,22 @@
 """A backtest from its request to the lake: kept whole and once, or not at all, and equal to what it was made from."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from scizor_dagster.analytics.costs_model import CostModel
+from scizor_dagster.analytics import costs_model, performance, ratios
+from scizor_dagster.analytics.costs_model import Commission, CostModel
 from scizor_dagster.analytics.costs_store import store_costs
-from scizor_dagster.backtest import storage
+from scizor_dagster.analytics.ratios import sessions_a_year
+from scizor_dagster.backtest import engine, engine_loop, figures, model, storage
 from scizor_dagster.backtest.engine import BacktestCancelled
+from scizor_dagster.backtest.model import Costs
 from scizor_dagster.backtest.pages import page_of
 from scizor_dagster.backtest.request import read_request
 from scizor_dagster.backtest.storage import (
@@ -22,12 +28,15 @@ from scizor_dagster.backtest.storage import (
     read_frames,
 )
 from scizor_dagster.errors import InputError, PriceUnavailable, SignalRefused
+from scizor_dagster.flow import backtests
+from scizor_dagster.flow.backtest_prices import EVERY_DAY
 from scizor_dagster.flow.backtest_weights import _Files
-from scizor_dagster.flow.backtests import prepare, run_request
+from scizor_dagster.flow.backtests import MADE_BY, _per_share, prepare, run_request, year_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.bar_store import Origin, store_bars
+from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.support import XNYS, bars_frame
 from tests.projects import small_project, write_weights
 
@@ -138,6 +147,42 @@ def test_other_inputs_rules_or_costs_are_another_backtest(desk, tmp_path):
     assert len(made) == 5
 
 
+def test_what_the_planner_knows_of_an_instrument_and_where_returns_begin_are_inputs_too(desk):
+    prepared = prepare(desk, read_request({"portfolio": "main"}))
+    first, *others = prepared.history.instruments
+    made = {prepared.backtest_id, replace(prepared, begins=prepared.begins - 1).backtest_id}
+    for change in ({"lot": 100}, {"fractionable": False}, {"tradable": False}, {"shortable": False}):
+        history = replace(prepared.history, instruments=(replace(first, **change), *others))
+        made.add(replace(prepared, history=history).backtest_id)
+    made.add(replace(prepared, sessions_a_year=250).backtest_id)
+    assert len(made) == 7
+
+
+def test_the_code_of_a_result_is_all_that_makes_its_numbers():
+    package = Path(backtests.__file__).parent.parent
+    named = {path.relative_to(package).as_posix() for pattern in MADE_BY for path in package.glob(pattern)}
+    assert len(named) > len(MADE_BY) > 5
+    for module in (engine, engine_loop, model, figures, ratios, performance, costs_model):
+        assert Path(module.__file__).relative_to(package).as_posix() in named
+
+
+@pytest.mark.parametrize(
+    ("frequency", "year"), [("B", 252), ("D", 365), ("W", 52), ("ME", 12), ("QE", 4), ("12h", 252)]
+)
+def test_without_a_calendar_a_year_has_as_many_sessions_as_the_file(frequency, year):
+    count = 12 if frequency == "12h" else 80
+    days = tuple(sorted({stamp.date() for stamp in pd.date_range("2010-01-01", periods=count, freq=frequency)}))
+    source = SimpleNamespace(calendar=TradingCalendar(EVERY_DAY))
+    assert year_of(source, SimpleNamespace(sessions=days)) == year
+
+
+@pytest.mark.parametrize(("adjustment", "told"), [("raw", False), ("split", True), ("total_return", True)])
+def test_a_fee_by_the_share_on_adjusted_prices_is_named(adjustment, told):
+    costs = Costs(commission=Commission(per_share=0.005))
+    assert bool(_per_share(SimpleNamespace(adjustment=adjustment), [Costs(), costs])) == told
+    assert _per_share(SimpleNamespace(adjustment=adjustment), [Costs()]) == []
+
+
 def test_a_run_that_is_cancelled_or_dies_while_it_is_written_leaves_nothing(desk, monkeypatch):
     request = read_request({"portfolio": "main"})
     with pytest.raises(BacktestCancelled):
@@ -221,6 +266,34 @@ def test_all_at_once_and_session_by_session_make_the_same_schedule(desk, monkeyp
     np.testing.assert_array_equal(at_once.schedule.weights, slowly.schedule.weights)
 
 
+@pytest.mark.parametrize("dated", ["signal_close", "trade_session"])
+def test_without_a_calendar_weights_of_a_day_off_trade_in_the_next_date_of_the_prices_either_way(
+    desk, tmp_path, monkeypatch, dated
+):
+    # Fridays, whose next day is no date of the prices, and a Saturday.
+    path = write_weights(
+        tmp_path / "mine.csv",
+        {date(2025, 1, 10): {"AAPL": 0.4}, date(2025, 1, 25): {"AAPL": 0.2}, date(2025, 1, 31): {"AAPL": 0.3}},
+    )
+    closes = walk().pivot(index="session", columns="symbol", values="close")
+    closes.to_csv(tmp_path / "prices.csv")
+    request = read_request({"weights": str(path), "prices": str(tmp_path / "prices.csv"), "dated": dated})
+    at_once = prepare(desk, request).schedule
+    monkeypatch.setattr(_Files, "_is_plain", property(lambda _: False))
+    slowly = prepare(desk, request).schedule
+    assert len(at_once.rows) == 3
+    np.testing.assert_array_equal(at_once.rows, slowly.rows)
+    np.testing.assert_array_equal(at_once.weights, slowly.weights)
+
+
+def test_a_portfolio_on_a_file_of_prices_keeps_the_calendar_of_its_market(desk, tmp_path):
+    closes = walk().pivot(index="session", columns="symbol", values="close").drop(index=pd.Timestamp(2025, 1, 15))
+    closes.to_csv(tmp_path / "prices.csv")
+    prepared = prepare(desk, read_request({"portfolio": "main", "prices": str(tmp_path / "prices.csv")}))
+    assert date(2025, 1, 15) in prepared.history.sessions
+    assert prepared.sessions_a_year == sessions_a_year(XNYS, 2025)
+
+
 def test_a_blend_with_overlays_is_what_live_consolidation_makes_of_the_same_files(tmp_path):
     blend = {"mode": "blend", "strategy": None, "overlays": [{"cap_per_name": 0.35}],
              "strategies": [{"id": "weekly", "capital": 0.6}, {"id": "other", "capital": 0.4}]}  # fmt: skip
@@ -263,12 +336,54 @@ def test_weights_that_hold_on_are_rebalanced_every_session_as_long_as_they_may(t
 def test_an_unknown_id_refuses_the_file_with_its_line_or_is_set_aside_by_name(desk, tmp_path):
     path = write_weights(tmp_path / "mine.csv", {date(2025, 1, 13): {"AAPL": 0.4, "ZZZ": 0.1}})
     with pytest.raises(
-        SignalRefused, match=r"mine\.csv: The weight file was refused: unknown_id.*ZZZ.*Mend the file; n"
+        SignalRefused, match=r"mine\.csv: The weight file was refused: unknown_id.*ZZZ.*--unknown-ids quarantine. N"
     ):
         prepare(desk, read_request({"weights": str(path)}))
     lenient = prepare(desk, read_request({"weights": str(path), "unknown_ids": "quarantine"}))
-    assert any("Set aside in 1 rows, its weight in cash: ZZZ" in note for note in lenient.schedule.notes)
+    assert any(
+        "its weight in cash and what is held of it left as it is: ZZZ" in note for note in lenient.schedule.notes
+    )
     assert lenient.schedule.weights.tolist() == [[0.4]]
+
+
+def test_what_a_target_that_was_set_aside_may_mean_keeps_its_holding_as_live(desk, tmp_path):
+    for day in WEIGHTS:
+        consolidate_session(desk, "main", day)
+    with desk.lake.write() as cursor:
+        cursor.execute(
+            "UPDATE target_weights SET status = 'ambiguous_id', symbol = '', candidates = 'AAPL,GOOG' "
+            "WHERE symbol = 'AAPL' AND session = '2025-02-03'"
+        )
+        cursor.execute(
+            "UPDATE target_weights SET status = 'strategy_idle' WHERE symbol = 'NVDA' AND session = '2025-03-03'"
+        )
+    prepared = prepare(desk, read_request({"portfolio": "main", "stored": True}))
+    names = [item.symbol for item in prepared.history.instruments]
+    kept = [[name for name, left in zip(names, row, strict=True) if left] for row in prepared.schedule.kept]
+    assert kept == [[], ["AAPL"], ["NVDA"]]
+    assert prepared.schedule.weights[1:, names.index("AAPL")].tolist() == [0.0, 0.0]
+    frames = run_request(desk, read_request({"portfolio": "main", "stored": True}), store=False).frames
+    sold = frames.trades[frames.trades["filled"] < 0].groupby("symbol", observed=True)["session"].min()
+    assert sold["AAPL"] == pd.Timestamp(2025, 3, 3)
+    assert "NVDA" not in sold.index
+
+
+def test_an_id_that_may_be_two_tickers_leaves_alone_what_another_id_has_bought(desk, tmp_path):
+    (tmp_path / "ids.csv").write_text("id,ticker\n1,AAPL\n2,AAPL\n2,MSFT\n", encoding="utf-8")
+    path = tmp_path / "strategy_manifest.yaml"
+    manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    manifest["strategies"][0] |= {
+        "mapping": {"file": "ids.csv", "id_column": "id", "symbol_column": "ticker"},
+        "on_unknown_id": "quarantine",
+        "max_quarantined_weight": 0.5,
+    }
+    path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    write_weights(tmp_path / "weights.csv", {date(2025, 1, 13): {"1": 0.4}, date(2025, 2, 3): {"2": 0.3}})
+    prepared = prepare(desk, read_request({"portfolio": "main"}))
+    names = [item.symbol for item in prepared.history.instruments]
+    assert prepared.schedule.kept[:, names.index("AAPL")].tolist() == [False, True]
+    result = run_request(desk, read_request({"portfolio": "main"}), store=False)
+    assert len(result.frames.trades) == 1
 
 
 def test_a_benchmark_is_compared_by_its_total_returns(desk):

@@ -130,10 +130,11 @@ def _plain(value: Any) -> Any:
 
 @cache
 def engine_version() -> str:
-    """The code's version with a digest of the sources that run a backtest."""
+    """The code's version with a digest of the sources that run a backtest and measure it."""
     folder = Path(__file__).parent.parent
+    measured = folder.parent / "analytics"
     digest = hashlib.sha256()
-    for path in [*sorted(folder.glob("engine*.py")), folder / "model.py"]:
+    for path in [*sorted(folder.glob("engine*.py")), folder / "model.py", measured / "ratios.py"]:
         digest.update(path.name.encode() + path.read_bytes())
     return f"{code_version()}.{digest.hexdigest()[:12]}"
 
