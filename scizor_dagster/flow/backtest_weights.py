@@ -132,13 +132,15 @@ def _told_whole() -> Iterator[None]:
     try:
         yield
     except SignalRefused as error:
-        if error.strategy != FILE or not error.violations:
+        if error.strategy != FILE:
             raise
         if isinstance(error, WeightFileMissing):
             problem = error.problem.removeprefix(f"Strategy '{FILE}': ")
             raise InputError(
                 problem[:1].upper() + problem[1:], remedy="Create it, or correct the path.", where=error.path
             ) from error
+        if not error.violations:
+            raise
         told = "; ".join(map(str, error.violations[:_MOST_WARNINGS]))
         rest = len(error.violations) - _MOST_WARNINGS
         told_of: list[Any] = list(error.violations)
