@@ -23,11 +23,10 @@ from scizor_dagster.execution.context import last_sends
 from scizor_dagster.execution.recovery import resolve
 from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_in, intents_of
-from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.states import AT_BROKER, IntentState
 from scizor_dagster.risk.pre_trade import OPENING
 from scizor_dagster.risk.trading_state import Standing, TradingState, standing
 
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 _RESTING = (IntentState.WORKING, IntentState.PARTIALLY_FILLED)
 _TRADING = (VenuePhase.OPEN, VenuePhase.CLOSING)
 UNCONFIRMED = "its cancel was asked for, and the broker has not confirmed it"
@@ -65,14 +64,14 @@ def awaiting_cancel(connection: sa.Connection, account: str, now: datetime) -> l
 
     A halt takes back all of them; REDUCING only those that open, for closing is what it lets through.
     """
-    rows = intents_in(connection, account, _AT_BROKER)
+    rows = intents_in(connection, account, AT_BROKER)
     states = {name: standing(connection, account, name, now) for name in {row.portfolio for row in rows}}
     return [row for row in rows if _takes_back(states[row.portfolio], row)]
 
 
 def at_broker(connection: sa.Connection, account: str, portfolio: str | None, state: TradingState) -> list[IntentRow]:
     """Orders that are, or may be, at the broker, of one portfolio or of all, and that `state` would take back."""
-    rows = intents_in(connection, account, _AT_BROKER)
+    rows = intents_in(connection, account, AT_BROKER)
     return [row for row in rows if portfolio in (None, row.portfolio) and _is_of(state, row)]
 
 

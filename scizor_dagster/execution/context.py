@@ -19,7 +19,7 @@ from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger import intents
 from scizor_dagster.ledger.holdings import last_prices, owned
 from scizor_dagster.ledger.rows import IntentRow, intents_in, intents_of_session
-from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.states import AT_BROKER, IntentState
 from scizor_dagster.ledger.tables import events
 from scizor_dagster.risk.acceptance import is_accepted
 from scizor_dagster.risk.book import Book, unpriced
@@ -32,7 +32,6 @@ from scizor_dagster.risk.trading_state import last_resumed, standing
 ZERO = Decimal(0)
 MINUTE = timedelta(minutes=1)
 K = TypeVar("K", bound=Hashable)
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 _UNANSWERED = (IntentState.SENDING, IntentState.UNKNOWN)
 _CHUNK = 500
 # Built once; reaches the events of one session's orders by their ids, however long the history is.
@@ -60,7 +59,7 @@ def context_of(
     """
     now = run.now()
     holdings = owned(connection, run.account, portfolio)
-    under_way = [row for row in intents_in(connection, run.account, _AT_BROKER) if row.client_order_id != without]
+    under_way = [row for row in intents_in(connection, run.account, AT_BROKER) if row.client_order_id != without]
     mine = [row for row in under_way if row.portfolio == portfolio]
     rows = intents_of_session(connection, run.account, session)
     times = _sends(connection, rows)

@@ -24,10 +24,9 @@ from scizor_dagster.execution.run import Run
 from scizor_dagster.ledger.executions import FillNews
 from scizor_dagster.ledger.intents import RETURNED
 from scizor_dagster.ledger.rows import FillRow, IntentRow, fills_for_orders, intents_by_id, intents_in
-from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.states import AT_BROKER, IntentState
 
 ZERO = Decimal(0)
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 _NEVER_SENT = (IntentState.HELD, IntentState.READY, IntentState.BLOCKED, IntentState.DROPPED)
 
 
@@ -93,7 +92,7 @@ def _candidates(
     owners: Mapping[str, IntentRow],
 ) -> dict[str, IntentRow]:
     """Orders at work, those that are back after an end, and those that have a new fill."""
-    found = {row.client_order_id: row for row in intents_in(connection, run.account, _AT_BROKER)}
+    found = {row.client_order_id: row for row in intents_in(connection, run.account, AT_BROKER)}
     alive = [name for name, order in orders.items() if order.status is not OrderStatus.REJECTED]
     listed = intents_by_id(connection, alive)
     found |= {name: row for name, row in listed.items() if _ended_unseen(row) or evidence.is_back(orders[name], row)}

@@ -44,10 +44,9 @@ from scizor_dagster.ledger.rows import (
     intents_by_id,
     intents_in,
 )
-from scizor_dagster.ledger.states import BatchState, IntentState
+from scizor_dagster.ledger.states import AT_BROKER, BatchState, IntentState
 
 ZERO = Decimal(0)
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _fills(run: Run, first: date, last: date) -> tuple[date, Sequence[BrokerFill
     if shown is None or shown <= first:
         return first, run.broker.fills(first, last)
     with run.ledger.read() as connection:
-        waiting = [row.session for row in intents_in(connection, run.account, _AT_BROKER)]
+        waiting = [row.session for row in intents_in(connection, run.account, AT_BROKER)]
     if min(waiting, default=shown) >= shown:
         first = shown
     return first, run.broker.fills(first, last) if first <= last else ()

@@ -23,8 +23,7 @@ from scizor_dagster.ledger.adoptions import adopt
 from scizor_dagster.ledger.checkpoints import books_at
 from scizor_dagster.ledger.holdings import A_DAY, foreign, owned
 from scizor_dagster.ledger.lease import lease
-from scizor_dagster.ledger.rows import activities_of, intents_in
-from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.rows import activities_of, symbols_at_broker
 from scizor_dagster.market_data.continuity import action, split_ratio
 from scizor_dagster.market_data.reading import last_closes
 
@@ -32,7 +31,6 @@ ZERO = Decimal(0)
 _STATE = (
     "A split is recorded as the broker tells of it; where it tells of none: scizor adopt PORTFOLIO SYMBOL --split 2:1."
 )
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ def adopt_position(
         listed = splits_listed(desk, portfolio, symbol, session)
         with desk.ledger.transaction() as connection:
             held.guard(connection)
-            _refuse_under_way({row.symbol for row in intents_in(connection, account, _AT_BROKER)}, symbol, renamed_from)
+            _refuse_under_way(symbols_at_broker(connection, account), symbol, renamed_from)
             beside = foreign(connection, account, positions)
             _refuse_other_units(connection, account, symbol, session, listed)
             if renamed_from is not None:

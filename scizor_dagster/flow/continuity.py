@@ -27,7 +27,7 @@ from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.breaks import POSITION_DIFFERS, acceptances
 from scizor_dagster.ledger.checkpoints import books_at
 from scizor_dagster.ledger.holdings import A_DAY, foreign
-from scizor_dagster.ledger.rows import activities_of, intents_in, intents_of_session
+from scizor_dagster.ledger.rows import activities_of, intents_of_session, symbols_at_broker
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.market_data.continuity import Evidence, Floats, MoveLimits, action, judge, renamed
 from scizor_dagster.market_data.fallback import FallbackMarket
@@ -44,7 +44,6 @@ _NAN = float("nan")
 _SUSPECTED = "Nothing is ordered in it: "
 _SENTENCE = re.compile(r"Nothing is ordered in it: .*?quality\.max_overnight_move\.")
 _UNSENT = (IntentState.HELD, IntentState.READY, IntentState.UNKNOWN)
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def _quantities(connection: sa.Connection, account: str, positions: Sequence[Bro
     held = {row.symbol: row.qty for row in positions}
     differences = foreign(connection, account, positions)
     owned = {name: held.get(name, ZERO) - differences.get(name, ZERO) for name in held.keys() | differences.keys()}
-    known = {row.symbol for row in intents_in(connection, account, _AT_BROKER)}
+    known = set(symbols_at_broker(connection, account))
     for row in acceptances(connection, account):
         if row.symbol and row.kind == POSITION_DIFFERS and row.qty == differences.get(row.symbol):
             known.add(row.symbol)

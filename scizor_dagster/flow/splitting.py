@@ -23,12 +23,10 @@ from scizor_dagster.ledger.activities import state_split
 from scizor_dagster.ledger.holdings import foreign
 from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.positions import store_positions
-from scizor_dagster.ledger.rows import activities_of, intents_in
-from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.rows import activities_of, symbols_at_broker
 from scizor_dagster.market_data.reading import splits_between
 
 ZERO, ONE = Decimal(0), Decimal(1)
-_AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def _listed(desk: Desk, market: str, symbol: str, ratio: Decimal, today: date) -
 
 
 def _refuse_known(connection: sa.Connection, account: str, symbol: str, day: date) -> None:
-    if symbol in {row.symbol for row in intents_in(connection, account, _AT_BROKER)}:
+    if symbol in symbols_at_broker(connection, account):
         raise InputError(
             f"An order for {symbol} is at the broker: what it fills is not known yet.",
             remedy="Wait until it has ended: scizor reconcile.",

@@ -21,7 +21,7 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import updated
 from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
-from scizor_dagster.ledger.states import IntentState, check_transition
+from scizor_dagster.ledger.states import AT_BROKER, IntentState, check_transition
 from scizor_dagster.ledger.tables import events as history
 from scizor_dagster.ledger.tables import orders
 
@@ -36,7 +36,7 @@ _AT_BROKER_ON = (
     sa.select(orders.c.client_order_id)
     .where(
         orders.c.account == sa.bindparam("account"),
-        orders.c.state.in_([state.value for state in IntentState if state.at_broker]),
+        orders.c.state.in_([state.value for state in AT_BROKER]),
         orders.c.symbol == sa.bindparam("symbol"),
         orders.c.side == sa.bindparam("side"),
     )

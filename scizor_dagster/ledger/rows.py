@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
-from scizor_dagster.ledger.states import BatchState, IntentState
+from scizor_dagster.ledger.states import AT_BROKER, BatchState, IntentState
 from scizor_dagster.ledger.tables import (
     activities,
     batches,
@@ -318,6 +318,11 @@ def intents_in(connection: sa.Connection, account: str, states: Collection[Inten
     """The account's intents in any of `states`, whatever batch they belong to."""
     key = {"account": account, "states": [state.value for state in states]}
     return _rows(connection, IntentRow, _INTENTS_IN, key)
+
+
+def symbols_at_broker(connection: sa.Connection, account: str) -> frozenset[str]:
+    """What the account has orders in that can still fill: what they have filled by now may not be recorded."""
+    return frozenset(row.symbol for row in intents_in(connection, account, AT_BROKER))
 
 
 def intents_of_session(connection: sa.Connection, account: str, session: date) -> list[IntentRow]:

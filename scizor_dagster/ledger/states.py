@@ -40,12 +40,13 @@ class IntentState(StrEnum):
     @property
     def at_broker(self) -> bool:
         """Whether the broker has it, or may have it, as an order that can still fill."""
-        return self in _AT_BROKER
+        return self in AT_BROKER
 
 
 S = IntentState
 _TERMINAL = frozenset({S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.BLOCKED, S.DROPPED})
-_AT_BROKER = frozenset({S.SENDING, S.WORKING, S.PARTIALLY_FILLED, S.UNKNOWN})
+AT_BROKER = (S.SENDING, S.WORKING, S.PARTIALLY_FILLED, S.UNKNOWN)
+"""States of what the broker has, or may have, as an order that can still fill."""
 _SENT = frozenset({S.WORKING, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED})
 
 TRANSITIONS: dict[IntentState, frozenset[IntentState]] = {

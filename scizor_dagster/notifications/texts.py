@@ -104,15 +104,13 @@ def broken(portfolio: str, session: date, breaks: Sequence[Mapping[str, Any]]) -
     """Unexplained breaks of a session, as the lake has them."""
     keys = sorted(f"{row['kind']}/{row['symbol'] or ''}/{row['client_order_id'] or ''}" for row in breaks)
     lines = [f"{row['kind']} {row['symbol'] or ''}: expected {row['expected']}, found {row['found']}" for row in breaks]
-    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
     return notice(
         "break",
         f"portfolio {portfolio}",
         f"{session}:{digest(*keys)}",
         f"{portfolio} {session}: {len(breaks)} unexplained break(s)",
         "What they lock is not traded until they are cleared.",
-        *lines[:_NAMED],
-        *more,
+        *_first(lines),
         f"See them all: scizor reconcile --portfolio {portfolio} --date {session}.",
         portfolio=portfolio,
         session=str(session),
@@ -123,15 +121,13 @@ def broken(portfolio: str, session: date, breaks: Sequence[Mapping[str, Any]]) -
 def looked(account: str, portfolio: str, breaks: Sequence[tuple[str, str, str]]) -> Notice:
     """Positions that did not agree before a plan was made: id, symbol and cause of each break."""
     lines = [f"{symbol}: {cause}" for _, symbol, cause in breaks]
-    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
     return notice(
         "break",
         f"account {account}",
         f"look:{digest(*sorted(name for name, *_ in breaks))}",
         f"{account}: {len(breaks)} position(s) do not agree",
         "They are not traded until they do, or a person takes them as they are.",
-        *lines[:_NAMED],
-        *more,
+        *_first(lines),
         f"See them: scizor reconcile --portfolio {portfolio}.",
         account=account,
         breaks=[dict(zip(("break_id", "symbol", "cause"), row, strict=True)) for row in breaks],
@@ -166,14 +162,12 @@ def watchdog_found(findings: Sequence[Mapping[str, Any]], portfolios: Sequence[s
     keys = sorted(f"{item['kind']}/{item['portfolio']}/{item['account']}/{item['problem']}" for item in findings)
     lines = [f"- {item['portfolio'] or item['account'] or ''}: {item['problem']} {item['remedy']}".replace("- : ", "- ")
              for item in findings]  # fmt: skip
-    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
     return notice(
         "watchdog",
         "watchdog",
         f"{at.date()}:{digest(*keys)}",
         f"Watchdog: {len(findings)} finding(s), {_named(sorted({item['kind'] for item in findings}))}",
-        *lines[:_NAMED],
-        *more,
+        *_first(lines),
         "See them all: scizor watchdog.",
         findings=list(findings),
         portfolios=list(portfolios),
@@ -252,6 +246,10 @@ def daily_summary(day: Day) -> Notice:
         waits or (f"Look: {command}." if needed else "Nothing to do."),
         **facts,
     )
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    return [*lines[:_NAMED], f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else [*lines]
 
 
 def _named(items: Sequence[str]) -> str:

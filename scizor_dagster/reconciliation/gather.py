@@ -28,14 +28,14 @@ from scizor_dagster.ledger.rows import (
     intents_in,
     intents_of,
     open_batches,
+    symbols_at_broker,
 )
-from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.states import AT_BROKER, IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.reconciliation.judging import OF_THE_ACCOUNT
 from scizor_dagster.reconciliation.model import BrokerView, LedgerView
 
 ZERO = Decimal(0)
-AT_BROKER = tuple(state for state in IntentState if state.at_broker)
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _STATUS = {
     IntentState.PARTIALLY_FILLED: OrderStatus.PARTIALLY_FILLED,
@@ -128,7 +128,7 @@ def read_ledger(
         returned=marked(connection, [row.client_order_id for row in intents], RETURNED),
         changed=marked(connection, [row.client_order_id for row in intents], CHANGED),
         foreign=foreign_trades(connection, account, differences.keys()),
-        under_way=frozenset(row.symbol for row in intents_in(connection, account, AT_BROKER)),
+        under_way=symbols_at_broker(connection, account),
         doubted=frozenset(
             row.symbol for row in open_breaks(connection, account) if row.symbol and row.kind in OF_THE_ACCOUNT
         ),

@@ -18,9 +18,8 @@ from scizor_dagster.analytics.valuation import Close
 from scizor_dagster.brokers.protocol import AccountState, BrokerPosition
 from scizor_dagster.ledger.breaks import Looked, accepted_breaks, open_breaks, record_breaks
 from scizor_dagster.ledger.holdings import foreign, foreign_trades
-from scizor_dagster.ledger.rows import intents_in
+from scizor_dagster.ledger.rows import symbols_at_broker
 from scizor_dagster.reconciliation.explaining import Evidence
-from scizor_dagster.reconciliation.gather import AT_BROKER
 from scizor_dagster.reconciliation.judging import judged
 from scizor_dagster.reconciliation.model import Break, BrokerView, LedgerView, Measures, Severity, Stage
 from scizor_dagster.reconciliation.positions import position_breaks
@@ -43,7 +42,7 @@ def position_differences(
 
     Information is left out, but for differences that a person has accepted: those have a `break_id`.
     """
-    under_way = {row.symbol for row in intents_in(connection, account, AT_BROKER)}
+    under_way = symbols_at_broker(connection, account)
     differences = foreign(connection, account, positions)
     view = LedgerView(
         batches=(),
@@ -68,7 +67,7 @@ def record_look(
     connection: sa.Connection, account: str, portfolio: str, session: date, found: Sequence[Break], *, now: datetime
 ) -> None:
     """Open what is new of the differences, and clear what agrees again; what has an order under way stays as it is."""
-    under_way = {row.symbol for row in intents_in(connection, account, AT_BROKER)}
+    under_way = symbols_at_broker(connection, account)
     accepted = {row.break_id for row in found if row.severity is not Severity.ERROR}
     looked = Looked(
         account, portfolio, session, frozenset(), {Stage.POSITIONS.value}, at_work=under_way, accepted=accepted

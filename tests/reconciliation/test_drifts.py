@@ -25,7 +25,6 @@ from scizor_dagster.risk.breaks import BreakLimits, holds_of
 from tests.execution.scenario import START, UNLIMITED, model, run
 from tests.execution.scenario import order as meant
 from tests.execution.scenario import plan_of as plan_in
-from tests.ledgers import sqlite_ledger
 from tests.reconciliation.drift_table import DRIFT, table_of
 from tests.reconciliation.world import (
     AT,
@@ -350,13 +349,6 @@ DRIFTS: dict[str, Drift] = {
 
 def errors_of(report: ReconciliationReport) -> list[Break]:
     return [row for row in report.break_rows if row.severity == "error"]
-
-
-@pytest.fixture
-def ledger(tmp_path: Any) -> Any:
-    opened = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
-    yield opened
-    opened.close()
 
 
 def test_a_session_on_which_all_agree_closes_its_day(ledger: Ledger) -> None:

@@ -1,10 +1,6 @@
 """What the two sides of a session are read as: cash is compared only where nothing of the account is under way."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from scizor_dagster.brokers.protocol import BrokerActivity, Side
 from scizor_dagster.ledger.store import Ledger
@@ -12,16 +8,8 @@ from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.model import LedgerView
 from tests.execution.model_broker import ModelBroker
 from tests.execution.scenario import MONDAY, D, model, order, plan_of, resume, run
-from tests.ledgers import sqlite_ledger
 
 BUY = order("b", "CCC", Side.BUY, "10")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
-    yield opened
-    opened.close()
 
 
 def sides(ledger: Ledger, broker: ModelBroker) -> LedgerView:

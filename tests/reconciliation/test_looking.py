@@ -1,8 +1,6 @@
 """A look at positions before a plan, and what the ledger's own word alone comes to."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -21,17 +19,9 @@ from scizor_dagster.reconciliation.reconcile import reconcile
 from scizor_dagster.reconciliation.records import record_report
 from scizor_dagster.risk.breaks import locked_symbols
 from tests.execution.scenario import BEFORE, MONDAY, START, TUESDAY, D, adopt, model, order, plan_of, resume, run
-from tests.ledgers import sqlite_ledger
 
 PLAN = plan_of([order("b-ccc", "CCC", Side.BUY, "10")], session=MONDAY)
 LATER = START + timedelta(hours=9)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
-    yield opened
-    opened.close()
 
 
 def look(ledger: Ledger, *shown: tuple[str, str]) -> list[str]:

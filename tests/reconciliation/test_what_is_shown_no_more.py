@@ -1,11 +1,9 @@
 """A session that the broker shows no more, or not whole: what is held stands for it, and nothing is made up."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -21,17 +19,9 @@ from scizor_dagster.reconciliation.model import Pass
 from scizor_dagster.reconciliation.records import record_report
 from tests.execution.scenario import MONDAY, model, plan_of, resume, run
 from tests.execution.scenario import order as meant
-from tests.ledgers import sqlite_ledger
 from tests.reconciliation.world import AT, DAY, World, broker_fill, intent, ledger_fill, order
 
 LATER = AT + timedelta(hours=20)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
-    yield opened
-    opened.close()
 
 
 def ended(state: IntentState, filled: str = "0") -> World:

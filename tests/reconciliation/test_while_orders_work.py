@@ -1,9 +1,7 @@
 """What a reconciliation says while orders of the account are at the broker: their instruments are at work."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal as D
-from pathlib import Path
 
 import pytest
 
@@ -16,18 +14,10 @@ from scizor_dagster.reconciliation.model import Measures, Pass
 from scizor_dagster.reconciliation.records import record_report
 from tests.execution.scenario import MONDAY, START, TUESDAY, adopt, model, plan_of, resume, run
 from tests.execution.scenario import order as meant
-from tests.ledgers import sqlite_ledger
 from tests.reconciliation.world import DAY, World
 
 MORE = {"differences": {"AAA": D(4)}, "positions": [BrokerPosition("AAA", D(14), D(101))]}
 MONDAYS = {"account": "paper", "portfolio": "main", "session": MONDAY}
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
-    yield opened
-    opened.close()
 
 
 def test_a_position_with_an_order_at_the_broker_is_at_work_and_locks_nothing() -> None:
