@@ -157,7 +157,9 @@ class Book(NamedTuple):
         planned: Signed units that the pending plan trades; `sale` of them sell what is held. `reference` sized them.
         code: Reasons of the pending plan.
         filled: Room for what sales of holdings fill.
-        window, ordered: N x WINDOW; the last volumes in turn, and in order. `known` of them are there.
+        window, ordered: WINDOW x N and N x WINDOW; the last volumes in turn, and in order. `known` of them are there.
+        average: Median of them, in whole shares; NaN where there are too few.
+        room: 10 x N to add up a session's orders in (`engine_orders`).
     """
 
     count: Any
@@ -174,6 +176,8 @@ class Book(NamedTuple):
     window: Any
     ordered: Any
     known: Any
+    average: Any
+    room: Any
 
 
 class Output(NamedTuple):

@@ -95,7 +95,7 @@ def account_of(choices: Choices) -> NDArray[Any]:
 def book_of(size: int, prepared: PreparedBook) -> Book:
     import numpy as np
 
-    volumes = (size if prepared.reads_volumes else 0, WINDOW)
+    volumes = size if prepared.reads_volumes else 0
     return Book(
         count=np.zeros(size, dtype=np.int64),
         held=np.zeros(size),
@@ -108,9 +108,11 @@ def book_of(size: int, prepared: PreparedBook) -> Book:
         reference=np.full(size, np.nan),
         code=np.zeros(size, dtype=np.int8),
         filled=np.zeros(size, dtype=np.int64),
-        window=np.zeros(volumes),
-        ordered=np.zeros(volumes),
+        window=np.zeros((WINDOW, volumes)),
+        ordered=np.zeros((volumes, WINDOW)),
         known=np.zeros(size, dtype=np.int64),
+        average=np.full(volumes, np.nan),
+        room=np.zeros((10, size)),
     )
 
 
