@@ -43,7 +43,7 @@ class CellColumns:
         size: Rows.
         stride: Places of a column, a few more than rows: an odd number of cache lines, so that the same place of
             all columns does not compete for the same lines.
-        columns: Arrays by name; views of one stretch of memory.
+        columns: Arrays by name; views of one stretch of memory, which begins with a cache line.
         address: Of it.
     """
 
@@ -51,9 +51,9 @@ class CellColumns:
         import numpy as np
 
         self.size, self.stride = size, (-(-size // LINE) | 1) * LINE
-        room = np.zeros(sum(WIDTHS[kind] for kind in KINDS.values()) * self.stride // 8 + LINE)
-        self.address = int(room.ctypes.data)
-        whole = room.view(np.uint8)
+        room = np.zeros(sum(WIDTHS[kind] for kind in KINDS.values()) * self.stride + 8 * LINE, dtype=np.uint8)
+        whole = room[-room.ctypes.data % (8 * LINE) :]
+        self.address = int(whole.ctypes.data)
         self.columns: dict[str, NDArray[Any]] = {}
         for item in fields(Cells):
             kind = KINDS[item.name]

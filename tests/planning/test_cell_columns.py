@@ -27,6 +27,7 @@ def test_columns_begin_as_rows_do_and_no_two_lie_over_each_other(size):
     assert [repr(astuple(row)) for row in cells.rows()] == [repr(astuple(Cells()))] * size
     assert len(cells) == size <= cells.stride
     assert cells.stride // LINE % 2 == 1
+    assert cells.address % (8 * LINE) == 0
     places = [
         (column.__array_interface__["data"][0] - cells.address, cells.stride * WIDTHS[KINDS[name]])
         for name, column in cells.columns.items()
