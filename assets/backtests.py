@@ -12,7 +12,7 @@ from pydantic import Field
 from assets.checks import FactCheck, SchemaCheck
 from assets.failures import clear_failures
 from assets.metadata import money, picture, table
-from assets.searches import search_metadata, search_progress
+from assets.searches import now_and_then, search_metadata
 from resources.desk import TradingDesk
 from scizor_dagster.analytics.plots import equity_plot
 from scizor_dagster.backtest.request import BacktestRequest, read_request
@@ -105,7 +105,8 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
     def backtests(context: dg.AssetExecutionContext, config: BacktestConfig, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
             request, searched = _searched(context, config, desk.desk)
-            ran = run_request(desk.desk, request, _progress(context))
+            deciding = now_and_then(context.log.info, "decisions")
+            ran = run_request(desk.desk, request, _progress(context), deciding=deciding)
             page = report_backtest(desk.desk, ran)
         trades = ran.frames.trades
         unfilled = trades[trades["filled"] != trades["planned"]]
@@ -128,7 +129,7 @@ def _searched(
     request = config.request(context.partition_key)
     if not config.search:
         return request, {}
-    best, found = best_of_search(desk, request, config.search, search_progress(context.log.info))
+    best, found = best_of_search(desk, request, config.search, now_and_then(context.log.info, "sets"))
     return best, search_metadata(found)
 
 

@@ -130,7 +130,7 @@ def run(
     if store:
         check_home(desk.settings)
     say_compiling()
-    ran = run_request(desk, request, _progress(), store=store)
+    ran = run_request(desk, request, _progress("sessions"), store=store, deciding=_progress("decisions"))
     page = _write_page(desk, ran, html)
     if as_json:
         emit_json(_as_json(ran.head) | {"fresh": ran.fresh, "stored": store, "page": page})
@@ -155,7 +155,7 @@ def _check_page(html: Path | None) -> None:
         raise InputError(f"'{html}' is no page.", remedy="Name a file that ends with .html.", where="--html")
 
 
-def _progress() -> Callable[[int, int], bool]:
+def _progress(what: str) -> Callable[[int, int], bool]:
     """Says on a terminal how far it is, a line for each tenth; elsewhere nothing."""
     said = 0
 
@@ -163,7 +163,7 @@ def _progress() -> Callable[[int, int], bool]:
         nonlocal said
         tenth = done * _TENTHS // max(total, 1)
         if tenth > said and sys.stderr.isatty():
-            typer.echo(f"{done} of {total} sessions", err=True)
+            typer.echo(f"{done} of {total} {what}", err=True)
         said = tenth
         return True
 

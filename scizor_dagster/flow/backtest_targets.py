@@ -42,11 +42,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Part:
-    """An accepted file of a strategy."""
+    """An accepted file of a strategy, or what one in Python decides; `undecided` are sessions that it has none for."""
 
     entry: StrategyEntry
     accepted: AcceptedSignals
     identifiers: IdentifierMap
+    undecided: frozenset[date] = frozenset()
 
 
 class Targets(NamedTuple):

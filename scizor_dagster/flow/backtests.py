@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scizor_dagster.analytics.ratios import FEWEST, SESSIONS_A_YEAR, sessions_a_year
-from scizor_dagster.backtest.engine import Progress, run_backtest
+from scizor_dagster.backtest.engine import BacktestCancelled, Progress, run_backtest
 from scizor_dagster.backtest.figures import Facts, Frames, frames_of
 from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.model import Choices, Costs, FillAt, Fills, History, Result, Schedule
@@ -36,6 +36,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import configured_cash
 from scizor_dagster.planning.rules import PlanningRules, rules_from
 from scizor_dagster.planning.rules_file import FileFractionalShares, load_rules
+from scizor_dagster.strategies.deciding import Tell
 from scizor_dagster.version import code_version
 
 if TYPE_CHECKING:
@@ -121,19 +122,25 @@ def engine_version() -> str:
     return f"{code_version()}.{digest(*sources)[:12]}"
 
 
-def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
-    """Read everything that the request names; nothing is run or written.
+def prepare(desk: Desk, request: BacktestRequest, progress: Progress | None = None) -> Prepared:
+    """Read everything that the request names, and let strategies decide; nothing is run or written.
+
+    Args:
+        desk: Whose configuration and stores.
+        request: What is asked for.
+        progress: Is called after each decision of a strategy in Python, and each session whose strategies are combined.
 
     Raises:
+        BacktestCancelled: `progress` said so.
         ScizorError: something of it cannot be used; says what, where, and what to do.
     """
     rules, capabilities, said = rules_and_capabilities(desk, request)
     prices = price_source(desk, request)
-    weights = weight_source(desk, request, weight_rules(desk, request, rules), prices.calendar, prices.instruments)
+    weights = weight_source(desk, request, weight_rules(desk, request, rules), prices)
     # Cash that waits for the first session earns nothing: where it would, the history begins with that session.
     lead = request.delay if request.cash_rate else max(LEAD, request.delay)
     history = prices.history(weights.symbols, weights.first, max(lead, 1))
-    schedule = weights.schedule(history, request.first, request.last)
+    schedule = weights.schedule(history, request.first, request.last, _deciding(progress))
     choices, told = choices_of(desk, request, prices, history)
     begins = _begins(request, history, schedule)
     benchmark = request.benchmark or (desk.portfolio(request.portfolio).benchmark if request.portfolio else None) or ""
@@ -155,6 +162,17 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
         market=prices.market or "",
         lake_snapshot=desk.lake.snapshot() if prices.market is not None or request.stored else None,
     )
+
+
+def _deciding(progress: Progress | None) -> Tell:
+    def tell(done: int, total: int) -> None:
+        if progress is not None and not progress(done, total):
+            raise BacktestCancelled(
+                f"The backtest was cancelled while its weights were made, after {done} of {total}.",
+                remedy="Run it again.",
+            )
+
+    return tell
 
 
 def _untradable(history: History, schedule: Schedule) -> str:
@@ -259,19 +277,27 @@ def _annualised(year: int, prices: PriceSource) -> str:
     return f"A year is {year} sessions here, as many as the file has in one; --calendar says otherwise."
 
 
-def run_request(desk: Desk, request: BacktestRequest, progress: Progress | None = None, *, store: bool = True) -> Ran:
+def run_request(
+    desk: Desk,
+    request: BacktestRequest,
+    progress: Progress | None = None,
+    *,
+    store: bool = True,
+    deciding: Progress | None = None,
+) -> Ran:
     """Run a backtest and store it, or find it where it was stored before.
 
     Args:
         desk: Whose configuration and stores.
         request: What is asked for.
         progress: As of `run_backtest`; what it cancels leaves nothing.
+        deciding: As of `prepare`, for the decisions before the run; by default `progress` too.
         store: Whether the lake keeps it; without, it is run in any case.
 
     Raises:
         ScizorError: as `prepare` and `run_backtest`; nothing is stored.
     """
-    prepared = prepare(desk, request)
+    prepared = prepare(desk, request, deciding or progress)
     known = find_backtest(desk.lake, prepared.backtest_id) if store else None
     if known is not None:
         return Ran(known, read_frames(desk.lake, known.backtest_id), fresh=False)

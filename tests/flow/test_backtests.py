@@ -30,7 +30,7 @@ from scizor_dagster.backtest.storage import (
 from scizor_dagster.errors import InputError, PriceUnavailable, SignalRefused
 from scizor_dagster.flow import backtests
 from scizor_dagster.flow.backtest_prices import EVERY_DAY
-from scizor_dagster.flow.backtest_weights import _Files
+from scizor_dagster.flow.backtest_weights import _Weights
 from scizor_dagster.flow.backtests import MADE_BY, _per_share, prepare, run_request, year_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import consolidate_session
@@ -260,7 +260,7 @@ def test_stored_targets_are_the_weights_of_the_files(desk):
 
 def test_all_at_once_and_session_by_session_make_the_same_schedule(desk, monkeypatch):
     at_once = prepare(desk, read_request({"portfolio": "main"}))
-    monkeypatch.setattr(_Files, "_is_plain", property(lambda _self: False))
+    monkeypatch.setattr(_Weights, "_is_plain", property(lambda _self: False))
     slowly = prepare(desk, read_request({"portfolio": "main"}))
     np.testing.assert_array_equal(at_once.schedule.rows, slowly.schedule.rows)
     np.testing.assert_array_equal(at_once.schedule.weights, slowly.schedule.weights)
@@ -279,7 +279,7 @@ def test_without_a_calendar_weights_of_a_day_off_trade_in_the_next_date_of_the_p
     closes.to_csv(tmp_path / "prices.csv")
     request = read_request({"weights": str(path), "prices": str(tmp_path / "prices.csv"), "dated": dated})
     at_once = prepare(desk, request).schedule
-    monkeypatch.setattr(_Files, "_is_plain", property(lambda _: False))
+    monkeypatch.setattr(_Weights, "_is_plain", property(lambda _: False))
     slowly = prepare(desk, request).schedule
     assert len(at_once.rows) == 3
     np.testing.assert_array_equal(at_once.rows, slowly.rows)
