@@ -74,6 +74,7 @@ class BacktestConfig(dg.Config):
     borrow_rate: float | None = None
     cash_rate: float | None = None
     debit_rate: float | None = None
+    short_proceeds_earn: bool = False
     benchmark: str | None = None
     keep_positions: bool = True
     search: dict[str, Any] = Field(

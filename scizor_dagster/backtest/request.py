@@ -101,6 +101,7 @@ class BacktestRequest(Model):
     borrow_rate: Rate | None = None
     cash_rate: Rate | None = None
     debit_rate: Rate | None = None
+    short_proceeds_earn: bool = False
     benchmark: Text | None = None
     keep_positions: bool = True
 

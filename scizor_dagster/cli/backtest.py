@@ -89,6 +89,9 @@ def run(
     borrow_rate: Annotated[float | None, typer.Option(help="A year, on the value of shorts.")] = None,
     cash_rate: Annotated[float | None, typer.Option(help="A year, paid on cash.")] = None,
     debit_rate: Annotated[float | None, typer.Option(help="A year, taken on cash below zero.")] = None,
+    short_proceeds_earn: Annotated[
+        bool, typer.Option("--short-proceeds-earn", help="--cash-rate on what shorts brought in, too.")
+    ] = False,
     benchmark: Annotated[str | None, typer.Option(help="A symbol to compare returns with.")] = None,
     name: Annotated[str | None, typer.Option(help="What you call it.")] = None,
     positions: Annotated[bool, typer.Option(help="Keep holdings and decisions of every session.")] = True,
@@ -117,7 +120,9 @@ def run(
         "commission_minimum": commission_minimum, "commission_maximum_bps": commission_maximum_bps,
         "half_spread_bps": half_spread_bps, "slippage_bps": slippage_bps, "impact_bps": impact_bps,
         "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
-        "debit_rate": debit_rate, "benchmark": benchmark, "name": name, "keep_positions": None if positions else False,
+        "debit_rate": debit_rate,
+        "short_proceeds_earn": short_proceeds_earn or None,
+        "benchmark": benchmark, "name": name, "keep_positions": None if positions else False,
         "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
         "parameters": values_of(parameters, "--set") or None, "rebalance": rebalance,
     }  # fmt: skip

@@ -87,6 +87,9 @@ def optimize(
     borrow_rate: Annotated[float | None, typer.Option(help="A year, on the value of shorts.")] = None,
     cash_rate: Annotated[float | None, typer.Option(help="A year, paid on cash.")] = None,
     debit_rate: Annotated[float | None, typer.Option(help="A year, taken on cash below zero.")] = None,
+    short_proceeds_earn: Annotated[
+        bool, typer.Option("--short-proceeds-earn", help="--cash-rate on what shorts brought in, too.")
+    ] = False,
     store: Annotated[bool, typer.Option(help="Keep the trials in the lake, and take what it has.")] = True,
     top: Annotated[int, typer.Option(min=1, help="How many of the best sets are shown.")] = 10,
     heat: Annotated[str | None, typer.Option(help="X,Y: two parameters to map the objective by.")] = None,
@@ -123,6 +126,7 @@ def optimize(
         "half_spread_bps": half_spread_bps, "slippage_bps": slippage_bps, "impact_bps": impact_bps,
         "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
         "debit_rate": debit_rate,
+        "short_proceeds_earn": short_proceeds_earn or None,
     }  # fmt: skip
     request = read_search(
         {

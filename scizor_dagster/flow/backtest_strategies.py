@@ -89,9 +89,26 @@ class Computed:
         due = frozenset(seen.sessions[row] for row in made.undecided)
         return Part(entry, _as_file(entry, self.strategy, seen, made), read_identifier_map(entry), due)
 
-    def check(self, history: History) -> list[Finding]:
-        """Whether it knows the future; see `backtest.lookahead`."""
-        return check_lookahead(self._seen(history), self.strategy)
+    def check(self) -> list[Finding]:
+        """Whether it knows the future in the sessions of the request; see `backtest.lookahead`.
+
+        Raises:
+            InputError: it decides for none of them.
+        """
+        first, last = self.request.first, self.request.last
+        # What is after the last session is the future that its decisions must not know.
+        whole = price_source(self.desk, self.request.model_copy(update={"last": None}))
+        history = whole.history(None, first, self._lead)
+        due = (history.sessions[row] for row in rebalance_rows(history.sessions, self.strategy.rebalance))
+        if not any((first or date.min) <= day <= (last or date.max) for day in due):
+            raise self.undecided()
+        return check_lookahead(history, self.strategy, first=first, last=last)
+
+    @property
+    def _lead(self) -> int:
+        """Sessions before the first one that it looks back at."""
+        window = self.strategy.window
+        return _EVERYTHING if window is None else window + LISTED_WITHIN + (self.follows or 0)
 
     def undecided(self) -> InputError:
         return InputError(
@@ -125,12 +142,9 @@ class Computed:
         return (f"No prices of {few(unknown)}, which the strategy names.",) if unknown else ()
 
     def _seen(self, history: History) -> History:
-        request = self.request
-        if request.first is None:
+        if self.request.first is None:
             return history
-        source, window = price_source(self.desk, request), self.strategy.window
-        lead = window + LISTED_WITHIN + (self.follows or 0) if window is not None else _EVERYTHING
-        return source.history(None, request.first, lead)
+        return price_source(self.desk, self.request).history(None, self.request.first, self._lead)
 
 
 def _trades(session: date, rows: Collection[date], first: date | None) -> bool:

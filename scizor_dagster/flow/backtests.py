@@ -28,6 +28,7 @@ from scizor_dagster.backtest.storage import Head, find_backtest, read_frames, st
 from scizor_dagster.brokers.capabilities import BY_BROKER, account_capabilities
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.config import PaperAccount, WeightRules
+from scizor_dagster.errors import PriceUnavailable
 from scizor_dagster.flow.backtest_costs import costs_for
 from scizor_dagster.flow.backtest_prices import EVERY_DAY, PriceSource, price_source
 from scizor_dagster.flow.backtest_targets import Rules
@@ -137,14 +138,16 @@ def prepare(desk: Desk, request: BacktestRequest, progress: Progress | None = No
     rules, capabilities, said = rules_and_capabilities(desk, request)
     prices = price_source(desk, request)
     weights = weight_source(desk, request, weight_rules(desk, request, rules), prices)
-    # Cash that waits for the first session earns nothing: where it would, the history begins with that session.
-    lead = request.delay if request.cash_rate else max(LEAD, request.delay)
-    history = prices.history(weights.symbols, weights.first, max(lead, 1))
+    if request.benchmark is not None:
+        prices.require_benchmark(request.benchmark)
+    history = prices.history(weights.symbols, weights.first, max(LEAD, request.delay))
     schedule = weights.schedule(history, request.first, request.last, _deciding(progress))
-    choices, told = choices_of(desk, request, prices, history)
     begins = _begins(request, history, schedule)
+    choices, told = choices_of(desk, request, prices, history, begins)
     benchmark = request.benchmark or (desk.portfolio(request.portfolio).benchmark if request.portfolio else None) or ""
     compared, about = prices.benchmark(benchmark, history.sessions[begins:]) if benchmark else (None, "")
+    if request.benchmark is not None and compared is None:
+        raise PriceUnavailable(about, remedy="Collect them, name another one, or leave it out.", where="--benchmark")
     year = year_of(prices, history)
     return Prepared(
         request=request,
@@ -209,9 +212,10 @@ def weight_rules(desk: Desk, request: BacktestRequest, rules: PlanningRules) -> 
 
 
 def choices_of(
-    desk: Desk, request: BacktestRequest, prices: PriceSource, history: History
+    desk: Desk, request: BacktestRequest, prices: PriceSource, history: History, begins: int
 ) -> tuple[Choices, list[str]]:
-    costs, each, said = costs_for(desk, request, history)
+    """Capital, fills and costs of a request whose returns count from the row `begins`, and what is to be said."""
+    costs, each, said = costs_for(desk, request, prices, history, begins)
     notes = [said, *_per_share(history, (costs, *each.values()))]
     if history.volume is None and request.impact_bps is None and request.max_participation is None:
         if any(one.impact_bps or one.max_participation < float("inf") for one in (costs, *each.values())):
@@ -232,7 +236,7 @@ def choices_of(
             fills = replace(fills, price_decimals=_EXCHANGE_DECIMALS, cents=True)
         if request.capital is None:
             capital = float(configured_cash(desk, request.portfolio))
-    made = Choices(capital, fills, costs, each, request.keep_positions)
+    made = Choices(capital, fills, costs, each, request.keep_positions, begins=begins)
     if prices.market is not None:
         made = replace(made, max_price_age=desk.market(prices.market).max_price_age_sessions)
     return made, notes
@@ -255,7 +259,7 @@ def _without_volumes(costs: Costs) -> Costs:
 def _begins(request: BacktestRequest, history: History, schedule: Schedule) -> int:
     """The row of the last close before anything trades."""
     if request.first is None:
-        return max(int(schedule.rows[0]) - max(request.delay, 1), 0)
+        return max(int(schedule.rows[0]) - 1, 0)
     return max(next(at for at, day in enumerate(history.sessions) if day >= request.first) - 1, 0)
 
 

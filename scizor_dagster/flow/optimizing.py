@@ -218,10 +218,10 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     rules, capabilities, _ = rules_and_capabilities(desk, asked)
     prices = price_source(desk, asked)
     history = prices.history(None, asked.first, max(longest + LISTED_WITHIN, LEAD) + asked.delay)
-    choices, _ = choices_of(desk, asked, prices, history)
+    begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
+    choices, _ = choices_of(desk, asked, prices, history, max(begins - 1, 0))
     # What no set could be run with is said now, and not once for each of them.
     check_run(history, Schedule(np.array([], dtype=np.intp), np.zeros((0, len(history.instruments)))), rules, choices)
-    begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
     intake = weight_rules(desk, asked, rules)
     limits = limits_for(desk, asked, intake.weights, intake.fractional)
     made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first), str(limits))

@@ -393,8 +393,38 @@ def test_a_benchmark_is_compared_by_its_total_returns(desk):
     expected = closes.pct_change().loc[pd.Timestamp(2025, 1, 13) :].to_numpy()
     np.testing.assert_allclose(frames.equity["benchmark_return"].to_numpy(dtype=float), expected)
     assert frames.figures["benchmark_return"] == pytest.approx((1 + expected).prod() - 1)
-    missing = prepare(desk, read_request({"portfolio": "main", "benchmark": "SPY"}))
-    assert "The benchmark SPY has no total-return prices in the lake; nothing is compared." in missing.notes
+
+
+def test_a_benchmark_that_nobody_knows_is_refused_before_anything_runs(desk, tmp_path, monkeypatch):
+    monkeypatch.setattr(backtests, "run_backtest", _never)
+    with pytest.raises(InputError, match=r"The benchmark MSTF is not in market 'us'. Did you mean MSFT"):
+        run_request(desk, read_request({"portfolio": "main", "benchmark": "MSTF"}))
+    with pytest.raises(PriceUnavailable, match="The benchmark GOOG has no total-return prices in the lake"):
+        run_request(desk, read_request({"portfolio": "main", "benchmark": "GOOG"}))
+    wide = walk().pivot(index="session", columns="symbol", values="close")
+    wide.rename_axis("date").to_csv(tmp_path / "prices.csv", date_format="%Y-%m-%d")
+    asked = {"weights": str(tmp_path / "weights.csv"), "prices": str(tmp_path / "prices.csv")}
+    with pytest.raises(InputError, match=r"The benchmark SPY is not in the file of prices. Name one that has prices"):
+        run_request(desk, read_request(asked | {"benchmark": "SPY"}))
+    assert prepare(desk, read_request(asked | {"benchmark": "NVDA.XNAS"})).benchmark is not None
+
+
+def test_a_larger_delay_or_interest_on_cash_begins_no_curve_earlier_and_takes_no_price_away(desk):
+    plain = prepare(desk, read_request({"portfolio": "main"}))
+    for more in ({"delay": 3}, {"cash_rate": 0.05}, {"delay": 3, "cash_rate": 0.05}):
+        other = prepare(desk, read_request({"portfolio": "main"} | more))
+        assert other.history.sessions == plain.history.sessions
+        assert (other.begins, other.choices.begins) == (plain.begins, plain.begins)
+        assert other.history.sessions[other.begins] == date(2025, 1, 10)
+        assert other.begins > 3
+
+
+def test_interest_begins_with_the_curve(desk):
+    ran = run_request(desk, read_request({"portfolio": "main", "cash_rate": 0.05, "first": "2025-01-08"}), store=False)
+    assert (ran.head.start, ran.head.first_session) == (date(2025, 1, 7), date(2025, 1, 8))
+    equity = ran.frames.equity
+    assert equity["equity"].iloc[0] == pytest.approx(100_000 * (1 + 0.05 / 365))
+    assert (equity["interest"] > 0).all()
 
 
 def test_a_symbol_of_the_universe_without_prices_is_named(desk, tmp_path):
@@ -441,19 +471,40 @@ def test_costs_are_those_learned_or_of_the_venue_and_the_notes_say_which(desk):
     venue = prepare(desk, read_request({"portfolio": "main"}))
     assert venue.choices.costs.half_spread_bps == 1.0
     assert any("Costs of account 'paper' at the embedded exchange" in note for note in venue.notes)
-    model = CostModel(3.0, 0.5, 1.0, 0.1, orders=40, session=date(2025, 3, 10), fitted=True)
-    store_costs(desk.lake, "main", date(2025, 3, 10), [], {("portfolio", "main"): model}, NOW, venue="paper")
-    learned = prepare(desk, read_request({"portfolio": "main", "slippage_bps": 2.0}))
+    model = CostModel(3.0, 0.5, 1.0, 0.1, orders=40, session=date(2025, 2, 28), fitted=True)
+    store_costs(desk.lake, "main", date(2025, 2, 28), [], {("portfolio", "main"): model}, NOW, venue="paper")
+    learned = prepare(desk, read_request({"portfolio": "main", "slippage_bps": 2.0, "first": "2025-03-03"}))
     assert learned.choices.costs.half_spread_bps == 3.0
     assert learned.choices.costs_of["AAPL"].slippage_bps == 2.0
     assert learned.choices.costs_of["AAPL"].impact_bps == pytest.approx(0.5 * 200, rel=0.5)
-    assert "learned from 40 orders of portfolio 'main' up to 2025-03-10" in learned.notes[0]
+    assert "learned from 40 orders of portfolio 'main' up to 2025-02-28" in learned.notes[0]
     assert "In place of that, as given: slippage_bps 2." in learned.notes[0]
+
+
+def test_learned_costs_know_nothing_of_the_time_of_the_backtest(desk):
+    model = CostModel(3.0, 0.5, 1.0, 0.1, orders=40, session=date(2025, 2, 28), fitted=True)
+    store_costs(desk.lake, "main", date(2025, 2, 28), [], {("portfolio", "main"): model}, NOW, venue="paper")
+    earlier = prepare(desk, read_request({"portfolio": "main", "first": "2025-02-03"}))
+    assert earlier.choices.costs == prepare(desk, read_request({"portfolio": "main"})).choices.costs
+    assert not earlier.choices.costs_of
+    assert "up to 2025-02-28 is not used, for nobody knew it in 2025-02-03: half a spread of 3.00" in earlier.notes[0]
+    request = read_request({"portfolio": "main", "first": "2025-03-03"})
+    before = prepare(desk, request).choices
+    # Whatever comes later, costs stay as they are.
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE bars SET close = 2 * close, high = 2 * high WHERE session >= '2025-03-03'")
+    after = prepare(desk, request).choices
+    assert (after.costs, after.costs_of) == (before.costs, before.costs_of)
+    assert before.costs.half_spread_bps == 3.0
+    sigmas = walk().set_index(["session", "symbol"])["close"].unstack()[: pd.Timestamp(2025, 2, 28)].pct_change().std()
+    assert before.costs_of["AAPL"].impact_bps == pytest.approx(0.5 * sigmas["AAPL"] * 1e4)
+    assert before.costs.impact_bps == pytest.approx(0.5 * sigmas.median() * 1e4)
 
 
 def test_the_page_of_a_kept_backtest_is_that_of_a_fresh_one_and_names_what_it_was_made_from(desk):
     from scizor_dagster.analytics.report.page import render
 
+    rebuild_prices(desk.lake, "us", NOW)
     request = read_request({"portfolio": "main", "benchmark": "MSFT.XNAS"})
     fresh = run_request(desk, request)
     page = render(page_of(fresh.head, fresh.frames))

@@ -21,6 +21,8 @@ from scizor_dagster.errors import (
     SignalHeld,
     SignalRefused,
 )
+from scizor_dagster.flow import backtest_strategies
+from scizor_dagster.flow.backtest_strategies import computed_of as computed_in_request
 from scizor_dagster.flow.backtests import prepare, run_request
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explaining import explain
@@ -308,6 +310,19 @@ def test_a_strategy_that_decides_is_watched_and_ended_between_its_decisions(fold
     sessions = list[tuple[int, int]]()
     run_request(desk, request, lambda *told: bool(sessions.append(told)) or True, deciding=lambda *_: True)
     assert sessions[-1][0] == sessions[-1][1]
+
+
+def test_a_look_for_the_future_is_of_the_sessions_asked_for_and_has_a_future_to_alter(folder, monkeypatch):
+    desk, asked = opened(folder), {"strategy": "own", "first": "2025-03-03", "last": "2025-03-07"}
+    seen = []
+    monkeypatch.setattr(backtest_strategies, "check_lookahead", lambda *given, **span: seen.append((given, span)) or [])
+    assert computed_in_request(desk, read_request(asked)).check() == []
+    [((history, _), span)] = seen
+    assert span == {"first": date(2025, 3, 3), "last": date(2025, 3, 7)}
+    assert history.sessions[-1] == date(2025, 3, 31)
+    assert history.sessions.index(date(2025, 3, 3)) > PARAMETERS["lookback"]
+    with pytest.raises(InputError, match="decides monthly, and for no session of this time"):
+        computed_in_request(desk, read_request(asked | {"first": "2025-03-04", "rebalance": "monthly"})).check()
 
 
 def test_parameters_of_several_strategies_belong_to_nobody(folder):
