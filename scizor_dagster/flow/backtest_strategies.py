@@ -167,9 +167,18 @@ def _as_file(entry: StrategyEntry, strategy: Strategy, history: History, made: D
     frame = pd.DataFrame(rows, columns=["session", "asset_id", "weight", "line"])
     frame = frame.assign(weights_date=frame["session"], sheet=None, path=entry.path)[list(FRAME_COLUMNS)]
     days = sorted(set(frame["session"]))
-    span = (days[0], days[-1]) if days else (None, None)
     report = SignalReport(
-        "accepted", entry.id, entry.path, strategy.version, len(frame), len(days), *span, None, (), ()
+        status="accepted",
+        strategy=entry.id,
+        path=entry.path,
+        file_hash=strategy.version,
+        rows=len(frame),
+        dates=len(days),
+        first_date=days[0] if days else None,
+        last_date=days[-1] if days else None,
+        weight_sum=None,
+        violations=(),
+        warnings=(),
     )
     return AcceptedSignals(entry.id, entry.path, strategy.version, frame, (), report)
 

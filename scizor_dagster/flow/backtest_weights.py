@@ -93,7 +93,7 @@ def weight_source(desk: Desk, request: BacktestRequest, rules: Rules, prices: Pr
         ConfigError: there is no such strategy or portfolio.
     """
     if request.stored:
-        return _of_lake(*(stored_targets if request.strategy is None else stored_rows)(desk, request))
+        return _of_lake(*(stored_targets if request.strategy is None else stored_rows)(desk, request, rules))
     if not combines(desk, request):
         computed = computed_of(desk, request)
         if computed is not None:
@@ -274,6 +274,7 @@ class _Weights:
         due = [sorted({*rows, *part.undecided}) for rows, part in zip(rows_of, parts, strict=True)]
         made: dict[date, dict[str, float]] = {}
         left: dict[date, set[str]] = {}
+        unplaced: dict[date, list[float]] = {}
         aside: Counter[str] = Counter()
         unserved: list[str] = []
         for row, session in enumerate(history.sessions):
@@ -303,13 +304,14 @@ class _Weights:
                 if target.status is TargetStatus.OK
             }
             left[session] = {name for target in targets.set_aside for name in (target.symbol, *target.candidates)}
+            unplaced[session] = [float(target.target_weight) for target in targets.set_aside]
         notes = [f"Set aside in {count} sessions, {LEFT}: {name}." for name, count in sorted(aside.items())]
         if unserved:
             notes.append(
                 f"In {len(unserved)} sessions not every strategy has weights, and none trades: {few(unserved)}."
             )
         later = self.delay - 1 if all(part.entry.weights_dated == "signal_close" for part in parts) else 0
-        return matrix_of(made, left, notes).moved(history.sessions, later)
+        return matrix_of(made, self.rules, left, unplaced, notes).moved(history.sessions, later)
 
     def _trades_in(self, history: History, accepted: AcceptedSignals) -> dict[date, date]:
         """The session of the history by that of the file: where no calendar knows days off, its dates do.

@@ -27,15 +27,18 @@ from scizor_dagster.backtest.storage import (
     moment_of,
     read_frames,
 )
-from scizor_dagster.errors import InputError, PriceUnavailable, SignalRefused
+from scizor_dagster.config import WeightRules
+from scizor_dagster.errors import DataError, InputError, PriceUnavailable, SignalRefused
 from scizor_dagster.flow import backtests
 from scizor_dagster.flow.backtest_prices import EVERY_DAY
+from scizor_dagster.flow.backtest_targets import Rules, matrix_of
 from scizor_dagster.flow.backtest_weights import _Weights
 from scizor_dagster.flow.backtests import MADE_BY, _per_share, prepare, run_request, year_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.bar_store import Origin, store_bars
+from scizor_dagster.planning.rules_file import FileFractionalShares
 from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.support import XNYS, bars_frame
 from tests.projects import small_project, write_weights
@@ -339,6 +342,8 @@ def test_an_unknown_id_refuses_the_file_with_its_line_or_is_set_aside_by_name(de
         SignalRefused, match=r"mine\.csv: The weight file was refused: unknown_id.*ZZZ.*--unknown-ids quarantine. N"
     ):
         prepare(desk, read_request({"weights": str(path)}))
+    with pytest.raises(SignalRefused, match="is not in the universe of market us"):
+        prepare(desk, read_request({"weights": str(path)}))
     lenient = prepare(desk, read_request({"weights": str(path), "unknown_ids": "quarantine"}))
     assert any(
         "its weight in cash and what is held of it left as it is: ZZZ" in note for note in lenient.schedule.notes
@@ -384,6 +389,27 @@ def test_an_id_that_may_be_two_tickers_leaves_alone_what_another_id_has_bought(d
     assert prepared.schedule.kept[:, names.index("AAPL")].tolist() == [False, True]
     result = run_request(desk, read_request({"portfolio": "main"}), store=False)
     assert len(result.frames.trades) == 1
+
+
+def test_the_weight_of_an_id_that_may_be_two_tickers_counts_in_the_sum_as_live(desk, tmp_path, monkeypatch):
+    (tmp_path / "ids.csv").write_text("id,ticker\n1,AAPL\n2,GOOG\n2,MSFT\n3,NVDA\n", encoding="utf-8")
+    path = tmp_path / "strategy_manifest.yaml"
+    manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    manifest["strategies"][0] |= {
+        "mapping": {"file": "ids.csv", "id_column": "id", "symbol_column": "ticker"},
+        "max_quarantined_weight": 0.5,
+    }
+    path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    write_weights(tmp_path / "weights.csv", {SESSIONS[7]: {"1": 0.4, "2": 0.3, "3": 0.301}, SESSIONS[9]: {"1": 0.4}})
+    expected = [[pytest.approx(0.4 / 1.001)], [0.4]]
+    assert prepare(desk, read_request({"portfolio": "main"})).schedule.weights[:, :1].tolist() == expected
+    monkeypatch.setattr(_Weights, "_is_plain", property(lambda _self: False))
+    assert prepare(desk, read_request({"portfolio": "main"})).schedule.weights[:, :1].tolist() == expected
+    rules = Rules(WeightRules(), FileFractionalShares(max_total_weight=1.0, adjust_for_overflow=False))
+    day = date(2025, 1, 13)
+    assert matrix_of({day: {"A": 0.4}}, rules, {}, {day: [0.601]}).weights.tolist() == [[0.4]]
+    with pytest.raises(DataError, match=r"With what was set aside, the weights of 2025-01-13 sum to 1.1; at most 1"):
+        matrix_of({day: {"A": 0.4}}, rules, {}, {day: [0.7]})
 
 
 def test_a_benchmark_is_compared_by_its_total_returns(desk):

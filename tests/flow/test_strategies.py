@@ -30,7 +30,7 @@ from scizor_dagster.flow.optimizing import problem_of, read_search
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.replaying import replay_sessions
 from scizor_dagster.flow.signals import consolidate_session, take_signals
-from scizor_dagster.flow.strategies import change, strategy_named, strategy_of, version_row
+from scizor_dagster.flow.strategies import change, records_of, strategy_named, strategy_of, version_row
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.flow.watch import WatchingDesk
 from scizor_dagster.flow.watch_inputs import weights_due
@@ -390,6 +390,13 @@ def test_a_record_that_nobody_uses_is_deleted_and_its_name_is_free(folder):
         record(desk, RecordAction.UPDATED)
     with pytest.raises(LedgerError, match="no record 'fast'"):
         record(desk, RecordAction.DELETED)
+
+
+def test_a_record_of_a_name_of_the_manifest_is_refused_with_the_line_that_has_it(folder):
+    desk = opened(folder)
+    with pytest.raises(InputError, match=r"'own' is a strategy of the manifest already \(.*manifest.yaml:\d+\)"):
+        change(desk, "own", RecordAction.CREATED, function="momentum", actor="me", reason="a try")
+    assert records_of(desk) == {}
 
 
 def test_names_and_parameters_that_would_say_two_things_are_refused(folder):
