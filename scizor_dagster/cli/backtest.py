@@ -19,6 +19,7 @@ from scizor_dagster.cli.compiling import say_compiling
 from scizor_dagster.cli.lookahead import report_lookahead
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
+from scizor_dagster.cli.searches import delete_told, named, print_searches, require_none, search_json, show_search
 from scizor_dagster.cli.strategy_records import values_of
 from scizor_dagster.errors import InputError
 
@@ -211,17 +212,22 @@ def _as_json(head: Head) -> dict[str, Any]:
 
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
-    """List the backtests that are kept, the newest first.
+    """List the backtests and the searches that are kept, the newest first.
 
     Example: scizor backtest list --json
     """
+    from scizor_dagster.backtest.search.kept import list_searches
     from scizor_dagster.backtest.storage import list_backtests
 
     desk = open_desk()
     found = list_backtests(desk.lake) if desk.has_lake else []
+    searches = list_searches(desk.lake) if desk.has_lake else []
     if as_json:
-        emit_json({"backtests": [_as_json(head) for head in found]})
+        listed = [search_json(one) for one in searches]
+        emit_json({"backtests": [_as_json(head) for head in found], "searches": listed})
         return
+    if searches:
+        print_searches(searches)
     if not found:
         typer.echo("No backtest is kept. Run one: scizor backtest run --help.")
         return
@@ -244,22 +250,30 @@ def show(
     symbol: Annotated[str | None, typer.Option(help="One instrument, with --date: why it was traded.")] = None,
     day: Annotated[str | None, typer.Option("--date", help="The session, with --symbol.")] = None,
     html: HtmlOption = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Of a search: draw its map to this file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a kept backtest: its figures, months and what it was made from; or one instrument in one session.
 
-    With --symbol and --date: the weight, the price that sized the order, the reason, the fill and what it cost.
+    With --symbol and --date: the weight, the price that sized the order, the reason, the fill and what it cost. A
+    search is shown by its id, or the newest of a strategy by that one's name: the best sets, the map, the verdict.
 
     Example: scizor backtest show 3f1c9a --symbol AAPL --date 2024-03-01
     """
-    from scizor_dagster.backtest.storage import backtest_named, read_frames
+    from scizor_dagster.backtest.search.kept import KeptSearch
+    from scizor_dagster.backtest.storage import read_frames
     from scizor_dagster.flow.backtests import Ran
 
     if (symbol is None) != (day is None):
         raise InputError("--symbol and --date go together.", remedy="Give both, or none of them.")
     _check_page(html)
     desk = open_desk()
-    head = backtest_named(_kept(desk).lake, backtest)
+    head = named(_kept(desk), backtest)
+    if isinstance(head, KeptSearch):
+        require_none({"--symbol": symbol, "--html": html}, "is of a backtest, and this is a search")
+        show_search(head, png, as_json=as_json)
+        return
+    require_none({"--png": png}, "is of a search, and this is a backtest")
     if symbol is not None and day is not None:
         _show_moment(desk, head, symbol, day, as_json=as_json)
         return
@@ -356,14 +370,20 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a kept backtest with all of its data.
+    """Delete a kept backtest with all of its data, or a search with its trials.
+
+    Trials that another kept search of the same problem has too stay with that one.
 
     Example: scizor backtest delete 3f1c9a --yes
     """
-    from scizor_dagster.backtest.storage import backtest_named, delete_backtest
+    from scizor_dagster.backtest.search.kept import KeptSearch
+    from scizor_dagster.backtest.storage import delete_backtest
 
     desk = open_desk()
-    head = backtest_named(_kept(desk).lake, backtest)
+    head = named(_kept(desk), backtest)
+    if isinstance(head, KeptSearch):
+        delete_told(desk, head, yes=yes, as_json=as_json)
+        return
     if not yes:
         confirm(f"Delete backtest {head.short} ({head.title})?", "Say --yes.", as_json=as_json)
     delete_backtest(desk.lake, head.backtest_id)
