@@ -84,7 +84,10 @@ def _all(cursor: duckdb.DuckDBPyConnection) -> list[KeptSearch]:
     rows = cursor.execute(
         f"SELECT search_id, strategy, problem, request, record, fetched_at FROM {whole(TABLE)}"
     ).fetchall()
-    found = [KeptSearch(*row[:4], json.loads(row[4]), trials.get(row[2], ("", 0, None))[1], row[5]) for row in rows]
+    found = [
+        KeptSearch(name, strategy, problem, request, json.loads(record), trials.get(problem, ("", 0, None))[1], at)
+        for name, strategy, problem, request, record, at in rows
+    ]
     known = {one.problem for one in found}
     found += [
         KeptSearch(problem, strategy, problem, "", {}, count, newest)
