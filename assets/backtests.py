@@ -15,7 +15,7 @@ from assets.metadata import money, picture, table
 from assets.searches import now_and_then, search_metadata
 from resources.desk import TradingDesk
 from scizor_dagster.analytics.plots import equity_plot
-from scizor_dagster.backtest.request import BacktestRequest, read_request
+from scizor_dagster.backtest.request import LONGEST_NAME, BacktestRequest, read_request
 from scizor_dagster.config import Config
 from scizor_dagster.flow.backtest_report import report_backtest
 from scizor_dagster.flow.backtests import Ran, run_request
@@ -84,8 +84,9 @@ class BacktestConfig(dg.Config):
     )
 
     def request(self, partition: str) -> BacktestRequest:
-        """Raises `InputError` where a key is wrong."""
-        return read_request(self.model_dump(exclude={"search"}) | {"name": self.name or partition})
+        """Raises `InputError` where a key is wrong. Of a partition's name, a backtest has as much as it may be long."""
+        called = self.name or partition[:LONGEST_NAME]
+        return read_request(self.model_dump(exclude={"search"}) | {"name": called})
 
 
 def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:

@@ -34,6 +34,7 @@ IdArgument = Annotated[str, typer.Argument(help="The beginning of its id, or its
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write its page to this file.")]
 _PAGES = (".html", ".htm")
 _TENTHS = 10
+_TITLE = 60
 
 
 app.command()(optimize.optimize)
@@ -232,7 +233,7 @@ def list_all(as_json: JsonOption = False) -> None:
         typer.echo("No backtest is kept. Run one: scizor backtest run --help.")
         return
     rows = [
-        (head.short, head.title, head.first_session, head.last_session, _figure(head, "total_return", ".2%"),
+        (head.short, head.title[:_TITLE], head.first_session, head.last_session, _figure(head, "total_return", ".2%"),
          _figure(head, "sharpe_ratio", ".2f"))
         for head in found
     ]  # fmt: skip

@@ -105,8 +105,18 @@ def print_searches(found: list[KeptSearch]) -> None:
         said, best = one.record, next(iter(one.record.get("best", ())), None)
         chosen = ", ".join(f"{name}={_plain(best[name])}" for name in said["axes"]) if best is not None else ""
         score = "" if best is None else _plain(best["score"])
-        rows.append((one.short, one.strategy, one.trials, said.get("objective", ""), score, chosen, _state(one)))
-    print_table("Searches", ["id", "strategy", "trials", "objective", "best", "set", "verdict"], rows)
+        rows.append(
+            (
+                one.short,
+                one.strategy,
+                said.get("sets", one.trials),
+                said.get("objective", ""),
+                score,
+                chosen,
+                _state(one),
+            )
+        )
+    print_table("Searches", ["id", "strategy", "sets", "objective", "best", "set", "verdict"], rows)
 
 
 def _state(one: KeptSearch) -> str:
