@@ -96,7 +96,7 @@ class _Run:
         self.market = market_of(history, schedule, choices, prepared)
         self.book = book_of(len(history.instruments), prepared)
         self.rates = rates_of(history, choices)
-        self.setting = setting_of(choices, prepared, stays=schedule.kept is not None)
+        self.setting = setting_of(choices, prepared, schedule)
         self.account = account_of(choices)
         self.out = output_of(history, schedule, choices)
         self.actions: dict[int, list[Action]] = {}

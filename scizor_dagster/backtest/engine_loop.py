@@ -107,11 +107,15 @@ def _pass_night(
     """Interest on cash and fees on shorts, for the nights since the session before, at its last closes."""
     nights, held = float(market.nights[now.row]), book.held
     rate = how.cash_rate if now.cash > 0.0 else how.debit_rate
-    interest, fees = now.cash * rate * nights / _YEAR, 0.0
-    if how.borrows and nights > 0.0:
+    earning, shorts, fees = now.cash, 0.0, 0.0
+    if (how.borrows or how.pledged) and nights > 0.0:
         for i in range(len(held)):
             if held[i] < 0.0:
+                shorts += held[i] * book.last[i]
                 fees += held[i] * book.last[i] * rates[i * how.apart].borrow_rate * nights / _YEAR
+    if how.pledged and earning > 0.0:
+        earning = max(earning + shorts, 0.0)
+    interest = earning * rate * nights / _YEAR
     out.income[now.row][INTEREST], out.income[now.row][BORROWING] = interest, fees
     now.cash += interest + fees
 

@@ -64,6 +64,7 @@ class Setting:
         borrows: Whether a short costs.
         apart: 1 where instruments have rates of their own, 0 where those of the first are everyone's.
         stays: Whether the schedule keeps holdings as they are somewhere.
+        pledged: Whether cash as much as shorts are worth earns nothing.
     """
 
     delay: int = 1
@@ -84,6 +85,7 @@ class Setting:
     borrows: bool = False
     apart: int = 1
     stays: bool = False
+    pledged: bool = False
 
 
 @dataclass(slots=True)
