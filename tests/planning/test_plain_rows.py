@@ -10,6 +10,7 @@ from scizor_dagster.planning.kernel_model import (
     INSIDE_BAND,
     LEFT,
     LOOSE,
+    NEAR,
     NOISE,
     NONE,
     ON_TARGET,
@@ -107,3 +108,11 @@ def test_a_book_that_gives_way_to_its_cash_is_still_held_against_the_total_of_it
 
     assert held_to(1_000.0) == (BOUND, [60, 43])
     assert held_to(900.0)[0] == UNSURE
+
+
+def test_a_holding_at_the_edge_of_its_band_is_left_to_the_exact_rules():
+    row = Cells(weight=0.5, price=1.0, held=40.0, count=40 * UNIT)
+    rules, session = Numbers(fractional=True, fine=1), Session(equity=100.0, lower=100.0, band=10.0)
+    assert decide_plain_rows([row], rules, session) == 1
+    decide_row(row, rules, session)
+    assert row.mark == NEAR
