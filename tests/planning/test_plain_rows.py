@@ -3,10 +3,13 @@
 import random
 from dataclasses import astuple, replace
 
+import pytest
+
 from scizor_dagster.planning.kernel_book import hold_laws
 from scizor_dagster.planning.kernel_model import (
     BELOW_MIN_NOTIONAL,
     BOUND,
+    CLEAR,
     INSIDE_BAND,
     LEFT,
     LOOSE,
@@ -110,9 +113,10 @@ def test_a_book_that_gives_way_to_its_cash_is_still_held_against_the_total_of_it
     assert held_to(900.0)[0] == UNSURE
 
 
-def test_a_holding_at_the_edge_of_its_band_is_left_to_the_exact_rules():
-    row = Cells(weight=0.5, price=1.0, held=40.0, count=40 * UNIT)
-    rules, session = Numbers(fractional=True, fine=1), Session(equity=100.0, lower=100.0, band=10.0)
-    assert decide_plain_rows([row], rules, session) == 1
+@pytest.mark.parametrize(("band", "mark", "left"), [(9.0, CLEAR, 0), (10.0, NEAR, 1), (11.0, CLEAR, 0)])
+def test_a_holding_at_the_edge_of_its_band_is_left_to_the_exact_rules(band, mark, left):
+    row = Cells(weight=0.5, price=3.0, held=40 / 3, count=40 * UNIT // 3)
+    rules, session = Numbers(fractional=True, fine=1), Session(equity=100.0, lower=100.0, band=band)
+    assert decide_plain_rows([row], rules, session) == left
     decide_row(row, rules, session)
-    assert row.mark == NEAR
+    assert row.mark == mark
