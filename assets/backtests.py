@@ -12,10 +12,10 @@ from pydantic import Field
 from assets.checks import FactCheck, SchemaCheck
 from assets.failures import clear_failures
 from assets.metadata import money, picture, table
-from assets.searches import search_metadata, search_progress
+from assets.searches import now_and_then, search_metadata
 from resources.desk import TradingDesk
 from scizor_dagster.analytics.plots import equity_plot
-from scizor_dagster.backtest.request import BacktestRequest, read_request
+from scizor_dagster.backtest.request import LONGEST_NAME, BacktestRequest, read_request
 from scizor_dagster.config import Config
 from scizor_dagster.flow.backtest_report import report_backtest
 from scizor_dagster.flow.backtests import Ran, run_request
@@ -74,6 +74,7 @@ class BacktestConfig(dg.Config):
     borrow_rate: float | None = None
     cash_rate: float | None = None
     debit_rate: float | None = None
+    short_proceeds_earn: bool = False
     benchmark: str | None = None
     keep_positions: bool = True
     search: dict[str, Any] = Field(
@@ -83,8 +84,9 @@ class BacktestConfig(dg.Config):
     )
 
     def request(self, partition: str) -> BacktestRequest:
-        """Raises `InputError` where a key is wrong."""
-        return read_request(self.model_dump(exclude={"search"}) | {"name": self.name or partition})
+        """Raises `InputError` where a key is wrong. Of a partition's name, a backtest has as much as it may be long."""
+        called = self.name or partition[:LONGEST_NAME]
+        return read_request(self.model_dump(exclude={"search"}) | {"name": called})
 
 
 def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
@@ -105,7 +107,8 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
     def backtests(context: dg.AssetExecutionContext, config: BacktestConfig, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
             request, searched = _searched(context, config, desk.desk)
-            ran = run_request(desk.desk, request, _progress(context))
+            deciding = now_and_then(context.log.info, "decisions")
+            ran = run_request(desk.desk, request, _progress(context), deciding=deciding)
             page = report_backtest(desk.desk, ran)
         trades = ran.frames.trades
         unfilled = trades[trades["filled"] != trades["planned"]]
@@ -128,7 +131,7 @@ def _searched(
     request = config.request(context.partition_key)
     if not config.search:
         return request, {}
-    best, found = best_of_search(desk, request, config.search, search_progress(context.log.info))
+    best, found = best_of_search(desk, request, config.search, now_and_then(context.log.info, "sets"))
     return best, search_metadata(found)
 
 

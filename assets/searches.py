@@ -38,15 +38,15 @@ def search_metadata(found: Findings) -> dict[str, Any]:
     return metadata | {f"search_{name}": picture(content, _TITLES[name]) for name, content in pictures}
 
 
-def search_progress(say: Callable[[str], None]) -> Callable[[int, int | None], bool]:
-    """Says every ten seconds how many sets are done."""
+def now_and_then(say: Callable[[str], None], what: str) -> Callable[[int, int | None], bool]:
+    """Says every ten seconds how many of them are done."""
     said = time.monotonic()
 
     def tell(done: int, of: int | None) -> bool:
         nonlocal said
         if time.monotonic() - said >= _EVERY:
             said = time.monotonic()
-            say(f"{done} of {of if of is not None else '?'} sets")
+            say(f"{done} of {of if of is not None else '?'} {what}")
         return True
 
     return tell

@@ -32,7 +32,7 @@ from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.planning import compiled
 from scizor_dagster.planning.books import PreparedBook, prepare, settle_decisions
-from scizor_dagster.planning.kernel_model import STACK, Cells, Numbers, Session
+from scizor_dagster.planning.kernel_model import STACK, Numbers, Session
 from scizor_dagster.planning.rules import PlanningRules
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Run:
         self.market = market_of(history, schedule, choices, prepared)
         self.book = book_of(len(history.instruments), prepared)
         self.rates = rates_of(history, choices)
-        self.setting = setting_of(choices, prepared, stays=schedule.kept is not None)
+        self.setting = setting_of(choices, prepared, schedule)
         self.account = account_of(choices)
         self.out = output_of(history, schedule, choices)
         self.actions: dict[int, list[Action]] = {}
@@ -195,7 +195,7 @@ class _AsItStands:
 
     def __init__(self, prepared: PreparedBook, run: _Run) -> None:
         self.prepared = prepared
-        self.cells = [Cells(*cell) for cell in prepared.cells.tolist()]
+        self.cells = prepared.cells.rows()
         self.numbers, self.session = Numbers(*prepared.numbers[0].tolist()), Session(*prepared.session[0].tolist())
         self.rates = [Rates(*rate) for rate in run.rates.tolist()]
         self.account, self.setting = Account(*run.account[0].tolist()), Setting(*run.setting[0].tolist())
@@ -215,11 +215,11 @@ class _AsItStands:
         self.account = now
 
     def store(self) -> None:
-        self.prepared.cells[:] = [astuple(cell) for cell in self.cells]
+        self.prepared.cells.write(self.cells)
         self.prepared.session[0] = astuple(self.session)
 
     def fetch(self) -> None:
-        self.cells = [Cells(*cell) for cell in self.prepared.cells.tolist()]
+        self.cells = self.prepared.cells.rows()
         self.session = Session(*self.prepared.session[0].tolist())
 
 

@@ -96,7 +96,7 @@ def charge(
 ) -> tuple[float, float, float, float, float]:  # fmt: skip
     """Price that a fill pays, and of it in money: commission, spread, slippage and impact."""
     if rate.half_spread + rate.slippage + rate.impact == 0.0 and how.price_scale == 0.0:
-        return price, _fee(rate, how, sign, shares, shares * price), 0.0, 0.0, 0.0
+        return price, fee_of(rate, how, sign, shares, shares * price), 0.0, 0.0, 0.0
     return _charge_worse(rate, how, sign, shares, price, volume)
 
 
@@ -114,10 +114,10 @@ def _charge_worse(
     slip = sign * shares * (paid - price) - spread - impact
     if rate.slippage == 0.0 and how.price_scale == 0.0:
         slip = 0.0
-    return paid, _fee(rate, how, sign, shares, shares * paid), spread, slip, impact
+    return paid, fee_of(rate, how, sign, shares, shares * paid), spread, slip, impact
 
 
-def _fee(rate: Rates, how: Setting, sign: float, shares: float, value: float) -> float:
+def fee_of(rate: Rates, how: Setting, sign: float, shares: float, value: float) -> float:
     """Commission of one order: `Commission.charge`."""
     charged = max(rate.per_share * shares + rate.share * value, rate.minimum)
     charged = min(charged, rate.maximum * value) * rate.taxed
@@ -130,7 +130,7 @@ def _fee(rate: Rates, how: Setting, sign: float, shares: float, value: float) ->
 def _two_fees(rate: Rates, how: Setting, cover: int, count: int, paid: float) -> float:
     """A purchase that covers a short and goes on is two orders."""
     first, second = cover / UNIT, (count - cover) / UNIT
-    return _fee(rate, how, 1.0, first, first * paid) + _fee(rate, how, 1.0, second, second * paid)
+    return fee_of(rate, how, 1.0, first, first * paid) + fee_of(rate, how, 1.0, second, second * paid)
 
 
 def _rest(cell: Any, rest: int, held: int, factor: float, reference: float, how: Setting) -> int:

@@ -107,11 +107,15 @@ def _pass_night(
     """Interest on cash and fees on shorts, for the nights since the session before, at its last closes."""
     nights, held = float(market.nights[now.row]), book.held
     rate = how.cash_rate if now.cash > 0.0 else how.debit_rate
-    interest, fees = now.cash * rate * nights / _YEAR, 0.0
-    if how.borrows and nights > 0.0:
+    earning, shorts, fees = now.cash, 0.0, 0.0
+    if (how.borrows or how.pledged) and nights > 0.0:
         for i in range(len(held)):
             if held[i] < 0.0:
+                shorts += held[i] * book.last[i]
                 fees += held[i] * book.last[i] * rates[i * how.apart].borrow_rate * nights / _YEAR
+    if how.pledged and earning > 0.0:
+        earning = max(earning + shorts, 0.0)
+    interest = earning * rate * nights / _YEAR
     out.income[now.row][INTEREST], out.income[now.row][BORROWING] = interest, fees
     now.cash += interest + fees
 
@@ -161,21 +165,31 @@ def _mark(market: Market, book: Book, now: Account, how: Setting) -> int:
         last[i] = close[i] if close[i] == close[i] else last[i]
         seen[i] = row if close[i] == close[i] else seen[i]
     if how.averages:
-        volume, window, ordered, known = market.volume[row], book.window, book.ordered, book.known
-        for i in range(len(close)):
-            if close[i] == close[i] and volume[i] == volume[i]:
-                _add_volume(window[i], ordered[i], int(known[i]), float(volume[i]))
-                known[i] += 1
+        _add_volumes(market.volume[row], close, book)
     return -1
 
 
-def _add_volume(window: Column, ordered: Column, known: int, volume: float) -> None:
+def _add_volumes(volume: Column, close: Column, book: Book) -> None:
+    """Take the volumes of a session's bars into the averages."""
+    window, ordered, known, average = book.window, book.ordered, book.known, book.average
+    for i in range(len(close)):
+        if close[i] == close[i] and volume[i] == volume[i]:
+            at, latest = int(known[i]), float(volume[i])
+            known[i] = at + 1
+            # In the place of its equal nothing moves.
+            if at < WINDOW or window[at % WINDOW][i] != latest:
+                _add_volume(ordered[i], at, float(window[at % WINDOW][i]), latest)
+                window[at % WINDOW][i] = latest
+                average[i] = average_of(ordered[i], at + 1)
+
+
+def _add_volume(ordered: Column, known: int, oldest: float, volume: float) -> None:
     """Put a bar's volume in the place of the oldest one."""
-    size, at = min(known, WINDOW), known % WINDOW
+    size = min(known, WINDOW)
     place = size
     if size == WINDOW:
         place = 0
-        while ordered[place] != window[at]:
+        while ordered[place] != oldest:
             place += 1
         while place < WINDOW - 1 and ordered[place + 1] < volume:
             ordered[place] = ordered[place + 1]
@@ -184,10 +198,9 @@ def _add_volume(window: Column, ordered: Column, known: int, volume: float) -> N
         ordered[place] = ordered[place - 1]
         place -= 1
     ordered[place] = volume
-    window[at] = volume
 
 
-def _average(ordered: Column, known: int) -> float:
+def average_of(ordered: Column, known: int) -> float:
     """Median of the last volumes, in whole shares; NaN where there are too few."""
     size = min(known, WINDOW)
     if size < FEWEST:
@@ -212,23 +225,26 @@ def _hand_over(cells: Rows, session: Session, market: Market, book: Book, now: A
     for entry in range(market.split_from[now.row + 1], market.split_from[due + 1]):
         # It is announced: what is held until then has other units afterwards.
         changed[market.split_column[entry]] = due
-    before, ordered, known = book.before, book.ordered, book.known
     oldest = now.row - how.oldest
     for i in range(len(weights)):
         row = cells[i]
         row.weight, row.count, row.price = float(weights[i]), int(count[i]), float(last[i])
         fact = int(facts[i])
-        if seen[i] < oldest and seen[i] >= 0 and (fact == 0 or fact == _TOUCHED):
-            fact = _STALE
-        if changed[i] > seen[i]:
-            fact = _CHANGED
-        if how.stays and market.kept[now.plan][i]:
-            fact = _ASIDE
-        row.fact = fact
-        if how.moves:
-            row.previous = float(before[i])
-        if how.averages and (weights[i] != 0.0 or count[i] != 0):
-            row.volume = float(_average(ordered[i], int(known[i])))
+        fact = _STALE if (seen[i] < oldest) & (seen[i] >= 0) & ((fact == 0) | (fact == _TOUCHED)) else fact
+        row.fact = _CHANGED if changed[i] > seen[i] else fact
+    if how.stays:
+        kept = market.kept[now.plan]
+        for i in range(len(weights)):
+            row = cells[i]
+            row.fact = _ASIDE if kept[i] else row.fact
+    if how.moves:
+        before = book.before
+        for i in range(len(weights)):
+            cells[i].previous = float(before[i])
+    if how.averages:
+        average = book.average
+        for i in range(len(weights)):
+            cells[i].volume = float(average[i])
     session.equity, session.cash = now.equity, now.cash
     session.spare_cash = now.cash - now.equity * how.buffer
     session.factor = session.reserved = math.nan
@@ -239,8 +255,9 @@ def _take(cells: Rows, book: Book, now: Account, how: Setting, out: Output) -> N
     """Keep what the planner decided for the session that it is due in."""
     planned, sale, code, reference = book.planned, book.sale, book.code, book.reference
     for i in range(len(planned)):
-        row = cells[i]
-        planned[i], sale[i], code[i], reference[i] = row.trade, row.sale, row.code, row.price
+        planned[i], sale[i] = cells[i].trade, cells[i].sale
+    for i in range(len(planned)):
+        code[i], reference[i] = cells[i].code, cells[i].price
     if how.keep:
         kept = out.codes[now.plan]
         for i in range(len(code)):

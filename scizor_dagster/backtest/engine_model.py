@@ -64,6 +64,7 @@ class Setting:
         borrows: Whether a short costs.
         apart: 1 where instruments have rates of their own, 0 where those of the first are everyone's.
         stays: Whether the schedule keeps holdings as they are somewhere.
+        pledged: Whether cash as much as shorts are worth earns nothing.
     """
 
     delay: int = 1
@@ -84,6 +85,7 @@ class Setting:
     borrows: bool = False
     apart: int = 1
     stays: bool = False
+    pledged: bool = False
 
 
 @dataclass(slots=True)
@@ -157,7 +159,9 @@ class Book(NamedTuple):
         planned: Signed units that the pending plan trades; `sale` of them sell what is held. `reference` sized them.
         code: Reasons of the pending plan.
         filled: Room for what sales of holdings fill.
-        window, ordered: N x WINDOW; the last volumes in turn, and in order. `known` of them are there.
+        window, ordered: WINDOW x N and N x WINDOW; the last volumes in turn, and in order. `known` of them are there.
+        average: Median of them, in whole shares; NaN where there are too few.
+        room: 10 x N to add up a session's orders in (`engine_orders`).
     """
 
     count: Any
@@ -174,6 +178,8 @@ class Book(NamedTuple):
     window: Any
     ordered: Any
     known: Any
+    average: Any
+    room: Any
 
 
 class Output(NamedTuple):

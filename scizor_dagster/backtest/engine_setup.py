@@ -30,11 +30,13 @@ def market_of(history: History, schedule: Schedule, choices: Choices, prepared: 
     days = np.array([session.toordinal() for session in history.sessions], dtype=np.int64)
     reads = reads_volumes(choices, prepared)
     volume = history.volume if reads and history.volume is not None else np.empty((0, size))
+    nights = np.diff(days, prepend=days[:1])
+    nights[: choices.begins + 1] = 0
     arrays = {
         "close": history.close.astype(np.float64, copy=False),
         "fill": _fill_prices(history, choices.fills.at).astype(np.float64, copy=False),
         "volume": volume.astype(np.float64, copy=False),
-        "nights": np.diff(days, prepend=days[:1]),
+        "nights": nights,
         "rows": schedule.rows.astype(np.int64),
         "weights": schedule.weights.astype(np.float64, copy=False),
         "kept": (np.empty((0, size)) if schedule.kept is None else schedule.kept).astype(np.bool_),
@@ -49,7 +51,7 @@ def reads_volumes(choices: Choices, prepared: PreparedBook) -> bool:
     return prepared.reads_volumes or any(one.impact_bps or one.max_participation < math.inf for one in costs)
 
 
-def setting_of(choices: Choices, prepared: PreparedBook, *, stays: bool) -> NDArray[Any]:
+def setting_of(choices: Choices, prepared: PreparedBook, schedule: Schedule) -> NDArray[Any]:
     fills, costs = choices.fills, (choices.costs, *choices.costs_of.values())
     made = records(Setting, 1)
     made[0] = astuple(
@@ -71,10 +73,15 @@ def setting_of(choices: Choices, prepared: PreparedBook, *, stays: bool) -> NDAr
             cents=fills.cents,
             borrows=any(one.borrow_rate for one in costs),
             apart=1 if choices.costs_of else 0,
-            stays=stays,
+            stays=schedule.kept is not None,
+            pledged=_pledges(choices.costs, schedule),
         )
     )
     return made
+
+
+def _pledges(costs: Costs, schedule: Schedule) -> bool:
+    return costs.cash_rate != 0.0 and not costs.short_proceeds_earn and bool((schedule.weights < 0.0).any())
 
 
 def rates_of(history: History, choices: Choices) -> NDArray[Any]:
@@ -95,7 +102,7 @@ def account_of(choices: Choices) -> NDArray[Any]:
 def book_of(size: int, prepared: PreparedBook) -> Book:
     import numpy as np
 
-    volumes = (size if prepared.reads_volumes else 0, WINDOW)
+    volumes = size if prepared.reads_volumes else 0
     return Book(
         count=np.zeros(size, dtype=np.int64),
         held=np.zeros(size),
@@ -108,9 +115,11 @@ def book_of(size: int, prepared: PreparedBook) -> Book:
         reference=np.full(size, np.nan),
         code=np.zeros(size, dtype=np.int8),
         filled=np.zeros(size, dtype=np.int64),
-        window=np.zeros(volumes),
-        ordered=np.zeros(volumes),
+        window=np.zeros((WINDOW, volumes)),
+        ordered=np.zeros((volumes, WINDOW)),
         known=np.zeros(size, dtype=np.int64),
+        average=np.full(volumes, np.nan),
+        room=np.zeros((10, size)),
     )
 
 

@@ -75,12 +75,22 @@ class Finding:
         return f"{self.form} knows the future: with later rows {self.how}{named}, it changes {changed}{detail}"
 
 
-def check_lookahead(history: History, strategy: Strategy, *, at: int = 12, seed: int = 0) -> list[Finding]:
+def check_lookahead(
+    history: History,
+    strategy: Strategy,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    at: int = 12,
+    seed: int = 0,
+) -> list[Finding]:
     """Alter everything after a close, in five ways at `at` closes, and see whether a decision on it changes.
 
     Args:
         history: The prices; a few hundred sessions are enough.
         strategy: With the parameters and the rhythm that it is to be checked with.
+        first: Of the sessions whose weights are looked at.
+        last: Of them; what is after it is there to be altered.
         at: Closes that are tried, spread over the decisions; around one that changes, the first is looked for.
         seed: Of the noise.
 
@@ -90,7 +100,9 @@ def check_lookahead(history: History, strategy: Strategy, *, at: int = 12, seed:
     Raises:
         DataError: the strategy fails on the data as it is.
     """
-    rows = [row - 1 for row in rebalance_rows(history.sessions, strategy.rebalance)]
+    begins, ends = first or date.min, last or date.max
+    due = rebalance_rows(history.sessions, strategy.rebalance)
+    rows = [row - 1 for row in due if begins <= history.sessions[row] <= ends]
     listed = np.any(AsOf(history).listed, axis=1)
     rows = [row for row in rows if listed[row]]
     if not rows:

@@ -137,6 +137,8 @@ class Costs:
         max_participation: Share of a session's volume that fills; the rest of an order ends with its session.
         borrow_rate: On the value of shorts, by the calendar day.
         cash_rate: Paid on cash above zero; `debit_rate` taken on cash below it.
+        short_proceeds_earn: Whether cash is paid interest for what shorts have brought in, too: without, only for what
+            is above their value.
     """
 
     commission: Commission = FREE
@@ -147,6 +149,7 @@ class Costs:
     borrow_rate: float = 0.0
     cash_rate: float = 0.0
     debit_rate: float = 0.0
+    short_proceeds_earn: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +162,7 @@ class Choices:
         keep_positions: Whether the result has quantities and reasons of every session, or only of the last one.
         keep_trades: Whether the result has a record of each trade; without, as for many runs, it has their sums alone.
         max_price_age: Sessions that a price may be old and still size an order, as a market's `max_price_age_sessions`.
+        begins: Row of the close that the capital is there from; what is before it is known, and earns nothing.
     """
 
     capital: float = 100_000.0
@@ -168,6 +172,7 @@ class Choices:
     keep_positions: bool = True
     keep_trades: bool = True
     max_price_age: int = 3
+    begins: int = 0
 
 
 TRADE_FIELDS = (

@@ -25,6 +25,7 @@ BasisPoints = Annotated[float, Field(ge=0.0, le=10_000.0)]
 Money = Annotated[float, Field(ge=0.0)]
 Rate = Annotated[float, Field(gt=-1.0, lt=10.0)]
 Text = Annotated[str, Field(min_length=1)]
+LONGEST_NAME = 200
 COSTS = ("half_spread_bps", "slippage_bps", "impact_bps", "max_participation", "borrow_rate", "cash_rate", "debit_rate")
 COMMISSION = {
     "commission_per_share": "per_share",
@@ -67,7 +68,7 @@ class BacktestRequest(Model):
         keep_positions: Whether holdings and decisions of every session are kept.
     """
 
-    name: Annotated[str, Field(max_length=200)] = ""
+    name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     portfolio: Name | None = None
     market: Name | None = None
     weights: Text | None = None
@@ -101,6 +102,7 @@ class BacktestRequest(Model):
     borrow_rate: Rate | None = None
     cash_rate: Rate | None = None
     debit_rate: Rate | None = None
+    short_proceeds_earn: bool = False
     benchmark: Text | None = None
     keep_positions: bool = True
 

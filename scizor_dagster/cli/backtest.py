@@ -19,6 +19,7 @@ from scizor_dagster.cli.compiling import say_compiling
 from scizor_dagster.cli.lookahead import report_lookahead
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
+from scizor_dagster.cli.searches import delete_told, named, print_searches, require_none, search_json, show_search
 from scizor_dagster.cli.strategy_records import values_of
 from scizor_dagster.errors import InputError
 
@@ -33,6 +34,7 @@ IdArgument = Annotated[str, typer.Argument(help="The beginning of its id, or its
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write its page to this file.")]
 _PAGES = (".html", ".htm")
 _TENTHS = 10
+_TITLE = 60
 
 
 app.command()(optimize.optimize)
@@ -89,6 +91,9 @@ def run(
     borrow_rate: Annotated[float | None, typer.Option(help="A year, on the value of shorts.")] = None,
     cash_rate: Annotated[float | None, typer.Option(help="A year, paid on cash.")] = None,
     debit_rate: Annotated[float | None, typer.Option(help="A year, taken on cash below zero.")] = None,
+    short_proceeds_earn: Annotated[
+        bool, typer.Option("--short-proceeds-earn", help="--cash-rate on what shorts brought in, too.")
+    ] = False,
     benchmark: Annotated[str | None, typer.Option(help="A symbol to compare returns with.")] = None,
     name: Annotated[str | None, typer.Option(help="What you call it.")] = None,
     positions: Annotated[bool, typer.Option(help="Keep holdings and decisions of every session.")] = True,
@@ -117,7 +122,9 @@ def run(
         "commission_minimum": commission_minimum, "commission_maximum_bps": commission_maximum_bps,
         "half_spread_bps": half_spread_bps, "slippage_bps": slippage_bps, "impact_bps": impact_bps,
         "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
-        "debit_rate": debit_rate, "benchmark": benchmark, "name": name, "keep_positions": None if positions else False,
+        "debit_rate": debit_rate,
+        "short_proceeds_earn": short_proceeds_earn or None,
+        "benchmark": benchmark, "name": name, "keep_positions": None if positions else False,
         "symbols": [item.strip() for item in symbols.split(",")] if symbols else None,
         "parameters": values_of(parameters, "--set") or None, "rebalance": rebalance,
     }  # fmt: skip
@@ -130,7 +137,7 @@ def run(
     if store:
         check_home(desk.settings)
     say_compiling()
-    ran = run_request(desk, request, _progress(), store=store)
+    ran = run_request(desk, request, _progress("sessions"), store=store, deciding=_progress("decisions"))
     page = _write_page(desk, ran, html)
     if as_json:
         emit_json(_as_json(ran.head) | {"fresh": ran.fresh, "stored": store, "page": page})
@@ -155,7 +162,7 @@ def _check_page(html: Path | None) -> None:
         raise InputError(f"'{html}' is no page.", remedy="Name a file that ends with .html.", where="--html")
 
 
-def _progress() -> Callable[[int, int], bool]:
+def _progress(what: str) -> Callable[[int, int], bool]:
     """Says on a terminal how far it is, a line for each tenth; elsewhere nothing."""
     said = 0
 
@@ -163,7 +170,7 @@ def _progress() -> Callable[[int, int], bool]:
         nonlocal said
         tenth = done * _TENTHS // max(total, 1)
         if tenth > said and sys.stderr.isatty():
-            typer.echo(f"{done} of {total} sessions", err=True)
+            typer.echo(f"{done} of {total} {what}", err=True)
         said = tenth
         return True
 
@@ -206,22 +213,27 @@ def _as_json(head: Head) -> dict[str, Any]:
 
 @app.command("list")
 def list_all(as_json: JsonOption = False) -> None:
-    """List the backtests that are kept, the newest first.
+    """List the backtests and the searches that are kept, the newest first.
 
     Example: scizor backtest list --json
     """
+    from scizor_dagster.backtest.search.kept import list_searches
     from scizor_dagster.backtest.storage import list_backtests
 
     desk = open_desk()
     found = list_backtests(desk.lake) if desk.has_lake else []
+    searches = list_searches(desk.lake) if desk.has_lake else []
     if as_json:
-        emit_json({"backtests": [_as_json(head) for head in found]})
+        listed = [search_json(one) for one in searches]
+        emit_json({"backtests": [_as_json(head) for head in found], "searches": listed})
         return
+    if searches:
+        print_searches(searches)
     if not found:
         typer.echo("No backtest is kept. Run one: scizor backtest run --help.")
         return
     rows = [
-        (head.short, head.title, head.first_session, head.last_session, _figure(head, "total_return", ".2%"),
+        (head.short, head.title[:_TITLE], head.first_session, head.last_session, _figure(head, "total_return", ".2%"),
          _figure(head, "sharpe_ratio", ".2f"))
         for head in found
     ]  # fmt: skip
@@ -239,22 +251,30 @@ def show(
     symbol: Annotated[str | None, typer.Option(help="One instrument, with --date: why it was traded.")] = None,
     day: Annotated[str | None, typer.Option("--date", help="The session, with --symbol.")] = None,
     html: HtmlOption = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Of a search: draw its map to this file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a kept backtest: its figures, months and what it was made from; or one instrument in one session.
 
-    With --symbol and --date: the weight, the price that sized the order, the reason, the fill and what it cost.
+    With --symbol and --date: the weight, the price that sized the order, the reason, the fill and what it cost. A
+    search is shown by its id, or the newest of a strategy by that one's name: the best sets, the map, the verdict.
 
     Example: scizor backtest show 3f1c9a --symbol AAPL --date 2024-03-01
     """
-    from scizor_dagster.backtest.storage import backtest_named, read_frames
+    from scizor_dagster.backtest.search.kept import KeptSearch
+    from scizor_dagster.backtest.storage import read_frames
     from scizor_dagster.flow.backtests import Ran
 
     if (symbol is None) != (day is None):
         raise InputError("--symbol and --date go together.", remedy="Give both, or none of them.")
     _check_page(html)
     desk = open_desk()
-    head = backtest_named(_kept(desk).lake, backtest)
+    head = named(_kept(desk), backtest)
+    if isinstance(head, KeptSearch):
+        require_none({"--symbol": symbol, "--html": html}, "is of a backtest, and this is a search")
+        show_search(head, png, as_json=as_json)
+        return
+    require_none({"--png": png}, "is of a search, and this is a backtest")
     if symbol is not None and day is not None:
         _show_moment(desk, head, symbol, day, as_json=as_json)
         return
@@ -351,14 +371,20 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a kept backtest with all of its data.
+    """Delete a kept backtest with all of its data, or a search with its trials.
+
+    Trials that another kept search of the same problem has too stay with that one.
 
     Example: scizor backtest delete 3f1c9a --yes
     """
-    from scizor_dagster.backtest.storage import backtest_named, delete_backtest
+    from scizor_dagster.backtest.search.kept import KeptSearch
+    from scizor_dagster.backtest.storage import delete_backtest
 
     desk = open_desk()
-    head = backtest_named(_kept(desk).lake, backtest)
+    head = named(_kept(desk), backtest)
+    if isinstance(head, KeptSearch):
+        delete_told(desk, head, yes=yes, as_json=as_json)
+        return
     if not yes:
         confirm(f"Delete backtest {head.short} ({head.title})?", "Say --yes.", as_json=as_json)
     delete_backtest(desk.lake, head.backtest_id)

@@ -26,7 +26,6 @@ def report_lookahead(desk: Desk, request: BacktestRequest, *, as_json: bool) -> 
     Raises:
         InputError: the request names weight files: nobody can see what those were made from.
     """
-    from scizor_dagster.flow.backtest_prices import price_source
     from scizor_dagster.flow.backtest_strategies import computed_of
 
     computed = computed_of(desk, request)
@@ -36,8 +35,7 @@ def report_lookahead(desk: Desk, request: BacktestRequest, *, as_json: bool) -> 
             remedy="Name a strategy in Python with --strategy; of a file only its dates are checked, in every run.",
             where="--check-lookahead",
         )
-    history = price_source(desk, request).history(None, None, 1)
-    findings = computed.check(history)
+    findings = computed.check()
     if as_json:
         emit_json({"strategy": computed.text, "findings": [_plain(item) for item in findings]})
     else:

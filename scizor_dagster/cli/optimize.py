@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +15,9 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.compiling import say_compiling
-from scizor_dagster.cli.output import emit_json, print_table
+from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import check_home, open_desk
+from scizor_dagster.cli.searches import check_picture, print_record
 from scizor_dagster.cli.strategy_records import values_of
 from scizor_dagster.errors import InputError
 
@@ -25,19 +26,6 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0
 """Seconds between two lines of progress on a terminal."""
-_MOST_COLUMNS = 10
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.2%}"
-
-
-_SHOWN: Mapping[str, Callable[[Any], str]] = {
-    "annual_return": _percent,
-    "max_drawdown": _percent,
-    "traded": "{:,.0f}".format,
-    "costs": "{:,.2f}".format,
-}
 
 
 def optimize(
@@ -87,6 +75,9 @@ def optimize(
     borrow_rate: Annotated[float | None, typer.Option(help="A year, on the value of shorts.")] = None,
     cash_rate: Annotated[float | None, typer.Option(help="A year, paid on cash.")] = None,
     debit_rate: Annotated[float | None, typer.Option(help="A year, taken on cash below zero.")] = None,
+    short_proceeds_earn: Annotated[
+        bool, typer.Option("--short-proceeds-earn", help="--cash-rate on what shorts brought in, too.")
+    ] = False,
     store: Annotated[bool, typer.Option(help="Keep the trials in the lake, and take what it has.")] = True,
     top: Annotated[int, typer.Option(min=1, help="How many of the best sets are shown.")] = 10,
     heat: Annotated[str | None, typer.Option(help="X,Y: two parameters to map the objective by.")] = None,
@@ -101,11 +92,11 @@ def optimize(
 
     Example: scizor backtest optimize moving_average_cross --param fast=10:50:10 --param slow=100:200:50
     """
-    from scizor_dagster.flow.optimizing import read_search, run_search
+    from scizor_dagster.backtest.search.kept import SHORT
+    from scizor_dagster.flow.optimizing import keep_search, read_search, run_search, search_id
 
     axes = _axes(heat, param)
-    if png is not None and png.suffix.lower() != ".png":
-        raise InputError(f"'{png}' is no picture.", remedy="Name a file that ends with .png.", where="--png")
+    check_picture(png)
     if png is not None and len(param) < 2:
         raise InputError(
             "There is no map of fewer than two parameters that vary.", remedy="Leave out --png.", where="--png"
@@ -123,6 +114,7 @@ def optimize(
         "half_spread_bps": half_spread_bps, "slippage_bps": slippage_bps, "impact_bps": impact_bps,
         "max_participation": max_participation, "borrow_rate": borrow_rate, "cash_rate": cash_rate,
         "debit_rate": debit_rate,
+        "short_proceeds_earn": short_proceeds_earn or None,
     }  # fmt: skip
     request = read_search(
         {
@@ -139,10 +131,16 @@ def optimize(
     found = run_search(desk, request, _progress(), store=store)
     if png is not None:
         png.write_bytes(_map_of(found, axes))
+    if store and (axes or png is not None):
+        keep_search(desk, request, found, axes, "" if png is None else str(png.absolute()))
+    told = search_id(request, found) if store else None
     if as_json:
-        emit_json(found.record(top) | {"stored": store, "picture": None if png is None else str(png)})
+        picture = None if png is None else str(png)
+        emit_json(found.record(top, axes) | {"search_id": told, "stored": store, "picture": picture})
     else:
-        _print(found, top, axes)
+        print_record(found.record(top, axes), top, mapped=bool(axes))
+        if told is not None:
+            typer.echo(f"Kept as {told[:SHORT]}. See it again: scizor backtest show {told[:SHORT]}.")
     if found.verdict is None:
         raise typer.Exit(1)
 
@@ -180,61 +178,3 @@ def _progress() -> Callable[[int, int | None], bool]:
         return True
 
     return tell
-
-
-def _print(found: Findings, top: int, axes: list[str]) -> None:
-    from scizor_dagster.analytics.report.formats import counted, words
-    from scizor_dagster.backtest.search.pages import heat_map
-
-    record = found.record(top)
-    typer.echo(
-        f"{counted(record['sets'], 'set')} of {found.problem.strategy}: {record['computed']} run now, "
-        f"{record['sets'] - record['computed'] - record['refused']} known from before, {record['failed']} failed, "
-        f"{record['refused']} that the strategy does not take."
-    )
-    for error, count in list(found.failures().items())[:3]:
-        typer.echo(f"  {count} x {error}")
-    names = [axis.name for axis in found.plan.space.axes]
-    rows = [
-        [*(_plain(row[name]) for name in (*names, "score")), *(spell(row[name]) for name, spell in _SHOWN.items())]
-        for row in record["best"]
-    ]
-    if rows:
-        shown = [words(name) for name in _SHOWN]
-        print_table(f"The best by {found.plan.objective}", [*names, found.plan.objective.value, *shown], rows)
-    if axes and found.trials.done():
-        frame = heat_map(found, axes[0], axes[1])
-        columns = list(frame.columns)[:: max(1, -(-len(frame.columns) // _MOST_COLUMNS))]
-        body = [[label, *(_plain(frame.loc[label, column]) for column in columns)] for label in frame.index]
-        # A title would be broken to the width of a small table.
-        typer.echo(f"Best {found.plan.objective} by {axes[1]} (down) and {axes[0]} (across):")
-        print_table("", ["", *map(str, columns)], body)
-    if found.walked is not None:
-        _print_walk(record["walk_forward"], found.plan.objective.value)
-    for sentence in found.verdict.sentences() if found.verdict is not None else ["No set has a score."]:
-        typer.secho(sentence, fg=typer.colors.YELLOW if sentence.startswith(("NO ", "Which", "No ")) else None)
-
-
-def _print_walk(walked: Mapping[str, Any], objective: str) -> None:
-    rows = [
-        [
-            f"{window['test'][0][0]} to {window['test'][-1][1]}",
-            "cash" if window["parameters"] is None else ", ".join(f"{k}={v}" for k, v in window["parameters"].items()),
-            _plain(window["trained"]),
-            _plain(window["tested"]),
-        ]
-        for window in walked["windows"]
-    ]
-    print_table(
-        "Chosen on the sessions before", ["test", "chosen", f"{objective} trained", f"{objective} tested"], rows
-    )
-    typer.echo(
-        f"Out of sample, {walked['sessions']} sessions: {objective} {_plain(walked['score'])}, "
-        f"return {walked['total_return']:.2%}."
-    )
-
-
-def _plain(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -21,6 +21,7 @@ from scizor_dagster.errors import InputError, ScizorError
 if TYPE_CHECKING:
     from scizor_dagster.flow.desk import Desk
     from scizor_dagster.ledger.strategy_records import RecordRow
+    from scizor_dagster.signals.manifest import StrategyEntry
     from scizor_dagster.strategies.definition import Definition, Strategy
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the record.")]
@@ -126,17 +127,26 @@ def _words(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"value": "required" if row["required"] else row["value"]}
 
 
+def _hidden(entry: StrategyEntry | None, name: str) -> str:
+    """A sentence where the manifest calls something else by this name."""
+    if entry is None or entry.function == name:
+        return ""
+    return f"By this name --strategy takes the manifest's own, {entry.function or entry.path}. "
+
+
 def listed(desk: Desk) -> list[dict[str, Any]]:
     """Every strategy in Python and every record, with what is wrong where one cannot be used."""
     from scizor_dagster.flow.strategies import recorded, records_of, registry_of, version_row
 
+    entries = {entry.id: entry for entry in desk.manifest.strategies}
     found = [
         {
             "name": item.name,
             "origin": item.origin,
             "function": item.name,
             "version": None,
-            "about": item.definition.summary if item.definition else item.problem,
+            "about": _hidden(entries.get(item.name), item.name)
+            + (item.definition.summary if item.definition else item.problem),
             "usable": item.definition is not None,
         }
         for item in registry_of(desk).listed()

@@ -6,6 +6,7 @@ taking the costs (the engine).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import date, timedelta
 from typing import Any
@@ -17,26 +18,34 @@ from scizor_dagster.analytics.costs_store import cost_model
 from scizor_dagster.backtest.model import ActionKind, Costs, History
 from scizor_dagster.backtest.request import COMMISSION, COSTS, BacktestRequest
 from scizor_dagster.config import PaperAccount
+from scizor_dagster.flow.backtest_prices import PriceSource
 from scizor_dagster.flow.costs_learning import commission_for
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.measured import venue_of
 
 _FEWEST_MOVES = 20
+_MOVES = 250
 
 
-def costs_for(desk: Desk, request: BacktestRequest, history: History) -> tuple[Costs, dict[str, Costs], str]:
+def costs_for(
+    desk: Desk, request: BacktestRequest, prices: PriceSource, history: History, begins: int
+) -> tuple[Costs, dict[str, Costs], str]:
     """Costs of all instruments, those of single symbols in their place, and where they come from.
 
-    A learned impact is Y sigma sqrt(participation): with the daily volatility of each symbol over the history, it is
-    that many basis points for a whole session's volume.
+    A learned impact is Y sigma sqrt(participation): with the daily volatility of each symbol in the year before the
+    first session that trades (`begins` is the row of the close before it), it is that many basis points for a whole
+    session's volume. Model and volatilities are what was known then: neither knows anything of the backtest's own time.
     """
     common, each, said = Costs(), dict[str, Costs](), ""
     if request.portfolio is not None:
-        common, each, said = _of_portfolio(desk, request.portfolio, history)
+        common, each, said = _of_portfolio(desk, request.portfolio, prices, history, begins)
     given = _given(request)
     if not given:
         return common, each, said or "No costs: none were given."
-    told = ", ".join(f"{name} {getattr(request, name):g}" for name in (*COMMISSION, *COSTS) if _has(request, name))
+    told = ", ".join(
+        [f"{name} {getattr(request, name):g}" for name in (*COMMISSION, *COSTS) if _has(request, name)]
+        + ["short_proceeds_earn"] * request.short_proceeds_earn
+    )
     whole = f"{said} In place of that, as given: {told}." if said else f"Costs as given: {told}."
     return _with(common, given), {name: _with(one, given) for name, one in each.items()}, whole
 
@@ -48,6 +57,8 @@ def _has(request: BacktestRequest, name: str) -> bool:
 def _given(request: BacktestRequest) -> dict[str, Any]:
     """Values of the request by name of `Costs`; those of the commission under `commission`."""
     found: dict[str, Any] = {name: getattr(request, name) for name in COSTS if _has(request, name)}
+    if request.short_proceeds_earn:
+        found["short_proceeds_earn"] = True
     commission = {ours: getattr(request, name) for name, ours in COMMISSION.items() if _has(request, name)}
     return found | ({"commission": commission} if commission else {})
 
@@ -60,23 +71,64 @@ def _with(costs: Costs, given: dict[str, Any]) -> Costs:
     return replace(costs, **values)
 
 
-def _of_portfolio(desk: Desk, portfolio: str, history: History) -> tuple[Costs, dict[str, Costs], str]:
+def _of_portfolio(
+    desk: Desk, portfolio: str, prices: PriceSource, history: History, begins: int
+) -> tuple[Costs, dict[str, Costs], str]:
+    first = history.sessions[min(begins + 1, len(history.sessions) - 1)]
+    model = _learned(desk, portfolio, first)
+    if model is not None:
+        moves = volatilities(_year_before(prices, history, begins))
+        if moves:
+            return _of_model(portfolio, model, moves)
+    costs, said = _as_charged(desk, portfolio)
+    return costs, {}, " ".join(filter(None, (said, _known_later(desk, portfolio, model, first))))
+
+
+def _year_before(prices: PriceSource, history: History, begins: int) -> History:
+    """Prices up to the close that the first plan is made on, of as many sessions as a volatility is measured over."""
+    day = history.sessions[begins]
+    before = replace(prices, request=prices.request.model_copy(update={"first": None, "last": day}))
+    return before.history(frozenset(item.symbol for item in history.instruments), day, _MOVES)
+
+
+def _of_model(portfolio: str, model: CostModel, moves: Mapping[str, float]) -> tuple[Costs, dict[str, Costs], str]:
+    def impact(sigma: float) -> float:
+        return model.impact_coefficient * sigma * BASIS_POINTS
+
+    # What was not listed yet had no volatility; that of the others is nearer than none.
+    common = Costs(
+        commission=model.commission,
+        half_spread_bps=model.half_spread_bps,
+        impact_bps=impact(float(np.median(list(moves.values())))),
+    )
+    each = {symbol: replace(common, impact_bps=impact(sigma)) for symbol, sigma in moves.items()}
+    return (
+        common,
+        each,
+        f"Costs as learned from {model.orders} orders of portfolio '{portfolio}' up to {model.session}: half a "
+        f"spread of {model.half_spread_bps:.2f} bps, impact of {model.impact_coefficient:.2f} volatilities for a "
+        "session's volume, and its broker's commission. Volatilities are those of the year before the first session; "
+        "of what had none yet, the median of the others.",
+    )
+
+
+def _known_later(desk: Desk, portfolio: str, model: CostModel | None, first: date) -> str:
+    """A sentence on a model that is not used, because nobody had it when the backtest begins."""
+    if model is not None:
+        return "What was learned of its orders is not used: no volatility is known from before the first session."
+    newest = _learned(desk, portfolio, desk.clock().date() + timedelta(days=1))
+    if newest is None:
+        return ""
+    return (
+        f"What was learned of its orders up to {newest.session} is not used, for nobody knew it in {first}: half a "
+        f"spread of {newest.half_spread_bps:.2f} bps, impact of {newest.impact_coefficient:.2f} volatilities. To "
+        "take them all the same, give --half-spread-bps and --impact-bps."
+    )
+
+
+def _as_charged(desk: Desk, portfolio: str) -> tuple[Costs, str]:
     settings = desk.portfolio(portfolio)
     account, commission = desk.account(settings.account), commission_for(desk, portfolio)
-    model = _learned(desk, portfolio)
-    if model is not None and model.fitted:
-        costs = Costs(commission=model.commission, half_spread_bps=model.half_spread_bps)
-        each = {
-            symbol: replace(costs, impact_bps=model.impact_coefficient * sigma * BASIS_POINTS)
-            for symbol, sigma in volatilities(history).items()
-        }
-        return (
-            costs,
-            each,
-            f"Costs as learned from {model.orders} orders of portfolio '{portfolio}' up to {model.session}: half a "
-            f"spread of {model.half_spread_bps:.2f} bps, impact of {model.impact_coefficient:.2f} volatilities for a "
-            "session's volume, and its broker's commission.",
-        )
     if isinstance(account, PaperAccount):
         venue = account.exchange
         costs = Costs(
@@ -87,24 +139,23 @@ def _of_portfolio(desk: Desk, portfolio: str, history: History) -> tuple[Costs, 
         )
         return (
             costs,
-            {},
             f"Costs of account '{settings.account}' at the embedded exchange: half a spread of "
             f"{venue.half_spread_bps:g} bps, impact of {venue.impact_bps:g} bps for a session's volume, at most "
             f"{venue.max_participation:.0%} of it.",
         )
     return (
         Costs(commission=commission),
-        {},
         f"Costs by the tariff of {account.broker}: its commission. No spread and no impact, for nothing was learned "
         "yet of what orders cost; give them with --half-spread-bps and --impact-bps.",
     )
 
 
-def _learned(desk: Desk, portfolio: str) -> CostModel | None:
+def _learned(desk: Desk, portfolio: str, as_of: date) -> CostModel | None:
+    """The model that was learned before a session; None where there was nothing to learn from."""
     if not desk.has_lake:
         return None
-    tomorrow: date = desk.clock().date() + timedelta(days=1)
-    return cost_model(desk.lake, portfolio, tomorrow, "portfolio", venue=venue_of(desk, portfolio))
+    found = cost_model(desk.lake, portfolio, as_of, "portfolio", venue=venue_of(desk, portfolio))
+    return found if found.fitted else None
 
 
 def volatilities(history: History) -> dict[str, float]:

@@ -6,7 +6,8 @@ What belongs here: from a request to a history, and the returns of its benchmark
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -124,14 +125,39 @@ class PriceSource:
             last=request.last,
         )
 
+    def require_benchmark(self, name: str) -> None:
+        """Before anything is run.
+
+        Raises:
+            InputError: nobody knows this symbol; with those that are spelled nearly so.
+        """
+        if self.request.prices is not None:
+            if self._of_file(name) is not None:
+                return
+            known: Collection[str] = [item.symbol for item in file_history(self._file(None, None)).instruments]
+            where = "the file of prices"
+        else:
+            known, where = self.instruments or {}, f"market '{self.market}'"
+            if {name, name.rpartition(".")[0]} & set(known):
+                return
+        near = difflib.get_close_matches(name.upper(), known, n=3)
+        raise InputError(
+            f"The benchmark {name} is not in {where}.",
+            remedy=f"Did you mean {' or '.join(near)}?" if near else "Name one that has prices, or leave it out.",
+            where="--benchmark",
+        )
+
+    def _of_file(self, name: str) -> History | None:
+        # A ticker of a file may have a point in it, as BRK.B has; an instrument's id has one before its exchange.
+        return self._read_one(name) or self._read_one(name.rpartition(".")[0])
+
     def benchmark(self, name: str, sessions: tuple[date, ...]) -> tuple[NDArray[Any] | None, str]:
         """Returns of a symbol from each of `sessions` to the next, NaN where one is not known, and what is to be said.
 
         Total returns where the lake has them; of a file as its prices are.
         """
         if self.request.prices is not None:
-            # A ticker of a file may have a point in it, as BRK.B has; an instrument's id has one before its exchange.
-            read = self._read_one(name) or self._read_one(name.rpartition(".")[0])
+            read = self._of_file(name)
             if read is None:
                 return None, f"The benchmark {name} has no prices in the file; nothing is compared."
             closes = dict(zip(read.sessions, read.close[:, 0].tolist(), strict=True))

@@ -12,7 +12,7 @@ from typing import Any
 from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.errors import DataError
-from scizor_dagster.flow.backtest_targets import LEFT, Targets, matrix_of
+from scizor_dagster.flow.backtest_targets import LEFT, Rules, Targets, matrix_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.whole import whole
 from scizor_dagster.signals.mapping import read_identifier_map
@@ -22,7 +22,7 @@ Stored = tuple[str, Targets]
 """Where they come from, and what they are by session."""
 
 
-def stored_targets(desk: Desk, request: BacktestRequest) -> Stored:
+def stored_targets(desk: Desk, request: BacktestRequest, rules: Rules) -> Stored:
     """Targets of the request's portfolio.
 
     Raises:
@@ -43,6 +43,7 @@ def stored_targets(desk: Desk, request: BacktestRequest) -> Stored:
         )
     made: dict[date, dict[str, float]] = {}
     left: dict[date, set[str]] = {}
+    unplaced: dict[date, list[float]] = {}
     aside: Counter[str] = Counter()
     for session, symbol, weight, status, candidates in rows:
         day = made.setdefault(session, {})
@@ -51,11 +52,12 @@ def stored_targets(desk: Desk, request: BacktestRequest) -> Stored:
         else:
             aside[f"{symbol or 'an id'} ({status})"] += 1
             left.setdefault(session, set()).update((symbol or "", *(candidates or "").split(",")))
+            unplaced.setdefault(session, []).append(float(weight))
     notes = [f"Set aside in {count} sessions, {LEFT}: {name}." for name, count in sorted(aside.items())]
-    return f"lake: targets of portfolio {request.portfolio}", matrix_of(made, left, notes)
+    return f"lake: targets of portfolio {request.portfolio}", matrix_of(made, rules, left, unplaced, notes)
 
 
-def stored_rows(desk: Desk, request: BacktestRequest) -> Stored:
+def stored_rows(desk: Desk, request: BacktestRequest, rules: Rules) -> Stored:
     """The rows of a strategy that were accepted last for each session, through its mapping table.
 
     Raises:
@@ -77,6 +79,7 @@ def stored_rows(desk: Desk, request: BacktestRequest) -> Stored:
         )
     made: dict[date, dict[str, float]] = {}
     left: dict[date, set[str]] = {}
+    unplaced: dict[date, list[float]] = {}
     unknown: dict[str, None] = {}
     for session, day, asset_id, weight in rows:
         meant = table.resolve(asset_id, day)
@@ -85,9 +88,10 @@ def stored_rows(desk: Desk, request: BacktestRequest) -> Stored:
         else:
             made.setdefault(session, {})
             left.setdefault(session, set()).update(meant)
+            unplaced.setdefault(session, []).append(float(weight))
             unknown[asset_id] = None
     notes = [f"Ids without exactly one ticker, {LEFT}: {few(list(unknown))}."] if unknown else []
-    return f"lake: accepted weights of strategy {request.strategy}", matrix_of(made, left, notes)
+    return f"lake: accepted weights of strategy {request.strategy}", matrix_of(made, rules, left, unplaced, notes)
 
 
 def _rows(desk: Desk, query: str, key: str) -> list[tuple[Any, ...]]:

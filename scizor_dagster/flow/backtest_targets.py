@@ -15,12 +15,14 @@ import numpy as np
 
 from scizor_dagster.backtest.model import History, Schedule
 from scizor_dagster.backtest.schedules import schedule_of
-from scizor_dagster.config import FractionalShares, WeightRules
+from scizor_dagster.config import SUM_TOLERANCE, FractionalShares, WeightRules
+from scizor_dagster.errors import DataError
 from scizor_dagster.signals.dating import WeightsDated
 from scizor_dagster.signals.identity import KnownMarket, resolve
 from scizor_dagster.signals.intake import AcceptedSignals
 from scizor_dagster.signals.manifest import StrategyEntry
 from scizor_dagster.signals.mapping import IdentifierMap, too_much_set_aside
+from scizor_dagster.signals.rules import LAST_BIT
 from scizor_dagster.signals.targets import TargetStatus
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 LEFT = "its weight in cash and what is held of it left as it is"
 """What is done with what is set aside, as live."""
 _TWICE = "two_ids_one_instrument"
-_NOTHING: Mapping[date, Collection[str]] = {}
+_NOTHING: Mapping[date, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Part:
-    """An accepted file of a strategy."""
+    """An accepted file of a strategy, or what one in Python decides; `undecided` are sessions that it has none for."""
 
     entry: StrategyEntry
     accepted: AcceptedSignals
     identifiers: IdentifierMap
+    undecided: frozenset[date] = frozenset()
 
 
 class Targets(NamedTuple):
@@ -83,10 +86,18 @@ class Targets(NamedTuple):
 
 def matrix_of(
     made: Mapping[date, Mapping[str, float]],
+    rules: Rules,
     left: Mapping[date, Collection[str]] = _NOTHING,
+    unplaced: Mapping[date, Sequence[float]] = _NOTHING,
     notes: Sequence[str] = (),
 ) -> Targets:
-    """Weights by date and ticker, and tickers that a target which was set aside may mean; an empty one is none."""
+    """Weights by date and ticker, and tickers that a target which was set aside may mean; an empty one is none.
+
+    `unplaced` are the weights of what was set aside: no ticker has them, and they count in the sum, as live.
+
+    Raises:
+        DataError: the weights of a date sum to more than the rules allow.
+    """
     days = sorted(made)
     symbols = sorted({name for names in (*made.values(), *left.values()) for name in names if name})
     place = {name: at for at, name in enumerate(symbols)}
@@ -97,7 +108,34 @@ def matrix_of(
         for name in left.get(day, ()):
             if name and name not in made[day]:
                 aside[number, place[name]] = True
+        _fit_in(weights[number], unplaced.get(day, ()), rules.fractional, day)
     return Targets(days, symbols, weights, aside, notes)
+
+
+def _fit_in(weights: NDArray[Any], unplaced: Sequence[float], fractional: FractionalShares, day: date) -> None:
+    """Scale weights to the maximum that they exceed together with what was set aside, as the planner of a session does.
+
+    What they exceed alone is left to that planner.
+
+    Raises:
+        DataError: by more than the tolerance.
+    """
+    if not any(unplaced):
+        return
+    factor = 1.0
+    sums = (np.abs(weights).sum() + np.abs(unplaced).sum(), weights.sum() + np.sum(unplaced))
+    for total, maximum in zip(sums, (fractional.max_total_weight, 1.0), strict=True):
+        if total > maximum + SUM_TOLERANCE + LAST_BIT:
+            raise DataError(
+                f"With what was set aside, the weights of {day} sum to {total:.9g}; at most {maximum:g} (tolerance "
+                f"{SUM_TOLERANCE:g}) is allowed.",
+                remedy="Correct the weights or the ids that were set aside, or raise "
+                "risk.fractional_shares.max_total_weight.",
+            )
+        if total > maximum + LAST_BIT:
+            factor = min(factor, maximum / total)
+    if fractional.adjust_for_overflow:
+        weights *= factor
 
 
 def by_id(part: Part, market: KnownMarket, rules: Rules) -> Targets | None:
@@ -133,6 +171,8 @@ def by_id(part: Part, market: KnownMarket, rules: Rules) -> Targets | None:
     targeted[places] = True
     for day, name in zip(of_day[~traded], ids[~traded], strict=True):
         aside[day, [at[symbol] for symbol in may_be[name]]] = True
+    for number, rest in frame[~traded].groupby(of_day[~traded])["weight"]:
+        _fit_in(weights[int(number)], rest.tolist(), rules.fractional, days[int(number)])
     counts = ids[~traded].value_counts()
     notes = [f"Set aside in {count} rows, {LEFT}: {name}: {meaning[str(name)].note}." for name, count in counts.items()]
     renamed = [row.note for row in meaning.values() if row.status is TargetStatus.OK and row.note]

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,13 +27,13 @@ from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.config import SignalChoice
 from scizor_dagster.errors import InputError, ScizorError, SignalRefused
 from scizor_dagster.flow.backtest_headers import usual_columns
-from scizor_dagster.flow.backtest_prices import EVERY_DAY
+from scizor_dagster.flow.backtest_prices import EVERY_DAY, PriceSource
 from scizor_dagster.flow.backtest_stored import stored_rows, stored_targets
-from scizor_dagster.flow.backtest_strategies import computed_of, limits_for
+from scizor_dagster.flow.backtest_strategies import Computed, combines, computed_member, computed_of, limits_for
 from scizor_dagster.flow.backtest_targets import LEFT, Part, Rules, Targets, by_id, matrix_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import owner_of
-from scizor_dagster.instruments import Instrument
+from scizor_dagster.flow.strategies import records_of, registry_of
 from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.dating import WeightsDated, chosen_session
@@ -45,9 +45,7 @@ from scizor_dagster.signals.readers import WeightFileMissing
 from scizor_dagster.signals.report import Violation
 from scizor_dagster.signals.spec import NOBODY
 from scizor_dagster.signals.targets import TargetStatus
-
-if TYPE_CHECKING:
-    pass
+from scizor_dagster.strategies.deciding import Tell, nobody
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "xlsx", ".json": "json"}
 FILE = "file"
@@ -68,34 +66,26 @@ class WeightSource:
 
     Attributes:
         text: Where they come from, for a person.
-        digest: Of their content.
         symbols: Tickers that prices are needed of; None for whatever there is.
         first: First session that they trade in, as far as they know it.
-        schedule: The schedule in a history, of sessions from the first date to the second.
+        schedule: The schedule in a history, of sessions from the first date to the second; the last argument is told
+            how far it is.
     """
 
     text: str
-    digest: str
     symbols: frozenset[str] | None
     first: date | None
-    schedule: Callable[[History, date | None, date | None], Schedule]
+    schedule: Callable[[History, date | None, date | None, Tell], Schedule]
 
 
-def weight_source(
-    desk: Desk,
-    request: BacktestRequest,
-    rules: Rules,
-    calendar: TradingCalendar,
-    instruments: Mapping[str, Instrument] | None,
-) -> WeightSource:
+def weight_source(desk: Desk, request: BacktestRequest, rules: Rules, prices: PriceSource) -> WeightSource:
     """The source that a request names.
 
     Args:
         desk: Its configuration and manifest, and its lake where stored weights are asked for.
         request: Names a file, a strategy or a portfolio.
         rules: By which files are taken in.
-        calendar: Of the sessions.
-        instruments: Of the market by symbol; None takes every ticker for one.
+        prices: For the calendar, and the market with its instruments.
 
     Raises:
         SignalRefused: a file, whole.
@@ -103,25 +93,29 @@ def weight_source(
         ConfigError: there is no such strategy or portfolio.
     """
     if request.stored:
-        return _of_lake(*(stored_targets if request.strategy is None else stored_rows)(desk, request))
-    computed = computed_of(desk, request)
-    if computed is not None:
-        computed = replace(computed, limits=limits_for(desk, request, rules.weights, rules.fractional))
-        return WeightSource(computed.text, computed.strategy.version, None, None, computed.schedule)
+        return _of_lake(*(stored_targets if request.strategy is None else stored_rows)(desk, request, rules))
+    if not combines(desk, request):
+        computed = computed_of(desk, request)
+        if computed is not None:
+            computed = replace(computed, limits=limits_for(desk, request, rules.weights, rules.fractional))
+            return WeightSource(computed.text, None, None, computed.schedule)
     choice, entries = _entries(desk, request)
     owner = owner_of(desk, request.portfolio) if request.portfolio is not None else NOBODY
     path = Path(request.weights).absolute() if request.weights is not None else None
+    of_code = {} if path is not None else {one.id: computed_member(desk, request, one, rules) for one in entries}
+    made = {name: found for name, found in of_code.items() if found is not None}
+    delivered = [one for one in entries if one.id not in made]
     with _told_whole():
-        read = [take_in(entry, calendar, rules.weights, rules.fractional, path, owner) for entry in entries]
-    taken = [Part(entry, accepted, read_identifier_map(entry)) for entry, accepted in zip(entries, read, strict=True)]
-    market = KnownMarket(request.market or "", instruments)
-    work = _Files(tuple(taken), choice, rules, calendar, market, request.delay)
+        read = [take_in(one, prices.calendar, rules.weights, rules.fractional, path, owner) for one in delivered]
+    taken = [Part(one, accepted, read_identifier_map(one)) for one, accepted in zip(delivered, read, strict=True)]
+    market = KnownMarket(prices.market or "", prices.instruments)
+    work = _Weights(tuple(taken), choice, rules, prices.calendar, market, request.delay, made, tuple(entries))
     names = ", ".join(f"{part.accepted.path} ({part.accepted.file_hash[:12]})" for part in taken)
+    files = [f"{'files' if len(taken) > 1 else 'file'} {names}"] if taken else []
     return WeightSource(
-        text=f"{'files' if len(taken) > 1 else 'file'} {names}",
-        digest=" ".join(part.accepted.file_hash for part in taken),
-        symbols=work.symbols(),
-        first=max(part.accepted.sessions[0] for part in taken),
+        text="; ".join([*files, *(one.text for one in made.values())]),
+        symbols=None if made else work.symbols(),
+        first=None if made else max(part.accepted.sessions[0] for part in taken),
         schedule=work.schedule,
     )
 
@@ -157,7 +151,7 @@ def _told_whole() -> Iterator[None]:
 def _entries(desk: Desk, request: BacktestRequest) -> tuple[SignalChoice, list[StrategyEntry]]:
     """How strategies are combined, and their entries."""
     if request.strategy is not None:
-        entries = [desk.manifest.strategy(request.strategy)]
+        entries = [_entry_named(desk, request.strategy)]
     elif request.weights is not None:
         entries = [_entry_of(request)]
     else:
@@ -169,6 +163,14 @@ def _entries(desk: Desk, request: BacktestRequest) -> tuple[SignalChoice, list[S
         live = desk.portfolio(request.portfolio).signals
         ages = {"as_of": live.as_of, "max_age_sessions": live.max_age_sessions, "overlays": live.overlays}
     return SignalChoice(mode="select", strategy=entries[0].id, **ages), entries
+
+
+def _entry_named(desk: Desk, name: str) -> StrategyEntry:
+    """The manifest's, else one of a strategy in Python that goes by its own name."""
+    known = {entry.id: entry for entry in desk.manifest.strategies}
+    if name in known or not (name in records_of(desk) or name in registry_of(desk).names()):
+        return desk.manifest.strategy(name)
+    return StrategyEntry.model_validate({"id": name, "function": name})
 
 
 def _entry_of(request: BacktestRequest) -> StrategyEntry:
@@ -196,8 +198,14 @@ def _entry_of(request: BacktestRequest) -> StrategyEntry:
 
 
 @dataclass(frozen=True)
-class _Files:
-    """Accepted files of strategies, and how they become targets."""
+class _Weights:
+    """Accepted files and strategies in Python, and how they become targets.
+
+    Attributes:
+        parts: The files.
+        made: Strategies in Python by the id of their entry.
+        entries: All of them.
+    """
 
     parts: tuple[Part, ...]
     choice: SignalChoice
@@ -205,6 +213,8 @@ class _Files:
     calendar: TradingCalendar
     market: KnownMarket
     delay: int
+    made: Mapping[str, Computed]
+    entries: tuple[StrategyEntry, ...]
 
     def symbols(self) -> frozenset[str]:
         """Every ticker that one of the ids may mean, as the universe writes it."""
@@ -217,20 +227,31 @@ class _Files:
                     found.update(self.market.spelled(name))
         return frozenset(name for name in found if self.market.has(name))
 
-    def schedule(self, history: History, first: date | None, last: date | None) -> Schedule:
+    def schedule(self, history: History, first: date | None, last: date | None, tell: Tell = nobody) -> Schedule:
         notes = [note for part in self.parts for note in _warnings(part.accepted)]
-        dated: WeightsDated = self.parts[0].entry.weights_dated
+        notes += [note for one in self.made.values() for note in one.unknown(history)]
         with _told_whole():
             found = by_id(self.parts[0], self.market, self.rules) if self._is_plain else None
+        dated: WeightsDated = "trade_session"
         if found is None:
-            dated, found = "trade_session", self._session_by_session(history, first, last)
+            found = self._session_by_session(self._all(history, first, last, tell), history, (first, last), tell)
+        else:
+            dated = self.parts[0].entry.weights_dated
         found = found._replace(notes=[*notes, *found.notes])
         return found.schedule(history, dated, first=first, last=last, delay=self.delay)
+
+    def _all(self, history: History, first: date | None, last: date | None, tell: Tell) -> list[Part]:
+        """Files, and what the strategies in Python decide, in the order of the configuration."""
+        known = {part.entry.id: part for part in self.parts}
+        return [
+            known[one.id] if one.id in known else self.made[one.id].part(one, history, first, last, tell)
+            for one in self.entries
+        ]
 
     @property
     def _is_plain(self) -> bool:
         """Whether every id means the same at all times, so that all sessions are settled at once."""
-        if len(self.parts) > 1 or self.choice.overlays or self.choice.as_of != "exact":
+        if self.made or len(self.parts) > 1 or self.choice.overlays or self.choice.as_of != "exact":
             return False
         part = self.parts[0]
         return not (
@@ -240,34 +261,39 @@ class _Files:
             or self.choice.mode != "select"
         )
 
-    def _session_by_session(self, history: History, first: date | None, last: date | None) -> Targets:
+    def _session_by_session(
+        self, parts: Sequence[Part], history: History, span: tuple[date | None, date | None], tell: Tell
+    ) -> Targets:
         """Targets of each session as `flow.signals` makes them, one session after the other."""
-        known = _AsOf(history, self.market)
-        trades = [self._trades_in(history, part.accepted) for part in self.parts]
+        known, total = _AsOf(history, self.market), len(history.sessions)
+        trades = [self._trades_in(history, part.accepted) for part in parts]
         rows_of = [
             dict(list(part.accepted.frame.groupby(part.accepted.frame["session"].map(days), sort=False)))
-            for part, days in zip(self.parts, trades, strict=True)
+            for part, days in zip(parts, trades, strict=True)
         ]
+        due = [sorted({*rows, *part.undecided}) for rows, part in zip(rows_of, parts, strict=True)]
         made: dict[date, dict[str, float]] = {}
         left: dict[date, set[str]] = {}
+        unplaced: dict[date, list[float]] = {}
         aside: Counter[str] = Counter()
         unserved: list[str] = []
         for row, session in enumerate(history.sessions):
-            if row == 0 or session < (first or date.min) or session > (last or date.max):
+            tell(row + 1, total)
+            if row == 0 or session < (span[0] or date.min) or session > (span[1] or date.max):
                 continue
-            chosen = [self._chosen(sorted(rows), session) for rows in rows_of]
-            served = [day for day in chosen if isinstance(day, date)]
+            chosen = [self._chosen(days, session) for days in due]
+            served = [day for day, rows in zip(chosen, rows_of, strict=True) if isinstance(day, date) and day in rows]
             if len(served) < len(chosen):
                 unserved += [str(session)] if served else []
                 continue
             strategies = [
                 StrategyRows(part.entry, part.identifiers, rows[day].reset_index(drop=True), part.accepted)
-                for part, rows, day in zip(self.parts, rows_of, served, strict=True)
+                for part, rows, day in zip(parts, rows_of, served, strict=True)
             ]
             targets = consolidate(
                 strategies,
                 self.choice,
-                known.at(row, (part.identifiers for part in self.parts)),
+                known.at(row, (part.identifiers for part in parts)),
                 weights=self.rules.weights,
                 fractional=self.rules.fractional,
             )
@@ -278,13 +304,14 @@ class _Files:
                 if target.status is TargetStatus.OK
             }
             left[session] = {name for target in targets.set_aside for name in (target.symbol, *target.candidates)}
+            unplaced[session] = [float(target.target_weight) for target in targets.set_aside]
         notes = [f"Set aside in {count} sessions, {LEFT}: {name}." for name, count in sorted(aside.items())]
         if unserved:
             notes.append(
                 f"In {len(unserved)} sessions not every strategy has weights, and none trades: {few(unserved)}."
             )
-        later = self.delay - 1 if all(part.entry.weights_dated == "signal_close" for part in self.parts) else 0
-        return matrix_of(made, left, notes).moved(history.sessions, later)
+        later = self.delay - 1 if all(part.entry.weights_dated == "signal_close" for part in parts) else 0
+        return matrix_of(made, self.rules, left, unplaced, notes).moved(history.sessions, later)
 
     def _trades_in(self, history: History, accepted: AcceptedSignals) -> dict[date, date]:
         """The session of the history by that of the file: where no calendar knows days off, its dates do.
@@ -340,7 +367,7 @@ def _warnings(accepted: AcceptedSignals) -> list[str]:
 
 
 def _of_lake(text: str, found: Targets) -> WeightSource:
-    def schedule(history: History, first: date | None, last: date | None) -> Schedule:
+    def schedule(history: History, first: date | None, last: date | None, _tell: Tell = nobody) -> Schedule:
         return found.schedule(history, "trade_session", first=first, last=last)
 
-    return WeightSource(text, "", frozenset(found.symbols), found.days[0], schedule)
+    return WeightSource(text, frozenset(found.symbols), found.days[0], schedule)

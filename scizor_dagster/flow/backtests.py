@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scizor_dagster.analytics.ratios import FEWEST, SESSIONS_A_YEAR, sessions_a_year
-from scizor_dagster.backtest.engine import Progress, run_backtest
+from scizor_dagster.backtest.engine import BacktestCancelled, Progress, run_backtest
 from scizor_dagster.backtest.figures import Facts, Frames, frames_of
 from scizor_dagster.backtest.histories import few
 from scizor_dagster.backtest.model import Choices, Costs, FillAt, Fills, History, Result, Schedule
@@ -28,6 +28,7 @@ from scizor_dagster.backtest.storage import Head, find_backtest, read_frames, st
 from scizor_dagster.brokers.capabilities import BY_BROKER, account_capabilities
 from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.config import PaperAccount, WeightRules
+from scizor_dagster.errors import PriceUnavailable
 from scizor_dagster.flow.backtest_costs import costs_for
 from scizor_dagster.flow.backtest_prices import EVERY_DAY, PriceSource, price_source
 from scizor_dagster.flow.backtest_targets import Rules
@@ -36,6 +37,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.money import configured_cash
 from scizor_dagster.planning.rules import PlanningRules, rules_from
 from scizor_dagster.planning.rules_file import FileFractionalShares, load_rules
+from scizor_dagster.strategies.deciding import Tell
 from scizor_dagster.version import code_version
 
 if TYPE_CHECKING:
@@ -121,23 +123,31 @@ def engine_version() -> str:
     return f"{code_version()}.{digest(*sources)[:12]}"
 
 
-def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
-    """Read everything that the request names; nothing is run or written.
+def prepare(desk: Desk, request: BacktestRequest, progress: Progress | None = None) -> Prepared:
+    """Read everything that the request names, and let strategies decide; nothing is run or written.
+
+    Args:
+        desk: Whose configuration and stores.
+        request: What is asked for.
+        progress: Is called after each decision of a strategy in Python, and each session whose strategies are combined.
 
     Raises:
+        BacktestCancelled: `progress` said so.
         ScizorError: something of it cannot be used; says what, where, and what to do.
     """
     rules, capabilities, said = rules_and_capabilities(desk, request)
     prices = price_source(desk, request)
-    weights = weight_source(desk, request, weight_rules(desk, request, rules), prices.calendar, prices.instruments)
-    # Cash that waits for the first session earns nothing: where it would, the history begins with that session.
-    lead = request.delay if request.cash_rate else max(LEAD, request.delay)
-    history = prices.history(weights.symbols, weights.first, max(lead, 1))
-    schedule = weights.schedule(history, request.first, request.last)
-    choices, told = choices_of(desk, request, prices, history)
+    weights = weight_source(desk, request, weight_rules(desk, request, rules), prices)
+    if request.benchmark is not None:
+        prices.require_benchmark(request.benchmark)
+    history = prices.history(weights.symbols, weights.first, max(LEAD, request.delay))
+    schedule = weights.schedule(history, request.first, request.last, _deciding(progress))
     begins = _begins(request, history, schedule)
+    choices, told = choices_of(desk, request, prices, history, begins)
     benchmark = request.benchmark or (desk.portfolio(request.portfolio).benchmark if request.portfolio else None) or ""
     compared, about = prices.benchmark(benchmark, history.sessions[begins:]) if benchmark else (None, "")
+    if request.benchmark is not None and compared is None:
+        raise PriceUnavailable(about, remedy="Collect them, name another one, or leave it out.", where="--benchmark")
     year = year_of(prices, history)
     return Prepared(
         request=request,
@@ -155,6 +165,17 @@ def prepare(desk: Desk, request: BacktestRequest) -> Prepared:
         market=prices.market or "",
         lake_snapshot=desk.lake.snapshot() if prices.market is not None or request.stored else None,
     )
+
+
+def _deciding(progress: Progress | None) -> Tell:
+    def tell(done: int, total: int) -> None:
+        if progress is not None and not progress(done, total):
+            raise BacktestCancelled(
+                f"The backtest was cancelled while its weights were made, after {done} of {total}.",
+                remedy="Run it again.",
+            )
+
+    return tell
 
 
 def _untradable(history: History, schedule: Schedule) -> str:
@@ -191,9 +212,10 @@ def weight_rules(desk: Desk, request: BacktestRequest, rules: PlanningRules) -> 
 
 
 def choices_of(
-    desk: Desk, request: BacktestRequest, prices: PriceSource, history: History
+    desk: Desk, request: BacktestRequest, prices: PriceSource, history: History, begins: int
 ) -> tuple[Choices, list[str]]:
-    costs, each, said = costs_for(desk, request, history)
+    """Capital, fills and costs of a request whose returns count from the row `begins`, and what is to be said."""
+    costs, each, said = costs_for(desk, request, prices, history, begins)
     notes = [said, *_per_share(history, (costs, *each.values()))]
     if history.volume is None and request.impact_bps is None and request.max_participation is None:
         if any(one.impact_bps or one.max_participation < float("inf") for one in (costs, *each.values())):
@@ -214,7 +236,7 @@ def choices_of(
             fills = replace(fills, price_decimals=_EXCHANGE_DECIMALS, cents=True)
         if request.capital is None:
             capital = float(configured_cash(desk, request.portfolio))
-    made = Choices(capital, fills, costs, each, request.keep_positions)
+    made = Choices(capital, fills, costs, each, request.keep_positions, begins=begins)
     if prices.market is not None:
         made = replace(made, max_price_age=desk.market(prices.market).max_price_age_sessions)
     return made, notes
@@ -237,7 +259,7 @@ def _without_volumes(costs: Costs) -> Costs:
 def _begins(request: BacktestRequest, history: History, schedule: Schedule) -> int:
     """The row of the last close before anything trades."""
     if request.first is None:
-        return max(int(schedule.rows[0]) - max(request.delay, 1), 0)
+        return max(int(schedule.rows[0]) - 1, 0)
     return max(next(at for at, day in enumerate(history.sessions) if day >= request.first) - 1, 0)
 
 
@@ -259,19 +281,27 @@ def _annualised(year: int, prices: PriceSource) -> str:
     return f"A year is {year} sessions here, as many as the file has in one; --calendar says otherwise."
 
 
-def run_request(desk: Desk, request: BacktestRequest, progress: Progress | None = None, *, store: bool = True) -> Ran:
+def run_request(
+    desk: Desk,
+    request: BacktestRequest,
+    progress: Progress | None = None,
+    *,
+    store: bool = True,
+    deciding: Progress | None = None,
+) -> Ran:
     """Run a backtest and store it, or find it where it was stored before.
 
     Args:
         desk: Whose configuration and stores.
         request: What is asked for.
         progress: As of `run_backtest`; what it cancels leaves nothing.
+        deciding: As of `prepare`, for the decisions before the run; by default `progress` too.
         store: Whether the lake keeps it; without, it is run in any case.
 
     Raises:
         ScizorError: as `prepare` and `run_backtest`; nothing is stored.
     """
-    prepared = prepare(desk, request)
+    prepared = prepare(desk, request, deciding or progress)
     known = find_backtest(desk.lake, prepared.backtest_id) if store else None
     if known is not None:
         return Ran(known, read_frames(desk.lake, known.backtest_id), fresh=False)

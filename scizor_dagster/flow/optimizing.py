@@ -22,13 +22,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from scizor_dagster.backtest.engine_checks import check_run
 from scizor_dagster.backtest.model import History, Schedule
-from scizor_dagster.backtest.request import BacktestRequest
+from scizor_dagster.backtest.request import BacktestRequest, canonical, digest
+from scizor_dagster.backtest.search.kept import store_search
 from scizor_dagster.backtest.search.objectives import Objective
 from scizor_dagster.backtest.search.pages import Findings
 from scizor_dagster.backtest.search.problem import Problem
 from scizor_dagster.backtest.search.running import Runner, workers_of
 from scizor_dagster.backtest.search.samplers import Method
-from scizor_dagster.backtest.search.search import Plan, Progress, Trials, search
+from scizor_dagster.backtest.search.search import Plan, Progress, search
 from scizor_dagster.backtest.search.spaces import Parameters, Space, space_of
 from scizor_dagster.backtest.search.splits import Split, Windows, purged_folds, walk_forward
 from scizor_dagster.backtest.search.trials import LakeStore, MemoryStore, Store
@@ -49,6 +50,7 @@ from scizor_dagster.strategies.rebalancing import Rebalance
 from scizor_dagster.strategies.registry import Registry
 
 _MOST_CORNERS = 1024
+_MOST_KEPT = 50
 Count = Annotated[int, Field(ge=1)]
 Least = Annotated[int, Field(ge=0)]
 
@@ -108,6 +110,11 @@ class SearchRequest(Model):
     def is_split(self) -> bool:
         return self.folds is not None or self.train is not None
 
+    @property
+    def text(self) -> str:
+        """Canonical JSON of what was asked for; on how many processes is not in it."""
+        return canonical(self.model_dump(mode="json", exclude_defaults=True, exclude={"workers"}))
+
 
 @dataclass(frozen=True)
 class StrategyMaker:
@@ -158,6 +165,27 @@ def read_search(values: Mapping[str, Any]) -> SearchRequest:
         ) from error
 
 
+def search_id(request: SearchRequest, found: Findings) -> str:
+    """What a search is known by: the digest of what was asked for, and of its problem."""
+    return digest(request.text, found.problem.digest)
+
+
+def keep_search(
+    desk: Desk, request: SearchRequest, found: Findings, axes: Sequence[str] = (), picture: str = ""
+) -> None:
+    """Keep what a search came to beside its trials.
+
+    Args:
+        desk: Whose lake.
+        request: What was asked for.
+        found: What came of it.
+        axes: Two parameters whose map is kept; by default the first two that vary.
+        picture: File that the map was written to.
+    """
+    record = found.record(_MOST_KEPT, axes) | ({"picture": picture} if picture else {})
+    store_search(desk.lake, search_id(request, found), found.problem.strategy, request.text, record, desk.clock())
+
+
 def run_search(desk: Desk, request: SearchRequest, progress: Progress | None = None, *, store: bool = True) -> Findings:
     """Search, and walk forward where that is asked for. Trials that the lake has are not run again.
 
@@ -173,12 +201,15 @@ def run_search(desk: Desk, request: SearchRequest, progress: Progress | None = N
     problem, plan, longest = problem_of(desk, request)
     splits = _splits(request, plan, longest, len(problem.history.sessions))
     kept: Store = LakeStore(desk.lake, problem.strategy) if store else MemoryStore()
+    walked = None
     with Runner(problem, workers_of(desk.settings.environment, request.workers)) as runner:
-        if not splits:
-            found: Trials = search(problem, plan, kept, runner, progress)
-            return Findings(problem, plan, found, verdict_of(found, plan, problem.market))
-        walked = walk(problem, plan, splits, kept, runner, progress)
-    return Findings(problem, plan, walked.trials, verdict_of(walked.trials, plan, problem.market), walked)
+        if splits:
+            walked = walk(problem, plan, splits, kept, runner, progress)
+        tried = walked.trials if walked is not None else search(problem, plan, kept, runner, progress)
+    found = Findings(problem, plan, tried, verdict_of(tried, plan, problem.market), walked)
+    if store:
+        keep_search(desk, request, found)
+    return found
 
 
 def best_of_search(
@@ -218,10 +249,10 @@ def problem_of(desk: Desk, request: SearchRequest) -> tuple[Problem, Plan, int]:
     rules, capabilities, _ = rules_and_capabilities(desk, asked)
     prices = price_source(desk, asked)
     history = prices.history(None, asked.first, max(longest + LISTED_WITHIN, LEAD) + asked.delay)
-    choices, _ = choices_of(desk, asked, prices, history)
+    begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
+    choices, _ = choices_of(desk, asked, prices, history, max(begins - 1, 0))
     # What no set could be run with is said now, and not once for each of them.
     check_run(history, Schedule(np.array([], dtype=np.intp), np.zeros((0, len(history.instruments)))), rules, choices)
-    begins = next((row for row, day in enumerate(history.sessions) if asked.first is None or day >= asked.first), 0)
     intake = weight_rules(desk, asked, rules)
     limits = limits_for(desk, asked, intake.weights, intake.fractional)
     made = (definition.source, json.dumps(fixed, sort_keys=True), rebalance, str(asked.first), str(limits))

@@ -117,13 +117,20 @@ def change(
 
     Raises:
         ConfigError: the function, its code or a parameter cannot be used.
-        InputError: a strategy's own name, or a record that the manifest names.
+        InputError: a strategy's own name, that of an entry of the manifest, or a record that the manifest names.
         LedgerError: see `ledger.strategy_records.change_record`.
     """
     before = records_of(desk).get(name)
     if action is RecordAction.CREATED and name in registry_of(desk).names():
         raise InputError(
             f"'{name}' is the name of a strategy already.", remedy="Give the record another one.", where="NAME"
+        )
+    if action is RecordAction.CREATED and any(entry.id == name for entry in desk.manifest.strategies):
+        raise InputError(
+            f"'{name}' is a strategy of the manifest already ({desk.manifest.where(name)}): the record would never be "
+            "what the name means.",
+            remedy="Give the record another name; an entry of the manifest takes it with 'function: NAME'.",
+            where="NAME",
         )
     if action is RecordAction.DELETED:
         _require_unused(desk, name)

@@ -163,6 +163,9 @@ TABLES: dict[str, str] = {
         problem VARCHAR NOT NULL, strategy VARCHAR NOT NULL, parameters VARCHAR NOT NULL, state VARCHAR NOT NULL,
         error VARCHAR NOT NULL, equity DOUBLE[], traded DOUBLE NOT NULL, costs DOUBLE NOT NULL,
         seconds DOUBLE NOT NULL, {_PROVENANCE}""",
+    "backtest_searches": f"""
+        search_id VARCHAR NOT NULL, strategy VARCHAR NOT NULL, problem VARCHAR NOT NULL, request VARCHAR NOT NULL,
+        record VARCHAR NOT NULL, {_PROVENANCE}""",
     "backtests": f"""
         backtest_id VARCHAR NOT NULL, name VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, market VARCHAR NOT NULL,
         start DATE NOT NULL, first_session DATE NOT NULL, last_session DATE NOT NULL, sessions INTEGER NOT NULL,

@@ -20,6 +20,7 @@ from scizor_dagster.brokers.protocol import Capabilities
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning import compiled, kernel_book
+from scizor_dagster.planning.cell_columns import CellColumns
 from scizor_dagster.planning.columns import DECIMALS, count_of, numbers_of, quantity_of
 from scizor_dagster.planning.inputs import PlanInputs, ReferencePrice, Target, check
 from scizor_dagster.planning.kernel_model import (
@@ -85,7 +86,7 @@ class PreparedBook:
 
     Attributes:
         compiled: Whether the kernel is machine code here.
-        cells: A record per instrument, and `columns` its fields by name.
+        cells: A row per instrument, and `columns` their numbers by name.
         facts: What rules say of instruments; a session adds its own.
         numbers, session: Records, one each, and `now` the session's fields by name.
         buffer: Share of equity that is never invested.
@@ -101,7 +102,7 @@ class PreparedBook:
     compiled: bool
     numbers: NDArray[Any]
     session: NDArray[Any]
-    cells: NDArray[Any]
+    cells: CellColumns
     columns: dict[str, NDArray[Any]]
     now: dict[str, NDArray[Any]]
     facts: NDArray[Any]
@@ -153,10 +154,10 @@ def prepare(
         venue = venue_of(rules, capabilities, inputs)
         rows = make_rows(inputs, rules, {})
         known = dict(zip((row.symbol for row in rows), cells_of_rows(rows, inputs, venue), strict=True))
-        numbers, cells = records(Numbers, 1), records(Cells, size)
+        numbers, cells = records(Numbers, 1), CellColumns(size)
         numbers[0] = astuple(numbers_of(venue, effective_buffer(venue.rules)))
     for name in STATIC:
-        cells[name] = [getattr(known[symbol], name) for symbol in symbols]
+        cells.columns[name][:] = [getattr(known[symbol], name) for symbol in symbols]
     session = records(Session, 1)
     return PreparedBook(
         instruments=tuple(instruments),
@@ -167,9 +168,9 @@ def prepare(
         numbers=numbers,
         session=session,
         cells=cells,
-        columns={item.name: cells[item.name] for item in fields(Cells)},
+        columns=cells.columns,
         now={item.name: session[item.name] for item in fields(Session)},
-        facts=cells["fact"].copy(),
+        facts=cells.columns["fact"].copy(),
         buffer=float(numbers["buffer"][0]),
         short_equity=float(numbers["short_equity"][0]),
         reads_moves=rules.max_price_move is not None,
@@ -237,11 +238,11 @@ def _run(book: PreparedBook, name: str) -> int:
     """Call the kernel: on the book's arrays if it is compiled, else on objects that are written back."""
     if book.compiled:
         return int(compiled.function(name)(book.cells, book.numbers, book.session, book.terms, book.keys))
-    cells = [Cells(*cell) for cell in book.cells.tolist()]
+    cells = book.cells.rows()
     numbers, session = Numbers(*book.numbers[0].tolist()), Session(*book.session[0].tolist())
     room = [0.0] * (len(cells) + STACK)
     status: int = getattr(kernel_book, name)(cells, (numbers,), (session,), room, [*room])
-    book.cells[:] = [astuple(cell) for cell in cells]
+    book.cells.write(cells)
     book.session[0] = astuple(session)
     return status
 
@@ -327,7 +328,7 @@ def inputs_of(book: PreparedBook, places: Sequence[int] | None = None) -> PlanIn
     columns, now = book.columns, book.now
     if places is None:
         places = ((columns["weight"] != 0.0) | (columns["count"] != 0)).nonzero()[0].tolist()
-    cells = [Cells(*book.cells[place].item()) for place in places]
+    cells = [book.cells.row(place) for place in places]
     return _inputs_of(
         book.currency,
         [book.instruments[place] for place in places],

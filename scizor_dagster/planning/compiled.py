@@ -21,9 +21,12 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 PARTS = tuple(
-    f"scizor_dagster.planning.kernel_{name}" for name in ("model", "room", "rows", "plain", "turnover", "fit", "book")
+    f"scizor_dagster.planning.kernel_{name}" for name in ("model", "plain", "room", "rows", "turnover", "fit", "book")
 )
 """Modules of the kernel, each after those that it calls."""
+GLUE = "scizor_dagster.planning.compiled_rows"
+"""What the compiler is told of a book's columns."""
+_GLUED = tuple(Path(__file__).with_name(f"{name}.py") for name in ("cell_columns", "compiled_rows"))
 ENTRIES = ("decide_book", "hold_laws")
 """What is called from outside."""
 SMALL = 350
@@ -54,6 +57,8 @@ def load(parts: Sequence[str] = PARTS, entries: Sequence[str] = ENTRIES) -> bool
         return False
     try:
         import numba
+
+        import_module(GLUE)
     except ImportError:
         return False
     _loaded.update(_compiled(numba, folder, parts, entries))
@@ -62,7 +67,8 @@ def load(parts: Sequence[str] = PARTS, entries: Sequence[str] = ENTRIES) -> bool
 
 def cache_folder(parts: Sequence[str] = PARTS) -> Path | None:
     """A folder for the machine code of this very source that can be written to; None where there is none."""
-    sources = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in _modules(parts))
+    files = (*(Path(str(module.__file__)) for module in _modules(parts)), *_GLUED)
+    sources = "".join(file.read_text(encoding="utf-8") for file in files)
     name = f"kernel-{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
     own = Path(__file__).parent / "__pycache__"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scizor"

@@ -12,7 +12,9 @@ from scizor_dagster.planning.kernel_model import (
     BEYOND,
     FITS,
     FLAGGED,
+    GREATEST,
     LAST_ORDERING,
+    LEAST,
     LEFT,
     LOOSE,
     NOISE,
@@ -31,8 +33,8 @@ from scizor_dagster.planning.kernel_model import (
 )  # fmt: skip
 from scizor_dagster.planning.kernel_plain import decide_plain_rows
 from scizor_dagster.planning.kernel_room import (
+    block_sum,
     free_refused_shorts,
-    is_sound,
     keep,
     overflow,
     pairwise_sum,
@@ -104,7 +106,7 @@ def size_book(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
 def hold_laws(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], terms: Column, keys: Column) -> int:
     """The laws of the whole book over decided rows, and what is traded in the end; `FITS`, `BOUND` or `UNSURE`."""
     rules = rule[0]
-    if _trade(rows, rules, session[0]):
+    if _trade(rows, rules, session[0], terms, keys):
         return FITS
     capped = cap_turnover(rows, rules, session[0].equity, terms, keys)
     if capped == UNSURE:
@@ -112,7 +114,7 @@ def hold_laws(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
     fitted = fit(rows, rules, session[0], terms, keys)
     if fitted == UNSURE:
         return UNSURE
-    _trade(rows, rules, session[0])
+    _trade(rows, rules, session[0], terms, keys)
     if rules.max_total < NONE:
         for i in range(len(rows)):
             terms[i] = abs(rows[i].trade) * SHARE * rows[i].price if rows[i].trade != 0 else 0.0
@@ -122,23 +124,27 @@ def hold_laws(rows: Rows, rule: Sequence[Numbers], session: Sequence[Session], t
     return max(capped, fitted)
 
 
-def _trade(rows: Rows, rules: Numbers, session: Session) -> bool:
+def _trade(rows: Rows, rules: Numbers, session: Session, terms: Column, keys: Column) -> bool:
     """Write what orders trade by the decisions as they are; whether they keep all laws of the book, as most books do.
 
-    It says so only where they keep them by far more than these plain sums of less than 2**22 terms may be off.
+    It says so only where they keep them by far more than sums of less than 2**22 terms may be off.
     """
-    traded, gross, net, known = 0.0, 0.0, 0.0, session.spare_cash == session.spare_cash
-    for i in range(len(rows)):
+    known, size = session.spare_cash == session.spare_cash, len(rows)
+    for i in range(size):
         row = rows[i]
-        code, delta, count = row.code, row.delta, row.count
+        code, delta, count, price = row.code, row.delta, row.count, row.price
         trade = delta if (code >= REBALANCE) & (code <= LAST_ORDERING) else 0
         sold = count if count < -trade else -trade
         row.trade, row.sale = trade, sold if sold > 0 else 0
-        if is_sound(row.price):
-            share, final = SHARE * row.price, count + trade
-            traded += abs(trade) * share
-            gross += abs(final) * share
-            net += (trade if known else final) * share
+        share = SHARE * price if (price >= LEAST) & (price <= GREATEST) else 0.0
+        terms[i], keys[i] = abs(trade) * share, abs(count + trade) * share
+    traded, gross = block_sum(terms, 0, size), block_sum(keys, 0, size)
+    for i in range(size):
+        row = rows[i]
+        price, trade = row.price, row.trade
+        share = SHARE * price if (price >= LEAST) & (price <= GREATEST) else 0.0
+        terms[i] = (trade if known else row.count + trade) * share
+    net = block_sum(terms, 0, size)
     investable = session.equity - session.equity * rules.buffer
     room, limit = session.spare_cash if known else investable, rules.max_gross * investable
     spare = PLAIN_NOISE * (2.0 * gross + traded + abs(room) + limit + session.equity)

@@ -6,16 +6,16 @@ What belongs here: names, units and limits. What does not: arithmetic (`kernel_r
 Quantities are whole numbers of `UNIT`s, a billionth of a share, so that sums and differences of them are exact and
 each is the same quantity in `Decimal`. Money, prices and weights are float64.
 
-The kernel is written so that one source runs twice: compiled, on NumPy arrays of records, and as it stands, on lists of
-the objects below. It says of each decision whether binary noise could have made it (`NEAR`); the exact rules decide
-those (`sizing`).
+The kernel is written so that one source runs twice: compiled, on columns of numbers (`cell_columns`) and NumPy records,
+and as it stands, on lists of the objects below. It says of each decision whether binary noise could have made it
+(`NEAR`); the exact rules decide those (`sizing`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from scizor_dagster.planning.model import Reason
@@ -133,7 +133,6 @@ class Cells:
         first_code, first_delta, first_target: The decision before the turnover cap.
     """
 
-    # What every pass reads comes first: it shares a line of the processor's cache.
     weight: float = 0.0
     price: float = math.nan
     held: float = 0.0
@@ -254,7 +253,7 @@ class Session:
 
 
 Rows: TypeAlias = Sequence[Cells]
-"""A list of `Cells`, or an array of records with the same names."""
+"""A list of `Cells`, or `cell_columns.CellColumns`, whose rows have the same names."""
 
 FACTOR, ROOM = 1, 2
 LOOSE: Final = 2.5e-12
@@ -264,12 +263,16 @@ _KINDS = {"float": "f8", "int": "i8", "bool": "?"}
 _SMALL = {"fact", "ban", "code", "mark", "standing", "first_code"}
 
 
+def kind_of(item: Field[Any]) -> str:
+    """NumPy's name for the numbers of a field."""
+    return "i1" if item.name in _SMALL else _KINDS[str(item.type)]
+
+
 def records(kind: type[Any], size: int) -> NDArray[Any]:
     """An array of records with the names and defaults of a class of plain numbers, as those above."""
     import numpy as np
 
-    names = [(item.name, "i1" if item.name in _SMALL else _KINDS[str(item.type)]) for item in fields(kind)]
-    made = np.empty(size, np.dtype(names, align=True))
+    made = np.empty(size, np.dtype([(item.name, kind_of(item)) for item in fields(kind)], align=True))
     for item in fields(kind):
         made[item.name] = item.default
     return made

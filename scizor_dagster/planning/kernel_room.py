@@ -15,8 +15,6 @@ from scizor_dagster.planning.kernel_model import (
     FREE,
     GREATEST,
     GREATEST_AMOUNT,
-    GREATEST_COUNT,
-    IDLE,
     LEAST,
     NO_PRICE,
     NOT_SHORTABLE,
@@ -33,6 +31,7 @@ from scizor_dagster.planning.kernel_model import (
     Rows,
     Session,
 )  # fmt: skip
+from scizor_dagster.planning.kernel_plain import stand_plain_rows
 
 BLOCK = 128
 
@@ -52,7 +51,7 @@ def pairwise_sum(terms: Column, count: int) -> float:
             terms[top], terms[top + 1] = start + half, count - half
             top += 2
             count = half
-        total = _block_sum(terms, start, count)
+        total = block_sum(terms, start, count)
         while top > first and terms[top - 1] == 0.0:
             top -= 2
             total = terms[top] + total
@@ -62,7 +61,8 @@ def pairwise_sum(terms: Column, count: int) -> float:
         terms[top - 2], terms[top - 1] = total, 0.0
 
 
-def _block_sum(terms: Column, start: int, count: int) -> float:
+def block_sum(terms: Column, start: int, count: int) -> float:
+    """Sum of `count` terms, eight at a time."""
     total, done = 0.0, 0
     if count >= 8:
         a, b, c, d = terms[start], terms[start + 1], terms[start + 2], terms[start + 3]
@@ -129,31 +129,30 @@ def keep(
         not move freely.
     """
     possible = 0.0 < session.equity <= GREATEST_AMOUNT and not abs(session.cash) > GREATEST_AMOUNT
-    shared, sure, fixed, listed = False, True, 0, session.listed
-    most_weight, watches = rules.max_weight, rules.max_move < math.inf
+    shared, sure, fixed, listed, left = False, True, 0, session.listed, True
+    watches = rules.max_move < math.inf
+    if not listed:
+        sane, left = stand_plain_rows(rows, rules, session, terms)
+        possible = possible and sane
+    if not left:
+        return possible, False, True, 0
     for i in range(len(rows)):
         row = rows[i]
-        row.code = 0
-        weight, price = row.weight, row.price
-        terms[i] = weight
-        if not listed:
-            count = row.count
-            possible = possible & (abs(weight) <= most_weight) & (abs(count) < GREATEST_COUNT)
-            row.held = count / UNIT
-        idle = weight == 0.0 and row.held == 0.0
-        row.standing = IDLE if idle and not listed else FREE
-        if idle and not listed:
-            continue
-        sound = is_sound(price)
-        if watches and sound and not idle:
-            sure = sure and not _near_a_jump(row, rules.max_move)
-        code = _kept_code(row, rules, session, idle, sound)
-        if code != 0:
-            row.code = code
-            row.standing = REFUSED_SHORT if code == NOT_SHORTABLE and sound else FIXED
-            keys[fixed] = i
-            fixed += 1
-        shared = shared or code != 0 or not sound
+        if listed:
+            row.code, row.standing = 0, FIXED
+            terms[i] = row.weight
+        if row.standing == FIXED:
+            idle, sound = row.weight == 0.0 and row.held == 0.0, is_sound(row.price)
+            if watches and sound and not idle:
+                sure = sure and not _near_a_jump(row, rules.max_move)
+            row.code = _kept_code(row, rules, session, idle, sound)
+            if row.code == 0:
+                row.standing = FREE
+            else:
+                row.standing = REFUSED_SHORT if row.code == NOT_SHORTABLE and sound else FIXED
+                keys[fixed] = i
+                fixed += 1
+            shared = shared or row.code != 0 or not sound
     return possible, shared, sure, fixed
 
 

@@ -202,6 +202,11 @@ class StrategyEntry(Model):
 class Manifest(Model):
     strategies: tuple[StrategyEntry, ...] = Field(min_length=1)
     _source: str = PrivateAttr(default="")
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def where(self, name: str) -> str:
+        """File and line of the entry with this id."""
+        return self._places.get(name, self._source)
 
     def strategy(self, name: str) -> StrategyEntry:
         """The entry with this id.
@@ -241,6 +246,8 @@ def load_manifest(path: Path, environment: Mapping[str, str]) -> Manifest:
     entries = tuple(_resolved(entry, folder if entry.function is None else home) for entry in manifest.strategies)
     manifest = manifest.model_copy(update={"strategies": entries})
     manifest._source = str(path)
+    places = {entry.id: document.where(("strategies", at, "id")) for at, entry in enumerate(entries)}
+    manifest._places = {name: where.partition(": ")[0] for name, where in places.items()}
     return manifest
 
 

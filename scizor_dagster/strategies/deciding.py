@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,14 @@ from scizor_dagster.strategies.rebalancing import rebalance_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Tell = Callable[[int, int], None]
+"""Called after each decision with how many are made, and of how many. What it raises ends the work."""
 DIGITS = 12
 """Decimals of a weight: what is below them is an accident of arithmetic, and would differ between machines."""
+
+
+def nobody(_done: int, _of: int) -> None:
+    """Is told how far the work is, and does nothing."""
 
 
 def decide(strategy: Strategy, prices: Prices) -> dict[str, float] | None:
@@ -87,10 +93,29 @@ def _failed_at(error: BaseException, strategy: Strategy) -> str:
     return f"{own}:{lines[-1]}" if lines else strategy.definition.where
 
 
-def weights_at(strategy: Strategy, history: History, rows: Sequence[int]) -> list[dict[str, float] | None]:
+def weights_at(
+    strategy: Strategy, history: History, rows: Sequence[int], tell: Tell = nobody
+) -> list[dict[str, float] | None]:
     """What the strategy decides on the closes of these sessions, one after the other, each as of then."""
-    known = AsOf(history)
-    return [decide(strategy, known.at(row, strategy.window)) for row in rows]
+    known, made = AsOf(history), list[dict[str, float] | None]()
+    for row in rows:
+        made.append(decide(strategy, known.at(row, strategy.window)))
+        tell(len(made), len(rows))
+    return made
+
+
+class Decisions(NamedTuple):
+    """What a strategy decides for the sessions of a history.
+
+    Attributes:
+        rows: R sessions that it has weights for, ascending.
+        weights: R x N shares of equity.
+        undecided: Sessions that were due and that it decided nothing for.
+    """
+
+    rows: NDArray[Any]
+    weights: NDArray[Any]
+    undecided: tuple[int, ...] = ()
 
 
 def strategy_schedule(
@@ -102,7 +127,34 @@ def strategy_schedule(
     delay: int = 1,
     vectorised: bool = True,
 ) -> Schedule:
-    """The strategy's weights for a backtest, in the sessions that it decides anew for.
+    """The strategy's weights for a backtest, in the sessions that it decides anew for; arguments as `decisions_of`.
+
+    Raises:
+        DataError: as `decide`.
+    """
+    return schedule_of(
+        strategy, decisions_of(strategy, history, first=first, last=last, delay=delay, vectorised=vectorised)
+    )
+
+
+def schedule_of(strategy: Strategy, made: Decisions) -> Schedule:
+    """Decisions as a schedule, which says for how many sessions there is none."""
+    left, due = len(made.undecided), len(made.rows) + len(made.undecided)
+    notes = (f"Strategy '{strategy.name}' decided nothing for {left} of {due} sessions.",) if left else ()
+    return Schedule(made.rows, made.weights, notes)
+
+
+def decisions_of(
+    strategy: Strategy,
+    history: History,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    delay: int = 1,
+    vectorised: bool = True,
+    tell: Tell = nobody,
+) -> Decisions:
+    """The strategy's weights in the sessions that it decides anew for.
 
     Before anything is listed there is nothing to decide.
 
@@ -114,6 +166,7 @@ def strategy_schedule(
         last: Of them; else the history's last.
         delay: Sessions from the close that a decision is made on to the session that it trades in; see `Fills`.
         vectorised: Whether the vectorised form is taken where there is one.
+        tell: Is told of each decision; of the vectorised form, when all are made.
 
     Raises:
         DataError: as `decide`.
@@ -123,14 +176,17 @@ def strategy_schedule(
     chosen = [row for row in rebalance_rows(sessions, strategy.rebalance) if begins <= sessions[row] <= ends]
     listed = np.any(AsOf(history).listed, axis=1)
     rows = [row for row in chosen if row >= delay and listed[row - delay]]
+    closes = [row - delay for row in rows]
     if vectorised and strategy.definition.over is not None:
-        return Schedule(np.array(rows, dtype=np.intp), weights_over(strategy, history, [row - delay for row in rows]))
-    made = weights_at(strategy, history, [row - delay for row in rows])
-    kept = [(row, weights) for row, weights in zip(rows, made, strict=True) if weights is not None]
-    left = len(rows) - len(kept)
-    notes = (f"Strategy '{strategy.name}' decided nothing for {left} of {len(rows)} sessions.",) if left else ()
-    return Schedule(
-        np.array([row for row, _ in kept], dtype=np.intp), matrix_of(history, (item for _, item in kept)), notes
+        found = weights_over(strategy, history, closes)
+        tell(len(rows), len(rows))
+        return Decisions(np.array(rows, dtype=np.intp), found)
+    made = list(zip(rows, weights_at(strategy, history, closes, tell), strict=True))
+    kept = [(row, weights) for row, weights in made if weights is not None]
+    return Decisions(
+        np.array([row for row, _ in kept], dtype=np.intp),
+        matrix_of(history, (weights for _, weights in kept)),
+        tuple(row for row, weights in made if weights is None),
     )
 
 

@@ -26,6 +26,12 @@ def test_the_config_has_every_key_of_a_request_and_no_other():
         BacktestConfig(weights="w.csv", kind="x").request("trend")
 
 
+@pytest.mark.parametrize("partition", ["my test", "a/b", "x" * 500, "Übung ☃", 'it\'s "mine"', ".."])
+def test_a_partition_may_be_called_anything(partition):
+    request = BacktestConfig(weights="w.csv").request(partition)
+    assert request.name == partition[:200]
+
+
 def test_a_partition_is_run_and_shows_figures_a_chart_and_its_page(tmp_path, monkeypatch):
     monkeypatch.setenv("SCIZOR_KERNEL", "python")
     project = small_project(tmp_path)

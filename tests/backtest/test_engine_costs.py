@@ -187,6 +187,24 @@ def test_cash_earns_and_debts_cost_by_the_calendar_day():
     assert owed.income[:, 1].tolist() == [0.0, 0.0, -0.2]
 
 
+def test_what_a_short_brought_in_earns_nothing_unless_it_is_said_to():
+    costs = Costs(cash_rate=0.365)
+    result = run(history_of([10.0, 10.0, 10.0, 20.0, 20.0]), {1: -0.5}, SHORTS, costs=costs)
+    # 500 were sold short: 1500 in cash, of which 500 and later 1000 belong to whoever lent the shares.
+    assert result.income[:, 1].tolist() == pytest.approx([0.0, 1.0, 1.001, 1.002001, 0.503003001], rel=1e-12)
+    said = run(history_of([10.0] * 3), {1: -0.5}, SHORTS, costs=replace(costs, short_proceeds_earn=True))
+    assert said.income[:, 1].tolist() == pytest.approx([0.0, 1.0, 1.501], rel=1e-12)
+    # More is owed than there is cash: nothing is earned, and nothing is a debt.
+    owed = run(history_of([10.0, 10.0, 40.0, 40.0]), {1: -0.5}, SHORTS, costs=replace(costs, debit_rate=0.7))
+    assert owed.income[3, 1] == 0.0
+
+
+def test_before_the_capital_is_there_it_earns_nothing():
+    choices = {"costs": Costs(cash_rate=0.365), "begins": 2}
+    earned = run(history_of([10.0] * 4), {}, **choices)
+    assert earned.income[:, 1].tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
 def test_prices_round_against_the_account_and_fees_up_to_a_cent_where_the_venue_does():
     fills = Fills(FillAt.CLOSE, price_decimals=4, cents=True)
     history = history_of([10.0, 10.0, 10.0])

@@ -261,5 +261,20 @@ def test_a_file_that_reads_prices_while_it_decides_is_found(tmp_path):
     assert finding.future == HISTORY.sessions[1]
 
 
+def test_decisions_of_other_sessions_than_those_asked_for_are_not_looked_at():
+    late, sessions = HISTORY.sessions[40], HISTORY.sessions
+
+    def weights(prices):
+        return tomorrow_of_a_frame(prices) if prices.last >= late else {}
+
+    chosen = definition_of(weights, "late", "file", "").configured()
+    assert check_lookahead(HISTORY, chosen, last=late) == []
+    (finding,) = check_lookahead(HISTORY, chosen, first=sessions[30])
+    assert finding.session == late
+    # What is after the last session asked for is altered all the same.
+    (finding,) = check_lookahead(HISTORY, chosen, first=sessions[41], last=sessions[41])
+    assert (finding.session, finding.future) == (late, sessions[41])
+
+
 def test_a_history_without_a_decision_has_no_finding():
     assert check_lookahead(random_history(1, sessions=1), Registry().find("equal_weight").configured()) == []

@@ -8,6 +8,7 @@ import typer
 import yaml
 
 from scizor_dagster.cli import backtest
+from scizor_dagster.flow import optimizing
 from tests.cli.conftest import Scizor
 from tests.market_data.support import XNYS
 from tests.projects import Project
@@ -46,6 +47,58 @@ def test_a_search_says_its_best_and_that_it_is_luck_and_runs_nothing_twice(scizo
     assert again["best"][0]["score"] == max(row["score"] for row in again["best"])
     assert again["verdict"]["is_luck"] is True
     assert again["verdict"]["sessions"] == len(SESSIONS) - 30
+
+
+def test_a_search_is_listed_shown_drawn_and_deleted_with_its_trials(scizor: Scizor, files: Project) -> None:
+    assert "No backtest is kept" in scizor("backtest", "list").out
+    made = scizor(*CALL, *SPACE, "--heat", "slow,fast", "--png", "map.png", "--json").json
+    short = made["search_id"][:12]
+    wider = scizor(*CALL, "--param", "fast=2", "--param", "slow=20,30,40", "--objective", "cagr", "--json").json
+    assert wider["computed"] == 1
+    listed = scizor("backtest", "list", "--json").json["searches"]
+    assert [row["search_id"] for row in listed] == [wider["search_id"], made["search_id"]]
+    assert {row["trials"] for row in listed} == {6}
+    assert all(word in scizor("backtest", "list").out for word in ("Searches", short, "no better than luck"))
+    shown = scizor("backtest", "show", short, "--json").json
+    assert {name: shown[name] for name in ("best", "verdict", "map", "objective")} == {
+        name: made[name] for name in ("best", "verdict", "map", "objective")
+    }
+    assert shown["map"]["across"] == "slow"
+    assert shown["picture"] == str(files.folder / "map.png")
+    said = scizor("backtest", "show", short, "--png", "again.png").out
+    assert all(
+        word in said for word in ("The best by sharpe", "by fast (down) and slow (across)", "NO BETTER", "map.png")
+    )
+    assert (files.folder / "again.png").read_bytes() == (files.folder / "map.png").read_bytes()
+    assert scizor("backtest", "show", "moving_average_cross", "--json").json["search_id"] == wider["search_id"]
+    for wrong in (("--symbol", "AAPL", "--date", "2024-01-03"), ("--html", "page.html"), ("--png", "map.jpg")):
+        assert scizor("backtest", "show", short, *wrong).code == 2
+    assert scizor("backtest", "show", wider["search_id"], "--png", "none.png").code == 2
+    assert scizor("backtest", "delete", short, "--json").code == 2
+    # The other search of the same problem has these trials too.
+    assert scizor("backtest", "delete", short, "--yes", "--json").json["trials"] == 0
+    assert "and 6 trials" in scizor("backtest", "delete", wider["search_id"], "--yes").out
+    assert scizor("backtest", "list", "--json").json["searches"] == []
+    assert scizor(*CALL, *SPACE, "--json").json["computed"] == 5
+
+
+def test_a_search_that_was_ended_is_listed_as_unfinished_and_deleted(
+    scizor: Scizor, files: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optimizing, "verdict_of", interrupted)
+        assert scizor(*CALL, *SPACE).code == 130
+    [row] = scizor("backtest", "list", "--json").json["searches"]
+    assert (row["finished"], row["trials"], row["strategy"]) == (False, 5, "moving_average_cross")
+    assert "unfinished: the same command goes on" in scizor("backtest", "list").out
+    assert "of which 5 trials are kept" in scizor("backtest", "show", row["search_id"][:8]).out
+    assert scizor("backtest", "show", row["search_id"][:8], "--png", "map.png").code == 2
+    assert scizor("backtest", "delete", row["search_id"][:8], "--yes").code == 0
+    assert scizor("backtest", "list", "--json").json["searches"] == []
+    assert scizor("backtest", "show", row["search_id"][:8]).code == 2
 
 
 def test_a_walk_forward_says_what_each_window_chose_and_what_came_of_it(scizor: Scizor, files: Project) -> None:

@@ -27,15 +27,18 @@ from scizor_dagster.backtest.storage import (
     moment_of,
     read_frames,
 )
-from scizor_dagster.errors import InputError, PriceUnavailable, SignalRefused
+from scizor_dagster.config import WeightRules
+from scizor_dagster.errors import DataError, InputError, PriceUnavailable, SignalRefused
 from scizor_dagster.flow import backtests
 from scizor_dagster.flow.backtest_prices import EVERY_DAY
-from scizor_dagster.flow.backtest_weights import _Files
+from scizor_dagster.flow.backtest_targets import Rules, matrix_of
+from scizor_dagster.flow.backtest_weights import _Weights
 from scizor_dagster.flow.backtests import MADE_BY, _per_share, prepare, run_request, year_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from scizor_dagster.market_data.bar_store import Origin, store_bars
+from scizor_dagster.planning.rules_file import FileFractionalShares
 from scizor_dagster.sessions import TradingCalendar
 from tests.market_data.support import XNYS, bars_frame
 from tests.projects import small_project, write_weights
@@ -260,7 +263,7 @@ def test_stored_targets_are_the_weights_of_the_files(desk):
 
 def test_all_at_once_and_session_by_session_make_the_same_schedule(desk, monkeypatch):
     at_once = prepare(desk, read_request({"portfolio": "main"}))
-    monkeypatch.setattr(_Files, "_is_plain", property(lambda _self: False))
+    monkeypatch.setattr(_Weights, "_is_plain", property(lambda _self: False))
     slowly = prepare(desk, read_request({"portfolio": "main"}))
     np.testing.assert_array_equal(at_once.schedule.rows, slowly.schedule.rows)
     np.testing.assert_array_equal(at_once.schedule.weights, slowly.schedule.weights)
@@ -279,7 +282,7 @@ def test_without_a_calendar_weights_of_a_day_off_trade_in_the_next_date_of_the_p
     closes.to_csv(tmp_path / "prices.csv")
     request = read_request({"weights": str(path), "prices": str(tmp_path / "prices.csv"), "dated": dated})
     at_once = prepare(desk, request).schedule
-    monkeypatch.setattr(_Files, "_is_plain", property(lambda _: False))
+    monkeypatch.setattr(_Weights, "_is_plain", property(lambda _: False))
     slowly = prepare(desk, request).schedule
     assert len(at_once.rows) == 3
     np.testing.assert_array_equal(at_once.rows, slowly.rows)
@@ -339,6 +342,8 @@ def test_an_unknown_id_refuses_the_file_with_its_line_or_is_set_aside_by_name(de
         SignalRefused, match=r"mine\.csv: The weight file was refused: unknown_id.*ZZZ.*--unknown-ids quarantine. N"
     ):
         prepare(desk, read_request({"weights": str(path)}))
+    with pytest.raises(SignalRefused, match="is not in the universe of market us"):
+        prepare(desk, read_request({"weights": str(path)}))
     lenient = prepare(desk, read_request({"weights": str(path), "unknown_ids": "quarantine"}))
     assert any(
         "its weight in cash and what is held of it left as it is: ZZZ" in note for note in lenient.schedule.notes
@@ -386,6 +391,27 @@ def test_an_id_that_may_be_two_tickers_leaves_alone_what_another_id_has_bought(d
     assert len(result.frames.trades) == 1
 
 
+def test_the_weight_of_an_id_that_may_be_two_tickers_counts_in_the_sum_as_live(desk, tmp_path, monkeypatch):
+    (tmp_path / "ids.csv").write_text("id,ticker\n1,AAPL\n2,GOOG\n2,MSFT\n3,NVDA\n", encoding="utf-8")
+    path = tmp_path / "strategy_manifest.yaml"
+    manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    manifest["strategies"][0] |= {
+        "mapping": {"file": "ids.csv", "id_column": "id", "symbol_column": "ticker"},
+        "max_quarantined_weight": 0.5,
+    }
+    path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    write_weights(tmp_path / "weights.csv", {SESSIONS[7]: {"1": 0.4, "2": 0.3, "3": 0.301}, SESSIONS[9]: {"1": 0.4}})
+    expected = [[pytest.approx(0.4 / 1.001)], [0.4]]
+    assert prepare(desk, read_request({"portfolio": "main"})).schedule.weights[:, :1].tolist() == expected
+    monkeypatch.setattr(_Weights, "_is_plain", property(lambda _self: False))
+    assert prepare(desk, read_request({"portfolio": "main"})).schedule.weights[:, :1].tolist() == expected
+    rules = Rules(WeightRules(), FileFractionalShares(max_total_weight=1.0, adjust_for_overflow=False))
+    day = date(2025, 1, 13)
+    assert matrix_of({day: {"A": 0.4}}, rules, {}, {day: [0.601]}).weights.tolist() == [[0.4]]
+    with pytest.raises(DataError, match=r"With what was set aside, the weights of 2025-01-13 sum to 1.1; at most 1"):
+        matrix_of({day: {"A": 0.4}}, rules, {}, {day: [0.7]})
+
+
 def test_a_benchmark_is_compared_by_its_total_returns(desk):
     rebuild_prices(desk.lake, "us", NOW)
     frames = run_request(desk, read_request({"portfolio": "main", "benchmark": "MSFT.XNAS"})).frames
@@ -393,8 +419,38 @@ def test_a_benchmark_is_compared_by_its_total_returns(desk):
     expected = closes.pct_change().loc[pd.Timestamp(2025, 1, 13) :].to_numpy()
     np.testing.assert_allclose(frames.equity["benchmark_return"].to_numpy(dtype=float), expected)
     assert frames.figures["benchmark_return"] == pytest.approx((1 + expected).prod() - 1)
-    missing = prepare(desk, read_request({"portfolio": "main", "benchmark": "SPY"}))
-    assert "The benchmark SPY has no total-return prices in the lake; nothing is compared." in missing.notes
+
+
+def test_a_benchmark_that_nobody_knows_is_refused_before_anything_runs(desk, tmp_path, monkeypatch):
+    monkeypatch.setattr(backtests, "run_backtest", _never)
+    with pytest.raises(InputError, match=r"The benchmark MSTF is not in market 'us'. Did you mean MSFT"):
+        run_request(desk, read_request({"portfolio": "main", "benchmark": "MSTF"}))
+    with pytest.raises(PriceUnavailable, match="The benchmark GOOG has no total-return prices in the lake"):
+        run_request(desk, read_request({"portfolio": "main", "benchmark": "GOOG"}))
+    wide = walk().pivot(index="session", columns="symbol", values="close")
+    wide.rename_axis("date").to_csv(tmp_path / "prices.csv", date_format="%Y-%m-%d")
+    asked = {"weights": str(tmp_path / "weights.csv"), "prices": str(tmp_path / "prices.csv")}
+    with pytest.raises(InputError, match=r"The benchmark SPY is not in the file of prices. Name one that has prices"):
+        run_request(desk, read_request(asked | {"benchmark": "SPY"}))
+    assert prepare(desk, read_request(asked | {"benchmark": "NVDA.XNAS"})).benchmark is not None
+
+
+def test_a_larger_delay_or_interest_on_cash_begins_no_curve_earlier_and_takes_no_price_away(desk):
+    plain = prepare(desk, read_request({"portfolio": "main"}))
+    for more in ({"delay": 3}, {"cash_rate": 0.05}, {"delay": 3, "cash_rate": 0.05}):
+        other = prepare(desk, read_request({"portfolio": "main"} | more))
+        assert other.history.sessions == plain.history.sessions
+        assert (other.begins, other.choices.begins) == (plain.begins, plain.begins)
+        assert other.history.sessions[other.begins] == date(2025, 1, 10)
+        assert other.begins > 3
+
+
+def test_interest_begins_with_the_curve(desk):
+    ran = run_request(desk, read_request({"portfolio": "main", "cash_rate": 0.05, "first": "2025-01-08"}), store=False)
+    assert (ran.head.start, ran.head.first_session) == (date(2025, 1, 7), date(2025, 1, 8))
+    equity = ran.frames.equity
+    assert equity["equity"].iloc[0] == pytest.approx(100_000 * (1 + 0.05 / 365))
+    assert (equity["interest"] > 0).all()
 
 
 def test_a_symbol_of_the_universe_without_prices_is_named(desk, tmp_path):
@@ -441,19 +497,40 @@ def test_costs_are_those_learned_or_of_the_venue_and_the_notes_say_which(desk):
     venue = prepare(desk, read_request({"portfolio": "main"}))
     assert venue.choices.costs.half_spread_bps == 1.0
     assert any("Costs of account 'paper' at the embedded exchange" in note for note in venue.notes)
-    model = CostModel(3.0, 0.5, 1.0, 0.1, orders=40, session=date(2025, 3, 10), fitted=True)
-    store_costs(desk.lake, "main", date(2025, 3, 10), [], {("portfolio", "main"): model}, NOW, venue="paper")
-    learned = prepare(desk, read_request({"portfolio": "main", "slippage_bps": 2.0}))
+    model = CostModel(3.0, 0.5, 1.0, 0.1, orders=40, session=date(2025, 2, 28), fitted=True)
+    store_costs(desk.lake, "main", date(2025, 2, 28), [], {("portfolio", "main"): model}, NOW, venue="paper")
+    learned = prepare(desk, read_request({"portfolio": "main", "slippage_bps": 2.0, "first": "2025-03-03"}))
     assert learned.choices.costs.half_spread_bps == 3.0
     assert learned.choices.costs_of["AAPL"].slippage_bps == 2.0
     assert learned.choices.costs_of["AAPL"].impact_bps == pytest.approx(0.5 * 200, rel=0.5)
-    assert "learned from 40 orders of portfolio 'main' up to 2025-03-10" in learned.notes[0]
+    assert "learned from 40 orders of portfolio 'main' up to 2025-02-28" in learned.notes[0]
     assert "In place of that, as given: slippage_bps 2." in learned.notes[0]
+
+
+def test_learned_costs_know_nothing_of_the_time_of_the_backtest(desk):
+    model = CostModel(3.0, 0.5, 1.0, 0.1, orders=40, session=date(2025, 2, 28), fitted=True)
+    store_costs(desk.lake, "main", date(2025, 2, 28), [], {("portfolio", "main"): model}, NOW, venue="paper")
+    earlier = prepare(desk, read_request({"portfolio": "main", "first": "2025-02-03"}))
+    assert earlier.choices.costs == prepare(desk, read_request({"portfolio": "main"})).choices.costs
+    assert not earlier.choices.costs_of
+    assert "up to 2025-02-28 is not used, for nobody knew it in 2025-02-03: half a spread of 3.00" in earlier.notes[0]
+    request = read_request({"portfolio": "main", "first": "2025-03-03"})
+    before = prepare(desk, request).choices
+    # Whatever comes later, costs stay as they are.
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE bars SET close = 2 * close, high = 2 * high WHERE session >= '2025-03-03'")
+    after = prepare(desk, request).choices
+    assert (after.costs, after.costs_of) == (before.costs, before.costs_of)
+    assert before.costs.half_spread_bps == 3.0
+    sigmas = walk().set_index(["session", "symbol"])["close"].unstack()[: pd.Timestamp(2025, 2, 28)].pct_change().std()
+    assert before.costs_of["AAPL"].impact_bps == pytest.approx(0.5 * sigmas["AAPL"] * 1e4)
+    assert before.costs.impact_bps == pytest.approx(0.5 * sigmas.median() * 1e4)
 
 
 def test_the_page_of_a_kept_backtest_is_that_of_a_fresh_one_and_names_what_it_was_made_from(desk):
     from scizor_dagster.analytics.report.page import render
 
+    rebuild_prices(desk.lake, "us", NOW)
     request = read_request({"portfolio": "main", "benchmark": "MSFT.XNAS"})
     fresh = run_request(desk, request)
     page = render(page_of(fresh.head, fresh.frames))

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scizor_dagster.backtest.engine import BacktestCancelled
 from scizor_dagster.backtest.histories import lake_history
 from scizor_dagster.backtest.request import read_request
+from scizor_dagster.backtest.storage import list_backtests
 from scizor_dagster.errors import (
     ConfigError,
     DataError,
@@ -19,14 +21,16 @@ from scizor_dagster.errors import (
     SignalHeld,
     SignalRefused,
 )
-from scizor_dagster.flow.backtests import prepare
+from scizor_dagster.flow import backtest_strategies
+from scizor_dagster.flow.backtest_strategies import computed_of as computed_in_request
+from scizor_dagster.flow.backtests import prepare, run_request
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explaining import explain
 from scizor_dagster.flow.optimizing import problem_of, read_search
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.replaying import replay_sessions
 from scizor_dagster.flow.signals import consolidate_session, take_signals
-from scizor_dagster.flow.strategies import change, strategy_named, strategy_of, version_row
+from scizor_dagster.flow.strategies import change, records_of, strategy_named, strategy_of, version_row
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.flow.watch import WatchingDesk
 from scizor_dagster.flow.watch_inputs import weights_due
@@ -218,6 +222,115 @@ def test_a_backtest_and_a_search_refuse_the_decisions_that_a_live_session_would_
         list(problem.maker(problem.history, [{"some": 1}]))
 
 
+BLEND = {
+    "mode": "blend",
+    "strategy": None,
+    "strategies": [{"id": "own", "capital": 0.5}, {"id": "idea", "capital": 0.2}, {"id": "weekly", "capital": 0.3}],
+}
+ENSEMBLE = {"mode": "ensemble", "strategy": None, "strategies": ["own", "weekly"], "combine": "mean"}
+FOLLOWED = {"as_of": "latest", "max_age_sessions": 3}
+SOMETIMES = "None if prices.last.day == 7 else {} if prices.last.day == 12 else {'AAPL': 0.5, prices.symbols[-1]: 0.1}"
+
+
+def combined(folder: Path, **signals) -> Desk:
+    """A portfolio of two strategies in Python and a weight file."""
+    opened(folder, **signals)
+    own = own_strategy(folder, SOMETIMES)
+    entries = yaml.safe_load((folder / "strategy_manifest.yaml").read_text())["strategies"]
+    entries[0] |= {"rebalance": "weekly"} if signals.get("as_of") == "latest" else {}
+    entries += [{"id": "idea", "guards": {"all_zero": "accept"}} | own]
+    entries += [{"id": "weekly", "path": "weights.csv", "format": "csv", "unallocated": "cash"}]
+    (folder / "strategy_manifest.yaml").write_text(yaml.safe_dump({"strategies": entries}))
+    return Desk(project_at(folder).settings, lambda: NOW)
+
+
+LOOKED_AT = [date(2025, 3, day) for day in (3, 5, 10, 11, 13)]
+"""Of the 10th one strategy decides nothing, of the 13th it sells everything."""
+
+
+@pytest.mark.parametrize(
+    ("signals", "first", "trading"),
+    [
+        (BLEND | FOLLOWED, date(2025, 3, 5), 3),
+        (BLEND | {"overlays": [{"cap_per_name": 0.2}]}, None, 1),
+        (ENSEMBLE | FOLLOWED, None, 5),
+        ({"overlays": [{"cap_per_name": 0.25}]}, date(2025, 3, 5), 4),
+        ({"mode": "blend", "strategy": None, "strategies": [{"id": "own", "capital": 0.5}]}, None, 5),
+    ],
+    ids=["blend", "overlay", "ensemble", "one with an overlay", "half of the capital"],
+)
+def test_strategies_together_have_the_same_weights_live_and_in_a_backtest(folder, signals, first, trading):
+    desk = combined(folder, **signals)
+    asked = {"portfolio": "main", "last": "2025-03-14"} | ({"first": str(first)} if first else {})
+    prepared = prepare(desk, read_request(asked))
+    history, schedule = prepared.history, prepared.schedule
+    by_day = {history.sessions[row]: weights for row, weights in zip(schedule.rows, schedule.weights, strict=True)}
+    names = [item.symbol for item in history.instruments]
+    served = 0
+    for day in LOOKED_AT[first is not None :]:
+        try:
+            rows = consolidate_session(desk, "main", day).rows
+        except SignalRefused:
+            assert day not in by_day
+            continue
+        served += 1
+        found = dict(zip(names, by_day[day].tolist(), strict=True))
+        assert found == dict.fromkeys(names, 0.0) | {row.symbol: float(row.target_weight) for row in rows}
+    assert served == trading
+    assert first is None or min(by_day) >= first
+
+
+def test_what_one_strategy_in_python_wants_is_what_live_makes_of_it_where_it_decides_nothing(folder):
+    desk = opened(folder, own_strategy(folder, SOMETIMES) | {"guards": {"all_zero": "accept"}}, **FOLLOWED)
+    prepared = prepare(desk, read_request({"portfolio": "main", "first": "2025-03-03", "last": "2025-03-14"}))
+    traded_in = [prepared.history.sessions[row] for row in prepared.schedule.rows]
+    # Nothing is decided on the close of 7 March: the session after has no weights, as live.
+    assert date(2025, 3, 10) not in traded_in
+    with pytest.raises(SignalRefused, match="decides nothing for session 2025-03-10"):
+        consolidate_session(desk, "main", date(2025, 3, 10))
+    assert len(traded_in) == 9
+
+
+@pytest.mark.parametrize("signals", [{}, BLEND | FOLLOWED], ids=["one", "several"])
+def test_a_strategy_that_decides_is_watched_and_ended_between_its_decisions(folder, signals):
+    desk, said = combined(folder, **signals), list[tuple[int, int]]()
+    request = read_request({"portfolio": "main", "first": "2025-03-03"})
+    if not signals:
+        desk = opened(folder, own_strategy(folder, "{}"))
+
+    def until_the_fifth(done, total):
+        said.append((done, total))
+        return len(said) < 5
+
+    with pytest.raises(BacktestCancelled, match=r"while its weights were made, after \d of \d+"):
+        run_request(desk, request, until_the_fifth)
+    # Of many at once, all are made when any is.
+    assert [done for done, _ in said] == [5, 1, 2, 3, 4] if signals else [1, 2, 3, 4, 5]
+    assert list_backtests(desk.lake) == []
+    sessions = list[tuple[int, int]]()
+    run_request(desk, request, lambda *told: bool(sessions.append(told)) or True, deciding=lambda *_: True)
+    assert sessions[-1][0] == sessions[-1][1]
+
+
+def test_a_look_for_the_future_is_of_the_sessions_asked_for_and_has_a_future_to_alter(folder, monkeypatch):
+    desk, asked = opened(folder), {"strategy": "own", "first": "2025-03-03", "last": "2025-03-07"}
+    seen = []
+    monkeypatch.setattr(backtest_strategies, "check_lookahead", lambda *given, **span: seen.append((given, span)) or [])
+    assert computed_in_request(desk, read_request(asked)).check() == []
+    [((history, _), span)] = seen
+    assert span == {"first": date(2025, 3, 3), "last": date(2025, 3, 7)}
+    assert history.sessions[-1] == date(2025, 3, 31)
+    assert history.sessions.index(date(2025, 3, 3)) > PARAMETERS["lookback"]
+    with pytest.raises(InputError, match="decides monthly, and for no session of this time"):
+        computed_in_request(desk, read_request(asked | {"first": "2025-03-04", "rebalance": "monthly"})).check()
+
+
+def test_parameters_of_several_strategies_belong_to_nobody(folder):
+    desk = combined(folder, **BLEND)
+    with pytest.raises(InputError, match="parameters and rebalance are of one"):
+        prepare(desk, read_request({"portfolio": "main", "parameters": {"top": 2}}))
+
+
 def test_a_symbol_that_the_market_does_not_know_is_refused(folder):
     desk = opened(folder, {"function": "equal_weight", "parameters": {"symbols": ["AAPL", "APPL"]}})
     with pytest.raises(ConfigError, match="'equal_weight' name APPL, which market 'us' does not know"):
@@ -277,6 +390,13 @@ def test_a_record_that_nobody_uses_is_deleted_and_its_name_is_free(folder):
         record(desk, RecordAction.UPDATED)
     with pytest.raises(LedgerError, match="no record 'fast'"):
         record(desk, RecordAction.DELETED)
+
+
+def test_a_record_of_a_name_of_the_manifest_is_refused_with_the_line_that_has_it(folder):
+    desk = opened(folder)
+    with pytest.raises(InputError, match=r"'own' is a strategy of the manifest already \(.*manifest.yaml:\d+\)"):
+        change(desk, "own", RecordAction.CREATED, function="momentum", actor="me", reason="a try")
+    assert records_of(desk) == {}
 
 
 def test_names_and_parameters_that_would_say_two_things_are_refused(folder):

@@ -62,8 +62,8 @@ class Findings:
                 found[trial.error] = found.get(trial.error, 0) + 1
         return found
 
-    def record(self, most: int = 20) -> dict[str, Any]:
-        """For JSON: what cannot be known is null."""
+    def record(self, most: int = 20, axes: Sequence[str] = ()) -> dict[str, Any]:
+        """For JSON: what cannot be known is null. The map is that of `axes`, or of the first two that vary."""
         states = [trial.state for trial in self.trials.kept.values()]
         body: dict[str, Any] = {
             "strategy": self.problem.strategy,
@@ -75,7 +75,9 @@ class Findings:
             "refused": states.count(State.REFUSED),
             "problem": self.problem.digest,
             "errors": self.failures(),
+            "axes": [axis.name for axis in self.plan.space.axes],
             "best": self.table().head(most).to_dict("records"),
+            "map": self._map_record(axes),
         }
         if self.verdict is not None:
             body["verdict"] = verdict_record(self.verdict)
@@ -84,10 +86,22 @@ class Findings:
         cleaned: dict[str, Any] = _known(body)
         return cleaned
 
+    def _axes(self, chosen: Sequence[str]) -> list[str]:
+        return list(chosen) or _varying(self.trials)[:2]
+
+    def _map_record(self, chosen: Sequence[str]) -> dict[str, Any] | None:
+        names = self._axes(chosen)
+        if len(names) < 2 or not self.trials.done():
+            return None
+        frame = heat_map(self, *names)
+        values = frame.to_numpy(dtype=float).tolist()
+        across, down = names
+        return {"across": across, "down": down, "columns": [*frame.columns], "rows": [*frame.index], "values": values}
+
     def pictures(self, axes: Sequence[str] = ()) -> dict[str, bytes]:
         """PNG by name: a map of two parameters (these, or the first two that vary) and the curve out of sample."""
         found = {}
-        names = list(axes) or _varying(self.trials)[:2]
+        names = self._axes(axes)
         if len(names) == 2 and self.trials.done():
             found["map"] = heat_plot(heat_map(self, *names), self.plan.objective.value)
         if self.walked is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import threading
 import time
@@ -192,15 +193,17 @@ def _begin(problem: Problem, folder: str) -> None:
 
     # Ctrl-C reaches every process of a terminal; the first one decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     arrays: dict[str, Any] = {path.stem: np.load(path, mmap_mode="r") for path in Path(folder).glob("*.npy")}
     _problem[:] = [replace(problem, history=replace(problem.history, **arrays))]
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: str) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        # One that was killed has left it behind.
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
 

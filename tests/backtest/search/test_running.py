@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from scizor_dagster.backtest.engine import run_backtest
+from scizor_dagster.backtest.search import running
 from scizor_dagster.backtest.search.problem import OneByOne, history_digest
 from scizor_dagster.backtest.search.running import Runner, run_sets, workers_of
 from scizor_dagster.backtest.search.trials import State
@@ -98,6 +100,18 @@ def test_the_limit_of_workers_is_that_of_the_machine_of_the_environment_and_of_t
             workers_of({"MAX_WORKERS": text})
     with pytest.raises(ConfigError, match="0 workers"):
         workers_of({}, 0)
+
+
+def test_a_worker_whose_search_was_killed_ends_and_takes_the_files_along(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "close.npy").write_bytes(b"prices")
+    told = []
+    monkeypatch.setattr(running.multiprocessing, "parent_process", lambda: SimpleNamespace(join=lambda: None))
+    monkeypatch.setattr(running.os, "_exit", lambda code: told.append((code, tmp_path.exists())))
+    running._end_with_parent(str(tmp_path))
+    assert told == [(1, False)]
+    monkeypatch.setattr(running.multiprocessing, "parent_process", lambda: None)
+    running._end_with_parent(str(tmp_path))
+    assert len(told) == 1
 
 
 def test_the_digest_of_a_problem_tells_all_that_a_trial_depends_on():
