@@ -22,11 +22,12 @@ How a route is written, by the example of `data_farmer.symbols`:
   bounds; one that is not declared is refused (422).
 - Errors are raised, never built: the tree of `errors`, `NotFound(kind, name)`, `RequestRefused(status=...)`,
   `wrong_field(...)`. Each route documents all statuses that errors have; one beside 200 that it answers itself
-  it adds with `responses=` (a 304: `responses=documented_304()`).
+  it adds with `responses=` (`etags.DOCUMENTED`, `events.DOCUMENTED`, `documented(412)`).
 - A GET of something with a version calls `etags.state(request, response, etags.tag_of(...))`; a PUT or DELETE of it
   `etags.require_match(request, tag)`.
-- Long work: `context.runs.submit(RunRequest(kind, job, ...), actor.name)`, answered with 202 and a `Location`;
-  its progress is `return await events.stream(request, read)`.
+- Long work: `context.runs.submit(RunRequest(kind, job, ...), actor.name)`, answered with 202, `run_views.accepted`
+  and its model `RunView`; its progress is `return await events.stream(request, run_views.progress_of(...))` of an
+  `async def` with `responses=events.DOCUMENTED`. Tests call `context.runs.wait(run_id)`.
 - The tests in `tests/api/test_every_route_is_guarded.py` and `test_contract.py` take every route by themselves. One
   with a path parameter of a new name needs a value for it in `tests/api/samples.py`, and one with a body an example in
   its model; without them they fail.

@@ -9,6 +9,7 @@ A tag is of one representation: whatever changes the bytes (format, columns, who
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -60,3 +61,7 @@ def require_match(request: Request, tag: str) -> None:
 def _listed(request: Request, header: str, *, weak: bool) -> list[str]:
     found = [item.strip() for item in request.headers.get(header, "").split(",") if item.strip()]
     return [item.removeprefix("W/") for item in found] if weak else found
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {304: {"description": "What you have is what there is."}}
+"""`responses=` of a GET with a tag."""

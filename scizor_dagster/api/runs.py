@@ -144,6 +144,14 @@ class Runs:
             status=409,
         )
 
+    def wait(self, run_id: str) -> RunState:
+        """The run once this process has done it; at once where it is not this process's."""
+        with self._guard:
+            waiting = self._waiting.get(run_id)
+        if waiting is not None and not waiting[1].cancelled():
+            waiting[1].result()
+        return self.state(run_id)
+
     def close(self) -> None:
         """Begin no further run, and wait for the one that is under way."""
         self._thread.shutdown(wait=True, cancel_futures=True)
