@@ -19,7 +19,7 @@ from scizor_dagster.ledger.api_keys import Scope, revoke_key
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Answer, Client
 from tests.api.conftest import EVERYTHING, NOW, key_for
-from tests.api.samples import BODIES, PATHS, QUERIES
+from tests.api.samples import FILES, PATHS, QUERIES
 from tests.projects import Project
 
 OPEN = {"/docs", "/openapi.json"}
@@ -77,12 +77,10 @@ def ask(client: Client, guarded: Guarded, key: str | None) -> Answer:
     operation = client.app.openapi()["paths"][guarded.route.path_format][guarded.method.lower()]
     headers = {"Idempotency-Key": "guard-1"} if guarded.method == "POST" else {}
     options: dict[str, Any] = {"headers": headers, "query": QUERIES.get(guarded.route.path_format, {})}
-    taken = guarded.route.takes
-    if taken == "application/json":
+    if guarded.route.uploads is not None:
+        headers["content-type"], options["body"] = FILES[guarded.method, guarded.route.path_format]
+    elif guarded.route.takes:
         options["json"] = example_of(client.app.openapi(), operation)
-    elif taken is not None:
-        options["body"] = BODIES[guarded.method, guarded.route.path_format]
-        headers["content-type"] = taken
     return client.holding(key).request(guarded.method, path, **options)
 
 
