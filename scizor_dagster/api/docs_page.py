@@ -9,6 +9,7 @@ send a key anywhere.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +17,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+
+_CODE = re.compile(r"`([^`]+)`")
+_BOUNDS = {"minimum": "at least", "maximum": "at most", "enum": "one of", "format": ""}
 
 
 def install(app: FastAPI) -> None:
@@ -41,7 +46,10 @@ def page(document: dict[str, Any], url: str) -> str:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             groups.setdefault(operation["tags"][0], []).append(_operation(document, path, method, operation))
+    from markupsafe import Markup, escape
+
     environment = Environment(loader=PackageLoader("scizor_dagster.api", "templates"), autoescape=True)
+    environment.filters["words"] = lambda text: Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704
     problem = _pretty(document["components"]["schemas"]["Problem"]["example"])
     return environment.get_template("docs.html").render(
         document=document, groups=groups.items(), problem=problem, url=url
@@ -54,7 +62,7 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
         "method": method.upper(),
         "path": path,
         "summary": operation.get("summary", ""),
-        "description": [line for line in operation.get("description", "").split("\n\n") if line],
+        "description": [line for line in operation.get("description", "").split("\n\n")[:-1] if line],
         "scope": operation.get("x-scope", ""),
         "parameters": [_parameter(item) for item in operation.get("parameters", ())],
         "body": _body(document, operation.get("requestBody")),
@@ -75,9 +83,6 @@ def _parameter(item: dict[str, Any]) -> dict[str, Any]:
         "description": item.get("description", schema.get("description", "")),
         "kind": ", ".join([" or ".join(kinds), *bounds, *default]),
     }
-
-
-_BOUNDS = {"minimum": "at least", "maximum": "at most", "enum": "one of", "format": ""}
 
 
 def _body(document: dict[str, Any], body: dict[str, Any] | None) -> dict[str, Any] | None:
