@@ -14,6 +14,7 @@ from scizor_dagster.cli.instance import JobRunner
 from scizor_dagster.ledger.api_keys import Scope, add_key
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Client
+from tests.ledgers import sqlite_ledger
 from tests.projects import Project, project_at, small_project, write_weights
 
 NOW = datetime(2025, 2, 15, 12, 0, tzinfo=UTC)
@@ -69,6 +70,8 @@ def key_for(
     lasts: timedelta = timedelta(days=30),
 ) -> str:
     """A key in the project's ledger, as it is shown once."""
+    if not project.settings.ledger_file.exists():
+        sqlite_ledger(project.home)
     ledger = Ledger.open(project.settings.ledger_url)
     text, key = new_key(actor, scopes, accounts, created_by="operator", now=now, expires_at=now + lasts)  # type: ignore[arg-type]
     with ledger.transaction() as connection:
