@@ -96,6 +96,18 @@ def test_an_address_may_ask_so_often_whatever_it_shows(strict: Client) -> None:
     assert strict.get("/nothing", address="10.0.0.2").status == 404
 
 
+def test_when_too_many_are_being_answered_the_next_is_told_to_come_again(empty_api: Client) -> None:
+    places = empty_api.app.state.context.requests
+    rules = empty_api.app.state.context.rules
+    for _ in range(rules.max_threads + rules.max_waiting):
+        places.take()
+    full = empty_api.get("/api/health")
+    assert is_problem(full, 503)
+    assert full.headers["retry-after"] == "1"
+    places.give_back()
+    assert [empty_api.get("/api/health").status for _ in range(2)] == [200, 200]
+
+
 def test_whoever_tries_keys_is_not_looked_at_any_more_not_even_with_a_good_one(strict: Client) -> None:
     thief = strict.holding("scz_" + "0" * 12 + "_" + "0" * 64)
     assert [thief.get("/api/health").status for _ in range(4)] == [401, 401, 401, 429]
