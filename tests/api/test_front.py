@@ -194,3 +194,11 @@ def test_a_page_is_as_long_as_asked_and_names_the_next(empty_api: Client, fresh:
 )
 def test_a_page_that_cannot_be_is_refused(empty_api: Client, query: str) -> None:
     assert is_problem(empty_api.get(f"/api/portfolios?{query}"), 422)
+
+
+def test_a_server_that_has_ended_leaves_no_lock_behind(empty_api: Client, fresh: Project) -> None:
+    context = empty_api.app.state.context
+    context.hold(context.ledger)
+    assert [path.name for path in fresh.home.iterdir() if context.holder in path.name]
+    context.close()
+    assert not [path.name for path in fresh.home.iterdir() if context.holder in path.name]
