@@ -18,10 +18,11 @@ def code_version() -> str:
     for path in sorted((Path(__file__).parent / "planning").glob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
-    return f"{_release()}+{digest.hexdigest()[:12]}"
+    return f"{release()}+{digest.hexdigest()[:12]}"
 
 
-def _release() -> str:
+def release() -> str:
+    """The release that is installed."""
     try:
         return version("scizor")
     except PackageNotFoundError:

@@ -70,7 +70,7 @@ def prepare_home(settings: Settings) -> None:
         DataError: a database of Dagster's is damaged.
     """
     _write_home(settings)
-    with _instance(settings):
+    with opened_instance(settings):
         return
 
 
@@ -95,7 +95,12 @@ def _write_home(settings: Settings) -> None:
 
 
 @contextmanager
-def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance of a prepared home.
+
+    Raises:
+        DataError: a database of Dagster's is damaged.
+    """
     import dagster as dg
 
     _require_sound_databases(settings.dagster_home)
@@ -165,7 +170,7 @@ class JobRunner:
         definitions = build_defs(settings, fixed_now=fixed_now)
         _write_home(settings)
         home = settings.dagster_home
-        with _instance(settings) as instance, living_process(home) as process:
+        with opened_instance(settings) as instance, living_process(home) as process:
             end_dead_runs(instance, home)
             yield cls(settings, instance, definitions, process)
 
@@ -178,11 +183,13 @@ class JobRunner:
         config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
         raise_on_failed_check: bool = True,
+        run_id: str | None = None,
     ) -> RunOutcome:
         """Run `job` to its end.
 
         A blocking check that does not pass ends a run red although every step did its work; with
-        `raise_on_failed_check=False` such a run is returned with its failed checks.
+        `raise_on_failed_check=False` such a run is returned with its failed checks. `run_id` is a new UUID, where the
+        caller must know it beforehand.
 
         Raises:
             RunFailed: a step failed; names the step and its own sentence.
@@ -203,6 +210,7 @@ class JobRunner:
                     partition_key=partition,
                     tags=run_tags,
                     raise_on_error=False,
+                    run_id=run_id,
                 )
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
@@ -243,10 +251,8 @@ def _failure(job: str, result: dg.ExecuteInProcessResult) -> RunFailed:
     codes = set()
     for event in result.all_events:
         if event.is_step_failure:
-            failure = event.step_failure_data
-            described = failure.user_failure_data.description if failure.user_failure_data else None
-            sentences.append(errors.sentence(f"{event.step_key}: {described or _innermost(failure.error)}"))
-            codes.add(_exit_code(failure.user_failure_data))
+            sentences.append(failure_sentence(event))
+            codes.add(_exit_code(event.step_failure_data.user_failure_data))
         elif event.is_failure and event.message and not sentences:
             sentences.append(errors.sentence(event.message))
     text = " ".join(sentences) or "The run failed without naming a step."
@@ -256,6 +262,13 @@ def _failure(job: str, result: dg.ExecuteInProcessResult) -> RunFailed:
         remedy="See the run in the UI: make dev.",
         exit_code=2 if codes == {2} else 1,
     )
+
+
+def failure_sentence(event: dg.DagsterEvent) -> str:
+    """Why a step failed, in its own words."""
+    failure = event.step_failure_data
+    described = failure.user_failure_data.description if failure.user_failure_data else None
+    return errors.sentence(f"{event.step_key}: {described or _innermost(failure.error)}")
 
 
 def _exit_code(data: UserFailureData | None) -> int:

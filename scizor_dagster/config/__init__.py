@@ -12,6 +12,7 @@ word `unlimited`. Percentages are fractions (0.02 is 2 %). Keys of the older sys
 from __future__ import annotations
 
 from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, PaperAccount, PaperExchangeRules
+from scizor_dagster.config.api import ApiRules
 from scizor_dagster.config.base import SUM_TOLERANCE, UNLIMITED, Fraction, Limit, MisplacedValue, Model, Name, Positive
 from scizor_dagster.config.connections import AlpacaConnection, IbkrConnection
 from scizor_dagster.config.execution import ExecutionRules, Idempotency, WeightRules
@@ -55,6 +56,7 @@ __all__ = [
     "AlpacaAccount",
     "AlpacaConnection",
     "AlpacaProvider",
+    "ApiRules",
     "Capital",
     "Config",
     "Cooldown",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from scizor_dagster.config.accounts import Account, AlpacaAccount, IbkrAccount, PaperAccount
+from scizor_dagster.config.api import ApiRules
 from scizor_dagster.config.base import MisplacedValue, Model, Name
 from scizor_dagster.config.exports import ExportRules
 from scizor_dagster.config.fx import FxRules
@@ -36,6 +37,7 @@ class Config(Model):
     arming: ArmingRules = ArmingRules()
     watchdog: WatchdogRules = WatchdogRules()
     exports: ExportRules = ExportRules()
+    api: ApiRules = ApiRules()
     notifications: NotificationRules = NotificationRules()
     legacy_notes: tuple[str, ...] = ()
     """One sentence for each key of the older system that was read but has no effect."""

@@ -5,6 +5,7 @@ here; `tables.metadata` has those of the modules that happen to be imported.
 """
 
 from scizor_dagster.ledger import (
+    api_tables,
     approval_tables,
     notice_tables,
     paper_tables,
@@ -16,6 +17,7 @@ from scizor_dagster.ledger import (
 from scizor_dagster.ledger.tables import metadata
 
 __all__ = [
+    "api_tables",
     "approval_tables",
     "metadata",
     "notice_tables",

@@ -1,0 +1,261 @@
+"""Long work as Dagster runs: submitted, looked at, cancelled.
+
+What belongs here: handing a job of the definitions to Dagster's webserver where it answers, else to a thread of this
+process, one run after the other, recorded in the same instance all the same. What does not: what a job does.
+
+A run that waits for the thread is known to this process alone: where it ends, the run was never begun.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from scizor_dagster.api.problems import NotFound, RequestRefused
+from scizor_dagster.api.webserver import Webserver
+from scizor_dagster.errors import ScizorError
+from scizor_dagster.sessions import Clock
+from scizor_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+logger = logging.getLogger("scizor.api")
+ACTOR_TAG = "scizor/actor"
+KIND_TAG = "scizor/kind"
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
+_STATUS = {
+    "QUEUED": RunStatus.QUEUED,
+    "NOT_STARTED": RunStatus.QUEUED,
+    "MANAGED": RunStatus.QUEUED,
+    "STARTING": RunStatus.RUNNING,
+    "STARTED": RunStatus.RUNNING,
+    "CANCELING": RunStatus.RUNNING,
+    "SUCCESS": RunStatus.SUCCEEDED,
+    "FAILURE": RunStatus.FAILED,
+    "CANCELED": RunStatus.CANCELLED,
+}
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is to be run: a job of the definitions, as the command line runs it.
+
+    Attributes:
+        kind: What the caller calls it (`collection`, `backtest`); a run is found again only under its kind.
+        config: Run configuration. Never a secret: Dagster shows it.
+        tags: What the caller wants to find again in `RunState.tags`.
+    """
+
+    kind: str
+    job: str
+    partition: str | None = None
+    partition_range: tuple[str, str] | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def all_tags(self, actor: str) -> dict[str, str]:
+        tags = {KIND_TAG: self.kind, ACTOR_TAG: actor, **self.tags}
+        if self.partition is not None:
+            tags["dagster/partition"] = self.partition
+        if self.partition_range is not None:
+            first, last = self.partition_range
+            tags |= {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        return tags
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as it is. `problem` says why it failed, in the sentences of its steps."""
+
+    run_id: str
+    job: str
+    status: RunStatus
+    tags: Mapping[str, str]
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    problem: str = ""
+    steps_done: tuple[str, ...] = ()
+
+
+class Runs:
+    """Submits runs and tells of them. Safe to call from several threads."""
+
+    def __init__(self, settings: Settings, dagster_url: str, clock: Clock, redact: Callable[[str], str] = str) -> None:
+        self._settings = settings
+        self._webserver = Webserver(dagster_url, settings.dagster_home)
+        self._clock = clock
+        self._redact = redact
+        self._guard = Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scizor-run")
+        self._waiting: dict[str, tuple[RunState, Future[None]]] = {}
+        self._opened = ExitStack()
+        self._instance: dg.DagsterInstance | None = None
+
+    def submit(self, request: RunRequest, actor: str) -> RunState:
+        """Have it run, now or as soon as what was submitted before has ended.
+
+        Raises:
+            NotTaken: Dagster's webserver answers, and did not take it.
+        """
+        if not self._webserver.takes_runs():
+            return self._submit_here(request, actor)
+        tags = request.all_tags(actor)
+        run_id = self._webserver.submit(request.job, request.config, tags)
+        return RunState(run_id, request.job, RunStatus.QUEUED, tags)
+
+    def state(self, run_id: str, kind: str | None = None) -> RunState:
+        """The run as it is.
+
+        Raises:
+            NotFound: there is no such run, or it is of another kind.
+        """
+        found = self._stored(run_id) or self._waiting_state(run_id)
+        if found is None or (kind is not None and found.tags.get(KIND_TAG) != kind):
+            raise NotFound(kind or "run", run_id)
+        return found
+
+    def cancel(self, run_id: str, kind: str | None = None) -> RunState:
+        """End a run that has not ended.
+
+        Raises:
+            NotFound: there is no such run, or it is of another kind.
+            RequestRefused: it has ended, or is under way in this process, which cannot let go of it (409).
+            NotTaken: Dagster's webserver did not end it.
+        """
+        found = self.state(run_id, kind)
+        with self._guard:
+            waiting = self._waiting.get(run_id)
+        if found.status is RunStatus.QUEUED and waiting is not None and waiting[1].cancel():
+            cancelled = RunState(run_id, found.job, RunStatus.CANCELLED, found.tags, ended_at=self._clock())
+            with self._guard:
+                self._waiting[run_id] = (cancelled, waiting[1])
+            return cancelled
+        if found.status not in ENDED and waiting is None:
+            self._webserver.end(run_id)
+            return self.state(run_id, kind)
+        raise RequestRefused(
+            f"Run {run_id[:8]} is {found.status} and cannot be cancelled.",
+            remedy="Nothing was done. Wait for its end.",
+            status=409,
+        )
+
+    def wait(self, run_id: str) -> RunState:
+        """The run once this process has done it; at once where it is not this process's."""
+        with self._guard:
+            waiting = self._waiting.get(run_id)
+        if waiting is not None and not waiting[1].cancelled():
+            waiting[1].result()
+        return self.state(run_id)
+
+    def close(self) -> None:
+        """Begin no further run, and wait for the one that is under way."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._opened.close()
+
+    def _submit_here(self, request: RunRequest, actor: str) -> RunState:
+        run_id = str(uuid4())
+        waiting = RunState(run_id, request.job, RunStatus.QUEUED, request.all_tags(actor))
+        with self._guard:
+            self._waiting[run_id] = (waiting, self._thread.submit(self._run, run_id, request, waiting))
+        return waiting
+
+    def _run(self, run_id: str, request: RunRequest, waiting: RunState) -> None:
+        from scizor_dagster.cli.instance import JobRunner
+
+        try:
+            with JobRunner.open(self._settings) as runner:
+                runner.run(
+                    request.job,
+                    partition=request.partition,
+                    partition_range=request.partition_range,
+                    config=request.config,
+                    tags=waiting.tags,
+                    raise_on_failed_check=False,
+                    run_id=run_id,
+                )
+        except ScizorError as error:
+            self._note_failure(run_id, waiting, f"{error.problem} {error.remedy}")
+        except Exception as error:
+            logger.error("Run %s failed.", run_id, exc_info=error)
+            self._note_failure(run_id, waiting, f"It failed with {type(error).__name__}; the log says more.")
+
+    def _note_failure(self, run_id: str, waiting: RunState, problem: str) -> None:
+        problem = self._redact(problem)
+        failed = RunState(run_id, waiting.job, RunStatus.FAILED, waiting.tags, ended_at=self._clock(), problem=problem)
+        with self._guard:
+            self._waiting[run_id] = (failed, self._waiting[run_id][1])
+
+    def _waiting_state(self, run_id: str) -> RunState | None:
+        with self._guard:
+            found = self._waiting.get(run_id)
+        return found[0] if found is not None else None
+
+    def _stored(self, run_id: str) -> RunState | None:
+        instance = self._open()
+        record = instance.get_run_record_by_id(run_id) if instance is not None else None
+        if instance is None or record is None:
+            return None
+        run = record.dagster_run
+        status = _STATUS[run.status.value]
+        return RunState(
+            run_id,
+            run.job_name,
+            status,
+            dict(run.tags),
+            _instant(record.start_time),
+            _instant(record.end_time),
+            self._problem(instance, run_id) if status is RunStatus.FAILED else "",
+            tuple(_steps_done(instance, run_id)),
+        )
+
+    def _problem(self, instance: dg.DagsterInstance, run_id: str) -> str:
+        here = self._waiting_state(run_id)
+        return here.problem if here is not None and here.problem else self._redact(_failures(instance, run_id))
+
+    def _open(self) -> dg.DagsterInstance | None:
+        from scizor_dagster.cli.instance import opened_instance
+
+        with self._guard:
+            if self._instance is None and (self._settings.dagster_home / "dagster.yaml").is_file():
+                self._instance = self._opened.enter_context(opened_instance(self._settings))
+            return self._instance
+
+
+def _steps_done(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    import dagster as dg
+
+    found = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
+    return [str(item.step_key) for item in found]
+
+
+def _failures(instance: dg.DagsterInstance, run_id: str) -> str:
+    import dagster as dg
+
+    from scizor_dagster.cli.instance import failure_sentence
+
+    found = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    sentences = [failure_sentence(item.get_dagster_event()) for item in found]
+    return " ".join(sentences) or "The run failed without naming a step."
+
+
+def _instant(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
