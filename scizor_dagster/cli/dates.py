@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from scizor_dagster.errors import InputError, SessionNotClosed
-from scizor_dagster.sessions import TradingCalendar
+
+if TYPE_CHECKING:
+    from scizor_dagster.sessions import TradingCalendar
 
 _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scizor_dagster.analytics.replays import Replays, SessionReplay
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError
+
+if TYPE_CHECKING:
+    from scizor_dagster.analytics.replays import Replays, SessionReplay
 
 
 def replay(

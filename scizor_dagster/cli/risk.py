@@ -32,10 +32,9 @@ def limits(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> 
 
     Example: scizor limits --portfolio main
     """
-    from scizor_dagster.flow.risk import limits_in_force
+    from scizor_dagster.flow.limits import limits_in_force
 
     desk = open_desk()
-    check_portfolio(desk, portfolio)
     found = limits_in_force(desk, portfolio)
     if as_json:
         emit_json({"portfolio": portfolio, "hash": found.hash, "limits": found.as_text()})

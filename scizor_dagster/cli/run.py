@@ -13,11 +13,11 @@ from scizor_dagster.cli import dates
 from scizor_dagster.cli.output import working
 from scizor_dagster.cli.preflight import check_portfolio, check_weight_files, open_desk
 from scizor_dagster.cli.reconcile import finish
-from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
     from scizor_dagster.cli.instance import JobRunner, RunOutcome
     from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.sessions import TradingCalendar
 
 POLL_SECONDS = 30.0
 CLOSE, PRICES = "close", "prices"

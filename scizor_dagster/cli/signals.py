@@ -18,11 +18,10 @@ from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.findings import follower, print_report, unread
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
-from scizor_dagster.config import SignalChoice
 from scizor_dagster.errors import ScizorError, SignalRefused
-from scizor_dagster.signals.arithmetic import plain_text
 
 if TYPE_CHECKING:
+    from scizor_dagster.config import SignalChoice
     from scizor_dagster.signals.targets import Contribution, TargetWeight, TargetWeights
 
 app = typer.Typer(help="Check weight files, approve what is held, see the targets they give.", no_args_is_help=True)
@@ -137,6 +136,8 @@ def _origins(contributions: Sequence[Contribution]) -> str:
 
 def _targets_json(targets: TargetWeights, portfolio: str, choice: SignalChoice, session: date) -> dict[str, Any]:
     """Numbers for reading; exact decimals, which sum to the targets, as text."""
+    from scizor_dagster.signals.arithmetic import plain_text
+
     return {
         "status": "accepted",
         "portfolio": portfolio,
@@ -152,6 +153,8 @@ def _targets_json(targets: TargetWeights, portfolio: str, choice: SignalChoice, 
 
 
 def _target_json(row: TargetWeight) -> dict[str, Any]:
+    from scizor_dagster.signals.arithmetic import plain_text
+
     return {
         "symbol": row.symbol,
         "instrument_id": row.instrument_id,

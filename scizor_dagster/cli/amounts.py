@@ -1,0 +1,52 @@
+"""Amounts of the command line: money, prices and shares, as `Decimal`, exactly as they are written.
+
+What belongs here: reading and refusing a number that a person has typed. What does not: what it is used for.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from scizor_dagster.errors import InputError
+
+_NUMBER = re.compile(r"[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
+"""A comma parts thousands and nothing else: 1,5 would be read as 15 by one and as one and a half by the other."""
+LIMIT = Decimal("1e15")
+"""No amount of money or shares is as large; beyond it a zero too many is likelier than a fortune."""
+
+
+def parse_amount(text: str, option: str, *, example: str, any_sign: bool = False) -> Decimal:
+    """Read an amount: digits, a point, and thousands apart by commas where somebody likes them.
+
+    Args:
+        text: What was typed.
+        option: Its option, for the error.
+        example: How one looks.
+        any_sign: Whether zero and less are amounts too.
+
+    Raises:
+        InputError: it is no number, too large, or not above zero.
+    """
+    amount = _number(text)
+    if amount is None or abs(amount) >= LIMIT or not (any_sign or amount > 0):
+        wanted = "a number below 1e15" if any_sign else "an amount above zero and below 1e15"
+        raise InputError(f"'{text}' is no amount.", remedy=f"Give {wanted}, such as {example}.", where=option)
+    return amount
+
+
+def parse_ratio(text: str, option: str) -> Decimal:
+    """Read `NEW:OLD` of a split: how many new shares there are for one old.
+
+    Raises:
+        InputError: it is not two amounts above zero that differ.
+    """
+    new, _, old = text.partition(":")
+    numbers = _number(new), _number(old)
+    if not (numbers[0] and numbers[1]) or min(numbers) <= 0 or numbers[0] == numbers[1]:
+        raise InputError(f"'{text}' is no split.", remedy="New shares to old ones, as 2:1.", where=option)
+    return numbers[0] / numbers[1]
+
+
+def _number(text: str) -> Decimal | None:
+    return Decimal(text.strip().replace(",", "")) if _NUMBER.fullmatch(text.strip()) else None
