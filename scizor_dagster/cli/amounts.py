@@ -41,11 +41,11 @@ def parse_ratio(text: str, option: str) -> Decimal:
     Raises:
         InputError: it is not two amounts above zero that differ.
     """
-    new, _, old = text.partition(":")
-    numbers = _number(new), _number(old)
-    if not (numbers[0] and numbers[1]) or min(numbers) <= 0 or numbers[0] == numbers[1]:
+    first, _, second = text.partition(":")
+    new, old = _number(first), _number(second)
+    if new is None or old is None or min(new, old) <= 0 or new == old:
         raise InputError(f"'{text}' is no split.", remedy="New shares to old ones, as 2:1.", where=option)
-    return numbers[0] / numbers[1]
+    return new / old
 
 
 def _number(text: str) -> Decimal | None:

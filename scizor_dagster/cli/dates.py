@@ -37,6 +37,21 @@ def parse_date(text: str, option: str) -> date:
         raise InputError(f"'{text}' is not a date.", remedy="Write it as YYYY-MM-DD.", where=option) from error
 
 
+def parse_span(
+    first: str | None, last: str | None, options: tuple[str, str] = ("--from", "--to")
+) -> tuple[date | None, date | None]:
+    """Read the two ends of a span, as far as they are given.
+
+    Raises:
+        InputError: one is no date, or the first is after the last.
+    """
+    begins = None if first is None else parse_date(first, options[0])
+    ends = None if last is None else parse_date(last, options[1])
+    if begins is not None and ends is not None and begins > ends:
+        raise InputError(f"{begins} is after {ends}.", remedy="Swap the two dates.", where=", ".join(options))
+    return begins, ends
+
+
 def parse_instant(text: str, option: str, zone: ZoneInfo | None = None) -> datetime:
     """Read a day with its time, and with its offset, or in `zone` where it has none.
 

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES = 2 * 1024**3
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
     Looks at Python, environment variables, configuration, strategies (also those in Python), calendars, universes,
-    providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists
-    the older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing. The exit
-    code is 0 only when all is well.
+    providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists the
+    older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing.
 
+    When: after every change of the configuration, and when anything else refuses to work.
+    Writes: Nothing.
+    Exit codes: 0 all is well; 1 something is not, and is named with what to do.
     Example: scizor doctor
     """
     from scizor_dagster.flow.desk import Desk

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError
@@ -22,14 +23,16 @@ def explain(
     portfolio: Annotated[str | None, typer.Option(help="Portfolio, where several have it.")] = None,
     file: Annotated[str | None, typer.Option("--file", help="A weight file; with --line.")] = None,
     line: Annotated[int | None, typer.Option("--line", min=1, help="A line of --file, from 1.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Walk from the line of a weight file to the position, or back: each step with its numbers and where they are kept.
 
     An order or fill is named by its id; a ticker means its line in the session's plan, also where there was no order;
-    TICKER.MIC means the position with every fill behind it; FILE:LINE means everything that came of a line. Only reads,
-    also while a session trades. Exit code 2: nothing, or several things, have this name.
+    TICKER.MIC means the position with every fill behind it; FILE:LINE means everything that came of a line.
 
+    When: you ask why something was traded, or what came of a line.
+    Writes: Nothing.
+    Exit codes: 2 nothing, or several things, have this name.
     Example: scizor explain AAPL --date 2026-11-20
     Example: scizor explain AAPL.XNAS --date 2026-11-20
     Example: scizor explain signals/weights.csv:2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
 
@@ -22,12 +23,15 @@ NOBODY = "No target is configured: nothing was sent, and a notice is a line in t
 
 def notify(
     test: Annotated[bool, typer.Option("--test", help="Send a test notice to every target.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say who is told what; with --test, send each of them a notice and say whether it went.
 
-    Addresses are shown by their kind alone. The exit code is 1 where a test notice did not go.
+    Addresses are shown by their kind alone.
 
+    When: after somebody was added under notifications in the configuration.
+    Writes: Nothing; with --test a notice goes to each target.
+    Exit codes: 0 every notice went; 1 one did not.
     Example: scizor notify --test
     """
     from scizor_dagster.flow.notifying import notifier_of

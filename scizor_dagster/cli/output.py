@@ -89,6 +89,11 @@ def plain_json(value: Any) -> Any:
     return plain_json(value.item()) if hasattr(value, "item") else str(value)
 
 
+def money(value: float | None) -> str | None:
+    """An amount that is kept as a float, as text: its shortest digits, which read back as the same number."""
+    return None if value is None or not math.isfinite(value) else f"{Decimal(repr(value)):f}"
+
+
 def _key(key: object) -> str:
     found = plain_json(key)
     return found if isinstance(found, str) else json.dumps(found)

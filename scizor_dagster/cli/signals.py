@@ -16,6 +16,7 @@ import typer
 from scizor_dagster.cli import approvals
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.findings import follower, print_report, unread
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import ScizorError, SignalRefused
@@ -28,8 +29,7 @@ app = typer.Typer(help="Check weight files, approve what is held, see the target
 app.command()(approvals.approve)
 app.command(name="approvals")(approvals.list_approvals)
 DateOption = Annotated[str, typer.Option("--date", help="Session that the weights trade in.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
-PortfolioOption = Annotated[
+FollowerOption = Annotated[
     str | None,
     typer.Option(
         help="Whose rules apply; default: the first that follows the strategy, else of none a limit on one weight."
@@ -43,11 +43,15 @@ def check(
     file: Annotated[Path | None, typer.Argument(help="Weight file; default: the strategy's own.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Manifest; default: the configuration's.")] = None,
     day: Annotated[str | None, typer.Option("--date", help="Also require rows for this session.")] = None,
-    portfolio: PortfolioOption = None,
+    portfolio: FollowerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Accept, hold or refuse a weight file, with every reason. Exit code 0 only when it is accepted.
+    """Accept, hold or refuse a weight file, with every reason.
 
+    When: a strategy has written its file, before the session that trades it.
+    Writes: Nothing.
+    Exit codes: 0 accepted; 1 held or refused, with every reason; 2 the file, the strategy or the configuration cannot
+    be read.
     Example: scizor signals check weights.csv --strategy demo_momentum --date 2026-11-20
     """
     from scizor_dagster.flow.guards import check_weights
@@ -78,12 +82,15 @@ def check(
 
 @app.command()
 def consolidate(
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")],
+    portfolio: PortfolioOption,
     day: DateOption,
     as_json: JsonOption = False,
 ) -> None:
     """Show the targets that a portfolio's weight files give for a session, and what each line has in them.
 
+    When: several strategies make one set of targets, and you want to see it.
+    Writes: Nothing.
+    Exit codes: 0 shown; 1 a file is held or refused; 2 an option is wrong.
     Example: scizor signals consolidate --portfolio main --date 2026-11-20
     """
     from scizor_dagster.flow.lifecycle import running_strategies

@@ -17,6 +17,7 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.dagster_state import DagsterState, read_dagster
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.settings import Settings
@@ -31,16 +32,19 @@ def watchdog(
     portfolio: Annotated[
         list[str] | None, typer.Option(help="Portfolio of the configuration; several times for several. Default: all.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what should have happened by now and did not. For cron or a timer of systemd, beside Dagster and its daemon.
 
-    Looks whether the last session was traded, ended and reconciled, whether prices and weights are there, whether a
-    run has died over its orders, whether somebody could not be told, and whether Dagster's daemon is alive where
-    schedules are switched on. Asks no broker, and changes nothing. What cannot be read is a finding. Whom the section
+    Looks whether the last session was traded, ended and reconciled, whether prices and weights are there, whether a run
+    has died over its orders, whether somebody could not be told, and whether Dagster's daemon is alive where schedules
+    are switched on. Asks no broker, and changes nothing. What cannot be read is a finding. Whom the section
     notifications of the configuration names is told, once a day while the findings stay the same; without it no network
-    is used. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the call is wrong.
+    is used.
 
+    When: by cron, some minutes after the things that should have happened.
+    Writes: The ledger's notes of who was told what; nothing else.
+    Exit codes: 0 all is well; 1 there is a finding, or somebody could not be told; 2 the call is wrong.
     Example: scizor watchdog --portfolio main
     """
     from scizor_dagster.flow.watch import Watch, WatchingDesk
