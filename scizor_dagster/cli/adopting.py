@@ -42,6 +42,7 @@ def adopt(
     When: something was bought by hand, moved in or renamed, and a portfolio shall own it.
     Writes: The adoption, or the split, in the ledger, with your name. Nothing is sent.
     Exit codes: 0 owned; 1 the broker could not be read; 2 there is nothing to adopt.
+    JSON: symbol, session, by, portfolio?, qty?, price?, renamed_from?, before?, after?.
     Example: scizor adopt main META --renamed-from FB
     """
     from scizor_dagster.flow.adopting import adopt_position

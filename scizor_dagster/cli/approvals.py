@@ -39,6 +39,8 @@ def approve(
     When: scizor signals check, or a run, says that weights are held, and they are meant.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 approved; 1 the file is refused; 2 nothing is held, or an option is wrong.
+    JSON: portfolio, strategy, session, file_hash, rules, actor, reason, at, rows_hash, path, held[rule, problem,
+    remedy, line, sheet, column, value, file].
     Example: scizor signals approve --strategy demo_momentum --date 2026-11-20 --reason "the yearly rotation"
     """
     from scizor_dagster.flow.approvals import approve_weights
@@ -73,6 +75,7 @@ def list_approvals(
     When: you want to know who has let which weights through.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none.
+    JSON: approvals[portfolio, strategy, session, rules, actor, at, reason, file_hash, rows_hash].
     Example: scizor signals approvals --strategy demo_momentum
     """
     from scizor_dagster.flow.guards import approvals_for

@@ -46,6 +46,8 @@ def approve(
     Writes: The approval, or that it is taken back, in the ledger; with --show nothing. The next run sends the orders.
     Exit codes: 0 approved, taken back or shown; 1 you said no; 2 there is no such plan, or it cannot be
     approved any more.
+    JSON: plan_id, portfolio, session, compared_with, changed_targets[symbol, from, to], orders[symbol, side, qty,
+    notional], buys, sales, notional, turnover, currency, warnings, approved?, by?, at?, reason?.
     Example: scizor approve main
     Example: scizor approve 3f0a9c21 --yes
     """

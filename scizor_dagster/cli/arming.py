@@ -44,6 +44,8 @@ def arm(
     When: a live portfolio shall trade, before its session begins.
     Writes: The arming in the ledger, with your name. Nothing is sent.
     Exit codes: 0 armed; 1 the broker answers another account, or not at all; 2 an option is wrong.
+    JSON: portfolio, account, broker_account_id, environment, until, until_at_exchange, max_notional, currency, by,
+    replaced.
     Example: scizor arm main --account 932473521 --until 2026-11-27T16:00 --max-notional 25000
     """
     from scizor_dagster.flow.arming import arm_portfolio
@@ -100,6 +102,7 @@ def disarm(
     When: real money shall not trade any more.
     Writes: That it is taken back, in the ledger. Nothing is sent.
     Exit codes: 0 disarmed, or it was not armed; 2 nobody knows the portfolio.
+    JSON: portfolio, disarmed, by, note.
     Example: scizor disarm main
     """
     from scizor_dagster.ledger.arming import armings_of_portfolio

@@ -104,6 +104,10 @@ def run(
     When: you want to know what weights would have done, with your own rules and costs.
     Writes: The backtest in the lake, unless --no-store; the page of --html.
     Exit codes: 0 it ran; 1 there are no prices or weights; 2 an option or a file is wrong.
+    JSON: backtest_id, name, portfolio, market, start, first_session, last_session, sessions, instruments, currency,
+    adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
+    lake_snapshot, code_version, figures{*}, notes, stored_at, fresh, stored, page. With --check-lookahead: strategy,
+    findings[*].
     Example: scizor backtest run --weights w.csv --prices p.parquet --calendar XNYS --commission-bps 5 --html page.html
     """
     from scizor_dagster.backtest.request import read_request
@@ -197,7 +201,8 @@ def _as_json(head: Head) -> dict[str, Any]:
         "backtest_id": head.backtest_id, "name": head.name, "portfolio": head.portfolio, "market": head.market,
         "start": head.start, "first_session": head.first_session, "last_session": head.last_session,
         "sessions": head.sessions, "instruments": head.instruments, "currency": head.currency,
-        "adjustment": head.adjustment, "capital": money(head.capital), "equity": money(head.equity), "prices": head.prices_from,
+        "adjustment": head.adjustment, "capital": money(head.capital), "equity": money(head.equity),
+        "prices": head.prices_from,
         "weights": head.weights_from, "benchmark": head.benchmark or None, "request": json.loads(head.request),
         "rules": json.loads(head.rules), "choices": json.loads(head.choices), "inputs_sha256": head.inputs_sha256,
         "lake_snapshot": head.lake_snapshot, "code_version": head.code_version,
@@ -213,6 +218,9 @@ def list_all(as_json: JsonOption = False) -> None:
     When: you look for one that was run before.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none.
+    JSON: backtests[backtest_id, name, portfolio, market, start, first_session, last_session, sessions, instruments,
+    currency, adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
+    lake_snapshot, code_version, figures{*}, notes, stored_at].
     Example: scizor backtest list --json
     """
     from scizor_dagster.backtest.storage import list_backtests
@@ -253,6 +261,11 @@ def show(
     When: you want its figures again, or the reason of one trade.
     Writes: Nothing, or the page of --html.
     Exit codes: 0 shown; 2 there is no such backtest, or several begin so.
+    JSON: backtest_id, name, portfolio, market, start, first_session, last_session, sessions, instruments, currency,
+    adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
+    lake_snapshot, code_version, figures{*}, notes, stored_at, months[month, return, benchmark_return, profit, costs,
+    turnover, sessions], page. With --symbol: backtest_id, symbol, session, decided{*}, trades[*], held{*},
+    held_before{*}.
     Example: scizor backtest show 3f1c9a --symbol AAPL --date 2024-03-01
     """
     from scizor_dagster.backtest.storage import backtest_named, read_frames
@@ -364,6 +377,7 @@ def delete(
     When: it is not worth its place.
     Writes: The lake without it.
     Exit codes: 0 deleted; 1 you said no; 2 there is no such backtest, or several begin so.
+    JSON: deleted.
     Example: scizor backtest delete 3f1c9a --yes
     """
     from scizor_dagster.backtest.storage import backtest_named, delete_backtest

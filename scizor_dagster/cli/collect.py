@@ -44,6 +44,7 @@ def daily(
     When: a market has closed and no schedule collects it, or a session is missing.
     Writes: Bars, actions, rates and what was quarantined, in the lake. The run's record in Dagster's instance.
     Exit codes: 0 nothing failed; 1 a step or a check that stops did; 2 the session has not closed, or is none.
+    JSON: run_id, assets{*}, failed_checks, warnings, found{*}.
     Example: scizor collect daily --market us --date 2026-11-20
     """
     from scizor_dagster.cli.instance import JobRunner
@@ -88,6 +89,7 @@ def history(
     When: a market is new, a symbol was added, or there are gaps.
     Writes: Bars in the lake, also of a run that is ended before its time. The run's record in Dagster's instance.
     Exit codes: 0 nothing failed; 1 a step or a check that stops did; 2 a symbol or a date is wrong.
+    JSON: run_id, assets{*}, failed_checks, warnings, found{*}.
     Example: scizor collect history AAPL MSFT --start-date 2016-01-01 --end-date 2026-11-20
     """
     from scizor_dagster.cli.instance import JobRunner

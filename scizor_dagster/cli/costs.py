@@ -47,6 +47,7 @@ def costs(
     When: you wonder whether orders cost what you expected, and which do not.
     Writes: Nothing.
     Exit codes: 2 nothing has been measured yet, or an option is wrong.
+    JSON: portfolio, by, total{*}, groups[*], worst[*], model{*}, orders[*]?.
     Example: scizor costs --portfolio main --from 2026-11-01 --by symbol
     """
     from scizor_dagster.analytics.costs_summary import GROUPINGS

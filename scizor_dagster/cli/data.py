@@ -55,6 +55,7 @@ def gaps(
     Writes: Nothing.
     Exit codes: 0 nothing of a collected symbol is missing without a reason; 1 something is, and the command that
     collects it is printed; 2 nothing was collected yet.
+    JSON: market, gaps[symbol, first, last, sessions, reason, detail].
     Example: scizor data gaps --market us --symbol AAPL --start-date 2024-01-01
     """
     from scizor_dagster.flow.quality import missing_ranges
@@ -88,6 +89,8 @@ def quality(
     When: plans are refused because of prices, or a source is new.
     Writes: Nothing.
     Exit codes: 0 nothing keeps plans from being made; 1 something does, and is named; 2 nothing was collected yet.
+    JSON: market, source, first, last, symbols, bars, expected, coverage, missing{*}, restated, compared,
+    judgements[name, holds, blocking, detail], worst[*], stale[*], quarantine[*], differing[*], outliers[*].
     Example: scizor data quality --market us
     """
     from scizor_dagster.flow.quality import quality_report
@@ -119,6 +122,7 @@ def show(
     When: a figure looks odd, and you want to see the series.
     Writes: Nothing, or the picture of --png.
     Exit codes: 2 the symbol has no prices there, or an option is wrong.
+    JSON: market, symbol, prices, series[session, price, event].
     Example: scizor data show AAPL --prices total_return --start-date 2020-01-01 --png aapl.png
     """
     from scizor_dagster.flow.series import symbol_series
@@ -150,6 +154,8 @@ def maintain(as_json: JsonOption = False) -> None:
     When: no schedule does, or the disk is full.
     Writes: The lake, without what is out of use. The run's record in Dagster's instance.
     Exit codes: 0 done; 1 it failed, and the lake is as before; 2 nothing was collected yet.
+    JSON: run_id, files, files_before, megabytes, megabytes_before, snapshots, snapshots_before, snapshots_expired,
+    snapshots_kept_for_plans, files_merged, files_rewritten, files_deleted.
     Example: scizor data maintain
     """
     from scizor_dagster.cli.instance import JobRunner

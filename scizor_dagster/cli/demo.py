@@ -46,6 +46,7 @@ def demo(
     When: before anything else, to see one whole flow without an account.
     Writes: Lake, ledger, weight file and Dagster's instance under SCIZOR_HOME (default: .scizor).
     Exit codes: 0 every session went well; 1 one of them did not.
+    JSON: sessions[*], orders, filled, breaks, equity, seconds. Each session as scizor run answers.
     Example: scizor demo --sessions 10
     """
     from scizor_dagster.cli.instance import JobRunner

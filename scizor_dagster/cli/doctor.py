@@ -40,6 +40,7 @@ def doctor(as_json: JsonOption = False) -> None:
     When: after every change of the configuration, and when anything else refuses to work.
     Writes: Nothing.
     Exit codes: 0 all is well; 1 something is not, and is named with what to do.
+    JSON: ok, checks[check, ok, detail], notes.
     Example: scizor doctor
     """
     from scizor_dagster.flow.desk import Desk

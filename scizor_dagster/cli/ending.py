@@ -29,6 +29,7 @@ def end_order(
     When: scizor reconcile names an order that the broker knows nothing of, and its statement shows no trade.
     Writes: The order's end in the ledger, with your name and reason. Nothing is sent.
     Exit codes: 0 ended; 1 the broker shows it, or its session goes on; 2 there is no such order.
+    JSON: client_order_id, state, filled_qty, by.
     Example: scizor end-order SCZ_20261120_1_AAPL_B_3f9c02a41be7 --reason "the statement has no such trade"
     """
     from scizor_dagster.flow.ending import end_order as end

@@ -33,6 +33,8 @@ def explain(
     When: you ask why something was traded, or what came of a line.
     Writes: Nothing.
     Exit codes: 2 nothing, or several things, have this name.
+    JSON: kind, subject, portfolio, account, session, lake_snapshot, complete, links[step, title, source, sentences,
+    facts{*}, rows[*], missing].
     Example: scizor explain AAPL --date 2026-11-20
     Example: scizor explain AAPL.XNAS --date 2026-11-20
     Example: scizor explain signals/weights.csv:2

@@ -49,6 +49,7 @@ def export(
     When: another program, or a spreadsheet, shall have what happened.
     Writes: The session's files in one folder. No store.
     Exit codes: 0 written; 1 nothing is stored of it; 2 an option is wrong.
+    JSON: portfolio, folder, files{*}, missing{*}, removed, left.
     Example: scizor export --portfolio main --date 2026-11-20 --format both
     """
     from scizor_dagster.exports.catalogue import Format

@@ -44,6 +44,7 @@ def verify(
     When: on a schedule of your own, and whenever somebody else had the file in hand.
     Writes: Nothing.
     Exit codes: 0 the ledger is whole; 1 it is not: trade nothing with it; 2 the backup cannot be read.
+    JSON: whole, found, altered_plans.
     Example: scizor ledger verify --against backups/ledger-20261120T210000Z.zip
     """
     from scizor_dagster.flow.ledger_care import verify_ledger
@@ -85,6 +86,7 @@ def backup(
     When: every day, after the last session.
     Writes: One file.
     Exit codes: 0 written; 1 the ledger cannot be read; 2 the file cannot be written.
+    JSON: file, format, schema, made_at, seq, seal, rows{*}, digests{*}.
     Example: scizor ledger backup --to /mnt/elsewhere/ledger.zip
     """
     from scizor_dagster.flow.ledger_care import backup_ledger
@@ -109,6 +111,7 @@ def restore(
     When: the ledger is lost or damaged, and there is a backup.
     Writes: The ledger, and every account as halted.
     Exit codes: 0 restored; 1 the ledger is not empty; 2 the backup cannot be read.
+    JSON: halted, format, schema, made_at, seq, seal, rows{*}, digests{*}.
     Example: scizor ledger restore /mnt/elsewhere/ledger.zip
     """
     from scizor_dagster.flow.ledger_care import restore_ledger
@@ -148,6 +151,8 @@ def rebuild(
     When: the ledger is lost, or was restored from a backup that is older than the last orders.
     Writes: Orders, fills and positions in the ledger, and the account as halted. Nothing is sent.
     Exit codes: 0 built; 1 you said no, the broker could not be read, or an order is nobody's; 2 an option is wrong.
+    JSON: halted, account, first, last, orders, strangers, fills, positions[symbol, at_broker, owned, adopted, foreign],
+    notes.
     Example: scizor ledger rebuild --account paper --first 2026-10-01
     """
     from scizor_dagster.flow.ledger_care import rebuild_ledger

@@ -32,6 +32,7 @@ def notify(
     When: after somebody was added under notifications in the configuration.
     Writes: Nothing; with --test a notice goes to each target.
     Exit codes: 0 every notice went; 1 one did not.
+    JSON: targets[target, kind, events?, went?, failure?], events{*}?, ok?, note?.
     Example: scizor notify --test
     """
     from scizor_dagster.flow.notifying import notifier_of

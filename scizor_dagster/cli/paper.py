@@ -83,6 +83,8 @@ def serve(
     Writes: The accounts of the exchange in the ledger's database; it serves until you stop it.
     Exit codes: 0 it was stopped, or the replay came to its end; 1 it broke down; 2 an option, a port or a fault script
     is wrong.
+    JSON: market, now, end, accounts{*}, missing, alpaca_url?, alpaca_stream_url?, alpaca_prices_url?,
+    alpaca_account_id?, alpaca_key?, alpaca_secret?, tws_host?, tws_port?.
     Example: scizor paper serve --replay 2024-03-01..2024-03-29 --speed 60
     """
     from scizor_dagster.flow.exchange import Wanted
@@ -112,6 +114,7 @@ def status(as_json: JsonOption = False) -> None:
     When: you want to know where the accounts at its doors stand.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none.
+    JSON: accounts[name, house, currency, deposit, cash, at, open_orders, positions].
     Example: scizor paper status
     """
     from scizor_dagster.paper_exchange.venue_store import VenueStore

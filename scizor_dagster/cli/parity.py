@@ -38,6 +38,8 @@ def parity(
     When: live results and backtests drift apart, and you want to know where.
     Writes: Nothing.
     Exit codes: 0 nothing differs; 1 something does; 2 there is nothing to compare.
+    JSON: from, to, portfolio, equal, sessions, orders, differing_orders, fills, differences[*], split{*}, replayed,
+    made_otherwise, not_replayed, notes.
     Example: scizor parity --portfolio main --from 2026-01-02 --to 2026-11-20
     """
     from scizor_dagster.backtest.model import FillAt

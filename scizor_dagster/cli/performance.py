@@ -44,6 +44,10 @@ def performance(
     When: you want to know what was earned, by whom and at what risk.
     Writes: Nothing.
     Exit codes: 2 nothing has been measured yet, or an option is wrong.
+    JSON: portfolio, currency, start, first, last, sessions, sessions_a_year, equity_before, equity, flows,
+    profit{realised, unrealised, income, fees, inflow, profit}, time_weighted_return, money_weighted_return,
+    money_weighted_return_a_year, ratios{*}, benchmark, benchmark_ratios{*}, turnover_a_year, rolling{*}, drawdowns[*],
+    exposure{gross, net, long, short}, by, profits[*], exposures{*}, notes.
     Example: scizor performance --portfolio main --from 2026-01-01 --by strategy
     """
     from scizor_dagster.flow.performance import performance_of

@@ -65,6 +65,9 @@ def plan(
     Writes: Four files in the folder of --out. No store, no order.
     Exit codes: 0 planned; 1 no target has a price, and nothing was written; 2 a file or an option is wrong, and nothing
     was written.
+    JSON: status, plan_id, trade_date, equity, cash_buffer, overflow_factor, lines, orders, buys_to_open,
+    below_min_notional, buy_notional, sell_notional, reasons{*}, unpriced, ambiguous, notes, line_notes{*}, files{*},
+    compared_with?, changed_targets[symbol, from, to]?.
     Example: scizor plan --targets t.csv --prices p.csv --positions q.csv --equity 100000 --out plan/
     """
     from scizor_dagster.planning.files import FileSources

@@ -25,6 +25,7 @@ def quarantined(market: MarketOption = "us", as_json: JsonOption = False) -> Non
     When: a plan leaves an instrument out with the reason `quarantined`.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none; 2 there is no such market.
+    JSON: market, quarantined[symbol, session, reason, detail].
     Example: scizor prices quarantined --market us
     """
     from scizor_dagster.flow.markets import newest_quarantined
@@ -58,6 +59,7 @@ def accept(
     When: you have looked the price up elsewhere, and it is right.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 accepted; 2 no such bar is quarantined, or it can be no price.
+    JSON: market, symbol, session, close, next.
     Example: scizor prices accept KDP --date 2018-07-10 --reason "special dividend of 103.75"
     """
     from scizor_dagster.flow.markets import accept_quarantined

@@ -23,6 +23,7 @@ def doubtful(as_json: JsonOption = False) -> None:
     When: a plan is refused because of a rate, or a file of rates was replaced.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none; 2 a file of rates cannot be read.
+    JSON: rates[base, quote, session, rate, reason, detail, where].
     Example: scizor rates doubtful
     """
     from scizor_dagster.flow.rate_files import doubtful_rates
@@ -51,6 +52,7 @@ def accept(
     When: you have looked the rate up elsewhere, and it is right.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 accepted; 2 no such rate is in doubt.
+    JSON: base, quote, session, rate, next.
     Example: scizor rates accept EUR/CHF --date 2015-01-15 --reason "the floor was given up"
     """
     from scizor_dagster.flow.rate_files import accept_doubtful_rate

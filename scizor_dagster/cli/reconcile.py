@@ -42,6 +42,10 @@ def reconcile(
     When: orders were looked at by hand, a break was mended, or a day has to be closed.
     Writes: Breaks, locks, and whether the day is closed, in the ledger; the result in the lake. Nothing is sent.
     Exit codes: 0 no step failed, no unexplained break, no order refused or held back; 1 one of that.
+    JSON: run_id, portfolio, session, state, orders, filled, working, breaks, pass, closed, refused, awaiting_approval,
+    held_back, permitted, equity, cash, return, cumulative_return, drawdown, prices, synthetic, break_rows[*],
+    open_break_rows[*], refused_rows[symbol, side, state, reason], held_back_rows[*], unfilled_rows[symbol, side, state,
+    reason], failed_checks, warnings, found{*}, note?.
     Example: scizor reconcile --portfolio main --date 2026-11-20
     """
     from scizor_dagster.cli.instance import JobRunner

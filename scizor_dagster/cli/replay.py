@@ -28,12 +28,15 @@ def replay(
     What it was made from is then held against the stores it came from: targets, weights and files, prices at the plan's
     snapshot of the lake and now, holdings and cash from the ledger's fills, and the orders that were sent. Each
     difference is named with its table, row, field and both values; what was restated in the open is said as well. A
-    plan of a range whose inputs are gone is named, and changes no exit code. The ledger's own history is checked by:
+    plan of a range whose inputs are gone is named,
+    and does not count. The ledger's own history is checked by:
     scizor ledger verify.
 
     When: somebody doubts a plan, or the program was changed.
     Writes: Nothing.
     Exit codes: 0 all that were replayed agree; 1 something differs; 2 there is nothing to replay.
+    JSON: portfolio, agree, sessions[portfolio, plan_id, lake_snapshot, code_version, code_version_now, equal,
+    stored_sha256, made_sha256, session, agrees, findings[*], notes], missing[session, plan_id, problem, remedy].
     Example: scizor replay --date 2026-11-20
     Example: scizor replay --from 2026-11-02 --to 2026-11-30 --json
     """

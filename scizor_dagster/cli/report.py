@@ -33,6 +33,7 @@ def report(
     When: a session is over and you want it on one page, or have to show it to somebody.
     Writes: One file of HTML. No store.
     Exit codes: 0 written; 1 nothing is stored of the session; 2 an option is wrong.
+    JSON: portfolio, session, file, verdict.
     Example: scizor report --portfolio main --date 2026-11-20 --open
     """
     from scizor_dagster.flow.reporting import report_session

@@ -32,6 +32,7 @@ def limits(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> 
     When: you want to know what the next order may be, and what changed since the last.
     Writes: Nothing.
     Exit codes: 2 there is no such portfolio, or a limit cannot be read.
+    JSON: portfolio, hash, limits{*}.
     Example: scizor limits --portfolio main
     """
     from scizor_dagster.flow.limits import limits_in_force
@@ -56,6 +57,7 @@ def events(
     When: an order was stopped, or waited, and you want to know by what.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none; 2 there is no such portfolio.
+    JSON: portfolio, events[session, client_order_id, verdict, limit, value, threshold, at, checked{*}].
     Example: scizor risk events --portfolio main --date 2026-11-20
     """
     from scizor_dagster.risk.events import risk_events_of
@@ -84,6 +86,7 @@ def locks(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> N
     When: a plan leaves an instrument out with the reason `locked` or `frozen`.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none; 2 there is no such portfolio.
+    JSON: portfolio, locks[lock_id, kind, symbol, from_session, until_session, lifted_by, reason], open_breaks[*].
     Example: scizor risk locks --portfolio main
     """
     from scizor_dagster.cli.reconcile import print_open_breaks
@@ -118,6 +121,7 @@ def unlock(
     When: the reason of a lock has been looked into, and does not hold.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 lifted; 2 there is no such lock, or it is lifted already.
+    JSON: lock_id, lifted_by.
     Example: scizor risk unlock 1f0c22ab --reason "the exit was a transfer, no loss"
     """
     from scizor_dagster.risk.locks import lift
@@ -146,6 +150,7 @@ def accept_break(
     When: a break is explained, and will not go away.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 accepted; 2 there is no such open break.
+    JSON: break_id, kind, symbol, accepted_by.
     Example: scizor risk accept-break 1f0c22ab93d0 --reason "shares that I bought by hand and keep"
     """
     from scizor_dagster.ledger.breaks import accept_break as accept
@@ -179,6 +184,7 @@ def accept_equity(
     When: orders wait because the equity has jumped, and the jump is right.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 accepted; 2 another amount was named, or there is none to accept.
+    JSON: portfolio, session, equity, accepted_by, new.
     Example: scizor risk accept-equity --session 2026-11-20 --equity 203150.75 --reason "the merger was paid in cash"
     """
     from scizor_dagster.risk.acceptance import accept_equity as accept

@@ -42,6 +42,10 @@ def run(
     Writes: Signals, targets, plan and results in the lake; intents, orders and fills in the ledger. It sends orders.
     Exit codes: 0 every step and check went well, no order was refused or held back, plan, ledger and broker agree, and
     without --once no order works any more; 1 one of that is not so.
+    JSON: run_id, portfolio, session, state, orders, filled, working, breaks, pass, closed, refused, awaiting_approval,
+    held_back, permitted, equity, cash, return, cumulative_return, drawdown, prices, synthetic, break_rows[*],
+    open_break_rows[*], refused_rows[symbol, side, state, reason], held_back_rows[*], unfilled_rows[symbol, side, state,
+    reason], failed_checks, warnings, found{*}, note?.
     Example: scizor run --portfolio main --date 2026-11-20 --once
     """
     from scizor_dagster.cli.instance import JobRunner

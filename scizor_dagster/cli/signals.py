@@ -52,6 +52,9 @@ def check(
     Writes: Nothing.
     Exit codes: 0 accepted; 1 held or refused, with every reason; 2 the file, the strategy or the configuration cannot
     be read.
+    JSON: status, strategy, path, file_hash, rows, dates, first_date, last_date, weight_sum, violations[rule, problem,
+    remedy, line, sheet, column, value, file], warnings[rule, problem, remedy, line, sheet, column, value, file],
+    session, session_rows, rows_hash, portfolio.
     Example: scizor signals check weights.csv --strategy demo_momentum --date 2026-11-20
     """
     from scizor_dagster.flow.guards import check_weights
@@ -91,6 +94,10 @@ def consolidate(
     When: several strategies make one set of targets, and you want to see it.
     Writes: Nothing.
     Exit codes: 0 shown; 1 a file is held or refused; 2 an option is wrong.
+    JSON: status, portfolio, mode, strategies, session, targets[symbol, instrument_id, target_weight, exact_weight,
+    status, note, candidates, attribution[strategy, asset_id, line, file_hash, weight_stated, contribution]],
+    weight_sum, weight_set_aside, weight_by_strategy{*}, warnings. A file that is held or refused: as scizor signals
+    check answers.
     Example: scizor signals consolidate --portfolio main --date 2026-11-20
     """
     from scizor_dagster.flow.lifecycle import running_strategies

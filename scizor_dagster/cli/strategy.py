@@ -50,6 +50,8 @@ def list_strategies(as_json: JsonOption = False) -> None:
     When: you want to know what trades, and since when something does not.
     Writes: Nothing.
     Exit codes: 0 listed.
+    JSON: strategies[strategy, portfolio, account, state, since, by, reason, weights_dated, path, function, first_seen,
+    last_seen, manifest_hash], code[name, origin, function, version, about, usable].
     Example: scizor strategy list
     """
     desk = open_desk()
@@ -118,6 +120,7 @@ def start(
     When: a strategy was stopped and shall trade again.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 it trades; 2 it was not stopped, or nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy start demo_momentum --reason "the review is done"
     """
     _change("start", strategy, reason, portfolio, by, as_json)
@@ -139,6 +142,7 @@ def pause(
     When: a strategy's data or weights are in doubt.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 paused; 2 it does not trade, or nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy pause demo_momentum --reason "its data looks wrong"
     """
     _change("pause", strategy, reason, portfolio, by, as_json)
@@ -157,6 +161,7 @@ def resume(
     When: what was in doubt is mended.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 it trades; 2 it was not paused, or nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy resume demo_momentum --reason "the data was mended"
     """
     _change("resume", strategy, reason, portfolio, by, as_json)
@@ -179,6 +184,7 @@ def stop(
     When: a strategy is over.
     Writes: A row of the ledger's history, with your name and reason.
     Exit codes: 0 stopped; 2 nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy stop demo_momentum --reason "it is replaced"
     """
     _change("stop", strategy, reason, portfolio, by, as_json, liquidate=liquidate)

@@ -53,6 +53,7 @@ def create(
     When: one strategy in Python shall trade with parameters of your own.
     Writes: The record in the ledger, with the code and parameters of its version.
     Exit codes: 0 recorded; 1 there is a record of this name; 2 the name or a parameter is wrong.
+    JSON: record{number, name, action, version, description, actor, reason, at}.
     Example: scizor strategy create fast --function momentum --parameter lookback=60 --parameter skip=5 --reason "a try"
     """
     if not _NAME.fullmatch(name):
@@ -81,6 +82,7 @@ def update(
     When: its parameters, or its function, have changed.
     Writes: A version of the record in the ledger; the earlier ones stay.
     Exit codes: 0 recorded; 1 there is no such record, or nothing has changed; 2 a parameter is wrong.
+    JSON: record{number, name, action, version, description, actor, reason, at}.
     Example: scizor strategy update fast --parameter lookback=90 --reason "less turnover"
     """
     told = {"values": values_of(parameter), "rebalance": rebalance, "description": description}
@@ -93,6 +95,7 @@ def delete(name: NameArgument, reason: ReasonOption, by: ActorOption = None, as_
     When: nothing trades by it any more.
     Writes: That it is taken away, in the ledger; its history stays.
     Exit codes: 0 taken away; 1 there is no such record; 2 the manifest names it.
+    JSON: record{number, name, action, version, description, actor, reason, at}.
     Example: scizor strategy delete fast --reason "it is replaced"
     """
     _change(name, "deleted", {}, by, reason, as_json=as_json)
@@ -108,6 +111,7 @@ def show(
     When: you want to know what a strategy does, and what it was.
     Writes: Nothing.
     Exit codes: 0 shown; 2 there is no such strategy, or its code cannot be used.
+    JSON: name, function, origin, where, summary, vectorised, parameters[*], version, rebalance, history[*], source?.
     Example: scizor strategy show momentum
     """
     desk = open_desk()

@@ -40,6 +40,9 @@ left the files, is retired with a day and a reason; its bars stay. Every day's c
 When: a universe file was edited, and nothing collects by itself.
 Writes: The universe's symbols in the lake.
 Exit codes: 0 done; 1 many symbols are gone at once, and none was retired; 2 an option or a universe file is wrong.
+JSON: market, source, symbols, verified, asked, from_cache, more_are_due, returned, retired[symbol, reason, note,
+retired_on], unverified[symbol, reason, note], doubted[symbol, note], without_answer[symbol, why], renamed[old, new,
+before], reused[symbol, archived, cut], another_id[symbol, note].
 Example: scizor symbols populate --market us
 """
 _VALIDATE = """Verify the symbols that are due, and say which are not one certain instrument.
@@ -50,6 +53,9 @@ When: before you rely on a market, and after a source has changed.
 Writes: The universe's symbols in the lake.
 Exit codes: 0 all are certain; 1 one of the universe is not verified, is doubted or got no answer, or a portfolio holds
 or targets a retired one; 2 an option is wrong.
+JSON: market, source, symbols, verified, asked, from_cache, more_are_due, returned, retired[symbol, reason, note,
+retired_on], unverified[symbol, reason, note], doubted[symbol, note], without_answer[symbol, why], renamed[old, new,
+before], reused[symbol, archived, cut], another_id[symbol, note].
 Example: scizor symbols validate --market us --force-revalidate --limit 50
 """
 
@@ -98,6 +104,7 @@ def list_symbols(
     When: you want to know what is tracked, and why something is not.
     Writes: Nothing.
     Exit codes: 0 listed, also where there is none; 2 there is no such market.
+    JSON: market, symbols[symbol, state, verified, last_verified, next_due, retired_on, reason, note, provider_id].
     Example: scizor symbols list --market us --retired
     """
     from scizor_dagster.flow.symbols import known_symbols
@@ -151,6 +158,7 @@ def add(
     Writes: A line of the universe file, and the symbol in the lake.
     Exit codes: 0 tracked; 1 in the universe, and not verified: the reason is printed; 2 it is there already, or an
     option is wrong.
+    JSON: market, symbol, verified, reason?, note?.
     Example: scizor symbols add PLTR --market us --mic XNAS --name "Palantir Technologies"
     """
     from scizor_dagster.flow.symbols import add_symbol, refresh_symbols
@@ -187,6 +195,7 @@ def remove(
     When: something is not wanted any more.
     Writes: The universe file without it, and the symbol as retired in the lake.
     Exit codes: 0 retired; 2 it is in no universe file, or an option is wrong.
+    JSON: market, symbol, retired_on.
     Example: scizor symbols remove WBA --market us --reason "taken private"
     """
     from scizor_dagster.flow.symbols import refresh_symbols, remove_symbol
@@ -217,6 +226,7 @@ def join(
     When: a rename was seen as another company.
     Writes: With --reason the histories in the lake; without it nothing.
     Exit codes: 0 joined, or shown; 2 the two cannot be one company.
+    JSON: old, new, bars, first, last, made.
     Example: scizor symbols join WM@2009-08-04 WM --reason "a new contract id after the re-listing"
     """
     from scizor_dagster.flow.symbols import join_symbols
@@ -241,6 +251,7 @@ def part(
     When: a ticker was another company's before.
     Writes: With --reason the histories in the lake; without it nothing.
     Exit codes: 0 parted, or shown; 2 the ticker has no such history.
+    JSON: old, new, bars, first, last, made.
     Example: scizor symbols part WM --on 2009-08-05 --reason "Washington Mutual until then"
     """
     from scizor_dagster.cli.dates import parse_date

@@ -8,7 +8,8 @@ A docstring is what the command does, as sentences, and then one line, or more, 
     When: the moment at which one wants it.
     Writes: what it leaves behind.
     Exit codes: 0 what it means here; 1 the same. Those that are not named mean what they mean everywhere.
-    JSON: the keys of the answer, as `answers` reads them.
+    JSON: the keys of the answer: name, name? that may be left out, name[a, b] for a list of objects with these keys,
+    name{a, b} for one object, name[*] and name{*} where the keys are names of something.
     Example: scizor COMMAND ...
 """
 
@@ -50,7 +51,7 @@ class Lesson:
         when: When one wants it.
         writes: What it leaves behind.
         codes: What its exit codes mean, those of every command included.
-        answer: The keys of its JSON, in the notation of `answers`; empty where it gives none.
+        answer: The keys of its JSON; empty where it gives none.
         examples: Calls of it.
     """
 
@@ -79,7 +80,7 @@ def read_lesson(text: str) -> Lesson:
     of = dict(labelled)
     own = {int(code): words for code, words in _CODE.findall(of.get("Exit codes", ""))}
     return Lesson(
-        prose="\n".join(prose).strip(),
+        prose="\n\n".join(" ".join(part.split()) for part in "\n".join(prose).split("\n\n") if part.strip()),
         when=of.get("When", ""),
         writes=of.get("Writes", ""),
         codes={int(code): own.get(code, words) for code, words in MEANINGS.items()},
@@ -176,14 +177,15 @@ def print_lesson(lesson: Lesson) -> None:
     from rich.text import Text
 
     show = console()
-    table = Table.grid(padding=(0, 2), pad_edge=False)
+    table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for label, words in (("When", lesson.when), ("Writes", lesson.writes), ("JSON", lesson.answer)):
         if words:
-            table.add_row(Text(f" {label}:", style="bold"), Text(words))
+            table.add_row(Text(f" {label}:", style="bold"), "", Text(words))
     for number, (code, words) in enumerate(lesson.codes.items()):
-        table.add_row(Text("" if number else " Exit codes:", style="bold"), Text(f"{code}  {words}"))
+        table.add_row(Text("" if number else " Exit codes:", style="bold"), Text(f"{code}"), Text(words))
     show.print(table)
     for example in lesson.examples:
         show.print()

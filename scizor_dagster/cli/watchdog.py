@@ -45,6 +45,7 @@ def watchdog(
     When: by cron, some minutes after the things that should have happened.
     Writes: The ledger's notes of who was told what; nothing else.
     Exit codes: 0 all is well; 1 there is a finding, or somebody could not be told; 2 the call is wrong.
+    JSON: ok, at, portfolios, findings[*], notes, notification.
     Example: scizor watchdog --portfolio main
     """
     from scizor_dagster.flow.watch import Watch, WatchingDesk
