@@ -201,6 +201,7 @@ def _print_usage_error(error: Any, *, as_json: bool) -> None:
         }
         typer.echo(json.dumps(plain_json(body)))
     else:
+        teaching.follow_colour()
         error.show()
 
 

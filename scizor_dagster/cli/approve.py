@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.completing import autocompletion, plans
 from scizor_dagster.cli.options import ReasonOption
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
@@ -25,7 +26,12 @@ SHOWN = 50
 
 
 def approve(
-    name: Annotated[str, typer.Argument(help="A portfolio, or the first 8 or more digits of a plan's id.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A portfolio, or the first 8 or more digits of a plan's id.", autocompletion=autocompletion(plans)
+        ),
+    ],
     day: Annotated[
         str | None, typer.Option("--date", help="Session of the portfolio's plan; default: today's.")
     ] = None,

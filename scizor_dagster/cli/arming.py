@@ -14,6 +14,7 @@ import typer
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
 from scizor_dagster.cli.amounts import parse_amount
+from scizor_dagster.cli.completing import account_ids, autocompletion
 from scizor_dagster.cli.options import JsonOption, ReasonOption
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
@@ -25,7 +26,14 @@ PortfolioArgument = Annotated[str, typer.Argument(help="Portfolio of the configu
 
 def arm(
     portfolio: PortfolioArgument,
-    account: Annotated[str, typer.Option(help="Id of the account at the broker, as the broker shows it.")],
+    account_id: Annotated[
+        str,
+        typer.Option(
+            "--account",
+            help="Id of the account at the broker, as the broker shows it.",
+            autocompletion=autocompletion(account_ids),
+        ),
+    ],
     until: Annotated[str, typer.Option(help="When it ends; without an offset, in the exchange's time zone.")],
     max_notional: Annotated[
         str, typer.Option(help="Most that all orders until then may be worth, in the market's currency.")
@@ -56,7 +64,7 @@ def arm(
     actor, amount = actor_of(by), parse_amount(max_notional, "--max-notional", example="25000")
     try:
         done = arm_portfolio(
-            desk, portfolio, account, until=ends, max_notional=amount, actor=actor, reason=reason.strip()
+            desk, portfolio, account_id, until=ends, max_notional=amount, actor=actor, reason=reason.strip()
         )
     finally:
         desk.disconnect()

@@ -14,7 +14,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,12 @@ def complete_by_name(parameter: Any) -> None:
 
 
 def offers(source: Source, incomplete: str) -> list[Offer]:
-    """What `source` finds that begins like this; nothing where anything is amiss: Tab never ends in an error."""
-    try:
-        found = list(source(Settings.from_environment(os.environ)))
-    except Exception:
-        # A terminal in which somebody presses Tab is no place to hear of a broken file or a database.
-        return []
+    """What `source` finds that begins like this, up to where anything is amiss: Tab never ends in an error."""
+    found: list[str] = []
+    # A terminal in which somebody presses Tab is no place to hear of a broken file or a database.
+    with suppress(Exception):
+        for name in source(Settings.from_environment(os.environ)):
+            found.append(name)  # noqa: PERF402 - what came before an error stays
     return [Offer(name) for name in dict.fromkeys(found) if name.startswith(incomplete)][:MOST]
 
 
@@ -89,10 +89,10 @@ def accounts(settings: Settings) -> Iterable[str]:
 
 
 def strategies(settings: Settings) -> Iterable[str]:
-    """Those of the manifest, records, and the ones in Python that come along."""
+    """Those of the manifest, the ones in Python that come along, and records."""
     yield from manifest_ids(settings)
-    yield from records(settings)
     yield from SHIPPED
+    yield from records(settings)
 
 
 def manifest_ids(settings: Settings) -> Iterable[str]:

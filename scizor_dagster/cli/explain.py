@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from scizor_dagster.cli.completing import autocompletion, explained
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json
@@ -15,7 +16,11 @@ from scizor_dagster.errors import InputError
 
 def explain(
     name: Annotated[
-        str | None, typer.Argument(help="An order, a fill, a ticker, an instrument (AAPL.XNAS), or FILE:LINE.")
+        str | None,
+        typer.Argument(
+            help="An order, a fill, a ticker, an instrument (AAPL.XNAS), or FILE:LINE.",
+            autocompletion=autocompletion(explained),
+        ),
     ] = None,
     day: Annotated[
         str | None, typer.Option("--date", help="Session of a ticker, position or line; default: the newest planned.")
@@ -41,7 +46,7 @@ def explain(
     """
     from scizor_dagster.analytics.explain.text import lines_of
     from scizor_dagster.flow.explain_lines import explain_line
-    from scizor_dagster.flow.explaining import explain as explained
+    from scizor_dagster.flow.explaining import explain as walk
     from scizor_dagster.flow.watch import WatchingDesk
 
     if (name is None) == (file is None) or (file is None) != (line is None):
@@ -56,7 +61,7 @@ def explain(
     if file is not None and line is not None:
         found = explain_line(desk, file, line, portfolio=portfolio, session=session)
     else:
-        found = explained(desk, str(name), portfolio=portfolio, session=session)
+        found = walk(desk, str(name), portfolio=portfolio, session=session)
     if as_json:
         emit_json(found.to_json())
         return

@@ -58,7 +58,8 @@ def print_error(error: ScizorError, *, as_json: bool) -> None:
         }
         typer.echo(json.dumps(plain_json(body)))
     else:
-        typer.secho(f"scizor: {error}", err=True, fg=None if is_plain() else typer.colors.RED)
+        text = f"scizor: {error}"
+        typer.echo(text if is_plain() else typer.style(text, fg=typer.colors.RED), err=True)
 
 
 def emit_json(body: Mapping[str, Any]) -> None:

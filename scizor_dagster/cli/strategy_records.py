@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from scizor_dagster.cli import completing
 from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
 from scizor_dagster.cli.options import JsonOption, ReasonOption
 from scizor_dagster.cli.output import emit_json, print_table
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from scizor_dagster.ledger.strategy_records import RecordRow
     from scizor_dagster.strategies.definition import Definition, Strategy
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the record.")]
+NewName = Annotated[str, typer.Argument(help="Name of the record.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name of the record.", autocompletion=completing.autocompletion(completing.records))
+]
 ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--parameter", help="NAME=VALUE, as YAML writes the value; more than one may be given."),
@@ -39,8 +43,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 def create(
-    name: NameArgument,
-    function: Annotated[str, typer.Option(help="The strategy that it is: shipped, of a package, or of the folder.")],
+    name: NewName,
+    function: Annotated[
+        str,
+        typer.Option(
+            help="The strategy that it is: shipped, of a package, or of the folder.",
+            autocompletion=completing.autocompletion(completing.strategies),
+        ),
+    ],
     reason: ReasonOption,
     parameter: ParameterOption = None,
     rebalance: RebalanceOption = None,
@@ -102,7 +112,12 @@ def delete(name: NameArgument, reason: ReasonOption, by: ActorOption = None, as_
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A record, or a strategy in Python.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A record, or a strategy in Python.", autocompletion=completing.autocompletion(completing.strategies)
+        ),
+    ],
     source: Annotated[bool, typer.Option("--source", help="Print the code of the version as well.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -110,7 +110,7 @@ class TaughtCommand(TyperCommand):
             completing.complete_by_name(parameter)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        _follow_colour()
+        follow_colour()
         super().format_help(ctx, formatter)
         print_lesson(self.lesson)
 
@@ -119,7 +119,7 @@ class TaughtGroup(TyperGroup):
     """A group whose help ends with an example of each of its commands."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        _follow_colour()
+        follow_colour()
         super().format_help(ctx, formatter)
         show = console()
         for _, command in walk(self):
@@ -137,7 +137,7 @@ class TaughtRoot(TyperGroup):
         return sorted(found, key=lambda name: known.index(name) if name in known else len(known))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        _follow_colour()
+        follow_colour()
         super().format_help(ctx, formatter)
         show = console()
         show.print(" Of each: scizor COMMAND --help. Exit codes of all:", markup=False, highlight=False)
@@ -164,8 +164,8 @@ def _take_classes(app: typer.Typer) -> None:
             _take_classes(group.typer_instance)
 
 
-def _follow_colour() -> None:
-    """Typer's own half of the help is coloured where the rest is."""
+def follow_colour() -> None:
+    """Typer's own half of the help, and its own errors, are coloured where the rest is."""
     from typer import rich_utils
 
     rich_utils.COLOR_SYSTEM = None if is_plain() else "auto"
