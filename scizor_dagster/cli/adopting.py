@@ -54,7 +54,7 @@ def adopt(
         return
     if day is not None:
         raise InputError("--date goes with --split alone.", remedy="Leave it out.", where="--date")
-    shares = None if qty is None else parse_amount(qty, "--qty", example="12.5", any_sign=True)
+    shares = None if qty is None else parse_amount(qty, "--qty", example="12.5", sign="nonzero")
     paid = None if price is None else parse_amount(price, "--price", example="12.5")
     desk = open_desk()
     check_portfolio(desk, portfolio)

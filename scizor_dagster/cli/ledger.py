@@ -160,7 +160,7 @@ def rebuild(
     desk = open_desk()
     check_home(desk.settings)
     asked = dates.parse_date(first, "--first") if first is not None else None
-    amount = None if cash is None else parse_amount(cash, "--cash", example="12500.00", any_sign=True)
+    amount = None if cash is None else parse_amount(cash, "--cash", example="12500.00", sign="any")
     if not yes:
         question = f"Build the ledger of account {account} from what its broker shows?"
         confirm(question, "Give --yes. Nothing was done.", as_json=as_json)

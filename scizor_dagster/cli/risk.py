@@ -226,6 +226,6 @@ def _named_equity(desk: Desk, portfolio: str, session: date, text: str | None) -
     remedy = f"If it is right, name it: --equity {found}."
     if text is None:
         raise InputError(f"{shown}.", remedy=remedy, where="--equity")
-    if abs(parse_amount(text, "--equity", example=f"{found}", any_sign=True) - found) > ROUNDING:
+    if abs(parse_amount(text, "--equity", example=f"{found}", sign="any") - found) > ROUNDING:
         raise InputError(f"{shown}; {text} is another one.", remedy=remedy, where="--equity")
     return found

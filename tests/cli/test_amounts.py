@@ -34,10 +34,11 @@ def test_what_is_no_amount_is_refused_with_its_option_and_how_one_looks(text: st
 
 
 def test_shares_may_have_a_sign_where_that_is_meant() -> None:
-    assert parse_amount("-12.5", "--qty", example="12.5", any_sign=True) == Decimal("-12.5")
-    assert parse_amount("0", "--qty", example="12.5", any_sign=True) == 0
-    with pytest.raises(InputError, match="is no amount"):
-        parse_amount("-1e15", "--qty", example="12.5", any_sign=True)
+    assert parse_amount("-12.5", "--qty", example="12.5", sign="nonzero") == Decimal("-12.5")
+    assert parse_amount("0", "--cash", example="12.5", sign="any") == 0
+    for text in ("0", "-0.00", "-1e15"):
+        with pytest.raises(InputError, match="is no amount"):
+            parse_amount(text, "--qty", example="12.5", sign="nonzero")
 
 
 def test_a_split_is_new_shares_for_old_ones() -> None:
