@@ -53,7 +53,8 @@ def halt(
     Exit codes: 0 halted; 1 with --cancel-open, an order may still be open, which is named, or the broker could not be
     asked; 2 nobody knows the name.
     JSON: accounts, portfolio, state, by, until, note, left_at_broker[client_order_id, portfolio, symbol, side, qty,
-    filled, state]?, cancel_with?, canceled?, not_canceled[client_order_id, symbol, side, qty, why]?, not_asked?.
+    filled, state]?, cancel_with?, canceled?, not_canceled[client_order_id, portfolio, symbol, side, qty, why]?,
+    not_asked?.
     Example: scizor halt --portfolio main --reason "the feed looks wrong" --cancel-open
     """
     _set("halted", desk_to_stop_with(home), reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)
@@ -76,7 +77,8 @@ def reduce(
     Exit codes: 0 reducing; 1 with --cancel-open, an order may still be open, which is named, or the broker could not be
     asked; 2 nobody knows the name.
     JSON: accounts, portfolio, state, by, until, note, left_at_broker[client_order_id, portfolio, symbol, side, qty,
-    filled, state]?, cancel_with?, canceled?, not_canceled[client_order_id, symbol, side, qty, why]?, not_asked?.
+    filled, state]?, cancel_with?, canceled?, not_canceled[client_order_id, portfolio, symbol, side, qty, why]?,
+    not_asked?.
     Example: scizor reduce --account paper --reason "drawdown, looking into it"
     """
     _set("reducing", desk_to_stop_with(home), reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)

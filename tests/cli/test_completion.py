@@ -21,10 +21,10 @@ from scizor_dagster.settings import PROJECT_ROOT, Settings
 from scizor_dagster.strategies.names import SHIPPED
 from scizor_dagster.strategies.registry import Registry
 from tests.cli.conftest import TRADED, Scizor
+from tests.cli.stored import store_empty_backtest
 from tests.projects import STRATEGY, SYMBOLS, Project
 
 Asked = Any
-EMPTY = {"VARCHAR": "", "DATE": TRADED, "BIGINT": 0, "INTEGER": 0, "DOUBLE": 0.0, "TIMESTAMP": datetime.now(UTC)}
 BROKEN = ("portfolios: [", "just words", "portfolios: 3\nmarkets: {us: {universes: [gone.csv]}}")
 
 
@@ -121,13 +121,7 @@ def test_backtests_are_found_in_a_lake_of_its_own_kind_before_and_after_its_clea
     tab: Asked, collected: Project
 ) -> None:
     lake = Desk(collected.settings, lambda: datetime.now(UTC)).lake
-    with lake.write() as cursor:
-        columns = cursor.execute(
-            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'backtests'"
-        ).fetchall()
-        row = {name: EMPTY[kind.split(" ")[0]] for name, kind in columns} | {"backtest_id": "e" * 64, "name": "mine"}
-        marks = ", ".join("?" * len(row))
-        cursor.execute(f"INSERT INTO lake.backtests ({', '.join(row)}) VALUES ({marks})", [*row.values()])
+    store_empty_backtest(lake, "e" * 64, "mine")
     assert tab("scizor backtest show ") == ["e" * 12, "mine"]
     with lake.maintenance() as cursor:
         cursor.execute("CALL ducklake_flush_inlined_data('lake', table_name => 'backtests')")

@@ -18,6 +18,7 @@ import requests
 
 from scizor_dagster.settings import PROJECT_ROOT
 from tests.cli.conftest import Scizor
+from tests.cli.shapes import differences
 from tests.projects import Project
 
 REPLAY = "2025-02-03..2025-02-07"
@@ -60,7 +61,9 @@ def serving(project: Project, *options: str) -> Iterator[Served]:
                 break
         else:
             raise AssertionError(process.communicate()[1])
-        yield Served(process, json.loads("".join(lines)))
+        told = json.loads("".join(lines))
+        assert differences(("paper", "serve"), told) == []
+        yield Served(process, told)
     finally:
         if process.poll() is None:
             process.kill()
