@@ -11,7 +11,7 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.options import JsonOption, PortfolioOption
-from scizor_dagster.cli.output import emit_json, print_table
+from scizor_dagster.cli.output import emit_json, money, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def _as_json(found: PerformanceSummary, by: Grouping) -> dict[str, Any]:
         "last": found.last,
         "sessions": found.sessions,
         "sessions_a_year": found.sessions_a_year,
-        "equity_before": found.equity_before,
-        "equity": found.equity,
-        "flows": found.flows,
+        "equity_before": money(found.equity_before),
+        "equity": money(found.equity),
+        "flows": money(found.flows),
         "profit": _texts(found.amounts),
         "time_weighted_return": _known(found.time_weighted),
         "money_weighted_return": _known(found.money_weighted.period),
