@@ -28,6 +28,20 @@ LEAST_AHEAD = timedelta(days=365)
 """How far ahead a calendar must reach for plans to be made."""
 
 
+WELL_KNOWN = frozenset({"XASX", "XFRA", "XHKG", "XLON", "XNAS", "XNYS", "XPAR", "XSWX", "XTKS", "XTSE"})
+"""Calendars that are there, which nobody needs to compute, for half a second, to know it."""
+
+
+def check_calendar(code: str) -> None:
+    """Refuse a calendar that there is not.
+
+    Raises:
+        ConfigError: the code is unknown, or its calendar cannot be computed.
+    """
+    if code not in WELL_KNOWN:
+        TradingCalendar(code)
+
+
 @cache
 def _exchange_calendar(code: str) -> Any:
     import exchange_calendars

@@ -1,4 +1,4 @@
-"""Who says it: the name that stands in the ledger beside what a person decides."""
+"""Who says it, and why: what stands in the ledger beside what a person decides."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from scizor_dagster.errors import InputError
 
 ActorOption = Annotated[str | None, typer.Option("--by", help="Your name; default: the name you are logged in with.")]
 MAX_LENGTH = 64
+
+
+def reason_of(text: str) -> str:
+    """The reason given, where it says something.
+
+    Raises:
+        InputError: it is empty.
+    """
+    if not text.strip():
+        raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    return text.strip()
 
 
 def actor_of(name: str | None) -> str:

@@ -5,13 +5,15 @@ What belongs here: the command. What does not: what may be handed over (`flow.ad
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated
 
 import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.amounts import parse_amount, parse_ratio
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
@@ -29,14 +31,18 @@ def adopt(
     day: Annotated[str | None, typer.Option("--date", help="First session in new shares, for --split.")] = None,
     no_split: Annotated[bool, typer.Option("--no-split", help="What looks like a split is none.")] = False,
     by: ActorOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a portfolio own what its account holds and no portfolio owns: bought by hand, moved in, or renamed.
 
-    It counts from the end of the last closed session on: the next plan sells and buys it like everything else, and
-    what it brings in is no gain. Nothing is sent to the broker. A quantity of the other sign writes off what the
-    portfolio owns and the account does not have. --split records a split, for every portfolio of the account.
+    It counts from the end of the last closed session on: the next plan sells and buys it like everything else, and what
+    it brings in is no gain. A quantity of the other sign writes off what the portfolio owns and the account does not
+    have. --split records a split, for every portfolio of the account.
 
+    When: something was bought by hand, moved in or renamed, and a portfolio shall own it.
+    Writes: The adoption, or the split, in the ledger, with your name. Nothing is sent.
+    Exit codes: 0 owned; 1 the broker could not be read; 2 there is nothing to adopt.
+    JSON: symbol, session, by, portfolio?, qty?, price?, renamed_from?, before?, after?.
     Example: scizor adopt main META --renamed-from FB
     """
     from scizor_dagster.flow.adopting import adopt_position
@@ -44,11 +50,12 @@ def adopt(
     if split is not None:
         if qty or price or renamed_from or no_split:
             raise InputError("--split goes with --date alone.", remedy="Do one after the other.", where="--split")
-        _state_split(portfolio, symbol, _ratio(split), day, actor_of(by), as_json)
+        _state_split(portfolio, symbol, parse_ratio(split, "--split"), day, actor_of(by), as_json)
         return
     if day is not None:
         raise InputError("--date goes with --split alone.", remedy="Leave it out.", where="--date")
-    shares, paid = _number(qty, "--qty", signed=True), _number(price, "--price", signed=False)
+    shares = None if qty is None else parse_amount(qty, "--qty", example="12.5", sign="nonzero")
+    paid = None if price is None else parse_amount(price, "--price", example="12.5")
     desk = open_desk()
     check_portfolio(desk, portfolio)
     actor = actor_of(by)
@@ -95,29 +102,3 @@ def _state_split(portfolio: str, symbol: str, ratio: Decimal, day: str | None, a
         f"{symbol} was split on {done.session}, by {actor}: the account's portfolios own {after}, {before} before. "
         f"Compare what is held: scizor reconcile --portfolio {portfolio}"
     )
-
-
-def _ratio(text: str) -> Decimal:
-    """New shares for one old one."""
-    new, colon, old = text.partition(":")
-    try:
-        numbers = Decimal(new), Decimal(old if colon else "")
-    except InvalidOperation as error:
-        raise InputError(f"'{text}' is no split.", remedy="New shares to old ones, as 2:1.", where="--split") from error
-    if not all(number.is_finite() and number > 0 for number in numbers) or numbers[0] == numbers[1]:
-        raise InputError(f"'{text}' is no split.", remedy="New shares to old ones, as 2:1.", where="--split")
-    return numbers[0] / numbers[1]
-
-
-def _number(text: str | None, option: str, *, signed: bool) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        number = Decimal(text.replace(",", "").strip())
-    except InvalidOperation as error:
-        raise InputError(f"'{text}' is no number.", remedy="Give one, as 12.5.", where=option) from error
-    if not number.is_finite() or not (number if signed else number > 0):
-        raise InputError(
-            f"{text} is no {'number of shares' if signed else 'price'}.", remedy="Give one, as 12.5.", where=option
-        )
-    return number

@@ -1,12 +1,10 @@
 """The command `scizor`: what can be said to it, and how it ends.
 
 What belongs here: the list of commands, the exit codes, the one place that prints an error. What
-does not: the commands (one module each, which import Dagster only when they run one of its jobs).
+does not: the commands (one module each, which import Dagster, pandas and the stores only when they run).
 
-Exit codes: 0 nothing failed (there may be warnings); 1 it ran and the answer is no (refused, breaks, a
-failed run); 2 the call or an input is wrong; 130 it was interrupted. What can be known beforehand is
-refused before anything is written; an input that only a run can judge (a price file without a column)
-leaves nothing but the record of that run.
+The exit codes are in `exit_codes`. What can be known beforehand is refused before anything is written; an input that
+only a run can judge (a price file without a column) leaves nothing but the record of that run.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import json
 import logging
 import os
 import sys
-from typing import Any, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from dotenv import load_dotenv
@@ -56,15 +54,20 @@ from scizor_dagster.cli import (
     signals,
     strategy,
     symbols,
+    teaching,
     trading_states,
     watchdog,
 )
-from scizor_dagster.cli.output import print_error
+from scizor_dagster.cli.exit_codes import ExitCode
+from scizor_dagster.cli.output import choose_plain, is_plain, plain_json, print_error
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.settings import LOG_LEVELS, PROJECT_ROOT
 
+COMPLETE = "_SCIZOR_COMPLETE"
+"""Set by a shell that asks what Tab may put in."""
 app = typer.Typer(
     name="scizor",
+    cls=teaching.TaughtRoot,
     help="From a strategy's target weights to reconciled positions, every session.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -107,6 +110,32 @@ app.command()(risk.limits)
 app.add_typer(risk.app, name="risk")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(paper.app, name="paper")
+teaching.teach(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("scizor"))
+        raise typer.Exit
+
+
+@app.callback()
+def scizor(
+    ctx: typer.Context,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", is_eager=True, help="No colours, as with the environment variable NO_COLOR.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="The version, and nothing else.")
+    ] = False,
+) -> None:
+    """From a strategy's target weights to reconciled positions, every session."""
+    choose_plain(no_color)
+    if is_plain():
+        ctx.color = False
+
 
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Root of what Typer raises about the command line itself: an unknown option, a missing value, a word for a number."""
@@ -118,6 +147,8 @@ def main() -> None:
     With `--json` the answer is one JSON object on stdout, also where the call itself is wrong.
     """
     _never_fail_to_speak()
+    if COMPLETE in os.environ:
+        _complete()
     as_json = "--json" in sys.argv
     try:
         # What the shell sets wins over the file, as everywhere.
@@ -132,11 +163,21 @@ def main() -> None:
         raise SystemExit(error.exit_code) from error
     except UsageError as error:
         _print_usage_error(error, as_json=as_json)
-        raise SystemExit(2) from error
+        raise SystemExit(ExitCode.WRONG_CALL) from error
     except (typer.Abort, KeyboardInterrupt) as error:
         _print_interruption(as_json=as_json)
         raise SystemExit(INTERRUPTED_CODE) from error
     raise SystemExit(code or 0)
+
+
+def _complete() -> NoReturn:
+    """Answer a shell that asks for completions; whatever is amiss, it gets none, and nobody is shown a traceback."""
+    try:
+        load_dotenv(PROJECT_ROOT / ".env", override=False)
+        app(prog_name="scizor", complete_var=COMPLETE)
+    except Exception:
+        raise SystemExit(ExitCode.DONE) from None
+    raise SystemExit(ExitCode.DONE)
 
 
 def _never_fail_to_speak() -> None:
@@ -149,7 +190,7 @@ def _never_fail_to_speak() -> None:
 def _print_interruption(*, as_json: bool) -> None:
     if as_json:
         body = {"error": "Interrupted", "problem": INTERRUPTED, "where": None, "remedy": CONTINUE}
-        typer.echo(json.dumps(body))
+        typer.echo(json.dumps(plain_json(body)))
     typer.echo(f"{INTERRUPTED} {CONTINUE}", err=True)
 
 
@@ -162,8 +203,9 @@ def _print_usage_error(error: Any, *, as_json: bool) -> None:
             "where": path,
             "remedy": f"See what it takes: {path} --help.",
         }
-        typer.echo(json.dumps(body))
+        typer.echo(json.dumps(plain_json(body)))
     else:
+        teaching.follow_colour()
         error.show()
 
 

@@ -13,13 +13,13 @@ from typing import Annotated
 import typer
 
 from scizor_dagster.cli import dates
-from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
 from scizor_dagster.cli.findings import follower, print_findings
+from scizor_dagster.cli.options import JsonOption, ReasonOption
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 PortfolioOption = Annotated[
     str | None, typer.Option(help="Whose session it is; default: the first that follows the strategy.")
 ]
@@ -28,7 +28,7 @@ PortfolioOption = Annotated[
 def approve(
     strategy: Annotated[str, typer.Option(help="Strategy whose weights are held.")],
     day: Annotated[str, typer.Option("--date", help="Session that the weights trade in.")],
-    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger.")],
+    reason: ReasonOption,
     portfolio: PortfolioOption = None,
     file: Annotated[Path | None, typer.Option(help="Weight file; default: the strategy's own.")] = None,
     by: ActorOption = None,
@@ -36,6 +36,11 @@ def approve(
 ) -> None:
     """Approve held weights: exactly this content, in this session. Shows what was held; then run the session.
 
+    When: scizor signals check, or a run, says that weights are held, and they are meant.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 approved; 1 the file is refused; 2 nothing is held, or an option is wrong.
+    JSON: portfolio, strategy, session, file_hash, rules, actor, reason, at, rows_hash, path, held[rule, problem,
+    remedy, line, sheet, column, value, file].
     Example: scizor signals approve --strategy demo_momentum --date 2026-11-20 --reason "the yearly rotation"
     """
     from scizor_dagster.flow.approvals import approve_weights
@@ -51,8 +56,7 @@ def approve(
         )
     check_portfolio(desk, name)
     actor = actor_of(by)
-    if not reason.strip():
-        raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    reason = reason_of(reason)
     report, made = approve_weights(desk, name, strategy, session, actor=actor, reason=reason, file=file)
     if as_json:
         emit_json(asdict(made) | {"path": report.path, "held": [asdict(item) for item in report.violations]})
@@ -68,6 +72,10 @@ def list_approvals(
 ) -> None:
     """Show what was approved of held weights: by whom, when and why.
 
+    When: you want to know who has let which weights through.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none.
+    JSON: approvals[portfolio, strategy, session, rules, actor, at, reason, file_hash, rows_hash].
     Example: scizor signals approvals --strategy demo_momentum
     """
     from scizor_dagster.flow.guards import approvals_for

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.completing import autocompletion, plans
+from scizor_dagster.cli.options import ReasonOption
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.cli.run import session_to_trade
@@ -24,23 +26,34 @@ SHOWN = 50
 
 
 def approve(
-    name: Annotated[str, typer.Argument(help="A portfolio, or the first 8 or more digits of a plan's id.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A portfolio, or the first 8 or more digits of a plan's id.", autocompletion=autocompletion(plans)
+        ),
+    ],
     day: Annotated[
         str | None, typer.Option("--date", help="Session of the portfolio's plan; default: today's.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only show the plan.")] = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take an approval back that has sent nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger.")] = "",
+    reason: ReasonOption = "",
     by: ActorOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON; needs --yes or --show.")] = False,
 ) -> None:
     """Release one plan of a portfolio with `approval: manual`: exactly this plan, and for its session alone.
 
-    Shows the plan beside the one before it: which targets changed, what is ordered, its turnover, its warnings. Then
-    it asks. The plan that you approve is the one that is sent, byte for byte, by the next `scizor run` or the next
-    tick of the sensor `unfinished_orders`; it is not made anew. Another plan needs an approval of its own.
+    Shows the plan beside the one before it: which targets changed, what is ordered, its turnover, its warnings. Then it
+    asks. The plan that you approve is the one that is sent, byte for byte, by the next `scizor run` or the next tick of
+    the sensor `unfinished_orders`; it is not made anew. Another plan needs an approval of its own.
 
+    When: a portfolio has `approval: manual`, and a notice says that a plan waits.
+    Writes: The approval, or that it is taken back, in the ledger; with --show nothing. The next run sends the orders.
+    Exit codes: 0 approved, taken back or shown; 1 you said no; 2 there is no such plan, or it cannot be
+    approved any more.
+    JSON: plan_id, portfolio, session, compared_with, changed_targets[symbol, from, to], orders[symbol, side, qty,
+    notional], buys, sales, notional, turnover, currency, warnings, approved?, by?, at?, reason?.
     Example: scizor approve main
     Example: scizor approve 3f0a9c21 --yes
     """

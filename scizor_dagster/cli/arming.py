@@ -6,7 +6,6 @@ What belongs here: the two commands. What does not: what may be armed (`flow.arm
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
@@ -14,19 +13,27 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.amounts import parse_amount
+from scizor_dagster.cli.completing import account_ids, autocompletion
+from scizor_dagster.cli.options import JsonOption, ReasonOption
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.cli.stopping import StoppingDesk, desk_to_stop_with
 from scizor_dagster.errors import InputError
 
 PortfolioArgument = Annotated[str, typer.Argument(help="Portfolio of the configuration.")]
-ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
 def arm(
     portfolio: PortfolioArgument,
-    account: Annotated[str, typer.Option(help="Id of the account at the broker, as the broker shows it.")],
+    account_id: Annotated[
+        str,
+        typer.Option(
+            "--account",
+            help="Id of the account at the broker, as the broker shows it.",
+            autocompletion=autocompletion(account_ids),
+        ),
+    ],
     until: Annotated[str, typer.Option(help="When it ends; without an offset, in the exchange's time zone.")],
     max_notional: Annotated[
         str, typer.Option(help="Most that all orders until then may be worth, in the market's currency.")
@@ -39,9 +46,14 @@ def arm(
 
     The id that you give, the one that is pinned in the configuration and the one that the broker answers must be the
     same. The amount is what all orders may be worth together, buys and sales, at the prices that sized them; what is
-    sent uses it up. Arming again replaces the time and begins a new amount. `scizor disarm` ends it at once. Sends
-    nothing. Paper accounts need none.
+    sent uses it up. Arming again replaces the time and begins a new amount. `scizor disarm` ends it at once. Paper
+    accounts need none.
 
+    When: a live portfolio shall trade, before its session begins.
+    Writes: The arming in the ledger, with your name. Nothing is sent.
+    Exit codes: 0 armed; 1 the broker answers another account, or not at all; 2 an option is wrong.
+    JSON: portfolio, account, broker_account_id, environment, until, until_at_exchange, max_notional, currency, by,
+    replaced.
     Example: scizor arm main --account 932473521 --until 2026-11-27T16:00 --max-notional 25000
     """
     from scizor_dagster.flow.arming import arm_portfolio
@@ -49,10 +61,10 @@ def arm(
     desk = open_desk()
     calendar = check_portfolio(desk, portfolio)
     ends = dates.parse_instant(until, "--until", calendar.timezone)
-    actor, amount = actor_of(by), _amount(max_notional)
+    actor, amount = actor_of(by), parse_amount(max_notional, "--max-notional", example="25000")
     try:
         done = arm_portfolio(
-            desk, portfolio, account, until=ends, max_notional=amount, actor=actor, reason=reason.strip()
+            desk, portfolio, account_id, until=ends, max_notional=amount, actor=actor, reason=reason.strip()
         )
     finally:
         desk.disconnect()
@@ -95,6 +107,10 @@ def disarm(
     Needs the ledger alone, as `halt` does: no broker, and no configuration that can be read. Orders that are at the
     broker stay there: `scizor halt --portfolio NAME --cancel-open --reason TEXT` cancels them.
 
+    When: real money shall not trade any more.
+    Writes: That it is taken back, in the ledger. Nothing is sent.
+    Exit codes: 0 disarmed, or it was not armed; 2 nobody knows the portfolio.
+    JSON: portfolio, disarmed, by, note.
     Example: scizor disarm main
     """
     from scizor_dagster.ledger.arming import armings_of_portfolio
@@ -129,15 +145,3 @@ def _check_known(stopping: StoppingDesk, portfolio: str) -> None:
             remedy="Nothing was disarmed. Name one of the configuration or of the ledger; see: scizor doctor.",
             where="PORTFOLIO",
         )
-
-
-def _amount(text: str) -> Decimal:
-    try:
-        amount = Decimal(text.replace(",", "").strip())
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0:
-        raise InputError(
-            f"'{text}' is no amount.", remedy="Give one above zero, such as 25000.", where="--max-notional"
-        )
-    return amount

@@ -17,7 +17,8 @@ import typer
 from scizor_dagster.cli import dates, optimize
 from scizor_dagster.cli.compiling import say_compiling
 from scizor_dagster.cli.lookahead import report_lookahead
-from scizor_dagster.cli.output import confirm, emit_json, print_table
+from scizor_dagster.cli.options import JsonOption
+from scizor_dagster.cli.output import confirm, emit_json, money, print_table
 from scizor_dagster.cli.preflight import check_home, open_desk
 from scizor_dagster.cli.searches import delete_told, named, print_searches, require_none, search_json, show_search
 from scizor_dagster.cli.strategy_records import values_of
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from scizor_dagster.flow.desk import Desk
 
 app = typer.Typer(help="Run weights over past prices with the planner that trades.", no_args_is_help=True)
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 IdArgument = Annotated[str, typer.Argument(help="The beginning of its id, or its name.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write its page to this file.")]
 _PAGES = (".html", ".htm")
@@ -104,9 +104,15 @@ def run(
     """Run a backtest: weights, prices, and the same planner with the same rules as a live session.
 
     Weights of session t are planned on the close before it and fill in t. The same request on the same data is the same
-    backtest: it is run and kept once. Ctrl-C ends it, and nothing is kept. Exit code 0: it ran; 1: there are no prices
-    or weights; 2: an option or a file is wrong.
+    backtest: it is run and kept once. Ctrl-C ends it, and nothing is kept.
 
+    When: you want to know what weights would have done, with your own rules and costs.
+    Writes: The backtest in the lake, unless --no-store; the page of --html.
+    Exit codes: 0 it ran; 1 there are no prices or weights; 2 an option or a file is wrong.
+    JSON: backtest_id, name, portfolio, market, start, first_session, last_session, sessions, instruments, currency,
+    adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
+    lake_snapshot, code_version, figures{*}, notes, stored_at, fresh, stored, page. With --check-lookahead: strategy,
+    findings[*].
     Example: scizor backtest run --weights w.csv --prices p.parquet --calendar XNYS --commission-bps 5 --html page.html
     """
     from scizor_dagster.backtest.request import read_request
@@ -202,7 +208,8 @@ def _as_json(head: Head) -> dict[str, Any]:
         "backtest_id": head.backtest_id, "name": head.name, "portfolio": head.portfolio, "market": head.market,
         "start": head.start, "first_session": head.first_session, "last_session": head.last_session,
         "sessions": head.sessions, "instruments": head.instruments, "currency": head.currency,
-        "adjustment": head.adjustment, "capital": head.capital, "equity": head.equity, "prices": head.prices_from,
+        "adjustment": head.adjustment, "capital": money(head.capital), "equity": money(head.equity),
+        "prices": head.prices_from,
         "weights": head.weights_from, "benchmark": head.benchmark or None, "request": json.loads(head.request),
         "rules": json.loads(head.rules), "choices": json.loads(head.choices), "inputs_sha256": head.inputs_sha256,
         "lake_snapshot": head.lake_snapshot, "code_version": head.code_version,
@@ -215,6 +222,12 @@ def _as_json(head: Head) -> dict[str, Any]:
 def list_all(as_json: JsonOption = False) -> None:
     """List the backtests and the searches that are kept, the newest first.
 
+    When: you look for one that was run before.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none.
+    JSON: backtests[backtest_id, name, portfolio, market, start, first_session, last_session, sessions, instruments,
+    currency, adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
+    lake_snapshot, code_version, figures{*}, notes, stored_at].
     Example: scizor backtest list --json
     """
     from scizor_dagster.backtest.search.kept import list_searches
@@ -259,6 +272,14 @@ def show(
     With --symbol and --date: the weight, the price that sized the order, the reason, the fill and what it cost. A
     search is shown by its id, or the newest of a strategy by that one's name: the best sets, the map, the verdict.
 
+    When: you want its figures again, or the reason of one trade.
+    Writes: Nothing, or the page of --html.
+    Exit codes: 0 shown; 2 there is no such backtest, or several begin so.
+    JSON: backtest_id, name, portfolio, market, start, first_session, last_session, sessions, instruments, currency,
+    adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
+    lake_snapshot, code_version, figures{*}, notes, stored_at, months[month, return, benchmark_return, profit, costs,
+    turnover, sessions], page. With --symbol: backtest_id, symbol, session, decided{*}, trades[*], held{*},
+    held_before{*}.
     Example: scizor backtest show 3f1c9a --symbol AAPL --date 2024-03-01
     """
     from scizor_dagster.backtest.search.kept import KeptSearch
@@ -375,6 +396,10 @@ def delete(
 
     Trials that another kept search of the same problem has too stay with that one.
 
+    When: it is not worth its place.
+    Writes: The lake without it.
+    Exit codes: 0 deleted; 1 you said no; 2 there is no such backtest, or several begin so.
+    JSON: deleted.
     Example: scizor backtest delete 3f1c9a --yes
     """
     from scizor_dagster.backtest.search.kept import KeptSearch

@@ -10,6 +10,7 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.data import Kind
+from scizor_dagster.cli.options import JsonOption, MarketOption
 from scizor_dagster.cli.output import emit_json, print_checks, print_table, working
 from scizor_dagster.cli.preflight import check_market, open_desk
 from scizor_dagster.errors import InputError
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
     from scizor_dagster.sessions import TradingCalendar
 
 app = typer.Typer(help="Collect prices into the lake.", no_args_is_help=True)
-MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
 MAX_SHOWN = 160
 DEFAULT_RANGE = timedelta(days=3 * 365 + 1)
 ForceOption = Annotated[bool, typer.Option("--force", help="Ask for what is stored as well, and take corrections.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
 @app.command()
@@ -37,12 +36,15 @@ def daily(
 ) -> None:
     """Collect one closed session for the whole universe, checked, and fill the gaps of the year before it.
 
-    Fetches the bars that are missing, quarantines those that cannot be true, and refreshes universe, corporate
-    actions and adjustment factors. Days on which nothing ran are collected along. Collecting a session again
-    changes nothing; --force asks for every bar of it again and takes what the source has corrected. A session
-    that has not closed is refused, because a bar of an open session is never stored. The exit code is 0 when
-    nothing failed; checks that stop nothing are printed as warnings.
+    Fetches the bars that are missing, quarantines those that cannot be true, and refreshes universe, corporate actions
+    and adjustment factors. Days on which nothing ran are collected along. Collecting a session again changes nothing;
+    --force asks for every bar of it again and takes what the source has corrected. A session that has not closed is
+    refused, because a bar of an open session is never stored.
 
+    When: a market has closed and no schedule collects it, or a session is missing.
+    Writes: Bars, actions, rates and what was quarantined, in the lake. The run's record in Dagster's instance.
+    Exit codes: 0 nothing failed; 1 a step or a check that stops did; 2 the session has not closed, or is none.
+    JSON: run_id, assets{*}, failed_checks, warnings, found{*}.
     Example: scizor collect daily --market us --date 2026-11-20
     """
     from scizor_dagster.cli.instance import JobRunner
@@ -77,14 +79,17 @@ def history(
 ) -> None:
     """Fill the gaps of a range of dates, in one run; three years by default.
 
-    Compares what is stored with the exchange's sessions and fetches only what is missing, so that a second call
-    has next to nothing to do, and one that was killed is resumed by calling it again. --force asks for every bar
-    again and takes what the source has corrected. --again-as is for a source whose adjustment has changed: all
-    series of another one are kept as revisions and collected anew from the market's first session on; nothing is
-    planned until that is done. With symbols it is for those alone, whatever they are now, and refused while others are
-    of another one; repeated within a day it goes on where it stood, unless with --force. The exit code is 0 when
-    nothing failed; checks that stop nothing are printed as warnings.
+    Compares what is stored with the exchange's sessions and fetches only what is missing, so that a second call has
+    next to nothing to do, and one that was killed is resumed by calling it again. --force asks for every bar again and
+    takes what the source has corrected. --again-as is for a source whose adjustment has changed: all series of another
+    one are kept as revisions and collected anew from the market's first session on; nothing is planned until that is
+    done. With symbols it is for those alone, whatever they are now, and refused while others are of another one;
+    repeated within a day it goes on where it stood, unless with --force.
 
+    When: a market is new, a symbol was added, or there are gaps.
+    Writes: Bars in the lake, also of a run that is ended before its time. The run's record in Dagster's instance.
+    Exit codes: 0 nothing failed; 1 a step or a check that stops did; 2 a symbol or a date is wrong.
+    JSON: run_id, assets{*}, failed_checks, warnings, found{*}.
     Example: scizor collect history AAPL MSFT --start-date 2016-01-01 --end-date 2026-11-20
     """
     from scizor_dagster.cli.instance import JobRunner

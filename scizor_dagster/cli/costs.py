@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
@@ -27,7 +28,7 @@ _TENTH = Decimal("0.1")
 
 
 def costs(
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    portfolio: PortfolioOption = "main",
     first: Annotated[str | None, typer.Option("--from", help="First session; default: the first measured.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last session; default: the last measured.")] = None,
     by: Annotated[
@@ -35,22 +36,23 @@ def costs(
     ] = "session",
     worst: Annotated[int, typer.Option(min=0, help="How many of the most expensive orders are named.")] = 10,
     orders: Annotated[bool, typer.Option("--orders", help="Each order, with its parts and prices.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show what orders cost against the prices that they were decided on. Stores nothing.
+    """Show what orders cost against the prices that they were decided on.
 
     Delay, half the spread, impact, fees, and what was planned and not filled; positive is a cost, basis points are of
     what was decided on. Beside it, what was estimated before, and the model for the next session. Costs are measured
     with the asset `performance`; to measure a session again, materialize it or run scizor reconcile.
 
+    When: you wonder whether orders cost what you expected, and which do not.
+    Writes: Nothing.
+    Exit codes: 2 nothing has been measured yet, or an option is wrong.
+    JSON: portfolio, by, total{*}, groups[*], worst[*], model{*}, orders[*]?.
     Example: scizor costs --portfolio main --from 2026-11-01 --by symbol
     """
     from scizor_dagster.analytics.costs_summary import GROUPINGS
 
-    since = dates.parse_date(first, "--from") if first is not None else date.min
-    until = dates.parse_date(last, "--to") if last is not None else date.max
-    if since > until:
-        raise InputError(f"{since} is after {until}.", remedy="Swap the two dates.", where="--from")
+    since, until = dates.parse_span(first, last)
     if by not in GROUPINGS:
         raise InputError(f"Costs are not grouped by '{by}'.", remedy=f"Use {', '.join(GROUPINGS)}.", where="--by")
     desk = open_desk()
@@ -61,7 +63,7 @@ def costs(
         )
     from scizor_dagster.flow.costs import cost_report
 
-    report = cost_report(desk, portfolio, since, until, by=by, worst=worst)
+    report = cost_report(desk, portfolio, since or date.min, until or date.max, by=by, worst=worst)
     if as_json:
         emit_json(_body(report, portfolio, by, orders=orders))
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.options import JsonOption, MarketOption
 from scizor_dagster.cli.output import emit_json, print_table, working
 from scizor_dagster.cli.preflight import check_market, open_desk
 from scizor_dagster.errors import InputError
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from scizor_dagster.sessions import TradingCalendar
 
 app = typer.Typer(help="Look at the stored prices: gaps, quality, charts. Keep the lake small.", no_args_is_help=True)
-MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 FromOption = Annotated[str | None, typer.Option("--start-date", help="First date.")]
 ToOption = Annotated[str | None, typer.Option("--end-date", help="Last date; default: the last closed session.")]
 SHOWN_DAYS = 365
@@ -50,9 +49,13 @@ def gaps(
     """List the sessions that have no believed bar, by symbol, with the reason why where it is known.
 
     Sessions in a row are one line. What each reason means is in docs/data-quality.md; not_collected is the one that
-    explains nothing, and its remedy is scizor collect. The exit code is 1 when there is such a session of a symbol
-    that is collected.
+    explains nothing, and its remedy is scizor collect.
 
+    When: you want to know what is missing before you rely on it.
+    Writes: Nothing.
+    Exit codes: 0 nothing of a collected symbol is missing without a reason; 1 something is, and the command that
+    collects it is printed; 2 nothing was collected yet.
+    JSON: market, gaps[symbol, first, last, sessions, reason, detail].
     Example: scizor data gaps --market us --symbol AAPL --start-date 2024-01-01
     """
     from scizor_dagster.flow.quality import missing_ranges
@@ -60,7 +63,7 @@ def gaps(
     from scizor_dagster.market_data.symbol_reading import collected_symbols
 
     desk, _ = _collected(market)
-    first, last = _range(start, end)
+    first, last = _span(start, end)
     found = missing_ranges(desk, market, symbol or (), first, last)
     without_reason = found[found["reason"] == Absence.NOT_COLLECTED]
     collected = collected_symbols(desk.lake, market, sorted(set(without_reason["symbol"])))
@@ -81,14 +84,19 @@ def quality(
     """Say how good the stored prices are: coverage, reasons, staleness, quarantine, restatements, two sources.
 
     By default of the newest 60 closed sessions. The same report is the page in the materialization of the market's
-    prices. The exit code is 1 when something is found that keeps plans from being made.
+    prices.
 
+    When: plans are refused because of prices, or a source is new.
+    Writes: Nothing.
+    Exit codes: 0 nothing keeps plans from being made; 1 something does, and is named; 2 nothing was collected yet.
+    JSON: market, source, first, last, symbols, bars, expected, coverage, missing{*}, restated, compared,
+    judgements[name, holds, blocking, detail], worst[*], stale[*], quarantine[*], differing[*], outliers[*].
     Example: scizor data quality --market us
     """
     from scizor_dagster.flow.quality import quality_report
 
     desk, _ = _collected(market)
-    report = quality_report(desk, market, *_range(start, end))
+    report = quality_report(desk, market, *_span(start, end))
     if as_json:
         emit_json(_quality_body(report))
     else:
@@ -111,12 +119,16 @@ def show(
 ) -> None:
     """Draw one symbol's prices in the terminal, or as a picture. Splits are marked S, dividends D.
 
+    When: a figure looks odd, and you want to see the series.
+    Writes: Nothing, or the picture of --png.
+    Exit codes: 2 the symbol has no prices there, or an option is wrong.
+    JSON: market, symbol, prices, series[session, price, event].
     Example: scizor data show AAPL --prices total_return --start-date 2020-01-01 --png aapl.png
     """
     from scizor_dagster.flow.series import symbol_series
 
     desk, calendar = _collected(market)
-    first, last = _range(start, end)
+    first, last = _span(start, end)
     last = last or calendar.last_settled(desk.clock())
     known = dates.parse_date(as_of, "--as-of") if as_of is not None else None
     series = symbol_series(desk, market, symbol, first or last - timedelta(days=SHOWN_DAYS), last, prices.value, known)
@@ -139,6 +151,11 @@ def maintain(as_json: JsonOption = False) -> None:
     What is stored now never changes by it, and every plan can still be made again. It may run beside collections and
     plans; a schedule runs it every Saturday.
 
+    When: no schedule does, or the disk is full.
+    Writes: The lake, without what is out of use. The run's record in Dagster's instance.
+    Exit codes: 0 done; 1 it failed, and the lake is as before; 2 nothing was collected yet.
+    JSON: run_id, files, files_before, megabytes, megabytes_before, snapshots, snapshots_before, snapshots_expired,
+    snapshots_kept_for_plans, files_merged, files_rewritten, files_deleted.
     Example: scizor data maintain
     """
     from scizor_dagster.cli.instance import JobRunner
@@ -180,6 +197,10 @@ def _collected(market: str) -> tuple[Desk, TradingCalendar]:
     return desk, calendar
 
 
+def _span(start: str | None, end: str | None) -> tuple[date | None, date | None]:
+    return dates.parse_span(start, end, ("--start-date", "--end-date"))
+
+
 def _how_to_collect(market: str, unasked: pd.DataFrame) -> str:
     """The command that asks for the sessions that nobody has asked for."""
     symbols = sorted(set(unasked["symbol"]))
@@ -188,14 +209,6 @@ def _how_to_collect(market: str, unasked: pd.DataFrame) -> str:
         f"{unasked['sessions'].sum():,} bars were never asked for, or not since. Collect them: scizor collect history "
         f"{named}--market {market} --start-date {unasked['first'].min()} --end-date {unasked['last'].max()}"
     )
-
-
-def _range(start: str | None, end: str | None) -> tuple[date | None, date | None]:
-    first = dates.parse_date(start, "--start-date") if start is not None else None
-    last = dates.parse_date(end, "--end-date") if end is not None else None
-    if first and last and first > last:
-        raise InputError(f"{first} is after {last}.", remedy="Swap them.", where="--start-date, --end-date")
-    return first, last
 
 
 def _quality_body(report: QualityReport) -> dict[str, object]:

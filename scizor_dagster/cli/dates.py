@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from scizor_dagster.errors import InputError, SessionNotClosed
-from scizor_dagster.sessions import TradingCalendar
+
+if TYPE_CHECKING:
+    from scizor_dagster.sessions import TradingCalendar
 
 _ISO_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 
@@ -32,6 +35,21 @@ def parse_date(text: str, option: str) -> date:
         return date.fromisoformat(text if _ISO_DATE.match(text) else "")
     except ValueError as error:
         raise InputError(f"'{text}' is not a date.", remedy="Write it as YYYY-MM-DD.", where=option) from error
+
+
+def parse_span(
+    first: str | None, last: str | None, options: tuple[str, str] = ("--from", "--to")
+) -> tuple[date | None, date | None]:
+    """Read the two ends of a span, as far as they are given.
+
+    Raises:
+        InputError: one is no date, or the first is after the last.
+    """
+    begins = None if first is None else parse_date(first, options[0])
+    ends = None if last is None else parse_date(last, options[1])
+    if begins is not None and ends is not None and begins > ends:
+        raise InputError(f"{begins} is after {ends}.", remedy="Swap the two dates.", where=", ".join(options))
+    return begins, ends
 
 
 def parse_instant(text: str, option: str, zone: ZoneInfo | None = None) -> datetime:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scizor_dagster.cli.output import emit_json, print_table, working
+from scizor_dagster.cli.options import JsonOption
+from scizor_dagster.cli.output import emit_json, money, print_table, working
 from scizor_dagster.errors import ConfigError
 from scizor_dagster.settings import Settings
 
@@ -36,12 +37,16 @@ class Replay:
 
 def demo(
     sessions: Annotated[int, typer.Option(min=2, max=60, help="How many of the last sessions to replay.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Replay the last sessions on a synthetic market: collect, rebalance weekly, reconcile, measure.
 
     Needs no account and no network. Everything is written under .scizor (SCIZOR_HOME), where the UI finds it.
 
+    When: before anything else, to see one whole flow without an account.
+    Writes: Lake, ledger, weight file and Dagster's instance under SCIZOR_HOME (default: .scizor).
+    Exit codes: 0 every session went well; 1 one of them did not.
+    JSON: sessions[*], orders, filled, breaks, equity, seconds. Each session as scizor run answers.
     Example: scizor demo --sessions 10
     """
     from scizor_dagster.cli.instance import JobRunner
@@ -134,11 +139,11 @@ def _report(results: list[dict[str, Any]], seconds: float, as_json: bool) -> Non
     if as_json:
         emit_json(
             {
-                "sessions": results,
+                "sessions": [row | {name: money(row[name]) for name in ("equity", "cash")} for row in results],
                 "orders": orders,
                 "filled": filled,
                 "breaks": breaks,
-                "equity": last["equity"],
+                "equity": money(last["equity"]),
                 "seconds": round(seconds, 1),
             }
         )

@@ -19,6 +19,9 @@ def dev(
 
     Schedules and sensors are off until they are switched on there, on the page Automation.
 
+    When: you want to look at the stages, start a run by hand, or switch schedules on.
+    Writes: Dagster's instance under SCIZOR_HOME; it goes on until you stop it.
+    Exit codes: 1 Dagster could not start, as it says; 130 it was stopped with Ctrl-C.
     Example: scizor dev --port 3000
     """
     from scizor_dagster.cli.instance import prepare_home

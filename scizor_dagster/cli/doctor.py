@@ -11,37 +11,40 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market
-from scizor_dagster.config import FilesProvider, PaperAccount
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
-from scizor_dagster.flow.desk import Desk
-from scizor_dagster.ledger.urls import parse, place_of
-from scizor_dagster.ledger.verification import verify
-from scizor_dagster.market_data.fallback import FallbackMarket
 from scizor_dagster.settings import LOG_LEVELS, Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from scizor_dagster.flow.desk import Desk
+
 MIN_FREE_BYTES = 2 * 1024**3
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
     Looks at Python, environment variables, configuration, strategies (also those in Python), calendars, universes,
-    providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists
-    the older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing. The exit
-    code is 0 only when all is well.
+    providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists the
+    older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing.
 
+    When: after every change of the configuration, and when anything else refuses to work.
+    Writes: Nothing.
+    Exit codes: 0 all is well; 1 something is not, and is named with what to do.
+    JSON: ok, checks[check, ok, detail], notes.
     Example: scizor doctor
     """
+    from scizor_dagster.flow.desk import Desk
+
     desk = Desk(Settings.from_environment(os.environ), dates.now)
     findings = _findings(desk)
     well = all(ok for _, ok, _ in findings)
@@ -87,6 +90,8 @@ def _python(desk: Desk) -> str:  # noqa: ARG001
 
 def _environment(desk: Desk) -> str:
     """Variables that are read, each with a value that means something."""
+    from scizor_dagster.ledger.urls import parse, place_of
+
     problem = _log_level(desk.settings.environment)
     if problem:
         raise ConfigError(problem, remedy="Then run scizor doctor again.")
@@ -151,6 +156,7 @@ def _accounts(desk: Desk) -> str:
 
 def _connections(desk: Desk) -> str:
     """Every account and every source of prices that is asked over a network, one after the other."""
+    from scizor_dagster.config import PaperAccount
     from scizor_dagster.flow.connections import connected_sources, prove_connection, prove_prices
 
     accounts = [name for name, item in desk.config.accounts.items() if not isinstance(item, PaperAccount)]
@@ -174,7 +180,7 @@ def _connections(desk: Desk) -> str:
 
 def _trading(desk: Desk) -> str:
     """Which limits hold and which trading state; a halt is a decision and not a fault."""
-    from scizor_dagster.flow.risk import limits_in_force
+    from scizor_dagster.flow.limits import limits_in_force
     from scizor_dagster.risk.trading_state import standing
 
     described = []
@@ -222,6 +228,8 @@ def _universes(desk: Desk) -> str:
 
 
 def _providers(desk: Desk) -> str:
+    from scizor_dagster.config import FilesProvider
+
     described = []
     for name in desk.config.markets:
         check_market(desk, name)
@@ -234,6 +242,8 @@ def _providers(desk: Desk) -> str:
 
 def _further(desk: Desk, market: str) -> str:
     """The sources behind and beside the first one."""
+    from scizor_dagster.market_data.fallback import FallbackMarket
+
     provider, second = desk.provider(market), desk.second_source(market)
     others = [source.name for source in provider.sources[1:]] if isinstance(provider, FallbackMarket) else []
     behind = f", then {', then '.join(others)}" if others else ""
@@ -242,6 +252,8 @@ def _further(desk: Desk, market: str) -> str:
 
 def _read_prices(desk: Desk, market: str) -> str:
     """Read the files as a collection would: the first of them that a symbol of the universe is in, and the actions."""
+    from scizor_dagster.market_data.fallback import FallbackMarket
+
     provider, first = desk.provider(market), desk.market(market).first_session
     if isinstance(provider, FallbackMarket):
         provider = provider.sources[0]
@@ -270,6 +282,8 @@ def _disk(desk: Desk) -> str:
 
 
 def _stores(desk: Desk) -> str:
+    from scizor_dagster.ledger.verification import verify
+
     if not desk.settings.lake_folder.exists():
         return f"none yet; the first command that needs them creates them in {desk.settings.home}"
     with desk.ledger.read() as connection:

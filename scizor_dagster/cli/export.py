@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
 from scizor_dagster.cli.output import emit_json, working
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
@@ -28,7 +29,7 @@ class Formats(StrEnum):
 
 
 def export(
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    portfolio: PortfolioOption = "main",
     day: Annotated[str | None, typer.Option("--date", help="Session; default: the last one that closed.")] = None,
     start: Annotated[str | None, typer.Option("--from", help="First of several sessions, in place of --date.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Last of them; default: the last one that closed.")] = None,
@@ -38,14 +39,17 @@ def export(
     ] = None,
     formats: Annotated[Formats, typer.Option("--format", help="Of the tables.")] = Formats.CSV,
     only: Annotated[list[str] | None, typer.Option(help="Only this file, such as filled_orders; repeatable.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a session's files: plan, prices, positions, execution log, fills and reconciliations.
 
-    They are made from what is stored, at one instant, and appear whole or not at all; nothing is asked of a broker.
-    A file whose stage has not come yet is left out, and said. Columns and units are in docs/exports.md. Exit code 0:
-    written; 1: nothing is stored of it; 2: an option is wrong.
+    They are made from what is stored, at one instant, and appear whole or not at all; nothing is asked of a broker. A
+    file whose stage has not come yet is left out, and said. Columns and units are in docs/exports.md.
 
+    When: another program, or a spreadsheet, shall have what happened.
+    Writes: The session's files in one folder. No store.
+    Exit codes: 0 written; 1 nothing is stored of it; 2 an option is wrong.
+    JSON: portfolio, folder, files{*}, missing{*}, removed, left.
     Example: scizor export --portfolio main --date 2026-11-20 --format both
     """
     from scizor_dagster.exports.catalogue import Format

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from scizor_dagster.cli.output import emit_json, print_table
-from scizor_dagster.config import Config
 from scizor_dagster.errors import ScizorError, sentence
 
 if TYPE_CHECKING:
+    from scizor_dagster.config import Config
     from scizor_dagster.signals.report import SignalReport, Violation
 
 MAX_PRINTED = 50

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -15,16 +15,16 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.amounts import parse_amount
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import confirm, emit_json, print_table, working
 from scizor_dagster.cli.preflight import check_home, open_desk
-from scizor_dagster.errors import InputError
 
 app = typer.Typer(
     name="ledger",
     help="Verify the ledger, back it up, and bring it back from a backup or from the broker's own books.",
     no_args_is_help=True,
 )
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 MOST_PRINTED = 20
 TAKE = "Take what was sent from its broker: scizor ledger rebuild --account {account}."
@@ -39,8 +39,12 @@ def verify(
     """Compare every row of the ledger with its history, and every entry of the history with its seal.
 
     Names each row that was changed, added or taken out by anything but Scizor, and each stored plan that names another
-    snapshot of the lake or code version than when it was admitted. Exit code 1 when there is one.
+    snapshot of the lake or code version than when it was admitted.
 
+    When: on a schedule of your own, and whenever somebody else had the file in hand.
+    Writes: Nothing.
+    Exit codes: 0 the ledger is whole; 1 it is not: trade nothing with it; 2 the backup cannot be read.
+    JSON: whole, found, altered_plans.
     Example: scizor ledger verify --against backups/ledger-20261120T210000Z.zip
     """
     from scizor_dagster.flow.ledger_care import verify_ledger
@@ -79,6 +83,10 @@ def backup(
 
     The file can be restored into either kind of store, embedded or Postgres.
 
+    When: every day, after the last session.
+    Writes: One file.
+    Exit codes: 0 written; 1 the ledger cannot be read; 2 the file cannot be written.
+    JSON: file, format, schema, made_at, seq, seal, rows{*}, digests{*}.
     Example: scizor ledger backup --to /mnt/elsewhere/ledger.zip
     """
     from scizor_dagster.flow.ledger_care import backup_ledger
@@ -100,6 +108,10 @@ def restore(
 
     What was sent after the backup is not in it: take it from the broker with `scizor ledger rebuild` first.
 
+    When: the ledger is lost or damaged, and there is a backup.
+    Writes: The ledger, and every account as halted.
+    Exit codes: 0 restored; 1 the ledger is not empty; 2 the backup cannot be read.
+    JSON: halted, format, schema, made_at, seq, seal, rows{*}, digests{*}.
     Example: scizor ledger restore /mnt/elsewhere/ledger.zip
     """
     from scizor_dagster.flow.ledger_care import restore_ledger
@@ -132,10 +144,15 @@ def rebuild(
 ) -> None:
     """Build a lost ledger anew from the broker's own books, or complete a restored one.
 
-    Takes the account's orders, fills, splits and dividends. Nothing is sent; the account is halted until you resume
-    it, and where nothing was left of the ledger, every other one too. What the broker holds from before what it shows
-    stays foreign, and is never sold, unless it is adopted.
+    Takes the account's orders, fills, splits and dividends. Nothing is sent; the account is halted until you resume it,
+    and where nothing was left of the ledger, every other one too. What the broker holds from before what it shows stays
+    foreign, and is never sold, unless it is adopted.
 
+    When: the ledger is lost, or was restored from a backup that is older than the last orders.
+    Writes: Orders, fills and positions in the ledger, and the account as halted. Nothing is sent.
+    Exit codes: 0 built; 1 you said no, the broker could not be read, or an order is nobody's; 2 an option is wrong.
+    JSON: halted, account, first, last, orders, strangers, fills, positions[symbol, at_broker, owned, adopted, foreign],
+    notes.
     Example: scizor ledger rebuild --account paper --first 2026-10-01
     """
     from scizor_dagster.flow.ledger_care import rebuild_ledger
@@ -143,7 +160,7 @@ def rebuild(
     desk = open_desk()
     check_home(desk.settings)
     asked = dates.parse_date(first, "--first") if first is not None else None
-    amount = _amount(cash)
+    amount = None if cash is None else parse_amount(cash, "--cash", example="12500.00", sign="any")
     if not yes:
         question = f"Build the ledger of account {account} from what its broker shows?"
         confirm(question, "Give --yes. Nothing was done.", as_json=as_json)
@@ -164,15 +181,3 @@ def rebuild(
             said = f"Account {other} is halted too: this ledger knows nothing of it. {TAKE.format(account=other)}"
             typer.secho(said, fg=typer.colors.YELLOW)
     raise typer.Exit(1 if found.strangers else 0)
-
-
-def _amount(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise InputError(f"'{text}' is no amount.", remedy="Write it as 12500.00.", where="--cash")
-    return amount

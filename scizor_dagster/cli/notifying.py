@@ -6,31 +6,39 @@ What belongs here: the command. What does not: telling (`notifications`), and wh
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
-from scizor_dagster.config.notifications import Event, NotificationRules
-from scizor_dagster.flow.notifying import notifier_of
-from scizor_dagster.flow.watch_notices import remembering_ledger
-from scizor_dagster.notifications import texts
-from scizor_dagster.notifications.notifier import Notifier
+
+if TYPE_CHECKING:
+    from scizor_dagster.config.notifications import NotificationRules
+    from scizor_dagster.notifications.notifier import Notifier
 
 NOBODY = "No target is configured: nothing was sent, and a notice is a line in the log. See docs/notifications.md."
 
 
 def notify(
     test: Annotated[bool, typer.Option("--test", help="Send a test notice to every target.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say who is told what; with --test, send each of them a notice and say whether it went.
 
-    Addresses are shown by their kind alone. The exit code is 1 where a test notice did not go.
+    Addresses are shown by their kind alone.
 
+    When: after somebody was added under notifications in the configuration.
+    Writes: Nothing; with --test a notice goes to each target.
+    Exit codes: 0 every notice went; 1 one did not.
+    JSON: targets[target, kind, events?, went?, failure?], events{*}?, ok?, note?.
     Example: scizor notify --test
     """
+    from scizor_dagster.flow.notifying import notifier_of
+    from scizor_dagster.flow.watch_notices import remembering_ledger
+    from scizor_dagster.notifications import texts
+
     desk = open_desk()
     notifier = notifier_of(desk, cache(partial(remembering_ledger, desk.settings)))
     rules = notifier.rules
@@ -57,6 +65,8 @@ def notify(
 
 
 def _show(notifier: Notifier, rules: NotificationRules, as_json: bool) -> None:
+    from scizor_dagster.config.notifications import Event
+
     events = {name: rules.is_on(name) for name in get_args(Event)}
     targets: list[dict[str, Any]] = [
         {

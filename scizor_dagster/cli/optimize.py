@@ -15,6 +15,7 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.compiling import say_compiling
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.preflight import check_home, open_desk
 from scizor_dagster.cli.searches import check_picture, print_record
@@ -82,14 +83,19 @@ def optimize(
     top: Annotated[int, typer.Option(min=1, help="How many of the best sets are shown.")] = 10,
     heat: Annotated[str | None, typer.Option(help="X,Y: two parameters to map the objective by.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the map to this file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Search the parameters of a strategy, with the planner that trades, and say whether the best is more than luck.
 
     Each set is a backtest, and is kept: what was run once is not run again, so that a search that was ended (Ctrl-C)
-    goes on where it was. With --train and --test, parameters are chosen on the past of each window alone and traded
-    in the sessions after. Exit code 0: it ran, whatever it found; 1: no set has a score; 2: an option is wrong.
+    goes on where it was. With --train and --test, parameters are chosen on the past of each window alone and traded in
+    the sessions after.
 
+    When: a strategy has parameters, and you want to know whether the best are more than luck.
+    Writes: Every set as a trial in the lake, unless --no-store; the picture of --png.
+    Exit codes: 0 it ran, whatever it found; 1 no set has a score; 2 an option is wrong.
+    JSON: strategy, objective, method, sets, computed, failed, refused, problem, errors{*}, best[*], verdict{*}, search_id, stored,
+    picture, walk_forward{*}?.
     Example: scizor backtest optimize moving_average_cross --param fast=10:50:10 --param slow=100:200:50
     """
     from scizor_dagster.backtest.search.kept import SHORT

@@ -14,7 +14,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +21,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.amounts import parse_amount
+from scizor_dagster.cli.options import JsonOption, MarketOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market, open_desk
 from scizor_dagster.errors import ConfigError, InputError, ScizorError
@@ -63,7 +64,7 @@ def serve(
     replay: Annotated[str | None, typer.Option(help="Days to replay, FIRST..LAST; default: real time.")] = None,
     speed: Annotated[float | None, typer.Option(help="Seconds of the replay in one; default 60.")] = None,
     faults: Annotated[Path | None, typer.Option(help="Script of what goes wrong (docs/paper-exchange.md).")] = None,
-    market: Annotated[str, typer.Option(help="Market of the configuration.")] = "us",
+    market: MarketOption = "us",
     cash: Annotated[str | None, typer.Option(help="Deposit of each account; default 100000.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the books; another one begins anew.")] = None,
     alpaca_key: Annotated[str | None, typer.Option(envvar=KEY_VARIABLES[0], help="Key id; default: made.")] = None,
@@ -78,6 +79,12 @@ def serve(
     doors (8090 and 7497) unless one is named. Accounts are kept in the ledger's database: the same command again goes
     on where they stand. Needs collected prices; scizor demo makes some.
 
+    When: another program, or Scizor's own adapters, shall trade without money.
+    Writes: The accounts of the exchange in the ledger's database; it serves until you stop it.
+    Exit codes: 0 it was stopped, or the replay came to its end; 1 it broke down; 2 an option, a port or a fault script
+    is wrong.
+    JSON: market, now, end, accounts{*}, missing, alpaca_url?, alpaca_stream_url?, alpaca_prices_url?,
+    alpaca_account_id?, alpaca_key?, alpaca_secret?, tws_host?, tws_port?.
     Example: scizor paper serve --replay 2024-03-01..2024-03-29 --speed 60
     """
     from scizor_dagster.flow.exchange import Wanted
@@ -89,7 +96,8 @@ def serve(
     keys = _keys(alpaca_key, alpaca_secret)
     script = FaultScript.read(faults, os.environ) if faults is not None else None
     houses = tuple(house for house, port in ((House.ALPACA, ports.alpaca), (House.IBKR, ports.tws)) if port is not None)
-    wanted = Wanted(market, houses, _money(cash), _period(replay, speed), name)
+    deposit = None if cash is None else parse_amount(cash, "--cash", example="100000")
+    wanted = Wanted(market, houses, deposit, _period(replay, speed), name)
     desk = open_desk()
     check_home(desk.settings)
     check_market(desk, market)
@@ -98,11 +106,15 @@ def serve(
 
 
 @app.command()
-def status(as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False) -> None:
+def status(as_json: JsonOption = False) -> None:
     """List the accounts of the paper exchange's doors: cash, clock, positions and open orders.
 
     Reads what is stored; a venue that is being served has stored it up to the last request.
 
+    When: you want to know where the accounts at its doors stand.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none.
+    JSON: accounts[name, house, currency, deposit, cash, at, open_orders, positions].
     Example: scizor paper status
     """
     from scizor_dagster.paper_exchange.venue_store import VenueStore
@@ -240,18 +252,6 @@ def _keys(key: str | None, secret: str | None) -> Keys:
             where=where,
         )
     return Keys(key, secret, made=False)
-
-
-def _money(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(0)
-    if not amount.is_finite() or not 0 < amount <= Decimal(10) ** 12:
-        raise InputError(f"'{text}' is no deposit.", remedy="Use an amount above 0, e.g. 100000.", where="--cash")
-    return amount
 
 
 def _period(text: str | None, speed: float | None) -> Period | None:

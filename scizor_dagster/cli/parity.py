@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli.dates import parse_span
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
-from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
     from scizor_dagster.flow.parity import ParityReport
@@ -20,12 +20,12 @@ SHOWN = 40
 def parity(
     first: Annotated[str, typer.Option("--from", help="First session.")],
     last: Annotated[str, typer.Option("--to", help="Last session; its prices are collected.")],
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    portfolio: PortfolioOption = "main",
     fills: Annotated[
         Literal["exchange", "open", "close", "vwap"],
         typer.Option(help="How the backtest fills: as the embedded exchange, or all at one price of the session."),
     ] = "exchange",
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the backtest of recorded sessions beside what was traded in them, and name every number that differs.
 
@@ -33,18 +33,22 @@ def parity(
     as the embedded exchange does. On a paper account both are the same to the share and the cent. At a broker fills
     differ: the difference of equity is split into delay, price, quantity, fee, FX, missing orders, and what earlier
     differences carry over. With --fills open the same is told of a simple model of fills. Every plan is also made
-    again, so that another version of the program shows as such. Only reads. Exit code 0: nothing differs; 1: something
-    does; 2: there is nothing to compare.
+    again, so that another version of the program shows as such.
 
+    When: live results and backtests drift apart, and you want to know where.
+    Writes: Nothing.
+    Exit codes: 0 nothing differs; 1 something does; 2 there is nothing to compare.
+    JSON: from, to, portfolio, equal, sessions, orders, differing_orders, fills, differences[*], split{*}, replayed,
+    made_otherwise, not_replayed, notes.
     Example: scizor parity --portfolio main --from 2026-01-02 --to 2026-11-20
     """
     from scizor_dagster.backtest.model import FillAt
     from scizor_dagster.flow.parity import parity_report
     from scizor_dagster.flow.watch import WatchingDesk
 
-    begins, ends = parse_date(first, "--from"), parse_date(last, "--to")
-    if begins > ends:
-        raise InputError(f"{begins} is after {ends}.", remedy="Swap them.", where="--from, --to")
+    begins, ends = parse_span(first, last)
+    assert begins is not None
+    assert ends is not None
     opened = open_desk()
     desk = WatchingDesk(opened.settings, opened.machine_clock)
     report = parity_report(desk, portfolio, begins, ends, None if fills == "exchange" else FillAt(fills))

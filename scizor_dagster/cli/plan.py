@@ -6,16 +6,16 @@ portfolio no store is opened; Dagster is never imported, and nothing is sent.
 
 from __future__ import annotations
 
-import json
 import os
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from scizor_dagster.cli.amounts import parse_amount
 from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli.output import emit_json
 from scizor_dagster.cli.plan_request import BrokerName, Mode, Wanted, request_for
 from scizor_dagster.errors import InputError, PriceUnavailable
 
@@ -58,10 +58,16 @@ def plan(
 ) -> None:
     """Plan a rebalance from files: every instrument with its order, or the reason why there is none.
 
-    Exit code 0: planned; 1: no target has a price; 2: a file or an option is wrong. In the last two nothing is
-    written. Prices may have columns adv (or volume), atr and previous_close, for the rules that ask for them, and
-    mic, tradable, fractionable, shortable, lot and tick, for what the instrument is.
+    Prices may have columns adv (or volume), atr and previous_close, for the rules that ask for them, and mic, tradable,
+    fractionable, shortable, lot and tick, for what the instrument is.
 
+    When: you want to see what a weight file would trade, before anything is configured, or beside a portfolio.
+    Writes: Four files in the folder of --out. No store, no order.
+    Exit codes: 0 planned; 1 no target has a price, and nothing was written; 2 a file or an option is wrong, and nothing
+    was written.
+    JSON: status, plan_id, trade_date, equity, cash_buffer, overflow_factor, lines, orders, buys_to_open,
+    below_min_notional, buy_notional, sell_notional, reasons{*}, unpriced, ambiguous, notes, line_notes{*}, files{*},
+    compared_with?, changed_targets[symbol, from, to]?.
     Example: scizor plan --targets t.csv --prices p.csv --positions q.csv --equity 100000 --out plan/
     """
     from scizor_dagster.planning.files import FileSources
@@ -72,9 +78,8 @@ def plan(
     read_rules = load_rules(rules, os.environ) if rules else None
     sources = FileSources(targets, prices, positions, mapping, on_ambiguous.value, open_orders)
     trade_date = None if day is None else parse_date(day, "--date")
-    wanted = Wanted(
-        mode, portfolio, broker, _currency(currency), None if equity is None else _equity(equity), trade_date
-    )
+    amount = None if equity is None else parse_amount(equity, "--equity", example="100000.00")
+    wanted = Wanted(mode, portfolio, broker, _currency(currency), amount, trade_date)
     request = request_for(wanted, sources, read_rules[0] if read_rules else None)
     _require_prices(request.read, sources)
     try:
@@ -87,7 +92,10 @@ def plan(
     if request.desk is not None and portfolio is not None:
         report |= _beside(request.desk, portfolio, made, report["notes"])
     report["files"] = {name: str(path) for name, path in written.items()}
-    typer.echo(json.dumps(report, indent=2) if as_json else _sentences(report))
+    if as_json:
+        emit_json(report)
+    else:
+        typer.echo(_sentences(report))
 
 
 def _beside(desk: Desk, portfolio: str, made: Plan, notes: list[str]) -> dict[str, Any]:
@@ -121,20 +129,6 @@ def _currency(code: str | None) -> str | None:
         return code if code is None else check_currency(code)
     except InputError as error:
         raise InputError(error.problem, remedy=error.remedy, where="--currency") from error
-
-
-def _equity(text: str) -> Decimal:
-    from scizor_dagster.planning.table_files import NUMBER_LIMIT
-
-    try:
-        amount = Decimal(text.strip())
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or not 0 < amount < NUMBER_LIMIT:
-        raise InputError(
-            f"--equity is '{text}'.", remedy="Give an amount above zero and below 1e15, such as 100000.00."
-        )
-    return amount
 
 
 def _require_prices(read: FileInputs, sources: FileSources) -> None:

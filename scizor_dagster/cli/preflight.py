@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scizor_dagster.cli import dates
-from scizor_dagster.config import FilesProvider
 from scizor_dagster.errors import ConfigError, InputError
-from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.lifecycle import running_strategies
-from scizor_dagster.flow.strategies import strategy_of
-from scizor_dagster.sessions import TradingCalendar
 from scizor_dagster.settings import Settings
-from scizor_dagster.signals.deliveries import files_of, has_several
+
+if TYPE_CHECKING:
+    from scizor_dagster.config import FilesProvider
+    from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.sessions import TradingCalendar
 
 
 def open_desk(environment: Mapping[str, str] | None = None) -> Desk:
@@ -27,6 +27,8 @@ def open_desk(environment: Mapping[str, str] | None = None) -> Desk:
     Raises:
         ConfigError: the configuration cannot be used, or `DATABASE_URL` names no Postgres database.
     """
+    from scizor_dagster.flow.desk import Desk
+
     desk = Desk(Settings.from_environment(os.environ if environment is None else environment), dates.now)
     _ = desk.config
     return desk
@@ -64,6 +66,8 @@ def check_market(desk: Desk, market: str) -> TradingCalendar:
         ConfigError: there is no such market, or its calendar is unknown.
         InputError: a universe file that cannot be read, or a price file that is missing or no file.
     """
+    from scizor_dagster.config import FilesProvider
+
     settings = desk.market(market)
     calendar = desk.calendar(market)
     desk.universe(market)
@@ -122,6 +126,10 @@ def check_weight_files(desk: Desk, portfolio: str) -> None:
         InputError: one is missing.
         WeightFileMissing: no file matches the pattern of a strategy.
     """
+    from scizor_dagster.flow.lifecycle import running_strategies
+    from scizor_dagster.flow.strategies import strategy_of
+    from scizor_dagster.signals.deliveries import files_of, has_several
+
     for entry in map(desk.manifest.strategy, running_strategies(desk, portfolio)):
         if entry.function is not None:
             strategy_of(desk, entry)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.options import JsonOption, MarketOption, ReasonKept
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_market, open_desk
 
 app = typer.Typer(help="See which prices are quarantined, and accept one.", no_args_is_help=True)
-MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
 @app.command()
@@ -23,6 +22,10 @@ def quarantined(market: MarketOption = "us", as_json: JsonOption = False) -> Non
     Such a bar sizes no order and the holding is kept, until the source has mended it, a corporate action agrees with
     it, or a person accepts it.
 
+    When: a plan leaves an instrument out with the reason `quarantined`.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none; 2 there is no such market.
+    JSON: market, quarantined[symbol, session, reason, detail].
     Example: scizor prices quarantined --market us
     """
     from scizor_dagster.flow.markets import newest_quarantined
@@ -42,23 +45,28 @@ def quarantined(market: MarketOption = "us", as_json: JsonOption = False) -> Non
 def accept(
     symbol: Annotated[str, typer.Argument(help="Symbol of the quarantined bar.")],
     day: Annotated[str, typer.Option("--date", help="Its session.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why it is believed; kept with your name.")],
+    reason: ReasonKept,
     market: MarketOption = "us",
+    by: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Accept a quarantined bar that is right after all: a real jump, a session without a trade.
 
     The decision goes to the ledger's history with who, when and why, and holds for this close of this session alone.
-    The next collection of the session stores the bar. A bar that cannot be a price (zero, high below low, ...) is
-    never accepted.
+    The next collection of the session stores the bar. A bar that cannot be a price (zero, high below low, ...) is never
+    accepted.
 
+    When: you have looked the price up elsewhere, and it is right.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 accepted; 2 no such bar is quarantined, or it can be no price.
+    JSON: market, symbol, session, close, next.
     Example: scizor prices accept KDP --date 2018-07-10 --reason "special dividend of 103.75"
     """
     from scizor_dagster.flow.markets import accept_quarantined
 
     desk = open_desk()
     session = check_market(desk, market).require(dates.parse_date(day, "--date"))
-    close = accept_quarantined(desk, market, symbol, session, reason=reason, actor=getpass.getuser())
+    close = accept_quarantined(desk, market, symbol, session, reason=reason, actor=actor_of(by))
     collect = f"scizor collect daily --market {market} --date {session}"
     if as_json:
         emit_json({"market": market, "symbol": symbol, "session": session, "close": close, "next": collect})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates
-from scizor_dagster.cli.output import emit_json, print_checks, print_table, working
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
+from scizor_dagster.cli.output import emit_json, money, print_checks, print_table, working
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
 
@@ -19,7 +20,7 @@ PARTIES = ("plan", "ledger", "broker")
 
 
 def reconcile(
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    portfolio: PortfolioOption = "main",
     day: Annotated[str | None, typer.Option("--date", help="Session; default: the last one that closed.")] = None,
     which: Annotated[
         str | None, typer.Option("--pass", help="first or second; default: the one that is due by now.")
@@ -28,17 +29,23 @@ def reconcile(
         str | None,
         typer.Option(help="broker, or logs: the plan against what the ledger has recorded, without asking the broker."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Reconcile one session: compare plan, ledger and broker again.
 
     The second pass comes before the next session and closes the day where everything agrees. A break locks its
     instrument until a later reconciliation does not find it any more; scizor risk accept-break takes one as it is.
 
-    Reads orders, fills, positions and cash on all three sides and names every difference with what to do about
-    it. Nothing is sent. The exit code is 0 when nothing failed: no step, no unexplained break, no order refused or
-    held back. Checks that stop nothing are printed as warnings and leave it 0.
+    Reads orders, fills, positions and cash on all three sides and names every difference with what to do about it.
+    Nothing is sent.
 
+    When: orders were looked at by hand, a break was mended, or a day has to be closed.
+    Writes: Breaks, locks, and whether the day is closed, in the ledger; the result in the lake. Nothing is sent.
+    Exit codes: 0 no step failed, no unexplained break, no order refused or held back; 1 one of that.
+    JSON: run_id, portfolio, session, state, orders, filled, working, breaks, pass, closed, refused, awaiting_approval,
+    held_back, permitted, equity, cash, return, cumulative_return, drawdown, prices, synthetic, break_rows[*],
+    open_break_rows[*], refused_rows[symbol, side, state, reason], held_back_rows[*], unfilled_rows[symbol, side, state,
+    reason], failed_checks, warnings, found{*}, note?.
     Example: scizor reconcile --portfolio main --date 2026-11-20
     """
     from scizor_dagster.cli.instance import JobRunner
@@ -113,7 +120,7 @@ def print_open_breaks(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        emit_json(summary)
+        emit_json(summary | {name: money(summary[name]) for name in ("equity", "cash")})
         return
     rows = [(name, value) for name, value in summary.items() if not isinstance(value, list | dict)]
     print_table(f"Session {summary['session']}, portfolio {summary['portfolio']}", ["what", "value"], rows)

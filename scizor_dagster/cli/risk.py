@@ -7,13 +7,15 @@ states (`trading_states`), and any check (`risk`).
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scizor_dagster.cli import dates
-from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
+from scizor_dagster.cli.amounts import parse_amount
+from scizor_dagster.cli.options import JsonOption, PortfolioOption, ReasonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
@@ -22,20 +24,20 @@ if TYPE_CHECKING:
     from scizor_dagster.flow.desk import Desk
 
 app = typer.Typer(help="See verdicts and locks, and lift what waits for a person.", no_args_is_help=True)
-PortfolioOption = Annotated[str, typer.Option(help="Portfolio of the configuration.")]
-ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
 def limits(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> None:
-    """Show every limit that a portfolio's orders are checked against before they are sent. Stores nothing.
+    """Show every limit that a portfolio's orders are checked against before they are sent.
 
+    When: you want to know what the next order may be, and what changed since the last.
+    Writes: Nothing.
+    Exit codes: 2 there is no such portfolio, or a limit cannot be read.
+    JSON: portfolio, hash, limits{*}.
     Example: scizor limits --portfolio main
     """
-    from scizor_dagster.flow.risk import limits_in_force
+    from scizor_dagster.flow.limits import limits_in_force
 
     desk = open_desk()
-    check_portfolio(desk, portfolio)
     found = limits_in_force(desk, portfolio)
     if as_json:
         emit_json({"portfolio": portfolio, "hash": found.hash, "limits": found.as_text()})
@@ -52,6 +54,10 @@ def events(
 ) -> None:
     """Show what was stopped or had to wait, by which limit, and what would have been allowed.
 
+    When: an order was stopped, or waited, and you want to know by what.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none; 2 there is no such portfolio.
+    JSON: portfolio, events[session, client_order_id, verdict, limit, value, threshold, at, checked{*}].
     Example: scizor risk events --portfolio main --date 2026-11-20
     """
     from scizor_dagster.risk.events import risk_events_of
@@ -77,6 +83,10 @@ def events(
 def locks(portfolio: PortfolioOption = "main", as_json: JsonOption = False) -> None:
     """Show the locks of protections, and the open breaks of the account: what may not be traded, why, until when.
 
+    When: a plan leaves an instrument out with the reason `locked` or `frozen`.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none; 2 there is no such portfolio.
+    JSON: portfolio, locks[lock_id, kind, symbol, from_session, until_session, lifted_by, reason], open_breaks[*].
     Example: scizor risk locks --portfolio main
     """
     from scizor_dagster.cli.reconcile import print_open_breaks
@@ -108,6 +118,10 @@ def unlock(
 ) -> None:
     """Lift a lock before its time.
 
+    When: the reason of a lock has been looked into, and does not hold.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 lifted; 2 there is no such lock, or it is lifted already.
+    JSON: lock_id, lifted_by.
     Example: scizor risk unlock 1f0c22ab --reason "the exit was a transfer, no loss"
     """
     from scizor_dagster.risk.locks import lift
@@ -133,6 +147,10 @@ def accept_break(
 ) -> None:
     """Take a break as it is: its lock ends, and it is found no more while it stays the same.
 
+    When: a break is explained, and will not go away.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 accepted; 2 there is no such open break.
+    JSON: break_id, kind, symbol, accepted_by.
     Example: scizor risk accept-break 1f0c22ab93d0 --reason "shares that I bought by hand and keep"
     """
     from scizor_dagster.ledger.breaks import accept_break as accept
@@ -160,9 +178,13 @@ def accept_equity(
 ) -> None:
     """Accept a jump of the equity that keeps a session's orders waiting; then run the session again.
 
-    What is accepted is the amount that you name, and no other: where the equity is another one when the session
-    runs, its orders wait again.
+    What is accepted is the amount that you name, and no other: where the equity is another one when the session runs,
+    its orders wait again.
 
+    When: orders wait because the equity has jumped, and the jump is right.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 accepted; 2 another amount was named, or there is none to accept.
+    JSON: portfolio, session, equity, accepted_by, new.
     Example: scizor risk accept-equity --session 2026-11-20 --equity 203150.75 --reason "the merger was paid in cash"
     """
     from scizor_dagster.risk.acceptance import accept_equity as accept
@@ -171,8 +193,7 @@ def accept_equity(
     desk = open_desk()
     check_portfolio(desk, portfolio).require(session)
     actor = actor_of(by)
-    if not reason.strip():
-        raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    reason = reason_of(reason)
     amount = _named_equity(desk, portfolio, session, equity)
     with desk.ledger.transaction() as connection:
         account = desk.portfolio(portfolio).account
@@ -205,10 +226,6 @@ def _named_equity(desk: Desk, portfolio: str, session: date, text: str | None) -
     remedy = f"If it is right, name it: --equity {found}."
     if text is None:
         raise InputError(f"{shown}.", remedy=remedy, where="--equity")
-    try:
-        named = Decimal(text.replace(",", ""))
-    except InvalidOperation as error:
-        raise InputError(f"'{text}' is no amount.", remedy=remedy, where="--equity") from error
-    if not named.is_finite() or abs(named - found) > ROUNDING:
+    if abs(parse_amount(text, "--equity", example=f"{found}", sign="any") - found) > ROUNDING:
         raise InputError(f"{shown}; {text} is another one.", remedy=remedy, where="--equity")
     return found

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
 from scizor_dagster.cli.output import working
 from scizor_dagster.cli.preflight import check_portfolio, check_weight_files, open_desk
 from scizor_dagster.cli.reconcile import finish
-from scizor_dagster.sessions import TradingCalendar
 
 if TYPE_CHECKING:
     from scizor_dagster.cli.instance import JobRunner, RunOutcome
     from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.sessions import TradingCalendar
 
 POLL_SECONDS = 30.0
 CLOSE, PRICES = "close", "prices"
@@ -26,19 +27,25 @@ PRICES_DUE = timedelta(hours=2)
 
 
 def run(
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")] = "main",
+    portfolio: PortfolioOption = "main",
     day: Annotated[str | None, typer.Option("--date", help="Session to trade; default: today's.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Send, look once, and end; do not follow the orders.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Rebalance one session: signals, targets, plan, orders, reconciliation.
 
-    Running a session again continues it and sends nothing twice. Without --once it waits and then follows the orders
-    to their end: at a broker until the close; at the embedded exchange, up to two hours after it, until the session's
-    prices are collected, because a paper account fills from them. The exit code is 0 only when every step and check
-    went well, no order was refused or held back (by a halt, a lock, a jump of the equity), and plan, ledger and broker
-    agree; without --once also only when no order works any more.
+    Running a session again continues it and sends nothing twice. Without --once it waits and then follows the orders to
+    their end: at a broker until the close; at the embedded exchange, up to two hours after it, until the session's
+    prices are collected, because a paper account fills from them.
 
+    When: you trade a session by hand, or go on with one that was ended before its orders were.
+    Writes: Signals, targets, plan and results in the lake; intents, orders and fills in the ledger. It sends orders.
+    Exit codes: 0 every step and check went well, no order was refused or held back, plan, ledger and broker agree, and
+    without --once no order works any more; 1 one of that is not so.
+    JSON: run_id, portfolio, session, state, orders, filled, working, breaks, pass, closed, refused, awaiting_approval,
+    held_back, permitted, equity, cash, return, cumulative_return, drawdown, prices, synthetic, break_rows[*],
+    open_break_rows[*], refused_rows[symbol, side, state, reason], held_back_rows[*], unfilled_rows[symbol, side, state,
+    reason], failed_checks, warnings, found{*}, note?.
     Example: scizor run --portfolio main --date 2026-11-20 --once
     """
     from scizor_dagster.cli.instance import JobRunner

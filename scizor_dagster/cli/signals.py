@@ -16,21 +16,20 @@ import typer
 from scizor_dagster.cli import approvals
 from scizor_dagster.cli.dates import parse_date
 from scizor_dagster.cli.findings import follower, print_report, unread
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
-from scizor_dagster.config import SignalChoice
 from scizor_dagster.errors import ScizorError, SignalRefused
-from scizor_dagster.signals.arithmetic import plain_text
 
 if TYPE_CHECKING:
+    from scizor_dagster.config import SignalChoice
     from scizor_dagster.signals.targets import Contribution, TargetWeight, TargetWeights
 
 app = typer.Typer(help="Check weight files, approve what is held, see the targets they give.", no_args_is_help=True)
 app.command()(approvals.approve)
 app.command(name="approvals")(approvals.list_approvals)
 DateOption = Annotated[str, typer.Option("--date", help="Session that the weights trade in.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
-PortfolioOption = Annotated[
+FollowerOption = Annotated[
     str | None,
     typer.Option(
         help="Whose rules apply; default: the first that follows the strategy, else of none a limit on one weight."
@@ -44,11 +43,18 @@ def check(
     file: Annotated[Path | None, typer.Argument(help="Weight file; default: the strategy's own.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Manifest; default: the configuration's.")] = None,
     day: Annotated[str | None, typer.Option("--date", help="Also require rows for this session.")] = None,
-    portfolio: PortfolioOption = None,
+    portfolio: FollowerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Accept, hold or refuse a weight file, with every reason. Exit code 0 only when it is accepted.
+    """Accept, hold or refuse a weight file, with every reason.
 
+    When: a strategy has written its file, before the session that trades it.
+    Writes: Nothing.
+    Exit codes: 0 accepted; 1 held or refused, with every reason; 2 the file, the strategy or the configuration cannot
+    be read.
+    JSON: status, strategy, path, file_hash, rows, dates, first_date, last_date, weight_sum, violations[rule, problem,
+    remedy, line, sheet, column, value, file], warnings[rule, problem, remedy, line, sheet, column, value, file],
+    session, session_rows, rows_hash, portfolio.
     Example: scizor signals check weights.csv --strategy demo_momentum --date 2026-11-20
     """
     from scizor_dagster.flow.guards import check_weights
@@ -79,12 +85,19 @@ def check(
 
 @app.command()
 def consolidate(
-    portfolio: Annotated[str, typer.Option(help="Portfolio of the configuration.")],
+    portfolio: PortfolioOption,
     day: DateOption,
     as_json: JsonOption = False,
 ) -> None:
     """Show the targets that a portfolio's weight files give for a session, and what each line has in them.
 
+    When: several strategies make one set of targets, and you want to see it.
+    Writes: Nothing.
+    Exit codes: 0 shown; 1 a file is held or refused; 2 an option is wrong.
+    JSON: status, portfolio, mode, strategies, session, targets[symbol, instrument_id, target_weight, exact_weight,
+    status, note, candidates, attribution[strategy, asset_id, line, file_hash, weight_stated, contribution]],
+    weight_sum, weight_set_aside, weight_by_strategy{*}, warnings. A file that is held or refused: as scizor signals
+    check answers.
     Example: scizor signals consolidate --portfolio main --date 2026-11-20
     """
     from scizor_dagster.flow.lifecycle import running_strategies
@@ -137,6 +150,8 @@ def _origins(contributions: Sequence[Contribution]) -> str:
 
 def _targets_json(targets: TargetWeights, portfolio: str, choice: SignalChoice, session: date) -> dict[str, Any]:
     """Numbers for reading; exact decimals, which sum to the targets, as text."""
+    from scizor_dagster.signals.arithmetic import plain_text
+
     return {
         "status": "accepted",
         "portfolio": portfolio,
@@ -152,6 +167,8 @@ def _targets_json(targets: TargetWeights, portfolio: str, choice: SignalChoice, 
 
 
 def _target_json(row: TargetWeight) -> dict[str, Any]:
+    from scizor_dagster.signals.arithmetic import plain_text
+
     return {
         "symbol": row.symbol,
         "instrument_id": row.instrument_id,

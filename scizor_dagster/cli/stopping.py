@@ -12,13 +12,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError, ScizorError
-from scizor_dagster.flow.desk import Desk
-from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from scizor_dagster.flow.desk import Desk
 
 HOME = "SCIZOR_HOME"
 LEDGER = (HOME, "DATABASE_URL")
@@ -73,6 +75,8 @@ class StoppingDesk:
         return configured or any(portfolio in names for names in self._known().values())
 
     def _known(self) -> dict[str, set[str]]:
+        from scizor_dagster.ledger.known import known_portfolios
+
         if self.desk.has_ledger:
             with self.desk.ledger.read() as connection:
                 return known_portfolios(connection)
@@ -101,6 +105,8 @@ def desk_to_stop_with(home: Path | None) -> StoppingDesk:
     except Exception as error:
         # Whatever is wrong with the configuration, no stop may depend on it.
         problem = f"{type(error).__name__}: {error}"
+    from scizor_dagster.flow.desk import Desk
+
     settings = Settings.from_environment(places)
     _ = settings.ledger_url
     return StoppingDesk(Desk(settings, dates.now), problem)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import strategy_records
-from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
 from scizor_dagster.errors import InputError
@@ -27,7 +28,6 @@ app = typer.Typer(
 StrategyArgument = Annotated[str, typer.Argument(help="Strategy of the manifest.")]
 PortfolioOption = Annotated[str | None, typer.Option(help="One portfolio; default: every one that follows it.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger and in every plan it has a part in.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 EFFECTS = {
     "start": "its weights count again, from the next plan on",
     "resume": "its weights count again, from the next plan on",
@@ -47,6 +47,11 @@ def list_strategies(as_json: JsonOption = False) -> None:
     form that it has now, was first and last consolidated. `function` is what computes its weights, where no file is
     delivered. The second table has the strategies in Python: shipped, of packages, of your folder, and your records.
 
+    When: you want to know what trades, and since when something does not.
+    Writes: Nothing.
+    Exit codes: 0 listed.
+    JSON: strategies[strategy, portfolio, account, state, since, by, reason, weights_dated, path, function, first_seen,
+    last_seen, manifest_hash], code[name, origin, function, version, about, usable].
     Example: scizor strategy list
     """
     desk = open_desk()
@@ -112,6 +117,10 @@ def start(
 ) -> None:
     """Let a strategy that was stopped trade again, from the next plan on. A new one needs no start: it runs.
 
+    When: a strategy was stopped and shall trade again.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 it trades; 2 it was not stopped, or nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy start demo_momentum --reason "the review is done"
     """
     _change("start", strategy, reason, portfolio, by, as_json)
@@ -130,6 +139,10 @@ def pause(
     What other strategies of the portfolio want is traded as before; where they share an instrument with it, its last
     weight stays in the target. Holds from the next plan on: a session that is admitted goes on (to stop it: halt).
 
+    When: a strategy's data or weights are in doubt.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 paused; 2 it does not trade, or nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy pause demo_momentum --reason "its data looks wrong"
     """
     _change("pause", strategy, reason, portfolio, by, as_json)
@@ -145,6 +158,10 @@ def resume(
 ) -> None:
     """Let a strategy that is paused trade again, from the next plan on.
 
+    When: what was in doubt is mended.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 it trades; 2 it was not paused, or nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy resume demo_momentum --reason "the data was mended"
     """
     _change("resume", strategy, reason, portfolio, by, as_json)
@@ -164,6 +181,10 @@ def stop(
     With --liquidate its targets become zero: the next plan sells what only it wanted, and in an instrument that another
     strategy wants too, its part. Holds from the next plan on: a session that is admitted goes on (to stop it: halt).
 
+    When: a strategy is over.
+    Writes: A row of the ledger's history, with your name and reason.
+    Exit codes: 0 stopped; 2 nobody follows it.
+    JSON: changed[strategy, portfolio, account, state, liquidate, actor, reason, since], effect.
     Example: scizor strategy stop demo_momentum --reason "it is replaced"
     """
     _change("stop", strategy, reason, portfolio, by, as_json, liquidate=liquidate)
@@ -186,8 +207,7 @@ def _change(
     for name in names:
         check_portfolio(desk, name)
     actor = actor_of(by)
-    if not reason.strip():
-        raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    reason = reason_of(reason)
     made = change_state(desk, names, strategy, action, liquidate=liquidate, actor=actor, reason=reason)
     effect = EFFECTS["liquidate" if liquidate else action].format(strategy=strategy)
     if as_json:

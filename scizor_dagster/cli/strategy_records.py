@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli import completing
+from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
+from scizor_dagster.cli.options import JsonOption, ReasonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError, ScizorError
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from scizor_dagster.signals.manifest import StrategyEntry
     from scizor_dagster.strategies.definition import Definition, Strategy
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the record.")]
+NewName = Annotated[str, typer.Argument(help="Name of the record.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name of the record.", autocompletion=completing.autocompletion(completing.records))
+]
 ParameterOption = Annotated[
     list[str] | None,
     typer.Option("--parameter", help="NAME=VALUE, as YAML writes the value; more than one may be given."),
@@ -34,15 +39,19 @@ RebalanceOption = Annotated[
     typer.Option(help="When it decides anew: in every session, or in the first of each period."),
 ]
 DescriptionOption = Annotated[str | None, typer.Option(help="What it is for.")]
-ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 _LIMITS = ("min", "max", "exclusive")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 def create(
-    name: NameArgument,
-    function: Annotated[str, typer.Option(help="The strategy that it is: shipped, of a package, or of the folder.")],
+    name: NewName,
+    function: Annotated[
+        str,
+        typer.Option(
+            help="The strategy that it is: shipped, of a package, or of the folder.",
+            autocompletion=completing.autocompletion(completing.strategies),
+        ),
+    ],
     reason: ReasonOption,
     parameter: ParameterOption = None,
     rebalance: RebalanceOption = None,
@@ -52,6 +61,10 @@ def create(
 ) -> None:
     """Record a strategy under a name, with parameters of its own. A manifest entry may name it (`function: NAME`).
 
+    When: one strategy in Python shall trade with parameters of your own.
+    Writes: The record in the ledger, with the code and parameters of its version.
+    Exit codes: 0 recorded; 1 there is a record of this name; 2 the name or a parameter is wrong.
+    JSON: record{number, name, action, version, description, actor, reason, at}.
     Example: scizor strategy create fast --function momentum --parameter lookback=60 --parameter skip=5 --reason "a try"
     """
     if not _NAME.fullmatch(name):
@@ -77,6 +90,10 @@ def update(
 
     A strategy that trades by it follows from its next plan on.
 
+    When: its parameters, or its function, have changed.
+    Writes: A version of the record in the ledger; the earlier ones stay.
+    Exit codes: 0 recorded; 1 there is no such record, or nothing has changed; 2 a parameter is wrong.
+    JSON: record{number, name, action, version, description, actor, reason, at}.
     Example: scizor strategy update fast --parameter lookback=90 --reason "less turnover"
     """
     told = {"values": values_of(parameter), "rebalance": rebalance, "description": description}
@@ -86,18 +103,31 @@ def update(
 def delete(name: NameArgument, reason: ReasonOption, by: ActorOption = None, as_json: JsonOption = False) -> None:
     """Take a record away. Its history stays; one that the strategy manifest names is kept.
 
+    When: nothing trades by it any more.
+    Writes: That it is taken away, in the ledger; its history stays.
+    Exit codes: 0 taken away; 1 there is no such record; 2 the manifest names it.
+    JSON: record{number, name, action, version, description, actor, reason, at}.
     Example: scizor strategy delete fast --reason "it is replaced"
     """
     _change(name, "deleted", {}, by, reason, as_json=as_json)
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A record, or a strategy in Python.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A record, or a strategy in Python.", autocompletion=completing.autocompletion(completing.strategies)
+        ),
+    ],
     source: Annotated[bool, typer.Option("--source", help="Print the code of the version as well.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a strategy does, its parameters with their bounds, and of a record every version that it had.
 
+    When: you want to know what a strategy does, and what it was.
+    Writes: Nothing.
+    Exit codes: 0 shown; 2 there is no such strategy, or its code cannot be used.
+    JSON: name, function, origin, where, summary, vectorised, parameters[*], version, rebalance, history[*], source?.
     Example: scizor strategy show momentum
     """
     desk = open_desk()
@@ -206,8 +236,7 @@ def _change(name: str, action: str, told: dict[str, Any], by: str | None, reason
 
     desk = open_desk()
     actor = actor_of(by)
-    if not reason.strip():
-        raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    reason = reason_of(reason)
     row = change(desk, name, RecordAction(action), actor=actor, reason=reason, **told)
     if as_json:
         emit_json({"record": asdict(row)})

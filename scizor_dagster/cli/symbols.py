@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scizor_dagster.cli.options import JsonOption, MarketOption
 from scizor_dagster.cli.output import emit_json, print_table, working
 from scizor_dagster.cli.preflight import check_home, check_market, open_desk
 from scizor_dagster.errors import InputError
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from scizor_dagster.market_data.reports import SymbolsReport
 
 app = typer.Typer(help="The tracked symbols: verify, list, add and remove them.", no_args_is_help=True)
-MarketOption = Annotated[str, typer.Option(help="Market of the configuration.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Believe at once that symbols are gone which the provider has stopped to know.")
 ]
@@ -35,18 +34,28 @@ LimitOption = Annotated[int | None, typer.Option("--limit", help="Ask the provid
 _POPULATE = """Bring the universe files into the lake, and verify the symbols that are due.
 
 A symbol that is new, that the file describes otherwise than before, or whose verification is older than
-markets.<market>.verify_after_days is asked for at the provider. One that is not a single instrument there, or that
-has left the files, is retired with a day and a reason; its bars stay. Every day's collection does the same.
-Where the provider has stopped to know many symbols at once, none of them is retired and the exit code is 1;
---force retires them.
+markets.<market>.verify_after_days is asked for at the provider. One that is not a single instrument there, or that has
+left the files, is retired with a day and a reason; its bars stay. Every day's collection does the same.
 
+When: a universe file was edited, and nothing collects by itself.
+Writes: The universe's symbols in the lake.
+Exit codes: 0 done; 1 many symbols are gone at once, and none was retired; 2 an option or a universe file is wrong.
+JSON: market, source, symbols, verified, asked, from_cache, more_are_due, returned, retired[symbol, reason, note,
+retired_on], unverified[symbol, reason, note], doubted[symbol, note], without_answer[symbol, why], renamed[old, new,
+before], reused[symbol, archived, cut], another_id[symbol, note].
 Example: scizor symbols populate --market us
 """
 _VALIDATE = """Verify the symbols that are due, and say which are not one certain instrument.
 
-The exit code is 1 where any symbol of the universe is not verified, is doubted or got no answer, and where a
-portfolio holds or targets one that is retired. A provider that does not answer never takes a verification back.
+A provider that does not answer never takes a verification back.
 
+When: before you rely on a market, and after a source has changed.
+Writes: The universe's symbols in the lake.
+Exit codes: 0 all are certain; 1 one of the universe is not verified, is doubted or got no answer, or a portfolio holds
+or targets a retired one; 2 an option is wrong.
+JSON: market, source, symbols, verified, asked, from_cache, more_are_due, returned, retired[symbol, reason, note,
+retired_on], unverified[symbol, reason, note], doubted[symbol, note], without_answer[symbol, why], renamed[old, new,
+before], reused[symbol, archived, cut], another_id[symbol, note].
 Example: scizor symbols validate --market us --force-revalidate --limit 50
 """
 
@@ -92,6 +101,10 @@ def list_symbols(
 ) -> None:
     """List every symbol that is or was tracked: its state, when it was verified, when it is due, why it is out.
 
+    When: you want to know what is tracked, and why something is not.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none; 2 there is no such market.
+    JSON: market, symbols[symbol, state, verified, last_verified, next_due, retired_on, reason, note, provider_id].
     Example: scizor symbols list --market us --retired
     """
     from scizor_dagster.flow.symbols import known_symbols
@@ -141,6 +154,11 @@ def add(
     Exchange and name come from the provider where it knows the symbol as one instrument and they are not given. The
     file is replaced at once; every other line stays as it is.
 
+    When: a strategy wants something that is not tracked.
+    Writes: A line of the universe file, and the symbol in the lake.
+    Exit codes: 0 tracked; 1 in the universe, and not verified: the reason is printed; 2 it is there already, or an
+    option is wrong.
+    JSON: market, symbol, verified, reason?, note?.
     Example: scizor symbols add PLTR --market us --mic XNAS --name "Palantir Technologies"
     """
     from scizor_dagster.flow.symbols import add_symbol, refresh_symbols
@@ -174,6 +192,10 @@ def remove(
     Its bars stay, and a backtest that asks who was tracked on an earlier day still finds it. What a portfolio holds of
     it stays too, is named in every plan, and is not traded: sell it first.
 
+    When: something is not wanted any more.
+    Writes: The universe file without it, and the symbol as retired in the lake.
+    Exit codes: 0 retired; 2 it is in no universe file, or an option is wrong.
+    JSON: market, symbol, retired_on.
     Example: scizor symbols remove WBA --market us --reason "taken private"
     """
     from scizor_dagster.flow.symbols import refresh_symbols, remove_symbol
@@ -198,9 +220,13 @@ def join(
 ) -> None:
     """Say that two histories are one company's, where the provider's ids do not.
 
-    What was set apart as another company's goes back to its ticker; a former ticker's bars and actions become those
-    of the present one as well, as at a rename. Without --reason it is only said what that would be.
+    What was set apart as another company's goes back to its ticker; a former ticker's bars and actions become those of
+    the present one as well, as at a rename. Without --reason it is only said what that would be.
 
+    When: a rename was seen as another company.
+    Writes: With --reason the histories in the lake; without it nothing.
+    Exit codes: 0 joined, or shown; 2 the two cannot be one company.
+    JSON: old, new, bars, first, last, made.
     Example: scizor symbols join WM@2009-08-04 WM --reason "a new contract id after the re-listing"
     """
     from scizor_dagster.flow.symbols import join_symbols
@@ -219,9 +245,13 @@ def part(
 ) -> None:
     """Say that a ticker's earlier history is another company's, where the provider's ids do not.
 
-    The rows from before that day get a name of their own, such as WM@2009-08-04. Without --reason it is only said
-    what that would be.
+    The rows from before that day get a name of their own, such as WM@2009-08-04. Without --reason it is only said what
+    that would be.
 
+    When: a ticker was another company's before.
+    Writes: With --reason the histories in the lake; without it nothing.
+    Exit codes: 0 parted, or shown; 2 the ticker has no such history.
+    JSON: old, new, bars, first, last, made.
     Example: scizor symbols part WM --on 2009-08-05 --reason "Washington Mutual until then"
     """
     from scizor_dagster.cli.dates import parse_date

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates
-from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.cli.stopping import Scope, StoppingDesk, desk_to_stop_with
@@ -28,7 +29,6 @@ ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger an
 UntilOption = Annotated[str | None, typer.Option(help="When it ends by itself, e.g. 2026-11-23T14:30:00+00:00.")]
 CancelOption = Annotated[bool, typer.Option("--cancel-open", help="Also cancel own orders that rest at the broker.")]
 HomeOption = Annotated[Path | None, typer.Option(help="Folder of the ledger; default: SCIZOR_HOME.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 NO_BROKER = "The configuration, which names the broker, cannot be read."
 
 
@@ -45,10 +45,16 @@ def halt(
     """Stop sending: no order goes out any more, also in the middle of a run, until somebody resumes.
 
     Needs the ledger alone. Where the configuration cannot be read, the ledger says what there is, and without a name
-    every account that it knows is halted. Orders that were not sent end when their session is over; resume before
-    that to go on. Orders that are at the broker already stay there and are listed; --cancel-open takes them back, and
-    the exit code is 1 then where one may still be open, which is named, or where the broker could not be asked.
+    every account that it knows is halted. Orders that were not sent end when their session is over; resume before that
+    to go on. Orders that are at the broker already stay there and are listed; --cancel-open takes them back.
 
+    When: anything looks wrong.
+    Writes: The state in the ledger, with your name and reason; with --cancel-open cancels go to the broker.
+    Exit codes: 0 halted; 1 with --cancel-open, an order may still be open, which is named, or the broker could not be
+    asked; 2 nobody knows the name.
+    JSON: accounts, portfolio, state, by, until, note, left_at_broker[client_order_id, portfolio, symbol, side, qty,
+    filled, state]?, cancel_with?, canceled?, not_canceled[client_order_id, portfolio, symbol, side, qty, why]?,
+    not_asked?.
     Example: scizor halt --portfolio main --reason "the feed looks wrong" --cancel-open
     """
     _set("halted", desk_to_stop_with(home), reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)
@@ -66,6 +72,13 @@ def reduce(
 ) -> None:
     """Let only orders out that close positions, until somebody resumes. Needs the ledger alone, as `halt` does.
 
+    When: positions may shrink, and shall not grow.
+    Writes: The state in the ledger, with your name and reason; with --cancel-open cancels go to the broker.
+    Exit codes: 0 reducing; 1 with --cancel-open, an order may still be open, which is named, or the broker could not be
+    asked; 2 nobody knows the name.
+    JSON: accounts, portfolio, state, by, until, note, left_at_broker[client_order_id, portfolio, symbol, side, qty,
+    filled, state]?, cancel_with?, canceled?, not_canceled[client_order_id, portfolio, symbol, side, qty, why]?,
+    not_asked?.
     Example: scizor reduce --account paper --reason "drawdown, looking into it"
     """
     _set("reducing", desk_to_stop_with(home), reason, account, portfolio, until, by, as_json, cancel_open=cancel_open)
@@ -80,6 +93,10 @@ def resume(
 ) -> None:
     """Trade again. An account and a portfolio are resumed apart: the stricter of the two counts.
 
+    When: what was wrong is mended.
+    Writes: The state in the ledger, with your name and reason. Nothing is sent; the next run does.
+    Exit codes: 0 it trades again; 2 nobody knows the name.
+    JSON: accounts, portfolio, state, by, until, note.
     Example: scizor resume --portfolio main --reason "the feed was mended"
     """
     _set("active", StoppingDesk(open_desk()), reason, account, portfolio, None, by, as_json)
@@ -102,8 +119,7 @@ def _set(
 
     actor, now = actor_of(by), dates.now()
     ends = None if until is None else dates.parse_instant(until, "--until")
-    if not reason.strip():
-        raise InputError("The reason is empty.", remedy="Say why: --reason TEXT.", where="--reason")
+    reason = reason_of(reason)
     if ends is not None and ends <= now:
         raise InputError(f"{until} has passed.", remedy="Give a later time.", where="--until")
     scopes = stopping.scopes(account, portfolio)

@@ -11,30 +11,19 @@ import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache, partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.dagster_state import DagsterState, read_dagster
+from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
-from scizor_dagster.flow.notifying import notifier_of
-from scizor_dagster.flow.open_breaks import looked_findings
-from scizor_dagster.flow.watch import Finding, Watch, WatchingDesk
-from scizor_dagster.flow.watch_inputs import missing_prices
-from scizor_dagster.flow.watch_notices import not_told, remembering_ledger
-from scizor_dagster.flow.watch_trading import (
-    Switches,
-    account_findings,
-    stopped,
-    unclosed,
-    unfinished,
-    unreconciled,
-    untraded,
-)
 from scizor_dagster.jobnames import name_for
-from scizor_dagster.notifications import texts
 from scizor_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from scizor_dagster.flow.watch import Finding, Watch, WatchingDesk
 
 _DOCTOR = "See scizor doctor, which names what is not there and what to do."
 
@@ -43,18 +32,24 @@ def watchdog(
     portfolio: Annotated[
         list[str] | None, typer.Option(help="Portfolio of the configuration; several times for several. Default: all.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what should have happened by now and did not. For cron or a timer of systemd, beside Dagster and its daemon.
 
-    Looks whether the last session was traded, ended and reconciled, whether prices and weights are there, whether a
-    run has died over its orders, whether somebody could not be told, and whether Dagster's daemon is alive where
-    schedules are switched on. Asks no broker, and changes nothing. What cannot be read is a finding. Whom the section
+    Looks whether the last session was traded, ended and reconciled, whether prices and weights are there, whether a run
+    has died over its orders, whether somebody could not be told, and whether Dagster's daemon is alive where schedules
+    are switched on. Asks no broker, and changes nothing. What cannot be read is a finding. Whom the section
     notifications of the configuration names is told, once a day while the findings stay the same; without it no network
-    is used. The exit code is 0 when all is well, 1 with a finding or where telling failed, 2 where the call is wrong.
+    is used.
 
+    When: by cron, some minutes after the things that should have happened.
+    Writes: The ledger's notes of who was told what; nothing else.
+    Exit codes: 0 all is well; 1 there is a finding, or somebody could not be told; 2 the call is wrong.
+    JSON: ok, at, portfolios, findings[*], notes, notification.
     Example: scizor watchdog --portfolio main
     """
+    from scizor_dagster.flow.watch import Watch, WatchingDesk
+
     now = dates.now()
     desk = WatchingDesk(Settings.from_environment(os.environ), dates.now)
     watch = Watch()
@@ -110,6 +105,19 @@ def _dagster(desk: WatchingDesk, watch: Watch) -> DagsterState | None:
 
 def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, now: datetime, watch: Watch) -> None:
     """Every look at the portfolios of these names, their accounts and markets, and at Dagster's daemon."""
+    from scizor_dagster.flow.open_breaks import looked_findings
+    from scizor_dagster.flow.watch_inputs import missing_prices
+    from scizor_dagster.flow.watch_notices import not_told
+    from scizor_dagster.flow.watch_trading import (
+        Switches,
+        account_findings,
+        stopped,
+        unclosed,
+        unfinished,
+        unreconciled,
+        untraded,
+    )
+
     config = desk.config
     for name in names:
         schedule = f"{name_for('rebalance', name, config.portfolios)}_before_open"
@@ -136,6 +144,8 @@ def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, no
 
 def _silent_daemon(state: DagsterState, now: datetime, oldest: timedelta) -> Iterator[Finding]:
     """A daemon that is needed, because something is switched on, and has not been heard of."""
+    from scizor_dagster.flow.watch import Finding
+
     on = sorted(name for name, running in state.switches.items() if running)
     if not on:
         return
@@ -151,6 +161,10 @@ def _silent_daemon(state: DagsterState, now: datetime, oldest: timedelta) -> Ite
 
 def _tell(desk: WatchingDesk, body: dict[str, Any], now: datetime) -> str:
     """Tell whom the configuration names; what went wrong, or nothing."""
+    from scizor_dagster.flow.notifying import notifier_of
+    from scizor_dagster.flow.watch_notices import remembering_ledger
+    from scizor_dagster.notifications import texts
+
     if not desk.config.notifications.tells_somebody:
         return ""
     notifier = notifier_of(desk, cache(partial(remembering_ledger, desk.settings)))

@@ -20,7 +20,7 @@ from scizor_dagster.config.legacy import take_legacy_keys
 from scizor_dagster.config.markets import PROVIDERS
 from scizor_dagster.config.root import Config
 from scizor_dagster.errors import ConfigError
-from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.sessions import check_calendar
 from scizor_dagster.strict_yaml import Key, YamlDocument, dotted, read_yaml
 
 _DEFAULT_MARKETS: dict[str, Any] = {
@@ -72,7 +72,7 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
     config = validated(Config, values, document)
     for name, market in config.markets.items():
         try:
-            TradingCalendar(market.calendar)
+            check_calendar(market.calendar)
         except ConfigError as error:
             place = document.where(("markets", name, "calendar"))
             raise ConfigError(error.problem, remedy=error.remedy, where=place) from error

@@ -1,7 +1,7 @@
 """The desk: one object that knows every store, market and account of a configuration.
 
-What belongs here: opening things lazily and once. What does not: what is done with them; the
-other modules of `flow` hold one function per stage, and assets and the command line call those.
+What belongs here: opening things lazily and once, and importing them not before. What does not: what is done with
+them; the other modules of `flow` hold one function per stage, and assets and the command line call those.
 """
 
 from __future__ import annotations
@@ -14,32 +14,24 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from scizor_dagster.brokers.broker_clock import BrokerClock
-from scizor_dagster.brokers.opening import open_broker
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity
 from scizor_dagster.config import Account, Config, Market, PaperAccount, Portfolio, load_config
 from scizor_dagster.errors import ConfigError
-from scizor_dagster.flow.ledger_choice import ledger_exists, open_ledger
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.lake.connection import Lake, LakeLocation
-from scizor_dagster.lake.tables import initialise
-from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.market_data.bar_store import stored_closes
-from scizor_dagster.market_data.factory import open_provider, open_second_source
-from scizor_dagster.market_data.fallback import nothing_stored
-from scizor_dagster.market_data.provider import MarketData
-from scizor_dagster.market_data.symbol_reading import contract_ids
 from scizor_dagster.market_data.universe import UniverseEntry, read_universe
 from scizor_dagster.sessions import Clock, TradingCalendar
 from scizor_dagster.settings import Settings
-from scizor_dagster.signals.manifest import Manifest, load_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from scizor_dagster.brokers.alpaca.broker import AlpacaBroker
     from scizor_dagster.brokers.ibkr.broker import IbkrBroker
+    from scizor_dagster.lake.connection import Lake
+    from scizor_dagster.ledger.store import Ledger
+    from scizor_dagster.market_data.provider import MarketData
     from scizor_dagster.paper_exchange.faults import FaultScript
+    from scizor_dagster.signals.manifest import Manifest
 
 T = TypeVar("T")
 
@@ -61,6 +53,8 @@ class Desk:
         name = self.config.clock
         if name is None:
             return self.machine_clock
+        from scizor_dagster.brokers.broker_clock import BrokerClock
+
         market = next(item.market for item in self.config.portfolios.values() if item.account == name)
         return BrokerClock(lambda: self.connected_broker(name, market).now(), time.monotonic)
 
@@ -72,10 +66,15 @@ class Desk:
 
     @cached_property
     def manifest(self) -> Manifest:
+        from scizor_dagster.signals.manifest import load_manifest
+
         return load_manifest(self.config.folder / self.config.strategy_manifest, self.settings.environment)
 
     @cached_property
     def lake(self) -> Lake:
+        from scizor_dagster.lake.connection import Lake, LakeLocation
+        from scizor_dagster.lake.tables import initialise
+
         self.settings.lake_folder.mkdir(parents=True, exist_ok=True)
         lake = Lake(LakeLocation.embedded(self.settings.lake_folder))
         initialise(lake)
@@ -89,11 +88,15 @@ class Desk:
     @property
     def has_ledger(self) -> bool:
         """Whether there is a ledger already; asking creates none."""
+        from scizor_dagster.flow.ledger_choice import ledger_exists
+
         return "ledger" in self.__dict__ or ledger_exists(self.settings)
 
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, created where none is needed yet; see `ledger_choice.open_ledger` for what is refused."""
+        from scizor_dagster.flow.ledger_choice import open_ledger
+
         return open_ledger(self.settings, self._traded_sessions)
 
     def _traded_sessions(self) -> int:
@@ -137,6 +140,9 @@ class Desk:
         return TradingCalendar(settings.calendar, settings.settling)
 
     def provider(self, market: str) -> MarketData:
+        from scizor_dagster.market_data.factory import open_provider
+        from scizor_dagster.market_data.symbol_reading import contract_ids
+
         if market not in self._providers:
             self._providers[market] = open_provider(
                 market,
@@ -148,6 +154,8 @@ class Desk:
 
     def second_source(self, market: str) -> MarketData | None:
         """The source that the market's closes are compared with, where there is one."""
+        from scizor_dagster.market_data.factory import open_second_source
+
         if market not in self._second_sources:
             self._second_sources[market] = open_second_source(market, *self._place_of(market))
         return self._second_sources[market]
@@ -156,6 +164,9 @@ class Desk:
         return self.market(market), self.config.folder, self.settings.home, self.settings.environment
 
     def _stored_closes(self, market: str, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        from scizor_dagster.market_data.bar_store import stored_closes
+        from scizor_dagster.market_data.fallback import nothing_stored
+
         if not self.has_lake:
             return nothing_stored(symbols, first, last)
         with self.lake.read() as cursor:
@@ -185,6 +196,8 @@ class Desk:
 
     def connected_broker(self, account: str, market: str) -> AlpacaBroker | IbkrBroker:
         """The broker of an account that is not of the embedded exchange; see `broker`."""
+        from scizor_dagster.brokers.opening import open_broker
+
         chosen = self.account(account)
         assert not isinstance(chosen, PaperAccount)
         if (account, market) not in self._brokers:

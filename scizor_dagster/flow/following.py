@@ -21,8 +21,9 @@ from scizor_dagster.execution.executor import ExecutionResult, ExecutionSettings
 from scizor_dagster.execution.settings import PAPER
 from scizor_dagster.flow.continuity import watching_units
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.limits import limits_in_force
 from scizor_dagster.flow.money import begun_on, conversion_before, starting_cash
-from scizor_dagster.flow.risk import facts_of, guard_account, guard_session, limits_in_force
+from scizor_dagster.flow.risk import facts_of, guard_account, guard_session
 from scizor_dagster.flow.waiting import OrderWait
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.breaks import BreakLimits

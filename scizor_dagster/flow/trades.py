@@ -23,9 +23,10 @@ from scizor_dagster.flow.approving import (
 )
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts, follow_session, not_ahead
+from scizor_dagster.flow.limits import limits_in_force
 from scizor_dagster.flow.passes import close_past
 from scizor_dagster.flow.plans import current_plan, unexecuted_sessions
-from scizor_dagster.flow.risk import guard_account, guard_session, limits_in_force
+from scizor_dagster.flow.risk import guard_account, guard_session
 from scizor_dagster.ledger.rows import batch_of
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import Plan

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from scizor_dagster.errors import ConfigError
-from scizor_dagster.risk.trading_state import TradingState
+from scizor_dagster.risk.states import TradingState
 
 if TYPE_CHECKING:
     from scizor_dagster.config import RiskRules

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,18 +20,7 @@ from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import events
 from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.tables import trading_states
-
-
-class TradingState(StrEnum):
-    ACTIVE = "active"
-    REDUCING = "reducing"
-    """Only orders that close positions go out."""
-    HALTED = "halted"
-    """No order goes out."""
-
-    @property
-    def strictness(self) -> int:
-        return list(TradingState).index(self)
+from scizor_dagster.risk.states import TradingState as TradingState
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,19 +20,10 @@ from types import ModuleType
 
 from scizor_dagster.errors import ConfigError, ScizorError
 from scizor_dagster.strategies.definition import Definition, definition_of
+from scizor_dagster.strategies.names import SHIPPED
 
 GROUP = "scizor.strategies"
 _SHIPPED = "scizor_dagster.strategies.shipped"
-SHIPPED = (
-    "buy_and_hold",
-    "equal_weight",
-    "file_weights",
-    "mean_reversion",
-    "minimum_variance",
-    "momentum",
-    "moving_average_cross",
-    "risk_parity",
-)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _Loader = Callable[[], Definition]
 

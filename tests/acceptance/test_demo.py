@@ -1,6 +1,7 @@
 """What `make demo` promises: collected, rebalanced weekly, reconciled, measured, and kept for the UI."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import dagster as dg
 
@@ -33,7 +34,7 @@ def test_the_watchdog_has_nothing_to_say_of_the_weights_of_a_fresh_demo(demo: De
 
 def test_every_session_is_measured_and_labelled_synthetic(demo: Demo) -> None:
     for row in demo.result["sessions"]:
-        assert row["equity"] > 0
+        assert Decimal(row["equity"]) > 0
         assert row["synthetic"] is True
         assert row["prices"] == "raw"
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from scizor_dagster.cli.app import main
+from scizor_dagster.cli.exit_codes import ExitCode
+from tests.cli.shapes import differences, lessons
 from tests.filled import LAST_COLLECTED, NEXT, TRADED, WEIGHTS, enter
 from tests.projects import Project, project_at, small_project, write_weights
 
@@ -53,9 +55,19 @@ def scizor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         said = capsys.readouterr()
         code = ended.value.code
         assert isinstance(code, int)
-        return Answer(code, said.out, said.err)
+        answer = Answer(code, said.out, said.err)
+        if "--json" in arguments and code in (ExitCode.DONE, ExitCode.NO) and "--help" not in arguments:
+            _require_stated_shape(tuple(map(str, arguments)), answer)
+        return answer
 
     return call
+
+
+def _require_stated_shape(arguments: tuple[str, ...], answer: Answer) -> None:
+    """Whatever a test asks for as JSON has the keys that the command's help states, or is the object of an error."""
+    path = next(path for path in ((arguments[0],), arguments[:2]) if path in lessons())
+    if set(answer.json) != {"error", "problem", "where", "remedy"}:
+        assert differences(path, answer.json) == []
 
 
 @pytest.fixture

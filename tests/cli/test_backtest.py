@@ -37,7 +37,7 @@ def test_files_are_run_kept_listed_shown_and_deleted(scizor: Scizor, files: Proj
     ran = scizor("backtest", "run", *FILES, "--name", "trend", "--html", "page.html", "--json")
     assert (ran.code, ran.json["fresh"], ran.json["stored"]) == (0, True, True)
     assert ran.json["request"]["name"] == "trend"
-    assert ran.json["figures"]["total_return"] == pytest.approx(ran.json["equity"] / 100_000 - 1)
+    assert ran.json["figures"]["total_return"] == pytest.approx(float(ran.json["equity"]) / 100_000 - 1)
     assert "What was paid" in (files.folder / "page.html").read_text(encoding="utf-8")
     short = ran.json["backtest_id"][:12]
     again = scizor("backtest", "run", *FILES, "--name", "trend")

@@ -266,7 +266,7 @@ def test_an_option_that_is_none_is_refused_for_people_and_for_programs(
 def test_an_equity_that_is_no_amount_plans_nothing(scizor: Scizor, fresh: Project, equity: str) -> None:
     answer = scizor(*_plan_call(fresh.folder, equity=equity))
     assert answer.code == 2
-    assert "--equity is" in answer.sentence
+    assert f"--equity: '{equity}' is no amount." in answer.sentence
     assert not (fresh.folder / "out").exists()
 
 

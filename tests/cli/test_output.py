@@ -1,9 +1,18 @@
-"""How tables reach a person: whole, on a terminal of any width and in a file."""
+"""How answers reach a person: whole, on a terminal of any width and in a file, in colours or without, and soon."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
 from scizor_dagster.cli.output import print_table
+from scizor_dagster.settings import PROJECT_ROOT
+from tests.cli.conftest import Scizor
+from tests.projects import Project
 
 COLUMNS = ["session", *(f"heading{number}" for number in range(12))]
 ROWS = [["2026-11-09", *(1234567.5 + number for number in range(12))], ["2026-11-10", None, *range(11)]]
@@ -45,3 +54,61 @@ def test_a_table_that_fits_a_terminal_stays_a_table_and_long_words_are_folded(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[3:])) <= 60
     assert sum(line.count("because") for line in lines) == 20
+
+
+COLOUR = "\x1b["
+CALLS = [("limits",), ("limits", "--portfolio", "nobody"), ("limits", "--help")]
+
+
+def on_a_terminal(project: Project, *words: str, **environment: str) -> str:
+    """What a person sees of a command: its own process, at the end of a pseudo terminal."""
+    ours, theirs = os.openpty()
+    settings = {"TERM": "xterm-256color", "COLUMNS": "100", "PYTHONPATH": str(PROJECT_ROOT)}
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS")}
+    command = [sys.executable, "-m", "scizor_dagster", *words]
+    child = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=kept | project.environment | settings | environment
+    )
+    os.close(theirs)
+    said = b""
+    # At the end of the child, reading from a pseudo terminal is an error.
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 65536):
+            said += part
+    child.wait()
+    os.close(ours)
+    return said.decode()
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_a_terminal_gets_colours_and_whoever_wants_none_gets_the_same_words_without(
+    fresh: Project, words: tuple[str, ...]
+) -> None:
+    coloured = on_a_terminal(fresh, *words)
+    plain = on_a_terminal(fresh, "--no-color", *words)
+    assert COLOUR in coloured
+    assert COLOUR not in plain
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured).split() == plain.split()
+
+
+def test_the_environment_variable_no_color_is_obeyed(fresh: Project) -> None:
+    assert COLOUR not in on_a_terminal(fresh, "limits", "--portfolio", "nobody", NO_COLOR="1")
+
+
+def test_a_pipe_gets_no_colours(scizor: Scizor, fresh: Project) -> None:
+    for words in CALLS:
+        answer = scizor(*words)
+        assert COLOUR not in answer.out + answer.err
+
+
+HEAVY = ("pandas", "numpy", "sqlalchemy", "duckdb", "dagster", "exchange_calendars", "pyarrow", "alpaca", "ib_insync")
+LOADED = f"print(' '.join(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)"
+
+
+@pytest.mark.parametrize("words", [("--help",), ("limits",), ("backtest", "run", "--help")], ids=" ".join)
+def test_what_needs_no_store_imports_none(fresh: Project, words: tuple[str, ...]) -> None:
+    script = f"import atexit, sys; atexit.register(lambda: {LOADED}); sys.argv[1:] = {list(words)}\n"
+    script += "from scizor_dagster.cli.app import main; main()"
+    environment = {**os.environ, **fresh.environment, "PYTHONPATH": str(PROJECT_ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (0, "")

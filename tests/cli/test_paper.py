@@ -18,6 +18,7 @@ import requests
 
 from scizor_dagster.settings import PROJECT_ROOT
 from tests.cli.conftest import Scizor
+from tests.cli.shapes import differences
 from tests.projects import Project
 
 REPLAY = "2025-02-03..2025-02-07"
@@ -60,7 +61,9 @@ def serving(project: Project, *options: str) -> Iterator[Served]:
                 break
         else:
             raise AssertionError(process.communicate()[1])
-        yield Served(process, json.loads("".join(lines)))
+        told = json.loads("".join(lines))
+        assert differences(("paper", "serve"), told) == []
+        yield Served(process, told)
     finally:
         if process.poll() is None:
             process.kill()
@@ -134,8 +137,8 @@ def test_a_fault_script_is_met_by_who_trades(collected: Project, tmp_path: Path)
         (("--replay", "soon"), "--replay: 'soon' is not a date"),
         (("--replay", REPLAY, "--speed", "0"), "does not move"),
         (("--speed", "60"), "Real time has no speed"),
-        (("--cash", "much"), "'much' is no deposit"),
-        (("--cash", "-1"), "'-1' is no deposit"),
+        (("--cash", "much"), "'much' is no amount"),
+        (("--cash", "-1"), "'-1' is no amount"),
         (("--host", "0.0.0.0"), "add --allow-remote"),
         (("--alpaca-key", "PK1"), "APCA_API_KEY_ID is given and APCA_API_SECRET_KEY is not"),
         (("--alpaca-key", "AK1", "--alpaca-secret", "x"), "key of a live account"),

@@ -57,7 +57,7 @@ def test_a_number_beyond_any_account_is_refused_by_line(plan: Plan, fresh: Proje
 @pytest.mark.parametrize("equity", ["1e300", "1e15", "1e999999"])
 def test_an_equity_beyond_any_account_is_refused(plan: Plan, fresh: Project, equity: str) -> None:
     answer = plan("--json", equity=equity)
-    assert (answer.code, answer.json["problem"]) == (2, f"--equity is '{equity}'.")
+    assert (answer.code, answer.json["problem"]) == (2, f"'{equity}' is no amount.")
     assert not (fresh.folder / "out").exists()
 
 

@@ -29,7 +29,10 @@ def test_a_rate_in_doubt_is_listed_and_accepted(scizor: Scizor, fresh: Project) 
     )
     never = scizor("rates", "accept", "EUR/CHF", "--date", "2015-01-13", "--reason", "x")
     assert (never.code, "bad_rate (the rate is .)" in never.sentence) == (2, True)
-    answer = scizor("rates", "accept", "EUR/CHF", "--date", "2015-01-15", "--reason", "the floor")
+    accepting = ("rates", "accept", "EUR/CHF", "--date", "2015-01-15", "--reason", "the floor", "--by", "ann")
+    answer = scizor(*accepting)
     assert answer.code == 0
     assert "1.03 CHF for one EUR on 2015-01-15" in answer.out
+    again = scizor(*accepting, "--json")
+    assert (again.code, again.json["session"], again.json["rate"]) == (0, "2015-01-15", 1.03)
     assert collect_rates(Desk(fresh.settings, dates.now)).inserted == 1

@@ -15,10 +15,11 @@ from scizor_dagster.config import DEFAULT_LIMITS
 from scizor_dagster.errors import ConfigError, PriceUnavailable, RiskLimitBreached
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.limits import limits_in_force
 from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.money import book_before
 from scizor_dagster.flow.quality import Judgement, judged_session, stopping
-from scizor_dagster.flow.risk import facts_of, guard_session, limits_in_force
+from scizor_dagster.flow.risk import facts_of, guard_session
 from scizor_dagster.flow.second_prices import compare_session
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import trades

@@ -2,11 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import exchange_calendars
 import pandas as pd
 import pytest
 
 from scizor_dagster.errors import ConfigError, InputError, NotASession
-from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.sessions import WELL_KNOWN, TradingCalendar, check_calendar
 
 XNYS, XASX = TradingCalendar("XNYS"), TradingCalendar("XASX")
 
@@ -96,3 +97,18 @@ def test_age_counts_sessions_and_not_days():
     assert XNYS.age_in_sessions(date(2024, 3, 28), date(2024, 4, 1)) == 1
     assert XNYS.age_in_sessions(date(2024, 4, 1), date(2024, 4, 1)) == 0
     assert XNYS.age_in_sessions(date(2024, 4, 2), date(2024, 4, 1)) == 0
+
+
+@pytest.mark.parametrize("code", sorted(WELL_KNOWN))
+def test_a_well_known_calendar_is_there_and_is_not_computed_to_know_it(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert code in exchange_calendars.get_calendar_names()
+    monkeypatch.setattr("scizor_dagster.sessions.TradingCalendar", None)
+    check_calendar(code)
+
+
+def test_any_other_calendar_is_computed_before_it_is_believed() -> None:
+    check_calendar("XBKK")
+    with pytest.raises(ConfigError, match="'XXXX' is not a calendar"):
+        check_calendar("XXXX")
