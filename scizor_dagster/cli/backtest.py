@@ -227,7 +227,7 @@ def list_all(as_json: JsonOption = False) -> None:
     Exit codes: 0 listed, also where there is none.
     JSON: backtests[backtest_id, name, portfolio, market, start, first_session, last_session, sessions, instruments,
     currency, adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
-    lake_snapshot, code_version, figures{*}, notes, stored_at].
+    lake_snapshot, code_version, figures{*}, notes, stored_at], searches[*].
     Example: scizor backtest list --json
     """
     from scizor_dagster.backtest.search.kept import list_searches
@@ -279,7 +279,7 @@ def show(
     adjustment, capital, equity, prices, weights, benchmark, request{*}, rules{*}, choices{*}, inputs_sha256,
     lake_snapshot, code_version, figures{*}, notes, stored_at, months[month, return, benchmark_return, profit, costs,
     turnover, sessions], page. With --symbol: backtest_id, symbol, session, decided{*}, trades[*], held{*},
-    held_before{*}.
+    held_before{*}. Of a search: search_id, strategy, problem, finished, trials, request{*}, stored_at, *.
     Example: scizor backtest show 3f1c9a --symbol AAPL --date 2024-03-01
     """
     from scizor_dagster.backtest.search.kept import KeptSearch
@@ -399,7 +399,7 @@ def delete(
     When: it is not worth its place.
     Writes: The lake without it.
     Exit codes: 0 deleted; 1 you said no; 2 there is no such backtest, or several begin so.
-    JSON: deleted.
+    JSON: deleted. Of a search: deleted, trials.
     Example: scizor backtest delete 3f1c9a --yes
     """
     from scizor_dagster.backtest.search.kept import KeptSearch

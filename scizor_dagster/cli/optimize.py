@@ -94,8 +94,8 @@ def optimize(
     When: a strategy has parameters, and you want to know whether the best are more than luck.
     Writes: Every set as a trial in the lake, unless --no-store; the picture of --png.
     Exit codes: 0 it ran, whatever it found; 1 no set has a score; 2 an option is wrong.
-    JSON: strategy, objective, method, sets, computed, failed, refused, problem, errors{*}, best[*], verdict{*}, search_id, stored,
-    picture, walk_forward{*}?.
+    JSON: strategy, objective, method, sets, computed, failed, refused, problem, axes, map{*}?, errors{*}, best[*],
+    verdict{*}, search_id, stored, picture, walk_forward{*}?.
     Example: scizor backtest optimize moving_average_cross --param fast=10:50:10 --param slow=100:200:50
     """
     from scizor_dagster.backtest.search.kept import SHORT

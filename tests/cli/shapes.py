@@ -3,6 +3,7 @@
 name        a text, a number, true, false or null, or a list of these
 name?       may be left out
 name[a, b]  a list of objects with these keys; name{a, b} one such object, or null
+*           further ones beside those that are named
 name[*]     a list of objects whose keys the command's own page lists; name{*} an object by name
 """
 
@@ -82,9 +83,10 @@ def _problems(body: Any, parts: Parts, place: str = "") -> list[str]:
         return []
     if not isinstance(body, dict):
         return [f"{place or 'the answer'} is no object"]
+    further, parts = "*" in parts, {name: part for name, part in parts.items() if name != "*"}
     needed = {name for name, (optional, *_) in parts.items() if not optional}
     found = [f"{place}{name} is missing" for name in sorted(needed - set(body))]
-    found += [f"{place}{name} is not stated" for name in sorted(set(body) - set(parts))]
+    found += [f"{place}{name} is not stated" for name in sorted(set(body) - set(parts)) if not further]
     for name, (_, kind, inner) in parts.items():
         value = body.get(name)
         if kind == "[" and value is not None:
