@@ -17,24 +17,13 @@ from scizor_dagster.cli import dates
 from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError, ScizorError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.stopping import Scope
 from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.settings import Settings
 
 HOME = "SCIZOR_HOME"
 LEDGER = (HOME, "DATABASE_URL")
 """What says where the ledger is, and so what even a stop cannot do without."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What is stopped or resumed. `portfolio` is None for the whole account."""
-
-    account: str
-    portfolio: str | None
-
-    @property
-    def words(self) -> str:
-        return f"portfolio {self.portfolio} on account {self.account}" if self.portfolio else f"account {self.account}"
 
 
 @dataclass(frozen=True)

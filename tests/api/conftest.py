@@ -10,10 +10,13 @@ import pytest
 
 from scizor_dagster.api.app import create_app
 from scizor_dagster.api.keys import new_key
+from scizor_dagster.api.runs import KIND_TAG
 from scizor_dagster.cli.instance import JobRunner
 from scizor_dagster.ledger.api_keys import Scope, add_key
+from scizor_dagster.ledger.rows import intents_of, last_batch_of
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Client
+from tests.api.samples import PATHS
 from tests.projects import Project, project_at, small_project, write_weights
 
 NOW = datetime(2025, 2, 15, 12, 0, tzinfo=UTC)
@@ -36,8 +39,21 @@ def _filled(tmp_path_factory: pytest.TempPathFactory) -> Project:
         enter(patch, project)
         with JobRunner.open(project.settings) as runner:
             runner.run("collect_history", partition_range=("2025", "2025"), config=config)
-            runner.run("rebalance", partition=TRADED.isoformat())
+            tags = {KIND_TAG: "rebalance", "scizor/portfolio": "main"}
+            runner.run("rebalance", partition=TRADED.isoformat(), tags=tags, run_id=PATHS["run"])
+    PATHS.update(_ids(project))
     return project
+
+
+def _ids(project: Project) -> dict[str, str]:
+    """The ids of the traded session's plan and of one of its orders."""
+    ledger = Ledger.open(project.settings.ledger_url)
+    with ledger.read() as connection:
+        batch = last_batch_of(connection, "paper", "main")
+        assert batch is not None
+        order = intents_of(connection, batch.batch_id)[0]
+    ledger.close()
+    return {"plan": batch.plan_id, "order": order.client_order_id}
 
 
 @pytest.fixture

@@ -7,9 +7,15 @@ and its account `paper`, so that a key of another account has something to be ke
 PATHS: dict[str, str] = {
     "portfolio": "main",
     "symbol": "AAPL",
+    "strategy": "weekly",
+    "date": "2025-02-03",
+    "session": "2025-02-03",
+    "run": "5b6e2c9a-6f0e-4d0c-9f6f-0d5a2f1c7e10",
+    "plan": "of the session that was traded",
+    "order": "of the session that was traded",
 }
-"""By name of the path parameter."""
-QUERIES: dict[str, dict[str, str]] = {}
+"""By name of the path parameter; ids that the home decides are put in when it is filled."""
+QUERIES: dict[str, dict[str, str]] = {"/api/risk/events": {"passed": "true"}}
 """Query parameters that a route cannot do without, by its path as the application knows it."""
 FILES: dict[tuple[str, str], tuple[str, bytes]] = {}
 """Files that are handed in, with their media type, by method and path; other bodies are the examples of the models."""
