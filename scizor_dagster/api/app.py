@@ -121,9 +121,10 @@ def _describe(document: dict[str, Any], route: GuardedRoute) -> None:
     for method in route.methods or ():
         operation = document["paths"][route.path_format][method.lower()]
         operation["security"] = [{"key": []}]
-        said = f"Scope: {' or '.join(f'`{scope}`' for scope in route.rule.scopes)}."
+        scopes = [scope.shown for scope in route.rule.scopes]
+        said = f"Scope: {' or '.join(f'`{scope}`' for scope in scopes)}."
         operation["description"] = f"{operation.get('description', '')}\n\n{said}".strip()
-        operation["x-scope"] = " ".join(route.rule.scopes)
+        operation["x-scope"] = " ".join(scopes)
         if route.uploads is not None:
             binary = {"schema": {"type": "string", "format": "binary"}}
             content = dict.fromkeys(route.uploads.types, binary)

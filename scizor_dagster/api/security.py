@@ -114,8 +114,8 @@ class Require:
         """
         if actor.scopes.isdisjoint(self.scopes):
             raise Forbidden(
-                f"The key lacks the scope '{self.scope}'.",
-                remedy=f"Use a key that has it; an operator makes one: scizor keys create --scope {self.scope}.",
+                f"The key lacks the scope '{self.scope.shown}'.",
+                remedy=f"Use a key that has it; an operator makes one: scizor keys create --scope {self.scope.shown}.",
             )
 
 
