@@ -144,10 +144,10 @@ def actor_of(context: Context, shown: str, address: str, *, always: bool = False
     try:
         key = _key(context, shown, now)
     except Unauthorized:
-        context.rates.note_refusal(address)
         if always:
             # Nobody with a key was kept out; whoever has none is.
             context.rates.require_few_refusals(address)
+        context.rates.note_refusal(address)
         raise
     if not always:
         context.rates.take_key(key.key_id)

@@ -9,6 +9,7 @@ keeps it out, it needs no `Idempotency-Key`, and where the configuration cannot 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 
 from pydantic import AwareDatetime, ConfigDict, Field
@@ -172,7 +173,7 @@ def _stop(context: Context, actor: Actor, mark: str, order: StopOrder, state: Tr
     _set(context, desk, scopes, state, actor, reason, order.until, cancel_open=order.cancel_open)
     reports: list[CancelReport] = []
     if order.cancel_open:
-        with connected(context) as own:
+        with nullcontext(desk) if problem else connected(context) as own:
             reports = cancel_at_once(own, sorted({scope.account for scope in scopes}), problem, now)
     left = after_sends(desk.ledger, scopes, state, clock=context.clock, seconds=SEND_SECONDS)
     return _answer(context, desk, scopes, state, left, reports, problem)
