@@ -17,6 +17,7 @@ from scizor_dagster.ledger.rows import intents_of, last_batch_of
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Client
 from tests.api.samples import PATHS
+from tests.ledgers import sqlite_ledger
 from tests.projects import Project, project_at, small_project, write_weights
 
 NOW = datetime(2025, 2, 15, 12, 0, tzinfo=UTC)
@@ -85,6 +86,8 @@ def key_for(
     lasts: timedelta = timedelta(days=30),
 ) -> str:
     """A key in the project's ledger, as it is shown once."""
+    if not project.settings.ledger_file.exists():
+        sqlite_ledger(project.home)
     ledger = Ledger.open(project.settings.ledger_url)
     text, key = new_key(actor, scopes, accounts, created_by="operator", now=now, expires_at=now + lasts)  # type: ignore[arg-type]
     with ledger.transaction() as connection:
