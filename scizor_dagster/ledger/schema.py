@@ -6,6 +6,7 @@ here; `tables.metadata` has those of the modules that happen to be imported.
 
 from scizor_dagster.ledger import (
     approval_tables,
+    manual_tables,
     notice_tables,
     paper_tables,
     permission_tables,
@@ -17,6 +18,7 @@ from scizor_dagster.ledger.tables import metadata
 
 __all__ = [
     "approval_tables",
+    "manual_tables",
     "metadata",
     "notice_tables",
     "paper_tables",

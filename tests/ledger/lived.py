@@ -11,10 +11,13 @@ import sqlalchemy as sa
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerIdentity, Side
 from scizor_dagster.ledger.approvals import approve
 from scizor_dagster.ledger.arming import arm, spend
+from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.breaks import BreakRow, Looked, record_breaks
 from scizor_dagster.ledger.checkpoints import SPACING
 from scizor_dagster.ledger.days import record_pass
 from scizor_dagster.ledger.executions import FillNews, record_fill
+from scizor_dagster.ledger.intents import load
+from scizor_dagster.ledger.manual_orders import Ask, ask_cancel
 from scizor_dagster.ledger.notices import NoticeRow, begin, settle
 from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.positions import store_positions
@@ -28,11 +31,23 @@ from scizor_dagster.ledger.strategy_records import (
     note_computed,
     note_version,
 )
+from scizor_dagster.planning.model import MANUAL
 from scizor_dagster.risk.acceptance import accept_equity
 from scizor_dagster.risk.locks import DueLock, store_locks
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.execution.model_broker import ModelBroker
-from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, full_plan, model, run
+from tests.execution.scenario import (
+    MONDAY,
+    START,
+    TUESDAY,
+    D,
+    adopt,
+    full_plan,
+    model,
+    order,
+    plan_of,
+    run,
+)
 
 
 def live_through(ledger: Ledger) -> ModelBroker:
@@ -60,6 +75,7 @@ def live_through(ledger: Ledger) -> ModelBroker:
             connection, "paper", "main", "momentum", StrategyState.PAUSED, actor="ann", reason="a rest", now=START
         )
         record_version(connection)
+        _trade_by_hand(connection)
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
         told = NoticeRow("halt", "account real", "halted", "PHONE", "halted", "by ann", {"by": "ann"})
@@ -91,6 +107,15 @@ def record_version(connection: sa.Connection) -> None:
     )
     made = ComputedRow("momentum", TUESDAY, "f" * 64, version.version, MONDAY, 7, "momentum/w.csv", START)
     note_computed(connection, "paper", made)
+
+
+def _trade_by_hand(connection: sa.Connection) -> None:
+    """A manual order, and that somebody wants it back."""
+    asked = order("m-ddd", "DDD", Side.BUY, "3")
+    plan = replace(plan_of([asked], session=TUESDAY, plan_id="m"), origin=MANUAL)
+    ask = Ask("key-1", "main", '{"symbol":"DDD"}', "ann", "a tip", "keep")
+    admit(connection, plan, starting_cash=D(1000), now=START, ask=ask)
+    ask_cancel(connection, load(connection, "m-ddd"), actor="ann", reason="no more", now=START)
 
 
 def a_break(**changes: Any) -> BreakRow:
