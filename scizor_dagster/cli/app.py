@@ -40,6 +40,7 @@ from scizor_dagster.cli import (
     export,
     ledger,
     notifying,
+    order,
     paper,
     parity,
     performance,
@@ -89,6 +90,7 @@ app.command()(export.export)
 app.command()(costs.costs)
 app.command()(performance.performance)
 app.command()(report.report)
+app.add_typer(order.app, name="order")
 app.command("end-order")(ending.end_order)
 app.command()(adopting.adopt)
 app.command()(explain.explain)

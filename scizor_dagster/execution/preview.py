@@ -16,6 +16,7 @@ from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger.batches import intents_meant
 from scizor_dagster.ledger.lease import DEFAULT_TTL, Lease
+from scizor_dagster.ledger.manual_orders import Ask
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk.pre_trade import Decision, Verdict, check_order
@@ -36,10 +37,11 @@ def preview(
     holder: str,
     settings: ExecutionSettings,
     siblings: Mapping[str, ExecutionSettings] | None = None,
+    ask: Ask | None = None,
 ) -> tuple[Verdict, ...]:
     """The verdict on each order of `plan` as of now, in its order. Arguments are those of `executor.execute`.
 
-    Whether a person has approved it is not asked.
+    Whether a person has approved it is asked where the request is given that would be admitted.
 
     Raises:
         WrongAccount, RiskLimitBreached, LedgerError: a gate that would keep the plan from being admitted.
@@ -66,6 +68,8 @@ def preview(
     facts, verdicts = settings.facts(plan.session), []
     with ledger.read() as connection:
         permissions.require_armed(connection, run, plan)
+        if ask is not None:
+            permissions.require_approved(connection, run, plan, ask)
         gates.check_holdings(connection, plan)
         gates.check_breaks(connection, plan, settings.breaks)
         key = (portfolio, plan.session)

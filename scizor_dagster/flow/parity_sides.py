@@ -149,7 +149,8 @@ def _admitted(desk: Desk, portfolio: str, first: date, last: date) -> dict[date,
     """Sessions with an admitted plan, each with the id of its first one."""
     with desk.ledger.read() as connection:
         rows = batches_of(connection, desk.portfolio(portfolio).account, portfolio, first=first, last=last)
-    return {row.session: row.plan_id for row in sorted(rows, key=lambda row: (row.session, -row.batch))}
+    rebalances = [row for row in rows if not row.by_hand]
+    return {row.session: row.plan_id for row in sorted(rebalances, key=lambda row: (row.session, -row.batch))}
 
 
 def _archives(desk: Desk, planned: Mapping[date, str]) -> dict[date, PlanArchive]:
