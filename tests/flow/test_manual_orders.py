@@ -4,7 +4,7 @@ import itertools
 import json
 import shutil
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import yaml
 
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import AccountBusy, InputError, KeyReused, RiskLimitBreached
+from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow import manual_orders
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
@@ -21,6 +22,7 @@ from scizor_dagster.flow.explaining import explain
 from scizor_dagster.flow.manual_orders import OrderAsked, PlacedOrder, place_order
 from scizor_dagster.flow.orders import cancel_order, order_named, orders_of
 from scizor_dagster.flow.replaying import replay_sessions
+from scizor_dagster.flow.unfinished import look_for_unfinished
 from scizor_dagster.ledger.holdings import owned
 from scizor_dagster.ledger.lease import lease
 from scizor_dagster.ledger.rows import batches_of
@@ -29,11 +31,13 @@ from scizor_dagster.planning.model import MANUAL, Reason
 from scizor_dagster.reconciliation.model import ReconciliationState
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
-from tests.projects import project_at
+from tests.projects import project_at, write_weights
 
 D = Decimal
 DAY = date(2025, 3, 5)
 LATER = date(2025, 3, 7)
+TODAY = date(2025, 4, 1)
+BEFORE_OPEN = datetime(2025, 4, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +55,14 @@ def _traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(_traded: Path, tmp_path: Path) -> Any:
     """Opens a copy of a project that has traded its first session, with keys of its portfolio set."""
 
-    def open_copy(**keys: Any) -> Desk:
+    def open_copy(now: datetime = NOW, **keys: Any) -> Desk:
         shutil.copytree(_traded, tmp_path / "project")
         path = project_at(tmp_path / "project").settings.config_path
         config = yaml.safe_load(path.read_text())
         config["portfolios"]["main"] |= {"manual_orders": "absorb"} | keys
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         seconds = itertools.count()
-        return Desk(project_at(path.parent).settings, lambda: NOW + timedelta(seconds=next(seconds)))
+        return Desk(project_at(path.parent).settings, lambda: now + timedelta(seconds=next(seconds)))
 
     return open_copy
 
@@ -184,14 +188,33 @@ def test_where_plans_are_approved_the_person_names_the_one_that_they_have_looked
 
 
 def test_under_a_halt_an_order_waits_and_one_that_is_taken_back_never_goes_out(opened: Any) -> None:
-    desk = opened()
+    desk = opened(BEFORE_OPEN)
     with desk.ledger.transaction() as connection:
         set_state(connection, "paper", None, TradingState.HALTED, reason="a look", actor="jo", now=desk.clock())
-    assert place(desk, dry_run=True).verdicts[0].sentence.startswith("trading_state: ")
-    placed = place(desk, buy(session=date(2025, 3, 31)))
-    assert placed.state == "ready"
+    assert place(desk, buy(session=None), dry_run=True).verdicts[0].sentence.startswith("trading_state: ")
+    placed = place(desk, buy(session=None))
+    assert (placed.state, placed.session) == ("ready", TODAY)
+    assert "Orders of portfolio 'main' wait; trading_state" in " ".join(placed.notes)
     canceled = cancel_order(desk, placed.orders[0].client_order_id, actor="jo", reason="no more")
     assert (canceled.order.intent.state, canceled.asked_by, canceled.note) == ("dropped", "jo", "")
+
+
+def test_before_the_open_it_rests_beside_a_rebalance_that_counts_it(opened: Any) -> None:
+    desk = opened(BEFORE_OPEN)
+    write_weights(desk.config.folder / "weights.csv", {TODAY: {"AAPL": 0.3, "META": 0.2}})
+    placed = place(desk, buy(session=None))
+    assert placed.state == "working"
+    result = trade(desk, TODAY)
+    assert result.state is ExecutionState.WORKING
+    plan = read_plan(desk.lake, "main", TODAY)
+    assert plan is not None
+    assert (plan.batch, {line.symbol: line.working_qty for line in plan.lines}["META"]) == (2, 10)
+    assert reconcile_session(desk, "main", TODAY).state is ReconciliationState.WORKING
+    assert look_for_unfinished(desk, "main", TODAY, desk.clock()).reason.startswith("The orders of 2025-04-01 wait")
+    # A second one is planned beside what waits to be sent of the rebalance.
+    assert place(desk, buy("1", session=None), key="k-2").batch_id == f"paper/main/{TODAY}/3"
+    canceled = cancel_order(desk, placed.orders[0].client_order_id, actor="jo", reason="no more")
+    assert (canceled.order.intent.state, canceled.note) == ("canceled", "")
 
 
 # What the next rebalance makes of it.
