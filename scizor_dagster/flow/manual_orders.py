@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal
 
 from scizor_dagster.brokers.protocol import Side
-from scizor_dagster.errors import AccountBusy, InputError
+from scizor_dagster.errors import AccountBusy, InputError, LedgerError
 from scizor_dagster.execution.executor import OrderRow, execute
 from scizor_dagster.execution.preview import preview
 from scizor_dagster.execution.result import result_of
@@ -27,7 +27,7 @@ from scizor_dagster.flow.plans import Draft, bring_up, draft_plan, store_draft
 from scizor_dagster.flow.risk import guard_account, guard_session
 from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.manual_orders import Ask, ManualOrder, manual_order, require_same
-from scizor_dagster.ledger.rows import batch_by_id, intents_of
+from scizor_dagster.ledger.rows import batch_by_id, batches_of, intents_of
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.inputs import ManualInstruction, OrderMode, check_manual
 from scizor_dagster.planning.model import PlanLine
@@ -164,18 +164,22 @@ def place_order(
         # Whoever has the account records what a dry run would have had recorded.
         if not dry_run:
             raise
-    draft = draft_plan(desk, asked.portfolio, session, asked=instruction)
-    if dry_run:
-        return _dry(desk, draft, ask)
-    _require_order(draft)
-    try:
-        return _placed(desk, draft, ask)
-    except AccountBusy:
-        # Another process may have been asked for the same at the same moment.
-        found = _found(desk, settings.account, ask)
-        if found is None:
-            raise
-        return answer_of(desk, found)
+    while True:
+        draft = draft_plan(desk, asked.portfolio, session, asked=instruction)
+        if dry_run:
+            return _dry(desk, draft, ask)
+        _require_order(draft)
+        try:
+            return _placed(desk, draft, ask)
+        except AccountBusy:
+            # Another process may have been asked for the same at the same moment.
+            found = _found(desk, settings.account, ask)
+            if found is None:
+                raise
+            return answer_of(desk, found)
+        except LedgerError:
+            if not _overtaken(desk, draft):
+                raise
 
 
 def answer_of(desk: Desk, found: ManualOrder, *, created: bool = False, notes: Sequence[str] = ()) -> PlacedOrder:
@@ -296,6 +300,14 @@ def _session(desk: Desk, asked: OrderAsked) -> date:
             where=f"portfolio {portfolio}",
         )
     return session
+
+
+def _overtaken(desk: Desk, draft: Draft) -> bool:
+    """Whether another plan of the session has taken its number since: the next one is free."""
+    plan = draft.plan
+    with desk.ledger.read() as connection:
+        numbers = [row.batch for row in batches_of(connection, plan.account, plan.portfolio, plan.session)]
+    return max(numbers, default=0) >= plan.batch
 
 
 def _require_order(draft: Draft) -> None:

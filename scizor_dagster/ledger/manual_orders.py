@@ -27,6 +27,9 @@ KEEP, ABSORB = "keep", "absorb"
 """What the next rebalance does with what a manual order has brought."""
 CANCEL_ASKED = "cancel_asked"
 _CHUNK = 500
+# Built once: who wants what taken back is asked in every round of a run.
+_CANCELS = sa.select(order_cancels).where(order_cancels.c.client_order_id.in_(sa.bindparam("ids", expanding=True)))
+_BY_BATCH = sa.select(manual_orders).where(manual_orders.c.batch_id.in_(sa.bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +170,8 @@ def cancel_asks(connection: sa.Connection, client_order_ids: Sequence[str]) -> d
     """Who wants which of these orders taken back, by id."""
     found: dict[str, CancelAsk] = {}
     for start in range(0, len(client_order_ids), _CHUNK):
-        chunk = client_order_ids[start : start + _CHUNK]
-        chosen = sa.select(order_cancels).where(order_cancels.c.client_order_id.in_(chunk))
-        found |= {row.client_order_id: CancelAsk(**row._mapping) for row in connection.execute(chosen)}
+        chunk = {"ids": client_order_ids[start : start + _CHUNK]}
+        found |= {row.client_order_id: CancelAsk(**row._mapping) for row in connection.execute(_CANCELS, chunk)}
     return found
 
 
@@ -178,6 +180,6 @@ def batches_by_hand(connection: sa.Connection, batch_ids: Iterable[str]) -> dict
     found: dict[str, ManualOrder] = {}
     names = sorted(set(batch_ids))
     for start in range(0, len(names), _CHUNK):
-        chosen = sa.select(manual_orders).where(manual_orders.c.batch_id.in_(names[start : start + _CHUNK]))
-        found |= {row.batch_id: ManualOrder(**row._mapping) for row in connection.execute(chosen)}
+        chunk = {"ids": names[start : start + _CHUNK]}
+        found |= {row.batch_id: ManualOrder(**row._mapping) for row in connection.execute(_BY_BATCH, chunk)}
     return found
