@@ -105,10 +105,7 @@ class Context:
         try:
             return self.desk, ""
         except ScizorError as error:
-            problem = str(error)
-        with self._guard:
-            _open_stores(self._desk)
-            return self._desk, problem
+            return self.last_desk, str(error)
 
     def new_desk(self) -> Desk:
         """A desk on the same stores whose brokers are its own; its taker disconnects it.
@@ -129,13 +126,8 @@ class Context:
 
     @property
     def ledger(self) -> Ledger | None:
-<<<<<<< HEAD
-        """The ledger, where there is one; asking creates none. Needs no configuration that can be read."""
-        desk, _ = self.desk_to_stop_with()
-=======
         """The ledger, where there is one, whatever has become of the configuration; asking creates none."""
         desk = self.last_desk
->>>>>>> A0
         return desk.ledger if desk.has_ledger else None
 
     @property

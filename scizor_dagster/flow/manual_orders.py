@@ -30,7 +30,7 @@ from scizor_dagster.ledger.manual_orders import Ask, ManualOrder, manual_order, 
 from scizor_dagster.ledger.rows import batch_by_id, batches_of, intents_of
 from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.inputs import ManualInstruction, OrderMode, check_manual
-from scizor_dagster.planning.model import PlanLine
+from scizor_dagster.planning.model import PlanLine, PlannedOrder
 from scizor_dagster.planning.quantities import plain
 from scizor_dagster.risk.pre_trade import Verdict
 
@@ -89,7 +89,8 @@ class PlacedOrder:
         policy: Whether the next rebalance keeps or absorbs what it brings.
         line: The line of its plan; None where the lake does not hold the plan any more.
         orders: As the ledger has them; none after a dry run.
-        verdicts: After a dry run what the choke point says of each order now.
+        planned: After a dry run the orders that it would be.
+        verdicts: What the choke point says of each of these now.
         notes: Sentences of the plan and of the run.
         created: Whether this very call has admitted it.
     """
@@ -105,6 +106,7 @@ class PlacedOrder:
     policy: str
     line: PlanLine | None
     orders: tuple[OrderRow, ...] = ()
+    planned: tuple[PlannedOrder, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
     created: bool = False
@@ -124,6 +126,7 @@ def place_order(
     key: str,
     reason: str,
     dry_run: bool = False,
+    looks: bool = True,
     approves: str = "",
 ) -> PlacedOrder:
     """Place an order by hand, or return the one that the key stands for, continued.
@@ -135,6 +138,7 @@ def place_order(
         key: The idempotency key: with it, the same request is one order, however often it is made.
         reason: Why.
         dry_run: Plan it and ask the choke point; nothing is admitted or sent.
+        looks: Whether a dry run records first what has happened at the broker; without it nothing at all is written.
         approves: Where the portfolio carries out only what a person has approved, the id of the plan that the actor
             has looked at.
 
@@ -159,7 +163,8 @@ def place_order(
     check_manual(instruction)
     session = _session(desk, asked)
     try:
-        bring_up(desk, asked.portfolio, session)
+        if looks or not dry_run:
+            bring_up(desk, asked.portfolio, session)
     except AccountBusy:
         # Whoever has the account records what a dry run would have had recorded.
         if not dry_run:
@@ -340,6 +345,7 @@ def _dry(desk: Desk, draft: Draft, ask: Ask) -> PlacedOrder:
         reason=ask.reason,
         policy=ask.policy,
         line=plan.lines[0],
+        planned=plan.orders,
         verdicts=verdicts,
         notes=plan.notes,
     )

@@ -16,7 +16,7 @@ from scizor_dagster.ledger.api_keys import Scope, add_key
 from scizor_dagster.ledger.rows import intents_of, last_batch_of
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Client
-from tests.api.samples import PATHS
+from tests.api.samples import PATHS, QUERIES
 from tests.ledgers import sqlite_ledger
 from tests.projects import Project, project_at, small_project, write_weights
 
@@ -43,6 +43,7 @@ def _filled(tmp_path_factory: pytest.TempPathFactory) -> Project:
             tags = {KIND_TAG: "rebalance", "scizor/portfolio": "main"}
             runner.run("rebalance", partition=TRADED.isoformat(), tags=tags, run_id=PATHS["run"])
     PATHS.update(_ids(project))
+    QUERIES["/api/risk/check"] = {"plan": PATHS["plan"]}
     return project
 
 

@@ -15,7 +15,11 @@ PATHS: dict[str, str] = {
     "order": "of the session that was traded",
 }
 """By name of the path parameter; ids that the home decides are put in when it is filled."""
-QUERIES: dict[str, dict[str, str]] = {"/api/risk/events": {"passed": "true"}}
-"""Query parameters that a route cannot do without, by its path as the application knows it."""
+QUERIES: dict[str, dict[str, str]] = {
+    "/api/risk/events": {"passed": "true"},
+    "DELETE /api/orders/{order}": {"reason": "test"},
+    "/api/risk/check": {"plan": "of the session that was traded"},
+}
+"""Query parameters that a route cannot do without, by its path as the application knows it, or method and path."""
 FILES: dict[tuple[str, str], tuple[str, bytes]] = {}
 """Files that are handed in, with their media type, by method and path; other bodies are the examples of the models."""

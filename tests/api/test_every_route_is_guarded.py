@@ -81,7 +81,8 @@ def ask(client: Client, guarded: Guarded, key: str | None) -> Answer:
     path = guarded.route.path_format.format_map(PATHS)
     operation = client.app.openapi()["paths"][guarded.route.path_format][guarded.method.lower()]
     headers = {"Idempotency-Key": "guard-1"} if guarded.method == "POST" else {}
-    options: dict[str, Any] = {"headers": headers, "query": QUERIES.get(guarded.route.path_format, {})}
+    queries = QUERIES.get(str(guarded)) or QUERIES.get(guarded.route.path_format, {})
+    options: dict[str, Any] = {"headers": headers, "query": queries}
     if guarded.route.uploads is not None:
         headers["content-type"], options["body"] = FILES[guarded.method, guarded.route.path_format]
     elif guarded.route.takes:

@@ -3,6 +3,7 @@
 from scizor_dagster.api.algo_trader import (
     arming,
     audit,
+    manual,
     orders,
     performance,
     plans,
@@ -22,6 +23,7 @@ ROUTERS = (
     plans.router,
     rebalances.router,
     orders.router,
+    manual.router,
     trades.router,
     positions.router,
     risk.router,

@@ -27,6 +27,7 @@ from scizor_dagster.api.security import Actor
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explaining import explain
 from scizor_dagster.ledger.events import events_of_orders
+from scizor_dagster.ledger.manual_orders import batches_by_hand
 from scizor_dagster.ledger.rows import IntentRow, batch_by_id, intents_by_id
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.tables import batches, orders
@@ -104,16 +105,30 @@ class OrderEventView(Model):
     detail: dict[str, Any]
 
 
+class RequestView(Model):
+    """Who has asked for an order by hand."""
+
+    key: str
+    by: str
+    reason: str
+    policy: str
+    at: datetime
+
+
 class OrderDetail(OrderView):
     """An order with its history."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "example": _ORDER
-            | {"events": [{"seq": 41, "at": "2026-11-20T14:30:00Z", "kind": "intent_sending", "detail": {}}]}
+            | {
+                "request": None,
+                "events": [{"seq": 41, "at": "2026-11-20T14:30:00Z", "kind": "intent_sending", "detail": {}}],
+            }
         }
     )
 
+    request: RequestView | None = Field(description="Null where weights have caused it.")
     events: list[OrderEventView]
 
 
@@ -188,11 +203,17 @@ def show_order(desk: TheDesk, actor: Holder, order: OrderId) -> OrderDetail:
     with desk.ledger.read() as connection:
         batch = batch_by_id(connection, found.batch_id)
         history = events_of_orders(connection, [order])
+        asked = batches_by_hand(connection, [found.batch_id]).get(found.batch_id)
     assert batch is not None
     of_batch = {"batch": batch.batch, "plan_id": batch.plan_id, "origin": batch.origin}
     values = {name: getattr(found, name) for name in _OWN} | of_batch
     told = [OrderEventView(seq=item.seq, at=item.at, kind=item.kind, detail=dict(item.payload)) for item in history]
-    return OrderDetail(**values, qty=found.qty, notional=found.notional, events=told)
+    request = None
+    if asked is not None:
+        request = RequestView(
+            key=asked.idempotency_key, by=asked.actor, reason=asked.reason, policy=asked.policy, at=asked.at
+        )
+    return OrderDetail(**values, qty=found.qty, notional=found.notional, request=request, events=told)
 
 
 @router.get("/orders/{order}/explain", summary="Why an order is what it is")
