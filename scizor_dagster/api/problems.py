@@ -35,6 +35,7 @@ _STATUS: tuple[tuple[type[ScizorError], int], ...] = (
     (errors.SnapshotGone, 404),
     (errors.SignalHeld, 409),
     (errors.SignalRefused, 422),
+    (errors.KeyReused, 409),
     (errors.InputError, 422),
     (errors.ConfigError, 503),
     # Nothing was done, and soon it can be: no answer to keep for an idempotency key.

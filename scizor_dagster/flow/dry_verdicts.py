@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scizor_dagster.errors import LedgerError, RiskLimitBreached, WrongAccount
+from scizor_dagster.errors import InputError, LedgerError, RiskLimitBreached, WrongAccount
 from scizor_dagster.execution.preview import preview
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import Parts, execution_parts
+from scizor_dagster.ledger.plan_approvals import require_not_carried_out
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk.pre_trade import Verdict
 
@@ -27,6 +28,8 @@ def verdicts_on(desk: Desk, plan: Plan) -> tuple[tuple[Verdict, ...], str]:
     parts = execution_parts(desk, plan.portfolio, CHECK)
     parts = Parts(**{**parts, "settings": replace(parts["settings"], wait=None)})
     try:
+        with desk.ledger.read() as connection:
+            require_not_carried_out(connection, plan.account, plan.portfolio, plan.session, plan.plan_id)
         return preview(plan, **parts), ""
-    except (RiskLimitBreached, LedgerError, WrongAccount) as gate:
+    except (InputError, RiskLimitBreached, LedgerError, WrongAccount) as gate:
         return (), str(gate)

@@ -4,13 +4,15 @@ A new name of a parameter needs a value here: of something in the home of `conft
 and its account `paper`, so that a key of another account has something to be kept from.
 """
 
+from tests.filled import RUN
+
 PATHS: dict[str, str] = {
     "portfolio": "main",
     "symbol": "AAPL",
     "strategy": "weekly",
     "date": "2025-02-03",
     "session": "2025-02-03",
-    "run": "5b6e2c9a-6f0e-4d0c-9f6f-0d5a2f1c7e10",
+    "run": RUN,
     "plan": "of the session that was traded",
     "order": "of the session that was traded",
 }

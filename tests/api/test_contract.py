@@ -127,7 +127,7 @@ def mumbles(actor: Reader) -> dict[str, int]:
     ("endpoint", "words"),
     [
         (breaks, "nobody has foreseen"),
-        (surprises, "Undocumented HTTP status"),
+        (surprises, "Undocumented status code"),
         (lies, "schema"),
         (mumbles, "text/plain"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -40,9 +41,9 @@ def add_second(config: dict[str, Any]) -> None:
     config["api"] = PLENTY
 
 
-def opened(project: Project, **options: Any) -> Client:
+def opened(project: Project, now: datetime = NOW) -> Client:
     """The application on the project, asked with a key that has every scope and sees every account."""
-    return Client(create_app(project.settings, clock=lambda: NOW, **options), key_for(project))
+    return Client(create_app(project.settings, clock=lambda: now), key_for(project))
 
 
 def close(client: Client) -> None:
