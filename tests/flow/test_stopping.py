@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,13 +16,15 @@ from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.trading_state import TradingState, standing
 from tests.execution.scenario import START, D, Side, clock, order, plan_of
+from tests.ledgers import sqlite_ledger
 
 MAIN = Scope("paper", "main")
 
 
 @pytest.fixture
-def sending(ledger: Ledger) -> Ledger:
+def sending(tmp_path: Path) -> Iterator[Ledger]:
     """One order whose send is under way."""
+    ledger = Ledger.open(sqlite_ledger(tmp_path), synchronous="OFF")
     with ledger.transaction() as connection:
         admit(
             connection, plan_of([order("s-1", "AAA", Side.SELL, "1")], held={"AAA": "1"}), starting_cash=D(1), now=START
@@ -28,7 +32,8 @@ def sending(ledger: Ledger) -> Ledger:
         row = load(connection, "s-1")
         cleared = move(connection, row, IntentState.READY, now=START, cleared_hash=row.parameter_hash)
         mark_sending(connection, cleared, now=START)
-    return ledger
+    yield ledger
+    ledger.close()
 
 
 def test_a_halt_names_what_is_at_the_broker_and_is_in_force(sending: Ledger) -> None:
