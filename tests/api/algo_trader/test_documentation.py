@@ -8,8 +8,10 @@ from pathlib import Path
 
 from scizor_dagster.api import algo_trader
 from scizor_dagster.api.routes import GuardedRoute
+from tests.api.algo_trader.conftest import edit
 from tests.api.client import Answer, Client
-from tests.api.conftest import TRADED
+from tests.api.conftest import LAST_COLLECTED, TRADED
+from tests.projects import Project
 
 PAGE = Path(__file__).parents[3] / "docs" / "api-trading.md"
 _BLOCK = re.compile(r"^```bash(?: status=(\d+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -47,7 +49,10 @@ def asked(client: Client, command: str, values: dict[str, str]) -> Answer:
     return client.request(method, url.removeprefix(URL), headers=headers, body=body)
 
 
-def test_every_example_of_the_page_is_answered_as_it_says(desk: Client, plan: str, order: str) -> None:
+def test_every_example_of_the_page_is_answered_as_it_says(
+    desk: Client, project: Project, plan: str, order: str
+) -> None:
+    edit(project, lambda config: config["portfolios"]["main"].update(manual_orders="absorb"))
     values = {
         "SCIZOR_KEY": desk.key or "",
         "SCIZOR_URL": URL,
