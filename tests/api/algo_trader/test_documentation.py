@@ -10,7 +10,7 @@ from scizor_dagster.api import algo_trader
 from scizor_dagster.api.routes import GuardedRoute
 from tests.api.algo_trader.conftest import edit
 from tests.api.client import Answer, Client
-from tests.api.conftest import LAST_COLLECTED, TRADED
+from tests.api.conftest import TRADED
 from tests.projects import Project
 
 PAGE = Path(__file__).parents[3] / "docs" / "api-trading.md"
