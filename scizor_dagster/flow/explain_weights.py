@@ -65,7 +65,7 @@ def plan_links(facts: SessionFacts, symbol: str) -> Iterator[Link]:
     sizing = facts.sizings.get(symbol)
     yield _capital(facts, sizing)
     yield _price(facts, line)
-    if sizing is not None and line.target_qty is not None and facts.batch_id is None:
+    if sizing is not None and line.target_qty is not None:
         yield _sizing(facts, line, sizing)
     yield _reason(line, sizing)
 

@@ -55,8 +55,7 @@ def _planned(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilitie
         plan_id = plan_digest(inputs, rules, capabilities)
         if inputs.manual is not None:
             return _manual(inputs, inputs.manual, manual_rules(rules, inputs.manual), capabilities, plan_id)
-        apart = inputs.set_apart
-        inputs = _without_kept(inputs) if apart else inputs
+        apart, inputs = inputs.set_apart, without_kept(inputs)
         inputs = _with_foreign(inputs) if rules.manage_foreign and inputs.foreign else inputs
         venue = venue_of(rules, capabilities, inputs)
         factor, notes = overflow_factor(inputs, rules)
@@ -201,8 +200,10 @@ def _with_foreign(inputs: PlanInputs) -> PlanInputs:
     return replace(inputs, holdings=holdings, foreign={}, notes=(*inputs.notes, note))
 
 
-def _without_kept(inputs: PlanInputs) -> PlanInputs:
+def without_kept(inputs: PlanInputs) -> PlanInputs:
     """The inputs with what is set apart for manual orders taken out; the account holds it beside the plan."""
+    if not inputs.set_apart:
+        return inputs
     holdings, siblings = dict(inputs.holdings), dict(inputs.siblings)
     for symbol, quantity in inputs.set_apart.items():
         holdings[symbol] = holdings.get(symbol, ZERO) - quantity
