@@ -157,7 +157,11 @@ def _spare_cash(rows: list[Row], inputs: PlanInputs, venue: Venue) -> Decimal | 
     """The cash above its buffer that no open order takes; None where the cash is not known."""
     if inputs.cash is None:
         return None
-    return inputs.cash - inputs.equity * venue.rules.min_cash_buffer_pct - _on_order(rows)
+    taken = [_on_order(row) for row in rows]
+    if inputs.manual is not None:
+        # It is sent at once, and what open sales will bring is not there yet.
+        taken = [max(value, ZERO) for value in taken]
+    return inputs.cash - inputs.equity * venue.rules.min_cash_buffer_pct - sum(taken, ZERO)
 
 
 def overflow_factor(inputs: PlanInputs, rules: PlanningRules) -> tuple[Decimal, list[str]]:
@@ -213,9 +217,10 @@ def without_kept(inputs: PlanInputs) -> PlanInputs:
     return replace(inputs, holdings=holdings, siblings=siblings, notes=(*inputs.notes, note))
 
 
-def _on_order(rows: list[Row]) -> Decimal:
-    """What open orders still take from the cash at reference prices."""
-    return sum(((row.current - row.held) * price for row in rows if row.busy and (price := row.usable_price)), ZERO)
+def _on_order(row: Row) -> Decimal:
+    """What the row's open orders still take from the cash at the reference price; below zero what they bring."""
+    price = row.usable_price
+    return (row.current - row.held) * price if row.busy and price else ZERO
 
 
 def _wait_for_unvalued(rows: list[Row], venue: Venue) -> None:

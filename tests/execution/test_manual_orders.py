@@ -218,3 +218,19 @@ def test_a_run_that_has_the_account_takes_the_order_back_when_it_looks_next(ledg
         cancel(ledger, broker, "m-1")
     assert resume(ledger, broker).counts == {"canceled": 1}
     assert resume(ledger, broker).orders[0].state is IntentState.CANCELED
+
+
+def test_the_buys_of_a_rebalance_leave_the_cash_that_a_manual_order_still_takes(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)})
+    broker.has_data = set()
+    broker.fill_plan = {"DDD": [D(0)]}
+    sale, buy = order("s", "AAA", Side.SELL, "5"), order("b", "CCC", Side.BUY, "80")
+    assert run(ledger, broker, plan_of([sale, buy], held={"AAA": "5"})).counts == {"held": 1, "working": 1}
+    by_hand_too = replace(plan_of([order("m-1", "DDD", Side.BUY, "10")], batch=2), origin=MANUAL)
+    place(ledger, broker, by_hand_too)
+    broker.has_data = None
+    result = resume(ledger, broker)
+    bought = next(row for row in result.orders if row.client_order_id == "b")
+    # 1,000 and 500 of the sale, less the 100 that the manual order may still cost, at 20 a share.
+    assert (bought.final_qty, bought.planned_qty) == (70, 80)
