@@ -22,7 +22,8 @@ from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_lines import order_origins
 from scizor_dagster.flow.explaining import explain
-from scizor_dagster.flow.manual_orders import OrderAsked, PlacedOrder, place_order
+from scizor_dagster.flow.manual_orders import place_order
+from scizor_dagster.flow.order_requests import OrderAsked, PlacedOrder
 from scizor_dagster.flow.orders import cancel_order, order_named, orders_of
 from scizor_dagster.flow.replaying import replay_sessions
 from scizor_dagster.flow.unfinished import look_for_unfinished
