@@ -20,7 +20,7 @@ from scizor_dagster.cli.preflight import open_desk
 from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
-    from scizor_dagster.flow.manual_orders import PlacedOrder
+    from scizor_dagster.flow.order_requests import PlacedOrder
 
 app = typer.Typer(help="Place an order by hand, take one back, and see all that there are.", no_args_is_help=True)
 PortfolioOption = Annotated[str, typer.Option(help="Portfolio that it is for.")]
@@ -80,7 +80,8 @@ def place(
     Example: scizor order place AAPL --target 0 --reason "out before the results"
     """
     from scizor_dagster.brokers.protocol import Side
-    from scizor_dagster.flow.manual_orders import OrderAsked, place_order
+    from scizor_dagster.flow.manual_orders import place_order
+    from scizor_dagster.flow.order_requests import OrderAsked
 
     desk, actor = open_desk(), actor_of(by)
     mode = TypeName.LIMIT if limit is not None and order_type is None else order_type
@@ -215,45 +216,9 @@ def _refused(placed: PlacedOrder) -> bool:
 
 def _show(placed: PlacedOrder, *, as_json: bool) -> None:
     if as_json:
-        emit_json(body_of(placed))
+        emit_json(placed.to_json())
     else:
         _print(placed)
-
-
-def body_of(placed: PlacedOrder) -> dict[str, Any]:
-    """Plain values; quantities and prices are exact text."""
-    line = placed.line
-    told = None
-    if line is not None:
-        told = {
-            "symbol": line.symbol,
-            "current_qty": f"{line.current_qty:f}",
-            "delta_qty": f"{line.delta_qty:f}",
-            "price": None if line.price is None else f"{line.price:f}",
-            "reason": line.reason.value,
-            "note": line.note,
-        }
-    return {
-        "idempotency_key": placed.key,
-        "portfolio": placed.portfolio,
-        "account": placed.account,
-        "session": placed.session.isoformat(),
-        "plan_id": placed.plan_id,
-        "batch_id": placed.batch_id,
-        "state": placed.state,
-        "created": placed.created,
-        "actor": placed.actor,
-        "reason": placed.reason,
-        "next_rebalance": placed.policy,
-        "line": told,
-        "orders": [
-            {"client_order_id": row.client_order_id, "side": row.side.value, "qty": f"{row.planned_qty:f}",
-             "filled_qty": f"{row.filled_qty:f}", "state": row.state.value, "reason": row.reason}
-            for row in placed.orders
-        ],
-        "verdicts": [{"decision": item.decision.value, "sentence": item.sentence} for item in placed.verdicts],
-        "notes": list(placed.notes),
-    }  # fmt: skip
 
 
 def _print(placed: PlacedOrder) -> None:

@@ -6,7 +6,6 @@ orders and what became of them (`explain_orders`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Any
 from scizor_dagster.analytics.explain.model import Link, Step, exact_amount, moment, money, number, sentences
 from scizor_dagster.analytics.explain.reasons import reason_sentence
 from scizor_dagster.analytics.explain.sizing import Sizing
-from scizor_dagster.errors import ScizorError, sentence
+from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.explain_facts import SessionFacts
+from scizor_dagster.flow.explain_requests import request_link
 from scizor_dagster.ledger.conversions import conversion_of
-from scizor_dagster.ledger.manual_orders import KEEP
 from scizor_dagster.ledger.rows import first_batch_of
 from scizor_dagster.planning.model import PlanLine, Reason
 from scizor_dagster.signals.targets import Contribution, TargetStatus, TargetWeight
@@ -34,7 +33,7 @@ RESTORE = "Restore the lake from its backup."
 def weight_links(facts: SessionFacts, symbol: str) -> Iterator[Link]:
     """From the lines that name the instrument down to its target, or the request that stands in their place."""
     if facts.batch_id is not None:
-        yield _request(facts)
+        yield request_link(facts)
         return
     target = facts.target_of(symbol)
     if target is None:
@@ -65,7 +64,7 @@ def plan_links(facts: SessionFacts, symbol: str) -> Iterator[Link]:
     sizing = facts.sizings.get(symbol)
     yield _capital(facts, sizing)
     yield _price(facts, line)
-    if sizing is not None and line.target_qty is not None and facts.batch_id is None:
+    if sizing is not None and line.target_qty is not None:
         yield _sizing(facts, line, sizing)
     yield _reason(line, sizing)
 
@@ -126,25 +125,6 @@ def files_of_session(facts: SessionFacts) -> list[dict[str, Any]]:
                 "strategy": item.strategy, "path": path, "file_sha256": item.file_hash,
             }  # fmt: skip
     return list(found.values())
-
-
-def _request(facts: SessionFacts) -> Link:
-    """Who has asked for a manual order, and for what."""
-    asked, title, source = facts.by_hand, "Manual order", "ledger: manual_orders"
-    if asked is None:
-        gone = f"The ledger has no request of batch {facts.batch_id}. {RESTORE.replace('lake', 'ledger')}"
-        return Link(Step.REQUEST, title, source, missing=gone)
-    terms = json.loads(asked.request)
-    wanted = ", ".join(f"{name} {terms[name]}" for name in terms if name not in ("actor", "reason", "portfolio"))
-    then = "sets apart what it has bought" if asked.policy == KEEP else "trades it back to the targets"
-    said = (
-        f"{asked.actor} asked for it at {moment(asked.at)}: {wanted}.",
-        f"Idempotency key {asked.idempotency_key}.",
-        f"Why: {sentence(asked.reason)}",
-        f"No weight is behind it. As the portfolio had it then, the next rebalance {then} ({asked.policy}).",
-    )
-    body = {name: getattr(asked, name) for name in ("idempotency_key", "actor", "reason", "policy", "at", "batch_id")}
-    return Link(Step.REQUEST, title, source, said, body | {"request": terms})
 
 
 def _unnamed(facts: SessionFacts, symbol: str) -> Link:

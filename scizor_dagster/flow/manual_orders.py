@@ -1,7 +1,7 @@
-"""Orders that a person places and takes back: planned, stored and sent as every other one, once for each key.
+"""Orders that a person places: planned, stored and sent as every other one, once for each key.
 
-What belongs here: from a request to a plan of one line and its execution, and from an order's id to its cancel. What
-does not: the line (`planning.manual`), the protocol (`execution`), and the words of a command or a service.
+What belongs here: from a request to a plan of one line and its execution. What does not: the line (`planning.manual`),
+the protocol (`execution`), and taking an order back (`orders`).
 
 A request that was admitted is found by its key, whenever and by whomever it is asked for again: the ledger has taken
 one row of it, in the transaction that has admitted the order.
@@ -9,113 +9,30 @@ one row of it, in the transaction that has admitted the order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 
-from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import AccountBusy, InputError, LedgerError
-from scizor_dagster.execution.executor import OrderRow, execute
+from scizor_dagster.execution.executor import execute
 from scizor_dagster.execution.preview import preview
 from scizor_dagster.execution.result import result_of
 from scizor_dagster.flow.approving import approved_plan, has_ended
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import Parts, execution_parts, follow_session, not_ahead
+from scizor_dagster.flow.order_requests import OrderAsked, PlacedOrder
 from scizor_dagster.flow.plans import Draft, bring_up, draft_plan, store_draft
 from scizor_dagster.flow.risk import guard_account, guard_session
 from scizor_dagster.ledger.batches import account_clock
 from scizor_dagster.ledger.manual_orders import Ask, ManualOrder, manual_order, require_same
 from scizor_dagster.ledger.rows import batch_by_id, batches_of, intents_of
 from scizor_dagster.planning.frames import read_plan
-from scizor_dagster.planning.inputs import ManualInstruction, OrderMode, check_manual
-from scizor_dagster.planning.model import PlanLine, PlannedOrder
-from scizor_dagster.planning.quantities import plain
-from scizor_dagster.risk.pre_trade import Verdict
+from scizor_dagster.planning.inputs import ManualInstruction, check_manual
 
 LONGEST_KEY, LONGEST_ACTOR, LONGEST_REASON = 128, 64, 500
 REFUSE = "refuse"
 RUN = "order"
 """How a run that places one is named to whoever finds the account held."""
-
-
-@dataclass(frozen=True)
-class OrderAsked:
-    """A request, as a person makes it.
-
-    Attributes:
-        instrument: Ticker of the portfolio's market, or `TICKER.MIC`.
-        side, quantity, notional, target, mode, limit_price: As in `planning.inputs.ManualInstruction`.
-        session: The session to trade in; None for today's at the exchange.
-    """
-
-    portfolio: str
-    instrument: str
-    side: Side | None = None
-    quantity: Decimal | None = None
-    notional: Decimal | None = None
-    target: Decimal | None = None
-    mode: OrderMode | None = None
-    limit_price: Decimal | None = None
-    session: date | None = None
-
-    def text(self, symbol: str, actor: str, reason: str) -> str:
-        """Canonical JSON of the request: what makes two of them the same."""
-        values = {
-            "portfolio": self.portfolio,
-            "symbol": symbol,
-            "side": self.side,
-            "quantity": self.quantity,
-            "notional": self.notional,
-            "target": self.target,
-            "order_type": self.mode,
-            "limit_price": self.limit_price,
-            "session": self.session,
-            "actor": actor,
-            "reason": reason,
-        }
-        given = {name: value for name, value in values.items() if value is not None}
-        told = {name: plain(value) if isinstance(value, Decimal) else str(value) for name, value in given.items()}
-        return json.dumps(told, sort_keys=True, separators=(",", ":"))
-
-
-@dataclass(frozen=True)
-class PlacedOrder:
-    """What a request has become, or would become.
-
-    Attributes:
-        batch_id: The batch that it was admitted as; None after a dry run.
-        policy: Whether the next rebalance keeps or absorbs what it brings.
-        line: The line of its plan; None where the lake does not hold the plan any more.
-        orders: As the ledger has them; none after a dry run.
-        planned: After a dry run the orders that it would be.
-        verdicts: What the choke point says of each of these now.
-        notes: Sentences of the plan and of the run.
-        created: Whether this very call has admitted it.
-    """
-
-    key: str
-    portfolio: str
-    account: str
-    session: date
-    plan_id: str
-    batch_id: str | None
-    actor: str
-    reason: str
-    policy: str
-    line: PlanLine | None
-    orders: tuple[OrderRow, ...] = ()
-    planned: tuple[PlannedOrder, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
-    notes: tuple[str, ...] = ()
-    created: bool = False
-
-    @property
-    def state(self) -> str:
-        """`planned`, or the states of its orders."""
-        states = dict.fromkeys(order.state.value for order in self.orders)
-        return ", ".join(states) or "planned"
 
 
 def place_order(

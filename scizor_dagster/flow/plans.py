@@ -68,7 +68,17 @@ class SessionPlan:
 
     def lines_table(self) -> pd.DataFrame:
         """One row per instrument, with its reason."""
-        names = ("symbol", "current_qty", "target_weight", "price", "target_qty", "delta_qty", "reason", "note")
+        names = (
+            "symbol",
+            "current_qty",
+            "kept_qty",
+            "target_weight",
+            "price",
+            "target_qty",
+            "delta_qty",
+            "reason",
+            "note",
+        )
         return _table(self.plan.lines, names)
 
 

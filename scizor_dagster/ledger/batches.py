@@ -23,7 +23,7 @@ from scizor_dagster.ledger.changes import Change, inserted, updated
 from scizor_dagster.ledger.intents import parameter_hash
 from scizor_dagster.ledger.manual_orders import Ask, manual_row
 from scizor_dagster.ledger.plan_approvals import PlanApproval
-from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, batch_of, batches_of, intent_from
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, batch_of, batches_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import account_clocks, batches, orders
 from scizor_dagster.ledger.tables import events as history
@@ -187,7 +187,12 @@ def state_from(rows: Iterable[IntentRow], *, others_open: bool) -> BatchState:
 def intents_meant(plan: Plan, now: datetime) -> list[IntentRow]:
     """The intents that admitting `plan` would write, in its order; nothing is written."""
     batch_id = id_of_batch(plan.account, plan.portfolio, plan.session, plan.batch)
-    return [intent_from(_intent_values(plan, batch_id, *numbered, now)) for numbered in enumerate(plan.orders)]
+    found = []
+    for position, order in enumerate(plan.orders):
+        values = _intent_values(plan, batch_id, position, order, now)
+        words = {name: getattr(order, name) for name in ("side", "order_type", "time_in_force", "intent", "depends_on")}
+        found.append(IntentRow(**(values | words | {"state": IntentState(values["state"])})))
+    return found
 
 
 def admitted_provenance(connection: sa.Connection) -> dict[str, Provenance]:

@@ -268,11 +268,6 @@ _FILLS_BY_ID = _FILLS_IN.where(trades.c.fill_id.in_(sa.bindparam("ids", expandin
 _ACTIVITIES = _between(activities).order_by(activities.c.session, activities.c.activity_id)
 
 
-def intent_from(values: Mapping[str, Any]) -> IntentRow:
-    """The row that an intent of these columns is, whether it is stored or not."""
-    return IntentRow(*[values[name] if to is None else to(values[name]) for name, to in _FIELDS[IntentRow]])
-
-
 def batch_by_id(connection: sa.Connection, batch_id: str) -> BatchRow | None:
     found = _rows(connection, BatchRow, _BATCH, {"batch_id": batch_id})
     return found[0] if found else None

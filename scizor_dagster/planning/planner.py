@@ -55,8 +55,7 @@ def _planned(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilitie
         plan_id = plan_digest(inputs, rules, capabilities)
         if inputs.manual is not None:
             return _manual(inputs, inputs.manual, manual_rules(rules, inputs.manual), capabilities, plan_id)
-        apart = inputs.set_apart
-        inputs = _without_kept(inputs) if apart else inputs
+        apart, inputs = inputs.set_apart, without_kept(inputs)
         inputs = _with_foreign(inputs) if rules.manage_foreign and inputs.foreign else inputs
         venue = venue_of(rules, capabilities, inputs)
         factor, notes = overflow_factor(inputs, rules)
@@ -158,7 +157,11 @@ def _spare_cash(rows: list[Row], inputs: PlanInputs, venue: Venue) -> Decimal | 
     """The cash above its buffer that no open order takes; None where the cash is not known."""
     if inputs.cash is None:
         return None
-    return inputs.cash - inputs.equity * venue.rules.min_cash_buffer_pct - _on_order(rows)
+    taken = [_on_order(row) for row in rows]
+    if inputs.manual is not None:
+        # It is sent at once, and what open sales will bring is not there yet.
+        taken = [max(value, ZERO) for value in taken]
+    return inputs.cash - inputs.equity * venue.rules.min_cash_buffer_pct - sum(taken, ZERO)
 
 
 def overflow_factor(inputs: PlanInputs, rules: PlanningRules) -> tuple[Decimal, list[str]]:
@@ -201,8 +204,10 @@ def _with_foreign(inputs: PlanInputs) -> PlanInputs:
     return replace(inputs, holdings=holdings, foreign={}, notes=(*inputs.notes, note))
 
 
-def _without_kept(inputs: PlanInputs) -> PlanInputs:
+def without_kept(inputs: PlanInputs) -> PlanInputs:
     """The inputs with what is set apart for manual orders taken out; the account holds it beside the plan."""
+    if not inputs.set_apart:
+        return inputs
     holdings, siblings = dict(inputs.holdings), dict(inputs.siblings)
     for symbol, quantity in inputs.set_apart.items():
         holdings[symbol] = holdings.get(symbol, ZERO) - quantity
@@ -212,9 +217,10 @@ def _without_kept(inputs: PlanInputs) -> PlanInputs:
     return replace(inputs, holdings=holdings, siblings=siblings, notes=(*inputs.notes, note))
 
 
-def _on_order(rows: list[Row]) -> Decimal:
-    """What open orders still take from the cash at reference prices."""
-    return sum(((row.current - row.held) * price for row in rows if row.busy and (price := row.usable_price)), ZERO)
+def _on_order(row: Row) -> Decimal:
+    """What the row's open orders still take from the cash at the reference price; below zero what they bring."""
+    price = row.usable_price
+    return (row.current - row.held) * price if row.busy and price else ZERO
 
 
 def _wait_for_unvalued(rows: list[Row], venue: Venue) -> None:

@@ -12,8 +12,9 @@ from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.following import follow_session
-from scizor_dagster.flow.manual_orders import OrderAsked, place_order
+from scizor_dagster.flow.manual_orders import place_order
 from scizor_dagster.flow.markets import collect_closed_session
+from scizor_dagster.flow.order_requests import OrderAsked
 from scizor_dagster.flow.orders import cancel_order
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session

@@ -132,8 +132,11 @@ def test_where_a_person_approves_each_plan_they_name_the_one_that_they_have_look
     ledger: Ledger, named: str
 ) -> None:
     broker = model(ledger)
+    asked = replace(ASK, approves=named)
     with pytest.raises(RiskLimitBreached, match="carries out only what a person has looked at") as refused:
-        place(ledger, broker, by_hand(), replace(ASK, approves=named), needs_approval=True)
+        place(ledger, broker, by_hand(), asked, needs_approval=True)
+    with pytest.raises(RiskLimitBreached, match="carries out only what a person has looked at"):
+        preview(by_hand(), **parts(ledger, broker, needs_approval=True), ask=asked)
     assert f"--approve {by_hand().plan_id}" in str(refused.value)
     assert broker.book.attempts == []
     meant = replace(ASK, approves=by_hand().plan_id)
@@ -218,3 +221,19 @@ def test_a_run_that_has_the_account_takes_the_order_back_when_it_looks_next(ledg
         cancel(ledger, broker, "m-1")
     assert resume(ledger, broker).counts == {"canceled": 1}
     assert resume(ledger, broker).orders[0].state is IntentState.CANCELED
+
+
+def test_the_buys_of_a_rebalance_leave_the_cash_that_a_manual_order_still_takes(ledger: Ledger) -> None:
+    adopt(ledger, "AAA", "5")
+    broker = model(ledger, positions={"AAA": D(5)})
+    broker.has_data = set()
+    broker.fill_plan = {"DDD": [D(0)]}
+    sale, buy = order("s", "AAA", Side.SELL, "5"), order("b", "CCC", Side.BUY, "80")
+    assert run(ledger, broker, plan_of([sale, buy], held={"AAA": "5"})).counts == {"held": 1, "working": 1}
+    by_hand_too = replace(plan_of([order("m-1", "DDD", Side.BUY, "10")], batch=2), origin=MANUAL)
+    place(ledger, broker, by_hand_too)
+    broker.has_data = None
+    result = resume(ledger, broker)
+    bought = next(row for row in result.orders if row.client_order_id == "b")
+    # 1,000 and 500 of the sale with its fee, less the 100 that the manual order may still cost, at 20 a share.
+    assert (bought.final_qty, bought.planned_qty) == (69, 80)

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 import yaml
 
+from scizor_dagster.analytics.virtual_positions import MANUAL as BY_HAND
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.errors import AccountBusy, InputError, KeyReused, RiskLimitBreached
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow import manual_orders
+from scizor_dagster.flow.attribution import closes_through, session_profits
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.explain_lines import order_origins
 from scizor_dagster.flow.explaining import explain
-from scizor_dagster.flow.manual_orders import OrderAsked, PlacedOrder, place_order
+from scizor_dagster.flow.manual_orders import place_order
+from scizor_dagster.flow.order_requests import OrderAsked, PlacedOrder
 from scizor_dagster.flow.orders import cancel_order, order_named, orders_of
 from scizor_dagster.flow.replaying import replay_sessions
 from scizor_dagster.flow.unfinished import look_for_unfinished
@@ -31,7 +35,7 @@ from scizor_dagster.planning.model import MANUAL, Reason
 from scizor_dagster.reconciliation.model import ReconciliationState
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
-from tests.projects import project_at, write_weights
+from tests.projects import STRATEGY, project_at, write_weights
 
 D = Decimal
 DAY = date(2025, 3, 5)
@@ -249,6 +253,10 @@ def test_a_portfolio_that_keeps_sets_it_apart_until_a_manual_order_takes_it_back
     assert now["META"] == 10
     assert now["AAPL"] == (lines["AAPL"].target_qty or 0) + 3
     assert "Set apart, as manual orders have bought it" in " ".join(plan.notes)
+    profits, _ = session_profits(desk, "main", SECOND, closes_through(desk, "main", SECOND), None, kept=False)
+    assert {symbol for name, symbol in profits.by_strategy if name == BY_HAND} == {"AAPL", "META"}
+    assert profits.by_strategy[BY_HAND, "META"].value == profits.by_instrument["META"].value > 0
+    assert profits.by_strategy[STRATEGY, "AAPL"].value > profits.by_strategy[BY_HAND, "AAPL"].value > 0
     back = OrderAsked("main", "META.XNAS", target=D(0), session=date(2025, 3, 11))
     assert place(desk, back, key="k-3").state == "filled"
     assert "META" not in held(desk, date(2025, 3, 11))
@@ -283,6 +291,10 @@ def test_a_fill_is_explained_by_who_has_asked_for_it(opened: Any) -> None:
 
         fill = fills_for_orders(connection, "paper", [order.client_order_id])[order.client_order_id][0]
     assert explain(desk, fill.fill_id).links[1].facts["idempotency_key"] == "k-1"
+    position = explain(desk, "META.XNAS", session=DAY)
+    assert "manual order k-1 of jo" in json.dumps(position.to_json())
+    (origin,) = order_origins(desk, "main", DAY).to_dict("records")
+    assert (origin["file"], origin["line"]) == ("manual order of jo", "k-1")
     # And forward, from the key.
     assert [link.step for link in explain(desk, "k-1").links] == [link.step for link in told.links]
 

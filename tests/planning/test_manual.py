@@ -313,3 +313,12 @@ def test_what_is_set_apart_is_not_sold_by_a_short_target() -> None:
     plan = kept({"A": "-0.01"}, {"A": 50}, {"A": 50}, rules_of(WHOLE, allow_short=True))
     assert signed(plan) == []
     assert line_of(plan, "A").reason is Reason.ACCOUNT_NET
+
+
+def test_what_open_sales_will_bring_buys_nothing_by_hand_yet() -> None:
+    sale = OpenOrder("B", SELL, D(100))
+    with pytest.raises(InputError, match="Of the 30 that were asked for, 10 can be ordered"):
+        manual(ask(side=BUY, quantity=30), cash=100, open_orders=(sale,))
+    purchase = OpenOrder("B", BUY, D(5))
+    with pytest.raises(InputError, match="Of the 30 that were asked for, 20 can be ordered"):
+        manual(ask(side=BUY, quantity=30), cash=300, open_orders=(purchase,))

@@ -26,7 +26,8 @@ from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.brokers.protocol import Side
 from scizor_dagster.flow.dry_verdicts import verdicts_on
-from scizor_dagster.flow.manual_orders import LONGEST_KEY, OrderAsked, PlacedOrder, place_order
+from scizor_dagster.flow.manual_orders import LONGEST_KEY, place_order
+from scizor_dagster.flow.order_requests import OrderAsked, PlacedOrder
 from scizor_dagster.flow.orders import cancel_order
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.ledger.states import IntentState
