@@ -29,12 +29,13 @@ CLOSE = ("reconciliations", "performance")
 
 
 def trading_jobs(config: Config) -> list["UnresolvedAssetJobDefinition"]:
-    """`rebalance`, `follow_orders`, `close_day`, `take_signals` and `reconcile` of every portfolio."""
+    """`rebalance`, `plan`, `follow_orders`, `close_day`, `take_signals` and `reconcile` of every portfolio."""
     jobs = []
     for name, portfolio in config.portfolios.items():
         signals = tuple(f"raw_signals/{strategy}" for strategy in portfolio.signals.ids)
         for job, assets, description in (
             ("rebalance", (*signals, *DECIDE, *ACT), "From the weight files to reconciled positions, for one session."),
+            ("plan", (*signals, *DECIDE), "From the weight files to the stored plan; admits and sends nothing."),
             ("follow_orders", ACT, "Continues what was admitted to its end; admits no plan."),
             ("close_day", ACT, "The second pass: records what came late, reconciles, and closes the day's books."),
             ("take_signals", (*signals, DECIDE[0]), "Takes the weight files in and consolidates them; plans nothing."),

@@ -60,6 +60,10 @@ class InputError(DataError):
     exit_code = 2
 
 
+class KeyReused(InputError):
+    """An idempotency key that another request has: the answer to the second one is not that of the first."""
+
+
 class NotASession(InputError):
     """A date on which the exchange does not trade."""
 

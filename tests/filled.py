@@ -15,6 +15,8 @@ TRADED = date(2025, 2, 3)
 NEXT = date(2025, 2, 10)
 """The other session that the weights name; it has prices and has not been run."""
 LAST_COLLECTED = date(2025, 2, 14)
+RUN = "5b6e2c9a-6f0e-4d0c-9f6f-0d5a2f1c7e10"
+"""Id of the run of `TRADED`."""
 WEIGHTS = {TRADED: {"AAPL": 0.3, "MSFT": 0.3}, NEXT: {"MSFT": 0.4, "NVDA": 0.3}}
 
 
@@ -48,4 +50,5 @@ def _fill(folder: Path) -> None:
         enter(patch, project)
         with JobRunner.open(project.settings) as runner:
             runner.run("collect_history", partition_range=("2025", "2025"), config=config)
-            runner.run("rebalance", partition=TRADED.isoformat())
+            tags = {"scizor/kind": "rebalance", "scizor/portfolio": "main"}
+            runner.run("rebalance", partition=TRADED.isoformat(), tags=tags, run_id=RUN)

@@ -11,6 +11,9 @@ holds its part of the target. Where one buys what another sells, the net order's
 Rounding is toward zero, at a billionth of a share; the rest goes to the largest part, of equal ones to the strategy
 that comes first by name. So the parts sum to the portfolio's quantity exactly, at any time.
 
+A manual order is no strategy's: what it buys or sells is a position of its own, short where it sells what strategies
+hold. The next rebalance closes it, at the price of its fills, but for what the portfolio sets apart.
+
 Where nobody wanted it, it is split by what is held: a fill that no plan asked for (the exit of a bracket), and a
 target position of which the strategies' parts cancel out. Where nothing is held either, it is nobody's (`NOBODY`), as
 are adopted positions until a batch trades them.
@@ -28,6 +31,8 @@ from scizor_dagster.signals.arithmetic import STEP, scaled
 ZERO = Decimal(0)
 NOBODY = ""
 """Stands for what no strategy has asked for."""
+MANUAL = "manual orders"
+"""Stands for what people have ordered by hand; no strategy can be called so."""
 
 Parts = dict[str, Decimal]
 
@@ -40,11 +45,15 @@ class PlannedMove:
         batch_id: Tells batches apart.
         ordered: Signed shares of all its orders.
         parts: Share of the portfolio by strategy, of which the target weight is the sum.
+        by_hand: Whether a person has ordered it: what it trades is `MANUAL`'s alone.
+        apart: Signed shares that stay `MANUAL`'s, beside the target.
     """
 
     batch_id: str
     ordered: Decimal
     parts: Mapping[str, Decimal]
+    by_hand: bool = False
+    apart: Decimal = ZERO
 
 
 class Way:
@@ -70,8 +79,13 @@ def way_to(held: Mapping[str, Decimal], move: PlannedMove | None, qty: Decimal) 
     """The way from what the strategies hold to what they want; `qty` is a fill that no plan asked for (`move` None)."""
     if move is None or move.ordered == 0:
         return Way(shares_of(held, qty), qty)
-    target = sum(held.values(), ZERO) + move.ordered
-    wanted = _wanted(held, move.parts, target)
+    if move.by_hand:
+        return Way({MANUAL: move.ordered}, move.ordered)
+    target = sum(held.values(), ZERO) + move.ordered - move.apart
+    beside = {name: part for name, part in held.items() if name != MANUAL} if move.apart else held
+    wanted = _wanted(beside, move.parts, target)
+    if move.apart:
+        wanted[MANUAL] = move.apart
     names = {*held, *wanted}
     return Way({name: wanted.get(name, ZERO) - held.get(name, ZERO) for name in names}, move.ordered)
 

@@ -62,7 +62,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = context.rules.max_threads
+        anyio.to_thread.current_default_thread_limiter().total_tokens = context.threads
         yield
         await anyio.to_thread.run_sync(context.close)
 
@@ -84,7 +84,8 @@ def create_app(
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     if context.rules.docs:
         docs_page.install(app)
-    app.add_middleware(Front, context=context, hosts=(*context.rules.hosts, *hosts))
+    always = {route.path for route in app.routes if isinstance(route, GuardedRoute) and route.rule.always}
+    app.add_middleware(Front, context=context, hosts=(*context.rules.hosts, *hosts), always=always)
     return app
 
 
@@ -120,9 +121,10 @@ def _describe(document: dict[str, Any], route: GuardedRoute) -> None:
     for method in route.methods or ():
         operation = document["paths"][route.path_format][method.lower()]
         operation["security"] = [{"key": []}]
-        said = f"Scope: `{route.rule.scope.shown}`."
+        scopes = [scope.shown for scope in route.rule.scopes]
+        said = f"Scope: {' or '.join(f'`{scope}`' for scope in scopes)}."
         operation["description"] = f"{operation.get('description', '')}\n\n{said}".strip()
-        operation["x-scope"] = route.rule.scope.shown
+        operation["x-scope"] = " ".join(scopes)
         if route.uploads is not None:
             binary = {"schema": {"type": "string", "format": "binary"}}
             content = dict.fromkeys(route.uploads.types, binary)

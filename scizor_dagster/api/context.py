@@ -6,18 +6,21 @@ What belongs here: opening things once for all requests, safely for threads. Wha
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Annotated
 from uuid import uuid4
 
+import anyio
 from fastapi import Depends, Request
 
 from scizor_dagster.api.rates import Places, Rates
 from scizor_dagster.api.runs import Runs
 from scizor_dagster.config import ApiRules
+from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.notifying import redaction_of
 from scizor_dagster.ledger.store import Ledger
@@ -26,6 +29,7 @@ from scizor_dagster.sessions import Clock
 from scizor_dagster.settings import Settings
 
 logger = logging.getLogger("scizor.api")
+RESERVED_THREADS = 8
 Fingerprint = tuple[tuple[str, int, int], ...]
 
 
@@ -61,6 +65,7 @@ class Context:
         self.rates = Rates(self.rules)
         self.streams = Places(self.rules.max_streams, "streams of events")
         self.requests = Places(self.rules.max_threads + self.rules.max_waiting, "requests")
+        self._turns = anyio.Semaphore(self.rules.max_threads)
         self.runs = Runs(settings, self.rules.dagster_url, clock, lambda text: self.redact(text))
 
     @property
@@ -75,6 +80,42 @@ class Context:
                 self._desk, self._read = self._opened(self._desk)
             _open_stores(self._desk)
             return self._desk
+
+    @asynccontextmanager
+    async def turn(self, *, always: bool) -> AsyncIterator[None]:
+        """A request's turn: so many are worked on at once, and so many wait. With `always` it is there at once."""
+        if always:
+            yield
+            return
+        with self.requests.one():
+            async with self._turns:
+                yield
+
+    @property
+    def threads(self) -> int:
+        """Threads that are needed so that one is left for a request that waits for nobody."""
+        return self.rules.max_threads + self.rules.max_streams + RESERVED_THREADS
+
+    def desk_to_stop_with(self) -> tuple[Desk, str]:
+        """The desk, and nothing; or the last one that could be read, and why it cannot be any more.
+
+        To stop trading needs the ledger and nothing else: a configuration that somebody has just broken is a good
+        reason to stop.
+        """
+        try:
+            return self.desk, ""
+        except ScizorError as error:
+            return self.last_desk, str(error)
+
+    def new_desk(self) -> Desk:
+        """A desk on the same stores whose brokers are its own; its taker disconnects it.
+
+        Raises:
+            ConfigError: the configuration cannot be used any more.
+        """
+        before = self.desk
+        with self._guard:
+            return self._opened(before)[0]
 
     @property
     def last_desk(self) -> Desk:

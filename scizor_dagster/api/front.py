@@ -35,9 +35,11 @@ _HEADERS = {
 class Front:
     """The outermost part of the application."""
 
-    def __init__(self, app: ASGIApp, context: Context, hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, context: Context, hosts: Collection[str], always: Collection[str] = ()) -> None:
+        """`always` are the paths that are open however many requests there are."""
         self._app = app
         self._context = context
+        self._always = frozenset(always)
         self._hosts = LOOPBACK | {name.lower() for name in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +75,8 @@ class Front:
     def _check(self, scope: Scope) -> None:
         """Refuse what is addressed to somebody else, comes too often, or has a path that nobody means."""
         client = scope.get("client")
-        self._context.rates.take_address(client[0] if client else "")
+        if scope["path"] not in self._always:
+            self._context.rates.take_address(client[0] if client else "")
         hosts = Headers(scope=scope).getlist("host")
         named = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         if named is None or named.group(1) not in self._hosts:

@@ -35,8 +35,11 @@ _STATUS: tuple[tuple[type[ScizorError], int], ...] = (
     (errors.SnapshotGone, 404),
     (errors.SignalHeld, 409),
     (errors.SignalRefused, 422),
+    (errors.KeyReused, 409),
     (errors.InputError, 422),
     (errors.ConfigError, 503),
+    # Nothing was done, and soon it can be: no answer to keep for an idempotency key.
+    (errors.AccountBusy, 503),
     (errors.WrongAccount, 409),
     (errors.OrderRejected, 409),
     (errors.OutcomeUnknown, 502),

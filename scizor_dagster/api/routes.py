@@ -79,7 +79,7 @@ class GuardedRoute(APIRoute):
         self, context: Context, audit: Audit, request: Request, handler: Handler
     ) -> tuple[Response, Exception | None]:
         try:
-            with context.requests.one():
+            async with context.turn(always=self.rule.always):
                 actor, asked = await self._admitted(context, audit, request)
                 return await self._done(context, audit, actor, asked, handler)
         except NotModified as same:
@@ -90,7 +90,8 @@ class GuardedRoute(APIRoute):
     async def _admitted(self, context: Context, audit: Audit, request: Request) -> tuple[Actor, Request]:
         """Who asks, and the request with its body; every refusal that needs no store of the domain's."""
         shown = request.headers.get("authorization", "")
-        actor = await run_in_threadpool(actor_of, context, shown, address_of(request))
+        always = self.rule.always
+        actor = await run_in_threadpool(actor_of, context, shown, address_of(request), always=always)
         audit.note(actor=actor.name, key_id=actor.key_id)
         request.state.actor = actor
         self.rule.check(actor)

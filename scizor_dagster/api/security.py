@@ -8,7 +8,7 @@ No scope contains another: `admin` does not trade, and `trade` does not read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -87,11 +87,20 @@ class Require:
         scope: What the key must have.
         reach: Whose it is.
         could_trade: Whether a POST must bring an `Idempotency-Key`.
+        or_one_of: Scopes of which one is enough in its place.
+        always: Whether no limit of requests and no want of a free thread may refuse it or keep it waiting.
     """
 
     scope: Scope
     reach: Reach
     could_trade: bool
+    or_one_of: frozenset[Scope] = frozenset()
+    always: bool = False
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Those of which a key needs one, sorted."""
+        return tuple(sorted({self.scope, *self.or_one_of}))
 
     def __call__(self, request: Request) -> Actor:
         actor: Actor = request.state.actor
@@ -103,32 +112,45 @@ class Require:
         Raises:
             Forbidden: the key lacks it.
         """
-        if self.scope not in actor.scopes:
+        if actor.scopes.isdisjoint(self.scopes):
             raise Forbidden(
                 f"The key lacks the scope '{self.scope.shown}'.",
                 remedy=f"Use a key that has it; an operator makes one: scizor keys create --scope {self.scope.shown}.",
             )
 
 
-def require(scope: Scope, reach: Reach, *, could_trade: bool | None = None) -> Require:
+def require(
+    scope: Scope,
+    reach: Reach,
+    *,
+    could_trade: bool | None = None,
+    or_one_of: Collection[Scope] = (),
+    always: bool = False,
+) -> Require:
     """The rule of a route, for `Depends`; with the scope `trade` it could trade unless it says otherwise."""
-    return Require(scope, reach, scope is Scope.TRADE if could_trade is None else could_trade)
+    trades = scope is Scope.TRADE if could_trade is None else could_trade
+    return Require(scope, reach, trades, frozenset(or_one_of), always)
 
 
-def actor_of(context: Context, shown: str, address: str) -> Actor:
-    """Whom the header `Authorization` stands for.
+def actor_of(context: Context, shown: str, address: str, *, always: bool = False) -> Actor:
+    """Whom the header `Authorization` stands for; with `always`, however many have asked.
 
     Raises:
         Unauthorized: nobody, or not any more. Too many of these, and no key is looked at (429).
     """
-    context.rates.require_few_refusals(address)
+    if not always:
+        context.rates.require_few_refusals(address)
     now = context.clock()
     try:
         key = _key(context, shown, now)
     except Unauthorized:
+        if always:
+            # Nobody with a key was kept out; whoever has none is.
+            context.rates.require_few_refusals(address)
         context.rates.note_refusal(address)
         raise
-    context.rates.take_key(key.key_id)
+    if not always:
+        context.rates.take_key(key.key_id)
     _note_use(context, key, now)
     return Actor(key.actor, key.key_id, key.scopes, key.accounts)
 

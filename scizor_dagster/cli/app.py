@@ -39,6 +39,7 @@ from scizor_dagster.cli import (
     keys,
     ledger,
     notifying,
+    order,
     paper,
     parity,
     performance,
@@ -96,6 +97,7 @@ app.command()(export.export)
 app.command()(costs.costs)
 app.command()(performance.performance)
 app.command()(report.report)
+app.add_typer(order.app, name="order")
 app.command("end-order")(ending.end_order)
 app.command()(adopting.adopt)
 app.command()(explain.explain)

@@ -21,22 +21,11 @@ from scizor_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from scizor_dagster.flow.desk import Desk
+    from scizor_dagster.flow.stopping import Scope
 
 HOME = "SCIZOR_HOME"
 LEDGER = (HOME, "DATABASE_URL")
 """What says where the ledger is, and so what even a stop cannot do without."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What is stopped or resumed. `portfolio` is None for the whole account."""
-
-    account: str
-    portfolio: str | None
-
-    @property
-    def words(self) -> str:
-        return f"portfolio {self.portfolio} on account {self.account}" if self.portfolio else f"account {self.account}"
 
 
 @dataclass(frozen=True)
@@ -113,6 +102,8 @@ def desk_to_stop_with(home: Path | None) -> StoppingDesk:
 
 
 def _by_ledger(known: dict[str, set[str]], account: str | None, portfolio: str | None) -> list[Scope]:
+    from scizor_dagster.flow.stopping import Scope
+
     found = [
         Scope(name, portfolio)
         for name, portfolios in sorted(known.items())
@@ -133,6 +124,8 @@ def _by_ledger(known: dict[str, set[str]], account: str | None, portfolio: str |
 
 def _by_configuration(desk: Desk, known: dict[str, set[str]], account: str | None, portfolio: str | None) -> Scope:
     """The account that is meant; one that nobody knows is refused, as is a portfolio of another one."""
+    from scizor_dagster.flow.stopping import Scope
+
     if account is None and portfolio is None:
         raise InputError(
             "Neither an account nor a portfolio is named.",

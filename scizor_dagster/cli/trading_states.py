@@ -17,10 +17,11 @@ from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
 from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
-from scizor_dagster.cli.stopping import Scope, StoppingDesk, desk_to_stop_with
+from scizor_dagster.cli.stopping import StoppingDesk, desk_to_stop_with
 from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
+    from scizor_dagster.flow.stopping import Scope
     from scizor_dagster.ledger.rows import IntentRow
 
 AccountOption = Annotated[str | None, typer.Option(help="The whole account; default: the portfolio's.")]
@@ -29,7 +30,6 @@ ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger an
 UntilOption = Annotated[str | None, typer.Option(help="When it ends by itself, e.g. 2026-11-23T14:30:00+00:00.")]
 CancelOption = Annotated[bool, typer.Option("--cancel-open", help="Also cancel own orders that rest at the broker.")]
 HomeOption = Annotated[Path | None, typer.Option(help="Folder of the ledger; default: SCIZOR_HOME.")]
-NO_BROKER = "The configuration, which names the broker, cannot be read."
 
 
 def halt(
@@ -114,8 +114,8 @@ def _set(
     *,
     cancel_open: bool = False,
 ) -> None:
-    from scizor_dagster.execution.cancelling import at_broker
-    from scizor_dagster.risk.trading_state import TradingState, set_state
+    from scizor_dagster.flow.stopping import set_states
+    from scizor_dagster.risk.trading_state import TradingState
 
     actor, now = actor_of(by), dates.now()
     ends = None if until is None else dates.parse_instant(until, "--until")
@@ -124,22 +124,17 @@ def _set(
         raise InputError(f"{until} has passed.", remedy="Give a later time.", where="--until")
     scopes = stopping.scopes(account, portfolio)
     wanted = TradingState(state)
-    left: list[dict[str, Any]] = []
-    with stopping.desk.ledger.transaction() as connection:
-        for scope in scopes:
-            # Read where the state is written: whatever goes out does so before it and is listed, or not at all.
-            left += [_listed(row) for row in at_broker(connection, scope.account, scope.portfolio, wanted)]
-            set_state(
-                connection,
-                scope.account,
-                scope.portfolio,
-                wanted,
-                reason=reason,
-                actor=actor,
-                now=now,
-                until=ends,
-                cancel_open=cancel_open,
-            )
+    found = set_states(
+        stopping.desk.ledger,
+        scopes,
+        wanted,
+        reason=reason,
+        actor=actor,
+        now=now,
+        until=ends,
+        cancel_open=cancel_open,
+    )
+    left = [_listed(row) for row in found]
     answer: dict[str, Any] = {
         "accounts": [scope.account for scope in scopes],
         "portfolio": portfolio,
@@ -205,17 +200,9 @@ def _cancel(stopping: StoppingDesk, accounts: Sequence[str]) -> dict[str, Any]:
     """Cancel at once where the account is free; what may still be open is named, and why nothing could be asked."""
     from dataclasses import asdict
 
-    from scizor_dagster.execution.cancelling import CancelReport, awaiting_cancel, left_open
-    from scizor_dagster.flow.following import cancel_open_orders
+    from scizor_dagster.flow.stopping import cancel_at_once
 
-    reports = []
-    for account in accounts:
-        if not stopping.problem:
-            reports.append(cancel_open_orders(stopping.desk, account))
-            continue
-        with stopping.desk.ledger.read() as connection:
-            rows = awaiting_cancel(connection, account, dates.now())
-        reports.append(CancelReport(left=left_open(rows, {}, NO_BROKER), note=NO_BROKER))
+    reports = cancel_at_once(stopping.desk, accounts, stopping.problem, dates.now())
     return {
         "canceled": sum(len(report.canceled) for report in reports),
         "not_canceled": [asdict(order) for report in reports for order in report.left],

@@ -51,6 +51,9 @@ class Portfolio(Model):
 
     Attributes:
         approval: `manual` carries out only plans that a person has approved, each for itself.
+        manual_orders: What is done with orders that a person places. `refuse` takes none. `absorb` takes them, and the
+            next rebalance trades what they brought back to the targets. `keep` sets apart what they bought: no
+            rebalance sells it or counts it toward a target, until a manual order takes it back.
         benchmark: `TICKER.MIC` of the market's universe that returns are compared with; nothing is traded by it.
     """
 
@@ -59,6 +62,7 @@ class Portfolio(Model):
     capital: Capital
     signals: SignalChoice
     approval: Literal["auto", "manual"] = "auto"
+    manual_orders: Literal["refuse", "keep", "absorb"] = "refuse"
     risk: RiskRules
     planning: PlanningChoices = PlanningChoices()
     execution: ExecutionRules

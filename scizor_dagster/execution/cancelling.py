@@ -22,11 +22,14 @@ from scizor_dagster.errors import BrokerUnavailable, OrderRejected
 from scizor_dagster.execution.context import last_sends
 from scizor_dagster.execution.recovery import resolve
 from scizor_dagster.execution.run import Run
+from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.manual_orders import cancel_asks
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_in, intents_of
 from scizor_dagster.ledger.states import AT_BROKER, IntentState
 from scizor_dagster.risk.pre_trade import OPENING
 from scizor_dagster.risk.trading_state import Standing, TradingState, standing
 
+_UNSENT = (IntentState.HELD, IntentState.READY)
 _RESTING = (IntentState.WORKING, IntentState.PARTIALLY_FILLED)
 _TRADING = (VenuePhase.OPEN, VenuePhase.CLOSING)
 UNCONFIRMED = "its cancel was asked for, and the broker has not confirmed it"
@@ -60,13 +63,14 @@ class CancelReport:
 
 
 def awaiting_cancel(connection: sa.Connection, account: str, now: datetime) -> list[IntentRow]:
-    """Orders that are, or may be, at the broker, and that a state in force takes back.
+    """Orders that are, or may be, at the broker, and that a state in force or a person takes back.
 
     A halt takes back all of them; REDUCING only those that open, for closing is what it lets through.
     """
     rows = intents_in(connection, account, AT_BROKER)
     states = {name: standing(connection, account, name, now) for name in {row.portfolio for row in rows}}
-    return [row for row in rows if _takes_back(states[row.portfolio], row)]
+    asked = cancel_asks(connection, [row.client_order_id for row in rows])
+    return [row for row in rows if row.client_order_id in asked or _takes_back(states[row.portfolio], row)]
 
 
 def at_broker(connection: sa.Connection, account: str, portfolio: str | None, state: TradingState) -> list[IntentRow]:
@@ -101,6 +105,21 @@ def cancel_if_asked(run: Run, batch: BatchRow) -> None:
     failures = cancel_all(run, rows)[1]
     if failures:
         raise next(iter(failures.values()))
+
+
+def drop_asked(run: Run, batches: Sequence[BatchRow]) -> tuple[str, ...]:
+    """End what was not sent yet of the batches, and a person wants taken back; the ids of those orders."""
+    with run.ledger.read() as connection:
+        rows = [row for batch in batches for row in intents_of(connection, batch.batch_id) if row.state in _UNSENT]
+        asked = cancel_asks(connection, [row.client_order_id for row in rows])
+    wanted = [row for row in rows if row.client_order_id in asked]
+    if wanted:
+        with run.write() as connection:
+            for row in wanted:
+                ask = asked[row.client_order_id]
+                why = f"taken back by {ask.actor} before it was sent: {ask.reason}"
+                intents.move(connection, row, IntentState.DROPPED, now=run.now(), reason=why)
+    return tuple(row.client_order_id for row in wanted)
 
 
 def cancel_overdue(run: Run, batch: BatchRow) -> None:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import TimeInForce, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
-from scizor_dagster.execution.cancelling import cancel_if_asked, cancel_overdue
+from scizor_dagster.execution.cancelling import cancel_if_asked, cancel_overdue, drop_asked
 from scizor_dagster.execution.recovery import recover, resolve
 from scizor_dagster.execution.release import advance_waiting, drop_orphans, waits_for_its_run
 from scizor_dagster.execution.run import Run
@@ -149,6 +149,7 @@ def _round(run: Run, session: date, batch_id: str | None) -> set[str]:
         Ids of the batches that have orders at work.
     """
     batches = _batches(run, session, batch_id)
+    drop_asked(run, batches)
     for batch in batches:
         cancel_if_asked(run, batch)
         cancel_overdue(run, batch)

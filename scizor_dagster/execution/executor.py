@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from datetime import date
 from functools import partial
 
+import sqlalchemy as sa
+
 from scizor_dagster.brokers.protocol import Broker, BrokerIdentity, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable
 from scizor_dagster.execution import gates, permissions
@@ -24,6 +26,7 @@ from scizor_dagster.execution.cancelling import (
     awaiting_cancel,
     cancel_all,
     cancel_left_over,
+    drop_asked,
     left_open,
     look_up_doubtful,
 )
@@ -36,10 +39,10 @@ from scizor_dagster.execution.tracking import poll
 from scizor_dagster.ledger.batches import account_clock, admit
 from scizor_dagster.ledger.conversions import record_conversion
 from scizor_dagster.ledger.lease import lease
+from scizor_dagster.ledger.manual_orders import Ask, manual_order, require_same
 from scizor_dagster.ledger.rows import (
     BatchRow,
     batch_by_id,
-    batch_of,
     batches_of,
     first_batch_of,
     intents_by_id,
@@ -75,6 +78,7 @@ def execute(
     settings: ExecutionSettings,
     siblings: Mapping[str, ExecutionSettings] | None = None,
     previous_unexecuted: Sequence[date] = (),
+    ask: Ask | None = None,
 ) -> ExecutionResult:
     """Carry the plan out, or continue where an earlier run has left it.
 
@@ -85,10 +89,12 @@ def execute(
     `holder` names this run to a person; `previous_unexecuted` are earlier sessions that had a plan.
     `siblings` are the settings of other portfolios on the account, by name: orders that were admitted
     for those are sent along, under their own limits. The venue does not step on while a portfolio that
-    is not among them has orders to send.
+    is not among them has orders to send. `ask` is the request that a manual order answers: where one with its key was
+    admitted, that one is continued, whatever `plan` is.
 
     Raises:
         WrongAccount: the broker's identity or currency is not the expected one.
+        KeyReused: the key of the request is that of another one.
         RiskLimitBreached: a live account whose portfolio is not armed for the plan, not trading today, not on raw
             prices, or whose broker's clock differs; a plan that waits for an approval.
         LedgerError: another plan was admitted for the session, or the holdings have changed since.
@@ -114,7 +120,7 @@ def execute(
     with recorded(), leased as run:
         run.notes.extend(notes)
         blocking = _recover_and_end_earlier(run, plan.session)
-        batch = _admitted(run, plan) if blocking is None else None
+        batch = _admitted(run, plan, ask) if blocking is None else None
         if batch is not None:
             drive(run, batch)
     return _result(run, plan.session, skipped=previous_unexecuted, blocking=blocking)
@@ -166,11 +172,11 @@ def cancel_open(
     settings: ExecutionSettings,
     siblings: Mapping[str, ExecutionSettings] | None = None,
 ) -> CancelReport:
-    """Cancel what rests at the broker wherever the state in force asks for it, and record what became of it.
+    """Cancel what rests at the broker where the state in force or a person asks for it, and record what became of it.
 
-    Orders of unknown outcome are looked up first, so that one which did arrive is canceled too. The venue is not
-    moved and nothing is sent. `portfolio` and `siblings` are as for `execute`: which portfolios are affected is
-    decided by their states.
+    What a person wants taken back and was not sent yet never is. Orders of unknown outcome are looked up first, so that
+    one which did arrive is canceled too. The venue is not moved and nothing is sent. `portfolio` and `siblings` are as
+    for `execute`: which portfolios are affected is decided by their states.
 
     Returns:
         What was canceled, and what may still be open, with the reason: every run asks again for those.
@@ -187,7 +193,8 @@ def cancel_open(
         with ledger.read() as connection:
             wanted = awaiting_cancel(connection, account, run.now())
             batches = open_batches(connection, account)
-        if not wanted:
+        dropped = drop_asked(run, batches)
+        if not wanted and not dropped:
             return CancelReport()
         taken, failures, why = cancel_all(run, wanted)
         why |= {name: f"the broker did not take its cancel: {failure.problem}" for name, failure in failures.items()}
@@ -202,7 +209,7 @@ def cancel_open(
         }
         # One that filled before its cancel arrived has ended as well, but was not canceled.
         canceled = tuple(name for name in taken if ended[name].state is IntentState.CANCELED)
-        return CancelReport(canceled, left_open(left, why, UNCONFIRMED))
+        return CancelReport((*dropped, *canceled), left_open(left, why, UNCONFIRMED))
 
 
 def _record_cancels(run: Run, batches: Sequence[BatchRow]) -> None:
@@ -264,10 +271,13 @@ def _recover_and_end_earlier(run: Run, session: date) -> BatchRow | None:
     return None
 
 
-def _admitted(run: Run, plan: Plan) -> BatchRow | None:
+def _admitted(run: Run, plan: Plan, ask: Ask | None) -> BatchRow | None:
     """The plan's batch; None where the venue has already closed the session, so that no order could trade."""
     with run.ledger.read() as connection:
         existing = batches_of(connection, run.account, run.portfolio, plan.session)
+        placed = _placed(connection, run, ask)
+    if placed is not None:
+        return placed
     known = any(batch.batch == plan.batch for batch in existing)
     if not known and run.broker.phase(plan.session) is VenuePhase.OVER:
         run.note(
@@ -286,7 +296,7 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
     with run.write() as connection:
         if not known:
             armed = permissions.require_armed(connection, run, plan)
-            approved = permissions.require_approved(connection, run, plan)
+            approved = permissions.require_approved(connection, run, plan, ask)
             gates.check_other_ledgers(connection, plan, at_broker)
             gates.check_positions(connection, run.account, positions)
             gates.check_holdings(connection, plan)
@@ -299,6 +309,7 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
             now=run.now(),
             armed=armed,
             approved=approved,
+            ask=ask,
         )
         if admission.created:
             record_limits(connection, admission.batch, run.settings.limits, now=run.now())
@@ -307,13 +318,23 @@ def _admitted(run: Run, plan: Plan) -> BatchRow | None:
         return admission.batch
 
 
+def _placed(connection: sa.Connection, run: Run, ask: Ask | None) -> BatchRow | None:
+    """The batch that the request became before, in whatever session; None for one that is new."""
+    found = None if ask is None else manual_order(connection, run.account, ask.key)
+    if found is None or ask is None:
+        return None
+    require_same(found, ask)
+    return batch_by_id(connection, found.batch_id)
+
+
 def _follow_session(run: Run, session: date) -> None:
     with run.ledger.read() as connection:
-        batch = batch_of(connection, run.account, run.portfolio, session)
-    if batch is not None and batch.state is not BatchState.NOTHING_TO_DO:
+        found = batches_of(connection, run.account, run.portfolio, session)
+    batches = [batch for batch in found if batch.state is not BatchState.NOTHING_TO_DO]
+    for batch in [batch for batch in batches if batch.state.open] or batches[-1:]:
         drive(run, batch)
-        return
-    look_through(run, session)
+    if not batches:
+        look_through(run, session)
 
 
 def _skip_notes(session: date, previous: Sequence[date]) -> list[str]:

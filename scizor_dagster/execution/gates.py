@@ -180,9 +180,10 @@ def check_holdings(connection: sa.Connection, plan: Plan) -> None:
     ordered = {order.symbol for order in plan.orders}
     for line in plan.lines:
         held = holdings.get(line.symbol, Decimal(0))
-        if line.symbol in ordered and abs(held - line.current_qty) > NOISE:
+        counted = line.current_qty + line.kept_qty
+        if line.symbol in ordered and abs(held - counted) > NOISE:
             raise LedgerError(
-                f"The plan counts on {line.current_qty} {line.symbol}, and the portfolio owns {held}.",
+                f"The plan counts on {counted} {line.symbol}, and the portfolio owns {held}.",
                 remedy="Nothing was admitted. Plan again: a fill has arrived since the plan was made.",
             )
 

@@ -17,6 +17,7 @@ from scizor_dagster.execution import verdicts
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger.arming import Arming, armed_for, is_counted, spend
+from scizor_dagster.ledger.manual_orders import Ask
 from scizor_dagster.ledger.plan_approvals import PlanApproval, approval_in_force
 from scizor_dagster.ledger.rows import IntentRow
 from scizor_dagster.planning.model import Plan
@@ -62,12 +63,16 @@ def require_armed(connection: sa.Connection, run: Run, plan: Plan) -> Arming | N
     return found
 
 
-def require_approved(connection: sa.Connection, run: Run, plan: Plan) -> PlanApproval | None:
+def require_approved(connection: sa.Connection, run: Run, plan: Plan, ask: Ask | None = None) -> PlanApproval | None:
     """The approval that a plan is admitted under; None where the portfolio asks for none, or nothing is ordered.
+
+    A manual order is approved by who asks for it, where they name the very plan that they have looked at.
 
     Raises:
         RiskLimitBreached: nobody has approved this very plan.
     """
+    if ask is not None:
+        return _approved_by_hand(run, plan, ask)
     found = approval_in_force(connection, plan.account, plan.portfolio, plan.session, plan.plan_id)
     if found is None and run.settings.needs_approval and plan.orders:
         raise RiskLimitBreached(
@@ -79,6 +84,24 @@ def require_approved(connection: sa.Connection, run: Run, plan: Plan) -> PlanApp
             threshold="approved by a person",
         )
     return found
+
+
+def _approved_by_hand(run: Run, plan: Plan, ask: Ask) -> PlanApproval | None:
+    if not run.settings.needs_approval:
+        return None
+    if ask.approves != plan.plan_id:
+        raise RiskLimitBreached(
+            f"Portfolio '{plan.portfolio}' carries out only what a person has looked at, and the order would be plan "
+            f"{plan.plan_id[:12]}, not {ask.approves[:12] or 'one that was named'}.",
+            remedy="Nothing was sent. Look at it with a dry run, then place it with the same key and the plan's id: "
+            f"--approve {plan.plan_id}.",
+            where=f"portfolio {plan.portfolio}",
+            limit=APPROVAL,
+            value=ask.approves[:12] or "not approved",
+            threshold=plan.plan_id[:12],
+        )
+    key = (plan.account, plan.portfolio, plan.session, plan.plan_id)
+    return PlanApproval(*key, approved=True, actor=ask.actor, reason=ask.reason, at=run.now())
 
 
 def uncovered(connection: sa.Connection, run: Run, intent: IntentRow, settings: ExecutionSettings) -> bool:

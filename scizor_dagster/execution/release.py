@@ -23,7 +23,7 @@ from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import events, intents
 from scizor_dagster.ledger.changes import inserted
 from scizor_dagster.ledger.holdings import cash_flow
-from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of, release_of
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of, intents_of_session, release_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.tables import releases
 
@@ -87,12 +87,13 @@ def _release(
 ) -> None:
     now = run.now()
     rows = intents_of(connection, batch.batch_id)
+    beside = [row for row in intents_of_session(connection, batch.account, batch.session) if _is_beside(row, batch)]
     waiting = [row for row in rows if row.state is IntentState.HELD and row.final_qty is None]
     waiting = [row for row in waiting if not _drop_orphan(connection, run, row, rows)]
     flows = cash_flow(connection, batch.account, batch.portfolio, through=batch.session)
     # The account may hold less than the portfolio may call its own: never more is spent than is there in its currency.
     there = account.cash + (account.other_cash if settings.borrow else Decimal(0))
-    cash = min(batch.starting_cash + flows - batch.cash_buffer, there) - _under_way(rows)
+    cash = min(batch.starting_cash + flows - batch.cash_buffer, there) - _under_way([*rows, *beside])
     money = fund(
         waiting,
         cash,
@@ -126,8 +127,13 @@ def _release(
         _set_quantity(connection, run, row, money)
 
 
+def _is_beside(row: IntentRow, batch: BatchRow) -> bool:
+    """Whether the portfolio has the order from another batch of the session: a manual order, or the rebalance."""
+    return row.portfolio == batch.portfolio and row.batch_id != batch.batch_id
+
+
 def _under_way(rows: Sequence[IntentRow]) -> Decimal:
-    """What buys may still cost that are at the broker before their batch is released: a rebuild has taken them in."""
+    """What buys may still cost that are at the broker already: of other batches, or taken in by a rebuild."""
     buys = [row for row in rows if row.side is Side.BUY and row.state.at_broker]
     return sum(((row.qty - row.filled_qty) * row.price_used for row in buys), Decimal(0))
 

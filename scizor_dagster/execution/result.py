@@ -27,6 +27,8 @@ from scizor_dagster.ledger.rows import (
 from scizor_dagster.ledger.states import BatchState, IntentState
 
 ZERO = Decimal(0)
+_BY_URGENCY = (BatchState.WORKING, BatchState.FROZEN, BatchState.DONE, BatchState.NOTHING_TO_DO)
+"""Of the batches of a session together: what can still move comes first."""
 
 
 class ExecutionState(StrEnum):
@@ -99,15 +101,16 @@ def result_of(
     skipped: Sequence[date] = (),
     waiting_for: BatchState | None = None,
 ) -> ExecutionResult:
-    """The session's result: its latest batch, with the orders of all its batches.
+    """The session's result: its latest rebalance, and the orders and the state of all its batches.
 
     `waiting_for` is the state of an earlier session's batch that had to end first and did not.
     """
     batches = batches_of(connection, account, portfolio, session)
     rows = [row for batch in batches for row in intents_of(connection, batch.batch_id)]
     fills = fills_for_orders(connection, account, [row.client_order_id for row in rows])
-    latest = batches[-1] if batches else None
-    state = ExecutionState.NO_PLAN if latest is None else ExecutionState(latest.state.value)
+    latest = next((batch for batch in reversed(batches) if not batch.by_hand), batches[-1] if batches else None)
+    states = {batch.state for batch in batches}
+    state = next((ExecutionState(found.value) for found in _BY_URGENCY if found in states), ExecutionState.NO_PLAN)
     if waiting_for is not None:
         state = ExecutionState(waiting_for.value)
     release = release_of(connection, latest.batch_id) if latest else None

@@ -156,7 +156,7 @@ def find_plan(desk: Desk, name: str, session: date) -> Plan:
 def difference_of(desk: Desk, plan: Plan) -> PlanDifference:
     """The plan beside the one that its portfolio was given last in an earlier session."""
     with desk.ledger.read() as connection:
-        earlier = last_batch_of(connection, plan.account, plan.portfolio, before=plan.session)
+        earlier = last_batch_of(connection, plan.account, plan.portfolio, before=plan.session, by_hand=False)
     before = read_plan(desk.lake, plan.portfolio, earlier.session, earlier.plan_id) if earlier is not None else None
     return compare(plan, before)
 

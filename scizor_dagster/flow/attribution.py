@@ -35,6 +35,7 @@ from scizor_dagster.analytics.virtual_positions import PlannedMove
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.account_books import AccountBooks, SessionRows, sessions_between
 from scizor_dagster.ledger.checkpoints import books_at
+from scizor_dagster.ledger.manual_orders import batches_by_hand
 from scizor_dagster.ledger.rebuilt import cash_stated_at
 from scizor_dagster.ledger.rows import FillRow, fills_of, first_batch_of, intents_by_id, intents_of
 from scizor_dagster.ledger.tables import adoptions
@@ -210,12 +211,32 @@ def _moves(desk: Desk, portfolio: str, connection: sa.Connection, fills: Iterabl
             key = (batch_id, order.symbol)
             ordered[key] = ordered.get(key, ZERO) + order.planned_qty * order.side.sign
     parts = _parts(desk, portfolio, {order.session for order in orders.values()})
+    by_hand = batches_by_hand(connection, (order.batch_id for order in orders.values()))
+    apart = _kept(desk, portfolio, {order.session for order in orders.values()})
     return {
         name: PlannedMove(
-            order.batch_id, ordered[order.batch_id, order.symbol], parts.get((order.session, order.symbol), {})
+            order.batch_id,
+            ordered[order.batch_id, order.symbol],
+            parts.get((order.session, order.symbol), {}),
+            by_hand=order.batch_id in by_hand,
+            apart=apart.get((order.session, order.symbol), ZERO),
         )
         for name, order in orders.items()
     }
+
+
+def _kept(desk: Desk, portfolio: str, sessions: set[date]) -> dict[tuple[date, str], Decimal]:
+    """What the newest plan of each session has set apart, by session and symbol."""
+    if not sessions:
+        return {}
+    query = (
+        "SELECT l.session, l.symbol, l.kept_qty FROM plan_lines l JOIN plans p USING (plan_id) "
+        "WHERE l.portfolio = ? AND l.session IN (SELECT unnest(?)) AND coalesce(l.kept_qty, '0') <> '0' "
+        "ORDER BY p.batch, p.fetched_at"
+    )
+    with desk.lake.read() as cursor:
+        rows = cursor.execute(query, [portfolio, sorted(sessions)]).fetchall()
+    return {(session, symbol): Decimal(kept) for session, symbol, kept in rows}
 
 
 def _parts(desk: Desk, portfolio: str, sessions: set[date]) -> dict[tuple[date, str], dict[str, Decimal]]:

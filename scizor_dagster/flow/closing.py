@@ -20,7 +20,7 @@ from scizor_dagster.flow.money import CENT
 from scizor_dagster.ledger.days import day_of
 from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, intents_of, open_batches
 from scizor_dagster.market_data.reading import last_closes, session_bars
-from scizor_dagster.planning.frames import read_plan
+from scizor_dagster.planning.frames import BY_WEIGHTS, read_plan
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.gather import read_ledger, read_logs, read_sides
 from scizor_dagster.reconciliation.model import (
@@ -188,9 +188,10 @@ def measures_of(desk: Desk, portfolio: str, capabilities: Capabilities) -> Measu
 
 
 def _plans(desk: Desk, portfolio: str, session: date, batches: Sequence[BatchRow]) -> list[Plan]:
-    """The stored plan of each batch, or the newest one where nothing was admitted; what is not stored is absent."""
-    wanted = [batch.plan_id for batch in batches]
-    found = [read_plan(desk.lake, portfolio, session, plan_id) for plan_id in wanted or (None,)]
+    """The stored plan of each batch, before them the newest where no rebalance was admitted; only what is stored."""
+    first = [] if any(not batch.by_hand for batch in batches) else [None]
+    wanted = [*first, *(batch.plan_id for batch in batches)]
+    found = [read_plan(desk.lake, portfolio, session, plan_id) for plan_id in wanted]
     return [plan for plan in found if plan is not None]
 
 
@@ -219,5 +220,5 @@ def go_through(desk: Desk, portfolio: str, session: date) -> None:
 
 _PLANNED = (
     "SELECT DISTINCT plans.portfolio FROM plans JOIN planned_orders USING (plan_id) "
-    "WHERE plans.account = ? AND plans.session = ?"
+    f"WHERE plans.account = ? AND plans.session = ? AND {BY_WEIGHTS}"
 )

@@ -131,9 +131,12 @@ def measured_orders(desk: Desk, portfolio: str, session: date) -> list[MeasuredO
         plan, price_of = prices.get((plan_of[intent.batch_id], intent.symbol), (None, None))
         filled = tuple(fills.get(intent.client_order_id, ()))
         rows.append(_order(intent, plan, price_of, filled, times.sent(intent.client_order_id, intent.symbol)))
-    numbers = {batch.batch_id: batch.batch for batch in batches}
-    rows = replaced(rows, [numbers[intent.batch_id] for intent in intents])
-    return [*rows, *legs, *_not_admitted(plans, frozenset(names))]
+    # A manual order takes the place of none.
+    numbers = {batch.batch_id: batch.batch for batch in batches if not batch.by_hand}
+    planned = [(row, intent) for row, intent in zip(rows, intents, strict=True) if intent.batch_id in numbers]
+    by_hand = [row for row, intent in zip(rows, intents, strict=True) if intent.batch_id not in numbers]
+    rows = replaced([row for row, _ in planned], [numbers[intent.batch_id] for _, intent in planned])
+    return [*rows, *by_hand, *legs, *_not_admitted(plans, frozenset(names))]
 
 
 def replaced(rows: Sequence[MeasuredOrder], batches: Sequence[int]) -> list[MeasuredOrder]:
@@ -149,9 +152,10 @@ def replaced(rows: Sequence[MeasuredOrder], batches: Sequence[int]) -> list[Meas
 
 
 def _plans(desk: Desk, portfolio: str, session: date, batches: Sequence[BatchRow]) -> list[Plan]:
-    """The stored plan of each batch, or the newest one where nothing was admitted."""
-    wanted = [batch.plan_id for batch in batches]
-    found = [read_plan(desk.lake, portfolio, session, plan_id) for plan_id in wanted or (None,)]
+    """The stored plan of each batch, before them the newest one where no rebalance was admitted."""
+    first = [] if any(not batch.by_hand for batch in batches) else [None]
+    wanted = [*first, *(batch.plan_id for batch in batches)]
+    found = [read_plan(desk.lake, portfolio, session, plan_id) for plan_id in wanted]
     return [plan for plan in found if plan is not None]
 
 

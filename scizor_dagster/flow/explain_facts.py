@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -24,13 +24,14 @@ from scizor_dagster.errors import DataError, ScizorError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.batches import admitted_provenance
+from scizor_dagster.ledger.manual_orders import ManualOrder, batches_by_hand
 from scizor_dagster.ledger.permission_tables import armed_sends
 from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of
 from scizor_dagster.ledger.strategy_tables import computed_weights, strategy_versions
 from scizor_dagster.ledger.tables import events, risk_events, trades
 from scizor_dagster.planning.archives import PlanArchive
-from scizor_dagster.planning.frames import read_inputs, read_plan
+from scizor_dagster.planning.frames import BY_WEIGHTS, read_inputs, read_plan
 from scizor_dagster.planning.model import Plan, Provenance
 from scizor_dagster.signals.deliveries import content_hash, has_several
 from scizor_dagster.signals.readers import MAX_FILE_BYTES
@@ -112,11 +113,16 @@ class FileNow:
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """One portfolio's session."""
+    """One portfolio's session: its rebalance, or one of its manual orders.
+
+    Attributes:
+        batch_id: Of the manual order that it is about; None for the session's rebalance.
+    """
 
     sources: Sources
     portfolio: str
     session: date
+    batch_id: str | None = None
 
     @property
     def account(self) -> str:
@@ -130,7 +136,26 @@ class SessionFacts:
 
     @property
     def batch(self) -> BatchRow | None:
-        return self.batches[-1] if self.batches else None
+        if self.batch_id is not None:
+            return next((row for row in self.batches if row.batch_id == self.batch_id), None)
+        return next((row for row in reversed(self.batches) if not row.by_hand), None)
+
+    @cached_property
+    def by_hand(self) -> ManualOrder | None:
+        """The request, where it is about a manual order."""
+        if self.batch_id is None or self.sources.ledger is None:
+            return None
+        return batches_by_hand(self.sources.ledger, [self.batch_id]).get(self.batch_id)
+
+    def of_order(self, batch_id: str) -> SessionFacts:
+        """The facts that an order of this batch belongs to."""
+        found = next((row for row in self.batches if row.batch_id == batch_id), None)
+        return replace(self, batch_id=batch_id) if found is not None and found.by_hand else self
+
+    def each(self) -> list[SessionFacts]:
+        """The session's rebalance, where there is one, and each of its manual orders."""
+        by_hand = [replace(self, batch_id=row.batch_id) for row in self.batches if row.by_hand]
+        return by_hand if by_hand and self.batch is None and self.head is None else [self, *by_hand]
 
     @property
     def is_rebuilt(self) -> bool:
@@ -143,6 +168,8 @@ class SessionFacts:
         where, key = "portfolio = ? AND session = ?", [self.portfolio, self.session]
         if admitted and self.batch is not None:
             where, key = f"{where} AND plan_id = ?", [*key, self.batch.plan_id]
+        else:
+            where = f"{where} AND {BY_WEIGHTS}"
         query = f"SELECT * FROM plans WHERE {where} ORDER BY batch DESC, fetched_at DESC LIMIT 1"
         found = self.sources.lake_rows(query, key)
         return found[0] if found else None
@@ -185,8 +212,11 @@ class SessionFacts:
 
     @cached_property
     def targets(self) -> tuple[TargetWeight, ...]:
+        """Those that the plan was made from; a manual order has none."""
         lake = self.sources.lake
-        return () if lake is None else read_targets(lake, self.portfolio, self.session).rows
+        return (
+            () if lake is None or self.batch_id is not None else read_targets(lake, self.portfolio, self.session).rows
+        )
 
     @cached_property
     def signal_rows(self) -> dict[tuple[str, str, int, str], dict[str, Any]]:

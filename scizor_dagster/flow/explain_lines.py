@@ -167,6 +167,10 @@ def order_origins(desk: Desk, portfolio: str, session: date) -> pd.DataFrame:
         for order, intent in facts.intents.items():
             head = {"order": order, "symbol": intent.symbol, "side": intent.side.value, "qty": number(intent.qty),
                     "state": intent.state.value}  # fmt: skip
+            by_hand = facts.of_order(intent.batch_id).by_hand
+            if by_hand is not None:
+                rows.append(head | {"file": f"manual order of {by_hand.actor}", "line": by_hand.idempotency_key})
+                continue
             target = facts.target_of(intent.symbol)
             if target is None:
                 rows.append(head | {"file": files, "line": "names it not: sold"})

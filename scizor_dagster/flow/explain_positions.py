@@ -19,7 +19,8 @@ from scizor_dagster.flow.explain_orders import books_through
 from scizor_dagster.flow.explain_weights import short_path
 from scizor_dagster.instruments import split_quantity
 from scizor_dagster.ledger.holdings import NOISE
-from scizor_dagster.ledger.tables import activities, adoptions, positions, trades
+from scizor_dagster.ledger.manual_tables import manual_orders
+from scizor_dagster.ledger.tables import activities, adoptions, orders, positions, trades
 
 ZERO = Decimal(0)
 _UNITS = ("split", "delisting")
@@ -78,17 +79,31 @@ def _history(facts: SessionFacts, symbol: str) -> _Walk:
         *((row["session"], 2, row["adoption_id"], row) for row in _adoptions(facts, symbol)),
     ]
     last = {row["fill_id"]: row["version"] for _, kind, _, row in steps if kind == 1}
-    lines = _lines_of_files(facts, symbol)
+    lines, by_hand = _lines_of_files(facts, symbol), _by_hand(facts, symbol)
     for session, kind, _, row in sorted(steps, key=lambda step: step[:3]):
         if kind == 0:
             walk.held = split_quantity(walk.held, row["qty_factor"])
             walk.add(row, row["kind"], qty=f"x {number(row['qty_factor'])}")
         elif kind == 1:
-            _pass_trade(walk, row, last[row["fill_id"]], lines.get(session, ""))
+            cause = by_hand.get(row["client_order_id"]) or lines.get(session, "")
+            _pass_trade(walk, row, last[row["fill_id"]], cause)
         else:
             walk.held += row["qty"]
             walk.add(row, "adopted", qty=number(row["qty"]), price=number(row["price"]), cause=f"by {row['actor']}")
     return walk
+
+
+def _by_hand(facts: SessionFacts, symbol: str) -> dict[str, str]:
+    """Who has placed those orders of the instrument that no line of a file is behind, by client order id."""
+    chosen = (
+        sa.select(orders.c.client_order_id, manual_orders.c.actor, manual_orders.c.idempotency_key)
+        .join(manual_orders, manual_orders.c.batch_id == orders.c.batch_id)
+        .where(orders.c.account == facts.account, orders.c.portfolio == facts.portfolio, orders.c.symbol == symbol)
+    )
+    return {
+        row["client_order_id"]: f"manual order {row['idempotency_key']} of {row['actor']}"
+        for row in facts.sources.ledger_rows(chosen)
+    }
 
 
 def _order_of_trade(row: Mapping[str, Any]) -> str:

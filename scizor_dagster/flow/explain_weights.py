@@ -16,6 +16,7 @@ from scizor_dagster.analytics.explain.reasons import reason_sentence
 from scizor_dagster.analytics.explain.sizing import Sizing
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.explain_facts import SessionFacts
+from scizor_dagster.flow.explain_requests import request_link
 from scizor_dagster.ledger.conversions import conversion_of
 from scizor_dagster.ledger.rows import first_batch_of
 from scizor_dagster.planning.model import PlanLine, Reason
@@ -30,7 +31,10 @@ RESTORE = "Restore the lake from its backup."
 
 
 def weight_links(facts: SessionFacts, symbol: str) -> Iterator[Link]:
-    """From the lines that name the instrument down to its target."""
+    """From the lines that name the instrument down to its target, or the request that stands in their place."""
+    if facts.batch_id is not None:
+        yield request_link(facts)
+        return
     target = facts.target_of(symbol)
     if target is None:
         yield _unnamed(facts, symbol)

@@ -24,14 +24,16 @@ from scizor_dagster.flow.explain_lines import explain_line
 from scizor_dagster.flow.explain_orders import after_links, fills_link, order_links, orders_of
 from scizor_dagster.flow.explain_positions import position_links
 from scizor_dagster.flow.explain_weights import plan_links, weight_links
+from scizor_dagster.ledger.manual_tables import manual_orders
 from scizor_dagster.ledger.tables import orders, trades
+from scizor_dagster.planning.frames import BY_WEIGHTS
 
 _PLACE = re.compile(r"(?P<path>.+\S):(?P<line>[1-9][0-9]*)")
 _INSTRUMENT = re.compile(r"(?P<symbol>.+)\.(?P<mic>[A-Z0-9]{4})")
 _SHOWN = 12
 GIVE = (
-    "Give a client order id, a fill id, a ticker with --date (AAPL), an instrument for its position (AAPL.XNAS), or "
-    "FILE:LINE."
+    "Give a client order id, a fill id, the key of a manual order, a ticker with --date (AAPL), an instrument for its "
+    "position (AAPL.XNAS), or FILE:LINE."
 )
 
 
@@ -51,8 +53,8 @@ def explain(desk: Desk, name: str, *, portfolio: str | None = None, session: dat
 
     Args:
         desk: Its stores are only read.
-        name: A client order id or the broker's, a fill id, a ticker or a file's own id for the line of a session's
-            plan, an instrument (`TICKER.MIC`) for its position, or `FILE:LINE`.
+        name: A client order id or the broker's, a fill id, the key of a manual order, a ticker or a file's own id for
+            the line of a session's plan, an instrument (`TICKER.MIC`) for its position, or `FILE:LINE`.
         portfolio: Where several have it.
         session: For a ticker, position or line; without it the newest planned session.
 
@@ -100,15 +102,19 @@ def _known(sources: Sources, names: Sequence[str], day: date) -> str:
 
 
 def _newest(sources: Sources, portfolio: str) -> date | None:
-    found = sources.lake_rows("SELECT max(session) AS session FROM plans WHERE portfolio = ?", [portfolio])
+    query = f"SELECT max(session) AS session FROM plans WHERE portfolio = ? AND {BY_WEIGHTS}"
+    found = sources.lake_rows(query, [portfolio])
     return found[0]["session"] if found else None
 
 
 def _orders_named(sources: Sources, name: str, names: Sequence[str]) -> list[Meant]:
-    columns = (orders.c.client_order_id, orders.c.portfolio, orders.c.session, orders.c.symbol)
+    columns = (orders.c.client_order_id, orders.c.portfolio, orders.c.session, orders.c.symbol, orders.c.batch_id)
     mine = sa.select(*columns).where(orders.c.portfolio.in_(names))
     sent = sources.ledger_rows(mine.where(orders.c.client_order_id == name))
     sent = sent or sources.ledger_rows(mine.where(orders.c.broker_order_id == name))
+    if not sent:
+        keyed = sa.select(manual_orders.c.batch_id).where(manual_orders.c.idempotency_key == name)
+        sent = sources.ledger_rows(mine.where(orders.c.batch_id.in_(keyed)))
     rows = sent or sources.lake_rows(
         "SELECT DISTINCT client_order_id, portfolio, session, symbol FROM planned_orders "
         "WHERE client_order_id = ? AND portfolio IN (SELECT unnest(?))",
@@ -119,6 +125,7 @@ def _orders_named(sources: Sources, name: str, names: Sequence[str]) -> list[Mea
 
 def _order_meant(sources: Sources, row: dict[str, Any]) -> Meant:
     facts, order = sources.facts(row["portfolio"], row["session"]), row["client_order_id"]
+    facts = facts.of_order(row["batch_id"]) if "batch_id" in row else facts
     words = f"order {order} of {row['symbol']}, portfolio {row['portfolio']}, {row['session']}"
     return Meant("order", facts.portfolio, facts.session, words, lambda: _of_order(facts, row["symbol"], order))
 
@@ -148,8 +155,10 @@ def _fills_named(sources: Sources, name: str, names: Sequence[str]) -> list[Mean
 def _fill_meant(sources: Sources, name: str, row: dict[str, Any]) -> Meant:
     """A fill has the session of its order: one that came late is recorded for another one."""
     symbol, order = row["symbol"], row["client_order_id"]
-    found = sources.ledger_rows(sa.select(orders.c.session).where(orders.c.client_order_id == order))
+    columns = (orders.c.session, orders.c.batch_id)
+    found = sources.ledger_rows(sa.select(*columns).where(orders.c.client_order_id == order))
     facts = sources.facts(row["portfolio"], found[0]["session"] if found else row["session"])
+    facts = facts.of_order(found[0]["batch_id"]) if found else facts
     words = f"fill {name} of {symbol}, account {row['account']}, portfolio {row['portfolio']}, {row['session']}"
 
     def of_fill() -> Explanation:
@@ -216,9 +225,13 @@ def _line_meant(facts: SessionFacts, symbol: str) -> Meant:
     words = f"{symbol} in the plan of {facts.session}, portfolio {facts.portfolio}"
 
     def of_line() -> Explanation:
-        links = [*weight_links(facts, symbol), *plan_links(facts, symbol)]
+        planned = facts.each()[0].batch_id is None
+        links = [*weight_links(facts, symbol), *plan_links(facts, symbol)] if planned else []
         for order in orders_of(facts, symbol):
-            links += order_links(facts, order)
+            of_order = facts.of_order(facts.intents[order].batch_id) if order in facts.intents else facts
+            if of_order is not facts:
+                links += [*weight_links(of_order, symbol), *plan_links(of_order, symbol)]
+            links += order_links(of_order, order)
         return _explanation("line", symbol, facts, (*links, *after_links(facts, symbol)))
 
     return Meant("line", facts.portfolio, facts.session, words, of_line)

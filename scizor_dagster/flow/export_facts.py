@@ -87,7 +87,8 @@ def _of_ledger(desk: Desk, portfolio: str, session: date, ledger: sa.Connection 
     intents = [row for batch in batches for row in intents_of(ledger, batch.batch_id)]
     events = events_of_orders(ledger, [row.client_order_id for row in intents])
     exits = [name for names in exits_of(events).values() for name in names]
-    plan_id = batches[-1].plan_id if batches else None
+    rebalances = [batch for batch in batches if not batch.by_hand]
+    plan_id = rebalances[-1].plan_id if rebalances else None
     if plan_id is None and settings.approval == MANUAL:
         approval = approval_in_force(ledger, account, portfolio, session)
         plan_id = approval.plan_id if approval is not None else None

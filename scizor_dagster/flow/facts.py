@@ -16,7 +16,8 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.holdings import foreign, owned_by_others
 from scizor_dagster.ledger.intents import frozen_symbols
-from scizor_dagster.ledger.rows import intents_by_id
+from scizor_dagster.ledger.rows import intents_by_id, intents_in
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.market_data.trading_facts import average_volumes, previous_closes, true_ranges
 from scizor_dagster.planning.inputs import PlanInputs
 from scizor_dagster.planning.open_orders import OpenOrder
@@ -67,9 +68,15 @@ def account_beside(desk: Desk, portfolio: str, broker: Broker) -> AccountBeside:
         unowned = foreign(connection, account, positions)
         others = owned_by_others(connection, account, portfolio)
         known = intents_by_id(connection, [order.parent_client_order_id or order.client_order_id for order in orders])
+        unsent = intents_in(connection, account, (IntentState.HELD, IntentState.READY))
     ids = {order.client_order_id for order in orders}
     owners = {name: intent.portfolio for name, intent in known.items()}
-    mine: list[OpenOrder] = []
+    # Orders of the session that wait to be sent: of a manual order, or of a rebalance beside one.
+    mine = [
+        OpenOrder(row.symbol, row.side, row.qty)
+        for row in unsent
+        if row.portfolio == portfolio and row.symbol not in frozen and row.client_order_id not in ids
+    ]
     theirs: list[OpenOrder] = []
     for order in orders:
         # A leg whose entry is still open holds nothing yet.
@@ -109,6 +116,8 @@ def with_account(
     Of the other portfolios only what changes a line counts: a plan stands until it is executed, and what they
     trade in the meantime is no reason to make it anew unless it is in this plan's way.
     """
+    if inputs.manual is not None:
+        return beside.around(inputs, frozenset({inputs.manual.symbol}))
     named = beside.siblings.keys() | {order.symbol for order in beside.sibling_orders}
     alone = beside.around(inputs, frozenset())
     if named.isdisjoint({*inputs.holdings, *(target.symbol for target in inputs.targets)}):

@@ -187,7 +187,8 @@ def note_strategies(desk: Desk, portfolio: str) -> None:
 
 def _last_traded(desk: Desk, portfolio: str, session: date) -> date | None:
     with desk.ledger.read() as connection:
-        last = last_batch_of(connection, desk.portfolio(portfolio).account, portfolio, before=session)
+        account = desk.portfolio(portfolio).account
+        last = last_batch_of(connection, account, portfolio, before=session, by_hand=False)
     return None if last is None else last.session
 
 

@@ -25,6 +25,7 @@ from scizor_dagster.config import Account, PaperAccount
 from scizor_dagster.errors import InputError, PriceUnavailable
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.parity_recorded import recorded_run
+from scizor_dagster.ledger.manual_orders import manual_orders_of
 from scizor_dagster.ledger.rows import batches_of
 from scizor_dagster.market_data.reading import instruments
 from scizor_dagster.paper_exchange.model import Rules
@@ -84,7 +85,7 @@ def both_sides(desk: Desk, portfolio: str, first: date, last: date, *, as_planne
     of = _sessions(desk, portfolio, first, last)
     known = Known(of.history, _archives(desk, of.planned) if as_planned else {})
     run = _backtest(desk, portfolio, of, known)
-    notes = (*of.history.notes, *known.notes, *_rules_since(desk, portfolio, known))
+    notes = (*of.history.notes, *known.notes, *_rules_since(desk, portfolio, known), *_by_hand(desk, portfolio, of))
     return BothSides(of.recorded, told_of(run, of.closes, of.recorded.days[0]), notes)
 
 
@@ -149,7 +150,8 @@ def _admitted(desk: Desk, portfolio: str, first: date, last: date) -> dict[date,
     """Sessions with an admitted plan, each with the id of its first one."""
     with desk.ledger.read() as connection:
         rows = batches_of(connection, desk.portfolio(portfolio).account, portfolio, first=first, last=last)
-    return {row.session: row.plan_id for row in sorted(rows, key=lambda row: (row.session, -row.batch))}
+    rebalances = [row for row in rows if not row.by_hand]
+    return {row.session: row.plan_id for row in sorted(rebalances, key=lambda row: (row.session, -row.batch))}
 
 
 def _archives(desk: Desk, planned: Mapping[date, str]) -> dict[date, PlanArchive]:
@@ -162,6 +164,16 @@ def _rules_since(desk: Desk, portfolio: str, known: Known) -> Iterator[str]:
     other = [str(day) for day, archive in known.archives.items() if archive.rules != now]
     if other:
         yield f"The rules of the configuration are others than those of the plans of {few(other)}."
+
+
+def _by_hand(desk: Desk, portfolio: str, of: _Sessions) -> Iterator[str]:
+    """That there were manual orders, which no backtest has."""
+    days = of.history.sessions[of.row :]
+    with desk.ledger.read() as connection:
+        found = manual_orders_of(connection, desk.portfolio(portfolio).account, portfolio, first=days[0], last=days[-1])
+    if found:
+        placed = few(sorted({str(row.session) for row in found}))
+        yield f"{len(found)} order(s) were placed by hand in {placed}; the backtest has none of them."
 
 
 def _history(desk: Desk, market: str, sessions: Sequence[date], since: date) -> History:

@@ -20,8 +20,15 @@ from scizor_dagster.flow.continuity import Closes, suspected_actions, suspected_
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.facts import AccountBeside, account_beside, facts_for, shorts_allowed, with_account
 from scizor_dagster.flow.following import catch_up, not_ahead
+from scizor_dagster.flow.kept import NOTHING_KEPT, kept_apart
 from scizor_dagster.flow.lifecycle import idle_standings, require_current_states
-from scizor_dagster.flow.money import book_before, capital_note, price_adjustment, require_same_capital
+from scizor_dagster.flow.money import (
+    book_before,
+    book_through,
+    capital_note,
+    price_adjustment,
+    require_same_capital,
+)
 from scizor_dagster.flow.passes import close_past
 from scizor_dagster.flow.stored import stale_symbols
 from scizor_dagster.flow.trust import (
@@ -32,11 +39,11 @@ from scizor_dagster.flow.trust import (
 )
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.intents import frozen_symbols
-from scizor_dagster.ledger.rows import BatchRow, batch_of, intents_of, last_batch_of, open_batches
+from scizor_dagster.ledger.rows import BatchRow, batch_of, batches_of, intents_of, last_batch_of, open_batches
 from scizor_dagster.market_data.reading import instruments, last_closes, pending_actions
 from scizor_dagster.planning.archives import PlanArchive
-from scizor_dagster.planning.frames import read_plan, store_plan
-from scizor_dagster.planning.inputs import STATUS_OK, PlanInputs, ReferencePrice, Target
+from scizor_dagster.planning.frames import BY_WEIGHTS, read_plan, store_plan
+from scizor_dagster.planning.inputs import STATUS_OK, ManualInstruction, PlanInputs, ReferencePrice, Target
 from scizor_dagster.planning.model import SYNTHETIC, Plan
 from scizor_dagster.planning.rules import PlanningRules, exact, rules_from
 from scizor_dagster.risk.breaks import locked_symbols
@@ -61,12 +68,22 @@ class SessionPlan:
 
     def lines_table(self) -> pd.DataFrame:
         """One row per instrument, with its reason."""
-        names = ("symbol", "current_qty", "target_weight", "price", "target_qty", "delta_qty", "reason", "note")
+        names = (
+            "symbol",
+            "current_qty",
+            "kept_qty",
+            "target_weight",
+            "price",
+            "target_qty",
+            "delta_qty",
+            "reason",
+            "note",
+        )
         return _table(self.plan.lines, names)
 
 
 @dataclass(frozen=True)
-class _Draft:
+class Draft:
     """A plan that is not stored, and what it was made from."""
 
     plan: Plan
@@ -93,16 +110,33 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
     approved = approved_plan(desk, portfolio, session)
     if approved is not None:
         return SessionPlan(approved, kept=True, synthetic=SYNTHETIC in approved.notes)
-    require_same_capital(desk, portfolio)
-    catch_up(desk, portfolio, desk.calendar(settings.market).previous_session(session))
-    _require_ended(desk, settings.account, session)
-    close_past(desk, portfolio, session)
-    draft = _draft(desk, portfolio, session)
+    bring_up(desk, portfolio, session)
+    draft = draft_plan(desk, portfolio, session)
     with desk.ledger.read() as connection:
         admitted = batch_of(connection, settings.account, portfolio, session)
     if admitted is not None:
         # Another run was faster: what it has admitted stands as it is stored, with the snapshot that it names.
         return _kept(desk, portfolio, session, admitted)
+    store_draft(desk, draft)
+    return SessionPlan(draft.plan, kept=False, synthetic=draft.synthetic)
+
+
+def bring_up(desk: Desk, portfolio: str, session: date) -> None:
+    """Have all that happened before `session` recorded, ended and reconciled, so that a plan of it sees it.
+
+    Raises:
+        DataError: orders of an earlier session are still open.
+        ConfigError: the portfolio's capital was changed after its first session.
+    """
+    settings = desk.portfolio(portfolio)
+    require_same_capital(desk, portfolio)
+    catch_up(desk, portfolio, desk.calendar(settings.market).previous_session(session))
+    _require_ended(desk, settings.account, session)
+    close_past(desk, portfolio, session)
+
+
+def store_draft(desk: Desk, draft: Draft) -> None:
+    """Keep the plan with all that it was made from."""
     store_plan(
         desk.lake,
         draft.plan,
@@ -112,7 +146,6 @@ def plan_session(desk: Desk, portfolio: str, session: date) -> SessionPlan:
         source=SOURCE,
         fetched_at=desk.clock(),
     )
-    return SessionPlan(draft.plan, kept=False, synthetic=draft.synthetic)
 
 
 def current_plan(desk: Desk, portfolio: str, session: date) -> Plan:
@@ -122,7 +155,7 @@ def current_plan(desk: Desk, portfolio: str, session: date) -> Plan:
         DataError: there is only one from before weights, prices, holdings or rules changed.
     """
     suspected = suspected_before(desk, portfolio, session)
-    plan = read_plan(desk.lake, portfolio, session, _draft(desk, portfolio, session, suspected).plan.plan_id)
+    plan = read_plan(desk.lake, portfolio, session, draft_plan(desk, portfolio, session, suspected).plan.plan_id)
     if plan is None:
         raise DataError(
             f"The plan of {session} was made from inputs that have changed since; nothing is sent.",
@@ -140,7 +173,7 @@ def unexecuted_sessions(desk: Desk, portfolio: str, session: date) -> tuple[date
     after = date.min if newest is None else newest.session
     with desk.lake.read() as cursor:
         planned = cursor.execute(
-            "SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session > ? AND session < ?",
+            f"SELECT DISTINCT session FROM plans WHERE portfolio = ? AND session > ? AND session < ? AND {BY_WEIGHTS}",
             [portfolio, after, session],
         ).fetchall()
     return tuple(sorted(day for (day,) in planned))
@@ -157,10 +190,17 @@ def _kept(desk: Desk, portfolio: str, session: date, admitted: BatchRow) -> Sess
     return SessionPlan(kept, kept=True, synthetic=SYNTHETIC in kept.notes)
 
 
-def _draft(desk: Desk, portfolio: str, session: date, suspected: Mapping[str, str] | None = None) -> _Draft:
+def draft_plan(
+    desk: Desk,
+    portfolio: str,
+    session: date,
+    suspected: Mapping[str, str] | None = None,
+    asked: ManualInstruction | None = None,
+) -> Draft:
     """The plan that the stores give now; every question to the lake is answered from one snapshot.
 
-    Without `suspected`, corporate actions that nobody lists are looked for.
+    Without `suspected`, corporate actions that nobody lists are looked for. With `asked` it is the one line of a manual
+    order, and no targets are.
     """
     settings = desk.portfolio(portfolio)
     rules = rules_from(settings)
@@ -169,12 +209,13 @@ def _draft(desk: Desk, portfolio: str, session: date, suspected: Mapping[str, st
     _require_adopted(portfolio, beside, rules)
     with desk.lake.pinned() as lake:
         closes = last_closes(lake, settings.market, desk.calendar(settings.market).previous_session(session))
-        inputs = _inputs(desk, lake, portfolio, session, closes, suspected)
+        inputs = _inputs(desk, lake, portfolio, session, closes, suspected, asked)
         inputs = replace(inputs, **facts_for(lake, settings.market, inputs, rules))
         inputs = replace(inputs, shorts_allowed=shorts_allowed(broker, rules))
         snapshot = lake.snapshot()
-    archive = PlanArchive(with_account(inputs, beside, rules, broker.capabilities), rules, broker.capabilities)
-    return _Draft(archive.plan(), archive, snapshot, bool(closes["synthetic"].any()))
+    inputs = with_account(inputs, beside, rules, broker.capabilities)
+    archive = PlanArchive(inputs, rules, broker.capabilities)
+    return Draft(archive.plan(), archive, snapshot, bool(closes["synthetic"].any()))
 
 
 def _require_adopted(portfolio: str, beside: AccountBeside, rules: PlanningRules) -> None:
@@ -199,6 +240,7 @@ def _inputs(
     session: date,
     closes: pd.DataFrame,
     suspected: Mapping[str, str] | None,
+    asked: ManualInstruction | None,
 ) -> PlanInputs:
     settings = desk.portfolio(portfolio)
     market = desk.market(settings.market)
@@ -210,21 +252,25 @@ def _inputs(
             **locked_symbols(connection, settings.account),
             **frozen_symbols(connection, settings.account),
         }
-    book = book_before(desk, portfolio, session, closes)
+        made = batches_of(connection, settings.account, portfolio, session)
+    number = max((row.batch for row in made), default=0) + 1
+    # What manual orders of the session have brought by now is held as well.
+    book = (book_before if number == 1 else book_through)(desk, portfolio, session, closes)
+    kept = kept_apart(desk, portfolio, book, session, through=number > 1) if asked is None else NOTHING_KEPT
     stale = stale_symbols(desk, settings.market, closes, priced_on)
     quarantined = quarantined_symbols(lake, settings.market, priced_on)
     require_priced(desk, portfolio, book, stale | quarantined.keys())
-    targets = _targets(desk, lake, portfolio, session)
+    targets = _targets(desk, lake, portfolio, session) if asked is None else ()
     if suspected is None:
-        traded = _traded(targets, book.holdings) - frozen.keys()
+        traded = (_traded(targets, book.holdings) if asked is None else {asked.symbol}) - frozen.keys()
         suspected = suspected_actions(desk, lake, portfolio, session, _closes(closes), traded)
     return PlanInputs(
         portfolio=portfolio,
         account=settings.account,
         session=session,
-        batch=1,
+        batch=number,
         currency=market.currency,
-        equity=book.valuation.equity,
+        equity=book.valuation.equity - kept.value,
         targets=targets,
         holdings=book.holdings,
         prices=reference_prices(closes),
@@ -237,10 +283,12 @@ def _inputs(
         quarantined_symbols=quarantined,
         cash=book.cash,
         notes=(
-            *_notes(closes, unexecuted_sessions(desk, portfolio, session)),
+            *_notes(closes, unexecuted_sessions(desk, portfolio, session) if asked is None else ()),
             *capital_note(desk, portfolio),
-            *(f"{item.sentence}." for item in idle_standings(desk, portfolio).values()),
+            *(f"{item.sentence}." for item in idle_standings(desk, portfolio).values() if asked is None),
         ),
+        manual=asked,
+        set_apart=kept.quantities,
     )
 
 

@@ -10,26 +10,28 @@ up from the account's first row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from scizor_dagster.analytics.explain.model import number
-from scizor_dagster.analytics.replays import Finding, compared
+from scizor_dagster.analytics.replays import Finding, Kind, compared
 from scizor_dagster.flow.explain_facts import SessionFacts, Sources
 from scizor_dagster.ledger.account_books import AccountBooks, SessionRows
 from scizor_dagster.ledger.holdings import NOISE
 from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
 from scizor_dagster.ledger.rebuilt import cash_is_stated
 from scizor_dagster.ledger.rows import IntentRow, batches_of, first_batch_of
+from scizor_dagster.ledger.set_apart import set_apart
 from scizor_dagster.ledger.tables import activities, adoptions, trades
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.model import Plan, PlannedOrder
 
 ZERO = Decimal(0)
+A_DAY = timedelta(days=1)
 _TERMS = ("symbol", "instrument_id", "side", "order_type", "time_in_force", "intent", "limit_price", "take_profit",
           "stop_loss", "price_used", "leg", "slice", "phase", "depends_on")  # fmt: skip
 
@@ -54,25 +56,28 @@ def _book(facts: SessionFacts, archive: PlanArchive, made_at: datetime, notes: l
     rebuilt = any(row.origin == REBUILT for row in batches_of(ledger, facts.account, facts.portfolio))
     if rebuilt:
         notes.append("The ledger was built anew since: when its rows were recorded first is not known.")
-    then = books_before(facts.sources, facts.account, facts.session, None if rebuilt else made_at)
-    now = books_before(facts.sources, facts.account, facts.session)
+    # A plan with a later number counts what the session had brought by then; what came after it says nothing of it.
+    until = facts.session if inputs.batch == 1 else facts.session + A_DAY
+    then = books_before(facts.sources, facts.account, until, None if rebuilt else made_at)
+    now = books_before(facts.sources, facts.account, until) if inputs.batch == 1 else then
     mine_then, mine_now = _owned(then, facts.portfolio), _owned(now, facts.portfolio)
     planned = {symbol: qty for symbol, qty in inputs.holdings.items() if qty}
     late = "It was recorded after the plan was made."
     for symbol in sorted(planned.keys() | mine_then.keys() | mine_now.keys()):
-        key = f"{facts.portfolio} {symbol} before {facts.session}"
+        key = f"{facts.portfolio} {symbol} before {until}"
         want, was, have = (book.get(symbol, ZERO) for book in (planned, mine_then, mine_now))
         if was != want:
             remark = "The fills, splits and adoptions known when it was made add up otherwise."
             yield Finding("trades", key, "sum of qty", number(was), number(want), remark=remark)
         elif have != was:
             yield Finding("trades", key, "sum of qty", number(have), number(was), "information", late)
+    yield from _apart(facts, archive, mine_then, mine_now)
     first = first_batch_of(ledger, facts.account, facts.portfolio)
     if first is None or inputs.cash is None:
         notes.append("The portfolio has no admitted plan: its cash was not compared.")
         return
     cash = first.starting_cash + then.flows.get(facts.portfolio, ZERO)
-    key = f"{facts.portfolio} before {facts.session}"
+    key = f"{facts.portfolio} before {until}"
     if cash != inputs.cash:
         if cash_is_stated(ledger, facts.account, facts.portfolio):
             notes.append("A person has stated the portfolio's cash since: it was not compared.")
@@ -82,6 +87,23 @@ def _book(facts: SessionFacts, archive: PlanArchive, made_at: datetime, notes: l
     elif now.flows.get(facts.portfolio, ZERO) != then.flows.get(facts.portfolio, ZERO):
         since = first.starting_cash + now.flows.get(facts.portfolio, ZERO)
         yield Finding("trades, activities", key, "cash", number(since), number(cash), "information", late)
+
+
+def _apart(
+    facts: SessionFacts, archive: PlanArchive, then: Mapping[str, Decimal], now: Mapping[str, Decimal]
+) -> Iterator[Finding]:
+    """What the plan set apart for manual orders, against what the ledger makes of their fills."""
+    inputs, ledger = archive.inputs, facts.sources.ledger
+    # Of a later plan of a session nothing says which of its fills were there already.
+    if not inputs.set_apart or inputs.batch != 1 or ledger is None:
+        return
+    found = set_apart(ledger, facts.account, facts.portfolio, last=facts.session - A_DAY)
+    for symbol in sorted(found.keys() | inputs.set_apart.keys()):
+        have, want = found.get(symbol, ZERO), inputs.set_apart.get(symbol, ZERO)
+        if have != want:
+            key = f"{facts.portfolio} {symbol} before {facts.session}"
+            kind: Kind = "difference" if then.get(symbol) == now.get(symbol) else "information"
+            yield Finding("manual_orders, trades", key, "set apart", number(have), number(want), kind)
 
 
 def _owned(books: AccountBooks, portfolio: str) -> dict[str, Decimal]:

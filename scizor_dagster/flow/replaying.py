@@ -10,10 +10,13 @@ else is compared with them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
+from scizor_dagster.analytics.explain.model import number
 from scizor_dagster.analytics.replays import (
     Finding,
     NotReplayed,
@@ -34,13 +37,14 @@ from scizor_dagster.flow.replay_weights import weight_findings
 from scizor_dagster.ledger.known import admitted_sessions
 from scizor_dagster.planning.archives import PlanArchive, digest_of, read_archive
 from scizor_dagster.planning.frames import (
+    BY_WEIGHTS,
     LINE_COLUMNS,
     ORDER_COLUMNS,
     PLAN_COLUMNS,
     PROVENANCE_COLUMNS,
     plan_frames,
 )
-from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.model import OF_WEIGHTS, Plan
 from scizor_dagster.planning.rules import rules_from
 from scizor_dagster.version import code_version
 
@@ -48,6 +52,9 @@ _HEAD = (*PLAN_COLUMNS, *PROVENANCE_COLUMNS, "rules", "inputs_sha256")
 _KEYS = {"plans": "plan_id", "plan_lines": "symbol", "planned_orders": "client_order_id"}
 _COLUMNS = {"plans": _HEAD, "plan_lines": LINE_COLUMNS, "planned_orders": ORDER_COLUMNS}
 _OWN = ("portfolio", "session")
+_OF_A_REQUEST = (
+    "key", "actor", "reason", "symbol", "side", "quantity", "notional", "target", "order_type", "limit_price",
+)  # fmt: skip
 _INSERTS = ("inlined_insert", "tables_inserted_into")
 
 
@@ -71,12 +78,13 @@ def replay_sessions(desk: Desk, portfolio: str, first: date, last: date) -> Repl
                 where=f"portfolio {portfolio}",
             )
         found, missing = list[SessionReplay](), list[NotReplayed]()
-        for day in days:
+        plans = [(day, facts) for day in days for facts in sources.facts(portfolio, day).each()]
+        for day, facts in plans:
             try:
-                found.append(_replayed(sources.facts(portfolio, day)))
+                found.append(_replayed(facts))
             except InputsGone as gone:
                 missing.append(NotReplayed(day, gone.plan_id, gone.problem, gone.remedy))
-                if len(missing) == len(days):
+                if len(missing) == len(plans):
                     raise
         return Replays(tuple(found), tuple(missing))
 
@@ -101,10 +109,12 @@ def newest_planned(desk: Desk, portfolio: str) -> date:
 
 def planned_sessions(sources: Sources, portfolio: str, first: date, last: date) -> list[date]:
     """Sessions that the lake has a plan for, or the ledger a batch."""
-    rows = sources.lake_rows("SELECT DISTINCT session FROM plans WHERE portfolio = ?", [portfolio])
+    # A manual order whose plan was stored and not admitted was never placed: of those the ledger says which there are.
+    rows = sources.lake_rows(f"SELECT DISTINCT session FROM plans WHERE portfolio = ? AND {BY_WEIGHTS}", [portfolio])
     days = {row["session"] for row in rows}
     if sources.ledger is not None:
-        days |= set(admitted_sessions(sources.ledger, sources.desk.portfolio(portfolio).account, portfolio))
+        account = sources.desk.portfolio(portfolio).account
+        days |= admitted_sessions(sources.ledger, account, portfolio, by_hand=True)
     return sorted(day for day in days if first <= day <= last)
 
 
@@ -123,7 +133,8 @@ def _replayed(facts: SessionFacts) -> SessionReplay:
         made_text = canonical(expected)
     equal = made_text == canonical(stored)
     findings += _own_row_findings(facts, head)
-    findings += weight_findings(facts, archive, head, notes)
+    by_hand = facts.batch_id is not None
+    findings += request_findings(facts, archive) if by_hand else weight_findings(facts, archive, head, notes)
     findings += price_findings(facts, archive, head, notes)
     findings += ledger_findings(facts, archive, again, head, notes)
     findings += _rules_since(facts, archive)
@@ -214,8 +225,10 @@ def _stored(sources: Sources, plan_id: str) -> dict[str, list[dict[str, Any]]]:
         chosen = ", ".join(dict.fromkeys((*columns, *_OWN)))
         found[name] = sources.lake_rows(f"SELECT {chosen} FROM {name} WHERE plan_id = ?", [plan_id])
     for row in found["plan_lines"]:
-        # Plans from before lines named it were made beside no open order.
-        row["working_qty"] = row["working_qty"] or "0"
+        # Plans from before lines named them were made beside no open order, and set nothing apart.
+        row |= {name: row[name] or "0" for name in ("working_qty", "kept_qty")}
+    for row in found["plans"]:
+        row["origin"] = row["origin"] or OF_WEIGHTS
     return found
 
 
@@ -247,6 +260,21 @@ def _compared(
         yield from different(name, f"plan_id {head['plan_id']}", stored[0], expected[0])
         return
     yield from compared(name, [_KEYS[name]], stored, expected)
+
+
+def request_findings(facts: SessionFacts, archive: PlanArchive) -> Iterator[Finding]:
+    """What a manual order was made from against the request that the ledger has taken."""
+    asked, made = facts.by_hand, archive.inputs.manual
+    key = f"batch_id {facts.batch_id}"
+    if asked is None or made is None:
+        yield Finding("manual_orders", key, "", "absent" if asked is None else "there", "a request and its plan")
+        return
+    names = {"order_type": "mode"}
+    terms = json.loads(asked.request) | {"key": asked.idempotency_key, "actor": asked.actor, "reason": asked.reason}
+    stored = {name: terms.get(name) for name in _OF_A_REQUEST}
+    planned = {name: getattr(made, names.get(name, name)) for name in _OF_A_REQUEST}
+    told = {name: number(value) if isinstance(value, Decimal) else value for name, value in planned.items()}
+    yield from different("manual_orders", key, stored, told)
 
 
 def _own_row_findings(facts: SessionFacts, head: dict[str, Any]) -> Iterator[Finding]:

@@ -171,6 +171,7 @@ def _trading(desk: Desk, facts: SessionFacts) -> Trading:
             [facts.portfolio, facts.session],
         ),
         costs=tuple(read_costs(lake, facts.portfolio, facts.session, facts.session)),
+        by_hand=[each.by_hand for each in facts.each() if each.by_hand is not None],
     )
 
 

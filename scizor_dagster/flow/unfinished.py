@@ -15,7 +15,7 @@ from scizor_dagster.flow.approving import waits_to_be_carried_out
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.stored import newest_stored_session
 from scizor_dagster.ledger.lease import LeaseRow, lease_of
-from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_of, intents_of
+from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk.trading_state import TradingState, standing
 
@@ -61,18 +61,18 @@ class OpenOrders:
 
 
 def open_orders(desk: Desk, portfolio: str, session: date, now: datetime) -> OpenOrders | None:
-    """The session's batch with its orders where it has not ended; asking creates no ledger."""
+    """The session's orders where they have not ended, with the batch of the first of them; asking creates no ledger."""
     if not desk.has_ledger:
         return None
     account = desk.portfolio(portfolio).account
     with desk.ledger.read() as connection:
-        batch = batch_of(connection, account, portfolio, session)
-        if batch is None or not batch.state.open:
+        batches = [row for row in batches_of(connection, account, portfolio, session) if row.state.open]
+        if not batches:
             return None
         state = standing(connection, account, portfolio, now).state
         return OpenOrders(
-            batch,
-            tuple(intents_of(connection, batch.batch_id)),
+            batches[0],
+            tuple(intent for batch in batches for intent in intents_of(connection, batch.batch_id)),
             lease_of(connection, account),
             halted=state is not TradingState.ACTIVE,
         )

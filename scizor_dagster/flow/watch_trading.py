@@ -24,6 +24,7 @@ from scizor_dagster.ledger.lease import lease_of
 from scizor_dagster.ledger.plan_approvals import approval_in_force
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, first_batch_of, intents_of, open_batches
 from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.planning.frames import BY_WEIGHTS
 from scizor_dagster.risk.losses import MACHINE
 from scizor_dagster.risk.trading_state import FREE, Standing, TradingState, standing
 
@@ -268,7 +269,8 @@ def _is_planned(desk: WatchingDesk, portfolio: str, session: date) -> bool:
         return False
     with desk.lake.read() as cursor:
         key = [portfolio, session]
-        row = cursor.execute("SELECT count(*) FROM plans WHERE portfolio = ? AND session = ?", key).fetchone()
+        query = f"SELECT count(*) FROM plans WHERE portfolio = ? AND session = ? AND {BY_WEIGHTS}"
+        row = cursor.execute(query, key).fetchone()
     return bool(row and row[0])
 
 

@@ -217,7 +217,7 @@ def plan_lines_schema() -> Schema:
         "instrument_id": _text(blank=True), "current_qty": _decimal(), "target_weight": _decimal(),
         "price": _decimal(nullable=True), "price_session": _day(nullable=True), "price_source": _text(blank=True),
         "target_qty": _decimal(nullable=True), "delta_qty": _decimal(), "reason": _one_of(_values(Reason)),
-        "working_qty": _decimal(nullable=True),
+        "working_qty": _decimal(nullable=True), "kept_qty": _decimal(nullable=True),
     }  # fmt: skip
     return _table(columns, ["plan_id", "symbol", "asset_ids"])
 

@@ -92,6 +92,7 @@ TABLES: dict[str, str] = {
         plan_id VARCHAR NOT NULL, currency VARCHAR NOT NULL, equity VARCHAR NOT NULL, cash_buffer VARCHAR NOT NULL,
         priced_on DATE, adjustment VARCHAR NOT NULL, overflow_factor VARCHAR NOT NULL, lake_snapshot BIGINT NOT NULL,
         code_version VARCHAR NOT NULL, rules VARCHAR NOT NULL, notes VARCHAR NOT NULL, inputs_sha256 VARCHAR,
+        origin VARCHAR,
         {_PROVENANCE}""",
     "plan_inputs": f"""
         plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, inputs VARCHAR NOT NULL,
@@ -101,6 +102,7 @@ TABLES: dict[str, str] = {
         instrument_id VARCHAR NOT NULL, current_qty VARCHAR NOT NULL, target_weight VARCHAR NOT NULL, price VARCHAR,
         price_session DATE, price_source VARCHAR NOT NULL, target_qty VARCHAR, delta_qty VARCHAR NOT NULL,
         reason VARCHAR NOT NULL, note VARCHAR NOT NULL, asset_ids VARCHAR NOT NULL, working_qty VARCHAR,
+        kept_qty VARCHAR,
         {_PROVENANCE}""",
     "planned_orders": f"""
         plan_id VARCHAR NOT NULL, portfolio VARCHAR NOT NULL, session DATE NOT NULL, client_order_id VARCHAR NOT NULL,

@@ -27,7 +27,7 @@ ZERO = Decimal(0)
 
 _PER_SHARE = frozenset({"dividend", "delisting"})
 """Kinds of activities whose cash goes to who held the instrument before the session."""
-_OF_UNITS = frozenset({"split", "delisting"})
+OF_UNITS = frozenset({"split", "delisting"})
 """Kinds of activities that multiply a holding: by new shares for one, or by 0."""
 
 Owner = str | None
@@ -69,7 +69,7 @@ class AccountBooks:
             if row.kind in _PER_SHARE and row.symbol is not None:
                 self._pay(row.symbol, row.amount)
         for row in rows.activities:
-            if row.kind in _OF_UNITS and row.symbol is not None and row.qty_factor is not None:
+            if row.kind in OF_UNITS and row.symbol is not None and row.qty_factor is not None:
                 self._multiply(row.symbol, row.qty_factor)
         for row in rows.trades:
             signed = row.qty if row.side == "buy" else -row.qty
@@ -123,7 +123,7 @@ def _rows_of(table: sa.Table, *columns: str) -> sa.Select[Any]:
 
 # Built once: the books are read several times for every order.
 _ACTIVITIES = _rows_of(activities, "activity_id", "kind", "symbol", "amount", "qty_factor")
-_OF_A_TRADE = ("executed_at", "fill_id", "portfolio", "symbol", "side", "qty", "price", "fee")
+_OF_A_TRADE = ("executed_at", "fill_id", "portfolio", "client_order_id", "symbol", "side", "qty", "price", "fee")
 _TRADES = _rows_of(trades, *_OF_A_TRADE).where(STANDING)
 _ADOPTIONS = _rows_of(adoptions, "adoption_id", "portfolio", "symbol", "qty", "price", "recorded_at")
 

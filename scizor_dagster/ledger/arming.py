@@ -139,6 +139,14 @@ def armed_for(
     return _arming(connection, row), ""
 
 
+def armings_with_reason(connection: sa.Connection, portfolio: str, reason: str) -> list[Arming]:
+    """The permissions that were given with exactly this reason, taken back since or not, oldest first."""
+    mine = (arming.c.portfolio == portfolio, arming.c.reason == reason, arming.c.armed)
+    return [
+        _arming(connection, row) for row in connection.execute(sa.select(arming).where(*mine).order_by(arming.c.number))
+    ]
+
+
 def armings_of_portfolio(connection: sa.Connection, portfolio: str) -> list[Arming]:
     """The permissions that were not taken back, on every account; they may have expired."""
     accounts = connection.execute(sa.select(arming.c.account).where(arming.c.portfolio == portfolio).distinct())

@@ -21,15 +21,24 @@ from scizor_dagster.ledger import events
 from scizor_dagster.ledger.arming import Arming
 from scizor_dagster.ledger.changes import Change, inserted, updated
 from scizor_dagster.ledger.intents import parameter_hash
+from scizor_dagster.ledger.manual_orders import Ask, manual_row
 from scizor_dagster.ledger.plan_approvals import PlanApproval
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batch_by_id, batch_of, batches_of
 from scizor_dagster.ledger.states import BatchState, IntentState
 from scizor_dagster.ledger.tables import account_clocks, batches, orders
 from scizor_dagster.ledger.tables import events as history
-from scizor_dagster.planning.model import Plan, PlannedOrder, Provenance
+from scizor_dagster.planning.model import MANUAL, Plan, PlannedOrder, Provenance
 
 __all__ = [
-    "Admission", "account_clock", "admit", "admitted_provenance", "batch_of", "batches_of", "set_state", "state_from",
+    "Admission",
+    "account_clock",
+    "admit",
+    "admitted_provenance",
+    "batch_of",
+    "batches_of",
+    "intents_meant",
+    "set_state",
+    "state_from",
 ]  # fmt: skip
 
 ADMITTED = "batch_admitted"
@@ -52,22 +61,22 @@ def admit(
     *,
     starting_cash: Decimal,
     now: datetime,
-    origin: str = "plan",
     armed: Arming | None = None,
     approved: PlanApproval | None = None,
+    ask: Ask | None = None,
 ) -> Admission:
     """Write the batch, all its intents, the account's clock and the event, in the caller's transaction.
 
     `starting_cash` is the portfolio's cash before its first flow, in the plan's currency; `armed` and `approved` are
-    what people have permitted it by.
+    what people have permitted it by, and `ask` is the request that a manual order answers.
 
     Returns:
         The batch; the one that exists where this very plan was admitted before.
 
     Raises:
         LedgerError: another plan holds this session and number; the number is not the next one; an
-            earlier batch of the session is still open; the session lies before the account's
-            clock; an order of the plan cannot be a row.
+            earlier rebalance of the session is still open; the session lies before the account's
+            clock; an order of the plan cannot be a row; another manual order has the key.
     """
     existing = {batch.batch: batch for batch in batches_of(connection, plan.account, plan.portfolio, plan.session)}
     if plan.batch in existing:
@@ -83,7 +92,7 @@ def admit(
         plan.session,
         plan.batch,
         plan_id=plan.plan_id,
-        origin=origin,
+        origin=plan.origin,
         state=state,
         cash_buffer=plan.cash_buffer,
         starting_cash=starting_cash,
@@ -95,20 +104,22 @@ def admit(
         inserted(orders, _intent_values(plan, batch_id, position, order, now))
         for position, order in enumerate(plan.orders)
     ]
+    asked = [] if ask is None else [manual_row(ask, plan.account, plan.session, batch_id, plan.plan_id, now)]
     payload = {
         "batch_id": batch_id,
         "plan_id": plan.plan_id,
         "orders": len(rows),
         "cash_buffer": plan.cash_buffer,
         **({} if plan.provenance is None else asdict(plan.provenance)),
+        **({} if ask is None else {"idempotency_key": ask.key, "actor": ask.actor, "reason": ask.reason}),
         **permitted,
     }
     try:
-        events.append(connection, now, plan.account, ADMITTED, payload, changes=[*clock, batch, *rows])
+        events.append(connection, now, plan.account, ADMITTED, payload, changes=[*clock, batch, *rows, *asked])
     except sa.exc.IntegrityError as error:
         raise LedgerError(
-            f"An order of plan {plan.plan_id[:12]} is already in the ledger ({error.orig}).",
-            remedy="Nothing was admitted. Client order ids must never repeat; check the plan's prefix.",
+            f"An order of plan {plan.plan_id[:12]}, or its idempotency key, is already in the ledger ({error.orig}).",
+            remedy="Nothing was admitted. Client order ids and keys must never repeat; check the plan's prefix.",
         ) from error
     admitted = batch_by_id(connection, batch_id)
     assert admitted is not None
@@ -173,6 +184,17 @@ def state_from(rows: Iterable[IntentRow], *, others_open: bool) -> BatchState:
     return BatchState.DONE if ended else BatchState.WORKING
 
 
+def intents_meant(plan: Plan, now: datetime) -> list[IntentRow]:
+    """The intents that admitting `plan` would write, in its order; nothing is written."""
+    batch_id = id_of_batch(plan.account, plan.portfolio, plan.session, plan.batch)
+    found = []
+    for position, order in enumerate(plan.orders):
+        values = _intent_values(plan, batch_id, position, order, now)
+        words = {name: getattr(order, name) for name in ("side", "order_type", "time_in_force", "intent", "depends_on")}
+        found.append(IntentRow(**(values | words | {"state": IntentState(values["state"])})))
+    return found
+
+
 def admitted_provenance(connection: sa.Connection) -> dict[str, Provenance]:
     """Where the admitted plans came from when they were admitted, by plan id, as the history has sealed it."""
     found = (json.loads(text) for text in connection.execute(_ADMISSIONS).scalars())
@@ -218,8 +240,9 @@ def _check_number(existing: dict[int, BatchRow], plan: Plan) -> None:
             f"Batch {plan.batch} is not the next one of portfolio '{plan.portfolio}' on {plan.session.isoformat()}.",
             remedy=f"Plan again with batch number {expected}.",
         )
-    unfinished = [batch for batch in existing.values() if batch.state.open]
-    if unfinished:
+    # A plan counts what manual orders still bring, and a manual order what the plan does: neither waits for the other.
+    unfinished = [batch for batch in existing.values() if batch.state.open and not batch.by_hand]
+    if unfinished and plan.origin != MANUAL:
         raise LedgerError(
             f"Batch {unfinished[0].batch} of {plan.session.isoformat()} is still {unfinished[0].state}.",
             remedy="Follow its orders to their end before a re-plan.",

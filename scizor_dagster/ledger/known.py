@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.ledger.permission_tables import arming
 from scizor_dagster.ledger.tables import account_clocks, adoptions, batches, orders, trades, trading_states
+from scizor_dagster.planning.model import MANUAL
 
 # Built once: asked with every poll.
 _FIRSTS = [
@@ -30,10 +31,13 @@ def known_portfolios(connection: sa.Connection) -> dict[str, set[str]]:
     return known
 
 
-def admitted_sessions(connection: sa.Connection, account: str, portfolio: str) -> frozenset[date]:
-    """Sessions of which the portfolio has a batch."""
-    mine = (batches.c.account == account, batches.c.portfolio == portfolio)
-    return frozenset(connection.execute(sa.select(batches.c.session).where(*mine).distinct()).scalars())
+def admitted_sessions(
+    connection: sa.Connection, account: str, portfolio: str, *, by_hand: bool = False
+) -> frozenset[date]:
+    """Sessions of which the portfolio has a batch; manual orders count where `by_hand` says so."""
+    mine = sa.select(batches.c.session).where(batches.c.account == account, batches.c.portfolio == portfolio)
+    chosen = mine if by_hand else mine.where(batches.c.origin != MANUAL)
+    return frozenset(connection.execute(chosen.distinct()).scalars())
 
 
 def last_ordered_session(connection: sa.Connection, account: str, portfolio: str, through: date) -> date | None:

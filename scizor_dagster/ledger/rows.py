@@ -23,6 +23,7 @@ from scizor_dagster.ledger.tables import (
     releases,
     trades,
 )
+from scizor_dagster.planning.model import MANUAL
 
 _CHUNK = 500
 _later = trades.alias("later")
@@ -58,6 +59,11 @@ class BatchRow:
     max_notional: Decimal | None = None
     approved_by: str | None = None
     approved_at: datetime | None = None
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether it is a manual order, and no rebalance."""
+        return self.origin == MANUAL
 
     @property
     def permitted(self) -> tuple[str, ...]:
@@ -250,7 +256,9 @@ def _between(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.Select[
 _MINE = batches.c.portfolio == sa.bindparam("portfolio")
 _BATCHES = _between(batches, _MINE).order_by(batches.c.session, batches.c.batch)
 _FIRST_BATCH = _BATCHES.limit(1)
-_LAST_BATCH = _between(batches, _MINE).order_by(batches.c.session.desc(), batches.c.batch.desc()).limit(1)
+_LATEST = (batches.c.session.desc(), batches.c.batch.desc())
+_LAST_BATCH = _between(batches, _MINE).order_by(*_LATEST).limit(1)
+_LAST_REBALANCE = _between(batches, _MINE, batches.c.origin != MANUAL).order_by(*_LATEST).limit(1)
 _FILLS = _between(trades, STANDING).order_by(trades.c.session, trades.c.executed_at, trades.c.fill_id)
 _FILLS_IN = sa.select(trades).where(trades.c.account == sa.bindparam("account"), STANDING)
 _FILLS_FOR = _FILLS_IN.where(trades.c.client_order_id.in_(sa.bindparam("ids", expanding=True))).order_by(
@@ -280,12 +288,20 @@ def batches_of(
 
 
 def last_batch_of(
-    connection: sa.Connection, account: str, portfolio: str, *, before: date | None = None
+    connection: sa.Connection,
+    account: str,
+    portfolio: str,
+    *,
+    before: date | None = None,
+    by_hand: bool = True,
 ) -> BatchRow | None:
-    """The latest batch of the portfolio, or None; with `before`, of the sessions before that one."""
+    """The latest batch of the portfolio, or None; with `before`, of the sessions before that one.
+
+    Without `by_hand`, manual orders do not count.
+    """
     last = date.max if before is None else before - timedelta(days=1)
     key = {"account": account, "portfolio": portfolio, "first": date.min, "last": last}
-    found = _rows(connection, BatchRow, _LAST_BATCH, key)
+    found = _rows(connection, BatchRow, _LAST_BATCH if by_hand else _LAST_REBALANCE, key)
     return found[0] if found else None
 
 
@@ -297,8 +313,8 @@ def first_batch_of(connection: sa.Connection, account: str, portfolio: str) -> B
 
 
 def batch_of(connection: sa.Connection, account: str, portfolio: str, session: date) -> BatchRow | None:
-    """The latest batch of the portfolio in the session, or None."""
-    found = batches_of(connection, account, portfolio, session)
+    """The latest batch of the portfolio in the session that is no manual order, or None."""
+    found = [row for row in batches_of(connection, account, portfolio, session) if not row.by_hand]
     return found[-1] if found else None
 
 

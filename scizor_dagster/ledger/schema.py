@@ -7,6 +7,7 @@ here; `tables.metadata` has those of the modules that happen to be imported.
 from scizor_dagster.ledger import (
     api_tables,
     approval_tables,
+    manual_tables,
     notice_tables,
     paper_tables,
     permission_tables,
@@ -19,6 +20,7 @@ from scizor_dagster.ledger.tables import metadata
 __all__ = [
     "api_tables",
     "approval_tables",
+    "manual_tables",
     "metadata",
     "notice_tables",
     "paper_tables",

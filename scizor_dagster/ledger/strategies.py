@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -101,11 +102,19 @@ def strategy_states(connection: sa.Connection, account: str, portfolio: str) -> 
     """The state in force of every strategy that was ever paused, stopped or started in the portfolio."""
     mine = (live_strategies.c.account == account, live_strategies.c.portfolio == portfolio)
     rows = connection.execute(sa.select(live_strategies).where(*mine).order_by(live_strategies.c.number))
-    found = {}
-    for row in rows:
-        values = {name: value for name, value in row._mapping.items() if name != "number"}
-        found[row.strategy] = StrategyStanding(**values | {"state": StrategyState(row.state)})
-    return found
+    return {row.strategy: _standing(row) for row in rows}
+
+
+def standings_with_reason(connection: sa.Connection, strategy: str, reason: str) -> list[StrategyStanding]:
+    """Every state that was set with exactly this reason, in force or not, oldest first."""
+    mine = (live_strategies.c.strategy == strategy, live_strategies.c.reason == reason)
+    rows = connection.execute(sa.select(live_strategies).where(*mine).order_by(live_strategies.c.number))
+    return [_standing(row) for row in rows]
+
+
+def _standing(row: Any) -> StrategyStanding:
+    values = {name: value for name, value in row._mapping.items() if name != "number"}
+    return StrategyStanding(**values | {"state": StrategyState(row.state)})
 
 
 def record_strategy(connection: sa.Connection, account: str, seen: StrategyRow) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
+_ONLY_WHERE_GIVEN = ("manual", "set_apart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,9 @@ def _only(items: Mapping[str, T], names: set[str]) -> dict[str, T]:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        named = {item.name: getattr(value, item.name) for item in fields(value)}
+        # Left out where they say nothing: the text of a plan without them is what it was before they were known.
+        return {name: _plain(item) for name, item in named.items() if item or name not in _ONLY_WHERE_GIVEN}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):

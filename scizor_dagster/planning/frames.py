@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 from scizor_dagster.lake.tables import replace_rows
 from scizor_dagster.planning.archives import PlanArchive, digest_of, read_archive
-from scizor_dagster.planning.model import Plan, PlanLine, PlannedOrder, Provenance, Reason
+from scizor_dagster.planning.model import OF_WEIGHTS, Plan, PlanLine, PlannedOrder, Provenance, Reason
 from scizor_dagster.planning.orders import sort_key
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LINE_COLUMNS = (
     "symbol", "instrument_id", "current_qty", "target_weight", "price", "price_session", "price_source",
     "target_qty", "delta_qty", "reason", "note", "asset_ids", "working_qty",
+    "kept_qty",
 )  # fmt: skip
 ORDER_COLUMNS = (
     "client_order_id", "symbol", "instrument_id", "side", "qty", "order_type", "time_in_force", "intent",
@@ -35,9 +36,11 @@ ORDER_COLUMNS = (
 )  # fmt: skip
 PLAN_COLUMNS = (
     "portfolio", "account", "session", "batch", "plan_id", "currency", "equity", "cash_buffer", "priced_on",
-    "adjustment", "overflow_factor", "notes",
+    "adjustment", "overflow_factor", "notes", "origin",
 )  # fmt: skip
 PROVENANCE_COLUMNS = ("lake_snapshot", "code_version")
+BY_WEIGHTS = f"coalesce(origin, '{OF_WEIGHTS}') = '{OF_WEIGHTS}'"
+"""Condition on `plans` that leaves manual orders out; plans from before there were any name no origin."""
 
 
 def plan_frames(
@@ -93,8 +96,8 @@ def store_plan(
 
 
 def read_plan(lake: Lake, portfolio: str, session: date, plan_id: str | None = None) -> Plan | None:
-    """Read a stored plan as an equal object, or None: the one with `plan_id`, else the newest of the session."""
-    where = "portfolio = ? AND session = ?" + (" AND plan_id = ?" if plan_id is not None else "")
+    """Read a stored plan as an equal object, or None: the one with `plan_id`, else the newest that weights made."""
+    where = "portfolio = ? AND session = ? AND " + ("plan_id = ?" if plan_id is not None else BY_WEIGHTS)
     key = [portfolio, session] + ([plan_id] if plan_id is not None else [])
     with lake.read() as cursor:
         newest = f"{where} ORDER BY batch DESC, fetched_at DESC LIMIT 1"
@@ -148,14 +151,14 @@ def _decimal(text: str | None) -> Decimal | None:
 def _plan(row: dict[str, Any], lines: tuple[PlanLine, ...], orders: tuple[PlannedOrder, ...]) -> Plan:
     amounts = {name: Decimal(row[name]) for name in ("equity", "cash_buffer", "overflow_factor")}
     made = Provenance(**{name: row.pop(name) for name in PROVENANCE_COLUMNS})
-    stored = row | amounts | {"notes": tuple(json.loads(row["notes"]))}
+    stored = row | amounts | {"notes": tuple(json.loads(row["notes"])), "origin": row["origin"] or OF_WEIGHTS}
     return Plan(**stored, lines=lines, orders=orders, provenance=made)
 
 
 def _line(row: dict[str, Any]) -> PlanLine:
     exact = {name: _decimal(row[name]) for name in ("current_qty", "target_weight", "price", "target_qty", "delta_qty")}
-    # Plans from before lines named it were made beside no open order, or have it in their notes.
-    exact["working_qty"] = _decimal(row["working_qty"] or "0")
+    # Plans from before lines named them set nothing apart, and have an open order in their notes.
+    exact |= {name: _decimal(row[name] or "0") for name in ("working_qty", "kept_qty")}
     words = {"reason": Reason(row["reason"]), "asset_ids": tuple(json.loads(row["asset_ids"]))}
     return PlanLine(**(row | exact | words))
 

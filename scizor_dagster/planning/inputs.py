@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
-from scizor_dagster.brokers.protocol import Capabilities
+from scizor_dagster.brokers.protocol import Capabilities, Side
 from scizor_dagster.errors import InputError
 from scizor_dagster.instruments import Instrument
 from scizor_dagster.planning.model import Reason
@@ -66,6 +67,37 @@ class ReferencePrice:
     source: str
 
 
+OrderMode = Literal["market", "limit", "moo", "moc"]
+
+
+@dataclass(frozen=True, slots=True)
+class ManualInstruction:
+    """What a person asks for, in place of weights. Exactly one of `quantity`, `notional` and `target` is given.
+
+    Attributes:
+        key: The idempotency key of the request.
+        actor: Who asks.
+        reason: Why, in their words.
+        side: Of a quantity or a notional; a target gives its own.
+        quantity: Unsigned shares.
+        notional: Value at the reference price that is not exceeded, in the plan's currency.
+        target: Signed shares that the portfolio is to own afterwards, its open orders counted; 0 closes.
+        mode: Form of the orders; None for that of the portfolio's rules.
+        limit_price: Of a limit order; None for one off the reference price, as the rules have it.
+    """
+
+    key: str
+    actor: str
+    reason: str
+    symbol: str
+    side: Side | None = None
+    quantity: Decimal | None = None
+    notional: Decimal | None = None
+    target: Decimal | None = None
+    mode: OrderMode | None = None
+    limit_price: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PlanInputs:
     """Everything a plan depends on besides rules and the broker's capabilities.
@@ -90,6 +122,9 @@ class PlanInputs:
         open_orders: Orders of the account that may still fill, whoever sent them.
         shorts_allowed: Whether the account has the equity that its broker asks of short sales; None where the
             portfolio's own equity is all that is known of it.
+        manual: What a person asks for: the plan has this one line, and no targets.
+        set_apart: Signed quantities within `holdings` that manual orders have bought and the plan leaves as they are;
+            `equity` is without their value.
     """
 
     portfolio: str
@@ -117,6 +152,8 @@ class PlanInputs:
     siblings: Mapping[str, Decimal] = field(default_factory=dict)
     open_orders: tuple[OpenOrder, ...] = ()
     shorts_allowed: bool | None = None
+    manual: ManualInstruction | None = None
+    set_apart: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def check(inputs: PlanInputs, rules: PlanningRules) -> None:
@@ -125,7 +162,7 @@ def check(inputs: PlanInputs, rules: PlanningRules) -> None:
     Raises:
         InputError: equity or cash that is no amount, a weight or holding that is no finite number,
             a symbol targeted twice, an unknown status, weights above their maximum, a price, volume,
-            range or open order that cannot be one.
+            range or open order that cannot be one, a manual order that says too much or too little.
     """
     if not inputs.equity.is_finite() or inputs.equity <= 0:
         raise InputError(
@@ -154,6 +191,32 @@ def check(inputs: PlanInputs, rules: PlanningRules) -> None:
                 f"The holding of {symbol} is {quantity}.", remedy=f"Give a quantity of at most {GREATEST_NUMBER}."
             )
     _check_facts(inputs)
+    if inputs.manual is not None:
+        check_manual(inputs.manual)
+
+
+def check_manual(asked: ManualInstruction) -> None:
+    """Refuse a manual order that says too much, too little, or what no order can be.
+
+    Raises:
+        InputError: naming what.
+    """
+    given = {name: getattr(asked, name) for name in ("quantity", "notional", "target", "limit_price")}
+    amounts = {name: value for name, value in given.items() if value is not None}
+    for name, value in amounts.items():
+        if not _is_possible(value) or (name != "target" and value <= 0):
+            kind = "a number of shares" if name == "target" else "a number above zero"
+            raise InputError(f"The {name} of the order is {value}.", remedy=f"Give {kind}.", where=asked.symbol)
+    sizes = [name for name in amounts if name != "limit_price"]
+    problem = ""
+    if len(sizes) != 1:
+        problem = f"gives {' and '.join(sizes) or 'neither quantity, notional nor target'}; exactly one of them counts"
+    elif (asked.side is None) != (asked.target is not None):
+        problem = "needs a side: buy or sell" if asked.side is None else "names a target, which has its own side"
+    elif asked.limit_price is not None and asked.mode != "limit":
+        problem = f"has a limit price and is {asked.mode or 'of no named type'}, not limit"
+    if problem:
+        raise InputError(f"The order {problem}.", remedy="Correct the request.", where=asked.symbol)
 
 
 def _is_possible(number: Decimal) -> bool:
@@ -200,6 +263,7 @@ def _check_target(target: Target, rules: PlanningRules) -> None:
 def named_symbols(inputs: PlanInputs) -> set[str]:
     """Everything that is targeted, held or on order, with what an ambiguous id may mean."""
     named = {symbol for target in inputs.targets for symbol in (target.symbol, *target.candidates)}
+    named |= set() if inputs.manual is None else {inputs.manual.symbol}
     return named | inputs.holdings.keys() | inputs.foreign.keys() | {order.symbol for order in inputs.open_orders}
 
 
@@ -252,6 +316,11 @@ def plan_digest(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabili
         "rules": rules.as_text(),
         "capabilities": _capabilities_text(capabilities),
     }
+    # Named only where there is something to name: a plan without them is what it was before they were known.
+    if inputs.manual is not None:
+        body["manual"] = _manual_values(inputs.manual)
+    if inputs.set_apart:
+        body["set_apart"] = _number_values(inputs.set_apart, sorted(inputs.set_apart))
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -260,6 +329,11 @@ def _target_values(target: Target) -> tuple[object, ...]:
         target.symbol, in_order(target.asset_ids), target.instrument_id, plain(target.weight), target.status,
         target.note, in_order(target.candidates),
     )  # fmt: skip
+
+
+def _manual_values(asked: ManualInstruction) -> dict[str, object]:
+    values = {item.name: getattr(asked, item.name) for item in fields(asked)}
+    return {name: plain(value) if isinstance(value, Decimal) else value for name, value in values.items()}
 
 
 def in_order(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ REASONS: Final = (
     Reason.INSIDE_BAND, Reason.NO_CASH, Reason.TURNOVER_CAP, Reason.PARTICIPATION_CAP, Reason.NO_VOLUME,
     Reason.PRICE_COLLAR, Reason.OVERRIDE, Reason.FIRST_PARCEL, Reason.STALE_PRICE, Reason.AMBIGUOUS_ID,
     Reason.UNKNOWN_ID, Reason.QUARANTINED, Reason.STRATEGY_IDLE, Reason.CORPORATE_ACTION, Reason.LIMIT, Reason.FOREIGN,
-    Reason.ACCOUNT_NET, Reason.HELD_BY_ORDER, Reason.WASH_TRADE, Reason.NO_ATR,
+    Reason.ACCOUNT_NET, Reason.HELD_BY_ORDER, Reason.WASH_TRADE, Reason.NO_ATR, Reason.MANUAL, Reason.KEPT,
 )  # fmt: skip
 """Reason of each code: `REASONS[code]`. NO_PRICE is a price of NaN, BAD_PRICE one outside of `LEAST` and `GREATEST`."""
 CODE: Final = {reason: code for code, reason in enumerate(REASONS)}

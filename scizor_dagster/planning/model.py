@@ -14,6 +14,10 @@ from typing import NamedTuple
 
 from scizor_dagster.brokers.protocol import OrderType, PositionIntent, Side, TimeInForce
 
+OF_WEIGHTS = "plan"
+"""Origin of a plan that weights have made."""
+MANUAL = "manual"
+"""Origin of a plan of one line that a person has asked for; so is its batch's."""
 SYNTHETIC = "The prices are synthetic."
 """Note on a plan whose prices no market has made."""
 
@@ -69,9 +73,13 @@ class Reason(StrEnum):
     """The venue takes no first purchase of so small a value."""
     NO_ATR = "no_atr"
     """A bracket is wanted in average true ranges, and none gives valid prices: nothing is opened unprotected."""
+    MANUAL = "manual"
+    """A person has asked for the orders of this line, not a weight."""
+    KEPT = "kept"
+    """All that is held of it was bought by manual orders, and is set apart from what weights decide."""
 
 
-ORDERING_REASONS = frozenset({Reason.REBALANCE, Reason.OPEN, Reason.LIQUIDATE, Reason.CROSS_ZERO})
+ORDERING_REASONS = frozenset({Reason.REBALANCE, Reason.OPEN, Reason.LIQUIDATE, Reason.CROSS_ZERO, Reason.MANUAL})
 
 
 class PlannedOrder(NamedTuple):
@@ -115,7 +123,8 @@ class PlanLine(NamedTuple):
     """One instrument of a plan. Quantities are signed shares, weights are shares of equity.
 
     `current_qty` is what is held; `working_qty` is what the portfolio's open orders still bring, and `delta_qty`
-    counts it.
+    counts it. `kept_qty` is what manual orders have bought and the portfolio sets apart: neither `current_qty` nor
+    `target_qty` counts it.
     """
 
     symbol: str
@@ -132,6 +141,12 @@ class PlanLine(NamedTuple):
     asset_ids: tuple[str, ...] = ()
     """Ids of the weight file that this line answers for."""
     working_qty: Decimal = Decimal(0)
+    kept_qty: Decimal = Decimal(0)
+
+    @property
+    def target_in_all(self) -> Decimal | None:
+        """Signed shares that the portfolio is to own, what is set apart counted; None where there is no target."""
+        return None if self.target_qty is None else self.target_qty + self.kept_qty
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +173,7 @@ class Plan:
         adjustment: `raw`, or what the price source is labelled with; anything else never trades live.
         overflow_factor: Factor that scaled the weights to the maximum; 1 when none was needed.
         notes: Sentences for a person: what was scaled, left out, or labelled.
+        origin: `plan`, or `manual` for the one line of a manual order.
         provenance: As it is stored; None for a plan that is not read from the lake.
     """
 
@@ -175,4 +191,5 @@ class Plan:
     lines: tuple[PlanLine, ...]
     orders: tuple[PlannedOrder, ...]
     notes: tuple[str, ...] = ()
+    origin: str = OF_WEIGHTS
     provenance: Provenance | None = field(default=None, compare=False)

@@ -147,10 +147,12 @@ def limit_offset(rules: PlanningRules) -> Decimal:
 
 
 def limit_price(row: Row, venue: Venue) -> Decimal:
-    """Limit of an order: off the reference price by the offset, within the collar, on the price step."""
+    """Limit of an order: what was asked for, or off the reference price by the offset, within the collar, on a step."""
     price, instrument = row.usable_price, row.instrument
     assert price is not None, row.symbol
     assert instrument is not None, row.symbol
+    if row.limit is not None:
+        return row.limit
     wanted = price * (1 + row.side.sign * limit_offset(venue.rules))
     step = instrument.price_step(wanted)
     return tick_down(wanted, step) if row.side is Side.BUY else tick_up(wanted, step)

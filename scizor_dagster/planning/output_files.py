@@ -145,6 +145,6 @@ def _small_row(plan: Plan, line: PlanLine) -> Row:
 
 def _line_row(line: PlanLine) -> Row:
     return (
-        line.symbol, line.current_qty, line.target_weight, line.price, line.target_qty, line.delta_qty,
-        line.reason.value,
+        line.symbol, line.current_qty + line.kept_qty, line.target_weight, line.price, line.target_in_all,
+        line.delta_qty, line.reason.value,
     )  # fmt: skip

@@ -5,7 +5,8 @@ inputs or storing plans (`frames`, `files`, the assets).
 
 The steps: check the inputs; one row per instrument (`rows`); scale an excess of weights within its
 tolerance; size all rows at once (`kernel`) and be exact again, instrument by instrument (`sizing`); cap the
-turnover (`turnover`); hold the laws of the whole book (`fit`); write the orders (`orders`).
+turnover (`turnover`); hold the laws of the whole book (`fit`); write the orders (`orders`). A manual order has one row
+that is decided (`manual`), and goes through the rest as any other.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from scizor_dagster.planning.client_order_ids import ClientOrderIds
 from scizor_dagster.planning.columns import FACTOR_STEP
 from scizor_dagster.planning.decisions import Venue, closing_part, exit_only
 from scizor_dagster.planning.fit import fit
-from scizor_dagster.planning.inputs import PlanInputs, check, plan_digest, with_unmatched
-from scizor_dagster.planning.model import ORDERING_REASONS, Plan, PlanLine, PlannedOrder, Reason
+from scizor_dagster.planning.inputs import ManualInstruction, PlanInputs, check, plan_digest, with_unmatched
+from scizor_dagster.planning.manual import decide_manual, manual_rules, require_form, require_whole, with_row
+from scizor_dagster.planning.model import MANUAL, ORDERING_REASONS, Plan, PlanLine, PlannedOrder, Reason
 from scizor_dagster.planning.notes import collar_note, label, minimum_note, unvalued_note
 from scizor_dagster.planning.open_orders import net
 from scizor_dagster.planning.orders import frees_cash, orders_of
@@ -51,39 +53,74 @@ def _planned(inputs: PlanInputs, rules: PlanningRules, capabilities: Capabilitie
         check(inputs, rules)
         inputs = with_unmatched(inputs, rules)
         plan_id = plan_digest(inputs, rules, capabilities)
+        if inputs.manual is not None:
+            return _manual(inputs, inputs.manual, manual_rules(rules, inputs.manual), capabilities, plan_id)
+        apart, inputs = inputs.set_apart, without_kept(inputs)
         inputs = _with_foreign(inputs) if rules.manage_foreign and inputs.foreign else inputs
         venue = venue_of(rules, capabilities, inputs)
         factor, notes = overflow_factor(inputs, rules)
         resting = net(inputs.open_orders)
         rows = make_rows(inputs, rules, resting)
-        buffer = inputs.equity * rules.min_cash_buffer_pct
         shapers = shapers_of(inputs, rules, capabilities, resting)
         notes += decide_book(rows, inputs, venue, factor, shapers, exactly=exactly)
         orders = _orders(rows, inputs, venue, plan_id)
         check_total(sum((order.notional for order in orders), ZERO), len(orders), rules)
-        return Plan(
-            plan_id=plan_id,
-            portfolio=inputs.portfolio,
-            account=inputs.account,
-            session=inputs.session,
-            batch=inputs.batch,
-            currency=inputs.currency,
-            equity=inputs.equity,
-            cash_buffer=buffer,
-            priced_on=inputs.priced_on,
-            adjustment=inputs.adjustment,
-            overflow_factor=factor,
-            lines=tuple(_line(row) for row in rows),
-            orders=orders,
-            notes=(
-                *inputs.notes,
-                *label(inputs),
-                *minimum_note(rules, venue),
-                *unvalued_note(rows, inputs),
-                *notes,
-                *collar_note(orders, rules),
-            ),
-        )
+        made = _made(inputs, rules, venue, plan_id, rows, orders, notes)
+        lines = (_line(row, apart.get(row.symbol, ZERO)) for row in rows)
+        return replace(made, overflow_factor=factor, lines=tuple(lines))
+
+
+def _manual(
+    inputs: PlanInputs, asked: ManualInstruction, rules: PlanningRules, capabilities: Capabilities, plan_id: str
+) -> Plan:
+    """The plan of the one line that a person asks for, under the laws of the whole book."""
+    venue, resting = venue_of(rules, capabilities, inputs), net(inputs.open_orders)
+    rows = make_rows(with_row(inputs, asked), rules, resting)
+    mine = decide_manual(rows, inputs, asked, venue, shapers_of(inputs, rules, capabilities, resting))
+    _wait_for_unvalued(rows, venue)
+    notes = _hold_laws(rows, inputs, venue)
+    require_whole(mine, asked)
+    orders = tuple(row._replace(reason=Reason.MANUAL) for row in _orders([mine], inputs, venue, plan_id))
+    require_form(orders, mine, asked)
+    check_total(sum((order.notional for order in orders), ZERO), len(orders), rules)
+    line = _line(mine)
+    made = _made(inputs, rules, venue, plan_id, rows, orders, notes)
+    return replace(made, lines=(line._replace(reason=Reason.MANUAL) if orders else line,), origin=MANUAL)
+
+
+def _made(
+    inputs: PlanInputs,
+    rules: PlanningRules,
+    venue: Venue,
+    plan_id: str,
+    rows: list[Row],
+    orders: tuple[PlannedOrder, ...],
+    notes: list[str],
+) -> Plan:
+    """The plan without its lines."""
+    return Plan(
+        plan_id=plan_id,
+        portfolio=inputs.portfolio,
+        account=inputs.account,
+        session=inputs.session,
+        batch=inputs.batch,
+        currency=inputs.currency,
+        equity=inputs.equity,
+        cash_buffer=inputs.equity * rules.min_cash_buffer_pct,
+        priced_on=inputs.priced_on,
+        adjustment=inputs.adjustment,
+        overflow_factor=ONE,
+        lines=(),
+        orders=orders,
+        notes=(
+            *inputs.notes,
+            *label(inputs),
+            *minimum_note(rules, venue),
+            *unvalued_note(rows, inputs),
+            *notes,
+            *collar_note(orders, rules),
+        ),
+    )
 
 
 def decide_book(
@@ -102,13 +139,29 @@ def decide_book(
     """
     decided = decide_rows(rows, inputs, venue, factor, shapers, exactly=exactly)
     _wait_for_unvalued(rows, venue)
-    buffer = inputs.equity * venue.rules.min_cash_buffer_pct
-    spare_cash = None if inputs.cash is None else inputs.cash - buffer - _on_order(rows)
-    if decided.fits(rows, spare_cash):
+    if decided.fits(rows, _spare_cash(rows, inputs, venue)):
         return decided.said
+    return decided.said + _hold_laws(rows, inputs, venue)
+
+
+def _hold_laws(rows: list[Row], inputs: PlanInputs, venue: Venue) -> list[str]:
+    """Cap the turnover and hold the laws of the whole book, exactly; returns what was scaled, as sentences."""
+    spare_cash = _spare_cash(rows, inputs, venue)
     capped = cap_turnover(rows, venue, inputs.equity)
+    buffer = inputs.equity * venue.rules.min_cash_buffer_pct
     fit(rows, venue, investable=inputs.equity - buffer, spare_cash=spare_cash)
-    return decided.said + capped
+    return capped
+
+
+def _spare_cash(rows: list[Row], inputs: PlanInputs, venue: Venue) -> Decimal | None:
+    """The cash above its buffer that no open order takes; None where the cash is not known."""
+    if inputs.cash is None:
+        return None
+    taken = [_on_order(row) for row in rows]
+    if inputs.manual is not None:
+        # It is sent at once, and what open sales will bring is not there yet.
+        taken = [max(value, ZERO) for value in taken]
+    return inputs.cash - inputs.equity * venue.rules.min_cash_buffer_pct - sum(taken, ZERO)
 
 
 def overflow_factor(inputs: PlanInputs, rules: PlanningRules) -> tuple[Decimal, list[str]]:
@@ -151,9 +204,23 @@ def _with_foreign(inputs: PlanInputs) -> PlanInputs:
     return replace(inputs, holdings=holdings, foreign={}, notes=(*inputs.notes, note))
 
 
-def _on_order(rows: list[Row]) -> Decimal:
-    """What open orders still take from the cash at reference prices."""
-    return sum(((row.current - row.held) * price for row in rows if row.busy and (price := row.usable_price)), ZERO)
+def without_kept(inputs: PlanInputs) -> PlanInputs:
+    """The inputs with what is set apart for manual orders taken out; the account holds it beside the plan."""
+    if not inputs.set_apart:
+        return inputs
+    holdings, siblings = dict(inputs.holdings), dict(inputs.siblings)
+    for symbol, quantity in inputs.set_apart.items():
+        holdings[symbol] = holdings.get(symbol, ZERO) - quantity
+        siblings[symbol] = siblings.get(symbol, ZERO) + quantity
+    named = ", ".join(f"{plain(quantity)} {symbol}" for symbol, quantity in sorted(inputs.set_apart.items()))
+    note = f"Set apart, as manual orders have bought it, and no part of the equity that is sized on: {named}."
+    return replace(inputs, holdings=holdings, siblings=siblings, notes=(*inputs.notes, note))
+
+
+def _on_order(row: Row) -> Decimal:
+    """What the row's open orders still take from the cash at the reference price; below zero what they bring."""
+    price = row.usable_price
+    return (row.current - row.held) * price if row.busy and price else ZERO
 
 
 def _wait_for_unvalued(rows: list[Row], venue: Venue) -> None:
@@ -229,8 +296,11 @@ def check_total(total: Decimal, orders: int, rules: PlanningRules) -> None:
         )
 
 
-def _line(row: Row) -> PlanLine:
+def _line(row: Row, kept: Decimal = ZERO) -> PlanLine:
     price = row.price
+    if kept:
+        row.add_note(f"{plain(kept)} are set apart for manual orders.")
+        row.reason = row.reason if row.held or row.weight else Reason.KEPT
     return PlanLine(
         row.symbol,
         row.instrument_id,
@@ -245,4 +315,5 @@ def _line(row: Row) -> PlanLine:
         row.note,
         row.asset_ids,
         row.current - row.held,
+        kept,
     )

@@ -61,6 +61,8 @@ class Row:
     """Unsigned shares that own open orders still trade."""
     value: Decimal = ZERO
     """Signed value of the target before it is rounded; zero where all is to be closed."""
+    limit: Decimal | None = None
+    """Limit price that a person has asked for; None where the rules give it."""
 
     @property
     def side(self) -> Side:

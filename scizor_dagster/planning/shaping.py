@@ -175,7 +175,12 @@ def _near_the_price(row: Row, venue: Venue, most: Decimal) -> None:
         return
     if row.delta % 1 != 0 and OrderType.LIMIT not in venue.capabilities.fractional_order_types:
         return
-    limit = limit_price(row, venue)
+    limit, collar = limit_price(row, venue), venue.rules.price_collar
+    if row.limit is not None:
+        if collar is not None and abs(limit - price) > collar * price:
+            note = f"Its limit is {limit}; planning.price_collar allows {plain(collar)} around {plain(price)}."
+            row.withhold(Reason.PRICE_COLLAR, note)
+        return
     if (limit - price) * row.side.sign > most * price:
         row.withhold(
             Reason.PRICE_COLLAR, f"No limit price lies within {plain(most)} of {plain(price)}; the next is {limit}."

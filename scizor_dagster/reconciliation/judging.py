@@ -14,6 +14,7 @@ from decimal import Decimal
 from scizor_dagster.analytics.valuation import Close
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.reconciliation.model import Break, BreakClass, BreakKind, BrokerView, LedgerView, Severity, Stage
+from scizor_dagster.reconciliation.positions import targets_of
 from scizor_dagster.reconciliation.words import order_text, planned_text
 from scizor_dagster.risk.breaks import LockScope
 
@@ -142,8 +143,7 @@ class _Parties:
 
     def __init__(self, plans: Sequence[Plan], broker: BrokerView) -> None:
         self._planned = {order.client_order_id: planned_text(order) for plan in plans for order in plan.orders}
-        lines = plans[-1].lines if plans else ()
-        self._targets = {line.symbol: f"{line.target_qty:f}" for line in lines if line.target_qty is not None}
+        self._targets = {symbol: f"{qty:f}" for symbol, qty in targets_of(plans).items() if qty is not None}
         self._orders = {row.client_order_id: order_text(row) for row in broker.orders}
 
     def said(self, row: Break) -> Break:

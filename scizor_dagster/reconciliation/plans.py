@@ -129,13 +129,14 @@ def _price_difference(order: PlannedOrder, intent: IntentRow) -> Decimal:
 def _not_admitted(plan: Plan, ledger: LedgerView, session_over: bool) -> Iterator[Break]:
     """Another plan than the stored one was admitted, or none yet, or none in time."""
     expected = f"plan {plan.plan_id[:12]}"
-    if ledger.batches:
+    admitted = [row for row in ledger.batches if not row.by_hand]
+    if admitted:
         yield Break(
             BreakKind.PLAN_NOT_ADMITTED,
             None,
             None,
             expected,
-            f"admitted: {', '.join(row.plan_id[:12] for row in ledger.batches)}",
+            f"admitted: {', '.join(row.plan_id[:12] for row in admitted)}",
             Severity.ERROR,
             "Restore the plan that was admitted; a new one must be asked for with the next batch number.",
             break_class=BreakClass.UNEXPECTED,

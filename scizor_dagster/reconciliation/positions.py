@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from scizor_dagster.analytics.valuation import Close
-from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.model import MANUAL, Plan
 from scizor_dagster.reconciliation.explaining import Evidence, Part, position_parts
 from scizor_dagster.reconciliation.model import (
     Break,
@@ -131,9 +131,18 @@ def _not_ours(symbol: str, owned: Decimal, found: Decimal) -> Break:
     )
 
 
+def targets_of(plans: Sequence[Plan]) -> dict[str, Decimal | None]:
+    """What the session's plans want to be held, by symbol: a rebalance says all of it, a manual order its own line."""
+    targets: dict[str, Decimal | None] = {}
+    for plan in plans:
+        said = {line.symbol: line.target_in_all for line in plan.lines}
+        targets = {**targets, **said} if plan.origin == MANUAL else said
+    return targets
+
+
 def end_of_day(plans: Sequence[Plan], ledger: LedgerView, closes: Mapping[str, Close]) -> tuple[EndOfDayPosition, ...]:
     """What the portfolio holds or was meant to hold after the session, by symbol."""
-    targets = {line.symbol: line.target_qty for line in plans[-1].lines} if plans else {}
+    targets = targets_of(plans)
     wanted = {symbol for symbol, qty in targets.items() if qty}
     return tuple(
         _position(symbol, ledger, targets.get(symbol), closes.get(symbol))

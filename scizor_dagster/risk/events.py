@@ -162,10 +162,11 @@ def risk_events_of(
     if session is not None:
         statement = statement.where(risk_events.c.session == session)
     rows = connection.execute(statement.order_by(risk_events.c.at, risk_events.c.event_id))
-    return [_event(row._mapping) for row in rows]
+    return [event_of(row._mapping) for row in rows]
 
 
-def _event(row: Any) -> RiskEvent:
+def event_of(row: Any) -> RiskEvent:
+    """A row of the table as a value."""
     return RiskEvent(
         at=row["at"],
         account=row["account"],

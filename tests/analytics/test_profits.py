@@ -21,7 +21,7 @@ from scizor_dagster.analytics.profits import (
     SessionOfPortfolio,
     Trade,
 )
-from scizor_dagster.analytics.virtual_positions import NOBODY, PlannedMove
+from scizor_dagster.analytics.virtual_positions import MANUAL, NOBODY, PlannedMove
 from scizor_dagster.instruments import split_quantity
 from scizor_dagster.ledger.account_books import AccountBooks, SessionRows
 from scizor_dagster.signals.arithmetic import exact_arithmetic
@@ -319,3 +319,31 @@ def test_a_position_that_is_closed_and_opened_again_within_a_session_is_realised
     profits = passed(ProfitBook(), trade(qty, 10), trade(-qty, 12), trade(qty, 12)).measured({"AAA": D(12)})
     line = profits.by_instrument["AAA"]
     assert (line.realised, line.unrealised) == (2 * qty, 0)
+
+
+def held_by(book: ProfitBook) -> dict[str, Decimal]:
+    return {name: item.qty for name, item in book.strategies.get("AAA", {}).items() if item.qty}
+
+
+def test_a_manual_order_is_a_position_of_its_own_which_a_rebalance_closes_at_the_price_of_its_fill() -> None:
+    book = ProfitBook()
+    book.pass_session(SessionOfPortfolio(trades=[trade(10, 10, move(10, trend=1))]))
+    by_hand = PlannedMove("m", D(-4), {}, by_hand=True)
+    book.pass_session(SessionOfPortfolio(trades=[trade(-3, 12, by_hand), trade(-1, 12, by_hand)]))
+    assert held_by(book) == {"trend": 10, MANUAL: -4}
+    book.pass_session(SessionOfPortfolio(trades=[trade(4, 11, move(4, "b2", trend=1))]))
+    assert held_by(book) == {"trend": 10}
+    lines = book.measured({"AAA": D(11)}).by_strategy
+    assert (lines[MANUAL, "AAA"].profit, lines["trend", "AAA"].profit) == (4, 10)
+
+
+def test_what_is_set_apart_stays_of_manual_orders_beside_the_target_of_the_strategies() -> None:
+    book = ProfitBook()
+    by_hand = PlannedMove("m", D(5), {}, by_hand=True)
+    book.pass_session(SessionOfPortfolio(trades=[trade(5, 10, by_hand)]))
+    both = PlannedMove("b", D(8), {"trend": D("0.3"), "value": D("0.1")}, apart=D(5))
+    book.pass_session(SessionOfPortfolio(trades=[trade(8, 10, both)]))
+    assert held_by(book) == {MANUAL: 5, "trend": 6, "value": 2}
+    none = PlannedMove("c", D(-8), {}, apart=D(5))
+    book.pass_session(SessionOfPortfolio(trades=[trade(-8, 10, none)]))
+    assert held_by(book) == {MANUAL: 5}

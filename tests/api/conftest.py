@@ -11,8 +11,10 @@ import pytest
 from scizor_dagster.api.app import create_app
 from scizor_dagster.api.keys import new_key
 from scizor_dagster.ledger.api_keys import Scope, add_key
+from scizor_dagster.ledger.rows import intents_of, last_batch_of
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Client
+from tests.api.samples import PATHS, QUERIES
 from tests.filled import LAST_COLLECTED, NEXT, TRADED, WEIGHTS, enter
 from tests.ledgers import sqlite_ledger
 from tests.projects import Project, project_at, small_project, write_weights
@@ -26,7 +28,20 @@ __all__ = ["LAST_COLLECTED", "NEXT", "TRADED", "WEIGHTS", "enter"]
 @pytest.fixture(scope="session")
 def _filled(filled: Project) -> Project:
     """Six weeks of prices, and one session that has been traded by portfolio `main`."""
+    PATHS.update(_ids(filled))
+    QUERIES["/api/risk/check"] = {"plan": PATHS["plan"]}
     return filled
+
+
+def _ids(project: Project) -> dict[str, str]:
+    """The ids of the traded session's plan and of one of its orders."""
+    ledger = Ledger.open(project.settings.ledger_url)
+    with ledger.read() as connection:
+        batch = last_batch_of(connection, "paper", "main")
+        assert batch is not None
+        order = intents_of(connection, batch.batch_id)[0]
+    ledger.close()
+    return {"plan": batch.plan_id, "order": order.client_order_id}
 
 
 @pytest.fixture

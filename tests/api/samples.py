@@ -4,12 +4,24 @@ A new name of a parameter needs a value here: of something in the home of `conft
 and its account `paper`, so that a key of another account has something to be kept from.
 """
 
+from tests.filled import RUN
+
 PATHS: dict[str, str] = {
     "portfolio": "main",
     "symbol": "AAPL",
+    "strategy": "weekly",
+    "date": "2025-02-03",
+    "session": "2025-02-03",
+    "run": RUN,
+    "plan": "of the session that was traded",
+    "order": "of the session that was traded",
 }
-"""By name of the path parameter."""
-QUERIES: dict[str, dict[str, str]] = {}
-"""Query parameters that a route cannot do without, by its path as the application knows it."""
+"""By name of the path parameter; ids that the home decides are put in when it is filled."""
+QUERIES: dict[str, dict[str, str]] = {
+    "/api/risk/events": {"passed": "true"},
+    "DELETE /api/orders/{order}": {"reason": "test"},
+    "/api/risk/check": {"plan": "of the session that was traded"},
+}
+"""Query parameters that a route cannot do without, by its path as the application knows it, or method and path."""
 FILES: dict[tuple[str, str], tuple[str, bytes]] = {}
 """Files that are handed in, with their media type, by method and path; other bodies are the examples of the models."""

@@ -81,6 +81,7 @@ JOBS = {
     "collect_daily": {"us/symbols", "us/corporate_actions", "us/daily_prices", "us/prices", "fx_rates"},
     "collect_history": {"us/symbols", "us/corporate_actions", "us/historical_chunks", "us/prices"},
     "rebalance": {*TAKE, "main/planned_orders", *ACT},
+    "plan": {*TAKE, "main/planned_orders"},
     "follow_orders": ACT,
     "close_day": ACT,
     "take_signals": TAKE,

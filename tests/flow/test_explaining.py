@@ -83,7 +83,7 @@ def test_a_fill_walks_all_the_way_up_to_its_file_and_down_to_the_reconciliation(
         assert made.to_json()["complete"], text_of(made)
         steps = {link.step for link in made.links}
         sold = symbol == "GOOG" and session == SECOND
-        wanted = set(Step) - {Step.HISTORY, Step.CONSEQUENCE}
+        wanted = set(Step) - {Step.REQUEST, Step.HISTORY, Step.CONSEQUENCE}
         assert steps >= (wanted - {Step.MAPPING, Step.BLEND, Step.TARGET} if sold else wanted)
         files = made.of(Step.FILE)
         place = files[0].facts["named_before"] if sold else files[0].facts

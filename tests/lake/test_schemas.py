@@ -45,7 +45,7 @@ GOOD = {
         "plan_id": HASH, "portfolio": "main", "session": DAY, "symbol": "A", "instrument_id": "A.XNAS",
         "current_qty": "-1.5", "target_weight": "0", "price": None, "price_session": None, "price_source": "",
         "target_qty": None, "delta_qty": "1E-7", "reason": "no_price", "asset_ids": "A",
-        "working_qty": "-2",
+        "working_qty": "-2", "kept_qty": "3",
     },
     "planned_orders": {
         "plan_id": HASH, "portfolio": "main", "session": DAY, "client_order_id": "SCZ_20240102_1_A_buy_x",

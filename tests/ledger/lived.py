@@ -15,10 +15,13 @@ from scizor_dagster.ledger.api_keys import ApiKey, Scope, add_key, note_use, rev
 from scizor_dagster.ledger.api_requests import ApiRequest, note_answer, note_request
 from scizor_dagster.ledger.approvals import approve
 from scizor_dagster.ledger.arming import arm, spend
+from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.breaks import BreakRow, Looked, record_breaks
 from scizor_dagster.ledger.checkpoints import SPACING
 from scizor_dagster.ledger.days import record_pass
 from scizor_dagster.ledger.executions import FillNews, record_fill
+from scizor_dagster.ledger.intents import load
+from scizor_dagster.ledger.manual_orders import Ask, ask_cancel
 from scizor_dagster.ledger.notices import NoticeRow, begin, settle
 from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.positions import store_positions
@@ -32,11 +35,23 @@ from scizor_dagster.ledger.strategy_records import (
     note_computed,
     note_version,
 )
+from scizor_dagster.planning.model import MANUAL
 from scizor_dagster.risk.acceptance import accept_equity
 from scizor_dagster.risk.locks import DueLock, store_locks
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from tests.execution.model_broker import ModelBroker
-from tests.execution.scenario import MONDAY, START, TUESDAY, D, adopt, full_plan, model, run
+from tests.execution.scenario import (
+    MONDAY,
+    START,
+    TUESDAY,
+    D,
+    adopt,
+    full_plan,
+    model,
+    order,
+    plan_of,
+    run,
+)
 
 
 def live_through(ledger: Ledger) -> ModelBroker:
@@ -65,6 +80,7 @@ def live_through(ledger: Ledger) -> ModelBroker:
         )
         record_version(connection)
         ask_over_http(connection)
+        _trade_by_hand(connection)
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
         told = NoticeRow("halt", "account real", "halted", "PHONE", "halted", "by ann", {"by": "ann"})
@@ -111,6 +127,15 @@ def ask_over_http(connection: sa.Connection) -> None:
     api_answers.keep(connection, begun, 200, {"etag": "1"}, "{}", START)
     revoke_key(connection, "a" * 12, actor="ben", reason="lost", now=START)
     note_use(connection, "a" * 12, START)
+
+
+def _trade_by_hand(connection: sa.Connection) -> None:
+    """A manual order, and that somebody wants it back."""
+    asked = order("m-ddd", "DDD", Side.BUY, "3")
+    plan = replace(plan_of([asked], session=TUESDAY, plan_id="m"), origin=MANUAL)
+    ask = Ask("key-1", "main", '{"symbol":"DDD"}', "ann", "a tip", "keep")
+    admit(connection, plan, starting_cash=D(1000), now=START, ask=ask)
+    ask_cancel(connection, load(connection, "m-ddd"), actor="ann", reason="no more", now=START)
 
 
 def a_break(**changes: Any) -> BreakRow:

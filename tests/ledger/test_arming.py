@@ -10,7 +10,16 @@ import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.errors import LedgerError
-from scizor_dagster.ledger.arming import Arming, arm, armed_for, arming_of, armings_of_portfolio, disarm, spend
+from scizor_dagster.ledger.arming import (
+    Arming,
+    arm,
+    armed_for,
+    arming_of,
+    armings_of_portfolio,
+    armings_with_reason,
+    disarm,
+    spend,
+)
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.permission_tables import arming
 from scizor_dagster.ledger.store import Ledger
@@ -49,6 +58,16 @@ def test_a_portfolio_is_armed_until_its_expiry_and_for_exactly_that_identity(led
         assert why_not(connection, BrokerIdentity("alpaca", "paper", "123")) == "armed for live account 123"
         assert armed_for(connection, "real", "other", LIVE, NOW) == (None, "not armed")
         assert armed_for(connection, "other", "main", LIVE, NOW) == (None, "not armed")
+
+
+def test_a_permission_is_found_again_by_its_reason_also_once_it_was_taken_back(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        first = armed(connection, reason="monthly [key/1]")
+        armed(connection, reason="monthly [key/2]")
+        disarm(connection, "real", "main", actor="kim", reason="monthly [key/1]", now=NOW)
+        assert armings_with_reason(connection, "main", "monthly [key/1]") == [first]
+        assert armings_with_reason(connection, "other", "monthly [key/1]") == []
+        assert armings_with_reason(connection, "main", "monthly") == []
 
 
 def test_disarming_ends_it_at_once_and_every_row_stays(ledger: Ledger) -> None:

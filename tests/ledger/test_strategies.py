@@ -17,6 +17,7 @@ from scizor_dagster.ledger.strategies import (
     known_strategies,
     record_strategy,
     set_strategy_state,
+    standings_with_reason,
     strategy_states,
 )
 from scizor_dagster.ledger.strategy_tables import live_strategies
@@ -47,6 +48,15 @@ def test_the_state_that_was_set_last_is_in_force_in_its_portfolio_alone(ledger: 
     assert stopped.sentence == (
         "Strategy momentum is stopped since 2026-03-04T21:00:00+00:00 by ann, its positions are sold: no edge"
     )
+
+
+def test_a_state_is_found_again_by_its_reason_whatever_was_set_since(ledger: Ledger) -> None:
+    paused = _set(ledger, StrategyState.PAUSED, "a rest [key/1]")
+    _set(ledger, StrategyState.RUNNING, "rested")
+    with ledger.read() as connection:
+        assert standings_with_reason(connection, "momentum", "a rest [key/1]") == [paused]
+        assert standings_with_reason(connection, "momentum", "a rest") == []
+        assert standings_with_reason(connection, "value", "a rest [key/1]") == []
 
 
 def test_a_state_without_sales_says_nothing_of_them(ledger: Ledger) -> None:

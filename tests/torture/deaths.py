@@ -46,6 +46,7 @@ class Stage(Beginning):
     def __init__(self, scenario: Scenario, kind: Kind, store: Store) -> None:
         super().__init__(scenario.name, kind, store, scenario.prepare, [scenario.command])
         self.command = scenario.command
+        self.plans = scenario.plans
         self.calm = facts(self.settled(self.begin(None)))
 
     def struck(self, venue: Venue, at: Point) -> Ended:
@@ -79,7 +80,7 @@ class Stage(Beginning):
             self._look(ledger, broker)
         truth: Truth = broker.truth()
         check_at_the_end(ledger, truth, self.kind)
-        report = compared(ledger, broker)
+        report = compared(ledger, broker, self.plans)
         assert report.break_count == 0, report.summary
         return truth
 

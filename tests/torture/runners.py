@@ -27,7 +27,7 @@ from tests.execution.scenario import MONDAY, adopt, parts
 from tests.torture.beginning import Beginning, Command, checked
 from tests.torture.lines import Point, Strike
 from tests.torture.parties import KINDS, LATEST, Files, Kind, Store, Venue
-from tests.torture.scenarios import HELD, PLAN, Clock, holding, resting, resume, run_plan
+from tests.torture.scenarios import HELD, PLAN, Clock, holding, place, resting, resume, run_plan
 from tests.torture.truth import check_at_any_moment, check_at_the_end
 from tests.torture.wire import Caller, RemoteBroker, serve_together
 
@@ -89,6 +89,7 @@ PAIRINGS = {
     pairing.name: pairing
     for pairing in (
         Pairing("same plan", holding, (run_plan, run_plan)),
+        Pairing("same key", resting, (place, place)),
         Pairing("two portfolios", _for_two, (run_plan, run_other)),
         Pairing("run, follow and cancel", _halted, (run_plan, resume, cancel)),
         Pairing("sleeper", holding, (run_plan, run_plan), sleeps=True),

@@ -6,16 +6,17 @@ may be given any number of times; given until it has ended, it is the recovery a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from scizor_dagster.brokers.protocol import BrokerActivity, PositionIntent, Side
 from scizor_dagster.execution.executor import ExecutionResult, execute, follow
+from scizor_dagster.ledger.manual_orders import Ask
 from scizor_dagster.ledger.store import Ledger
-from scizor_dagster.planning.model import Plan
+from scizor_dagster.planning.model import MANUAL, Plan
 from scizor_dagster.reconciliation.gather import read_sides
 from scizor_dagster.reconciliation.model import ReconciliationReport, When
 from scizor_dagster.reconciliation.reconcile import reconcile
@@ -50,15 +51,25 @@ def run_plan(ledger: Ledger, broker: Any, clock: Clock, plan: Plan = PLAN) -> Ex
     return execute(plan, **parts(ledger, broker, clock=clock))
 
 
+BY_HAND = replace(plan_of([order("m-ddd", "DDD", Side.BUY, "5")], batch=2, buffer="100", plan_id="m"), origin=MANUAL)
+"""What a person orders while the sales of the plan rest."""
+ASK = Ask("key-1", "main", '{"quantity":"5","symbol":"DDD"}', "jo", "a tip", "absorb")
+
+
+def place(ledger: Ledger, broker: Any, clock: Clock) -> ExecutionResult:
+    """Asked for again it is the same order: its key says so."""
+    return execute(BY_HAND, **parts(ledger, broker, clock=clock), ask=ASK)
+
+
 def resume(ledger: Ledger, broker: Any, clock: Clock) -> ExecutionResult:
     return follow(MONDAY, **parts(ledger, broker, clock=clock))
 
 
-def compared(ledger: Ledger, broker: Any) -> ReconciliationReport:
+def compared(ledger: Ledger, broker: Any, plans: Sequence[Plan] = (PLAN,)) -> ReconciliationReport:
     """The session's reconciliation, with every position and all money counted."""
     key = {"account": "paper", "portfolio": "main", "session": MONDAY}
     mine, theirs = read_sides(ledger, broker, **key, deposit=CASH)
-    return reconcile([PLAN], mine, theirs, **key, closes={}, when=When())
+    return reconcile(plans, mine, theirs, **key, closes={}, when=When())
 
 
 def reconciled(ledger: Ledger, broker: Any, clock: Clock) -> ExecutionResult:
@@ -73,11 +84,13 @@ class Scenario:
     """Attributes:
     prepare: Brings ledger and book to where the command begins; its venue has no faults.
     command: What a process does.
+    plans: What the session is compared with at the end.
     """
 
     name: str
     prepare: Callable[[Ledger, Venue, Clock], None]
     command: Callable[[Ledger, Any, Clock], ExecutionResult]
+    plans: tuple[Plan, ...] = (PLAN,)
 
 
 def _died_while_sending(ledger: Ledger, venue: Venue, clock: Clock) -> None:
@@ -117,5 +130,6 @@ SCENARIOS = {
         Scenario("rerun", _died_while_sending, run_plan),
         Scenario("follow", resting, resume),
         Scenario("reconcile", _late_fills, reconciled),
+        Scenario("manual", resting, place, (PLAN, BY_HAND)),
     )
 }

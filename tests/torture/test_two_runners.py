@@ -34,7 +34,7 @@ def test_every_pairing_of_processes_leaves_the_orders_of_the_plans_once_each(
     assert sum(ends["rounds"] for ends in found.values()) == ROUNDS
 
 
-@pytest.mark.parametrize("pairing", ["same plan", "two portfolios", "run, follow and cancel"])
+@pytest.mark.parametrize("pairing", ["same plan", "same key", "two portfolios", "run, follow and cancel"])
 def test_of_processes_that_start_together_the_losers_name_the_holder(
     found: dict[str, dict[str, int]], pairing: str
 ) -> None:

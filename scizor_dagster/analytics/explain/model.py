@@ -17,6 +17,7 @@ from typing import Any
 class Step(StrEnum):
     """What a link is about: stable names, in the order of the chain."""
 
+    REQUEST = "request"
     FILE = "file"
     MAPPING = "mapping"
     BLEND = "blend"

@@ -142,4 +142,6 @@ _SENTENCES: dict[Reason, _Said] = {
     Reason.NO_ATR: _plainly(
         "Its bracket needs an average true range that is not known; nothing is opened unprotected."
     ),
+    Reason.MANUAL: _plainly("{held} are held, and a manual order asks to {change}."),
+    Reason.KEPT: _plainly("What is held was bought by manual orders and is set apart: the rebalance leaves it alone."),
 }

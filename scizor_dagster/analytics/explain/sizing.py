@@ -15,7 +15,7 @@ from decimal import ROUND_DOWN, Decimal, localcontext
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.inputs import with_unmatched
 from scizor_dagster.planning.open_orders import net
-from scizor_dagster.planning.planner import overflow_factor, venue_of
+from scizor_dagster.planning.planner import overflow_factor, venue_of, without_kept
 from scizor_dagster.planning.quantities import EXACT, ZERO
 from scizor_dagster.planning.rows import Row, make_rows
 from scizor_dagster.planning.shaping import shapers_of
@@ -83,14 +83,16 @@ class Sizing:
 
 
 def sizings(archive: PlanArchive) -> dict[str, Sizing]:
-    """The numbers of every line by symbol.
+    """The numbers of every line by symbol; none of a manual order, which no weight has sized.
 
     Raises:
         InputError: the inputs are such that no plan can be made from them.
     """
     rules = archive.rules
+    if archive.inputs.manual is not None:
+        return {}
     with localcontext(EXACT):
-        inputs = with_unmatched(archive.inputs, rules)
+        inputs = without_kept(with_unmatched(archive.inputs, rules))
         venue = venue_of(rules, archive.capabilities, inputs)
         factor, scaled = overflow_factor(inputs, rules)
         resting = net(inputs.open_orders)

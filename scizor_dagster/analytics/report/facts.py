@@ -16,6 +16,7 @@ from scizor_dagster.analytics.costs_store import OrderCost
 from scizor_dagster.analytics.exposure import Exposure
 from scizor_dagster.ledger.breaks import BreakRow
 from scizor_dagster.ledger.days import DayRow
+from scizor_dagster.ledger.manual_orders import ManualOrder
 from scizor_dagster.ledger.rows import BatchRow, FillRow, IntentRow
 from scizor_dagster.planning.model import Plan
 from scizor_dagster.risk.trading_state import Standing
@@ -57,6 +58,7 @@ class Trading:
         fills: Executions as they stand, by client order id, exits of brackets among them.
         results: Rows of `order_results`.
         costs: Empty where they have not been measured.
+        by_hand: The requests of those of the batches that people have placed.
     """
 
     plan: Plan | None
@@ -69,6 +71,7 @@ class Trading:
     fills: Mapping[str, Sequence[FillRow]]
     results: Sequence[Row]
     costs: Sequence[OrderCost]
+    by_hand: Sequence[ManualOrder] = ()
 
 
 @dataclass(frozen=True)

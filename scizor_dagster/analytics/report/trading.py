@@ -121,7 +121,7 @@ def _no_orders(plan: Plan) -> Iterator[Block]:
 
 def _why(line: PlanLine) -> tuple[str, str, str]:
     said = " ".join(part for part in (reason_sentence(line), line.note) if part)
-    return said, quantity(line.current_qty), rate(float(line.target_weight))
+    return said, quantity(line.current_qty + line.kept_qty), rate(float(line.target_weight))
 
 
 def _files(facts: ReportFacts) -> Block:
@@ -164,8 +164,23 @@ def _done(facts: ReportFacts) -> Iterator[Block]:
     columns = ("symbol", "side", "#planned", "#sent", "#filled", "#average price", "#reference", "#slippage", "state")
     note = "" if trading.results else "Slippage is measured when the session is reconciled."
     yield table("Orders", columns, rows, note, unit=facts.currency)
+    if trading.by_hand:
+        yield _by_hand(facts)
     yield from _unfilled(facts)
     yield from _fills(facts)
+
+
+def _by_hand(facts: ReportFacts) -> Block:
+    """Who has placed which orders, where no line of a file is behind them."""
+    rows = [
+        (intent.symbol, intent.side.value, quantity(intent.planned_qty), asked.actor, asked.reason, asked.policy,
+         asked.idempotency_key)
+        for asked in facts.trading.by_hand
+        for intent in facts.trading.intents
+        if intent.batch_id == asked.batch_id
+    ]  # fmt: skip
+    columns = ("symbol", "side", "#planned", "placed by", "why", "next rebalance", "idempotency key")
+    return table("Of these, placed by hand", columns, rows)
 
 
 def _order_row(facts: ReportFacts, intent: IntentRow, slippage: dict[str, float]) -> tuple[str | Cell, ...]:

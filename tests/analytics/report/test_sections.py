@@ -15,8 +15,9 @@ from scizor_dagster.analytics.report.model import Cell, Said, Section, Table, Ti
 from scizor_dagster.analytics.report.results import earned, linked, paid
 from scizor_dagster.analytics.report.trading import broken, decided, done
 from scizor_dagster.analytics.report.verdict import tone_of, verdict
+from scizor_dagster.ledger.manual_orders import ManualOrder
 from tests.analytics.report import samples
-from tests.analytics.report.samples import QUIET, RECONCILED, SUMMARY, TRADING, measured
+from tests.analytics.report.samples import AT, QUIET, RECONCILED, SESSION, SUMMARY, TRADING, measured
 
 D = Decimal
 BAD = samples.broken()
@@ -268,3 +269,15 @@ def test_numbers_are_spelled_the_same_everywhere() -> None:
     assert [quantity(value) for value in (None, D("100.00"), D("-0.5"), "1E+3")] == [UNKNOWN, "100", "-0.5", "1,000"]
     assert [gain(value).tone for value in (D(1), D(-1), D(0), None)] == ["good", "bad", "", ""]
     assert [growth(value).tone for value in (0.1, -0.1, 0.0, None)] == ["good", "bad", "", ""]
+
+
+def test_orders_that_were_placed_by_hand_are_listed_with_who_and_why() -> None:
+    first = TRADING.intents[0]
+    asked = ManualOrder("paper", "k-1", "main", SESSION, first.batch_id, "p", "{}", "ann", "a hedge", "keep", AT)
+    assert not any(isinstance(block, Table) and "by hand" in block.title for block in done(QUIET).blocks)
+    others = [replace(intent, batch_id="another") for intent in TRADING.intents[1:]]
+    (row,) = rows(done(traded(intents=(first, *others), by_hand=(asked,))), "Of these, placed by hand")
+    assert row == {
+        "symbol": "AAPL", "side": "buy", "planned": "100", "placed by": "ann", "why": "a hedge",
+        "next rebalance": "keep", "idempotency key": "k-1",
+    }  # fmt: skip
