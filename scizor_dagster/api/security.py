@@ -93,7 +93,8 @@ class Require:
     reach: Reach
     could_trade: bool
 
-    def __call__(self, request: Request) -> Actor:
+    async def __call__(self, request: Request) -> Actor:
+        # A dependency that is no coroutine takes a thread each time.
         actor: Actor = request.state.actor
         return actor
 

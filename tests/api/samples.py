@@ -7,9 +7,10 @@ and its account `paper`, so that a key of another account has something to be ke
 PATHS: dict[str, str] = {
     "portfolio": "main",
     "symbol": "AAPL",
+    "collection_id": "0b0f5c3e-6a3f-4b0e-9a46-3c1c0f2f3a10",
 }
 """By name of the path parameter."""
-QUERIES: dict[str, dict[str, str]] = {}
+QUERIES: dict[str, dict[str, str]] = {"/api/symbols/{symbol}": {"reason": "taken private"}}
 """Query parameters that a route cannot do without, by its path as the application knows it."""
 FILES: dict[tuple[str, str], tuple[str, bytes]] = {}
 """Files that are handed in, with their media type, by method and path; other bodies are the examples of the models."""
