@@ -6,12 +6,12 @@ What belongs here: opening things once for all requests, safely for threads. Wha
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
 import anyio
@@ -31,6 +31,7 @@ from scizor_dagster.settings import Settings
 logger = logging.getLogger("scizor.api")
 RESERVED_THREADS = 8
 Fingerprint = tuple[tuple[str, int, int], ...]
+T = TypeVar("T")
 
 
 def lock_of(holder: str) -> str:
@@ -60,6 +61,7 @@ class Context:
         self._guard = Lock()
         self._locks = ExitStack()
         self._held = False
+        self._parts: dict[object, Any] = {}
         self._desk, self._read = self._opened(None)
         self.rules: ApiRules = self._desk.config.api
         self.rates = Rates(self.rules)
@@ -141,6 +143,14 @@ class Context:
             if not self._held:
                 self._held = self._locks.enter_context(ledger.process_lock(lock_of(self.holder)))
 
+    def part(self, make: Callable[[], T]) -> T:
+        """What a service keeps between requests, made once: the same for the same `make`."""
+        with self._guard:
+            if make not in self._parts:
+                self._parts[make] = make()
+            found: T = self._parts[make]
+            return found
+
     def close(self) -> None:
         """End what is under way in the background, and let go of brokers, locks and the ledger."""
         self.runs.close()
@@ -194,9 +204,14 @@ def context_of(request: Request) -> Context:
     return context
 
 
+async def _context(request: Request) -> Context:
+    # A dependency that is no coroutine takes a thread each time.
+    return context_of(request)
+
+
 def _desk(request: Request) -> Desk:
     return context_of(request).desk
 
 
-TheContext = Annotated[Context, Depends(context_of)]
+TheContext = Annotated[Context, Depends(_context)]
 TheDesk = Annotated[Desk, Depends(_desk)]

@@ -65,9 +65,11 @@ class RequestRefused(ScizorError):
         where: str | None = None,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
+        fields: Sequence[Mapping[str, str]] = (),
     ) -> None:
         self.status = status or self.status
         self.headers = dict(headers or {})
+        self.fields = fields
         super().__init__(problem, remedy=remedy, where=where)
 
 
@@ -145,13 +147,15 @@ def answer_to(error: Exception, request_id: str, redact: Callable[[str], str] = 
         return answer(error.status_code, f"{said}.", "See /docs for what there is.", request_id, headers=headers)
     if isinstance(error, ScizorError):
         headers = error.headers if isinstance(error, RequestRefused) else {}
+        fields = error.fields if isinstance(error, RequestRefused) else ()
         if isinstance(error, StillInProgress):
             headers = {"Retry-After": str(RETRY_SECONDS)}
         status = status_of(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("Request %s: %s", request_id, type(error).__name__)
         where = redact(error.where) if error.where else None
-        return answer(status, redact(error.problem), redact(error.remedy), request_id, where=where, headers=headers)
+        problem, remedy = redact(error.problem), redact(error.remedy)
+        return answer(status, problem, remedy, request_id, where=where, fields=fields, headers=headers)
     logger.error("Request %s failed.", request_id, exc_info=error)
     return answer(500, _UNSAID, "Look into the log for this request's id.", request_id)
 

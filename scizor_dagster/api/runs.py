@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Lock
@@ -94,6 +94,7 @@ class RunState:
     ended_at: datetime | None = None
     problem: str = ""
     steps_done: tuple[str, ...] = ()
+    created_at: datetime | None = None
 
 
 class Runs:
@@ -133,6 +134,25 @@ class Runs:
             raise NotFound(kind or "run", run_id)
         return found
 
+    def listed(self, kind: str, most: int) -> list[RunState]:
+        """The newest `most` runs of a kind, the newest first; those that wait here among them. Without their steps."""
+        import dagster as dg
+
+        instance = self._open()
+        wanted = dg.RunsFilter(tags={KIND_TAG: kind})
+        records = instance.get_run_records(wanted, limit=most) if instance is not None else []
+        found = {record.dagster_run.run_id: self._state_of(record) for record in records}
+        with self._guard:
+            here = [state for state, _ in self._waiting.values() if state.tags.get(KIND_TAG) == kind]
+        unknown = [state for state in here if state.run_id not in found and self._stored(state.run_id) is None]
+        every = [*found.values(), *unknown]
+        return sorted(every, key=lambda item: item.created_at or self._clock(), reverse=True)[:most]
+
+    @property
+    def go_to_webserver(self) -> bool:
+        """Whether what is submitted now would be handed to Dagster's webserver; else it is done here."""
+        return self._webserver.takes_runs()
+
     def cancel(self, run_id: str, kind: str | None = None) -> RunState:
         """End a run that has not ended.
 
@@ -145,7 +165,7 @@ class Runs:
         with self._guard:
             waiting = self._waiting.get(run_id)
         if found.status is RunStatus.QUEUED and waiting is not None and waiting[1].cancel():
-            cancelled = RunState(run_id, found.job, RunStatus.CANCELLED, found.tags, ended_at=self._clock())
+            cancelled = replace(found, status=RunStatus.CANCELLED, ended_at=self._clock())
             with self._guard:
                 self._waiting[run_id] = (cancelled, waiting[1])
             return cancelled
@@ -173,7 +193,7 @@ class Runs:
 
     def _submit_here(self, request: RunRequest, actor: str) -> RunState:
         run_id = str(uuid4())
-        waiting = RunState(run_id, request.job, RunStatus.QUEUED, request.all_tags(actor))
+        waiting = RunState(run_id, request.job, RunStatus.QUEUED, request.all_tags(actor), created_at=self._clock())
         with self._guard:
             self._waiting[run_id] = (waiting, self._thread.submit(self._run, run_id, request, waiting))
         return waiting
@@ -200,7 +220,7 @@ class Runs:
 
     def _note_failure(self, run_id: str, waiting: RunState, problem: str) -> None:
         problem = self._redact(problem)
-        failed = RunState(run_id, waiting.job, RunStatus.FAILED, waiting.tags, ended_at=self._clock(), problem=problem)
+        failed = replace(waiting, status=RunStatus.FAILED, ended_at=self._clock(), problem=problem)
         with self._guard:
             self._waiting[run_id] = (failed, self._waiting[run_id][1])
 
@@ -214,17 +234,21 @@ class Runs:
         record = instance.get_run_record_by_id(run_id) if instance is not None else None
         if instance is None or record is None:
             return None
+        state = self._state_of(record)
+        problem = self._problem(instance, run_id) if state.status is RunStatus.FAILED else ""
+        return replace(state, problem=problem, steps_done=tuple(_steps_done(instance, run_id)))
+
+    def _state_of(self, record: dg.RunRecord) -> RunState:
+        """What a run's own record says of it: neither its steps nor why it failed."""
         run = record.dagster_run
-        status = _STATUS[run.status.value]
         return RunState(
-            run_id,
+            run.run_id,
             run.job_name,
-            status,
+            _STATUS[run.status.value],
             dict(run.tags),
             _instant(record.start_time),
             _instant(record.end_time),
-            self._problem(instance, run_id) if status is RunStatus.FAILED else "",
-            tuple(_steps_done(instance, run_id)),
+            created_at=record.create_timestamp.replace(tzinfo=UTC),
         )
 
     def _problem(self, instance: dg.DagsterInstance, run_id: str) -> str:

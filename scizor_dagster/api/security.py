@@ -102,7 +102,8 @@ class Require:
         """Those of which a key needs one, sorted."""
         return tuple(sorted({self.scope, *self.or_one_of}))
 
-    def __call__(self, request: Request) -> Actor:
+    async def __call__(self, request: Request) -> Actor:
+        # A dependency that is no coroutine takes a thread each time.
         actor: Actor = request.state.actor
         return actor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,16 +14,15 @@ from scizor_dagster.cli.options import JsonOption, MarketOption
 from scizor_dagster.cli.output import emit_json, print_checks, print_table, working
 from scizor_dagster.cli.preflight import check_market, open_desk
 from scizor_dagster.errors import InputError
+from scizor_dagster.flow.collecting import collection_range, daily_config, history_config
 from scizor_dagster.jobnames import name_for
 
 if TYPE_CHECKING:
     from scizor_dagster.cli.instance import RunOutcome
     from scizor_dagster.flow.desk import Desk
-    from scizor_dagster.sessions import TradingCalendar
 
 app = typer.Typer(help="Collect prices into the lake.", no_args_is_help=True)
 MAX_SHOWN = 160
-DEFAULT_RANGE = timedelta(days=3 * 365 + 1)
 ForceOption = Annotated[bool, typer.Option("--force", help="Ask for what is stored as well, and take corrections.")]
 
 
@@ -55,8 +54,7 @@ def daily(
     session = dates.settled_session_of_job(calendar, asked, desk.market(market).first_session, desk.clock())
     with working(f"Collecting {market} {session}", quiet=as_json), JobRunner.open(desk.settings) as runner:
         job = name_for("collect_daily", market, desk.config.markets)
-        config = {"ops": {f"{market}__daily_prices": {"config": {"force": force}}}}
-        outcome = runner.run(job, partition=session.isoformat(), config=config)
+        outcome = runner.run(job, partition=session.isoformat(), config=daily_config(market, force=force))
     _report(outcome, as_json)
 
 
@@ -95,9 +93,11 @@ def history(
     from scizor_dagster.cli.instance import JobRunner
 
     desk = open_desk()
-    calendar = check_market(desk, market)
+    check_market(desk, market)
     begin = None if again_as is None else desk.market(market).first_session.isoformat()
-    first, last = _range(desk, market, calendar, start or begin, end)
+    first, last = collection_range(
+        desk, market, _date(start or begin, "--start-date"), _date(end, "--end-date"), ("--start-date", "--end-date")
+    )
     chosen = [symbol.strip().upper() for symbol in symbols or ()]
     _check_symbols(desk, market, chosen)
     with (
@@ -111,43 +111,8 @@ def history(
     _report(outcome, as_json)
 
 
-def history_config(
-    market: str,
-    through: date | None,
-    since: date | None = None,
-    *,
-    symbols: Sequence[str] = (),
-    force: bool = False,
-    again_as: str = "",
-) -> dict[str, Any]:
-    """Run configuration of `collect_history_<market>`."""
-    settings: dict[str, Any] = {"symbols": list(symbols), "force": force, "again_as": again_as}
-    settings |= {name: day.isoformat() for name, day in (("since", since), ("through", through)) if day}
-    return {"ops": {f"{market}__historical_chunks": {"config": settings}}}
-
-
-def _range(desk: Desk, market: str, calendar: TradingCalendar, start: str | None, end: str | None) -> tuple[date, date]:
-    """First and last date to collect."""
-    begins, now = desk.market(market).first_session, desk.clock()
-    today = now.astimezone(calendar.timezone).date()
-    last = dates.parse_date(end, "--end-date") if end is not None else calendar.last_settled(now)
-    if last > today:
-        raise InputError(f"{last} is ahead; it is {today}.", remedy="Use an earlier date.", where="--end-date")
-    first = dates.parse_date(start, "--start-date") if start is not None else max(last - DEFAULT_RANGE, begins)
-    for day, option in ((last, "--end-date"), (first, "--start-date")):
-        if day < begins:
-            raise InputError(
-                f"{day} is before the market's first session, {begins}.",
-                remedy="Use a later date, or set markets.<name>.first_session back.",
-                where=option,
-            )
-    if first > last:
-        raise InputError(
-            f"{first} is after {last}: there is nothing to collect.",
-            remedy="Use an earlier --start-date, or a later --end-date.",
-            where="--start-date, --end-date",
-        )
-    return first, last
+def _date(text: str | None, option: str) -> date | None:
+    return dates.parse_date(text, option) if text is not None else None
 
 
 def _check_symbols(desk: Desk, market: str, symbols: Sequence[str]) -> None:

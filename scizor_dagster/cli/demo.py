@@ -96,7 +96,7 @@ def _require_demo_configuration(desk: Desk) -> None:
 
 
 def _collect_history(runner: JobRunner, desk: Desk, first: date, *, quiet: bool) -> None:
-    from scizor_dagster.cli.collect import history_config
+    from scizor_dagster.flow.collecting import history_config
     from scizor_dagster.jobnames import name_for
 
     market = desk.portfolio(PORTFOLIO).market

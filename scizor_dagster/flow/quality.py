@@ -118,18 +118,9 @@ def quality_report(desk: Desk, market: str, first: date | None = None, last: dat
     Raises:
         InputError: there is none.
     """
-    calendar, settings = desk.calendar(market), desk.market(market)
-    closed = calendar.last_settled(desk.clock())
-    through = min(last or closed, closed)
-    begin = max(first or through - timedelta(days=2 * SESSIONS_SHOWN), settings.first_session)
-    sessions = calendar.sessions(begin, through)
-    shown = tuple(sessions if first is not None else sessions[-SESSIONS_SHOWN:])
-    if not shown:
-        raise InputError(
-            f"There is no closed session from {begin} to {through}.",
-            remedy=f"Use dates from {settings.first_session} to {closed}.",
-            where=f"market {market}",
-        )
+    calendar = desk.calendar(market)
+    shown = closed_sessions(desk, market, first, last)
+    through = shown[-1]
     with desk.lake.pinned() as lake:
         missing = absences(lake, market, shown)
         tracked = tracked_symbols(lake, market)
@@ -158,6 +149,26 @@ def quality_report(desk: Desk, market: str, first: date | None = None, last: dat
             Judgement("no_restatements", restated == 0, False, f"{restated} bar(s) were restated by their source"),
         ),
     )
+
+
+def closed_sessions(desk: Desk, market: str, first: date | None, last: date | None) -> tuple[date, ...]:
+    """Closed sessions of the market from `first` to `last`; without `first` the newest `SESSIONS_SHOWN` of them.
+
+    Raises:
+        InputError: there is none.
+    """
+    calendar, begins = desk.calendar(market), desk.market(market).first_session
+    closed = calendar.last_settled(desk.clock())
+    through = min(last or closed, closed)
+    begin = max(first or max(through, begins) - timedelta(days=2 * SESSIONS_SHOWN), begins)
+    found = calendar.sessions(begin, through)
+    if not found:
+        raise InputError(
+            f"There is no closed session from {begin} to {through}.",
+            remedy=f"Use dates from {begins} to {closed}.",
+            where=f"market {market}",
+        )
+    return tuple(found if first is not None else found[-SESSIONS_SHOWN:])
 
 
 def missing_ranges(

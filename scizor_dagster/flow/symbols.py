@@ -214,8 +214,10 @@ def _one_listing(desk: Desk, market: str, symbol: str) -> Listing:
 
 
 def _anew(desk: Desk) -> Desk:
-    """A desk that reads the files again."""
-    return replace(desk)
+    """A desk that reads the files again, on the stores that are open."""
+    anew = replace(desk)
+    anew.__dict__.update({name: desk.__dict__[name] for name in ("lake", "ledger") if name in desk.__dict__})
+    return anew
 
 
 def _report_progress(done: int, total: int, what: str) -> None:

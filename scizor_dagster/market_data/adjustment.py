@@ -47,10 +47,16 @@ SELECT b.market, b.symbol, b.session, {_RAW}, b.volume, {_SPLIT},
         AS total_return_close,
     b.adjustment, b.synthetic, b.source, b.fetched_at
 """
-VIEW = f"""{COLUMNS}
-FROM bars b ASOF LEFT JOIN adjustment_factors f
+_JOINED = f"""{COLUMNS}
+FROM {{bars}} b ASOF LEFT JOIN adjustment_factors f
     ON b.market = f.market AND b.symbol = f.symbol AND b.session >= f.first_session
 """
+VIEW = _JOINED.format(bars="bars")
+VIEW_OF_SYMBOLS = _JOINED.format(
+    bars="(FROM bars WHERE market = $market AND symbol BETWEEN $lowest AND $highest "
+    "AND symbol IN (SELECT unnest($symbols)))"
+)
+"""The same of few symbols. A condition on the view itself is looked at only once everything has been joined."""
 BELIEVED = f"""{COLUMNS}
 FROM (
     SELECT * EXCLUDE (replaced_at, last_snapshot, reason) FROM bar_revisions

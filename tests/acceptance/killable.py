@@ -22,11 +22,11 @@ import scizor_dagster.definitions  # noqa: F401  (imported once, before the proc
 from scizor_dagster.brokers.paper import PaperBroker
 from scizor_dagster.brokers.protocol import BrokerOrder, OrderRequest, Side
 from scizor_dagster.cli import app
-from scizor_dagster.cli.collect import history_config
 from scizor_dagster.cli.instance import JobRunner
 from scizor_dagster.execution import drive
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.tracking import Poll
+from scizor_dagster.flow.collecting import history_config
 from scizor_dagster.jobnames import name_for
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.planning import frames

@@ -15,9 +15,11 @@ PATHS: dict[str, str] = {
     "run": RUN,
     "plan": "of the session that was traded",
     "order": "of the session that was traded",
+    "collection_id": "0b0f5c3e-6a3f-4b0e-9a46-3c1c0f2f3a10",
 }
 """By name of the path parameter; ids that the home decides are put in when it is filled."""
 QUERIES: dict[str, dict[str, str]] = {
+    "/api/symbols/{symbol}": {"reason": "taken private"},
     "/api/risk/events": {"passed": "true"},
     "DELETE /api/orders/{order}": {"reason": "test"},
     "/api/risk/check": {"plan": "of the session that was traded"},

@@ -20,9 +20,9 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from scizor_dagster.cli.collect import history_config
 from scizor_dagster.cli.instance import JobRunner
 from scizor_dagster.definitions import build_defs
+from scizor_dagster.flow.collecting import history_config
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.summary import session_summary
 from scizor_dagster.settings import PROJECT_ROOT, Settings
