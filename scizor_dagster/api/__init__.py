@@ -20,6 +20,7 @@ How a route is written, by the example of `data_farmer.symbols`:
 - Answers and bodies are `Model`s (closed), with examples, money and quantities as `Exact` (strings). Declare
   `response_model` by the return annotation. Lists are `Page[...]` by `ThePage`. Parameters have descriptions and
   bounds; one that is not declared is refused (422).
+- A file is the body itself: `file: Annotated[bytes, Depends(Upload())]` (`uploads`); no multipart.
 - Errors are raised, never built: the tree of `errors`, `NotFound(kind, name)`, `RequestRefused(status=...)`,
   `wrong_field(...)`. Each route documents all statuses that errors have; one beside 200 that it answers itself
   it adds with `responses=` (`etags.DOCUMENTED`, `events.DOCUMENTED`, `documented(412)`).

@@ -123,6 +123,10 @@ def _describe(document: dict[str, Any], route: GuardedRoute) -> None:
         said = f"Scope: `{route.rule.scope}`."
         operation["description"] = f"{operation.get('description', '')}\n\n{said}".strip()
         operation["x-scope"] = route.rule.scope.value
+        if route.uploads is not None:
+            binary = {"schema": {"type": "string", "format": "binary"}}
+            content = dict.fromkeys(route.uploads.types, binary)
+            operation["requestBody"] = {"required": True, "content": content}
         if method == "POST":
             schema = {"type": "string", "pattern": PATTERN}
             told = "One of your own for each thing that you want done: the same again is answered as the first time."

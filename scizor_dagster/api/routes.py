@@ -26,6 +26,7 @@ from scizor_dagster.api.context import Context, context_of
 from scizor_dagster.api.etags import NotModified
 from scizor_dagster.api.problems import Unauthorized, answer_to, documented
 from scizor_dagster.api.security import Actor, Reach, Require, actor_of
+from scizor_dagster.api.uploads import Upload
 from scizor_dagster.errors import ScizorError
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -49,11 +50,18 @@ class GuardedRoute(APIRoute):
         self.known = frozenset(_query_names(self.dependant))
 
     @property
-    def takes(self) -> str | None:
-        """The media type of the body; None where there is none."""
+    def uploads(self) -> Upload | None:
+        """What it takes as a file; None where it takes none."""
+        return next((item.call for item in self.dependant.dependencies if isinstance(item.call, Upload)), None)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The media types of the body; empty where there is none."""
+        if self.uploads is not None:
+            return self.uploads.types
         if self.body_field is None:
-            return None
-        return str(getattr(self.body_field.field_info, "media_type", bodies.JSON))
+            return ()
+        return (str(getattr(self.body_field.field_info, "media_type", bodies.JSON)),)
 
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
@@ -87,12 +95,12 @@ class GuardedRoute(APIRoute):
         request.state.actor = actor
         self.rule.check(actor)
         self._refuse_unknown(request)
-        takes = self.takes
-        limit = context.rules.max_body_bytes if takes in (None, bodies.JSON) else context.rules.max_upload_bytes
+        limit = context.rules.max_upload_bytes if self.uploads is not None else context.rules.max_body_bytes
         body = await bodies.read_body(request, limit, context.rules.body_seconds)
-        bodies.check_type(request, takes, body)
-        if takes == bodies.JSON and body:
+        bodies.check_type(request, self.takes, body)
+        if self.uploads is None and body:
             bodies.check_json(body)
+        request.state.body = body
         if request.method == "POST":
             key = idempotency.key_of(request, required=self.rule.could_trade)
             audit.note(idempotency_key=key)

@@ -11,5 +11,5 @@ PATHS: dict[str, str] = {
 """By name of the path parameter."""
 QUERIES: dict[str, dict[str, str]] = {}
 """Query parameters that a route cannot do without, by its path as the application knows it."""
-BODIES: dict[tuple[str, str], bytes] = {}
-"""Bodies that are no JSON, by method and path; those of JSON are the examples of the routes' models."""
+FILES: dict[tuple[str, str], tuple[str, bytes]] = {}
+"""Files that are handed in, with their media type, by method and path; other bodies are the examples of the models."""

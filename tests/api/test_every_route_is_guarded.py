@@ -19,7 +19,7 @@ from scizor_dagster.ledger.api_keys import Scope, revoke_key
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Answer, Client
 from tests.api.conftest import EVERYTHING, NOW, key_for
-from tests.api.samples import BODIES, PATHS, QUERIES
+from tests.api.samples import FILES, PATHS, QUERIES
 from tests.projects import Project
 
 OPEN = {"/docs", "/openapi.json"}
@@ -59,10 +59,7 @@ def world(_filled: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     folder = tmp_path_factory.mktemp("guarded") / "project"
     shutil.copytree(_filled.folder, folder)
-    config = folder / "config.yaml"
-    limits = "api: {requests_per_minute: 100000, requests_per_minute_per_address: 100000, refusals_per_minute: 100000}"
-    config.write_text(config.read_text(encoding="utf-8") + limits + "\n", encoding="utf-8")
-    project = project_at(folder)
+    project = unlimited(project_at(folder))
     with pytest.MonkeyPatch.context() as patch:
         enter(patch, project)
         client = Client(create_app(project.settings, clock=lambda: NOW))
@@ -71,18 +68,24 @@ def world(_filled: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         client.close()
 
 
+def unlimited(project: Project) -> Project:
+    """The project, which nobody asks too often."""
+    names = ("requests_per_minute", "requests_per_minute_per_address", "refusals_per_minute")
+    with (project.folder / "config.yaml").open("a", encoding="utf-8") as config:
+        config.write("api:\n" + "".join(f"  {name}: 100000\n" for name in names))
+    return project
+
+
 def ask(client: Client, guarded: Guarded, key: str | None) -> Answer:
     """The route, asked for as its documentation says, with what belongs to `main`."""
     path = guarded.route.path_format.format_map(PATHS)
     operation = client.app.openapi()["paths"][guarded.route.path_format][guarded.method.lower()]
     headers = {"Idempotency-Key": "guard-1"} if guarded.method == "POST" else {}
     options: dict[str, Any] = {"headers": headers, "query": QUERIES.get(guarded.route.path_format, {})}
-    taken = guarded.route.takes
-    if taken == "application/json":
+    if guarded.route.uploads is not None:
+        headers["content-type"], options["body"] = FILES[guarded.method, guarded.route.path_format]
+    elif guarded.route.takes:
         options["json"] = example_of(client.app.openapi(), operation)
-    elif taken is not None:
-        options["body"] = BODIES[guarded.method, guarded.route.path_format]
-        headers["content-type"] = taken
     return client.holding(key).request(guarded.method, path, **options)
 
 

@@ -13,6 +13,7 @@ from scizor_dagster.api.app import create_app
 from scizor_dagster.api.models import Exact, Model
 from scizor_dagster.api.routes import ApiRouter, idempotency_key
 from scizor_dagster.api.security import Actor, Reach, require
+from scizor_dagster.api.uploads import CSV, Upload
 from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.ledger.api_requests import requests_of
@@ -41,7 +42,11 @@ class Counter:
         self.router.get("/tagged", responses=etags.DOCUMENTED)(self.tagged)
         self.router.put("/tagged")(self.change)
         self.router.get("/progress", responses=events.DOCUMENTED)(self.progress)
+        self.router.post("/file")(self.file)
         self.version = 1
+
+    def file(self, actor: Writer, file: Annotated[bytes, Depends(Upload((CSV,)))]) -> dict[str, int]:
+        return {"bytes": len(file)}
 
     def trade(self, actor: Trader, body: Amount, key: Annotated[str, Depends(idempotency_key)]) -> Amount:
         self.done.append(key)
@@ -171,3 +176,10 @@ def test_progress_is_told_event_by_event_and_goes_on_after_the_last_one_heard(tr
     assert [line for line in whole.text.splitlines() if line.startswith("id")] == ["id: 1", "id: 2"]
     assert [line for line in rest.text.splitlines() if line.startswith("id")] == ["id: 2"]
     assert (over.status, over.body) == (204, b"")
+
+
+def test_a_file_is_the_body_itself_and_of_a_stated_kind(trial: tuple[Client, Counter]) -> None:
+    client, _ = trial
+    answers = [client.post("/api/file", body=b"a,b", headers={"content-type": kind}) for kind in (CSV, "text/html")]
+    empty = client.post("/api/file")
+    assert ([answer.status for answer in answers], answers[0].json, empty.status) == ([200, 415], {"bytes": 3}, 422)
