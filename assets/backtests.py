@@ -3,10 +3,11 @@
 What belongs here: the asset `backtests`, its config, and what it shows. What does not: running one (`flow.backtests`).
 """
 
-from collections.abc import Callable
+import time
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field
 
 from assets.checks import FactCheck, SchemaCheck
@@ -17,6 +18,7 @@ from resources.desk import TradingDesk
 from scizor_dagster.analytics.plots import equity_plot
 from scizor_dagster.backtest.request import BacktestRequest, read_request
 from scizor_dagster.config import Config
+from scizor_dagster.errors import DataError
 from scizor_dagster.flow.backtest_report import report_backtest
 from scizor_dagster.flow.backtests import Ran, run_request
 from scizor_dagster.flow.desk import Desk
@@ -82,9 +84,13 @@ class BacktestConfig(dg.Config):
         "trials, objective, train, test and the other keys of flow.optimizing.SearchRequest.",
     )
 
+    max_seconds: float | None = Field(
+        default=None, description="How long it may run; then it ends and nothing is kept."
+    )
+
     def request(self, partition: str) -> BacktestRequest:
         """Raises `InputError` where a key is wrong."""
-        return read_request(self.model_dump(exclude={"search"}) | {"name": self.name or partition})
+        return read_request(self.model_dump(exclude={"search", "max_seconds"}) | {"name": self.name or partition})
 
 
 def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
@@ -104,8 +110,9 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
     )
     def backtests(context: dg.AssetExecutionContext, config: BacktestConfig, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            request, searched = _searched(context, config, desk.desk)
-            ran = run_request(desk.desk, request, _progress(context))
+            watch = _Watch(context, config.max_seconds)
+            request, searched = _searched(context, config, desk.desk, watch)
+            ran = run_request(desk.desk, request, watch.tell)
             page = report_backtest(desk.desk, ran)
         trades = ran.frames.trades
         unfilled = trades[trades["filled"] != trades["planned"]]
@@ -122,22 +129,51 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
 
 
 def _searched(
-    context: dg.AssetExecutionContext, config: BacktestConfig, desk: Desk
+    context: dg.AssetExecutionContext, config: BacktestConfig, desk: Desk, watch: "_Watch"
 ) -> tuple[BacktestRequest, dict[str, Any]]:
     """The request as it is, or that of the best set of the search that is asked for, with what is to be shown of it."""
     request = config.request(context.partition_key)
     if not config.search:
         return request, {}
-    best, found = best_of_search(desk, request, config.search, search_progress(context.log.info))
+    say = search_progress(context.log.info)
+
+    def tell(done: int, of: int | None) -> bool:
+        watch.look()
+        return say(done, of)
+
+    best, found = best_of_search(desk, request, config.search, tell)
     return best, search_metadata(found)
 
 
-def _progress(context: dg.AssetExecutionContext) -> Callable[[int, int], bool]:
-    def tell(done: int, total: int) -> bool:
-        context.log.info(f"{done} of {total} sessions")
+class _Watch:
+    """Says how far a run is, and ends it where its time is over or somebody has asked for its end."""
+
+    def __init__(self, context: dg.AssetExecutionContext, seconds: float | None) -> None:
+        self._context = context
+        self._seconds = seconds
+        self._ends = time.monotonic() + seconds if seconds is not None else float("inf")
+
+    def tell(self, done: int, total: int) -> bool:
+        """As `backtest.engine.Progress`."""
+        self._context.log.info(f"{done} of {total} sessions")
+        self.look()
         return True
 
-    return tell
+    def look(self) -> None:
+        """End the run, or let it go on.
+
+        Raises:
+            DataError: its time is over.
+            DagsterExecutionInterruptedError: its end was asked for; Dagster marks it as cancelled.
+        """
+        if time.monotonic() > self._ends:
+            raise DataError(
+                f"It takes more than {self._seconds:g} seconds.",
+                remedy="Ask for fewer sessions, symbols or sets; nothing was kept but the sets that were tried.",
+            )
+        run = self._context.instance.get_run_by_id(self._context.run.run_id)
+        if run is not None and run.status is dg.DagsterRunStatus.CANCELING:
+            raise DagsterExecutionInterruptedError("Its end was asked for.")
 
 
 def backtest_metadata(ran: Ran) -> dict[str, Any]:

@@ -49,8 +49,10 @@ def list_strategies(as_json: JsonOption = False) -> None:
 
     Example: scizor strategy list
     """
+    from scizor_dagster.flow.strategy_views import listed
+
     desk = open_desk()
-    rows, code = _rows(desk), strategy_records.listed(desk)
+    rows, code = _rows(desk), listed(desk)
     if as_json:
         emit_json({"strategies": rows, "code": code})
         return

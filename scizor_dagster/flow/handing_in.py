@@ -135,9 +135,7 @@ def _staged(desk: Desk, entry: StrategyEntry, data: bytes, file_hash: str) -> It
         path.unlink(missing_ok=True)
 
 
-def _judged(
-    desk: Desk, entry: StrategyEntry, path: Path, session: date | None
-) -> tuple[SignalReport, AcceptedSignals]:
+def _judged(desk: Desk, entry: StrategyEntry, path: Path, session: date | None) -> tuple[SignalReport, AcceptedSignals]:
     """The verdict of all who follow the strategy: the first that refuses, else that holds, else the first."""
     followers: Sequence[str | None] = followers_of(desk, entry.id) or [None]
     reports = []

@@ -36,7 +36,9 @@ def note_delivery(connection: sa.Connection, row: DeliveryRow) -> DeliveryRow:
     last = connection.execute(sa.select(sa.func.max(weight_deliveries.c.number))).scalar() or 0
     kept = replace(row, number=last + 1)
     told = {name: getattr(kept, name) for name in ("number", "strategy", "file_hash", "actor", "code_hash")}
-    events.append(connection, row.at, "", "weights_handed_in", told, changes=[inserted(weight_deliveries, asdict(kept))])
+    events.append(
+        connection, row.at, "", "weights_handed_in", told, changes=[inserted(weight_deliveries, asdict(kept))]
+    )
     return kept
 
 

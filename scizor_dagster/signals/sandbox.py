@@ -71,9 +71,7 @@ def _exchange(process: subprocess.Popen[bytes], data: bytes) -> tuple[bytearray,
     return exchange(process, data, TIMEOUT_SECONDS, MAX_ANSWER_BYTES)
 
 
-def exchange(
-    process: subprocess.Popen[bytes], data: bytes, seconds: float, most: int
-) -> tuple[bytearray, bytearray]:
+def exchange(process: subprocess.Popen[bytes], data: bytes, seconds: float, most: int) -> tuple[bytearray, bytearray]:
     """Write to a child and read from it at the same time: either pipe could fill while the other waits.
 
     Args:

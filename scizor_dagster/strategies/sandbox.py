@@ -34,7 +34,9 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_SOURCE_BYTES = 256 * 1024
 MAX_QUESTION_BYTES = 256 * 1024 * 1024
 _LONGEST_SAID = 500
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scizor_dagster.strategies.sandbox_child import main; main()"
+_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from scizor_dagster.strategies.sandbox_child import main; main()"
+)
 _MEND = "Mend the code and hand it in again; nothing was taken from this run."
 
 
@@ -112,9 +114,7 @@ def _said(answer: bytes, code: int, name: str) -> dict[str, Any]:
     return said
 
 
-def _weights(
-    said: dict[str, Any], history: History, rows: list[int], name: str
-) -> list[dict[str, float] | None]:
+def _weights(said: dict[str, Any], history: History, rows: list[int], name: str) -> list[dict[str, float] | None]:
     made = said.get("weights")
     if not isinstance(made, list) or len(made) != len(rows):
         raise _refused(name, "answered another number of decisions than it was asked for")

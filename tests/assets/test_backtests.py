@@ -17,7 +17,7 @@ SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 2, 29))
 
 
 def test_the_config_has_every_key_of_a_request_and_no_other():
-    assert set(BacktestConfig.model_fields) == {*BacktestRequest.model_fields, "search"}
+    assert set(BacktestConfig.model_fields) == {*BacktestRequest.model_fields, "search", "max_seconds"}
     given = BacktestConfig(weights="w.csv", first="2024-01-03", delay=2, symbols=["A"])
     made = given.request("trend")
     assert (made.name, made.first, made.delay, made.symbols) == ("trend", date(2024, 1, 3), 2, ("A",))
