@@ -120,9 +120,9 @@ def _describe(document: dict[str, Any], route: GuardedRoute) -> None:
     for method in route.methods or ():
         operation = document["paths"][route.path_format][method.lower()]
         operation["security"] = [{"key": []}]
-        said = f"Scope: `{route.rule.scope}`."
+        said = f"Scope: `{route.rule.scope.shown}`."
         operation["description"] = f"{operation.get('description', '')}\n\n{said}".strip()
-        operation["x-scope"] = route.rule.scope.value
+        operation["x-scope"] = route.rule.scope.shown
         if route.uploads is not None:
             binary = {"schema": {"type": "string", "format": "binary"}}
             content = dict.fromkeys(route.uploads.types, binary)

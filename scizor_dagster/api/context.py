@@ -62,7 +62,7 @@ class Context:
         self.rates = Rates(self.rules)
         self.streams = Places(self.rules.max_streams, "streams of events")
         self.requests = Places(self.rules.max_threads + self.rules.max_waiting, "requests")
-        self.runs = Runs(settings, self.rules.dagster_url, clock)
+        self.runs = Runs(settings, self.rules.dagster_url, clock, lambda text: self.redact(text))
 
     @property
     def desk(self) -> Desk:

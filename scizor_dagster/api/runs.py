@@ -9,7 +9,7 @@ A run that waits for the thread is known to this process alone: where it ends, t
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from scizor_dagster.api.problems import NotFound, RequestRefused
+from scizor_dagster.api.webserver import Webserver
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.sessions import Clock
 from scizor_dagster.settings import Settings
@@ -98,10 +99,11 @@ class RunState:
 class Runs:
     """Submits runs and tells of them. Safe to call from several threads."""
 
-    def __init__(self, settings: Settings, dagster_url: str, clock: Clock) -> None:
+    def __init__(self, settings: Settings, dagster_url: str, clock: Clock, redact: Callable[[str], str] = str) -> None:
         self._settings = settings
-        self._url = dagster_url
+        self._webserver = Webserver(dagster_url, settings.dagster_home)
         self._clock = clock
+        self._redact = redact
         self._guard = Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scizor-run")
         self._waiting: dict[str, tuple[RunState, Future[None]]] = {}
@@ -109,8 +111,16 @@ class Runs:
         self._instance: dg.DagsterInstance | None = None
 
     def submit(self, request: RunRequest, actor: str) -> RunState:
-        """Have it run, now or as soon as what was submitted before has ended."""
-        return self._submit_here(request, actor)
+        """Have it run, now or as soon as what was submitted before has ended.
+
+        Raises:
+            NotTaken: Dagster's webserver answers, and did not take it.
+        """
+        if not self._webserver.takes_runs():
+            return self._submit_here(request, actor)
+        tags = request.all_tags(actor)
+        run_id = self._webserver.submit(request.job, request.config, tags)
+        return RunState(run_id, request.job, RunStatus.QUEUED, tags)
 
     def state(self, run_id: str, kind: str | None = None) -> RunState:
         """The run as it is.
@@ -128,7 +138,8 @@ class Runs:
 
         Raises:
             NotFound: there is no such run, or it is of another kind.
-            RequestRefused: it has ended, or cannot be ended from here (409).
+            RequestRefused: it has ended, or is under way in this process, which cannot let go of it (409).
+            NotTaken: Dagster's webserver did not end it.
         """
         found = self.state(run_id, kind)
         with self._guard:
@@ -138,6 +149,9 @@ class Runs:
             with self._guard:
                 self._waiting[run_id] = (cancelled, waiting[1])
             return cancelled
+        if found.status not in ENDED and waiting is None:
+            self._webserver.end(run_id)
+            return self.state(run_id, kind)
         raise RequestRefused(
             f"Run {run_id[:8]} is {found.status} and cannot be cancelled.",
             remedy="Nothing was done. Wait for its end.",
@@ -185,6 +199,7 @@ class Runs:
             self._note_failure(run_id, waiting, f"It failed with {type(error).__name__}; the log says more.")
 
     def _note_failure(self, run_id: str, waiting: RunState, problem: str) -> None:
+        problem = self._redact(problem)
         failed = RunState(run_id, waiting.job, RunStatus.FAILED, waiting.tags, ended_at=self._clock(), problem=problem)
         with self._guard:
             self._waiting[run_id] = (failed, self._waiting[run_id][1])
@@ -214,7 +229,7 @@ class Runs:
 
     def _problem(self, instance: dg.DagsterInstance, run_id: str) -> str:
         here = self._waiting_state(run_id)
-        return here.problem if here is not None and here.problem else _failures(instance, run_id)
+        return here.problem if here is not None and here.problem else self._redact(_failures(instance, run_id))
 
     def _open(self) -> dg.DagsterInstance | None:
         from scizor_dagster.cli.instance import opened_instance

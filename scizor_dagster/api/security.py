@@ -105,8 +105,8 @@ class Require:
         """
         if self.scope not in actor.scopes:
             raise Forbidden(
-                f"The key lacks the scope '{self.scope}'.",
-                remedy=f"Use a key that has it; an operator makes one: scizor keys create --scope {self.scope}.",
+                f"The key lacks the scope '{self.scope.shown}'.",
+                remedy=f"Use a key that has it; an operator makes one: scizor keys create --scope {self.scope.shown}.",
             )
 
 

@@ -29,12 +29,17 @@ class Scope(StrEnum):
     READ = "read"
     UPLOAD = "upload"
     """Hand in weight files, symbols and the like, and have data collected."""
-    DRY_RUN = "dry-run"
+    DRY_RUN = "dry_run"
     """Backtests, optimizations and plans that nothing is sent of."""
     TRADE = "trade"
     """Whatever may send an order, or keep one from being sent."""
     ADMIN = "admin"
     """The audit, and what only an operator may change. It opens nothing of the others."""
+
+    @property
+    def shown(self) -> str:
+        """As people write it."""
+        return self.value.replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)

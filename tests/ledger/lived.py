@@ -9,6 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from scizor_dagster.brokers.protocol import BrokerActivity, BrokerFill, BrokerIdentity, Side
+from scizor_dagster.ledger import api_answers
+from scizor_dagster.ledger.api_answers import KeptAnswer
+from scizor_dagster.ledger.api_keys import ApiKey, Scope, add_key, note_use, revoke_key
+from scizor_dagster.ledger.api_requests import ApiRequest, note_answer, note_request
 from scizor_dagster.ledger.approvals import approve
 from scizor_dagster.ledger.arming import arm, spend
 from scizor_dagster.ledger.breaks import BreakRow, Looked, record_breaks
@@ -60,6 +64,7 @@ def live_through(ledger: Ledger) -> ModelBroker:
             connection, "paper", "main", "momentum", StrategyState.PAUSED, actor="ann", reason="a rest", now=START
         )
         record_version(connection)
+        ask_over_http(connection)
         accept_equity(connection, "paper", "main", TUESDAY, D("10000"), actor="ann", reason="a gift", now=START)
         store_locks(connection, "paper", "main", [DueLock("AAA", "stop", "fell", TUESDAY, TUESDAY)], now=START)
         told = NoticeRow("halt", "account real", "halted", "PHONE", "halted", "by ann", {"by": "ann"})
@@ -91,6 +96,21 @@ def record_version(connection: sa.Connection) -> None:
     )
     made = ComputedRow("momentum", TUESDAY, "f" * 64, version.version, MONDAY, 7, "momentum/w.csv", START)
     note_computed(connection, "paper", made)
+
+
+def ask_over_http(connection: sa.Connection) -> None:
+    """A key, one request with it, and the answer that is kept."""
+    scopes, accounts = frozenset({Scope.READ}), frozenset({"paper"})
+    expires_at = START + timedelta(days=1)
+    add_key(connection, ApiKey("a" * 12, "d" * 64, "ann", scopes, accounts, START, "ben", expires_at))
+    path = "/api/orders"
+    asked = ApiRequest("r1", START, "a" * 12, "ann", "127.0.0.1", "POST", path, path, "one", "h" * 64, outcome="asked")
+    note_answer(connection, note_request(connection, asked), 200, "done", START)
+    begun = KeptAnswer("a" * 12, "one", "h" * 64, "holder", START)
+    api_answers.begin(connection, begun, lambda _: True)
+    api_answers.keep(connection, begun, 200, {"etag": "1"}, "{}", START)
+    revoke_key(connection, "a" * 12, actor="ben", reason="lost", now=START)
+    note_use(connection, "a" * 12, START)
 
 
 def a_break(**changes: Any) -> BreakRow:
