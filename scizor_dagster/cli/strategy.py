@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scizor_dagster.cli import strategy_records
+from scizor_dagster.cli import strategy_code, strategy_records
 from scizor_dagster.cli.actor import ActorOption, actor_of
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_portfolio, open_desk
@@ -102,6 +102,11 @@ app.command()(strategy_records.create)
 app.command()(strategy_records.show)
 app.command()(strategy_records.update)
 app.command()(strategy_records.delete)
+app.command()(strategy_code.list_code)
+app.command()(strategy_code.show_code)
+app.command()(strategy_code.approve_code)
+app.command()(strategy_code.withdraw_code)
+app.command()(strategy_code.run_code)
 
 
 @app.command()
