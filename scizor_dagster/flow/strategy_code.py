@@ -109,26 +109,38 @@ def run_code(
     for session in wanted:
         calendar.require(session)
     history = _history(desk, market, wanted[-1])
-    known = {day: at for at, day in enumerate(history.sessions)}
     closes = [calendar.previous_session(session) for session in wanted]
+    made = weights_in_sandbox(history, _rows(history, closes), row.name, row.source, parameters)
+    undecided = [day for day, weights in zip(wanted, made, strict=True) if weights is None]
+    if undecided:
+        raise DataError(f"Code '{row.name}' decides nothing for {undecided[0]}.", remedy="Nothing was taken in.")
+    dated = closes if entry.weights_dated == "signal_close" else wanted
+    symbols = [item.symbol for item in history.instruments]
+    # A session that names nothing says nothing: what is to be sold stands in it with 0.
+    decided = [weights or dict.fromkeys(symbols, 0.0) for weights in made]
+    data = _file(entry, list(zip(dated, decided, strict=True)))
+    return hand_in(desk, strategy, data, replace(sender, code_hash=row.code_hash), wanted[-1])
+
+
+def _rows(history: History, closes: list[date]) -> list[int]:
+    known = {day: at for at, day in enumerate(history.sessions)}
     unknown = [close for close in closes if close not in known]
     if unknown:
         raise InputError(
             f"The close of {unknown[0]} is not among the prices that are collected.",
             remedy=f"Ask for sessions after {history.sessions[0]}, or collect more.",
         )
-    made = weights_in_sandbox(history, [known[close] for close in closes], row.name, row.source, parameters)
-    dated = closes if entry.weights_dated == "signal_close" else wanted
-    lines = [csv_line([entry.columns[name] for name in OUR_COLUMNS])]
-    for day, session, weights in zip(dated, wanted, made, strict=True):
-        if weights is None:
-            raise DataError(f"Code '{row.name}' decides nothing for session {session}.", remedy="Nothing was taken.")
-        # A session that names nothing says nothing: what is to be sold stands in it with 0.
-        shown = weights or dict.fromkeys((item.symbol for item in history.instruments), 0.0)
-        for symbol in sorted(shown):
-            lines.append(csv_line([day.isoformat(), symbol, f"{shown[symbol]:.12f}".rstrip("0").rstrip(".") or "0"]))
-    sent = replace(sender, code_hash=row.code_hash)
-    return hand_in(desk, strategy, "".join(lines).encode(), sent, wanted[-1])
+    return [known[close] for close in closes]
+
+
+def _file(entry: StrategyEntry, decided: list[tuple[date, dict[str, float]]]) -> bytes:
+    """A row for each symbol of each date, with weights of up to 12 decimals, under the headers of the entry."""
+    rows = [
+        [day.isoformat(), symbol, f"{weights[symbol]:.12f}".rstrip("0").rstrip(".")]
+        for day, weights in decided
+        for symbol in sorted(weights)
+    ]
+    return "".join(csv_line(row) for row in [[entry.columns[name] for name in OUR_COLUMNS], *rows]).encode()
 
 
 def _approved(desk: Desk, code: str) -> CodeRow:

@@ -1,4 +1,4 @@
-"""A file that is handed in lies where one of the folder would, whole or not at all, and nobody forgets who brought it."""
+"""A file that is handed in lies where one of the folder would, whole or not at all, and who brought it is known."""
 
 from __future__ import annotations
 

@@ -99,6 +99,8 @@ class BacktestSummary(Model):
 class KeptBacktest(BacktestSummary):
     """A backtest: its figures, and what it was made from."""
 
+    model_config = ConfigDict(json_schema_extra={})
+
     prices: str
     weights: str
     benchmark: str | None
@@ -255,8 +257,9 @@ def head_of(context: Context, desk: Desk, actor: Actor, backtest: str) -> Head:
 
 
 def is_visible(desk: Desk, actor: Actor, head: Head) -> bool:
-    """Whether a key may see a backtest: that of a portfolio belongs to its account; of no portfolio any more, to all
-    who may see every account.
+    """Whether a key may see a backtest: that of a portfolio belongs to its account.
+
+    One of a portfolio that is not configured any more is for keys that may see every account.
     """
     if not head.portfolio:
         return True

@@ -34,9 +34,8 @@ def progress_of(runs: Runs, run_id: str, kind: str) -> Read:
 
     def read(after: int) -> Told:
         state = runs.state(run_id, kind)
-        events, last = [], after
+        events = []
         for number, line in runs.said(run_id, after):
-            last = number
             found = _LINE.fullmatch(line)
             if found is not None:
                 done, total, of = found.groups()
