@@ -17,7 +17,7 @@ from tests.projects import MANIFEST, Project, project_at
 QUICK = {"name": "quick", "strategy": "equal_weight", "rebalance": "weekly", "first": "2025-01-06", "capital": 10000.0}
 MINE = {"portfolio": "main", "stored": True, "name": "as it was traded"}
 SEARCHED = {
-    "backtest": {"strategy": "moving_average_cross", "first": "2025-01-20"},
+    "backtest": {"strategy": "moving_average_cross", "first": "2025-01-13"},
     "space": ["fast=2,3", "slow=5,8"],
 }
 FORMATS = {"strategies": [

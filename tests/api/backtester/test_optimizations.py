@@ -53,7 +53,7 @@ def test_a_search_is_no_backtest_and_one_that_has_ended_is_not_cancelled(world: 
         ({"space": ["fast"]}, "fast"),
         ({"space": []}, "body.space"),
         ({"method": "random"}, "how many sets"),
-        ({"train": 5}, "train and test"),
+        ({"train": 5}, "Train and test"),
         ({"folds": 1}, "body.folds"),
         ({"workers": 64}, "body.workers"),
         ({"backtest": {"strategy": "file_weights"}, "space": ["path=/etc/passwd,/etc/shadow"]}, "cannot be chosen"),
