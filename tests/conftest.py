@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests import postgres as servers
+from tests.filled import filled_in
 from tests.ledgers import postgres_ledger, sqlite_ledger
+from tests.projects import Project
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -80,6 +82,13 @@ def ledger_url(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> st
     """A new, migrated ledger on the test's kind of store."""
     url: str = request.getfixturevalue("postgres_url") if store == "postgres" else sqlite_ledger(tmp_path)
     return url
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose home is filled; see `tests.filled`. It is everybody's: work on a copy."""
+    shared = tmp_path_factory.getbasetemp()
+    return filled_in(shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -78,9 +78,16 @@ class Context:
             return self._desk
 
     @property
+    def last_desk(self) -> Desk:
+        """The desk of the configuration as it could be used last: to stop trading needs no more than that."""
+        with self._guard:
+            _open_stores(self._desk)
+            return self._desk
+
+    @property
     def ledger(self) -> Ledger | None:
-        """The ledger, where there is one; asking creates none."""
-        desk = self.desk
+        """The ledger, where there is one, whatever has become of the configuration; asking creates none."""
+        desk = self.last_desk
         return desk.ledger if desk.has_ledger else None
 
     @property

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 
 from scizor_dagster import errors
 from scizor_dagster.errors import InputError, ScizorError
+from scizor_dagster.ledger.api_answers import StillInProgress
 
 logger = logging.getLogger("scizor.api")
 MEDIA_TYPE = "application/problem+json"
@@ -142,6 +143,8 @@ def answer_to(error: Exception, request_id: str, redact: Callable[[str], str] = 
         return answer(error.status_code, f"{said}.", "See /docs for what there is.", request_id, headers=headers)
     if isinstance(error, ScizorError):
         headers = error.headers if isinstance(error, RequestRefused) else {}
+        if isinstance(error, StillInProgress):
+            headers = {"Retry-After": str(RETRY_SECONDS)}
         status = status_of(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("Request %s: %s", request_id, type(error).__name__)

@@ -24,7 +24,7 @@ from scizor_dagster.api import idempotency
 from scizor_dagster.api.audit import READS, Audit, address_of
 from scizor_dagster.api.context import Context, context_of
 from scizor_dagster.api.etags import NotModified
-from scizor_dagster.api.problems import Unauthorized, answer_to, documented
+from scizor_dagster.api.problems import Unauthorized, answer_to, documented, wrong_field
 from scizor_dagster.api.security import Actor, Reach, Require, actor_of
 from scizor_dagster.api.uploads import Upload
 from scizor_dagster.errors import ScizorError
@@ -131,6 +131,9 @@ class GuardedRoute(APIRoute):
         return response, error
 
     def _refuse_unknown(self, request: Request) -> None:
+        for name, value in request.query_params.multi_items():
+            if not value.isprintable():
+                raise wrong_field(f"query.{name}", "It holds a character that nothing is named with.", "Leave it out.")
         unknown = sorted(set(request.query_params) - self.known)
         if unknown:
             raise RequestValidationError(

@@ -38,6 +38,7 @@ from scizor_dagster.cli import (
     ending,
     explain,
     export,
+    keys,
     ledger,
     notifying,
     paper,
@@ -51,6 +52,7 @@ from scizor_dagster.cli import (
     report,
     risk,
     run,
+    serve,
     signals,
     strategy,
     symbols,
@@ -70,6 +72,8 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(dev.dev)
+app.command()(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.command()(doctor.doctor)
 app.command()(watchdog.watchdog)
 app.command()(notifying.notify)

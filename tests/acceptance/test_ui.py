@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from scizor_dagster.api.webserver import Webserver
 from tests.acceptance.conftest import Demo
 from tests.browser import browser, require_chromium, webserver
 
@@ -184,3 +186,16 @@ def test_the_data_quality_of_a_market_is_a_page_with_its_heat_map(pages: tuple[s
     picture = chrome.find_element(By.XPATH, "//img[@alt='coverage']")
     assert int(picture.get_property("naturalWidth") or 0) > 400
     keep(chrome, "data-quality")
+
+
+def test_the_services_hand_a_run_to_the_webserver_and_have_it_ended(pages: tuple[str, Chrome], demo: Demo) -> None:
+    address, _ = pages
+    asked = Webserver(address, demo.home / "dagster")
+    # It answers, and there is no daemon that would begin what is queued.
+    assert not asked.takes_runs()
+    run_id = asked.submit("maintain", {}, {"scizor/actor": "ada"})
+    asked.end(run_id)
+    with DagsterInstance.from_config(str(demo.home / "dagster")) as instance:
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert (run.status.value, run.tags["scizor/actor"]) == ("CANCELED", "ada")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlencode
 
+T = TypeVar("T")
 HOST = "localhost"
 
 
@@ -56,18 +57,26 @@ class Client:
     def delete(self, path: str, **options: Any) -> Answer:
         return self.request("DELETE", path, **options)
 
-    def request(
+    def request(self, method: str, path: str, **options: Any) -> Answer:
+        """Send one request and wait for its end; see `asking`."""
+        return self.run(self.asking(method, path, **options))
+
+    def run(self, asking: Coroutine[Any, Any, T]) -> T:
+        """Wait for requests that go at once."""
+        return self._loop.run(asking)
+
+    async def asking(
         self,
         method: str,
         path: str,
         *,
         json: Any = None,
         body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
         query: Mapping[str, Any] | None = None,
         address: str = "127.0.0.1",
     ) -> Answer:
-        """Send one request and wait for its end. `headers` replace those that go by themselves; None drops one."""
+        """Send one request. `headers` replace those that go by themselves; None drops one."""
         sent: dict[str, str | None] = {"host": HOST}
         if self.key is not None:
             sent["authorization"] = f"Bearer {self.key}"
@@ -78,7 +87,7 @@ class Client:
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         path, _, asked = path.partition("?")
         asked = urlencode(query or {}, doseq=True) or asked
-        return self._loop.run(_answer(self.app, method, path, asked, sent, body or b"", address))
+        return await _answer(self.app, method, path, asked, sent, body or b"", address)
 
 
 def _dumped(value: Any) -> bytes:
@@ -88,8 +97,6 @@ def _dumped(value: Any) -> bytes:
 async def _answer(
     app: Any, method: str, path: str, query: str, headers: Mapping[str, str | None], body: bytes, address: str
 ) -> Answer:
-    from urllib.parse import unquote
-
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

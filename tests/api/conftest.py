@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from scizor_dagster.api.app import create_app
 from scizor_dagster.api.keys import new_key
-from scizor_dagster.cli.instance import JobRunner
 from scizor_dagster.ledger.api_keys import Scope, add_key
 from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Client
+from tests.filled import LAST_COLLECTED, NEXT, TRADED, WEIGHTS, enter
+from tests.ledgers import sqlite_ledger
 from tests.projects import Project, project_at, small_project, write_weights
 
 NOW = datetime(2025, 2, 15, 12, 0, tzinfo=UTC)
 """A Saturday; the home's last session is the day before."""
-TRADED = date(2025, 2, 3)
-NEXT = date(2025, 2, 10)
-LAST_COLLECTED = date(2025, 2, 14)
-WEIGHTS = {TRADED: {"AAPL": 0.3, "MSFT": 0.3}, NEXT: {"MSFT": 0.4, "NVDA": 0.3}}
 EVERYTHING = frozenset(Scope)
-Holding = Callable[..., str]
+__all__ = ["LAST_COLLECTED", "NEXT", "TRADED", "WEIGHTS", "enter"]
 
 
 @pytest.fixture(scope="session")
-def _filled(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def _filled(filled: Project) -> Project:
     """Six weeks of prices, and one session that has been traded by portfolio `main`."""
-    project = small_project(tmp_path_factory.mktemp("filled"))
-    write_weights(project.folder / "weights.csv", WEIGHTS)
-    config = {"ops": {"us__historical_chunks": {"config": {"through": LAST_COLLECTED.isoformat()}}}}
-    with pytest.MonkeyPatch.context() as patch:
-        enter(patch, project)
-        with JobRunner.open(project.settings) as runner:
-            runner.run("collect_history", partition_range=("2025", "2025"), config=config)
-            runner.run("rebalance", partition=TRADED.isoformat())
-    return project
+    return filled
 
 
 @pytest.fixture
@@ -69,6 +58,8 @@ def key_for(
     lasts: timedelta = timedelta(days=30),
 ) -> str:
     """A key in the project's ledger, as it is shown once."""
+    if not project.settings.ledger_file.exists():
+        sqlite_ledger(project.home)
     ledger = Ledger.open(project.settings.ledger_url)
     text, key = new_key(actor, scopes, accounts, created_by="operator", now=now, expires_at=now + lasts)  # type: ignore[arg-type]
     with ledger.transaction() as connection:
@@ -95,12 +86,3 @@ def client_of(project: Project) -> Iterator[Client]:
     yield client
     client.app.state.context.close()
     client.close()
-
-
-def enter(patch: pytest.MonkeyPatch, project: Project) -> None:
-    """Make the project the environment's."""
-    for name in ("DATABASE_URL", "LOG_LEVEL", "DAGSTER_HOME"):
-        patch.setenv(name, "")
-        patch.delenv(name)
-    for name, value in project.environment.items():
-        patch.setenv(name, value)

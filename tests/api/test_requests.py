@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from threading import Event
 from typing import Annotated, Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 
-from scizor_dagster.api import etags, events
+from scizor_dagster.api import audit, etags, events, idempotency
 from scizor_dagster.api.app import create_app
+from scizor_dagster.api.body import JSON
+from scizor_dagster.api.context import lock_of
 from scizor_dagster.api.models import Exact, Model
 from scizor_dagster.api.routes import ApiRouter, idempotency_key
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.api.uploads import CSV, Upload
-from scizor_dagster.errors import BrokerUnavailable, RiskLimitBreached
+from scizor_dagster.errors import BrokerUnavailable, LedgerError, RiskLimitBreached
+from scizor_dagster.ledger.api_answers import KeptAnswer, begin
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.ledger.api_requests import requests_of
 from scizor_dagster.ledger.events import verify_chain
 from tests.api.client import Client
 from tests.api.conftest import NOW, key_for
+from tests.ledgers import another
 from tests.projects import Project
 
 Trader = Annotated[Actor, Depends(require(Scope.TRADE, Reach.SHARED))]
@@ -44,12 +53,14 @@ class Counter:
         self.router.get("/progress", responses=events.DOCUMENTED)(self.progress)
         self.router.post("/file")(self.file)
         self.version = 1
+        self.during: Callable[[], None] = lambda: None
 
     def file(self, actor: Writer, file: Annotated[bytes, Depends(Upload((CSV,)))]) -> dict[str, int]:
         return {"bytes": len(file)}
 
     def trade(self, actor: Trader, body: Amount, key: Annotated[str, Depends(idempotency_key)]) -> Amount:
         self.done.append(key)
+        self.during()
         if body.fail == "limit":
             raise RiskLimitBreached("Too much.", remedy="Ask for less.")
         if body.fail == "broker":
@@ -183,3 +194,139 @@ def test_a_file_is_the_body_itself_and_of_a_stated_kind(trial: tuple[Client, Cou
     answers = [client.post("/api/file", body=b"a,b", headers={"content-type": kind}) for kind in (CSV, "text/html")]
     empty = client.post("/api/file")
     assert ([answer.status for answer in answers], answers[0].json, empty.status) == ([200, 415], {"bytes": 3}, 422)
+
+
+def test_the_row_of_a_write_is_there_before_anything_is_done(trial: tuple[Client, Counter]) -> None:
+    client, counter = trial
+    seen: list[Any] = []
+
+    def look() -> None:
+        with client.app.state.context.ledger.read() as connection:
+            seen.extend(requests_of(connection))
+
+    counter.during = look
+    trade(client)
+    assert [(row.route, row.idempotency_key, row.status) for row in seen] == [("/api/trial", "one", None)]
+
+
+def test_what_cannot_be_noted_is_not_done(trial: tuple[Client, Counter], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise sa.exc.OperationalError("INSERT", {}, Exception("the disk is full"))
+
+    monkeypatch.setattr(audit, "note_request", fail)
+    client, counter = trial
+    assert (trade(client).status, counter.done) == (503, [])
+
+
+def test_an_end_that_cannot_be_noted_hides_no_answer(
+    trial: tuple[Client, Counter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise LedgerError("Gone.", remedy="None.")
+
+    monkeypatch.setattr(audit, "note_answer", fail)
+    client, _ = trial
+    assert trade(client).status == 200
+    assert trade(client).headers["idempotent-replayed"] == "true"
+
+
+def test_an_answer_that_cannot_be_kept_is_given_and_the_next_try_is_worked_on(
+    trial: tuple[Client, Counter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise LedgerError("Gone.", remedy="None.")
+
+    client, counter = trial
+    with monkeypatch.context() as patch:
+        patch.setattr(idempotency, "keep", fail)
+        assert trade(client).status == 200
+    assert (trade(client).status, counter.done) == (200, ["one", "one"])
+
+
+def test_two_at_once_are_done_once_and_the_other_is_told_to_wait(trial: tuple[Client, Counter]) -> None:
+    client, counter = trial
+    begun, go_on = Event(), Event()
+
+    def wait() -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    counter.during = wait
+    asked = {"json": {"amount": "1"}, "headers": {"Idempotency-Key": "one"}}
+
+    async def both() -> list[Any]:
+        first = asyncio.create_task(client.asking("POST", "/api/trial", **asked))
+        await asyncio.to_thread(begun.wait, 60)
+        second = await client.asking("POST", "/api/trial", **asked)
+        go_on.set()
+        return [await first, second]
+
+    first, second = client.run(both())
+    assert (first.status, second.status, second.headers["retry-after"], counter.done) == (200, 409, "1", ["one"])
+
+
+@pytest.mark.parametrize(("lives", "status"), [(True, 409), (False, 200)])
+def test_what_another_process_has_begun_is_its_own_until_it_is_gone(
+    trial: tuple[Client, Counter], lives: bool, status: int
+) -> None:
+    client, counter = trial
+    assert client.key is not None
+    ledger = client.app.state.context.ledger
+    body = b'{"amount": "12.50"}'
+    hashed = hashlib.sha256(b"POST\n/api/trial\n\n" + body).hexdigest()
+    with ledger.transaction() as connection:
+        begin(connection, KeptAnswer(client.key.split("_")[1], "one", hashed, "other", NOW), lambda _: True)
+    other = another(ledger)
+    with other.process_lock(lock_of("other")) if lives else nullcontext():
+        answer = client.post("/api/trial", body=body, headers={"Idempotency-Key": "one", "Content-Type": JSON})
+    other.close()
+    assert (answer.status, len(counter.done)) == (status, 0 if lives else 1)
+
+
+def test_a_stream_tells_what_is_new_and_that_it_still_lives(
+    trial: tuple[Client, Counter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.002)
+    told = iter([*[events.Told((), False)] * 4, events.Told([events.Event(1, "end", None)], True)])
+    client, _ = trial
+
+    async def progress(request: Request, actor: Reader) -> Response:
+        return await events.stream(request, lambda _: next(told))
+
+    router = ApiRouter("test")
+    router.get("/slow")(progress)
+    client.app.router.routes.extend(router.routes)
+    text = client.get("/api/slow").text
+    assert text.startswith(f"retry: {events.RETRY_MILLISECONDS}")
+    assert text.count(": still there") >= 1
+    assert "event: end" in text.rpartition(": still there")[2]
+
+
+def test_so_many_streams_may_be_open_and_each_gives_its_place_back(trial: tuple[Client, Counter]) -> None:
+    client, _ = trial
+    places = client.app.state.context.streams
+    for _ in range(32):
+        places.take()
+    full = client.get("/api/progress")
+    places.give_back()
+    answers = [client.get("/api/progress").status for _ in range(3)]
+    assert (full.status, full.headers["retry-after"], answers) == (503, "1", [200, 200, 200])
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "9" * 16, "\u0661"])
+def test_what_is_no_event_of_a_stream_is_refused(trial: tuple[Client, Counter], number: str) -> None:
+    answer = trial[0].get("/api/progress", headers={"Last-Event-ID": number.encode().decode("latin-1")})
+    assert answer.status == 422
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 129, "\u00e9"])
+def test_what_is_no_idempotency_key_is_refused(trial: tuple[Client, Counter], key: str) -> None:
+    client, counter = trial
+    assert (trade(client, key).status, counter.done) == (400, [])
+
+
+@pytest.mark.parametrize("amount", [12.5, 12, "1e3", "NaN", "", " 1", "1.", None, True, "9" * 21])
+def test_an_exact_number_is_a_text_of_digits_and_nothing_else(trial: tuple[Client, Counter], amount: object) -> None:
+    client, counter = trial
+    assert (trade(client, amount=amount).status, counter.done) == (422, [])

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Event
+from typing import Any
 
 import pytest
 
+from scizor_dagster.api.events import Told
 from scizor_dagster.api.problems import NotFound, RequestRefused
-from scizor_dagster.api.runs import ENDED, RunRequest, Runs, RunState, RunStatus
+from scizor_dagster.api.run_views import RunView, progress_of
+from scizor_dagster.api.runs import RunRequest, Runs, RunStatus
+from scizor_dagster.cli.instance import JobRunner, RunFailed
 from tests.api.conftest import NOW
 from tests.projects import Project
 
 NOWHERE = "http://127.0.0.1:9"
-COLLECTION = RunRequest(
-    "collection",
-    "collect_history",
-    partition_range=("2025", "2025"),
-    config={"ops": {"us__historical_chunks": {"config": {"through": "2025-01-10", "symbols": ["AAPL"]}}}},
-    tags={"scizor/symbol": "AAPL"},
-)
+TIDYING = RunRequest("maintenance", "maintain", tags={"scizor/place": "lake"})
+WRONG = RunRequest("collection", "collect_daily", partition="2025-01-03", config={"ops": {"nothing": {"config": {}}}})
 
 
 @pytest.fixture
@@ -28,45 +28,64 @@ def runs(fresh: Project) -> Iterator[Runs]:
     made.close()
 
 
-def ended(runs: Runs, run_id: str) -> RunState:
-    """The run once it is over."""
-    found = runs.wait(run_id)
-    assert found.status in ENDED
-    return found
-
-
-def test_a_run_is_done_here_and_recorded_where_dagster_shows_it(runs: Runs) -> None:
-    submitted = runs.submit(COLLECTION, "ada")
-    found = ended(runs, submitted.run_id)
+def test_a_run_is_done_here_and_recorded_where_dagster_shows_it_step_by_step(runs: Runs, fresh: Project) -> None:
+    submitted = runs.submit(TIDYING, "ada")
+    found = runs.wait(submitted.run_id)
     assert (submitted.status, found.status, found.problem) == (RunStatus.QUEUED, RunStatus.SUCCEEDED, "")
-    assert (found.tags["scizor/symbol"], found.tags["scizor/actor"]) == ("AAPL", "ada")
-    assert "us__historical_chunks" in found.steps_done
-
-
-def test_a_run_that_fails_says_why_in_the_words_of_its_step(runs: Runs) -> None:
-    wrong = RunRequest(
-        "collection",
-        "collect_daily",
-        partition="2025-01-03",
-        config={"ops": {"us__daily_prices": {"config": {"force": 1}}}},
+    assert (found.tags["scizor/place"], found.tags["scizor/actor"], found.steps_done) == (
+        "lake",
+        "ada",
+        ("maintenance",),
     )
-    found = ended(runs, runs.submit(wrong, "ada").run_id)
+    read = progress_of(runs, submitted.run_id, "maintenance")
+    end = {"status": "succeeded", "problem": None}
+    told = [(event.number, event.kind, event.data) for event in read(0).events]
+    assert told == [(1, "step", {"step": "maintenance"}), (2, "end", end)]
+    assert ([event.number for event in read(1).events], read(2)) == ([2], Told([], True))
+    elsewhere = Runs(fresh.settings, NOWHERE, lambda: NOW)
+    assert elsewhere.wait(submitted.run_id) == found
+    elsewhere.close()
+    with pytest.raises(RequestRefused, match="succeeded and cannot be cancelled"):
+        runs.cancel(submitted.run_id)
+
+
+def test_a_run_that_fails_says_why(runs: Runs) -> None:
+    found = runs.wait(runs.submit(WRONG, "ada").run_id)
     assert found.status is RunStatus.FAILED
-    assert found.problem
+    assert found.problem == "It failed with DagsterInvalidConfigError; the log says more."
 
 
-def test_a_run_is_found_under_its_kind_alone(runs: Runs) -> None:
-    submitted = runs.submit(COLLECTION, "ada")
-    with pytest.raises(NotFound):
+def test_a_run_is_found_under_its_kind_alone(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JobRunner, "run", lambda *_, **__: None)
+    submitted = runs.submit(TIDYING, "ada")
+    assert runs.state(submitted.run_id, "maintenance").job == "maintain"
+    with pytest.raises(NotFound, match="no backtest"):
         runs.state(submitted.run_id, "backtest")
     with pytest.raises(NotFound):
         runs.state("no-such-run")
 
 
-def test_a_run_that_waits_is_cancelled_and_never_begun(runs: Runs) -> None:
-    first, second = runs.submit(COLLECTION, "ada"), runs.submit(COLLECTION, "ada")
-    assert runs.cancel(second.run_id, "collection").status is RunStatus.CANCELLED
-    assert ended(runs, first.run_id).status is RunStatus.SUCCEEDED
-    assert runs.state(second.run_id).status is RunStatus.CANCELLED
-    with pytest.raises(RequestRefused, match="succeeded and cannot be cancelled"):
+def test_runs_go_one_after_the_other_and_one_that_waits_is_cancelled_and_never_begun(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, done = Event(), Event(), list[str]()
+
+    def work(_: object, job: str, **options: Any) -> None:
+        done.append(options["run_id"])
+        begun.set()
+        assert go_on.wait(60)
+        raise RunFailed("The secret is out.", remedy="Hide it.", where="a step")
+
+    monkeypatch.setattr(JobRunner, "run", work)
+    runs._redact = lambda text: text.replace("secret", "***")
+    first, second = runs.submit(TIDYING, "ada"), runs.submit(TIDYING, "ada")
+    assert begun.wait(60)
+    with pytest.raises(RequestRefused, match="cannot be cancelled"):
         runs.cancel(first.run_id)
+    assert runs.cancel(second.run_id, "maintenance").status is RunStatus.CANCELLED
+    go_on.set()
+    failed = runs.wait(first.run_id)
+    assert (failed.status, failed.problem) == (RunStatus.FAILED, "The *** is out. Hide it.")
+    assert runs.wait(second.run_id).status is RunStatus.CANCELLED
+    assert done == [first.run_id]
+    assert RunView.of(failed).submitted_by == "ada"

@@ -12,16 +12,11 @@ from typing import Any
 import pytest
 
 from scizor_dagster.cli.app import main
-from scizor_dagster.cli.instance import JobRunner
+from tests.filled import LAST_COLLECTED, NEXT, TRADED, WEIGHTS, enter
 from tests.projects import Project, project_at, small_project, write_weights
 
-TRADED = date(2025, 2, 3)
-"""A Monday that the project's weights name, and that has been run."""
-NEXT = date(2025, 2, 10)
-"""The other session that the weights name; it has prices and has not been run."""
 UNNAMED = date(2025, 2, 4)
-LAST_COLLECTED = date(2025, 2, 14)
-WEIGHTS = {TRADED: {"AAPL": 0.3, "MSFT": 0.3}, NEXT: {"MSFT": 0.4, "NVDA": 0.3}}
+__all__ = ["LAST_COLLECTED", "NEXT", "TRADED", "UNNAMED", "WEIGHTS"]
 
 
 @dataclass(frozen=True)
@@ -63,27 +58,13 @@ def scizor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return call
 
 
-@pytest.fixture(scope="session")
-def _collected(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Six weeks of prices, and one session that has been traded."""
-    project = small_project(tmp_path_factory.mktemp("collected"))
-    write_weights(project.folder / "weights.csv", WEIGHTS)
-    config = {"ops": {"us__historical_chunks": {"config": {"through": LAST_COLLECTED.isoformat()}}}}
-    with pytest.MonkeyPatch.context() as patch:
-        _enter(patch, project)
-        with JobRunner.open(project.settings) as runner:
-            runner.run("collect_history", partition_range=("2025", "2025"), config=config)
-            runner.run("rebalance", partition=TRADED.isoformat())
-    return project
-
-
 @pytest.fixture
-def collected(_collected: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def collected(filled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of the filled project, which the environment names."""
     folder = tmp_path / "project"
-    shutil.copytree(_collected.folder, folder)
+    shutil.copytree(filled.folder, folder)
     project = project_at(folder)
-    _enter(monkeypatch, project)
+    enter(monkeypatch, project)
     return project
 
 
@@ -92,13 +73,5 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with a weight file and no home yet, which the environment names."""
     project = small_project(tmp_path)
     write_weights(project.folder / "weights.csv", WEIGHTS)
-    _enter(monkeypatch, project)
+    enter(monkeypatch, project)
     return project
-
-
-def _enter(patch: pytest.MonkeyPatch, project: Project) -> None:
-    for name in ("DATABASE_URL", "LOG_LEVEL", "DAGSTER_HOME"):
-        patch.setenv(name, "")
-        patch.delenv(name)
-    for name, value in project.environment.items():
-        patch.setenv(name, value)

@@ -65,6 +65,10 @@ TAUGHT = (
     ("risk", "accept-equity"),
     ("paper", "serve"),
     ("paper", "status"),
+    ("serve",),
+    ("keys", "create"),
+    ("keys", "list"),
+    ("keys", "revoke"),
 )
 
 
