@@ -17,6 +17,7 @@ How a route is written, by the example of `data_farmer.symbols`:
   must be safe to do twice. `Depends(idempotency_key)` hands it out.
 - `desk: TheDesk` is the desk, `context: TheContext` everything else. Reading creates no store: ask `desk.has_lake` and
   `desk.has_ledger` first.
+- What must work while the configuration is broken (to halt) takes `context.last_desk`, the newest that could be used.
 - Answers and bodies are `Model`s (closed), with examples, money and quantities as `Exact` (strings). Declare
   `response_model` by the return annotation. Lists are `Page[...]` by `ThePage`. Parameters have descriptions and
   bounds; one that is not declared is refused (422).
@@ -33,5 +34,6 @@ How a route is written, by the example of `data_farmer.symbols`:
   with a path parameter of a new name needs a value for it in `tests/api/samples.py`, and one with a body an example in
   its model; without them they fail.
 
-The package is imported by `scizor serve` alone: FastAPI and Dagster are slow to import.
+FastAPI and Dagster are slow to import: of this package the command line imports `keys` and `serving` alone, inside
+their commands.
 """

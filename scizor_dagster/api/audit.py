@@ -4,7 +4,8 @@ What belongs here: which requests are worth one, and when it is written. What do
 (`ledger.api_requests`).
 
 A request that may write has its row before anything is done; where that cannot be written, nothing is done.
-Reads that were answered are a line in the log.
+Reads that were answered are a line in the log, and so is what one key or address is refused beyond sixty times in a
+minute.
 """
 
 from __future__ import annotations
@@ -66,13 +67,20 @@ class Audit:
     def end(self, status: int, outcome: str) -> None:
         """Write how the request was answered, where that is worth a row. Raises nothing: what was done is done."""
         is_refused = status in _REFUSALS or (self.hides and status == 404)
-        is_write = self.told.method not in READS and status != 429
-        if not (self.number or is_refused or is_write):
+        is_write = self.told.method not in READS and status != 429 and self.told.key_id is not None
+        if not self.number and not ((is_write or is_refused) and self._has_room()):
             return
         try:
             self._write(status, outcome)
         except ScizorError as error:
             logger.error("Request %s has no end in the audit: %s", self.told.request_id, error.problem)
+
+    def _has_room(self) -> bool:
+        """Whether one more refusal is worth a row: whoever collects refusals shall not fill the ledger with them."""
+        has_room = self.context.rates.note_in_audit(self.told.key_id or self.told.address)
+        if not has_room:
+            logger.warning("Request %s was refused, and so many before it that it has no row.", self.told.request_id)
+        return has_room
 
     def _write(self, status: int, outcome: str) -> None:
         ledger, now = self.context.ledger, self.context.clock()

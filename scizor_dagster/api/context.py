@@ -6,7 +6,6 @@ What belongs here: opening things once for all requests, safely for threads. Wha
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,14 +105,24 @@ class Context:
         self.runs.close()
         self._locks.close()
         self._desk.disconnect()
+        ledger = self._desk.__dict__.get("ledger")
+        if ledger is not None:
+            ledger.close()
+            # The lock is nobody's again: its holder's name never comes back.
+            for file in self.settings.home.glob(f"*{lock_of(self.holder)}*"):
+                file.unlink(missing_ok=True)
 
     def _opened(self, before: Desk | None) -> tuple[Desk, Fingerprint]:
+        # Looked at before it is read: what is written meanwhile is read the next time.
+        seen = _state(self.settings.config_path)
         desk = Desk(self.settings, self.clock)
         _ = desk.config
-        for name in ("lake", "ledger"):
-            if before is not None and name in before.__dict__:
-                desk.__dict__[name] = before.__dict__[name]
-        return desk, _fingerprint(desk)
+        if before is not None:
+            for name in ("lake", "ledger"):
+                if name in before.__dict__:
+                    desk.__dict__[name] = before.__dict__[name]
+            before.disconnect()
+        return desk, (seen, *_fingerprint(desk)[1:])
 
 
 def _open_stores(desk: Desk) -> None:
@@ -127,7 +136,7 @@ def _open_stores(desk: Desk) -> None:
 def _fingerprint(desk: Desk) -> Fingerprint:
     config = desk.config
     universes = [config.folder / name for market in config.markets.values() for name in market.universes]
-    files: list[Path] = [Path(config.source), config.folder / config.strategy_manifest, *universes]
+    files: list[Path] = [desk.settings.config_path, config.folder / config.strategy_manifest, *universes]
     return tuple(_state(path) for path in files)
 
 
@@ -146,10 +155,6 @@ def context_of(request: Request) -> Context:
 
 def _desk(request: Request) -> Desk:
     return context_of(request).desk
-
-
-def _clock(request: Request) -> Callable[[], datetime]:
-    return context_of(request).clock
 
 
 TheContext = Annotated[Context, Depends(context_of)]

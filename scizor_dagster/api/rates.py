@@ -20,6 +20,9 @@ from limits.strategies import FixedWindowRateLimiter
 from scizor_dagster.api.problems import RequestRefused
 from scizor_dagster.config import ApiRules
 
+NOTED_PER_MINUTE = 60
+"""Refusals of one key or address that get a row in the audit."""
+
 
 class Rates:
     """Counts requests. Safe to call from several threads."""
@@ -28,6 +31,7 @@ class Rates:
         self._counted = FixedWindowRateLimiter(MemoryStorage())
         self._per_key = RateLimitItemPerMinute(rules.requests_per_minute)
         self._per_address = RateLimitItemPerMinute(rules.requests_per_minute_per_address)
+        self._noted = RateLimitItemPerMinute(NOTED_PER_MINUTE)
         self._refusals = RateLimitItemPerMinute(rules.refusals_per_minute)
 
     def take_key(self, key_id: str) -> None:
@@ -44,6 +48,10 @@ class Rates:
         """Refuse whoever tries one key after the other."""
         if not self._counted.test(self._refusals, "refusals", address):
             raise self._too_many(self._refusals, "refusals", address)
+
+    def note_in_audit(self, who: str) -> bool:
+        """Count a refusal that is worth a row; False where there were too many of this key or address."""
+        return self._counted.hit(self._noted, "noted", who)
 
     def _take(self, item: RateLimitItem, kind: str, name: str) -> None:
         if not self._counted.hit(item, kind, name):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from scizor_dagster.api.body import MAX_DEPTH, check_json
+import pytest
+from fastapi import Request
+
+from scizor_dagster.api.body import MAX_DEPTH, check_json, read_body
 from scizor_dagster.api.problems import RequestRefused
 
 
@@ -36,3 +39,29 @@ def test_json_that_no_store_or_reader_takes_is_refused_before_anything_is_done(b
 )
 def test_json_that_is_in_order_passes(body: bytes) -> None:
     check_json(b'["' + body + b'"]' if body == "ä".encode() else body)
+
+
+def reading(*parts: bytes, stalls: bool = False) -> Request:
+    """A request whose body comes in parts, and after them nothing or never an end."""
+    left = list(parts)
+
+    async def receive() -> dict[str, object]:
+        if left:
+            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left) or stalls}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return Request({"type": "http", "headers": []}, receive)  # type: ignore[arg-type]
+
+
+def test_a_body_is_read_whole_up_to_its_limit_and_not_a_byte_further() -> None:
+    assert asyncio.run(read_body(reading(b"ab", b"c"), 3, 60)) == b"abc"
+    with pytest.raises(RequestRefused) as refused:
+        asyncio.run(read_body(reading(b"ab", b"cd", stalls=True), 3, 60))
+    assert refused.value.status == 413
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:
+    with pytest.raises(RequestRefused, match="did not arrive") as refused:
+        asyncio.run(read_body(reading(b"ab", stalls=True), 3, 0.01))
+    assert refused.value.status == 408

@@ -96,6 +96,18 @@ def test_an_address_may_ask_so_often_whatever_it_shows(strict: Client) -> None:
     assert strict.get("/nothing", address="10.0.0.2").status == 404
 
 
+def test_when_too_many_are_being_answered_the_next_is_told_to_come_again(empty_api: Client) -> None:
+    places = empty_api.app.state.context.requests
+    rules = empty_api.app.state.context.rules
+    for _ in range(rules.max_threads + rules.max_waiting):
+        places.take()
+    full = empty_api.get("/api/health")
+    assert is_problem(full, 503)
+    assert full.headers["retry-after"] == "1"
+    places.give_back()
+    assert [empty_api.get("/api/health").status for _ in range(2)] == [200, 200]
+
+
 def test_whoever_tries_keys_is_not_looked_at_any_more_not_even_with_a_good_one(strict: Client) -> None:
     thief = strict.holding("scz_" + "0" * 12 + "_" + "0" * 64)
     assert [thief.get("/api/health").status for _ in range(4)] == [401, 401, 401, 429]
@@ -182,3 +194,11 @@ def test_a_page_is_as_long_as_asked_and_names_the_next(empty_api: Client, fresh:
 )
 def test_a_page_that_cannot_be_is_refused(empty_api: Client, query: str) -> None:
     assert is_problem(empty_api.get(f"/api/portfolios?{query}"), 422)
+
+
+def test_a_server_that_has_ended_leaves_no_lock_behind(empty_api: Client, fresh: Project) -> None:
+    context = empty_api.app.state.context
+    context.hold(context.ledger)
+    assert [path.name for path in fresh.home.iterdir() if context.holder in path.name]
+    context.close()
+    assert not [path.name for path in fresh.home.iterdir() if context.holder in path.name]

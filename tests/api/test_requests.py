@@ -18,6 +18,7 @@ from scizor_dagster.api.app import create_app
 from scizor_dagster.api.body import JSON
 from scizor_dagster.api.context import lock_of
 from scizor_dagster.api.models import Exact, Model
+from scizor_dagster.api.rates import NOTED_PER_MINUTE
 from scizor_dagster.api.routes import ApiRouter, idempotency_key
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.api.uploads import CSV, Upload
@@ -330,3 +331,13 @@ def test_what_is_no_idempotency_key_is_refused(trial: tuple[Client, Counter], ke
 def test_an_exact_number_is_a_text_of_digits_and_nothing_else(trial: tuple[Client, Counter], amount: object) -> None:
     client, counter = trial
     assert (trade(client, amount=amount).status, counter.done) == (422, [])
+
+
+def test_whoever_collects_refusals_does_not_fill_the_ledger_with_them(
+    trial: tuple[Client, Counter], fresh: Project
+) -> None:
+    client, _ = trial
+    reader = client.holding(key_for(fresh, {Scope.READ}, actor="bob"))
+    assert [trade(reader).status for _ in range(NOTED_PER_MINUTE + 3)] == [403] * (NOTED_PER_MINUTE + 3)
+    with client.app.state.context.ledger.read() as connection:
+        assert len(requests_of(connection, actor="bob")) == NOTED_PER_MINUTE

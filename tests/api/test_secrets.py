@@ -62,6 +62,7 @@ def told(fresh: Project, caplog: pytest.LogCaptureFixture) -> Iterator[tuple[Cli
     )
     router = ApiRouter("test")
     router.get("/fail/{kind}/{index}")(fail)
+    router.post("/fail/{kind}/{index}")(fail)
     app = create_app(settings, clock=lambda: NOW)
     app.router.routes.extend(router.routes)
     caplog.set_level(logging.DEBUG)
@@ -80,6 +81,10 @@ def test_no_secret_is_told_by_any_error_path(
     shown = [*CANARIES[8:], f"scz_{'0' * 12}_{CANARIES[11]}"]
     for kind in (*ERRORS, "bug"):
         answers += [client.get(f"/api/fail/{kind}/{index}") for index in range(len(VARIABLES))]
+        answers += [
+            client.post(f"/api/fail/{kind}/{index}", headers={"Idempotency-Key": f"{kind}{index}"})
+            for index in range(len(VARIABLES))
+        ]
     answers += [client.holding(secret).get("/api/health") for secret in shown]
     answers += [client.get("/api/health", headers={"Host": secret}) for secret in shown]
     answers += [client.post("/api/health", body=secret.encode()) for secret in CANARIES]
@@ -90,7 +95,7 @@ def test_no_secret_is_told_by_any_error_path(
     secret_part = client.key.rpartition("_")[2]
     said = [answer.text + str(answer.headers) for answer in answers] + [caplog.text]
     stored = [path.read_bytes().decode("latin-1") for path in sorted(project.home.rglob("*")) if path.is_file()]
-    assert stored
+    assert any("It broke at ***" in text for text in stored)
     for secret in (*CANARIES, secret_part):
         assert not [text for text in (*said, *stored) if secret in text], secret
 

@@ -182,3 +182,7 @@ def test_a_request_that_was_let_go_is_as_if_it_had_never_come(ledger: Ledger) ->
         assert answer_of(connection, KEY.key_id, "one") is None
         assert verify(connection) == []
     assert _begin(ledger, replace(ASKED, request_hash="x" * 64)) is None
+
+
+def test_a_scope_is_shown_with_a_hyphen_where_its_row_has_none() -> None:
+    assert [scope.shown for scope in Scope] == ["read", "upload", "dry-run", "trade", "admin"]
