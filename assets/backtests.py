@@ -110,7 +110,7 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
     )
     def backtests(context: dg.AssetExecutionContext, config: BacktestConfig, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            watch = _Watch(context, config.max_seconds)
+            watch = Watch(context, config.max_seconds)
             request, searched = _searched(context, config, desk.desk, watch)
             ran = run_request(desk.desk, request, watch.tell)
             page = report_backtest(desk.desk, ran)
@@ -129,7 +129,7 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
 
 
 def _searched(
-    context: dg.AssetExecutionContext, config: BacktestConfig, desk: Desk, watch: "_Watch"
+    context: dg.AssetExecutionContext, config: BacktestConfig, desk: Desk, watch: "Watch"
 ) -> tuple[BacktestRequest, dict[str, Any]]:
     """The request as it is, or that of the best set of the search that is asked for, with what is to be shown of it."""
     request = config.request(context.partition_key)
@@ -145,7 +145,7 @@ def _searched(
     return best, search_metadata(found)
 
 
-class _Watch:
+class Watch:
     """Says how far a run is, and ends it where its time is over or somebody has asked for its end."""
 
     def __init__(self, context: dg.AssetExecutionContext, seconds: float | None) -> None:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from scizor_dagster.api.app import create_app
+from scizor_dagster.backtest.request import read_request
+from scizor_dagster.flow.backtests import run_request
 from tests.api.client import Answer, Client
 from tests.api.conftest import NOW, enter, key_for
 from tests.projects import MANIFEST, Project, project_at
@@ -36,7 +38,6 @@ class World:
     project: Project
     client: Client
     quick: str
-    mine: str
     search: str
     quick_id: str
     mine_id: str
@@ -70,10 +71,10 @@ def world(_filled: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("SCIZOR_KERNEL", "python")
         patch.setenv("MAX_WORKERS", "1")
         client = Client(create_app(project.settings, clock=lambda: NOW), key_for(project))
-        quick, mine = (submitted(client, "/api/backtests", body) for body in (QUICK, MINE))
+        quick = submitted(client, "/api/backtests", QUICK)
         search = submitted(client, "/api/optimizations", SEARCHED)
-        ids = [kept(client.get(f"/api/backtests/{run}")) for run in (quick, mine)]
-        yield World(project, client, quick, mine, search, *ids)
+        mine = run_request(client.app.state.context.desk, read_request(MINE)).head.backtest_id
+        yield World(project, client, quick, search, kept(client.get(f"/api/backtests/{quick}")), mine)
         client.app.state.context.close()
         client.close()
 
