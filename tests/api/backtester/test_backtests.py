@@ -1,11 +1,17 @@
-"""Backtests over HTTP: asked for, watched, read in every form, cancelled and deleted."""
+"""Backtests, searches and performance over HTTP: asked for, watched, read in every form, cancelled and deleted.
+
+In one file, so that what they read is made once.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 import threading
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -15,10 +21,11 @@ from scizor_dagster.api.runs import RunRequest, Runs, RunState, RunStatus
 from scizor_dagster.backtest import engine
 from scizor_dagster.backtest.request import read_request
 from scizor_dagster.flow.backtests import run_request
-from tests.api.backtester.conftest import MINE, QUICK, World
+from tests.api.backtester.conftest import MINE, QUICK, SEARCHED, World
 from tests.api.client import Client
-from tests.api.conftest import key_for
-from tests.projects import Project
+from tests.api.conftest import NEXT, key_for
+from tests.api.curl import curl
+from tests.projects import Project, write_weights
 
 
 def events_of(text: str) -> list[tuple[int, str, Any]]:
@@ -241,3 +248,113 @@ def test_a_home_without_a_lake_has_no_backtests(empty_api: Client) -> None:
     assert empty_api.get("/api/backtests").json == {"items": [], "next": None}
     assert empty_api.get(f"/api/backtests/{'0' * 64}").status == 404
     assert empty_api.get("/api/backtests/00000000-0000-0000-0000-000000000000").status == 404
+
+
+def test_a_search_says_what_its_best_set_is_worth_and_keeps_its_backtest(world: World) -> None:
+    found = world.client.get(f"/api/optimizations/{world.search}").json
+    assert (found["status"], found["sets"], found["objective"]) == ("succeeded", 4, "sharpe")
+    assert set(found["verdict"]["parameters"]) == {"fast", "slow"}
+    assert found["verdict"]["says"]
+    best = world.client.get(f"/api/backtests/{found['backtest_id']}").json["kept"]
+    assert {name: best["request"]["parameters"][name] for name in ("fast", "slow")} == found["verdict"]["parameters"]
+
+
+def test_its_sets_are_listed_the_best_first_in_pages(world: World) -> None:
+    path = f"/api/optimizations/{world.search}/trials"
+    rows = world.client.get(path).json["items"]
+    assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
+    assert {(row["fast"], row["slow"]) for row in rows} <= {(2, 5), (2, 8), (3, 5), (3, 8)}
+    scores = [row["score"] for row in rows if row["score"] is not None]
+    assert scores == sorted(scores, reverse=True)
+    first = world.client.get(f"{path}?limit=1").json
+    rest = world.client.get(f"{path}?cursor={first['next']}").json
+    assert first["items"] + rest["items"] == rows
+
+
+def test_its_progress_ends_with_the_backtest_of_the_best(world: World) -> None:
+    told = events_of(world.client.get(f"/api/optimizations/{world.search}/progress").text)
+    assert told[-1][1:] == (
+        "end",
+        {
+            "status": "succeeded",
+            "problem": None,
+            "backtest_id": world.client.get(f"/api/optimizations/{world.search}").json["backtest_id"],
+        },
+    )
+
+
+def test_a_search_is_no_backtest_and_one_that_has_ended_is_not_cancelled(world: World) -> None:
+    assert world.client.get(f"/api/backtests/{world.search}").status == 404
+    assert world.client.get(f"/api/optimizations/{world.quick}").status == 404
+    assert world.client.delete(f"/api/optimizations/{world.search}").status == 409
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"space": ["fast"]}, "fast"),
+        ({"space": []}, "body.space"),
+        ({"method": "random"}, "how many sets"),
+        ({"train": 5}, "Train and test"),
+        ({"folds": 1}, "body.folds"),
+        ({"workers": 64}, "body.workers"),
+        ({"backtest": {"strategy": "file_weights"}, "space": ["path=/etc/passwd,/etc/shadow"]}, "cannot be chosen"),
+        ({"backtest": {"portfolio": "main"}}, "needs a strategy"),
+    ],
+)
+def test_a_search_that_cannot_be_meant_is_refused(world: World, changes: dict[str, object], said: str) -> None:
+    answer = world.client.post("/api/optimizations", json=SEARCHED | changes)
+    assert (answer.status, said in answer.text) == (422, True), answer.text
+
+
+def test_what_a_strategy_earned_is_told_by_portfolio_to_whoever_may_see_it(world: World) -> None:
+    found = world.client.get("/api/performance/strategies/weekly").json
+    [earned] = found["portfolios"]
+    assert (earned["portfolio"], earned["currency"], earned["sessions"]) == ("main", "USD", 1)
+    parts = [Decimal(earned[name]) for name in ("realised", "unrealised", "income", "fees")]
+    assert Decimal(earned["profit"]) == parts[0] + parts[1] + parts[2] - parts[3]
+    assert world.bound_elsewhere().get("/api/performance/strategies/weekly").json["portfolios"] == []
+    even = world.client.get("/api/performance/strategies/equal_weight").json
+    assert (even["portfolios"], world.quick_id in even["backtests"]) == ([], True)
+    assert world.client.get("/api/performance/strategies/nothing").status == 404
+    assert world.client.get("/api/performance/strategies/weekly?first=2025-02-10&last=2025-02-03").status == 422
+    assert world.client.get("/api/performance/strategies/weekly?first=2025-02-10").json["portfolios"] == []
+
+
+def test_strategies_and_backtests_stand_side_by_side(world: World) -> None:
+    items = world.client.get(f"/api/performance/compare?ids=weekly,{world.quick_id}").json["items"]
+    assert [(item["kind"], item["id"]) for item in items] == [
+        ("portfolio", "weekly/main"),
+        ("backtest", world.quick_id),
+    ]
+    assert set(items[0]["figures"]) == set(items[1]["figures"])
+    kept = world.client.get(f"/api/backtests/{world.quick_id}").json["kept"]["figures"]
+    assert items[1]["figures"]["total_return"] == kept["total_return"]
+    other = world.bound_elsewhere()
+    assert other.get("/api/performance/compare?ids=weekly").json["items"] == []
+    assert other.get(f"/api/performance/compare?ids={world.mine_id}").status == 404
+    for ids in ("nothing", "0" * 64):
+        assert world.client.get(f"/api/performance/compare?ids={ids}").status == 404
+    for ids in ("", ",", ",".join(f"a{number}" for number in range(21))):
+        assert world.client.get(f"/api/performance/compare?ids={ids}").status == 422
+
+
+def test_every_request_of_the_documentation_is_answered(
+    world: World, project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = world.client.app.state.context
+    runs = context.runs
+    submit = RunState("0" * 32, "backtest", RunStatus.QUEUED, {})
+    monkeypatch.setattr(runs, "submit", lambda *_: submit)
+    copy = run_request(context.desk, read_request(QUICK | {"last": "2025-01-24"})).head.backtest_id
+    write_weights(tmp_path / "weights.csv", {NEXT: {"MSFT": 0.4, "NVDA": 0.3}})
+    named = {"RUN": world.quick, "BACKTEST": copy, "SEARCH": world.search}
+    text = (project_root / "docs" / "api-backtests.md").read_text(encoding="utf-8")
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    # What the last command of its section deletes is asked for by those below.
+    commands.sort(key=lambda line: "-X DELETE" in line and "backtests/" in line)
+    statuses = {command: curl(world.client, command, named, tmp_path).status for command in commands}
+    assert len(statuses) > 15
+    assert {command: status for command, status in statuses.items() if status not in (200, 201, 202, 204)} == {}
+    assert (tmp_path / "equity.parquet").read_bytes().startswith(b"PAR1")
+    assert (tmp_path / "page.html").read_bytes().startswith(b"<!doctype html>")
