@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Lock
@@ -43,7 +43,9 @@ class RunStatus(StrEnum):
 
 
 ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
+MOST_LISTED = 1000
 _MOST_LINES = 5000
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _STATUS = {
     "QUEUED": RunStatus.QUEUED,
     "NOT_STARTED": RunStatus.QUEUED,
@@ -102,6 +104,7 @@ class RunState:
     ended_at: datetime | None = None
     problem: str = ""
     steps_done: tuple[str, ...] = ()
+    submitted_at: datetime | None = None
 
 
 class Runs:
@@ -141,6 +144,18 @@ class Runs:
         if found is None or (kind is not None and found.tags.get(KIND_TAG) != kind):
             raise NotFound(kind or "run", run_id)
         return found
+
+    def listed(self, kind: str, limit: int = MOST_LISTED) -> list[RunState]:
+        """The newest runs of a kind, newest first, without their problems and steps."""
+        import dagster as dg
+
+        with self._guard:
+            found = {run_id: state for run_id, (state, _) in self._waiting.items() if state.tags[KIND_TAG] == kind}
+        instance = self._open()
+        if instance is not None:
+            for record in instance.get_run_records(dg.RunsFilter(tags={KIND_TAG: kind}), limit=limit):
+                found[record.dagster_run.run_id] = _state_of(record)
+        return sorted(found.values(), key=lambda item: (item.submitted_at or _EPOCH, item.run_id), reverse=True)[:limit]
 
     def cancel(self, run_id: str, kind: str | None = None) -> RunState:
         """End a run that has not ended.
@@ -221,7 +236,8 @@ class Runs:
 
     def _submit_here(self, request: RunRequest, actor: str) -> RunState:
         run_id = str(uuid4())
-        waiting = RunState(run_id, request.job, RunStatus.QUEUED, request.all_tags(actor))
+        now = self._clock()
+        waiting = RunState(run_id, request.job, RunStatus.QUEUED, request.all_tags(actor), submitted_at=now)
         with self._guard:
             self._waiting[run_id] = (waiting, self._thread.submit(self._run, run_id, request, waiting))
         return waiting
@@ -265,18 +281,9 @@ class Runs:
         record = instance.get_run_record_by_id(run_id) if instance is not None else None
         if instance is None or record is None:
             return None
-        run = record.dagster_run
-        status = _STATUS[run.status.value]
-        return RunState(
-            run_id,
-            run.job_name,
-            status,
-            dict(run.tags),
-            _instant(record.start_time),
-            _instant(record.end_time),
-            self._problem(instance, run_id) if status is RunStatus.FAILED else "",
-            tuple(_steps_done(instance, run_id)),
-        )
+        found = _state_of(record)
+        problem = self._problem(instance, run_id) if found.status is RunStatus.FAILED else ""
+        return replace(found, problem=problem, steps_done=tuple(_steps_done(instance, run_id)))
 
     def _problem(self, instance: dg.DagsterInstance, run_id: str) -> str:
         here = self._waiting_state(run_id)
@@ -289,6 +296,19 @@ class Runs:
             if self._instance is None and (self._settings.dagster_home / "dagster.yaml").is_file():
                 self._instance = self._opened.enter_context(opened_instance(self._settings))
             return self._instance
+
+
+def _state_of(record: dg.RunRecord) -> RunState:
+    run = record.dagster_run
+    return RunState(
+        run.run_id,
+        run.job_name,
+        _STATUS[run.status.value],
+        dict(run.tags),
+        _instant(record.start_time),
+        _instant(record.end_time),
+        submitted_at=record.create_timestamp,
+    )
 
 
 def _steps_done(instance: dg.DagsterInstance, run_id: str) -> list[str]:

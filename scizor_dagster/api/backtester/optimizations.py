@@ -10,13 +10,13 @@ from starlette.concurrency import run_in_threadpool
 
 from scizor_dagster.api import events
 from scizor_dagster.api.backtester.requests import OptimizationBody, submit_search
-from scizor_dagster.api.backtester.run_progress import progress_of, state_of
+from scizor_dagster.api.backtester.run_progress import PORTFOLIO_TAG, progress_of, state_of
 from scizor_dagster.api.context import TheContext, TheDesk
 from scizor_dagster.api.models import Model
 from scizor_dagster.api.paging import Page, ThePage
 from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.run_views import RUN_EXAMPLE, RunView, accepted
-from scizor_dagster.api.runs import RunStatus
+from scizor_dagster.api.runs import RunState, RunStatus
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.ledger.api_keys import Scope
 
@@ -84,6 +84,22 @@ def create_optimization(
     Sets that were tried before are not run again, so that one that was ended goes on where it was.
     """
     return accepted(response, "/api/optimizations", submit_search(context, desk, actor, body))
+
+
+@router.get("/optimizations", summary="Searches that were asked for")
+def list_optimizations(context: TheContext, desk: TheDesk, actor: Reader, paging: ThePage) -> Page[RunView]:
+    """The newest first, at most 1000; those of portfolios that the key may not see are left out."""
+    visible = actor.portfolios(desk)
+    runs = [run for run in context.runs.listed(KIND) if run.tags.get(PORTFOLIO_TAG) in (None, *visible)]
+    keys = {run.run_id: _newest_first(run) for run in runs}
+    items = sorted((RunView.of(run) for run in runs), key=lambda item: keys[item.id])
+    return paging.page(items, lambda item: keys[item.id])
+
+
+def _newest_first(run: RunState) -> str:
+    """A key that is the smaller, the later a run was submitted, and its own."""
+    at = run.submitted_at.timestamp() if run.submitted_at is not None else 0.0
+    return f"{1e11 - at:018.6f} {run.run_id}"
 
 
 @router.get("/optimizations/{optimization}", summary="One search")

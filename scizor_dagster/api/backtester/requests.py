@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from scizor_dagster.api.backtester.run_progress import PORTFOLIO_TAG
 from scizor_dagster.api.backtester.strategies import Values
 from scizor_dagster.api.context import Context
 from scizor_dagster.api.models import Model
@@ -176,7 +177,7 @@ def _submit(
         partition=partition,
         partitions=PARTITIONS,
         config={"ops": {OP: {"config": config}}},
-        tags={"scizor/portfolio": request.portfolio} if request.portfolio is not None else {},
+        tags={PORTFOLIO_TAG: request.portfolio} if request.portfolio is not None else {},
         ends_when_asked=True,
     )
     return context.runs.submit(asked, actor.name)

@@ -13,6 +13,7 @@ from scizor_dagster.api.runs import ENDED, Runs, RunState
 from scizor_dagster.api.security import Actor
 from scizor_dagster.flow.desk import Desk
 
+PORTFOLIO_TAG = "scizor/portfolio"
 _LINE = re.compile(r"([0-9]+) of ([0-9]+|\?) (sessions|sets)")
 
 
@@ -23,7 +24,7 @@ def state_of(runs: Runs, desk: Desk, actor: Actor, run_id: str, kind: str) -> Ru
         NotFound: there is none, or it is of a portfolio that the key may not see.
     """
     state = runs.state(run_id, kind)
-    portfolio = state.tags.get("scizor/portfolio")
+    portfolio = state.tags.get(PORTFOLIO_TAG)
     if portfolio is not None and portfolio not in actor.portfolios(desk):
         raise NotFound(kind, run_id)
     return state

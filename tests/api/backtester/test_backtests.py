@@ -259,6 +259,11 @@ def test_a_search_says_what_its_best_set_is_worth_and_keeps_its_backtest(world: 
     assert {name: best["request"]["parameters"][name] for name in ("fast", "slow")} == found["verdict"]["parameters"]
 
 
+def test_searches_are_listed_by_those_who_may_see_them(world: World) -> None:
+    [found] = world.client.get("/api/optimizations").json["items"]
+    assert (found["id"], found["status"], found["submitted_by"]) == (world.search, "succeeded", "ada")
+
+
 def test_its_sets_are_listed_the_best_first_in_pages(world: World) -> None:
     path = f"/api/optimizations/{world.search}/trials"
     rows = world.client.get(path).json["items"]
