@@ -3,10 +3,12 @@
 What belongs here: the asset `backtests`, its config, and what it shows. What does not: running one (`flow.backtests`).
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from pydantic import Field
 
 from assets.checks import FactCheck, SchemaCheck
@@ -17,6 +19,7 @@ from resources.desk import TradingDesk
 from scizor_dagster.analytics.plots import equity_plot
 from scizor_dagster.backtest.request import LONGEST_NAME, BacktestRequest, read_request
 from scizor_dagster.config import Config
+from scizor_dagster.errors import DataError
 from scizor_dagster.flow.backtest_report import report_backtest
 from scizor_dagster.flow.backtests import Ran, run_request
 from scizor_dagster.flow.desk import Desk
@@ -83,10 +86,14 @@ class BacktestConfig(dg.Config):
         "trials, objective, train, test and the other keys of flow.optimizing.SearchRequest.",
     )
 
+    max_seconds: float | None = Field(
+        default=None, description="How long it may run; then it ends and nothing is kept."
+    )
+
     def request(self, partition: str) -> BacktestRequest:
         """Raises `InputError` where a key is wrong. Of a partition's name, a backtest has as much as it may be long."""
         called = self.name or partition[:LONGEST_NAME]
-        return read_request(self.model_dump(exclude={"search"}) | {"name": called})
+        return read_request(self.model_dump(exclude={"search", "max_seconds"}) | {"name": called})
 
 
 def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
@@ -106,9 +113,10 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
     )
     def backtests(context: dg.AssetExecutionContext, config: BacktestConfig, desk: TradingDesk) -> dg.MaterializeResult:
         with clear_failures():
-            request, searched = _searched(context, config, desk.desk)
-            deciding = now_and_then(context.log.info, "decisions")
-            ran = run_request(desk.desk, request, _progress(context), deciding=deciding)
+            watch = Watch(context, config.max_seconds)
+            request, searched = _searched(context, config, desk.desk, watch)
+            deciding = watch.now_and_then("decisions")
+            ran = run_request(desk.desk, request, watch.tell, deciding=deciding)
             page = report_backtest(desk.desk, ran)
         trades = ran.frames.trades
         unfilled = trades[trades["filled"] != trades["planned"]]
@@ -125,22 +133,55 @@ def backtest_assets(config: Config) -> list[dg.AssetsDefinition]:
 
 
 def _searched(
-    context: dg.AssetExecutionContext, config: BacktestConfig, desk: Desk
+    context: dg.AssetExecutionContext, config: BacktestConfig, desk: Desk, watch: "Watch"
 ) -> tuple[BacktestRequest, dict[str, Any]]:
     """The request as it is, or that of the best set of the search that is asked for, with what is to be shown of it."""
     request = config.request(context.partition_key)
     if not config.search:
         return request, {}
-    best, found = best_of_search(desk, request, config.search, now_and_then(context.log.info, "sets"))
+    best, found = best_of_search(desk, request, config.search, watch.now_and_then("sets"))
     return best, search_metadata(found)
 
 
-def _progress(context: dg.AssetExecutionContext) -> Callable[[int, int], bool]:
-    def tell(done: int, total: int) -> bool:
-        context.log.info(f"{done} of {total} sessions")
+class Watch:
+    """Says how far a run is, and ends it where its time is over or somebody has asked for its end."""
+
+    def __init__(self, context: dg.AssetExecutionContext, seconds: float | None) -> None:
+        self._context = context
+        self._seconds = seconds
+        self._ends = time.monotonic() + seconds if seconds is not None else float("inf")
+
+    def tell(self, done: int, total: int) -> bool:
+        """As `backtest.engine.Progress`."""
+        self._context.log.info(f"{done} of {total} sessions")
+        self.look()
         return True
 
-    return tell
+    def now_and_then(self, what: str) -> Callable[[int, int | None], bool]:
+        """Says every ten seconds how many are done, and looks each time whether the run is to end."""
+        say = now_and_then(self._context.log.info, what)
+
+        def tell(done: int, of: int | None) -> bool:
+            self.look()
+            return say(done, of)
+
+        return tell
+
+    def look(self) -> None:
+        """End the run, or let it go on.
+
+        Raises:
+            DataError: its time is over.
+            DagsterExecutionInterruptedError: its end was asked for; Dagster marks it as cancelled.
+        """
+        if time.monotonic() > self._ends:
+            raise DataError(
+                f"It takes more than {self._seconds:g} seconds.",
+                remedy="Ask for fewer sessions, symbols or sets; nothing was kept but the sets that were tried.",
+            )
+        run = self._context.instance.get_run_by_id(self._context.run.run_id)
+        if run is not None and run.status is dg.DagsterRunStatus.CANCELING:
+            raise DagsterExecutionInterruptedError("Its end was asked for.")
 
 
 def backtest_metadata(ran: Ran) -> dict[str, Any]:

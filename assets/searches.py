@@ -13,6 +13,8 @@ from assets.metadata import picture, table
 from scizor_dagster.backtest.search.pages import Findings
 
 MOST_SETS = 50
+MOST_KEPT = 1000
+"""Sets of the record, which programs read."""
 _EVERY = 10.0
 """Seconds between two lines of the log."""
 _TITLES = {"map": "objective by two parameters", "out_of_sample": "out of sample"}
@@ -33,6 +35,7 @@ def search_metadata(found: Findings) -> dict[str, Any]:
         },
         "search_sets": table(shown.head(MOST_SETS), rest=len(shown) - len(shown.head(MOST_SETS))),
         "search": dg.MetadataValue.json({name: record[name] for name in record if name not in ("best", "verdict")}),
+        "search_record": dg.MetadataValue.json(found.record(MOST_KEPT)),
     }
     pictures = found.pictures().items()
     return metadata | {f"search_{name}": picture(content, _TITLES[name]) for name, content in pictures}

@@ -29,6 +29,7 @@ logger = logging.getLogger("scizor.api")
 MEDIA_TYPE = "application/problem+json"
 DOCS = "https://www.rfc-editor.org/rfc/rfc9110#status."
 RETRY_SECONDS = 1
+_MOST_FINDINGS = 100
 _UNSAID = "Something went wrong that nobody has foreseen."
 _STATUS: tuple[tuple[type[ScizorError], int], ...] = (
     (errors.InputsGone, 404),
@@ -154,8 +155,10 @@ def answer_to(error: Exception, request_id: str, redact: Callable[[str], str] = 
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("Request %s: %s", request_id, type(error).__name__)
         where = redact(error.where) if error.where else None
+        wrong = fields or _findings(error)
+        told = [{name: redact(text) for name, text in item.items()} for item in wrong]
         problem, remedy = redact(error.problem), redact(error.remedy)
-        return answer(status, problem, remedy, request_id, where=where, fields=fields, headers=headers)
+        return answer(status, problem, remedy, request_id, where=where, fields=told, headers=headers)
     logger.error("Request %s failed.", request_id, exc_info=error)
     return answer(500, _UNSAID, "Look into the log for this request's id.", request_id)
 
@@ -205,6 +208,18 @@ def request_id_of(request: Request) -> str:
 def wrong_field(field: str, problem: str, remedy: str) -> InputError:
     """A value that cannot be used, of a field or parameter."""
     return InputError(problem, remedy=remedy, where=field)
+
+
+def _findings(error: ScizorError) -> list[dict[str, str]]:
+    """What is wrong with a weight file, finding by finding, under the names of `signals.report.Violation`."""
+    if not isinstance(error, errors.SignalRefused):
+        return []
+    found = []
+    for item in error.violations[:_MOST_FINDINGS]:
+        place = {name: getattr(item, name, None) for name in ("file", "sheet", "line", "column", "value")}
+        said = {"field": "body", **{name: getattr(item, name, "") for name in ("rule", "problem", "remedy")}}
+        found.append(said | {name: str(value) for name, value in place.items() if value is not None})
+    return found
 
 
 def _invalid(error: RequestValidationError, request_id: str) -> Response:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scizor.api")
 ACTOR_TAG = "scizor/actor"
 KIND_TAG = "scizor/kind"
+ENDS_TAG = "scizor/ends-when-asked"
 
 
 class RunStatus(StrEnum):
@@ -42,6 +43,8 @@ class RunStatus(StrEnum):
 
 
 ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
+MOST_LISTED = 1000
+_MOST_LINES = 5000
 _STATUS = {
     "QUEUED": RunStatus.QUEUED,
     "NOT_STARTED": RunStatus.QUEUED,
@@ -63,6 +66,8 @@ class RunRequest:
         kind: What the caller calls it (`collection`, `backtest`); a run is found again only under its kind.
         config: Run configuration. Never a secret: Dagster shows it.
         tags: What the caller wants to find again in `RunState.tags`.
+        partitions: Name of the dynamic partitions that `partition` is one of; it is added to them.
+        ends_when_asked: Whether the job looks whether its end was asked for, so that it can be ended in this process.
     """
 
     kind: str
@@ -71,9 +76,13 @@ class RunRequest:
     partition_range: tuple[str, str] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    partitions: str | None = None
+    ends_when_asked: bool = False
 
     def all_tags(self, actor: str) -> dict[str, str]:
         tags = {KIND_TAG: self.kind, ACTOR_TAG: actor, **self.tags}
+        if self.ends_when_asked:
+            tags[ENDS_TAG] = "yes"
         if self.partition is not None:
             tags["dagster/partition"] = self.partition
         if self.partition_range is not None:
@@ -120,6 +129,7 @@ class Runs:
         if not self._webserver.takes_runs():
             return self._submit_here(request, actor)
         tags = request.all_tags(actor)
+        self._add_partition(request)
         run_id = self._webserver.submit(request.job, request.config, tags)
         return RunState(run_id, request.job, RunStatus.QUEUED, tags)
 
@@ -134,7 +144,7 @@ class Runs:
             raise NotFound(kind or "run", run_id)
         return found
 
-    def listed(self, kind: str, most: int) -> list[RunState]:
+    def listed(self, kind: str, most: int = MOST_LISTED) -> list[RunState]:
         """The newest `most` runs of a kind, the newest first; those that wait here among them. Without their steps."""
         import dagster as dg
 
@@ -172,6 +182,12 @@ class Runs:
         if found.status not in ENDED and waiting is None:
             self._webserver.end(run_id)
             return self.state(run_id, kind)
+        instance = self._open()
+        run = instance.get_run_by_id(run_id) if instance is not None else None
+        if found.status is RunStatus.RUNNING and ENDS_TAG in found.tags and instance is not None and run is not None:
+            # The step that runs in this process looks for it, and ends the run as cancelled.
+            instance.report_run_canceling(run)
+            return self.state(run_id, kind)
         raise RequestRefused(
             f"Run {run_id[:8]} is {found.status} and cannot be cancelled.",
             remedy="Nothing was done. Wait for its end.",
@@ -186,10 +202,43 @@ class Runs:
             waiting[1].result()
         return self.state(run_id)
 
+    def made(self, run_id: str) -> dict[str, Any]:
+        """What the steps of a run said of what they made: their metadata by name; empty before."""
+        import dagster as dg
+
+        instance, found = self._open(), dict[str, Any]()
+        if instance is None:
+            return found
+        for item in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+            event = item.dagster_event
+            assert event is not None
+            of = event.step_materialization_data.materialization.metadata
+            found |= {name: value.value for name, value in of.items()}
+        return found
+
+    def said(self, run_id: str, after: int) -> list[tuple[int, str]]:
+        """What the steps of a run have written into its log after the line of that number: numbers and lines."""
+        from dagster._core.event_api import EventLogCursor
+
+        instance = self._open()
+        if instance is None:
+            return []
+        cursor = EventLogCursor.from_storage_id(after).to_string() if after else None
+        told = []
+        for item in instance.get_records_for_run(run_id, cursor=cursor, limit=_MOST_LINES).records:
+            entry = item.event_log_entry
+            told.append((item.storage_id, "" if entry.is_dagster_event else self._redact(entry.user_message)))
+        return told
+
     def close(self) -> None:
         """Begin no further run, and wait for the one that is under way."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._opened.close()
+
+    def _add_partition(self, request: RunRequest) -> None:
+        instance = self._open()
+        if request.partitions is not None and request.partition is not None and instance is not None:
+            instance.add_dynamic_partitions(request.partitions, [request.partition])
 
     def _submit_here(self, request: RunRequest, actor: str) -> RunState:
         run_id = str(uuid4())
@@ -203,6 +252,7 @@ class Runs:
 
         try:
             with JobRunner.open(self._settings) as runner:
+                self._add_partition(request)
                 runner.run(
                     request.job,
                     partition=request.partition,
@@ -214,6 +264,8 @@ class Runs:
                 )
         except ScizorError as error:
             self._note_failure(run_id, waiting, f"{error.problem} {error.remedy}")
+        except KeyboardInterrupt:
+            logger.info("Run %s was ended as it was asked.", run_id)
         except Exception as error:
             logger.error("Run %s failed.", run_id, exc_info=error)
             self._note_failure(run_id, waiting, f"It failed with {type(error).__name__}; the log says more.")

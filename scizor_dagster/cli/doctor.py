@@ -130,8 +130,8 @@ def _strategies(desk: Desk) -> str:
 def _strategy_folder(desk: Desk) -> str:
     """The user's own strategies, and records: each is loaded, and what cannot be is named with file and line."""
     from scizor_dagster.analytics.report.formats import counted
-    from scizor_dagster.cli.strategy_records import listed
     from scizor_dagster.flow.strategies import registry_of
+    from scizor_dagster.flow.strategy_views import listed
 
     found = [row for row in listed(desk) if row["origin"] != "shipped" or not row["usable"]]
     problems = [row["about"] for row in found if not row["usable"]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scizor_dagster.cli import strategy_records
+from scizor_dagster.cli import strategy_code, strategy_records
 from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
 from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
@@ -54,8 +54,10 @@ def list_strategies(as_json: JsonOption = False) -> None:
     last_seen, manifest_hash], code[name, origin, function, version, about, usable].
     Example: scizor strategy list
     """
+    from scizor_dagster.flow.strategy_views import listed
+
     desk = open_desk()
-    rows, code = _rows(desk), strategy_records.listed(desk)
+    rows, code = _rows(desk), listed(desk)
     if as_json:
         emit_json({"strategies": rows, "code": code})
         return
@@ -105,6 +107,11 @@ app.command()(strategy_records.create)
 app.command()(strategy_records.show)
 app.command()(strategy_records.update)
 app.command()(strategy_records.delete)
+app.command()(strategy_code.list_code)
+app.command()(strategy_code.show_code)
+app.command()(strategy_code.approve_code)
+app.command()(strategy_code.withdraw_code)
+app.command()(strategy_code.run_code)
 
 
 @app.command()

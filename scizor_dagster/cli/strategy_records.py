@@ -1,7 +1,7 @@
 """`scizor strategy`: strategies in Python, and records of them with parameters of their own.
 
-What belongs here: the commands `create`, `show`, `update` and `delete`, and the second table of `list`. What does not:
-what they do (`flow.strategies`), and which strategies trade (`cli.strategy`).
+What belongs here: the commands `create`, `show`, `update` and `delete`. What does not: what they do
+(`flow.strategies`) and show (`flow.strategy_views`), and which strategies trade (`cli.strategy`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,13 +18,7 @@ from scizor_dagster.cli.actor import ActorOption, actor_of, reason_of
 from scizor_dagster.cli.options import JsonOption, ReasonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
-from scizor_dagster.errors import InputError, ScizorError
-
-if TYPE_CHECKING:
-    from scizor_dagster.flow.desk import Desk
-    from scizor_dagster.ledger.strategy_records import RecordRow
-    from scizor_dagster.signals.manifest import StrategyEntry
-    from scizor_dagster.strategies.definition import Definition, Strategy
+from scizor_dagster.errors import InputError
 
 NewName = Annotated[str, typer.Argument(help="Name of the record.")]
 NameArgument = Annotated[
@@ -130,10 +124,13 @@ def show(
     JSON: name, function, origin, where, summary, vectorised, parameters[*], version, rebalance, history[*], source?.
     Example: scizor strategy show momentum
     """
+    from scizor_dagster.flow.strategies import strategy_named
+    from scizor_dagster.flow.strategy_views import shown
+
     desk = open_desk()
-    body = _shown(desk, name)
+    body = shown(desk, name)
     if source:
-        body["source"] = _strategy(desk, name).definition.source
+        body["source"] = strategy_named(desk, name).definition.source
     if as_json:
         emit_json(body)
         return
@@ -155,52 +152,6 @@ def show(
 
 def _words(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"value": "required" if row["required"] else row["value"]}
-
-
-def _hidden(entry: StrategyEntry | None, name: str) -> str:
-    """A sentence where the manifest calls something else by this name."""
-    if entry is None or entry.function == name:
-        return ""
-    return f"By this name --strategy takes the manifest's own, {entry.function or entry.path}. "
-
-
-def listed(desk: Desk) -> list[dict[str, Any]]:
-    """Every strategy in Python and every record, with what is wrong where one cannot be used."""
-    from scizor_dagster.flow.strategies import recorded, records_of, registry_of, version_row
-
-    entries = {entry.id: entry for entry in desk.manifest.strategies}
-    found = [
-        {
-            "name": item.name,
-            "origin": item.origin,
-            "function": item.name,
-            "version": None,
-            "about": _hidden(entries.get(item.name), item.name)
-            + (item.definition.summary if item.definition else item.problem),
-            "usable": item.definition is not None,
-        }
-        for item in registry_of(desk).listed()
-    ]
-    for name, row in records_of(desk).items():
-        kept = version_row(desk, row.version)
-        problem = ""
-        try:
-            now = recorded(desk, row).version
-            changed = "" if now == row.version else f"its function has changed since; it is version {now[:12]} now. "
-        except ScizorError as error:
-            changed, problem = "", str(error)
-        about = problem or f"{changed}{row.description}"
-        found.append(
-            {
-                "name": name,
-                "origin": "record",
-                "function": kept.function,
-                "version": row.version,
-                "about": about,
-                "usable": not problem,
-            }
-        )
-    return found
 
 
 def values_of(given: list[str] | None, option: str = "--parameter") -> dict[str, Any]:
@@ -242,84 +193,3 @@ def _change(name: str, action: str, told: dict[str, Any], by: str | None, reason
         emit_json({"record": asdict(row)})
         return
     typer.echo(f"record {name}: {row.action}, version {row.version[:12]}")
-
-
-def _strategy(desk: Desk, name: str) -> Strategy:
-    from scizor_dagster.flow.strategies import strategy_named
-
-    return strategy_named(desk, name)
-
-
-def _shown(desk: Desk, name: str) -> dict[str, Any]:
-    from scizor_dagster.analytics.report.formats import command
-    from scizor_dagster.flow.strategies import records_of, registry_of, strategy_of
-
-    record = records_of(desk).get(name)
-    entry = next((entry for entry in desk.manifest.strategies if entry.id == name), None)
-    body: dict[str, Any]
-    if record is None and entry is not None:
-        if entry.function is None:
-            raise InputError(
-                f"Strategy '{name}' of the manifest is a weight file, {entry.path}.",
-                remedy=f"Look at it: {command('signals', 'check', entry.path, '--strategy', name)}.",
-                where=desk.config.strategy_manifest,
-            )
-        strategy = strategy_of(desk, entry)
-        values = strategy.parameters.model_dump(mode="json")
-        body = {"version": strategy.version, "rebalance": strategy.rebalance, "history": []}
-        return {"name": name} | _described(strategy.definition, values) | body
-    if record is None:
-        definition = registry_of(desk).find(name)
-        body = {"version": None, "rebalance": "daily unless it is said otherwise", "history": []}
-        try:
-            body["version"] = definition.configured().version
-        except ScizorError:
-            # It has none without its parameters.
-            body["version"] = None
-        return {"name": name} | _described(definition, {}) | body
-    strategy = _strategy(desk, name)
-    values = strategy.parameters.model_dump(mode="json")
-    body = {"version": strategy.version, "rebalance": strategy.rebalance, "history": _history(desk, record)}
-    return {"name": name} | _described(strategy.definition, values) | body
-
-
-def _described(definition: Definition, values: dict[str, Any]) -> dict[str, Any]:
-    schema = definition.parameters.model_json_schema().get("properties", {})
-    rows = []
-    for name, item in definition.parameters.model_fields.items():
-        default = None if item.is_required() else item.get_default(call_default_factory=True)
-        limits = {
-            key: value for key, value in schema.get(name, {}).items() if key.startswith(("min", "max", "exclusive"))
-        }
-        bounds = ", ".join(f"{key} {value}" for key, value in limits.items())
-        value = values.get(name, default)
-        value = list(value) if isinstance(value, tuple) else value
-        required = item.is_required() and name not in values
-        rows.append({"parameter": name, "value": value, "bounds": bounds, "required": required})
-    return {
-        "function": definition.name,
-        "origin": definition.origin,
-        "where": definition.where,
-        "summary": definition.summary,
-        "vectorised": definition.over is not None,
-        "parameters": rows,
-    }
-
-
-def _history(desk: Desk, record: RecordRow) -> list[dict[str, Any]]:
-    from scizor_dagster.flow.strategies import version_row
-    from scizor_dagster.ledger.strategy_records import record_history
-
-    with desk.ledger.read() as connection:
-        rows = record_history(connection, record.name)
-    return [
-        {
-            "at": row.at.isoformat(timespec="seconds"),
-            "action": row.action.value,
-            "version": row.version,
-            "by": row.actor,
-            "reason": row.reason,
-            "parameters": json.loads(version_row(desk, row.version).parameters),
-        }
-        for row in rows
-    ]

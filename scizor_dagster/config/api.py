@@ -6,7 +6,7 @@ What belongs here: names, types and defaults. What does not: where they listen (
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,10 @@ class ApiRules(Model):
         max_threads: Requests that are worked on at once.
         max_waiting: Requests beyond those that may wait.
         max_streams: Streams of events that may be open at once.
+        max_backtest_cells: Sessions x instruments of a backtest, times its sets for an optimization: what its memory
+            grows with (a cell takes some 150 bytes), and most of its time.
+        backtest_seconds: How long a backtest or an optimization may run.
+        strategy_code: Whether code is taken: `off`, or `approve`, where an operator must approve each by its hash.
     """
 
     docs: bool = True
@@ -48,3 +52,6 @@ class ApiRules(Model):
     max_threads: Count = 16
     max_waiting: Count = 128
     max_streams: Count = 32
+    max_backtest_cells: Count = 20_000_000
+    backtest_seconds: Annotated[float, Field(gt=0.0)] = 900.0
+    strategy_code: Literal["off", "approve"] = "off"

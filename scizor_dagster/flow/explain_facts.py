@@ -28,7 +28,7 @@ from scizor_dagster.ledger.manual_orders import ManualOrder, batches_by_hand
 from scizor_dagster.ledger.permission_tables import armed_sends
 from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of
-from scizor_dagster.ledger.strategy_tables import computed_weights, strategy_versions
+from scizor_dagster.ledger.strategy_tables import computed_weights, strategy_versions, weight_deliveries
 from scizor_dagster.ledger.tables import events, risk_events, trades
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import BY_WEIGHTS, read_inputs, read_plan
@@ -250,6 +250,20 @@ class SessionFacts:
         chosen = sa.select(*columns).join(strategy_versions, strategy_versions.c.version == computed_weights.c.version)
         mine = (computed_weights.c.strategy == strategy, computed_weights.c.file_hash == file_hash)
         return self.sources.ledger_rows(chosen.where(*mine).order_by(computed_weights.c.made_at.desc()))
+
+    def handed_in(self, strategy: str, file_hash: str, path: str) -> list[dict[str, Any]]:
+        """Who handed in a content, oldest first; none where it was laid into its folder by hand.
+
+        One of several files of a strategy is known by its path, whose name has its hash: `file_hash` is of all.
+        """
+        rows = self.sources.ledger_rows(
+            sa.select(weight_deliveries)
+            .where(weight_deliveries.c.strategy == strategy)
+            .order_by(weight_deliveries.c.number)
+        )
+        mine = [row for row in rows if row["file_hash"] == file_hash]
+        mine = mine or [row for row in rows if row["path"] == path and row["file_hash"][:12] in Path(path).name]
+        return [{name: row[name] for name in ("actor", "request_id", "code_hash", "at")} for row in mine]
 
     @cached_property
     def intents(self) -> dict[str, IntentRow]:

@@ -111,7 +111,17 @@ def file_link(facts: SessionFacts, item: Contribution) -> Link:
             f"Computed by version {row['version'][:12]} of {row['function']} on the closes up to {row['priced_on']}."
             for row in made
         ]
+    brought = facts.handed_in(item.strategy, item.file_hash, row["path"])
+    if brought:
+        facts_of["handed_in"] = brought
+        origin += [_handed_in(row) for row in brought]
     return Link(Step.FILE, title, "lake: signals; file", sentences(said, state, *origin), facts_of)
+
+
+def _handed_in(row: dict[str, Any]) -> str:
+    by = f" in request {row['request_id']}" if row["request_id"] else ""
+    code = f", computed by code {row['code_hash'][:12]}" if row["code_hash"] else ""
+    return f"Handed in by {row['actor']}{by} {moment(row['at'])}{code}."
 
 
 def files_of_session(facts: SessionFacts) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from scizor_dagster.ledger.backend import ACCESS, READ, Backend, Synchronous
 from scizor_dagster.ledger.postgres import PostgresBackend
 from scizor_dagster.ledger.sqlite import SqliteBackend
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest migration. A database that names another one is migrated, or refused as newer."""
 
 

@@ -86,3 +86,47 @@ computed_weights = sa.Table(
     sa.Column("made_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("strategy", "session", "file_hash", "version"),
 )
+
+weight_deliveries = sa.Table(
+    "weight_deliveries",
+    metadata,
+    # Weight files that somebody handed in through Scizor, where others are laid into the folder by hand.
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("strategy", sa.String(64), nullable=False),
+    # SHA-256 of the file.
+    sa.Column("file_hash", sa.String(64), nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    # The request that brought it; empty where none did.
+    sa.Column("request_id", sa.String(32), nullable=False),
+    # SHA-256 of the code that computed it; empty where it came as it is.
+    sa.Column("code_hash", sa.String(64), nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Index(None, "strategy", "file_hash"),
+)
+
+strategy_code = sa.Table(
+    "strategy_code",
+    metadata,
+    # Code that came from outside, as text: never changed, never taken away.
+    sa.Column("code_hash", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
+strategy_code_verdicts = sa.Table(
+    "strategy_code_verdicts",
+    metadata,
+    # Append-only: the newest row of a code says whether it may run; without one it may not.
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("code_hash", sa.String(64), nullable=False),
+    sa.Column("approved", sa.Boolean, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Index(None, "code_hash"),
+)

@@ -34,30 +34,30 @@ _MAX_ERROR_BYTES = 20_000
 _PIECE = 1 << 16
 _ROOT = Path(__file__).resolve().parents[2]
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scizor_dagster.signals.child import main; main()"
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Where an interpreter that was built elsewhere finds its own libraries; no other variable is passed on."""
-_ONE_THREAD = {
+ONE_THREAD = {
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system",
 }  # fmt: skip
 """Buffers and arenas for each thread count against the memory limit, whether they are used or not."""
 
 
-class _TimeOver(Exception):
-    """Never leaves this module."""
+class TimeOver(Exception):
+    """A child took longer than it may. Never leaves whoever started it."""
 
 
 def read_in_child(data: bytes, spec: ReadSpec) -> Reading:
     """Read bytes in a child process. A file that kills it, or takes too long, is a violation like any other."""
     command = [sys.executable, "-I", "-B", "-c", _PROGRAM, str(_ROOT), spec.to_json()]
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     pipe = subprocess.PIPE
     with subprocess.Popen(  # noqa: S603 -- our own interpreter and program
-        command, stdin=pipe, stdout=pipe, stderr=pipe, env=_ONE_THREAD | kept, cwd="/"
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=ONE_THREAD | kept, cwd="/"
     ) as process:
         try:
             answer, complaint = _exchange(process, data)
             code = process.wait(TIMEOUT_SECONDS)
-        except (_TimeOver, subprocess.TimeoutExpired):
+        except (TimeOver, subprocess.TimeoutExpired):
             return _refused(_no_answer())
         finally:
             process.kill()
@@ -68,21 +68,35 @@ def read_in_child(data: bytes, spec: ReadSpec) -> Reading:
 
 
 def _exchange(process: subprocess.Popen[bytes], data: bytes) -> tuple[bytearray, bytearray]:
-    """Write to the child and read from it at the same time: either pipe could fill while the other waits."""
+    return exchange(process, data, TIMEOUT_SECONDS, MAX_ANSWER_BYTES)
+
+
+def exchange(process: subprocess.Popen[bytes], data: bytes, seconds: float, most: int) -> tuple[bytearray, bytearray]:
+    """Write to a child and read from it at the same time: either pipe could fill while the other waits.
+
+    Args:
+        process: With pipes for input, answer and complaints.
+        data: Its input.
+        seconds: Until its answer ends.
+        most: Bytes of an answer after which no more is read; a little more may have come by then.
+
+    Raises:
+        TimeOver: it has not ended by then, and runs still.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    deadline = time.monotonic() + TIMEOUT_SECONDS
+    deadline = time.monotonic() + seconds
     answer, complaint, unsent = bytearray(), bytearray(), memoryview(data)
     with selectors.DefaultSelector() as selector:
         os.set_blocking(process.stdin.fileno(), False)
         selector.register(process.stdin, selectors.EVENT_WRITE)
-        selector.register(process.stdout, selectors.EVENT_READ, (answer, MAX_ANSWER_BYTES))
+        selector.register(process.stdout, selectors.EVENT_READ, (answer, most))
         selector.register(process.stderr, selectors.EVENT_READ, (complaint, _MAX_ERROR_BYTES))
         while selector.get_map():
             ready = selector.select(deadline - time.monotonic())
             if time.monotonic() >= deadline:
-                raise _TimeOver
+                raise TimeOver
             for key, _ in ready:
                 if key.fileobj is process.stdin:
                     unsent = _send(process.stdin, unsent)

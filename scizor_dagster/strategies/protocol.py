@@ -7,7 +7,7 @@ calling them (`deciding`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from pydantic import Field
 
@@ -26,7 +26,12 @@ class Parameters(Model):
     """Base of a strategy's parameters: a Pydantic model that is frozen, refuses unknown keys, NaN and infinity.
 
     A strategy without parameters takes this one. Bounds are those of Pydantic (`Field(ge=..., le=...)`).
+
+    Attributes:
+        NAMES_FILES: Whether a parameter names a file, which nobody may choose from outside this machine.
     """
+
+    NAMES_FILES: ClassVar[bool] = False
 
     def window(self) -> int | None:
         """How many sessions, the decision's own included, the strategy is shown; None for all that there are.

@@ -33,7 +33,7 @@ def test_a_parameter_that_is_not_declared_is_refused_by_name(empty_api: Client) 
 
 
 def test_strategies_without_a_record_are_an_empty_page(empty_api: Client) -> None:
-    assert empty_api.get("/api/strategies").json["items"] == []
+    assert empty_api.get("/api/strategies?kind=record").json["items"] == []
 
 
 def test_without_a_key_nothing_is_answered(empty_api: Client) -> None:

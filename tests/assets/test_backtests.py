@@ -1,15 +1,18 @@
 """The asset `backtests`: its config is the request, and a materialization shows what came of it."""
 
+from dataclasses import dataclass, field
 from datetime import date
+from types import SimpleNamespace
 
 import dagster as dg
 import numpy as np
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
-from assets.backtests import PARTITIONS, BacktestConfig
+from assets.backtests import PARTITIONS, BacktestConfig, Watch
 from scizor_dagster.backtest.request import BacktestRequest
 from scizor_dagster.definitions import build_defs
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import DataError, InputError
 from tests.market_data.support import XNYS
 from tests.projects import small_project, write_weights
 
@@ -17,7 +20,7 @@ SESSIONS = XNYS.sessions(date(2024, 1, 2), date(2024, 2, 29))
 
 
 def test_the_config_has_every_key_of_a_request_and_no_other():
-    assert set(BacktestConfig.model_fields) == {*BacktestRequest.model_fields, "search"}
+    assert set(BacktestConfig.model_fields) == {*BacktestRequest.model_fields, "search", "max_seconds"}
     given = BacktestConfig(weights="w.csv", first="2024-01-03", delay=2, symbols=["A"])
     made = given.request("trend")
     assert (made.name, made.first, made.delay, made.symbols) == ("trend", date(2024, 1, 3), 2, ("A",))
@@ -82,3 +85,26 @@ def test_a_partition_with_a_search_keeps_the_backtest_of_the_best_set_and_shows_
     chosen = shown["request"].value["parameters"]
     assert set(chosen) == {"fast", "slow"}
     assert f"| {chosen['fast']} | {chosen['slow']} |" in " ".join(shown["search_sets"].value.splitlines()[2].split())
+
+
+@dataclass
+class Context:
+    """As much of Dagster's context as a run watches."""
+
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED
+    lines: list[str] = field(default_factory=list)
+
+    log = property(lambda self: SimpleNamespace(info=self.lines.append))
+    run = property(lambda self: SimpleNamespace(run_id="r", status=self.status))
+    instance = property(lambda self: SimpleNamespace(get_run_by_id=lambda _: self.run))
+
+
+def test_a_run_says_how_far_it_is_until_its_time_is_over_or_its_end_is_asked_for():
+    context = Context()
+    assert Watch(context, 3600.0).tell(250, 500)
+    assert context.lines == ["250 of 500 sessions"]
+    with pytest.raises(DataError, match="takes more than 0 seconds"):
+        Watch(context, 0.0).look()
+    context.status = dg.DagsterRunStatus.CANCELING
+    with pytest.raises(DagsterExecutionInterruptedError):
+        Watch(context, None).look()

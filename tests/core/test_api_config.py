@@ -30,6 +30,8 @@ def test_the_section_is_read_with_its_lists(tmp_path):
         ({"docs": "no"}, "api.docs"),
         ({"dagster_url": "127.0.0.1:3000"}, "api.dagster_url"),
         ({"dagster_url": "http://user:password@127.0.0.1:3000"}, "api.dagster_url"),
+        ({"strategy_code": "on"}, "api.strategy_code"),
+        ({"max_backtest_cells": 0}, "api.max_backtest_cells"),
         ({"cors": ["*"]}, "'cors' is not a known key"),
     ],
 )

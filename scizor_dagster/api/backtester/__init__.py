@@ -1,5 +1,13 @@
-"""The backtester: strategies, their weights, backtests, optimizations and performance."""
+"""The backtester: strategies, their weights and code, backtests, optimizations and performance."""
 
-from scizor_dagster.api.backtester import strategies
+from scizor_dagster.api.backtester import backtests, code, optimizations, performance, results, signals, strategies
 
-ROUTERS = (strategies.router,)
+ROUTERS = (
+    strategies.router,
+    signals.router,
+    backtests.router,
+    results.router,
+    optimizations.router,
+    performance.router,
+    code.router,
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from scizor_dagster.errors import InputError, SignalRefused
 from scizor_dagster.signals.manifest import StrategyEntry
@@ -20,6 +20,8 @@ class FileWeightsParameters(Parameters):
         path: The weight file; relative to the working directory.
         date_column, asset_column, weight_column: Headers of a long file.
     """
+
+    NAMES_FILES: ClassVar[bool] = True
 
     path: str
     format: Format = "csv"
