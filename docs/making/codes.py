@@ -36,6 +36,8 @@ def literals(files: str, calls: Mapping[str, int | str]) -> list[str]:
     """
     found: dict[str, None] = {}
     for path in _modules(files):
+        if not any(f"{name}(" in _text(path) for name in calls):
+            continue
         tree = _tree(path)
         constants = _constants(tree)
         for node in ast.walk(tree):
@@ -49,8 +51,13 @@ def _modules(files: str) -> list[Path]:
 
 
 @cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(_text(path))
 
 
 def _called(node: ast.Call) -> str:

@@ -11,6 +11,7 @@ import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -192,9 +193,15 @@ def from_guide(path: str) -> str:
 def from_list(path: str) -> str:
     """The meaning that `docs/reference/config-keys.yaml` gives the longest end of the path that it has."""
     plain = _plain(path)
-    listed = yaml.safe_load(LIST.read_text(encoding="utf-8"))
+    listed = _listed()
     fitting = [key for key in listed if f".{plain}".endswith(f".{key}") or _ends_of(plain, key)]
     return str(listed[max(fitting, key=len)]) if fitting else ""
+
+
+@cache
+def _listed() -> dict[str, str]:
+    read: dict[str, str] = yaml.safe_load(LIST.read_text(encoding="utf-8"))
+    return read
 
 
 def _ends_of(plain: str, key: str) -> bool:
@@ -208,6 +215,7 @@ def _plain(path: str) -> str:
     return re.sub(r"( \([^)]*\)|\[\]|\.<name>)", "", path)
 
 
+@cache
 def _rows() -> list[tuple[str, list[str], str]]:
     section, found = "", []
     for line in GUIDE.read_text(encoding="utf-8").splitlines():

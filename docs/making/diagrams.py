@@ -6,10 +6,12 @@ What belongs here: what is drawn, and where in the code it stands. What does not
 from __future__ import annotations
 
 import ast
+import re
 import tempfile
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from docs.making.drawing import Arrow, Box, Message, layered, sequence
@@ -19,6 +21,7 @@ LEFT_OUT = frozenset({"__init__", "__main__", "version", "jobnames"})
 """Modules that everything or nothing imports, and that say nothing about the layers."""
 
 
+@cache
 def asset_graph() -> str:
     """Every asset of the shipped configuration, with what it is made from."""
     from scizor_dagster.definitions import build_defs
@@ -70,21 +73,23 @@ def package_imports() -> set[tuple[str, str]]:
     for top in ("scizor_dagster", "assets", "resources", "jobs"):
         for path in sorted((ROOT / top).rglob("*.py")):
             own = _package(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            for module in _imports(ast.parse(path.read_text(encoding="utf-8")).body):
+            for module in _imported(path.read_text(encoding="utf-8")):
                 other = _package(module)
                 if own and other and own != other:
                     found.add((own, other))
     return {edge for edge in found if edge[::-1] not in found}
 
 
-def _imports(body: list[ast.stmt]) -> Iterator[str]:
-    for node in body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+def _imported(text: str) -> Iterator[str]:
+    """Modules, and what is taken out of them, that a module imports when it is loaded."""
+    for module, names in _FROM.findall(text):
+        yield from (f"{module}.{name.split()[0]}" for name in names.strip("() \n").replace("\n", " ").split(",") if name.strip())
 
 
+_FROM = re.compile(r"^from ([\w.]+) import (\([^)]*\)|.*)$", re.MULTILINE)
+
+
+@cache
 def _package(module: str) -> str:
     """The package of a module, by its short name; empty for what is none of ours, or of no layer."""
     parts = module.split(".")

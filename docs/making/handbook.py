@@ -15,6 +15,7 @@ import yaml
 
 from docs.making.codes import FAMILIES
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FOLDER = Path(__file__).resolve().parents[1] / "handbook"
 
 
@@ -40,7 +41,7 @@ def family(name: str) -> Family:
     Raises:
         ValueError: a code has no entry, or an entry has no code any more.
     """
-    words: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    words: dict[str, Any] = yaml.load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), _LOADER)  # noqa: S506
     codes, entries = FAMILIES[name](), words["codes"]
     missing, idle = [code for code in codes if code not in entries], [code for code in entries if code not in codes]
     if missing or idle:
