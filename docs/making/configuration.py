@@ -1,7 +1,8 @@
 """The reference of the configuration: every key with type, default, bounds and meaning, out of the Pydantic models.
 
 What belongs here: walking the models. The meaning of a key is, in this order, that of its row in
-`docs/configuration.md`, of its model's docstring or of `docs/reference/config-keys.yaml`; a key with none fails the build.
+`docs/configuration.md`, of its model's docstring or of `docs/reference/config-keys.yaml`; a key with none fails the
+build.
 """
 
 from __future__ import annotations
@@ -116,7 +117,10 @@ def _type(annotation: Any) -> str:
         bounds = [text for item in parts[1:] if (text := _bound(item))]
         return _type(parts[0]) + (f", {', '.join(bounds)}" if bounds else "")
     if origin is Literal:
-        return ", ".join(f"`{str(part).lower() if isinstance(part, bool) else part}`".replace("|", "\\|").replace("\t", "\\t") for part in parts)
+        return ", ".join(
+            f"`{str(part).lower() if isinstance(part, bool) else part}`".replace("|", "\\|").replace("\t", "\\t")
+            for part in parts
+        )
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_type(part) for part in parts if part is not types.NoneType))
     if origin is tuple:
@@ -251,5 +255,7 @@ def _page(title: str, words: str, keys: list[Key]) -> str:
         if head != section:
             section = head
             lines += ["", f"## {head}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
-        lines.append(f"| {_shown(key.path)} | {key.kind} | {key.default} | {key.meaning[:1].upper()}{key.meaning[1:]} |")
+        lines.append(
+            f"| {_shown(key.path)} | {key.kind} | {key.default} | {key.meaning[:1].upper()}{key.meaning[1:]} |"
+        )
     return "\n".join([*lines, ""])

@@ -62,13 +62,15 @@ _DOORS = frozenset({"cli", "api", "definitions", "jobs", "assets", "resources"})
 
 def _core() -> frozenset[str]:
     """The order core, as the contract of import-linter lists it."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     (found,) = [item for item in contracts if item["name"].startswith("The order core")]
     return frozenset(name.removeprefix("scizor_dagster.") for name in found["source_modules"])
 
 
 def package_imports() -> set[tuple[str, str]]:
-    """Pairs of packages of which the first imports the second when it is loaded; of two that import each other, none."""
+    """Pairs of packages of which the first imports the second when it is loaded; of two that do so mutually, none."""
     found: set[tuple[str, str]] = set()
     for top in ("scizor_dagster", "assets", "resources", "jobs"):
         for path in sorted((ROOT / top).rglob("*.py")):
@@ -83,7 +85,9 @@ def package_imports() -> set[tuple[str, str]]:
 def _imported(text: str) -> Iterator[str]:
     """Modules, and what is taken out of them, that a module imports when it is loaded."""
     for module, names in _FROM.findall(text):
-        yield from (f"{module}.{name.split()[0]}" for name in names.strip("() \n").replace("\n", " ").split(",") if name.strip())
+        yield from (
+            f"{module}.{name.split()[0]}" for name in names.strip("() \n").replace("\n", " ").split(",") if name.strip()
+        )
 
 
 _FROM = re.compile(r"^from ([\w.]+) import (\([^)]*\)|.*)$", re.MULTILINE)
@@ -125,7 +129,9 @@ def order_states() -> str:
     """From each state of an order to those that may follow, out of the ledger's one table of transitions."""
     from scizor_dagster.ledger.states import TRANSITIONS
 
-    boxes = [Box(state.value, "end" if state.terminal else "at_broker" if state.at_broker else "") for state in TRANSITIONS]
+    boxes = [
+        Box(state.value, "end" if state.terminal else "at_broker" if state.at_broker else "") for state in TRANSITIONS
+    ]
     arrows = [
         Arrow(old.value, new.value)
         for old, following in TRANSITIONS.items()
@@ -187,11 +193,17 @@ def _messages(function: ast.FunctionDef, words: str) -> list[Message]:
     for node in ast.walk(function):
         if not isinstance(node, ast.With) or not _is_call(node.items[0].context_expr, "write"):
             continue
-        done = {item.func.attr for item in ast.walk(node) if isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute)}
+        done = {
+            item.func.attr
+            for item in ast.walk(node)
+            if isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute)
+        }
         text = next((text for name, text in _WORDS.items() if name in done), "commit")
         found.append(Message(RUN, LEDGER, f"commit: {words}" if words and "move" in done else text, "strong"))
     if not found:
-        raise ValueError(f"{function.name} of execution/submission.py writes nothing any more: mend docs/making/diagrams.py")
+        raise ValueError(
+            f"{function.name} of execution/submission.py writes nothing any more: mend docs/making/diagrams.py"
+        )
     return found
 
 

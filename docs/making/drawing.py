@@ -1,7 +1,7 @@
 """Drawings as SVG text: boxes in layers with arrows between them, and messages between parties.
 
-What belongs here: where things stand, and how they look; colours are those of the page (`docs/assets/scizor.css`), so that
-a drawing follows light and dark. What does not: what is drawn (`diagrams`).
+What belongs here: where things stand, and how they look; colours are those of the page (`docs/assets/scizor.css`), so
+that a drawing follows light and dark. What does not: what is drawn (`diagrams`).
 """
 
 from __future__ import annotations
@@ -190,7 +190,10 @@ def _message(message: Message, at: Mapping[str, float], y: float) -> str:
         return f'<text class="note {message.kind}" x="{x1 + 12:.0f}" y="{y + 4:.0f}">{text}</text>'
     end = x2 + (-6 if x2 > x1 else 6)
     line = f'<path class="arrow {message.kind}" d="M{x1:.0f},{y:.0f} L{end:.0f},{y:.0f}" marker-end="url(#head)"/>'
-    return line + f'<text class="{message.kind}" x="{(x1 + x2) / 2:.0f}" y="{y - 7:.0f}" text-anchor="middle">{text}</text>'
+    return (
+        line
+        + f'<text class="{message.kind}" x="{(x1 + x2) / 2:.0f}" y="{y - 7:.0f}" text-anchor="middle">{text}</text>'
+    )
 
 
 def _svg(width: float, height: float, title: str, parts: Iterable[str]) -> str:

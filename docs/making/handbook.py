@@ -78,7 +78,7 @@ def _page(item: Family) -> str:
 def _all_codes() -> str:
     found = sorted((code, item.title, item.name) for item in families() for code in item.entries)
     rows = [f"| `{code}` | [{title}]({name}.md#{anchor(code)}) |" for code, title, name in found]
-    head = "# Every code, from A to Z\n\nA code may stand in several lists; the place where you saw it says which is meant.\n"
+    head = "# Every code, from A to Z\n\nA code may stand in several lists; where you saw it says which is meant.\n"
     return "\n".join([head, "| code | list |", "|---|---|", *rows, ""])
 
 

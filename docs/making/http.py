@@ -23,6 +23,7 @@ def page() -> str:
 def description() -> dict[str, Any]:
     """The OpenAPI description of an application on an empty home and the shipped configuration."""
     from scizor_dagster.api.app import create_app
+
     from scizor_dagster.settings import Settings
 
     with tempfile.TemporaryDirectory() as home:
@@ -64,7 +65,11 @@ def _route(method: str, path: str, route: Mapping[str, Any], api: Mapping[str, A
         yield from [f"Body (`{kind}`): {_kind(content.get('schema', {}))}.", ""]
         yield from _example(content, api)
     answers = route.get("responses", {})
-    yield from ["| answer | |", "|---|---|", *(f"| {code} | {_cell(item['description'])} |" for code, item in answers.items())]
+    yield from [
+        "| answer | |",
+        "|---|---|",
+        *(f"| {code} | {_cell(item['description'])} |" for code, item in answers.items()),
+    ]
 
 
 def _example(content: Mapping[str, Any], api: Mapping[str, Any]) -> Iterator[str]:

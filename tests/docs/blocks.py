@@ -6,8 +6,8 @@ A comment right above a block says what becomes of it in a test:
     <!-- not run: WHY -->
     <!-- file: PATH -->, or `part of: PATH` for keys that are put into a YAML file
 
-A block of commands is one in the language `console` (`$ ` before each command, below it what it prints), or one whose
-first line begins with `scizor`.
+A command is what follows `$ ` in a block of the language `console`, with what it prints below it; in any other block, a
+line that begins with `scizor` or `make`.
 """
 
 import re
@@ -50,8 +50,6 @@ class Block:
     def commands(self) -> list[Command]:
         if self.lang == "console":
             return list(_prompted(self.text))
-        if not re.match(r"(scizor|make) ", self.text):
-            return []
         return [Command(_plain(line)) for line in self.text.splitlines() if re.match(r"(scizor|make) ", line)]
 
 
@@ -66,7 +64,7 @@ def all_blocks() -> list[Block]:
 
 def blocks_of(path: Path) -> list[Block]:
     """Fenced and indented blocks of a page, in their order."""
-    name = path.relative_to(ROOT).as_posix()
+    name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
     lines = path.read_text(encoding="utf-8").splitlines()
     found: list[Block] = []
     at = 0

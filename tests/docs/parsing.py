@@ -36,8 +36,7 @@ def complaint(line: str) -> str:
     try:
         command.make_context("scizor", rest)
     except Exception as refusal:
-        told = getattr(refusal, "format_message", lambda: str(refusal))
-        return f"'{line}': {told()}"
+        return f"'{line}': {refusal.format_message() if hasattr(refusal, 'format_message') else refusal}"
     return ""
 
 

@@ -20,13 +20,15 @@ TYPED = {
         "scizor data show AAPL --prices total_return --start-date 2025-01-02 --end-date 2025-03-14",
     "scizor data show AAPL --as-of 2026-10-01":
         "scizor data show AAPL --as-of 2036-10-01 --start-date 2025-01-02 --end-date 2025-03-14",
-    "scizor backtest show ID --symbol AAPL --date 2024-03-01": "scizor backtest show first --symbol AAPL --date 2025-03-10",
+    "scizor backtest show ID --symbol AAPL --date 2024-03-01":
+        "scizor backtest show first --symbol AAPL --date 2025-03-10",
     "scizor explain SCZ_20261116_1_AAPL_B_f747e0": "scizor explain $ORDER",
     "scizor explain paper-F14": "scizor explain $FILL",
     "scizor explain signals/weights.csv:2": "scizor explain weights.csv:2",
     "scizor report --portfolio main --date 2026-11-20 --open": "scizor report --portfolio main --date 2025-03-10",
     "scizor ledger backup --to /mnt/elsewhere/ledger-$(date +%F).zip": "scizor ledger backup --to ~/ledger.zip",
-    "scizor ledger verify --against /mnt/elsewhere/ledger-2026-11-20.zip": "scizor ledger verify --against ~/ledger.zip",
+    "scizor ledger verify --against /mnt/elsewhere/ledger-2026-11-20.zip":
+        "scizor ledger verify --against ~/ledger.zip",
     "scizor reduce --account paper --reason \"drawdown, looking into it\" --until 2026-11-23T14:30:00+00:00":
         "scizor reduce --account paper --reason \"drawdown, looking into it\" --until 2036-11-24T14:30:00+00:00",
     "scizor symbols add PLTR --market us": "scizor symbols add META --market us --mic XNAS",
@@ -57,7 +59,7 @@ ELSEWHERE = {
     "scizor rates": "tests/cli/test_rates.py",
     "scizor prices accept": "tests/cli/test_prices.py",
     "scizor parity": "tests/acceptance/test_parity_over_250_sessions.py",
-    "scizor risk accept-break": "tests/cli/test_risk.py",
+    "scizor risk accept-break": "tests/docs/test_commands.py",
     "scizor adopt": "tests/cli/test_adopt.py",
     "scizor arm": "tests/cli/test_permissions.py",
     "scizor disarm": "tests/cli/test_permissions.py",

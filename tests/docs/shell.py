@@ -95,7 +95,10 @@ def shown_by(shows: tuple[str, ...], said: str) -> bool:
 
 
 def _line(text: str) -> str:
-    return ".*".join(re.escape(part.rstrip()) if at else re.escape(part) for at, part in enumerate(text.split(ANOTHER))) + r"\n"
+    return (
+        ".*".join(re.escape(part.rstrip()) if at else re.escape(part) for at, part in enumerate(text.split(ANOTHER)))
+        + r"\n"
+    )
 
 
 _FORGOTTEN = ("SCIZOR_HOME", "SCIZOR_CONFIG", "DATABASE_URL", "DAGSTER_HOME", "LOG_LEVEL", "APCA_API_KEY_ID",

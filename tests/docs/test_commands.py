@@ -14,6 +14,9 @@ from tests.docs.parsing import complaint, found, mention
 from tests.docs.runs import ELSEWHERE, EXITS, IN_FULL_BY, TYPED, elsewhere, typed
 from tests.docs.shell import Shell, shown_by
 
+# The tutorial is followed once, by whichever test is the first to need it.
+pytestmark = pytest.mark.timeout(1200)
+
 BLOCKS = [block for block in all_blocks() if block.commands]
 GUIDES = ROOT / "docs" / "guides"
 Reader = Callable[[], Shell]
@@ -36,7 +39,7 @@ def test_every_command_would_be_taken_by_the_command_line() -> None:
         ("scizor runn", "names no command"),
         ("scizor run --portfolios main", "No such option"),
         ("scizor halt --portfolio main", "Missing option"),
-        ("scizor backtest run --delay x", "is not a valid int"),
+        ("scizor backtest run --delay x", "Invalid value for '--delay'"),
     ],
 )
 def test_a_command_that_does_not_exist_is_noticed(line: str, why: str) -> None:
@@ -45,7 +48,9 @@ def test_a_command_that_does_not_exist_is_noticed(line: str, why: str) -> None:
 
 def test_every_command_that_a_sentence_names_exists_with_its_options() -> None:
     assert [f"{page}: {why}" for page, line in inline_commands() if (why := mention(line))] == []
-    assert mention("scizor lmits") and mention("scizor risk events --from D") and not mention("scizor arm main --until T")
+    assert (
+        mention("scizor lmits") and mention("scizor risk events --from D") and not mention("scizor arm main --until T")
+    )
 
 
 def test_every_target_of_make_that_a_page_names_exists() -> None:
@@ -119,7 +124,9 @@ def _ids(home: Path) -> dict[str, str]:
 def test_the_first_backtest_of_its_page_is_the_one_that_the_page_shows(reader: Reader) -> None:
     shell = reader()
     page = blocks_of(ROOT / "docs" / "backtests.md")
-    (shell.folder / "prices.csv").write_text(next(block.text for block in page if block.text.startswith("date,")) + "\n")
+    (shell.folder / "prices.csv").write_text(
+        next(block.text for block in page if block.text.startswith("date,")) + "\n"
+    )
     (shell.folder / "weights.csv").write_text(
         next(block.text for block in page if block.text.startswith("trade_date,")) + "\n"
     )
@@ -143,6 +150,18 @@ def test_the_guide_to_strategies_ends_in_targets(reader: Reader) -> None:
 
 def _put_in(path: Path, text: str) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text(encoding="utf-8")) | yaml.safe_load(text)))
+
+
+def test_a_break_is_shown_with_its_id_and_taken_as_it_is(reader: Reader) -> None:
+    shell = reader()
+    with sqlite3.connect(Path(shell.environment["SCIZOR_HOME"]) / "ledger.sqlite") as books:
+        # Somebody buys five shares by hand, at the broker.
+        books.execute("UPDATE paper_positions SET qty = CAST(CAST(qty AS REAL) + 5 AS TEXT) WHERE symbol = 'AAPL'")
+    code, said = shell.type("scizor reconcile --portfolio main --date 2025-03-10")
+    assert (code, "position_differs" in said) == (1, True), said
+    (found,) = re.findall(r"\b[0-9a-f]{12}\b", shell.type("scizor risk locks --portfolio main")[1])[:1]
+    accept = ["scizor", "risk", "accept-break", found, "--reason", "'shares that I bought by hand and keep'"]
+    assert shell.type(" ".join(accept))[0] == 0
 
 
 @pytest.mark.parametrize("guide", ["paper-to-live.md", "recover.md"])

@@ -18,6 +18,8 @@ from tests.browser import browser, require_chromium
 from tests.docs.blocks import ROOT
 
 WAIT_SECONDS = 40
+# Building the site is the set-up of the first test.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,9 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
         ("reference/python-backtests.html", ("run_backtest", "history_of_frame")),
     ],
 )  # fmt: skip
-def test_a_page_that_is_made_from_the_code_holds_what_the_code_has(site: Path, page: str, words: tuple[str, ...]) -> None:
+def test_a_page_that_is_made_from_the_code_holds_what_the_code_has(
+    site: Path, page: str, words: tuple[str, ...]
+) -> None:
     text = (site / page).read_text(encoding="utf-8")
     assert [word for word in words if word not in text] == []
     assert "<!-- run" not in text
@@ -108,7 +112,13 @@ def test_every_environment_variable_that_the_code_reads_is_documented() -> None:
 
 
 def test_every_page_that_a_message_or_the_readme_names_exists() -> None:
-    texts = [*_sources(), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / ".env.example", ROOT / "config" / "config.yaml"]
+    texts = [
+        *_sources(),
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        ROOT / ".env.example",
+        ROOT / "config" / "config.yaml",
+    ]
     named = {name for path in texts for name in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8"))}
     assert len(named) > 20
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
