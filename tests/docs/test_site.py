@@ -70,7 +70,7 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
         ("handbook/index.html", ("Findings of the watchdog", "Rules of weight files")),
         ("handbook/alerts.html", ('id="not_admitted"', 'id="daemon_silent"')),
         ("handbook/all-codes.html", ("wash_trade", "execution_reversed")),
-        ("reference/config-keys.html", ("risk.limits.max_leverage", "portfolios.&lt;name&gt;.capital.share", "${APCA_API_KEY_ID}")),
+        ("reference/config-keys.html", ("risk.limits.max_leverage", "capital.share", "${APCA_API_KEY_ID}")),
         ("reference/manifest-keys.html", ("strategies[].guards.max_turnover",)),
         ("reference/lake.html", ("target_attribution", "at least 0")),
         ("reference/ledger.html", ("client_order_id", "exact decimal")),

@@ -1,4 +1,4 @@
-"""An example of the documentation with the exchange in its broker's place: the same files, but for address and number."""
+"""An example with the exchange in its broker's place: the same files, but for an address and a number."""
 
 import shutil
 from collections.abc import Iterator, Mapping
