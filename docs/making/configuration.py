@@ -237,25 +237,25 @@ def _from_the_reference(text: str) -> str:
     return re.sub(r"\]\((?=[\w-]+\.md|#)", lambda _: "](../", text).replace("](../#", "](../configuration.md#")
 
 
-def _shown(path: str) -> str:
-    """The path, and below it with which alternative it goes."""
-    chosen = re.findall(r" \(([^)]*)\)", path)
-    plain = re.sub(r" \([^)]*\)", "", path)
-    return f"`{plain}`" + "".join(f"<br>with `{choice}`" for choice in chosen)
-
-
 def _page(title: str, words: str, keys: list[Key]) -> str:
     guide = "[Configuration](../configuration.md)" if "config" in title else "[Weight files](../weight-files.md)"
-    lines = [f"# {title}", "", f"{words}{guide}. `<name>` is a name of your own.", ""]
-    section = None
-    for key in keys:
-        head = key.path.split(".")[0].removesuffix("[]")
-        if "." not in key.path:
-            head = "At the top"
-        if head != section:
-            section = head
-            lines += ["", f"## {head}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
-        lines.append(
-            f"| {_shown(key.path)} | {key.kind} | {key.default} | {key.meaning[:1].upper()}{key.meaning[1:]} |"
-        )
+    lines = [f"# {title}", "", f"{words}{guide}. `<name>` is a name of your own, `[]` an entry of a list.", ""]
+    section = top = None
+    first_at = {parent: at for at, parent in reversed([*enumerate(key.path.rpartition(".")[0] for key in keys)])}
+    for key in sorted(keys, key=lambda key: first_at[key.path.rpartition(".")[0]]):
+        parent, _, name = key.path.rpartition(".")
+        if parent != section:
+            section, first = parent, parent.split(".")[0].removesuffix("[]") or "At the top"
+            lines += ["", f"## {first}"] if first != top else []
+            lines += [] if parent in ("", first) else ["", f"### {_heading(parent)}"]
+            top = first
+            lines += ["", "| key | type | default | meaning |", "|---|---|---|---|"]
+        lines.append(f"| `{name}` | {key.kind} | {key.default} | {key.meaning[:1].upper()}{key.meaning[1:]} |")
     return "\n".join([*lines, ""])
+
+
+def _heading(path: str) -> str:
+    """The path, and behind it with which alternative it goes."""
+    chosen = re.findall(r" \(([^)]*)\)", path)
+    plain = re.sub(r" \([^)]*\)", "", path)
+    return f"`{plain}`" + "".join(f", with `{choice}`" for choice in chosen)

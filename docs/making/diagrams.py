@@ -22,8 +22,8 @@ LEFT_OUT = frozenset({"__init__", "__main__", "version", "jobnames"})
 
 
 @cache
-def asset_graph() -> str:
-    """Every asset of the shipped configuration, with what it is made from."""
+def _assets() -> tuple[tuple[str, ...], tuple[Arrow, ...]]:
+    """Every asset of the shipped configuration, and from what each is made."""
     from scizor_dagster.definitions import build_defs
     from scizor_dagster.settings import Settings
 
@@ -36,11 +36,23 @@ def asset_graph() -> str:
         for dep in spec.deps
         if dep.asset_key in shown
     ]
-    kept = _reduced(arrows)
+    return tuple(sorted(shown.values())), tuple(_reduced(arrows))
+
+
+def asset_graph() -> str:
+    """Every asset of the shipped configuration, with what it is made from."""
+    names, kept = _assets()
     joined = {end for arrow in kept for end in (arrow.start, arrow.end)}
-    boxes = [Box(name, _group(name)) for name in sorted(joined)]
-    alone = ", ".join(f"`{name}`" for name in sorted(shown.values()) if name not in joined)
+    boxes = [Box(name, _group(name)) for name in names if name in joined]
+    alone = ", ".join(f"`{name}`" for name in names if name not in joined)
     return layered(boxes, kept, "Assets of the shipped configuration") + f"\n\nWithout an arrow: {alone or 'none'}.\n"
+
+
+def flow() -> str:
+    """The way through one market and one portfolio, by the names that every one of them has."""
+    names, kept = _assets()
+    boxes = [Box(name, _group(name), name.split("/")[1]) for name in names if name.partition("/")[0] in ("us", "main")]
+    return layered(boxes, kept, "From symbols to performance, through one market and one portfolio", gap=30)
 
 
 def _group(name: str) -> str:
@@ -126,7 +138,7 @@ def _reduced(arrows: list[Arrow]) -> list[Arrow]:
 
 
 def order_states() -> str:
-    """From each state of an order to those that may follow, out of the ledger's one table of transitions."""
+    """The ways of an order, out of the ledger's one table of transitions; a step that a longer way says is left out."""
     from scizor_dagster.ledger.states import TRANSITIONS
 
     boxes = [
@@ -138,7 +150,7 @@ def order_states() -> str:
         for new in following
         if new is not old and not old.terminal and _forward(old.value, new.value)
     ]
-    return layered(boxes, arrows, "States of an order", gap=72)
+    return layered(boxes, _reduced(arrows), "States of an order", gap=40)
 
 
 _BACK = frozenset({("unknown", "sending"), ("partially_filled", "working"), ("working", "unknown"),
@@ -179,7 +191,7 @@ def submission() -> str:
         Message(BROKER, RUN, f"or {refusal}: it does not exist", "bad"),
         *_commits(steps["_send_once"], "rejected"),
         Message(BROKER, RUN, f"or any other {failure}, or none", "bad"),
-        *_messages(steps["_to_unknown"], "unknown, and its instrument is frozen"),
+        *_messages(steps["_to_unknown"], "unknown"),
     ]  # fmt: skip
     return sequence((RUN, LEDGER, BROKER), messages, "The way of one order")
 
@@ -234,6 +246,7 @@ def _is_call(node: ast.expr, name: str) -> bool:
 
 DIAGRAMS = {
     "asset-graph": asset_graph,
+    "flow": flow,
     "packages": packages,
     "order-states": order_states,
     "order-transitions": order_transitions,

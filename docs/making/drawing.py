@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDE = 7.4
+WIDE = 7.7
 """Pixels of a letter in a box."""
 HIGH = 32
 PAD = 24
