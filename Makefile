@@ -79,7 +79,7 @@ check: $(INSTALLED)
 	$(BIN)/python -m tests.definitions_load
 
 docs: $(INSTALLED)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
 	@echo "Open build/site/index.html"
 
 # Whatever takes a sample in `make test` takes the whole here.
