@@ -217,6 +217,13 @@ def _unique(codes: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(codes))
 
 
+def numbers_of_tws(meaning: str) -> str:
+    """The numbers that TWS means it by."""
+    from scizor_dagster.brokers.ibkr.codes import MEANINGS
+
+    return ", ".join(str(code) for code, meant in sorted(MEANINGS.items()) if meant.value == meaning)
+
+
 FAMILIES: dict[str, Callable[[], list[str]]] = {
     "alerts": _watchdog,
     "notices": lambda: members("config.notifications:Event"),
@@ -239,6 +246,8 @@ FAMILIES: dict[str, Callable[[], list[str]]] = {
     "symbols": lambda: members("market_data.provider:SymbolReason"),
     "checks": _checks,
     "doctor": _doctor,
+    "tws-codes": lambda: members("brokers.ibkr.codes:Meaning"),
+    "alpaca-outcomes": lambda: members("brokers.alpaca.outcomes:Outcome"),
     "errors": _errors,
 }  # fmt: skip
 """Every family by the name of its file in `docs/handbook`, in the order of the handbook."""

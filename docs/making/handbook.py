@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from docs.making.codes import FAMILIES
+from docs.making.codes import FAMILIES, numbers_of_tws
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FOLDER = Path(__file__).resolve().parents[1] / "handbook"
@@ -47,8 +47,12 @@ def family(name: str) -> Family:
     if missing or idle:
         problem = f"docs/handbook/{name}.yaml lacks {missing or 'nothing'}, and has {idle or 'nothing'} too many"
         raise ValueError(f"{problem}: write what each means and what to do, or take it out.")
-    found = {code: (str(entries[code]["means"]), str(entries[code]["do"])) for code in codes}
+    found = {code: (_filled(code, entries[code]["means"]), str(entries[code]["do"])) for code in codes}
     return Family(name, words["title"], words["seen"], words["intro"].strip(), found)
+
+
+def _filled(code: str, means: str) -> str:
+    return means.replace("{codes}", numbers_of_tws(code)) if "{codes}" in means else means
 
 
 def pages() -> dict[str, str]:

@@ -39,7 +39,8 @@ def on_config(config: Any) -> Any:
         *reference.titles(),
     ]
     docs = Path(config.docs_dir)
-    sections["Decisions"] += [f"adr/{path.name}" for path in sorted((docs / "adr").glob("*.md"))]
+    decisions = [f"adr/{path.name}" for path in sorted((docs / "adr").glob("*.md"))]
+    sections["Decisions"] += [name for name in decisions if name not in sections["Decisions"]]
     named = set(_named(config.nav))
     others = [path.relative_to(docs).as_posix() for path in sorted(docs.rglob("*.md"))]
     left = [name for name in others if name not in named]

@@ -1,4 +1,4 @@
-"""docs/guides/add-a-broker.md: the adapter that it shows passes the contract of every broker, by the test that it shows."""
+"""docs/guides/add-a-broker.md: the adapter of the page passes the contract of every broker, by its own test."""
 
 import sys
 from types import ModuleType
