@@ -1,5 +1,6 @@
 """An example with the exchange in its broker's place: the same files, but for an address and a number."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ class Stage:
         places = {"SCIZOR_CONFIG": str(self.folder / "config.yaml"), "SCIZOR_HOME": str(self.folder / "home")}
         self.shell = Shell(self.folder, {"HOME": str(folder), **places, **KEYS})
         self.hall: Hall | None = None
+        self.session: dict[str, Any] = {}
 
     @property
     def config(self) -> dict[str, Any]:
@@ -89,7 +91,11 @@ class Stage:
             self.hall.clock.move_to(self.at(clock))
             self.hall.venue.run()
         for command in block.commands:
-            self.shell.follow(command)
+            runs = command.line.startswith("scizor run")
+            code, said = self.shell.type(f"{command.line} --json" if runs else command.line)
+            assert code == 0, f"{block.place}: {command.line}\n{said}"
+            if runs:
+                self.session = json.loads(said)
 
 
 @contextmanager
