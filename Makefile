@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASYNC_VENV := .venv-ib-async
 ASYNC_INSTALLED := $(ASYNC_VENV)/.installed
 
-.PHONY: help install demo dev test coverage test-ib-async check torture mutants bench screenshots lock clean
+.PHONY: help install demo dev test coverage test-ib-async check docs torture mutants bench screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make coverage the order core's own tests alone, with each line and branch of it that they do not run"
 	@echo "make test-ib-async   the tests of the IBKR adapter and of the TWS, with ib_async in an environment of its own"
 	@echo "make check    ruff, mypy, import-linter, definitions load"
+	@echo "make docs     the documentation as a site, in build/site: open index.html, without a server or a network"
 	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
 	@echo "make mutants  a seeded sample of small changes to the order core, of which nine in ten must be noticed by its own tests"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
@@ -76,6 +77,10 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.definitions_load
+
+docs: $(INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
+	@echo "Open build/site/index.html"
 
 # Whatever takes a sample in `make test` takes the whole here.
 TORTURE := $(shell grep -rl --include='test_*.py' SCIZOR_TORTURE tests) tests/acceptance/test_rebalance_under_kills.py

@@ -1,0 +1,1 @@
+"""The documentation: pages, and in `making` what builds the rest of them from the code."""
