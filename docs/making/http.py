@@ -23,7 +23,6 @@ def page() -> str:
 def description() -> dict[str, Any]:
     """The OpenAPI description of an application on an empty home and the shipped configuration."""
     from scizor_dagster.api.app import create_app
-
     from scizor_dagster.settings import Settings
 
     with tempfile.TemporaryDirectory() as home:
