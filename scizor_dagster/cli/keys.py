@@ -47,6 +47,11 @@ def create(
     backtests, searches, plans. trade: whatever sends an order or stops one; live accounts need `scizor arm` besides.
     admin: the audit and what only an operator may change. A key that trades cannot read unless it has both.
 
+    When: a person or a program is to use the HTTP services.
+    Writes: The key's digest, scopes, accounts and expiry in the ledger.
+    Exit codes: 0 made; 2 a scope, an account or a name is wrong.
+    JSON: key, key_id, name, scopes, accounts, state, created_at, created_by,
+    expires_at, last_used_at, revoked_by, reason.
     Example: scizor keys create dashboard --scope read --account paper --days 30
     """
     from scizor_dagster.api.keys import new_key
@@ -76,6 +81,11 @@ def create(
 def list_keys(as_json: JsonOption = False) -> None:
     """List every key that there ever was: whom it stands for, what it may do, until when, and when it was last used.
 
+    When: you want to know who can get in.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none.
+    JSON: keys[key_id, name, scopes, accounts, state, created_at, created_by,
+    expires_at, last_used_at, revoked_by, reason].
     Example: scizor keys list
     """
     from scizor_dagster.ledger.api_keys import keys_of
@@ -102,6 +112,10 @@ def revoke(
 ) -> None:
     """Close a key for good, from the next request on.
 
+    When: a key is lost, or whoever has it should not get in any more.
+    Writes: The end of the key in the ledger.
+    Exit codes: 0 revoked; 2 there is no such key.
+    JSON: key_id, name, revoked_by, reason.
     Example: scizor keys revoke 3f0a9c21b4d7 --reason "the laptop was lost"
     """
     from scizor_dagster.ledger.api_keys import revoke_key

@@ -7,7 +7,7 @@ and taking one back (`flow.orders`).
 from __future__ import annotations
 
 import secrets
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,16 +15,15 @@ import typer
 
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
+from scizor_dagster.cli.amounts import Sign, parse_amount
+from scizor_dagster.cli.options import JsonOption, PortfolioOption
 from scizor_dagster.cli.output import confirm, emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
-from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
     from scizor_dagster.flow.order_requests import PlacedOrder
 
 app = typer.Typer(help="Place an order by hand, take one back, and see all that there are.", no_args_is_help=True)
-PortfolioOption = Annotated[str, typer.Option(help="Portfolio that it is for.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger beside the order.")]
 LOOK = "Look at it with --dry-run, then give --yes. Nothing was placed."
 COLUMNS = ("client_order_id", "session", "symbol", "side", "qty", "filled_qty", "state", "origin", "actor")
@@ -73,9 +72,14 @@ def place(
     """Order one instrument by hand: a plan of one line, by the rules and through the checks of every other plan.
 
     The portfolio must say what becomes of such orders (manual_orders: keep or absorb). It is taken whole or not at all.
-    Called again with the same key it is the same order, whatever happened in between; the key is printed. Exit code 1:
-    the order was placed, and a check or the broker has refused it.
+    Called again with the same key it is the same order, whatever happened in between; the key is printed.
 
+    When: something must be bought or sold that no strategy asks for.
+    Writes: The plan, and the order in the ledger before it is sent; nothing with --dry-run.
+    Exit codes: 0 placed, or looked at; 1 a check or the broker has refused it; 2 it cannot be meant so.
+    JSON: idempotency_key, portfolio, account, session, plan_id, batch_id, state, created, actor, reason,
+    next_rebalance, line{symbol, current_qty, delta_qty, price, reason, note}, orders[*],
+    verdicts[decision, sentence], notes.
     Example: scizor order place AAPL --side buy --quantity 10 --reason "hedge until Friday" --dry-run
     Example: scizor order place AAPL --target 0 --reason "out before the results"
     """
@@ -91,7 +95,7 @@ def place(
         side=None if side is None else Side(side.value),
         quantity=_number(quantity, "--quantity"),
         notional=_number(notional, "--notional"),
-        target=_number(target, "--target"),
+        target=_number(target, "--target", "any"),
         mode=None if mode is None else mode.value,
         limit_price=_number(limit, "--limit"),
         session=None if day is None else dates.parse_date(day, "--date"),
@@ -124,9 +128,15 @@ def cancel(
 ) -> None:
     """Take one order back, whoever has caused it; called again it is the same cancel.
 
-    What was not sent yet never is. What has filled until the broker takes the cancel counts. Exit code 1: it may still
-    be open, and the answer says why; every run asks again.
+    What was not sent yet never is. What has filled until the broker takes the cancel counts. Where it
+    may still be open, every run asks again.
 
+    When: an order that is open should not be.
+    Writes: The request in the ledger, and what the broker answers.
+    Exit codes: 0 it has ended; 1 it may still be open, and the answer says why; 2 there is no such order.
+    JSON: client_order_id, broker_order_id, account, portfolio, session, symbol, instrument, side, qty, filled_qty,
+    order_type, time_in_force, limit_price, state, reason, updated_at, origin, idempotency_key, actor, why, asked_by,
+    note.
     Example: scizor order cancel SCZ_20261120_2_AAPL_B_3f9c02a41be7 --reason "entered twice"
     """
     from scizor_dagster.flow.orders import cancel_order, order_named
@@ -162,6 +172,11 @@ def list_orders(
 ) -> None:
     """List the orders of the ledger, the newest session first, with who has asked for those placed by hand.
 
+    When: you want to know what was ordered, by whom.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none.
+    JSON: orders[client_order_id, broker_order_id, account, portfolio, session, symbol, instrument, side, qty,
+    filled_qty, order_type, time_in_force, limit_price, state, reason, updated_at, origin, idempotency_key, actor, why].
     Example: scizor order list --portfolio main --manual
     """
     from scizor_dagster.flow.orders import orders_of
@@ -185,6 +200,12 @@ def show(
 ) -> None:
     """Show one order: its terms, who has asked for it, how far it has come, and its fills.
 
+    When: you want to know how far one order has come.
+    Writes: Nothing.
+    Exit codes: 0 shown; 2 there is no such order.
+    JSON: client_order_id, broker_order_id, account, portfolio, session, symbol, instrument, side, qty, filled_qty,
+    order_type, time_in_force, limit_price, state, reason, updated_at, origin, idempotency_key, actor, why,
+    fills[fill, at, qty, price, fee].
     Example: scizor order show SCZ_20261120_2_AAPL_B_3f9c02a41be7
     """
     from scizor_dagster.flow.orders import fills_of_order, order_named
@@ -201,13 +222,8 @@ def show(
     typer.echo(f"How it came about: scizor explain {known.intent.client_order_id}")
 
 
-def _number(text: str | None, option: str) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        return Decimal(text.strip())
-    except InvalidOperation:
-        raise InputError(f"'{text}' is no number.", remedy="Write it as 12.5.", where=option) from None
+def _number(text: str | None, option: str, sign: Sign = "positive") -> Decimal | None:
+    return None if text is None else parse_amount(text, option, example="12.5", sign=sign)
 
 
 def _refused(placed: PlacedOrder) -> bool:

@@ -36,6 +36,9 @@ def serve(
     by its webserver where that answers, else here. Other machines are let in only with a certificate, or behind a
     proxy that is named.
 
+    When: programs, or people on other machines, are to use what there is.
+    Writes: What requests write, as the commands do.
+    Exit codes: 0 it was stopped; 2 the address is taken, or open to others without TLS.
     Example: scizor serve --service data-farmer --port 8000
     """
     from scizor_dagster.api import serving

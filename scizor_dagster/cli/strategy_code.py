@@ -13,6 +13,7 @@ import typer
 
 from scizor_dagster.cli.actor import ActorOption, actor_of
 from scizor_dagster.cli.dates import parse_date
+from scizor_dagster.cli.options import JsonOption, ReasonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import open_desk
 
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from scizor_dagster.ledger.strategy_code import CodeRow
 
 HashArgument = Annotated[str, typer.Argument(help="SHA-256 of the code, or its first 12 digits and more.")]
-ReasonOption = Annotated[str, typer.Option(help="Why; it stands in the ledger.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 
 
 def list_code(as_json: JsonOption = False) -> None:
     """List strategy code that was handed in over HTTP, and which of it may run.
 
+    When: somebody has handed code in, and it waits for you.
+    Writes: Nothing.
+    Exit codes: 0 listed, also where there is none.
+    JSON: code[code_hash, name, actor, reason, at, approved].
     Example: scizor strategy list-code
     """
     from scizor_dagster.ledger.strategy_code import codes_of
@@ -48,6 +51,11 @@ def list_code(as_json: JsonOption = False) -> None:
 def show_code(code: HashArgument, as_json: JsonOption = False) -> None:
     """Print a code that was handed in, to be read before it is approved, and what was said of it.
 
+    When: you are to approve a code.
+    Writes: Nothing.
+    Exit codes: 0 shown; 2 there is no such code.
+    JSON: code_hash, name, actor, reason, at, approved, source,
+    verdicts[number, code_hash, approved, actor, reason, at].
     Example: scizor strategy show-code 3f0a9c21d4e5
     """
     from scizor_dagster.ledger.strategy_code import code_named, verdicts_of
@@ -71,6 +79,10 @@ def show_code(code: HashArgument, as_json: JsonOption = False) -> None:
 def approve_code(code: HashArgument, reason: ReasonOption, by: ActorOption = None, as_json: JsonOption = False) -> None:
     """Let a code that was handed in run. Read it first: scizor strategy show-code HASH.
 
+    When: you have read a code, and trust it to decide weights.
+    Writes: The verdict in the ledger.
+    Exit codes: 0 it may run; 2 there is no such code.
+    JSON: verdict{number, code_hash, approved, actor, reason, at}.
     Example: scizor strategy approve-code 3f0a9c21d4e5 --reason "it was read"
     """
     _judge(code, reason, by, approved=True, as_json=as_json)
@@ -81,6 +93,10 @@ def withdraw_code(
 ) -> None:
     """Let a code run no more. What it decided before stays as it was taken.
 
+    When: a code is not trusted any more.
+    Writes: The verdict in the ledger.
+    Exit codes: 0 it may not run any more; 2 there is no such code.
+    JSON: verdict{number, code_hash, approved, actor, reason, at}.
     Example: scizor strategy withdraw-code 3f0a9c21d4e5 --reason "it is not used"
     """
     _judge(code, reason, by, approved=False, as_json=as_json)
@@ -96,6 +112,10 @@ def run_code(
 ) -> None:
     """Have an approved code decide weights behind walls, and take them in as a file of a strategy.
 
+    When: an approved code is to decide the weights of a session.
+    Writes: The weight file, who had it made, and what the code said.
+    Exit codes: 0 taken in; 2 it is not approved, does not run, or its weights are refused.
+    JSON: delivery{*}, fresh, report{*}.
     Example: scizor strategy run-code 3f0a9c21d4e5 --strategy weekly --date 2025-02-10
     """
     from scizor_dagster.cli.strategy_records import values_of

@@ -18,8 +18,6 @@ from scizor_dagster.cli.teaching import walk
 
 SERVES = {("dev",), ("serve",)}
 """What runs until it is stopped, and has no answer but its own words."""
-IN_SENTENCES = {"serve", "keys", "order"}
-"""Commands, and groups of them, whose help may say in sentences when they are wanted, what they write and answer."""
 _WORD = re.compile(r"\s*([\w /.-]+|\*)(\?)?\s*([\[{])?")
 _CLOSED = {"[": "]", "{": "}"}
 _AS_ANOTHER = re.compile(r"as scizor ([a-z -]+) answers")

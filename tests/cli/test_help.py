@@ -15,12 +15,12 @@ from scizor_dagster.cli.app import app
 from scizor_dagster.cli.exit_codes import MEANINGS
 from scizor_dagster.cli.teaching import PANELS, Lesson, read_lesson, walk
 from tests.cli.conftest import Scizor
-from tests.cli.shapes import IN_SENTENCES, SERVES, lessons
+from tests.cli.shapes import SERVES, lessons
 from tests.projects import Project
 
 ROOT: Any = get_command(app)
 GROUPS = [name for name, command in ROOT.commands.items() if hasattr(command, "commands")]
-IN_FORM = [path for path in lessons() if path[0] not in IN_SENTENCES]
+IN_FORM = list(lessons())
 
 
 def help_of(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> str:
