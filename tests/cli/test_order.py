@@ -85,7 +85,7 @@ def test_a_portfolio_says_first_what_becomes_of_orders_by_hand(collected: Projec
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("order", "place", "META", "--side", "buy", "--quantity", "ten", "--reason", "r"), "'ten' is no number"),
+        (("order", "place", "META", "--side", "buy", "--quantity", "ten", "--reason", "r"), "'ten' is no amount"),
         (("order", "cancel", "nothing", "--reason", "r", "--yes"), "There is no order 'nothing'"),
         (("order", "show", "nothing"), "There is no order 'nothing'"),
     ],
