@@ -18,7 +18,7 @@ from scizor_dagster.api.problems import NotFound, RequestRefused, documented
 from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.flow.symbols import add_symbol, known_symbols, refresh_symbols, remove_symbol
 from scizor_dagster.flow.symbols_in_use import retired_in_use
-from scizor_dagster.market_data.reports import SymbolsReport
+from scizor_dagster.market_data.reports import RetiredSymbol, SymbolsReport, UnverifiedSymbol
 from scizor_dagster.market_data.symbol_rows import SymbolRow
 from scizor_dagster.market_data.verification import Asking
 
@@ -149,7 +149,8 @@ class Validation(Model):
     @classmethod
     def of(cls, report: SymbolsReport, in_use: list[Doubt]) -> Validation:
         by_name = {}
-        for item in (*report.unverified, *report.doubted, *report.retired):
+        listed: tuple[UnverifiedSymbol | RetiredSymbol, ...] = (*report.unverified, *report.doubted, *report.retired)
+        for item in listed:
             by_name[item.symbol, item.reason] = Doubt(symbol=item.symbol, reason=item.reason, note=item.note)
         silent = [Doubt(symbol=symbol, reason="no_answer", note=why) for symbol, why in report.silent]
         refused = [Doubt(symbol=name, reason="too_many_gone", note="See force.") for name in report.refused]
