@@ -94,7 +94,7 @@ mutants: $(INSTALLED)
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 bench: $(INSTALLED)
-	@for name in planning backtest sweep lake ledger history rebalance brokers protocol collect; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+	@for name in planning backtest sweep lake ledger history rebalance brokers protocol collect api; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 lock:
 	@$(PYTHON) -m venv .venv-lock

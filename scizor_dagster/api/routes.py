@@ -70,7 +70,8 @@ class GuardedRoute(APIRoute):
             context = context_of(request)
             audit = Audit.of(context, request, self.path, hides=self.rule.reach is Reach.ACCOUNT)
             response, error = await self._tried(context, audit, request, handler)
-            await run_in_threadpool(audit.end, response.status_code, context.redact(_outcome(error)))
+            if request.method not in READS or response.status_code >= 400:
+                await run_in_threadpool(audit.end, response.status_code, context.redact(_outcome(error)))
             return response
 
         return guarded

@@ -10,6 +10,7 @@ to read one.
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scizor_dagster.lake.connection import Lake
@@ -39,7 +40,8 @@ def price_histories(lake: Lake, market: str, symbols: Collection[str]) -> dict[s
     rows = found.drop_columns(["symbol"]).combine_chunks()
     codes = names.dictionary_encode()
     begins = np.flatnonzero(np.diff(codes.indices.to_numpy(), prepend=-1))
-    ends = [*begins[1:], len(names)]
     # A slice would keep the whole answer in memory.
-    cut = {names[int(begin)].as_py(): rows.take(np.arange(begin, end)) for begin, end in zip(begins, ends, strict=True)}
+    cut = {
+        names[int(begin)].as_py(): rows.take(np.arange(begin, end)) for begin, end in pairwise([*begins, len(names)])
+    }
     return {symbol: cut.get(symbol, rows.slice(0, 0)) for symbol in symbols}
