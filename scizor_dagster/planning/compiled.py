@@ -59,7 +59,8 @@ def load(parts: Sequence[str] = PARTS, entries: Sequence[str] = ENTRIES) -> bool
         import numba
 
         import_module(GLUE)
-    except ImportError:
+    except (ImportError, AttributeError):
+        # The columns rest on the insides of the compiler, which another release of it may not have.
         return False
     _loaded.update(_compiled(numba, folder, parts, entries))
     return True
