@@ -64,10 +64,10 @@ def _split(book: Book, place: int, held: Decimal, ratio: Decimal, row: int, inst
     book.last[place] /= float(ratio)
     book.before[place] = round(book.before[place] / float(ratio), 6)
     # Without a rule that reads averages there are no rows.
-    for volumes in (book.window[:, place : place + 1], book.ordered[place : place + 1]):
+    for volumes in (book.window[:, place : place + 1], book.ordered[:, place : place + 1]):
         volumes *= float(ratio)
     if len(book.average):
-        book.average[place] = average_of(book.ordered[place], int(book.known[place]))
+        book.average[place] = average_of(book.ordered, place, int(book.known[place]))
 
 
 def _pay(now: Account, out: Output, column: int, amount: Decimal) -> None:

@@ -159,8 +159,10 @@ class Book(NamedTuple):
         planned: Signed units that the pending plan trades; `sale` of them sell what is held. `reference` sized them.
         code: Reasons of the pending plan.
         filled: Room for what sales of holdings fill.
-        window, ordered: WINDOW x N and N x WINDOW; the last volumes in turn, and in order. `known` of them are there.
+        window: WINDOW x N; the last volumes in turn, `known` of them; those that are not there yet are infinite.
+        ordered: WINDOW + 1 x N; the same in order, and a last place that stays infinite.
         average: Median of them, in whole shares; NaN where there are too few.
+        turn: 3 x N to take a session's volumes into them.
         room: 10 x N to add up a session's orders in (`engine_orders`).
     """
 
@@ -179,6 +181,7 @@ class Book(NamedTuple):
     ordered: Any
     known: Any
     average: Any
+    turn: Any
     room: Any
 
 

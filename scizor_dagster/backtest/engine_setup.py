@@ -115,10 +115,11 @@ def book_of(size: int, prepared: PreparedBook) -> Book:
         reference=np.full(size, np.nan),
         code=np.zeros(size, dtype=np.int8),
         filled=np.zeros(size, dtype=np.int64),
-        window=np.zeros((WINDOW, volumes)),
-        ordered=np.zeros((volumes, WINDOW)),
+        window=np.full((WINDOW, volumes), np.inf),
+        ordered=np.full((WINDOW + 1, volumes), np.inf),
         known=np.zeros(size, dtype=np.int64),
         average=np.full(volumes, np.nan),
+        turn=np.empty((3, volumes)),
         room=np.zeros((10, size)),
     )
 

@@ -6,6 +6,8 @@ What belongs here: frames of sessions by symbols to a `History`. What does not: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from scizor_dagster.planning.listings import NO_MARKET
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 def history_of_frame(
@@ -35,7 +38,8 @@ def history_of_frame(
         others: `open`, `high`, `low` and `volume`, of the same rows and columns.
 
     Raises:
-        InputError: a column is no ticker, the index is not of ascending dates, or a frame is not like that of closes.
+        InputError: a column is no ticker, the index is not of ascending dates, a frame is not like that of closes, or a
+            volume is infinite or below zero.
     """
     unknown = sorted(set(others) - {"open", "high", "low", "volume"})
     if unknown:
@@ -50,6 +54,8 @@ def history_of_frame(
         if not frame.index.equals(close.index) or list(frame.columns) != list(close.columns):
             raise InputError(f"The frame of {name} has other rows or columns than the closes.", remedy="Align them.")
         arrays[name] = np.ascontiguousarray(frame.to_numpy(dtype=np.float64, na_value=np.nan)[:, order])
+    if "volume" in arrays:
+        _check_volumes(arrays["volume"], sessions, [symbols[at] for at in order])
     named = tuple(symbols[at] for at in order)
     bars = Bars(np.array(sessions, dtype="datetime64[D]"), named, {"close": arrays["close"]})
     return History(
@@ -61,3 +67,11 @@ def history_of_frame(
         notes=tuple(ended(bars, ())),
         **arrays,
     )
+
+
+def _check_volumes(volume: NDArray[Any], sessions: Sequence[date], symbols: Sequence[str]) -> None:
+    for row, column in np.argwhere(np.isinf(volume) | (volume < 0))[:1].tolist():
+        raise InputError(
+            f"The volume of {symbols[column]} on {sessions[row]} is {volume[row, column]}.",
+            remedy="Give a number of shares of 0 or more, or none (NaN) where it is not known.",
+        )

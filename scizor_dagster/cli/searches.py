@@ -185,11 +185,19 @@ def named(desk: Desk, name: str) -> Head | KeptSearch:
     """The backtest of this id or name, else the search.
 
     Raises:
-        InputError: there is neither, or several have ids that begin so.
+        InputError: there is neither, or several of both have ids that begin so.
     """
-    from scizor_dagster.backtest.search.kept import search_named
-    from scizor_dagster.backtest.storage import backtest_named
+    from scizor_dagster.backtest.search.kept import list_searches, search_named
+    from scizor_dagster.backtest.storage import backtest_named, list_backtests
 
+    every = [head.backtest_id for head in list_backtests(desk.lake)]
+    every += [one.search_id for one in list_searches(desk.lake)]
+    alike = [one for one in every if one.startswith(name.lower())]
+    if len(alike) > 1:
+        raise InputError(
+            f"{len(alike)} backtests and searches begin with '{name}': {', '.join(one[:20] for one in alike[:4])}.",
+            remedy="Write more of the id.",
+        )
     try:
         return backtest_named(desk.lake, name)
     except InputError:

@@ -34,6 +34,7 @@ from scizor_dagster.planning.kernel_model import (
     REFUSED,
     ROOM,
     STACK,
+    UNIT,
     Cells,
     Numbers,
     Session,
@@ -306,6 +307,8 @@ def _settle_book(book: PreparedBook) -> None:
             if row.reason in ORDERING_REASONS and row.usable_price is not None:
                 delta, count = int(columns["delta"][place]), int(columns["count"][place])
                 columns["trade"][place] = delta
+                # A purchase that the cash does not pay for is scaled in these; the kernel may not have come to it.
+                columns["step"][place] = int(venue.target_step(row) * UNIT)
                 columns["sale"][place] = min(-delta, count) if delta < 0 < count else 0
                 total += abs(row.delta) * row.usable_price
                 orders += sum(len(venue.pieces(row, part, opens=opens) or ()) for part, opens in venue.legs(row))

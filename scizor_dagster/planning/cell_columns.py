@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from scizor_dagster.planning.kernel_model import Cells, kind_of
 
@@ -61,6 +61,10 @@ class CellColumns:
             column = whole[first : first + size * WIDTHS[kind]].view(kind)
             column[:] = item.default
             self.columns[item.name] = column
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would have the address of the memory that it was copied from.
+        raise TypeError("The rows of a book have an address, and cannot be copied: prepare a book in each process.")
 
     def __len__(self) -> int:
         return self.size

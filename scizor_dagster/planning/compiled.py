@@ -26,7 +26,9 @@ PARTS = tuple(
 """Modules of the kernel, each after those that it calls."""
 GLUE = "scizor_dagster.planning.compiled_rows"
 """What the compiler is told of a book's columns."""
-_GLUED = tuple(Path(__file__).with_name(f"{name}.py") for name in ("cell_columns", "compiled_rows"))
+_BESIDE = ("cell_columns", "compiled_rows", "model", "quantities")
+_GLUED = tuple(Path(__file__).with_name(f"{name}.py") for name in _BESIDE)
+"""Sources beside the parts whose constants and layout are in the machine code."""
 ENTRIES = ("decide_book", "hold_laws")
 """What is called from outside."""
 SMALL = 350
@@ -59,7 +61,8 @@ def load(parts: Sequence[str] = PARTS, entries: Sequence[str] = ENTRIES) -> bool
         import numba
 
         import_module(GLUE)
-    except ImportError:
+    except (ImportError, AttributeError):
+        # The columns rest on the insides of the compiler, which another release of it may not have.
         return False
     _loaded.update(_compiled(numba, folder, parts, entries))
     return True

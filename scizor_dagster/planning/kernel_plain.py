@@ -49,7 +49,8 @@ def stand_plain_rows(rows: Rows, rules: Numbers, session: Session, terms: Column
         row = rows[i]
         weight, price, previous, count = row.weight, row.price, row.previous, row.count
         terms[i] = weight
-        held, most = count / UNIT, most_move * previous
+        # Machine code divides floats; whole numbers as large as no float has them would have another last bit.
+        held, most = float(count) / UNIT, most_move * previous
         wrong += 0 if (abs(weight) <= most_weight) & (abs(count) < GREATEST_COUNT) else 1
         idle = (weight == 0.0) & (held == 0.0)
         moved = abs(price - previous) >= most - 2.0 * SUM_NOISE * (price + previous)

@@ -136,6 +136,17 @@ def test_purchases_that_the_cash_does_not_pay_for_are_scaled_by_one_factor():
     assert result.cash[-1] == 0.0
 
 
+def test_a_scaled_purchase_has_the_same_increments_where_the_exact_rules_decided_the_whole_book():
+    history = history_of([[10.0, 10.0], [15.0, 10.0], [15.0, 10.0]], open=[[10.0, 10.0], [10.0, 10.0], [15.0, 9.1]])
+    weights, filled = {1: [0.0, 1.0], 2: [1.0, 0.0]}, []
+    # A move of just what may be leaves the book to the exact rules.
+    for most in ("0.6", "0.5"):
+        result = run(history, weights, replace(FINE, max_price_move=Decimal(most)))
+        assert result.needed == pytest.approx([1.0, 0.91])
+        filled.append(result.trades["count"].tolist())
+    assert filled == [[100 * UNIT, 60_666_666_666, -100 * UNIT]] * 2
+
+
 @pytest.mark.parametrize("seed", range(700, 708))
 def test_orders_that_fill_whole_at_once_come_to_what_they_come_to_in_turn(seed):
     history, schedule, rules, capabilities, choices = random_case(seed)

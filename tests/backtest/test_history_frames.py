@@ -30,6 +30,8 @@ def test_columns_are_in_the_order_of_their_symbols_and_other_prices_with_them():
         (CLOSE.set_axis(["x", "y", "z", "w"]), {}, "holds no dates"),
         (CLOSE, {"open": CLOSE[["B"]]}, "frame of open has other rows or columns"),
         (CLOSE, {"vwap": CLOSE}, "no prices called vwap"),
+        (CLOSE, {"volume": CLOSE.replace(4.0, np.inf)}, "volume of B on 2024-01-05 is inf"),
+        (CLOSE, {"volume": CLOSE.replace(5.0, -1.0)}, "volume of A on 2024-01-02 is -1.0"),
     ],
 )
 def test_frames_that_mean_nothing_certain_are_refused(frame, more, told):

@@ -52,6 +52,11 @@ def market(names):
     return prices, weights
 
 
+def volumes(shape):
+    """Shares: of another count every session, as volumes are."""
+    return np.round(2e6 * np.exp(0.5 * np.random.default_rng(5).standard_normal(shape)))
+
+
 def rows_of(every):
     return np.arange(every - 1, SESSIONS, every) if every > 1 else np.arange(1, SESSIONS)
 
@@ -100,7 +105,7 @@ def by_us(prices, weights, every, kind):
     history = History(
         tuple(date(2015, 1, 1) + timedelta(day) for day in range(SESSIONS)),
         tuple(Instrument(f"S{number:05}", "XNYS", "USD") for number in range(names)), "USD", "raw", close=prices,
-        volume=np.full(prices.shape, 2e6) if kind == "all rules" else None,
+        volume=volumes(prices.shape) if kind == "all rules" else None,
     )  # fmt: skip
     rows = rows_of(every)
     schedule = Schedule(rows, np.ascontiguousarray(weights[rows]) if every > 1 else weights[1:])

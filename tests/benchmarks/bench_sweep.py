@@ -100,7 +100,7 @@ def ours(count, rules, workers):
         currency="USD",
         adjustment="total_return",
         close=prices,
-        volume=np.full(prices.shape, 2e6),
+        volume=np.round(2e6 * np.exp(0.5 * np.random.default_rng(5).standard_normal(prices.shape))),
     )
     problem = Problem(
         strategy="cross",

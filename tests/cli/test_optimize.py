@@ -1,14 +1,21 @@
 """`scizor backtest optimize`: what is said of a search, what is kept of it, and how it ends."""
 
 from datetime import date
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import typer
 import yaml
 
+from scizor_dagster.backtest import storage
+from scizor_dagster.backtest.search import kept
 from scizor_dagster.cli import backtest
+from scizor_dagster.cli.searches import named
+from scizor_dagster.errors import InputError
 from scizor_dagster.flow import optimizing
+from scizor_dagster.flow.desk import Desk
 from tests.cli.conftest import Scizor
 from tests.market_data.support import XNYS
 from tests.projects import Project
@@ -80,6 +87,19 @@ def test_a_search_is_listed_shown_drawn_and_deleted_with_its_trials(scizor: Sciz
     assert "and 6 trials" in scizor("backtest", "delete", wider["search_id"], "--yes").out
     assert scizor("backtest", "list", "--json").json["searches"] == []
     assert scizor(*CALL, *SPACE, "--json").json["computed"] == 5
+
+
+def test_an_id_that_several_kept_backtests_and_searches_begin_with_names_none_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backtests = [SimpleNamespace(backtest_id=name) for name in ("ab1", "ab2", "cd1")]
+    searches = [SimpleNamespace(search_id=name) for name in ("ab3", "cd2")]
+    monkeypatch.setattr(storage, "list_backtests", lambda lake: backtests)
+    monkeypatch.setattr(kept, "list_searches", lambda lake: searches)
+    desk = cast(Desk, SimpleNamespace(lake=None))
+    for name, message in (("AB", "3 backtests and searches begin with 'AB': ab1, ab2, ab3"), ("cd", "2 backtests and")):
+        with pytest.raises(InputError, match=message):
+            named(desk, name)
 
 
 def test_a_search_that_was_ended_is_listed_as_unfinished_and_deleted(

@@ -1,5 +1,7 @@
 """The rows of a book as columns: what an object says of a row, and what machine code finds there."""
 
+import copy
+import pickle
 from dataclasses import astuple, fields
 
 import numba
@@ -45,6 +47,12 @@ def test_a_row_that_is_written_reads_back_in_numbers_of_python():
     cells.write(rows)
     assert [repr(astuple(row)) for row in cells.rows()] == [repr(astuple(row)) for row in rows]
     assert repr(astuple(cells.row(2))) == repr(astuple(rows[2]))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_rows_that_machine_code_finds_by_their_address_are_not_copied(copied):
+    with pytest.raises(TypeError, match="prepare a book in each process"):
+        copied(CellColumns(1))
 
 
 def test_machine_code_reads_and_writes_the_numbers_that_an_object_has():

@@ -96,6 +96,18 @@ def test_without_a_compiler_the_source_runs_as_it_stands(monkeypatch):
     assert not compiled.load()
 
 
+@pytest.mark.parametrize("error", [ImportError, AttributeError])
+def test_with_a_compiler_that_has_other_insides_the_source_runs_as_it_stands(monkeypatch, error):
+    def without(name):
+        if name == compiled.GLUE:
+            raise error(name)
+        return plain(name)
+
+    plain = compiled.import_module
+    monkeypatch.setattr(compiled, "import_module", without)
+    assert not compiled.load()
+
+
 def test_machine_code_lies_beside_the_source_else_in_the_users_cache_else_nowhere(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled, "__file__", str(tmp_path / "code" / "compiled.py"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -26,7 +26,7 @@ from scizor_dagster.planning.kernel_model import (
     Numbers,
     Session,
 )
-from scizor_dagster.planning.kernel_plain import decide_plain_rows
+from scizor_dagster.planning.kernel_plain import decide_plain_rows, stand_plain_rows
 from scizor_dagster.planning.kernel_rows import decide_row
 
 
@@ -97,6 +97,13 @@ def test_what_is_decided_at_once_is_what_the_rules_in_their_order_decide():
 def test_a_target_beyond_what_units_count_is_left_to_the_rules_in_their_order():
     row, session = Cells(weight=1.0, price=0.01), Session(equity=1e17, lower=1e17)
     assert decide_plain_rows([row], Numbers(fractional=True, fine=1), session) == 1
+
+
+def test_a_holding_of_more_units_than_a_float_has_is_the_same_number_as_in_machine_code():
+    row = Cells(weight=0.5, price=10.0, count=1763667127536244091)
+    assert row.count / UNIT != float(row.count) / UNIT
+    stand_plain_rows([row], Numbers(), Session(equity=1e12), [0.0])
+    assert row.held == float(row.count) / UNIT
 
 
 def test_a_book_that_gives_way_to_its_cash_is_still_held_against_the_total_of_its_orders():
