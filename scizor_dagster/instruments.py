@@ -35,12 +35,13 @@ EXCHANGE_MICS = {
 QUANTITY_STEP = Decimal("0.000000001")
 """Smallest step of a fractional quantity."""
 
-_SYMBOL = re.compile(r"^[A-Z0-9][A-Z0-9.\-/ ]{0,20}$")
+_SYMBOL = re.compile(r"(?!.*\.\.)[A-Z0-9](?:[A-Z0-9.\-/ ]{0,19}[A-Z0-9.\-/])?")
+"""Neither a blank at the end nor two points in a row: the one is lost in a file, the other is a way out of a folder."""
 
 
 def check_symbol(symbol: str) -> str:
     """Return `symbol`, or raise `InputError` if it is not an upper-case ticker."""
-    if not _SYMBOL.match(symbol):
+    if not _SYMBOL.fullmatch(symbol):
         raise InputError(
             f"'{symbol}' is not a ticker.",
             remedy="Use upper-case letters, digits, '.', '-' and '/' as the exchange writes it.",
