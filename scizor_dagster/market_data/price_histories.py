@@ -13,6 +13,8 @@ from collections.abc import Collection
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.adjustment import VIEW_OF_SYMBOLS
 
@@ -21,6 +23,34 @@ if TYPE_CHECKING:
 
 TABLES = ("bars", "adjustment_factors")
 """What the answer is made from."""
+
+
+_CHANGED = """
+WITH added AS (FROM lake.table_insertions('adjustment_factors', $first::BIGINT, $last::BIGINT) WHERE market = $market),
+removed AS (FROM lake.table_deletions('adjustment_factors', $first::BIGINT, $last::BIGINT) WHERE market = $market),
+new AS (SELECT symbol, first_session, split_factor, total_return_factor FROM added),
+old AS (SELECT symbol, first_session, split_factor, total_return_factor FROM removed)
+SELECT symbol FROM lake.table_insertions('bars', $first::BIGINT, $last::BIGINT) WHERE market = $market
+UNION SELECT symbol FROM lake.table_deletions('bars', $first::BIGINT, $last::BIGINT) WHERE market = $market
+UNION SELECT symbol FROM (FROM new EXCEPT FROM old) UNION SELECT symbol FROM (FROM old EXCEPT FROM new)
+"""
+
+
+def changed_symbols(lake: Lake, market: str, since: int, until: int) -> set[str] | None:
+    """Symbols whose history was changed after snapshot `since`, up to `until`; None where that is not known any more.
+
+    It costs as much as what was written in between, whatever else is stored. Factors are written for a whole market:
+    those that are as they were before are no change.
+    """
+    if since < 0 or since >= until:
+        return set() if since == until else None
+    try:
+        with lake.read() as cursor:
+            rows = cursor.execute(_CHANGED, {"market": market, "first": since + 1, "last": until}).fetchall()
+    except duckdb.Error:
+        # Clean-up has taken a snapshot, or the table was made anew in between.
+        return None
+    return {str(symbol) for (symbol,) in rows}
 
 
 def price_histories(lake: Lake, market: str, symbols: Collection[str]) -> dict[str, pa.Table]:

@@ -125,7 +125,7 @@ def bench(project: Project, url: str, key: str) -> bool:
     waited = sorted(number for reader in readers for number in reader.waited)
     wrong = [text for reader in readers for text in reader.wrong]
     p99 = waited[int(0.99 * len(waited))]
-    ended, first = state.get("status"), f": {wrong[0]}" if wrong else ""
+    ended, first = f"{state.get('status')} {state.get('problem') or ''}".strip(), f": {wrong[0]}" if wrong else ""
     print(f"{READERS} readers for {took:.0f} s beside a collecting run, which {ended}: {len(waited):,} answers")
     print(f"p50 {statistics.median(waited):.0f} ms, p99 {p99:.0f} ms (limit {LIMIT_MS:.0f}), max {waited[-1]:.0f} ms")
     print(f"{len(wrong)} errors{first}; load average before {load:.1f} on {os.cpu_count()} processors")

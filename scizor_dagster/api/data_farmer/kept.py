@@ -4,15 +4,15 @@ What belongs here: how much, for how long, and reading once for all who wait. Wh
 (`market_data.price_histories`), and its forms (`encoding`).
 
 Nothing is told that was not so when the request came: the lake is asked each time whether a table has changed
-(`lake.versions`). What was asked for since the last change is read again together with what is asked for now, because
-fifty symbols cost hardly more than one.
+(`lake.versions`), and of which symbols. Those that were asked for since the last change are read again together with
+what is asked for now, because fifty symbols cost hardly more than one.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from scizor_dagster.api.context import Context
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.versions import TableVersions
-from scizor_dagster.market_data.price_histories import TABLES, price_histories
+from scizor_dagster.market_data.price_histories import TABLES, changed_symbols, price_histories
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,12 +122,26 @@ class Histories:
         with self._guard:
             wanted = {symbol, *self._wanted.pop(market, ())}
         version = self.versions.newest(*TABLES)
-        recent = [name for (place, name), item in self._kept.newest_first() if place == market and item.asked]
-        tables = price_histories(self.lake, market, {*wanted, *recent[:MOST_AT_ONCE]})
-        read = {name: History(table, _digest(table), version, name in wanted) for name, table in tables.items()}
-        for name, item in read.items():
-            self._kept.put((market, name), item, item.table.nbytes)
-        return read[symbol]
+        held = {name: item for (place, name), item in self._kept.newest_first() if place == market}
+        recent = [name for name, item in held.items() if item.asked and name not in wanted]
+        due = self._confirmed(market, {name: held.get(name) for name in (*wanted, *recent[:MOST_AT_ONCE])}, version)
+        tables = price_histories(self.lake, market, due) if due else {}
+        for name, table in tables.items():
+            held[name] = History(table, _digest(table), version, name in wanted)
+            self._kept.put((market, name), held[name], table.nbytes)
+        return held[symbol]
+
+    def _confirmed(self, market: str, known: Mapping[str, History | None], version: int) -> list[str]:
+        """Note of those that have not changed that they are as new as `version`; the names of the others."""
+        since = min((item.checked for item in known.values() if item is not None), default=version)
+        changed = changed_symbols(self.lake, market, since, version)
+        due = []
+        for name, item in known.items():
+            if item is None or changed is None or name in changed:
+                due.append(name)
+            else:
+                item.checked = max(item.checked, version)
+        return due
 
 
 def _digest(table: pa.Table) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from scizor_dagster.api.data_farmer import kept
 from scizor_dagster.api.data_farmer.kept import Histories, Kept
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.market_data.adjustment import rebuild_prices
-from scizor_dagster.market_data.price_histories import price_histories
+from scizor_dagster.market_data.price_histories import changed_symbols, price_histories
 from scizor_dagster.market_data.reading import prices
 from tests.market_data.support import new_lake
 
@@ -35,7 +35,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The symbols of each reading from now on."""
     asked, read = list[set[str]](), kept.price_histories
 
-    def note(lake: Lake, market: str, names: set[str]) -> dict[str, Any]:
+    def note(lake: Lake, market: str, names: Collection[str]) -> dict[str, Any]:
         asked.append(set(names))
         return read(lake, market, names)
 
@@ -76,17 +76,14 @@ def test_a_history_is_what_the_flow_reads_and_one_of_nothing_is_empty(lake: Lake
 def test_a_history_is_read_once_until_bars_change_and_its_digest_stays_while_its_own_do_not(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = list[set[str]]()
-    read = kept.price_histories
-    monkeypatch.setattr(
-        kept, "price_histories", lambda lake, market, names: (asked.append(set(names)), read(lake, market, names))[1]
-    )
+    asked = noted(monkeypatch)
     histories = Histories(lake)
     first = histories.of("us", "A")
     assert histories.of("us", "A") is first
     assert asked == [{"A"}]
     store(lake, "B", 21.0, (date(2025, 1, 3),))
-    assert histories.of("us", "A").digest == first.digest
+    assert histories.of("us", "A") is first
+    assert asked == [{"A"}]
     store(lake, "A", 11.0, (date(2025, 1, 3),))
     assert (histories.of("us", "A").digest == first.digest, histories.of("us", "A").table.num_rows) == (False, 3)
 
@@ -97,27 +94,39 @@ def test_what_was_asked_for_since_the_last_change_is_read_again_with_what_is_ask
     histories = Histories(lake)
     for name in ("A", "B"):
         histories.of("us", name)
-    store(lake, "A", 11.0, (date(2025, 1, 3),))
-    asked = list[set[str]]()
-    read = kept.price_histories
-    monkeypatch.setattr(
-        kept, "price_histories", lambda lake, market, names: (asked.append(set(names)), read(lake, market, names))[1]
-    )
-    assert (histories.of("us", "A").table.num_rows, histories.of("us", "B").table.num_rows) == (3, 2)
-    assert asked == [{"A", "B"}]
-    store(lake, "A", 12.0, (date(2025, 1, 6),))
-    histories.of("us", "A")
-    store(lake, "A", 13.0, (date(2025, 1, 7),))
-    histories.of("us", "A")
-    assert asked[1:] == [{"A", "B"}, {"A"}]
+    asked = noted(monkeypatch)
+    for number, day in enumerate((3, 6, 7)):
+        for name in ("A", "B"):
+            store(lake, name, 11.0, (date(2025, 1, day),))
+        assert histories.of("us", "A").table.num_rows == 3 + number
+        if number == 0:
+            assert histories.of("us", "B").table.num_rows == 3
+    assert asked == [{"A", "B"}, {"A", "B"}, {"A"}]
+
+
+def test_a_correction_a_deletion_and_a_new_factor_are_changes_of_their_symbol_alone(lake: Lake) -> None:
+    histories = Histories(lake)
+    before = {name: histories.of("us", name) for name in ("A", "B")}
+    with lake.write() as cursor:
+        cursor.execute("DELETE FROM bars WHERE symbol = 'A' AND session = ?", [FIRST])
+    assert (histories.of("us", "A").table.num_rows, histories.of("us", "B") is before["B"]) == (1, True)
+    with lake.write() as cursor:
+        cursor.execute("UPDATE adjustment_factors SET split_factor = 0.5 WHERE symbol = 'B'")
+        cursor.execute("UPDATE adjustment_factors SET fetched_at = now() WHERE symbol = 'A'")
+    shortened = histories.of("us", "A")
+    assert histories.of("us", "B").table.column("split_close").to_pylist() == [10.0, 10.0]
+    assert histories.of("us", "A") is shortened
+
+
+def test_what_has_changed_is_unknown_where_a_snapshot_is_gone(lake: Lake) -> None:
+    newest = lake.snapshot()
+    assert changed_symbols(lake, "us", newest, newest) == set()
+    assert changed_symbols(lake, "us", -1, newest) is None
+    assert changed_symbols(lake, "us", newest, newest + 5) is None
 
 
 def test_many_who_wait_are_served_by_few_readings(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[set[str]]()
-    read = kept.price_histories
-    monkeypatch.setattr(
-        kept, "price_histories", lambda lake, market, names: (asked.append(set(names)), read(lake, market, names))[1]
-    )
+    asked = noted(monkeypatch)
     histories = Histories(lake)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda number: histories.of("us", f"S{number % 4}"), range(32)))
