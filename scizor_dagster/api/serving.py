@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from scizor_dagster.notifications.redaction import Redaction
 
 PORTS = {"data-farmer": 8000, "backtester": 8001, "algo-trader": 8002}
 """By service where one is served apart; all together listen on the first."""
+SWITCH_SECONDS = 0.0005
 _BACKLOG = 512
 _GRACE_SECONDS = 20
 _ANY = frozenset({"0.0.0.0", "::", ""})  # noqa: S104
@@ -111,6 +113,8 @@ def serve(desk: Desk, services: tuple[str, ...], listening: Listening, sock: soc
     from scizor_dagster.api.app import create_app
 
     rules = desk.config.api
+    # A run in this process shall keep those who ask waiting for moments, and not for many times five milliseconds.
+    sys.setswitchinterval(SWITCH_SECONDS)
     keep_secrets_out(redaction_of(desk.config, desk.settings))
     app = create_app(desk.settings, services, hosts=listening.names)
     config = uvicorn.Config(
