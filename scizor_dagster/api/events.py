@@ -27,8 +27,17 @@ MEDIA_TYPE = "text/event-stream"
 RETRY_MILLISECONDS = 2000
 POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Events, until the end.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    200: {"description": "Events, until the end.", "content": {MEDIA_TYPE: {"itemSchema": _EVENT}}},
     204: {"description": "Everything was told before."},
 }
 """`responses=` of a route that streams."""

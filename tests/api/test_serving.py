@@ -103,7 +103,7 @@ def test_a_served_service_answers_over_a_socket_and_ends_by_a_signal(fresh: Proj
         url = json.loads(said)["url"]
         request = urllib.request.Request(f"{url}/api/strategies", headers={"Authorization": f"Bearer {key}"})
         with urllib.request.urlopen(request, timeout=60) as answer:
-            assert json.loads(answer.read()) == {"items": [], "next": None}
+            assert "weekly" in {item["name"] for item in json.loads(answer.read())["items"]}
             assert "server" not in {name.lower() for name in answer.headers}
     finally:
         server.send_signal(signal.SIGINT)

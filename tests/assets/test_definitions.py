@@ -218,7 +218,7 @@ def test_two_markets_and_three_portfolios_load_side_by_side(tmp_path: Path) -> N
     names = {job.name for job in definitions.get_repository_def().get_all_jobs()} - {"__ASSET_JOB"}
     assert {"collect_daily_asx", "collect_history_asx", "rebalance_bold", "reconcile_down_under"} <= names
     assert names > set(JOBS)
-    assert len(names) == 2 * 2 + 3 * 5 + 2
+    assert len(names) == 2 * 2 + 3 * 6 + 2
     pools = {item.op.pool for item in _assets(definitions)} - {None}
     assert pools == {"account_paper", "account_aud"}
 

@@ -47,7 +47,8 @@ def test_the_guide_to_a_broker_ends_in_a_reconciled_session(
                 found.follow(block)
         ended = found.session
         assert (ended["state"], ended["breaks"]) == ("reconciled", 0), ended
-        assert ended["orders"] == ended["filled"] > 0, ended
+        # A limit order ends unfilled where the session never trades at its limit.
+        assert ended["orders"] >= ended["filled"] > 0, ended
         assert float(ended["equity"]) > 0, "measured"
         assert found.hall is not None
         assert len(found.hall.held(found.account)) >= 2

@@ -19,6 +19,7 @@ from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.breaks import BreakRow, Looked, record_breaks
 from scizor_dagster.ledger.checkpoints import SPACING
 from scizor_dagster.ledger.days import record_pass
+from scizor_dagster.ledger.deliveries import DeliveryRow, note_delivery
 from scizor_dagster.ledger.executions import FillNews, record_fill
 from scizor_dagster.ledger.intents import load
 from scizor_dagster.ledger.manual_orders import Ask, ask_cancel
@@ -27,6 +28,7 @@ from scizor_dagster.ledger.plan_approvals import approve_plan
 from scizor_dagster.ledger.positions import store_positions
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.strategies import StrategyRow, StrategyState, record_strategy, set_strategy_state
+from scizor_dagster.ledger.strategy_code import CodeRow, judge_code, note_code
 from scizor_dagster.ledger.strategy_records import (
     ComputedRow,
     RecordAction,
@@ -97,7 +99,7 @@ def live_through(ledger: Ledger) -> ModelBroker:
 
 
 def record_version(connection: sa.Connection) -> None:
-    """A named strategy, and the weights that its one version made."""
+    """A named strategy, the weights that its one version made, and code from outside that may run."""
     version = VersionRow("v" * 64, "momentum", "def weights(): ...", "{}", "daily", START)
     note_version(connection, "paper", version)
     change_record(
@@ -110,6 +112,10 @@ def record_version(connection: sa.Connection) -> None:
         reason="a try",
         now=START,
     )
+    note_code(connection, CodeRow("c" * 64, "fast", "def weights(): ...", "ann", "a try", START))
+    judge_code(connection, "c" * 64, approved=True, actor="ben", reason="read", now=START)
+    handed = DeliveryRow("momentum", "f" * 64, "momentum/w.csv", 7, "ann", "r1", "c" * 64, START)
+    note_delivery(connection, handed)
     made = ComputedRow("momentum", TUESDAY, "f" * 64, version.version, MONDAY, 7, "momentum/w.csv", START)
     note_computed(connection, "paper", made)
 
