@@ -10,10 +10,13 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from scizor_dagster import errors
 from scizor_dagster.cli.dead_runs import PROCESS_TAG, end_dead_runs, living_process
@@ -82,7 +85,10 @@ def _write_home(settings: Settings) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != shipped.read_bytes():
-            shutil.copyfile(shipped, target)
+            # Others may be reading it: it is never half there.
+            copied = home / f"dagster.yaml.{os.getpid()}.{get_ident()}"
+            shutil.copyfile(shipped, copied)
+            copied.replace(target)
     except OSError as error:
         raise ConfigError(
             f"The folder cannot be written ({error.strerror}).",
@@ -103,14 +109,31 @@ def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """
     import dagster as dg
 
-    _require_sound_databases(settings.dagster_home)
-    with _storage_errors(settings.dagster_home):
-        instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
-    with instance:
-        with _storage_errors(settings.dagster_home):
-            # Storage is lazy: a first query creates its tables.
-            instance.get_runs_count()
+    home = settings.dagster_home
+    with ExitStack() as opened:
+        with _one_at_a_time(home):
+            _require_sound_databases(home)
+            with _storage_errors(home):
+                instance = opened.enter_context(dg.DagsterInstance.from_config(str(home)))
+                # Storage is lazy: a first query creates its tables.
+                instance.get_runs_count()
         yield instance
+
+
+@contextmanager
+def _one_at_a_time(dagster_home: Path) -> Iterator[None]:
+    """Dagster makes its storage without a lock: of two that open an empty home at once, one would fail."""
+    lock = FileLock(dagster_home / "opening.lock")
+    try:
+        lock.acquire()
+    except OSError:
+        # The storage itself tells of a folder that cannot be written.
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _require_sound_databases(dagster_home: Path) -> None:

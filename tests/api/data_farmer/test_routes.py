@@ -250,7 +250,9 @@ def test_collections_are_listed_the_newest_first_and_one_that_waits_is_cancelled
     go_on = Event()
     monkeypatch.setattr(JobRunner, "run", lambda *_, **__: go_on.wait(60))
     ids = [farm.post(f"/api/collect/{name}").json["id"] for name in ("MSFT", "NVDA", "GOOG")]
-    listed = farm.get("/api/collections").json["items"]
+    answer = farm.get("/api/collections")
+    assert answer.status == 200, answer.text
+    listed = answer.json["items"]
     assert sorted(item["id"] for item in listed) == sorted(ids)
     assert {item["symbols"][0] for item in listed} == {"MSFT", "NVDA", "GOOG"}
     cancelled = farm.post(f"/api/collections/{ids[2]}/cancel")
