@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scizor_dagster.cli import dates, optimize
+from scizor_dagster.cli.backtest_moments import plain, show_moment
 from scizor_dagster.cli.compiling import say_compiling
 from scizor_dagster.cli.lookahead import report_lookahead
 from scizor_dagster.cli.options import JsonOption
@@ -25,7 +26,7 @@ from scizor_dagster.cli.strategy_records import values_of
 from scizor_dagster.errors import InputError
 
 if TYPE_CHECKING:
-    from scizor_dagster.backtest.storage import Head, Moment
+    from scizor_dagster.backtest.storage import Head
     from scizor_dagster.flow.backtests import Ran
     from scizor_dagster.flow.desk import Desk
 
@@ -297,12 +298,12 @@ def show(
         return
     require_none({"--png": png}, "is of a search, and this is a backtest")
     if symbol is not None and day is not None:
-        _show_moment(desk, head, symbol, day, as_json=as_json)
+        show_moment(desk, head, symbol, day, as_json=as_json)
         return
     frames = read_frames(desk.lake, head.backtest_id)
     page = _write_page(desk, Ran(head, frames, fresh=False), html)
     if as_json:
-        months = [{key: _plain(value) for key, value in row.items()} for row in frames.months.to_dict("records")]
+        months = [{key: plain(value) for key, value in row.items()} for row in frames.months.to_dict("records")]
         emit_json(_as_json(head) | {"months": months, "page": page})
         return
     _print_head(head)
@@ -317,73 +318,6 @@ def _kept(desk: Desk) -> Desk:
     if not desk.has_lake:
         raise InputError("No backtest is kept.", remedy="Run one: scizor backtest run --help.")
     return desk
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _show_moment(desk: Desk, head: Head, symbol: str, day: str, *, as_json: bool) -> None:
-    from scizor_dagster.backtest.storage import moment_of
-
-    session = dates.parse_date(day, "--date")
-    if not head.first_session <= session <= head.last_session:
-        raise InputError(
-            f"{session} is no session of this backtest, which is of {head.first_session} to {head.last_session}.",
-            remedy="Use one of its sessions.",
-            where="--date",
-        )
-    moment = moment_of(desk.lake, head.backtest_id, symbol, session)
-    if as_json:
-        emit_json({"backtest_id": head.backtest_id, "symbol": symbol, "session": session, **_moment_json(moment)})
-        return
-    for line in _sentences(head, symbol, moment):
-        typer.echo(line)
-
-
-def _moment_json(moment: Moment) -> dict[str, Any]:
-    plain = [{key: _plain(value) for key, value in row.items()} for row in moment.trades]
-    return {"decided": moment.decided, "trades": plain, "held": moment.held, "held_before": moment.before}
-
-
-def _sentences(head: Head, symbol: str, moment: Moment) -> list[str]:
-    from scizor_dagster.analytics.report.formats import price, words
-    from scizor_dagster.backtest.pages import shares
-
-    said = []
-    after = 0 if moment.held is None else moment.held["units"]
-    held = after - sum(row["filled"] for row in moment.trades)
-    if moment.decided is None:
-        said.append(f"No plan up to {moment.session} has a weight of {symbol}, or a holding of it to sell.")
-    else:
-        of = moment.decided
-        said.append(
-            f"{symbol}: the plan for {of['session']} wants {of['weight']:.4%} of equity; {words(of['reason'])}."
-        )
-    for row in moment.trades:
-        side, planned = "Buy" if row["planned"] > 0 else "Sell", shares(abs(row["planned"]))
-        target = held + row["planned"]
-        sized = f"sized at {price(row['reference'])} {head.currency}"
-        said.append(f"{side} {planned}, from {shares(held)} to {shares(target)}, {sized}.")
-        held += row["filled"]
-        if not row["filled"]:
-            said.append("Nothing of it filled: the session had no price, no volume or too little cash for it.")
-            continue
-        parts = {name: row[name] for name in ("commission", "spread", "slippage", "impact") if row[name]}
-        cost = ", ".join(f"{name} {value:,.2f}" for name, value in parts.items()) or "nothing"
-        said.append(f"Filled {shares(abs(row['filled']))} at {price(row['price'])}; it cost {cost} ({head.currency}).")
-    if not moment.trades:
-        said.append(f"No order in session {moment.session}.")
-    for position, when in ((moment.before, "before"), (moment.held, "at its close")):
-        holding = "nothing" if position is None else _worth(head, position)
-        said.append(f"Held {when}: {holding}.")
-    return said
-
-
-def _worth(head: Head, position: Any) -> str:
-    from scizor_dagster.backtest.pages import shares
-
-    return f"{shares(position['units'])} worth {position['value']:,.2f} {head.currency}"
 
 
 @app.command()
