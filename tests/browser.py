@@ -60,7 +60,7 @@ def browser(width: int = 1500, height: int = 1000) -> Iterator[webdriver.Chrome]
 
 
 @contextmanager
-def webserver(home: Path, config: Path, root: Path) -> Iterator[str]:
+def webserver(home: Path, config: Path, root: Path, *, writable: bool = False) -> Iterator[str]:
     """Dagster's webserver on a prepared home; yields its address."""
     port = _free_port()
     environment = {
@@ -77,7 +77,7 @@ def webserver(home: Path, config: Path, root: Path) -> Iterator[str]:
         "127.0.0.1",
         "--port",
         str(port),
-        "--read-only",
+        *(() if writable else ("--read-only",)),
     ]
     with (home / "webserver.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -188,13 +188,13 @@ def test_the_data_quality_of_a_market_is_a_page_with_its_heat_map(pages: tuple[s
     keep(chrome, "data-quality")
 
 
-def test_the_services_hand_a_run_to_the_webserver_and_have_it_ended(pages: tuple[str, Chrome], demo: Demo) -> None:
-    address, _ = pages
-    asked = Webserver(address, demo.home / "dagster")
-    # It answers, and there is no daemon that would begin what is queued.
-    assert not asked.takes_runs()
-    run_id = asked.submit("maintain", {}, {"scizor/actor": "ada"})
-    asked.end(run_id)
+def test_the_services_hand_a_run_to_the_webserver_and_have_it_ended(demo: Demo, project_root: Path) -> None:
+    with webserver(demo.home, project_root / "config" / "config.yaml", project_root, writable=True) as address:
+        asked = Webserver(address, demo.home / "dagster")
+        # It answers, and there is no daemon that would begin what is queued.
+        assert not asked.takes_runs()
+        run_id = asked.submit("maintain", {}, {"scizor/actor": "ada"})
+        asked.end(run_id)
     with DagsterInstance.from_config(str(demo.home / "dagster")) as instance:
         run = instance.get_run_by_id(run_id)
     assert run is not None

@@ -112,7 +112,7 @@ def test_the_status_names_every_account_with_its_clock_and_its_orders(collected:
     (row,) = scizor("paper", "status", "--json").json["accounts"]
     assert (row["name"], row["house"], row["open_orders"], row["positions"]) == ("mine", "alpaca", 1, 0)
     assert row["cash"] == "5000"
-    assert row["at"].startswith("2025-02-03 14:3")
+    assert row["at"].startswith("2025-02-03T14:3")
     assert "mine" in scizor("paper", "status").out
 
 

@@ -34,5 +34,5 @@ def test_a_rate_in_doubt_is_listed_and_accepted(scizor: Scizor, fresh: Project) 
     assert answer.code == 0
     assert "1.03 CHF for one EUR on 2015-01-15" in answer.out
     again = scizor(*accepting, "--json")
-    assert (again.code, again.json["session"], again.json["rate"]) == (0, "2015-01-15", 1.03)
+    assert (again.code, again.json["problem"]) == (2, "There is no rate to accept.")
     assert collect_rates(Desk(fresh.settings, dates.now)).inserted == 1

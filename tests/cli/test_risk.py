@@ -127,7 +127,7 @@ def test_the_equity_before_a_session_is_accepted_once_and_by_its_amount(scizor: 
     amount = shown.json["remedy"].split()[-1].rstrip(".")
     for wrong in (str(Decimal(amount) + 1), "much", "NaN"):
         refused = scizor(*call, "--equity", wrong)
-        assert (refused.code, f"--equity {amount}" in refused.json["remedy"]) == (2, True)
+        assert (refused.code, amount in refused.json["remedy"]) == (2, True)
     answers = [scizor(*call, "--equity", text).json for text in (f"{Decimal(amount):,}", amount)]
     assert [(answer["new"], answer["equity"]) for answer in answers] == [(True, amount), (False, amount)]
     ledger = Ledger.open(collected.settings.ledger_url)

@@ -1,8 +1,12 @@
 """Whether the command line would take a line, without running it."""
 
+import contextlib
+import io
 import re
 from functools import cache
 from typing import Any
+
+from click.exceptions import Exit
 
 from tests.docs.blocks import words_of
 
@@ -32,9 +36,14 @@ def complaint(line: str) -> str:
     """Why the command line would refuse the line; empty where it would not."""
     command, rest = found(words_of(line)[1:])
     if getattr(command, "commands", None) is not None:
-        return f"'{line}' names no command"
+        own = {"--help", *(name for item in command.params for name in item.opts)}
+        return "" if rest and own.issuperset(rest) else f"'{line}' names no command"
     try:
-        command.make_context("scizor", rest)
+        with contextlib.redirect_stdout(io.StringIO()):
+            command.make_context("scizor", rest)
+    except Exit:
+        # Its help was asked for.
+        return ""
     except Exception as refusal:
         return f"'{line}': {refusal.format_message() if hasattr(refusal, 'format_message') else refusal}"
     return ""
