@@ -22,7 +22,7 @@ from scizor_dagster.api.rates import NOTED_PER_MINUTE
 from scizor_dagster.api.routes import ApiRouter, idempotency_key
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.api.uploads import CSV, Upload
-from scizor_dagster.errors import BrokerUnavailable, LedgerError, RiskLimitBreached
+from scizor_dagster.errors import BrokerUnavailable, LedgerError, NotPlaced, RiskLimitBreached
 from scizor_dagster.ledger.api_answers import KeptAnswer, begin
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.ledger.api_requests import requests_of
@@ -64,6 +64,8 @@ class Counter:
         self.during()
         if body.fail == "limit":
             raise RiskLimitBreached("Too much.", remedy="Ask for less.")
+        if body.fail == "again":
+            raise NotPlaced("Not now.", remedy="Make the same request again.")
         if body.fail == "broker":
             raise BrokerUnavailable("It does not answer.", remedy="Wait.")
         if body.fail == "bug":
@@ -124,6 +126,13 @@ def test_a_refusal_of_the_domain_is_kept_too(trial: tuple[Client, Counter]) -> N
     answers = [trade(client, fail="limit") for _ in range(2)]
     assert [answer.status for answer in answers] == [409, 409]
     assert (answers[0].json["problem"], counter.done) == ("Too much.", ["one"])
+
+
+def test_a_refusal_whose_remedy_is_the_same_key_is_not_kept(trial: tuple[Client, Counter]) -> None:
+    client, counter = trial
+    assert [trade(client, fail="again").status for _ in range(2)] == [422, 422]
+    assert (trade(client).status, counter.done) == (200, ["one", "one", "one"])
+    assert (trade(client, fail="again").status, len(counter.done)) == (409, 3)
 
 
 @pytest.mark.parametrize(("fail", "status"), [("broker", 503), ("bug", 500)])
