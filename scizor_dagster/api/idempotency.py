@@ -24,6 +24,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from scizor_dagster.api.context import Context, lock_of
+from scizor_dagster.api.keys import hides_key
 from scizor_dagster.api.problems import RequestRefused
 from scizor_dagster.api.security import Actor
 from scizor_dagster.errors import LedgerError, NothingDone, ScizorError
@@ -47,10 +48,11 @@ def key_of(request: Request, *, required: bool) -> str | None:
     found = request.headers.get(HEADER)
     if found is None and not required:
         return None
-    if found is None or not _FORM.match(found):
+    if found is None or not _FORM.fullmatch(found) or hides_key(found):
         problem = f"The header {HEADER} is missing." if found is None else f"The header {HEADER} is no key."
         raise RequestRefused(
-            problem, remedy="Send one of your own for each thing that you want done, 1 to 128 visible characters."
+            problem,
+            remedy="Send one of your own for each thing that you want done, 1 to 128 visible characters, no API key.",
         )
     return found
 

@@ -313,6 +313,23 @@ def test_a_stream_tells_what_is_new_and_that_it_still_lives(
     assert "event: end" in text.rpartition(": still there")[2]
 
 
+def test_a_stream_without_an_end_is_cut_off_and_goes_on_where_it_was(
+    trial: tuple[Client, Counter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(events, "LASTS_SECONDS", 0.003)
+    client, _ = trial
+
+    async def progress(request: Request, actor: Reader) -> Response:
+        return await events.stream(request, lambda after: events.Told([events.Event(after + 1, "step", None)], False))
+
+    router = ApiRouter("test")
+    router.get("/endless")(progress)
+    client.app.router.routes.extend(router.routes)
+    assert client.get("/api/endless").text.endswith("id: 3\n\n")
+    assert client.get("/api/endless", headers={"Last-Event-ID": "3"}).text.endswith("id: 6\n\n")
+
+
 def test_so_many_streams_may_be_open_and_each_gives_its_place_back(trial: tuple[Client, Counter]) -> None:
     client, _ = trial
     places = client.app.state.context.streams
@@ -330,7 +347,7 @@ def test_what_is_no_event_of_a_stream_is_refused(trial: tuple[Client, Counter], 
     assert answer.status == 422
 
 
-@pytest.mark.parametrize("key", ["", "a b", "x" * 129, "\u00e9"])
+@pytest.mark.parametrize("key", ["", "a b", "x" * 129, "\u00e9", f"order-scz_{'0' * 12}_{'f' * 64}"])
 def test_what_is_no_idempotency_key_is_refused(trial: tuple[Client, Counter], key: str) -> None:
     client, counter = trial
     assert (trade(client, key).status, counter.done) == (400, [])
