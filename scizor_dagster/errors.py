@@ -44,10 +44,20 @@ class ScizorError(Exception):
         return f"{place}{self.problem} {self.remedy}"
 
 
+class NothingDone(ScizorError):
+    """Beside another class of this tree: nothing was done, and the remedy is to ask again under the same idempotency
+    key. No such answer is kept for the key.
+    """
+
+
 class ConfigError(ScizorError):
     """A configuration that cannot be used: `where` names file, line and key."""
 
     exit_code = 2
+
+
+class ParametersRefused(ConfigError):
+    """Parameters that a strategy does not take, wherever they were written."""
 
 
 class DataError(ScizorError):
@@ -62,6 +72,10 @@ class InputError(DataError):
 
 class KeyReused(InputError):
     """An idempotency key that another request has: the answer to the second one is not that of the first."""
+
+
+class NotPlaced(NothingDone, InputError):
+    """An order that was not admitted, for a cause that may be gone the next time."""
 
 
 class NotASession(InputError):
@@ -221,6 +235,10 @@ class RiskLimitBreached(RunStopped):
     """A pre-trade limit that stops more than one instrument."""
 
 
+class NotNamed(NothingDone, RiskLimitBreached):
+    """An order by hand that waits for the name of the plan that its actor has looked at."""
+
+
 class StaleTick(ScizorError):
     """A trigger that is not of now: too late to act on, or ahead of the clock."""
 
@@ -243,6 +261,10 @@ class CommitInDoubt(LedgerError):
             remedy="It was stored whole or not at all. Run again: a run reads what the ledger holds before it acts.",
             where=place,
         )
+
+
+class HandedInMeanwhile(NothingDone, LedgerError):
+    """Another process takes a file in for the strategy."""
 
 
 class AccountBusy(LedgerError):

@@ -19,7 +19,9 @@ from scizor_dagster.api.problems import RequestRefused
 
 MAX_DEPTH = 20
 JSON = "application/json"
-_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# What was taken is never given back: a text without an end would be looked through from each of its quotes.
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
@@ -81,15 +83,18 @@ def check_type(request: Request, taken: Collection[str], body: bytes) -> None:
 
 
 def check_json(body: bytes) -> None:
-    """Refuse JSON that is none, is nested too deep, names a field twice, or holds what no store takes.
+    """Refuse JSON that is none, is not in UTF-8, is nested too deep, names a field twice, or holds what no store takes.
 
     Raises:
         RequestRefused: 400.
     """
     _check_depth(body)
     try:
-        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
-        storable = "\0" not in json.dumps(value, ensure_ascii=False).encode().decode() and b"\\u0000" not in body
+        # As text: bytes would also be read as UTF-16 and UTF-32, in which nothing here looks for anything.
+        text = body.decode()
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+        storable = _NUL.search(text) is None
     except (ValueError, RecursionError) as error:
         raise _bad(str(error).split(":")[0] if isinstance(error, ValueError) else "it is nested too deep") from error
     if not storable:

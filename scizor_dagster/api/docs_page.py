@@ -8,8 +8,10 @@ send a key anywhere.
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,21 +19,29 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-
-
+_SOMEWHERE = "http://services.invalid"
+"""Stands on the page that is kept for the address that it is asked by."""
 _CODE = re.compile(r"`([^`]+)`")
 _BOUNDS = {"minimum": "at least", "maximum": "at most", "enum": "one of", "format": ""}
 
 
 def install(app: FastAPI) -> None:
-    """`/docs` and `/openapi.json`."""
+    """`/docs` and `/openapi.json`, each made once: whoever has no key gets them too, and they take their time."""
+
+    @cache
+    def document() -> bytes:
+        return bytes(JSONResponse(app.openapi()).body)
+
+    @cache
+    def text() -> str:
+        return page(app.openapi(), _SOMEWHERE)
 
     async def openapi(_: Request) -> Response:
-        return JSONResponse(app.openapi())
+        return Response(document(), media_type="application/json")
 
     async def docs(request: Request) -> Response:
-        text = page(app.openapi(), str(request.base_url).rstrip("/"))
-        return HTMLResponse(text, headers={"Content-Security-Policy": CSP})
+        here = html.escape(str(request.base_url).rstrip("/"))
+        return HTMLResponse(text().replace(_SOMEWHERE, here), headers={"Content-Security-Policy": CSP})
 
     app.add_route("/openapi.json", openapi, include_in_schema=False)
     app.add_route("/docs", docs, include_in_schema=False)

@@ -3,7 +3,8 @@
 What belongs here: the form of the stream. What does not: what is told (the routes hand in a function that reads it).
 
 Each event has its number as `id`; a client that was cut off sends the last one as `Last-Event-ID` and gets the rest. A
-stream ends with its subject; a client that comes back after that gets 204, which tells it not to come again.
+stream ends with its subject, or is cut off after a quarter of an hour; a client that comes back after its subject has
+ended gets 204, which tells it not to come again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _EVENT = {
         "retry": {"type": "integer", "minimum": 0},
     },
 }
+LASTS_SECONDS = 900.0
+"""After which a stream is cut off: whoever goes on shows the key again, which may have been revoked since."""
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events, until the end.", "content": {MEDIA_TYPE: {"itemSchema": _EVENT}}},
     204: {"description": "Everything was told before."},
@@ -97,8 +100,8 @@ class _Stream(StreamingResponse):
 
 async def _told(read: Read, told: Told, after: int) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
-    silent = 0.0
-    while True:
+    silent = lasted = 0.0
+    while lasted < LASTS_SECONDS:
         for event in told.events:
             after = event.number
             silent = 0.0
@@ -110,6 +113,7 @@ async def _told(read: Read, told: Told, after: int) -> AsyncIterator[bytes]:
             yield format_sse_event(comment="still there")
         await asyncio.sleep(POLL_SECONDS)
         silent += POLL_SECONDS
+        lasted += POLL_SECONDS
         told = await run_in_threadpool(read, after)
 
 

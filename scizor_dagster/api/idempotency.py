@@ -6,8 +6,9 @@ What belongs here: the header `Idempotency-Key`, and which answers are kept. Wha
 - A POST that could trade needs the header; any other POST may bring it.
 - A key counts for one API key, method, address, query and body. With another request: 409. While the first is being
   worked on: 409 with `Retry-After`. Afterwards: the stored answer, with `Idempotent-Replayed: true`.
-- An answer is kept once the domain has spoken, whether it did what was asked or refused it. A request that did not get
-  that far (no such thing, a wrong field, too many requests) and one that failed (5xx) are not: the next is worked on.
+- An answer is kept once the domain has spoken, whether it did what was asked or refused it. Nothing is kept of a
+  request that did not get that far (no such thing, a wrong field, too many requests), of one that failed (5xx), and of
+  a refusal whose remedy is to ask again under the same key (`errors.NothingDone`): the next is worked on.
 - A process that dies between the effect and its answer leaves the key taken up by nobody: the next request is worked
   on again, and finds the effect where the domain keeps it. So whatever a route does must be safe to do twice.
 """
@@ -23,9 +24,10 @@ from fastapi import Request
 from starlette.responses import Response
 
 from scizor_dagster.api.context import Context, lock_of
+from scizor_dagster.api.keys import hides_key
 from scizor_dagster.api.problems import RequestRefused
 from scizor_dagster.api.security import Actor
-from scizor_dagster.errors import LedgerError, ScizorError
+from scizor_dagster.errors import LedgerError, NothingDone, ScizorError
 from scizor_dagster.ledger.api_answers import KeptAnswer, StillInProgress, begin, keep, let_go
 from scizor_dagster.ledger.store import Ledger
 
@@ -46,10 +48,11 @@ def key_of(request: Request, *, required: bool) -> str | None:
     found = request.headers.get(HEADER)
     if found is None and not required:
         return None
-    if found is None or not _FORM.match(found):
+    if found is None or not _FORM.fullmatch(found) or hides_key(found):
         problem = f"The header {HEADER} is missing." if found is None else f"The header {HEADER} is no key."
         raise RequestRefused(
-            problem, remedy="Send one of your own for each thing that you want done, 1 to 128 visible characters."
+            problem,
+            remedy="Send one of your own for each thing that you want done, 1 to 128 visible characters, no API key.",
         )
     return found
 
@@ -91,7 +94,9 @@ class Once:
 
     def end(self, response: Response, error: Exception | None) -> None:
         """Keep the answer, or let the request go. Raises nothing: what was done is done."""
-        spoken = error is None or (isinstance(error, ScizorError) and not isinstance(error, RequestRefused))
+        spoken = error is None or (
+            isinstance(error, ScizorError) and not isinstance(error, RequestRefused | NothingDone)
+        )
         now = self._context.clock()
         try:
             with self._ledger().transaction() as connection:

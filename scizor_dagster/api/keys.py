@@ -45,6 +45,11 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def hides_key(text: str) -> bool:
+    """Whether a text that would be kept has a key in it."""
+    return _FORM.search(text) is not None
+
+
 def key_shown(connection: sa.Connection, text: str) -> ApiKey | None:
     """The stored key that the text is; it may be revoked or expired. None where it is none."""
     form = _FORM.fullmatch(text)

@@ -8,6 +8,7 @@ Money, quantities and prices of orders are exact and go both ways as JSON *strin
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -16,6 +17,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 from scizor_dagster.ledger.tables import exact_text
 
 DECIMAL = r"^-?[0-9]{1,20}(\.[0-9]{1,12})?$"
+_DECIMAL = re.compile(DECIMAL[1:-1])
+
+
+def one_line(text: str) -> str:
+    """A text that stands in the ledger, in logs and in tables, as one line of words; raises `ValueError`."""
+    if not text.strip():
+        raise ValueError("the text is empty")
+    return printable(text).strip()
+
+
+def printable(text: str) -> str:
+    """A text without line breaks and the like, which may be empty; raises `ValueError`."""
+    if not text.isprintable():
+        raise ValueError("the text holds a character that cannot be printed")
+    return text
 
 
 def _is_text(value: Any) -> Any:
@@ -23,9 +39,7 @@ def _is_text(value: Any) -> Any:
         return value
     if not isinstance(value, str):
         raise ValueError('an exact number is a JSON string, such as "12.50"')
-    import re
-
-    if not re.match(DECIMAL, value):
+    if not _DECIMAL.fullmatch(value):
         raise ValueError('an exact number is written in digits, such as "12.50"')
     return value
 

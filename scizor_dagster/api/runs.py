@@ -44,6 +44,8 @@ class RunStatus(StrEnum):
 
 ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 MOST_LISTED = 1000
+MOST_WAITING = 100
+"""Runs that wait for the thread of this process."""
 _MOST_LINES = 5000
 _STATUS = {
     "QUEUED": RunStatus.QUEUED,
@@ -125,6 +127,7 @@ class Runs:
 
         Raises:
             NotTaken: Dagster's webserver answers, and did not take it.
+            RequestRefused: too many wait in this process (503).
         """
         if not self._webserver.takes_runs():
             return self._submit_here(request, actor)
@@ -244,8 +247,21 @@ class Runs:
         run_id = str(uuid4())
         waiting = RunState(run_id, request.job, RunStatus.QUEUED, request.all_tags(actor), created_at=self._clock())
         with self._guard:
+            self._make_room()
             self._waiting[run_id] = (waiting, self._thread.submit(self._run, run_id, request, waiting))
         return waiting
+
+    def _make_room(self) -> None:
+        """Refuse one more run than may wait, and forget those that ended long ago: their records are in the store."""
+        ended = [run_id for run_id, (_, future) in self._waiting.items() if future.done()]
+        if len(self._waiting) - len(ended) > MOST_WAITING:
+            raise RequestRefused(
+                f"There are {MOST_WAITING} runs waiting here already.",
+                remedy="Nothing was submitted. Ask again when some have ended, or cancel some.",
+                status=503,
+            )
+        for run_id in ended[:-MOST_LISTED]:
+            del self._waiting[run_id]
 
     def _run(self, run_id: str, request: RunRequest, waiting: RunState) -> None:
         from scizor_dagster.cli.instance import JobRunner

@@ -13,6 +13,7 @@ from pydantic import Field
 from scizor_dagster.config.base import Model
 
 Count = Annotated[int, Field(ge=1)]
+Proxy = Annotated[str, Field(pattern=r"^[0-9a-fA-F:.]+(/[1-9][0-9]{0,2})?$")]
 MIB = 1024 * 1024
 
 
@@ -22,7 +23,7 @@ class ApiRules(Model):
     Attributes:
         docs: Whether `/docs` and `/openapi.json` are there.
         hosts: Names that a request may be addressed to (`Host`), beside those of loopback.
-        trusted_proxies: Addresses of proxies whose forwarded headers count; only with `--behind-proxy`.
+        trusted_proxies: Addresses or networks of proxies whose forwarded headers count; only with `--behind-proxy`.
         dagster_url: Dagster's webserver, which long work is handed to where it answers.
         requests_per_minute: Of one key.
         requests_per_minute_per_address: Of one address, whatever key it shows.
@@ -41,7 +42,8 @@ class ApiRules(Model):
 
     docs: bool = True
     hosts: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    trusted_proxies: tuple[Annotated[str, Field(min_length=1)], ...] = ("127.0.0.1", "::1")
+    # No `*`: whoever asks could then say where they ask from, and be counted anew each time.
+    trusted_proxies: tuple[Proxy, ...] = ("127.0.0.1", "::1")
     dagster_url: Annotated[str, Field(pattern=r"^https?://[^/@\s]+(/[^@\s]*)?$")] = "http://127.0.0.1:3000"
     requests_per_minute: Count = 600
     requests_per_minute_per_address: Count = 1200

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from scizor_dagster.errors import RiskLimitBreached
+from scizor_dagster.errors import NotNamed, RiskLimitBreached
 from scizor_dagster.execution import verdicts
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
@@ -69,7 +69,7 @@ def require_approved(connection: sa.Connection, run: Run, plan: Plan, ask: Ask |
     A manual order is approved by who asks for it, where they name the very plan that they have looked at.
 
     Raises:
-        RiskLimitBreached: nobody has approved this very plan.
+        RiskLimitBreached: nobody has approved this very plan; `NotNamed` of an order by hand.
     """
     if ask is not None:
         return _approved_by_hand(run, plan, ask)
@@ -90,11 +90,11 @@ def _approved_by_hand(run: Run, plan: Plan, ask: Ask) -> PlanApproval | None:
     if not run.settings.needs_approval:
         return None
     if ask.approves != plan.plan_id:
-        raise RiskLimitBreached(
+        raise NotNamed(
             f"Portfolio '{plan.portfolio}' carries out only what a person has looked at, and the order would be plan "
             f"{plan.plan_id[:12]}, not {ask.approves[:12] or 'one that was named'}.",
             remedy="Nothing was sent. Look at it with a dry run, then place it with the same key and the plan's id: "
-            f"--approve {plan.plan_id}.",
+            f"--approve {plan.plan_id} (over HTTP: GET /api/risk/check, then `approves`).",
             where=f"portfolio {plan.portfolio}",
             limit=APPROVAL,
             value=ask.approves[:12] or "not approved",

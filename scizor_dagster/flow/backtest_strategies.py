@@ -241,7 +241,7 @@ def computed_of(desk: Desk, request: BacktestRequest) -> Computed | None:
     """
     if request.weights is not None or request.stored:
         return None
-    strategy = _strategy(desk, request)
+    strategy = strategy_asked(desk, request)
     if strategy is None:
         if request.parameters or request.rebalance:
             raise InputError(
@@ -294,7 +294,13 @@ def _computed(desk: Desk, request: BacktestRequest, strategy: Strategy) -> Compu
     return Computed(desk, request, strategy, follows)
 
 
-def _strategy(desk: Desk, request: BacktestRequest) -> Strategy | None:
+def strategy_asked(desk: Desk, request: BacktestRequest) -> Strategy | None:
+    """The strategy in Python whose weights a backtest takes; None where they are delivered.
+
+    Raises:
+        InputError: the portfolio combines several.
+        ConfigError: there is none of that name, its code cannot be loaded, or a parameter cannot be used.
+    """
     entries = {entry.id: entry for entry in desk.manifest.strategies}
     if request.strategy is None:
         assert request.portfolio is not None

@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 
 from scizor_dagster.config import WeightRules
-from scizor_dagster.errors import InputError, LedgerError, ScizorError, SignalRefused
+from scizor_dagster.errors import HandedInMeanwhile, InputError, ScizorError, SignalRefused
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.guards import check_weights, owner_of
 from scizor_dagster.ledger.deliveries import DeliveryRow, deliveries_of, note_delivery
@@ -86,7 +86,7 @@ def hand_in(desk: Desk, strategy: str, data: bytes, sender: Sender, session: dat
     file_hash = hashlib.sha256(data).hexdigest()
     with desk.ledger.process_lock(f"weights-{strategy}") as held:
         if not held:
-            raise LedgerError(
+            raise HandedInMeanwhile(
                 f"Another file is being handed in for strategy '{strategy}'.",
                 remedy="Nothing was changed. Send it again in a moment.",
             )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
-from scizor_dagster.errors import AccountBusy, InputError, LedgerError
+from scizor_dagster.errors import AccountBusy, InputError, LedgerError, NotPlaced
 from scizor_dagster.execution.executor import execute
 from scizor_dagster.execution.preview import preview
 from scizor_dagster.execution.result import result_of
@@ -278,7 +278,7 @@ def _placed(desk: Desk, draft: Draft, ask: Ask) -> PlacedOrder:
     notes = execute(plan, **parts, ask=ask).notes
     found = _found(desk, plan.account, ask)
     if found is None:
-        raise InputError(
+        raise NotPlaced(
             f"The order was not placed. {' '.join(notes)}",
             remedy="Nothing was sent; make the same request again.",
             where=f"portfolio {plan.portfolio}",

@@ -1,13 +1,19 @@
-"""How large a backtest or a search may be that somebody asks for from outside.
+"""What somebody may ask for from outside: how large a backtest or a search, of which strategy, with which parameters.
 
-What belongs here: counting it before anything is read, and refusing it. What does not: the limits themselves
+What belongs here: looking before anything is run, and refusing it. What does not: the limits themselves
 (`config.api`), and the time that a run may take, which the run watches (`assets.backtests`).
+
+What is refused here is what the request has named (`InputError`); a strategy whose code is broken stays an error of the
+configuration (`ConfigError`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from scizor_dagster.backtest.request import BacktestRequest
-from scizor_dagster.errors import ConfigError, InputError
+from scizor_dagster.errors import InputError, ParametersRefused
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.optimizing import SearchRequest
 from scizor_dagster.flow.strategies import records_of, registry_of, version_row
@@ -63,8 +69,8 @@ def require_no_files(desk: Desk, request: BacktestRequest, varying: tuple[str, .
     """Refuse parameters that would choose a file of this machine.
 
     Raises:
-        InputError: they would.
-        ConfigError: there is no such strategy, or its code cannot be loaded.
+        InputError: they would; or there is no such strategy, or parameter of it.
+        ConfigError: its code cannot be loaded.
     """
     name = request.strategy
     if name is None or any(entry.id == name and entry.function is None for entry in desk.manifest.strategies):
@@ -79,11 +85,54 @@ def refuse_files(desk: Desk, name: str, parameters: list[str]) -> None:
     function = version_row(desk, record.version).function if record is not None else name
     known = registry_of(desk)
     if function not in known.names():
-        raise ConfigError(f"There is no strategy '{name}'.", remedy="See GET /api/strategies for those there are.")
-    asks = record is None or bool(parameters)
-    if asks and known.find(function).parameters.NAMES_FILES:
+        raise InputError(
+            f"There is no strategy '{name}' in Python.",
+            remedy="See GET /api/strategies for those there are.",
+            where="body",
+        )
+    if record is not None and not parameters:
+        return
+    model = known.find(function).parameters
+    unknown = sorted(set(parameters) - set(model.model_fields))
+    if unknown:
+        raise InputError(
+            f"Strategy '{name}' has no parameter '{unknown[0]}'.",
+            remedy=f"It takes: {', '.join(model.model_fields) or 'none'}.",
+            where=f"body.parameters.{unknown[0]}",
+        )
+    if model.NAMES_FILES:
         raise InputError(
             f"Strategy '{name}' reads a file that its parameters name, which cannot be chosen from here.",
             remedy="Send the weights to a strategy of the manifest: POST /api/strategies/ID/signals.",
             where="body.parameters",
         )
+
+
+def require_parameters(desk: Desk, request: BacktestRequest) -> None:
+    """Refuse parameters that the strategy of a backtest does not take.
+
+    Raises:
+        InputError: they are those of the request.
+        ConfigError: they are those of the strategy manifest; or the strategy's code cannot be loaded.
+    """
+    # It needs NumPy.
+    from scizor_dagster.flow.backtest_strategies import strategy_asked
+
+    in_manifest = any(entry.id == request.strategy for entry in desk.manifest.strategies)
+    with asked_for(mine=bool(request.parameters) or not in_manifest):
+        strategy_asked(desk, request)
+
+
+@contextmanager
+def asked_for(*, mine: bool = True) -> Iterator[None]:
+    """Where parameters are refused that the request has named (`mine`), it is the request that cannot be used.
+
+    Raises:
+        InputError: they are, without the place of the code.
+    """
+    try:
+        yield
+    except ParametersRefused as error:
+        if not mine:
+            raise
+        raise InputError(error.problem, remedy=error.remedy, where="body.parameters") from error

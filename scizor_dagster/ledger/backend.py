@@ -22,6 +22,11 @@ OUTSIDE = "outside"
 Synchronous = Literal["FULL", "OFF"]
 
 
+UNBOUNDED = -1
+"""Connections beyond those that a pool keeps open: one for each thread that asks. A thread that waited for another's
+connection would wait for that one's locks too, a halt among them, and in the end get neither."""
+
+
 class Backend(Protocol):
     """One database."""
 

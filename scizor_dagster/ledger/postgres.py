@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import backend
-from scizor_dagster.ledger.backend import ACCESS, OUTSIDE, READ, Synchronous
+from scizor_dagster.ledger.backend import ACCESS, OUTSIDE, READ, UNBOUNDED, Synchronous
 from scizor_dagster.ledger.urls import place_of
 
 SCHEMA = "ledger"
@@ -73,7 +73,7 @@ class PostgresBackend:
     def create_engine(self) -> sa.Engine:
         asked = {name: value for name, value in _CONNECT.items() if name not in self._url.query}
         # A pooled connection that a restart of the server has cut is replaced before a transaction begins on it.
-        engine = sa.create_engine(self._url, connect_args=asked, pool_pre_ping=True)
+        engine = sa.create_engine(self._url, connect_args=asked, pool_pre_ping=True, max_overflow=UNBOUNDED)
 
         @sa.event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:

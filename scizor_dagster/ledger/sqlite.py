@@ -44,7 +44,7 @@ class SqliteBackend:
 
     def create_engine(self) -> sa.Engine:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(sa.URL.create("sqlite", database=str(self.path)))
+        engine = sa.create_engine(sa.URL.create("sqlite", database=str(self.path)), max_overflow=backend.UNBOUNDED)
 
         @sa.event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:

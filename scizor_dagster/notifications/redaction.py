@@ -14,12 +14,14 @@ _SHORTEST = 6
 _LONG = 16
 _PIECES = re.compile(r"[/:@?&=#,;\s]+")
 _LOGIN = re.compile(r"(://)[^/\s@]+@")
+_API_KEY = re.compile(r"(scz_[0-9a-f]{12}_)[0-9a-f]{16,}")
+"""A key of the HTTP services, after the part that names it; see `api.keys`."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 HIDDEN = "***"
 
 
 class Redaction:
-    """Blots out a set of secrets, and the login of any address."""
+    """Blots out a set of secrets, the login of any address, and keys of the HTTP services."""
 
     def __init__(self, secrets: Iterable[str] = (), addresses: Iterable[str] = ()) -> None:
         addresses = list(addresses)
@@ -31,7 +33,7 @@ class Redaction:
     def __call__(self, text: str) -> str:
         for secret in self._hidden:
             text = text.replace(secret, HIDDEN)
-        return _LOGIN.sub(rf"\1{HIDDEN}@", text)
+        return _API_KEY.sub(rf"\1{HIDDEN}", _LOGIN.sub(rf"\1{HIDDEN}@", text))
 
 
 def password_of(address: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import reprlib
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scizor_dagster.errors import ConfigError
+from scizor_dagster.errors import ConfigError, ParametersRefused
 from scizor_dagster.strategies.protocol import Parameters, VectorisedWeights, WeightFunction
 from scizor_dagster.strategies.rebalancing import Rebalance
 
@@ -57,7 +58,7 @@ class Definition:
         """The strategy with these parameters; what is not named has its default.
 
         Raises:
-            ConfigError: a name is unknown, or a value is not within its bounds; every one of them is named.
+            ParametersRefused: a name is unknown, or a value is not within its bounds; every one of them is named.
         """
         try:
             # As JSON, so that a list is a tuple and a text a date, wherever the values come from.
@@ -66,14 +67,14 @@ class Definition:
             raise self._refused(error) from error
         return Strategy(self, parameters, rebalance)
 
-    def _refused(self, error: ValidationError) -> ConfigError:
+    def _refused(self, error: ValidationError) -> ParametersRefused:
         found = []
         for item in error.errors(include_url=False):
             key = ".".join(map(str, item["loc"])) or "parameters"
-            given = "" if item["type"] in ("missing", "extra_forbidden") else f" ({item['input']!r})"
+            given = "" if item["type"] in ("missing", "extra_forbidden") else f" ({reprlib.repr(item['input'])})"
             found.append(f"{key}{given}: {item['msg']}")
         known = ", ".join(self.parameters.model_fields) or "none"
-        return ConfigError(
+        return ParametersRefused(
             f"The parameters of strategy '{self.name}' cannot be used: {'; '.join(found)}.",
             remedy=f"It takes: {known}. See: scizor strategy show {self.name}.",
             where=self.where,

@@ -24,9 +24,33 @@ from scizor_dagster.api.problems import RequestRefused
         (b'{"a":' * 100_000, "nested deeper"),
         (b'["\\u0000"]', "NUL"),
         (b'["\\ud800"]', "codec can.t encode"),
+        (b'["\\\\\\u0000"]', "NUL"),
         (b"9" * 5000, "Exceeds the limit"),
+        ('{"a": "b"}'.encode("utf-16"), "codec"),
+        ('{"a": "\\u0000"}'.encode("utf-16-le"), "Expecting"),
+        ('{"a": "b"}'.encode("utf-32-be"), "Expecting"),
+        (b'"' + b'\\"' * 500_000, "Unterminated"),
+        (b'["\\\n' + b"[" * (MAX_DEPTH + 1), "Invalid"),
     ],
-    ids=["cut off", "empty", "no text", "twice", "nan", "infinity", "deep", "very deep", "nul", "surrogate", "digits"],
+    ids=[
+        "cut off",
+        "empty",
+        "no text",
+        "twice",
+        "nan",
+        "infinity",
+        "deep",
+        "very deep",
+        "nul",
+        "surrogate",
+        "nul after",
+        "digits",
+        "utf-16",
+        "utf-16 without a mark",
+        "utf-32",
+        "many quotes and no end",
+        "broken in a text",
+    ],
 )
 def test_json_that_no_store_or_reader_takes_is_refused_before_anything_is_done(body: bytes, words: str) -> None:
     with pytest.raises(RequestRefused, match=words) as refused:
@@ -35,7 +59,15 @@ def test_json_that_no_store_or_reader_takes_is_refused_before_anything_is_done(b
 
 
 @pytest.mark.parametrize(
-    "body", [b"{}", b'{"a": "[[[[[[[[[[[[[[[[[[[[[[[[[[[["}', b'["\\"", "\\ud83d\\ude00"]', "ä".encode(), b"1"]
+    "body",
+    [
+        b"{}",
+        b'{"a": "[[[[[[[[[[[[[[[[[[[[[[[[[[[["}',
+        b'["\\"", "\\ud83d\\ude00"]',
+        b'["\\\\u0000"]',
+        "ä".encode(),
+        b"1",
+    ],
 )
 def test_json_that_is_in_order_passes(body: bytes) -> None:
     check_json(b'["' + body + b'"]' if body == "ä".encode() else body)

@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.routing import Route
 
 from scizor_dagster.api import algo_trader, backtester, data_farmer, health
-from scizor_dagster.api.app import create_app
+from scizor_dagster.api.app import SERVICES, create_app
 from scizor_dagster.api.routes import ApiRouter, GuardedRoute
 from scizor_dagster.api.security import Reach
 from scizor_dagster.ledger.api_keys import Scope, revoke_key
@@ -100,9 +101,20 @@ def example_of(document: dict[str, Any], operation: dict[str, Any]) -> Any:
 
 
 def test_every_route_is_one_of_those_below_and_looked_after(world: tuple[Project, Client]) -> None:
-    routes = [route for route in world[1].app.routes if isinstance(route, Route)]
-    assert {route.path for route in routes if not isinstance(route, GuardedRoute)} == OPEN
-    assert {id(route) for route in routes if isinstance(route, GuardedRoute)} == {id(item.route) for item in EVERY}
+    known = {id(item.route) for item in EVERY}
+    assert looked_after(world[1].app) == known
+    apart = [create_app(world[0].settings, services=(name,), clock=lambda: NOW) for name in SERVICES]
+    assert set().union(*map(looked_after, apart)) == known
+    for app in apart:
+        app.state.context.close()
+
+
+def looked_after(app: FastAPI) -> set[int]:
+    """The routes of an application, which has no others, nor anything mounted or spoken by another protocol."""
+    assert [route for route in app.routes if not isinstance(route, Route)] == []
+    guarded = [route for route in app.routes if isinstance(route, GuardedRoute)]
+    assert {route.path for route in app.routes if route not in guarded} == OPEN  # type: ignore[attr-defined]
+    return {id(route) for route in guarded}
 
 
 def test_a_route_without_a_rule_cannot_be_defined() -> None:

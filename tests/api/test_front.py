@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from scizor_dagster.api import docs_page
 from scizor_dagster.api.app import create_app
 from scizor_dagster.ledger.api_keys import Scope, keys_of
 from tests.api.client import Answer, Client
@@ -81,6 +82,20 @@ def test_the_documentation_loads_nothing_and_runs_nothing(empty_api: Client) -> 
     assert not any(word in page.text for word in ("<script", "src=", 'href="http', "@import", "url("))
     document = empty_api.holding(None).get("/openapi.json").json
     assert all(path in page.text for path in document["paths"])
+
+
+def test_the_documentation_is_made_once_for_whatever_address_it_is_asked_by(
+    empty_api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    once = docs_page.page
+    monkeypatch.setattr(docs_page, "page", lambda document, url: made.append(url) or once(document, url))
+    for host in ("localhost", "127.0.0.1:8123", "[::1]"):
+        page = empty_api.holding(None).get("/docs", headers={"Host": host}).text
+        assert f"http://{host}/api/health" in page
+        assert "services.invalid" not in page
+        assert empty_api.holding(None).get("/openapi.json").json["info"]["title"] == "Scizor"
+    assert len(made) == 1
 
 
 def test_a_key_may_ask_so_often_and_is_told_when_it_may_again(strict: Client) -> None:

@@ -22,7 +22,7 @@ from scizor_dagster.api.rates import NOTED_PER_MINUTE
 from scizor_dagster.api.routes import ApiRouter, idempotency_key
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.api.uploads import CSV, Upload
-from scizor_dagster.errors import BrokerUnavailable, LedgerError, RiskLimitBreached
+from scizor_dagster.errors import BrokerUnavailable, LedgerError, NotPlaced, RiskLimitBreached
 from scizor_dagster.ledger.api_answers import KeptAnswer, begin
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.ledger.api_requests import requests_of
@@ -64,6 +64,8 @@ class Counter:
         self.during()
         if body.fail == "limit":
             raise RiskLimitBreached("Too much.", remedy="Ask for less.")
+        if body.fail == "again":
+            raise NotPlaced("Not now.", remedy="Make the same request again.")
         if body.fail == "broker":
             raise BrokerUnavailable("It does not answer.", remedy="Wait.")
         if body.fail == "bug":
@@ -124,6 +126,13 @@ def test_a_refusal_of_the_domain_is_kept_too(trial: tuple[Client, Counter]) -> N
     answers = [trade(client, fail="limit") for _ in range(2)]
     assert [answer.status for answer in answers] == [409, 409]
     assert (answers[0].json["problem"], counter.done) == ("Too much.", ["one"])
+
+
+def test_a_refusal_whose_remedy_is_the_same_key_is_not_kept(trial: tuple[Client, Counter]) -> None:
+    client, counter = trial
+    assert [trade(client, fail="again").status for _ in range(2)] == [422, 422]
+    assert (trade(client).status, counter.done) == (200, ["one", "one", "one"])
+    assert (trade(client, fail="again").status, len(counter.done)) == (409, 3)
 
 
 @pytest.mark.parametrize(("fail", "status"), [("broker", 503), ("bug", 500)])
@@ -304,6 +313,23 @@ def test_a_stream_tells_what_is_new_and_that_it_still_lives(
     assert "event: end" in text.rpartition(": still there")[2]
 
 
+def test_a_stream_without_an_end_is_cut_off_and_goes_on_where_it_was(
+    trial: tuple[Client, Counter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(events, "LASTS_SECONDS", 0.003)
+    client, _ = trial
+
+    async def progress(request: Request, actor: Reader) -> Response:
+        return await events.stream(request, lambda after: events.Told([events.Event(after + 1, "step", None)], False))
+
+    router = ApiRouter("test")
+    router.get("/endless")(progress)
+    client.app.router.routes.extend(router.routes)
+    assert client.get("/api/endless").text.endswith("id: 3\n\n")
+    assert client.get("/api/endless", headers={"Last-Event-ID": "3"}).text.endswith("id: 6\n\n")
+
+
 def test_so_many_streams_may_be_open_and_each_gives_its_place_back(trial: tuple[Client, Counter]) -> None:
     client, _ = trial
     places = client.app.state.context.streams
@@ -321,7 +347,7 @@ def test_what_is_no_event_of_a_stream_is_refused(trial: tuple[Client, Counter], 
     assert answer.status == 422
 
 
-@pytest.mark.parametrize("key", ["", "a b", "x" * 129, "\u00e9"])
+@pytest.mark.parametrize("key", ["", "a b", "x" * 129, "\u00e9", f"order-scz_{'0' * 12}_{'f' * 64}"])
 def test_what_is_no_idempotency_key_is_refused(trial: tuple[Client, Counter], key: str) -> None:
     client, counter = trial
     assert (trade(client, key).status, counter.done) == (400, [])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scizor_dagster.api import runs as runs_module
 from scizor_dagster.api.events import Told
 from scizor_dagster.api.problems import NotFound, RequestRefused
 from scizor_dagster.api.run_views import RunView, progress_of
@@ -89,3 +90,28 @@ def test_runs_go_one_after_the_other_and_one_that_waits_is_cancelled_and_never_b
     assert runs.wait(second.run_id).status is RunStatus.CANCELLED
     assert done == [first.run_id]
     assert RunView.of(failed).submitted_by == "ada"
+
+
+def test_no_more_runs_wait_here_than_may_and_those_that_ended_are_forgotten_in_time(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = Event(), Event()
+
+    def work(*_: object, **__: object) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(JobRunner, "run", work)
+    monkeypatch.setattr(runs_module, "MOST_WAITING", 1)
+    monkeypatch.setattr(runs_module, "MOST_LISTED", 1)
+    first, second = runs.submit(TIDYING, "ada"), runs.submit(TIDYING, "ada")
+    assert begun.wait(60)
+    with pytest.raises(RequestRefused, match="There are 1 runs waiting here already") as refused:
+        runs.submit(TIDYING, "ben")
+    assert refused.value.status == 503
+    go_on.set()
+    for state in (first, second):
+        runs._waiting[state.run_id][1].result()
+    third = runs.submit(TIDYING, "ada")
+    assert list(runs._waiting) == [second.run_id, third.run_id]
+    runs._waiting[third.run_id][1].result()

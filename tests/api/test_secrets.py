@@ -89,10 +89,14 @@ def test_no_secret_is_told_by_any_error_path(
     answers += [client.get("/api/health", headers={"Host": secret}) for secret in shown]
     answers += [client.post("/api/health", body=secret.encode()) for secret in CANARIES]
     answers += [client.get("/api/symbols", query={"market": "x", "limit": secret}) for secret in CANARIES]
+    key = str(client.key)
+    answers += [client.delete(f"/api/symbols/{key}", query={"reason": f"it was {key}"})]
+    answers += [client.get(f"/api/{path}/{key}") for path in ("data", "plans", "strategies", "orders", "portfolios")]
+    answers += [client.post(f"/api/strategies/{key}/start", json={"reason": "r"}, headers={"Idempotency-Key": key})]
+    answers += [client.holding(None).post(f"/api/strategies/{key}/signals", body=b"a")]
     statuses = {answer.status for answer in answers}
     assert statuses >= {400, 401, 405, 409, 422, 500, 503}
-    assert client.key is not None
-    secret_part = client.key.rpartition("_")[2]
+    secret_part = key.rpartition("_")[2]
     said = [answer.text + str(answer.headers) for answer in answers] + [caplog.text]
     stored = [path.read_bytes().decode("latin-1") for path in sorted(project.home.rglob("*")) if path.is_file()]
     assert any("It broke at ***" in text for text in stored)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from scizor_dagster.api.serving import Listening, bound, check, is_loopback
 from scizor_dagster.config import ApiRules
@@ -35,6 +36,13 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def test_this_machine_alone_needs_nothing(host: str) -> None:
     assert is_loopback(host)
     check(Listening(host, 8000), ApiRules())
+
+
+@pytest.mark.parametrize("proxy", ["*", "", "0.0.0.0/0", "::/0", "proxy.example", "127.0.0.1, *"])
+def test_no_setting_lets_everybody_say_where_they_ask_from(proxy: str) -> None:
+    with pytest.raises(ValidationError):
+        ApiRules(trusted_proxies=(proxy,))
+    assert ApiRules(trusted_proxies=("10.1.0.0/16", "fd00::7")).trusted_proxies == ("10.1.0.0/16", "fd00::7")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "desk.example", "8.8.8.8", ""])

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,14 @@ def test_a_reader_is_not_blocked_by_a_writer_and_sees_only_what_is_committed(led
         writer.execute(account_clocks.insert().values(account="a", session=date(2026, 3, 2)))
         with ledger.read() as reader:
             assert reader.execute(sa.select(account_clocks)).all() == []
+
+
+def test_as_many_read_at_once_as_ask_and_none_waits_for_the_connection_of_another(ledger: Ledger) -> None:
+    with ExitStack() as held:
+        connections = [held.enter_context(ledger.read()) for _ in range(30)]
+        assert [connection.execute(sa.select(1)).scalar() for connection in connections] == [1] * 30
+        with ledger.transaction() as connection:
+            connection.execute(sa.select(1))
 
 
 def test_a_reader_sees_one_instant_whatever_is_committed_while_it_reads(ledger: Ledger) -> None:

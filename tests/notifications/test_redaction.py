@@ -27,6 +27,12 @@ def test_the_login_of_any_address_is_blotted_out() -> None:
     assert Redaction()("see https://ann:pw@host/x and ftp://bob@h") == "see https://***@host/x and ftp://***@h"
 
 
+def test_a_key_of_the_services_is_blotted_out_but_for_its_name() -> None:
+    key = f"scz_0a1b2c3d4e5f_{'9f' * 32}"
+    assert Redaction()(f"/api/data/{key}.csv") == "/api/data/scz_0a1b2c3d4e5f_***.csv"
+    assert Redaction()("scz_0a1b2c3d4e5f was revoked") == "scz_0a1b2c3d4e5f was revoked"
+
+
 def test_variables_are_filled_in_and_one_that_is_unset_stays_a_name() -> None:
     text = "mailto://${USER_1}:${PW}@h"
     assert referenced(text) == ["USER_1", "PW"]

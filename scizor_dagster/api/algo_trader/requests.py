@@ -20,6 +20,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, Field
 
 from scizor_dagster.api.context import Context
+from scizor_dagster.api.models import one_line
 from scizor_dagster.api.problems import wrong_field
 from scizor_dagster.api.routes import idempotency_key
 from scizor_dagster.api.security import Actor, Reach, require
@@ -53,18 +54,10 @@ SymbolFilter = Annotated[str | None, Query(max_length=32, description="One symbo
 SessionPath = Annotated[date, Path(description="The session.", examples=["2026-11-20"])]
 
 
-def _said(text: str) -> str:
-    if not text.strip():
-        raise ValueError("the reason is empty")
-    if not text.isprintable():
-        raise ValueError("the reason holds a character that cannot be printed")
-    return text.strip()
-
-
 Reason = Annotated[
     str,
     Field(max_length=500, description="Why; it stands in the ledger.", examples=["the feed looks wrong"]),
-    AfterValidator(_said),
+    AfterValidator(one_line),
 ]
 _at_brokers = Lock()
 

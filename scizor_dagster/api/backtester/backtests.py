@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from scizor_dagster.api import etags, events
 from scizor_dagster.api.backtester.requests import BacktestBody, submit_backtest
+from scizor_dagster.api.backtester.run_progress import is_visible as of_key
 from scizor_dagster.api.backtester.run_progress import progress_of, state_of
 from scizor_dagster.api.context import Context, TheContext, TheDesk
 from scizor_dagster.api.models import Model
@@ -174,7 +175,7 @@ def list_kept(
     portfolio: Annotated[str | None, Query(max_length=64, description="Only those of this portfolio.")] = None,
     strategy: Annotated[str | None, Query(max_length=64, description="Only those that named this strategy.")] = None,
 ) -> Page[BacktestSummary]:
-    """By id; those of portfolios that the key may not see are left out."""
+    """By id; those of portfolios and strategies that the key may not see are left out."""
     heads = [head for head in list_backtests(desk.lake) if is_visible(desk, actor, head)] if desk.has_lake else []
     chosen = [
         head
@@ -257,11 +258,5 @@ def head_of(context: Context, desk: Desk, actor: Actor, backtest: str) -> Head:
 
 
 def is_visible(desk: Desk, actor: Actor, head: Head) -> bool:
-    """Whether a key may see a backtest: that of a portfolio belongs to its account.
-
-    One of a portfolio that is not configured any more is for keys that may see every account.
-    """
-    if not head.portfolio:
-        return True
-    settings = desk.config.portfolios.get(head.portfolio)
-    return actor.accounts is None if settings is None else actor.may_see(settings.account)
+    """Whether a key may see a backtest; see `run_progress.is_visible`."""
+    return of_key(desk, actor, head.portfolio, json.loads(head.request).get("strategy"))

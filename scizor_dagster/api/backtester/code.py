@@ -18,6 +18,7 @@ from scizor_dagster.api.context import TheDesk
 from scizor_dagster.api.models import Model
 from scizor_dagster.api.paging import Page, ThePage
 from scizor_dagster.api.problems import Forbidden, NotFound
+from scizor_dagster.api.rates import Places
 from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.errors import InputError
@@ -34,6 +35,8 @@ Runner = Annotated[Actor, Depends(require(Scope.UPLOAD, Reach.ACCOUNT))]
 CodeHash = Annotated[
     str, Path(pattern=r"^[0-9a-f]{12,64}$", description="SHA-256 of the code, or its first 12 digits and more.")
 ]
+_RUNNING = Places(1, "runs of strategy code")
+"""Each may take a GiB and half a minute of a processor."""
 _SOURCE = (
     "def weights(prices):\n"
     '    """The same share of everything that is listed."""\n'
@@ -145,7 +148,8 @@ def run(desk: TheDesk, actor: Runner, request: Request, code: CodeHash, body: Co
     _require_taken(desk)
     sender = Sender(actor.name, str(request.state.request_id))
     row = _named(desk, code)
-    return SignalsTaken.of(run_code(desk, row.code_hash, body.strategy, body.sessions, sender, body.parameters))
+    with _RUNNING.one():
+        return SignalsTaken.of(run_code(desk, row.code_hash, body.strategy, body.sessions, sender, body.parameters))
 
 
 def _require_taken(desk: Desk) -> None:

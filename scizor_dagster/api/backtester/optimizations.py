@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from scizor_dagster.api import events
 from scizor_dagster.api.backtester.requests import OptimizationBody, submit_search
-from scizor_dagster.api.backtester.run_progress import PORTFOLIO_TAG, progress_of, state_of
+from scizor_dagster.api.backtester.run_progress import PORTFOLIO_TAG, STRATEGY_TAG, is_visible, progress_of, state_of
 from scizor_dagster.api.context import TheContext, TheDesk
 from scizor_dagster.api.models import Model
 from scizor_dagster.api.paging import Page, ThePage
@@ -88,9 +88,12 @@ def create_optimization(
 
 @router.get("/optimizations", summary="Searches that were asked for")
 def list_optimizations(context: TheContext, desk: TheDesk, actor: Reader, paging: ThePage) -> Page[RunView]:
-    """The newest first, at most 1000; those of portfolios that the key may not see are left out."""
-    visible = actor.portfolios(desk)
-    runs = [run for run in context.runs.listed(KIND) if run.tags.get(PORTFOLIO_TAG) in (None, *visible)]
+    """The newest first, at most 1000; those of portfolios and strategies that the key may not see are left out."""
+    runs = [
+        run
+        for run in context.runs.listed(KIND)
+        if is_visible(desk, actor, run.tags.get(PORTFOLIO_TAG), run.tags.get(STRATEGY_TAG))
+    ]
     keys = {run.run_id: _newest_first(run) for run in runs}
     items = sorted((RunView.of(run) for run in runs), key=lambda item: keys[item.id])
     return paging.page(items, lambda item: keys[item.id])

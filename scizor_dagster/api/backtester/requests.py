@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
-from scizor_dagster.api.backtester.run_progress import PORTFOLIO_TAG
-from scizor_dagster.api.backtester.strategies import Values
+from scizor_dagster.api.backtester.run_progress import PORTFOLIO_TAG, STRATEGY_TAG
+from scizor_dagster.api.backtester.strategies import Values, require_entry
 from scizor_dagster.api.context import Context
-from scizor_dagster.api.models import Model
+from scizor_dagster.api.models import Model, printable
 from scizor_dagster.api.problems import NotFound
 from scizor_dagster.api.runs import RunRequest, RunState
 from scizor_dagster.api.security import Actor
@@ -29,7 +29,7 @@ from scizor_dagster.backtest.request import (
 )
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.optimizing import SearchRequest, read_search
-from scizor_dagster.flow.research_limits import require_no_files, require_size, sets_of
+from scizor_dagster.flow.research_limits import require_no_files, require_parameters, require_size, sets_of
 from scizor_dagster.signals.manifest import Rebalance
 
 JOB, OP, PARTITIONS = "backtest", "backtests", "backtests"
@@ -59,7 +59,7 @@ class BacktestBody(Model):
         }
     )
 
-    name: Annotated[str, Field(max_length=200)] = ""
+    name: Annotated[str, Field(max_length=200), AfterValidator(printable)] = ""
     portfolio: Given | None = Field(None, description="For its strategies, rules, capital, broker and costs.")
     strategy: Given | None = Field(None, description="Of the manifest, a record, or one in Python.")
     parameters: Values = Field(default_factory=dict)
@@ -134,12 +134,14 @@ def submit_backtest(context: Context, desk: Desk, actor: Actor, body: BacktestBo
     """Have a backtest run.
 
     Raises:
-        NotFound: there is no such portfolio or market, or none that the key may see.
+        NotFound: there is no such portfolio, strategy or market, or none that the key may see.
         InputError: the request cannot be used, or is too large.
     """
     request = body.request()
     _check(desk, actor, request)
     require_no_files(desk, request)
+    if not request.stored:
+        require_parameters(desk, request)
     require_size(desk, request, context.rules.max_backtest_cells)
     return _submit(context, actor, "backtest", request, {})
 
@@ -158,6 +160,8 @@ def submit_search(context: Context, desk: Desk, actor: Actor, body: Optimization
 def _check(desk: Desk, actor: Actor, request: BacktestRequest) -> None:
     if request.portfolio is not None:
         actor.portfolio(desk, request.portfolio)
+    if request.strategy is not None:
+        require_entry(desk, actor, request.strategy)
     if request.market is not None and request.market not in desk.config.markets:
         raise NotFound("market", request.market)
 
@@ -171,13 +175,14 @@ def _submit(
         config["search"] = search
     # The same request is the same partition, whoever asks and however often.
     partition = f"{kind}-{digest(request.text, canonical(search))[:16]}"
+    named = {PORTFOLIO_TAG: request.portfolio, STRATEGY_TAG: request.strategy}
     asked = RunRequest(
         kind,
         JOB,
         partition=partition,
         partitions=PARTITIONS,
         config={"ops": {OP: {"config": config}}},
-        tags={PORTFOLIO_TAG: request.portfolio} if request.portfolio is not None else {},
+        tags={tag: name for tag, name in named.items() if name is not None},
         ends_when_asked=True,
     )
     return context.runs.submit(asked, actor.name)

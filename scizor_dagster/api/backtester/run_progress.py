@@ -12,8 +12,10 @@ from scizor_dagster.api.problems import NotFound
 from scizor_dagster.api.runs import ENDED, Runs, RunState
 from scizor_dagster.api.security import Actor
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.handing_in import followers_of
+from scizor_dagster.flow.strategies import records_of, registry_of
 
-PORTFOLIO_TAG = "scizor/portfolio"
+PORTFOLIO_TAG, STRATEGY_TAG = "scizor/portfolio", "scizor/strategy"
 _LINE = re.compile(r"([0-9]+) of ([0-9]+|\?) (sessions|sets)")
 
 
@@ -21,13 +23,29 @@ def state_of(runs: Runs, desk: Desk, actor: Actor, run_id: str, kind: str) -> Ru
     """A run of this kind.
 
     Raises:
-        NotFound: there is none, or it is of a portfolio that the key may not see.
+        NotFound: there is none, or it is of a portfolio or a strategy that the key may not see.
     """
     state = runs.state(run_id, kind)
-    portfolio = state.tags.get(PORTFOLIO_TAG)
-    if portfolio is not None and portfolio not in actor.portfolios(desk):
+    if not is_visible(desk, actor, state.tags.get(PORTFOLIO_TAG), state.tags.get(STRATEGY_TAG)):
         raise NotFound(kind, run_id)
     return state
+
+
+def is_visible(desk: Desk, actor: Actor, portfolio: str | None, strategy: str | None) -> bool:
+    """Whether a key may see what was asked for of a portfolio, a strategy or both.
+
+    That of a portfolio belongs to its account, and that of a strategy of the manifest to those of its portfolios. One
+    of a portfolio or a strategy that is not there any more is for keys that may see every account.
+    """
+    if actor.accounts is None:
+        return True
+    if portfolio and portfolio not in actor.portfolios(desk):
+        return False
+    if not strategy:
+        return True
+    if any(entry.id == strategy for entry in desk.manifest.strategies):
+        return all(actor.may_see(desk.portfolio(name).account) for name in followers_of(desk, strategy))
+    return strategy in records_of(desk) or strategy in registry_of(desk).names()
 
 
 def progress_of(runs: Runs, run_id: str, kind: str) -> Read:

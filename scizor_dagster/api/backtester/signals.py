@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request, Response
 from pydantic import ConfigDict, Field
 
-from scizor_dagster.api.backtester.strategies import StrategyName
+from scizor_dagster.api.backtester.strategies import StrategyName, require_entry
 from scizor_dagster.api.context import TheDesk
 from scizor_dagster.api.models import Model
 from scizor_dagster.api.paging import Page, ThePage
@@ -17,7 +17,7 @@ from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.api.uploads import ANY, CSV, PARQUET, XLSX, Upload
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.handing_in import HandedIn, Sender, followers_of, hand_in
+from scizor_dagster.flow.handing_in import HandedIn, Sender, hand_in
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.ledger.deliveries import DeliveryRow, deliveries_of
 from scizor_dagster.signals.report import Violation
@@ -177,5 +177,4 @@ def require_file_strategy(desk: Desk, actor: Actor, name: str) -> None:
     """
     if all(entry.id != name for entry in desk.manifest.strategies):
         raise NotFound("strategy", name)
-    for portfolio in followers_of(desk, name):
-        actor.require_account(desk.portfolio(portfolio).account, "strategy", name)
+    require_entry(desk, actor, name)

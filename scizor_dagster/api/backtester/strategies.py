@@ -7,18 +7,18 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from scizor_dagster.api import etags
 from scizor_dagster.api.context import TheDesk
-from scizor_dagster.api.models import Model
+from scizor_dagster.api.models import Model, one_line
 from scizor_dagster.api.paging import Page, ThePage
-from scizor_dagster.api.problems import NotFound, documented
+from scizor_dagster.api.problems import NotFound, documented, wrong_field
 from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.security import Actor, Reach, require
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.handing_in import followers_of
-from scizor_dagster.flow.research_limits import refuse_files
+from scizor_dagster.flow.research_limits import asked_for, refuse_files
 from scizor_dagster.flow.strategies import change, records_of, registry_of, version_row
 from scizor_dagster.flow.strategy_views import shown
 from scizor_dagster.ledger.api_keys import Scope
@@ -33,7 +33,8 @@ NAME = r"^[a-z][a-z0-9_]{0,30}$"
 StrategyName = Annotated[
     str, Path(min_length=1, max_length=64, description="Of the strategy manifest, a record, or a strategy in Python.")
 ]
-Reason = Annotated[str, Field(min_length=1, max_length=500, description="Why; it stands in the ledger.")]
+_TOLD = "Why; it stands in the ledger."
+Reason = Annotated[str, Field(min_length=1, max_length=500, description=_TOLD), AfterValidator(one_line)]
 Values = Annotated[dict[str, JsonValue], Field(description="Parameters by name; what is not named has its default.")]
 
 
@@ -226,18 +227,21 @@ def _summary(name: str, kind: Kind, **told: Any) -> StrategySummary:
 )
 def create_record(desk: TheDesk, actor: Maker, response: Response, body: NewRecord) -> StrategyDetail:
     """A strategy in Python with parameters of its own. A manifest entry may name it; by itself it trades nothing."""
+    if body.function in records_of(desk):
+        raise wrong_field("body.function", f"'{body.function}' is a record itself.", "Name the strategy behind it.")
     refuse_files(desk, body.function, list(body.parameters))
-    change(
-        desk,
-        body.name,
-        RecordAction.CREATED,
-        function=body.function,
-        values=body.parameters,
-        rebalance=body.rebalance,
-        description=body.description,
-        actor=actor.name,
-        reason=body.reason,
-    )
+    with asked_for():
+        change(
+            desk,
+            body.name,
+            RecordAction.CREATED,
+            function=body.function,
+            values=body.parameters,
+            rebalance=body.rebalance,
+            description=body.description,
+            actor=actor.name,
+            reason=body.reason,
+        )
     found = detail_of(desk, actor, body.name)
     response.headers["Location"] = f"/api/strategies/{body.name}"
     response.headers["ETag"] = _tag(found)
@@ -261,16 +265,17 @@ def change_record(
     """Other parameters, or its function as it is now. A strategy that trades by it follows from its next plan on."""
     _require_record(desk, actor, request, strategy)
     refuse_files(desk, strategy, list(body.parameters))
-    change(
-        desk,
-        strategy,
-        RecordAction.UPDATED,
-        values=body.parameters,
-        rebalance=body.rebalance,
-        description=body.description,
-        actor=actor.name,
-        reason=body.reason,
-    )
+    with asked_for():
+        change(
+            desk,
+            strategy,
+            RecordAction.UPDATED,
+            values=body.parameters,
+            rebalance=body.rebalance,
+            description=body.description,
+            actor=actor.name,
+            reason=body.reason,
+        )
     found = detail_of(desk, actor, strategy)
     response.headers["ETag"] = _tag(found)
     return found
@@ -282,13 +287,23 @@ def delete_record(
     actor: Changer,
     request: Request,
     strategy: StrategyName,
-    reason: Annotated[
-        str, Query(min_length=1, max_length=500, description="Why; it stands in the ledger.")
-    ] = "asked for over HTTP",
+    reason: Annotated[str, Query(min_length=1, max_length=500, description=_TOLD)] = "asked for over HTTP",
 ) -> None:
     """Take a record away. Its history stays; one that the strategy manifest names is kept (409 or 422 says so)."""
     _require_record(desk, actor, request, strategy)
     change(desk, strategy, RecordAction.DELETED, actor=actor.name, reason=reason)
+
+
+def require_entry(desk: Desk, actor: Actor, name: str) -> None:
+    """Refuse a strategy of the manifest that trades for an account which the key may not see: its weights are that
+    account's. Whatever else has the name passes.
+
+    Raises:
+        NotFound: it is not for this key.
+    """
+    if any(entry.id == name for entry in desk.manifest.strategies):
+        for portfolio in followers_of(desk, name):
+            actor.require_account(desk.portfolio(portfolio).account, "strategy", name)
 
 
 def _require_record(desk: Desk, actor: Actor, request: Request, name: str) -> None:

@@ -207,9 +207,11 @@ def test_where_a_person_approves_the_order_names_the_plan_that_was_checked(proje
     edit(project, lambda config: config["portfolios"]["main"].update(manual))
     client = opened(project)
     try:
-        assert place(client).status in {409, 422}
-        checked = client.get("/api/risk/check", query=BUY | {"key": "o2"}).json
-        done = place(client, "o2", approves=checked["plan_id"])
+        refused = place(client)
+        assert (refused.status, "with the same key" in refused.json["remedy"]) == (409, True)
+        checked = client.get("/api/risk/check", query=BUY | {"key": "o1"}).json
+        assert checked["plan_id"] in refused.json["remedy"]
+        done = place(client, approves=checked["plan_id"])
         assert (done.status, done.json.get("plan_id")) == (201, checked["plan_id"]), done.text
     finally:
         close(client)

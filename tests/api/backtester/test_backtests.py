@@ -21,7 +21,7 @@ from scizor_dagster.api.runs import RunRequest, Runs, RunState, RunStatus
 from scizor_dagster.backtest import engine
 from scizor_dagster.backtest.request import read_request
 from scizor_dagster.flow.backtests import run_request
-from tests.api.backtester.conftest import MINE, QUICK, SEARCHED, World
+from tests.api.backtester.conftest import MINE, QUICK, SEARCHED, World, kept, submitted
 from tests.api.client import Client
 from tests.api.conftest import NEXT, key_for
 from tests.api.curl import curl
@@ -78,6 +78,25 @@ def test_a_backtest_of_a_portfolio_is_hidden_from_keys_of_other_accounts(world: 
         assert other.get(f"/api/backtests/{world.quick_id}{path}").status == 200
     assert other.delete(f"/api/backtests/{world.mine_id}").status == 404
     assert other.post("/api/backtests", json=MINE).status == 404
+
+
+def test_weights_of_a_strategy_that_trades_for_an_account_are_shown_to_no_other_by_a_backtest(world: World) -> None:
+    body = {"strategy": "weekly", "stored": True, "name": "theirs"}
+    run = submitted(world.client, "/api/backtests", body)
+    mine = kept(world.client.get(f"/api/backtests/{run}"))
+    other = world.bound_elsewhere()
+    assert other.post("/api/backtests", json=body).status == 404
+    search = {"backtest": {"strategy": "weekly"}, "space": ["top=1,2"]}
+    assert other.post("/api/optimizations", json=search).status == 404
+    for name in (run, mine):
+        assert other.get(f"/api/backtests/{name}").status == 404
+        assert other.get(f"/api/backtests/{name}/results?table=decisions").status == 404
+        assert other.delete(f"/api/backtests/{name}").status == 404
+    assert other.get(f"/api/backtests/{run}/progress").status == 404
+    assert mine not in [item["id"] for item in other.get("/api/backtests").json["items"]]
+    own = world.client.holding(key_for(world.project, accounts={"paper"}))
+    assert mine in [item["id"] for item in own.get("/api/backtests").json["items"]]
+    assert own.get(f"/api/backtests/{run}").json["kept"]["id"] == mine
 
 
 @pytest.mark.parametrize("table", ["equity", "orders", "decisions", "positions", "months", "instruments", "costs"])
@@ -217,7 +236,10 @@ def test_one_that_runs_is_cancelled_and_keeps_nothing(world: World, monkeypatch:
         ({"strategy": "equal_weight", "actions": "/etc/passwd"}, 422, "body.actions"),
         ({"strategy": "file_weights", "parameters": {"path": "/etc/passwd"}}, 422, "cannot be chosen from here"),
         ({"strategy": "file_weights"}, 422, "cannot be chosen from here"),
-        ({"strategy": "../../evil"}, 503, "no strategy"),
+        ({"strategy": "../../evil"}, 422, "no strategy"),
+        ({"strategy": "momentum", "parameters": {"sideways": 1}}, 422, "no parameter 'sideways'"),
+        ({"strategy": "momentum", "parameters": {"lookback": -1}}, 422, "body.parameters"),
+        ({"strategy": "equal_weight", "name": "a\nb"}, 422, "body.name"),
         ({"strategy": "equal_weight", "capital": "much"}, 422, "body.capital"),
         ({"strategy": "equal_weight", "capital": -1}, 422, "body.capital"),
         ({"strategy": "equal_weight", "delay": 0, "fill": "open"}, 422, "Only the close"),
@@ -240,7 +262,7 @@ def test_what_is_larger_than_allowed_is_refused_with_its_size(empty_api: Client)
     body = {"strategy": "equal_weight", "first": "2025-01-06", "last": "2025-02-14"}
     answer = empty_api.post("/api/backtests", json=body)
     assert (answer.status, "168 sessions x instruments; 100 are taken" in answer.text) == (422, True), answer.text
-    search = {"backtest": {**body, "symbols": ["AAPL"]}, "space": ["lookback=1,2,3,4"]}
+    search = {"backtest": {**body, "symbols": ["AAPL"]}, "space": ["invested=0.1,0.2,0.3,0.4"]}
     assert "112 sessions x instruments x sets" in empty_api.post("/api/optimizations", json=search).text
 
 

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scizor_dagster.api.app import create_app
+from scizor_dagster.api.backtester import code as code_routes
 from scizor_dagster.cli.app import app
 from scizor_dagster.errors import ConfigError, DataError, InputError, LedgerError
 from scizor_dagster.flow import strategy_code
@@ -111,6 +112,14 @@ def test_code_that_cannot_be_meant_is_not_kept(taking: Client, changes: dict[str
     answer = taking.post("/api/strategy-code", json=CODE | changes)
     assert (answer.status, field in answer.text) == (422, True), answer.text
     assert taking.get("/api/strategy-code").json["items"] == []
+
+
+def test_one_code_runs_at_a_time_and_whoever_comes_meanwhile_is_told_to_come_again(taking: Client) -> None:
+    taking.post("/api/strategy-code", json=CODE)
+    with code_routes._RUNNING.one():
+        full = taking.post(f"/api/strategy-code/{HASH}/runs", json=RUN)
+    assert (full.status, full.headers["retry-after"]) == (503, "1")
+    assert taking.post(f"/api/strategy-code/{HASH}/runs", json=RUN).status == 409
 
 
 def test_code_runs_for_strategies_of_the_keys_accounts_alone(taking: Client, project: Project) -> None:

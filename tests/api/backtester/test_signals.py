@@ -17,6 +17,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explaining import explain
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.signals import consolidate_session
+from scizor_dagster.ledger.store import Ledger
 from tests.api.client import Answer, Client
 from tests.api.conftest import NEXT, NOW, key_for
 from tests.projects import Project
@@ -279,3 +280,16 @@ def test_a_file_larger_than_is_taken_is_not_read(drop: Client, fresh: Project) -
     context = drop.app.state.context
     context.rules = context.rules.model_copy(update={"max_upload_bytes": 1000})
     assert post(drop, "weekly", GOOD + b"x" * 1000).status == 413
+
+
+def test_a_file_that_comes_while_another_is_taken_in_is_taken_under_the_same_key_afterwards(
+    drop: Client, fresh: Project
+) -> None:
+    ledger = Ledger.open(fresh.settings.ledger_url)
+    headers = {"content-type": CSV, "Idempotency-Key": "one"}
+    with ledger.process_lock("weights-weekly") as held:
+        assert held
+        answer = drop.post("/api/strategies/weekly/signals", body=GOOD, headers=headers)
+        assert (answer.status, "Send it again" in answer.json["remedy"]) == (409, True)
+    ledger.close()
+    assert drop.post("/api/strategies/weekly/signals", body=GOOD, headers=headers).status == 201

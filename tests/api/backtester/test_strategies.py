@@ -65,11 +65,14 @@ def test_what_was_changed_by_another_is_not_overwritten(drop: Client) -> None:
         ({"name": "Fast"}, 422, "body.name"),
         ({"name": "../fast"}, 422, "body.name"),
         ({"name": "momentum"}, 422, "the name of a strategy already"),
-        ({"function": "nothing"}, 503, "no strategy 'nothing'"),
+        ({"function": "nothing"}, 422, "no strategy 'nothing'"),
         ({"function": "file_weights", "parameters": {"path": "/etc/passwd"}}, 422, "cannot be chosen from here"),
-        ({"parameters": {"lookback": -1}}, 503, "lookback"),
-        ({"parameters": {"sideways": 1}}, 503, "sideways"),
-        ({"parameters": {"lookback": "__import__('os').system('id')"}}, 503, "lookback"),
+        ({"parameters": {"lookback": -1}}, 422, "body.parameters"),
+        ({"parameters": {"lookback": 10**400}}, 422, "less than or equal"),
+        ({"reason": "a\nb"}, 422, "body.reason"),
+        ({"reason": " "}, 422, "body.reason"),
+        ({"parameters": {"sideways": 1}}, 422, "sideways"),
+        ({"parameters": {"lookback": "__import__('os').system('id')"}}, 422, "lookback"),
         ({"rebalance": "hourly"}, 422, "body.rebalance"),
         ({"reason": ""}, 422, "body.reason"),
         ({"source": "import os"}, 422, "body.source"),
@@ -81,6 +84,24 @@ def test_a_record_that_cannot_be_meant_is_refused(
     answer = drop.post("/api/strategies", json=FAST | changes)
     assert (answer.status, said in answer.text) == (status, True), answer.text
     assert drop.get("/api/strategies?kind=record").json["items"] == []
+
+
+def test_a_change_that_the_strategy_does_not_take_is_the_fault_of_the_request(drop: Client) -> None:
+    made = drop.post("/api/strategies", json=FAST).json
+    for parameters in ({"sideways": 1}, {"lookback": -1}, {"lookback": "x" * 100_000}):
+        answer = drop.put("/api/strategies/fast", json={"parameters": parameters, "reason": "a try"})
+        assert (answer.status, "site-packages" in answer.text, len(answer.body) < 2000) == (422, False, True)
+        assert "momentum.py" not in answer.text
+    assert drop.get("/api/strategies/fast").json == made
+    of_record = drop.post("/api/strategies", json=FAST | {"name": "faster", "function": "fast"})
+    assert (of_record.status, "is a record itself" in of_record.text) == (422, True)
+
+
+def test_a_strategy_whose_code_is_broken_is_the_fault_of_the_configuration(drop: Client, fresh: Project) -> None:
+    (fresh.folder / "strategies").mkdir(exist_ok=True)
+    (fresh.folder / "strategies" / "broken.py").write_text("def weights(:\n", encoding="utf-8")
+    answer = drop.post("/api/strategies", json=FAST | {"function": "broken", "parameters": {"lookback": 1}})
+    assert (answer.status, "cannot be loaded" in answer.text) == (503, True), answer.text
 
 
 def test_a_record_that_is_there_is_not_made_again(drop: Client) -> None:
