@@ -89,8 +89,8 @@ def _refusals(everywhere: Mapping[str, str]) -> Iterator[str]:
     if everywhere:
         named = ", ".join(f"{code} {name}" for code, name in everywhere.items())
         yield from [
-            f"Any route may refuse with a `{_PROBLEM}` ([`Problem`]({Path(OBJECTS).name}#problem)): {named}. What each of "
-            "them means: [Answers](../api.md#answers). A route names only what it answers besides.",
+            f"Any route may refuse with a `{_PROBLEM}` ([`Problem`]({Path(OBJECTS).name}#problem)): {named}. What each "
+            "of them means: [Answers](../api.md#answers). A route names only what it answers besides.",
             "",
         ]
 

@@ -132,7 +132,7 @@ def serve(desk: Desk, services: tuple[str, ...], listening: Listening, sock: soc
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.key,
     )
-    # Once everything is finished uvicorn raises the signal that ended it again: that is how a server ends, and no fault.
+    # Once all is finished uvicorn raises the signal that ended it again: that is how a server ends, and no fault.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[sock])
