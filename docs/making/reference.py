@@ -62,7 +62,8 @@ def http_pages() -> dict[str, str]:
     """The routes with scopes, parameters and answers, and their objects, where there are HTTP services."""
     if not _is_there("scizor_dagster.api") or not _is_there("scizor_dagster.api.app"):
         return {}
-    return importlib.import_module("docs.making.http").pages()
+    made: dict[str, str] = importlib.import_module("docs.making.http").pages()
+    return made
 
 
 def _is_there(module: str) -> bool:

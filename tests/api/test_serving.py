@@ -98,8 +98,9 @@ def test_a_served_service_answers_over_a_socket_and_a_signal_ends_it_well(
         "--json",
     ]
     environment = {**os.environ, **fresh.environment, "PYTHONPATH": str(project_root)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    server = subprocess.Popen(command, **pipes, env=environment, cwd=fresh.folder, text=True)
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=fresh.folder, text=True
+    )
     try:
         said = ""
         while not said.rstrip().endswith("}"):
