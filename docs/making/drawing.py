@@ -16,6 +16,8 @@ WIDE = 7.7
 HIGH = 32
 PAD = 24
 STEPS = 24
+READABLE = 0.6
+"""The smallest scale of a drawing."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,8 @@ def _svg(width: float, height: float, title: str, parts: Iterable[str]) -> str:
         '<defs><marker id="head" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto-start-reverse"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>'
     )
-    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
+    # Not smaller than this, so that its words can be read; what is wider than the page is scrolled.
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" style="min-width: {width * READABLE:.0f}px"'
     body = "".join(parts)
     return (
         f'<div class="drawing"><svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" {size}>'

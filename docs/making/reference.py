@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from functools import cache
 from typing import Any
 
 MODULES: dict[str, tuple[str, ...]] = {
@@ -23,16 +24,18 @@ MODULES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Pages of docstrings: title to modules of `scizor_dagster`."""
 
+HTTP_TITLES = ("HTTP interface", "HTTP: bodies and answers")
+
 
 def pages() -> dict[str, str]:
     found = {_place(title): _of_modules(title, modules) for title, modules in MODULES.items()}
-    return found | command_line_page() | http_page()
+    return found | command_line_page() | http_pages()
 
 
 def titles() -> list[dict[str, Any]]:
     """Entries of the navigation, after those of the configuration and the stores."""
     python = [{title: _place(title)} for title in MODULES]
-    http = [{"HTTP interface": place} for place in http_page()]
+    http = [{title: place} for title, place in zip(HTTP_TITLES, http_pages(), strict=False)]
     line = [{"Command line": place} for place in command_line_page()]
     return [*line, *http, {"Python": python}]
 
@@ -54,13 +57,13 @@ def command_line_page() -> dict[str, str]:
     return {f"reference/{made.PAGE}": made.command_line_page()}
 
 
-def http_page() -> dict[str, str]:
-    """The routes with scopes, parameters and answers, where this installation has the HTTP services."""
+@cache
+def http_pages() -> dict[str, str]:
+    """The routes with scopes, parameters and answers, and their objects, where there are HTTP services."""
     if not _is_there("scizor_dagster.api") or not _is_there("scizor_dagster.api.app"):
         return {}
-    from docs.making.http import page
-
-    return {"reference/http.md": page()}
+    made: dict[str, str] = importlib.import_module("docs.making.http").pages()
+    return made
 
 
 def _is_there(module: str) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -130,7 +132,10 @@ def serve(desk: Desk, services: tuple[str, ...], listening: Listening, sock: soc
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.key,
     )
-    uvicorn.Server(config).run(sockets=[sock])
+    # Once all is finished uvicorn raises the signal that ended it again: that is how a server ends, and no fault.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[sock])
 
 
 def bound(listening: Listening) -> socket.socket:

@@ -44,8 +44,9 @@ def create(
     """Make a key, and show it this once. Only its digest is kept: one that is lost is revoked and made anew.
 
     read: look at everything of its accounts. upload: hand in weights and symbols, have data collected. dry-run:
-    backtests, searches, plans. trade: whatever sends an order or stops one; live accounts need `scizor arm` besides.
-    admin: the audit and what only an operator may change. A key that trades cannot read unless it has both.
+    backtests, searches, plans. trade: whatever sends an order or stops one; it can also arm a live account, which no
+    order goes to unarmed. admin: the audit and what only an operator may change. A key that trades cannot read unless
+    it has both.
 
     When: a person or a program is to use the HTTP services.
     Writes: The key's digest, scopes, accounts and expiry in the ledger.

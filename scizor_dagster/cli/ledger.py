@@ -106,7 +106,8 @@ def restore(
 ) -> None:
     """Fill an empty ledger from a backup; every account is halted until you resume it.
 
-    What was sent after the backup is not in it: take it from the broker with `scizor ledger rebuild` first.
+    What was sent after the backup is not in it: take it from the broker with `scizor ledger rebuild` first. Every
+    permission ends: armings, approvals of plans and of strategy code, keys of the services. Give them anew.
 
     When: the ledger is lost or damaged, and there is a backup.
     Writes: The ledger, and every account as halted.

@@ -32,13 +32,14 @@ def serve(
     """Serve data farmer, backtester and algo trader over HTTP. Stop it with Ctrl-C: what is under way is finished.
 
     Every request needs a key: scizor keys create. What there is to ask is on the page /docs. A request never does more
-    than a command: an order passes the same limits, and a live account needs `scizor arm`. Long work runs in Dagster,
+    than a command: an order passes the same limits, and a live account must be armed. Long work runs in Dagster,
     by its webserver where that answers, else here. Other machines are let in only with a certificate, or behind a
     proxy that is named.
 
     When: programs, or people on other machines, are to use what there is.
     Writes: What requests write, as the commands do.
-    Exit codes: 0 it was stopped; 2 the address is taken, or open to others without TLS.
+    JSON: url, services, docs.
+    Exit codes: 0 it was stopped, by Ctrl-C or SIGTERM; 2 the address is taken, or open to others without TLS.
     Example: scizor serve --service data-farmer --port 8000
     """
     from scizor_dagster.api import serving

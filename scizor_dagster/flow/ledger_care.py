@@ -4,8 +4,8 @@ What belongs here: what must be asked and stopped around `ledger.backup` and `ex
 file, and the rows.
 
 After either way back every account that may have traded with what was lost is halted: a person looks, and resumes.
-Real money is armed anew, and a plan approved anew: what a backup says of such a permission may have been taken back,
-or used up, since.
+Real money is armed anew, a plan or strategy code approved anew, a key of the services made anew: what a backup says of
+such a permission may have been taken back, or used up, since.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_settings
 from scizor_dagster.flow.ledger_choice import note_server, refuse_forgotten_server
+from scizor_dagster.ledger.api_keys import keys_of, revoke_key
 from scizor_dagster.ledger.arming import disarm
 from scizor_dagster.ledger.backup import Manifest, read_manifest, restore, write_backup
 from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.ledger.plan_approvals import withdraw_unused
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.strategy_code import codes_of, is_approved, judge_code
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.risk.trading_state import TradingState, set_state
 
@@ -91,6 +93,7 @@ def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tupl
         for account, portfolio in [(name, item) for name in sorted(known) for item in sorted(known[name])]:
             disarm(connection, account, portfolio, actor=actor, reason=reason, now=now)
             withdraw_unused(connection, account, portfolio, actor=actor, reason=reason, now=now)
+        _end_permissions_of_services(connection, reason, actor, now)
         halted.extend(sorted({*known, *_traded_accounts(desk)}))
         _halt(connection, halted, reason, actor, now)
 
@@ -161,6 +164,15 @@ def rebuild_ledger(
 def _traded_accounts(desk: Desk) -> list[str]:
     """The accounts that a portfolio of the configuration trades on, in its order."""
     return list(dict.fromkeys(item.account for item in desk.config.portfolios.values()))
+
+
+def _end_permissions_of_services(connection: sa.Connection, reason: str, actor: str, now: datetime) -> None:
+    for key in keys_of(connection):
+        if key.revoked_at is None:
+            revoke_key(connection, key.key_id, actor=actor, reason=reason, now=now)
+    for code in codes_of(connection):
+        if is_approved(connection, code.code_hash):
+            judge_code(connection, code.code_hash, approved=False, actor=actor, reason=reason, now=now)
 
 
 def _halt(connection: sa.Connection, accounts: Sequence[str], reason: str, actor: str, now: datetime) -> None:

@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from docs.making import codes, handbook
+from docs.making import codes, handbook, http
 from tests.browser import browser, require_chromium
 from tests.docs.blocks import ROOT
 
@@ -74,6 +74,8 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
         ("reference/manifest-keys.html", ("strategies[].guards", "max_turnover")),
         ("reference/lake.html", ("target_attribution", "at least 0")),
         ("reference/ledger.html", ("client_order_id", "exact decimal")),
+        ("reference/http.html", ("POST /api/orders", "http-objects.html#ordertoplace")),
+        ("reference/http-objects.html", ("OrderToPlace", "open orders counted; 0 closes")),
         ("reference/python-brokers.html", ("OutcomeUnknown", "visible_after")),
         ("reference/python-backtests.html", ("run_backtest", "history_of_frame")),
     ],
@@ -84,6 +86,16 @@ def test_a_page_that_is_made_from_the_code_holds_what_the_code_has(
     text = (site / page).read_text(encoding="utf-8")
     assert [word for word in words if word not in text] == []
     assert "<!-- run" not in text
+
+
+def test_what_every_route_may_refuse_is_said_once_and_what_only_one_refuses_at_that_one() -> None:
+    refused = {"content": {"application/problem+json": {}}}
+    answers = {"409": {"description": "Conflict", **refused}, "412": {"description": "Precondition Failed", **refused}}
+    one = {"summary": "One", "responses": {"204": {"description": "Successful Response"}, "409": answers["409"]}}
+    page = http.markdown({"paths": {"/one": {"get": one}, "/two": {"get": {"responses": answers}}}})
+    assert page.count("409 Conflict") == 1
+    assert page.index("409") < page.index("GET /one") < page.index("Answers **204**") < page.index("GET /two")
+    assert page.index("GET /two") < page.index("Answers **412**: Precondition Failed")
 
 
 def test_a_code_without_an_entry_and_an_entry_without_a_code_fail(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import restore_ledger
+from scizor_dagster.ledger.api_keys import ApiKey, Scope, add_key, keys_of, revoke_key
 from scizor_dagster.ledger.arming import arm, armed_for, arming_of
 from scizor_dagster.ledger.backup import write_backup
 from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.plan_approvals import approval_in_force, approve_plan
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.strategy_code import CodeRow, is_approved, judge_code, note_code
 from scizor_dagster.ledger.verification import verify
 from scizor_dagster.risk.trading_state import TradingState, standing
 from tests.execution.scenario import plan_of
@@ -55,4 +57,32 @@ def test_a_permission_that_may_have_been_taken_back_after_the_backup_is_not_brou
         assert approval_in_force(connection, "paper", "main", FIRST) is not None
         assert approval_in_force(connection, "paper", "main", SECOND) is None
         assert standing(connection, "paper", "main", NOW).state is TradingState.HALTED
+        assert verify(connection) == []
+
+
+def test_keys_of_the_services_and_approved_code_may_have_been_taken_back_since_and_are_not_brought_back(
+    tmp_path: Path,
+) -> None:
+    lost = Ledger.open(sqlite_ledger(tmp_path / "lost"))
+    later = NOW + timedelta(days=30)
+    with lost.transaction() as connection:
+        for key_id in ("0a1b2c3d4e5f", "1a1b2c3d4e5f"):
+            scopes = frozenset({Scope.TRADE})
+            add_key(connection, ApiKey(key_id, key_id * 5, "desk", scopes, None, NOW, "jo", expires_at=later))
+        revoke_key(connection, "1a1b2c3d4e5f", actor="jo", reason="left", now=NOW)
+        for code in ("a" * 64, "b" * 64):
+            note_code(connection, CodeRow(code, "trend", "def weights(prices): ...", "desk", "a try", NOW))
+        judge_code(connection, "a" * 64, approved=True, actor="jo", reason="read it", now=NOW)
+    backup = tmp_path / "backup.zip"
+    write_backup(lost, backup, now=NOW)
+    lost.close()
+    (tmp_path / "project").mkdir()
+    desk = Desk(small_project(tmp_path / "project").settings, lambda: NOW)
+    restore_ledger(desk, backup, actor="ann", now=NOW)
+    with desk.ledger.read() as connection:
+        assert {key.key_id[0]: (key.revoked_by, key.refusal(NOW)) for key in keys_of(connection)} == {
+            "0": ("ann", "key revoked"),
+            "1": ("jo", "key revoked"),
+        }
+        assert not is_approved(connection, "a" * 64)
         assert verify(connection) == []
