@@ -92,15 +92,15 @@ def test_a_plan_that_another_run_has_admitted_meanwhile_keeps_the_snapshot_that_
     write_weights(tmp_path / "trend.csv", {third: {"AAPL": 0.3}})
     write_weights(tmp_path / "value.csv", {third: {"1": 0.3}})
     consolidate_session(desk, "main", third)
-    made = plans._draft
+    made = plans.draft_plan
 
     def overtaken(*parts: object) -> object:
-        monkeypatch.setattr(plans, "_draft", made)
+        monkeypatch.setattr(plans, "draft_plan", made)
         plan_session(desk, "main", third)
         trade_session(desk, "main", third, "faster")
         return made(*parts)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(plans, "_draft", overtaken)
+    monkeypatch.setattr(plans, "draft_plan", overtaken)
     late = plan_session(desk, "main", third)
     assert late.kept
     assert late.plan == read_plan(desk.lake, "main", third)

@@ -14,6 +14,8 @@ from scizor_dagster.flow.facts import account_beside
 from scizor_dagster.flow.plans import current_plan, plan_session
 from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.flow.trades import trade_session
+from scizor_dagster.ledger.rows import intents_in
+from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.model import Plan, Reason
 from tests.flow.desks import FIRST, NOW, SECOND, collected
 from tests.projects import MANIFEST, STRATEGY, project_at, small_project, write_weights
@@ -121,4 +123,7 @@ def test_the_account_beside_a_portfolio_has_what_the_others_own_and_have_open(te
     assert all(order.remaining > Decimal(0) and not order.own for order in beside.sibling_orders)
     own = account_beside(desk, "main", broker)
     assert (own.siblings, own.sibling_orders) == ({}, ())
-    assert {order.symbol for order in own.open_orders} == {order.symbol for order in beside.sibling_orders}
+    with desk.ledger.read() as connection:
+        waiting = {row.symbol for row in intents_in(connection, "paper", (IntentState.HELD, IntentState.READY))}
+    assert waiting
+    assert {order.symbol for order in own.open_orders} == waiting | {order.symbol for order in beside.sibling_orders}
