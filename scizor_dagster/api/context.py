@@ -19,6 +19,7 @@ from fastapi import Depends, Request
 
 from scizor_dagster.api.kept_keys import KeptKeys
 from scizor_dagster.api.rates import Places, Rates
+from scizor_dagster.api.run_work import Worker
 from scizor_dagster.api.runs import Runs
 from scizor_dagster.config import ApiRules
 from scizor_dagster.errors import ScizorError
@@ -50,12 +51,13 @@ class Context:
     Args:
         settings: Where everything is.
         clock: The machine's; the desk's own is that of the configuration.
+        worker: Who does runs; without one they are done in this process.
 
     Raises:
         ConfigError: the configuration cannot be used.
     """
 
-    def __init__(self, settings: Settings, clock: Clock = machine_clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock = machine_clock, worker: Worker | None = None) -> None:
         self.settings = settings
         self.clock = clock
         self.holder = uuid4().hex
@@ -71,7 +73,7 @@ class Context:
         self.streams = Places(self.rules.max_streams, "streams of events")
         self.requests = Places(self.rules.max_threads + self.rules.max_waiting, "requests")
         self._turns = anyio.Semaphore(self.rules.max_threads, fast_acquire=True)
-        self.runs = Runs(settings, self.rules.dagster_url, clock, lambda text: self.redact(text))
+        self.runs = Runs(settings, self.rules.dagster_url, clock, lambda text: self.redact(text), worker)
 
     @property
     def desk(self) -> Desk:
