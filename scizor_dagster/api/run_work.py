@@ -91,6 +91,8 @@ class Worker:
 
     def done(self, work: Work) -> str:
         """As `done`, which one thread calls at a time; also where the process dies, and the run with it."""
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
         process = self._process or self._begun()
         assert process.stdin is not None
         assert process.stdout is not None
