@@ -168,6 +168,8 @@ def main() -> None:
     os.dup2(2, 1)
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A service manager ends all processes at once: this one is ended by the service, which waits for what is under way.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     settings = Settings.from_environment(os.environ)
     _log(settings, int(sys.argv[1]))
     asked, busy = SimpleQueue[str | None](), Event()

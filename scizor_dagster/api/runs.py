@@ -68,7 +68,7 @@ class RunRequest:
         config: Run configuration. Never a secret: Dagster shows it.
         tags: What the caller wants to find again in `RunState.tags`.
         partitions: Name of the dynamic partitions that `partition` is one of; it is added to them.
-        ends_when_asked: Whether the job looks whether its end was asked for, so that it can be ended in this process.
+        ends_when_asked: Whether the job looks whether its end was asked for, so that it can be ended here.
     """
 
     kind: str
@@ -177,7 +177,7 @@ class Runs:
 
         Raises:
             NotFound: there is no such run, or it is of another kind.
-            RequestRefused: it has ended, or is under way in this process, which cannot let go of it (409).
+            RequestRefused: it has ended, or is under way here, where nothing lets go of it (409).
             NotTaken: Dagster's webserver did not end it.
         """
         found = self.state(run_id, kind)

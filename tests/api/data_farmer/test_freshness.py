@@ -10,6 +10,7 @@ import pytest
 
 from scizor_dagster.api.data_farmer import freshness as module
 from scizor_dagster.api.data_farmer.freshness import Freshness, freshness_of
+from scizor_dagster.api.runs import Runs, RunState, RunStatus
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.market_data.adjustment import rebuild_prices
 from tests.api.client import Client
@@ -155,6 +156,20 @@ def test_prices_that_another_process_stores_are_in_the_very_next_answer(farm: Cl
     after = farm.get("/api/data/MSFT", query=WEEK)
     assert [b - a for a, b in zip(before.json["bars"]["volume"], after.json["bars"]["volume"], strict=True)] == [1] * 4
     assert before.headers["etag"] != after.headers["etag"]
+
+
+def test_a_collection_is_told_as_ended_when_what_it_has_stored_is_in_every_answer(
+    farm: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled, status = list[str](), [RunStatus.RUNNING]
+    monkeypatch.setattr(Freshness, "settle", lambda *_: settled.append(path))
+    monkeypatch.setattr(Runs, "state", lambda *_: RunState("1", "collect_daily", status[0], {}))
+    path = "/api/collections/1"
+    assert (farm.get(path).json["status"], settled) == ("running", [])
+    status[0] = RunStatus.SUCCEEDED
+    for path in ("/api/collections/1", "/api/collections/1/progress", "/api/collections"):
+        assert farm.get(path).status == 200
+    assert settled == ["/api/collections/1", "/api/collections/1/progress", "/api/collections"]
 
 
 def test_an_answer_that_is_kept_takes_no_thread(farm: Client, monkeypatch: pytest.MonkeyPatch) -> None:
