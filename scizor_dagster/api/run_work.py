@@ -55,7 +55,7 @@ class Work:
 
 
 def done(settings: Settings, work: Work) -> str:
-    """Do it in this process, to its end: why it failed, in words; empty where it did not, or was ended."""
+    """Do it in this process, to its end: why it did not get there, in words; empty where it did."""
     from scizor_dagster.cli.instance import JobRunner, opened_instance
 
     try:
@@ -76,6 +76,7 @@ def done(settings: Settings, work: Work) -> str:
         return f"{error.problem} {error.remedy}"
     except KeyboardInterrupt:
         logger.info("Run %s was ended as it was asked.", work.run_id)
+        return "It was ended before it was done."
     except Exception as error:
         logger.error("Run %s failed.", work.run_id, exc_info=error)
         return f"It failed with {type(error).__name__}; the log says more."
@@ -167,9 +168,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.nice(NICENESS)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A service manager ends all processes at once: this one is ended by the service, which waits for what is under way.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     settings = Settings.from_environment(os.environ)
     _log(settings, int(sys.argv[1]))
     asked, busy = SimpleQueue[str | None](), Event()

@@ -17,6 +17,7 @@ import pytest
 from scizor_dagster.api import run_work
 from scizor_dagster.api.run_work import NICENESS, Work, Worker
 from scizor_dagster.api.runs import RunRequest, Runs, RunStatus
+from scizor_dagster.cli.instance import JobRunner
 from tests.api.conftest import NOW
 from tests.projects import Project
 
@@ -67,6 +68,17 @@ def test_a_run_beside_is_recorded_as_one_here_and_its_failure_told_in_the_same_w
     )
     runs.close()
     assert process.returncode == 0
+
+
+def test_a_run_that_is_ended_says_so(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JobRunner, "open", ended)
+    runs = Runs(fresh.settings, "http://127.0.0.1:9", lambda: NOW)
+    found = runs.wait(runs.submit(TIDYING, "ada").run_id)
+    assert (found.status, found.problem) == (RunStatus.FAILED, "It was ended before it was done.")
+    runs.close()
 
 
 def test_a_work_is_the_same_at_the_other_end_of_the_pipe() -> None:
