@@ -12,8 +12,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-SETTLED_NS = 100_000_000
-"""A file that was written later than so long ago may be written once more without a sign of it."""
+SETTLED_NS = 30_000_000
+"""A file that was written later than so long ago may be written once more without a sign of it: a kernel may count the
+times of files in steps of ten milliseconds."""
 Mark = tuple[int, ...]
 
 

@@ -27,7 +27,7 @@ from scizor_dagster.errors import ScizorError
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 
 logger = logging.getLogger("scizor.api")
-NICENESS = 4
+NICENESS = 6
 """To give way to who asks the service, and to be done all the same while many ask without a pause."""
 _LONGEST_END_SECONDS = 30.0
 
