@@ -7,7 +7,8 @@ How a route is written, by the example of `data_farmer.symbols`:
 
 - One module for each resource in the package of its service, with `router = ApiRouter("heading")`; the package's
   `ROUTERS` names it. Paths are below `/api` by themselves: `@router.get("/symbols")`.
-- A plain `def`, which runs in a thread (stores block); `async def` only for streams.
+- A plain `def`, which runs in a thread (stores block); `async def` only for streams, and for what is asked so often
+  that it is answered from what is kept without one (`data_farmer.prices`).
 - Its actor comes with its rule: `actor: Annotated[Actor, Depends(require(Scope.READ, Reach.SHARED))]`. Without exactly
   one rule the route cannot be defined. `Reach` says whose it is what it shows: `SHARED`; `LISTED` (leave out what
   `actor.may_see(account)` denies, in `items`); `ACCOUNT` (the request names it: `actor.portfolio(desk, name)`,

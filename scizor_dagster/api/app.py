@@ -23,6 +23,7 @@ from scizor_dagster.api.front import Front
 from scizor_dagster.api.idempotency import HEADER, PATTERN
 from scizor_dagster.api.problems import Problem, answer_to, request_id_of
 from scizor_dagster.api.routes import ApiRouter, GuardedRoute
+from scizor_dagster.api.run_work import Worker
 from scizor_dagster.sessions import Clock
 from scizor_dagster.settings import Settings
 from scizor_dagster.version import release
@@ -46,6 +47,7 @@ def create_app(
     *,
     clock: Clock = machine_clock,
     hosts: Sequence[str] = (),
+    worker: Worker | None = None,
 ) -> FastAPI:
     """The application with the services named.
 
@@ -54,11 +56,12 @@ def create_app(
         services: Of `SERVICES`.
         clock: The machine's.
         hosts: Names that requests may be addressed to, beside those of loopback and of the configuration.
+        worker: Who does runs; without one they are done in this process.
 
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    context = Context(settings, clock)
+    context = Context(settings, clock, worker)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ What belongs here: opening things once for all requests, safely for threads. Wha
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,9 @@ from uuid import uuid4
 import anyio
 from fastapi import Depends, Request
 
+from scizor_dagster.api.kept_keys import KeptKeys
 from scizor_dagster.api.rates import Places, Rates
+from scizor_dagster.api.run_work import Worker
 from scizor_dagster.api.runs import Runs
 from scizor_dagster.config import ApiRules
 from scizor_dagster.errors import ScizorError
@@ -30,7 +32,7 @@ from scizor_dagster.settings import Settings
 
 logger = logging.getLogger("scizor.api")
 RESERVED_THREADS = 8
-Fingerprint = tuple[tuple[str, int, int], ...]
+Fingerprint = tuple[tuple[int, int], ...]
 T = TypeVar("T")
 
 
@@ -49,12 +51,13 @@ class Context:
     Args:
         settings: Where everything is.
         clock: The machine's; the desk's own is that of the configuration.
+        worker: Who does runs; without one they are done in this process.
 
     Raises:
         ConfigError: the configuration cannot be used.
     """
 
-    def __init__(self, settings: Settings, clock: Clock = machine_clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock = machine_clock, worker: Worker | None = None) -> None:
         self.settings = settings
         self.clock = clock
         self.holder = uuid4().hex
@@ -62,13 +65,15 @@ class Context:
         self._locks = ExitStack()
         self._held = False
         self._parts: dict[object, Any] = {}
-        self._desk, self._read = self._opened(None)
+        self._opening = self._opened(None)
+        self._redaction: tuple[Desk, Redaction] | None = None
         self.rules: ApiRules = self._desk.config.api
         self.rates = Rates(self.rules)
+        self.keys = KeptKeys()
         self.streams = Places(self.rules.max_streams, "streams of events")
         self.requests = Places(self.rules.max_threads + self.rules.max_waiting, "requests")
-        self._turns = anyio.Semaphore(self.rules.max_threads)
-        self.runs = Runs(settings, self.rules.dagster_url, clock, lambda text: self.redact(text))
+        self._turns = anyio.Semaphore(self.rules.max_threads, fast_acquire=True)
+        self.runs = Runs(settings, self.rules.dagster_url, clock, lambda text: self.redact(text), worker)
 
     @property
     def desk(self) -> Desk:
@@ -78,10 +83,21 @@ class Context:
             ConfigError: the configuration cannot be used any more.
         """
         with self._guard:
-            if _fingerprint(self._desk) != self._read:
-                self._desk, self._read = self._opened(self._desk)
+            desk, files, read = self._opening
+            if _fingerprint(files) != read:
+                self._opening = self._opened(desk)
             _open_stores(self._desk)
             return self._desk
+
+    @property
+    def desk_at_hand(self) -> Desk | None:
+        """The desk, where the files are as they were when it was asked for last: nothing is read or waited for."""
+        desk, files, read = self._opening
+        return desk if _fingerprint(files) == read else None
+
+    @property
+    def _desk(self) -> Desk:
+        return self._opening[0]
 
     @asynccontextmanager
     async def turn(self, *, always: bool) -> AsyncIterator[None]:
@@ -135,7 +151,10 @@ class Context:
     @property
     def redact(self) -> Redaction:
         """Blots out every secret of the configuration."""
-        return redaction_of(self._desk.config, self.settings)
+        desk, found = self._desk, self._redaction
+        if found is None or found[0] is not desk:
+            self._redaction = found = (desk, redaction_of(desk.config, self.settings))
+        return found[1]
 
     def hold(self, ledger: Ledger) -> None:
         """Hold this process's lock in the ledger, by which others know that it lives."""
@@ -145,11 +164,14 @@ class Context:
 
     def part(self, make: Callable[[], T]) -> T:
         """What a service keeps between requests, made once: the same for the same `make`."""
+        found: T | None = self._parts.get(make)
+        if found is not None:
+            return found
         with self._guard:
             if make not in self._parts:
                 self._parts[make] = make()
-            found: T = self._parts[make]
-            return found
+            made: T = self._parts[make]
+            return made
 
     def close(self) -> None:
         """End what is under way in the background, and let go of brokers, locks and the ledger."""
@@ -163,7 +185,7 @@ class Context:
             for file in self.settings.home.glob(f"*{lock_of(self.holder)}*"):
                 file.unlink(missing_ok=True)
 
-    def _opened(self, before: Desk | None) -> tuple[Desk, Fingerprint]:
+    def _opened(self, before: Desk | None) -> tuple[Desk, tuple[Path, ...], Fingerprint]:
         # Looked at before it is read: what is written meanwhile is read the next time.
         seen = _state(self.settings.config_path)
         desk = Desk(self.settings, self.clock)
@@ -173,7 +195,8 @@ class Context:
                 if name in before.__dict__:
                     desk.__dict__[name] = before.__dict__[name]
             before.disconnect()
-        return desk, (seen, *_fingerprint(desk)[1:])
+        files = _files_of(desk)
+        return desk, files, (seen, *_fingerprint(files[1:]))
 
 
 def _open_stores(desk: Desk) -> None:
@@ -184,19 +207,22 @@ def _open_stores(desk: Desk) -> None:
         _ = desk.ledger
 
 
-def _fingerprint(desk: Desk) -> Fingerprint:
+def _files_of(desk: Desk) -> tuple[Path, ...]:
     config = desk.config
     universes = [config.folder / name for market in config.markets.values() for name in market.universes]
-    files: list[Path] = [desk.settings.config_path, config.folder / config.strategy_manifest, *universes]
-    return tuple(_state(path) for path in files)
+    return desk.settings.config_path, config.folder / config.strategy_manifest, *universes
 
 
-def _state(path: Path) -> tuple[str, int, int]:
+def _fingerprint(files: Sequence[Path]) -> Fingerprint:
+    return tuple(map(_state, files))
+
+
+def _state(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
     except OSError:
-        return str(path), 0, 0
-    return str(path), found.st_mtime_ns, found.st_size
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 def context_of(request: Request) -> Context:

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from threading import Lock
 
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from scizor_dagster.api.counting import Counts
 from scizor_dagster.api.problems import RequestRefused
 from scizor_dagster.config import ApiRules
 
@@ -28,7 +28,7 @@ class Rates:
     """Counts requests. Safe to call from several threads."""
 
     def __init__(self, rules: ApiRules) -> None:
-        self._counted = FixedWindowRateLimiter(MemoryStorage())
+        self._counted = FixedWindowRateLimiter(Counts())
         self._per_key = RateLimitItemPerMinute(rules.requests_per_minute)
         self._per_address = RateLimitItemPerMinute(rules.requests_per_minute_per_address)
         self._noted = RateLimitItemPerMinute(NOTED_PER_MINUTE)

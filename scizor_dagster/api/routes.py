@@ -25,7 +25,7 @@ from scizor_dagster.api.audit import READS, Audit, address_of
 from scizor_dagster.api.context import Context, context_of
 from scizor_dagster.api.etags import NotModified
 from scizor_dagster.api.problems import Unauthorized, answer_to, documented, wrong_field
-from scizor_dagster.api.security import Actor, Reach, Require, actor_of
+from scizor_dagster.api.security import Actor, Reach, Require, actor_at_hand, actor_of
 from scizor_dagster.api.uploads import Upload
 from scizor_dagster.errors import ScizorError
 
@@ -91,8 +91,10 @@ class GuardedRoute(APIRoute):
     async def _admitted(self, context: Context, audit: Audit, request: Request) -> tuple[Actor, Request]:
         """Who asks, and the request with its body; every refusal that needs no store of the domain's."""
         shown = request.headers.get("authorization", "")
-        always = self.rule.always
-        actor = await run_in_threadpool(actor_of, context, shown, address_of(request), always=always)
+        always, address = self.rule.always, address_of(request)
+        actor = actor_at_hand(context, shown, address, always=always)
+        if actor is None:
+            actor = await run_in_threadpool(actor_of, context, shown, address, always=always)
         audit.note(actor=actor.name, key_id=actor.key_id)
         request.state.actor = actor
         self.rule.check(actor)

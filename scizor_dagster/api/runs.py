@@ -1,9 +1,10 @@
 """Long work as Dagster runs: submitted, looked at, cancelled.
 
 What belongs here: handing a job of the definitions to Dagster's webserver where it answers, else to a thread of this
-process, one run after the other, recorded in the same instance all the same. What does not: what a job does.
+process or to the one beside it (`run_work`), one run after the other, recorded in the same instance all the same. What
+does not: what a job does.
 
-A run that waits for the thread is known to this process alone: where it ends, the run was never begun.
+A run that waits for its turn is known to this process alone: where it ends, the run was never begun.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from scizor_dagster.api.problems import NotFound, RequestRefused
+from scizor_dagster.api.run_work import Work, Worker, done
 from scizor_dagster.api.webserver import Webserver
-from scizor_dagster.errors import ScizorError
 from scizor_dagster.sessions import Clock
 from scizor_dagster.settings import Settings
 
@@ -69,7 +70,7 @@ class RunRequest:
         config: Run configuration. Never a secret: Dagster shows it.
         tags: What the caller wants to find again in `RunState.tags`.
         partitions: Name of the dynamic partitions that `partition` is one of; it is added to them.
-        ends_when_asked: Whether the job looks whether its end was asked for, so that it can be ended in this process.
+        ends_when_asked: Whether the job looks whether its end was asked for, so that it can be ended here.
     """
 
     kind: str
@@ -109,13 +110,21 @@ class RunState:
 
 
 class Runs:
-    """Submits runs and tells of them. Safe to call from several threads."""
+    """Submits runs and tells of them; without a `worker` they are done here. Safe to call from several threads."""
 
-    def __init__(self, settings: Settings, dagster_url: str, clock: Clock, redact: Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        dagster_url: str,
+        clock: Clock,
+        redact: Callable[[str], str] = str,
+        worker: Worker | None = None,
+    ) -> None:
         self._settings = settings
         self._webserver = Webserver(dagster_url, settings.dagster_home)
         self._clock = clock
         self._redact = redact
+        self._worker = worker
         self._guard = Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scizor-run")
         self._waiting: dict[str, tuple[RunState, Future[None]]] = {}
@@ -171,7 +180,7 @@ class Runs:
 
         Raises:
             NotFound: there is no such run, or it is of another kind.
-            RequestRefused: it has ended, or is under way in this process, which cannot let go of it (409).
+            RequestRefused: it has ended, or is under way here, where nothing lets go of it (409).
             NotTaken: Dagster's webserver did not end it.
         """
         found = self.state(run_id, kind)
@@ -236,6 +245,8 @@ class Runs:
     def close(self) -> None:
         """Begin no further run, and wait for the one that is under way."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._worker is not None:
+            self._worker.close()
         self._opened.close()
 
     def _add_partition(self, request: RunRequest) -> None:
@@ -264,27 +275,18 @@ class Runs:
             del self._waiting[run_id]
 
     def _run(self, run_id: str, request: RunRequest, waiting: RunState) -> None:
-        from scizor_dagster.cli.instance import JobRunner
-
-        try:
-            with JobRunner.open(self._settings) as runner:
-                self._add_partition(request)
-                runner.run(
-                    request.job,
-                    partition=request.partition,
-                    partition_range=request.partition_range,
-                    config=request.config,
-                    tags=waiting.tags,
-                    raise_on_failed_check=False,
-                    run_id=run_id,
-                )
-        except ScizorError as error:
-            self._note_failure(run_id, waiting, f"{error.problem} {error.remedy}")
-        except KeyboardInterrupt:
-            logger.info("Run %s was ended as it was asked.", run_id)
-        except Exception as error:
-            logger.error("Run %s failed.", run_id, exc_info=error)
-            self._note_failure(run_id, waiting, f"It failed with {type(error).__name__}; the log says more.")
+        work = Work(
+            request.job,
+            run_id,
+            waiting.tags,
+            request.config,
+            request.partition,
+            request.partition_range,
+            request.partitions,
+        )
+        problem = self._worker.done(work) if self._worker is not None else done(self._settings, work)
+        if problem:
+            self._note_failure(run_id, waiting, problem)
 
     def _note_failure(self, run_id: str, waiting: RunState, problem: str) -> None:
         problem = self._redact(problem)

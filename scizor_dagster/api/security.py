@@ -23,6 +23,7 @@ from scizor_dagster.config import Portfolio
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.api_keys import ApiKey, Scope, note_use, use_is_due
+from scizor_dagster.ledger.store import Ledger
 
 T = TypeVar("T")
 
@@ -156,21 +157,45 @@ def actor_of(context: Context, shown: str, address: str, *, always: bool = False
     return Actor(key.actor, key.key_id, key.scopes, key.accounts)
 
 
-def _key(context: Context, shown: str, now: datetime) -> ApiKey:
+def actor_at_hand(context: Context, shown: str, address: str, *, always: bool = False) -> Actor | None:
+    """As `actor_of`, for the event loop: None, and nothing was counted, where the ledger has to be asked or written to.
+
+    Raises:
+        RequestRefused: too many requests (429).
+    """
+    text, now = _text_of(shown), context.clock()
+    key = context.keys.of(text) if text else None
+    if key is None or key.refusal(now) or use_is_due(key, now):
+        return None
+    if not always:
+        context.rates.require_few_refusals(address)
+        context.rates.take_key(key.key_id)
+    return Actor(key.actor, key.key_id, key.scopes, key.accounts)
+
+
+def _text_of(shown: str) -> str:
+    """The key in the header; empty where there is none."""
     scheme, _, text = shown.partition(" ")
-    if scheme.lower() != "bearer" or not text:
+    return text.strip() if scheme.lower() == "bearer" else ""
+
+
+def _key(context: Context, shown: str, now: datetime) -> ApiKey:
+    text = _text_of(shown)
+    if not text:
         raise Unauthorized("no key")
     ledger = context.ledger
-    found = None
-    if ledger is not None:
-        with ledger.read() as connection:
-            found = key_shown(connection, text.strip())
+    found = context.keys.looked_up(ledger.path, lambda: _row(ledger, text)) if ledger is not None else None
     if found is None:
         raise Unauthorized("unknown key")
     refusal = found.refusal(now)
     if refusal:
         raise Unauthorized(f"{refusal}: {found.key_id} of {found.actor}")
     return found
+
+
+def _row(ledger: Ledger, text: str) -> ApiKey | None:
+    with ledger.read() as connection:
+        return key_shown(connection, text)
 
 
 def _note_use(context: Context, key: ApiKey, now: datetime) -> None:

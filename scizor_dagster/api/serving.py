@@ -6,6 +6,7 @@ What belongs here: refusing what would put keys on a network in clear, and uvico
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import signal
@@ -113,12 +114,15 @@ def serve(desk: Desk, services: tuple[str, ...], listening: Listening, sock: soc
     import uvicorn
 
     from scizor_dagster.api.app import create_app
+    from scizor_dagster.api.run_work import Worker
 
     rules = desk.config.api
-    # A run in this process shall keep those who ask waiting for moments, and not for many times five milliseconds.
+    # Work in a thread shall keep those who ask waiting for moments, and not for many times five milliseconds.
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_secrets_out(redaction_of(desk.config, desk.settings))
-    app = create_app(desk.settings, services, hosts=listening.names)
+    app = create_app(desk.settings, services, hosts=listening.names, worker=Worker(desk.settings))
+    # What is there now stays: to look through it for garbage, again and again, keeps everybody waiting.
+    gc.freeze()
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -14,12 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scizor_dagster.file_marks import Mark, is_settled, mark_of, sqlite_files
 from scizor_dagster.lake.connection import Lake
 
-SETTLED_NS = 100_000_000
-"""A file that was written later than so long ago may be written once more without a sign of it."""
 _OF_NO_ROWS = ("schemas_created", "tables_created", "views_created", "views_dropped", "views_altered")
-Mark = tuple[int, ...]
+_OF_NAMES = ("schemas_created", "tables_created", "tables_altered", "tables_dropped")
 
 
 class TableVersions:
@@ -34,6 +33,7 @@ class TableVersions:
         self._seen = -1
         self._every = -1
         self._last: dict[str, int] = {}
+        self._names: dict[str, str] = {}
 
     def newest(self, *tables: str) -> int:
         """Number of the snapshot that last changed any of `tables`, of all that were committed before the call.
@@ -41,25 +41,39 @@ class TableVersions:
         Where the catalog's files show that nothing was written, nobody is asked; callers at the same time ask once.
         """
         called = time.monotonic_ns()
-        if self._trusted is None or self._trusted != self._mark():
+        if self._trusted is None or self._trusted != self.mark():
             with self._guard:
                 if self._begun < called:
                     self._look()
         return max(self._every, *(self._last.get(name, -1) for name in tables))
 
+    def mark(self) -> Mark | None:
+        """The mark of the catalog's files; None where it is on a server."""
+        return mark_of(self._files) if self._files else None
+
     def _look(self) -> None:
         self._begun, now = time.monotonic_ns(), time.time_ns()
-        mark = self._mark()
+        mark = self.mark()
         with self._lake.read() as cursor:
             rows = cursor.execute(
                 "SELECT snapshot_id, changes FROM lake.snapshots() WHERE snapshot_id > ? ORDER BY snapshot_id",
                 [self._seen],
             ).fetchall()
-            names = cursor.execute("SELECT table_id, table_name FROM ducklake_table_info('lake')") if rows else None
-            tables = {str(number): str(name) for number, name in names.fetchall()} if names else {}
+            if any(self._has_other_names(changes) for _, changes in rows):
+                # To list the tables takes longer than to ask what has changed.
+                names = cursor.execute("SELECT table_id, table_name FROM ducklake_table_info('lake')").fetchall()
+                self._names = {str(number): str(name) for number, name in names}
         for number, changes in rows:
-            self._note(number, changes, tables)
-        self._trusted = mark if mark is not None and now - max(mark[::2]) > SETTLED_NS else None
+            self._note(number, changes, self._names)
+        self._trusted = mark if mark is not None and is_settled(mark, now) else None
+
+    def _has_other_names(self, changes: Mapping[str, Sequence[str]]) -> bool:
+        """Whether tables may be named otherwise, or there are some that are not known."""
+        return any(
+            kind in _OF_NAMES or not all(item in self._names for item in changed)
+            for kind, changed in changes.items()
+            if kind not in _OF_NO_ROWS or kind in _OF_NAMES
+        )
 
     def _note(self, number: int, changes: Mapping[str, Sequence[str]], tables: Mapping[str, str]) -> None:
         if number > self._seen + 1:
@@ -72,24 +86,7 @@ class TableVersions:
                     self._every = number
         self._seen = number
 
-    def _mark(self) -> Mark | None:
-        """When the catalog's files were written, and how long they are; None where it is on a server.
-
-        They are looked at and not opened: to close a file gives up the locks that the process has on it elsewhere.
-        """
-        if not self._files:
-            return None
-        return tuple(number for path in self._files for number in _written(path))
-
 
 def _files_of(lake: Lake) -> tuple[Path, ...]:
     kind, _, path = lake.location.catalog.partition(":")
-    return (Path(path), Path(f"{path}-wal")) if kind == "sqlite" else ()
-
-
-def _written(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
+    return sqlite_files(Path(path)) if kind == "sqlite" else ()

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_api [readers] [seconds]
 
 The server is a process of its own, as `scizor serve` begins it, on a home with sixty symbols of ten years; the run is
-one that it does itself, in the same process. Every reader asks for one symbol after the other, without a pause. An
+one that the process beside it does. Every reader asks for one symbol after the other, without a pause. An
 answer that is not 200, and a p99 beyond 250 ms, end the benchmark with exit code 1; the load average is printed
 beside, because on a machine that is busy with something else the second says nothing.
 """

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from scizor_dagster.api import events
 from scizor_dagster.api.context import Context, TheContext
+from scizor_dagster.api.data_farmer.freshness import freshness_of
 from scizor_dagster.api.data_farmer.known import KnownSymbol, known_symbol, require_market
 from scizor_dagster.api.data_farmer.parameters import Day, InMarket, Keeper, Reader, SymbolName
 from scizor_dagster.api.models import Model
@@ -18,7 +19,7 @@ from scizor_dagster.api.paging import Page, ThePage
 from scizor_dagster.api.problems import RequestRefused, wrong_field
 from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.run_views import RUN_EXAMPLE, RunView, progress_of
-from scizor_dagster.api.runs import RunRequest, RunState
+from scizor_dagster.api.runs import ENDED, RunRequest, RunState
 from scizor_dagster.cli.dates import settled_session_of_job
 from scizor_dagster.flow.collecting import collection_range, daily_config, history_config
 from scizor_dagster.flow.desk import Desk
@@ -137,6 +138,7 @@ def list_collections(
     """Those that were asked for here, the newest first; of the newest thousand. Steps are in each one's own answer."""
     require_market(context.desk, market)
     states = context.runs.listed(KIND, MOST_LISTED)
+    freshness_of(context).settle(context)
     listed = [(_age(state), Collection.of(state)) for state in states if market in (None, state.tags.get(MARKET_TAG))]
     places = {item.id: place for place, item in listed}
     return paging.page([item for _, item in sorted(listed, key=lambda pair: pair[0])], lambda item: places[item.id])
@@ -145,7 +147,7 @@ def list_collections(
 @router.get("/collections/{collection_id}", summary="One collection")
 def show_collection(context: TheContext, actor: Reader, collection_id: RunId) -> Collection:  # noqa: ARG001
     """How far it is, and why it failed."""
-    return Collection.of(context.runs.state(collection_id, KIND))
+    return _shown(context, context.runs.state(collection_id, KIND))
 
 
 @router.get(
@@ -158,13 +160,28 @@ async def show_progress(
     collection_id: RunId,
 ) -> Response:
     """Server-sent events: `step` for each step that is done, and `end`."""
-    return await events.stream(request, progress_of(context.runs, collection_id, KIND))
+    read = progress_of(context.runs, collection_id, KIND)
+
+    def told(after: int) -> events.Told:
+        found = read(after)
+        if found.ended:
+            freshness_of(context).settle(context)
+        return found
+
+    return await events.stream(request, told)
 
 
 @router.post("/collections/{collection_id}/cancel", summary="Cancel a collection")
 def cancel_collection(context: TheContext, actor: Keeper, collection_id: RunId) -> Collection:  # noqa: ARG001
     """One that waits, or is a run of Dagster's webserver. What was collected stays."""
-    return Collection.of(context.runs.cancel(collection_id, KIND))
+    return _shown(context, context.runs.cancel(collection_id, KIND))
+
+
+def _shown(context: Context, state: RunState) -> Collection:
+    """Told as ended when all that it has stored is in what is asked for then."""
+    if state.status in ENDED:
+        freshness_of(context).settle(context)
+    return Collection.of(state)
 
 
 def _collectable(context: Context, symbol: str, market: str | None) -> KnownSymbol:

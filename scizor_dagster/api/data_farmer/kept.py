@@ -3,16 +3,16 @@
 What belongs here: how much, for how long, and reading once for all who wait. What does not: what a history is
 (`market_data.price_histories`), and its forms (`encoding`).
 
-Nothing is told that was not so when the request came: the lake is asked each time whether a table has changed
-(`lake.versions`), and of which symbols. Those that were asked for since the last change are read again together with
-what is asked for now, because fifty symbols cost hardly more than one.
+The lake is asked whether a table has changed (`lake.versions`), and of which symbols. Those that were asked for since
+the last change are read again together with what is asked for now, because fifty symbols cost hardly more than one.
+When it is asked is the business of `freshness`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -96,6 +96,21 @@ class Histories:
         self._guard = Lock()
         self._reading: defaultdict[str, Lock] = defaultdict(Lock)
         self._wanted: defaultdict[str, set[str]] = defaultdict(set)
+        self._refreshed: int | None = None
+
+    def at_hand(self, market: str, symbol: str) -> History | None:
+        """The history of `symbol`, where it is as new as the last `refresh`. Asks nobody."""
+        return self._current(market, symbol, self._refreshed) if self._refreshed is not None else None
+
+    def refresh(self) -> None:
+        """Bring up to date whatever was asked for of late, as of this moment or later."""
+        version = self.versions.newest(*TABLES)
+        if version == self._refreshed:
+            return
+        for market in {market for (market, _), _ in self._kept.newest_first()}:
+            with self._reading_of(market):
+                self._renewed(market, ())
+        self._refreshed = version
 
     def of(self, market: str, symbol: str) -> History:
         """The history of `symbol`, as of this moment or later."""
@@ -105,11 +120,14 @@ class Histories:
             return found
         with self._guard:
             self._wanted[market].add(symbol)
-            reading = self._reading[market]
-        with reading:
+        with self._reading_of(market):
             # Whoever was here before may have read it along.
             found = self._current(market, symbol, version)
-            return found if found is not None else self._read(market, symbol)
+            return found if found is not None else self._renewed(market, [symbol])[symbol]
+
+    def _reading_of(self, market: str) -> Lock:
+        with self._guard:
+            return self._reading[market]
 
     def _current(self, market: str, symbol: str, version: int) -> History | None:
         found = self._kept.get((market, symbol))
@@ -118,9 +136,10 @@ class Histories:
         found.asked = True
         return found
 
-    def _read(self, market: str, symbol: str) -> History:
+    def _renewed(self, market: str, symbols: Collection[str]) -> dict[str, History]:
+        """What is kept of a market, by name; `symbols` and those that were asked for since they were read as of now."""
         with self._guard:
-            wanted = {symbol, *self._wanted.pop(market, ())}
+            wanted = {*symbols, *self._wanted.pop(market, ())}
         version = self.versions.newest(*TABLES)
         held = {name: item for (place, name), item in self._kept.newest_first() if place == market}
         recent = [name for name, item in held.items() if item.asked and name not in wanted]
@@ -129,7 +148,7 @@ class Histories:
         for name, table in tables.items():
             held[name] = History(table, _digest(table), version, name in wanted)
             self._kept.put((market, name), held[name], table.nbytes)
-        return held[symbol]
+        return held
 
     def _confirmed(self, market: str, known: Mapping[str, History | None], version: int) -> list[str]:
         """Note of those that have not changed that they are as new as `version`; the names of the others."""
@@ -158,6 +177,10 @@ class Shelf:
         self.answers = Kept[Hashable, bytes](ANSWERS_BYTES)
         self._guard = Lock()
         self._histories: Histories | None = None
+
+    def at_hand(self, market: str, symbol: str) -> History | None:
+        """The history of `symbol`, where it is kept; see `Histories.at_hand`."""
+        return self._histories.at_hand(market, symbol) if self._histories is not None else None
 
     def histories(self, lake: Lake) -> Histories:
         """Those of `lake`, which is the same as long as the application is there."""

@@ -44,6 +44,11 @@ class KnownSymbols:
         self._guard = Lock()
         self._made: tuple[Desk, int, Index] | None = None
 
+    def at_hand(self, desk: Desk) -> Index | None:
+        """The index of that desk as it was made last. Asks nobody."""
+        made = self._made
+        return made[2] if made is not None and made[0] is desk else None
+
     def index(self, context: Context) -> Index:
         """By ticker and by id.
 
@@ -67,7 +72,16 @@ def known_symbol(context: Context, name: str, market: str | None = None) -> Know
         ConfigError: a universe file cannot be used.
     """
     require_market(context.desk, market)
-    index = context.part(KnownSymbols).index(context)
+    return named(context.part(KnownSymbols).index(context), name, market)
+
+
+def named(index: Index, name: str, market: str | None) -> KnownSymbol:
+    """The one symbol of `index` that `name` means, in `market` or anywhere.
+
+    Raises:
+        NotFound: there is none.
+        RequestRefused: there are several (409), which it lists.
+    """
     found = [item for item in index.get(name, ()) if market in (None, item.market)]
     if not found:
         raise NotFound("symbol", name)

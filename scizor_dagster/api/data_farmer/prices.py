@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from scizor_dagster.api import etags
-from scizor_dagster.api.context import TheContext
+from scizor_dagster.api.context import Context, TheContext
 from scizor_dagster.api.data_farmer.encoding import CONTENT_TYPES, MEDIA_TYPES, Form, chosen_form, encoded
+from scizor_dagster.api.data_farmer.freshness import freshness_of
 from scizor_dagster.api.data_farmer.kept import History, shelf_of
-from scizor_dagster.api.data_farmer.known import KnownSymbol, known_symbol
+from scizor_dagster.api.data_farmer.known import KnownSymbol, KnownSymbols, known_symbol, named, require_market
 from scizor_dagster.api.data_farmer.parameters import FirstDate, InMarket, LastDate, Reader, SymbolName, check_range
 from scizor_dagster.api.models import Model
 from scizor_dagster.api.problems import documented
@@ -102,7 +105,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     response_model=None,
     response_class=Response,
 )
-def show_prices(
+async def show_prices(
     context: TheContext,
     actor: Reader,  # noqa: ARG001
     request: Request,
@@ -122,9 +125,8 @@ def show_prices(
     """
     check_range(start_date, end_date)
     chosen = chosen_form(form, request.headers.get("accept", ""))
-    known = known_symbol(context, symbol, market)
-    desk, shelf = context.desk, shelf_of(context)
-    history = shelf.histories(desk.lake).of(known.market, known.symbol) if desk.has_lake else None
+    known, history = await _found(context, symbol, market)
+    shelf = shelf_of(context)
     asked = (known.market, known.symbol, known.instrument_id, known.currency, adjustment, start_date, end_date, chosen)
     tag = etags.tag_of("prices", history.digest if history else "", *asked)
     etags.state(request, response, tag)
@@ -132,13 +134,43 @@ def show_prices(
     body = shelf.answers.get((tag, asked))
     if body is not None:
         return Response(body, headers=headers)
-    table = _chosen(history, known, adjustment, start_date, end_date)
-    parts = encoded(chosen, table, _head(known, adjustment, table), {"symbol": known.symbol})
-    if table.num_rows >= STREAMED_FROM:
-        return StreamingResponse(parts, headers=headers)
-    body = b"".join(parts)
-    shelf.answers.put((tag, asked), body, len(body))
-    return Response(body, headers=headers)
+    made = await run_in_threadpool(_encoded, chosen, known, history, adjustment, (start_date, end_date))
+    if not isinstance(made, bytes):
+        return StreamingResponse(made, headers=headers)
+    shelf.answers.put((tag, asked), made, len(made))
+    return Response(made, headers=headers)
+
+
+async def _found(context: Context, name: str, market: str | None) -> tuple[KnownSymbol, History | None]:
+    """The symbol and its history, without a thread where both are kept; see `known_symbol` for what it raises."""
+    await freshness_of(context).wait(context)
+    desk, shelf = context.desk_at_hand, shelf_of(context)
+    index = context.part(KnownSymbols).at_hand(desk) if desk is not None else None
+    if desk is not None and index is not None:
+        require_market(desk, market)
+        known = named(index, name, market)
+        history = shelf.at_hand(known.market, known.symbol)
+        if history is not None:
+            return known, history
+    return await run_in_threadpool(_looked_up, context, name, market)
+
+
+def _looked_up(context: Context, name: str, market: str | None) -> tuple[KnownSymbol, History | None]:
+    known, desk = known_symbol(context, name, market), context.desk
+    return known, shelf_of(context).histories(desk.lake).of(known.market, known.symbol) if desk.has_lake else None
+
+
+def _encoded(
+    form: Form,
+    known: KnownSymbol,
+    history: History | None,
+    adjustment: Adjustment,
+    dates: tuple[date | None, date | None],
+) -> bytes | Iterator[bytes]:
+    """The body, or its parts where it is long."""
+    table = _chosen(history, known, adjustment, *dates)
+    parts = encoded(form, table, _head(known, adjustment, table), {"symbol": known.symbol})
+    return parts if table.num_rows >= STREAMED_FROM else b"".join(parts)
 
 
 def _chosen(

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from scizor_dagster.api import etags
 from scizor_dagster.api.context import TheContext, TheDesk
+from scizor_dagster.api.data_farmer.freshness import freshness_of
 from scizor_dagster.api.data_farmer.known import known_symbol, require_market
 from scizor_dagster.api.data_farmer.parameters import InMarket, Keeper, MarketName, Reader, SymbolName
 from scizor_dagster.api.models import Exact, Model
@@ -186,16 +187,18 @@ def list_symbols(
 
 
 @router.post("/symbols/validate", summary="Verify symbols at the provider")
-def validate_symbols(desk: TheDesk, actor: Keeper, asked: ValidationRequest) -> Validation:  # noqa: ARG001
+def validate_symbols(context: TheContext, actor: Keeper, asked: ValidationRequest) -> Validation:  # noqa: ARG001
     """Brings the universe files into the lake, and asks the provider for the symbols that are due, as
     `scizor symbols validate` does. A provider that does not answer never takes a verification back.
     """
+    desk = context.desk
     require_market(desk, asked.market)
     only = frozenset(asked.symbols) if asked.symbols is not None else None
     for symbol in sorted((only or frozenset()) - set(desk.instruments(asked.market))):
         raise NotFound("symbol", symbol)
     asking = Asking(force_revalidate=asked.force_revalidate, force=asked.force, limit=asked.limit, only=only)
     report = refresh_symbols(desk, asked.market, asking)
+    freshness_of(context).settle(context)
     in_use = [
         Doubt(symbol=item.symbol, reason=item.reason, note=f"{item.use} by {item.portfolio}")
         for item in retired_in_use(desk, asked.market)
@@ -219,6 +222,7 @@ def create_symbol(context: TheContext, actor: Keeper, response: Response, new: N
         )
     changed = add_symbol(desk, new.market, new.symbol, new.given, new.file)
     refresh_symbols(changed, new.market, Asking(only=frozenset([new.symbol]), force_revalidate=True))
+    freshness_of(context).settle(context)
     response.headers["Location"] = f"/api/symbols/{new.symbol}?market={new.market}"
     return Symbol.of(new.market, stored_row(context, new.symbol, new.market))
 
@@ -260,6 +264,7 @@ def delete_symbol(
         etags.require_match(request, _tag(Symbol.of(known.market, known.row)))
     changed = remove_symbol(context.desk, known.market, known.symbol, reason)
     refresh_symbols(changed, known.market, Asking(only=frozenset(), removal_reasons={known.symbol: reason.strip()}))
+    freshness_of(context).settle(context)
     return Symbol.of(known.market, stored_row(context, known.symbol, known.market))
 
 
