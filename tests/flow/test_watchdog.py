@@ -124,7 +124,7 @@ def test_a_plan_that_was_made_and_not_executed_is_called_so(project: Project) ->
     with desk.lake.write() as cursor:
         names = [row[0] for row in cursor.execute("DESCRIBE plans").fetchall()]
         types = {row[0]: row[1] for row in cursor.execute("DESCRIBE plans").fetchall()}
-        known = {"portfolio": "'main'", "session": f"DATE '{FRIDAY}'"}
+        known = {"portfolio": "'main'", "session": f"DATE '{FRIDAY}'", "origin": "NULL"}
         blank = {name: "''" if types[name] == "VARCHAR" else "0" for name in names}
         blank |= {name: "now()" for name in names if "TIMESTAMP" in types[name]}
         blank |= {name: f"DATE '{THURSDAY}'" for name in names if types[name] == "DATE"}

@@ -20,7 +20,7 @@ def test_six_writers_of_twenty_commits_each_lose_nothing_while_one_reads(tmp_pat
         barrier = manager.Barrier(WRITERS + 1)
         reader = pool.submit(read_until_complete, str(tmp_path), 2 * WRITERS * COMMITS, barrier)
         writers = [pool.submit(write_rows, str(tmp_path), writer, barrier) for writer in range(WRITERS)]
-        assert [writer.result(timeout=120) for writer in writers] == [COMMITS] * WRITERS
+        assert [writer.result(timeout=250) for writer in writers] == [COMMITS] * WRITERS
         seen = reader.result(timeout=120)
     assert seen == sorted(seen)
     assert len(set(seen)) > 2
