@@ -83,8 +83,8 @@ def coverage_plot(shares: pd.DataFrame) -> bytes:
     height = min(_SIZE[1] * 3, max(_SIZE[1] * 0.6, 0.6 + 0.09 * len(shares)))
     figure = _figure((_SIZE[0] * 1.4, height))
     axis = figure.subplots()
-    colours = LinearSegmentedColormap.from_list("coverage", [_SHADE, "#f2c14e", "#3a8f5c"])
-    colours.set_bad("#d9d9d9")
+    shades = LinearSegmentedColormap.from_list("coverage", [_SHADE, "#f2c14e", "#3a8f5c"])
+    colours = shades.with_extremes(bad="#d9d9d9")
     axis.imshow(shares.to_numpy(dtype=float), aspect="auto", cmap=colours, vmin=0.0, vmax=1.0, interpolation="nearest")
     for positions, labels, name in (
         (range(0, len(shares.columns), max(1, -(-len(shares.columns) // MOST_DATES))), shares.columns, "x"),
