@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
 _DOUBLE_STOP = re.compile(r"(?<!\.)\.\.(?=\s|$)")
 
@@ -42,6 +43,17 @@ class ScizorError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.problem} {self.remedy}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pool of processes sends errors home; one that cannot be made again there takes the whole pool with it.
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[ScizorError], args: tuple[Any, ...], state: dict[str, Any]) -> ScizorError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class NothingDone(ScizorError):

@@ -1,10 +1,11 @@
 """What errors say: whole sentences, and a remedy that shows what was refused."""
 
+import pickle
 from datetime import date
 
 import pytest
 
-from scizor_dagster.errors import ScizorError, SignalRefused
+from scizor_dagster.errors import AccountBusy, ScizorError, SignalRefused
 from scizor_dagster.signals.report import Violation
 
 NO_ROWS = Violation(
@@ -52,3 +53,10 @@ def test_the_session_of_the_report_is_the_one_to_check() -> None:
 
     error = SignalRefused("weekly", "my weights.csv", [NOT_A_NUMBER], report=Report())
     assert error.remedy.endswith("scizor signals check 'my weights.csv' --strategy weekly --date 2025-02-10")
+
+
+@pytest.mark.parametrize("error", [AccountBusy("paper", "host:1", "12:00"), SignalRefused("weekly", "w", [NO_ROWS])])
+def test_an_error_that_a_process_sends_home_is_there_as_it_was(error: ScizorError) -> None:
+    sent = pickle.loads(pickle.dumps(error))
+    assert (type(sent), str(sent), sent.args) == (type(error), str(error), error.args)
+    assert vars(sent) == vars(error)

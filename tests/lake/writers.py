@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scizor_dagster.lake import connection
 from scizor_dagster.lake.connection import Lake, LakeLocation
 from scizor_dagster.lake.tables import initialise
 
@@ -12,7 +13,11 @@ COMMITS = 20
 
 
 def write_rows(folder: str, writer: int, barrier) -> int:
-    """Commit `COMMITS` times, two rows in two statements each time; the commits made."""
+    """Commit `COMMITS` times, two rows in two statements each time; the commits made.
+
+    The lock is fair to nobody: on a busy machine one may wait for all the others.
+    """
+    connection.LOCK_TIMEOUT_SECONDS = 240.0
     lake = Lake(LakeLocation.embedded(Path(folder)))
     barrier.wait(60)
     for commit in range(COMMITS):
