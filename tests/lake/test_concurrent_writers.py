@@ -17,10 +17,15 @@ def test_six_writers_of_twenty_commits_each_lose_nothing_while_one_reads(tmp_pat
     before = lake.snapshot()
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(WRITERS + 1, mp_context=context) as pool:
-        barrier = manager.Barrier(WRITERS + 1)
-        reader = pool.submit(read_until_complete, str(tmp_path), 2 * WRITERS * COMMITS, barrier)
+        barrier, stop = manager.Barrier(WRITERS + 1), manager.Event()
+        reader = pool.submit(read_until_complete, str(tmp_path), 2 * WRITERS * COMMITS, barrier, stop)
         writers = [pool.submit(write_rows, str(tmp_path), writer, barrier) for writer in range(WRITERS)]
-        assert [writer.result(timeout=250) for writer in writers] == [COMMITS] * WRITERS
+        try:
+            assert [writer.result(timeout=250) for writer in writers] == [COMMITS] * WRITERS
+        except BaseException:
+            # Else it would count for ever, and this block wait for it.
+            stop.set()
+            raise
         seen = reader.result(timeout=120)
     assert seen == sorted(seen)
     assert len(set(seen)) > 2

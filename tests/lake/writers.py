@@ -31,12 +31,12 @@ def write_rows(folder: str, writer: int, barrier) -> int:
     return COMMITS
 
 
-def read_until_complete(folder: str, expected: int, barrier) -> list[int]:
-    """Count the writers' rows over and over until there are `expected`; every count that was seen."""
+def read_until_complete(folder: str, expected: int, barrier, stop) -> list[int]:
+    """Count the writers' rows over and over until there are `expected`, or nobody writes any more; what was seen."""
     lake = Lake(LakeLocation.embedded(Path(folder)))
     barrier.wait(60)
     counts: list[int] = []
-    while not counts or counts[-1] < expected:
+    while not stop.is_set() and (not counts or counts[-1] < expected):
         with lake.read() as cursor:
             row = cursor.execute("SELECT count(*) FROM fx_rates").fetchone()
         counts.append(int(row[0]) if row else 0)
