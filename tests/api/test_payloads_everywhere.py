@@ -6,21 +6,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from scizor_dagster.api.app import create_app
-from scizor_dagster.api.runs import Runs
 from tests.api.client import Client
-from tests.api.conftest import NOW, enter, key_for
-from tests.api.data_farmer.test_payloads import CANARY, NAMES, _not_run, outside
+from tests.api.data_farmer.test_payloads import CANARY, NAMES, attacked, outside
 from tests.api.samples import FILES, PATHS
-from tests.api.test_every_route_is_guarded import EVERY, Guarded, example_of, unlimited
-from tests.projects import Project, project_at
+from tests.api.test_every_route_is_guarded import EVERY, Guarded, example_of
+from tests.projects import Project
 
 STRIDE = 1 if os.environ.get("SCIZOR_TORTURE") else 19
 World = tuple[Client, Project]
@@ -28,19 +24,8 @@ World = tuple[Client, Project]
 
 @pytest.fixture(scope="module")
 def world(_filled: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One application for all of them; nothing that they would run in Dagster is run."""
-    folder = tmp_path_factory.mktemp("everywhere") / "deep" / "project"
-    shutil.copytree(_filled.folder, folder)
-    for place in (folder, *folder.parents[:2]):
-        (place / "outside.txt").write_text(CANARY, encoding="utf-8")
-    project = unlimited(project_at(folder))
-    with pytest.MonkeyPatch.context() as patch:
-        enter(patch, project)
-        patch.setattr(Runs, "submit", _not_run)
-        client = Client(create_app(project.settings, clock=lambda: NOW), key_for(project))
-        yield client, project
-        client.app.state.context.close()
-        client.close()
+    with attacked(_filled, tmp_path_factory.mktemp("everywhere")) as found:
+        yield found
 
 
 def beyond(project: Project) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from scizor_dagster.api.algo_trader.requests import (
     SessionFilter,
     SymbolFilter,
     chosen,
-    session_before,
+    newest_first,
 )
 from scizor_dagster.api.context import TheDesk
 from scizor_dagster.api.models import Exact, Model
@@ -178,17 +178,12 @@ def list_orders(
     state: Annotated[IntentState | None, Query(description="Only orders in this state.")] = None,
 ) -> Page[OrderView]:
     """The newest session first, in it by client order id."""
-    before = session_before(paging.after, 2)
     wanted = sa.select(orders, *_OF_BATCH).join(batches, batches.c.batch_id == orders.c.batch_id)
     wanted = wanted.where(orders.c.account.in_(_accounts(actor, desk, portfolio)))
     filters = {"portfolio": portfolio, "session": session, "symbol": symbol, "state": state}
     for name, value in filters.items():
         wanted = wanted if value is None else wanted.where(orders.c[name] == value)
-    if before is not None:
-        day, (last,) = before
-        later = sa.and_(orders.c.session == day, orders.c.client_order_id > last)
-        wanted = wanted.where(sa.or_(orders.c.session < day, later))
-    wanted = wanted.order_by(orders.c.session.desc(), orders.c.client_order_id).limit(paging.limit + 1)
+    wanted = newest_first(wanted, orders.c.session, (orders.c.client_order_id,), paging)
     if not desk.has_ledger:
         return paging.cut([], _key)
     with desk.ledger.read() as connection:

@@ -10,17 +10,19 @@ answer: an arming is not begun anew, and a halt that somebody has set since is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, Field
 
 from scizor_dagster.api.context import Context
 from scizor_dagster.api.models import one_line
+from scizor_dagster.api.paging import Paging
 from scizor_dagster.api.problems import wrong_field
 from scizor_dagster.api.routes import idempotency_key
 from scizor_dagster.api.security import Actor, Reach, require
@@ -89,7 +91,23 @@ def chosen(actor: Actor, desk: Desk, portfolio: str | None) -> list[str]:
     return [portfolio]
 
 
-def session_before(cursor: str | None, parts: int) -> tuple[date, list[str]] | None:
+def newest_first(
+    wanted: sa.Select[Any], session: sa.ColumnElement[date], columns: Sequence[sa.ColumnElement[str]], paging: Paging
+) -> sa.Select[Any]:
+    """`wanted` behind the page's cursor: the newest session first, in it by `columns`; one row more than the page has.
+
+    Raises:
+        InputError: the cursor is none of these.
+    """
+    before = _session_before(paging.after, 1 + len(columns))
+    if before is not None:
+        day, last = before
+        rest = sa.and_(session == day, sa.tuple_(*columns) > sa.tuple_(*last))
+        wanted = wanted.where(sa.or_(session < day, rest))
+    return wanted.order_by(session.desc(), *columns).limit(paging.limit + 1)
+
+
+def _session_before(cursor: str | None, parts: int) -> tuple[date, list[str]] | None:
     """A cursor that begins with a session, taken apart at `|`; None where there is none.
 
     Raises:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from fastapi import Query
 from pydantic import ConfigDict, Field
 
-from scizor_dagster.api.algo_trader.requests import Lister, PortfolioFilter, SessionFilter, chosen, session_before
+from scizor_dagster.api.algo_trader.requests import Lister, PortfolioFilter, SessionFilter, chosen, newest_first
 from scizor_dagster.api.context import TheDesk
 from scizor_dagster.api.models import Model
 from scizor_dagster.api.paging import Page, ThePage
@@ -92,7 +92,6 @@ def list_events(
     passed: Annotated[bool, Query(description="Also orders that have passed every limit.")] = False,
 ) -> Page[RiskEventView]:
     """The newest session first, in it by id."""
-    before = session_before(paging.after, 2)
     chosen(actor, desk, portfolio)
     accounts = [name for name in desk.config.accounts if actor.may_see(name)]
     wanted = sa.select(risk_events).where(risk_events.c.account.in_(accounts))
@@ -100,11 +99,7 @@ def list_events(
         wanted = wanted if value is None else wanted.where(risk_events.c[name] == value)
     if not passed:
         wanted = wanted.where(risk_events.c.verdict != Decision.PASS.value)
-    if before is not None:
-        day, (last,) = before
-        same_day = sa.and_(risk_events.c.session == day, risk_events.c.event_id > last)
-        wanted = wanted.where(sa.or_(risk_events.c.session < day, same_day))
-    wanted = wanted.order_by(risk_events.c.session.desc(), risk_events.c.event_id).limit(paging.limit + 1)
+    wanted = newest_first(wanted, risk_events.c.session, (risk_events.c.event_id,), paging)
     if not desk.has_ledger:
         return paging.cut([], _key)
     with desk.ledger.read() as connection:

@@ -15,7 +15,7 @@ from scizor_dagster.api.algo_trader.requests import (
     SessionFilter,
     SymbolFilter,
     chosen,
-    session_before,
+    newest_first,
 )
 from scizor_dagster.api.context import TheDesk
 from scizor_dagster.api.models import Exact, Model
@@ -76,19 +76,13 @@ def list_trades(
     order: Annotated[str | None, Query(max_length=128, description="Client order id.")] = None,
 ) -> Page[Trade]:
     """The newest session first, in it by account and id. Foreign ones are among them."""
-    before = session_before(paging.after, 3)
     chosen(actor, desk, portfolio)
     accounts = [name for name in desk.config.accounts if actor.may_see(name)]
     wanted = sa.select(trades).where(STANDING, trades.c.account.in_(accounts))
     filters = {"portfolio": portfolio, "session": session, "symbol": symbol, "client_order_id": order}
     for name, value in filters.items():
         wanted = wanted if value is None else wanted.where(trades.c[name] == value)
-    if before is not None:
-        day, (account, fill) = before
-        later = sa.and_(trades.c.account == account, trades.c.fill_id > fill)
-        same_day = sa.and_(trades.c.session == day, sa.or_(trades.c.account > account, later))
-        wanted = wanted.where(sa.or_(trades.c.session < day, same_day))
-    wanted = wanted.order_by(trades.c.session.desc(), trades.c.account, trades.c.fill_id).limit(paging.limit + 1)
+    wanted = newest_first(wanted, trades.c.session, (trades.c.account, trades.c.fill_id), paging)
     if not desk.has_ledger:
         return paging.cut([], _key)
     with desk.ledger.read() as connection:

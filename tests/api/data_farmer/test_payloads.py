@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -102,11 +103,11 @@ VALUES = [
 each = pytest.mark.parametrize("name", NAMES, ids=[f"{place}-{ascii(name)[1:30]}" for place, name in enumerate(NAMES)])
 
 
-@pytest.fixture(scope="module")
-def home(_priced: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Project]]:
-    """One application for all of them; nothing that they would run in Dagster is run."""
-    folder = tmp_path_factory.mktemp("payloads") / "deep" / "project"
-    shutil.copytree(_priced.folder, folder)
+@contextmanager
+def attacked(original: Project, around: Path) -> Iterator[tuple[Client, Project]]:
+    """One application on a copy of `original` for all of them; nothing that they would run in Dagster is run."""
+    folder = around / "deep" / "project"
+    shutil.copytree(original.folder, folder)
     for place in (folder, *folder.parents[:2]):
         (place / "outside.txt").write_text(CANARY, encoding="utf-8")
     project = unlimited(project_at(folder))
@@ -117,6 +118,12 @@ def home(_priced: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield client, project
         client.app.state.context.close()
         client.close()
+
+
+@pytest.fixture(scope="module")
+def home(_priced: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Project]]:
+    with attacked(_priced, tmp_path_factory.mktemp("payloads")) as found:
+        yield found
 
 
 def _not_run(_: Runs, request: RunRequest, actor: str) -> RunState:
