@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from scizor_dagster.execution.executor import ExecutionResult
+from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.markets import fill_history, refresh_actions
 from scizor_dagster.flow.plans import plan_session
@@ -41,6 +42,16 @@ def trade(desk: Desk, session: date) -> ExecutionResult:
     consolidate_session(desk, "main", session)
     plan_session(desk, "main", session)
     return trade_session(desk, "main", session, "test-run")
+
+
+def left_after_the_first(folder: Path) -> Path:
+    """A project that has traded and reconciled its first session, closed; its folder."""
+    desk = collected(folder)
+    trade(desk, FIRST)
+    reconcile_session(desk, "main", FIRST)
+    desk.lake.close()
+    desk.ledger.close()
+    return folder
 
 
 def add_action(desk: Desk, symbol: str, day: date, kind: str, ratio: float | None = None) -> None:

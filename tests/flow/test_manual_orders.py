@@ -34,7 +34,7 @@ from scizor_dagster.planning.frames import read_plan
 from scizor_dagster.planning.model import MANUAL, Reason
 from scizor_dagster.reconciliation.model import ReconciliationState
 from scizor_dagster.risk.trading_state import TradingState, set_state
-from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
+from tests.flow.desks import FIRST, NOW, SECOND, left_after_the_first, trade
 from tests.projects import STRATEGY, project_at, write_weights
 
 D = Decimal
@@ -46,13 +46,7 @@ BEFORE_OPEN = datetime(2025, 4, 1, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def _traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("traded")
-    desk = collected(folder)
-    trade(desk, FIRST)
-    reconcile_session(desk, "main", FIRST)
-    desk.lake.close()
-    desk.ledger.close()
-    return folder
+    return left_after_the_first(tmp_path_factory.mktemp("traded"))
 
 
 @pytest.fixture

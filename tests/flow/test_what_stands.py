@@ -9,7 +9,6 @@ import pytest
 
 from scizor_dagster.errors import ConfigError, DataError, LedgerError, RiskLimitBreached, SignalRefused
 from scizor_dagster.execution.executor import ExecutionState
-from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.measuring import measure_session
 from scizor_dagster.flow.money import starting_cash
@@ -18,19 +17,13 @@ from scizor_dagster.flow.signals import KEPT, consolidate_session, take_signals
 from scizor_dagster.flow.stored import stored_rows
 from scizor_dagster.flow.trades import trade_session
 from scizor_dagster.planning.rules import PlanningRules
-from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
+from tests.flow.desks import FIRST, NOW, SECOND, left_after_the_first
 from tests.projects import project_at, write_weights
 
 
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("traded")
-    desk = collected(folder)
-    trade(desk, FIRST)
-    reconcile_session(desk, "main", FIRST)
-    desk.lake.close()
-    desk.ledger.close()
-    return folder
+    return left_after_the_first(tmp_path_factory.mktemp("traded"))
 
 
 @pytest.fixture
