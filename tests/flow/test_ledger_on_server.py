@@ -8,9 +8,9 @@ import pytest
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.restoring import restore_home
 from scizor_dagster.ledger.holdings import cash_flow, owned
 from scizor_dagster.ledger.rows import batch_of, intents_of
