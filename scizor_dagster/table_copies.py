@@ -1,7 +1,7 @@
 """Tables of one database copied row by row into those of another kind, and compared.
 
 What belongs here: what SQLite and Postgres each make of a value, and a content that is the same for both. What does
-not: which tables, and what they mean (`lake.catalogs`, `flow.migrating`).
+not: which tables, and what they mean (`lake.catalog_rows`, `flow.migrating`).
 
 SQLite keeps truth as a number, an instant as text and an identifier as text. What a column really holds is known where
 the types are: in Postgres. So the Postgres side's types say how both are read.

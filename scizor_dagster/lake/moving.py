@@ -1,7 +1,7 @@
 """A lake taken elsewhere: its catalog with every state that is kept, and the files that it names.
 
 What belongs here: copying both while others read and write, and telling that two lakes hold the same. What does not:
-where an archive lies and what else is in it (`flow.archives`), and the rows of a catalog on a server (`lake.catalogs`).
+where an archive lies and what else is in it (`flow.archives`), and the rows of a catalog on a server (`lake.catalog_rows`).
 
 Rows that DuckLake keeps in the catalog itself are written into files first, as the weekly clean-up does: the catalog
 then holds nothing but what names files, and is the same on every kind of database.
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from scizor_dagster.errors import DataError
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 
 CATALOG = "catalog.sqlite"
 DATA = "data"

@@ -18,8 +18,8 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
+from scizor_dagster import databases
 from scizor_dagster.errors import CommitInDoubt, LedgerError
-from scizor_dagster.ledger import urls
 from scizor_dagster.ledger.backend import ACCESS, READ, Backend, Synchronous
 from scizor_dagster.ledger.postgres import PostgresBackend
 from scizor_dagster.ledger.sqlite import SqliteBackend
@@ -240,7 +240,7 @@ def migration_config() -> Any:
 
 
 def _backend(url: str, synchronous: Synchronous) -> Backend:
-    parsed = urls.parse(url)
+    parsed = databases.parse(url)
     if parsed.get_backend_name() == "sqlite":
         return SqliteBackend(parsed, synchronous)
     return PostgresBackend(parsed, synchronous)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.flow import archives, moving, restoring
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.moving import contents_of
 from tests.cli.conftest import NEXT, TRADED, Answer, Scizor
 from tests.projects import Project
