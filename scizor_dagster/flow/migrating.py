@@ -19,6 +19,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from scizor_dagster.databases import parse, place_of
 from scizor_dagster.errors import CommitInDoubt, DataError, InputError, LedgerError
 from scizor_dagster.flow import dagster_rows, moving
 from scizor_dagster.flow.ledger_choice import note_server
@@ -84,6 +85,11 @@ def migrate_home(
     parts = [name for name in ("ledger", "lake", "dagster") if _is_there(embedded, name)]
     if prepare_dagster is None and "dagster" in parts:
         parts.remove("dagster")
+    interrupted = moving.is_begun(settings, COMMAND)
+    if not parts and interrupted:
+        # All was put aside already.
+        moving.end_move(settings)
+        return Migrated(place_of(parse(settings.ledger_url)), {}, (), None, ())
     if not parts:
         raise InputError(
             "Nothing is embedded in this home.", remedy="Name the home with SCIZOR_HOME.", where=str(settings.home)
@@ -101,7 +107,9 @@ def migrate_home(
         # It may be stored: the mark stays, and so the files trade no more.
         raise
     except BaseException:
-        moving.end_move(settings)
+        # An earlier attempt may have stored it.
+        if not interrupted:
+            moving.end_move(settings)
         raise
     step("putting the files aside")
     aside = settings.home / f"embedded-{now:%Y%m%dT%H%M%SZ}"
