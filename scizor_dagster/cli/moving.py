@@ -146,7 +146,6 @@ def migrate(
     JSON: place, parts{*}, found_there, aside, left.
     Example: scizor migrate
     """
-    from scizor_dagster.cli.instance import prepare_home
     from scizor_dagster.flow.migrating import migrate_home
 
     desk = open_desk()
@@ -154,7 +153,7 @@ def migrate(
     check_home(settings)
     with working("Migrating", quiet=as_json):
         done = migrate_home(
-            settings, now=dates.now(), prepare_dagster=None if without_dagster else lambda: prepare_home(settings)
+            settings, now=dates.now(), prepare_dagster=None if without_dagster else _make_dagster_tables
         )
     if as_json:
         emit_json(asdict(done))
@@ -165,3 +164,10 @@ def migrate(
     typer.echo(f"The stores of this home lie in {done.place}. The files were moved to {done.aside}.")
     for words in done.left:
         typer.echo(f"Left in them: {words}.")
+
+
+def _make_dagster_tables() -> None:
+    from scizor_dagster.cli.dagster_storage import ServerStorage
+
+    # Opening it makes them.
+    ServerStorage()

@@ -32,6 +32,7 @@ TABLES = {
 LEFT = (
     "Dagster's lines of single steps of earlier runs, and what they printed (states, assets and checks were copied)",
 )
+ALL_LEFT = ("Dagster's record of runs, and which schedules and sensors are on: switch them on anew",)
 
 
 def copy(home: Path, connection: sa.Connection) -> tuple[dict[str, int], bool]:

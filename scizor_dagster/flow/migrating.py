@@ -68,7 +68,7 @@ def migrate_home(
     Args:
         settings: With `DATABASE_URL`.
         now: Aware instant.
-        prepare_dagster: Makes Dagster's empty tables on the server; None leaves its storage where it is.
+        prepare_dagster: Makes Dagster's empty tables on the server; None leaves its storage in the files.
         step: Called with a few words before each step.
 
     Raises:
@@ -82,15 +82,14 @@ def migrate_home(
             where="environment",
         )
     embedded = _embedded(settings)
-    parts = [name for name in ("ledger", "lake", "dagster") if _is_there(embedded, name)]
-    if prepare_dagster is None and "dagster" in parts:
-        parts.remove("dagster")
+    found = [name for name in ("ledger", "lake", "dagster") if _is_there(embedded, name)]
+    parts = [name for name in found if name != "dagster" or prepare_dagster is not None]
     interrupted = moving.is_begun(settings, COMMAND)
-    if not parts and interrupted:
+    if not found and interrupted:
         # All was put aside already.
         moving.end_move(settings)
         return Migrated(place_of(parse(settings.ledger_url)), {}, (), None, ())
-    if not parts:
+    if not found:
         raise InputError(
             "Nothing is embedded in this home.", remedy="Name the home with SCIZOR_HOME.", where=str(settings.home)
         )
@@ -113,11 +112,11 @@ def migrate_home(
         raise
     step("putting the files aside")
     aside = settings.home / f"embedded-{now:%Y%m%dT%H%M%SZ}"
-    for part in parts:
+    for part in found:
         moving.put_aside(_files(settings, part), aside)
     moving.end_move(settings)
     shutil.rmtree(scratch, ignore_errors=True)
-    left = dagster_rows.LEFT if "dagster" in parts else ()
+    left = dagster_rows.LEFT if "dagster" in parts else dagster_rows.ALL_LEFT if "dagster" in found else ()
     return replace(done, aside=aside if aside.exists() else None, left=left)
 
 
