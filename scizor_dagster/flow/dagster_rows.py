@@ -28,7 +28,7 @@ TABLES = {
     ),
     "schedules/schedules.db": ("jobs", "instigators", "job_ticks", "asset_daemon_asset_evaluations"),
 }  # fmt: skip
-"""By file, what others refer to first. Left out: heartbeats, slots of runs, and what Dagster notes of its migrations."""
+"""By file, what others refer to first. Left out: heartbeats, slots of runs, and notes of migrations."""
 LEFT = (
     "Dagster's lines of single steps of earlier runs, and what they printed (states, assets and checks were copied)",
 )
