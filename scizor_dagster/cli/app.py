@@ -38,6 +38,7 @@ from scizor_dagster.cli import (
     export,
     keys,
     ledger,
+    moving,
     notifying,
     order,
     paper,
@@ -110,6 +111,8 @@ app.command()(trading_states.reduce)
 app.command()(trading_states.resume)
 app.command()(risk.limits)
 app.add_typer(risk.app, name="risk")
+app.command()(moving.backup)
+app.command()(moving.restore)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(paper.app, name="paper")
 teaching.teach(app)
