@@ -6,6 +6,7 @@ Each is shown to work by an operator who is logged in; so what is refused elsewh
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,97 +28,82 @@ class Mutation:
         return json.dumps({"query": self.query, "variables": self.variables}).encode()
 
 
-def launch(job: str = "make_thing") -> Mutation:
+def changing(name: str, call: str, succeeds: str, asks: str = "", **variables: Any) -> Mutation:
+    """A mutation whose call declares its variables as GraphQL does: `startSchedule(scheduleSelector: $s: Kind!)`."""
+    declared = ", ".join(re.findall(r"\$\w+: [\w!\[\]]+", call))
+    plain = re.sub(r"(\$\w+): [\w!\[\]]+", r"\1", call)
+    # What has no kinds of answer is asked for nothing.
+    answer = f"{{ __typename ... on PythonError {{ message }} {asks} }}" if succeeds else ""
     return Mutation(
-        "launch a run",
-        "mutation M($e: ExecutionParams!) { done: launchRun(executionParams: $e) { __typename "
-        "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
-        "LaunchRunSuccess",
-        {"e": {"selector": {**REPOSITORY, "jobName": job}, "runConfigData": {}, "mode": "default"}},
+        name, f"mutation M{f'({declared})' if declared else ''} {{ done: {plain} {answer} }}", succeeds, variables
     )
+
+
+def launch(job: str = "make_thing") -> Mutation:
+    selector = {"selector": {**REPOSITORY, "jobName": job}, "runConfigData": {}, "mode": "default"}
+    asks = "... on LaunchRunSuccess { run { runId } }"
+    return changing(
+        "launch a run", "launchRun(executionParams: $e: ExecutionParams!)", "LaunchRunSuccess", asks, e=selector
+    )
+
+
+def move(cursor: str = "elsewhere") -> Mutation:
+    call = "setSensorCursor(sensorSelector: $s: SensorSelector!, cursor: $c: String!)"
+    return changing("set a cursor", call, "Sensor", s={**REPOSITORY, "sensorName": "watcher"}, c=cursor)
 
 
 def every(run: str, ended: str) -> list[Mutation]:
     """One of each kind; `run` is going on, `ended` is not."""
     schedule, sensor = {**REPOSITORY, "scheduleName": "hourly"}, {**REPOSITORY, "sensorName": "watcher"}
-    error = "... on PythonError { message }"
+    again = {"parentRunId": ended, "strategy": "ALL_STEPS"}
+    by_hand = {"eventType": "ASSET_MATERIALIZATION", "assetKey": THING, "description": "by hand"}
+    attic = {"assetSelection": [{"path": ["furnished"]}], "partitionNames": ["attic"]}
+    retry = "launchRunReexecution(reexecutionParams: $r: ReexecutionParams!)"
+    pool = "setConcurrencyLimit(concurrencyKey: $k: String!, limit: $l: Int!)"
+    state = "ScheduleStateResult"
     return [
         launch(),
-        Mutation(
-            "re-execute a run",
-            "mutation M($r: ReexecutionParams!) { done: launchRunReexecution(reexecutionParams: $r) "
-            f"{{ __typename {error} }} }}",
-            "LaunchRunSuccess",
-            {"r": {"parentRunId": ended, "strategy": "ALL_STEPS"}},
-        ),
-        Mutation(
-            "start a schedule",
-            "mutation M($s: ScheduleSelector!) { done: startSchedule(scheduleSelector: $s) "
-            f"{{ __typename {error} }} }}",
-            "ScheduleStateResult",
-            {"s": schedule},
-        ),
-        Mutation(
-            "reset a schedule",
-            f"mutation M($s: ScheduleSelector!) {{ done: resetSchedule(scheduleSelector: $s) {{ __typename {error} }} }}",
-            "ScheduleStateResult",
-            {"s": schedule},
-        ),
-        Mutation(
-            "start a sensor",
-            f"mutation M($s: SensorSelector!) {{ done: startSensor(sensorSelector: $s) {{ __typename {error} }} }}",
-            "Sensor",
-            {"s": sensor},
-        ),
-        Mutation(
-            "set the cursor of a sensor",
-            'mutation M($s: SensorSelector!) { done: setSensorCursor(sensorSelector: $s, cursor: "elsewhere") '
-            f"{{ __typename {error} }} }}",
-            "Sensor",
-            {"s": sensor},
-        ),
-        Mutation(
+        changing("re-execute", retry, "LaunchRunSuccess", r=again),
+        changing("start a schedule", "startSchedule(scheduleSelector: $s: ScheduleSelector!)", state, s=schedule),
+        changing("reset a schedule", "resetSchedule(scheduleSelector: $s: ScheduleSelector!)", state, s=schedule),
+        changing("start a sensor", "startSensor(sensorSelector: $s: SensorSelector!)", "Sensor", s=sensor),
+        move(),
+        changing(
             "report a materialization",
-            "mutation M($p: ReportRunlessAssetEventsParams!) { done: reportRunlessAssetEvents(eventParams: $p) "
-            f"{{ __typename {error} }} }}",
+            "reportRunlessAssetEvents(eventParams: $p: ReportRunlessAssetEventsParams!)",
             "ReportRunlessAssetEventsSuccess",
-            {"p": {"eventType": "ASSET_MATERIALIZATION", "assetKey": THING, "description": "by hand"}},
+            p=by_hand,
         ),
-        Mutation(
+        changing(
             "wipe an asset",
-            "mutation M($k: [PartitionsByAssetSelector!]!) { done: wipeAssets(assetPartitionRanges: $k) "
-            f"{{ __typename {error} }} }}",
+            "wipeAssets(assetPartitionRanges: $k: [PartitionsByAssetSelector!]!)",
             "AssetWipeSuccess",
-            {"k": [{"assetKey": THING}]},
+            k=[{"assetKey": THING}],
         ),
-        Mutation(
+        changing(
             "add a partition",
-            "mutation M($r: RepositorySelector!) { done: addDynamicPartition(repositorySelector: $r, "
-            f'partitionsDefName: "rooms", partitionKey: "attic") {{ __typename {error} }} }}',
+            "addDynamicPartition(repositorySelector: $r: RepositorySelector!, partitionsDefName: $d: String!, "
+            "partitionKey: $k: String!)",
             "AddDynamicPartitionSuccess",
-            {"r": REPOSITORY},
+            r=REPOSITORY,
+            d="rooms",
+            k="attic",
         ),
-        Mutation(
+        changing(
             "launch a backfill",
-            f"mutation M($b: LaunchBackfillParams!) {{ done: launchPartitionBackfill(backfillParams: $b) {{ __typename {error} }} }}",
+            "launchPartitionBackfill(backfillParams: $b: LaunchBackfillParams!)",
             "LaunchBackfillSuccess",
-            {"b": {"assetSelection": [{"path": ["furnished"]}], "partitionNames": ["attic"]}},
+            b=attic,
         ),
-        Mutation(
-            "limit a pool",
-            'mutation M { done: setConcurrencyLimit(concurrencyKey: "broker_paper", limit: 7) }',
-            "",
-        ),
-        Mutation(
+        changing("limit a pool", pool, "", k="broker_paper", l=7),
+        changing(
             "terminate a run",
-            f'mutation M {{ done: terminateRun(runId: "{run}") {{ __typename {error} }} }}',
+            "terminateRun(runId: $r: String!)",
             "TerminateRunSuccess",
+            "... on TerminateRunFailure { message }",
+            r=run,
         ),
-        Mutation(
-            "delete a run",
-            f'mutation M {{ done: deletePipelineRun(runId: "{ended}") {{ __typename {error} }} }}',
-            "DeletePipelineRunSuccess",
-        ),
+        changing("delete a run", "deletePipelineRun(runId: $r: String!)", "DeletePipelineRunSuccess", r=ended),
     ]
 
 

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 OPERATOR_HOST, VIEWER_HOST, API_HOST = "desk.example.org", "view.example.org", "api.example.org"
 NAMES = {"OPERATOR_HOST": OPERATOR_HOST, "VIEWER_HOST": VIEWER_HOST, "API_HOST": API_HOST}
+PAGES = (OPERATOR_HOST, VIEWER_HOST)
 OPERATOR, VIEWER = "ada:a password of hers", "bob:another one"
 START_SECONDS = 90
 BIN = Path(sys.executable).parent
@@ -85,7 +86,9 @@ def logins(folder: Path) -> None:
 
 
 def configured(folder: Path, places: Mapping[str, str]) -> Path:
-    """The shipped configuration below `folder`; `places` has what stands in its place here, each of which must occur."""
+    """The shipped configuration below `folder`; `places` has what stands in its place here, each of
+    which must occur.
+    """
     shutil.copytree(DEPLOY / "nginx", folder)
     text = (folder / "templates" / "hosts.conf.template").read_text(encoding="utf-8")
     for shipped, here in {**{f"${{{name}}}": value for name, value in NAMES.items()}, **places}.items():
@@ -191,6 +194,28 @@ def own_page(host: str) -> list[Header]:
     return [login(host), ("Origin", f"https://{host}"), ("Sec-Fetch-Site", "same-origin")]
 
 
+FOREIGN: dict[str, list[Header]] = {
+    "another site": [("Origin", "https://evil.example.net"), ("Sec-Fetch-Site", "cross-site")],
+    "another site, in a browser that does not say so": [("Origin", "https://evil.example.net")],
+    "a neighbour": [("Origin", "https://blog.example.org"), ("Sec-Fetch-Site", "same-site")],
+    "the page for viewers": [("Origin", f"https://{VIEWER_HOST}"), ("Sec-Fetch-Site", "same-site")],
+    "a frame without an origin": [("Origin", "null"), ("Sec-Fetch-Site", "cross-site")],
+    "no origin": [],
+    "no origin, and a referrer": [("Referer", f"https://{OPERATOR_HOST}/runs")],
+    "an empty origin": [("Origin", "")],
+    "the site without TLS": [("Origin", f"http://{OPERATOR_HOST}")],
+    "another port": [("Origin", f"https://{OPERATOR_HOST}:8443")],
+    "a name that begins alike": [("Origin", f"https://{OPERATOR_HOST}.evil.net")],
+    "a name that ends alike": [("Origin", f"https://evil{OPERATOR_HOST}")],
+    "a user of that name": [("Origin", f"https://{OPERATOR_HOST}@evil.net")],
+    "two origins": [("Origin", f"https://{OPERATOR_HOST} https://evil.net")],
+    "the right origin, from elsewhere": [("Origin", f"https://{OPERATOR_HOST}"), ("Sec-Fetch-Site", "cross-site")],
+    "the right origin, from a neighbour": [("Origin", f"https://{OPERATOR_HOST}"), ("Sec-Fetch-Site", "same-site")],
+    "the right origin, from nowhere": [("Origin", f"https://{OPERATOR_HOST}"), ("Sec-Fetch-Site", "none")],
+}
+"""What a browser sends, with the login that it keeps, from a page that is not the operators'."""
+
+
 @contextmanager
 def running(folder: Path, api_environment: Mapping[str, str], api_command: list[str]) -> Iterator[Site]:
     """The proxy in front of two webservers on a small workspace, and of the services of a project."""
@@ -244,5 +269,7 @@ def _make_storage(home: Path) -> None:
 
     with DagsterInstance.from_config(str(home)) as instance:
         instance.get_runs_count()
+        # Made when a page is first shown.
+        instance.run_storage.get_run_storage_id()
         instance.all_asset_keys()
         instance.all_instigator_state()

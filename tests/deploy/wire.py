@@ -8,12 +8,16 @@ import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
 SECONDS = 30
 Header = tuple[str, str]
+JSON: Header = ("Content-Type", "application/json")
+REFUSED = (0, 400, 401, 403, 404, 405, 408, 411, 413, 414, 421, 429, 501, 505)
+"""Statuses of a refusal; 0 is a connection that was closed without one."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Answer:
         return json.loads(self.body)["data"]
 
 
+@cache
 def trusting(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))
 
@@ -55,15 +60,15 @@ def sent(port: int, raw: bytes, context: ssl.SSLContext | None = None, name: str
         if context is not None:
             connection = context.wrap_socket(plain, server_hostname=name)
         connection.sendall(raw)
-        return _read(connection)
+        return _read(connection, raw.partition(b" ")[0].decode("latin-1"))
     except (ssl.SSLError, ConnectionError):
         return Answer(0, {}, b"")
     finally:
         connection.close()
 
 
-def _read(connection: socket.socket) -> Answer:
-    response = HTTPResponse(connection)
+def _read(connection: socket.socket, method: str) -> Answer:
+    response = HTTPResponse(connection, method=method)
     try:
         response.begin()
     except Exception as error:
@@ -72,3 +77,7 @@ def _read(connection: socket.socket) -> Answer:
         return Answer(0, {}, b"")
     with response:
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+
+def assert_refused(answer: Answer) -> None:
+    assert answer.status in REFUSED, (answer.status, answer.body[:300])
