@@ -21,11 +21,14 @@ from jobs.schedules import schedules
 from jobs.sensors import sensors
 from jobs.trading import trading_jobs
 from resources.alpaca import AlpacaResource, alpaca_secrets
+from resources.console import console
 from resources.desk import SystemClock, TradingDesk, fixed, ledger_secrets
 from resources.ibkr import IbkrResource
 from resources.notifier import NotifierResource
 from resources.paper import PaperResource
+from scizor_dagster import logs
 from scizor_dagster.config import Config, load_config
+from scizor_dagster.flow.secrets import late_redaction
 from scizor_dagster.settings import Settings
 
 
@@ -62,6 +65,7 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         schedules=schedules(config),
         sensors=sensors(config, trading),
         resources={name: fixed(item) for name, item in connections.items()},
+        loggers={"console": console},
         executor=dg.in_process_executor,
     )
 
@@ -74,5 +78,8 @@ def _accounts(config: Config, desk: TradingDesk) -> dict[str, dg.ConfigurableRes
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `workspace.yaml` loads: the configuration that the environment names."""
+    """What `workspace.yaml` loads: that of the environment's configuration, in a process of Dagster's."""
+    redact = late_redaction(os.environ)
+    logs.begin(os.environ, redact)
+    logs.dress_dagster(os.environ, redact)
     return build_defs()
