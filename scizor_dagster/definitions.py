@@ -21,7 +21,6 @@ from jobs.schedules import schedules
 from jobs.sensors import sensors
 from jobs.trading import trading_jobs
 from resources.alpaca import AlpacaResource, alpaca_secrets
-from resources.console import console
 from resources.desk import SystemClock, TradingDesk, fixed, ledger_secrets
 from resources.ibkr import IbkrResource
 from resources.notifier import NotifierResource
@@ -65,7 +64,6 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
         schedules=schedules(config),
         sensors=sensors(config, trading),
         resources={name: fixed(item) for name, item in connections.items()},
-        loggers={"console": console},
         executor=dg.in_process_executor,
     )
 

@@ -72,7 +72,18 @@ def begin(environment: Mapping[str, str], redact: Redact, *, level: str | int | 
 
 
 def dress_dagster(environment: Mapping[str, str], redact: Redact) -> None:
-    """Give what Dagster's own handlers of this process write the form of all others, and keep secrets out of it."""
+    """Give what Dagster's own handlers of this process write the form of all others, and keep secrets out of it.
+
+    For each run Dagster makes a logger of its own, which is no part of the tree: it is met when it gets its handler.
+    """
+
+    class Dressing(logging.Logger):
+        def addHandler(self, hdlr: logging.Handler) -> None:
+            if self.name in DAGSTERS:
+                dress(hdlr, environment, redact)
+            super().addHandler(hdlr)
+
+    logging.setLoggerClass(Dressing)
     for name in DAGSTERS:
         for handler in logging.getLogger(name).handlers:
             dress(handler, environment, redact)

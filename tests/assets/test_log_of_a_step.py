@@ -2,13 +2,14 @@
 
 import json
 import logging
+from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 
 from assets.failures import clear_failures
-from resources.console import console
 from scizor_dagster import logs
+from scizor_dagster.flow.secrets import redaction_of_environment
 
 SESSIONS = dg.StaticPartitionsDefinition(["2025-02-03"])
 
@@ -20,22 +21,29 @@ def executions(context: dg.AssetExecutionContext) -> None:
     context.log.info("said by the step: CANARYx9f3e7a1b5c8d2")
 
 
-def run(monkeypatch: pytest.MonkeyPatch) -> dg.ExecuteInProcessResult:
-    monkeypatch.setenv("LOG_FORMAT", "json")
-    monkeypatch.setenv("A_SECRET", "CANARYx9f3e7a1b5c8d2")
-    job = dg.Definitions(
-        assets=[executions], loggers={"console": console}, jobs=[dg.define_asset_job("rebalance")]
-    ).resolve_job_def("rebalance")
+@pytest.fixture
+def _a_process_of_dagsters() -> Iterator[None]:
+    """What a process does that Dagster begins, and undoes when it ends."""
+    environment = {"LOG_FORMAT": "json", "A_SECRET": "CANARYx9f3e7a1b5c8d2"}
+    before = logging.getLoggerClass()
+    logs.dress_dagster(environment, redaction_of_environment(environment))
+    yield
+    logging.setLoggerClass(before)
+
+
+def run() -> dg.ExecuteInProcessResult:
+    job = dg.Definitions(assets=[executions], jobs=[dg.define_asset_job("rebalance")]).resolve_job_def("rebalance")
     return job.execute_in_process(partition_key="2025-02-03", tags={"scizor/portfolio": "main"})
 
 
-def test_a_line_within_a_step_has_its_ids(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("_a_process_of_dagsters")
+def test_a_line_within_a_step_has_its_ids(capsys: pytest.CaptureFixture[str]) -> None:
     handler = logging.StreamHandler()
     logs.dress(handler, {"LOG_FORMAT": "json"}, str)
     logger = logging.getLogger("scizor.tried")
     logger.addHandler(handler)
     try:
-        result = run(monkeypatch)
+        result = run()
     finally:
         logger.removeHandler(handler)
     lines = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
