@@ -58,6 +58,7 @@ from scizor_dagster.cli import (
     symbols,
     teaching,
     trading_states,
+    verify,
     watchdog,
 )
 from scizor_dagster.cli.exit_codes import ExitCode
@@ -82,6 +83,7 @@ app.command()(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.command()(doctor.doctor)
 app.command()(watchdog.watchdog)
+app.command()(verify.verify)
 app.command()(notifying.notify)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
