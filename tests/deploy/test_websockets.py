@@ -1,4 +1,4 @@
-"""Websockets through the proxy: the page of the site gets one, for others there is none, and by none does a viewer act."""
+"""Websockets through the proxy: the page of the site gets one, nobody else does, and by none does a viewer act."""
 
 from __future__ import annotations
 
