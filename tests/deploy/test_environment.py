@@ -16,8 +16,6 @@ _READ = re.compile(rf"(?:environ|environment|getenv|EnvVar)(?:\.get)?[\[(]\s*{_N
 _ASKED_FOR = re.compile(rf"{_NAME}\s+(?:not )?in\s+(?:\w+\.)?environ")
 _FAMILIES = "SCIZOR|DAGSTER|LOG|MAX|APCA|AWS|IBKR"
 _NAMED = re.compile(rf"""^_?[A-Z_]+ *(?::[^=]+)?= *\(?["']((?:{_FAMILIES})_[A-Z_]+)["']""", re.MULTILINE)
-    r"""^_?[A-Z_]+ *(?::[^=]+)?= *\(?["']((?:SCIZOR|DAGSTER|LOG|MAX|APCA|AWS|IBKR)_[A-Z_]+)["']""", re.MULTILINE
-)
 # Variables of the process that every program has, and what a shell completion is asked with.
 _OF_EVERYBODY = {"PATH", "HOME", "LANG", "PYTHONPATH", "TZ", "_SCIZOR_COMPLETE", "COLUMNS"}
 _FILLED_IN = re.compile(r"(?<!\$)\$\{([A-Z][A-Z0-9_]*)[:}?-]")
