@@ -124,6 +124,12 @@ lock:
 		--no-emit-index-url --custom-compile-command "make lock" --constraint .venv-lock/constraints.txt \
 		--no-emit-package ib-insync --no-emit-package eventkit --extra dev pyproject.toml .venv-lock/ib-async.in \
 		-o requirements-ib-async.lock
+	@$(PYTHON) deploy/runtime_lock.py | sed -n 's/^\([A-Za-z0-9][A-Za-z0-9._-]*\).*/--no-emit-package \1/p' | sort -u > .venv-lock/there.txt
+	@echo 'dagster-k8s>=0.29,<0.30' > .venv-lock/kubernetes.in
+	@sed -n 's/^\([a-z][^\\]*==[^\\]*\).*/\1/p' requirements.lock > .venv-lock/constraints.txt
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --custom-compile-command "make lock" --constraint .venv-lock/constraints.txt \
+		$$(cat .venv-lock/there.txt) .venv-lock/kubernetes.in -o deploy/helm/requirements.lock
 	@rm -rf .venv-lock
 
 clean:
