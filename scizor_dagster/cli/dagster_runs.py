@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from scizor_dagster.cli.dagster_state import RUNS, SCHEDULES
 from scizor_dagster.errors import DataError
 
-UNDER_WAY = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+UNDER_WAY = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "SUSPENDED", "CANCELING")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 LOOKED_BACK = timedelta(hours=24)
 _RUNS = sa.table("runs", sa.column("status", sa.String), sa.column("end_time", sa.Float))

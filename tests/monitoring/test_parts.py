@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+from scizor_dagster.brokers.protocol import BrokerIdentity
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.states import IntentState as S
 from scizor_dagster.marks import BACKUP, leave
 from scizor_dagster.monitoring.machine import machine
@@ -63,14 +66,16 @@ def test_a_home_without_stores_is_behind_from_the_first_session_on_and_worth_not
     assert value(found, "scizor_prices_sessions_behind", "us") == 2
     assert "scizor_symbols_tracked" not in found.rows
     assert (trading(empty).rows, money(empty).rows) == ({}, {})
-    assert set(machine(empty).rows) == {"scizor_build_info", "scizor_backup_timestamp_seconds"}
+    # What this process has asked brokers for is its own, and no store's.
+    asked = {"scizor_requests_left", "scizor_requests_limit"}
+    assert set(machine(empty).rows) - asked == {"scizor_build_info", "scizor_backup_timestamp_seconds"}
     assert not (tmp_path / "home").exists()
 
 
 def test_a_traded_session_is_counted_in_its_states(desk: Desk) -> None:
     found = trading(at(desk, datetime(2025, 2, 3, 23, 0, tzinfo=UTC)))
-    assert value(found, "scizor_orders", *MAIN, "filled") == 2
-    assert sum(found.rows["scizor_orders"].values()) == 2
+    assert value(found, "scizor_orders", *MAIN, "filled") == 4
+    assert sum(found.rows["scizor_orders"].values()) == 4
     assert value(found, "scizor_session_state", *MAIN, "done") == 1
     assert sum(found.rows["scizor_session_state"].values()) == 1
     assert value(found, "scizor_trading_state", *MAIN, "active") == 1
@@ -127,3 +132,20 @@ def test_the_machine_says_how_large_the_stores_are_and_when_they_were_backed_up(
     assert value(found, "scizor_backup_timestamp_seconds") == NOW.timestamp()
     for name in ("disk_free_bytes", "lake_bytes", "lake_files", "lake_snapshots", "ledger_entries"):
         assert value(found, f"scizor_{name}") > 0, name
+
+
+LIVE = {"broker": "alpaca", "environment": "live", "account_id": "A123", "currency": "USD", "initial_cash": 1.0}
+
+
+def test_a_portfolio_with_real_money_says_until_when_it_may_trade_it(tmp_path: Path) -> None:
+    project = small_project(tmp_path, accounts={"real": LIVE}, portfolios={"main": {"account": "real"}})
+    live, owner = Desk(project.settings, lambda: NOW), ("real", "main")
+    words = {"max_notional": Decimal(1), "currency": "USD", "actor": "ann", "reason": "a test", "now": NOW}
+    until = NOW + timedelta(hours=1)
+    for identity, expected in (("other", 0.0), ("A123", until.timestamp())):
+        with live.ledger.transaction() as connection:
+            arm(connection, "real", "main", BrokerIdentity("alpaca", "live", identity), until=until, **words)
+        found = trading(live)
+        assert value(found, "scizor_live", *owner) == 1
+        assert value(found, "scizor_armed_until_timestamp_seconds", *owner) == expected
+    assert value(trading(at(live, until)), "scizor_armed_until_timestamp_seconds", *owner) == 0
