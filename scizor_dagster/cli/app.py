@@ -38,6 +38,7 @@ from scizor_dagster.cli import (
     export,
     keys,
     ledger,
+    moving,
     notifying,
     order,
     paper,
@@ -57,6 +58,7 @@ from scizor_dagster.cli import (
     symbols,
     teaching,
     trading_states,
+    verify,
     watchdog,
 )
 from scizor_dagster.cli.exit_codes import ExitCode
@@ -81,6 +83,7 @@ app.command()(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.command()(doctor.doctor)
 app.command()(watchdog.watchdog)
+app.command()(verify.verify)
 app.command()(notifying.notify)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
@@ -111,6 +114,8 @@ app.command()(trading_states.reduce)
 app.command()(trading_states.resume)
 app.command()(risk.limits)
 app.add_typer(risk.app, name="risk")
+app.command()(moving.backup)
+app.command()(moving.restore)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(paper.app, name="paper")
 teaching.teach(app)
