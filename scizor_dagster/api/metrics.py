@@ -66,8 +66,7 @@ def metrics(context: TheContext, actor: Annotated[Actor, Depends(require(Scope.M
 
 def dagster_figures(context: Context) -> DagsterFigures | None:
     """What Dagster's databases say; None where there is no instance."""
-    home = context.settings.dagster_home
-    state, counts = read_dagster(home), count_runs(home, context.clock())
+    state, counts = read_dagster(context.settings), count_runs(context.settings, context.clock())
     if state is None or counts is None:
         return None
     return DagsterFigures(

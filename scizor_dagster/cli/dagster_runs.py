@@ -15,8 +15,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from scizor_dagster.cli.dagster_state import RUNS, SCHEDULES
+from scizor_dagster.cli.dagster_state import RUNS, SCHEDULES, SCHEMA, connection_of, lost
 from scizor_dagster.errors import DataError
+from scizor_dagster.settings import Settings
 
 UNDER_WAY = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "SUSPENDED", "CANCELING")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
@@ -34,27 +35,45 @@ class RunCounts:
     failed_ticks: int
 
 
-def count_runs(dagster_home: Path, now: datetime) -> RunCounts | None:
-    """The counts of the embedded instance in `dagster_home`; None where there is none.
+def count_runs(settings: Settings, now: datetime) -> RunCounts | None:
+    """The counts of Dagster's instance; None where there is none.
 
     Raises:
         DataError: a database cannot be read.
     """
-    if not (dagster_home / RUNS).is_file():
+    if settings.on_server:
+        return _on_server(settings, now)
+    home = settings.dagster_home
+    if not (home / RUNS).is_file():
         return None
     try:
-        with _opened(dagster_home / RUNS) as connection:
+        with _opened(home / RUNS) as connection:
             under_way, ended = runs_in(connection, now)
-        if not (dagster_home / SCHEDULES).is_file():
+        if not (home / SCHEDULES).is_file():
             return RunCounts(under_way, ended, 0)
-        with _opened(dagster_home / SCHEDULES) as connection:
+        with _opened(home / SCHEDULES) as connection:
             return RunCounts(under_way, ended, failed_ticks_in(connection, now))
     except sa.exc.SQLAlchemyError as error:
         raise DataError(
             f"Dagster's record of runs cannot be read ({error.__cause__ or type(error).__name__}).",
             remedy="Look at the daemon. Where the file is damaged, move it away: only the record of runs goes with it.",
-            where=str(dagster_home),
+            where=str(home),
         ) from error
+
+
+def _on_server(settings: Settings, now: datetime) -> RunCounts | None:
+    engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: connection_of(settings), poolclass=sa.NullPool)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
+            tables = "SELECT to_regclass('runs'), to_regclass('job_ticks')"
+            if None in tuple(connection.exec_driver_sql(tables).one()):
+                return None
+            return RunCounts(*runs_in(connection, now), failed_ticks_in(connection, now))
+    except sa.exc.SQLAlchemyError as error:
+        raise lost(settings, error) from error
+    finally:
+        engine.dispose()
 
 
 def runs_in(connection: sa.Connection, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
