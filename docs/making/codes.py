@@ -203,8 +203,9 @@ def _checks() -> list[str]:
 
 def _doctor() -> list[str]:
     from scizor_dagster.cli.doctor import CHECKS, FIRST_CHECKS
+    from scizor_dagster.cli.doctor_deep import DEEP_CHECKS
 
-    return [*FIRST_CHECKS, *CHECKS]
+    return [*FIRST_CHECKS, *CHECKS, *DEEP_CHECKS]
 
 
 def _errors() -> list[str]:

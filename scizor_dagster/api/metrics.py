@@ -17,11 +17,9 @@ from scizor_dagster.api.context import Context, TheContext
 from scizor_dagster.api.problems import RequestRefused
 from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.security import Actor, Reach, require
-from scizor_dagster.cli.dagster_runs import count_runs
-from scizor_dagster.cli.dagster_state import DAEMONS, read_dagster
+from scizor_dagster.cli.dagster_figures import dagster_figures
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.monitoring.exposition import CONTENT_TYPE, Busy, Monitor, parts_of
-from scizor_dagster.monitoring.runs import DagsterFigures
 
 router = ApiRouter("metrics", prefix="")
 
@@ -34,7 +32,7 @@ class Monitoring:
 
     def of(self, context: Context) -> Monitor:
         if self._monitor is None:
-            parts = parts_of(lambda: context.desk, partial(dagster_figures, context))
+            parts = parts_of(lambda: context.desk, partial(dagster_figures, context.settings, context.clock))
             self._monitor = Monitor(parts, context.clock)
         return self._monitor
 
@@ -62,17 +60,3 @@ def metrics(context: TheContext, actor: Annotated[Actor, Depends(require(Scope.M
     except Busy as busy:
         raise RequestRefused(busy.problem, remedy=busy.remedy, status=503, headers={"Retry-After": "15"}) from busy
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
-
-
-def dagster_figures(context: Context) -> DagsterFigures | None:
-    """What Dagster's databases say; None where there is no instance."""
-    state, counts = read_dagster(context.settings), count_runs(context.settings, context.clock())
-    if state is None or counts is None:
-        return None
-    return DagsterFigures(
-        {name: state.heartbeats.get(name) for name in DAEMONS},
-        sum(state.switches.values()),
-        counts.under_way,
-        counts.ended,
-        counts.failed_ticks,
-    )

@@ -9,8 +9,8 @@ import threading
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scizor_dagster.api import metrics as route
 from scizor_dagster.api.metrics import Monitoring
+from scizor_dagster.cli.dagster_figures import dagster_figures
 from scizor_dagster.ledger.api_keys import Scope
 from scizor_dagster.monitoring.catalogue import METRICS, PARTS
 from scizor_dagster.monitoring.exposition import Monitor
@@ -86,5 +86,6 @@ def test_stores_are_read_in_a_thread_and_a_store_that_hangs_is_answered_with_503
     assert threads[0] is not threading.current_thread()
 
 
-def test_what_dagster_does_is_asked_once_for_each_reading_and_is_nothing_without_an_instance(empty_api: Client) -> None:
-    assert route.dagster_figures(empty_api.app.state.context) is None
+def test_what_dagster_does_is_nothing_without_an_instance(empty_api: Client) -> None:
+    context = empty_api.app.state.context
+    assert dagster_figures(context.settings, context.clock) is None
