@@ -26,6 +26,7 @@ help:
 	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
 	@echo "make mutants  a seeded sample of small changes to the order core, of which nine in ten must be noticed by its own tests"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
+	@echo "make bench SCALE=\"--sizes 1,3,10\"   the same, with ten times the system: 3,000 symbols x 20 years, 20 portfolios"
 	@echo "make screenshots   the pictures of the README, from the UI itself"
 	@echo "make release-check   is this the tree to release: version, changelog, tag, graph, migrations, locks; known holes; the list of what is delivered"
 	@echo "make lock     rewrite the lock files from pyproject.toml"
@@ -109,6 +110,7 @@ mutants: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@for name in planning backtest sweep lake ledger history rebalance brokers protocol collect api; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
+	@echo "== scale"; $(BIN)/python -m tests.benchmarks.bench_scale $(SCALE)
 
 # The tools of a release: in an environment of their own, so that nothing of theirs is delivered.
 $(RELEASE_INSTALLED): requirements-release.lock

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -130,6 +132,36 @@ class Server:
         """Stop in order, with nothing to recover; clients are cut."""
         self._control("stop", "--mode=fast")
 
+    def kill(self) -> None:
+        """SIGKILL to its first process and to every other one, and wait until they are gone."""
+        first = self.pid
+        everyone = [first, *_children(first)]
+        for pid in everyone:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # Also as one that has ended and was not asked for yet: a server that starts would take it for a living one.
+        _await(lambda: not any(_status(pid)[0] for pid in everyone), "the killed server is still there")
+
+    def kill_backend(self, pid: int) -> None:
+        """SIGKILL to the process of one session: the server ends all others too, and recovers."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _await(lambda: not _alive(pid), "the killed session is still there")
+
+    def answers(self) -> bool:
+        """Whether a session can be opened at this moment."""
+        try:
+            self.admin().close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def recover(self) -> None:
+        """Wait until it answers, started anew where it is not running."""
+        if not _alive(self.pid):
+            self.start()
+        _await(self.answers, "the server does not come back")
+
     def start(self) -> None:
         self._control("start", f"--log={self.folder / 'log'}", f"--timeout={START_SECONDS}")
 
@@ -184,6 +216,37 @@ def _initialise(server: Server) -> None:
     lines = [f"{name} = '{value}'" for name, value in {**_SETTINGS, "port": str(server.port)}.items()]
     with (server.data / "postgresql.conf").open("a") as file:
         file.write("\n" + "\n".join(lines) + "\n")
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _status(int(entry.name))[1] == pid
+    ]
+
+
+def _alive(pid: int) -> bool:
+    """Whether it is a process of a server; one that has ended and was not asked for is dead."""
+    state, _, name = _status(pid)
+    return state not in ("", "Z") and name == "postgres"
+
+
+def _status(pid: int) -> tuple[str, int, str]:
+    """State, parent and name of a process; empty where there is none."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+        state, parent, *_ = rest.split()
+        return state, int(parent), head.partition("(")[2]
+    return "", 0, ""
+
+
+def _await(true: Callable[[], bool], problem: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(problem)
+        time.sleep(0.002)
 
 
 def _as_user(home: Path) -> tuple[str, ...]:

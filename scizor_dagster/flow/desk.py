@@ -72,18 +72,20 @@ class Desk:
 
     @cached_property
     def lake(self) -> Lake:
-        from scizor_dagster.lake.connection import Lake, LakeLocation
+        from scizor_dagster.lake.connection import Lake
+        from scizor_dagster.lake.location import lake_location
         from scizor_dagster.lake.tables import initialise
 
-        self.settings.lake_folder.mkdir(parents=True, exist_ok=True)
-        lake = Lake(LakeLocation.embedded(self.settings.lake_folder))
+        lake = Lake(lake_location(self.settings))
         initialise(lake)
         return lake
 
     @property
     def has_lake(self) -> bool:
         """Whether there is a lake already; asking creates none."""
-        return (self.settings.lake_folder / "catalog.sqlite").exists()
+        from scizor_dagster.lake.location import lake_exists, lake_location
+
+        return (self.settings.on_server and "lake" in self.__dict__) or lake_exists(lake_location(self.settings))
 
     @property
     def has_ledger(self) -> bool:

@@ -18,8 +18,8 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
+from scizor_dagster import databases
 from scizor_dagster.errors import CommitInDoubt, LedgerError
-from scizor_dagster.ledger import urls
 from scizor_dagster.ledger.backend import ACCESS, READ, Backend, Synchronous
 from scizor_dagster.ledger.postgres import PostgresBackend
 from scizor_dagster.ledger.sqlite import SqliteBackend
@@ -240,7 +240,7 @@ def migration_config() -> Any:
 
 
 def _backend(url: str, synchronous: Synchronous) -> Backend:
-    parsed = urls.parse(url)
+    parsed = databases.parse(url)
     if parsed.get_backend_name() == "sqlite":
         return SqliteBackend(parsed, synchronous)
     return PostgresBackend(parsed, synchronous)
@@ -263,7 +263,7 @@ def translated(backend: Backend) -> Iterator[None]:
         if type(error) is sa.exc.DatabaseError and backend.path is not None:
             raise LedgerError(
                 f"The ledger's file is damaged, or is none: {_first_line(error)}.",
-                remedy="Nothing is traded with it. Look after the disk, then restore a backup: scizor ledger restore.",
+                remedy="Nothing is traded with it. Look after the disk, then restore a backup: scizor restore.",
                 where=backend.place,
             ) from error
         raise LedgerError(

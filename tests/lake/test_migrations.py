@@ -1,13 +1,13 @@
 """A lake of an earlier version: upgraded without losing a row, or refused with its columns named."""
 
-from pathlib import Path
-
 import pytest
 
 from scizor_dagster.errors import DataError
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.migrations import columns_of, existing_columns
 from scizor_dagster.lake.tables import TABLES, initialise
+from tests.lakes import NewLake
 
 EARLIER_TARGETS = """
     portfolio VARCHAR NOT NULL, session DATE NOT NULL, symbol VARCHAR NOT NULL, instrument_id VARCHAR NOT NULL,
@@ -18,8 +18,8 @@ KEY = "'main', DATE '2025-03-03'"
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    lake = Lake(LakeLocation.embedded(tmp_path))
+def lake(location: LakeLocation) -> Lake:
+    lake = Lake(location)
     yield lake
     lake.close()
 
@@ -56,14 +56,14 @@ def test_targets_of_one_strategy_become_targets_with_their_attribution(lake: Lak
     ]
 
 
-def test_an_upgraded_lake_has_the_tables_of_a_new_one(lake: Lake, tmp_path: Path) -> None:
+def test_an_upgraded_lake_has_the_tables_of_a_new_one(lake: Lake, new_lake: NewLake) -> None:
     with lake.write() as cursor:
         cursor.execute(f"CREATE TABLE target_weights ({EARLIER_TARGETS})")
         cursor.execute(f"CREATE TABLE fx_rates ({TABLES['fx_rates']})")
         earlier = TABLES["symbols"].replace("sector VARCHAR, ", "").replace("last_verified", "verified_at")
         cursor.execute(f"CREATE TABLE symbols ({earlier})")
     initialise(lake)
-    new = Lake(LakeLocation.embedded(tmp_path / "new"))
+    new = Lake(new_lake("new"))
     initialise(new)
     assert shapes(lake) == shapes(new) == {name: frozenset(columns_of(text)) for name, text in TABLES.items()}
     before = lake.snapshot()
