@@ -10,7 +10,7 @@ RELEASE_INSTALLED := $(RELEASE_VENV)/.installed
 ASYNC_VENV := .venv-ib-async
 ASYNC_INSTALLED := $(ASYNC_VENV)/.installed
 
-.PHONY: help install demo dev verify test coverage test-ib-async check snapshot docs torture mutants bench screenshots lock clean drills audit sbom release-check
+.PHONY: help install demo dev verify test coverage test-ib-async check snapshot docs torture mutants bench screenshots lock clean drills audit sbom release-check soak
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make docs     the documentation as a site, in build/site: open index.html, without a server or a network"
 	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
 	@echo "make mutants  a seeded sample of small changes to the order core, of which nine in ten must be noticed by its own tests"
+	@echo "make soak     thirty simulated trading days with the daemon: faults, a halt, bad files, and two restarts"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
 	@echo "make bench SCALE=\"--sizes 1,3,10\"   the same, with ten times the system: 3,000 symbols x 20 years, 20 portfolios"
 	@echo "make drills   every way back from a loss, on files and on Postgres, and what each step took"
@@ -108,6 +109,10 @@ torture: $(INSTALLED)
 # MUTANTS="--sample 0" tries every one; `python -m tests.mutants --help` says what else there is.
 mutants: $(INSTALLED)
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
+# SOAK="--days 10 --seed 3" is another one.
+soak: $(INSTALLED)
+	@$(BIN)/python -m tests.soak.days $(SOAK)
 
 bench: $(INSTALLED)
 	@for name in planning backtest sweep lake ledger history rebalance brokers protocol collect api; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
