@@ -14,7 +14,7 @@ from scizor_dagster.errors import ConfigError, LedgerError
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """What `LOG_LEVEL` may be."""
-PLACES = ("SCIZOR_HOME", "SCIZOR_CONFIG", "DATABASE_URL")
+PLACES = ("SCIZOR_HOME", "SCIZOR_CONFIG", "DATABASE_URL", "SCIZOR_LAKE_DATA")
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -55,9 +55,52 @@ class Settings:
         return self.home / "lake"
 
     @property
+    def lake_data(self) -> str:
+        """Where the Parquet files of a lake on a server lie: a folder, or `s3://bucket/prefix`. `SCIZOR_LAKE_DATA`.
+
+        Raises:
+            ConfigError: it is no folder's full name, and no place in an object store that is known here.
+        """
+        named = self.environment.get("SCIZOR_LAKE_DATA")
+        if named is None:
+            return str(self.lake_folder / "data")
+        scheme, found, rest = named.partition("://")
+        if found and (scheme != "s3" or not rest.strip("/")):
+            raise ConfigError(
+                "SCIZOR_LAKE_DATA names no place that is known here.",
+                remedy="Set it to a folder (/mnt/lake), or to s3://bucket/prefix.",
+                where="environment",
+            )
+        return named if found else str(Path(named).expanduser().resolve())
+
+    @property
     def on_server(self) -> bool:
-        """Whether the ledger lies in a Postgres database: whether `DATABASE_URL` is set."""
+        """Whether the stores lie in a Postgres database: whether `DATABASE_URL` is set."""
         return "DATABASE_URL" in self.environment
+
+    @property
+    def database_url(self) -> str:
+        """The Postgres database of all stores. It may hold a password: never for an error, a log or a report.
+
+        Raises:
+            ConfigError: `DATABASE_URL` names no Postgres database.
+        """
+        # Imported here because only stores on a server have a URL that must be read.
+        from scizor_dagster.databases import is_postgres, parse
+
+        url = self.environment["DATABASE_URL"]
+        if not is_postgres(url):
+            raise ConfigError(
+                "DATABASE_URL names no Postgres database.",
+                remedy="Set it to postgresql://user:password@host:5432/database, or unset it: all stores are then "
+                "files under SCIZOR_HOME.",
+                where="environment",
+            )
+        try:
+            parse(url)
+        except LedgerError as error:
+            raise ConfigError("DATABASE_URL cannot be read.", remedy=error.remedy, where="environment") from None
+        return url
 
     @property
     def ledger_url(self) -> str:
@@ -66,24 +109,7 @@ class Settings:
         Raises:
             ConfigError: `DATABASE_URL` is set and names no Postgres database.
         """
-        if not self.on_server:
-            return self.embedded_ledger_url
-        # Imported here because only a ledger on a server has a URL that must be read.
-        from scizor_dagster.ledger.urls import is_postgres, parse
-
-        url = self.environment["DATABASE_URL"]
-        if not is_postgres(url):
-            raise ConfigError(
-                "DATABASE_URL names no Postgres database.",
-                remedy="Set it to postgresql://user:password@host:5432/database, or unset it: the ledger is then a "
-                "file under SCIZOR_HOME.",
-                where="environment",
-            )
-        try:
-            parse(url)
-        except LedgerError as error:
-            raise ConfigError("DATABASE_URL cannot be read.", remedy=error.remedy, where="environment") from None
-        return url
+        return self.database_url if self.on_server else self.embedded_ledger_url
 
     @property
     def embedded_ledger_url(self) -> str:
@@ -96,7 +122,7 @@ class Settings:
 
     @property
     def server_note(self) -> Path:
-        """Where a home keeps in mind that its ledger lies on a server, and on which; without secrets."""
+        """Where a home keeps in mind that its stores lie on a server, and on which; without secrets."""
         return self.home / "ledger.server"
 
     @property

@@ -57,6 +57,7 @@ from scizor_dagster.cli import (
     symbols,
     teaching,
     trading_states,
+    upgrade,
     watchdog,
 )
 from scizor_dagster.cli.exit_codes import ExitCode
@@ -79,6 +80,7 @@ app.command()(dev.dev)
 app.command()(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.command()(doctor.doctor)
+app.command()(upgrade.upgrade)
 app.command()(watchdog.watchdog)
 app.command()(notifying.notify)
 app.add_typer(collect.app, name="collect")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from platform import node
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     import dagster as dg
 
 PROCESS_TAG = "scizor/process"
+HOST_TAG = "scizor/host"
+"""Which machine a run's process is on: of one on another machine nobody here can say that it is dead."""
 FOLDER = "processes"
+
+
+def marks_of(process: str, dagster_home: Path) -> dict[str, str]:
+    """The tags of a run in the process of this name."""
+    return {PROCESS_TAG: process, HOST_TAG: host_of(dagster_home)}
+
+
+def host_of(dagster_home: Path) -> str:
+    """This machine, and the home in which its processes have their marks."""
+    return f"{node()}:{dagster_home.resolve()}"
 
 
 @contextmanager
@@ -55,9 +68,10 @@ def end_dead_runs(instance: dg.DagsterInstance, dagster_home: Path) -> list[str]
 
 
 def is_dead(run: dg.DagsterRun, dagster_home: Path) -> bool:
-    """Whether the process that ran it on the command line has ended; False for a run of any other process."""
+    """Whether the process that ran it on the command line has ended; False for one of any other process or machine."""
     name = run.tags.get(PROCESS_TAG)
-    return name is not None and not _is_alive(dagster_home / FOLDER / f"{name}.lock")
+    here = run.tags.get(HOST_TAG, host_of(dagster_home)) == host_of(dagster_home)
+    return name is not None and here and not _is_alive(dagster_home / FOLDER / f"{name}.lock")
 
 
 def _is_alive(path: Path) -> bool:

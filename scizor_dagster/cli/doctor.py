@@ -90,7 +90,7 @@ def _python(desk: Desk) -> str:  # noqa: ARG001
 
 def _environment(desk: Desk) -> str:
     """Variables that are read, each with a value that means something."""
-    from scizor_dagster.ledger.urls import parse, place_of
+    from scizor_dagster.databases import parse, place_of
 
     problem = _log_level(desk.settings.environment)
     if problem:
@@ -284,7 +284,7 @@ def _disk(desk: Desk) -> str:
 def _stores(desk: Desk) -> str:
     from scizor_dagster.ledger.verification import verify
 
-    if not desk.settings.lake_folder.exists():
+    if not desk.has_lake:
         return f"none yet; the first command that needs them creates them in {desk.settings.home}"
     with desk.ledger.read() as connection:
         broken = verify(connection)
@@ -298,7 +298,7 @@ def _stores(desk: Desk) -> str:
 
 
 def _prices(desk: Desk) -> str:
-    if not desk.settings.lake_folder.exists():
+    if not desk.has_lake:
         return "none collected yet: scizor collect history"
     described = []
     for name in desk.config.markets:

@@ -6,23 +6,21 @@ definitions in this process on that instance, so that the UI shows it. What does
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from scizor_dagster import errors
-from scizor_dagster.cli.dead_runs import PROCESS_TAG, end_dead_runs, living_process
-from scizor_dagster.cli.preflight import check_home
-from scizor_dagster.errors import ConfigError, DataError, ScizorError
-from scizor_dagster.settings import PROJECT_ROOT, Settings
+from scizor_dagster.cli.dagster_home import write_dagster_home
+from scizor_dagster.cli.dagster_state import lost
+from scizor_dagster.cli.dead_runs import end_dead_runs, living_process, marks_of
+from scizor_dagster.errors import DataError, ScizorError
+from scizor_dagster.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -72,32 +70,9 @@ def prepare_home(settings: Settings) -> None:
         ConfigError: the folder cannot be written.
         DataError: a database of Dagster's is damaged.
     """
-    _write_home(settings)
+    write_dagster_home(settings)
     with opened_instance(settings):
         return
-
-
-def _write_home(settings: Settings) -> None:
-    check_home(settings)
-    home = settings.dagster_home
-    shipped = PROJECT_ROOT / "dagster.yaml"
-    target = home / "dagster.yaml"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not target.exists() or target.read_bytes() != shipped.read_bytes():
-            # Others may be reading it: it is never half there.
-            copied = home / f"dagster.yaml.{os.getpid()}.{get_ident()}"
-            shutil.copyfile(shipped, copied)
-            copied.replace(target)
-    except OSError as error:
-        raise ConfigError(
-            f"The folder cannot be written ({error.strerror}).",
-            remedy="Set SCIZOR_HOME to a folder that you may write to.",
-            where=str(home),
-        ) from error
-    os.environ["DAGSTER_HOME"] = str(home)
-    os.environ["SCIZOR_HOME"] = str(settings.home)
-    os.environ["SCIZOR_CONFIG"] = str(settings.config_path)
 
 
 @contextmanager
@@ -105,15 +80,16 @@ def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance of a prepared home.
 
     Raises:
-        DataError: a database of Dagster's is damaged.
+        DataError: a database of Dagster's is damaged, or its server cannot be reached.
     """
     import dagster as dg
 
     home = settings.dagster_home
     with ExitStack() as opened:
         with _one_at_a_time(home):
-            _require_sound_databases(home)
-            with _storage_errors(home):
+            if not settings.on_server:
+                _require_sound_databases(home)
+            with _storage_errors(settings):
                 instance = opened.enter_context(dg.DagsterInstance.from_config(str(home)))
                 # Storage is lazy: a first query creates its tables.
                 instance.get_runs_count()
@@ -150,13 +126,14 @@ def _require_sound_databases(dagster_home: Path) -> None:
 
 
 @contextmanager
-def _storage_errors(dagster_home: Path) -> Iterator[None]:
+def _storage_errors(settings: Settings) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except SQLAlchemyError as error:
-        raise _damaged(dagster_home, getattr(error, "orig", None) or error) from error
+        cause = getattr(error, "orig", None) or error
+        raise (lost(settings, cause) if settings.on_server else _damaged(settings.dagster_home, cause)) from error
 
 
 def _damaged(path: Path, cause: BaseException) -> DataError:
@@ -191,7 +168,7 @@ class JobRunner:
         from scizor_dagster.definitions import build_defs
 
         definitions = build_defs(settings, fixed_now=fixed_now)
-        _write_home(settings)
+        write_dagster_home(settings)
         home = settings.dagster_home
         with opened_instance(settings) as instance, living_process(home) as process:
             end_dead_runs(instance, home)
@@ -221,12 +198,12 @@ class JobRunner:
         """
         from dagster._core.errors import DagsterExecutionInterruptedError
 
-        run_tags = {PROCESS_TAG: self._process, **(tags or {})}
+        run_tags = {**marks_of(self._process, self._settings.dagster_home), **(tags or {})}
         if partition_range is not None:
             run_tags["dagster/asset_partition_range_start"] = partition_range[0]
             run_tags["dagster/asset_partition_range_end"] = partition_range[1]
         try:
-            with _storage_errors(self._settings.dagster_home):
+            with _storage_errors(self._settings):
                 result = self._definitions.resolve_job_def(job).execute_in_process(
                     run_config={**QUIET, **(config or {})},
                     instance=self._instance,

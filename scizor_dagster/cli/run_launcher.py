@@ -17,10 +17,10 @@ import re
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from scizor_dagster.cli.dead_runs import PROCESS_TAG, is_dead
+from scizor_dagster.cli.dead_runs import HOST_TAG, PROCESS_TAG, host_of, is_dead
 
 _STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -28,6 +28,15 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 class WatchingRunLauncher(DefaultRunLauncher):
     """See the module. The daemon's run monitoring asks it about every run that has started."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Launch it, and keep in mind on which machine."""
+        self._instance.add_run_tags(context.dagster_run.run_id, {HOST_TAG: self._host})
+        super().launch_run(context)
+
+    @property
+    def _host(self) -> str:
+        return host_of(Path(self._instance.root_directory))
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -48,6 +57,8 @@ class WatchingRunLauncher(DefaultRunLauncher):
 
     def _pid_of(self, run: dg.DagsterRun) -> int | None:
         """The number of the run's process on this machine; None where it is not known, or of another machine."""
+        if run.tags.get(HOST_TAG, self._host) != self._host:
+            return None
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if "socket" not in server and server.get("host") not in _HERE:
             return None

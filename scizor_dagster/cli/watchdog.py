@@ -93,7 +93,7 @@ def _dagster(desk: WatchingDesk, watch: Watch) -> DagsterState | None:
     found: list[DagsterState] = []
 
     def read() -> Iterator[Finding]:
-        state = read_dagster(desk.settings.dagster_home)
+        state = read_dagster(desk.settings)
         found.extend([state] if state is not None else [])
         yield from ()
 

@@ -98,7 +98,7 @@ def benchmark_problem(desk: Desk, portfolio: str) -> str:
     symbol = _benchmark_symbol(desk, portfolio)
     if symbol is None:
         return _not_listed(desk, portfolio)
-    if not desk.settings.lake_folder.exists():
+    if not desk.has_lake:
         return ""
     with desk.lake.read() as cursor:
         first, last = cursor.execute(

@@ -15,7 +15,8 @@ from typing import Any
 from scizor_dagster.config import WatchdogRules
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import lake_location
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.sessions import TradingCalendar
 
@@ -82,7 +83,7 @@ class WatchingDesk(Desk):
 
     @cached_property
     def lake(self) -> Lake:
-        return Lake(LakeLocation.embedded(self.settings.lake_folder))
+        return Lake(lake_location(self.settings))
 
     @cached_property
     def ledger(self) -> Ledger:

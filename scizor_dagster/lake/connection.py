@@ -1,34 +1,30 @@
 """The lake's door: DuckDB with one DuckLake catalog attached.
 
-What belongs here: opening, locking, transactions, snapshots. What does not: tables (`tables`) and
-what is written to them (the packages that own the rows).
+What belongs here: opening, transactions, snapshots. What does not: the database of the catalog (`catalogs`, `server`),
+tables (`tables`) and what is written to them (the packages that own the rows).
 
-Embedded, the catalog is SQLite in WAL mode: readers are never blocked, and writers queue on a file
-lock, because DuckLake resolves conflicts by failing the second commit. With a Postgres catalog the
-file lock is not taken; many machines may write. Extensions come from pip packages and are loaded
-by path, so nothing is downloaded at run time (`duckdb` verifies their signatures).
+Readers are never blocked, and writers take turns, on one machine or on many: see `catalogs` and `server`. Extensions
+come from pip packages and are loaded by path: nothing is downloaded at run time (`duckdb` verifies their signatures).
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
 import duckdb
-from filelock import FileLock, Timeout
 
 from scizor_dagster.errors import DataError, InputError, SnapshotGone
+from scizor_dagster.lake.catalogs import Catalog, EmbeddedCatalog, StillHeld, quoted
+from scizor_dagster.lake.location import LakeLocation
 
 LOCK_TIMEOUT_SECONDS = 120.0
-LOCK_POLL_SECONDS = 0.01
 _MAX_IDLE = 4
-_EXTENSIONS = ("sqlite_scanner", "ducklake", "postgres_scanner")
 _SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -38,72 +34,64 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class LakeLocation:
-    """Where a lake lives.
-
-    Attributes:
-        catalog: DuckLake catalog string: `sqlite:/path/catalog.sqlite` or `postgres:dbname=...`.
-        data_path: Folder (or object-store prefix) of the Parquet files.
-        lock_path: File that embedded writers lock; None for a catalog that arbitrates by itself.
-    """
-
-    catalog: str
-    data_path: str
-    lock_path: Path | None
-
-    @classmethod
-    def embedded(cls, folder: Path) -> LakeLocation:
-        return cls(
-            catalog=f"sqlite:{folder / 'catalog.sqlite'}",
-            data_path=str(folder / "data"),
-            lock_path=folder / "write.lock",
-        )
-
-
 class Lake:
     """One lake. Safe to share between threads; a forked child opens its own connection."""
 
     def __init__(self, location: LakeLocation) -> None:
         self.location = location
+        self._catalog = _catalog_of(location)
         self._guard = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._owner = 0
         self._idle: list[duckdb.DuckDBPyConnection] = []
+        # Connections of the parent of a fork: closing them here would end their sessions there.
+        self._abandoned: list[duckdb.DuckDBPyConnection] = []
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor on one consistent state of the lake: a read transaction that sees no later commit."""
         cursor = self._cursor()
         try:
-            cursor.execute("BEGIN TRANSACTION")
-            yield cursor
+            with self._catalog.translated():
+                cursor.execute("BEGIN TRANSACTION")
+                yield cursor
         finally:
             self._give_back(cursor)
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor in a transaction: committed when the block ends, rolled back when it raises."""
+        """A cursor in a transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            DataError: another process writes for too long; or a catalog on a server was lost, which says whether
+                anything may have been stored.
+        """
         # The cursor comes before the lock: opening the catalog takes the same lock for itself.
         cursor = self._cursor()
         try:
-            with self._writer_lock():
+            with self._catalog.writing(LOCK_TIMEOUT_SECONDS) as still_held:
                 try:
-                    cursor.execute("BEGIN TRANSACTION")
-                    yield cursor
-                    cursor.execute("COMMIT")
+                    with self._catalog.translated():
+                        cursor.execute("BEGIN TRANSACTION")
+                        yield cursor
+                    self._commit(cursor, still_held)
                 except BaseException:
                     _rollback(cursor)
                     raise
         finally:
             self._give_back(cursor)
 
+    def _commit(self, cursor: duckdb.DuckDBPyConnection, still_held: StillHeld) -> None:
+        still_held()
+        with self._catalog.translated(committing=True):
+            cursor.execute("COMMIT")
+
     @contextmanager
     def maintenance(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor outside of any transaction, while no embedded writer is at work: DuckLake commits by itself."""
+        """A cursor outside of any transaction, while no other writer is at work: DuckLake commits by itself."""
         cursor = self._cursor()
         try:
-            with self._writer_lock():
+            with self._catalog.writing(LOCK_TIMEOUT_SECONDS), self._catalog.translated(committing=True):
                 yield cursor
         finally:
             self._give_back(cursor)
@@ -156,36 +144,21 @@ class Lake:
                 self._connection.close()
             self._connection = None
             self._idle = []
-
-    @contextmanager
-    def _writer_lock(self) -> Iterator[None]:
-        if self.location.lock_path is None:
-            yield
-            return
-        lock = FileLock(self.location.lock_path, timeout=LOCK_TIMEOUT_SECONDS)
-        try:
-            lock.acquire(poll_interval=LOCK_POLL_SECONDS)
-        except Timeout as error:
-            raise DataError(
-                f"Another process has been writing to the lake for more than {LOCK_TIMEOUT_SECONDS:.0f} s.",
-                remedy="Wait for it, or end it; the lock goes with the process.",
-                where=str(self.location.lock_path),
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+        self._catalog.close()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._guard:
             if self._connection is None or self._owner != os.getpid():
+                if self._connection is not None:
+                    self._abandoned += [self._connection, *self._idle]
                 self._connection = self._open()
                 self._owner = os.getpid()
                 self._idle = []
             if self._idle:
                 return self._idle.pop()
             cursor = self._connection.cursor()
-        cursor.execute("USE lake")
+        with self._catalog.translated():
+            cursor.execute("USE lake")
         return cursor
 
     def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
@@ -193,9 +166,7 @@ class Lake:
 
         `USE lake` is a question to the catalog: a cursor that has asked it is worth keeping.
         """
-        try:
-            _rollback(cursor)
-        except duckdb.Error:
+        if not _rollback(cursor):
             cursor.close()
             return
         with self._guard:
@@ -205,34 +176,15 @@ class Lake:
         cursor.close()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        kind = self.location.catalog.split(":", 1)[0]
-        if kind not in ("sqlite", "postgres"):
-            raise InputError(
-                f"'{kind}' is not a catalog kind.", remedy="Use sqlite: or postgres:.", where=self.location.catalog
-            )
-        if self.location.lock_path is not None:
-            Path(self.location.data_path).mkdir(parents=True, exist_ok=True)
-        options = [f"DATA_PATH '{_quoted(self.location.data_path)}'"]
-        if kind == "sqlite":
-            options += ["META_JOURNAL_MODE 'WAL'", "META_BUSY_TIMEOUT 60000"]
-            # The catalog remembers an absolute path; a home that was moved or restored elsewhere brings its data along.
-            options.append("OVERRIDE_DATA_PATH true")
         connection = duckdb.connect(config=dict(_SETTINGS))
-        for name in _EXTENSIONS:
-            if name == "postgres_scanner" and kind != "postgres":
-                continue
-            connection.execute(f"LOAD '{_quoted(str(_extension_path(name)))}'")
-        self._attach(connection, options)
+        for name in self._catalog.extensions:
+            connection.execute(f"LOAD '{quoted(str(_extension_path(name)))}'")
+        self._attach(connection)
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, options: Sequence[str]) -> None:
-        # Creating the catalog is itself a write, and two first openers would collide.
-        with self._writer_lock():
-            self._execute_attach(connection, options)
-
-    def _execute_attach(self, connection: duckdb.DuckDBPyConnection, options: Sequence[str]) -> None:
-        connection.execute(f"ATTACH 'ducklake:{_quoted(self.location.catalog)}' AS lake ({', '.join(options)})")
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._catalog.attach(connection, (), LOCK_TIMEOUT_SECONDS)
 
 
 class _EarlierLake(Lake):
@@ -242,10 +194,9 @@ class _EarlierLake(Lake):
         super().__init__(location)
         self._number = number
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, options: Sequence[str]) -> None:
-        # No writers' lock: the catalog is there, and who looks back does not wait for who goes on.
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         try:
-            self._execute_attach(connection, [*options, f"SNAPSHOT_VERSION {self._number}"])
+            self._catalog.attach(connection, [f"SNAPSHOT_VERSION {self._number}"], LOCK_TIMEOUT_SECONDS)
         except duckdb.InvalidInputException as error:
             raise _no_snapshot(f"number {self._number}", self.location) from error
 
@@ -276,20 +227,32 @@ def _no_snapshot(which: str, location: LakeLocation) -> SnapshotGone:
     return SnapshotGone(
         f"The lake has no snapshot {which}.",
         remedy="Clean-up has removed it, or it never was; the values that a bar has had are kept for good.",
-        where=location.catalog,
+        where=location.place,
     )
 
 
-def _rollback(cursor: duckdb.DuckDBPyConnection) -> None:
+def _catalog_of(location: LakeLocation) -> Catalog:
+    if location.lock_path is not None:
+        return EmbeddedCatalog(location, location.lock_path)
+    kind = location.catalog.split(":", 1)[0]
+    if kind != "postgres":
+        raise InputError(f"'{kind}' is not a catalog kind.", remedy="Use sqlite: or postgres:.", where=location.catalog)
+    # Imported here because only a lake on a server needs a driver of its own.
+    from scizor_dagster.lake.server import ServerCatalog
+
+    return ServerCatalog(location)
+
+
+def _rollback(cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the cursor can go on: one whose server was lost in its transaction cannot."""
     try:
         cursor.execute("ROLLBACK")
     except duckdb.TransactionException:
         # The failed statement has already ended the transaction.
-        return
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
+        return True
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _extension_path(name: str) -> Path:

@@ -13,17 +13,16 @@ Sessions matter here (locks, settings): a pooler between client and server must 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
 
+from scizor_dagster.databases import lock_key, place_of
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import backend
 from scizor_dagster.ledger.backend import ACCESS, OUTSIDE, READ, UNBOUNDED, Synchronous
-from scizor_dagster.ledger.urls import place_of
 
 SCHEMA = "ledger"
 OLDEST_SERVER = 140_000
@@ -111,7 +110,7 @@ class PostgresBackend:
 
     def _begin_write(self) -> str:
         stands_still = f"set_config('idle_in_transaction_session_timeout', '{WRITER_STANDS_STILL_MS}', true)"
-        return f"SELECT {stands_still}, pg_advisory_xact_lock({_key('write')})"
+        return f"SELECT {stands_still}, pg_advisory_xact_lock({lock_key(SCHEMA, 'write')})"
 
     def _session_settings(self) -> dict[str, str]:
         return {
@@ -178,7 +177,7 @@ class PostgresBackend:
         session = engine.connect().execution_options(**{ACCESS: OUTSIDE}, isolation_level="AUTOCOMMIT")
         try:
             session.detach()
-            yield _try_lock(session, _key(name))
+            yield _try_lock(session, lock_key(SCHEMA, name))
         finally:
             # A session that was lost has no lock any more.
             with suppress(sa.exc.SQLAlchemyError):
@@ -197,8 +196,3 @@ def _try_lock(session: sa.Connection, key: int) -> bool:
             raise
         return False
     return True
-
-
-def _key(name: str) -> int:
-    """The number that stands for a lock of the ledger; advisory locks are kept per database."""
-    return int.from_bytes(hashlib.sha256(f"scizor {SCHEMA} {name}".encode()).digest()[:8], "big", signed=True)

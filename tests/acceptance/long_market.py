@@ -20,7 +20,8 @@ from scizor_dagster.brokers.ibkr.connection import IbkrConnection
 from scizor_dagster.brokers.ibkr.settings import IbkrSettings
 from scizor_dagster.config import Market
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.market_data.alpaca import AlpacaMarket
 from scizor_dagster.market_data.collect import collect_history, collect_session, collect_symbols
 from scizor_dagster.market_data.ibkr import IbkrMarket

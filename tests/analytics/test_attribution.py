@@ -19,7 +19,8 @@ from scizor_dagster.analytics.attribution import (
 from scizor_dagster.analytics.exposure import exposure_of, exposures
 from scizor_dagster.analytics.profits import Adopted, ProfitBook, Profits, SessionOfPortfolio, Trade
 from scizor_dagster.analytics.virtual_positions import PlannedMove
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.schemas import SCHEMAS, schema_failures
 from scizor_dagster.lake.tables import append_rows, initialise
 

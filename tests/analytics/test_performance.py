@@ -16,7 +16,8 @@ from scizor_dagster.analytics.performance import (
 )
 from scizor_dagster.analytics.valuation import value_portfolio
 from scizor_dagster.errors import InputError
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import initialise
 
 START = date(2024, 3, 4)

@@ -23,7 +23,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.market_data.history import collect_history
 from scizor_dagster.market_data.reading import close_matrix, last_closes, session_bars
 from scizor_dagster.market_data.session_bars import collect_session

@@ -4,7 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from scizor_dagster.analytics.explain.text import WIDTH
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from tests.cli.conftest import NEXT, TRADED, Scizor
 from tests.projects import Project
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.ledger.replay import journaled
 from tests.cli.conftest import NEXT, TRADED, UNNAMED, Scizor
 from tests.projects import Project

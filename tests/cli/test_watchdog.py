@@ -209,7 +209,7 @@ class TestWhatDagsterSays:
 
     def test_heartbeats_and_switches_are_read_as_dagster_writes_them(self, project: Project) -> None:
         self.write(project, age=timedelta(minutes=1), on=True)
-        state = read_dagster(project.settings.dagster_home)
+        state = read_dagster(project.settings)
         assert state is not None
         assert set(state.heartbeats) == set(DAEMONS)
         assert state.oldest() == DUE - timedelta(minutes=1)
@@ -239,7 +239,7 @@ class TestWhatDagsterSays:
             (project.settings.dagster_home / name).unlink(missing_ok=True)
         (project.settings.dagster_home / "history/runs.db").write_bytes(b"no database" * 1000)
         with pytest.raises(DataError, match="cannot be read"):
-            read_dagster(project.settings.dagster_home)
+            read_dagster(project.settings)
         answer = scizor("watchdog", "--json")
         assert [item["kind"] for item in answer.json["findings"]] == ["unreadable", "not_admitted"]
 
@@ -260,7 +260,7 @@ class TestWhatDagsterSays:
 
 
 def test_a_home_without_dagster_is_no_error(tmp_path: Path) -> None:
-    assert read_dagster(project_at(tmp_path).settings.dagster_home) is None
+    assert read_dagster(project_at(tmp_path).settings) is None
 
 
 def _origin(name: str) -> "dg._core.remote_origin.RemoteInstigatorOrigin":

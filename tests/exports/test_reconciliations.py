@@ -18,7 +18,8 @@ from scizor_dagster.exports.reconciliations import (
     recon_summary,
 )
 from scizor_dagster.flow.export_facts import stored_reconciliations
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.reconciliation.model import Break, OrderResult, Pass, ReconciliationReport
 from scizor_dagster.reconciliation.storage import BREAK_COLUMNS, store_reconciliation

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from scizor_dagster.errors import SnapshotGone
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 
 
 @pytest.fixture
-def lake(tmp_path):
-    lake = Lake(LakeLocation.embedded(tmp_path))
+def lake(location: LakeLocation):
+    lake = Lake(location)
     for statement in (
         "CREATE TABLE t (a INTEGER)",
         "CREATE VIEW v AS SELECT a + 1 AS b FROM t",

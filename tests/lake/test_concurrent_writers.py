@@ -2,24 +2,24 @@
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import TABLES, initialise
 from tests.lake.writers import COMMITS, open_and_initialise, read_until_complete, write_rows
 
 WRITERS = 6
 
 
-def test_six_writers_of_twenty_commits_each_lose_nothing_while_one_reads(tmp_path: Path):
-    lake = Lake(LakeLocation.embedded(tmp_path))
+def test_six_writers_of_twenty_commits_each_lose_nothing_while_one_reads(location: LakeLocation):
+    lake = Lake(location)
     initialise(lake)
     before = lake.snapshot()
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(WRITERS + 1, mp_context=context) as pool:
         barrier, stop = manager.Barrier(WRITERS + 1), manager.Event()
-        reader = pool.submit(read_until_complete, str(tmp_path), 2 * WRITERS * COMMITS, barrier, stop)
-        writers = [pool.submit(write_rows, str(tmp_path), writer, barrier) for writer in range(WRITERS)]
+        reader = pool.submit(read_until_complete, location, 2 * WRITERS * COMMITS, barrier, stop)
+        writers = [pool.submit(write_rows, location, writer, barrier) for writer in range(WRITERS)]
         try:
             assert [writer.result(timeout=250) for writer in writers] == [COMMITS] * WRITERS
         except BaseException:
@@ -39,9 +39,9 @@ def test_six_writers_of_twenty_commits_each_lose_nothing_while_one_reads(tmp_pat
     lake.close()
 
 
-def test_four_processes_may_create_the_same_lake_at_once(tmp_path: Path):
+def test_four_processes_may_create_the_same_lake_at_once(location: LakeLocation):
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(4, mp_context=context) as pool:
         barrier = manager.Barrier(4)
-        results = [pool.submit(open_and_initialise, str(tmp_path), barrier) for _ in range(4)]
+        results = [pool.submit(open_and_initialise, location, barrier) for _ in range(4)]
         assert [result.result(timeout=120) for result in results] == [len(TABLES)] * 4

@@ -8,7 +8,8 @@ import duckdb
 import pandas as pd
 import pytest
 
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.maintenance import maintain, measure
 from scizor_dagster.lake.tables import append_rows, initialise
 
@@ -17,8 +18,8 @@ COMMITS = 12
 
 
 @pytest.fixture
-def lake(tmp_path: Path):
-    lake = Lake(LakeLocation.embedded(tmp_path))
+def lake(location: LakeLocation):
+    lake = Lake(location)
     initialise(lake)
     yield lake
     lake.close()
@@ -107,7 +108,7 @@ def test_writers_and_readers_go_on_beside_a_clean_up(lake: Lake, tmp_path: Path)
     done = threading.Event()
 
     def write() -> None:
-        other = Lake(LakeLocation.embedded(tmp_path))
+        other = Lake(lake.location)
         try:
             for number in range(1, 6):
                 commit(other, number)
@@ -118,7 +119,7 @@ def test_writers_and_readers_go_on_beside_a_clean_up(lake: Lake, tmp_path: Path)
             done.set()
 
     def read() -> None:
-        other = Lake(LakeLocation.embedded(tmp_path))
+        other = Lake(lake.location)
         try:
             while not done.is_set():
                 found = rows_of(other)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.versions import TableVersions
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    made = Lake(LakeLocation.embedded(tmp_path))
+def lake(location: LakeLocation) -> Iterator[Lake]:
+    made = Lake(location)
     write(made, "CREATE TABLE bars (n INTEGER)")
     write(made, "CREATE TABLE plans (n INTEGER)")
     yield made

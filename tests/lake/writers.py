@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from scizor_dagster.lake import connection
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import initialise
 
 COMMITS = 20
 
 
-def write_rows(folder: str, writer: int, barrier) -> int:
+def write_rows(location: LakeLocation, writer: int, barrier) -> int:
     """Commit `COMMITS` times, two rows in two statements each time; the commits made.
 
     The lock is fair to nobody: on a busy machine one may wait for all the others.
     """
     connection.LOCK_TIMEOUT_SECONDS = 240.0
-    lake = Lake(LakeLocation.embedded(Path(folder)))
+    lake = Lake(location)
     barrier.wait(60)
     for commit in range(COMMITS):
         with lake.write() as cursor:
@@ -31,9 +31,9 @@ def write_rows(folder: str, writer: int, barrier) -> int:
     return COMMITS
 
 
-def read_until_complete(folder: str, expected: int, barrier, stop) -> list[int]:
+def read_until_complete(location: LakeLocation, expected: int, barrier, stop) -> list[int]:
     """Count the writers' rows over and over until there are `expected`, or nobody writes any more; what was seen."""
-    lake = Lake(LakeLocation.embedded(Path(folder)))
+    lake = Lake(location)
     barrier.wait(60)
     counts: list[int] = []
     while not stop.is_set() and (not counts or counts[-1] < expected):
@@ -44,9 +44,9 @@ def read_until_complete(folder: str, expected: int, barrier, stop) -> list[int]:
     return counts
 
 
-def open_and_initialise(folder: str, barrier) -> int:
+def open_and_initialise(location: LakeLocation, barrier) -> int:
     """Open a lake that may not exist yet and create its tables; the number of tables found."""
-    lake = Lake(LakeLocation.embedded(Path(folder)))
+    lake = Lake(location)
     barrier.wait(60)
     initialise(lake)
     with lake.read() as cursor:

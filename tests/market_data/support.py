@@ -8,7 +8,8 @@ import pandas as pd
 
 from scizor_dagster.config import Market, SampleProvider
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import PARTITIONING, TABLES
 from scizor_dagster.market_data.provider import ACTION_COLUMNS, BAR_COLUMNS, LatestPrice, Listing
 from scizor_dagster.market_data.universe import UniverseEntry

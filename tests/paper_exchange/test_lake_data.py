@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import append_rows, initialise, replace_rows
 from scizor_dagster.paper_exchange.data import SessionAction
 from scizor_dagster.paper_exchange.lake_data import LakeSessionData, former_names

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scizor_dagster.errors import DataError
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import read_inputs, read_plan, store_plan

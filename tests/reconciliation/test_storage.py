@@ -4,7 +4,8 @@ from decimal import Decimal as D
 import pytest
 
 from scizor_dagster.analytics.valuation import Close
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.reconciliation import storage
 from scizor_dagster.reconciliation.storage import store_reconciliation

@@ -10,7 +10,8 @@ import pytest
 from scizor_dagster.config import SignalChoice, WeightRules
 from scizor_dagster.errors import SignalRefused
 from scizor_dagster.instruments import Instrument
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.signals.consolidation import StrategyRows, consolidate
 from scizor_dagster.signals.identity import KnownMarket

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.errors import SignalRefused
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.signals import intake
 from scizor_dagster.signals.dating import select_session

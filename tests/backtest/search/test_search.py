@@ -14,7 +14,8 @@ from scizor_dagster.backtest.search.splits import Split
 from scizor_dagster.backtest.search.trials import LakeStore, MemoryStore, State
 from scizor_dagster.backtest.search.verdicts import verdict_of
 from scizor_dagster.errors import InputError
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 from tests.backtest.search.markets import market, problem, weight_of
 
 

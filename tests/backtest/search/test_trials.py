@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scizor_dagster.backtest.search.trials import LakeStore, MemoryStore, State, Store, Trial
-from scizor_dagster.lake.connection import Lake, LakeLocation
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
 
 
 @pytest.fixture(params=["memory", "lake"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scizor_dagster.ledger.urls import is_postgres, parse, place_of
+from scizor_dagster.databases import is_postgres, parse, place_of
 
 
 @pytest.mark.parametrize(

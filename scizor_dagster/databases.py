@@ -1,7 +1,7 @@
-"""Database URLs of a ledger: read, brought into one spelling, and named to a person without their secrets.
+"""Database URLs: read, brought into one spelling, and named to a person without their secrets.
 
-What belongs here: which URLs a ledger can be opened at, and what may be shown of one. What does not: opening
-(`store`), and what each kind of database needs (`sqlite`, `postgres`).
+What belongs here: which URLs a store can be opened at, what a driver is to be told, and what may be shown of one. What
+does not: opening (the stores), and which URL is the one that is meant (`settings`).
 
 No error of this module quotes a URL: it may hold a password, and a password that is not percent-encoded
 ends up in any of its parts.
@@ -9,6 +9,7 @@ ends up in any of its parts.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:%-]*")
 
 
 def parse(url: str) -> sa.URL:
-    """Read the URL of a ledger; `postgres://` and `postgresql://` become `postgresql+psycopg2://`.
+    """Read the URL of a database; `postgres://` and `postgresql://` become `postgresql+psycopg2://`.
 
     Raises:
         LedgerError: it is no URL, names another kind of database, or none that lasts.
@@ -32,7 +33,7 @@ def parse(url: str) -> sa.URL:
     except (sa.exc.ArgumentError, ValueError):
         # The cause quotes what it could not read, which may be a part of the password.
         raise LedgerError(
-            "The ledger's database URL cannot be read.",
+            "The database URL cannot be read.",
             remedy=f"Use sqlite:///path/ledger.sqlite or {_FORM}, with special characters of the password "
             "percent-encoded (@ is %40, / is %2F, : is %3A).",
         ) from None
@@ -61,11 +62,22 @@ def place_of(url: sa.URL) -> str:
     return f"Postgres {host}{f':{url.port}' if url.port else ''}/{url.database}"
 
 
+def parameters_of(url: sa.URL) -> dict[str, str]:
+    """What libpq, and all that is built on it, is told to connect to a parsed Postgres URL; the password among it."""
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    return {name: str(value) for name, value in parameters.items()}
+
+
+def lock_key(schema: str, name: str) -> int:
+    """The number that stands for a lock of the store in `schema`; advisory locks are kept per database."""
+    return int.from_bytes(hashlib.sha256(f"scizor {schema} {name}".encode()).digest()[:8], "big", signed=True)
+
+
 def _checked(url: sa.URL) -> sa.URL:
     split_wrong = not _HOST.fullmatch(url.host or "") or any(sign in (url.database or "") for sign in "@/")
     if split_wrong or not url.database:
         raise LedgerError(
-            "The ledger's database URL has no usable host and database name.",
+            "The database URL has no usable host and database name.",
             remedy=f"Use {_FORM}, with special characters of the password percent-encoded (@ is %40, / is %2F).",
         )
     return url
