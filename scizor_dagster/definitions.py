@@ -25,7 +25,9 @@ from resources.desk import SystemClock, TradingDesk, fixed, ledger_secrets
 from resources.ibkr import IbkrResource
 from resources.notifier import NotifierResource
 from resources.paper import PaperResource
+from scizor_dagster import logs
 from scizor_dagster.config import Config, load_config
+from scizor_dagster.flow.secrets import late_redaction
 from scizor_dagster.settings import Settings
 
 
@@ -74,5 +76,8 @@ def _accounts(config: Config, desk: TradingDesk) -> dict[str, dg.ConfigurableRes
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `workspace.yaml` loads: the configuration that the environment names."""
+    """What `workspace.yaml` loads: that of the environment's configuration, in a process of Dagster's."""
+    redact = late_redaction(os.environ)
+    logs.begin(os.environ, redact)
+    logs.dress_dagster(os.environ, redact)
     return build_defs()

@@ -1,4 +1,4 @@
-"""`scizor ledger`: is it whole, keep a copy of it, bring it back.
+"""`scizor ledger`: is it whole, and built anew from the broker's books.
 
 What belongs here: the commands. What does not: what they do (`flow.ledger_care`).
 """
@@ -16,19 +16,18 @@ import typer
 from scizor_dagster.cli import dates
 from scizor_dagster.cli.actor import ActorOption, actor_of
 from scizor_dagster.cli.amounts import parse_amount
+from scizor_dagster.cli.moving import RESUME, TAKE
 from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import confirm, emit_json, print_table, working
 from scizor_dagster.cli.preflight import check_home, open_desk
 
 app = typer.Typer(
     name="ledger",
-    help="Verify the ledger, back it up, and bring it back from a backup or from the broker's own books.",
+    help="Verify the ledger, and build a lost one anew from the broker's own books.",
     no_args_is_help=True,
 )
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 MOST_PRINTED = 20
-TAKE = "Take what was sent from its broker: scizor ledger rebuild --account {account}."
-RESUME = "Compare it with the broker (scizor reconcile), then go on: scizor resume --account {account} --reason TEXT."
 
 
 @app.command()
@@ -45,7 +44,7 @@ def verify(
     Writes: Nothing.
     Exit codes: 0 the ledger is whole; 1 it is not: trade nothing with it; 2 the backup cannot be read.
     JSON: whole, found, altered_plans.
-    Example: scizor ledger verify --against backups/ledger-20261120T210000Z.zip
+    Example: scizor ledger verify --against backups/scizor-20261120T210000Z
     """
     from scizor_dagster.flow.ledger_care import verify_ledger
     from scizor_dagster.flow.plan_provenance import altered_plans
@@ -72,63 +71,6 @@ def _print_found(sentences: Sequence[str]) -> None:
         typer.secho(sentence, fg=typer.colors.RED)
     if len(sentences) > MOST_PRINTED:
         typer.echo(f"... and {len(sentences) - MOST_PRINTED} more: see --json.")
-
-
-@app.command()
-def backup(
-    to: Annotated[Path | None, typer.Option("--to", help="The file; default: one under SCIZOR_HOME/backups.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the whole ledger into one file, while everything goes on; keep it on another machine.
-
-    The file can be restored into either kind of store, embedded or Postgres.
-
-    When: every day, after the last session.
-    Writes: One file.
-    Exit codes: 0 written; 1 the ledger cannot be read; 2 the file cannot be written.
-    JSON: file, format, schema, made_at, seq, seal, rows{*}, digests{*}.
-    Example: scizor ledger backup --to /mnt/elsewhere/ledger.zip
-    """
-    from scizor_dagster.flow.ledger_care import backup_ledger
-
-    path, manifest = backup_ledger(open_desk(), to, dates.now())
-    if as_json:
-        emit_json({"file": str(path), **asdict(manifest)})
-    else:
-        typer.echo(f"{path}: {manifest.rows['events']} entries, the last sealed {manifest.seal[:12] or 'by nothing'}")
-
-
-@app.command()
-def restore(
-    file: Annotated[Path, typer.Argument(help="A backup that `scizor ledger backup` has written.")],
-    by: ActorOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Fill an empty ledger from a backup; every account is halted until you resume it.
-
-    What was sent after the backup is not in it: take it from the broker with `scizor ledger rebuild` first. Every
-    permission ends: armings, approvals of plans and of strategy code, keys of the services. Give them anew.
-
-    When: the ledger is lost or damaged, and there is a backup.
-    Writes: The ledger, and every account as halted.
-    Exit codes: 0 restored; 1 the ledger is not empty; 2 the backup cannot be read.
-    JSON: halted, format, schema, made_at, seq, seal, rows{*}, digests{*}.
-    Example: scizor ledger restore /mnt/elsewhere/ledger.zip
-    """
-    from scizor_dagster.flow.ledger_care import restore_ledger
-
-    desk = open_desk()
-    check_home(desk.settings)
-    manifest, halted = restore_ledger(desk, file, actor=actor_of(by), now=dates.now())
-    if as_json:
-        emit_json({"halted": halted, **asdict(manifest)})
-        return
-    typer.echo(f"Restored {manifest.rows['events']} entries, as of {manifest.made_at}.")
-    for account in halted:
-        typer.secho(
-            f"Account {account} is halted. {TAKE.format(account=account)} " + RESUME.format(account=account),
-            fg=typer.colors.YELLOW,
-        )
 
 
 @app.command()

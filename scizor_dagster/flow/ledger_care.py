@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.execution.rebuilding import Rebuilt, rebuild_account
+from scizor_dagster.flow.archives import LEDGER
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_settings
 from scizor_dagster.flow.ledger_choice import note_server, refuse_forgotten_server
@@ -46,6 +47,8 @@ def verify_ledger(desk: Desk, against: Path | None) -> list[str]:
         InputError: there is no ledger, or the file is no backup.
     """
     require_ledger(desk)
+    if against is not None and against.is_dir():
+        against = against / LEDGER
     manifest = read_manifest(against) if against is not None else None
     with desk.ledger.read() as connection:
         if manifest is None or manifest.seq == 0:
@@ -53,14 +56,13 @@ def verify_ledger(desk: Desk, against: Path | None) -> list[str]:
         return verify(connection, seq=manifest.seq, seal=manifest.seal)
 
 
-def backup_ledger(desk: Desk, path: Path | None, now: datetime) -> tuple[Path, Manifest]:
-    """Write a backup, into `SCIZOR_HOME/backups` where no file is named.
+def backup_ledger(desk: Desk, path: Path, now: datetime) -> Manifest:
+    """Write a backup of the ledger alone.
 
     Raises:
         InputError: there is no ledger, or the file cannot be written.
         LedgerError: the ledger is not what its history says, so that a backup of it would be none.
     """
-    require_ledger(desk)
     found = verify_ledger(desk, None)
     if found:
         raise LedgerError(
@@ -68,14 +70,31 @@ def backup_ledger(desk: Desk, path: Path | None, now: datetime) -> tuple[Path, M
             remedy="Nothing was written. See: scizor ledger verify.",
             where=str(desk.settings.home),
         )
-    chosen = path or desk.settings.home / "backups" / f"ledger-{now:%Y%m%dT%H%M%SZ}.zip"
-    return chosen, write_backup(desk.ledger, chosen, now=now)
+    return write_backup(desk.ledger, path, now=now)
 
 
-def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tuple[Manifest, list[str]]:
+def restore_ledger(
+    desk: Desk,
+    ledger: Ledger,
+    path: Path,
+    *,
+    actor: str,
+    now: datetime,
+    name: str,
+    also: Callable[[sa.Connection], None] = lambda _: None,
+) -> tuple[Manifest, list[str]]:
     """Fill an empty ledger from a backup, halt every account, and end what was permitted on any of them.
 
     Also an account that the backup does not know: it may have begun since, and would begin anew.
+
+    Args:
+        desk: Whose configuration names the accounts.
+        ledger: The empty one.
+        path: The file.
+        actor: Who brings it back.
+        now: Aware instant.
+        name: What the backup is called.
+        also: Called in the same transaction, at its end.
 
     Returns:
         The manifest, and the accounts.
@@ -85,7 +104,7 @@ def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tupl
         LedgerError: the ledger is not empty, or the backup is not what its history says.
     """
     manifest = read_manifest(path)
-    reason = f"the ledger was restored from {path.name} of {manifest.made_at}; what was sent since then is not in it"
+    reason = f"the ledger was restored from {name} of {manifest.made_at}; what was sent since then is not in it"
     halted: list[str] = []
 
     def halt(connection: sa.Connection) -> None:
@@ -96,9 +115,9 @@ def restore_ledger(desk: Desk, path: Path, *, actor: str, now: datetime) -> tupl
         _end_permissions_of_services(connection, reason, actor, now)
         halted.extend(sorted({*known, *_traded_accounts(desk)}))
         _halt(connection, halted, reason, actor, now)
+        also(connection)
 
-    with _to_be_filled(desk) as ledger:
-        return restore(ledger, path, then=halt), halted
+    return restore(ledger, path, then=halt), halted
 
 
 def rebuild_ledger(

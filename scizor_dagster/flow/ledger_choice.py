@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scizor_dagster.errors import LedgerError
+from scizor_dagster.flow.moving import refuse_unfinished_move
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.settings import Settings
 
@@ -34,9 +35,10 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
 
     Raises:
         ConfigError: `DATABASE_URL` cannot be used.
-        LedgerError: it cannot be opened; or it is empty, and sessions were traded with another one; or the ledger
-            of this home lies on a server, and `DATABASE_URL` does not say so.
+        LedgerError: it cannot be opened; or the stores are being moved; or it is empty, and sessions were traded with
+            another one; or the ledger of this home lies on a server, and `DATABASE_URL` does not say so.
     """
+    refuse_unfinished_move(settings)
     refuse_forgotten_server(settings)
     if not Ledger.holds_anything(settings.ledger_url):
         _refuse_to_forget(settings, traded_sessions)

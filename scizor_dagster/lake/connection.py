@@ -97,6 +97,13 @@ class Lake:
             self._give_back(cursor)
 
     @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """No writer is at work, and no connection of this object is open: for whoever copies the catalog itself."""
+        self.close()
+        with self._catalog.writing(LOCK_TIMEOUT_SECONDS):
+            yield
+
+    @contextmanager
     def pinned(self) -> Iterator[Lake]:
         """A view for reading: whatever is read through it, however often, is of one snapshot, its `snapshot()`."""
         with self.read() as cursor:

@@ -16,7 +16,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -27,6 +27,7 @@ from pydantic import TypeAdapter
 
 from scizor_dagster.errors import InputError, LedgerError
 from scizor_dagster.ledger.changes import plain_row, typed
+from scizor_dagster.ledger.comparing import contents_of, differences
 from scizor_dagster.ledger.replay import VENUE, journaled, replayed
 from scizor_dagster.ledger.schema import metadata
 from scizor_dagster.ledger.store import HEAD, Ledger
@@ -49,6 +50,8 @@ class Manifest:
         seal: Hash of that entry.
         rows: Rows by table.
         digests: SHA-256 of each member, by table.
+        contents: What every table held, those included that the history makes; see `comparing`. Nothing in a backup of
+            an earlier version.
     """
 
     format: int
@@ -58,6 +61,7 @@ class Manifest:
     seal: str
     rows: dict[str, int]
     digests: dict[str, str]
+    contents: dict[str, str] = field(default_factory=dict)
 
 
 _MANIFEST = TypeAdapter(Manifest)
@@ -73,7 +77,7 @@ def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
         LedgerError: the ledger cannot be read.
     """
     if path.exists():
-        raise InputError("There is a file already.", remedy="Give another name: --to FILE.", where=str(path))
+        raise InputError("There is a file already.", remedy="Give another name.", where=str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two that write at a time must not share a file.
@@ -88,7 +92,7 @@ def write_backup(ledger: Ledger, path: Path, *, now: datetime) -> Manifest:
                 Path(file.name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
-            f"The backup cannot be written: {error.strerror}.", remedy="Give another place: --to FILE.", where=str(path)
+            f"The backup cannot be written: {error.strerror}.", remedy="Give another place, with room.", where=str(path)
         ) from error
     return manifest
 
@@ -106,7 +110,7 @@ def read_manifest(path: Path) -> Manifest:
     except Exception as error:
         raise InputError(
             f"This is no backup of a ledger ({_words(error)}).",
-            remedy="Give a file that `scizor ledger backup` has written.",
+            remedy="Give what `scizor backup` has written.",
             where=str(path),
         ) from error
     if found.format > FORMAT or found.schema > HEAD:
@@ -133,9 +137,9 @@ def restore(ledger: Ledger, path: Path, *, then: Callable[[sa.Connection], None]
         ledger.unhurried(connection)
         with _whole(path):
             _fill(connection, archive, manifest)
-        # Whoever held an account when the backup was made holds it no more.
-        connection.execute(leases.update().values(holder=None, token=leases.c.token + 1))
         found = verify(connection, seq=manifest.seq or None, seal=manifest.seal)
+        if manifest.schema == HEAD:
+            found += differences(manifest.contents, contents_of(connection))
         if found:
             named = " ".join(found[:_MOST_NAMED])
             raise LedgerError(
@@ -143,6 +147,8 @@ def restore(ledger: Ledger, path: Path, *, then: Callable[[sa.Connection], None]
                 remedy="Nothing was restored. Take an older backup.",
                 where=str(path),
             )
+        # Whoever held an account when the backup was made holds it no more.
+        connection.execute(leases.update().values(holder=None, token=leases.c.token + 1))
         then(connection)
     return manifest
 
@@ -163,7 +169,8 @@ def _write(connection: sa.Connection, archive: zipfile.ZipFile, now: datetime) -
                 count += 1
                 last = plain if table is events else last
         rows[table.name], digests[table.name] = count, digest.hexdigest()
-    manifest = Manifest(FORMAT, HEAD, now.isoformat(), last["seq"], last["hash"], rows, digests)
+    contents = contents_of(connection)
+    manifest = Manifest(FORMAT, HEAD, now.isoformat(), last["seq"], last["hash"], rows, digests, contents)
     archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=2))
     return manifest
 

@@ -295,7 +295,7 @@ def translated(backend: Backend) -> Iterator[None]:
         if type(error) is sa.exc.DatabaseError and backend.path is not None:
             raise LedgerError(
                 f"The ledger's file is damaged, or is none: {_first_line(error)}.",
-                remedy="Nothing is traded with it. Look after the disk, then restore a backup: scizor ledger restore.",
+                remedy="Nothing is traded with it. Look after the disk, then restore a backup: scizor restore.",
                 where=backend.place,
             ) from error
         raise LedgerError(

@@ -47,8 +47,8 @@ def test_a_lock_and_a_break_are_answered_for_as_they_are_lifted(scizor: Scizor, 
 
 def test_a_backup_says_what_is_in_it(scizor: Scizor, fresh: Project) -> None:
     _ = Desk(fresh.settings, lambda: datetime.now(UTC)).ledger
-    answer = scizor("ledger", "backup", "--json")
-    assert answer.json["rows"]["events"] == 0
+    answer = scizor("backup", "--json")
+    assert answer.json["rows"]["ledger"]["events"] == 0
 
 
 def test_a_deleted_backtest_is_named(scizor: Scizor, fresh: Project) -> None:

@@ -54,7 +54,7 @@ def test_help_describes_the_command_with_examples_and_exit_codes(
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_is_asked_for_in_the_usual_ways_and_writes_nothing(scizor: Scizor, fresh: Project, flag: str) -> None:
-    for words in (["limits"], ["ledger", "backup"], ["ledger"]):
+    for words in (["limits"], ["ledger", "verify"], ["ledger"]):
         answer = scizor(*words, flag)
         assert (answer.code, answer.err) == (0, "")
         assert f"Usage: scizor {' '.join(words)} [OPTIONS]" in answer.out

@@ -1,4 +1,4 @@
-"""`scizor ledger`: verified, backed up, restored, rebuilt, as a person does it."""
+"""`scizor ledger`: verified and rebuilt, as a person does it."""
 
 import io
 import sqlite3
@@ -50,7 +50,7 @@ def test_a_number_that_was_edited_is_named_with_what_it_was(scizor: Scizor, coll
         f"trades: row paper, {fill_id}, 1 has price '1', and the history says '{price}'.",
     ]
     assert "Restore the last backup" in scizor("ledger", "verify").out
-    refused = scizor("ledger", "backup")
+    refused = scizor("backup")
     assert refused.code == 1
     assert "not what its history says" in refused.sentence
 
@@ -68,38 +68,6 @@ def test_a_plan_whose_version_was_edited_is_named_although_the_ledger_is_whole(
     assert ": code_version is 9, and must be" in sentence
     told = scizor("ledger", "verify")
     assert (told.code, "Restore the lake" in told.out, "Trade nothing" in told.out) == (1, True, False)
-
-
-def test_a_backup_restored_in_an_empty_home_trades_on_once_it_is_resumed(
-    scizor: Scizor, collected: Project, tmp_path: Path
-) -> None:
-    copy = tmp_path / "kept.zip"
-    assert scizor("ledger", "backup", "--to", copy).code == 0
-    assert scizor("ledger", "verify", "--against", copy).code == 0
-    sent, owned = _rows(collected, SENT), _rows(collected, OWNED)
-    for file in collected.home.glob("ledger.sqlite*"):
-        file.unlink()
-    assert "Restore it from its backup" in scizor("run", "--date", NEXT).sentence
-    restored = scizor("ledger", "restore", copy, "--by", "ann")
-    assert restored.code == 0
-    assert "Account paper is halted" in restored.out
-    assert (_rows(collected, SENT), _rows(collected, OWNED)) == (sent, owned)
-    assert scizor("ledger", "verify", "--against", copy).code == 0
-    assert _rows(collected, "SELECT account, state FROM trading_states") == [("paper", "halted")]
-    scizor("resume", "--account", "paper", "--reason", "compared with the broker")
-    assert scizor("run", "--date", NEXT, "--once").code == 0
-    assert len(_rows(collected, SENT)) > len(sent)
-
-
-def test_a_restore_over_a_ledger_in_use_and_of_no_backup_are_refused(
-    scizor: Scizor, collected: Project, tmp_path: Path
-) -> None:
-    copy = tmp_path / "kept.zip"
-    scizor("ledger", "backup", "--to", copy)
-    before = _rows(collected, OWNED)
-    assert "not empty" in scizor("ledger", "restore", copy).sentence
-    assert "no backup of a ledger" in scizor("ledger", "restore", collected.folder / "weights.csv").sentence
-    assert _rows(collected, OWNED) == before
 
 
 def test_a_lost_ledger_is_rebuilt_from_the_exchange_and_its_session_is_not_traded_twice(
@@ -173,14 +141,13 @@ def _lose(project: Project) -> None:
 def test_bringing_one_account_back_lets_no_other_one_begin_anew_in_a_ledger_that_was_lost(
     scizor: Scizor, collected: Project, tmp_path: Path
 ) -> None:
-    copy = tmp_path / "kept.zip"
-    assert scizor("ledger", "backup", "--to", copy).code == 0
+    copy = scizor("backup", tmp_path, "--only", "ledger", "--json").json["folder"]
     _with_a_second_account(collected)
     assert scizor("run", "--portfolio", "second", "--date", TRADED, "--once").code == 0
     halted = {"paper": "halted", "other": "halted"}
-    for way_back in (("restore", copy), ("rebuild", "--account", "paper", "--yes")):
+    for way_back in (("restore", copy), ("ledger", "rebuild", "--account", "paper", "--yes")):
         _lose(collected)
-        answer = scizor("ledger", *way_back, "--by", "ann", "--json")
+        answer = scizor(*way_back, "--by", "ann", "--json")
         assert (answer.code, sorted(answer.json["halted"])) == (0, ["other", "paper"]), answer
         assert dict(_rows(collected, "SELECT account, state FROM trading_states")) == halted
         assert scizor("run", "--portfolio", "second", "--date", NEXT, "--once").code == 1
@@ -197,8 +164,7 @@ def test_a_rebuild_of_one_account_leaves_the_others_of_a_ledger_in_use_as_they_a
 
 
 def test_a_home_without_a_ledger_gets_none_by_asking(scizor: Scizor, fresh: Project) -> None:
-    for command in ("verify", "backup"):
-        answer = scizor("ledger", command)
-        assert answer.code == 2
-        assert "There is no ledger here" in answer.sentence
+    answer = scizor("ledger", "verify")
+    assert answer.code == 2
+    assert "There is no ledger here" in answer.sentence
     assert not _ledger(fresh).exists()

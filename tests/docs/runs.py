@@ -26,9 +26,9 @@ TYPED = {
     "scizor explain paper-F14": "scizor explain $FILL",
     "scizor explain signals/weights.csv:2": "scizor explain weights.csv:2",
     "scizor report --portfolio main --date 2026-11-20 --open": "scizor report --portfolio main --date 2025-03-10",
-    "scizor ledger backup --to /mnt/elsewhere/ledger-$(date +%F).zip": "scizor ledger backup --to ~/ledger.zip",
-    "scizor ledger verify --against /mnt/elsewhere/ledger-2026-11-20.zip":
-        "scizor ledger verify --against ~/ledger.zip",
+    "scizor backup /mnt/elsewhere --keep 14": "scizor backup ~/kept --keep 14",
+    "scizor ledger verify --against /mnt/elsewhere/scizor-20261120T210000Z":
+        "scizor ledger verify --against ~/kept/scizor-*",
     "scizor reduce --account paper --reason \"drawdown, looking into it\" --until 2026-11-23T14:30:00+00:00":
         "scizor reduce --account paper --reason \"drawdown, looking into it\" --until 2036-11-24T14:30:00+00:00",
     "scizor symbols add PLTR --market us": "scizor symbols add META --market us --mic XNAS",
@@ -72,6 +72,7 @@ ELSEWHERE = {
     "scizor symbols join": "tests/cli/test_symbols.py",
     "scizor symbols part": "tests/cli/test_symbols.py",
     "scizor reconcile": "tests/cli/test_sessions.py",
+    "scizor verify": "tests/cli/test_verify.py",
 }  # fmt: skip
 """The beginning of a line, and the test that runs it on a stage of its own."""
 

@@ -197,4 +197,4 @@ def test_a_damaged_ledger_is_refused_with_the_way_back(tmp_path: Path) -> None:
         file.write(b"no database at all" * 100)
     with pytest.raises(LedgerError, match="damaged, or is none") as refusal:
         Ledger.open(f"sqlite:///{path}")
-    assert "scizor ledger restore" in refusal.value.remedy
+    assert "scizor restore" in refusal.value.remedy

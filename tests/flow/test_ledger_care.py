@@ -49,7 +49,7 @@ def test_a_permission_that_may_have_been_taken_back_after_the_backup_is_not_brou
     lost.close()
     (tmp_path / "project").mkdir()
     desk = Desk(small_project(tmp_path / "project").settings, lambda: NOW)
-    _, halted = restore_ledger(desk, backup, actor="ann", now=NOW)
+    _, halted = restore_ledger(desk, desk.ledger, backup, actor="ann", now=NOW, name="backup")
     assert halted == ["paper"]
     with desk.ledger.read() as connection:
         assert arming_of(connection, "paper", "main") is None
@@ -78,7 +78,7 @@ def test_keys_of_the_services_and_approved_code_may_have_been_taken_back_since_a
     lost.close()
     (tmp_path / "project").mkdir()
     desk = Desk(small_project(tmp_path / "project").settings, lambda: NOW)
-    restore_ledger(desk, backup, actor="ann", now=NOW)
+    restore_ledger(desk, desk.ledger, backup, actor="ann", now=NOW, name="backup")
     with desk.ledger.read() as connection:
         assert {key.key_id[0]: (key.revoked_by, key.refusal(NOW)) for key in keys_of(connection)} == {
             "0": ("ann", "key revoked"),

@@ -8,9 +8,10 @@ import pytest
 
 from scizor_dagster.errors import DataError, LedgerError
 from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.ledger_care import backup_ledger, restore_ledger
+from scizor_dagster.flow.restoring import restore_home
 from scizor_dagster.ledger.holdings import cash_flow, owned
 from scizor_dagster.ledger.rows import batch_of, intents_of
 from scizor_dagster.ledger.store import Ledger
@@ -136,9 +137,9 @@ def test_a_home_whose_ledger_was_restored_on_a_server_trades_with_its_file_no_mo
     embedded = desks(None)
     with embedded.ledger.transaction() as connection:
         set_state(connection, "paper", None, TradingState.REDUCING, reason="moving", actor="ann", now=NOW)
-    path, _ = backup_ledger(embedded, None, NOW)
+    made = back_up(embedded, None, now=NOW)
     folder = _closed(embedded).config.folder
-    restore_ledger(_desk(folder, empty), path, actor="ann", now=NOW)
+    restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, only="ledger")
     with pytest.raises(LedgerError, match="DATABASE_URL is not set"):
         _ = _desk(folder, None).ledger
 

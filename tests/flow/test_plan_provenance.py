@@ -61,7 +61,7 @@ def test_an_edit_of_either_is_named_with_what_it_was_by_verify_and_by_replay(pas
     assert not found.agrees
     assert {item.sentence for item in found.differences if item.table == "plans"} >= {snapshot, version}
     assert verify_ledger(desk, None) == [], "the ledger itself is whole, and can be backed up"
-    assert backup_ledger(desk, tmp_path / "kept.zip", NOW)[0].is_file()
+    assert backup_ledger(desk, tmp_path / "kept.zip", NOW).seq > 0
     closed(desk)
 
 

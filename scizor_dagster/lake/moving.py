@@ -1,0 +1,182 @@
+"""A lake taken elsewhere: its catalog with every state that is kept, and the files that it names.
+
+What belongs here: copying both while others read and write, and telling that two lakes hold the same. What does not:
+where an archive lies and what else is in it (`flow.archives`), and the rows of a catalog on a server (`lake.catalog_rows`).
+
+Rows that DuckLake keeps in the catalog itself are written into files first, as the weekly clean-up does: the catalog
+then holds nothing but what names files, and is the same on every kind of database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from scizor_dagster.errors import DataError
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import LakeLocation
+
+CATALOG = "catalog.sqlite"
+DATA = "data"
+_ATTEMPTS = 20
+_CHUNK = 1 << 20
+_OF_A_TABLE = """
+    SELECT DISTINCT s.path, s.path_is_relative, t.path, t.path_is_relative, f.path, f.path_is_relative,
+        f.file_size_bytes
+    FROM {files} f JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file that a catalog names: its path below the lake's data, and its size."""
+
+    path: str
+    bytes: int
+
+
+def copy_lake(lake: Lake, folder: Path) -> Iterator[tuple[str, str]]:
+    """Copy an embedded lake into the empty `folder`; the path and SHA-256 of each file of data, as it is copied.
+
+    Raises:
+        DataError: a file that the catalog names is gone, or others write without end.
+        OSError: something cannot be read or written.
+    """
+    copy_catalog(lake, folder / CATALOG)
+    yield from copy_data(Path(lake.location.data_path), folder / CATALOG, folder / DATA)
+
+
+def copy_catalog(lake: Lake, target: Path) -> None:
+    """Write an embedded catalog, as it is at one instant, into the new file `target`; every row of it is in files."""
+    source = Path(lake.location.catalog.partition(":")[2])
+    for _ in range(_ATTEMPTS):
+        flush(lake)
+        with (
+            lake.at_rest(),
+            closing(sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True)) as connection,
+            closing(sqlite3.connect(target)) as copied,
+        ):
+            connection.backup(copied)
+            if not drop_inlined(copied):
+                continue
+            # Files that wait to be deleted belong to no state any more.
+            copied.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
+            copied.commit()
+            copied.execute("PRAGMA journal_mode=DELETE")
+            return
+    raise DataError(
+        "Others write to the lake without a pause.",
+        remedy="Nothing was written. Try again when they are through.",
+        where=str(source),
+    )
+
+
+def flush(lake: Lake) -> None:
+    """Write the rows that the catalog itself holds into files. Every state reads as before."""
+    with lake.maintenance() as cursor:
+        cursor.execute("CALL ducklake_flush_inlined_data('lake')")
+
+
+def drop_inlined(catalog: sqlite3.Connection) -> bool:
+    """Take the empty tables for such rows out of a copy of a catalog; False, and no change, where one has rows."""
+    names = inlined_tables(catalog)
+    if any(catalog.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in names):
+        return False
+    for name in names:
+        catalog.execute(f'DROP TABLE "{name}"')
+    catalog.execute("DELETE FROM ducklake_inlined_data_tables")
+    return True
+
+
+def inlined_tables(catalog: sqlite3.Connection) -> list[str]:
+    """The tables of a catalog that hold rows of data, or of what was deleted."""
+    found = catalog.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'ducklake_inlined_d*_[0-9]*'"
+    )
+    return [str(name) for (name,) in found]
+
+
+def data_files(catalog: Path) -> list[DataFile]:
+    """Every file that any state of a catalog names.
+
+    Raises:
+        DataError: one lies outside of the lake's own folder.
+    """
+    found: list[DataFile] = []
+    with closing(sqlite3.connect(f"{catalog.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        for table in ("ducklake_data_file", "ducklake_delete_file"):
+            for *steps, size in connection.execute(_OF_A_TABLE.format(files=table)):
+                found.append(DataFile(_joined(steps, catalog), int(size)))
+    return sorted(set(found), key=lambda item: item.path)
+
+
+def copy_data(source: Path, catalog: Path, target: Path) -> Iterator[tuple[str, str]]:
+    """Copy the files that `catalog` names from the folder `source` to `target`; path and SHA-256 of each.
+
+    One that is there already, with the same content, stays: names of files are never used twice.
+
+    Raises:
+        DataError: one is gone, or is not as long as the catalog says.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for file in data_files(catalog):
+        origin, copy = source / file.path, target / file.path
+        if not origin.is_file() or origin.stat().st_size != file.bytes:
+            raise DataError(
+                f"The lake's file {file.path} is missing or cut off.",
+                remedy="Nothing was written. See: scizor doctor. Restore the lake from an older backup, or collect "
+                "what it held again.",
+                where=str(source),
+            )
+        digest = copy_file(origin, copy)
+        yield file.path, digest
+
+
+def copy_file(source: Path, target: Path) -> str:
+    """Copy one file so that it stays, and return its SHA-256."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while chunk := reading.read(_CHUNK):
+            digest.update(chunk)
+            writing.write(chunk)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return digest.hexdigest()
+
+
+def contents_of(lake: Lake) -> dict[str, tuple[int, str]]:
+    """By table of the newest state, its rows and a hash over all their columns; equal for equal content."""
+    found: dict[str, tuple[int, str]] = {}
+    with lake.read() as cursor:
+        names = cursor.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' ORDER BY table_name"
+        ).fetchall()
+        for (name,) in names:
+            row = cursor.execute(f'SELECT count(*), sum(hash(r)) FROM "{name}" r').fetchone()
+            assert row is not None
+            found[str(name)] = (int(row[0]), str(row[1] or 0))
+    return found
+
+
+def opened_copy(folder: Path) -> Lake:
+    """The lake in a folder that `copy_lake` has written."""
+    return Lake(LakeLocation.embedded(folder))
+
+
+def _joined(steps: list[str | int], catalog: Path) -> str:
+    path = PurePosixPath()
+    for part, is_relative in zip(steps[::2], steps[1::2], strict=True):
+        path /= str(part)
+        if not is_relative or ".." in path.parts or path.is_absolute():
+            raise DataError(
+                f"The lake names a file outside of its own folder ({part}).",
+                remedy="Nothing was copied. Collect what it holds into the lake itself.",
+                where=str(catalog),
+            )
+    return str(path)
