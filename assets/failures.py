@@ -1,7 +1,7 @@
-"""The edge where Scizor's errors become Dagster's.
+"""The edge where Scizor's errors become Dagster's, and Dagster's ids stand in the log.
 
-What belongs here: the one translation, used by every asset body. What does not: catching an error
-to go on; an asset that cannot do its work fails, without a retry.
+What belongs here: the one translation, used by every asset body, and what a line of the log says of the step. What does
+not: catching an error to go on; an asset that cannot do its work fails, without a retry.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterInvariantViolationError
 
 from assets.metadata import MAX_VIOLATIONS, violations_table
 from scizor_dagster.errors import ScizorError, SignalRefused
+from scizor_dagster.logs import bound
 from scizor_dagster.signals.report import SignalReport
 
 
@@ -20,7 +22,8 @@ from scizor_dagster.signals.report import SignalReport
 def clear_failures() -> Iterator[None]:
     """Turn a `ScizorError` into a `dagster.Failure` that shows cause, place and remedy and is never retried."""
     try:
-        yield
+        with bound(**_ids()):
+            yield
     except SignalRefused as error:
         raise dg.Failure(
             description=str(error),
@@ -38,6 +41,22 @@ def clear_failures() -> Iterator[None]:
             metadata={"kind": type(error).__name__, "where": error.where or "", "remedy": error.remedy},
             allow_retries=False,
         ) from error
+
+
+def _ids() -> dict[str, str | None]:
+    """Run, job, asset, portfolio and session of the step that is under way; nothing outside of one."""
+    try:
+        context = dg.AssetExecutionContext.get()
+    except DagsterInvariantViolationError:
+        return {}
+    tags = context.run.tags
+    return {
+        "run_id": context.run_id,
+        "job": context.job_name,
+        "asset": " ".join(sorted(key.to_user_string() for key in context.selected_asset_keys)),
+        "portfolio": tags.get("scizor/portfolio"),
+        "session": tags.get("dagster/partition"),
+    }
 
 
 def _report(error: SignalRefused) -> dict[str, Any]:

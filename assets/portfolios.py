@@ -38,6 +38,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_lines import order_origins
 from scizor_dagster.flow.exporting import export_as_configured
 from scizor_dagster.flow.measuring import measure_session
+from scizor_dagster.flow.order_log import orders_logged
 from scizor_dagster.flow.plans import plan_session
 from scizor_dagster.flow.reporting import report_as_part
 from scizor_dagster.flow.signals import consolidate_session, take_signals
@@ -208,7 +209,7 @@ def _executions(portfolio: str, account: str, common: dict[str, Any]) -> dg.Asse
         description="What was sent and what came back. Running it again continues; nothing is sent twice.",
     )
     def executions(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
-        with clear_failures():
+        with clear_failures(), orders_logged(desk.desk, account):
             result = _execute(context, desk.desk, portfolio)
             plan = read_plan(desk.desk.lake, portfolio, session_of(context))
             origins = order_origins(desk.desk, portfolio, session_of(context))
@@ -262,7 +263,7 @@ def _reconciliations(portfolio: str, common: dict[str, Any], *, exported: bool) 
         description="Breaks between plan, ledger and broker; order results; end-of-day positions.",
     )
     def reconciliations(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
-        with clear_failures():
+        with clear_failures(), orders_logged(desk.desk, desk.desk.portfolio(portfolio).account):
             which, source = context.run.tags.get(PASS), context.run.tags.get(SOURCE)
             report = reconcile_session(
                 desk.desk,

@@ -10,7 +10,7 @@ import warnings
 import dagster as dg
 
 from assets.backtests import backtest_assets
-from assets.maintenance import maintenance
+from assets.maintenance import maintenance, run_history
 from assets.markets import market_assets
 from assets.portfolios import portfolio_assets
 from assets.rates import fx_rates
@@ -25,7 +25,9 @@ from resources.desk import SystemClock, TradingDesk, fixed, ledger_secrets
 from resources.ibkr import IbkrResource
 from resources.notifier import NotifierResource
 from resources.paper import PaperResource
+from scizor_dagster import logs
 from scizor_dagster.config import Config, load_config
+from scizor_dagster.flow.secrets import late_redaction
 from scizor_dagster.settings import Settings
 
 
@@ -57,7 +59,7 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
     trading = trading_jobs(config)
     connections = {"desk": desk, "notifier": NotifierResource(desk=desk), **_accounts(config, desk)}
     return dg.Definitions(
-        assets=[*assets, *backtest_assets(config), fx_rates, maintenance],
+        assets=[*assets, *backtest_assets(config), fx_rates, maintenance, run_history],
         jobs=[*collection_jobs(config), *trading, maintenance_job(), research_job()],
         schedules=schedules(config),
         sensors=sensors(config, trading),
@@ -74,5 +76,8 @@ def _accounts(config: Config, desk: TradingDesk) -> dict[str, dg.ConfigurableRes
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `workspace.yaml` loads: the configuration that the environment names."""
+    """What `workspace.yaml` loads: that of the environment's configuration, in a process of Dagster's."""
+    redact = late_redaction(os.environ)
+    logs.begin(os.environ, redact)
+    logs.dress_dagster(os.environ, redact)
     return build_defs()

@@ -14,6 +14,8 @@ from scizor_dagster.errors import ConfigError, LedgerError
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """What `LOG_LEVEL` may be."""
+LOG_FORMATS = ("text", "json")
+"""What `LOG_FORMAT` may be."""
 PLACES = ("SCIZOR_HOME", "SCIZOR_CONFIG", "DATABASE_URL", "SCIZOR_LAKE_DATA")
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 

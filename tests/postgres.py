@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -76,12 +78,18 @@ def binaries() -> Path:
 
 @dataclass(eq=False)
 class Server:
-    """A running server. `url(name)` leads to a database; `new_database` makes one from the template."""
+    """A running server. `url(name)` leads to a database; `new_database` makes one from the template.
+
+    Attributes:
+        before: What is put before each of its commands.
+        network: Of other hosts that may reach it, beside this one; of this one by a socket in its folder then.
+    """
 
     folder: Path
     port: int
     bin: Path
-    as_user: tuple[str, ...]
+    before: tuple[str, ...]
+    network: str = ""
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -95,12 +103,13 @@ class Server:
         """The process id of the server's parent process."""
         return int((self.data / "postmaster.pid").read_text().splitlines()[0])
 
-    def url(self, database: str) -> str:
-        return f"postgresql://scizor@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, host: str = "127.0.0.1") -> str:
+        return f"postgresql://scizor@{host}:{self.port}/{database}"
 
     def admin(self, database: str = "postgres") -> psycopg2.extensions.connection:
         """A connection of the tests' own, in autocommit mode."""
-        connection = psycopg2.connect(self.url(database))
+        host = str(self.folder) if self.network else "127.0.0.1"
+        connection = psycopg2.connect(user="scizor", dbname=database, host=host, port=self.port)
         connection.autocommit = True
         return connection
 
@@ -130,11 +139,41 @@ class Server:
         """Stop in order, with nothing to recover; clients are cut."""
         self._control("stop", "--mode=fast")
 
+    def kill(self) -> None:
+        """SIGKILL to its first process and to every other one, and wait until they are gone."""
+        first = self.pid
+        everyone = [first, *_children(first)]
+        for pid in everyone:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # Also as one that has ended and was not asked for yet: a server that starts would take it for a living one.
+        _await(lambda: not any(_status(pid)[0] for pid in everyone), "the killed server is still there")
+
+    def kill_backend(self, pid: int) -> None:
+        """SIGKILL to the process of one session: the server ends all others too, and recovers."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _await(lambda: not _alive(pid), "the killed session is still there")
+
+    def answers(self) -> bool:
+        """Whether a session can be opened at this moment."""
+        try:
+            self.admin().close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def recover(self) -> None:
+        """Wait until it answers, started anew where it is not running."""
+        if not _alive(self.pid):
+            self.start()
+        _await(self.answers, "the server does not come back")
+
     def start(self) -> None:
         self._control("start", f"--log={self.folder / 'log'}", f"--timeout={START_SECONDS}")
 
     def _control(self, *arguments: str) -> None:
-        command = [*self.as_user, str(self.bin / "pg_ctl"), f"--pgdata={self.data}", "--wait", "--silent", *arguments]
+        command = [*self.before, str(self.bin / "pg_ctl"), f"--pgdata={self.data}", "--wait", "--silent", *arguments]
         # Its output goes nowhere: the server inherits it, and a pipe would stay open as long as it runs.
         done = subprocess.run(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         if done.returncode:
@@ -143,8 +182,10 @@ class Server:
 
 
 @contextmanager
-def running(*, memory: bool = True) -> Iterator[Server]:
+def running(*, memory: bool = True, enter: Sequence[str] = (), network: str = "") -> Iterator[Server]:
     """Start a server for the block. It ends with the block, and with this process at the latest.
+
+    `enter` is put before its commands: they run on another host. `network` is that of those that may reach it there.
 
     Its files are kept in memory where there is room, unless what a disk costs is to be seen.
 
@@ -153,8 +194,7 @@ def running(*, memory: bool = True) -> Iterator[Server]:
     """
     folder = binaries()
     home = Path(tempfile.mkdtemp(prefix="scizor-postgres-", dir=_fast_folder() if memory else None))
-    as_user = _as_user(home)
-    server = Server(home, _free_port(), folder, as_user)
+    server = Server(home, _free_port(), folder, (*enter, *_as_user(home)), network)
     keeper = subprocess.Popen(
         [sys.executable, "-c", _KEEPER, str(home)],
         stdin=subprocess.PIPE,
@@ -177,13 +217,49 @@ def running(*, memory: bool = True) -> Iterator[Server]:
 
 def _initialise(server: Server) -> None:
     options = ["--username=scizor", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
-    command = [*server.as_user, str(server.bin / "initdb"), f"--pgdata={server.data}", *options]
+    command = [*server.before, str(server.bin / "initdb"), f"--pgdata={server.data}", *options]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"initdb failed: {done.stderr}")
-    lines = [f"{name} = '{value}'" for name, value in {**_SETTINGS, "port": str(server.port)}.items()]
+    settings = {**_SETTINGS, "port": str(server.port)}
+    if server.network:
+        settings |= {"listen_addresses": "*", "unix_socket_directories": str(server.folder)}
+        with (server.data / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {server.network} trust\n")
+    lines = [f"{name} = '{value}'" for name, value in settings.items()]
     with (server.data / "postgresql.conf").open("a") as file:
         file.write("\n" + "\n".join(lines) + "\n")
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _status(int(entry.name))[1] == pid
+    ]
+
+
+def _alive(pid: int) -> bool:
+    """Whether it is a process of a server; one that has ended and was not asked for is dead."""
+    state, _, name = _status(pid)
+    return state not in ("", "Z") and name == "postgres"
+
+
+def _status(pid: int) -> tuple[str, int, str]:
+    """State, parent and name of a process; empty where there is none."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+        state, parent, *_ = rest.split()
+        return state, int(parent), head.partition("(")[2]
+    return "", 0, ""
+
+
+def _await(true: Callable[[], bool], problem: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(problem)
+        time.sleep(0.002)
 
 
 def _as_user(home: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from scizor_dagster.api.runs import Runs
 from scizor_dagster.config import ApiRules
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.notifying import redaction_of
+from scizor_dagster.flow.secrets import redaction_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.notifications.redaction import Redaction
 from scizor_dagster.sessions import Clock

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scizor_dagster.api.context import Context
 from scizor_dagster.api.problems import RequestRefused, answer_to
+from scizor_dagster.logs import bound
 
 logger = logging.getLogger("scizor.api")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -62,7 +63,8 @@ class Front:
 
         try:
             self._check(scope)
-            await self._app(scope, receive, answered)
+            with bound(request_id=request_id):
+                await self._app(scope, receive, answered)
         except Exception as error:
             if status:
                 raise
@@ -70,7 +72,8 @@ class Front:
         finally:
             took = (time.monotonic() - began) * 1000
             path = self._context.redact(ascii(scope["path"])[1:-1])
-            logger.info("%s %s %s: %d in %.0f ms", request_id, scope["method"], path, status, took)
+            with bound(request_id=request_id):
+                logger.info("%s %s %s: %d in %.0f ms", request_id, scope["method"], path, status, took)
 
     def _check(self, scope: Scope) -> None:
         """Refuse what is addressed to somebody else, comes too often, or has a path that nobody means."""

@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
+from scizor_dagster import logs
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 
@@ -194,12 +195,11 @@ def _hear(asked: SimpleQueue[str | None], busy: Event) -> None:
 
 
 def _log(settings: Settings, level: int) -> None:
-    from scizor_dagster.api.serving import keep_secrets_out
     from scizor_dagster.config import load_config
-    from scizor_dagster.flow.notifying import redaction_of
+    from scizor_dagster.flow.secrets import redaction_of
 
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    keep_secrets_out(redaction_of(load_config(settings.config_path, settings.environment), settings))
+    redact = redaction_of(load_config(settings.config_path, settings.environment), settings)
+    logs.begin(settings.environment, redact, level=level)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import ipaddress
-import logging
 import signal
 import socket
 import sys
@@ -17,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from scizor_dagster import logs
 from scizor_dagster.config import ApiRules
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.notifying import redaction_of
-from scizor_dagster.notifications.redaction import Redaction
+from scizor_dagster.flow.secrets import redaction_of
 
 PORTS = {"data-farmer": 8000, "backtester": 8001, "algo-trader": 8002}
 """By service where one is served apart; all together listen on the first."""
@@ -119,7 +118,7 @@ def serve(desk: Desk, services: tuple[str, ...], listening: Listening, sock: soc
     rules = desk.config.api
     # Work in a thread shall keep those who ask waiting for moments, and not for many times five milliseconds.
     sys.setswitchinterval(SWITCH_SECONDS)
-    keep_secrets_out(redaction_of(desk.config, desk.settings))
+    logs.begin(desk.settings.environment, redaction_of(desk.config, desk.settings))
     app = create_app(desk.settings, services, hosts=listening.names, worker=Worker(desk.settings))
     # What is there now stays: to look through it for garbage, again and again, keeps everybody waiting.
     gc.freeze()
@@ -163,25 +162,3 @@ def bound(listening: Listening) -> socket.socket:
             where="--port",
         ) from error
     return found
-
-
-class _SecretsOut(logging.Filter):
-    """Blots out secrets of whatever a handler is about to write, traces included."""
-
-    def __init__(self, redact: Redaction) -> None:
-        super().__init__()
-        self._redact = redact
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self._redact(record.getMessage()), ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = self._redact(record.exc_text)
-        return True
-
-
-def keep_secrets_out(redact: Redaction) -> None:
-    """From now on no handler of this process writes a secret that the configuration leads to."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_SecretsOut(redact))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import sys
 from typing import Annotated, Any, NoReturn, cast
@@ -19,6 +18,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 from dotenv import load_dotenv
 
+from scizor_dagster import logs
 from scizor_dagster.cli import (
     CONTINUE,
     INTERRUPTED,
@@ -59,12 +59,14 @@ from scizor_dagster.cli import (
     teaching,
     trading_states,
     upgrade,
+    verify,
     watchdog,
 )
 from scizor_dagster.cli.exit_codes import ExitCode
 from scizor_dagster.cli.output import choose_plain, is_plain, plain_json, print_error
 from scizor_dagster.errors import ScizorError
-from scizor_dagster.settings import LOG_LEVELS, PROJECT_ROOT
+from scizor_dagster.flow.secrets import late_redaction
+from scizor_dagster.settings import PROJECT_ROOT
 
 COMPLETE = "_SCIZOR_COMPLETE"
 """Set by a shell that asks what Tab may put in."""
@@ -83,6 +85,7 @@ app.add_typer(keys.app, name="keys")
 app.command()(doctor.doctor)
 app.command()(upgrade.upgrade)
 app.command()(watchdog.watchdog)
+app.command()(verify.verify)
 app.command()(notifying.notify)
 app.add_typer(collect.app, name="collect")
 app.add_typer(data.app, name="data")
@@ -161,7 +164,7 @@ def main() -> None:
     try:
         # What the shell sets wins over the file, as everywhere.
         load_dotenv(PROJECT_ROOT / ".env", override=False)
-        _log_level()
+        logs.begin(os.environ, late_redaction(os.environ))
         code = app(standalone_mode=False, prog_name="scizor")
         if code == INTERRUPTED_CODE:
             # Typer has swallowed the KeyboardInterrupt.
@@ -215,9 +218,3 @@ def _print_usage_error(error: Any, *, as_json: bool) -> None:
     else:
         teaching.follow_colour()
         error.show()
-
-
-def _log_level() -> None:
-    level = os.environ.get("LOG_LEVEL", "WARNING").upper()
-    chosen = level if level in LOG_LEVELS else "WARNING"
-    logging.basicConfig(level=chosen, format="%(levelname)s %(name)s: %(message)s")

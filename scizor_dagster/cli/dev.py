@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from scizor_dagster import logs
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 
 
@@ -38,6 +39,7 @@ def dev(
         "127.0.0.1",
         "--port",
         str(port),
+        *(["--log-format", "json"] if logs.wants_json(settings.environment) else []),
     ]
     os.chdir(PROJECT_ROOT)
     os.execv(command[0], command)  # noqa: S606

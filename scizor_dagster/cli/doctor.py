@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
+from scizor_dagster.logs import format_problem
 from scizor_dagster.settings import LOG_LEVELS, Settings
 
 if TYPE_CHECKING:
@@ -31,23 +32,30 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES = 2 * 1024**3
 
 
-def doctor(as_json: JsonOption = False) -> None:
+DeepOption = Annotated[
+    bool, typer.Option("--deep", help="Also read every file and row, and look at the machines around; takes its time.")
+]
+
+
+def doctor(deep: DeepOption = False, as_json: JsonOption = False) -> None:
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
     Looks at Python, environment variables, configuration, strategies (also those in Python), calendars, universes,
     providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists the
-    older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing.
+    older keys that have no effect. With --deep also reads every file and row of the lake, brings a copy of the ledger
+    back, and looks at versions, backup, database, clocks, permissions, Dagster's daemon and schedules, sessions and
+    metrics. Mends nothing, sends no order and no notice, and creates nothing.
 
     When: after every change of the configuration, and when anything else refuses to work.
     Writes: Nothing.
     Exit codes: 0 all is well; 1 something is not, and is named with what to do.
     JSON: ok, checks[check, ok, detail], notes.
-    Example: scizor doctor
+    Example: scizor doctor --deep
     """
     from scizor_dagster.flow.desk import Desk
 
     desk = Desk(Settings.from_environment(os.environ), dates.now)
-    findings = _findings(desk)
+    findings = _findings(desk, deep=deep)
     well = all(ok for _, ok, _ in findings)
     notes = desk.config.legacy_notes if _readable(findings) else ()
     if as_json:
@@ -64,11 +72,14 @@ def doctor(as_json: JsonOption = False) -> None:
 Finding = tuple[str, bool, str]
 
 
-def _findings(desk: Desk) -> list[Finding]:
+def _findings(desk: Desk, *, deep: bool) -> list[Finding]:
+    from scizor_dagster.cli.doctor_deep import DEEP_CHECKS
+
     findings = [_finding(name, check, desk) for name, check in FIRST_CHECKS.items()]
+    checks = CHECKS | (DEEP_CHECKS if deep else {})
     if _readable(findings):
-        return findings + [_finding(name, check, desk) for name, check in CHECKS.items()]
-    return findings + [(name, False, "not checked: the configuration comes first") for name in CHECKS]
+        return findings + [_finding(name, check, desk) for name, check in checks.items()]
+    return findings + [(name, False, "not checked: the configuration comes first") for name in checks]
 
 
 def _readable(findings: list[Finding]) -> bool:
@@ -93,7 +104,7 @@ def _environment(desk: Desk) -> str:
     """Variables that are read, each with a value that means something."""
     from scizor_dagster.databases import parse, place_of
 
-    problem = _log_level(desk.settings.environment)
+    problem = _log_level(desk.settings.environment) or format_problem(desk.settings.environment)
     if problem:
         raise ConfigError(problem, remedy="Then run scizor doctor again.")
     places = f"SCIZOR_HOME {desk.settings.home}, SCIZOR_CONFIG {desk.settings.config_path}"

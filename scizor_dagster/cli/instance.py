@@ -226,7 +226,7 @@ class JobRunner:
             _metadata(result),
             tuple(_check_name(item) for item in failed),
             warnings,
-            {_check_name(item): words for item in failed if (words := _words(item))},
+            {_check_name(item): words for item in failed if (words := words_of(item))},
         )
 
 
@@ -305,7 +305,7 @@ def _metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _words(item: dg.AssetCheckEvaluation) -> str:
+def words_of(item: dg.AssetCheckEvaluation) -> str:
     """What a check has found: its texts, without tables and other markdown."""
     import dagster as dg
 

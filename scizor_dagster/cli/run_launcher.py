@@ -19,8 +19,11 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._serdes import ConfigurableClassData
 
+from scizor_dagster import logs
 from scizor_dagster.cli.dead_runs import HOST_TAG, PROCESS_TAG, host_of, is_dead
+from scizor_dagster.flow.secrets import late_redaction
 
 _STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -28,6 +31,11 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 class WatchingRunLauncher(DefaultRunLauncher):
     """See the module. The daemon's run monitoring asks it about every run that has started."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(inst_data)
+        # The one part of this project that Dagster's webserver and daemon load.
+        logs.dress_dagster(os.environ, late_redaction(os.environ))
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Launch it, and keep in mind on which machine."""

@@ -35,7 +35,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Risk and stopping": ("halt", "reduce", "resume", "limits", "risk"),
     "Looking back": ("report", "performance", "costs", "explain", "replay", "parity", "export"),
     "Research": ("backtest", "paper"),
-    "Care": ("watchdog", "notify", "backup", "restore", "migrate", "upgrade", "ledger", "serve", "keys"),
+    "Care": ("verify", "watchdog", "notify", "backup", "restore", "migrate", "upgrade", "ledger", "serve", "keys"),
 }
 """Which commands stand together, in this order. Names that there are not are passed over."""
 _LABEL = re.compile(r"(When|Writes|Exit codes|JSON|Example): (.*)")

@@ -20,6 +20,7 @@ from scizor_dagster.execution.result import result_of
 from scizor_dagster.flow.approving import approved_plan, has_ended
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import Parts, execution_parts, follow_session, not_ahead
+from scizor_dagster.flow.order_log import orders_logged
 from scizor_dagster.flow.order_requests import OrderAsked, PlacedOrder
 from scizor_dagster.flow.plans import Draft, bring_up, draft_plan, store_draft
 from scizor_dagster.flow.risk import guard_account, guard_session
@@ -92,7 +93,8 @@ def place_order(
             return _dry(desk, draft, ask)
         _require_order(draft)
         try:
-            return _placed(desk, draft, ask)
+            with orders_logged(desk, settings.account):
+                return _placed(desk, draft, ask)
         except AccountBusy:
             # Another process may have been asked for the same at the same moment.
             found = _found(desk, settings.account, ask)

@@ -35,6 +35,15 @@ _INSERT = events.insert()
 _OF_ORDERS = sa.select(events.c.seq, events.c.at, events.c.kind, events.c.client_order_id, events.c.payload).where(
     events.c.client_order_id.in_(sa.bindparam("ids", expanding=True))
 )
+_AFTER = (
+    sa.select(events.c.seq, events.c.at, events.c.kind, events.c.client_order_id, events.c.payload)
+    .where(
+        events.c.seq > sa.bindparam("seq"),
+        events.c.account == sa.bindparam("account"),
+        events.c.client_order_id.is_not(None),
+    )
+    .order_by(events.c.seq)
+)
 _CHUNK = 500
 _SECRET = re.compile(r"(?i)secret|password|passwd|api_?key|authorization|credential")
 
@@ -96,6 +105,18 @@ def events_of_orders(connection: sa.Connection, client_order_ids: Collection[str
     rows = [row for chunk in chunks for row in connection.execute(_OF_ORDERS, {"ids": chunk})]
     found = [OrderEvent(row.seq, row.at, row.kind, row.client_order_id, json.loads(row.payload)) for row in rows]
     return sorted(found, key=lambda entry: entry.seq)
+
+
+def last_seq(connection: sa.Connection) -> int:
+    """The number of the newest entry; 0 where there is none."""
+    last = connection.execute(_LAST).first()
+    return int(last.seq) if last else 0
+
+
+def order_events_after(connection: sa.Connection, account: str, seq: int) -> list[OrderEvent]:
+    """Every entry on an order of the account that is newer than entry `seq`, oldest first."""
+    rows = connection.execute(_AFTER, {"account": account, "seq": seq})
+    return [OrderEvent(row.seq, row.at, row.kind, row.client_order_id, json.loads(row.payload)) for row in rows]
 
 
 def verify_chain(connection: sa.Connection) -> list[str]:

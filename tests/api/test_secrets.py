@@ -12,10 +12,10 @@ from fastapi import Depends
 from scizor_dagster.api.app import create_app
 from scizor_dagster.api.routes import ApiRouter
 from scizor_dagster.api.security import Reach, require
-from scizor_dagster.api.serving import _SecretsOut
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError
-from scizor_dagster.flow.notifying import redaction_of
+from scizor_dagster.flow.secrets import redaction_of
 from scizor_dagster.ledger.api_keys import Scope
+from scizor_dagster.logs import dress
 from tests.api.client import Answer, Client
 from tests.api.conftest import NOW, key_for
 from tests.projects import Project
@@ -67,9 +67,11 @@ def told(fresh: Project, caplog: pytest.LogCaptureFixture) -> Iterator[tuple[Cli
     app.router.routes.extend(router.routes)
     caplog.set_level(logging.DEBUG)
     context = app.state.context
-    caplog.handler.addFilter(_SecretsOut(redaction_of(context.desk.config, settings)))
+    plain = caplog.handler.formatter
+    dress(caplog.handler, {}, redaction_of(context.desk.config, settings))
     client = Client(app, key_for(fresh))
     yield client, [], fresh
+    caplog.handler.setFormatter(plain)
     context.close()
     client.close()
 
@@ -114,7 +116,7 @@ def test_the_canaries_would_be_heard(told: tuple[Client, list[Answer], Project])
 def test_a_trace_in_the_log_is_without_secrets(told: tuple[Client, list[Answer], Project], tmp_path: Path) -> None:
     client, _, _ = told
     handler = logging.FileHandler(tmp_path / "log.txt")
-    handler.addFilter(_SecretsOut(client.app.state.context.redact))
+    dress(handler, {}, client.app.state.context.redact)
     logger = logging.getLogger("scizor.api")
     logger.addHandler(handler)
     client.get("/api/fail/bug/1")

@@ -72,6 +72,7 @@ ELSEWHERE = {
     "scizor symbols join": "tests/cli/test_symbols.py",
     "scizor symbols part": "tests/cli/test_symbols.py",
     "scizor reconcile": "tests/cli/test_sessions.py",
+    "scizor verify": "tests/cli/test_verify.py",
 }  # fmt: skip
 """The beginning of a line, and the test that runs it on a stage of its own."""
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.errors import LedgerError
-from scizor_dagster.ledger.events import append, events_of_orders, verify_chain
+from scizor_dagster.ledger.events import append, events_of_orders, last_seq, order_events_after, verify_chain
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
 
@@ -38,6 +38,22 @@ def test_the_history_of_orders_is_read_in_its_order_whatever_their_number(ledger
         (2, "note", "id-1"), (4, "note", "id-3"), (5, "late", "id-1"),
     ]  # fmt: skip
     assert (found[2].at, found[2].payload) == (AT, {"qty": "1.50", "day": "2026-03-02"})
+
+
+def test_what_happened_to_orders_of_an_account_since_an_entry_is_read_in_its_order(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        assert (last_seq(connection), order_events_after(connection, "paper", 0)) == (0, [])
+    _write(ledger, 2)
+    with ledger.transaction() as connection:
+        append(connection, AT, "paper", "of_nobody", {})
+        append(connection, AT, "other", "note", {}, "id-9")
+        append(connection, AT, "paper", "late", {"qty": Decimal("1.50")}, "id-0")
+    with ledger.read() as connection:
+        found = order_events_after(connection, "paper", 1)
+        assert last_seq(connection) == 5
+    assert [(row.seq, row.at, row.kind, row.client_order_id, row.payload) for row in found] == [
+        (2, AT, "note", "id-1", {"n": 1, "qty": "1.50"}), (5, AT, "late", "id-0", {"qty": "1.50"}),
+    ]  # fmt: skip
 
 
 def test_payloads_keep_decimals_dates_and_states_as_plain_text(ledger: Ledger) -> None:
