@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ASYNC_VENV := .venv-ib-async
 ASYNC_INSTALLED := $(ASYNC_VENV)/.installed
 
-.PHONY: help install demo dev verify test coverage test-ib-async check snapshot docs torture mutants bench screenshots lock clean
+.PHONY: help install demo dev verify test coverage test-ib-async check snapshot docs torture mutants bench drills screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make mutants  a seeded sample of small changes to the order core, of which nine in ten must be noticed by its own tests"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
 	@echo "make bench SCALE=\"--sizes 1,3,10\"   the same, with ten times the system: 3,000 symbols x 20 years, 20 portfolios"
+	@echo "make drills   every way back from a loss, on files and on Postgres, and what each step took"
 	@echo "make screenshots   the pictures of the README, from the UI itself"
 	@echo "make lock     rewrite requirements.lock from pyproject.toml"
 	@echo "make clean    remove the virtual environment (.scizor, with your data, stays)"
@@ -108,6 +109,9 @@ mutants: $(INSTALLED)
 bench: $(INSTALLED)
 	@for name in planning backtest sweep lake ledger history rebalance brokers protocol collect api; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 	@echo "== scale"; $(BIN)/python -m tests.benchmarks.bench_scale $(SCALE)
+
+drills: $(INSTALLED)
+	@$(BIN)/python -m tests.drills
 
 lock:
 	@$(PYTHON) -m venv .venv-lock
