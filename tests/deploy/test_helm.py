@@ -18,7 +18,8 @@ _POD = {"env", "envSecrets", "image", "podSecurityContext", "resources", "securi
 KEYS: dict[str, set[str]] = {
     "": {
         "global", "generatePostgresqlPasswordSecret", "generateCeleryConfigSecret", "telemetry", "serviceAccount",
-        "dagsterWebserver", "dagster-user-deployments", "runLauncher", "dagsterDaemon", "concurrency", "retention", "computeLogManager",
+        "dagsterWebserver", "dagster-user-deployments", "runLauncher",
+        "dagsterDaemon", "concurrency", "retention", "computeLogManager",
         "postgresql", "migrate", "ingress", "rabbitmq", "redis", "flower",
     },
     "global": {"postgresqlSecretName", "serviceAccountName", "dagsterHome"},
