@@ -28,8 +28,9 @@ SCHEMA = "ledger"
 OLDEST_SERVER = 140_000
 LOCK_WAIT_MS = 500
 """How long a process lock is waited for: the server needs a moment to notice that a holder has died."""
-IDLE_IN_TRANSACTION_MS = 60_000
-"""How long a reader whose host has stopped or vanished keeps its transaction open."""
+IDLE_IN_TRANSACTION_MS = 600_000
+"""How long a reader may think between two questions of a transaction. It keeps nobody waiting; one whose host has
+vanished ends with its connection."""
 WRITER_STANDS_STILL_MS = 20_000
 """How long a writer may stand still in its transaction. Shorter than others wait for their turn: who comes after one
 whose host has vanished gets it."""

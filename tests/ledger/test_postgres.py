@@ -176,7 +176,7 @@ def test_no_wait_of_a_session_is_without_a_bound_and_a_host_that_has_vanished_ho
     wire = ["60000", "30", "10", "3"]
     assert seen == {
         "transaction": ["20s", "5min", "30s", *wire],
-        "read": ["1min", "5min", "30s", *wire],
+        "read": ["10min", "5min", "30s", *wire],
         "unhurried": ["0", "0", "30s", *wire],
     }
 
