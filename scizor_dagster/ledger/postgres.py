@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.databases import lock_key, place_of
+from scizor_dagster.databases import lock_key, patience_of_host, patience_of_server, place_of
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import backend
 from scizor_dagster.ledger.backend import ACCESS, OUTSIDE, READ, UNBOUNDED, Synchronous
@@ -28,17 +28,15 @@ SCHEMA = "ledger"
 OLDEST_SERVER = 140_000
 LOCK_WAIT_MS = 500
 """How long a process lock is waited for: the server needs a moment to notice that a holder has died."""
-IDLE_IN_TRANSACTION_MS = 60_000
-_KEEPALIVE = {"idle": 30, "interval": 10, "count": 3}
-_CONNECT: dict[str, Any] = {
-    "connect_timeout": 10,
-    "application_name": "scizor",
-    "client_encoding": "utf8",
-    "keepalives": 1,
-    **{f"keepalives_{name}": value for name, value in _KEEPALIVE.items()},
-    # What was sent and is not acknowledged: without it a cut wire is noticed after a quarter of an hour.
-    "tcp_user_timeout": 30_000,
-}
+IDLE_IN_TRANSACTION_MS = 600_000
+"""How long a reader may think between two questions of a transaction. It keeps nobody waiting; one whose host has
+vanished ends with its connection."""
+WRITER_STANDS_STILL_MS = 20_000
+"""How long a writer may stand still in its transaction. Shorter than others wait for their turn: who comes after one
+whose host has vanished gets it."""
+STATEMENT_MS = 300_000
+"""How long one statement may take. None takes seconds; one that hangs must end."""
+_CONNECT = {"application_name": "scizor", "client_encoding": "utf8"}
 _IN_ERROR = 3
 """libpq's PQTRANS_INERROR."""
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -70,7 +68,8 @@ class PostgresBackend:
             engine.dispose()
 
     def create_engine(self) -> sa.Engine:
-        asked = {name: value for name, value in _CONNECT.items() if name not in self._url.query}
+        wanted: dict[str, Any] = {**_CONNECT, **patience_of_host()}
+        asked = {name: value for name, value in wanted.items() if name not in self._url.query}
         # A pooled connection that a restart of the server has cut is replaced before a transaction begins on it.
         engine = sa.create_engine(self._url, connect_args=asked, pool_pre_ping=True, max_overflow=UNBOUNDED)
 
@@ -92,9 +91,13 @@ class PostgresBackend:
             if access == READ:
                 connection.exec_driver_sql(_BEGIN_READ)
             elif access != OUTSIDE:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock_key(SCHEMA, 'write')})")
+                connection.exec_driver_sql(self._begin_write())
 
         return engine
+
+    def _begin_write(self) -> str:
+        stands_still = f"set_config('idle_in_transaction_session_timeout', '{WRITER_STANDS_STILL_MS}', true)"
+        return f"SELECT {stands_still}, pg_advisory_xact_lock({lock_key(SCHEMA, 'write')})"
 
     def _session_settings(self) -> dict[str, str]:
         return {
@@ -107,7 +110,8 @@ class PostgresBackend:
             # one that only waits between transactions, with its process lock, must not be thrown out.
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
             "idle_session_timeout": "0",
-            **{f"tcp_keepalives_{name}": str(value) for name, value in _KEEPALIVE.items()},
+            "statement_timeout": str(STATEMENT_MS),
+            **{name: str(value) for name, value in patience_of_server().items()},
         }
 
     @contextmanager
@@ -119,6 +123,11 @@ class PostgresBackend:
         # Asked first: IF NOT EXISTS still wants the right to create where the schema is there.
         if connection.exec_driver_sql(f"SELECT to_regnamespace('{SCHEMA}')").scalar() is None:
             connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+
+    def unhurried(self, connection: sa.Connection) -> None:
+        # One whose host has vanished ends with its connection.
+        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            connection.exec_driver_sql(f"SELECT set_config('{name}', '0', true)")
 
     def check(self, connection: sa.Connection) -> None:
         server = connection.exec_driver_sql(
