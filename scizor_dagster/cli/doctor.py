@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,7 +108,10 @@ def _environment(desk: Desk) -> str:
     if problem:
         raise ConfigError(problem, remedy="Then run scizor doctor again.")
     places = f"SCIZOR_HOME {desk.settings.home}, SCIZOR_CONFIG {desk.settings.config_path}"
-    return f"{places}, ledger in {place_of(parse(desk.settings.ledger_url))}"
+    if not desk.settings.on_server:
+        return f"{places}, all stores in files there"
+    stores = f"{place_of(parse(desk.settings.database_url))} (schemas ledger, lake, dagster)"
+    return f"{places}, all stores in {stores}, lake data in {desk.settings.lake_data}"
 
 
 def _log_level(environment: Mapping[str, str]) -> str:
@@ -296,7 +300,8 @@ def _stores(desk: Desk) -> str:
     from scizor_dagster.ledger.verification import verify
 
     if not desk.has_lake:
-        return f"none yet; the first command that needs them creates them in {desk.settings.home}"
+        where = "on the server" if desk.settings.on_server else f"in {desk.settings.home}"
+        return f"none yet; the first command that needs them creates them {where}"
     with desk.ledger.read() as connection:
         broken = verify(connection)
     if broken:
@@ -305,7 +310,21 @@ def _stores(desk: Desk) -> str:
             remedy="Trade nothing with this ledger; see scizor ledger verify, then restore the last backup.",
             where=desk.ledger.place,
         )
-    return f"lake at snapshot {desk.lake.snapshot()} in {desk.settings.home}, ledger whole in {desk.ledger.place}"
+    lake = desk.lake.location.server or desk.settings.home
+    found = f"lake at snapshot {desk.lake.snapshot()} in {lake}, ledger whole in {desk.ledger.place}"
+    return found + (_time_zone(desk.settings) if desk.settings.on_server else "")
+
+
+def _time_zone(settings: Settings) -> str:
+    """What the server's database has as its time zone, where it is not UTC: people's own queries would show it."""
+    from scizor_dagster.cli.dagster_state import connection_of
+
+    with closing(connection_of(settings)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'")
+        (zone,) = cursor.fetchone() or ("UTC",)
+    if zone in ("UTC", "Etc/UTC", "GMT", "Etc/GMT"):
+        return ""
+    return f"; the database's time zone is {zone}, which Scizor overrules: ALTER DATABASE ... SET timezone = 'UTC'"
 
 
 def _prices(desk: Desk) -> str:

@@ -190,6 +190,10 @@ class Ledger:
                 connection.invalidate(error)
                 raise
 
+    def unhurried(self, connection: sa.Connection) -> None:
+        """Let this write transaction compute between its statements; all other writers wait meanwhile."""
+        self._backend.unhurried(connection)
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view of one instant, which blocks nobody and writes nothing."""
@@ -243,6 +247,7 @@ class Ledger:
             with self.transaction() as connection:
                 if _revision(connection) == HEAD:
                     return
+                self._backend.unhurried(connection)
                 self._backend.prepare(connection)
                 config = migration_config()
                 config.attributes["connection"] = connection
