@@ -6,10 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 
 from resources.run_history import Pruned, prune
 from scizor_dagster.cli.check_evaluations import Evaluations, State
+from scizor_dagster.cli.dagster_home import dagster_yaml
 from scizor_dagster.config.runs import RunRules
 from scizor_dagster.definitions import build_defs
 from tests.projects import small_project
@@ -40,21 +40,17 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance with its storage on files, and with the same on a server."""
-    settings: dict[str, object] = {"telemetry": {"enabled": False}}
-    server, database = None, ""
-    if request.param == "postgres":
+def instance(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """An instance as `scizor` writes it: with its storage on files, and on a server."""
+    on_server = request.param == "postgres"
+    if on_server:
         server = request.getfixturevalue("postgres")
-        database = server.new_database()
-        settings["storage"] = {
-            "postgres": {"postgres_url": f"postgresql+psycopg2{server.url(database).removeprefix('postgresql')}"}
-        }
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
+        monkeypatch.setenv("DATABASE_URL", server.url(server.new_database()))
+    (tmp_path / "dagster.yaml").write_bytes(dagster_yaml(on_server=on_server))
     with dg.DagsterInstance.from_config(str(tmp_path)) as made:
         yield made
-    if server is not None:
-        server.drop(database)
 
 
 @pytest.fixture
