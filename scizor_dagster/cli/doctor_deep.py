@@ -248,7 +248,8 @@ def schedules(desk: Desk) -> str:
     from scizor_dagster.cli.dagster_state import read_dagster
     from scizor_dagster.definitions import build_defs
 
-    made = sorted(item.name for item in build_defs(desk.settings).schedules or ())
+    definitions = build_defs(desk.settings)
+    made = sorted(item.name for item in definitions.schedules or ())
     state = read_dagster(desk.settings)
     on = [name for name in made if state is not None and state.is_on(name)]
     left_off = [name for name in made if name not in on]
@@ -258,7 +259,7 @@ def schedules(desk: Desk) -> str:
             remedy="Switch them on in Dagster's UI, page Automation, or all off.",
         )
     gone = sorted(name for name, running in (state.switches if state is not None else {}).items() if running)
-    known = {*made, *(item.name for item in build_defs(desk.settings).sensors or ())}
+    known = {*made, *(item.name for item in definitions.sensors or ())}
     idle = [name for name in gone if name not in known]
     if idle:
         raise ConfigError(
