@@ -54,8 +54,8 @@ def url_of(ledger: Ledger) -> str:
 
 
 def another(ledger: Ledger) -> Ledger:
-    """The same ledger, opened as another process would; the caller closes it."""
-    return Ledger.open(url_of(ledger), synchronous="OFF")
+    """The same ledger, opened as another process would, and brought up to date; the caller closes it."""
+    return Ledger.open(url_of(ledger), synchronous="OFF", upgrading=True)
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -78,12 +78,18 @@ def binaries() -> Path:
 
 @dataclass(eq=False)
 class Server:
-    """A running server. `url(name)` leads to a database; `new_database` makes one from the template."""
+    """A running server. `url(name)` leads to a database; `new_database` makes one from the template.
+
+    Attributes:
+        before: What is put before each of its commands.
+        network: Of other hosts that may reach it, beside this one; of this one by a socket in its folder then.
+    """
 
     folder: Path
     port: int
     bin: Path
-    as_user: tuple[str, ...]
+    before: tuple[str, ...]
+    network: str = ""
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -97,12 +103,13 @@ class Server:
         """The process id of the server's parent process."""
         return int((self.data / "postmaster.pid").read_text().splitlines()[0])
 
-    def url(self, database: str) -> str:
-        return f"postgresql://scizor@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, host: str = "127.0.0.1") -> str:
+        return f"postgresql://scizor@{host}:{self.port}/{database}"
 
     def admin(self, database: str = "postgres") -> psycopg2.extensions.connection:
         """A connection of the tests' own, in autocommit mode."""
-        connection = psycopg2.connect(self.url(database))
+        host = str(self.folder) if self.network else "127.0.0.1"
+        connection = psycopg2.connect(user="scizor", dbname=database, host=host, port=self.port)
         connection.autocommit = True
         return connection
 
@@ -166,7 +173,7 @@ class Server:
         self._control("start", f"--log={self.folder / 'log'}", f"--timeout={START_SECONDS}")
 
     def _control(self, *arguments: str) -> None:
-        command = [*self.as_user, str(self.bin / "pg_ctl"), f"--pgdata={self.data}", "--wait", "--silent", *arguments]
+        command = [*self.before, str(self.bin / "pg_ctl"), f"--pgdata={self.data}", "--wait", "--silent", *arguments]
         # Its output goes nowhere: the server inherits it, and a pipe would stay open as long as it runs.
         done = subprocess.run(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         if done.returncode:
@@ -175,8 +182,10 @@ class Server:
 
 
 @contextmanager
-def running(*, memory: bool = True) -> Iterator[Server]:
+def running(*, memory: bool = True, enter: Sequence[str] = (), network: str = "") -> Iterator[Server]:
     """Start a server for the block. It ends with the block, and with this process at the latest.
+
+    `enter` is put before its commands: they run on another host. `network` is that of those that may reach it there.
 
     Its files are kept in memory where there is room, unless what a disk costs is to be seen.
 
@@ -185,8 +194,7 @@ def running(*, memory: bool = True) -> Iterator[Server]:
     """
     folder = binaries()
     home = Path(tempfile.mkdtemp(prefix="scizor-postgres-", dir=_fast_folder() if memory else None))
-    as_user = _as_user(home)
-    server = Server(home, _free_port(), folder, as_user)
+    server = Server(home, _free_port(), folder, (*enter, *_as_user(home)), network)
     keeper = subprocess.Popen(
         [sys.executable, "-c", _KEEPER, str(home)],
         stdin=subprocess.PIPE,
@@ -209,11 +217,16 @@ def running(*, memory: bool = True) -> Iterator[Server]:
 
 def _initialise(server: Server) -> None:
     options = ["--username=scizor", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
-    command = [*server.as_user, str(server.bin / "initdb"), f"--pgdata={server.data}", *options]
+    command = [*server.before, str(server.bin / "initdb"), f"--pgdata={server.data}", *options]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"initdb failed: {done.stderr}")
-    lines = [f"{name} = '{value}'" for name, value in {**_SETTINGS, "port": str(server.port)}.items()]
+    settings = {**_SETTINGS, "port": str(server.port)}
+    if server.network:
+        settings |= {"listen_addresses": "*", "unix_socket_directories": str(server.folder)}
+        with (server.data / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {server.network} trust\n")
+    lines = [f"{name} = '{value}'" for name, value in settings.items()]
     with (server.data / "postgresql.conf").open("a") as file:
         file.write("\n" + "\n".join(lines) + "\n")
 

@@ -58,6 +58,7 @@ from scizor_dagster.cli import (
     symbols,
     teaching,
     trading_states,
+    upgrade,
     verify,
     watchdog,
 )
@@ -82,6 +83,7 @@ app.command()(dev.dev)
 app.command()(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.command()(doctor.doctor)
+app.command()(upgrade.upgrade)
 app.command()(watchdog.watchdog)
 app.command()(verify.verify)
 app.command()(notifying.notify)
@@ -116,6 +118,7 @@ app.command()(risk.limits)
 app.add_typer(risk.app, name="risk")
 app.command()(moving.backup)
 app.command()(moving.restore)
+app.command()(moving.migrate)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(paper.app, name="paper")
 teaching.teach(app)

@@ -14,8 +14,11 @@ from typing import Any
 
 import yaml
 
+from scizor_dagster.cli.dagster_state import RUNS, dagster_is_made
 from scizor_dagster.cli.preflight import check_home
 from scizor_dagster.errors import ConfigError
+from scizor_dagster.flow.ledger_choice import refuse_forgotten_server
+from scizor_dagster.flow.stores_choice import keep_in_mind, refuse_files
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 
 SHIPPED = PROJECT_ROOT / "dagster.yaml"
@@ -38,12 +41,18 @@ def write_dagster_home(settings: Settings) -> None:
 
     Raises:
         ConfigError: the folder cannot be written.
+        DataError: this home has a record of runs in files, and there is none on the server yet.
+        LedgerError: the stores of this home lie on a server, and `DATABASE_URL` is not set.
     """
     check_home(settings)
+    refuse_forgotten_server(settings)
     home = settings.dagster_home
+    if settings.on_server and (home / RUNS).is_file() and not dagster_is_made(settings):
+        refuse_files(settings, "record of Dagster's runs", home / RUNS)
     target, wanted = home / "dagster.yaml", dagster_yaml(on_server=settings.on_server)
     try:
         home.mkdir(parents=True, exist_ok=True)
+        keep_in_mind(settings)
         if not target.exists() or target.read_bytes() != wanted:
             # Others may be reading it: it is never half there.
             copied = home / f"dagster.yaml.{os.getpid()}.{get_ident()}"

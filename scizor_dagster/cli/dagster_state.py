@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,12 @@ class DagsterState:
     Attributes:
         heartbeats: When each daemon was heard of last, by its type.
         switches: Whether a schedule or sensor is on, by its name; one that nobody has ever switched is absent, and off.
+        daemons: Which process each heartbeat is of, by its type.
     """
 
     heartbeats: Mapping[str, datetime]
     switches: Mapping[str, bool]
+    daemons: Mapping[str, str] = field(default_factory=dict)
 
     def is_on(self, name: str) -> bool:
         return self.switches.get(name, False)
@@ -67,12 +69,13 @@ def read_dagster(settings: Settings) -> DagsterState | None:
         return DagsterState(
             {kind: datetime.fromtimestamp(float(body["timestamp"]), UTC) for kind, body in beats},
             {str(body["origin"]["job_name"]): status == "RUNNING" for status, body in switched},
+            {kind: str(body["daemon_id"]) for kind, body in beats},
         )
     except KeyError as error:
         raise DataError(
             f"Dagster's databases are written in a way that is not known here ({error} is missing).",
             remedy="Install the version of Dagster that requirements.lock names.",
-            where=str(settings.dagster_home),
+            where=place_of_dagster(settings),
         ) from error
 
 
@@ -93,15 +96,35 @@ def connection_of(settings: Settings) -> psycopg2.extensions.connection:
         raise lost(settings, error) from None
 
 
-def lost(settings: Settings, cause: BaseException) -> DataError:
-    """What is said of a server that does not answer for Dagster."""
+def dagster_is_made(settings: Settings) -> bool:
+    """Whether Dagster has a storage already; asking creates none.
+
+    Raises:
+        DataError: the server cannot be reached.
+    """
+    if not settings.on_server:
+        return (settings.dagster_home / RUNS).is_file()
+    with closing(connection_of(settings)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.runs"])
+        return (cursor.fetchone() or (None,))[0] is not None
+
+
+def place_of_dagster(settings: Settings) -> str:
+    """Where Dagster's storage is, for errors and reports; never a secret."""
+    if not settings.on_server:
+        return str(settings.dagster_home)
     from scizor_dagster.databases import parse, place_of
 
+    return f"{place_of(parse(settings.database_url))}, schema {SCHEMA}"
+
+
+def lost(settings: Settings, cause: BaseException) -> DataError:
+    """What is said of a server that does not answer for Dagster."""
     lines = str(cause).strip().splitlines() or [type(cause).__name__]
     return DataError(
         f"Dagster's record of runs cannot be read or written ({lines[0].rstrip('.')}).",
         remedy="See that the server runs and lets this user in, then run again. Lake and ledger are apart from it.",
-        where=f"{place_of(parse(settings.database_url))}, schema {SCHEMA}",
+        where=place_of_dagster(settings),
     )
 
 

@@ -18,7 +18,7 @@ from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
-from scizor_dagster.cli.dagster_state import SCHEMA, connection_of
+from scizor_dagster.cli.dagster_state import SCHEMA, connection_of, place_of_dagster
 from scizor_dagster.databases import lock_key, parse
 from scizor_dagster.errors import DataError
 from scizor_dagster.settings import Settings
@@ -57,20 +57,37 @@ def _made_by_one(settings: Settings) -> Iterator[None]:
             if _is_made(cursor):
                 yield
                 return
+            take_turn(connection)
             try:
-                cursor.execute(f"SET lock_timeout = '{OPENING_SECONDS}s'")
-                cursor.execute("SELECT pg_advisory_lock(%s)", [lock_key(SCHEMA, "open")])
                 # Asked first: IF NOT EXISTS still wants the right to create where the schema is there.
                 cursor.execute("SELECT to_regnamespace(%s)", [SCHEMA])
-                if cursor.fetchone()[0] is None:
+                if (cursor.fetchone() or (None,))[0] is None:
                     cursor.execute(f"CREATE SCHEMA {SCHEMA}")
             except psycopg2.Error as error:
                 raise DataError(
                     f"Dagster's storage cannot be made ({str(error).strip().splitlines()[0]}).",
-                    remedy="Let this user create schemas in the database, or create schema dagster for it.",
-                    where="Dagster's storage",
+                    remedy=f"Let this user create schemas in the database, or create schema {SCHEMA} for it.",
+                    where=place_of_dagster(settings),
                 ) from None
             yield
+
+
+def take_turn(connection: psycopg2.extensions.connection) -> None:
+    """Wait until nobody else makes or upgrades the storage; the turn ends with the connection.
+
+    Raises:
+        DataError: somebody has been at it for too long.
+    """
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{OPENING_SECONDS}s'")
+        try:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [lock_key(SCHEMA, "open")])
+        except psycopg2.errors.LockNotAvailable:
+            raise DataError(
+                f"Another process has been making Dagster's storage for more than {OPENING_SECONDS} s.",
+                remedy="Wait for it, or end it; its turn goes with the process.",
+            ) from None
 
 
 def _is_made(cursor: Any) -> bool:

@@ -29,6 +29,7 @@ from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import ExecutionSettings
 from scizor_dagster.ledger import intents
 from scizor_dagster.ledger.absences import REFUSED
+from scizor_dagster.ledger.lease import LIVELY
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.risk.pre_trade import OPENING, Decision, check_order
@@ -155,12 +156,13 @@ def _send_once(run: Run, sending: IntentRow, *, again: bool = False) -> IntentRo
 def _check_still_held(run: Run, sending: IntentRow) -> None:
     """Stop a process that slept after its mark: another one may have the account by now, and its order with it.
 
-    The mark has renewed the lease, so that nobody can have taken the account from the living before it runs out.
+    The mark has renewed the lease. It runs out later, but a server may take a host for dead before, that slept or was
+    cut off.
 
     Raises:
         LedgerError: the lease was lost; nothing is sent.
     """
-    if run.now() - sending.updated_at >= run.lease.ttl:
+    if run.now() - sending.updated_at >= LIVELY:
         with run.ledger.transaction() as connection:
             run.lease.guard(connection)
 

@@ -72,20 +72,20 @@ class Desk:
 
     @cached_property
     def lake(self) -> Lake:
+        from scizor_dagster.flow.stores_choice import choose_lake
         from scizor_dagster.lake.connection import Lake
-        from scizor_dagster.lake.location import lake_location
         from scizor_dagster.lake.tables import initialise
 
-        lake = Lake(lake_location(self.settings))
+        lake = Lake(choose_lake(self.settings))
         initialise(lake)
         return lake
 
     @property
     def has_lake(self) -> bool:
         """Whether there is a lake already; asking creates none."""
-        from scizor_dagster.lake.location import lake_exists, lake_location
+        from scizor_dagster.flow.stores_choice import has_lake
 
-        return (self.settings.on_server and "lake" in self.__dict__) or lake_exists(lake_location(self.settings))
+        return (self.settings.on_server and "lake" in self.__dict__) or has_lake(self.settings)
 
     @property
     def has_ledger(self) -> bool:

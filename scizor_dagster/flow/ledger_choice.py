@@ -59,13 +59,16 @@ def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) ->
         return
     if Ledger.holds_anything(settings.embedded_ledger_url):
         known = f"an embedded one in {settings.ledger_file} holds what was done until now"
+    elif (file := settings.lake_folder / "catalog.sqlite").exists():
+        known = f"this home has its lake in {file}"
     elif lost := traded_sessions():
         known = f"{lost} session(s) were traded with another one"
     else:
         return
     raise LedgerError(
         f"The ledger that DATABASE_URL names is empty, and {known}.",
-        remedy="Restore the backup of the other one into this database, or move the whole home away to begin anew: "
+        remedy="Move the stores of this home there (scizor migrate), restore the backup of the other ledger into this "
+        "database, or move the whole home away to begin anew: "
         "a new ledger knows nothing of what is held and what was sent.",
         where=str(settings.home),
     )
@@ -82,15 +85,15 @@ def refuse_forgotten_server(settings: Settings) -> None:
     note = settings.server_note
     if note.exists():
         raise LedgerError(
-            f"The ledger of this home lies in {note.read_text().strip()}, and DATABASE_URL is not set.",
-            remedy="Set DATABASE_URL as it is set where Scizor trades. To go back to an embedded ledger, restore the "
-            f"backup of that one into it, and then remove {note.name}.",
+            f"The stores of this home lie in {note.read_text().strip()}, and DATABASE_URL is not set.",
+            remedy="Set DATABASE_URL as it is set where Scizor trades. To go back to embedded stores, restore the "
+            f"backup of those into another home, or here once {note.name} is removed.",
             where=str(note),
         )
 
 
 def note_server(settings: Settings, place: str) -> None:
-    """Leave a note in the home of a ledger on a server, so that a shell without `DATABASE_URL` begins no other one."""
+    """Leave a note in the home of stores on a server, so that a shell without `DATABASE_URL` begins no other one."""
     note = settings.server_note
     if settings.on_server and settings.home.is_dir() and (not note.exists() or note.read_text().strip() != place):
         scratch = note.with_suffix(".new")

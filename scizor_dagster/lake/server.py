@@ -38,6 +38,7 @@ _LOST = (
     'Failed to execute query "ROLLBACK"',
     "Connection timed out",
     "the database system is",
+    "Current transaction is aborted",
 )
 """Parts of what libpq says of a connection that is no more: DuckDB hands it on as text, under several classes."""
 
@@ -74,6 +75,8 @@ class ServerCatalog:
             except duckdb.Error as error:
                 if "does not match existing data path" in str(error):
                     raise self._other_data(error) from error
+                if "ERROR:" in str(error):
+                    raise self._refused(error) from error
                 raise
         if not self._location.in_object_store:
             require_one_folder(self._location)
@@ -83,6 +86,14 @@ class ServerCatalog:
         return DataError(
             f"The lake's catalog has its data in {kept}, and here it is looked for in {self._location.data_path}.",
             remedy="Set SCIZOR_LAKE_DATA on every host to the place that the catalog names.",
+            where=self._location.place,
+        )
+
+    def _refused(self, error: duckdb.Error) -> DataError:
+        said = str(error).rpartition("ERROR:")[2].strip().splitlines()[0]
+        return DataError(
+            f"The lake's catalog cannot be opened ({said}).",
+            remedy=f"Let this user use schema {SCHEMA} of the database, and create it where it is not there yet.",
             where=self._location.place,
         )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.migrations import columns_of, existing_columns, upgrade
 
@@ -207,18 +208,40 @@ PARTITIONING: dict[str, str] = {"bars": "market, year(session)"}
 
 
 def initialise(lake: Lake) -> None:
-    """Create what is missing, and bring what an earlier version made to this one's shape.
+    """Create what is missing, and bring what an earlier version made of a file to this one's shape.
 
     Safe to call from many processes, cheap when there is nothing to do.
 
     Raises:
-        DataError: a table has columns that no known version gave it.
+        DataError: a table has columns that no known version gave it; or the lake is on a server, which others use, and
+            was made by an earlier version.
     """
-    wanted = {name: frozenset(columns_of(columns)) for name, columns in TABLES.items()}
+    due, made = tables_due(lake)
+    if not due:
+        return
+    if made and lake.location.server:
+        raise DataError(
+            f"The lake is not of this version: {', '.join(due[:3])}{' and more' if len(due) > 3 else ''}.",
+            remedy="End what runs with another version, then run: scizor upgrade.",
+            where=lake.location.place,
+        )
+    upgrade_tables(lake)
+
+
+def tables_due(lake: Lake) -> tuple[list[str], bool]:
+    """The tables that are missing or of another shape, and whether there is any table at all."""
     with lake.read() as cursor:
         existing = existing_columns(cursor)
-        if all(existing.get(name) == columns for name, columns in wanted.items()):
-            return
+    due = [name for name, columns in TABLES.items() if existing.get(name) != frozenset(columns_of(columns))]
+    return due, bool(existing)
+
+
+def upgrade_tables(lake: Lake) -> None:
+    """Bring every table to this version's shape, in one transaction.
+
+    Raises:
+        DataError: a table has columns that no known version gave it.
+    """
     with lake.write() as cursor:
         upgrade(cursor, TABLES)
         existing = existing_columns(cursor)

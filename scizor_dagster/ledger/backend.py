@@ -62,6 +62,9 @@ class Backend(Protocol):
     def prepare(self, connection: sa.Connection) -> None:
         """Make room for the first table, in the transaction that migrates."""
 
+    def unhurried(self, connection: sa.Connection) -> None:
+        """Let this transaction compute between its statements, and each of them take as long as the history is long."""
+
     def check(self, connection: sa.Connection) -> None:
         """Refuse a server that cannot keep a ledger.
 

@@ -134,6 +134,7 @@ def restore(ledger: Ledger, path: Path, *, then: Callable[[sa.Connection], None]
     manifest = read_manifest(path)
     with zipfile.ZipFile(path) as archive, ledger.transaction() as connection:
         _require_empty(connection, ledger)
+        ledger.unhurried(connection)
         with _whole(path):
             _fill(connection, archive, manifest)
         found = verify(connection, seq=manifest.seq or None, seal=manifest.seal)

@@ -6,7 +6,8 @@ not: what is done under it (`execution`).
 The row decides. The ledger's process lock, which is dropped when its holder dies, only shortens the
 waiting: whoever can take it knows that the process named in the row is gone, and need not wait for
 the expiry. On a server it goes with the holder's session as well, so that a holder whose session was
-cut may be taken for dead while it lives: its number is an old one then, and it can write no more.
+cut, or whose host was silent for a while, may be taken for dead while it lives: its number is an old one
+then, and it can write no more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from scizor_dagster.ledger.tables import leases
 from scizor_dagster.sessions import Clock
 
 DEFAULT_TTL = timedelta(minutes=2)
+LIVELY = timedelta(seconds=10)
+"""How old the last renewal of a holder may be that still counts as alive without a look at the row. A server lets go of
+no session for a shorter silence of its host (`postgres.KEEPALIVE`)."""
 # Built once: every guarded transaction begins with it.
 _RENEW = leases.update().where(
     leases.c.account == sa.bindparam("wanted_account"),

@@ -29,15 +29,27 @@ OLDEST_SERVER = 140_000
 LOCK_WAIT_MS = 500
 """How long a process lock is waited for: the server needs a moment to notice that a holder has died."""
 IDLE_IN_TRANSACTION_MS = 60_000
-_KEEPALIVE = {"idle": 30, "interval": 10, "count": 3}
+"""How long a reader whose host has stopped or vanished keeps its transaction open."""
+WRITER_STANDS_STILL_MS = 20_000
+"""How long a writer may stand still in its transaction. Shorter than others wait for their turn: who comes after one
+whose host has vanished gets it."""
+STATEMENT_MS = 300_000
+"""How long one statement may take. None takes seconds; one that hangs must end."""
+KEEPALIVE = {"idle": 30, "interval": 10, "count": 3}
+"""Seconds of silence before either side asks whether the other's machine is there, between two times that it asks, and
+how often it asks."""
+SILENT_HOST_MS = 1_000 * (KEEPALIVE["idle"] + KEEPALIVE["interval"] * KEEPALIVE["count"])
+"""After which silence the server lets go of the session of a host, and of the locks of that. It holds as well where the
+host has yet to take what the server has sent: without it, a quarter of an hour."""
+SILENT_SERVER_MS = 30_000
+"""How long a host waits for the server's machine to take what was sent."""
 _CONNECT: dict[str, Any] = {
     "connect_timeout": 10,
     "application_name": "scizor",
     "client_encoding": "utf8",
     "keepalives": 1,
-    **{f"keepalives_{name}": value for name, value in _KEEPALIVE.items()},
-    # What was sent and is not acknowledged: without it a cut wire is noticed after a quarter of an hour.
-    "tcp_user_timeout": 30_000,
+    **{f"keepalives_{name}": value for name, value in KEEPALIVE.items()},
+    "tcp_user_timeout": SILENT_SERVER_MS,
 }
 _IN_ERROR = 3
 """libpq's PQTRANS_INERROR."""
@@ -92,9 +104,13 @@ class PostgresBackend:
             if access == READ:
                 connection.exec_driver_sql(_BEGIN_READ)
             elif access != OUTSIDE:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock_key(SCHEMA, 'write')})")
+                connection.exec_driver_sql(self._begin_write())
 
         return engine
+
+    def _begin_write(self) -> str:
+        stands_still = f"set_config('idle_in_transaction_session_timeout', '{WRITER_STANDS_STILL_MS}', true)"
+        return f"SELECT {stands_still}, pg_advisory_xact_lock({lock_key(SCHEMA, 'write')})"
 
     def _session_settings(self) -> dict[str, str]:
         return {
@@ -107,7 +123,9 @@ class PostgresBackend:
             # one that only waits between transactions, with its process lock, must not be thrown out.
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
             "idle_session_timeout": "0",
-            **{f"tcp_keepalives_{name}": str(value) for name, value in _KEEPALIVE.items()},
+            "statement_timeout": str(STATEMENT_MS),
+            "tcp_user_timeout": str(SILENT_HOST_MS),
+            **{f"tcp_keepalives_{name}": str(value) for name, value in KEEPALIVE.items()},
         }
 
     @contextmanager
@@ -119,6 +137,11 @@ class PostgresBackend:
         # Asked first: IF NOT EXISTS still wants the right to create where the schema is there.
         if connection.exec_driver_sql(f"SELECT to_regnamespace('{SCHEMA}')").scalar() is None:
             connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+
+    def unhurried(self, connection: sa.Connection) -> None:
+        # One whose host has vanished ends with its connection.
+        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            connection.exec_driver_sql(f"SELECT set_config('{name}', '0', true)")
 
     def check(self, connection: sa.Connection) -> None:
         server = connection.exec_driver_sql(

@@ -114,6 +114,10 @@ class SqliteBackend:
     def prepare(self, connection: sa.Connection) -> None:
         """A file has room for tables as it is."""
 
+    def unhurried(self, connection: sa.Connection) -> None:  # noqa: ARG002
+        # Who writes is a process of this machine: when it has ended, its transaction has.
+        return
+
     def check(self, connection: sa.Connection) -> None:
         """There is no server to ask."""
 

@@ -43,8 +43,10 @@ class Ledger:
         self._abandoned: list[Any] = []
 
     @classmethod
-    def open(cls, url: str, *, synchronous: Synchronous = "FULL") -> Self:
-        """Open the ledger at `url`, creating and migrating it where needed.
+    def open(cls, url: str, *, synchronous: Synchronous = "FULL", upgrading: bool = False) -> Self:
+        """Open the ledger at `url`, created where there is none; a file is migrated where needed.
+
+        One on a server, which others use, is migrated only when that is asked for.
 
         Safe when several processes do it at once: the migration runs under a lock and in one transaction, so that a
         process killed in it leaves an empty database and not half a schema.
@@ -54,13 +56,15 @@ class Ledger:
                 in which schema `ledger` is created.
             synchronous: `OFF` gives up the fsync of each commit. Only for tests that kill a process
                 but never the machine.
+            upgrading: Migrate an older one also on a server.
 
         Raises:
-            LedgerError: no URL of a ledger, cannot be opened, or written by a newer Scizor.
+            LedgerError: no URL of a ledger, cannot be opened, is on a server and of an older version, or was written
+                by a newer Scizor.
         """
         ledger = cls(_backend(url, synchronous))
         try:
-            ledger._migrate()
+            ledger._migrate(upgrading=upgrading)
         except BaseException:
             ledger.close()
             raise
@@ -85,7 +89,7 @@ class Ledger:
             if found != HEAD:
                 raise LedgerError(
                     f"The ledger is of version {found or 'none'}, and this program reads version {HEAD}.",
-                    remedy="Any command that trades brings an older one up to date; a newer one needs a newer Scizor.",
+                    remedy="scizor upgrade brings an older one up to date; a newer one needs a newer Scizor.",
                     where=backend.place,
                 )
         except BaseException:
@@ -103,6 +107,22 @@ class Ledger:
         backend = _backend(url, "FULL")
         with translated(backend):
             return backend.exists
+
+    @staticmethod
+    def version(url: str) -> str | None:
+        """The newest migration of the ledger at `url`, `HEAD` or another; None where there is none.
+
+        Raises:
+            LedgerError: no URL of a ledger, or it cannot be read.
+        """
+        if not Ledger.exists(url):
+            return None
+        ledger = Ledger(_backend(url, "FULL"), read_only=True)
+        try:
+            with ledger.read() as connection:
+                return _revision(connection)
+        finally:
+            ledger.close()
 
     @staticmethod
     def holds_anything(url: str) -> bool:
@@ -170,6 +190,10 @@ class Ledger:
                 connection.invalidate(error)
                 raise
 
+    def unhurried(self, connection: sa.Connection) -> None:
+        """Let this write transaction compute between its statements; all other writers wait meanwhile."""
+        self._backend.unhurried(connection)
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view of one instant, which blocks nobody and writes nothing."""
@@ -194,11 +218,18 @@ class Ledger:
         """Close every pooled connection. The ledger can be used again afterwards."""
         self.engine.dispose()
 
-    def _migrate(self) -> None:
+    def _migrate(self, *, upgrading: bool) -> None:
         with self.read() as connection:
             self._backend.check(connection)
-            if _revision(connection) == HEAD:
-                return
+            found = _revision(connection)
+        if found == HEAD:
+            return
+        if self.path is None and not upgrading and found is not None and found < HEAD:
+            raise LedgerError(
+                f"The ledger is of version {found}, and this program needs version {HEAD}.",
+                remedy="End what runs with the earlier program, take a backup, then run: scizor upgrade.",
+                where=self.place,
+            )
         with translated(self._backend), self._backend.migrating(self.engine):
             self._upgrade()
         # What the driver has learned about a database without a schema is no longer so.
@@ -216,6 +247,7 @@ class Ledger:
             with self.transaction() as connection:
                 if _revision(connection) == HEAD:
                     return
+                self._backend.unhurried(connection)
                 self._backend.prepare(connection)
                 config = migration_config()
                 config.attributes["connection"] = connection

@@ -44,7 +44,7 @@ ENVIRONMENT = {
     "OTHER_SECRET_KEY": OTHER_SECRET,
 }
 _CASH = Decimal(100_000)
-_UNLIMITED = DoorRules(limits=Limits(trading=10**6, data=10**6))
+UNLIMITED = DoorRules(limits=Limits(trading=10**6, data=10**6))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def open_wires(folder: Path, start: datetime | None = None) -> Iterator[Wires]:
     tradable = {KEY: (SECRET, NAMES["alpaca"]), OTHER_KEY: (OTHER_SECRET, OTHERS["alpaca"])}
     common = {"currency": "USD", "initial_cash": float(_CASH), "environment": "paper", "timeout": 5.0}
     with (
-        serve_alpaca(hall.venue, tradable, rules=_UNLIMITED) as alpaca,
+        serve_alpaca(hall.venue, tradable, rules=UNLIMITED) as alpaca,
         serve_tws(hall.venue, [NAMES["ibkr"]]) as tws,
     ):
         number = account_number(hall.venue.account(NAMES["alpaca"]))

@@ -52,9 +52,15 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def sent(port: int, raw: bytes, context: ssl.SSLContext | None = None, name: str | None = None) -> Answer:
+def sent(
+    port: int,
+    raw: bytes,
+    context: ssl.SSLContext | None = None,
+    name: str | None = None,
+    address: str = "127.0.0.1",
+) -> Answer:
     """Send the bytes, without TLS where there is no context; the first answer."""
-    plain = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+    plain = socket.create_connection((address, port), timeout=SECONDS)
     connection: socket.socket = plain
     try:
         if context is not None:

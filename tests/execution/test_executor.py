@@ -16,10 +16,11 @@ from scizor_dagster.ledger.conversions import KIND as CONVERTED
 from scizor_dagster.ledger.conversions import Conversion, conversion_of
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.holdings import activities_of, cash_flow, owned
-from scizor_dagster.ledger.lease import lease
+from scizor_dagster.ledger.lease import DEFAULT_TTL, LIVELY, lease
 from scizor_dagster.ledger.rows import intents_in
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import leases
 from scizor_dagster.risk.events import limits_of
 from scizor_dagster.risk.limits import NUMBERS
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
@@ -303,7 +304,10 @@ def test_a_run_whose_lease_was_taken_stops_before_its_next_order(ledger: Ledger)
     other.close()
 
 
-def test_a_run_that_slept_between_mark_and_send_and_was_overtaken_does_not_send_when_it_wakes(ledger: Ledger) -> None:
+@pytest.mark.parametrize("slept", [LIVELY, DEFAULT_TTL, timedelta(hours=1)], ids=str)
+def test_a_run_that_slept_between_mark_and_send_and_was_overtaken_does_not_send_when_it_wakes(
+    ledger: Ledger, slept: timedelta
+) -> None:
     other = another(ledger)
     broker, plan = model(ledger, unique=False), plan_of([BUY])
     woken: list[datetime] = []
@@ -312,7 +316,10 @@ def test_a_run_that_slept_between_mark_and_send_and_was_overtaken_does_not_send_
         with other.read() as connection:
             marked = any(row.state.value == "sending" for row in intents_in(connection, "paper", list(IntentState)))
         if marked and not woken:
-            woken.append(START + timedelta(hours=1))
+            woken.append(START + slept)
+            # Before the lease has run out, an account is free whose holder was taken for dead.
+            with other.transaction() as connection:
+                connection.execute(leases.update().values(expires_at=START))
             overtaking = run(other, broker, plan, clock=lambda: woken[0], holder="second")
             assert overtaking.counts == {"unknown": 1}
         return woken[0] if woken else START

@@ -30,7 +30,11 @@ def collected(folder: Path, now: datetime = NOW) -> Desk:
     """A project whose history is collected up to `now`."""
     project = small_project(folder)
     write_weights(folder / "weights.csv", WEIGHTS)
-    desk = Desk(project.settings, lambda: now)
+    return collect(Desk(project.settings, lambda: now))
+
+
+def collect(desk: Desk) -> Desk:
+    """Collect the history of a desk's market."""
     refresh_symbols(desk, "us")
     refresh_actions(desk, "us")
     fill_history(desk, "us", (2025, 2025), None)

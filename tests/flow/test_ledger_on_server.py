@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.errors import LedgerError
+from scizor_dagster.errors import DataError, LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.closing import reconcile_session
@@ -17,7 +17,7 @@ from scizor_dagster.ledger.rows import batch_of, intents_of
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from scizor_dagster.settings import Settings
-from tests.flow.desks import FIRST, NOW, SECOND, collected, trade
+from tests.flow.desks import FIRST, NOW, SECOND, collect, collected, trade
 from tests.postgres import Server
 from tests.projects import project_at
 
@@ -52,9 +52,9 @@ def desks(prices: Path, tmp_path: Path) -> Callable[[str | None], Desk]:
 
     def make(url: str | None) -> Desk:
         folder = tmp_path / str(len(made))
-        shutil.copytree(prices, folder)
+        shutil.copytree(prices, folder, ignore=shutil.ignore_patterns("home") if url else None)
         made.append(_desk(folder, url))
-        return made[-1]
+        return collect(made[-1]) if url else made[-1]
 
     return make
 
@@ -104,10 +104,11 @@ def test_an_empty_ledger_on_a_server_is_not_begun_beside_an_embedded_one_that_ho
     moved = _desk(folder, empty)
     with pytest.raises(LedgerError, match="is empty, and an embedded one") as caught:
         _ = moved.ledger
-    assert "Restore the backup" in caught.value.remedy
+    assert "scizor migrate" in caught.value.remedy
+    assert "restore the backup" in caught.value.remedy
     assert not Ledger.exists(empty), "the refusal creates nothing"
     moved.settings.ledger_file.unlink()
-    with pytest.raises(LedgerError, match=r"1 session\(s\) were traded with another one"):
+    with pytest.raises(LedgerError, match="is empty, and this home has its lake in"):
         _ = _desk(folder, empty).ledger
     assert not Ledger.exists(empty)
 
@@ -152,3 +153,35 @@ def test_asking_whether_there_is_a_ledger_on_a_server_creates_none(
     assert not Ledger.exists(empty)
     _closed(desk)
     assert _desk(desk.config.folder, empty).has_ledger
+
+
+def test_a_lake_on_a_server_is_not_begun_beside_one_in_files(desks: Callable[[str | None], Desk], empty: str) -> None:
+    folder = desks(None).config.folder
+    moved = _desk(folder, empty)
+    assert not moved.has_lake
+    with pytest.raises(DataError, match="There is no lake yet in Postgres") as caught:
+        _ = moved.lake
+    assert "scizor migrate" in caught.value.remedy
+    assert not moved.has_lake, "the refusal creates nothing"
+    assert not moved.settings.server_note.exists()
+
+
+def test_a_lake_on_a_server_is_kept_in_mind_by_the_home(desks: Callable[[str | None], Desk], empty: str) -> None:
+    folder = _closed(desks(empty)).config.folder
+    forgotten = _desk(folder, None)
+    for ask in (lambda: forgotten.lake, lambda: forgotten.has_lake):
+        with pytest.raises(LedgerError, match="DATABASE_URL is not set"):
+            ask()
+    assert not (forgotten.settings.lake_folder / "catalog.sqlite").exists()
+
+
+def test_a_ledger_whose_sessions_the_lake_on_the_server_knows_is_not_begun_anew(
+    desks: Callable[[str | None], Desk], empty: str, postgres: Server
+) -> None:
+    desk = desks(empty)
+    trade(desk, FIRST)
+    reconcile_session(desk, "main", FIRST)
+    folder = _closed(desk).config.folder
+    postgres.execute("DROP SCHEMA ledger CASCADE", database=empty.rpartition("/")[2])
+    with pytest.raises(LedgerError, match=r"1 session\(s\) were traded with another one"):
+        _ = _desk(folder, empty).ledger

@@ -6,7 +6,7 @@ from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.migrations import columns_of, existing_columns
-from scizor_dagster.lake.tables import TABLES, initialise
+from scizor_dagster.lake.tables import TABLES, initialise, tables_due, upgrade_tables
 from tests.lakes import NewLake
 
 EARLIER_TARGETS = """
@@ -24,6 +24,17 @@ def lake(location: LakeLocation) -> Lake:
     lake.close()
 
 
+def bring_up(lake: Lake) -> None:
+    """As the next command does with a file, and `scizor upgrade` on a server."""
+    due, made = tables_due(lake)
+    if due and made and lake.location.server:
+        with pytest.raises(DataError, match="not of this version") as caught:
+            initialise(lake)
+        assert "scizor upgrade" in caught.value.remedy
+        upgrade_tables(lake)
+    initialise(lake)
+
+
 def shapes(lake: Lake) -> dict[str, frozenset[str]]:
     with lake.read() as cursor:
         return existing_columns(cursor)
@@ -37,7 +48,7 @@ def test_targets_of_one_strategy_become_targets_with_their_attribution(lake: Lak
             f"({KEY}, '', '', -1e-7, 's', '9', 3, 'h', 'unknown_id', 'n', '', 'x', now()), "
             f"({KEY}, 'AAPL', 'AAPL.XNAS', 0.3, 's', '1', 2, 'h', 'ok', '', 'A,B', 'x', now())"
         )
-    initialise(lake)
+    bring_up(lake)
     with lake.read() as cursor:
         targets = cursor.execute(
             "SELECT target, symbol, target_weight, status, note, candidates FROM target_weights ORDER BY 1"
@@ -62,12 +73,12 @@ def test_an_upgraded_lake_has_the_tables_of_a_new_one(lake: Lake, new_lake: NewL
         cursor.execute(f"CREATE TABLE fx_rates ({TABLES['fx_rates']})")
         earlier = TABLES["symbols"].replace("sector VARCHAR, ", "").replace("last_verified", "verified_at")
         cursor.execute(f"CREATE TABLE symbols ({earlier})")
-    initialise(lake)
+    bring_up(lake)
     new = Lake(new_lake("new"))
     initialise(new)
     assert shapes(lake) == shapes(new) == {name: frozenset(columns_of(text)) for name, text in TABLES.items()}
     before = lake.snapshot()
-    initialise(lake)
+    bring_up(lake)
     assert lake.snapshot() == before
     new.close()
 
@@ -82,5 +93,5 @@ def test_a_table_of_an_unknown_version_is_refused_and_nothing_is_changed(lake: L
         cursor.execute(f"CREATE TABLE fx_rates ({definition})")
     before = shapes(lake)
     with pytest.raises(DataError, match=r"The table fx_rates of the lake has the columns .* this version needs base, "):
-        initialise(lake)
+        bring_up(lake)
     assert shapes(lake) == before

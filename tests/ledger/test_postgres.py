@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from scizor_dagster.errors import CommitInDoubt, LedgerError
 from scizor_dagster.ledger import postgres as server_side
+from scizor_dagster.ledger.backend import BUSY_TIMEOUT_MS
+from scizor_dagster.ledger.lease import DEFAULT_TTL, LIVELY
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import account_clocks, metadata
 from tests.postgres import Server
@@ -123,7 +125,7 @@ def test_a_database_that_was_made_read_only_is_said_in_a_sentence(postgres: Serv
 def test_a_writer_that_stands_still_in_its_transaction_does_not_keep_the_others_waiting_for_good(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_side, "IDLE_IN_TRANSACTION_MS", 100)
+    monkeypatch.setattr(server_side, "WRITER_STANDS_STILL_MS", 100)
     stopped = Ledger.open(postgres_url)
     monkeypatch.undo()
     other = Ledger.open(postgres_url)
@@ -139,6 +141,52 @@ def test_a_writer_that_stands_still_in_its_transaction_does_not_keep_the_others_
     assert _noted(other) == ["other"]
     for ledger in (stopped, other):
         ledger.close()
+
+
+def test_a_statement_that_hangs_ends_and_nothing_is_stored(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_side, "STATEMENT_MS", 100)
+    ledger = Ledger.open(postgres_url)
+
+    def hang() -> None:
+        with ledger.transaction() as connection:
+            connection.execute(account_clocks.insert().values(account="a", session=DAY))
+            connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+    with pytest.raises(LedgerError, match="statement timeout"):
+        hang()
+    assert _noted(ledger) == []
+    ledger.close()
+
+
+def test_no_wait_of_a_session_is_without_a_bound_and_a_host_that_has_vanished_holds_nothing_for_long(
+    postgres_url: str,
+) -> None:
+    names = ("idle_in_transaction_session_timeout", "statement_timeout", "lock_timeout", "tcp_user_timeout")
+    names += tuple(f"tcp_keepalives_{name}" for name in ("idle", "interval", "count"))
+    ledger = Ledger.open(postgres_url)
+    seen = {}
+    for begin in (ledger.transaction, ledger.read):
+        with begin() as connection:
+            seen[begin.__name__] = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in names]
+    with ledger.transaction() as connection:
+        ledger.unhurried(connection)
+        seen["unhurried"] = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in names]
+    ledger.close()
+    wire = ["60000", "30", "10", "3"]
+    assert seen == {
+        "transaction": ["20s", "5min", "30s", *wire],
+        "read": ["1min", "5min", "30s", *wire],
+        "unhurried": ["0", "0", "30s", *wire],
+    }
+
+
+def test_the_bounds_fit_each_other() -> None:
+    # Who waits behind a writer whose host has vanished gets its turn.
+    assert server_side.WRITER_STANDS_STILL_MS < BUSY_TIMEOUT_MS
+    # No holder of an account is taken for dead for a silence that a send does without a look at its lease.
+    assert timedelta(seconds=server_side.KEEPALIVE["interval"] * server_side.KEEPALIVE["count"]) > LIVELY
+    # What the lock of a vanished host does not free at once, the lease does.
+    assert timedelta(milliseconds=server_side.SILENT_HOST_MS) < DEFAULT_TTL
 
 
 def _await_setting(server: Server, name: str, value: str) -> None:

@@ -100,6 +100,30 @@ def test_a_ledger_of_the_first_schema_is_migrated_and_keeps_its_rows(ledger: Led
     assert (event.limit, event.verdict, event.checked) == ("limit", "stopped", {})
 
 
+def test_an_older_ledger_on_a_server_is_brought_up_to_date_only_when_asked_for(ledger: Ledger, store: str) -> None:
+    from alembic import command
+
+    with ledger.transaction() as connection:
+        config = migration_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+    assert Ledger.version(url_of(ledger)) == "0006"
+    if store == "postgres":
+        with pytest.raises(LedgerError, match="of version 0006") as caught:
+            Ledger.open(url_of(ledger))
+        assert "scizor upgrade" in caught.value.remedy
+        assert Ledger.version(url_of(ledger)) == "0006"
+        Ledger.open(url_of(ledger), upgrading=True).close()
+    else:
+        Ledger.open(url_of(ledger)).close()
+    assert Ledger.version(url_of(ledger)) == ledger_store.HEAD
+
+
+def test_where_there_is_no_ledger_there_is_no_version_of_one(nothing: str) -> None:
+    assert Ledger.version(nothing) is None
+    assert not Ledger.exists(nothing)
+
+
 def test_executions_of_an_older_ledger_are_their_own_first_versions_and_an_older_schema_gets_what_counts(
     tmp_path: Path,
 ) -> None:
