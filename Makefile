@@ -23,7 +23,7 @@ help:
 	@echo "make check    ruff, mypy, import-linter, definitions load"
 	@echo "make snapshot the graph of the shipped configuration, written down again after a change that is meant"
 	@echo "make docs     the documentation as a site, in build/site: open index.html, without a server or a network"
-	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
+	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, death of the server and of hosts, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
 	@echo "make mutants  a seeded sample of small changes to the order core, of which nine in ten must be noticed by its own tests"
 	@echo "make soak     thirty simulated trading days with the daemon: faults, a halt, bad files, and two restarts"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"

@@ -21,6 +21,32 @@ _POSTGRES = ("postgres", "postgresql", POSTGRES_DRIVER)
 _FORM = "postgresql://user:password@host:5432/database"
 _HOST = re.compile(r"[A-Za-z0-9._:%-]*")
 
+KEEPALIVE = {"idle": 30, "interval": 10, "count": 3}
+"""Seconds of silence before either side of a connection to a server asks whether the other's machine is there, between
+two times that it asks, and how often it asks."""
+SILENT_SERVER_MS = 30_000
+"""How long a host waits for the server's machine to take what was sent."""
+
+
+def silent_host_ms() -> int:
+    """After which silence the server lets go of the session of a host, and of its locks.
+
+    It holds as well where the host has yet to take what the server has sent: without it, a quarter of an hour.
+    """
+    return 1_000 * (KEEPALIVE["idle"] + KEEPALIVE["interval"] * KEEPALIVE["count"])
+
+
+def patience_of_host() -> dict[str, int]:
+    """What libpq is told, so that a server that has vanished is noticed."""
+    asks = {f"keepalives_{name}": value for name, value in KEEPALIVE.items()}
+    return {"connect_timeout": 10, "keepalives": 1, **asks, "tcp_user_timeout": SILENT_SERVER_MS}
+
+
+def patience_of_server() -> dict[str, int]:
+    """What the server is told for a session, so that it notices a host that has vanished."""
+    asks = {f"tcp_keepalives_{name}": value for name, value in KEEPALIVE.items()}
+    return {**asks, "tcp_user_timeout": silent_host_ms()}
+
 
 def parse(url: str) -> sa.URL:
     """Read the URL of a database; `postgres://` and `postgresql://` become `postgresql+psycopg2://`.

@@ -21,14 +21,14 @@ from scizor_dagster.errors import DataError
 SCHEMA = "dagster"
 RUNS = "history/runs.db"
 TABLES = {
-    RUNS: ("runs", "run_tags", "snapshots", "bulk_actions", "backfill_tags", "kvs"),
+    RUNS: ("snapshots", "runs", "run_tags", "bulk_actions", "backfill_tags", "kvs"),
     "history/runs/index.db": (
         "event_logs", "asset_keys", "asset_event_tags", "dynamic_partitions", "asset_check_executions",
         "concurrency_limits",
     ),
     "schedules/schedules.db": ("jobs", "instigators", "job_ticks", "asset_daemon_asset_evaluations"),
 }  # fmt: skip
-"""By file. Left out: heartbeats, slots that runs hold, and what Dagster notes of its own migrations."""
+"""By file, what others refer to first. Left out: heartbeats, slots of runs, and notes of migrations."""
 LEFT = (
     "Dagster's lines of single steps of earlier runs, and what they printed (states, assets and checks were copied)",
 )

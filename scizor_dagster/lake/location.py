@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 SCHEMA = "lake"
 """Schema of the catalog in a Postgres database."""
 _APPLICATION = "scizor lake"
-_SESSION = "-c timezone=UTC -c search_path=public -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0"
+_SESSION = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "timezone=UTC",
+        "search_path=public",
+        "idle_in_transaction_session_timeout=0",
+        "idle_session_timeout=0",
+        "statement_timeout=0",
+    )
+)
 """What the role or the database has as its defaults is overruled: a reader may think for long between two questions."""
-_CONNECTION = {
-    "connect_timeout": "10",
-    "application_name": _APPLICATION,
-    "client_encoding": "utf8",
-    "keepalives": "1",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "30000",
-}
 _S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -142,7 +141,7 @@ def unreachable(location: LakeLocation, error: BaseException) -> DataError:
 
 
 def _connection_of(url: sa.URL) -> dict[str, str]:
-    from scizor_dagster.databases import parameters_of
+    from scizor_dagster.databases import parameters_of, patience_of_host, patience_of_server
 
     asked = parameters_of(url)
     if "sslpassword" in asked:
@@ -151,7 +150,10 @@ def _connection_of(url: sa.URL) -> dict[str, str]:
             remedy="Use a key without a password in a file that only this user may read (sslkey), or none.",
             where="environment",
         )
-    return {**_CONNECTION, **asked, "options": f"{asked.get('options', '')} {_SESSION}".strip()}
+    wanted = {"application_name": _APPLICATION, "client_encoding": "utf8"}
+    wanted |= {name: str(value) for name, value in patience_of_host().items()}
+    patience = " ".join(f"-c {name}={value}" for name, value in patience_of_server().items())
+    return {**wanted, **asked, "options": f"{asked.get('options', '')} {_SESSION} {patience}".strip()}
 
 
 def _conninfo(value: str) -> str:

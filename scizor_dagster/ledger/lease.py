@@ -28,7 +28,7 @@ from scizor_dagster.sessions import Clock
 DEFAULT_TTL = timedelta(minutes=2)
 LIVELY = timedelta(seconds=10)
 """How old the last renewal of a holder may be that still counts as alive without a look at the row. A server lets go of
-no session for a shorter silence of its host (`postgres.KEEPALIVE`)."""
+no session for a shorter silence of its host (`databases.KEEPALIVE`)."""
 # Built once: every guarded transaction begins with it.
 _RENEW = leases.update().where(
     leases.c.account == sa.bindparam("wanted_account"),

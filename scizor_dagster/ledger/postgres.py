@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.databases import lock_key, place_of
+from scizor_dagster.databases import lock_key, patience_of_host, patience_of_server, place_of
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.ledger import backend
 from scizor_dagster.ledger.backend import ACCESS, OUTSIDE, READ, UNBOUNDED, Synchronous
@@ -28,29 +28,15 @@ SCHEMA = "ledger"
 OLDEST_SERVER = 140_000
 LOCK_WAIT_MS = 500
 """How long a process lock is waited for: the server needs a moment to notice that a holder has died."""
-IDLE_IN_TRANSACTION_MS = 60_000
-"""How long a reader whose host has stopped or vanished keeps its transaction open."""
+IDLE_IN_TRANSACTION_MS = 600_000
+"""How long a reader may think between two questions of a transaction. It keeps nobody waiting; one whose host has
+vanished ends with its connection."""
 WRITER_STANDS_STILL_MS = 20_000
 """How long a writer may stand still in its transaction. Shorter than others wait for their turn: who comes after one
 whose host has vanished gets it."""
 STATEMENT_MS = 300_000
 """How long one statement may take. None takes seconds; one that hangs must end."""
-KEEPALIVE = {"idle": 30, "interval": 10, "count": 3}
-"""Seconds of silence before either side asks whether the other's machine is there, between two times that it asks, and
-how often it asks."""
-SILENT_HOST_MS = 1_000 * (KEEPALIVE["idle"] + KEEPALIVE["interval"] * KEEPALIVE["count"])
-"""After which silence the server lets go of the session of a host, and of the locks of that. It holds as well where the
-host has yet to take what the server has sent: without it, a quarter of an hour."""
-SILENT_SERVER_MS = 30_000
-"""How long a host waits for the server's machine to take what was sent."""
-_CONNECT: dict[str, Any] = {
-    "connect_timeout": 10,
-    "application_name": "scizor",
-    "client_encoding": "utf8",
-    "keepalives": 1,
-    **{f"keepalives_{name}": value for name, value in KEEPALIVE.items()},
-    "tcp_user_timeout": SILENT_SERVER_MS,
-}
+_CONNECT = {"application_name": "scizor", "client_encoding": "utf8"}
 _IN_ERROR = 3
 """libpq's PQTRANS_INERROR."""
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -82,7 +68,8 @@ class PostgresBackend:
             engine.dispose()
 
     def create_engine(self) -> sa.Engine:
-        asked = {name: value for name, value in _CONNECT.items() if name not in self._url.query}
+        wanted: dict[str, Any] = {**_CONNECT, **patience_of_host()}
+        asked = {name: value for name, value in wanted.items() if name not in self._url.query}
         # A pooled connection that a restart of the server has cut is replaced before a transaction begins on it.
         engine = sa.create_engine(self._url, connect_args=asked, pool_pre_ping=True, max_overflow=UNBOUNDED)
 
@@ -124,8 +111,7 @@ class PostgresBackend:
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
             "idle_session_timeout": "0",
             "statement_timeout": str(STATEMENT_MS),
-            "tcp_user_timeout": str(SILENT_HOST_MS),
-            **{f"tcp_keepalives_{name}": str(value) for name, value in KEEPALIVE.items()},
+            **{name: str(value) for name, value in patience_of_server().items()},
         }
 
     @contextmanager

@@ -47,7 +47,7 @@ def tab(scizor: Scizor, monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 def test_commands_options_and_fixed_words_are_offered(tab: Asked, fresh: Project) -> None:
     assert tab("scizor lim") == ["limits"]
-    assert tab("scizor ledger re") == ["restore", "rebuild"]
+    assert tab("scizor ledger re") == ["rebuild"]
     assert "--cancel-open" in tab("scizor halt --")
     assert tab("scizor data show AAPL --prices ") == ["raw", "split", "total_return"]
     assert not fresh.home.exists()

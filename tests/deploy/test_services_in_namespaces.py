@@ -93,18 +93,18 @@ def _start(machine: Machine) -> None:
     data = machine.folder / "database"
     _foreign(machine, "postgres", [*_as_user(data), str(machine.bin / binary), "-D", str(data), *settings])
     here = machine.addresses["database"]["postgres"]
-    until(lambda: machine.reaches("upgrade", here, 5432), "Postgres listens", SECONDS)
+    until(lambda: machine.reaches("upgrade", here, 5432), "Postgres listens", SECONDS, 0.5)
     upgraded = machine.once("upgrade", machine.services["upgrade"]["command"])
     assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
     for name in ("code", "api"):
         machine.start(name)
-    until(lambda: machine.healthy("code"), "the code location is healthy", SECONDS)
+    until(lambda: machine.healthy("code"), "the code location is healthy", SECONDS, 0.5)
     for name in ("webserver", "viewer", "daemon"):
         machine.start(name)
     proxy = ["nginx", "-p", f"{machine.folder}/run/", "-c", f"{machine.folder}/proxy/nginx.conf"]
     _foreign(machine, "proxy", [*proxy, "-g", "daemon off; user root;"])
     for name in ("webserver", "viewer", "api", "daemon", "proxy"):
-        until(lambda name=name: machine.healthy(name), f"{name} is healthy", SECONDS)  # type: ignore[misc]
+        until(lambda name=name: machine.healthy(name), f"{name} is healthy", SECONDS, 0.5)  # type: ignore[misc]
 
 
 def _foreign(machine: Machine, name: str, words: list[str]) -> None:
@@ -148,7 +148,7 @@ def test_a_run_goes_from_the_login_to_what_a_program_reads(machine: Machine) -> 
     def state() -> str:
         return str(_one(machine, _asked(VIEWER_HOST, status, r=run_id)).data["runOrError"]["status"])
 
-    until(lambda: state() in {"SUCCESS", "FAILURE", "CANCELED"}, "the run has ended", SECONDS)
+    until(lambda: state() in {"SUCCESS", "FAILURE", "CANCELED"}, "the run has ended", SECONDS, 0.5)
     assert state() == "SUCCESS", machine.log("code")[-3000:]
 
     made = machine.once("api", ["scizor", "keys", "create", "reader", "--scope", "read", "--all-accounts"])

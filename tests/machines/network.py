@@ -24,7 +24,13 @@ def missing() -> str:
     """Why there can be no hosts here; empty where there can."""
     if os.geteuid() != 0:
         return "only root can make network namespaces"
-    return "" if which("ip") is not None else "there is no command ip; install Debian's package iproute2"
+    if which("ip") is None:
+        return "there is no command ip; install Debian's package iproute2"
+    try:
+        with hosts(["probe"]):
+            return ""
+    except RuntimeError as refused:
+        return f"no network namespace can be made here: {refused}"
 
 
 class Wire:

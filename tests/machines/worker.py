@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from scizor_dagster import databases
 from scizor_dagster.brokers import opening
 from scizor_dagster.brokers.alpaca.settings import AlpacaSettings
 from scizor_dagster.errors import ScizorError
@@ -21,6 +22,7 @@ from scizor_dagster.execution import executor, submission
 from scizor_dagster.execution.executor import execute
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts
+from scizor_dagster.lake import connection
 from scizor_dagster.ledger import backend, postgres
 from scizor_dagster.ledger.lease import lease
 from scizor_dagster.planning.model import Plan, Side
@@ -34,6 +36,7 @@ from tests.paper_exchange.venues import at
 
 EPOCH, HOST, SERVER = "SCIZOR_TEST_EPOCH", "SCIZOR_TEST_HOST", "SCIZOR_TEST_SERVER"
 """In the environment, beside what the product reads: when all clocks began, this host's name, the server's URL."""
+NOON = at("12:00", DAY)
 FASTER = 10
 """How many times shorter every bound is than the product's."""
 
@@ -59,14 +62,12 @@ class Pause:
 def hurry() -> None:
     """Shorten every bound, each in its proportion to the others."""
     for bound in ("idle", "interval"):
-        postgres.KEEPALIVE[bound] //= FASTER
-    for name in ("WRITER_STANDS_STILL_MS", "IDLE_IN_TRANSACTION_MS", "SILENT_HOST_MS", "SILENT_SERVER_MS"):
-        setattr(postgres, name, getattr(postgres, name) // FASTER)
-    postgres._CONNECT.update(
-        {f"keepalives_{name}": value for name, value in postgres.KEEPALIVE.items()}
-        | {"tcp_user_timeout": postgres.SILENT_SERVER_MS, "connect_timeout": 2}
-    )
+        databases.KEEPALIVE[bound] //= FASTER
+    databases.SILENT_SERVER_MS //= FASTER
+    postgres.WRITER_STANDS_STILL_MS //= FASTER
+    postgres.IDLE_IN_TRANSACTION_MS //= FASTER
     backend.BUSY_TIMEOUT_MS //= FASTER
+    connection.LOCK_TIMEOUT_SECONDS /= FASTER
     executor.lease = partial(lease, ttl=timedelta(seconds=120 / FASTER))  # type: ignore[assignment]
     submission.LIVELY /= FASTER
     opening.AlpacaSettings = partial(AlpacaSettings, absence_wait=0.0)  # type: ignore[assignment, misc]
@@ -93,6 +94,34 @@ class Worker:
     def _desk(self, database: str) -> Desk:
         url = os.environ[SERVER].format(database)
         return Desk(Settings.from_environment({**os.environ, "DATABASE_URL": url}), self._now)
+
+    def store(self, database: str, base: str, value: float, *, stop: bool = False) -> dict[str, Any]:
+        """Two rates of `base` into the lake, in two statements of one transaction, in place of those that are there."""
+        desk, began = self._desk(database), time.monotonic()
+        try:
+            with desk.lake.write() as cursor:
+                cursor.execute("DELETE FROM fx_rates WHERE base = ?", [base])
+                for quote in ("EUR", "JPY"):
+                    cursor.execute(
+                        "INSERT INTO fx_rates VALUES (?, ?, ?, ?, 'test', ?)", [base, quote, DAY, value, NOON]
+                    )
+                    if stop and quote == "EUR":
+                        say(stopped="in the lake")
+                        assert next(words()) == {"do": "go on"}
+            said: dict[str, Any] = {"stored": base}
+        except ScizorError as failure:
+            said = {"failure": type(failure).__name__, "problem": failure.problem, "remedy": failure.remedy}
+        finally:
+            desk.lake.close()
+        return said | {"seconds": time.monotonic() - began}
+
+    def rates(self, database: str) -> dict[str, Any]:
+        """Every rate in the lake."""
+        desk = self._desk(database)
+        with desk.lake.read() as cursor:
+            rows = cursor.execute("SELECT base, quote, rate FROM fx_rates ORDER BY ALL").fetchall()
+        desk.lake.close()
+        return {"rates": rows}
 
     def run(self, database: str, portfolio: str, name: str, stop: tuple[str, int] | None = None) -> dict[str, Any]:
         """The plan `name` of the portfolio, carried out as far as it goes."""
