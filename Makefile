@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+RELEASE_VENV := .venv-release
+RELEASE_INSTALLED := $(RELEASE_VENV)/.installed
 ASYNC_VENV := .venv-ib-async
 ASYNC_INSTALLED := $(ASYNC_VENV)/.installed
 
-.PHONY: help install demo dev verify test coverage test-ib-async check snapshot docs torture mutants bench screenshots lock clean
+.PHONY: help install demo dev verify test coverage test-ib-async check snapshot docs torture mutants bench screenshots lock clean drills audit sbom release-check soak
 .DEFAULT_GOAL := help
 
 help:
@@ -23,10 +25,13 @@ help:
 	@echo "make docs     the documentation as a site, in build/site: open index.html, without a server or a network"
 	@echo "make torture  full counts: death at every line and point of an execution, processes on one account, death of the server and of hosts, random histories of an account, a thousand sessions under faults, every fault at every call, halts and failed commits anywhere, lists of orders against each limit, books for each law, order streams at the venue, lossy wires, two daemons, and mutants"
 	@echo "make mutants  a seeded sample of small changes to the order core, of which nine in ten must be noticed by its own tests"
+	@echo "make soak     thirty simulated trading days with the daemon: faults, a halt, bad files, and two restarts"
 	@echo "make bench    speed and memory, as ratios against a reference of the same run"
 	@echo "make bench SCALE=\"--sizes 1,3,10\"   the same, with ten times the system: 3,000 symbols x 20 years, 20 portfolios"
+	@echo "make drills   every way back from a loss, on files and on Postgres, and what each step took"
 	@echo "make screenshots   the pictures of the README, from the UI itself"
-	@echo "make lock     rewrite requirements.lock from pyproject.toml"
+	@echo "make release-check   is this the tree to release: version, changelog, tag, graph, migrations, locks; known holes; the list of what is delivered"
+	@echo "make lock     rewrite the lock files from pyproject.toml"
 	@echo "make clean    remove the virtual environment (.scizor, with your data, stays)"
 
 install: $(INSTALLED)
@@ -105,9 +110,37 @@ torture: $(INSTALLED)
 mutants: $(INSTALLED)
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
+# SOAK="--days 10 --seed 3" is another one.
+soak: $(INSTALLED)
+	@$(BIN)/python -m tests.soak.days $(SOAK)
+
 bench: $(INSTALLED)
 	@for name in planning backtest sweep lake ledger history rebalance brokers protocol collect api; do echo "== $$name"; $(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 	@echo "== scale"; $(BIN)/python -m tests.benchmarks.bench_scale $(SCALE)
+
+drills: $(INSTALLED)
+	@$(BIN)/python -m tests.drills
+
+# The tools of a release: in an environment of their own, so that nothing of theirs is delivered.
+$(RELEASE_INSTALLED): requirements-release.lock
+	@$(PYTHON) -m venv $(RELEASE_VENV)
+	@$(RELEASE_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-release.lock
+	@touch $(RELEASE_INSTALLED)
+
+# Asks PyPI for the known holes of what the lock names; installs and resolves nothing.
+audit: $(RELEASE_INSTALLED)
+	@$(RELEASE_VENV)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+
+# Hashes are those of the lock, licences those that the installed packages state.
+sbom: $(INSTALLED) $(RELEASE_INSTALLED)
+	@mkdir -p build
+	@$(RELEASE_VENV)/bin/cyclonedx-py requirements requirements.lock --output-reproducible --output-format JSON --output-file build/lock.cdx.json
+	@$(RELEASE_VENV)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --mc-type application --output-reproducible --output-format JSON --output-file build/environment.cdx.json
+	@$(BIN)/python -m tests.release sbom build/lock.cdx.json build/environment.cdx.json build/scizor.cdx.json
+
+release-check: $(INSTALLED)
+	@$(BIN)/python -m tests.release check
+	@$(MAKE) --no-print-directory audit sbom
 
 lock:
 	@$(PYTHON) -m venv .venv-lock
@@ -120,10 +153,19 @@ lock:
 		--no-emit-index-url --custom-compile-command "make lock" --constraint .venv-lock/constraints.txt \
 		--no-emit-package ib-insync --no-emit-package eventkit --extra dev pyproject.toml .venv-lock/ib-async.in \
 		-o requirements-ib-async.lock
+	@$(PYTHON) deploy/runtime_lock.py | sed -n 's/^\([A-Za-z0-9][A-Za-z0-9._-]*\).*/--no-emit-package \1/p' | sort -u > .venv-lock/there.txt
+	@echo 'dagster-k8s>=0.29,<0.30' > .venv-lock/kubernetes.in
+	@sed -n 's/^\([a-z][^\\]*==[^\\]*\).*/\1/p' requirements.lock > .venv-lock/constraints.txt
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --custom-compile-command "make lock" --constraint .venv-lock/constraints.txt \
+		$$(cat .venv-lock/there.txt) .venv-lock/kubernetes.in -o deploy/helm/requirements.lock
+	@printf 'pip-audit==2.10.1\ncyclonedx-bom==7.5.0\n' > .venv-lock/release.in
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" .venv-lock/release.in -o requirements-release.lock
 	@rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) $(ASYNC_VENV) .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info
+	rm -rf $(VENV) $(ASYNC_VENV) $(RELEASE_VENV) .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info
 
 screenshots: $(INSTALLED)
 	@SCIZOR_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/acceptance/test_ui.py

@@ -1,6 +1,7 @@
-"""Keeping the lake small, as an asset: what it weighs stands in every materialization, and Dagster plots it.
+"""Keeping the lake and Dagster's record small, as assets: what they weigh stands in every materialization, as a plot.
 
-What belongs here: the asset `maintenance`. What does not: which states may go (`scizor_dagster.flow.maintenance`).
+What belongs here: the assets `maintenance` and `run_history`. What does not: what of the lake may go
+(`scizor_dagster.flow.maintenance`), and what of the record (`resources.run_history`).
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from assets.failures import clear_failures
 from assets.metadata import table
 from resources.desk import TradingDesk
+from resources.run_history import prune
 from scizor_dagster.flow.maintenance import maintain_lake
 from scizor_dagster.lake.maintenance import LakeSize, MaintenanceReport
 
@@ -30,6 +32,26 @@ def maintenance(desk: TradingDesk) -> dg.MaterializeResult:
     with clear_failures():
         report = maintain_lake(desk.desk)
     return dg.MaterializeResult(metadata=maintenance_metadata(report))
+
+
+@dg.asset(
+    key=dg.AssetKey(["run_history"]),
+    group_name="reference",
+    owners=["team:data"],
+    kinds={"dagster"},
+    code_version="1",
+    description="Deletes old runs of Dagster's record, with events and output; none that a newest state rests on.",
+)
+def run_history(context: dg.AssetExecutionContext, desk: TradingDesk) -> dg.MaterializeResult:
+    with clear_failures():
+        pruned = prune(context.instance, desk.desk.clock(), desk.desk.config.runs)
+    return dg.MaterializeResult(
+        metadata={
+            "runs_deleted": pruned.deleted,
+            "old_runs_kept": pruned.kept,
+            "outputs_deleted": pruned.outputs,
+        }
+    )
 
 
 def maintenance_metadata(report: MaintenanceReport) -> dict[str, Any]:

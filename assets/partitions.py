@@ -6,6 +6,7 @@ history. Keys equal the exchange's sessions exactly; a test holds that.
 """
 
 from datetime import date, datetime
+from functools import cache
 
 import dagster as dg
 
@@ -20,7 +21,16 @@ def session_partitions(calendar: TradingCalendar, first_session: date) -> dg.Tim
 
     On a weekday holiday Dagster counts the next session in, a day early; `flow.trades.not_ahead` and
     `SessionNotClosed` refuse work on it.
+
+    All portfolios of a market share one definition: its holidays are found, and what Dagster keeps of its keys is kept,
+    once and not for each of them.
     """
+    return _session_partitions(calendar.code, first_session)
+
+
+@cache
+def _session_partitions(code: str, first_session: date) -> dg.TimeWindowPartitionsDefinition:
+    calendar = TradingCalendar(code)
     zone = calendar.timezone
     holidays = calendar.weekday_holidays(first_session, calendar.last)
     return dg.TimeWindowPartitionsDefinition(

@@ -1,4 +1,4 @@
-"""The part of requirements.lock that a running Scizor needs, for the image: no test tool, no documentation, no compiler.
+"""The part of requirements.lock that a running Scizor needs, for the image: no test tool, no documentation.
 
     python deploy/runtime_lock.py yahoo search > runtime.lock
     python deploy/runtime_lock.py --build > build.lock     # what builds the project itself, and nothing else

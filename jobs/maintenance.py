@@ -1,4 +1,4 @@
-"""The job that keeps the lake small.
+"""The job that keeps the lake and Dagster's record small.
 
 What belongs here: its name and what it runs. What does not: when (`schedules`). It may run at any time, beside
 collections and plans.
@@ -18,8 +18,8 @@ def maintenance_job() -> "UnresolvedAssetJobDefinition":
     """`maintain`."""
     return dg.define_asset_job(
         MAINTAIN,
-        selection=dg.AssetSelection.assets("maintenance"),
-        description="Expires earlier states of the lake, compacts its files and deletes those that are out of use.",
+        selection=dg.AssetSelection.assets("maintenance", "run_history"),
+        description="Expires earlier states of the lake, compacts and deletes its files, and deletes old runs.",
         tags={"dagster/max_runtime": "7200"},
         executor_def=dg.in_process_executor,
     )

@@ -10,7 +10,7 @@ import warnings
 import dagster as dg
 
 from assets.backtests import backtest_assets
-from assets.maintenance import maintenance
+from assets.maintenance import maintenance, run_history
 from assets.markets import market_assets
 from assets.portfolios import portfolio_assets
 from assets.rates import fx_rates
@@ -59,7 +59,7 @@ def build_defs(settings: Settings | None = None, *, fixed_now: str | None = None
     trading = trading_jobs(config)
     connections = {"desk": desk, "notifier": NotifierResource(desk=desk), **_accounts(config, desk)}
     return dg.Definitions(
-        assets=[*assets, *backtest_assets(config), fx_rates, maintenance],
+        assets=[*assets, *backtest_assets(config), fx_rates, maintenance, run_history],
         jobs=[*collection_jobs(config), *trading, maintenance_job(), research_job()],
         schedules=schedules(config),
         sensors=sensors(config, trading),

@@ -6,7 +6,6 @@ old one may be (the alert rules). A mark says nothing that any decision rests on
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +23,14 @@ def leave(home: Path, name: str, at: datetime) -> None:
     folder = home / "marks"
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / f".{name}.{os.getpid()}"
-    written.write_text(json.dumps({"at": at.astimezone(UTC).isoformat()}) + "\n", encoding="utf-8")
+    written.write_text(at.astimezone(UTC).isoformat() + "\n", encoding="utf-8")
     written.replace(folder / name)
 
 
 def left(home: Path, name: str) -> datetime | None:
     """When it was done last; None where it never was, or nobody can tell."""
     try:
-        at = datetime.fromisoformat(json.loads((home / "marks" / name).read_text(encoding="utf-8"))["at"])
-    except (OSError, ValueError, KeyError, TypeError):
+        at = datetime.fromisoformat((home / "marks" / name).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
         return None
     return at if at.tzinfo is not None else None

@@ -13,8 +13,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -103,7 +102,7 @@ def _for_file(value: Any) -> Any:
         return int(value)
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S.%f}{'+00' if value.tzinfo is not None else ''}"
-    return str(value) if isinstance(value, Decimal | date) else value
+    return value if value is None or isinstance(value, int | float | str | bytes) else str(value)
 
 
 def _plain(kind: str) -> Callable[[Any], Any]:

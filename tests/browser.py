@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def require_chromium() -> tuple[str, str]:
 
 
 @contextmanager
-def browser(width: int = 1500, height: int = 1000) -> Iterator[webdriver.Chrome]:
+def browser(width: int = 1500, height: int = 1000, flags: Sequence[str] = ()) -> Iterator[webdriver.Chrome]:
     chromium, driver = require_chromium()
     with tempfile.TemporaryDirectory() as profile:
         options = Options()
@@ -49,6 +49,7 @@ def browser(width: int = 1500, height: int = 1000) -> Iterator[webdriver.Chrome]
             "--disable-dev-shm-usage",
             f"--user-data-dir={profile}",
             f"--window-size={width},{height}",
+            *flags,
         ):
             options.add_argument(flag)
         chrome = webdriver.Chrome(options=options, service=Service(executable_path=driver))

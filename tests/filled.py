@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from scizor_dagster.settings import Settings
 from tests.projects import Project, project_at, small_project, write_weights
 
 TRADED = date(2025, 2, 3)
@@ -26,7 +27,7 @@ def filled_in(shared: Path) -> Project:
     with FileLock(shared / "filled.lock"):
         if not (shared / "filled.done").exists():
             folder.mkdir()
-            _fill(folder)
+            fill(folder)
             (shared / "filled.done").touch()
     return project_at(folder)
 
@@ -40,10 +41,12 @@ def enter(patch: pytest.MonkeyPatch, project: Project) -> None:
         patch.setenv(name, value)
 
 
-def _fill(folder: Path) -> None:
+def fill(folder: Path, **environment: str) -> Project:
+    """Make the project in `folder`, and trade its first session; `environment` is added to the project's own."""
     from scizor_dagster.cli.instance import JobRunner
 
     project = small_project(folder)
+    project = Project(Settings.from_environment(project.environment | environment), project.environment | environment)
     write_weights(folder / "weights.csv", WEIGHTS)
     config = {"ops": {"us__historical_chunks": {"config": {"through": LAST_COLLECTED.isoformat()}}}}
     with pytest.MonkeyPatch.context() as patch:
@@ -52,3 +55,4 @@ def _fill(folder: Path) -> None:
             runner.run("collect_history", partition_range=("2025", "2025"), config=config)
             tags = {"scizor/kind": "rebalance", "scizor/portfolio": "main"}
             runner.run("rebalance", partition=TRADED.isoformat(), tags=tags, run_id=RUN)
+    return project

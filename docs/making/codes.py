@@ -110,6 +110,13 @@ def _watchdog() -> list[str]:
     return _unique([*literals(files, {"Finding": 0}), *kinds, *chosen])
 
 
+def _metric_alerts() -> list[str]:
+    import yaml
+
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))
+    return [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+
+
 def _texts_of_name(file: str, name: str) -> list[str]:
     """Texts that are assigned to a local name anywhere in the module, the first of a tuple of them included."""
     return [text for value in _assigned(file, name) for text in _texts(value, {})]
@@ -196,8 +203,9 @@ def _checks() -> list[str]:
 
 def _doctor() -> list[str]:
     from scizor_dagster.cli.doctor import CHECKS, FIRST_CHECKS
+    from scizor_dagster.cli.doctor_deep import DEEP_CHECKS
 
-    return [*FIRST_CHECKS, *CHECKS]
+    return [*FIRST_CHECKS, *CHECKS, *DEEP_CHECKS]
 
 
 def _errors() -> list[str]:
@@ -226,6 +234,7 @@ def numbers_of_tws(meaning: str) -> str:
 
 FAMILIES: dict[str, Callable[[], list[str]]] = {
     "alerts": _watchdog,
+    "metric-alerts": _metric_alerts,
     "notices": lambda: members("config.notifications:Event"),
     "plan-reasons": lambda: members("planning.model:Reason"),
     "breaks": lambda: members("reconciliation.model:BreakKind"),

@@ -18,10 +18,10 @@ os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
 
 from mkdocs.structure.files import File, Files  # noqa: E402
 
-from docs.making import configuration, handbook, reference, tables  # noqa: E402
+from docs.making import configuration, handbook, metrics, reference, tables  # noqa: E402
 from docs.making.diagrams import DIAGRAMS  # noqa: E402
 
-_ASKED = re.compile(r"<!-- (diagram|codes)(?:: ([a-z-]+))? -->")
+_ASKED = re.compile(r"<!-- (diagram|codes|metrics)(?:: ([a-z-]+))? -->")
 _OF_A_TEST = re.compile(r"^<!-- (?:run|not run|shows|file)\b.*?-->\n", re.MULTILINE | re.DOTALL)
 LATER = "More"
 """Where pages stand that the navigation does not name."""
@@ -68,6 +68,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put diagrams and lists where a page asks for them, and take out what only tests read."""
 
     def made(asked: re.Match[str]) -> str:
+        if asked[1] == "metrics":
+            return metrics.table()
         return handbook.overview() if asked[1] == "codes" else DIAGRAMS[asked[2]]()
 
     return _ASKED.sub(made, _OF_A_TEST.sub("", markdown))

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from scizor_dagster.api import algo_trader, backtester, data_farmer, docs_page, health
+from scizor_dagster.api import algo_trader, backtester, data_farmer, docs_page, health, metrics
 from scizor_dagster.api.context import Context, machine_clock
 from scizor_dagster.api.front import Front
 from scizor_dagster.api.idempotency import HEADER, PATTERN
@@ -81,7 +81,7 @@ def create_app(
     )
     app.state.context = context
     app.add_exception_handler(HTTPException, _problem)
-    routers = [health.router, *(router for name in services for router in SERVICES[name])]
+    routers = [health.router, metrics.router, *(router for name in services for router in SERVICES[name])]
     for router in routers:
         app.router.routes.extend(router.routes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

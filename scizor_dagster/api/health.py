@@ -44,7 +44,7 @@ class Health(Model):
         json_schema_extra={
             "example": {
                 "status": "ok",
-                "version": "0.1.0",
+                "version": "1.2.0",
                 "at": "2026-11-20T21:05:00Z",
                 "lake": True,
                 "ledger": True,

@@ -149,10 +149,10 @@ class GuardedRoute(APIRoute):
 
 
 class ApiRouter(APIRouter):
-    """The routes of one resource, below `/api`; `tag` is their heading in the documentation."""
+    """The routes of one resource, below `/api` or at `prefix`; `tag` is their heading in the documentation."""
 
-    def __init__(self, tag: str) -> None:
-        super().__init__(prefix=PREFIX, tags=[tag], route_class=GuardedRoute, responses=documented(*ALWAYS))
+    def __init__(self, tag: str, prefix: str = PREFIX) -> None:
+        super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute, responses=documented(*ALWAYS))
 
 
 def idempotency_key(request: Request) -> str:

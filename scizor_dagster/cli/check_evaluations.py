@@ -136,9 +136,11 @@ class Evaluations:
     def _planned(self, run_id: str, key: dg.AssetKey) -> tuple[State, str]:
         """Why a run that was to evaluate the check has not."""
         run = self._instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
+        if run is None:
+            return State.NOT_EVALUATED, f"Run {run_id[:8]}, which is not kept any more, ended without it."
+        if not run.is_finished:
             return State.RUNNING, f"Run {run_id[:8]} is at it."
-        if run is not None and run.is_success:
+        if run.is_success:
             what = f"Run {run_id[:8]} ended without it."
             return (State.LEFT_OUT if self._may_be_left_out(key) else State.NOT_EVALUATED), what
         return State.BROKEN, f"Run {run_id[:8]} failed before it was evaluated."

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,12 @@ class DagsterState:
     Attributes:
         heartbeats: When each daemon was heard of last, by its type.
         switches: Whether a schedule or sensor is on, by its name; one that nobody has ever switched is absent, and off.
+        daemons: Which process each heartbeat is of, by its type.
     """
 
     heartbeats: Mapping[str, datetime]
     switches: Mapping[str, bool]
+    daemons: Mapping[str, str] = field(default_factory=dict)
 
     def is_on(self, name: str) -> bool:
         return self.switches.get(name, False)
@@ -67,6 +69,7 @@ def read_dagster(settings: Settings) -> DagsterState | None:
         return DagsterState(
             {kind: datetime.fromtimestamp(float(body["timestamp"]), UTC) for kind, body in beats},
             {str(body["origin"]["job_name"]): status == "RUNNING" for status, body in switched},
+            {kind: str(body["daemon_id"]) for kind, body in beats},
         )
     except KeyError as error:
         raise DataError(

@@ -146,16 +146,17 @@ def show(
 
 @app.command()
 def maintain(as_json: JsonOption = False) -> None:
-    """Keep the lake small: expire earlier states, merge small files, delete what is out of use.
+    """Keep the lake small: expire earlier states, merge small files, delete what is out of use; and delete old runs.
 
-    What is stored now never changes by it, and every plan can still be made again. It may run beside collections and
-    plans; a schedule runs it every Saturday.
+    What is stored now never changes by it, and every plan can still be made again. Of Dagster's record only runs go
+    that no newest state rests on. It may run beside collections and plans; a schedule runs it every Saturday.
 
     When: no schedule does, or the disk is full.
-    Writes: The lake, without what is out of use. The run's record in Dagster's instance.
+    Writes: The lake, without what is out of use. Dagster's record, without old runs and their output.
     Exit codes: 0 done; 1 it failed, and the lake is as before; 2 nothing was collected yet.
     JSON: run_id, files, files_before, megabytes, megabytes_before, snapshots, snapshots_before, snapshots_expired,
-    snapshots_kept_for_plans, files_merged, files_rewritten, files_deleted.
+    snapshots_kept_for_plans, files_merged, files_rewritten, files_deleted, runs_deleted, old_runs_kept,
+    outputs_deleted.
     Example: scizor data maintain
     """
     from scizor_dagster.cli.instance import JobRunner
@@ -163,7 +164,8 @@ def maintain(as_json: JsonOption = False) -> None:
     desk = _filled_desk()
     with working("Maintaining the lake", quiet=as_json), JobRunner.open(desk.settings) as runner:
         outcome = runner.run("maintain")
-    numbers = {name: value for name, value in outcome.metadata["maintenance"].items() if isinstance(value, int | float)}
+    said = {**outcome.metadata["maintenance"], **outcome.metadata["run_history"]}
+    numbers = {name: value for name, value in said.items() if isinstance(value, int | float)}
     if as_json:
         emit_json({"run_id": outcome.run_id, **numbers})
     else:

@@ -9,9 +9,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,7 @@ from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market
 from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
+from scizor_dagster.logs import format_problem
 from scizor_dagster.settings import LOG_LEVELS, Settings
 
 if TYPE_CHECKING:
@@ -30,23 +32,30 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES = 2 * 1024**3
 
 
-def doctor(as_json: JsonOption = False) -> None:
+DeepOption = Annotated[
+    bool, typer.Option("--deep", help="Also read every file and row, and look at the machines around; takes its time.")
+]
+
+
+def doctor(deep: DeepOption = False, as_json: JsonOption = False) -> None:
     """Check whether everything is there that the configuration needs, and say what to do where it is not.
 
     Looks at Python, environment variables, configuration, strategies (also those in Python), calendars, universes,
     providers, accounts, the connection to each broker, disk, stores, prices, benchmarks and who is told, and lists the
-    older keys that have no effect. Mends nothing, sends no order and no notice, and creates nothing.
+    older keys that have no effect. With --deep also reads every file and row of the lake, brings a copy of the ledger
+    back, and looks at versions, backup, database, clocks, permissions, Dagster's daemon and schedules, sessions and
+    metrics. Mends nothing, sends no order and no notice, and creates nothing.
 
     When: after every change of the configuration, and when anything else refuses to work.
     Writes: Nothing.
     Exit codes: 0 all is well; 1 something is not, and is named with what to do.
     JSON: ok, checks[check, ok, detail], notes.
-    Example: scizor doctor
+    Example: scizor doctor --deep
     """
     from scizor_dagster.flow.desk import Desk
 
     desk = Desk(Settings.from_environment(os.environ), dates.now)
-    findings = _findings(desk)
+    findings = _findings(desk, deep=deep)
     well = all(ok for _, ok, _ in findings)
     notes = desk.config.legacy_notes if _readable(findings) else ()
     if as_json:
@@ -63,11 +72,14 @@ def doctor(as_json: JsonOption = False) -> None:
 Finding = tuple[str, bool, str]
 
 
-def _findings(desk: Desk) -> list[Finding]:
+def _findings(desk: Desk, *, deep: bool) -> list[Finding]:
+    from scizor_dagster.cli.doctor_deep import DEEP_CHECKS
+
     findings = [_finding(name, check, desk) for name, check in FIRST_CHECKS.items()]
+    checks = CHECKS | (DEEP_CHECKS if deep else {})
     if _readable(findings):
-        return findings + [_finding(name, check, desk) for name, check in CHECKS.items()]
-    return findings + [(name, False, "not checked: the configuration comes first") for name in CHECKS]
+        return findings + [_finding(name, check, desk) for name, check in checks.items()]
+    return findings + [(name, False, "not checked: the configuration comes first") for name in checks]
 
 
 def _readable(findings: list[Finding]) -> bool:
@@ -92,11 +104,14 @@ def _environment(desk: Desk) -> str:
     """Variables that are read, each with a value that means something."""
     from scizor_dagster.databases import parse, place_of
 
-    problem = _log_level(desk.settings.environment)
+    problem = _log_level(desk.settings.environment) or format_problem(desk.settings.environment)
     if problem:
         raise ConfigError(problem, remedy="Then run scizor doctor again.")
     places = f"SCIZOR_HOME {desk.settings.home}, SCIZOR_CONFIG {desk.settings.config_path}"
-    return f"{places}, ledger in {place_of(parse(desk.settings.ledger_url))}"
+    if not desk.settings.on_server:
+        return f"{places}, all stores in files there"
+    stores = f"{place_of(parse(desk.settings.database_url))} (schemas ledger, lake, dagster)"
+    return f"{places}, all stores in {stores}, lake data in {desk.settings.lake_data}"
 
 
 def _log_level(environment: Mapping[str, str]) -> str:
@@ -285,7 +300,8 @@ def _stores(desk: Desk) -> str:
     from scizor_dagster.ledger.verification import verify
 
     if not desk.has_lake:
-        return f"none yet; the first command that needs them creates them in {desk.settings.home}"
+        where = "on the server" if desk.settings.on_server else f"in {desk.settings.home}"
+        return f"none yet; the first command that needs them creates them {where}"
     with desk.ledger.read() as connection:
         broken = verify(connection)
     if broken:
@@ -294,7 +310,21 @@ def _stores(desk: Desk) -> str:
             remedy="Trade nothing with this ledger; see scizor ledger verify, then restore the last backup.",
             where=desk.ledger.place,
         )
-    return f"lake at snapshot {desk.lake.snapshot()} in {desk.settings.home}, ledger whole in {desk.ledger.place}"
+    lake = desk.lake.location.server or desk.settings.home
+    found = f"lake at snapshot {desk.lake.snapshot()} in {lake}, ledger whole in {desk.ledger.place}"
+    return found + (_time_zone(desk.settings) if desk.settings.on_server else "")
+
+
+def _time_zone(settings: Settings) -> str:
+    """What the server's database has as its time zone, where it is not UTC: people's own queries would show it."""
+    from scizor_dagster.cli.dagster_state import connection_of
+
+    with closing(connection_of(settings)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'")
+        (zone,) = cursor.fetchone() or ("UTC",)
+    if zone in ("UTC", "Etc/UTC", "GMT", "Etc/GMT"):
+        return ""
+    return f"; the database's time zone is {zone}, which Scizor overrules: ALTER DATABASE ... SET timezone = 'UTC'"
 
 
 def _prices(desk: Desk) -> str:

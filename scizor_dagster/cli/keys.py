@@ -31,7 +31,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Whom it stands for: the name beside what is done with it.")],
     scope: Annotated[
         list[str],
-        typer.Option(help="read, upload, dry-run, trade or admin; more than one may be given, and none has another."),
+        typer.Option(help="read, upload, dry-run, trade, admin or metrics; one or more, and none has another."),
     ],
     account: Annotated[
         list[str] | None, typer.Option(help="Account of the configuration that it may see; more than one may be given.")
@@ -45,8 +45,8 @@ def create(
 
     read: look at everything of its accounts. upload: hand in weights and symbols, have data collected. dry-run:
     backtests, searches, plans. trade: whatever sends an order or stops one; it can also arm a live account, which no
-    order goes to unarmed. admin: the audit and what only an operator may change. A key that trades cannot read unless
-    it has both.
+    order goes to unarmed. admin: the audit and what only an operator may change. metrics: the
+    figures at /metrics. A key that trades cannot read unless it has both.
 
     When: a person or a program is to use the HTTP services.
     Writes: The key's digest, scopes, accounts and expiry in the ledger.

@@ -1,10 +1,11 @@
-"""`scizor backup` and `scizor restore`: the whole home kept elsewhere, and brought back.
+"""`scizor backup`, `restore` and `migrate`: the whole home kept elsewhere, brought back, and taken to a server.
 
-What belongs here: the commands. What does not: what they do (`flow.backing_up`, `flow.restoring`).
+What belongs here: the commands. What does not: what they do (`flow.backing_up`, `flow.restoring`, `flow.migrating`).
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -124,3 +125,49 @@ def restore(
     for account in found.halted:
         said = f"Account {account} is halted. {TAKE.format(account=account)} {RESUME.format(account=account)}"
         typer.secho(said, fg=typer.colors.YELLOW)
+
+
+def migrate(
+    without_dagster: Annotated[
+        bool, typer.Option("--without-dagster", help="Leave Dagster's record of runs where it is; it decides nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the embedded stores of this home to the Postgres database that DATABASE_URL names: all of them, or none.
+
+    Ledger, lake and Dagster's storage are stored by one commit, after every row of every table was compared. Then the
+    files are put aside, so that nobody trades with them. Killed anywhere, it goes on when it is given again. A home
+    whose ledger is on the server already has the rest taken there.
+
+    When: one machine becomes several, or the stores shall have a server's backups.
+    Writes: The three stores on the server; the files move into a folder of the home, embedded-TIME.
+    Exit codes: 0 migrated; 1 somebody works with the home, or the server holds something else; 2 DATABASE_URL is not
+    set, or nothing is embedded here.
+    JSON: place, parts{*}, found_there, aside, left.
+    Example: scizor migrate
+    """
+    from scizor_dagster.flow.migrating import migrate_home
+
+    desk = open_desk()
+    settings = desk.settings
+    check_home(settings)
+    with working("Migrating", quiet=as_json):
+        done = migrate_home(
+            settings, now=dates.now(), prepare_dagster=None if without_dagster else _make_dagster_tables
+        )
+    if as_json:
+        emit_json(asdict(done))
+        return
+    for name, rows in done.parts.items():
+        words = "was there already, and is the same" if name in done.found_there else "copied and compared"
+        typer.echo(f"{name}: {sum(rows.values())} rows in {len(rows)} tables, {words}")
+    typer.echo(f"The stores of this home lie in {done.place}. The files were moved to {done.aside}.")
+    for words in done.left:
+        typer.echo(f"Left in them: {words}.")
+
+
+def _make_dagster_tables() -> None:
+    from scizor_dagster.cli.dagster_storage import ServerStorage
+
+    # Opening it makes them.
+    ServerStorage()

@@ -47,7 +47,7 @@ def upgrade(check: CheckOption = False, as_json: JsonOption = False) -> None:
         found = [
             upgrade_ledger(desk, check=check),
             upgrade_lake(desk, check=check),
-            _upgrade_dagster(desk.settings, check=check),
+            upgrade_dagster(desk.settings, check=check),
         ]
     due = check and any(item.due for item in found)
     if as_json:
@@ -65,7 +65,12 @@ def _said(item: StoreVersion, *, check: bool) -> str:
     return "an upgrade is due: scizor upgrade" if check else "upgraded to this version"
 
 
-def _upgrade_dagster(settings: Settings, *, check: bool) -> StoreVersion:
+def upgrade_dagster(settings: Settings, *, check: bool) -> StoreVersion:
+    """Bring Dagster's own storage to the schema of the installed version, or with `check` only look.
+
+    Raises:
+        DataError: a newer version wrote it, or it cannot be read.
+    """
     from scizor_dagster.cli.dagster_state import dagster_is_made, place_of_dagster
     from scizor_dagster.cli.instance import opened_instance, prepare_home
     from scizor_dagster.flow.upgrading import CURRENT, NONE, StoreVersion

@@ -20,6 +20,7 @@ from scizor_dagster.config.markets import IbkrProvider, Market, basis_of
 from scizor_dagster.config.notifications import NotificationRules
 from scizor_dagster.config.permissions import ArmingRules
 from scizor_dagster.config.portfolios import Portfolio
+from scizor_dagster.config.runs import RunRules
 from scizor_dagster.config.watchdog import WatchdogRules
 
 
@@ -33,6 +34,7 @@ class Config(Model):
     accounts: dict[Name, Annotated[Account, Field(discriminator="broker")]]
     portfolios: dict[Name, Portfolio]
     lake: LakeRules = LakeRules()
+    runs: RunRules = RunRules()
     fx: FxRules = FxRules()
     arming: ArmingRules = ArmingRules()
     watchdog: WatchdogRules = WatchdogRules()

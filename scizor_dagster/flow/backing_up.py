@@ -26,6 +26,7 @@ from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import backup_ledger
 from scizor_dagster.lake.moving import CATALOG, DATA, contents_of, copy_file, copy_lake, opened_copy
 from scizor_dagster.ledger.backup import read_manifest as read_ledger_manifest
+from scizor_dagster.marks import BACKUP, leave
 from scizor_dagster.version import release
 
 PARTS = ("ledger", "lake")
@@ -93,7 +94,7 @@ def back_up(
             remedy="Give another place, with room.",
             where=str(chosen),
         ) from error
-    _leave_mark(desk, now)
+    leave(desk.settings.home, BACKUP, now)
     return BackedUp(target, manifest, size, tuple(pruned))
 
 
@@ -224,12 +225,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _leave_mark(desk: Desk, now: datetime) -> None:
-    """When the last backup was made, for whoever watches its age."""
-    mark = desk.settings.home / "marks" / "backup"
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    scratch = mark.with_suffix(".new")
-    scratch.write_text(now.isoformat() + "\n", encoding="utf-8")
-    scratch.replace(mark)

@@ -1,17 +1,20 @@
 """Which ledger a configuration has, and when a new one may be begun.
 
 What belongs here: the choice between the file under the home and a Postgres database, and the refusals that keep a
-command from trading with an empty ledger while another one knows what was sent. What does not: the ledger itself.
+command from trading with an empty ledger while another one knows what was sent. What does not: the ledger itself, which
+is imported when one is asked for: a command that only looks whether there is a store starts without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from scizor_dagster.errors import LedgerError
-from scizor_dagster.flow.moving import refuse_unfinished_move
-from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from scizor_dagster.ledger.store import Ledger
 
 
 def ledger_exists(settings: Settings) -> bool:
@@ -22,6 +25,8 @@ def ledger_exists(settings: Settings) -> bool:
         LedgerError: the server cannot be asked; or the ledger of this home lies on one, and `DATABASE_URL` does not
             say so: there is a ledger, and it is not here.
     """
+    from scizor_dagster.ledger.store import Ledger
+
     refuse_forgotten_server(settings)
     return Ledger.exists(settings.ledger_url)
 
@@ -38,6 +43,9 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
         LedgerError: it cannot be opened; or the stores are being moved; or it is empty, and sessions were traded with
             another one; or the ledger of this home lies on a server, and `DATABASE_URL` does not say so.
     """
+    from scizor_dagster.flow.moving import refuse_unfinished_move
+    from scizor_dagster.ledger.store import Ledger
+
     refuse_unfinished_move(settings)
     refuse_forgotten_server(settings)
     if not Ledger.holds_anything(settings.ledger_url):
@@ -48,6 +56,8 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
 
 
 def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) -> None:
+    from scizor_dagster.ledger.store import Ledger
+
     if not settings.on_server:
         if lost := traded_sessions():
             raise LedgerError(

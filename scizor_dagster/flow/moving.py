@@ -40,6 +40,12 @@ def begin_move(settings: Settings, command: str) -> None:
     scratch.replace(mark)
 
 
+def is_begun(settings: Settings, command: str) -> bool:
+    """Whether `command` was begun before, and has not come to its end."""
+    mark = mark_of(settings)
+    return mark.exists() and mark.read_text(encoding="utf-8").strip() == command
+
+
 def end_move(settings: Settings) -> None:
     mark_of(settings).unlink(missing_ok=True)
 

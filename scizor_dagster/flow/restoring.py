@@ -19,11 +19,12 @@ from pathlib import Path
 import duckdb
 
 from scizor_dagster.errors import InputError, LedgerError
-from scizor_dagster.flow import archives, moving
+from scizor_dagster.flow import archives, moving, restoring_on_server
 from scizor_dagster.flow.archives import ArchiveManifest
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import restore_ledger
 from scizor_dagster.flow.ledger_choice import refuse_forgotten_server
+from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.moving import contents_of, copy_file, opened_copy
 from scizor_dagster.ledger.store import Ledger
 
@@ -45,7 +46,7 @@ class Restored:
     manifest: ArchiveManifest
     parts: tuple[str, ...]
     halted: tuple[str, ...]
-    aside: Path | None
+    aside: str | None
     configuration: tuple[str, ...]
 
 
@@ -70,11 +71,40 @@ def restore_home(
     parts = _chosen(manifest, archive, only)
     step("checking the backup")
     archives.check_files(archive, manifest)
+    refuse_forgotten_server(desk.settings)
+    command = f"scizor restore {archive} --replace" + (f" --only {only}" if only else "")
+    replace = replace or moving.mark_of(desk.settings).exists()
+    if desk.settings.on_server:
+        parts = tuple(part for part in parts if part in restoring_on_server.PARTS)
+        halted, aside = restoring_on_server.restore_on_server(
+            desk,
+            archive,
+            parts,
+            actor=actor,
+            now=now,
+            command=command,
+            same=lambda lake: require_same_lake(lake, manifest),
+            replace=replace,
+        )
+    else:
+        halted, aside = _restore_files(desk, archive, manifest, parts, actor, now, command, replace, step)
+    return Restored(manifest, parts, tuple(halted), aside, tuple(_other_configuration(desk, manifest)))
+
+
+def _restore_files(
+    desk: Desk,
+    archive: Path,
+    manifest: ArchiveManifest,
+    parts: Sequence[str],
+    actor: str,
+    now: datetime,
+    command: str,
+    replace: bool,
+    step: Callable[[str], None],
+) -> tuple[list[str], str | None]:
     settings = desk.settings
-    refuse_forgotten_server(settings)
-    unfinished = moving.mark_of(settings).exists()
     there = [path for part in parts for path in _places(desk, part) if path.exists()]
-    if there and not replace and not unfinished:
+    if there and not replace:
         raise InputError(
             f"There is something already: {', '.join(path.name for path in there)}.",
             remedy="Give --replace: what is there is moved aside, and never deleted. Or name an empty SCIZOR_HOME.",
@@ -88,20 +118,14 @@ def restore_home(
     halted = _prepare(desk, archive, manifest, parts, scratch, actor, now, step)
     step("putting it in its place")
     aside = settings.home / f"replaced-{now:%Y%m%dT%H%M%SZ}"
-    moving.begin_move(settings, f"scizor restore {archive} --replace" + (f" --only {only}" if only else ""))
+    moving.begin_move(settings, command)
     for part in parts:
         moving.put_aside(_places(desk, part), aside)
         for path in sorted(scratch.glob(f"{part}/*")):
             os.replace(path, settings.home / path.name)
     moving.end_move(settings)
     shutil.rmtree(scratch, ignore_errors=True)
-    return Restored(
-        manifest,
-        parts,
-        tuple(halted),
-        aside if aside.exists() else None,
-        tuple(_other_configuration(desk, manifest)),
-    )
+    return halted, str(aside) if aside.exists() else None
 
 
 def _chosen(manifest: ArchiveManifest, archive: Path, only: str | None) -> tuple[str, ...]:
@@ -151,21 +175,21 @@ def _prepare(
             if name.startswith(f"{part}/"):
                 copy_file(archive / name, target / name.partition("/")[2])
         if part == "lake":
-            require_same_lake(target, manifest)
+            lake = opened_copy(target)
+            try:
+                require_same_lake(lake, manifest)
+            finally:
+                lake.close()
     return halted
 
 
-def require_same_lake(folder: Path, manifest: ArchiveManifest) -> None:
-    """Open the lake that was put together, and compare every table with what was backed up.
+def require_same_lake(lake: Lake, manifest: ArchiveManifest) -> None:
+    """Compare every table of the lake that was put together with what was backed up.
 
     Raises:
         LedgerError: it is another one.
     """
-    lake = opened_copy(folder)
-    try:
-        found = contents_of(lake)
-    finally:
-        lake.close()
+    found = contents_of(lake)
     rows = {name: number for name, (number, _) in found.items()}
     same = rows == manifest.rows["lake"]
     if manifest.engine == duckdb.__version__:
@@ -174,7 +198,7 @@ def require_same_lake(folder: Path, manifest: ArchiveManifest) -> None:
         raise LedgerError(
             "The lake that was put together is not the one that was backed up.",
             remedy="Nothing was restored. Look after the disk, or take another backup.",
-            where=str(folder),
+            where=lake.location.place,
         )
 
 

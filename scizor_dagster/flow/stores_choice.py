@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scizor_dagster.databases import parse, place_of
 from scizor_dagster.errors import DataError
 from scizor_dagster.flow.ledger_choice import note_server, refuse_forgotten_server
 from scizor_dagster.lake.location import LakeLocation, lake_exists, lake_location
@@ -49,6 +48,8 @@ def refuse_files(settings: Settings, store: str, file: Path) -> None:
         DataError: there is such a file.
     """
     if file.exists():
+        from scizor_dagster.databases import parse, place_of
+
         raise DataError(
             f"There is no {store} yet in {place_of(parse(settings.database_url))}, and this home has one in {file}.",
             remedy="Move it there: scizor migrate. To begin anew, move the whole home away.",
@@ -59,4 +60,6 @@ def refuse_files(settings: Settings, store: str, file: Path) -> None:
 def keep_in_mind(settings: Settings) -> None:
     """Leave a note in the home of stores on a server, so that a shell without `DATABASE_URL` begins no others."""
     if settings.on_server:
+        from scizor_dagster.databases import parse, place_of
+
         note_server(settings, place_of(parse(settings.database_url)))

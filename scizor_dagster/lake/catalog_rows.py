@@ -17,10 +17,17 @@ import sqlalchemy as sa
 
 from scizor_dagster import table_copies
 from scizor_dagster.errors import DataError
-from scizor_dagster.lake.location import SCHEMA
-from scizor_dagster.lake.moving import drop_inlined
+from scizor_dagster.lake.inlined import drop_inlined
+from scizor_dagster.lake.location import SCHEMA, LakeLocation
 
 _OWN = "ducklake_metadata"
+
+
+def engine_of(location: LakeLocation) -> sa.Engine:
+    """An engine for the database of a catalog on a server; each connection is new."""
+    return sa.create_engine(
+        "postgresql+psycopg2://", connect_args=dict(location.connection), poolclass=sa.pool.NullPool
+    )
 
 
 def fill_server(catalog: Path, connection: sa.Connection, schema: str = SCHEMA) -> dict[str, str]:
@@ -30,7 +37,7 @@ def fill_server(catalog: Path, connection: sa.Connection, schema: str = SCHEMA) 
         By table, its content on either side.
 
     Raises:
-        DataError: the catalog on the server holds data, has other tables or another version, or has not become the same.
+        DataError: the catalog on the server holds data, is of another version, or has not become the same.
     """
     require_empty(connection, schema)
     found: dict[str, str] = {}
@@ -91,6 +98,19 @@ def differences(catalog: Path, connection: sa.Connection, schema: str = SCHEMA) 
             if here is None or here != content_on_server(connection, schema, table):
                 odd.append(table)
     return odd
+
+
+def contents_on_server(connection: sa.Connection, schema: str = SCHEMA) -> dict[str, str]:
+    """By table of the catalog on the server, its content."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = :schema "
+            r"AND table_name ~ '^ducklake_' AND table_name !~ '^ducklake_inlined_(data|delete)_[0-9]' "
+            "AND table_name <> :own ORDER BY table_name"
+        ),
+        {"schema": schema, "own": _OWN},
+    )
+    return {str(name): content_on_server(connection, schema, str(name)) for (name,) in rows}
 
 
 def content_on_server(connection: sa.Connection, schema: str, table: str) -> str:

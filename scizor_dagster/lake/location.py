@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 SCHEMA = "lake"
 """Schema of the catalog in a Postgres database."""
 _APPLICATION = "scizor lake"
-_SESSION = "-c timezone=UTC -c search_path=public -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0"
+_SESSION = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "timezone=UTC",
+        "search_path=public",
+        "idle_in_transaction_session_timeout=0",
+        "idle_session_timeout=0",
+        "statement_timeout=0",
+    )
+)
 """What the role or the database has as its defaults is overruled: a reader may think for long between two questions."""
 _S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 

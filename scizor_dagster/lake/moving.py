@@ -1,7 +1,7 @@
 """A lake taken elsewhere: its catalog with every state that is kept, and the files that it names.
 
 What belongs here: copying both while others read and write, and telling that two lakes hold the same. What does not:
-where an archive lies and what else is in it (`flow.archives`), and the rows of a catalog on a server (`lake.catalog_rows`).
+where an archive lies and what else is in it (`flow.archives`), and rows of a catalog on a server (`catalog_rows`).
 
 Rows that DuckLake keeps in the catalog itself are written into files first, as the weekly clean-up does: the catalog
 then holds nothing but what names files, and is the same on every kind of database.
@@ -14,11 +14,12 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from scizor_dagster.errors import DataError
+from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.inlined import drop_inlined, flush
 from scizor_dagster.lake.location import LakeLocation
 
 CATALOG = "catalog.sqlite"
@@ -41,64 +42,79 @@ class DataFile:
 
 
 def copy_lake(lake: Lake, folder: Path) -> Iterator[tuple[str, str]]:
-    """Copy an embedded lake into the empty `folder`; the path and SHA-256 of each file of data, as it is copied.
+    """Copy a lake into the empty `folder`, as an embedded one; path and SHA-256 of each file of data, as it is copied.
 
     Raises:
+        InputError: its data lies in an object store.
         DataError: a file that the catalog names is gone, or others write without end.
         OSError: something cannot be read or written.
     """
+    require_folder(lake.location)
     copy_catalog(lake, folder / CATALOG)
     yield from copy_data(Path(lake.location.data_path), folder / CATALOG, folder / DATA)
 
 
+def require_folder(location: LakeLocation) -> None:
+    """Refuse an object store, whose files are not copied from here.
+
+    Raises:
+        InputError: the lake's data lies in one.
+    """
+    if location.in_object_store:
+        raise InputError(
+            "The lake's data lies in an object store, which is not copied from here.",
+            remedy="Let the store keep versions or a replica of it, and give --only ledger.",
+            where=location.data_path,
+        )
+
+
 def copy_catalog(lake: Lake, target: Path) -> None:
-    """Write an embedded catalog, as it is at one instant, into the new file `target`; every row of it is in files."""
-    source = Path(lake.location.catalog.partition(":")[2])
+    """Write the catalog, as it is at one instant, into the new file `target`; every row of it is in files.
+
+    Raises:
+        DataError: others write without end.
+    """
+    take = _take_file if lake.location.lock_path is not None else _take_from_server
     for _ in range(_ATTEMPTS):
         flush(lake)
-        with (
-            lake.at_rest(),
-            closing(sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True)) as connection,
-            closing(sqlite3.connect(target)) as copied,
-        ):
-            connection.backup(copied)
-            if not drop_inlined(copied):
-                continue
-            # Files that wait to be deleted belong to no state any more.
-            copied.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
-            copied.commit()
-            copied.execute("PRAGMA journal_mode=DELETE")
-            return
+        with lake.at_rest():
+            if take(lake, target):
+                return
     raise DataError(
         "Others write to the lake without a pause.",
         remedy="Nothing was written. Try again when they are through.",
-        where=str(source),
+        where=lake.location.place,
     )
 
 
-def flush(lake: Lake) -> None:
-    """Write the rows that the catalog itself holds into files. Every state reads as before."""
-    with lake.maintenance() as cursor:
-        cursor.execute("CALL ducklake_flush_inlined_data('lake')")
+def _take_file(lake: Lake, target: Path) -> bool:
+    source = Path(lake.location.catalog.partition(":")[2])
+    with (
+        closing(sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True)) as connection,
+        closing(sqlite3.connect(target)) as copied,
+    ):
+        connection.backup(copied)
+        if not drop_inlined(copied):
+            return False
+        # Files that wait to be deleted belong to no state any more.
+        copied.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
+        copied.commit()
+        copied.execute("PRAGMA journal_mode=DELETE")
+        return True
 
 
-def drop_inlined(catalog: sqlite3.Connection) -> bool:
-    """Take the empty tables for such rows out of a copy of a catalog; False, and no change, where one has rows."""
-    names = inlined_tables(catalog)
-    if any(catalog.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in names):
-        return False
-    for name in names:
-        catalog.execute(f'DROP TABLE "{name}"')
-    catalog.execute("DELETE FROM ducklake_inlined_data_tables")
-    return True
+def _take_from_server(lake: Lake, target: Path) -> bool:
+    from scizor_dagster.lake.catalog_rows import engine_of, take_from_server
 
-
-def inlined_tables(catalog: sqlite3.Connection) -> list[str]:
-    """The tables of a catalog that hold rows of data, or of what was deleted."""
-    found = catalog.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'ducklake_inlined_d*_[0-9]*'"
-    )
-    return [str(name) for (name,) in found]
+    empty = Lake(replace(LakeLocation.embedded(target.parent), catalog=f"sqlite:{target}"))
+    empty.snapshot()
+    empty.close()
+    engine = engine_of(lake.location)
+    try:
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            return take_from_server(connection, target)
+    finally:
+        engine.dispose()
 
 
 def data_files(catalog: Path) -> list[DataFile]:

@@ -35,6 +35,8 @@ class Scope(StrEnum):
     """Whatever may send an order, or keep one from being sent."""
     ADMIN = "admin"
     """The audit, and what only an operator may change. It opens nothing of the others."""
+    METRICS = "metrics"
+    """The figures of `/metrics`, and nothing else."""
 
     @property
     def shown(self) -> str:

@@ -32,6 +32,7 @@ KEYS_AND_DEPENDENCIES = {
     "us/prices": ("us/corporate_actions", "us/daily_prices", "us/historical_chunks"),
     "fx_rates": (),
     "maintenance": (),
+    "run_history": (),
     "backtests": ("us/prices",),
     "main/raw_signals/weekly": (),
     "main/target_weights": ("main/raw_signals/weekly", "us/symbols"),
@@ -86,7 +87,7 @@ JOBS = {
     "close_day": ACT,
     "take_signals": TAKE,
     "reconcile": {"main/reconciliations", "main/performance"},
-    "maintain": {"maintenance"},
+    "maintain": {"maintenance", "run_history"},
     "backtest": {"backtests"},
 }
 

@@ -3,11 +3,14 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import pytest
 
 from assets.partitions import session_partitions, year_partitions
+from scizor_dagster.definitions import build_defs
 from scizor_dagster.sessions import TradingCalendar
+from tests.projects import STRATEGY, small_project
 
 
 @pytest.mark.parametrize("code", ["XNYS", "XASX"])
@@ -48,3 +51,29 @@ def test_on_a_weekday_holiday_no_session_is_missing_and_at_most_the_next_one_is_
     keys = partitions.get_partition_keys(current_time=thanksgiving)
     expected = [day.isoformat() for day in calendar.sessions(date(2026, 1, 2), date(2026, 11, 27))]
     assert keys in (expected, expected[:-1])
+
+
+def test_all_portfolios_of_a_market_share_one_definition_so_that_its_holidays_are_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, asked = date(2023, 4, 3), []
+    original = TradingCalendar.weekday_holidays
+
+    def counted(calendar: TradingCalendar, *dates: date) -> list[date]:
+        asked.append(calendar.code)
+        return original(calendar, *dates)
+
+    monkeypatch.setattr(TradingCalendar, "weekday_holidays", counted)
+    shared = {"market": "us", "account": "paper", "capital": {"share": 0.1}}
+    signals = {"mode": "select", "strategy": STRATEGY, "as_of": "exact"}
+    project = small_project(
+        tmp_path,
+        markets={"us": {"first_session": first}},
+        portfolios={"main": {"capital": {"share": 0.1}}}
+        | {f"p{number}": {**shared, "signals": signals} for number in range(6)},
+    )
+    assets = [item for item in build_defs(project.settings).assets or () if isinstance(item, dg.AssetsDefinition)]
+    found = [item.partitions_def for item in assets if item.key.path[-1] in ("daily_prices", "planned_orders")]
+    assert len(found) == 8
+    assert len({id(item) for item in found}) == 1
+    assert asked == ["XNYS"]

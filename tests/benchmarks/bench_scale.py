@@ -8,8 +8,10 @@ bulk; what is measured is done by the jobs themselves, each piece in a process o
 ages is `bench_history`'s to say.
 
 `growth` is the cost of one unit of what the work is about (named beside it) against the same at the smallest size: 1
-is linear, below 1 is better, and what is above `FASTER` is marked. Work is compared by time of the processor and not
-by the clock, because that is what a machine that others use as well leaves alone; questions to the UI by their median.
+is linear, below 1 is better. Where much is the same at every size, that hides what grows: `further` is what one more
+unit costs between this size and the one before, against one more unit between the two sizes before them. What is above
+`FASTER` is marked. Work is compared by time of the processor and not by the clock, because that is what a machine that
+others use as well leaves alone; questions to the UI by their median.
 """
 
 from __future__ import annotations
@@ -114,16 +116,34 @@ def _commands(found: Measured) -> None:
         found.shown[name] = f"{found.cost[name]:.2f} s"
 
 
+def growth(measured: list[Measured], at: int, name: str) -> tuple[float, float | None]:
+    """Cost of a unit against the smallest size, and of one more unit against the step before; see the module."""
+    whole = measured[at].unit_cost(name) / measured[0].unit_cost(name)
+    if at < 2:
+        return whole, None
+    before, last = (_further(measured[step - 1], measured[step], name) for step in (at - 1, at))
+    return whole, last / before if before > 0 else None
+
+
+def _further(smaller: Measured, larger: Measured, name: str) -> float:
+    units = UNITS.get(name, ONE)[1]
+    more = units(larger.size) - units(smaller.size)
+    return (larger.cost[name] - smaller.cost[name]) / more if more else 0.0
+
+
 def print_all(measured: list[Measured]) -> None:
     base = measured[0]
-    print(f"\n{'what':<24}{'for each':<20}" + "".join(f"{item.size.units:>4}x {'':<46}growth  " for item in measured))
+    print(f"\n{'what':<24}{'for each':<20}{'size':>6}  {'':<46}{'growth':>8}{'further':>9}")
     for name in base.cost:
         unit = UNITS.get(name, ONE)[0]
-        cells = ""
-        for item in measured:
-            growth = item.unit_cost(name) / base.unit_cost(name)
-            cells += f"     {item.shown[name]:<46}{growth:5.2f} {'<<' if growth > FASTER else '  '}"
-        print(f"{name:<24}{unit:<20}{cells}".rstrip())
+        for at, item in enumerate(measured):
+            whole, further = growth(measured, at, name)
+            mark = "  <<" if max(whole, further or 0.0) > FASTER else ""
+            shown = f"{further:9.2f}" if further is not None else f"{'':<9}"
+            print(
+                f"{'' if at else name:<24}{'' if at else unit:<20}{item.size.units:>5}x  {item.shown[name]:<46}"
+                f"{whole:8.2f}{shown}{mark}".rstrip()
+            )
     print("\nmemory in MB, with children: resident and proportional when idle, the most after the questions above")
     for name in base.memory:
         cells = "".join(

@@ -1,8 +1,11 @@
 """`scizor backup` and `scizor restore`: the home kept elsewhere, lost, and brought back."""
 
+import gc
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,13 @@ from tests.projects import Project
 
 SENT = "SELECT client_order_id, qty FROM paper_orders ORDER BY client_order_id"
 OWNED = "SELECT portfolio, symbol, CAST(qty AS REAL) FROM positions ORDER BY symbol"
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT * FROM events").fetchone()
+print(1, flush=True)
+sys.stdin.read()
+"""
 SECRET = "a-secret-of-the-environment"
 
 
@@ -38,6 +48,12 @@ def _backed_up(scizor: Scizor, place: Path, *options: object) -> Path:
     return Path(answer.json["folder"])
 
 
+def _restore(scizor: Scizor, *arguments: object) -> Answer:
+    # Earlier commands of this process have ended: so have their connections.
+    gc.collect()
+    return scizor("restore", *arguments)
+
+
 def _lose(project: Project) -> None:
     shutil.rmtree(project.home)
 
@@ -52,7 +68,7 @@ def test_a_home_that_is_lost_comes_back_with_every_row_and_trades_on_once_it_is_
     assert sent
     assert owned
     _lose(collected)
-    restored = scizor("restore", folder, "--by", "ann", "--json")
+    restored = _restore(scizor, folder, "--by", "ann", "--json")
     assert (restored.code, restored.json["parts"]) == (0, ["ledger", "lake", "dagster"]), restored
     assert (restored.json["halted"], restored.json["configuration"]) == (["paper"], [])
     assert (_rows(collected, SENT), _rows(collected, OWNED), _lake(collected)) == (sent, owned, lake)
@@ -76,7 +92,7 @@ def test_a_state_of_the_lake_that_a_plan_names_can_be_read_in_the_restored_one(
         expected = contents_of(then)
     lake.close()
     _lose(collected)
-    assert scizor("restore", folder).code == 0
+    assert _restore(scizor, folder).code == 0
     with Lake(LakeLocation.embedded(collected.home / "lake")).at(before) as then:
         assert contents_of(then) == expected
     assert scizor("replay", "--date", TRADED).code == 0
@@ -87,11 +103,11 @@ def test_what_is_there_is_replaced_only_where_that_is_said_and_is_moved_aside(
 ) -> None:
     folder = _backed_up(scizor, tmp_path / "kept")
     before = _rows(collected, OWNED)
-    refused = scizor("restore", folder)
+    refused = _restore(scizor, folder)
     assert (refused.code, "Give --replace" in refused.sentence) == (2, True)
     assert _rows(collected, "SELECT * FROM trading_states") == []
     lake = (collected.home / "lake" / "catalog.sqlite").stat().st_ino
-    answer = scizor("restore", folder, "--replace", "--only", "ledger", "--json")
+    answer = _restore(scizor, folder, "--replace", "--only", "ledger", "--json")
     assert (answer.code, answer.json["parts"]) == (0, ["ledger"])
     aside = Path(answer.json["aside"])
     assert [path.name for path in aside.iterdir()] == ["ledger.sqlite"]
@@ -121,7 +137,7 @@ def test_a_backup_that_is_not_whole_restores_nothing_and_names_the_file(
         file = folder / archives.MANIFEST
         file.write_text("{}")
     _lose(collected)
-    answer = scizor("restore", folder)
+    answer = _restore(scizor, folder)
     assert answer.code == 2, answer
     assert file.relative_to(folder).name in answer.sentence
     assert not collected.home.exists() or list(collected.home.iterdir()) == []
@@ -164,11 +180,11 @@ def test_a_restore_that_dies_while_files_change_places_leaves_a_home_that_trades
 
     with monkeypatch.context() as patch:
         patch.setattr(restoring.moving, moment, die)
-        assert scizor("restore", folder, "--replace").code == 130
+        assert _restore(scizor, folder, "--replace").code == 130
     refused = scizor("run", "--date", NEXT, "--once")
     assert refused.code == 1
     assert f"scizor restore {folder} --replace" in refused.sentence
-    assert scizor("restore", folder, "--replace").code == 0
+    assert _restore(scizor, folder, "--replace").code == 0
     assert not moving.mark_of(collected.settings).exists()
     assert _rows(collected, SENT) == sent
 
@@ -177,20 +193,18 @@ def test_nothing_is_replaced_while_another_process_has_the_ledger_open(
     scizor: Scizor, collected: Project, tmp_path: Path
 ) -> None:
     folder = _backed_up(scizor, tmp_path / "kept")
-    import subprocess
-    import sys
-
-    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM events').fetchone(); print(1, flush=True); sys.stdin.read()"  # noqa: E501
     other = subprocess.Popen(
-        [sys.executable, "-c", code, str(collected.settings.ledger_file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", READER, str(collected.settings.ledger_file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert other.stdout is not None
     assert other.stdout.readline() == b"1\n"
-    answer = scizor("restore", folder, "--replace")
+    answer = _restore(scizor, folder, "--replace")
     other.communicate()
     assert (answer.code, "Another process has the ledger open" in answer.sentence) == (1, True), answer
     assert _said_nothing_moved(answer)
-    assert scizor("restore", folder, "--replace").code == 0
+    assert _restore(scizor, folder, "--replace").code == 0
 
 
 def _said_nothing_moved(answer: Answer) -> bool:
@@ -203,7 +217,7 @@ def test_a_file_of_the_configuration_that_has_changed_since_is_named_and_stays(
     folder = _backed_up(scizor, tmp_path / "kept")
     text = (collected.folder / "universe.csv").read_text()
     (collected.folder / "universe.csv").write_text(text + "TSLA,XNAS,TSLA,USD,Technology,,XNAS\n")
-    answer = scizor("restore", folder, "--replace", "--json")
+    answer = _restore(scizor, folder, "--replace", "--json")
     assert answer.json["configuration"] == ["universe.csv"]
     assert "TSLA" in (collected.folder / "universe.csv").read_text()
     assert (folder / "config" / "universe.csv").read_text() == text

@@ -21,7 +21,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
-from scizor_dagster.cli.dead_runs import PROCESS_TAG, living_process
+from scizor_dagster.cli.dead_runs import HOST_TAG, PROCESS_TAG, end_dead_runs, living_process, marks_of
 from scizor_dagster.cli.instance import prepare_home
 from scizor_dagster.cli.run_launcher import WatchingRunLauncher
 from tests.projects import small_project
@@ -103,6 +103,23 @@ def test_a_run_of_the_command_line_whose_process_was_killed_is_ended_by_the_daem
         run = started(instance, None, **{PROCESS_TAG: name})
         assert monitored(instance, run) is Status.STARTED
     assert monitored(instance, run) is Status.FAILURE
+
+
+def test_a_run_on_another_machine_is_not_called_dead_by_what_this_one_cannot_see(instance: dg.DagsterInstance) -> None:
+    home = Path(instance.root_directory)
+    with living_process(home) as name:
+        marks = marks_of(name, home)
+    with worker() as process:
+        pid = process.pid
+    there = {HOST_TAG: "other-machine:/srv/scizor/dagster"}
+    for run in (
+        started(instance, None, **marks | there),
+        started(instance, pid, **{GRPC_INFO_TAG: BESIDE} | there),
+    ):
+        assert monitored(instance, run) is Status.STARTED
+        assert end_dead_runs(instance, home) == []
+    here = started(instance, None, **marks)
+    assert end_dead_runs(instance, home) == [here.run_id]
 
 
 def test_what_is_not_certainly_gone_is_left_to_its_longest_time(instance: dg.DagsterInstance) -> None:

@@ -1,5 +1,6 @@
 """`scizor verify`: a check that does not hold is never green, whatever the run that made it was."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,14 @@ from scizor_dagster.cli.check_runs import run_checks, stands_alone
 from scizor_dagster.cli.check_scope import Expected, Scope
 from scizor_dagster.cli.instance import opened_instance
 from scizor_dagster.cli.junit import Case, junit
+from scizor_dagster.definitions import build_defs
+from scizor_dagster.settings import Settings
 from tests.cli.conftest import LAST_COLLECTED, TRADED, Scizor
+from tests.postgres import Server
 from tests.projects import Project
 
 Key = dg.AssetCheckKey
+SYMBOLS_KNOWN = Key(dg.AssetKey(["us", "symbols"]), "every_symbol_is_identified")
 BARS = Key(dg.AssetKey(["us", "historical_chunks"]), "bars_are_believable")
 
 
@@ -223,3 +228,39 @@ def test_verifying_sends_nothing_and_changes_no_store(scizor: Scizor, collected:
     before = stores()
     scizor("verify", "--ephemeral")
     assert stores() == before
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_a_check_of_ones_own_is_run_and_leaves_a_record_only_where_it_may(
+    scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch, ephemeral: bool
+) -> None:
+    asset = dg.AssetKey(["us", "symbols"])
+
+    @dg.asset_check(asset=asset, name="sixty_are_tracked")
+    def sixty_are_tracked() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False, metadata={"found": "6 of 60"})
+
+    def with_it(*words: Any, **named: Any) -> dg.Definitions:
+        return dg.Definitions.merge(build_defs(*words, **named), dg.Definitions(asset_checks=[sixty_are_tracked]))
+
+    monkeypatch.setattr("scizor_dagster.definitions.build_defs", with_it)
+    answer = scizor("verify", "--market", "us", "--json", *(["--ephemeral"] if ephemeral else []))
+    assert answer.code == 1
+    (found,) = [row for row in answer.json["checks"] if row["check"] == "sixty_are_tracked"]
+    assert (found["state"], found["blocking"], found["detail"]) == ("failed", False, "6 of 60")
+    with opened_instance(fresh.settings) as instance:
+        assert [run.job_name for run in instance.get_runs()] == ([] if ephemeral else ["verify"])
+        assert instance.get_latest_materialization_event(asset) is None
+
+
+def test_an_environment_on_a_server_is_judged_there(
+    scizor: Scizor, fresh: Project, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres.url(postgres.new_database()))
+    answer = scizor("verify", "--market", "us", "--json")
+    assert (answer.code, set(answer.json["counts"])) == (1, {"not_evaluated"})
+    settings = Settings.from_environment({**fresh.environment, "DATABASE_URL": os.environ["DATABASE_URL"]})
+    with opened_instance(settings) as instance:
+        instance.report_runless_asset_event(evaluation(SYMBOLS_KNOWN, passed=True))
+    states = {row["check"]: row["state"] for row in scizor("verify", "--market", "us", "--json").json["checks"]}
+    assert states[SYMBOLS_KNOWN.name] == "passed"

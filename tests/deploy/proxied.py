@@ -53,8 +53,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(true: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    """Poll until it is true.
+def until(true: Callable[[], object], what: str, seconds: float = START_SECONDS, pause: float = 0.05) -> None:
+    """Poll until it is true; `pause` is longer where asking costs a process.
 
     Raises:
         AssertionError: it was not, in time.
@@ -62,7 +62,7 @@ def until(true: Callable[[], object], what: str, seconds: float = START_SECONDS)
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not in {seconds} seconds: {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def certificate(folder: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -9,7 +11,7 @@ import pytest
 
 from tests.deploy.mutations import REPORTS, launch, spellings
 from tests.deploy.proxied import OPERATOR_HOST, PAGES, VIEWER_HOST, Site, own_page
-from tests.deploy.wire import JSON, REFUSED, assert_refused, request, sent
+from tests.deploy.wire import JSON, REFUSED, assert_refused, connected, request, sent, trusting
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -91,8 +93,6 @@ def test_a_request_without_a_name_or_with_two_isassert_refused(site: Site) -> No
 
 
 def _careless():
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -157,3 +157,37 @@ def test_nothing_is_smuggled_past_the_proxy(site: Site, host: str) -> None:
     tried = [site.send(raw, host).status for raw in _smuggled(host)]
     assert len(tried) >= 80
     assert set(tried) <= {*REFUSED, 200, 426}
+
+
+def _said(connection: ssl.SSLSocket) -> bytes:
+    """Everything until the other side hangs up."""
+    found = b""
+    while part := connection.recv(65536):
+        found += part
+    return found
+
+
+def test_whoever_asks_too_often_is_told_so(site: Site) -> None:
+    one = request("/", [("Host", OPERATOR_HOST)], method="HEAD")
+    last = request("/", [("Host", OPERATOR_HOST), ("Connection", "close")], method="HEAD")
+    with trusting(site.certificate).wrap_socket(
+        connected(site.https, source="127.8.8.8"), server_hostname=OPERATOR_HOST
+    ) as connection:
+        connection.sendall(one * 700 + last)
+        said = _said(connection)
+    assert said.count(b"HTTP/1.1 401") >= 400
+    assert said.count(b"HTTP/1.1 429") >= 1
+    # Somebody else is answered all the same.
+    assert site.ask("/", [], method="GET").status == 401
+
+
+@pytest.mark.skipif(not os.environ.get("SCIZOR_TORTURE"), reason="waits as long as the proxy does: make torture")
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET / HTTP/1.1\r\nHost: ", b"GET / HTTP/1.1\r\nHost: desk.example.org\r\nX: "]
+)
+def test_a_header_that_never_ends_is_not_waited_for(site: Site, begun: bytes) -> None:
+    context = trusting(site.certificate)
+    with context.wrap_socket(connected(site.https), server_hostname=OPERATOR_HOST) as connection:
+        connection.settimeout(60)
+        connection.sendall(begun)
+        assert b"200" not in _said(connection)

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPResponse
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 SECONDS = 30
 Header = tuple[str, str]
+_visitors = count()
 JSON: Header = ("Content-Type", "application/json")
 REFUSED = (0, 400, 401, 403, 404, 405, 408, 411, 413, 414, 421, 429, 501, 505)
 """Statuses of a refusal; 0 is a connection that was closed without one."""
@@ -52,9 +54,23 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def sent(port: int, raw: bytes, context: ssl.SSLContext | None = None, name: str | None = None) -> Answer:
+def connected(port: int, address: str = "127.0.0.1", source: str | None = None) -> socket.socket:
+    """A connection, on this machine from an address that nobody has asked from: the proxy counts by address."""
+    if source is None and address == "127.0.0.1":
+        number = next(_visitors)
+        source = f"127.9.{number // 250 % 250 + 1}.{number % 250 + 1}"
+    return socket.create_connection((address, port), SECONDS, (source or "", 0))
+
+
+def sent(
+    port: int,
+    raw: bytes,
+    context: ssl.SSLContext | None = None,
+    name: str | None = None,
+    address: str = "127.0.0.1",
+) -> Answer:
     """Send the bytes, without TLS where there is no context; the first answer."""
-    plain = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+    plain = connected(port, address)
     connection: socket.socket = plain
     try:
         if context is not None:

@@ -104,7 +104,8 @@ def test_an_empty_ledger_on_a_server_is_not_begun_beside_an_embedded_one_that_ho
     moved = _desk(folder, empty)
     with pytest.raises(LedgerError, match="is empty, and an embedded one") as caught:
         _ = moved.ledger
-    assert "Restore the backup" in caught.value.remedy
+    assert "scizor migrate" in caught.value.remedy
+    assert "restore the backup" in caught.value.remedy
     assert not Ledger.exists(empty), "the refusal creates nothing"
     moved.settings.ledger_file.unlink()
     with pytest.raises(LedgerError, match="is empty, and this home has its lake in"):

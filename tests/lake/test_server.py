@@ -6,7 +6,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from scizor_dagster.lake import connection
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.data_folder import MARK
 from scizor_dagster.lake.location import LakeLocation, lake_exists, lake_location
+from scizor_dagster.lake.maintenance import maintain
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.settings import Settings
 from tests.postgres import Server
@@ -231,6 +232,26 @@ def test_a_user_who_may_not_make_the_schema_is_told_so(postgres: Server, databas
             Lake(location).snapshot()
     finally:
         postgres.execute("DROP ROLE guest")
+
+
+def test_a_user_who_owns_the_schema_needs_no_further_right_and_clean_up_leaves_the_folders_mark(
+    postgres: Server, database: str, tmp_path: Path
+) -> None:
+    postgres.execute("CREATE ROLE owner LOGIN")
+    postgres.execute("CREATE SCHEMA lake AUTHORIZATION owner", database=database)
+    lake = Lake(LakeLocation.on_server(postgres.url(database).replace("scizor@", "owner@"), str(tmp_path / "data")))
+    try:
+        with lake.write() as cursor:
+            cursor.execute("CREATE TABLE t AS SELECT range AS a FROM range(1000)")
+        (tmp_path / "data" / "unknown.parquet").write_text("of nobody")
+        later = datetime.now(UTC) + timedelta(days=2)
+        assert maintain(lake, later, keep_after=later, needed=(), grace=timedelta(0)).deleted == 1
+        assert (tmp_path / "data" / MARK).exists()
+        assert len(rows(lake)) == 1000
+    finally:
+        lake.close()
+        postgres.drop(database)
+        postgres.execute("DROP ROLE owner")
 
 
 class TestSettings:

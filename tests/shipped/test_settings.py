@@ -3,6 +3,7 @@
 Each `dagster.yaml` of the project is held to it, and what `scizor` writes for the stores that are chosen.
 """
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dagster._utils.schedules import cron_string_iterator
 
 from jobs import schedules
 from resources.desk import SystemClock, TradingDesk
-from scizor_dagster.cli.instance import prepare_home
+from scizor_dagster.cli.dagster_home import dagster_yaml
 from scizor_dagster.definitions import build_defs
 from scizor_dagster.settings import PROJECT_ROOT, Settings
 from tests.projects import small_project
@@ -26,17 +27,6 @@ FILES = sorted(
 )
 NO_RETRY = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
 AT_MOST_HOURS = 6
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `scizor` leaves in the home of the embedded stores."""
-    project = small_project(tmp_path_factory.mktemp("project"))
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DAGSTER_HOME", "SCIZOR_HOME", "SCIZOR_CONFIG"):
-            patch.setenv(name, "")
-        prepare_home(project.settings)
-    return _read(project.settings.dagster_home / "dagster.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +80,35 @@ def test_a_shipped_instance_is_one_that_dagster_takes(path: Path, monkeypatch: p
     assert config["run_retries"] == {"enabled": False}
 
 
-def test_what_is_written_for_a_home_is_what_the_code_assumes(rendered: dict[str, Any]) -> None:
-    assert _assumed(rendered) == []
+@pytest.mark.parametrize("on_server", [False, True])
+def test_what_is_written_for_a_home_is_what_the_code_assumes(on_server: bool) -> None:
+    written = yaml.safe_load(dagster_yaml(on_server=on_server))
+    assert _assumed(written) == []
+    # On files one run at a time: SQLite holds the record of runs.
+    assert (written["concurrency"]["runs"]["max_concurrent_runs"] > 1) is on_server
+
+
+def test_what_is_written_for_a_server_holds_no_address_and_no_secret() -> None:
+    written = yaml.safe_load(dagster_yaml(on_server=True))
+    assert written["storage"]["custom"]["config"] == {}
+    assert "postgres_url" not in str(written)
+
+
+def test_the_values_for_dagsters_chart_are_what_the_code_assumes() -> None:
+    values = _snaked(_read(PROJECT_ROOT / "deploy" / "helm" / "values.yaml"))
+    daemon = values["dagster_daemon"]
+    parts = {"run_retries": daemon["run_retries"], "run_monitoring": daemon["run_monitoring"]}
+    others = {name: values[name] for name in ("concurrency", "retention", "telemetry")}
+    assert _assumed({**parts, **others}) == []
+
+
+def _snaked(values: Any) -> Any:
+    """The chart's words for the settings, as those of `dagster.yaml`."""
+    if not isinstance(values, dict):
+        return values
+    return {
+        re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", name): _snaked(item) for name, item in values.items()
+    }
 
 
 @pytest.mark.parametrize(

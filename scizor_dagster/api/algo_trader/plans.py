@@ -77,7 +77,7 @@ class PlanSummary(Model):
                 "notes": [],
                 "made_at": "2026-11-20T13:00:00Z",
                 "lake_snapshot": 12,
-                "code_version": "0.1.0",
+                "code_version": "1.2.0",
                 "approved_by": None,
                 "approved_at": None,
             }

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
+from urllib.parse import urlsplit
 
 Seconds = Callable[[], float]
 Wait = Callable[[float], None]
@@ -52,6 +53,16 @@ class Pacer:
         with self._lock:
             self._closed_until = max(self._closed_until, self._clock() + seconds)
 
+    @property
+    def room(self) -> tuple[int, int]:
+        """The limit of a window, and how many requests may go now."""
+        with self._lock:
+            now = self._clock()
+            if now < self._closed_until:
+                return self._limit, 0
+            taken = sum(1 for back in self._back if back > now)
+            return self._limit, max(0, self._limit - taken)
+
     def _pause(self) -> float:
         """Seconds to wait; none where a token was taken."""
         with self._lock:
@@ -78,3 +89,14 @@ def shared_pacer(url: str, side: str, key_id: str, limit: int, clock: Seconds, w
         pacer = _SHARED.setdefault((url, side, key_id, clock, wait), Pacer(limit, clock, wait))
     pacer.lower(limit)
     return pacer
+
+
+def headroom() -> list[tuple[str, str, int, int]]:
+    """Host, side, limit and what is left of it, of each API that this process asks; of several accounts the least."""
+    with _SHARED_LOCK:
+        pacers = list(_SHARED.items())
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for (url, side, *_), pacer in pacers:
+        key, room = (urlsplit(url).hostname or url, side), pacer.room
+        found[key] = min(found.get(key, room), room, key=lambda pair: pair[1])
+    return [(host, side, limit, left) for (host, side), (limit, left) in sorted(found.items())]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scizor_dagster.brokers.alpaca.pacing import Pacer, shared_pacer
+from scizor_dagster.brokers.alpaca.pacing import WINDOW, Pacer, headroom, shared_pacer
 from tests.brokers.alpaca.conftest import Time
 
 LATENCY = 0.1
@@ -55,3 +55,28 @@ def test_all_that_use_one_side_of_an_account_keep_its_limit_together_and_the_low
     assert time.at == 0.0
     positions.take()
     assert time.at >= 60.0
+
+
+def test_the_room_that_is_left_counts_what_was_taken_and_what_the_broker_has_refused() -> None:
+    now = [0.0]
+    pacer = Pacer(3, lambda: now[0], lambda seconds: None)
+    assert pacer.room == (3, 3)
+    pacer.take()
+    assert pacer.room == (3, 2)
+    now[0] += WINDOW + 1.1
+    assert pacer.room == (3, 3)
+    pacer.hold(10)
+    assert pacer.room == (3, 0)
+    now[0] += 10
+    pacer.lower(2)
+    assert pacer.room == (2, 2)
+
+
+def test_of_several_accounts_at_one_api_the_least_room_is_told_without_address_or_key() -> None:
+    now = [0.0]
+    clock, wait = (lambda: now[0]), (lambda seconds: None)
+    for key, taken in (("a", 1), ("b", 2)):
+        pacer = shared_pacer("https://room.example.org/v2?k=1", "trading", key, 5, clock, wait)
+        for _ in range(taken):
+            pacer.take()
+    assert [row for row in headroom() if row[0] == "room.example.org"] == [("room.example.org", "trading", 5, 3)]

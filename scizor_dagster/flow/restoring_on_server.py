@@ -1,0 +1,152 @@
+"""An archive brought back into a Postgres database: ledger and lake by one commit.
+
+What belongs here: the order on a server, and what becomes of what was there. What does not: checking the archive, and a
+home of files (`flow.restoring`).
+
+What is replaced is renamed, in the same database, and a mark in the home keeps this host from trading until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from scizor_dagster.errors import InputError
+from scizor_dagster.flow import archives, moving
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.ledger_care import restore_ledger
+from scizor_dagster.flow.ledger_choice import note_server
+from scizor_dagster.lake import catalog_rows
+from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.location import SCHEMA as LAKE_SCHEMA
+from scizor_dagster.lake.location import lake_location
+from scizor_dagster.lake.moving import CATALOG, DATA, copy_data, require_folder
+from scizor_dagster.lake.tables import initialise
+from scizor_dagster.ledger.postgres import SCHEMA as LEDGER_SCHEMA
+from scizor_dagster.ledger.store import Ledger
+
+PARTS = {"ledger": LEDGER_SCHEMA, "lake": LAKE_SCHEMA}
+"""Dagster's storage is not brought back here: it decides nothing, and the server's own backup holds it."""
+
+
+def schemas_in_use(desk: Desk, parts: Sequence[str]) -> list[str]:
+    """Of the parts that are to come back, the schemas that hold rows already."""
+    found = []
+    if "ledger" in parts and Ledger.holds_anything(desk.settings.ledger_url):
+        found.append(LEDGER_SCHEMA)
+    if "lake" in parts:
+        engine = catalog_rows.engine_of(lake_location(desk.settings))
+        try:
+            with engine.connect() as connection:
+                if catalog_rows.exists(connection) and not catalog_rows.is_empty(connection):
+                    found.append(LAKE_SCHEMA)
+        finally:
+            engine.dispose()
+    return found
+
+
+def restore_on_server(
+    desk: Desk,
+    archive: Path,
+    parts: Sequence[str],
+    *,
+    actor: str,
+    now: datetime,
+    command: str,
+    same: Callable[[Lake], None],
+    replace: bool,
+) -> tuple[list[str], str | None]:
+    """Bring the parts of a checked archive back.
+
+    Args:
+        desk: Its settings name the database.
+        archive: The folder.
+        parts: `ledger`, `lake`, or both.
+        actor: Who does it.
+        now: Aware instant.
+        command: What is to be given again if it dies.
+        same: Raises where the lake that came back is not the one of the archive.
+        replace: Whether what is there may be renamed.
+
+    Returns:
+        The accounts that are halted, and what was there is called now.
+
+    Raises:
+        InputError: there is something already.
+        LedgerError, DataError: somebody works with it, or it is not what was backed up.
+    """
+    settings, location = desk.settings, lake_location(desk.settings)
+    if "lake" in parts:
+        require_folder(location)
+    in_use = schemas_in_use(desk, parts)
+    if in_use and not replace:
+        raise InputError(
+            f"There is something already: schema {' and '.join(in_use)} on the server.",
+            remedy="Give --replace: what is there is renamed, and never deleted. Or name an empty database.",
+            where=location.place,
+        )
+    if in_use:
+        moving.require_rest(settings, settings.ledger_url if "ledger" in parts else None, now)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    moving.begin_move(settings, command)
+    renamed = _rename(desk, in_use, now)
+    halted: list[str] = []
+    lake = Lake(location)
+    try:
+        if "lake" in parts:
+            initialise(lake)
+            folder = archive / archives.LAKE
+            for _ in copy_data(folder / DATA, folder / CATALOG, Path(location.data_path)):
+                pass
+            lake.close()
+        halted = _store(desk, archive, parts, lake, actor, now)
+        if "lake" in parts:
+            same(lake)
+    finally:
+        lake.close()
+    moving.end_move(settings)
+    return halted, renamed
+
+
+def _store(desk: Desk, archive: Path, parts: Sequence[str], lake: Lake, actor: str, now: datetime) -> list[str]:
+    """By one commit."""
+
+    def fill(connection: sa.Connection) -> None:
+        if "lake" in parts:
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            catalog_rows.fill_server(archive / archives.LAKE / CATALOG, connection)
+
+    if "ledger" not in parts:
+        engine = catalog_rows.engine_of(lake.location)
+        try:
+            with lake.at_rest(), engine.begin() as connection:
+                fill(connection)
+        finally:
+            engine.dispose()
+        return []
+    ledger = Ledger.open(desk.settings.ledger_url)
+    try:
+        with lake.at_rest():
+            path = archive / archives.LEDGER
+            _, halted = restore_ledger(desk, ledger, path, actor=actor, now=now, name=archive.name, also=fill)
+        note_server(desk.settings, ledger.place)
+        return halted
+    finally:
+        ledger.close()
+
+
+def _rename(desk: Desk, schemas: Sequence[str], now: datetime) -> str | None:
+    if not schemas:
+        return None
+    engine = catalog_rows.engine_of(lake_location(desk.settings))
+    names = {schema: f"{schema}_replaced_{now:%Y%m%dt%H%M%Sz}" for schema in schemas}
+    try:
+        with engine.begin() as connection:
+            for schema, name in names.items():
+                connection.exec_driver_sql(f"ALTER SCHEMA {schema} RENAME TO {name}")
+    finally:
+        engine.dispose()
+    return f"schema {', '.join(names.values())} of the same database"

@@ -1,0 +1,97 @@
+"""Orders, sessions, permissions and whatever keeps a portfolio from trading.
+
+What belongs here: reading the ledger, in one view of it. What does not: judging (the watchdog), and asking a broker.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from scizor_dagster.config import PaperAccount
+from scizor_dagster.execution.result import ExecutionState, result_of
+from scizor_dagster.flow.desk import Desk
+from scizor_dagster.ledger.arming import armed_for
+from scizor_dagster.ledger.known import last_ordered_session
+from scizor_dagster.ledger.lease import lease_of
+from scizor_dagster.ledger.states import IntentState
+from scizor_dagster.ledger.told import (
+    OrderCount,
+    last_entry_at,
+    last_reconciled,
+    notice_counts,
+    open_break_counts,
+    open_orders,
+    orders_of_session,
+)
+from scizor_dagster.monitoring.catalogue import TRADING
+from scizor_dagster.monitoring.readings import Readings
+from scizor_dagster.risk.breaks import LockScope
+from scizor_dagster.risk.locks import locks_of
+from scizor_dagster.risk.trading_state import TradingState, standing
+
+
+def trading(desk: Desk) -> Readings:
+    """Every account and portfolio of the configuration; nothing where there is no ledger yet."""
+    found, now = Readings(TRADING), desk.clock()
+    if not desk.has_ledger:
+        return found
+    accounts = dict.fromkeys(item.account for item in desk.config.portfolios.values())
+    with desk.ledger.read() as connection:
+        for account in accounts:
+            _account(connection, account, now, found)
+        for portfolio in desk.config.portfolios:
+            _portfolio(desk, connection, portfolio, now, found)
+        for state, count in notice_counts(connection).items():
+            found.add("scizor_notices", count, state)
+    return found
+
+
+def _account(connection: sa.Connection, account: str, now: datetime, found: Readings) -> None:
+    breaks = open_break_counts(connection, account)
+    for scope in LockScope:
+        found.add("scizor_breaks_open", breaks.get(scope, 0), account, scope.value)
+    lease = lease_of(connection, account)
+    found.add("scizor_account_at_work", lease is not None and lease.held(now), account)
+    found.add("scizor_account_abandoned", lease is not None and lease.abandoned(now), account)
+    found.instant("scizor_account_entry_timestamp_seconds", last_entry_at(connection, account), account)
+
+
+def _portfolio(desk: Desk, connection: sa.Connection, portfolio: str, now: datetime, found: Readings) -> None:
+    settings = desk.portfolio(portfolio)
+    account, calendar = settings.account, desk.calendar(settings.market)
+    owner = (account, portfolio)
+    session = calendar.session_on_or_before(now.astimezone(calendar.timezone).date())
+    counts = {row.state: row.count for row in orders_of_session(connection, account, portfolio, session)}
+    for state in IntentState:
+        found.add("scizor_orders", counts.get(state, 0), *owner, state.value)
+    _open(open_orders(connection, account), owner, found)
+    result = result_of(connection, account, portfolio, session)
+    found.one_of("scizor_session_state", result.state, ExecutionState, *owner)
+    stands = standing(connection, account, portfolio, now).state
+    found.one_of("scizor_trading_state", stands, TradingState, *owner)
+    found.add("scizor_locks", len(locks_of(connection, account, portfolio, session)), *owner)
+    found.instant("scizor_reconciled_timestamp_seconds", last_reconciled(connection, account, portfolio), *owner)
+    traded: date | None = last_ordered_session(connection, account, portfolio, session)
+    close = calendar.close_at(traded) if traded is not None else None
+    found.instant("scizor_last_traded_close_timestamp_seconds", close, *owner)
+    _permission(desk, connection, portfolio, now, found)
+
+
+def _open(rows: list[OrderCount], owner: tuple[str, str], found: Readings) -> None:
+    mine = [row for row in rows if row.portfolio == owner[1]]
+    unknown = sum(row.count for row in mine if row.state is IntentState.UNKNOWN)
+    found.add("scizor_orders_open", sum(row.count for row in mine), *owner)
+    found.add("scizor_orders_unknown", unknown, *owner)
+
+
+def _permission(desk: Desk, connection: sa.Connection, portfolio: str, now: datetime, found: Readings) -> None:
+    account = desk.portfolio(portfolio).account
+    configured = desk.account(account)
+    live = not isinstance(configured, PaperAccount) and configured.environment == "live"
+    found.add("scizor_live", live, account, portfolio)
+    if live:
+        armed, _ = armed_for(connection, account, portfolio, desk.pinned_identity(account), now)
+        until = armed.expires_at if armed is not None else None
+        found.instant("scizor_armed_until_timestamp_seconds", until, account, portfolio)

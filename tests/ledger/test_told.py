@@ -1,0 +1,93 @@
+"""What the ledger tells at a glance: counts of orders, breaks and notices, and when something was done last."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from scizor_dagster.brokers.protocol import Side
+from scizor_dagster.ledger import intents
+from scizor_dagster.ledger.batches import admit
+from scizor_dagster.ledger.breaks import Looked, accept_break, record_breaks
+from scizor_dagster.ledger.days import record_pass
+from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeRow, begin, settle
+from scizor_dagster.ledger.rows import intents_of
+from scizor_dagster.ledger.states import IntentState as S
+from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.told import (
+    OrderCount,
+    last_entry_at,
+    last_reconciled,
+    notice_counts,
+    open_break_counts,
+    open_orders,
+    orders_of_session,
+)
+from tests.execution.scenario import MONDAY, START, TUESDAY, order, plan_of
+from tests.ledger.lived import a_break
+
+LATER = START + timedelta(hours=1)
+
+
+def admitted(ledger: Ledger, names: list[str], **plan: object) -> None:
+    with ledger.transaction() as connection:
+        made = replace(plan_of([order(name, "AAA", Side.SELL, "1") for name in names], session=MONDAY), **plan)
+        batch = admit(connection, made, starting_cash=Decimal(0), now=START).batch
+        for row in intents_of(connection, batch.batch_id)[1:]:
+            intents.move(connection, row, S.EXPIRED, now=LATER)
+
+
+def test_orders_are_counted_by_state_for_a_session_and_those_that_are_open_for_all_sessions(ledger: Ledger) -> None:
+    admitted(ledger, ["a", "b", "c"])
+    admitted(ledger, ["e"], portfolio="other")
+    admitted(ledger, ["d"], session=TUESDAY)
+    admitted(ledger, ["f"], account="real")
+    with ledger.read() as connection:
+        monday = orders_of_session(connection, "paper", "main", MONDAY)
+        found = open_orders(connection, "paper")
+        assert orders_of_session(connection, "paper", "none", MONDAY) == []
+    assert monday == [OrderCount("paper", "main", S.EXPIRED, 2), OrderCount("paper", "main", S.READY, 1)]
+    assert found == [OrderCount("paper", "main", S.READY, 2), OrderCount("paper", "other", S.READY, 1)]
+
+
+def test_open_breaks_are_counted_by_what_they_lock_and_cleared_ones_are_not(ledger: Ledger) -> None:
+    looked = Looked("paper", "main", MONDAY, ("positions",), ("positions",))
+    rows = [a_break(break_id=name, locks=locks) for name, locks in (("a", "none"), ("b", "instrument"), ("c", "none"))]
+    with ledger.transaction() as connection:
+        record_breaks(connection, looked, [*rows, a_break(break_id="d", locks="portfolio")], now=LATER)
+        accept_break(connection, "d", actor="ann", reason="known", now=LATER)
+        assert open_break_counts(connection, "paper") == {"none": 2, "instrument": 1}
+        assert open_break_counts(connection, "real") == {}
+
+
+def test_the_last_reconciliation_is_the_newest_pass_of_any_session(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        assert last_reconciled(connection, "paper", "main") is None
+        record_pass(connection, "paper", "main", MONDAY, second=False, closes=False, now=START)
+        assert last_reconciled(connection, "paper", "main") == START
+        record_pass(connection, "paper", "main", TUESDAY, second=False, closes=False, now=START + timedelta(days=1))
+        record_pass(connection, "paper", "main", MONDAY, second=True, closes=True, now=START + timedelta(days=2))
+        assert last_reconciled(connection, "paper", "main") == START + timedelta(days=2)
+        assert last_reconciled(connection, "paper", "other") is None
+
+
+def test_the_last_entry_of_an_account_is_found_behind_those_of_others(ledger: Ledger) -> None:
+    admitted(ledger, ["a"])
+    with ledger.transaction() as connection:
+        record_pass(connection, "real", "main", MONDAY, second=False, closes=False, now=LATER)
+        assert last_entry_at(connection, "paper") == START
+        assert last_entry_at(connection, "real") == LATER
+        assert last_entry_at(connection, "none") is None
+
+
+def test_notices_are_counted_by_what_became_of_them(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        assert notice_counts(connection) == {"sending": 0, "sent": 0, "failed": 0, "given_up": 0}
+        for number, (attempts, failure) in enumerate([(1, ""), (1, "no"), (MOST_ATTEMPTS, "no"), (1, None)]):
+            notice = NoticeRow("halt", "portfolio main", str(number), "PHONE", "main halted", "by ann")
+            now = START
+            for _ in range(attempts):
+                assert begin(connection, notice, now=now)
+                if failure is not None:
+                    settle(connection, notice, failure, now=now)
+                now += timedelta(days=1)
+        assert notice_counts(connection) == {"sending": 1, "sent": 1, "failed": 1, "given_up": 1}

@@ -1,0 +1,35 @@
+"""One moved clock for a process: Scizor's, and all that Dagster reads through its own.
+
+What belongs here: putting it in place. What does not: who says what time it is.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import dagster._time as dagster_time
+
+from resources import desk
+
+
+class MovedClock:
+    """The time that was said last, and from there on at the pace of this machine.
+
+    What Dagster takes from `time.time` stays as it is: the times of events and of a run's start in its log.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self.say(now)
+
+    def say(self, now: datetime) -> None:
+        self._said, self._at = now, time.monotonic()
+
+    def now(self) -> datetime:
+        return self._said + timedelta(seconds=time.monotonic() - self._at)
+
+    def put_in_place(self) -> None:
+        """For the rest of this process."""
+        desk.system_clock = self.now
+        dagster_time._mockable_get_current_datetime = lambda: self.now().astimezone(UTC)
+        dagster_time._mockable_get_current_timestamp = lambda: self.now().timestamp()
