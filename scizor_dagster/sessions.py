@@ -138,7 +138,8 @@ class TradingCalendar:
         lower, upper = max(first, self.first), min(last, self.last)
         if lower > upper:
             return []
-        return [_date(stamp) for stamp in self._calendar.sessions_in_range(lower.isoformat(), upper.isoformat())]
+        found: list[date] = self._calendar.sessions_in_range(lower.isoformat(), upper.isoformat()).date.tolist()
+        return found
 
     def session_on_or_after(self, day: date) -> date:
         self._check_covered(day)

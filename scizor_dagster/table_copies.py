@@ -102,6 +102,8 @@ def _for_file(value: Any) -> Any:
         return int(value)
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S.%f}{'+00' if value.tzinfo is not None else ''}"
+    if isinstance(value, memoryview):
+        return bytes(value)
     return value if value is None or isinstance(value, int | float | str | bytes) else str(value)
 
 
@@ -112,12 +114,18 @@ def _plain(kind: str) -> Callable[[Any], Any]:
         return lambda value: None if value is None else _instant(value)
     if kind in _NUMBER:
         return lambda value: None if value is None else repr(float(value))
-    return lambda value: value if value is None or isinstance(value, int | str) else str(value)
+    return _text
 
 
 def _instant(value: str | datetime) -> str:
     found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return (found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)).isoformat()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    return value if value is None or isinstance(value, int | str) else str(value)
 
 
 def _same(value: Any) -> Any:

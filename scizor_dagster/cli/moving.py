@@ -146,6 +146,7 @@ def migrate(
     JSON: place, parts{*}, found_there, aside, left.
     Example: scizor migrate
     """
+    from scizor_dagster.cli.dagster_home import write_dagster_home
     from scizor_dagster.flow.migrating import migrate_home
 
     desk = open_desk()
@@ -155,6 +156,8 @@ def migrate(
         done = migrate_home(
             settings, now=dates.now(), prepare_dagster=None if without_dagster else _make_dagster_tables
         )
+    # What is written there still names the files.
+    write_dagster_home(settings)
     if as_json:
         emit_json(asdict(done))
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from scizor_dagster.errors import InputError
+from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.flow import archives, moving
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import restore_ledger
@@ -147,6 +147,13 @@ def _rename(desk: Desk, schemas: Sequence[str], now: datetime) -> str | None:
         with engine.begin() as connection:
             for schema, name in names.items():
                 connection.exec_driver_sql(f"ALTER SCHEMA {schema} RENAME TO {name}")
+    except sa.exc.DBAPIError as error:
+        moving.end_move(desk.settings)
+        raise DataError(
+            f"What is there cannot be renamed ({str(error.orig).strip().splitlines()[0]}).",
+            remedy="Nothing was changed. Let this user own the schemas and create others, or name an empty database.",
+            where=lake_location(desk.settings).place,
+        ) from error
     finally:
         engine.dispose()
     return f"schema {', '.join(names.values())} of the same database"

@@ -332,7 +332,5 @@ def too_many_missing(missing: int, expected: int) -> bool:
 
 def _dated(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Turn a column of stamps into dates."""
-    import pandas as pd
-
-    frame[column] = pd.Series([stamp.date() for stamp in frame[column]], index=frame.index, dtype="object")
+    frame[column] = frame[column].dt.date
     return frame

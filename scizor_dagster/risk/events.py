@@ -153,14 +153,23 @@ def limits_of(connection: sa.Connection, batch_id: str) -> dict[str, str]:
 
 
 def risk_events_of(
-    connection: sa.Connection, account: str, session: date | None = None, *, passed: bool = False
+    connection: sa.Connection,
+    account: str,
+    session: date | None = None,
+    *,
+    portfolio: str | None = None,
+    passed: bool = False,
 ) -> list[RiskEvent]:
-    """The account's stops and waits, of one session or of all, oldest first; with `passed`, every verdict."""
+    """The account's stops and waits, or one portfolio's, of one session or of all, oldest first; with `passed`, every
+    verdict.
+    """
     statement = sa.select(risk_events).where(risk_events.c.account == account)
     if not passed:
         statement = statement.where(risk_events.c.verdict != Decision.PASS.value)
     if session is not None:
         statement = statement.where(risk_events.c.session == session)
+    if portfolio is not None:
+        statement = statement.where(risk_events.c.portfolio == portfolio)
     rows = connection.execute(statement.order_by(risk_events.c.at, risk_events.c.event_id))
     return [event_of(row._mapping) for row in rows]
 

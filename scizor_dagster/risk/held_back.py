@@ -51,8 +51,8 @@ def held_back(connection: sa.Connection, account: str, portfolio: str, session: 
     """
     waits = {
         event.client_order_id: event
-        for event in risk_events_of(connection, account, session)
-        if event.portfolio == portfolio and event.verdict == Decision.WAIT and event.client_order_id is not None
+        for event in risk_events_of(connection, account, session, portfolio=portfolio)
+        if event.verdict == Decision.WAIT and event.client_order_id is not None
     }
     if not waits:
         return []

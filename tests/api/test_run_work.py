@@ -53,11 +53,8 @@ def test_a_run_beside_is_recorded_as_one_here_and_its_failure_told_in_the_same_w
     runs = Runs(fresh.settings, "http://127.0.0.1:9", lambda: NOW, worker=worker)
     good, bad = runs.submit(TIDYING, "ada"), runs.submit(WRONG, "ada")
     found = runs.wait(good.run_id)
-    assert (found.status, found.tags["scizor/actor"], found.steps_done) == (
-        RunStatus.SUCCEEDED,
-        "ada",
-        ("maintenance",),
-    )
+    assert (found.status, found.tags["scizor/actor"]) == (RunStatus.SUCCEEDED, "ada")
+    assert sorted(found.steps_done) == ["maintenance", "run_history"]
     process = worker._process
     assert process is not None
     assert os.getpriority(os.PRIO_PROCESS, process.pid) >= min(NICENESS + os.getpriority(os.PRIO_PROCESS, 0), 19)

@@ -139,7 +139,7 @@ def test_a_backup_that_is_not_whole_restores_nothing_and_names_the_file(
     _lose(collected)
     answer = _restore(scizor, folder)
     assert answer.code == 2, answer
-    assert file.relative_to(folder).name in answer.sentence
+    assert ("manifest" if damage.startswith("a manifest") else file.name) in answer.sentence
     assert not collected.home.exists() or list(collected.home.iterdir()) == []
 
 

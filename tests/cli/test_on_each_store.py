@@ -38,7 +38,9 @@ LOOKS = [
     ("upgrade", "--check"),
 ]
 _MASKS = (
-    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "<instant>"),
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?)?", "<instant>"),
+    # A copy of the filled project remembers where its file was read.
+    (r"(<folder>|/[^\s\"]*)/weights\.csv", "<weights>"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<run>"),
     (r'"place": "[^"]*"', '"place": "<place>"'),
 )

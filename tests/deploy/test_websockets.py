@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.deploy.mutations import launch, move
 from tests.deploy.proxied import FOREIGN, OPERATOR_HOST, PAGES, VIEWER_HOST, Site, login
-from tests.deploy.wire import Header, connected, trusting
+from tests.deploy.wire import SECONDS, Header, connected, trusting
 
 
 def opened(site: Site, host: str, headers: list[Header], target: str = "/graphql") -> ClientConnection:
@@ -24,6 +24,7 @@ def opened(site: Site, host: str, headers: list[Header], target: str = "/graphql
         additional_headers=[header for header in headers if header[0] != "Origin"],
         subprotocols=["graphql-ws"],  # type: ignore[list-item]
         compression=None,
+        open_timeout=SECONDS,
     )
 
 

@@ -253,3 +253,5 @@ DRILLS: dict[str, Callable[[Drill, Path], None]] = {
     "lost lake, restored": lambda drill, kept: lake_lost(drill, kept, collect=False),
     "lost lake, collected again": lambda drill, kept: lake_lost(drill, kept, collect=True),
 }
+ON_BOTH = ("lost home, restored", "lost ledger, rebuilt from the broker alone", "lost lake, restored")
+"""Those that the test suite walks on Postgres too; `make drills` walks all of them there."""

@@ -219,9 +219,9 @@ def test_two_hosts_run_two_portfolios_at_once(trial: Trial, site: Site) -> None:
 CUTS = [("before submit", 2), ("after submit", 2), ("before commit", 3)]
 """Where a host is cut off; in torture at each of the first commits, and around each send."""
 if os.environ.get("SCIZOR_TORTURE"):
-    SIDES = ("before", "after")
-    CUTS = [*product([f"{side} submit" for side in SIDES], (1, 2, 3))]
-    CUTS += product([f"{side} commit" for side in SIDES], range(1, 9))
+    # Before its first commit a host holds nothing yet.
+    CUTS = [*product(["before submit", "after submit"], (1, 2, 3)), ("after commit", 1)]
+    CUTS += product(["before commit", "after commit"], range(2, 9))
 
 
 @pytest.mark.parametrize("stop", CUTS, ids=lambda stop: f"{stop[0]} {stop[1]}".replace(" ", "-"))
@@ -239,7 +239,9 @@ def test_a_host_that_is_cut_off_is_replaced_and_can_do_nothing_when_it_is_back(
     assert "lease_taken_over" in trial.check_whole()
     site.one.come_back()
     woken = site.one.process.ask(do="go on")
-    assert woken["failure"] in ("LedgerError", "CommitInDoubt"), woken
+    # What it would write is refused; where it has nothing left to write, it finds all of it done.
+    assert woken.get("failure", woken.get("state")) in ("LedgerError", "CommitInDoubt", "done"), woken
+    assert ("before commit" in stop) <= ("failure" in woken), woken
     assert trial.run(site.one).get("state") == "done"
     trial.check_whole()
 

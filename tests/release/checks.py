@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tests.release.locks import lock_problems
 
-SHIPPED = ("scizor_dagster", "assets", "resources", "jobs", "deploy")
-TEXTS = {".py", ".yml", ".yaml", ".toml", ".json", ""}
+CODE = ("scizor_dagster", "assets", "resources", "jobs")
+IMAGE = re.compile(r"\bscizor(?:-[a-z]+)?(?:\}?:|, tag: )v?(\d+\.\d+\.\d+\w*)")
+"""A tag of an image of this project: there the version has to stand, because no package can be asked."""
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 SECTION = re.compile(r"^## (?P<title>.+)$", re.MULTILINE)
 DATED = re.compile(r"(?P<version>\S+) - \d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
@@ -25,19 +26,20 @@ def version_of(root: Path) -> str:
 
 
 def version_problems(root: Path) -> Iterator[str]:
-    """The version is one of SemVer, and stands in pyproject.toml alone."""
+    """The version is one of SemVer, stands in no code, and every image is tagged with it."""
     version = version_of(root)
     if not VERSION.fullmatch(version):
         yield f"pyproject.toml: version '{version}' is not MAJOR.MINOR.PATCH."
-    copy = re.compile(rf"__version__\s*=|[\"':]v?{re.escape(version)}[\"']?\s*(,|$)", re.MULTILINE)
-    for folder in SHIPPED:
-        for path in sorted((root / folder).rglob("*")) if (root / folder).is_dir() else ():
-            if path.suffix not in TEXTS or not path.is_file() or "__pycache__" in path.parts:
-                continue
-            found = copy.search(path.read_text(encoding="utf-8", errors="replace"))
-            if found is not None:
-                where = f"{path.relative_to(root)}: '{found[0].strip()}'"
-                yield f"{where} is the version a second time; take it from the package's metadata."
+    copy = re.compile(rf"__version__\s*=|[\"']v?{re.escape(version)}[\"']")
+    for path in (path for folder in CODE for path in sorted((root / folder).rglob("*.py"))):
+        found = copy.search(path.read_text(encoding="utf-8"))
+        if found is not None:
+            where = f"{path.relative_to(root)}: '{found[0].strip()}'"
+            yield f"{where} is the version a second time; take it from the package's metadata."
+    for path in (*sorted((root / "deploy").rglob("*")), root / "docs" / "deploy.md"):
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        for tag in sorted(set(IMAGE.findall(text)) - {version}):
+            yield f"{path.relative_to(root)}: an image is tagged {tag}, and the version is {version}."
 
 
 def changelog_problems(root: Path) -> Iterator[str]:

@@ -78,7 +78,8 @@ def test_a_tree_without_a_fault_is_released(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["__version__ = '1.2.0'\n", 'VERSION = "1.2.0"\n', "__version__ = version('scizor')\n", "'v1.2.0',\n"]
+    "text",
+    ["__version__ = '1.2.0'\n", 'VERSION = "1.2.0"\n', "__version__ = version('scizor')\n", "AT = ('v1.2.0',)\n"],
 )
 def test_a_second_place_of_the_version_is_named(tree: Path, text: str) -> None:
     (tree / "scizor_dagster" / "again.py").write_text(text)
@@ -86,11 +87,24 @@ def test_a_second_place_of_the_version_is_named(tree: Path, text: str) -> None:
     assert problem.startswith("scizor_dagster/again.py: ")
 
 
-def test_an_image_that_is_tagged_by_hand_is_a_second_place(tree: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image: ${SCIZOR_IMAGE:-scizor:TAG}",
+        "ARG SCIZOR_IMAGE=scizor:TAG",
+        "docker build --tag registry.example.org/scizor-kubernetes:TAG .",
+        "image: &image {repository: registry.example.org/scizor-kubernetes, tag: TAG, pullPolicy: IfNotPresent}",
+    ],
+)
+def test_an_image_of_another_version_is_named(tree: Path, line: str) -> None:
     (tree / "deploy").mkdir()
-    (tree / "deploy" / "docker-compose.yml").write_text("services:\n  api:\n    image: scizor:1.2.0\n")
-    (problem,) = checks.version_problems(tree)
-    assert problem.startswith("deploy/docker-compose.yml: ")
+    file = tree / "deploy" / "some.yml"
+    file.write_text(f"# python:3.12.11-slim\n{line.replace('TAG', '1.2.0')}\n")
+    assert list(checks.version_problems(tree)) == []
+    file.write_text(line.replace("TAG", "1.1.9"))
+    assert list(checks.version_problems(tree)) == [
+        "deploy/some.yml: an image is tagged 1.1.9, and the version is 1.2.0."
+    ]
 
 
 @pytest.mark.parametrize("version", ["1.2", "01.2.0", "1.2.0rc1", "v1.2.0"])

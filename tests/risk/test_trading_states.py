@@ -15,6 +15,9 @@ from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.ledger.events import verify_chain
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import trading_states
+from scizor_dagster.risk import events
+from scizor_dagster.risk.context import Decision, Verdict
+from scizor_dagster.risk.events import RiskEvent, event_of, record
 from scizor_dagster.risk.held_back import held_back
 from scizor_dagster.risk.trading_state import FREE, TradingState, standing, states_of
 from tests.execution.halting import ACTIVE, HALTED, REDUCING, put
@@ -164,3 +167,25 @@ def test_an_order_that_was_lost_and_never_waited_was_not_held_back(ledger: Ledge
     result = run(ledger, broker, plan, starting_cash=D(0))
     assert {row.client_order_id: row.state.value for row in result.orders} == {"s": "rejected", "b": "dropped"}
     assert _held(ledger) == []
+
+
+def test_what_other_portfolios_of_the_account_wait_for_is_not_read_at_all(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = Verdict(Decision.WAIT, "trading_state", "halted", "active")
+    read: list[str] = []
+
+    def counted(row: Any) -> RiskEvent:
+        read.append(row["portfolio"])
+        return event_of(row)
+
+    monkeypatch.setattr(events, "event_of", counted)
+    with ledger.transaction() as connection:
+        for number in range(20):
+            key = {"account": "paper", "session": MONDAY, "client_order_id": f"o{number}"}
+            record(connection, verdict, at=START, portfolio=f"p{number:02}", **key)
+    assert _held(ledger) == []
+    assert read == []
+    with ledger.read() as connection:
+        held_back(connection, "paper", "p07", MONDAY)
+    assert read == ["p07"]

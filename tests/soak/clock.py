@@ -9,15 +9,14 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import dagster._time as dagster_time
+from dagster._core import log_manager
+from dagster._core.test_utils import get_freezable_log_manager
 
 from resources import desk
 
 
 class MovedClock:
-    """The time that was said last, and from there on at the pace of this machine.
-
-    What Dagster takes from `time.time` stays as it is: the times of events and of a run's start in its log.
-    """
+    """The time that was said last, and from there on at the pace of this machine."""
 
     def __init__(self, now: datetime) -> None:
         self.say(now)
@@ -33,3 +32,5 @@ class MovedClock:
         desk.system_clock = self.now
         dagster_time._mockable_get_current_datetime = lambda: self.now().astimezone(UTC)
         dagster_time._mockable_get_current_timestamp = lambda: self.now().timestamp()
+        # As `freeze_time` of Dagster's own tests: its log would take the time of events from the machine.
+        log_manager.DagsterLogManager = get_freezable_log_manager()  # type: ignore[misc]

@@ -8,8 +8,8 @@ over: nothing is queued and no run is under way.
 What is real: Dagster's instance and storage; its own loops of schedules, sensors, the queue and run monitoring, each
 with the code that the daemon runs; the definitions; and each run, in a process of its own, with the product's run
 launcher deciding whether a process is gone. What is not: time goes in steps (`clock`), so the loops are called once in
-each and not every few seconds; the code location is in this process, because a server of its own would have a clock of
-its own; and limits that Dagster counts by a run's own start (`max_runtime`) are not reached.
+each and not every few seconds, and where all wait, half a minute passes at once; the code location is in this process,
+because a server of its own would have a clock of its own.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.monitoring import execute_concurrency_slots_iteration
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
@@ -41,6 +42,7 @@ from tests.soak.clock import MovedClock
 from tests.soak.worker import ForkingLauncher
 from tests.soak.world import World
 
+PAUSE = timedelta(seconds=30)
 LOGGER = logging.getLogger("soak")
 UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
@@ -73,15 +75,22 @@ class Daemon:
         for kind in DAEMONS:
             beat = DaemonHeartbeat(now.timestamp(), kind, "soak", [])
             self._instance.add_daemon_heartbeat(beat)
-        _must_go(execute_run_monitoring_iteration(self._workspace, LOGGER))
+        self._monitor()
         _must_go(launch_scheduled_runs(self._workspace, LOGGER, now, {}))
         _must_go(execute_sensor_iteration(self._workspace, LOGGER, None, None))
         while self._instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY), limit=1):
             _must_go(self._queue.run_iteration(self._workspace))
+            if not self._launcher.workers:
+                # What is queued waits for a dead run's place.
+                self._clock.say(self._clock.now() + PAUSE)
             for worker in self._launcher.workers:
                 worker.join()
             self._launcher.workers.clear()
-            _must_go(execute_run_monitoring_iteration(self._workspace, LOGGER))
+            self._monitor()
+
+    def _monitor(self) -> None:
+        _must_go(execute_run_monitoring_iteration(self._workspace, LOGGER))
+        _must_go(execute_concurrency_slots_iteration(self._workspace, LOGGER))
 
 
 def _must_go(loop: Iterable[Any]) -> None:

@@ -40,7 +40,10 @@ from tests.soak.worker import PEAKS
 from tests.soak.world import FIRST, HISTORY_FROM, XNYS, Trouble, World
 
 PORTFOLIO, ACCOUNT, MARKET = "main", "paper", "us"
-STEPS = ("08:16", "09:01", "09:07", "09:15", "09:40", "10:30", "17:31", "18:01", "18:08", "18:16", "18:40", "19:30")
+REBALANCE, AFTER_CLOSE = "09:01", "17:31"
+STEPS = (
+    "08:16", REBALANCE, "09:07", "09:15", "09:40", "10:30", AFTER_CLOSE, "18:01", "18:08", "18:16", "18:40", "19:30",
+)  # fmt: skip
 """New York. The schedules tick at 08:15, 09:00, 17:30 and 18:00; the others are for sensors."""
 NOON, EVENING, LATE = "12:00", "20:40", "22:00"
 EXPECTED = {Trouble.NO_PRICES: "prices_missing"}
@@ -85,18 +88,19 @@ class Soak:
     def pass_through(self) -> Iterator[Day]:
         """Each day once it is over, closed by the morning after; then the day on which nothing runs."""
         self._history()
-        days: list[Day] = []
+        day: Day | None = None
         try:
             for session in self.world.days:
-                days.append(self._day(session))
+                before, day = day, self._day(session)
                 self.memory.append(self._memory())
+                if before is not None:
+                    yield self._looked_back(before)
             after = XNYS.next_session(self.world.days[-1])
             self._step(at(after, STEPS[0]))
         finally:
             self.stop()
-        for day in days:
-            self._look_back(day)
-            yield day
+        assert day is not None
+        yield self._looked_back(day)
         self.silent = self._watch(at(after, NOON))
 
     def _history(self) -> None:
@@ -115,11 +119,12 @@ class Soak:
         self._weights(day)
         for clock in STEPS:
             now = at(session, clock)
-            if clock > NOON and not day.expected and clock == "17:31":
+            if clock == AFTER_CLOSE:
                 self._noon(day)
-            self._step(now, power_fails=day.trouble is Trouble.POWER and clock == "09:01")
+            self._step(now, power_fails=day.trouble is Trouble.POWER and clock == REBALANCE)
         if day.trouble is Trouble.NO_PRICES:
             self._prices_come_late(day)
+        self._step(at(session, LATE))
         day.found += self._watch(at(session, LATE))
         day.seconds = time.perf_counter() - began
         return day
@@ -135,6 +140,7 @@ class Soak:
 
     def _noon(self, day: Day) -> None:
         """What the watchdog says at noon, and what begins after it."""
+        self._step(at(day.session, NOON))
         day.found += self._watch(at(day.session, NOON))
         if day.trouble is Trouble.HALT:
             self._set(TradingState.ACTIVE, at(day.session, "12:30"))
@@ -147,6 +153,7 @@ class Soak:
 
     def _prices_come_late(self, day: Day) -> None:
         """Nobody collects by himself before tomorrow: the watchdog says so, and a person does."""
+        self._step(at(day.session, EVENING))
         day.expected += self._watch(at(day.session, EVENING))
         self.world.bring_prices_back()
         desk = self._desk(at(day.session, "20:50"))
@@ -221,7 +228,7 @@ class Soak:
         refresh_symbols(desk, MARKET)
         refresh_actions(desk, MARKET)
 
-    def _look_back(self, day: Day) -> None:
+    def _looked_back(self, day: Day) -> Day:
         """What the stores say of the day once all is over."""
         desk = self._desk(at(day.session, LATE))
         with desk.ledger.read() as connection:
@@ -231,7 +238,8 @@ class Soak:
         day.orders, day.filled = len(rows), sum(str(row.state) == "filled" for row in rows)
         with desk.lake.read() as cursor:
             found = cursor.execute(
-                "SELECT state, breaks, closed FROM reconciliations WHERE portfolio = ? AND session = ?",
+                "SELECT state, breaks, closed FROM reconciliations WHERE portfolio = ? AND session = ? "
+                "ORDER BY fetched_at DESC LIMIT 1",
                 [PORTFOLIO, day.session],
             ).fetchone()
         if found is not None:
@@ -239,6 +247,7 @@ class Soak:
         day.faults = _unanswered(desk, day.session)
         desk.lake.close()
         desk.ledger.close()
+        return day
 
 
 def _unanswered(desk: Desk, session: date) -> int:
