@@ -165,7 +165,7 @@ def print_checks(failed: Sequence[str], warnings: Sequence[str], found: Mapping[
 
 @contextmanager
 def working(title: str, *, quiet: bool = False) -> Iterator[None]:
-    """A spinner with the newest progress on a terminal, elsewhere plain lines or the log in JSON; nothing when quiet."""
+    """A spinner with the newest progress on a terminal, elsewhere plain lines or the log in JSON; quiet: nothing."""
     if quiet:
         yield
         return
