@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from scizor_dagster.errors import InputError, ScizorError
+from scizor_dagster.logs import wants_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -164,8 +165,13 @@ def print_checks(failed: Sequence[str], warnings: Sequence[str], found: Mapping[
 
 @contextmanager
 def working(title: str, *, quiet: bool = False) -> Iterator[None]:
-    """A spinner with the newest progress message, on a terminal; plain lines elsewhere; nothing when quiet."""
+    """A spinner with the newest progress on a terminal, elsewhere plain lines or the log in JSON; quiet: nothing."""
     if quiet:
+        yield
+        return
+    if wants_json(os.environ):
+        # Whoever reads stderr line by line as JSON shall find nothing else there.
+        logging.getLogger(PROGRESS_LOGGER).info(title)
         yield
         return
     show = console(stderr=True)

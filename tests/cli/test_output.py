@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from scizor_dagster.cli.output import print_table
+from scizor_dagster.cli.output import PROGRESS_LOGGER, print_table, working
 from scizor_dagster.settings import PROJECT_ROOT
 from tests.cli.conftest import Scizor
 from tests.projects import Project
@@ -112,3 +112,19 @@ def test_what_needs_no_store_imports_none(fresh: Project, words: tuple[str, ...]
     environment = {**os.environ, **fresh.environment, "PYTHONPATH": str(PROJECT_ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+@pytest.mark.parametrize(("form", "said"), [("text", "Rebalancing main\n"), ("json", "")])
+def test_what_is_under_way_stands_beside_a_log_for_people_and_in_one_for_programs(
+    form: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", form)
+    caplog.set_level("INFO", PROGRESS_LOGGER)
+    with working("Rebalancing main"):
+        pass
+    assert capsys.readouterr().err == said
+    assert caplog.messages == ([] if said else ["Rebalancing main"])
