@@ -15,7 +15,7 @@ from tests.torture.blows import MOMENTS, SIGKILLS, Kind
 from tests.torture.test_deaths import SEED, said_by
 
 TORTURE = bool(os.environ.get("SCIZOR_TORTURE"))
-BLOWS = 1_000 if TORTURE else 110
+BLOWS = 1_000 if TORTURE else 180
 pytestmark = pytest.mark.timeout(7200 if TORTURE else 1200)
 
 
