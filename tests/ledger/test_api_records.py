@@ -185,4 +185,4 @@ def test_a_request_that_was_let_go_is_as_if_it_had_never_come(ledger: Ledger) ->
 
 
 def test_a_scope_is_shown_with_a_hyphen_where_its_row_has_none() -> None:
-    assert [scope.shown for scope in Scope] == ["read", "upload", "dry-run", "trade", "admin"]
+    assert [scope.shown for scope in Scope] == ["read", "upload", "dry-run", "trade", "admin", "metrics"]
