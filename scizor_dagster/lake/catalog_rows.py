@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from scizor_dagster import table_copies
 from scizor_dagster.errors import DataError
-from scizor_dagster.lake.inlined import drop_inlined
+from scizor_dagster.lake.inlined import LIVE, drop_inlined, table_of
 from scizor_dagster.lake.location import SCHEMA, LakeLocation
 
 _OWN = "ducklake_metadata"
@@ -171,9 +171,11 @@ def _inlined_tables(connection: sa.Connection, schema: str) -> list[str]:
 
 
 def _inlined_rows(connection: sa.Connection, schema: str) -> bool:
+    live = connection.exec_driver_sql(LIVE.replace("FROM ", f'FROM "{schema}".')).scalars().all()
     return any(
         connection.exec_driver_sql(f'SELECT 1 FROM "{schema}"."{name}" LIMIT 1').first()
         for name in _inlined_tables(connection, schema)
+        if table_of(name) in live
     )
 
 

@@ -10,6 +10,9 @@ import sqlite3
 
 from scizor_dagster.lake.connection import Lake
 
+LIVE = "SELECT table_id FROM ducklake_table WHERE end_snapshot IS NULL"
+"""The tables that the newest state has."""
+
 
 def flush(lake: Lake) -> None:
     """Write the rows that the catalog itself holds into files. Every state reads as before."""
@@ -18,14 +21,24 @@ def flush(lake: Lake) -> None:
 
 
 def drop_inlined(catalog: sqlite3.Connection) -> bool:
-    """Take the empty tables for such rows out of a copy of a catalog; False, and no change, where one has rows."""
+    """Take the empty tables for such rows out of a copy of a catalog; False, and no change, where one has rows.
+
+    Rows of a table that was dropped since are never written into files: they go.
+    """
     names = inlined_tables(catalog)
-    if any(catalog.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in names):
+    live = {int(number) for (number,) in catalog.execute(LIVE)}
+    waiting = [name for name in names if table_of(name) in live]
+    if any(catalog.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in waiting):
         return False
     for name in names:
         catalog.execute(f'DROP TABLE "{name}"')
     catalog.execute("DELETE FROM ducklake_inlined_data_tables")
     return True
+
+
+def table_of(name: str) -> int:
+    """The number of the lake's table that an inlined table belongs to: `ducklake_inlined_data_NUMBER_...`."""
+    return int(name.split("_")[3])
 
 
 def inlined_tables(catalog: sqlite3.Connection) -> list[str]:

@@ -210,6 +210,8 @@ def upgraded(drill: Drill) -> None:
         desk = drill.desk()
         assert verify_ledger(desk, None) == []
         _ = desk.lake.snapshot()
+    with drill.timed("backup"):
+        back_up(desk, drill.settings.home / "kept", now=NOW)
     orders = sent(desk)
     mine, at_broker = positions(desk)
     assert mine == at_broker
