@@ -119,6 +119,8 @@ class Soak:
         self._weights(day)
         for clock in STEPS:
             now = at(session, clock)
+            if clock == REBALANCE and day.trouble is Trouble.BAD_WEIGHTS:
+                self._mended(day)
             if clock == AFTER_CLOSE:
                 self._noon(day)
             self._step(now, power_fails=day.trouble is Trouble.POWER and clock == REBALANCE)
@@ -130,13 +132,19 @@ class Soak:
         return day
 
     def _weights(self, day: Day) -> None:
-        """A file before each session; a bad one stays, so that the session trades on what yesterday's said of it."""
+        """A file before each session; a bad one stays until `_mended`."""
         if day.trouble is Trouble.BAD_WEIGHTS:
             self.world.write_bad_weights(day.session)
         elif day.session != self.world.days[0]:
             self.world.write_weights(day.session)
         if day.trouble is Trouble.HALT:
             self._set(TradingState.HALTED, at(day.session, "08:30"))
+
+    def _mended(self, day: Day) -> None:
+        """The bad file was refused by a run; who handed it in hands in a good one before the rebalance."""
+        for clock in ("08:20", "08:25"):
+            self._step(at(day.session, clock))
+        self.world.write_weights(day.session)
 
     def _noon(self, day: Day) -> None:
         """What the watchdog says at noon, and what begins after it."""

@@ -88,7 +88,7 @@ class World:
         (self.folder / "faults.yaml").write_text(text, encoding="utf-8")
 
     def write_weights(self, day: date) -> None:
-        """What a person hands in before `day`: weights for it and, in case tomorrow's file is bad, for the next one."""
+        """What a person hands in before `day`: weights for it and for the next one."""
         ahead = [day, XNYS.next_session(day)]
         weights = {}
         for session in ahead:
