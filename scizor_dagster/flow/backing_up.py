@@ -148,12 +148,8 @@ def _add_lake(desk: Desk, folder: Path, made: ArchiveManifest) -> ArchiveManifes
     target = folder / archives.LAKE
     target.mkdir()
     copied = dict(copy_lake(desk.lake, target))
-    copy = opened_copy(target)
-    try:
+    with opened_copy(target) as copy:
         snapshot, found = copy.snapshot(), contents_of(copy)
-    finally:
-        copy.close()
-    (target / "write.lock").unlink(missing_ok=True)
     with desk.lake.at(snapshot) as then:
         expected = contents_of(then)
     if expected != found:

@@ -175,11 +175,8 @@ def _prepare(
             if name.startswith(f"{part}/"):
                 copy_file(archive / name, target / name.partition("/")[2])
         if part == "lake":
-            lake = opened_copy(target)
-            try:
+            with opened_copy(target) as lake:
                 require_same_lake(lake, manifest)
-            finally:
-                lake.close()
     return halted
 
 

@@ -84,7 +84,6 @@ def take_from_server(connection: sa.Connection, catalog: Path, schema: str = SCH
         file.execute("DELETE FROM ducklake_inlined_data_tables")
         file.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
         file.commit()
-        file.execute("PRAGMA journal_mode=DELETE")
     return True
 
 

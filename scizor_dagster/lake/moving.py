@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.lake import taking
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.inlined import drop_inlined, flush
 from scizor_dagster.lake.location import LakeLocation
@@ -88,27 +91,24 @@ def copy_catalog(lake: Lake, target: Path) -> None:
 
 
 def _take_file(lake: Lake, target: Path) -> bool:
-    source = Path(lake.location.catalog.partition(":")[2])
-    with (
-        closing(sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True)) as connection,
-        closing(sqlite3.connect(target)) as copied,
-    ):
-        connection.backup(copied)
+    taking.take(Path(lake.location.catalog.partition(":")[2]), target)
+    with closing(sqlite3.connect(target)) as copied:
         if not drop_inlined(copied):
             return False
         # Files that wait to be deleted belong to no state any more.
         copied.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
         copied.commit()
-        copied.execute("PRAGMA journal_mode=DELETE")
         return True
 
 
 def _take_from_server(lake: Lake, target: Path) -> bool:
     from scizor_dagster.lake.catalog_rows import engine_of, take_from_server
 
-    empty = Lake(replace(LakeLocation.embedded(target.parent), catalog=f"sqlite:{target}"))
-    empty.snapshot()
-    empty.close()
+    with TemporaryDirectory(dir=target.parent) as scratch:
+        empty = Lake(LakeLocation.embedded(Path(scratch)))
+        empty.snapshot()
+        empty.close()
+        taking.take(Path(scratch) / CATALOG, target)
     engine = engine_of(lake.location)
     try:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
@@ -180,9 +180,17 @@ def contents_of(lake: Lake) -> dict[str, tuple[int, str]]:
     return found
 
 
-def opened_copy(folder: Path) -> Lake:
-    """The lake in a folder that `copy_lake` has written."""
-    return Lake(LakeLocation.embedded(folder))
+@contextmanager
+def opened_copy(folder: Path) -> Iterator[Lake]:
+    """The lake in a folder that `copy_lake` has written, for reading: nothing in the folder is changed."""
+    with TemporaryDirectory(prefix="scizor-lake-") as name:
+        scratch = LakeLocation.embedded(Path(name))
+        shutil.copyfile(folder / CATALOG, Path(name) / CATALOG)
+        lake = Lake(replace(scratch, data_path=str(folder / DATA)))
+        try:
+            yield lake
+        finally:
+            lake.close()
 
 
 def _joined(steps: list[str | int], catalog: Path) -> str:

@@ -59,9 +59,12 @@ def test_a_copy_reads_the_same_in_every_state_and_is_written_to_like_the_lake_it
     folder.mkdir()
     assert dict(copy_lake(lived, folder))
     assert _states(lived, before) == expected, "writing rows into files has changed an earlier state"
-    copy = opened_copy(folder)
-    assert _states(copy, before) == expected
-    assert contents_of(copy) == contents_of(lived)
+    laid = sorted(folder.rglob("*"))
+    with opened_copy(folder) as looked_at:
+        assert _states(looked_at, before) == expected
+        assert contents_of(looked_at) == contents_of(lived)
+        assert sorted(folder.rglob("*")) == laid
+    copy = Lake(LakeLocation.embedded(folder))
     with copy.write() as cursor:
         cursor.execute(ROWS.format("empty_sessions", 1))
     assert contents_of(copy)["empty_sessions"][0] == contents_of(lived)["empty_sessions"][0] + 1
@@ -75,10 +78,9 @@ def test_a_copy_put_on_a_server_reads_the_same_in_every_state_there_and_is_put_t
     folder = tmp_path / "copy"
     folder.mkdir()
     dict(copy_lake(lived, folder))
-    copy = opened_copy(folder)
-    newest = copy.snapshot()
-    expected = _states(copy, range(1, newest + 1))
-    copy.close()
+    with opened_copy(folder) as copy:
+        newest = copy.snapshot()
+        expected = _states(copy, range(1, newest + 1))
     database = postgres.new_database()
     location = LakeLocation.on_server(postgres.url(database), str(tmp_path / "moved"))
     moved = Lake(location)
