@@ -153,6 +153,7 @@ def _add_lake(desk: Desk, folder: Path, made: ArchiveManifest) -> ArchiveManifes
         snapshot, found = copy.snapshot(), contents_of(copy)
     finally:
         copy.close()
+    _at_rest(target / CATALOG)
     (target / "write.lock").unlink(missing_ok=True)
     with desk.lake.at(snapshot) as then:
         expected = contents_of(then)
@@ -169,6 +170,12 @@ def _add_lake(desk: Desk, folder: Path, made: ArchiveManifest) -> ArchiveManifes
     made.rows["lake"] = {name: rows for name, (rows, _) in found.items()}
     made.contents.update({name: text for name, (_, text) in found.items()})
     return replace(made, snapshot=snapshot)
+
+
+def _at_rest(catalog: Path) -> None:
+    """Opening it has given the copy a log, which whoever reads it later would make anew beside it."""
+    with closing(sqlite3.connect(catalog)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _add_configuration(desk: Desk, folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.errors import InputError, LedgerError, ScizorError
-from scizor_dagster.flow import migrating, moving, restoring_on_server
+from scizor_dagster.flow import archives, migrating, moving, restoring_on_server
 from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.migrating import migrate_home
@@ -209,7 +209,9 @@ def test_a_move_that_was_begun_is_ended_by_its_own_command_alone(
     assert f"scizor restore {made.folder} --replace" in caught.value.remedy
     with pytest.raises(LedgerError, match="did not come to its end"):
         restore_home(Desk(on_server, lambda: NOW), made.folder, actor="ann", now=NOW, only="lake")
+    # What was read once is still the same, and can be read again.
     assert restore_home(Desk(on_server, lambda: NOW), made.folder, actor="ann", now=NOW).parts == ("ledger", "lake")
+    archives.check_files(made.folder, made.manifest)
     assert not moving.mark_of(other).exists()
 
 
