@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,6 +37,11 @@ def types_of(connection: sa.Connection, schema: str, table: str) -> dict[str, st
         {"schema": schema, "table": table},
     )
     return {str(name): str(kind) for name, kind in rows}
+
+
+def opened_still(path: Path) -> sqlite3.Connection:
+    """A file that nobody writes to, for reading: nothing is made beside it, be it of a backup or on a full disk."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def rows_of_file(file: sqlite3.Connection, table: str, columns: Iterable[str]) -> Iterator[tuple[Any, ...]]:

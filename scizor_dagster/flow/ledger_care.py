@@ -26,6 +26,7 @@ from scizor_dagster.flow.archives import LEDGER
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_settings
 from scizor_dagster.flow.ledger_choice import note_server, refuse_forgotten_server
+from scizor_dagster.flow.moving import refuse_unfinished_move
 from scizor_dagster.ledger.api_keys import keys_of, revoke_key
 from scizor_dagster.ledger.arming import disarm
 from scizor_dagster.ledger.backup import Manifest, read_manifest, restore, write_backup
@@ -142,6 +143,7 @@ def rebuild_ledger(
     portfolios = [name for name, item in desk.config.portfolios.items() if item.account == account]
     desk.account(account)
     _check_request(account, portfolios, adopt_to, cash)
+    refuse_unfinished_move(desk.settings)
     refuse_forgotten_server(desk.settings)
     portfolio = adopt_to or portfolios[0]
     market = desk.portfolio(portfolio).market
@@ -205,7 +207,7 @@ def _to_be_filled(desk: Desk) -> Iterator[Ledger]:
     ledger = Ledger.open(desk.settings.ledger_url)
     try:
         yield ledger
-        note_server(desk.settings, ledger.place)
+        note_server(desk.settings, ledger.place, holds=True)
     finally:
         ledger.close()
 

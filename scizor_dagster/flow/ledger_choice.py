@@ -8,13 +8,17 @@ is imported when one is asked for: a command that only looks whether there is a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from scizor_dagster.errors import LedgerError
 from scizor_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from scizor_dagster.ledger.store import Ledger
+
+_HOLDS = "holds rows\n"
 
 
 def ledger_exists(settings: Settings) -> bool:
@@ -48,10 +52,16 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
 
     refuse_unfinished_move(settings)
     refuse_forgotten_server(settings)
-    if not Ledger.holds_anything(settings.ledger_url):
+    if not (holds := Ledger.holds_anything(settings.ledger_url)):
         _refuse_to_forget(settings, traded_sessions)
     ledger = Ledger.open(settings.ledger_url)
-    note_server(settings, ledger.place)
+    try:
+        # Again, now that whoever moves the stores would find the ledger open.
+        refuse_unfinished_move(settings)
+        note_server(settings, ledger.place, holds=holds)
+    except BaseException:
+        ledger.close()
+        raise
     return ledger
 
 
@@ -73,7 +83,10 @@ def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) ->
         known = f"this home has its lake in {file}"
     elif lost := traded_sessions():
         known = f"{lost} session(s) were traded with another one"
+    elif (noted := _noted(settings)) and noted.holds:
+        known = f"the one of this home, in {noted.place}, held what was done until now"
     else:
+        _refuse_half_restored(settings)
         return
     raise LedgerError(
         f"The ledger that DATABASE_URL names is empty, and {known}.",
@@ -84,6 +97,19 @@ def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) ->
     )
 
 
+def _refuse_half_restored(settings: Settings) -> None:
+    """Refuse to begin a ledger where another host's restore has renamed one, and has not filled its successor yet."""
+    from scizor_dagster.flow.moving import renamed_ledgers
+
+    if renamed := renamed_ledgers(settings.database_url):
+        raise LedgerError(
+            f"The ledger that DATABASE_URL names is empty, and an earlier one was renamed there ({renamed[-1]}).",
+            remedy="Let the restore that did so come to its end, where it was begun: a new ledger knows nothing of "
+            "what is held and what was sent. To begin anew, drop or rename those schemas.",
+            where=str(settings.home),
+        )
+
+
 def refuse_forgotten_server(settings: Settings) -> None:
     """Refuse a file where the ledger of this home lies on a server.
 
@@ -92,20 +118,47 @@ def refuse_forgotten_server(settings: Settings) -> None:
     """
     if settings.on_server:
         return
-    note = settings.server_note
-    if note.exists():
+    if noted := _noted(settings):
+        note = settings.server_note
         raise LedgerError(
-            f"The stores of this home lie in {note.read_text().strip()}, and DATABASE_URL is not set.",
+            f"The stores of this home lie in {noted.place}, and DATABASE_URL is not set.",
             remedy="Set DATABASE_URL as it is set where Scizor trades. To go back to embedded stores, restore the "
             f"backup of those into another home, or here once {note.name} is removed.",
             where=str(note),
         )
 
 
-def note_server(settings: Settings, place: str) -> None:
-    """Leave a note in the home of stores on a server, so that a shell without `DATABASE_URL` begins no other one."""
-    note = settings.server_note
-    if settings.on_server and settings.home.is_dir() and (not note.exists() or note.read_text().strip() != place):
-        scratch = note.with_suffix(".new")
-        scratch.write_text(f"{place}\n")
-        scratch.replace(note)
+def note_server(settings: Settings, place: str, *, holds: bool = False) -> None:
+    """Leave a note in the home of stores on a server, so that a shell without `DATABASE_URL` begins no other one.
+
+    Args:
+        settings: Of the home.
+        place: The database, without a secret.
+        holds: The ledger there holds rows. From then on this home begins no empty one, and no place where nothing was
+            seen yet takes the other's place in the note.
+    """
+    noted = _noted(settings)
+    if not settings.on_server or not settings.home.is_dir() or (noted and noted.holds and not holds):
+        return
+    wanted = _Noted(place, holds)
+    if noted != wanted:
+        # Several processes may be at it.
+        scratch = settings.server_note.with_suffix(f".{uuid4().hex}.new")
+        scratch.write_text(f"{place}\n{_HOLDS if holds else ''}")
+        scratch.replace(settings.server_note)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What a home keeps in mind of its stores on a server: where they lie, and whether the ledger there held rows."""
+
+    place: str
+    holds: bool
+
+
+def _noted(settings: Settings) -> _Noted | None:
+    try:
+        place, *rest = settings.server_note.read_text().splitlines() or [""]
+    except FileNotFoundError:
+        return None
+    return _Noted(place.strip(), _HOLDS.strip() in rest)

@@ -20,7 +20,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from scizor_dagster.databases import parse, place_of
-from scizor_dagster.errors import CommitInDoubt, DataError, InputError, LedgerError
+from scizor_dagster.errors import CommitInDoubt, DataError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow import dagster_rows, moving
 from scizor_dagster.flow.ledger_choice import note_server
 from scizor_dagster.lake import catalog_rows
@@ -84,7 +84,10 @@ def migrate_home(
     embedded = _embedded(settings)
     found = [name for name in ("ledger", "lake", "dagster") if _is_there(embedded, name)]
     parts = [name for name in found if name != "dagster" or prepare_dagster is not None]
-    interrupted = moving.is_begun(settings, COMMAND)
+    interrupted = moving.begun(settings) == COMMAND
+    if not interrupted:
+        # A restore of which a part may be missing: what is found is not all that the home had.
+        moving.refuse_unfinished_move(settings)
     if not found and interrupted:
         # All was put aside already.
         moving.end_move(settings)
@@ -95,19 +98,17 @@ def migrate_home(
         )
     location = lake_location(settings)
     require_folder(location)
-    moving.require_rest(embedded, embedded.ledger_url, now)
     scratch = settings.home / _SCRATCH
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    moving.begin_move(settings, COMMAND)
+    copying = _Copying(settings, embedded, location, scratch, parts)
+    moving.begin_move(embedded, COMMAND, embedded.ledger_url, now)
     try:
-        done = _Copying(settings, embedded, location, scratch, parts).run(now, prepare_dagster, step)
-    except CommitInDoubt:
-        # It may be stored: the mark stays, and so the files trade no more.
-        raise
-    except BaseException:
-        # An earlier attempt may have stored it.
-        if not interrupted:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        done = copying.run(now, prepare_dagster, step)
+    except BaseException as error:
+        # Where it may be stored, by this attempt or an earlier one, the mark stays: the files trade no more.
+        told = isinstance(error, ScizorError) and not isinstance(error, CommitInDoubt)
+        if not interrupted and (told or not copying.storing):
             moving.end_move(settings)
         raise
     step("putting the files aside")
@@ -121,7 +122,11 @@ def migrate_home(
 
 
 class _Copying:
-    """One attempt."""
+    """One attempt.
+
+    Attributes:
+        storing: Nothing is left to do but the commit: whatever ends the attempt from here on may come after it.
+    """
 
     def __init__(
         self, settings: Settings, embedded: Settings, location: LakeLocation, scratch: Path, parts: list[str]
@@ -133,6 +138,7 @@ class _Copying:
         self._parts = parts
         self._rows: dict[str, dict[str, int]] = {}
         self._there: list[str] = []
+        self.storing = False
 
     def run(self, now: datetime, prepare_dagster: Callable[[], None] | None, step: Callable[[str], None]) -> Migrated:
         ledger = Ledger.open(self._settings.ledger_url)
@@ -145,7 +151,7 @@ class _Copying:
                 self._take_lake()
             with self._lake.at_rest() if "lake" in self._parts else nullcontext():
                 self._store(ledger, now, step)
-            note_server(self._settings, ledger.place)
+            note_server(self._settings, ledger.place, holds=Ledger.holds_anything(self._settings.ledger_url))
             return Migrated(ledger.place, self._rows, tuple(self._there), None, ())
         finally:
             self._lake.close()
@@ -219,6 +225,7 @@ class _Copying:
             rows, there = dagster_rows.copy(self._embedded.dagster_home, connection)
             self._rows["dagster"] = rows
             self._there += ["dagster"] if there else []
+        self.storing = True
 
     def _store_lake(self, connection: sa.Connection) -> None:
         catalog = self._scratch / CATALOG

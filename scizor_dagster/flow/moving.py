@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
+from scizor_dagster.databases import is_postgres, parse, patience_of_host, place_of
 from scizor_dagster.errors import LedgerError
+from scizor_dagster.ledger.postgres import APPLICATION, SCHEMA
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import leases
 from scizor_dagster.settings import Settings
 
 _BUSY = 0.2
+_LINGERING_SECONDS = 3.0
+_RENAMED = "_replaced_"
+_OTHERS = sa.text(
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = :name AND pid <> pg_backend_pid()"
+)
+_HAS_DAEMONS = sa.text("SELECT to_regclass('dagster.daemon_heartbeats') IS NOT NULL")
+_BEAT = sa.text("SELECT max(timestamp) FROM dagster.daemon_heartbeats")
 STOP = "Stop whatever runs with this home (scizor dev, scizor serve, schedules, a run), then give the command again."
 
 
@@ -29,8 +40,27 @@ def mark_of(settings: Settings) -> Path:
     return settings.home / "moving"
 
 
-def begin_move(settings: Settings, command: str) -> None:
-    """Leave the mark: from here on no ledger of this home is opened to trade, until `end_move`."""
+def begin_move(settings: Settings, command: str, ledger_url: str | None, now: datetime) -> None:
+    """Leave the mark: from here on no store of this home is opened to trade, until `end_move`.
+
+    First the mark, then the look: whoever comes in between refuses itself, or is seen.
+
+    Raises:
+        LedgerError: as `require_rest` says; the mark is as it was.
+    """
+    earlier = begun(settings)
+    _write_mark(settings, command)
+    try:
+        require_rest(settings, ledger_url, now)
+    except BaseException:
+        if earlier is None:
+            end_move(settings)
+        else:
+            _write_mark(settings, earlier)
+        raise
+
+
+def _write_mark(settings: Settings, command: str) -> None:
     mark = mark_of(settings)
     scratch = mark.with_suffix(".new")
     with scratch.open("w", encoding="utf-8") as file:
@@ -40,10 +70,12 @@ def begin_move(settings: Settings, command: str) -> None:
     scratch.replace(mark)
 
 
-def is_begun(settings: Settings, command: str) -> bool:
-    """Whether `command` was begun before, and has not come to its end."""
-    mark = mark_of(settings)
-    return mark.exists() and mark.read_text(encoding="utf-8").strip() == command
+def begun(settings: Settings) -> str | None:
+    """The command that was begun before, and has not come to its end."""
+    try:
+        return mark_of(settings).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
 
 
 def end_move(settings: Settings) -> None:
@@ -56,12 +88,12 @@ def refuse_unfinished_move(settings: Settings) -> None:
     Raises:
         LedgerError: a restore or a migration was begun and did not come to its end.
     """
-    mark = mark_of(settings)
-    if mark.exists():
+    command = begun(settings)
+    if command is not None:
         raise LedgerError(
-            "The stores of this home were being moved, and that did not come to its end.",
-            remedy=f"Give the same command again, which goes on from there: {mark.read_text().strip()}",
-            where=str(mark),
+            "The stores of this home are being moved, or were, and that did not come to its end.",
+            remedy=f"Where nothing moves them now, give the same command again, which goes on from there: {command}",
+            where=str(mark_of(settings)),
         )
 
 
@@ -74,7 +106,8 @@ def require_rest(settings: Settings, ledger_url: str | None, now: datetime) -> N
         now: Aware instant.
 
     Raises:
-        LedgerError: a run holds an account, or another process has the ledger or the lake open.
+        LedgerError: a run holds an account, a daemon is at work, or another process has the ledger open; on a
+            server, of any host.
     """
     if ledger_url is not None and (holder := _holder(ledger_url, now)):
         raise LedgerError(
@@ -85,7 +118,10 @@ def require_rest(settings: Settings, ledger_url: str | None, now: datetime) -> N
     if settings.ledger_file.exists():
         _require_closed(settings.ledger_file)
     _require_no_runs(settings.dagster_home / "processes")
-    _require_no_daemon(settings.dagster_home, now)
+    if settings.on_server:
+        _require_quiet_server(settings, now)
+    else:
+        _require_silent(_last_beat(settings.dagster_home / "history" / "runs.db"), now, settings)
 
 
 def put_aside(paths: Iterable[Path], folder: Path) -> None:
@@ -103,13 +139,28 @@ def ledger_files(settings: Settings) -> list[Path]:
     return [file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm"), file]
 
 
+def renamed(schema: str, now: datetime) -> str:
+    """What a schema is called that a restore on a server has put aside."""
+    return f"{schema}{_RENAMED}{now:%Y%m%dt%H%M%Sz}"
+
+
+def renamed_ledgers(url: str) -> list[str]:
+    """The ledgers that were put aside in a database, the oldest first."""
+    asked = sa.text("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, :begin) ORDER BY nspname")
+    with _connected(url) as connection:
+        return list(connection.execute(asked, {"begin": f"{SCHEMA}{_RENAMED}"}).scalars())
+
+
 def _holder(url: str, now: datetime) -> str | None:
-    """An account that a run is at, with the run; None also where the ledger is damaged, with which nobody trades."""
+    """An account that a run is at, with the run; None also where a file is damaged, with which nobody trades."""
     try:
         if not Ledger.exists(url):
             return None
         ledger = Ledger.open(url)
     except LedgerError:
+        # One on a server may be of another version, with which others trade.
+        if is_postgres(url):
+            raise
         return None
     try:
         with ledger.read() as connection:
@@ -152,19 +203,57 @@ def _require_no_runs(processes: Path) -> None:
             ) from error
 
 
-def _require_no_daemon(dagster_home: Path, now: datetime) -> None:
-    runs = dagster_home / "history" / "runs.db"
+def _require_quiet_server(settings: Settings, now: datetime) -> None:
+    """Of all hosts: no process has the ledger open, and no daemon was heard of."""
+    with _connected(settings.database_url) as connection:
+        deadline = monotonic() + _LINGERING_SECONDS
+        while others := connection.execute(_OTHERS, {"name": APPLICATION}).scalar():
+            # A session of this process that has just been closed is listed for a moment yet.
+            if monotonic() > deadline:
+                raise LedgerError(
+                    f"{others} session(s) of other processes have the ledger open, on this host or another.",
+                    remedy=f"Nothing was moved. {STOP}",
+                    where=place_of(parse(settings.database_url)),
+                )
+            sleep(_BUSY)
+        beat = connection.execute(_BEAT).scalar() if connection.execute(_HAS_DAEMONS).scalar() else None
+    _require_silent(beat, now, settings)
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sa.Connection]:
+    parsed = parse(url)
+    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool, connect_args=patience_of_host())
+    try:
+        with engine.connect() as connection, connection.execution_options(isolation_level="AUTOCOMMIT"):
+            yield connection
+    except sa.exc.DBAPIError as error:
+        raise LedgerError(
+            f"The server cannot be asked ({(str(error.orig).strip().splitlines() or ['no words'])[0]}).",
+            remedy="Nothing was written. See that it runs and lets this user in, then run again.",
+            where=place_of(parsed),
+        ) from error
+
+
+def _last_beat(runs: Path) -> datetime | None:
     if not runs.is_file():
-        return
+        return None
     with closing(sqlite3.connect(f"{runs.as_uri()}?mode=ro", uri=True, timeout=_BUSY)) as connection:
         try:
             found = connection.execute("SELECT max(timestamp) FROM daemon_heartbeats").fetchone()
         except sqlite3.DatabaseError:
-            return
-    beat = datetime.fromisoformat(found[0]).replace(tzinfo=UTC) if found[0] else None
-    if beat is not None and now - beat < timedelta(seconds=60):
+            return None
+    return datetime.fromisoformat(found[0]) if found[0] else None
+
+
+def _require_silent(beat: datetime | None, now: datetime, settings: Settings) -> None:
+    """`beat` is when a daemon was heard of last, in UTC, as Dagster writes it: without saying so."""
+    if beat is None:
+        return
+    silence = now - beat.replace(tzinfo=UTC)
+    if silence < timedelta(seconds=60):
         raise LedgerError(
-            f"Dagster's daemon was heard of {(now - beat).total_seconds():.0f} s ago.",
+            f"Dagster's daemon was heard of {silence.total_seconds():.0f} s ago.",
             remedy=f"Nothing was moved. {STOP} It is believed to be gone after a minute of silence.",
-            where=str(runs),
+            where=str(settings.dagster_home),
         )

@@ -10,6 +10,7 @@ under a mark: a process that dies in between leaves a home that refuses to trade
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,9 +28,11 @@ from scizor_dagster.flow.ledger_choice import refuse_forgotten_server
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.moving import contents_of, copy_file, opened_copy
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.settings import Settings
 
 PARTS = ("ledger", "lake", "dagster")
 _SCRATCH = ".restoring"
+_COMMAND, _ONLY = "scizor restore", " --only "
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,9 @@ def restore_home(
     step("checking the backup")
     archives.check_files(archive, manifest)
     refuse_forgotten_server(desk.settings)
-    command = f"scizor restore {archive} --replace" + (f" --only {only}" if only else "")
-    replace = replace or moving.mark_of(desk.settings).exists()
+    going_on = _goes_on(desk.settings, only)
+    command = f"{_COMMAND} {shlex.quote(str(archive.resolve()))} --replace" + (f"{_ONLY}{only}" if only else "")
+    replace = replace or going_on
     if desk.settings.on_server:
         parts = tuple(part for part in parts if part in restoring_on_server.PARTS)
         halted, aside = restoring_on_server.restore_on_server(
@@ -118,7 +122,8 @@ def _restore_files(
     halted = _prepare(desk, archive, manifest, parts, scratch, actor, now, step)
     step("putting it in its place")
     aside = settings.home / f"replaced-{now:%Y%m%dT%H%M%SZ}"
-    moving.begin_move(settings, command)
+    # Once more: to make all this whole takes its time.
+    moving.begin_move(settings, command, settings.ledger_url if "ledger" in parts else None, now)
     for part in parts:
         moving.put_aside(_places(desk, part), aside)
         for path in sorted(scratch.glob(f"{part}/*")):
@@ -126,6 +131,21 @@ def _restore_files(
     moving.end_move(settings)
     shutil.rmtree(scratch, ignore_errors=True)
     return halted, str(aside) if aside.exists() else None
+
+
+def _goes_on(settings: Settings, only: str | None) -> bool:
+    """Whether a restore was begun that this one goes on with: of the same parts, perhaps from another archive.
+
+    Raises:
+        LedgerError: a move was begun that this one does not bring to its end.
+    """
+    begun = moving.begun(settings)
+    if begun is None:
+        return False
+    parts = begun.partition(_ONLY)[2] or None
+    if not begun.startswith(_COMMAND) or only not in (None, parts):
+        moving.refuse_unfinished_move(settings)
+    return True
 
 
 def _chosen(manifest: ArchiveManifest, archive: Path, only: str | None) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from scizor_dagster.flow.ledger_choice import note_server
 from scizor_dagster.lake import catalog_rows
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.location import SCHEMA as LAKE_SCHEMA
-from scizor_dagster.lake.location import lake_location
+from scizor_dagster.lake.location import lake_location, unreachable
 from scizor_dagster.lake.moving import CATALOG, DATA, copy_data, require_folder
 from scizor_dagster.lake.tables import initialise
 from scizor_dagster.ledger.postgres import SCHEMA as LEDGER_SCHEMA
@@ -88,10 +88,8 @@ def restore_on_server(
             remedy="Give --replace: what is there is renamed, and never deleted. Or name an empty database.",
             where=location.place,
         )
-    if in_use:
-        moving.require_rest(settings, settings.ledger_url if "ledger" in parts else None, now)
     settings.home.mkdir(parents=True, exist_ok=True)
-    moving.begin_move(settings, command)
+    moving.begin_move(settings, command, settings.ledger_url if "ledger" in parts else None, now)
     renamed = _rename(desk, in_use, now)
     halted: list[str] = []
     lake = Lake(location)
@@ -132,7 +130,7 @@ def _store(desk: Desk, archive: Path, parts: Sequence[str], lake: Lake, actor: s
         with lake.at_rest():
             path = archive / archives.LEDGER
             _, halted = restore_ledger(desk, ledger, path, actor=actor, now=now, name=archive.name, also=fill)
-        note_server(desk.settings, ledger.place)
+        note_server(desk.settings, ledger.place, holds=True)
         return halted
     finally:
         ledger.close()
@@ -142,12 +140,15 @@ def _rename(desk: Desk, schemas: Sequence[str], now: datetime) -> str | None:
     if not schemas:
         return None
     engine = catalog_rows.engine_of(lake_location(desk.settings))
-    names = {schema: f"{schema}_replaced_{now:%Y%m%dt%H%M%Sz}" for schema in schemas}
+    names = {schema: moving.renamed(schema, now) for schema in schemas}
     try:
         with engine.begin() as connection:
             for schema, name in names.items():
                 connection.exec_driver_sql(f"ALTER SCHEMA {schema} RENAME TO {name}")
     except sa.exc.DBAPIError as error:
+        if error.connection_invalidated:
+            # Perhaps it was: the mark stays.
+            raise unreachable(lake_location(desk.settings), error.orig or error) from error
         moving.end_move(desk.settings)
         raise DataError(
             f"What is there cannot be renamed ({str(error.orig).strip().splitlines()[0]}).",

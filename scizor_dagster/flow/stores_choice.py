@@ -20,8 +20,12 @@ def choose_lake(settings: Settings) -> LakeLocation:
     Raises:
         ConfigError: `DATABASE_URL` or `SCIZOR_LAKE_DATA` cannot be used.
         DataError: this home has a lake in files, and there is none on the server yet.
-        LedgerError: the stores of this home lie on a server, and `DATABASE_URL` is not set.
+        LedgerError: the stores of this home lie on a server, and `DATABASE_URL` is not set; or they are being moved.
     """
+    # Imported here because a command that only looks whether there is a store starts without the ledger.
+    from scizor_dagster.flow.moving import refuse_unfinished_move
+
+    refuse_unfinished_move(settings)
     refuse_forgotten_server(settings)
     location = lake_location(settings)
     if settings.on_server and not lake_exists(location):

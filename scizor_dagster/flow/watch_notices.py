@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from scizor_dagster.errors import ScizorError
 from scizor_dagster.flow.ledger_choice import ledger_exists
+from scizor_dagster.flow.moving import refuse_unfinished_move
 from scizor_dagster.flow.watch import Finding, WatchingDesk
 from scizor_dagster.ledger.notices import MOST_ATTEMPTS, given_up
 from scizor_dagster.ledger.store import Ledger
@@ -34,9 +35,12 @@ def not_told(desk: WatchingDesk) -> Iterator[Finding]:
 def remembering_ledger(settings: Settings) -> Ledger | None:
     """The ledger to write to where there is one of this version; it is neither created nor migrated for this.
 
-    None where it cannot be read: that is a finding, and people are told of it without being remembered.
+    None where it cannot be read, or is being moved: that is a finding, and people are told of it without being
+    remembered.
     """
     try:
+        # Moved stores are compared with those that they were moved from: neither may change meanwhile.
+        refuse_unfinished_move(settings)
         if not ledger_exists(settings):
             return None
         Ledger.open_to_read(settings.ledger_url).close()

@@ -41,7 +41,7 @@ def fill_server(catalog: Path, connection: sa.Connection, schema: str = SCHEMA) 
     """
     require_empty(connection, schema)
     found: dict[str, str] = {}
-    with closing(sqlite3.connect(f"{catalog.resolve().as_uri()}?mode=ro", uri=True)) as file:
+    with closing(table_copies.opened_still(catalog)) as file:
         _require_same_version(file, connection, schema)
         for table in _tables(file):
             types = table_copies.types_of(connection, schema, table)
@@ -90,7 +90,7 @@ def take_from_server(connection: sa.Connection, catalog: Path, schema: str = SCH
 def differences(catalog: Path, connection: sa.Connection, schema: str = SCHEMA) -> list[str]:
     """The tables of a catalog in a file whose rows are others on the server."""
     odd = []
-    with closing(sqlite3.connect(f"{catalog.resolve().as_uri()}?mode=ro", uri=True)) as file:
+    with closing(table_copies.opened_still(catalog)) as file:
         for table in _tables(file):
             types = table_copies.types_of(connection, schema, table)
             here = table_copies.content_of(types, table_copies.rows_of_file(file, table, types)) if types else None

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from scizor_dagster import table_copies
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.lake import taking
 from scizor_dagster.lake.connection import Lake
@@ -124,7 +125,7 @@ def data_files(catalog: Path) -> list[DataFile]:
         DataError: one lies outside of the lake's own folder.
     """
     found: list[DataFile] = []
-    with closing(sqlite3.connect(f"{catalog.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(table_copies.opened_still(catalog)) as connection:
         for table in ("ducklake_data_file", "ducklake_delete_file"):
             for *steps, size in connection.execute(_OF_A_TABLE.format(files=table)):
                 found.append(DataFile(_joined(steps, catalog), int(size)))

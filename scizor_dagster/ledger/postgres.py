@@ -36,7 +36,9 @@ WRITER_STANDS_STILL_MS = 20_000
 whose host has vanished gets it."""
 STATEMENT_MS = 300_000
 """How long one statement may take. None takes seconds; one that hangs must end."""
-_CONNECT = {"application_name": "scizor", "client_encoding": "utf8"}
+APPLICATION = "scizor"
+"""What the server calls sessions of a ledger."""
+_CONNECT = {"application_name": APPLICATION, "client_encoding": "utf8"}
 _IN_ERROR = 3
 """libpq's PQTRANS_INERROR."""
 _LOCK_NOT_AVAILABLE = "55P03"

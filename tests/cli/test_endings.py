@@ -32,7 +32,7 @@ def _signal(*_: Any, **__: Any) -> Any:
 
 @pytest.mark.parametrize("how", [_key, _signal])
 @pytest.mark.parametrize(
-    "where", ["scizor_dagster.market_data.sample.SampleMarket.daily_bars", "scizor_dagster.cli.instance.check_home"]
+    "where", ["scizor_dagster.market_data.sample.SampleMarket.daily_bars", "scizor_dagster.cli.dagster_home.check_home"]
 )
 def test_ctrl_c_ends_a_collection_with_one_sentence(
     scizor: Scizor, fresh: Project, monkeypatch: pytest.MonkeyPatch, where: str, how: Any

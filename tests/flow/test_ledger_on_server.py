@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 
 from scizor_dagster.errors import DataError, LedgerError
 from scizor_dagster.execution.executor import ExecutionState
+from scizor_dagster.flow import restoring_on_server
 from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
@@ -117,7 +119,7 @@ def test_a_home_whose_ledger_is_on_a_server_does_not_trade_with_a_file_when_the_
     desks: Callable[[str | None], Desk], empty: str
 ) -> None:
     desk = desks(empty)
-    place = _closed_place(desk)
+    place = _closed_place(_closed(desk))
     forgotten = _desk(desk.config.folder, None)
     with pytest.raises(LedgerError, match="DATABASE_URL is not set") as caught:
         _ = forgotten.ledger
@@ -128,7 +130,7 @@ def test_a_home_whose_ledger_is_on_a_server_does_not_trade_with_a_file_when_the_
 
 def _closed_place(desk: Desk) -> str:
     place = desk.ledger.place
-    _closed(desk)
+    desk.ledger.close()
     return place
 
 
@@ -185,3 +187,116 @@ def test_a_ledger_whose_sessions_the_lake_on_the_server_knows_is_not_begun_anew(
     postgres.execute("DROP SCHEMA ledger CASCADE", database=empty.rpartition("/")[2])
     with pytest.raises(LedgerError, match=r"1 session\(s\) were traded with another one"):
         _ = _desk(folder, empty).ledger
+
+
+def _without_prices(prices: Path, folder: Path) -> Path:
+    return shutil.copytree(prices, folder, ignore=shutil.ignore_patterns("home"))
+
+
+def _write(desk: Desk) -> Desk:
+    with desk.ledger.transaction() as connection:
+        set_state(connection, "paper", None, TradingState.REDUCING, reason="a trade", actor="ann", now=NOW)
+    return desk
+
+
+def test_a_home_that_has_seen_rows_on_a_server_begins_no_empty_ledger_wherever_the_variable_leads(
+    prices: Path, tmp_path: Path, empty: str, postgres: Server
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    _closed(_write(_desk(folder, empty)))
+    place = _closed_place(_desk(folder, empty))
+    other = postgres.new_database()
+    # The lake is begun at the new place; the ledger of the old one counts.
+    _closed_lake(_desk(folder, postgres.url(other)))
+    postgres.execute("DROP SCHEMA ledger CASCADE", database=empty.rpartition("/")[2])
+    for url in (postgres.url(other), empty):
+        with pytest.raises(LedgerError, match="held what was done until now") as caught:
+            _ = _desk(folder, url).ledger
+        assert place in str(caught.value)
+        assert not Ledger.exists(url), "the refusal creates nothing"
+    postgres.drop(other)
+
+
+def _closed_lake(desk: Desk) -> None:
+    assert desk.lake.snapshot() >= 0
+    desk.lake.close()
+
+
+def test_a_home_that_has_seen_no_row_on_a_server_yet_may_be_led_to_another_one(
+    prices: Path, tmp_path: Path, empty: str, postgres: Server
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    first = _desk(folder, empty)
+    first.settings.home.mkdir()
+    assert _closed_place(first) in first.settings.server_note.read_text()
+    other = postgres.new_database()
+    moved = _desk(folder, postgres.url(other))
+    assert moved.ledger.place in moved.settings.server_note.read_text()
+    moved.ledger.close()
+    postgres.drop(other)
+
+
+def test_no_other_host_begins_an_empty_ledger_while_a_restore_has_renamed_the_one_that_was_there(
+    prices: Path, tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    desk = _write(_desk(folder, empty))
+    made = back_up(desk, None, now=NOW, parts=("ledger",))
+    desk.ledger.close()
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring_on_server, "_store", die)
+        with pytest.raises(KeyboardInterrupt):
+            restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+    elsewhere = _without_prices(prices, tmp_path / "elsewhere")
+    with pytest.raises(LedgerError, match="an earlier one was renamed there") as caught:
+        _ = _desk(elsewhere, empty).ledger
+    assert "come to its end" in caught.value.remedy
+    assert not Ledger.holds_anything(empty)
+    restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW)
+    assert _closed_place(_desk(elsewhere, empty))
+
+
+def test_nothing_on_a_server_is_replaced_while_another_process_has_its_ledger_open(
+    prices: Path, tmp_path: Path, empty: str
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    desk = _write(_desk(folder, empty))
+    made = back_up(desk, None, now=NOW, parts=("ledger",))
+    with pytest.raises(LedgerError, match="have the ledger open") as caught:
+        restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+    assert "Nothing was moved" in caught.value.remedy
+    desk.ledger.close()
+    assert _closed_place(_desk(folder, empty)), "no mark is left"
+    restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+
+
+def test_nothing_on_a_server_is_replaced_while_a_daemon_is_heard_of_there(
+    prices: Path, tmp_path: Path, empty: str, postgres: Server
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    desk = _write(_desk(folder, empty))
+    made = back_up(desk, None, now=NOW, parts=("ledger",))
+    desk.ledger.close()
+    database = empty.rpartition("/")[2]
+    postgres.execute("CREATE SCHEMA dagster", database=database)
+    postgres.execute("CREATE TABLE dagster.daemon_heartbeats (timestamp timestamp)", database=database)
+    beat = (NOW - timedelta(seconds=20)).astimezone(UTC).replace(tzinfo=None)
+    postgres.execute(f"INSERT INTO dagster.daemon_heartbeats VALUES ('{beat}')", database=database)
+    with pytest.raises(LedgerError, match="was heard of 20 s ago"):
+        restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+
+
+def test_a_ledger_on_a_server_that_this_version_cannot_read_is_not_replaced_unseen(
+    prices: Path, tmp_path: Path, empty: str, postgres: Server
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    desk = _write(_desk(folder, empty))
+    made = back_up(desk, None, now=NOW, parts=("ledger",))
+    desk.ledger.close()
+    postgres.execute("UPDATE ledger.alembic_version SET version_num = '0001'", database=empty.rpartition("/")[2])
+    with pytest.raises(LedgerError, match="is of version 0001"):
+        restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.errors import InputError, LedgerError, ScizorError
-from scizor_dagster.flow import migrating, moving
+from scizor_dagster.flow import archives, migrating, moving, restoring_on_server
 from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.migrating import migrate_home
 from scizor_dagster.flow.restoring import restore_home
+from scizor_dagster.flow.watch_notices import remembering_ledger
 from scizor_dagster.lake.moving import contents_of as lake_contents
 from scizor_dagster.ledger.comparing import contents_of, differences
 from scizor_dagster.ledger.verification import verify
@@ -155,6 +156,63 @@ def test_a_failure_before_the_commit_leaves_the_home_as_it_was(
     assert _held(settings)[:2] == before[:2]
     _migrate(on_server)
     _same(before, _held(on_server))
+
+
+def test_an_interrupt_at_the_commit_leaves_no_home_that_trades_with_either_store(
+    settings: Settings, on_server: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _held(settings)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating, "note_server", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            _migrate(on_server)
+    for known in (settings, on_server):
+        desk = Desk(known, lambda: NOW)
+        for ask in (lambda desk=desk: desk.ledger, lambda desk=desk: desk.lake):
+            with pytest.raises(LedgerError, match="did not come to its end"):
+                ask()
+        assert remembering_ledger(known) is None, "a watch writes to neither"
+    _migrate(on_server)
+    _same(before, _held(on_server))
+
+
+def test_a_move_that_was_begun_is_ended_by_its_own_command_alone(
+    settings: Settings, on_server: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    desk = Desk(settings, lambda: NOW)
+    made = back_up(desk, tmp_path / "kept", now=NOW)
+    _closed(desk)
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrating, "note_server", die)
+        with pytest.raises(Killed):
+            _migrate(on_server)
+    for only in (None, "ledger"):
+        with pytest.raises(LedgerError, match="did not come to its end") as caught:
+            restore_home(Desk(settings, lambda: NOW), made.folder, actor="ann", now=NOW, only=only, replace=True)
+        assert "scizor migrate" in caught.value.remedy
+    _migrate(on_server)
+    other = project_at(tmp_path / "project").settings
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring_on_server, "_store", die)
+        with pytest.raises(Killed):
+            restore_home(Desk(on_server, lambda: NOW), made.folder, actor="ann", now=NOW, replace=True)
+    with pytest.raises(LedgerError, match="did not come to its end") as caught:
+        _migrate(on_server)
+    assert f"scizor restore {made.folder} --replace" in caught.value.remedy
+    with pytest.raises(LedgerError, match="did not come to its end"):
+        restore_home(Desk(on_server, lambda: NOW), made.folder, actor="ann", now=NOW, only="lake")
+    # What was read once is still the same, and can be read again.
+    assert restore_home(Desk(on_server, lambda: NOW), made.folder, actor="ann", now=NOW).parts == ("ledger", "lake")
+    archives.check_files(made.folder, made.manifest)
+    assert not moving.mark_of(other).exists()
 
 
 def test_a_server_that_holds_another_ledger_is_refused_and_nothing_of_the_home_is_touched(
