@@ -17,11 +17,15 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from scizor_dagster.errors import LedgerError
+from scizor_dagster.flow.dagster_rows import RUNS, SCHEMA
+from scizor_dagster.lake import catalog_rows
+from scizor_dagster.lake.location import lake_location
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import leases
 from scizor_dagster.settings import Settings
 
 _BUSY = 0.2
+_BEATS = f"{SCHEMA}.daemon_heartbeats"
 STOP = "Stop whatever runs with this home (scizor dev, scizor serve, schedules, a run), then give the command again."
 
 
@@ -85,7 +89,7 @@ def require_rest(settings: Settings, ledger_url: str | None, now: datetime) -> N
     if settings.ledger_file.exists():
         _require_closed(settings.ledger_file)
     _require_no_runs(settings.dagster_home / "processes")
-    _require_no_daemon(settings.dagster_home, now)
+    _require_no_daemon(settings, now)
 
 
 def put_aside(paths: Iterable[Path], folder: Path) -> None:
@@ -152,19 +156,34 @@ def _require_no_runs(processes: Path) -> None:
             ) from error
 
 
-def _require_no_daemon(dagster_home: Path, now: datetime) -> None:
-    runs = dagster_home / "history" / "runs.db"
-    if not runs.is_file():
-        return
-    with closing(sqlite3.connect(f"{runs.as_uri()}?mode=ro", uri=True, timeout=_BUSY)) as connection:
-        try:
-            found = connection.execute("SELECT max(timestamp) FROM daemon_heartbeats").fetchone()
-        except sqlite3.DatabaseError:
-            return
-    beat = datetime.fromisoformat(found[0]).replace(tzinfo=UTC) if found[0] else None
+def _require_no_daemon(settings: Settings, now: datetime) -> None:
+    beat = _beat_on_server(settings) if settings.on_server else _beat_in_file(settings.dagster_home / RUNS)
     if beat is not None and now - beat < timedelta(seconds=60):
         raise LedgerError(
             f"Dagster's daemon was heard of {(now - beat).total_seconds():.0f} s ago.",
             remedy=f"Nothing was moved. {STOP} It is believed to be gone after a minute of silence.",
-            where=str(runs),
+            where=lake_location(settings).place if settings.on_server else str(settings.dagster_home / RUNS),
         )
+
+
+def _beat_in_file(runs: Path) -> datetime | None:
+    if not runs.is_file():
+        return None
+    with closing(sqlite3.connect(f"{runs.as_uri()}?mode=ro", uri=True, timeout=_BUSY)) as connection:
+        try:
+            found = connection.execute("SELECT max(timestamp) FROM daemon_heartbeats").fetchone()
+        except sqlite3.DatabaseError:
+            return None
+    return datetime.fromisoformat(found[0]).replace(tzinfo=UTC) if found[0] else None
+
+
+def _beat_on_server(settings: Settings) -> datetime | None:
+    engine = catalog_rows.engine_of(lake_location(settings))
+    try:
+        with engine.connect() as connection:
+            if connection.exec_driver_sql(f"SELECT to_regclass('{_BEATS}')").scalar() is None:
+                return None
+            found: datetime | None = connection.exec_driver_sql(f"SELECT max(timestamp) FROM {_BEATS}").scalar()
+    finally:
+        engine.dispose()
+    return found.replace(tzinfo=UTC) if found is not None else None
