@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +18,7 @@ from scizor_dagster.cli.dagster_home import SHIPPED, dagster_yaml
 from scizor_dagster.cli.dagster_state import read_dagster
 from scizor_dagster.cli.instance import opened_instance, prepare_home
 from scizor_dagster.errors import DataError, LedgerError
+from scizor_dagster.flow.moving import require_rest
 from scizor_dagster.settings import Settings
 from tests.postgres import Server
 from tests.projects import Project, small_project
@@ -118,6 +119,21 @@ def test_heartbeats_are_read_from_the_server_whatever_its_time_zone(settings: Se
     assert state is not None
     assert state.oldest() == at
     assert not state.is_on("rebalance_before_open")
+
+
+def test_nothing_is_moved_on_a_server_while_a_daemon_is_alive(settings: Settings, postgres: Server) -> None:
+    now = datetime(2025, 2, 4, 13, tzinfo=UTC)
+    require_rest(settings, None, now)
+    database = settings.database_url.rpartition("/")[2]
+    postgres.execute(f"ALTER DATABASE {database} SET timezone = 'Australia/Sydney'")
+    prepare_home(settings)
+    require_rest(settings, None, now)
+    with opened_instance(settings) as instance:
+        instance.add_daemon_heartbeat(DaemonHeartbeat(now.timestamp(), "SCHEDULER", "me", []))
+    with pytest.raises(LedgerError, match="daemon was heard of 20 s ago") as caught:
+        require_rest(settings, None, now + timedelta(seconds=20))
+    assert PASSWORD not in str(caught.value)
+    require_rest(settings, None, now + timedelta(minutes=2))
 
 
 def test_a_server_that_is_not_there_is_one_sentence_without_the_password(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,24 @@ def test_nobody_holds_the_socket_of_docker(compose: dict[str, Any]) -> None:
     assert "docker.sock" not in json.dumps(compose)
 
 
+def test_whoever_joins_the_inner_network_takes_no_address_of_a_service(
+    compose: dict[str, Any], services: dict[str, dict[str, Any]]
+) -> None:
+    (config,) = compose["networks"]["web"]["ipam"]["config"]
+    given = ip_network(config["ip_range"])
+    assert given.subnet_of(ip_network(config["subnet"]))
+    for name in _on(services, "web"):
+        assert ip_address(services[name]["networks"]["web"]["ipv4_address"]) not in given, name
+
+
+def test_dagster_s_own_processes_log_json_from_their_first_line(services: dict[str, dict[str, Any]]) -> None:
+    dagsters = {name for name, service in services.items() if service.get("command", [""])[0].startswith("dagster")}
+    assert dagsters == {"code", "webserver", "viewer", "daemon"}
+    for name in dagsters:
+        assert "--log-format=json" in services[name]["command"], name
+        assert services[name]["environment"]["LOG_FORMAT"] == "${LOG_FORMAT:-json}"
+
+
 def test_every_image_is_named_by_a_version(services: dict[str, dict[str, Any]]) -> None:
     for name, service in services.items():
         match = re.fullmatch(r"\$\{[A-Z_]+_IMAGE:-([^}]+)\}", service["image"])
@@ -179,6 +198,7 @@ def test_every_command_of_ours_would_be_taken(services: dict[str, dict[str, Any]
 
 def test_every_command_of_dagster_would_be_taken(services: dict[str, dict[str, Any]]) -> None:
     from dagster._cli.code_server import start_command
+    from dagster._daemon.cli import run_command
     from dagster_webserver.cli import dagster_webserver
 
     def options(command: Any) -> set[str]:
@@ -187,6 +207,7 @@ def test_every_command_of_dagster_would_be_taken(services: dict[str, dict[str, A
     assert _given(services["code"]["command"]) <= options(start_command)
     for name in ("webserver", "viewer"):
         assert _given(services[name]["command"]) <= options(dagster_webserver)
+    assert _given(services["daemon"]["command"]) <= options(run_command)
 
 
 def _given(command: list[str]) -> set[str]:

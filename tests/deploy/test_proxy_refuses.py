@@ -71,11 +71,11 @@ def test_no_link_can_change_anything(site: Site, host: str) -> None:
     asked = urlencode({"query": mutation.query, "variables": json.dumps(mutation.variables)})
     accepts: list[list[Header]] = [[], [("Accept", "text/html")], [("Accept", "*/*")], [("Upgrade", "h2c")]]
     for method in ("GET", "HEAD"):
-        for target in (f"/graphql?{asked}", f"/graphql/?{asked}", f"//graphql?{asked}", f"/%67raphql?{asked}"):
+        for path in ("/graphql", "/graphql/", "//graphql", "/%67raphql", "/graphql%0a", "/graphql%0A", "/%0agraphql"):
+            target = f"{path}?{asked}"
             for accept in accepts:
                 answer = site.ask(target, [*own_page(host), *accept], method=method, host=host)
-                # With a slash behind it is a page of the UI, and no question.
-                assert answer.status in (400, 403) or (answer.status == 200 and b"data" not in answer.body[:10]), answer
+                assert answer.status in (400, 403), answer
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -123,6 +123,8 @@ def test_without_the_proxy_these_forms_would_change_something(site: Site, runs: 
         (move("2"), request(asked(move("2")), [("Host", "evil"), ("Content-Type", "text/plain")])),
         (move("3"), request("/graphql", [("Host", "h"), simple], move("3").body)),
         (move("4"), request("/graphql", [("Host", "h"), JSON, *FOREIGN["another site"]], move("4").body)),
+        # A line feed at the end of a path is none to what the webserver routes by.
+        (move("5"), request(asked(move("5")).replace("?", "%0a?", 1), [("Host", "h")], method="GET")),
     ]
     for mutation, raw in ways:
         before = site.stored()
