@@ -180,6 +180,14 @@ class Machine:
                 command, env=self.environment(name), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
 
+    def stop(self, name: str) -> None:
+        """The service, and whatever it has begun."""
+        for pid in run("ip", "netns", "pids", self.namespace(name), check=False).stdout.split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        if (process := self.processes.pop(name, None)) is not None:
+            process.wait(20)
+
     def once(self, name: str, words: Iterable[str]) -> subprocess.CompletedProcess[str]:
         """A command beside the service, as `docker compose exec` runs one."""
         return run(*self.command(name, words), check=False, env=self.environment(name), timeout=240)
@@ -218,12 +226,7 @@ class Machine:
     def end(self) -> None:
         """Everything that was started here, and every network of it."""
         for name in [*self.services, WORLD]:
-            listed = run("ip", "netns", "pids", self.namespace(name), check=False)
-            for pid in listed.stdout.split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-        for process in self.processes.values():
-            process.wait(20)
+            self.stop(name)
         for name in [*self.services, WORLD]:
             run("ip", "netns", "del", self.namespace(name), check=False)
             shutil.rmtree(Path("/etc/netns") / self.namespace(name), ignore_errors=True)

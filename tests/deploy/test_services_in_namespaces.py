@@ -221,3 +221,28 @@ def test_the_backup_of_the_file_makes_one(machine: Machine) -> None:
     done = machine.once("backup", [kind, flag, once])
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((machine.folder / "backups").iterdir())
+
+
+# What a minute without a daemon comes to.
+FORGET = """
+import os, psycopg2
+connection = psycopg2.connect(os.environ["DATABASE_URL"])
+connection.autocommit = True
+connection.cursor().execute("DELETE FROM dagster.daemon_heartbeats")
+"""
+
+
+def test_a_backup_is_brought_back_in_its_container_once_nobody_is_at_work(machine: Machine) -> None:
+    (made,) = (path.name for path in (machine.folder / "backups").glob("scizor-*"))
+    back = ["scizor", "restore", f"/var/backups/scizor/{made}", "--replace"]
+    refused = machine.once("backup", back)
+    assert refused.returncode == 1, refused
+    assert "Dagster's daemon was heard of" in refused.stderr
+    for name in ("proxy", "webserver", "viewer", "daemon", "api", "code"):
+        machine.stop(name)
+    assert machine.once("backup", ["python", "-c", FORGET]).returncode == 0
+    done = machine.once("backup", back)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Restored ledger, lake" in done.stdout
+    looked = machine.once("code", ["scizor", "doctor"])
+    assert "ledger whole" in looked.stdout, looked.stdout + looked.stderr
