@@ -88,10 +88,10 @@ def connection_of(settings: Settings) -> psycopg2.extensions.connection:
     # Imported here because only stores on a server need a driver of their own.
     import psycopg2
 
-    from scizor_dagster.databases import parameters_of, parse
+    from scizor_dagster.databases import parameters_of, parse, patience_of_host
 
     try:
-        return psycopg2.connect(**{"connect_timeout": "10", **parameters_of(parse(settings.database_url))})
+        return psycopg2.connect(**{**patience_of_host(), **parameters_of(parse(settings.database_url))})
     except psycopg2.Error as error:
         raise lost(settings, error) from None
 

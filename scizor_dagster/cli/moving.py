@@ -39,7 +39,9 @@ def backup(
     with_dagster: Annotated[
         bool, typer.Option("--with-dagster", help="Dagster's record of runs too, where it is embedded.")
     ] = False,
-    keep: Annotated[int | None, typer.Option(min=1, help="Delete all but the newest N backups in the folder.")] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Delete backups in the folder that N newer ones make up for.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write ledger, lake and configuration into one folder, while everything goes on; keep it on another machine.
@@ -47,7 +49,7 @@ def backup(
     It is checked before it has its name, restores into either kind of store, embedded or Postgres, and holds no secret.
 
     When: every day, after the last session.
-    Writes: One folder, scizor-TIME; with --keep the oldest ones go.
+    Writes: One folder, scizor-TIME; with --keep, those go that N newer ones make up for.
     Exit codes: 0 written; 1 the ledger or the lake is not whole; 2 there is nothing, or the folder cannot be written.
     JSON: folder, made_at, release, stores{*}, seq, seal, snapshot, rows{*}, files, bytes, left_out, pruned.
     Example: scizor backup /mnt/elsewhere --keep 14

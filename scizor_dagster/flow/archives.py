@@ -127,13 +127,27 @@ def archives_in(place: Path) -> list[Path]:
 
 
 def prune(place: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` archives of a folder; which ones."""
-    gone = archives_in(place)[:-keep]
+    """Delete each archive of a folder that has `keep` newer ones with all the stores that it has; which ones."""
+    archives = archives_in(place)
+    holding = {path: _stores_of(path) for path in archives}
+    gone = [
+        path
+        for number, path in enumerate(archives)
+        if holding[path] and sum(holding[path] <= holding[newer] for newer in archives[number + 1 :]) >= keep
+    ]
     for path in gone:
         # Without its manifest it is an archive no more, whatever becomes of the rest.
         (path / MANIFEST).unlink()
         shutil.rmtree(path)
     return gone
+
+
+def _stores_of(archive: Path) -> frozenset[str]:
+    """Nothing for one that cannot be read, which is left to a person."""
+    try:
+        return frozenset(read_manifest(archive).stores)
+    except InputError:
+        return frozenset()
 
 
 def unfinished_in(place: Path) -> Iterator[Path]:

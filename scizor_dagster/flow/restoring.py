@@ -214,7 +214,7 @@ def require_same_lake(lake: Lake, manifest: ArchiveManifest) -> None:
     if not same:
         raise LedgerError(
             "The lake that was put together is not the one that was backed up.",
-            remedy="Nothing was restored. Look after the disk, or take another backup.",
+            remedy="Do not trade with it. Look after the disk, then restore again, this backup or another one.",
             where=lake.location.place,
         )
 

@@ -149,10 +149,14 @@ def test_only_so_many_backups_are_kept_and_nothing_else_in_the_folder_is_touched
     place = tmp_path / "kept"
     (place / "scizor-20200101T000000Z").mkdir(parents=True)
     (place / "scizor-20200101T000000Z" / "mine.txt").write_text("not a backup")
+    whole = _backed_up(scizor, place)
     first = _backed_up(scizor, place, "--only", "ledger")
     made = [_backed_up(scizor, place, "--only", "ledger", "--keep", 2) for _ in range(2)]
     assert not first.exists()
-    assert archives.archives_in(place) == sorted(made)
+    assert archives.archives_in(place) == sorted([whole, *made]), "one of the ledger alone took a whole one's place"
+    (made[0] / archives.MANIFEST).write_text("{}")
+    again = [_backed_up(scizor, place, "--keep", 2) for _ in range(2)]
+    assert archives.archives_in(place) == sorted([made[0], *again]), "what cannot be read is a person's"
     assert (place / "scizor-20200101T000000Z" / "mine.txt").exists()
     assert (collected.home / "marks" / "backup").exists()
 
