@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
-from tests.deploy.mutations import launch, move
+# Not the client of threads: its reader and its writer share one TLS object, which OpenSSL does not allow.
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+
+from tests.deploy.mutations import Mutation, launch, move
 from tests.deploy.proxied import FOREIGN, OPERATOR_HOST, PAGES, VIEWER_HOST, Site, login
 from tests.deploy.wire import SECONDS, Header, connected, trusting
 
 
-def opened(site: Site, host: str, headers: list[Header], target: str = "/graphql") -> ClientConnection:
+def opened(site: Site, host: str, headers: list[Header], target: str = "/graphql") -> connect:
     origin = next((value for name, value in headers if name == "Origin"), None)
     return connect(
         f"wss://{host}{target}",
@@ -29,9 +32,12 @@ def opened(site: Site, host: str, headers: list[Header], target: str = "/graphql
 
 
 def refusal(site: Site, host: str, headers: list[Header], target: str = "/graphql") -> int:
-    with pytest.raises(InvalidStatus) as refused, opened(site, host, headers, target):
-        pass
-    return refused.value.response.status_code
+    async def ask() -> int:
+        with pytest.raises(InvalidStatus) as refused:
+            await opened(site, host, headers, target)
+        return refused.value.response.status_code
+
+    return asyncio.run(ask())
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -56,36 +62,49 @@ def test_there_is_a_websocket_at_one_path_alone(site: Site) -> None:
         assert refusal(site, OPERATOR_HOST, page, target) in (200, 403, 404)
 
 
-def told(socket: ClientConnection, query: str, variables: dict[str, object]) -> list[dict[str, object]]:
+async def said(socket: ClientConnection) -> dict[str, object]:
+    async with asyncio.timeout(SECONDS):
+        message: dict[str, object] = json.loads(await socket.recv())
+    return message
+
+
+async def told(socket: ClientConnection, query: str, variables: dict[str, object]) -> list[dict[str, object]]:
     """What is answered to an operation, and to one that the server certainly ends, asked after it."""
     found: list[dict[str, object]] = []
     for number, payload in (
         ("1", {"query": query, "variables": variables}),
         ("2", {"query": "subscription { nothing }"}),
     ):
-        socket.send(json.dumps({"type": "start", "id": number, "payload": payload}))
+        await socket.send(json.dumps({"type": "start", "id": number, "payload": payload}))
     while not any(message.get("id") == "2" for message in found):
-        found.append(json.loads(socket.recv(timeout=30)))
+        found.append(await said(socket))
     return found
 
 
 def test_the_page_of_the_site_hears_of_a_run(site: Site, runs: tuple[str, str]) -> None:
     query = 'subscription S($r: ID!) { pipelineRunLogs(runId: $r, cursor: "HEAD") { __typename } }'
-    for host in PAGES:
+    started = {"query": query.replace("HEAD", ""), "variables": {"r": runs[1]}}
+
+    async def hear(host: str) -> None:
         page = [login(host), ("Origin", f"https://{host}"), ("Sec-Fetch-Site", "same-origin")]
-        with opened(site, host, page) as socket:
-            socket.send(json.dumps({"type": "connection_init"}))
-            assert json.loads(socket.recv(timeout=30)) == {"type": "connection_ack"}
-            started = {"query": query.replace("HEAD", ""), "variables": {"r": runs[1]}}
-            socket.send(json.dumps({"type": "start", "id": "1", "payload": started}))
-            assert json.loads(socket.recv(timeout=30))["type"] in ("data", "error")
+        async with opened(site, host, page) as socket:
+            await socket.send(json.dumps({"type": "connection_init"}))
+            assert await said(socket) == {"type": "connection_ack"}
+            await socket.send(json.dumps({"type": "start", "id": "1", "payload": started}))
+            assert (await said(socket))["type"] in ("data", "error")
+
+    for host in PAGES:
+        asyncio.run(hear(host))
 
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_viewer_changes_nothing_by_a_websocket(site: Site) -> None:
     page = [login(VIEWER_HOST), ("Origin", f"https://{VIEWER_HOST}")]
+
+    async def act(mutation: Mutation) -> str:
+        async with opened(site, VIEWER_HOST, page) as socket:
+            await socket.send(json.dumps({"type": "connection_init"}))
+            return json.dumps(await told(socket, mutation.query, mutation.variables))
+
     for mutation in (launch(), move("by websocket")):
-        with opened(site, VIEWER_HOST, page) as socket:
-            socket.send(json.dumps({"type": "connection_init"}))
-            messages = told(socket, mutation.query, mutation.variables)
-        assert f'"{mutation.succeeds}"' not in json.dumps(messages)
+        assert f'"{mutation.succeeds}"' not in asyncio.run(act(mutation))
