@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
 from unittest import mock
 
@@ -29,7 +30,7 @@ class Shell:
 
     def type(self, line: str) -> tuple[int, str]:
         """Exit code and standard output of one command line."""
-        words = [self._expanded(word) for word in shlex.split(line)]
+        words = [name for word in shlex.split(line) for name in self._found(self._expanded(word))]
         if words[0] == "export":
             self.environment |= dict(word.split("=", 1) for word in words[1:])
             return 0, ""
@@ -52,6 +53,10 @@ class Shell:
         home = self.environment.get("HOME", "")
         text = re.sub(r"(^|=)~(?=/|$)", lambda found: found[1] + home, word)
         return re.sub(r"\$\{?([A-Z_]+)\}?", lambda found: self.environment.get(found[1], ""), text)
+
+    def _found(self, word: str) -> list[str]:
+        matching = sorted(glob(word, root_dir=self.folder)) if "*" in word else []
+        return matching or [word]
 
     def _scizor(self, words: list[str]) -> tuple[int, str]:
         if os.environ.get("SCIZOR_TORTURE"):
