@@ -52,6 +52,7 @@ def test_many_rows_a_new_column_and_both_tables_at_once_are_seen(lake: Lake) -> 
     assert (versions.newest("bars"), versions.newest("plans")) == (both, both)
 
 
+@pytest.mark.parametrize("store", ["sqlite"])
 def test_nobody_is_asked_while_the_catalogs_files_are_as_they_were(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = TableVersions(lake)
     found = versions.newest("bars")

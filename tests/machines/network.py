@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from shutil import which
+from time import monotonic
 
+ANSWER_SECONDS = 20
 _NUMBERS = count(1)
 
 
@@ -37,7 +39,7 @@ class Wire:
     """A pair of interfaces between two hosts, with an address at either end."""
 
     def __init__(self, one: Host, other: Host) -> None:
-        self._one = one
+        self._one, self._other = one, other
         number = next(_NUMBERS)
         self._name = f"w{number}"
         self.address = f"10.77.{number}.1"
@@ -52,7 +54,17 @@ class Wire:
         _ip("-n", self._one.name, "link", "set", self._name, "down")
 
     def mend(self) -> None:
+        """Plug it in; when it returns the first host answers. A question from the time before would fail yet."""
         _ip("-n", self._one.name, "link", "set", self._name, "up")
+        deadline = monotonic() + ANSWER_SECONDS
+        while "lladdr" not in self._neighbour():
+            assert monotonic() < deadline, f"{self.address} does not answer"
+
+    def _neighbour(self) -> str:
+        """What the second host knows of the first one, after it has sent it something."""
+        ask = [*self._other.enter, "bash", "-c", f"echo > /dev/udp/{self.address}/9; sleep 0.1"]
+        subprocess.run(ask, check=False, capture_output=True)
+        return _ip("-n", self._other.name, "neighbour", "show", self.address, "dev", self._name)
 
 
 class Host:
@@ -93,7 +105,8 @@ def hosts(names: Sequence[str]) -> Iterator[list[Host]]:
             subprocess.run(["ip", "netns", "delete", host.name], check=False, capture_output=True)
 
 
-def _ip(*words: str) -> None:
+def _ip(*words: str) -> str:
     done = subprocess.run(["ip", *words], check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout

@@ -219,7 +219,7 @@ class Soak:
         """What `scizor watchdog` finds: it looks from outside, and starts nothing."""
         watch = Watch()
         desk = WatchingDesk(self.world.project.settings, lambda: now)
-        look_at(desk, [PORTFOLIO], read_dagster(self.world.project.settings.dagster_home), now, watch)
+        look_at(desk, [PORTFOLIO], read_dagster(desk.settings), now, watch)
         desk.lake.close()
         return [f"{finding.kind}: {finding.problem}" for finding in watch.findings]
 
