@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scizor_dagster.errors import DataError
-from scizor_dagster.lake import catalog_rows
+from scizor_dagster.lake import catalog_rows, taking
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.moving import contents_of, copy_data, copy_lake, opened_copy
@@ -113,3 +113,10 @@ def test_a_file_of_the_lake_that_is_gone_or_cut_off_is_named_and_nothing_is_call
     with pytest.raises(DataError, match="missing or cut off") as cut:
         dict(copy_lake(lived, tmp_path / "second"))
     assert name in cut.value.problem
+
+
+def test_a_catalog_that_cannot_be_copied_is_said_with_its_name_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="unable to open database file") as caught:
+        taking.take(tmp_path / "gone.sqlite", tmp_path / "copy.sqlite")
+    assert caught.value.filename == str(tmp_path / "gone.sqlite")
+    assert not (tmp_path / "gone.sqlite").exists()
