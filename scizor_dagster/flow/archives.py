@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from pydantic import TypeAdapter
@@ -27,7 +28,8 @@ LEDGER = "ledger.zip"
 LAKE = "lake"
 CONFIG = "config"
 DAGSTER = "dagster"
-_NAME = re.compile(r"scizor-\d{8}T\d{6}Z(-\d+)?")
+_NAME = re.compile(r"(?P<at>scizor-\d{8}T\d{6}Z)(?:-(?P<number>\d+))?")
+_NONE = ("", 0)
 _CHUNK = 1 << 20
 
 
@@ -123,7 +125,20 @@ def archives_in(place: Path) -> list[Path]:
     """The archives in a folder, the oldest first: by name and manifest, so that nothing else is taken for one."""
     if not place.is_dir():
         return []
-    return sorted(path for path in place.iterdir() if _NAME.fullmatch(path.name) and (path / MANIFEST).is_file())
+    return sorted((path for path in place.iterdir() if _age(path) != _NONE and (path / MANIFEST).is_file()), key=_age)
+
+
+def next_name(place: Path, now: datetime) -> str:
+    """What an archive of this instant is called: after all that there are of the same second, also where some went."""
+    name = f"scizor-{now:%Y%m%dT%H%M%SZ}"
+    numbers = [number for at, number in map(_age, place.iterdir()) if at == name]
+    return f"{name}-{max(numbers) + 1}" if numbers else name
+
+
+def _age(path: Path) -> tuple[str, int]:
+    """Grows with the instant at which an archive was begun; of a name that is none of an archive, ("", 0)."""
+    found = _NAME.fullmatch(path.name)
+    return (found["at"], int(found["number"] or 1)) if found else _NONE
 
 
 def prune(place: Path, keep: int) -> list[Path]:

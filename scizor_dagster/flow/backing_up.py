@@ -197,11 +197,7 @@ def _add_dagster(home: Path, folder: Path) -> dict[str, str]:
 def _scratch(place: Path, now: datetime) -> Iterator[tuple[Path, Path]]:
     for left in archives.unfinished_in(place):
         shutil.rmtree(left)
-    name = target = f"scizor-{now:%Y%m%dT%H%M%SZ}"
-    number = 1
-    while (place / target).exists():
-        number += 1
-        target = f"{name}-{number}"
+    target = archives.next_name(place, now)
     scratch = place / f".{target}.part"
     scratch.mkdir()
     try:

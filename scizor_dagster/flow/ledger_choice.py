@@ -159,6 +159,6 @@ class _Noted:
 def _noted(settings: Settings) -> _Noted | None:
     try:
         place, *rest = settings.server_note.read_text().splitlines() or [""]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return _Noted(place.strip(), _HOLDS.strip() in rest)

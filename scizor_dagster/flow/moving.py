@@ -74,7 +74,7 @@ def begun(settings: Settings) -> str | None:
     """The command that was begun before, and has not come to its end."""
     try:
         return mark_of(settings).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -153,12 +154,26 @@ def test_only_so_many_backups_are_kept_and_nothing_else_in_the_folder_is_touched
     first = _backed_up(scizor, place, "--only", "ledger")
     made = [_backed_up(scizor, place, "--only", "ledger", "--keep", 2) for _ in range(2)]
     assert not first.exists()
-    assert archives.archives_in(place) == sorted([whole, *made]), "one of the ledger alone took a whole one's place"
+    assert archives.archives_in(place) == [whole, *made], "one of the ledger alone took a whole one's place"
     (made[0] / archives.MANIFEST).write_text("{}")
     again = [_backed_up(scizor, place, "--keep", 2) for _ in range(2)]
-    assert archives.archives_in(place) == sorted([made[0], *again]), "what cannot be read is a person's"
+    assert archives.archives_in(place) == [made[0], *again], "what cannot be read is a person's"
     assert (place / "scizor-20200101T000000Z" / "mine.txt").exists()
     assert (collected.home / "marks" / "backup").exists()
+
+
+def test_archives_of_one_second_keep_their_order_also_when_older_ones_are_gone(tmp_path: Path) -> None:
+    now = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+    (tmp_path / "of_a_person").mkdir()
+    made = []
+    for _ in range(11):
+        made.append(tmp_path / archives.next_name(tmp_path, now))
+        made[-1].mkdir()
+        (made[-1] / archives.MANIFEST).write_text("{}")
+    assert [path.name for path in made[:2]] == ["scizor-20260203T040506Z", "scizor-20260203T040506Z-2"]
+    assert archives.archives_in(tmp_path) == made
+    shutil.rmtree(made[0])
+    assert archives.next_name(tmp_path, now) == "scizor-20260203T040506Z-12"
 
 
 def test_what_a_backup_that_died_has_left_is_never_taken_for_one_and_goes_with_the_next(
