@@ -10,7 +10,7 @@ from functools import cache
 
 import dagster as dg
 
-from scizor_dagster.sessions import TradingCalendar
+from scizor_dagster.sessions import LEAST_AHEAD, TradingCalendar
 
 SESSION_FORMAT = "%Y-%m-%d"
 YEAR_FORMAT = "%Y"
@@ -32,7 +32,7 @@ def session_partitions(calendar: TradingCalendar, first_session: date) -> dg.Tim
 def _session_partitions(code: str, first_session: date) -> dg.TimeWindowPartitionsDefinition:
     calendar = TradingCalendar(code)
     zone = calendar.timezone
-    holidays = calendar.weekday_holidays(first_session, calendar.last)
+    holidays = calendar.weekday_holidays(first_session, _until(calendar))
     return dg.TimeWindowPartitionsDefinition(
         start=datetime(first_session.year, first_session.month, first_session.day, tzinfo=zone),
         fmt=SESSION_FORMAT,
@@ -41,6 +41,16 @@ def _session_partitions(code: str, first_session: date) -> dg.TimeWindowPartitio
         end_offset=1,
         exclusions=[datetime(day.year, day.month, day.day, tzinfo=zone) for day in holidays],
     )
+
+
+def _until(calendar: TradingCalendar) -> date:
+    """The end of the last year that the calendar knows whole, its own end where that is less than a year ahead.
+
+    Dagster recounts the partitions of every asset when a definition has other holidays than before: so once a year,
+    and not with each holiday that comes into the calendar's sight.
+    """
+    whole = date(calendar.last.year - 1, 12, 31)
+    return whole if whole >= datetime.now(calendar.timezone).date() + LEAST_AHEAD else calendar.last
 
 
 def year_partitions(calendar: TradingCalendar, first_session: date) -> dg.TimeWindowPartitionsDefinition:

@@ -1,12 +1,15 @@
 """Partition keys are the exchange's sessions."""
 
-from datetime import UTC, date, datetime
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
+from assets import partitions
 from assets.partitions import session_partitions, year_partitions
 from scizor_dagster.definitions import build_defs
 from scizor_dagster.sessions import TradingCalendar
@@ -27,30 +30,59 @@ def test_session_keys_equal_an_answer_that_we_did_not_compute(reference_data: Pa
     answers = pd.read_csv(reference_data / "reference_calendars" / "xnys.csv", index_col=0)
     days = [str(text)[:10] for text in answers.index]
     expected = [day for day in days if day >= "2016-01-01"]
-    partitions = session_partitions(TradingCalendar("XNYS"), date(2016, 1, 4))
+    found = session_partitions(TradingCalendar("XNYS"), date(2016, 1, 4))
     newest = datetime.fromisoformat(expected[-1]).replace(hour=18, tzinfo=UTC)
-    assert partitions.get_partition_keys(current_time=newest) == expected
+    assert found.get_partition_keys(current_time=newest) == expected
 
 
 def test_the_session_of_today_is_a_key_before_its_close() -> None:
-    partitions = session_partitions(TradingCalendar("XNYS"), date(2026, 1, 2))
+    found = session_partitions(TradingCalendar("XNYS"), date(2026, 1, 2))
     before_open = datetime(2026, 11, 20, 13, tzinfo=UTC)
-    assert partitions.get_partition_keys(current_time=before_open)[-1] == "2026-11-20"
+    assert found.get_partition_keys(current_time=before_open)[-1] == "2026-11-20"
 
 
 def test_the_present_year_is_a_key() -> None:
-    partitions = year_partitions(TradingCalendar("XNYS"), date(2021, 1, 4))
-    keys = partitions.get_partition_keys(current_time=datetime(2026, 1, 5, tzinfo=UTC))
+    found = year_partitions(TradingCalendar("XNYS"), date(2021, 1, 4))
+    keys = found.get_partition_keys(current_time=datetime(2026, 1, 5, tzinfo=UTC))
     assert keys == ["2021", "2022", "2023", "2024", "2025", "2026"]
 
 
 def test_on_a_weekday_holiday_no_session_is_missing_and_at_most_the_next_one_is_early() -> None:
     calendar = TradingCalendar("XNYS")
-    partitions = session_partitions(calendar, date(2026, 1, 2))
+    found = session_partitions(calendar, date(2026, 1, 2))
     thanksgiving = datetime(2026, 11, 26, 15, tzinfo=UTC)
-    keys = partitions.get_partition_keys(current_time=thanksgiving)
+    keys = found.get_partition_keys(current_time=thanksgiving)
     expected = [day.isoformat() for day in calendar.sessions(date(2026, 1, 2), date(2026, 11, 27))]
     assert keys in (expected, expected[:-1])
+
+
+@pytest.mark.parametrize(
+    ("last", "wanted"), [(date(2028, 12, 28), date(2027, 12, 31)), (date(2027, 9, 30), date(2027, 9, 30))]
+)
+def test_holidays_are_those_of_whole_years_so_that_partitions_are_not_recounted_with_each_new_one(
+    last: date, wanted: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked(TradingCalendar):
+        last = property(lambda _: last)  # type: ignore[assignment]
+
+        def weekday_holidays(self, first: date, until: date) -> list[date]:
+            seen.append(until)
+            return super().weekday_holidays(first, until)
+
+    seen: list[date] = []
+    monkeypatch.setattr(partitions, "TradingCalendar", Asked)
+    monkeypatch.setattr(partitions, "datetime", At)
+    session_partitions(TradingCalendar("XTSE"), date(2026, 1, 2))
+    partitions._session_partitions.cache_clear()
+    assert seen == [wanted]
+
+
+class At(datetime):
+    """As on the last day of a year."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> At:
+        return cls(2026, 12, 31, 12, tzinfo=tz)
 
 
 def test_all_portfolios_of_a_market_share_one_definition_so_that_its_holidays_are_found_once(

@@ -41,6 +41,7 @@ BACKFILLED = LAST.year - 1
 """The year that the lake lacks until it is measured how long it takes to collect."""
 COLLECTED = XNYS.sessions(LAST - timedelta(days=14), LAST)[-2:]
 REBALANCED = XNYS.sessions(LAST - timedelta(days=14), LAST)[-4:-2]
+TEMPLATE = dg.AssetKey(["of", "template"])
 _PARTS = ("target_weights", "planned_orders", "executions", "reconciliations", "performance")
 
 
@@ -177,9 +178,8 @@ def fill_dagster(size: Size) -> int:
     One event and one run are Dagster's own; all others are copies of their rows under other names.
     """
     prepare_home(size.settings)
-    made = dg.AssetMaterialization(
-        dg.AssetKey(["of", "template"]), partition="1999-01-04", metadata={"dagster/row_count": 30, "currency": "USD"}
-    )
+    metadata = {"dagster/row_count": 30, "currency": "USD"}
+    made = dg.AssetMaterialization(TEMPLATE, partition="1999-01-04", metadata=metadata)
     with opened_instance(size.settings) as instance:
         instance.report_runless_asset_event(made)
         template = instance.get_runs(limit=1)[0].run_id
@@ -189,7 +189,19 @@ def fill_dagster(size: Size) -> int:
     runs = [(owner, day, str(uuid.uuid4())) for day in size.sessions[:-4] for owner in jobs]
     _copy_runs(history / "runs.db", template, runs)
     _copy_events(history / "runs" / "index.db", runs, jobs)
+    _read_back(size, runs[0])
     return len(runs)
+
+
+def _read_back(size: Size, run: tuple[str, date, str]) -> None:
+    """Copies that Dagster could not read would be measured as something else than what they stand for."""
+    owner, day, run_id = run
+    wanted = dg.AssetRecordsFilter(dg.AssetKey([owner, _PARTS[0]]), asset_partitions=[str(day)])
+    with opened_instance(size.settings) as instance:
+        (found,) = instance.fetch_materializations(wanted, limit=2).records
+        latest = instance.get_latest_materialization_event(wanted.asset_key)
+    assert (found.run_id, found.partition_key) == (run_id, str(day))
+    assert latest is not None
 
 
 def _at(day: date) -> datetime:
@@ -227,24 +239,35 @@ def _copy_runs(path: Path, template: str, runs: Sequence[tuple[str, date, str]])
 
 def _copy_events(path: Path, runs: Sequence[tuple[str, date, str]], jobs: dict[str, list[tuple[str, str]]]) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        query = "SELECT run_id, event, step_key FROM event_logs WHERE asset_key = ? AND partition IS NOT NULL"
-        run_of, event, step = connection.execute(query, ['["of", "template"]']).fetchone()
+        query = "SELECT event, step_key FROM event_logs WHERE asset_key = ? AND partition IS NOT NULL"
+        text, step = connection.execute(query, [TEMPLATE.to_string()]).fetchone()
+        storage_id = connection.execute("SELECT max(id) FROM event_logs").fetchone()[0]
         rows = []
         for owner, day, run_id in runs:
             for portfolio, part in jobs[owner]:
-                key = json.dumps([portfolio, *part.split("/")])
-                text = event.replace('["of", "template"]', key).replace("1999-01-04", str(day))
-                text = text.replace(run_of, run_id)
-                rows.append((run_id, text, "ASSET_MATERIALIZATION", str(_at(day)), step, key, str(day)))
+                storage_id += 1
+                key = dg.AssetKey([portfolio, *part.split("/")])
+                entry = json.dumps(_materialized(json.loads(text), key, day, run_id))
+                kind = "ASSET_MATERIALIZATION"
+                rows.append((storage_id, run_id, entry, kind, str(_at(day)), step, key.to_string(), str(day)))
         connection.executemany(
-            "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event_logs (id, run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
-        newest = {row[5]: row for row in rows}
+        newest = {row[6]: row for row in rows}
+        record = '{{"__class__": "EventLogRecord", "event_log_entry": {}, "storage_id": {}}}'
         connection.executemany(
             "INSERT INTO asset_keys (asset_key, last_materialization, last_run_id, last_materialization_timestamp) "
             "VALUES (?, ?, ?, ?) ON CONFLICT (asset_key) DO NOTHING",
-            [(key, row[1], row[0], row[3]) for key, row in newest.items()],
+            [(key, record.format(row[2], row[0]), row[1], row[4]) for key, row in newest.items()],
         )
         connection.commit()
+
+
+def _materialized(entry: dict[str, Any], key: dg.AssetKey, day: date, run_id: str) -> dict[str, Any]:
+    """An event as Dagster keeps it, as one of another asset, partition and run."""
+    made = entry["dagster_event"]["event_specific_data"]["materialization"]
+    made["asset_key"]["path"] = list(key.path)
+    made["partition"] = str(day)
+    return entry | {"run_id": run_id, "timestamp": _at(day).replace(tzinfo=UTC).timestamp()}

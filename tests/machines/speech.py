@@ -45,8 +45,10 @@ class Peer:
         """
         stream = self._process.stdout
         assert stream is not None
-        ready, _, _ = select.select([stream], [], [], PATIENCE)
-        line = stream.readline() if ready else ""
+        # Not `select`, which knows no descriptor from 1,024 on: a process that has run many tests has such.
+        waiting = select.poll()
+        waiting.register(stream, select.POLLIN)
+        line = stream.readline() if waiting.poll(PATIENCE * 1000) else ""
         assert line, f"no word from {self._log.name}:\n{self._log.read_text()[-4000:]}"
         word: dict[str, Any] = json.loads(line)
         return word

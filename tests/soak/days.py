@@ -115,7 +115,6 @@ class Soak:
     def _day(self, session: date) -> Day:
         began = time.perf_counter()
         day = Day(session, self.world.troubles.get(session))
-        self.world.write_faults(session)
         self._weights(day)
         for clock in STEPS:
             now = at(session, clock)
@@ -173,6 +172,7 @@ class Soak:
             self._step(at(day.session, clock))
 
     def _step(self, now: datetime, *, power_fails: bool = False) -> None:
+        self.world.write_faults(now)
         daemon = self._running()
         assert daemon.stdin is not None
         assert daemon.stdout is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class World:
         )
         world = cls(project, seed, days[:count], _troubles(days[:count], seed))
         world._write_prices(days[-1])
-        world.write_faults(days[0])
+        world.write_faults(datetime.combine(days[0], time(), UTC))
         world.write_weights(days[0])
         return world
 
@@ -80,11 +80,11 @@ class World:
                 rows.append(f"{symbol},{day},{','.join(f'{price:.2f}' for price in prices)},900000")
         (self.folder / "prices.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
-    def write_faults(self, day: date) -> None:
-        """Another seed for each day: a run begins its script anew, and would meet the same calls each day."""
+    def write_faults(self, now: datetime) -> None:
+        """Another seed for each moment: a run begins its script anew, and the repeat of one would meet what it met."""
         rule = {"door": "in_process", "call": "submit", "probability": CALLS_THAT_FAIL}
         rules = [rule | {"kind": f"gateway_timeout_{when}"} for when in ("before", "after")]
-        text = yaml.safe_dump({"seed": self.seed + day.toordinal(), "rules": rules})
+        text = yaml.safe_dump({"seed": self.seed + int(now.timestamp()), "rules": rules})
         (self.folder / "faults.yaml").write_text(text, encoding="utf-8")
 
     def write_weights(self, day: date) -> None:
