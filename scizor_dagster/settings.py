@@ -67,13 +67,15 @@ class Settings:
         if named is None:
             return str(self.lake_folder / "data")
         scheme, found, rest = named.partition("://")
-        if found and (scheme != "s3" or not rest.strip("/")):
+        folder = Path(named).expanduser()
+        # One that depends on where a process was begun would be another place for each of them.
+        if (scheme != "s3" or not rest.strip("/")) if found else not folder.is_absolute():
             raise ConfigError(
                 "SCIZOR_LAKE_DATA names no place that is known here.",
-                remedy="Set it to a folder (/mnt/lake), or to s3://bucket/prefix.",
+                remedy="Set it to the full name of a folder (/mnt/lake), or to s3://bucket/prefix.",
                 where="environment",
             )
-        return named if found else str(Path(named).expanduser().resolve())
+        return named if found else str(folder.resolve())
 
     @property
     def on_server(self) -> bool:

@@ -30,6 +30,7 @@ class State(StrEnum):
     PASSED = "passed"
     WARNING = "warning"
     LEFT_OUT = "left_out"
+    BEHIND = "behind"
     FAILED = "failed"
     NOT_EVALUATED = "not_evaluated"
     OUTDATED = "outdated"
@@ -37,7 +38,7 @@ class State(StrEnum):
     RUNNING = "running"
 
 
-WARNINGS = frozenset({State.WARNING, State.LEFT_OUT})
+WARNINGS = frozenset({State.WARNING, State.LEFT_OUT, State.BEHIND})
 """What fails only where warnings do as well; whatever is neither this nor passed fails always."""
 
 

@@ -59,6 +59,13 @@ class Scope:
             market_of={name: item.market for name, item in desk.config.portfolios.items()},
         )
 
+    def newer_than(self, owner: str, partition: str | None) -> date | None:
+        """Of a portfolio, the session that is over and that nothing was begun for; None where there is none."""
+        if self.partition is not None or partition is None or owner not in self.market_of:
+            return None
+        settled = self.settled[self.market_of[owner]]
+        return settled if partition < settled.isoformat() else None
+
 
 class Expected:
     """What of the definitions is to be judged on one instance."""

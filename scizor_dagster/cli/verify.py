@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,8 +40,8 @@ def verify(
 
     A check that an asset makes while it writes is judged by its newest evaluation on the newest data; one that stands
     alone is run. What fails: an evaluation of severity ERROR that did not pass, whether the check blocks or not; one
-    that was never made, is older than the data, or was lost with its run. Warnings are shown. Nothing is
-    materialized, and no broker is asked.
+    that was never made, is older than the data, or was lost with its run. Warnings are shown: also `behind`, where a
+    portfolio has begun nothing since the session that is judged. Nothing is materialized, and no broker is asked.
 
     When: in CI and after a deployment: a run is green although a check that blocks nothing has failed.
     Writes: A run of the checks that stand alone into Dagster's record, and FILE. No store of Scizor's is changed.
@@ -104,7 +105,18 @@ def _judge(settings: Settings, scope: Scope, *, ephemeral: bool) -> list[Judged]
                 by_partition.setdefault(at, []).append(key)
         for at, keys in by_partition.items():
             judged += run_checks(definitions, target, keys, at, {PROCESS_TAG: process})
-    return sorted(judged, key=lambda item: (item.asset, item.check))
+    return sorted((_newest(item, scope) for item in judged), key=lambda item: (item.asset, item.check))
+
+
+def _newest(item: Judged, scope: Scope) -> Judged:
+    """What holds of a portfolio is no news where sessions have passed since."""
+    from scizor_dagster.cli.check_evaluations import State
+
+    since = scope.newer_than(item.asset.partition("/")[0], item.partition)
+    if since is None or item.state is not State.PASSED:
+        return item
+    words = f"Holds for {item.partition}, after which nothing was begun; the last session that is over is {since}."
+    return replace(item, state=State.BEHIND, detail=words)
 
 
 def _row(item: Judged, now: datetime) -> dict[str, Any]:
@@ -132,6 +144,13 @@ def _write_report(path: Path, judged: Sequence[Judged], failed: Sequence[Judged]
     write_junit(path, "scizor verify", cases)
 
 
+def _warned(rows: Sequence[dict[str, Any]]) -> str:
+    from scizor_dagster.cli.check_evaluations import WARNINGS
+
+    warned = sum(row["state"] in WARNINGS for row in rows)
+    return f" {warned} of them with a warning." if warned else ""
+
+
 def _print(rows: Sequence[dict[str, Any]], failed: int) -> None:
     columns = ("asset", "check", "partition", "state", "age in hours", "detail")
     shown = [[row[name.replace("age in hours", "age_hours")] for name in columns] for row in rows]
@@ -139,4 +158,4 @@ def _print(rows: Sequence[dict[str, Any]], failed: int) -> None:
     if failed:
         typer.secho(f"{failed} of {len(rows)} checks do not hold. See them in the UI: scizor dev.", fg=typer.colors.RED)
     else:
-        typer.echo(f"All {len(rows)} checks hold.")
+        typer.echo(f"All {len(rows)} checks hold." + _warned(rows))

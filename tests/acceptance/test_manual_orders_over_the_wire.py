@@ -27,7 +27,8 @@ WHO = {"actor": "jo", "reason": "a tip"}
 
 def _taking_orders(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
-    config["portfolios"]["main"]["manual_orders"] = "keep"
+    # An order that rests is looked at once: what a run waits for would not come by itself.
+    config["portfolios"]["main"] |= {"manual_orders": "keep", "execution": {"wait_seconds": 0}}
     path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 

@@ -4,12 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from scizor_dagster.cli.instance import JobRunner
-from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.risk.trading_state import TradingState, standing
-from scizor_dagster.settings import Settings
-from tests.cli.conftest import LAST_COLLECTED, TRADED, Scizor
+from tests.cli.conftest import Scizor
 from tests.execution.scenario import START
 from tests.postgres import Server
 from tests.projects import Project
@@ -26,40 +23,6 @@ def server_url(postgres: Server, monkeypatch: pytest.MonkeyPatch, fresh: Project
     monkeypatch.setenv("DATABASE_URL", url)
     yield url
     postgres.drop(name)
-
-
-def _trade(project: Project, url: str) -> None:
-    settings = Settings.from_environment({**project.environment, "DATABASE_URL": url})
-    config = {"ops": {"us__historical_chunks": {"config": {"through": LAST_COLLECTED.isoformat()}}}}
-    with JobRunner.open(settings) as runner:
-        runner.run("collect_history", partition_range=("2025", "2025"), config=config)
-        runner.run("rebalance", partition=TRADED.isoformat())
-
-
-def _files_with(project: Project, text: str) -> list[str]:
-    files = [path for path in project.folder.rglob("*") if path.is_file()]
-    return [str(path) for path in files if text.encode() in path.read_bytes()]
-
-
-def test_a_session_runs_on_the_server_and_the_password_stands_in_no_file_and_no_answer(
-    scizor: Scizor, fresh: Project, server_url: str
-) -> None:
-    _trade(fresh, server_url)
-    assert not (fresh.home / "ledger.sqlite").exists()
-    again = scizor("run", "--date", TRADED, "--json")
-    assert (again.code, again.json["state"]) == (0, "reconciled")
-    ledger = Ledger.open(server_url)
-    with ledger.read() as connection:
-        assert known_portfolios(connection) == {"paper": {"main"}}
-    place = ledger.place
-    ledger.close()
-    doctor = scizor("doctor", "--json")
-    details = {check["check"]: check["detail"] for check in doctor.json["checks"]}
-    assert place in details["environment"]
-    assert f"ledger whole in {place}" in details["stores"]
-    assert PASSWORD not in again.out + again.err + doctor.out + doctor.err
-    assert _files_with(fresh, PASSWORD) == []
-    assert _files_with(fresh, TRADED.isoformat())
 
 
 def test_a_stop_goes_to_the_ledger_that_trades_also_while_the_configuration_is_broken(

@@ -186,6 +186,25 @@ def test_a_traded_session_holds(scizor: Scizor, collected: Project, that_day: No
     assert (suite.get("tests"), suite.get("failures")) == (str(len(checks)), "0")
 
 
+def test_what_holds_of_a_portfolio_that_has_stopped_is_a_warning(
+    scizor: Scizor, collected: Project, that_day: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("verify", "--portfolio", "main", "--ephemeral")
+    behind = [row for row in scizor(*words, "--json").json["checks"] if row["state"] == "behind"]
+    assert {row["asset"] for row in behind} >= {"main/executions", "main/reconciliations"}
+    assert behind[0]["detail"] == (
+        f"Holds for {TRADED}, after which nothing was begun; the last session that is over is {LAST_COLLECTED}."
+    )
+    assert "with a warning" in scizor(*words).out
+    assert scizor(*words, "--strict").code == 1
+    asked = scizor(*words, "--partition", TRADED, "--json").json["counts"]
+    assert "behind" not in asked
+    # In the night after the session it is the newest one.
+    night = datetime(TRADED.year, TRADED.month, TRADED.day, 23, 30, tzinfo=UTC)
+    monkeypatch.setattr(dates, "now", lambda: night)
+    assert "behind" not in scizor(*words, "--json").json["counts"]
+
+
 def test_a_failed_evaluation_of_a_check_that_blocks_nothing_ends_with_one(
     scizor: Scizor, collected: Project, that_day: None, tmp_path: Path
 ) -> None:

@@ -270,7 +270,7 @@ class TestSettings:
         assert found.data_path == "s3://bucket/lake"
         assert "s1" not in repr(found) + found.catalog
 
-    @pytest.mark.parametrize("wrong", ["gs://bucket/lake", "s3://", " "])
+    @pytest.mark.parametrize("wrong", ["gs://bucket/lake", "s3://", " ", "lake", "./lake"])
     def test_a_place_that_is_not_known_is_refused(self, wrong: str) -> None:
         with pytest.raises(ConfigError, match="SCIZOR_LAKE_DATA"):
             self.location(SCIZOR_LAKE_DATA=wrong)
