@@ -47,6 +47,7 @@ UNITS: Mapping[str, tuple[str, Callable[[Size], int]]] = {
     "asset graph": ("portfolio", lambda size: len(size.portfolios)),
     "asset graph, states": ("asset x partition", lambda size: len(size.portfolios) * len(size.sessions)),
     "asset page, partitions": ("partition", lambda size: len(size.sessions)),
+    "scizor watchdog": ("portfolio", lambda size: len(size.portfolios)),
     "automation": ("portfolio", lambda size: len(size.portfolios)),
 }
 ONE = ("1", lambda _: 1)
