@@ -111,6 +111,7 @@ def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, no
     from scizor_dagster.flow.watch_trading import (
         Switches,
         account_findings,
+        lost_ledger,
         stopped,
         unclosed,
         unfinished,
@@ -119,6 +120,7 @@ def look_at(desk: WatchingDesk, names: list[str], state: DagsterState | None, no
     )
 
     config = desk.config
+    watch.look("The ledger", _DOCTOR, partial(lost_ledger, desk))
     for name in names:
         schedule = f"{name_for('rebalance', name, config.portfolios)}_before_open"
         switches = Switches(schedule, state.is_on(schedule) if state is not None else None)

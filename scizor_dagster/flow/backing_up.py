@@ -65,9 +65,11 @@ def back_up(
 
     Raises:
         InputError: there is nothing to back up, or the folder cannot be written.
-        LedgerError: the ledger is not what its history says, so that a backup of it would be none.
+        LedgerError: the ledger is gone, or is not what its history says, so that a backup of it would be none.
         DataError: the lake's files are not what its catalog says.
     """
+    if "ledger" in parts:
+        desk.require_no_lost_ledger()
     present = [name for name in parts if (desk.has_ledger if name == "ledger" else desk.has_lake)]
     if not present:
         raise InputError(
@@ -94,7 +96,9 @@ def back_up(
             remedy="Give another place, with room.",
             where=str(chosen),
         ) from error
-    leave(desk.settings.home, BACKUP, now)
+    if manifest.has("ledger"):
+        # One of what can be collected again is none that an operator may rely on.
+        leave(desk.settings.home, BACKUP, now)
     return BackedUp(target, manifest, size, tuple(pruned))
 
 

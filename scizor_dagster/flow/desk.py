@@ -101,6 +101,17 @@ class Desk:
 
         return open_ledger(self.settings, self._traded_sessions)
 
+    def require_no_lost_ledger(self) -> None:
+        """Refuse to pass by a ledger that is gone as if there had never been one.
+
+        Raises:
+            LedgerError: there is none, and sessions were traded with one.
+        """
+        from scizor_dagster.flow.ledger_choice import refuse_to_forget
+
+        if not self.has_ledger:
+            refuse_to_forget(self.settings, self._traded_sessions)
+
     def _traded_sessions(self) -> int:
         if not self.has_lake:
             return 0

@@ -53,7 +53,7 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
     refuse_unfinished_move(settings)
     refuse_forgotten_server(settings)
     if not (holds := Ledger.holds_anything(settings.ledger_url)):
-        _refuse_to_forget(settings, traded_sessions)
+        refuse_to_forget(settings, traded_sessions)
     ledger = Ledger.open(settings.ledger_url)
     try:
         # Again, now that whoever moves the stores would find the ledger open.
@@ -65,7 +65,16 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
     return ledger
 
 
-def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) -> None:
+def refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) -> None:
+    """Refuse to take a ledger that is gone for one that was never there.
+
+    Args:
+        settings: Of a home whose ledger is not there, or empty.
+        traded_sessions: As for `open_ledger`.
+
+    Raises:
+        LedgerError: there was one.
+    """
     from scizor_dagster.ledger.store import Ledger
 
     if not settings.on_server:

@@ -31,6 +31,8 @@ from scizor_dagster.lake.tables import initialise
 from scizor_dagster.ledger.backup import restore, write_backup
 from scizor_dagster.ledger.comparing import contents_of, differences
 from scizor_dagster.ledger.store import Ledger
+from scizor_dagster.ledger.tables import events
+from scizor_dagster.ledger.verification import verify
 from scizor_dagster.settings import Settings
 
 COMMAND = "scizor migrate"
@@ -88,6 +90,8 @@ def migrate_home(
     if not interrupted:
         # A restore of which a part may be missing: what is found is not all that the home had.
         moving.refuse_unfinished_move(settings)
+    stored_in = moving.perhaps_stored_in(settings)
+    _require_same_place(settings, stored_in)
     if not found and interrupted:
         # All was put aside already.
         moving.end_move(settings)
@@ -99,7 +103,7 @@ def migrate_home(
     location = lake_location(settings)
     require_folder(location)
     scratch = settings.home / _SCRATCH
-    copying = _Copying(settings, embedded, location, scratch, parts)
+    copying = _Copying(settings, embedded, location, scratch, parts, stored=stored_in is not None)
     moving.begin_move(embedded, COMMAND, embedded.ledger_url, now)
     try:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -121,16 +125,35 @@ def migrate_home(
     return replace(done, aside=aside if aside.exists() else None, left=left)
 
 
+def _require_same_place(settings: Settings, stored_in: str | None) -> None:
+    """A commit may have come to its end there: the same stores in another place as well would both be traded with."""
+    if stored_in is not None and stored_in != place_of(parse(settings.ledger_url)):
+        raise LedgerError(
+            f"The stores of this home were being taken to {stored_in}, and may lie there.",
+            remedy="Nothing was copied. Set DATABASE_URL as it was set then, and give the command again.",
+            where=str(moving.mark_of(settings)),
+        )
+
+
 class _Copying:
-    """One attempt.
+    """One attempt; `stored` where an earlier one, at this place, may have come to its commit.
 
     Attributes:
         storing: Nothing is left to do but the commit: whatever ends the attempt from here on may come after it.
     """
 
     def __init__(
-        self, settings: Settings, embedded: Settings, location: LakeLocation, scratch: Path, parts: list[str]
+        self,
+        settings: Settings,
+        embedded: Settings,
+        location: LakeLocation,
+        scratch: Path,
+        parts: list[str],
+        *,
+        stored: bool,
     ) -> None:
+        self._stored = stored
+        self._gone_on = False
         self._settings = settings
         self._embedded = embedded
         self._lake = Lake(location)
@@ -204,7 +227,8 @@ class _Copying:
             source.close()
         # A copy ends every lease, so that its table is never the same.
         odd = differences({name: text for name, text in here.items() if name != "leases"}, there)
-        if odd:
+        self._gone_on = bool(odd) and self._stored and self._is_continued_by(ledger)
+        if odd and not self._gone_on:
             raise LedgerError(
                 f"The ledger on the server is another one than the embedded one: {odd[0]}.",
                 remedy="Nothing was copied. Name an empty database in DATABASE_URL; never trade with both.",
@@ -214,9 +238,24 @@ class _Copying:
         self._rows["ledger"] = {name: int(text.split()[0]) for name, text in here.items()}
         return True
 
+    def _is_continued_by(self, ledger: Ledger) -> bool:
+        """Whether the server's history begins with all of the embedded one: others have traded with it since."""
+        source = Ledger.open(self._embedded.ledger_url)
+        try:
+            with source.read() as connection:
+                last = connection.execute(sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc())).first()
+        finally:
+            source.close()
+        with ledger.read() as connection:
+            return last is not None and verify(connection, seq=last.seq, seal=last.hash) == []
+
     def _store_others(self, connection: sa.Connection, step: Callable[[str], None]) -> None:
         # Reading files takes as long as it takes; the server is to wait for it.
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        if self._gone_on:
+            # One commit had all of them.
+            self._there += [part for part in self._parts if part != "ledger"]
+            return
         if "lake" in self._parts:
             step("the lake's catalog")
             self._store_lake(connection)
@@ -225,6 +264,7 @@ class _Copying:
             rows, there = dagster_rows.copy(self._embedded.dagster_home, connection)
             self._rows["dagster"] = rows
             self._there += ["dagster"] if there else []
+        moving.may_be_stored(self._settings, place_of(parse(self._settings.ledger_url)))
         self.storing = True
 
     def _store_lake(self, connection: sa.Connection) -> None:

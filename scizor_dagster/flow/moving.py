@@ -48,8 +48,8 @@ def begin_move(settings: Settings, command: str, ledger_url: str | None, now: da
     Raises:
         LedgerError: as `require_rest` says; the mark is as it was.
     """
-    earlier = begun(settings)
-    _write_mark(settings, command)
+    earlier = _marked(settings)
+    _write_mark(settings, earlier if earlier is not None and begun(settings) == command else command)
     try:
         require_rest(settings, ledger_url, now)
     except BaseException:
@@ -72,6 +72,21 @@ def _write_mark(settings: Settings, command: str) -> None:
 
 def begun(settings: Settings) -> str | None:
     """The command that was begun before, and has not come to its end."""
+    marked = _marked(settings)
+    return marked.partition("\n")[0] if marked is not None else None
+
+
+def may_be_stored(settings: Settings, place: str) -> None:
+    """Keep in the mark that the stores may lie in `place` from now on: no other place is to have them as well."""
+    _write_mark(settings, f"{begun(settings)}\n{place}")
+
+
+def perhaps_stored_in(settings: Settings) -> str | None:
+    """What `may_be_stored` has kept; None where nothing was stored."""
+    return (_marked(settings) or "").partition("\n")[2] or None
+
+
+def _marked(settings: Settings) -> str | None:
     try:
         return mark_of(settings).read_text(encoding="utf-8").strip()
     except (FileNotFoundError, NotADirectoryError):

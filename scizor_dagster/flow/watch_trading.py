@@ -98,6 +98,12 @@ def _missed(
     )
 
 
+def lost_ledger(desk: WatchingDesk) -> Iterator[Finding]:
+    """Without it nothing of what is looked for below could be found, and all would seem well."""
+    desk.require_no_lost_ledger()
+    yield from ()
+
+
 def unfinished(desk: WatchingDesk, portfolio: str, now: datetime) -> Iterator[Finding]:
     """Batches whose orders had to end by now, and orders that nobody knows the outcome of."""
     if not desk.has_ledger:

@@ -71,7 +71,8 @@ class PostgresBackend:
 
     def create_engine(self) -> sa.Engine:
         wanted: dict[str, Any] = {**_CONNECT, **patience_of_host()}
-        asked = {name: value for name, value in wanted.items() if name not in self._url.query}
+        # The name is not for a URL to choose: by it others see that somebody is at work.
+        asked = {name: wanted[name] for name in wanted if name == "application_name" or name not in self._url.query}
         # A pooled connection that a restart of the server has cut is replaced before a transaction begins on it.
         engine = sa.create_engine(self._url, connect_args=asked, pool_pre_ping=True, max_overflow=UNBOUNDED)
 

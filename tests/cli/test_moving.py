@@ -162,6 +162,21 @@ def test_only_so_many_backups_are_kept_and_nothing_else_in_the_folder_is_touched
     assert (collected.home / "marks" / "backup").exists()
 
 
+def test_a_home_that_has_lost_its_ledger_is_not_backed_up_as_if_it_had_never_had_one(
+    scizor: Scizor, collected: Project, tmp_path: Path
+) -> None:
+    collected.settings.ledger_file.unlink()
+    refused = scizor("backup", tmp_path / "kept")
+    assert refused.code == 1
+    assert "The ledger is gone, and 1 session(s) were traded with it" in refused.sentence
+    assert not (tmp_path / "kept").exists()
+    found = scizor("watchdog", "--json").json["findings"]
+    assert [item["problem"] for item in found if "The ledger is gone" in item["problem"]]
+    # What can be had is had, and does not count as a backup.
+    _backed_up(scizor, tmp_path / "kept", "--only", "lake")
+    assert not (collected.home / "marks" / "backup").exists()
+
+
 def test_archives_of_one_second_keep_their_order_also_when_older_ones_are_gone(tmp_path: Path) -> None:
     now = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
     (tmp_path / "of_a_person").mkdir()

@@ -98,6 +98,16 @@ def test_a_server_that_is_too_old_is_refused(postgres: Server, database: str, mo
         Ledger.open(postgres.url(database))
 
 
+def test_a_url_does_not_choose_the_name_by_which_others_see_that_somebody_is_at_work(
+    postgres: Server, database: str
+) -> None:
+    ledger = Ledger.open(f"{postgres.url(database)}?application_name=desk_of_ann")
+    with ledger.read():
+        asked = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = %s"
+        assert postgres.execute(asked, database) == [(server_side.APPLICATION,)]
+    ledger.close()
+
+
 def test_a_standby_is_refused(postgres: Server, postgres_url: str) -> None:
     signal = postgres.data / "standby.signal"
     postgres.stop()
