@@ -72,7 +72,11 @@ METRICS: dict[str, Metric] = {
     "scizor_armed_until_timestamp_seconds": Metric(
         TRADING, "Until when a portfolio with real money may trade; 0 where it may not.", _OWNER
     ),
-    "scizor_notices": Metric(TRADING, "Notices by what became of them.", ("state",)),
+    "scizor_notices": Metric(
+        TRADING,
+        "Notices by what became of them: given_up while their target has taken nothing since, then missed.",
+        ("state",),
+    ),
     # Money.
     "scizor_equity": Metric(MONEY, "Value of the portfolio after its last measured session.", (*_OWNER, "currency")),
     "scizor_cash": Metric(MONEY, "Cash of the portfolio after its last measured session.", (*_OWNER, "currency")),

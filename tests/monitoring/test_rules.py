@@ -101,7 +101,7 @@ CASES: dict[str, Case] = {
     ),
     "ScizorNoticesGivenUp": (
         {"scizor_notices": one(1, state="given_up")},
-        {"scizor_notices": {**one(1, state="failed"), **one(0, state="given_up")}},
+        {"scizor_notices": {**one(1, state="failed"), **one(1, state="missed"), **one(0, state="given_up")}},
     ),
     "ScizorDaemonSilent": (
         {BEAT: one(NOW - 301, daemon="sensor"), "scizor_dagster_switched_on": one(3)},
