@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from scizor_dagster.config import PaperAccount
 from scizor_dagster.execution.result import ExecutionState, result_of
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.watch import Deadlines
 from scizor_dagster.ledger.arming import armed_for
 from scizor_dagster.ledger.known import last_ordered_session
 from scizor_dagster.ledger.lease import lease_of
@@ -66,7 +67,8 @@ def _portfolio(desk: Desk, connection: sa.Connection, portfolio: str, now: datet
     counts = {row.state: row.count for row in orders_of_session(connection, account, portfolio, session)}
     for state in IntentState:
         found.add("scizor_orders", counts.get(state, 0), *owner, state.value)
-    _open(open_orders(connection, account), owner, found)
+    lease = lease_of(connection, account)
+    _open(open_orders(connection, account), owner, lease is not None and lease.held(now), found)
     result = result_of(connection, account, portfolio, session)
     found.one_of("scizor_session_state", result.state, ExecutionState, *owner)
     stands = standing(connection, account, portfolio, now).state
@@ -76,12 +78,16 @@ def _portfolio(desk: Desk, connection: sa.Connection, portfolio: str, now: datet
     traded: date | None = last_ordered_session(connection, account, portfolio, session)
     close = calendar.close_at(traded) if traded is not None else None
     found.instant("scizor_last_traded_close_timestamp_seconds", close, *owner)
+    due = Deadlines(calendar, desk.config.watchdog).ended_by(traded) if traded is not None else None
+    found.instant("scizor_last_traded_due_timestamp_seconds", due, *owner)
     _permission(desk, connection, portfolio, now, found)
 
 
-def _open(rows: list[OrderCount], owner: tuple[str, str], found: Readings) -> None:
+def _open(rows: list[OrderCount], owner: tuple[str, str], at_work: bool, found: Readings) -> None:
     mine = [row for row in rows if row.portfolio == owner[1]]
-    unknown = sum(row.count for row in mine if row.state is IntentState.UNKNOWN)
+    # One that was being sent when its run ended was perhaps sent, and nobody asks the broker for it any more.
+    doubtful = (IntentState.UNKNOWN,) if at_work else (IntentState.UNKNOWN, IntentState.SENDING)
+    unknown = sum(row.count for row in mine if row.state in doubtful)
     found.add("scizor_orders_open", sum(row.count for row in mine), *owner)
     found.add("scizor_orders_unknown", unknown, *owner)
 
