@@ -199,6 +199,20 @@ def test_the_dashboard_shows_every_figure_that_changes_and_none_that_there_is_no
     assert set(METRICS) - used == told_elsewhere
 
 
+def test_the_tile_of_parts_shows_a_number_only_while_there_are_figures_and_is_red_without_any() -> None:
+    (tile,) = (panel for panel in BOARD["panels"] if panel["title"] == "Parts that cannot be read")
+    (target,) = tile["targets"]
+    parts = [labels(part=part) for part in PARTS]
+    for down in range(len(parts) + 1):
+        samples = {"scizor_up": {part: float(number >= down) for number, part in enumerate(parts)}}
+        assert evaluated(target["expr"], samples, NOW) == {labels(): float(down)}
+    assert evaluated(target["expr"], {}, NOW) == {}
+    shown = tile["fieldConfig"]["defaults"]
+    (nothing,) = (mapping["options"] for mapping in shown["mappings"] if mapping["type"] == "special")
+    assert nothing["match"] == "null+nan"
+    assert nothing["result"] == {"text": shown["noValue"], "color": "red", "index": 0}
+
+
 def test_the_dashboard_names_labels_that_its_figures_have() -> None:
     for panel in BOARD["panels"]:
         for target in panel.get("targets", ()):
