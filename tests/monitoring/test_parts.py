@@ -7,9 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
+from scizor_dagster.flow.approving import approve
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.plans import plan_session
+from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.states import IntentState as S
 from scizor_dagster.marks import BACKUP, leave
@@ -21,7 +25,7 @@ from scizor_dagster.monitoring.trading import trading
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from scizor_dagster.version import release
 from tests.batches import leave_batch, leave_lease
-from tests.filled import LAST_COLLECTED, TRADED
+from tests.filled import LAST_COLLECTED, NEXT, TRADED
 from tests.monitoring.conftest import NOW
 from tests.projects import small_project
 
@@ -35,8 +39,21 @@ def value(found: Readings, name: str, *labels: str) -> float:
     return found.rows[name][labels]
 
 
+def states_shown(found: Readings) -> list[str]:
+    """The states that portfolio main's newest session is shown in."""
+    return [state for (*_, state), here in found.rows["scizor_session_state"].items() if here]
+
+
 def at(desk: Desk, now: datetime) -> Desk:
     return Desk(desk.settings, lambda: now)
+
+
+def ask_for_approvals(desk: Desk) -> None:
+    """Write into the desk's configuration that every plan of portfolio main waits for a person."""
+    path = desk.settings.config_path
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["portfolios"]["main"]["approval"] = "manual"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def test_prices_that_are_collected_are_fresh_and_whole(desk: Desk) -> None:
@@ -125,6 +142,36 @@ def test_an_order_that_is_being_sent_is_unknown_once_no_run_holds_its_account(
     assert value(found, "scizor_orders_unknown", *MAIN) == unknown
     assert value(found, "scizor_orders", *MAIN, "sending") == 1
     assert value(found, "scizor_orders_open", *MAIN) == 2
+
+
+def test_a_session_whose_plan_waits_for_a_person_awaits_approval_until_one_has(desk: Desk) -> None:
+    ask_for_approvals(desk)
+    before_open = datetime(2025, 2, 10, 13, 0, tzinfo=UTC)
+    waiting = at(desk, before_open)
+    assert states_shown(trading(waiting)) == ["no_plan"]
+    consolidate_session(waiting, "main", NEXT)
+    plan = plan_session(waiting, "main", NEXT).plan
+    assert states_shown(trading(waiting)) == ["awaiting_approval"]
+    approve(waiting, plan, actor="jo", reason="seen")
+    assert states_shown(trading(waiting)) == ["no_plan"]
+
+
+def test_a_plan_that_cannot_be_looked_for_leaves_out_the_state_and_no_other_figure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def damaged(*_: object) -> None:
+        raise OSError("the lake is gone")
+
+    monkeypatch.setattr("scizor_dagster.monitoring.trading.awaiting_plan", damaged)
+    # A portfolio that asks for no approval has no plan that waits, and nobody looks for one.
+    assert states_shown(trading(at(desk, NOW))) == ["no_plan"]
+    ask_for_approvals(desk)
+    found = trading(at(desk, NOW))
+    assert "scizor_session_state" not in found.rows
+    assert value(found, "scizor_orders_unknown", *MAIN) == 0
+    assert "the lake is gone" in caplog.text
+    # What the ledger alone knows is shown all the same.
+    assert states_shown(trading(at(desk, datetime(2025, 2, 3, 23, 0, tzinfo=UTC)))) == ["done"]
 
 
 def test_what_is_open_unknown_stopped_and_left_behind_is_counted(desk: Desk) -> None:
