@@ -12,13 +12,15 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from scizor_dagster.ledger.notice_tables import notices
-from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeState
+from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeState, given_up
 from scizor_dagster.ledger.reconciliation_tables import breaks, reconciled_days
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.ledger.tables import events, orders
 
 GIVEN_UP = "given_up"
-"""What a notice is called that has failed as often as it may."""
+"""What a notice is called that was tried as often as it may be, and whose target has taken nothing since."""
+MISSED = "missed"
+"""What it is called once its target has taken another one: it was never delivered, and nothing is wrong any more."""
 _OPEN = [state.value for state in IntentState if not state.terminal]
 
 
@@ -66,12 +68,14 @@ def last_entry_at(connection: sa.Connection, account: str) -> datetime | None:
 
 
 def notice_counts(connection: sa.Connection) -> dict[str, int]:
-    """How many notices were sent, are under way, have failed and are tried again, and were given up."""
-    given_up = sa.and_(notices.c.state == NoticeState.FAILED.value, notices.c.attempts >= MOST_ATTEMPTS)
-    state = sa.case((given_up, GIVEN_UP), else_=notices.c.state)
-    found = dict.fromkeys((*(state.value for state in NoticeState), GIVEN_UP), 0)
+    """How many notices were sent, are under way, have failed and are tried again, were given up, and were missed."""
+    ended = sa.and_(notices.c.state != NoticeState.SENT.value, notices.c.attempts >= MOST_ATTEMPTS)
+    state = sa.case((ended, MISSED), else_=notices.c.state)
+    found = dict.fromkeys((*(state.value for state in NoticeState), MISSED), 0)
     rows = connection.execute(sa.select(state, sa.func.count()).select_from(notices).group_by(state))
-    return found | {str(name): int(count) for name, count in rows}
+    found |= {str(name): int(count) for name, count in rows}
+    lost = len(given_up(connection))
+    return found | {GIVEN_UP: lost, MISSED: found[MISSED] - lost}
 
 
 def _counted(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[OrderCount]:

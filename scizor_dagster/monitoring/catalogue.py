@@ -46,7 +46,11 @@ METRICS: dict[str, Metric] = {
         TRADING, "Orders of the portfolio's newest session (today's, once it has begun), by state.", (*_OWNER, "state")
     ),
     "scizor_orders_open": Metric(TRADING, "Orders that have not ended, of any session.", _OWNER),
-    "scizor_orders_unknown": Metric(TRADING, "Orders whose outcome at the broker nobody knows.", _OWNER),
+    "scizor_orders_unknown": Metric(
+        TRADING,
+        "Orders whose outcome at the broker nobody knows, those included that were being sent when their run ended.",
+        _OWNER,
+    ),
     "scizor_session_state": Metric(
         TRADING, "1 for the state of the portfolio's newest session, 0 for the others.", (*_OWNER, "state")
     ),
@@ -58,6 +62,11 @@ METRICS: dict[str, Metric] = {
     ),
     "scizor_last_traded_close_timestamp_seconds": Metric(
         TRADING, "Close of the last session of which the portfolio has an order.", _OWNER
+    ),
+    "scizor_last_traded_due_timestamp_seconds": Metric(
+        TRADING,
+        "By when that session must have ended and be reconciled; an early close does not bring it forward.",
+        _OWNER,
     ),
     "scizor_account_entry_timestamp_seconds": Metric(
         TRADING,
@@ -72,7 +81,11 @@ METRICS: dict[str, Metric] = {
     "scizor_armed_until_timestamp_seconds": Metric(
         TRADING, "Until when a portfolio with real money may trade; 0 where it may not.", _OWNER
     ),
-    "scizor_notices": Metric(TRADING, "Notices by what became of them.", ("state",)),
+    "scizor_notices": Metric(
+        TRADING,
+        "Notices by what became of them: given_up while their target has taken nothing since, then missed.",
+        ("state",),
+    ),
     # Money.
     "scizor_equity": Metric(MONEY, "Value of the portfolio after its last measured session.", (*_OWNER, "currency")),
     "scizor_cash": Metric(MONEY, "Cash of the portfolio after its last measured session.", (*_OWNER, "currency")),

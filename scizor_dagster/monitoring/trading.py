@@ -1,17 +1,21 @@
 """Orders, sessions, permissions and whatever keeps a portfolio from trading.
 
-What belongs here: reading the ledger, in one view of it. What does not: judging (the watchdog), and asking a broker.
+What belongs here: reading the ledger, in one view of it, and whether a stored plan waits for a person. What does not:
+judging (the watchdog), and asking a broker.
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import date, datetime
 
 import sqlalchemy as sa
 
 from scizor_dagster.config import PaperAccount
 from scizor_dagster.execution.result import ExecutionState, result_of
+from scizor_dagster.flow.approving import MANUAL, awaiting_plan
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.watch import Deadlines
 from scizor_dagster.ledger.arming import armed_for
 from scizor_dagster.ledger.known import last_ordered_session
 from scizor_dagster.ledger.lease import lease_of
@@ -30,6 +34,8 @@ from scizor_dagster.monitoring.readings import Readings
 from scizor_dagster.risk.breaks import LockScope
 from scizor_dagster.risk.locks import locks_of
 from scizor_dagster.risk.trading_state import TradingState, standing
+
+LOG = logging.getLogger("scizor.metrics")
 
 
 def trading(desk: Desk) -> Readings:
@@ -66,9 +72,11 @@ def _portfolio(desk: Desk, connection: sa.Connection, portfolio: str, now: datet
     counts = {row.state: row.count for row in orders_of_session(connection, account, portfolio, session)}
     for state in IntentState:
         found.add("scizor_orders", counts.get(state, 0), *owner, state.value)
-    _open(open_orders(connection, account), owner, found)
-    result = result_of(connection, account, portfolio, session)
-    found.one_of("scizor_session_state", result.state, ExecutionState, *owner)
+    lease = lease_of(connection, account)
+    _open(open_orders(connection, account), owner, lease is not None and lease.held(now), found)
+    stage = _stage(desk, portfolio, session, result_of(connection, account, portfolio, session).state)
+    if stage is not None:
+        found.one_of("scizor_session_state", stage, ExecutionState, *owner)
     stands = standing(connection, account, portfolio, now).state
     found.one_of("scizor_trading_state", stands, TradingState, *owner)
     found.add("scizor_locks", len(locks_of(connection, account, portfolio, session)), *owner)
@@ -76,12 +84,29 @@ def _portfolio(desk: Desk, connection: sa.Connection, portfolio: str, now: datet
     traded: date | None = last_ordered_session(connection, account, portfolio, session)
     close = calendar.close_at(traded) if traded is not None else None
     found.instant("scizor_last_traded_close_timestamp_seconds", close, *owner)
+    due = Deadlines(calendar, desk.config.watchdog).ended_by(traded) if traded is not None else None
+    found.instant("scizor_last_traded_due_timestamp_seconds", due, *owner)
     _permission(desk, connection, portfolio, now, found)
 
 
-def _open(rows: list[OrderCount], owner: tuple[str, str], found: Readings) -> None:
+def _stage(desk: Desk, portfolio: str, session: date, admitted: ExecutionState) -> ExecutionState | None:
+    """What the ledger has come to, or that a plan which it has not waits for a person; None where nobody can tell."""
+    if admitted is not ExecutionState.NO_PLAN or desk.portfolio(portfolio).approval != MANUAL:
+        return admitted
+    try:
+        waits = awaiting_plan(desk, portfolio, session) is not None
+    except Exception:
+        # Plans lie in the lake, whose own parts are down then; orders and breaks are still worth an answer.
+        LOG.warning("Whether a plan of %s waits for a person cannot be read.", portfolio, exc_info=True)
+        return None
+    return ExecutionState.AWAITING_APPROVAL if waits else admitted
+
+
+def _open(rows: list[OrderCount], owner: tuple[str, str], at_work: bool, found: Readings) -> None:
     mine = [row for row in rows if row.portfolio == owner[1]]
-    unknown = sum(row.count for row in mine if row.state is IntentState.UNKNOWN)
+    # One that was being sent when its run ended was perhaps sent, and nobody asks the broker for it any more.
+    doubtful = (IntentState.UNKNOWN,) if at_work else (IntentState.UNKNOWN, IntentState.SENDING)
+    unknown = sum(row.count for row in mine if row.state in doubtful)
     found.add("scizor_orders_open", sum(row.count for row in mine), *owner)
     found.add("scizor_orders_unknown", unknown, *owner)
 

@@ -9,7 +9,7 @@ from scizor_dagster.ledger import intents
 from scizor_dagster.ledger.batches import admit
 from scizor_dagster.ledger.breaks import Looked, accept_break, record_breaks
 from scizor_dagster.ledger.days import record_pass
-from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeRow, begin, settle
+from scizor_dagster.ledger.notices import MOST_ATTEMPTS, NoticeRow, begin, given_up, settle
 from scizor_dagster.ledger.rows import intents_of
 from scizor_dagster.ledger.states import IntentState as S
 from scizor_dagster.ledger.store import Ledger
@@ -79,15 +79,46 @@ def test_the_last_entry_of_an_account_is_found_behind_those_of_others(ledger: Le
         assert last_entry_at(connection, "none") is None
 
 
-def test_notices_are_counted_by_what_became_of_them(ledger: Ledger) -> None:
+def tried(ledger: Ledger, occasion: str, attempts: int, failure: str, *, cut_short: bool = False) -> None:
+    """So many attempts at a notice, a day apart; the last is left as a death leaves it where it is `cut_short`."""
+    notice = NoticeRow("halt", "portfolio main", occasion, "PHONE", "main halted", "by ann")
     with ledger.transaction() as connection:
-        assert notice_counts(connection) == {"sending": 0, "sent": 0, "failed": 0, "given_up": 0}
-        for number, (attempts, failure) in enumerate([(1, ""), (1, "no"), (MOST_ATTEMPTS, "no"), (1, None)]):
-            notice = NoticeRow("halt", "portfolio main", str(number), "PHONE", "main halted", "by ann")
-            now = START
-            for _ in range(attempts):
-                assert begin(connection, notice, now=now)
-                if failure is not None:
-                    settle(connection, notice, failure, now=now)
-                now += timedelta(days=1)
-        assert notice_counts(connection) == {"sending": 1, "sent": 1, "failed": 1, "given_up": 1}
+        for number in range(attempts):
+            now = START + timedelta(days=number)
+            assert begin(connection, notice, now=now)
+            if not cut_short or number < attempts - 1:
+                settle(connection, notice, failure, now=now)
+
+
+def counted(ledger: Ledger) -> dict[str, int]:
+    """The notices that there are, by what became of them; as many are given up as the watchdog finds."""
+    with ledger.read() as connection:
+        found = notice_counts(connection)
+        assert found["given_up"] == len(given_up(connection))
+    assert set(found) == {"sending", "sent", "failed", "given_up", "missed"}
+    return {state: count for state, count in found.items() if count}
+
+
+def test_notices_are_counted_by_what_became_of_them(ledger: Ledger) -> None:
+    assert counted(ledger) == {}
+    tried(ledger, "taken", 1, "")
+    tried(ledger, "failed", 1, "no answer")
+    tried(ledger, "under way", 1, "", cut_short=True)
+    tried(ledger, "given up", MOST_ATTEMPTS, "no answer")
+    assert counted(ledger) == {"sending": 1, "sent": 1, "failed": 1, "given_up": 1}
+
+
+def test_a_notice_whose_process_died_in_the_last_attempt_is_given_up_and_not_under_way(ledger: Ledger) -> None:
+    tried(ledger, "died", MOST_ATTEMPTS, "no answer", cut_short=True)
+    assert counted(ledger) == {"given_up": 1}
+
+
+def test_what_was_given_up_is_missed_once_its_target_is_reached_again(ledger: Ledger) -> None:
+    tried(ledger, "failed", MOST_ATTEMPTS, "no answer")
+    tried(ledger, "died", MOST_ATTEMPTS, "no answer", cut_short=True)
+    assert counted(ledger) == {"given_up": 2}
+    test = NoticeRow("test", "portfolio main", "1", "PHONE", "a test", "by ann")
+    with ledger.transaction() as connection:
+        assert begin(connection, test, now=START + timedelta(days=30))
+        settle(connection, test, "", now=START + timedelta(days=30))
+    assert counted(ledger) == {"sent": 1, "missed": 2}

@@ -1,7 +1,7 @@
 """As much of Prometheus' language as the shipped rules are written in, over one moment's samples.
 
-Selectors with `label="value"`, numbers, `time()`, `+ - * /`, filtering comparisons, `and`, `or`, `unless`, `on ()`.
-Whatever else a rule holds is refused, so that no rule is taken for tried which is not.
+Selectors with `label="value"`, numbers, `time()`, `+ - * /`, filtering comparisons, `and`, `or`, `unless`, `on ()`,
+`count()`. Whatever else a rule holds is refused, so that no rule is taken for tried which is not.
 """
 
 from __future__ import annotations
@@ -113,6 +113,12 @@ class _Reader:
             self.take("(")
             self.take(")")
             return self.now
+        if token == "count":
+            self.take("(")
+            counted = self.union()
+            self.take(")")
+            assert isinstance(counted, dict), "figures are counted"
+            return {labels(): float(len(counted))} if counted else {}
         if re.fullmatch(r"[0-9.]+", token):
             return float(token)
         if not re.fullmatch(r"[a-z_:]+[a-z0-9_]*", token) or self.next == "(":

@@ -6,8 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+import yaml
+
 from scizor_dagster.brokers.protocol import BrokerIdentity
+from scizor_dagster.flow.approving import approve
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.plans import plan_session
+from scizor_dagster.flow.signals import consolidate_session
 from scizor_dagster.ledger.arming import arm
 from scizor_dagster.ledger.states import IntentState as S
 from scizor_dagster.marks import BACKUP, leave
@@ -19,21 +25,35 @@ from scizor_dagster.monitoring.trading import trading
 from scizor_dagster.risk.trading_state import TradingState, set_state
 from scizor_dagster.version import release
 from tests.batches import leave_batch, leave_lease
-from tests.filled import LAST_COLLECTED, TRADED
+from tests.filled import LAST_COLLECTED, NEXT, TRADED
 from tests.monitoring.conftest import NOW
 from tests.projects import small_project
 
 MAIN = ("paper", "main")
 LAST_CLOSE = datetime(2025, 2, 14, 21, 0, tzinfo=UTC).timestamp()
 TRADED_CLOSE = datetime(2025, 2, 3, 21, 0, tzinfo=UTC).timestamp()
+HOUR = 3600.0
 
 
 def value(found: Readings, name: str, *labels: str) -> float:
     return found.rows[name][labels]
 
 
+def states_shown(found: Readings) -> list[str]:
+    """The states that portfolio main's newest session is shown in."""
+    return [state for (*_, state), here in found.rows["scizor_session_state"].items() if here]
+
+
 def at(desk: Desk, now: datetime) -> Desk:
     return Desk(desk.settings, lambda: now)
+
+
+def ask_for_approvals(desk: Desk) -> None:
+    """Write into the desk's configuration that every plan of portfolio main waits for a person."""
+    path = desk.settings.config_path
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["portfolios"]["main"]["approval"] = "manual"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def test_prices_that_are_collected_are_fresh_and_whole(desk: Desk) -> None:
@@ -80,12 +100,78 @@ def test_a_traded_session_is_counted_in_its_states(desk: Desk) -> None:
     assert sum(found.rows["scizor_session_state"].values()) == 1
     assert value(found, "scizor_trading_state", *MAIN, "active") == 1
     assert value(found, "scizor_last_traded_close_timestamp_seconds", *MAIN) == TRADED_CLOSE
+    assert value(found, "scizor_last_traded_due_timestamp_seconds", *MAIN) == TRADED_CLOSE + 3 * HOUR
     assert value(found, "scizor_reconciled_timestamp_seconds", *MAIN) > TRADED_CLOSE
     assert value(found, "scizor_account_entry_timestamp_seconds", "paper") > TRADED_CLOSE
     for name in ("scizor_orders_open", "scizor_orders_unknown", "scizor_locks", "scizor_live"):
         assert value(found, name, *MAIN) == 0, name
     assert set(found.rows["scizor_breaks_open"].values()) == {0}
     assert "scizor_armed_until_timestamp_seconds" not in found.rows
+
+
+def test_a_session_that_closes_early_is_due_when_one_that_does_not_would_be(desk: Desk) -> None:
+    early = date(2025, 7, 3)
+    leave_batch(desk, early, {"AAPL": S.WORKING})
+    found = trading(at(desk, datetime(2025, 7, 3, 21, 0, tzinfo=UTC)))
+    close = datetime(2025, 7, 3, 17, 0, tzinfo=UTC).timestamp()
+    assert value(found, "scizor_last_traded_close_timestamp_seconds", *MAIN) == close
+    # Three hours after 16:00 in New York, when orders are followed at 18:00 on every day.
+    assert value(found, "scizor_last_traded_due_timestamp_seconds", *MAIN) == close + 6 * HOUR
+
+
+def test_a_portfolio_that_has_traded_nothing_has_neither_a_close_nor_a_time_by_which_it_is_due(desk: Desk) -> None:
+    found = trading(at(desk, datetime(2025, 2, 1, 12, 0, tzinfo=UTC)))
+    assert value(found, "scizor_last_traded_close_timestamp_seconds", *MAIN) == 0
+    assert value(found, "scizor_last_traded_due_timestamp_seconds", *MAIN) == 0
+
+
+@pytest.mark.parametrize(
+    ("holder", "expires_at", "unknown"),
+    [
+        pytest.param("run 1", NOW + timedelta(minutes=1), 0, id="held"),
+        pytest.param(None, NOW + timedelta(minutes=1), 1, id="given back"),
+        pytest.param("run 1", NOW, 1, id="abandoned"),
+    ],
+)
+def test_an_order_that_is_being_sent_is_unknown_once_no_run_holds_its_account(
+    desk: Desk, holder: str | None, expires_at: datetime, unknown: int
+) -> None:
+    leave_batch(desk, date(2025, 2, 14), {"AAPL": S.SENDING, "MSFT": S.WORKING})
+    leave_lease(desk, holder, expires_at)
+    found = trading(desk)
+    assert value(found, "scizor_orders_unknown", *MAIN) == unknown
+    assert value(found, "scizor_orders", *MAIN, "sending") == 1
+    assert value(found, "scizor_orders_open", *MAIN) == 2
+
+
+def test_a_session_whose_plan_waits_for_a_person_awaits_approval_until_one_has(desk: Desk) -> None:
+    ask_for_approvals(desk)
+    before_open = datetime(2025, 2, 10, 13, 0, tzinfo=UTC)
+    waiting = at(desk, before_open)
+    assert states_shown(trading(waiting)) == ["no_plan"]
+    consolidate_session(waiting, "main", NEXT)
+    plan = plan_session(waiting, "main", NEXT).plan
+    assert states_shown(trading(waiting)) == ["awaiting_approval"]
+    approve(waiting, plan, actor="jo", reason="seen")
+    assert states_shown(trading(waiting)) == ["no_plan"]
+
+
+def test_a_plan_that_cannot_be_looked_for_leaves_out_the_state_and_no_other_figure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def damaged(*_: object) -> None:
+        raise OSError("the lake is gone")
+
+    monkeypatch.setattr("scizor_dagster.monitoring.trading.awaiting_plan", damaged)
+    # A portfolio that asks for no approval has no plan that waits, and nobody looks for one.
+    assert states_shown(trading(at(desk, NOW))) == ["no_plan"]
+    ask_for_approvals(desk)
+    found = trading(at(desk, NOW))
+    assert "scizor_session_state" not in found.rows
+    assert value(found, "scizor_orders_unknown", *MAIN) == 0
+    assert "the lake is gone" in caplog.text
+    # What the ledger alone knows is shown all the same.
+    assert states_shown(trading(at(desk, datetime(2025, 2, 3, 23, 0, tzinfo=UTC)))) == ["done"]
 
 
 def test_what_is_open_unknown_stopped_and_left_behind_is_counted(desk: Desk) -> None:

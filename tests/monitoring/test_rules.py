@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def owners(main: float, other: float) -> Vector:
 
 
 TRADED = "scizor_last_traded_close_timestamp_seconds"
+DUE = "scizor_last_traded_due_timestamp_seconds"
 RECONCILED = "scizor_reconciled_timestamp_seconds"
 MEASURED = "scizor_performance_close_timestamp_seconds"
 UNTIL = "scizor_armed_until_timestamp_seconds"
@@ -64,12 +66,12 @@ CASES: dict[str, Case] = {
     ),
     "ScizorOrderUnknown": ({"scizor_orders_unknown": owners(1, 0)}, {"scizor_orders_unknown": owners(0, 0)}),
     "ScizorOrdersOpenAfterClose": (
-        {"scizor_orders_open": owners(1, 0), TRADED: owners(CLOSE, CLOSE)},
-        {"scizor_orders_open": owners(1, 0), TRADED: owners(NOW - 3 * HOUR, CLOSE)},
+        {"scizor_orders_open": owners(1, 0), DUE: owners(NOW - 1, NOW - 1)},
+        {"scizor_orders_open": owners(1, 0), DUE: owners(NOW, NOW - 1)},
     ),
     "ScizorNotReconciled": (
-        {RECONCILED: owners(CLOSE - 1, CLOSE + 1), TRADED: owners(CLOSE, CLOSE)},
-        {RECONCILED: owners(CLOSE - 1, CLOSE + 1), TRADED: owners(NOW - 3 * HOUR, CLOSE)},
+        {RECONCILED: owners(CLOSE - 1, CLOSE + 1), TRADED: owners(CLOSE, CLOSE), DUE: owners(NOW - 1, NOW - 1)},
+        {RECONCILED: owners(CLOSE - 1, CLOSE + 1), TRADED: owners(CLOSE, CLOSE), DUE: owners(NOW, NOW - 1)},
     ),
     "ScizorBreaksOpen": (
         {"scizor_breaks_open": one(1, account="paper", locks="order")},
@@ -101,7 +103,7 @@ CASES: dict[str, Case] = {
     ),
     "ScizorNoticesGivenUp": (
         {"scizor_notices": one(1, state="given_up")},
-        {"scizor_notices": {**one(1, state="failed"), **one(0, state="given_up")}},
+        {"scizor_notices": {**one(1, state="failed"), **one(1, state="missed"), **one(0, state="given_up")}},
     ),
     "ScizorDaemonSilent": (
         {BEAT: one(NOW - 301, daemon="sensor"), "scizor_dagster_switched_on": one(3)},
@@ -169,6 +171,16 @@ def test_a_store_that_cannot_be_read_rings_whichever_it_is() -> None:
     assert len(evaluated(RULES["ScizorPartDown"]["expr"], down, NOW)) == len(PARTS)
 
 
+@pytest.mark.parametrize("name", ["ScizorNotReconciled", "ScizorOrdersOpenAfterClose"])
+def test_a_session_that_closed_early_rings_no_sooner_than_any_other(name: str) -> None:
+    # New York closes at 18:00 UTC on the day after Thanksgiving; orders are followed at 23:00, as on every day.
+    close, due = datetime(2026, 11, 27, 18, tzinfo=UTC), datetime(2026, 11, 28, 0, tzinfo=UTC)
+    samples = {"scizor_orders_open": {MAIN: 1.0}, RECONCILED: {MAIN: 0.0}, TRADED: {MAIN: close.timestamp()}}
+    samples[DUE] = {MAIN: due.timestamp()}
+    assert evaluated(RULES[name]["expr"], samples, (due - timedelta(minutes=1)).timestamp()) == {}
+    assert len(evaluated(RULES[name]["expr"], samples, (due + timedelta(minutes=1)).timestamp())) == 1
+
+
 def expressions(board: dict[str, Any]) -> list[str]:
     variables = [item["query"]["query"] for item in board["templating"]["list"] if item["type"] == "query"]
     panels = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
@@ -180,10 +192,25 @@ def test_the_dashboard_shows_every_figure_that_changes_and_none_that_there_is_no
     assert used <= set(METRICS)
     told_elsewhere = {
         "scizor_build_info", "scizor_measured_timestamp_seconds", "scizor_prices_max_age_sessions",
-        "scizor_last_traded_close_timestamp_seconds", "scizor_account_abandoned",
+        "scizor_last_traded_close_timestamp_seconds", "scizor_last_traded_due_timestamp_seconds",
+        "scizor_account_abandoned",
         "scizor_dagster_switched_on", "scizor_performance_close_timestamp_seconds",
     }  # fmt: skip
     assert set(METRICS) - used == told_elsewhere
+
+
+def test_the_tile_of_parts_shows_a_number_only_while_there_are_figures_and_is_red_without_any() -> None:
+    (tile,) = (panel for panel in BOARD["panels"] if panel["title"] == "Parts that cannot be read")
+    (target,) = tile["targets"]
+    parts = [labels(part=part) for part in PARTS]
+    for down in range(len(parts) + 1):
+        samples = {"scizor_up": {part: float(number >= down) for number, part in enumerate(parts)}}
+        assert evaluated(target["expr"], samples, NOW) == {labels(): float(down)}
+    assert evaluated(target["expr"], {}, NOW) == {}
+    shown = tile["fieldConfig"]["defaults"]
+    (nothing,) = (mapping["options"] for mapping in shown["mappings"] if mapping["type"] == "special")
+    assert nothing["match"] == "null+nan"
+    assert nothing["result"] == {"text": shown["noValue"], "color": "red", "index": 0}
 
 
 def test_the_dashboard_names_labels_that_its_figures_have() -> None:
