@@ -99,9 +99,10 @@ class Desk:
         """The ledger, created where none is needed yet; see `ledger_choice.open_ledger` for what is refused."""
         from scizor_dagster.flow.ledger_choice import open_ledger
 
-        return open_ledger(self.settings, self._traded_sessions)
+        return open_ledger(self.settings, self.traded_sessions)
 
-    def _traded_sessions(self) -> int:
+    def traded_sessions(self) -> int:
+        """How many sessions the lake knows to be traded, whatever became of the ledger."""
         if not self.has_lake:
             return 0
         with self.lake.read() as cursor:

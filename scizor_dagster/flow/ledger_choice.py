@@ -53,7 +53,7 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
     refuse_unfinished_move(settings)
     refuse_forgotten_server(settings)
     if not (holds := Ledger.holds_anything(settings.ledger_url)):
-        _refuse_to_forget(settings, traded_sessions)
+        refuse_to_forget(settings, traded_sessions)
     ledger = Ledger.open(settings.ledger_url)
     try:
         # Again, now that whoever moves the stores would find the ledger open.
@@ -65,7 +65,12 @@ def open_ledger(settings: Settings, traded_sessions: Callable[[], int]) -> Ledge
     return ledger
 
 
-def _refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) -> None:
+def refuse_to_forget(settings: Settings, traded_sessions: Callable[[], int]) -> None:
+    """Refuse an empty ledger where another one knows what was sent; see `open_ledger`. Asking creates none.
+
+    Raises:
+        LedgerError: there was another one.
+    """
     from scizor_dagster.ledger.store import Ledger
 
     if not settings.on_server:
