@@ -57,13 +57,17 @@ def test_a_line_says_when_how_grave_by_whom_and_what(written: io.StringIO) -> No
     assert said == {"level": "warning", "logger": "scizor.tried", "message": "3 bars\nof AAPL"}
 
 
-@pytest.mark.parametrize("name", ["PGPASSWORD", "POLYGON_APIKEY", "API_KEYS", "GITHUB_TOKEN", "A_CREDENTIAL_OF_MINE"])
+@pytest.mark.parametrize(
+    "name",
+    ["PGPASSWORD", "POLYGON_APIKEY", "API_KEYS", "GITHUB_TOKEN", "A_CREDENTIAL_OF_MINE", "SLACK_TOKEN2", "API_KEY1_ID"],
+)
 def test_a_variable_is_a_secret_by_its_name_however_that_is_put_together(name: str) -> None:
     assert redaction_of_environment({name: "correcthorse"})("it is correcthorse") == "it is ***"
 
 
-def test_a_variable_that_only_sounds_alike_is_none() -> None:
-    assert redaction_of_environment({"SCIZOR_KEYHOLE": "correcthorse"})("it is correcthorse") == "it is correcthorse"
+@pytest.mark.parametrize("name", ["SCIZOR_KEYHOLE", "KEYBOARD", "KEYSTONE_FILE", "TOKENIZER2"])
+def test_a_variable_that_only_sounds_alike_is_none(name: str) -> None:
+    assert redaction_of_environment({name: "correcthorse"})("it is correcthorse") == "it is correcthorse"
 
 
 def test_the_ids_of_the_work_stand_in_its_lines_and_in_none_after_it(written: io.StringIO) -> None:
