@@ -68,7 +68,8 @@ def begin(environment: Mapping[str, str], redact: Redact, *, level: str | int | 
         dress(handler, environment, redact)
     if wants_json(environment):
         logging.captureWarnings(True)
-        sys.excepthook = _logged_death
+    if not isinstance(sys.excepthook, _LoggedDeath):
+        sys.excepthook = _LoggedDeath(sys.excepthook)
 
 
 def dress_dagster(environment: Mapping[str, str], redact: Redact) -> None:
@@ -152,9 +153,23 @@ def _without_secrets(value: Any, redact: Redact) -> Any:
     return redact(str(value))
 
 
-def _logged_death(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A process that ends by an error says so as one line of its log, as everything else."""
-    if issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
-    logging.getLogger("scizor").critical("The process ended with %s.", kind.__name__, exc_info=(kind, error, trace))
+class _LoggedDeath:
+    """A process that ends by an error says so in its log, as everything else, and so without its secrets."""
+
+    def __init__(self, before: Callable[[type[BaseException], BaseException, TracebackType | None], Any]) -> None:
+        self._before = before
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        # What Python itself would print of an interruption are the words of whatever was at work.
+        if self._before is not sys.__excepthook__ and _interrupted(error):
+            self._before(kind, error, trace)
+            return
+        logging.getLogger("scizor").critical("The process ended with %s.", kind.__name__, exc_info=(kind, error, trace))
+
+
+def _interrupted(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        # An extension module that is interrupted while it loads fails with an ImportError around it.
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None

@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scizor_dagster.cli import dates
+from scizor_dagster.cli.doctor_stores import stores
 from scizor_dagster.cli.options import JsonOption
 from scizor_dagster.cli.output import emit_json, print_table
 from scizor_dagster.cli.preflight import check_home, check_market
-from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, LedgerError, ScizorError
+from scizor_dagster.errors import BrokerUnavailable, ConfigError, InputError, ScizorError
 from scizor_dagster.logs import format_problem
 from scizor_dagster.settings import LOG_LEVELS, Settings
 
@@ -296,37 +296,6 @@ def _disk(desk: Desk) -> str:
     return f"{free / 1024**3:.0f} GiB free at {folder}"
 
 
-def _stores(desk: Desk) -> str:
-    from scizor_dagster.ledger.verification import verify
-
-    if not desk.has_lake:
-        where = "on the server" if desk.settings.on_server else f"in {desk.settings.home}"
-        return f"none yet; the first command that needs them creates them {where}"
-    with desk.ledger.read() as connection:
-        broken = verify(connection)
-    if broken:
-        raise LedgerError(
-            f"{len(broken)} thing(s) in the ledger are not as its history says. {broken[0]}",
-            remedy="Trade nothing with this ledger; see scizor ledger verify, then restore the last backup.",
-            where=desk.ledger.place,
-        )
-    lake = desk.lake.location.server or desk.settings.home
-    found = f"lake at snapshot {desk.lake.snapshot()} in {lake}, ledger whole in {desk.ledger.place}"
-    return found + (_time_zone(desk.settings) if desk.settings.on_server else "")
-
-
-def _time_zone(settings: Settings) -> str:
-    """What the server's database has as its time zone, where it is not UTC: people's own queries would show it."""
-    from scizor_dagster.cli.dagster_state import connection_of
-
-    with closing(connection_of(settings)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'")
-        (zone,) = cursor.fetchone() or ("UTC",)
-    if zone in ("UTC", "Etc/UTC", "GMT", "Etc/GMT"):
-        return ""
-    return f"; the database's time zone is {zone}, which Scizor overrules: ALTER DATABASE ... SET timezone = 'UTC'"
-
-
 def _prices(desk: Desk) -> str:
     if not desk.has_lake:
         return "none collected yet: scizor collect history"
@@ -390,7 +359,7 @@ CHECKS: dict[str, Callable[[Desk], str]] = {
     "accounts": _accounts,
     "connections": _connections,
     "trading": _trading,
-    "stores": _stores,
+    "stores": stores,
     "prices": _prices,
     "benchmarks": _benchmarks,
     "notifications": _notifications,

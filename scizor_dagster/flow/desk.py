@@ -99,7 +99,7 @@ class Desk:
         """The ledger, created where none is needed yet; see `ledger_choice.open_ledger` for what is refused."""
         from scizor_dagster.flow.ledger_choice import open_ledger
 
-        return open_ledger(self.settings, self._traded_sessions)
+        return open_ledger(self.settings, self.traded_sessions)
 
     def require_no_lost_ledger(self) -> None:
         """Refuse to pass by a ledger that is gone as if there had never been one.
@@ -110,9 +110,10 @@ class Desk:
         from scizor_dagster.flow.ledger_choice import refuse_to_forget
 
         if not self.has_ledger:
-            refuse_to_forget(self.settings, self._traded_sessions)
+            refuse_to_forget(self.settings, self.traded_sessions)
 
-    def _traded_sessions(self) -> int:
+    def traded_sessions(self) -> int:
+        """How many sessions the lake knows to be traded, whatever became of the ledger."""
         if not self.has_lake:
             return 0
         with self.lake.read() as cursor:

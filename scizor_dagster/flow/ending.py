@@ -11,6 +11,7 @@ from scizor_dagster.execution import ending
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import execution_parts
 from scizor_dagster.flow.ledger_care import require_ledger
+from scizor_dagster.flow.order_log import orders_logged
 from scizor_dagster.ledger.rows import IntentRow, intents_by_id
 
 
@@ -38,4 +39,5 @@ def end_order(desk: Desk, client_order_id: str, *, actor: str, reason: str) -> I
             remedy="Name its account in the portfolio's section until the order has ended.",
             where=client_order_id,
         )
-    return ending.end_order(client_order_id, actor=actor, reason=reason, **parts)
+    with orders_logged(desk, row.account):
+        return ending.end_order(client_order_id, actor=actor, reason=reason, **parts)

@@ -23,6 +23,7 @@ from scizor_dagster.flow.continuity import watching_units
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.limits import limits_in_force
 from scizor_dagster.flow.money import begun_on, conversion_before, starting_cash
+from scizor_dagster.flow.order_log import orders_logged
 from scizor_dagster.flow.risk import facts_of, guard_account, guard_session
 from scizor_dagster.flow.waiting import OrderWait
 from scizor_dagster.ledger.store import Ledger
@@ -34,14 +35,18 @@ def follow_session(desk: Desk, portfolio: str, session: date, run_id: str) -> Ex
     """Continue what was admitted for the session; a plan that was not is left alone."""
     not_ahead(desk, portfolio, session)
     guard_session(desk, portfolio, session)
-    guard_account(desk, desk.portfolio(portfolio).account, session)
-    return follow(session, **execution_parts(desk, portfolio, run_id))
+    account = desk.portfolio(portfolio).account
+    guard_account(desk, account, session)
+    with orders_logged(desk, account):
+        return follow(session, **execution_parts(desk, portfolio, run_id))
 
 
 def catch_up(desk: Desk, portfolio: str, through: date) -> None:
     """Record everything that happened at the broker up to `through`, so that a plan sees all of it."""
-    guard_account(desk, desk.portfolio(portfolio).account, through)
-    follow(through, **execution_parts(desk, portfolio, "plan"))
+    account = desk.portfolio(portfolio).account
+    guard_account(desk, account, through)
+    with orders_logged(desk, account):
+        follow(through, **execution_parts(desk, portfolio, "plan"))
 
 
 def cancel_open_orders(desk: Desk, account: str) -> CancelReport:
@@ -53,7 +58,8 @@ def cancel_open_orders(desk: Desk, account: str) -> CancelReport:
         configured = [name for name, item in desk.config.portfolios.items() if item.account == account]
         portfolio = next(iter([*begun_on(desk, account), *configured]), None)
         if portfolio is not None:
-            return cancel_open(**execution_parts(desk, portfolio, "cancel"))
+            with orders_logged(desk, account):
+                return cancel_open(**execution_parts(desk, portfolio, "cancel"))
         why = f"No portfolio of the configuration trades on account '{account}'."
     except AccountBusy as busy:
         why = f"{busy.problem} That run cancels what rests when it looks next."

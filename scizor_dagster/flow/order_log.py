@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.ledger.events import OrderEvent, last_seq, order_events_after
@@ -17,18 +18,24 @@ from scizor_dagster.logs import bound
 LOG = logging.getLogger("scizor.orders")
 _SAID = ("symbol", "side", "qty", "final_qty", "filled_qty", "price", "reason", "from", "to")
 """Of an entry's payload; what a broker answered stays in the ledger."""
+_told: ContextVar[frozenset[str]] = ContextVar("scizor_accounts_told", default=frozenset())
+"""Accounts within whose block this thread is."""
 
 
 @contextmanager
 def orders_logged(desk: Desk, account: str) -> Iterator[None]:
-    """Log each entry on an order of the account that is made within the block, also of one that fails."""
-    if not LOG.isEnabledFor(logging.INFO):
+    """Log each entry on an order of the account that is made within the block, also of one that fails.
+
+    Within another block of the same account that one tells it, once.
+    """
+    if not LOG.isEnabledFor(logging.INFO) or account in _told.get():
         yield
         return
-    begun = _last(desk)
+    begun, around = _last(desk), _told.set(_told.get() | {account})
     try:
         yield
     finally:
+        _told.reset(around)
         for entry in _since(desk, account, begun):
             with bound(account=account, client_order_id=entry.client_order_id):
                 LOG.info("Order %s: %s", entry.client_order_id, entry.kind, extra=_extra(entry))

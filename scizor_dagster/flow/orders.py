@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.following import cancel_open_orders
+from scizor_dagster.flow.order_log import orders_logged
 from scizor_dagster.ledger.manual_orders import ManualOrder, ask_cancel, batches_by_hand
 from scizor_dagster.ledger.manual_tables import manual_orders
 from scizor_dagster.ledger.rows import IntentRow, fills_for_orders, intents_by_id
@@ -150,9 +151,10 @@ def cancel_order(desk: Desk, name: str, *, actor: str, reason: str) -> Canceled:
     known = order_named(desk, name)
     if known.intent.state.terminal:
         return Canceled(known, "", "")
-    with desk.ledger.transaction() as connection:
-        asked, _ = ask_cancel(connection, known.intent, actor=actor, reason=reason.strip(), now=desk.clock())
-    report = cancel_open_orders(desk, known.intent.account)
+    with orders_logged(desk, known.intent.account):
+        with desk.ledger.transaction() as connection:
+            asked, _ = ask_cancel(connection, known.intent, actor=actor, reason=reason.strip(), now=desk.clock())
+        report = cancel_open_orders(desk, known.intent.account)
     known = order_named(desk, known.intent.client_order_id)
     left = next((row.why for row in report.left if row.client_order_id == known.intent.client_order_id), report.note)
     return Canceled(known, asked.actor, "" if known.intent.state.terminal else left)

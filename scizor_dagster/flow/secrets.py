@@ -18,7 +18,7 @@ from scizor_dagster.settings import Settings
 if TYPE_CHECKING:
     from scizor_dagster.config import Config
 
-_TELLING = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?(?:_|$)", re.IGNORECASE)
+_TELLING = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?[0-9]*(?:_|$)", re.IGNORECASE)
 """Names of variables that hold a secret, whoever reads them."""
 _IN_QUERY = re.compile(r"[?&](?:password|passwd|sslpassword)=([^&\s]+)", re.IGNORECASE)
 

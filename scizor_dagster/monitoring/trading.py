@@ -39,9 +39,14 @@ LOG = logging.getLogger("scizor.metrics")
 
 
 def trading(desk: Desk) -> Readings:
-    """Every account and portfolio of the configuration; nothing where there is no ledger yet."""
+    """Every account and portfolio of the configuration; nothing where there is no ledger yet.
+
+    Raises:
+        LedgerError: the ledger is gone, or cannot be read.
+    """
     found, now = Readings(TRADING), desk.clock()
     if not desk.has_ledger:
+        desk.require_no_lost_ledger()
         return found
     accounts = dict.fromkeys(item.account for item in desk.config.portfolios.values())
     with desk.ledger.read() as connection:

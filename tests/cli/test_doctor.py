@@ -1,6 +1,7 @@
 """`scizor doctor`: OK and PROBLEM, what wrong variables mean, and the older keys."""
 
 import os
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from scizor_dagster.cli import dates
+from scizor_dagster.flow.desk import Desk
 from scizor_dagster.sessions import TradingCalendar
 from tests.cli.conftest import Answer, Scizor
 from tests.projects import Project
@@ -39,6 +41,70 @@ def test_stores_and_prices_are_looked_at_where_there_are_some(scizor: Scizor, co
     details = _details(scizor("doctor", "--json"))
     assert "ledger whole" in details["stores"][1]
     assert "newest 2025-02-14" in details["prices"][1]
+
+
+def _without_ledger(project: Project) -> None:
+    for path in project.home.glob("ledger.sqlite*"):
+        path.unlink()
+
+
+def _without_lake(project: Project) -> None:
+    shutil.rmtree(project.home / "lake")
+
+
+def test_a_lake_that_is_gone_is_a_problem_with_its_remedy_and_none_is_begun_in_its_place(
+    scizor: Scizor, collected: Project
+) -> None:
+    _without_lake(collected)
+    answer = scizor("doctor", "--json")
+    assert answer.code == 1
+    ok, detail = _details(answer)["stores"]
+    assert not ok
+    assert f"{collected.home / 'lake'}" in detail
+    assert "The lake is gone, and 1 session(s) were traded with it. Bring it back: scizor restore FOLDER" in detail
+    assert "--only lake. Or collect the prices again: scizor collect history." in detail
+    assert not (collected.home / "lake").exists()
+
+
+def test_a_ledger_is_verified_also_where_the_lake_is_gone(scizor: Scizor, collected: Project) -> None:
+    _without_lake(collected)
+    with sqlite3.connect(collected.home / "ledger.sqlite") as ledger:
+        ledger.execute("UPDATE events SET payload = '{}' WHERE seq = 3")
+    ok, detail = _details(scizor("doctor", "--json"))["stores"]
+    assert not ok
+    assert "Event 3 (" in detail
+
+
+def test_a_ledger_that_is_gone_is_a_problem_and_none_is_begun_in_its_place(scizor: Scizor, collected: Project) -> None:
+    _without_ledger(collected)
+    answer = scizor("doctor", "--json")
+    assert answer.code == 1
+    ok, detail = _details(answer)["stores"]
+    assert not ok
+    assert "The ledger is gone, and 1 session(s) were traded with it." in detail
+    assert not list(collected.home.glob("ledger.sqlite*"))
+
+
+def test_a_lake_that_has_seen_no_trade_needs_no_ledger_and_gets_none(scizor: Scizor, collected: Project) -> None:
+    _without_ledger(collected)
+    lake = Desk(collected.settings, dates.now).lake
+    with lake.write() as cursor:
+        cursor.execute("DELETE FROM order_results")
+    lake.close()
+    answer = scizor("doctor", "--json")
+    ok, detail = _details(answer)["stores"]
+    assert (answer.code, ok) == (0, True)
+    assert "lake at snapshot " in detail
+    assert detail.endswith(f"in {collected.home}, no ledger yet")
+    assert not list(collected.home.glob("ledger.sqlite*"))
+
+
+def test_a_ledger_that_has_seen_no_trade_needs_no_lake_and_gets_none(scizor: Scizor, fresh: Project) -> None:
+    assert scizor("keys", "create", "reader", "--scope", "metrics", "--all-accounts", "--days", "1").code == 0
+    answer = scizor("doctor", "--json")
+    assert answer.code == 0
+    assert _details(answer)["stores"] == (True, f"no lake yet, ledger whole in {fresh.settings.ledger_file}")
+    assert not (fresh.home / "lake").exists()
 
 
 def test_an_event_that_was_edited_afterwards_is_a_problem_named_by_its_number(

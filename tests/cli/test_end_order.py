@@ -1,5 +1,6 @@
 """`scizor end-order`: what a person is told; what may be ended is tested with `execution.ending`."""
 
+import logging
 import sqlite3
 from datetime import datetime
 
@@ -22,9 +23,10 @@ def _any_order(project: Project) -> str:
 
 
 def test_an_order_that_the_broker_shows_no_more_is_ended_with_who_and_why(
-    scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch
+    scizor: Scizor, collected: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = _any_order(collected)
+    caplog.set_level(logging.INFO, "scizor.orders")
     ledger = Ledger.open(f"sqlite:///{collected.home / 'ledger.sqlite'}")
     with ledger.transaction() as connection:
         row = load(connection, name)
@@ -37,6 +39,9 @@ def test_an_order_that_the_broker_shows_no_more_is_ended_with_who_and_why(
     answer = scizor("end-order", name, *WHY, "--json")
     assert answer.code == 0, answer
     assert (answer.json["client_order_id"], answer.json["state"], answer.json["by"]) == (name, "expired", "ann")
+    assert [record.getMessage() for record in caplog.records if record.name == "scizor.orders"] == [
+        f"Order {name}: intent_expired"
+    ]
     again = scizor("end-order", name, *WHY)
     assert (again.code, f"Order {name} is 'expired'" in again.sentence) == (1, True), again
 

@@ -57,13 +57,17 @@ def test_a_line_says_when_how_grave_by_whom_and_what(written: io.StringIO) -> No
     assert said == {"level": "warning", "logger": "scizor.tried", "message": "3 bars\nof AAPL"}
 
 
-@pytest.mark.parametrize("name", ["PGPASSWORD", "POLYGON_APIKEY", "API_KEYS", "GITHUB_TOKEN", "A_CREDENTIAL_OF_MINE"])
+@pytest.mark.parametrize(
+    "name",
+    ["PGPASSWORD", "POLYGON_APIKEY", "API_KEYS", "GITHUB_TOKEN", "A_CREDENTIAL_OF_MINE", "SLACK_TOKEN2", "API_KEY1_ID"],
+)
 def test_a_variable_is_a_secret_by_its_name_however_that_is_put_together(name: str) -> None:
     assert redaction_of_environment({name: "correcthorse"})("it is correcthorse") == "it is ***"
 
 
-def test_a_variable_that_only_sounds_alike_is_none() -> None:
-    assert redaction_of_environment({"SCIZOR_KEYHOLE": "correcthorse"})("it is correcthorse") == "it is correcthorse"
+@pytest.mark.parametrize("name", ["SCIZOR_KEYHOLE", "KEYBOARD", "KEYSTONE_FILE", "TOKENIZER2"])
+def test_a_variable_that_only_sounds_alike_is_none(name: str) -> None:
+    assert redaction_of_environment({name: "correcthorse"})("it is correcthorse") == "it is correcthorse"
 
 
 def test_the_ids_of_the_work_stand_in_its_lines_and_in_none_after_it(written: io.StringIO) -> None:
@@ -155,19 +159,50 @@ import os, logging, warnings
 from scizor_dagster import logs
 from scizor_dagster.flow.secrets import redaction_of_environment
 logs.begin(os.environ, redaction_of_environment(os.environ))
-warnings.warn("about CANARYx9f3e7a1b5c8d2")
+if logs.wants_json(os.environ):
+    warnings.warn("about CANARYx9f3e7a1b5c8d2")
 raise ValueError("died of CANARYx9f3e7a1b5c8d2")
+"""
+INTERRUPTED = """
+import os, sys
+from scizor_dagster import logs
+from scizor_dagster.flow.secrets import redaction_of_environment
+sys.excepthook = lambda kind, error, trace: print("Interrupted.", file=sys.stderr)
+for _ in range(2):
+    logs.begin(os.environ, redaction_of_environment(os.environ))
+try:
+    raise KeyboardInterrupt
+except KeyboardInterrupt as error:
+    raise ImportError("half of a library") from error
 """
 
 
-def test_a_process_that_dies_says_so_in_one_line_of_json_too(project_root: Path) -> None:
-    environment = {"LOG_FORMAT": "json", "A_SECRET": "CANARYx9f3e7a1b5c8d2", "PYTHONPATH": str(project_root)}
+def died(project_root: Path, form: str, dies: str = DIES) -> str:
+    """What a process says on stderr that begins its log in the form, and ends by an error."""
+    environment = {"LOG_FORMAT": form, "A_SECRET": "CANARYx9f3e7a1b5c8d2", "PYTHONPATH": str(project_root)}
     ended = subprocess.run(
-        [sys.executable, "-c", DIES], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", dies], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stdout) == (1, "")
-    warned, died = (json.loads(text) for text in ended.stderr.splitlines())
+    return ended.stderr
+
+
+def test_a_process_that_dies_says_so_in_one_line_of_json_too(project_root: Path) -> None:
+    warned, last = (json.loads(text) for text in died(project_root, "json").splitlines())
     assert (warned["logger"], warned["level"]) == ("py.warnings", "warning")
     assert "about ***" in warned["message"]
-    assert (died["level"], died["message"]) == ("critical", "The process ended with ValueError.")
-    assert died["exception"].endswith("ValueError: died of ***")
+    assert (last["level"], last["message"]) == ("critical", "The process ended with ValueError.")
+    assert last["exception"].endswith("ValueError: died of ***")
+
+
+def test_a_process_that_dies_tells_people_why_without_its_secrets(project_root: Path) -> None:
+    said = died(project_root, "text")
+    assert "CANARY" not in said
+    assert "CRITICAL scizor: The process ended with ValueError.\nTraceback" in said
+    assert said.endswith("ValueError: died of ***\n")
+    assert said.count("ValueError: died") == 1
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_interruption_is_left_to_whoever_has_words_for_it(project_root: Path, form: str) -> None:
+    assert died(project_root, form, INTERRUPTED) == "Interrupted.\n"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from scizor_dagster.brokers.protocol import BrokerIdentity
+from scizor_dagster.errors import LedgerError
 from scizor_dagster.flow.approving import approve
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.plans import plan_session
@@ -54,6 +55,12 @@ def ask_for_approvals(desk: Desk) -> None:
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     config["portfolios"]["main"]["approval"] = "manual"
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def test_a_ledger_that_is_gone_is_a_part_that_cannot_be_read(desk: Desk) -> None:
+    desk.settings.ledger_file.unlink()
+    with pytest.raises(LedgerError, match="The ledger is gone, and 1 session"):
+        trading(desk)
 
 
 def test_prices_that_are_collected_are_fresh_and_whole(desk: Desk) -> None:

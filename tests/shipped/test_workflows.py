@@ -1,17 +1,23 @@
 """The workflows for a build server: pinned, hash-checked, and with no more rights than they need."""
 
 import re
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dagster._utils.schedules import cron_string_iterator
 
+from jobs.schedules import schedules
+from scizor_dagster.config import load_config
 from scizor_dagster.settings import PROJECT_ROOT
 
 FILES = sorted((PROJECT_ROOT / "deploy" / "ci").glob("*.yml"))
 COMMIT = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 TARGET = re.compile(r"\bmake ([a-z-]+)")
+TIME_TO_RUN = timedelta(minutes=30)
+"""What the last job of the day is given before it is judged."""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -26,6 +32,33 @@ def _steps(path: Path) -> list[dict[str, Any]]:
 
 def test_there_is_one_to_verify() -> None:
     assert "verify.yml" in {path.name for path in FILES}
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 14), date(2026, 7, 15)], ids=["winter", "summer"])
+def test_it_verifies_once_the_last_job_of_the_day_has_run_and_before_the_next_day_begins(day: date) -> None:
+    config = load_config(PROJECT_ROOT / "config" / "config.yaml", {})
+    ticks = sorted(
+        tick
+        for item in schedules(config)
+        if item.job_name != "maintain"
+        for tick in _ticks(str(item.cron_schedule), item.execution_timezone or "UTC", day, days=2)
+    )
+    last = max(tick for tick in ticks if tick.astimezone(UTC).date() == day)
+    first = min(tick for tick in ticks if tick.astimezone(UTC).date() > day)
+    # PyYAML takes the word `on` for a truth.
+    (trigger,) = _read(PROJECT_ROOT / "deploy" / "ci" / "verify.yml")[True]["schedule"]
+    (verified,) = _ticks(trigger["cron"], "UTC", day, days=1)
+    assert last + TIME_TO_RUN <= verified < first
+
+
+def _ticks(cron: str, zone: str, day: date, *, days: int) -> list[datetime]:
+    begin = datetime.combine(day, time(), UTC)
+    found = []
+    for tick in cron_string_iterator(begin.timestamp(), cron, zone):
+        if tick >= begin + timedelta(days=days):
+            break
+        found.append(tick)
+    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
