@@ -77,3 +77,28 @@ def test_the_job_before_the_first_start_prepares_what_the_compose_file_prepares(
     kubernetes = PAGE.read_text(encoding="utf-8").partition("\n## On Kubernetes\n")[2]
     kind, flag, line = services["upgrade"]["command"]
     assert f'`{kind} {flag} "{line}"`' in kubernetes
+
+
+def test_a_copy_is_brought_back_without_what_fails_on_a_broken_ledger(blocks: list[list[list[str]]]) -> None:
+    (back,) = (block for block in blocks if any("restore" in line for line in block))
+    assert all(line[: len(COMPOSE)] == COMPOSE for line in back)
+    typed = [line[len(COMPOSE) :] for line in back]
+    runs = [number for number, line in enumerate(typed) if line[0] == "run"]
+    assert [typed[number][4] for number in runs] == ["ls", "scizor"]
+    # The database is all that it needs of the others; `upgrade`, which it would wait for, ends red on that ledger.
+    assert all(typed[number][1:4] == ["--rm", "--no-deps", "backup"] for number in runs)
+    assert typed.index(["up", "-d", "--wait", "postgres"]) < runs[0]
+    assert typed[-1] == ["up", "-d"]
+
+
+def test_whoever_writes_is_stopped_before_a_copy_is_brought_back(
+    blocks: list[list[list[str]]], services: dict[str, Any]
+) -> None:
+    (first,) = (block[0][len(COMPOSE) :] for block in blocks if any("restore" in line for line in block))
+    writers = {
+        name
+        for name, service in services.items()
+        if name != "upgrade" and any(str(volume).startswith("home:") for volume in service.get("volumes", []))
+    }
+    assert first[0] == "stop"
+    assert writers <= set(first[1:])
