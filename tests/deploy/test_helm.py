@@ -43,7 +43,8 @@ KEYS: dict[str, set[str]] = {
     "concurrency.runs": {"maxConcurrentRuns"},
     "retention": {"enabled", "schedule", "sensor"},
     "postgresql": {
-        "enabled", "postgresqlHost", "postgresqlUsername", "postgresqlDatabase", "postgresqlParams", "service",
+        "enabled", "postgresqlHost", "postgresqlUsername", "postgresqlDatabase", "postgresqlParams",
+        "postgresqlScheme", "service",
     },
 }  # fmt: skip
 
