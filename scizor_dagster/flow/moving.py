@@ -27,6 +27,9 @@ from scizor_dagster.settings import Settings
 _BUSY = 0.2
 _LINGERING_SECONDS = 3.0
 _RENAMED = "_replaced_"
+_UNREADABLE = ("42", "58", "XX")
+"""Classes of Postgres: no such table or column, a file of it is gone, its bytes are damaged."""
+_NOT_ALLOWED = "42501"
 _OTHERS = sa.text(
     "SELECT count(*) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = :name AND pid <> pg_backend_pid()"
@@ -167,26 +170,44 @@ def renamed_ledgers(url: str) -> list[str]:
 
 
 def _holder(url: str, now: datetime) -> str | None:
-    """An account that a run is at, with the run; None also where a file is damaged, with which nobody trades."""
+    """An account that a run is at, with the run; None also where a ledger is damaged, with which nobody trades."""
+    if is_postgres(url):
+        return _holder_on_server(url, now)
     try:
         if not Ledger.exists(url):
             return None
         ledger = Ledger.open(url)
     except LedgerError:
-        # One on a server may be of another version, with which others trade.
-        if is_postgres(url):
-            raise
         return None
     try:
         with ledger.read() as connection:
-            found = connection.execute(
-                sa.select(leases.c.account, leases.c.holder).where(
-                    leases.c.holder.is_not(None), leases.c.expires_at > now
-                )
-            ).first()
-        return f"account '{found.account}' ({found.holder})" if found is not None else None
+            return _first_holder(connection, now)
     finally:
         ledger.close()
+
+
+def _holder_on_server(url: str, now: datetime) -> str | None:
+    """Asked without opening the ledger: it may be damaged or of another version, and is not to be migrated."""
+    with _connected(url) as connection:
+        try:
+            return _first_holder(connection.execution_options(schema_translate_map={None: SCHEMA}), now)
+        except sa.exc.DBAPIError as error:
+            # Where it is only not shown to this user, others may trade with it.
+            if unreadable(error) and getattr(error.orig, "pgcode", None) != _NOT_ALLOWED:
+                return None
+            raise
+
+
+def _first_holder(connection: sa.Connection, now: datetime) -> str | None:
+    asked = sa.select(leases.c.account, leases.c.holder).where(leases.c.holder.is_not(None), leases.c.expires_at > now)
+    found = connection.execute(asked).first()
+    return f"account '{found.account}' ({found.holder})" if found is not None else None
+
+
+def unreadable(error: BaseException | None) -> bool:
+    """Whether a server has answered that what was asked for is missing, of another shape, damaged, or not shown."""
+    code = getattr(error.orig, "pgcode", None) if isinstance(error, sa.exc.DBAPIError) else None
+    return str(code or "")[:2] in _UNREADABLE
 
 
 def _require_closed(file: Path) -> None:

@@ -8,13 +8,14 @@ What is replaced is renamed, in the same database, and a mark in the home keeps 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from scizor_dagster.errors import DataError, InputError
+from scizor_dagster.errors import DataError, InputError, LedgerError
 from scizor_dagster.flow import archives, moving
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import restore_ledger
@@ -33,19 +34,61 @@ PARTS = {"ledger": LEDGER_SCHEMA, "lake": LAKE_SCHEMA}
 
 
 def schemas_in_use(desk: Desk, parts: Sequence[str]) -> list[str]:
-    """Of the parts that are to come back, the schemas that hold rows already."""
+    """Of the parts that are to come back, the schemas that hold rows already, or that cannot be read.
+
+    Raises:
+        LedgerError, DataError: the server cannot be asked.
+    """
     found = []
-    if "ledger" in parts and Ledger.holds_anything(desk.settings.ledger_url):
+    if "ledger" in parts and _ledger_in_use(desk):
         found.append(LEDGER_SCHEMA)
-    if "lake" in parts:
-        engine = catalog_rows.engine_of(lake_location(desk.settings))
-        try:
-            with engine.connect() as connection:
-                if catalog_rows.exists(connection) and not catalog_rows.is_empty(connection):
-                    found.append(LAKE_SCHEMA)
-        finally:
-            engine.dispose()
+    if "lake" in parts and _lake_in_use(desk):
+        found.append(LAKE_SCHEMA)
     return found
+
+
+def _ledger_in_use(desk: Desk) -> bool:
+    url = desk.settings.ledger_url
+    if not Ledger.exists(url):
+        return _has_tables(desk, LEDGER_SCHEMA)
+    try:
+        return Ledger.holds_anything(url)
+    except LedgerError as error:
+        if moving.unreadable(error.__cause__):
+            return True
+        raise
+
+
+def _lake_in_use(desk: Desk) -> bool:
+    try:
+        with _connected(desk) as connection:
+            if catalog_rows.exists(connection):
+                return not catalog_rows.is_empty(connection)
+    except sa.exc.DBAPIError as error:
+        if moving.unreadable(error):
+            return True
+        raise unreachable(lake_location(desk.settings), error.orig or error) from error
+    return _has_tables(desk, LAKE_SCHEMA)
+
+
+def _has_tables(desk: Desk, schema: str) -> bool:
+    """Whether a schema without the table by which a store is known is one that has lost it."""
+    try:
+        with _connected(desk) as connection:
+            return bool(sa.inspect(connection).get_table_names(schema))
+    except sa.exc.DBAPIError as error:
+        raise unreachable(lake_location(desk.settings), error.orig or error) from error
+
+
+@contextmanager
+def _connected(desk: Desk) -> Iterator[sa.Connection]:
+    """A transaction in the database, committed when the block ends."""
+    engine = catalog_rows.engine_of(lake_location(desk.settings))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def restore_on_server(

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from scizor_dagster.errors import DataError, LedgerError
+from scizor_dagster.errors import DataError, InputError, LedgerError
 from scizor_dagster.execution.executor import ExecutionState
 from scizor_dagster.flow import restoring_on_server
 from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.moving import mark_of, require_rest
 from scizor_dagster.flow.restoring import restore_home
 from scizor_dagster.ledger.holdings import cash_flow, owned
 from scizor_dagster.ledger.rows import batch_of, intents_of
@@ -290,13 +291,72 @@ def test_nothing_on_a_server_is_replaced_while_a_daemon_is_heard_of_there(
         restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
 
 
-def test_a_ledger_on_a_server_that_this_version_cannot_read_is_not_replaced_unseen(
+DAMAGES = {
+    "of an older version": "UPDATE ledger.alembic_version SET version_num = '0001'",
+    "of a newer version": "UPDATE ledger.alembic_version SET version_num = '9999'",
+    "without its version": "DELETE FROM ledger.alembic_version",
+    "without the table of its version": "DROP TABLE ledger.alembic_version",
+    "without its leases": "DROP TABLE ledger.leases",
+    "with leases of another shape": "ALTER TABLE ledger.leases DROP COLUMN holder",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_strange_ledger_on_a_server_is_replaced_by_its_backup_and_put_aside_as_it_is(
+    prices: Path, tmp_path: Path, empty: str, postgres: Server, damage: str
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    desk = _write(_desk(folder, empty))
+    made = back_up(desk, None, now=NOW, parts=("ledger",))
+    desk.ledger.close()
+    database = empty.rpartition("/")[2]
+    postgres.execute(DAMAGES[damage], database=database)
+    with pytest.raises(InputError, match="There is something already"):
+        restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW)
+    before = _tables(postgres, database, "ledger")
+    back = restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+    assert back.aside is not None
+    aside = back.aside.split()[1]
+    assert _tables(postgres, database, aside) == before, "nothing of it was migrated"
+    if damage.startswith("of a"):
+        assert postgres.execute(f"SELECT version_num FROM {aside}.alembic_version", database=database) in (
+            [("0001",)],
+            [("9999",)],
+        )
+    assert _closed_place(_desk(folder, empty))
+
+
+def _tables(postgres: Server, database: str, schema: str) -> list[tuple[object, ...]]:
+    return postgres.execute(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s ORDER BY 1, 2",
+        schema,
+        database=database,
+    )
+
+
+def test_a_run_at_an_account_of_a_ledger_of_another_version_keeps_it_from_being_replaced(
     prices: Path, tmp_path: Path, empty: str, postgres: Server
 ) -> None:
     folder = _without_prices(prices, tmp_path / "project")
     desk = _write(_desk(folder, empty))
     made = back_up(desk, None, now=NOW, parts=("ledger",))
     desk.ledger.close()
-    postgres.execute("UPDATE ledger.alembic_version SET version_num = '0001'", database=empty.rpartition("/")[2])
-    with pytest.raises(LedgerError, match="is of version 0001"):
+    database = empty.rpartition("/")[2]
+    postgres.execute("UPDATE ledger.alembic_version SET version_num = '9999'", database=database)
+    postgres.execute(
+        "INSERT INTO ledger.leases (account, holder, token, expires_at, advisory) VALUES (%s, %s, 1, %s, false)",
+        "paper",
+        "host:1:run",
+        NOW + timedelta(minutes=1),
+        database=database,
+    )
+    with pytest.raises(LedgerError, match=r"A run is at account 'paper' \(host:1:run\)"):
         restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+    assert not mark_of(desk.settings).exists()
+
+
+def test_a_server_that_cannot_be_reached_is_no_server_without_a_run(prices: Path, tmp_path: Path) -> None:
+    nowhere = "postgresql://scizor@127.0.0.1:1/nowhere"
+    settings = _desk(_without_prices(prices, tmp_path / "project"), nowhere).settings
+    with pytest.raises(LedgerError, match="The server cannot be asked"):
+        require_rest(settings, nowhere, NOW)

@@ -276,3 +276,19 @@ def test_a_home_on_a_server_is_backed_up_and_comes_back_on_another_one_and_in_fi
         restore_home(Desk(target, lambda: NOW), made.folder, actor="ann", now=NOW)
         assert _held(target)[1] == before[1]
     postgres.drop(database)
+
+
+@pytest.mark.parametrize("lost", ["ducklake_data_file", "ducklake_snapshot"])
+def test_a_lake_on_a_server_that_cannot_be_read_is_something_and_is_replaced_by_its_backup(
+    settings: Settings, on_server: Settings, postgres: Server, tmp_path: Path, lost: str
+) -> None:
+    _migrate(on_server)
+    before = _held(on_server)
+    desk = Desk(on_server, lambda: NOW)
+    made = back_up(desk, tmp_path / "kept", now=NOW)
+    _closed(desk)
+    postgres.execute(f"DROP TABLE lake.{lost} CASCADE", database=on_server.database_url.rpartition("/")[2])
+    with pytest.raises(InputError, match="There is something already: schema lake on"):
+        restore_home(Desk(on_server, lambda: NOW), made.folder, actor="ann", now=NOW, only="lake")
+    restore_home(Desk(on_server, lambda: NOW), made.folder, actor="ann", now=NOW, only="lake", replace=True)
+    assert _held(on_server)[1:] == before[1:]
