@@ -46,6 +46,19 @@ def run(*command: str, check: bool = True, **options: Any) -> subprocess.Complet
     return subprocess.run(command, check=check, capture_output=True, text=True, **options)
 
 
+def filled_services() -> dict[str, dict[str, Any]]:
+    """The file's services, with names and defaults filled in."""
+    text = (DEPLOY / "docker-compose.yml").read_text(encoding="utf-8")
+    filled = _DEFAULT.sub(lambda found: NAMES.get(found[1], found[2] or ""), text).replace("$$", "$")
+    return dict(yaml.safe_load(filled)["services"])
+
+
+def backup_of(command: list[str]) -> str:
+    """The one backup within the loop that the service goes round in."""
+    (found,) = re.findall(r"\bif (scizor backup [^;]*);", command[-1])
+    return str(found).strip()
+
+
 @dataclass(eq=False)
 class Machine:
     """Everything of one compose file, below `folder`; `tag` keeps its names apart from another one's."""
@@ -57,9 +70,7 @@ class Machine:
 
     @cached_property
     def services(self) -> dict[str, dict[str, Any]]:
-        text = (DEPLOY / "docker-compose.yml").read_text(encoding="utf-8")
-        filled = _DEFAULT.sub(lambda found: NAMES.get(found[1], found[2] or ""), text).replace("$$", "$")
-        services = yaml.safe_load(filled)["services"]
+        services = filled_services()
         return {name: service for name, service in services.items() if "profiles" not in service}
 
     @cached_property

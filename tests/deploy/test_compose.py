@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from scizor_dagster.errors import InputError
+from tests.deploy.namespaces import backup_of
 from tests.deploy.proxied import DEPLOY, ROOT
 from tests.deploy.test_environment import offered
 from tests.docs.parsing import complaint
@@ -187,8 +188,9 @@ def _lines(services: dict[str, dict[str, Any]]) -> Iterator[str]:
     for service in services.values():
         command = service.get("command", [])
         line = command[-1] if command[:2] == ["sh", "-c"] else " ".join(command)
-        for part in re.split(r" && ", re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", line)):
-            yield re.sub(r"\$\{[^}]*\}", "api.example.org", part)
+        for part in re.split(r" && |; ", re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", line)):
+            words = re.sub(r"^(?:(?:while|do|if|then|else) )+", "", part)
+            yield re.sub(r"\$\{[^}]*\}", "api.example.org", words)
 
 
 def test_every_command_of_ours_would_be_taken(services: dict[str, dict[str, Any]]) -> None:
@@ -201,7 +203,7 @@ def test_a_lake_in_an_object_store_is_left_out_of_the_backup_by_one_variable(
     services: dict[str, dict[str, Any]],
 ) -> None:
     options = str(offered()["BACKUP_OPTIONS"])
-    line = services["backup"]["command"][-1].partition(" && ")[0]
+    line = backup_of(services["backup"]["command"])
     filled = line.replace("${BACKUP_OPTIONS:-}", options).replace("${BACKUPS_KEPT:-14}", "14")
     assert filled == "scizor backup /var/backups/scizor --keep 14 --only ledger"
     assert complaint(filled) == ""
