@@ -8,14 +8,16 @@ What is replaced is renamed, in the same database, and a mark in the home keeps 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from scizor_dagster.errors import DataError, InputError, LedgerError
+from scizor_dagster import table_copies
+from scizor_dagster.errors import CommitInDoubt, DataError, InputError, LedgerError, ScizorError
 from scizor_dagster.flow import archives, moving
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.ledger_care import restore_ledger
@@ -23,14 +25,16 @@ from scizor_dagster.flow.ledger_choice import note_server
 from scizor_dagster.lake import catalog_rows
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.lake.location import SCHEMA as LAKE_SCHEMA
-from scizor_dagster.lake.location import lake_location, unreachable
-from scizor_dagster.lake.moving import CATALOG, DATA, copy_data, require_folder
+from scizor_dagster.lake.location import LakeLocation, lake_location, unreachable
+from scizor_dagster.lake.moving import CATALOG, DATA, copy_file, data_files, opened_copy, require_folder
 from scizor_dagster.lake.tables import initialise
+from scizor_dagster.ledger.backup import read_manifest
 from scizor_dagster.ledger.postgres import SCHEMA as LEDGER_SCHEMA
 from scizor_dagster.ledger.store import Ledger
 
 PARTS = {"ledger": LEDGER_SCHEMA, "lake": LAKE_SCHEMA}
 """Dagster's storage is not brought back here: it decides nothing, and the server's own backup holds it."""
+_SCRATCH = ".restoring"
 
 
 def schemas_in_use(desk: Desk, parts: Sequence[str]) -> list[str]:
@@ -132,24 +136,138 @@ def restore_on_server(
             where=location.place,
         )
     settings.home.mkdir(parents=True, exist_ok=True)
-    moving.begin_move(settings, command, settings.ledger_url if "ledger" in parts else None, now)
+    ledger_url = settings.ledger_url if "ledger" in parts else None
+    if in_use:
+        moving.require_rest(settings, ledger_url, now)
+    _rehearse(desk, archive, parts, actor, now, same)
+    earlier = moving.begun(settings)
+    # Once more: to rehearse all this takes its time.
+    moving.begin_move(settings, command, ledger_url, now)
     renamed = _rename(desk, in_use, now)
     halted: list[str] = []
     lake = Lake(location)
     try:
         if "lake" in parts:
             initialise(lake)
-            folder = archive / archives.LAKE
-            for _ in copy_data(folder / DATA, folder / CATALOG, Path(location.data_path)):
-                pass
             lake.close()
         halted = _store(desk, archive, parts, lake, actor, now)
         if "lake" in parts:
             same(lake)
+    except Exception as error:
+        lake.close()
+        if not _in_doubt(error) and _renamed_back(desk, parts, in_use, now):
+            if earlier is None:
+                moving.end_move(settings)
+            undone = _undone(error, location.place)
+            if undone is not error:
+                raise undone from error
+        raise
     finally:
         lake.close()
     moving.end_move(settings)
     return halted, renamed
+
+
+def _rehearse(
+    desk: Desk, archive: Path, parts: Sequence[str], actor: str, now: datetime, same: Callable[[Lake], None]
+) -> None:
+    """Whatever the archive itself would be refused for is found while everything stands; the lake's files are taken.
+
+    Raises:
+        InputError, LedgerError, DataError: it cannot be brought back by this version, or is not what was backed up.
+    """
+    scratch = desk.settings.home / _SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        if "ledger" in parts:
+            read_manifest(archive / archives.LEDGER)
+            ledger = Ledger.open(f"sqlite:///{scratch / 'ledger.sqlite'}")
+            try:
+                restore_ledger(desk, ledger, archive / archives.LEDGER, actor=actor, now=now, name=archive.name)
+            finally:
+                ledger.close()
+        if "lake" in parts:
+            folder = archive / archives.LAKE
+            _require_known_catalog(folder / CATALOG, scratch / "lake")
+            with opened_copy(folder) as copied:
+                same(copied)
+            _take_files(folder, Path(lake_location(desk.settings).data_path))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _require_known_catalog(catalog: Path, scratch: Path) -> None:
+    """Refuse a catalog of another version than the one that DuckLake makes here."""
+    scratch.mkdir()
+    lake = Lake(LakeLocation.embedded(scratch))
+    try:
+        lake.snapshot()
+    finally:
+        lake.close()
+    here, there = _version(scratch / CATALOG), _version(catalog)
+    if here != there:
+        raise DataError(
+            f"The backup's lake is of version {there}, and this program makes version {here}.",
+            remedy="Nothing was changed. Restore it with the version of Scizor that wrote it, or give --only ledger.",
+            where=str(catalog),
+        )
+
+
+def _version(catalog: Path) -> str | None:
+    with closing(table_copies.opened_still(catalog)) as file:
+        found = file.execute("SELECT value FROM ducklake_metadata WHERE key = 'version'").fetchone()
+    return str(found[0]) if found else None
+
+
+def _take_files(folder: Path, target: Path) -> None:
+    """Beside those of the lake that is there, which may name some of them: none is ever cut off, not for a moment."""
+    for file in data_files(folder / CATALOG):
+        origin, copy = folder / DATA / file.path, target / file.path
+        if not origin.is_file() or origin.stat().st_size != file.bytes:
+            raise DataError(
+                f"The lake's file {file.path} is missing or cut off.",
+                remedy="Nothing was changed. Take another backup.",
+                where=str(folder),
+            )
+        if copy.is_file() and archives.digest_of(copy) == archives.digest_of(origin):
+            continue
+        part = copy.with_name(f".{copy.name}.part")
+        try:
+            copy_file(origin, part)
+            part.replace(copy)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _in_doubt(error: Exception) -> bool:
+    """Whether the commit was perhaps stored."""
+    lost = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, CommitInDoubt)
+
+
+def _renamed_back(desk: Desk, parts: Sequence[str], schemas: Sequence[str], now: datetime) -> bool:
+    """Whether everything is called again as it was; not where something was stored already."""
+    try:
+        if schemas_in_use(desk, parts):
+            return False
+        with _connected(desk) as connection:
+            for schema in schemas:
+                connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                connection.exec_driver_sql(f"ALTER SCHEMA {moving.renamed(schema, now)} RENAME TO {schema}")
+    except (sa.exc.DBAPIError, ScizorError):
+        # The mark stays, and the first error is the one that is told.
+        return False
+    return True
+
+
+def _undone(error: Exception, place: str) -> ScizorError:
+    said = "What was there before is in its place again, as it was."
+    if isinstance(error, ScizorError):
+        error.remedy = f"{said} {error.remedy}"
+        return error
+    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return DataError(f"The backup could not be brought back ({words}).", remedy=f"{said} Try again.", where=place)
 
 
 def _store(desk: Desk, archive: Path, parts: Sequence[str], lake: Lake, actor: str, now: datetime) -> list[str]:

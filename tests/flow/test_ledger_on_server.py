@@ -13,7 +13,7 @@ from scizor_dagster.flow import restoring_on_server
 from scizor_dagster.flow.backing_up import back_up
 from scizor_dagster.flow.closing import reconcile_session
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.moving import mark_of, require_rest
+from scizor_dagster.flow.moving import mark_of, renamed_ledgers, require_rest
 from scizor_dagster.flow.restoring import restore_home
 from scizor_dagster.ledger.holdings import cash_flow, owned
 from scizor_dagster.ledger.rows import batch_of, intents_of
@@ -360,3 +360,47 @@ def test_a_server_that_cannot_be_reached_is_no_server_without_a_run(prices: Path
     settings = _desk(_without_prices(prices, tmp_path / "project"), nowhere).settings
     with pytest.raises(LedgerError, match="The server cannot be asked"):
         require_rest(settings, nowhere, NOW)
+
+
+def test_a_backup_of_a_newer_version_is_refused_before_the_ledger_on_the_server_is_touched(
+    prices: Path, tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    desk = _write(_desk(folder, empty))
+    with monkeypatch.context() as patch:
+        patch.setattr("scizor_dagster.ledger.backup.HEAD", "9999")
+        made = back_up(desk, None, now=NOW, parts=("ledger",))
+    desk.ledger.close()
+    with pytest.raises(InputError, match="written by a newer version"):
+        restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+    assert not mark_of(desk.settings).exists()
+    assert not (desk.settings.home / ".restoring").exists()
+    assert Ledger.holds_anything(empty)
+    assert renamed_ledgers(empty) == []
+    assert _closed_place(_desk(folder, empty))
+
+
+@pytest.mark.parametrize("failure", [OSError("no room"), DataError("No room.", remedy="Make some.")])
+def test_a_restore_on_a_server_that_fails_before_its_commit_brings_back_what_it_has_renamed(
+    prices: Path, tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    folder = _without_prices(prices, tmp_path / "project")
+    desk = _write(_desk(folder, empty))
+    made = back_up(desk, None, now=NOW, parts=("ledger",))
+    desk.ledger.close()
+
+    def fail(*_: object, **__: object) -> None:
+        assert renamed_ledgers(empty), "it was renamed by then"
+        Ledger.open(empty).close()
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring_on_server, "_store", fail)
+        with pytest.raises(DataError, match=r"[Nn]o room") as caught:
+            restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
+    assert "in its place again" in caught.value.remedy
+    assert not mark_of(desk.settings).exists()
+    assert Ledger.holds_anything(empty)
+    assert renamed_ledgers(empty) == []
+    assert _closed_place(_desk(folder, empty))
+    restore_home(_desk(folder, empty), made.folder, actor="ann", now=NOW, replace=True)
