@@ -63,7 +63,8 @@ CORE_TESTS := tests/execution tests/ledger tests/planning tests/reconciliation t
 MANY_TRIALS := tests/execution/test_state_machine.py tests/execution/test_events_in_any_order.py \
 	tests/execution/test_halts.py tests/execution/test_clock_jumps.py tests/reconciliation/test_a_thousand_sessions.py
 OTHER_TESTS := $(filter-out $(CORE_TESTS:%=%/) tests/__pycache__/,$(wildcard tests/*/)) $(MANY_TRIALS)
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A worker that dies ends the run: put in place again, it would wait for ever for tests that are counted as its own.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 # What only a server needs is not run where there is none: the gate holds where all of the core's tests can run.
 COVERED := $(BIN)/python -m tests.postgres && gate= || gate=--cov-fail-under=0; \
 	$(PYTEST) $(CORE_TESTS) $(MANY_TRIALS:%=--ignore=%) --cov $$gate

@@ -32,10 +32,15 @@ _SETTINGS = {
     # estimate these takes several times as long as to run them. Our own are joined in the order they are written in.
     "disabled_optimizers": "join_order,statistics_propagation",
 }
+# A procedure over several tables ends each of them in a thread of its own, and DuckLake's transaction is not guarded
+# against two at once: the process dies, or the commit fails with a garbled text (seen in DuckDB 1.5.5).
+_ONE_THREAD = {**_SETTINGS, "threads": "1"}
 
 
 class Lake:
     """One lake. Safe to share between threads; a forked child opens its own connection."""
+
+    _settings = _SETTINGS
 
     def __init__(self, location: LakeLocation) -> None:
         self.location = location
@@ -46,6 +51,7 @@ class Lake:
         self._idle: list[duckdb.DuckDBPyConnection] = []
         # Connections of the parent of a fork: closing them here would end their sessions there.
         self._abandoned: list[duckdb.DuckDBPyConnection] = []
+        self._maintained: _MaintainedLake | None = None
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -88,13 +94,18 @@ class Lake:
 
     @contextmanager
     def maintenance(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor outside of any transaction, while no other writer is at work: DuckLake commits by itself."""
-        cursor = self._cursor()
+        """A cursor outside of any transaction, while no other writer is at work: DuckLake commits by itself.
+
+        It works with one thread, in a DuckDB of its own, whose connection stays for the next time.
+        """
+        with self._guard:
+            lake = self._maintained = self._maintained or _MaintainedLake(self.location)
+        cursor = lake._cursor()
         try:
             with self._catalog.writing(LOCK_TIMEOUT_SECONDS), self._catalog.translated(committing=True):
                 yield cursor
         finally:
-            self._give_back(cursor)
+            lake._give_back(cursor)
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -151,6 +162,9 @@ class Lake:
                 self._connection.close()
             self._connection = None
             self._idle = []
+            maintained, self._maintained = self._maintained, None
+        if maintained is not None:
+            maintained.close()
         self._catalog.close()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
@@ -183,7 +197,7 @@ class Lake:
         cursor.close()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(config=dict(_SETTINGS))
+        connection = duckdb.connect(config=dict(self._settings))
         for name in self._catalog.extensions:
             connection.execute(f"LOAD '{quoted(str(_extension_path(name)))}'")
         self._attach(connection)
@@ -192,6 +206,12 @@ class Lake:
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._catalog.attach(connection, (), LOCK_TIMEOUT_SECONDS)
+
+
+class _MaintainedLake(Lake):
+    """The same lake for DuckLake's own procedures."""
+
+    _settings = _ONE_THREAD
 
 
 class _EarlierLake(Lake):

@@ -117,6 +117,24 @@ def test_threads_may_share_a_lake_from_its_first_use(lake):
     shared.close()
 
 
+def test_maintenance_works_with_one_thread_because_ducklake_loses_its_memory_to_two(lake):
+    with lake.maintenance() as cursor:
+        assert cursor.execute("SELECT current_setting('threads')").fetchone() == (1,)
+        assert cursor.execute("SELECT count(*) FROM fx_rates").fetchone() == (0,)
+    with lake.write() as cursor:
+        append_rows(cursor, "fx_rates", _rates(1.0))
+    with lake.maintenance() as cursor:
+        assert cursor.execute("SELECT count(*) FROM fx_rates").fetchone() == (1,)
+
+
+def test_a_lake_that_is_closed_keeps_no_connection_of_its_maintenance(lake):
+    with lake.maintenance() as cursor:
+        cursor.execute("CALL ducklake_flush_inlined_data('lake')")
+    lake.close()
+    with pytest.raises(duckdb.ConnectionException):
+        cursor.execute("SELECT 1")
+
+
 def test_a_writer_that_never_ends_is_named_and_not_waited_for_for_ever(lake, monkeypatch):
     other = Lake(lake.location)
     monkeypatch.setattr(connection, "LOCK_TIMEOUT_SECONDS", 0.05)
