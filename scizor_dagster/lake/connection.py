@@ -56,13 +56,14 @@ class Lake:
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor on one consistent state of the lake: a read transaction that sees no later commit."""
-        cursor = self._cursor()
-        try:
-            with self._catalog.translated():
-                cursor.execute("BEGIN TRANSACTION")
-                yield cursor
-        finally:
-            self._give_back(cursor)
+        with self._renewed_after_a_defect():
+            cursor = self._cursor()
+            try:
+                with self._catalog.translated():
+                    cursor.execute("BEGIN TRANSACTION")
+                    yield cursor
+            finally:
+                self._give_back(cursor)
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -72,20 +73,21 @@ class Lake:
             DataError: another process writes for too long; or a catalog on a server was lost, which says whether
                 anything may have been stored.
         """
-        # The cursor comes before the lock: opening the catalog takes the same lock for itself.
-        cursor = self._cursor()
-        try:
-            with self._catalog.writing(LOCK_TIMEOUT_SECONDS) as still_held:
-                try:
-                    with self._catalog.translated():
-                        cursor.execute("BEGIN TRANSACTION")
-                        yield cursor
-                    self._commit(cursor, still_held)
-                except BaseException:
-                    _rollback(cursor)
-                    raise
-        finally:
-            self._give_back(cursor)
+        with self._renewed_after_a_defect():
+            # The cursor comes before the lock: opening the catalog takes the same lock for itself.
+            cursor = self._cursor()
+            try:
+                with self._catalog.writing(LOCK_TIMEOUT_SECONDS) as still_held:
+                    try:
+                        with self._catalog.translated():
+                            cursor.execute("BEGIN TRANSACTION")
+                            yield cursor
+                        self._commit(cursor, still_held)
+                    except BaseException:
+                        _rollback(cursor)
+                        raise
+            finally:
+                self._give_back(cursor)
 
     def _commit(self, cursor: duckdb.DuckDBPyConnection, still_held: StillHeld) -> None:
         still_held()
@@ -100,12 +102,13 @@ class Lake:
         """
         with self._guard:
             lake = self._maintained = self._maintained or _MaintainedLake(self.location)
-        cursor = lake._cursor()
-        try:
-            with self._catalog.writing(LOCK_TIMEOUT_SECONDS), self._catalog.translated(committing=True):
-                yield cursor
-        finally:
-            lake._give_back(cursor)
+        with lake._renewed_after_a_defect():
+            cursor = lake._cursor()
+            try:
+                with self._catalog.writing(LOCK_TIMEOUT_SECONDS), self._catalog.translated(committing=True):
+                    yield cursor
+            finally:
+                lake._give_back(cursor)
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -166,6 +169,16 @@ class Lake:
         if maintained is not None:
             maintained.close()
         self._catalog.close()
+
+    @contextmanager
+    def _renewed_after_a_defect(self) -> Iterator[None]:
+        """A DuckDB that has found a defect in itself answers nothing any more: the next caller has a new one."""
+        try:
+            yield
+        except (duckdb.FatalException, duckdb.InternalException):
+            with self._guard:
+                self._connection, self._idle = None, []
+            raise
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._guard:

@@ -48,6 +48,12 @@ def _write_a_bad_row(lake: Lake) -> None:
         cursor.execute("INSERT INTO fx_rates (base) VALUES ('X')")
 
 
+def _mark_and_break(opened, defect: Exception) -> None:
+    with opened as cursor:
+        cursor.execute("SET GLOBAL memory_limit = '123 MiB'")
+        raise defect
+
+
 def test_the_first_thing_a_new_lake_does_may_be_a_write(location, monkeypatch):
     monkeypatch.setattr(connection, "LOCK_TIMEOUT_SECONDS", 2.0)
     lake = Lake(location)
@@ -125,6 +131,16 @@ def test_maintenance_works_with_one_thread_because_ducklake_loses_its_memory_to_
         append_rows(cursor, "fx_rates", _rates(1.0))
     with lake.maintenance() as cursor:
         assert cursor.execute("SELECT count(*) FROM fx_rates").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("door", [Lake.read, Lake.write, Lake.maintenance])
+@pytest.mark.parametrize("defect", [duckdb.FatalException, duckdb.InternalException])
+def test_after_a_defect_of_duckdb_the_next_caller_has_a_new_one(lake, door, defect):
+    with pytest.raises(defect):
+        _mark_and_break(door(lake), defect("database has been invalidated because of a previous fatal error"))
+    with door(lake) as cursor:
+        assert cursor.execute("SELECT current_setting('memory_limit')").fetchone() != ("123.0 MiB",)
+        assert cursor.execute("SELECT count(*) FROM fx_rates").fetchone() == (0,)
 
 
 def test_a_lake_that_is_closed_keeps_no_connection_of_its_maintenance(lake):
