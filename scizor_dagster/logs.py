@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -70,6 +71,11 @@ def begin(environment: Mapping[str, str], redact: Redact, *, level: str | int | 
         logging.captureWarnings(True)
     if not isinstance(sys.excepthook, _LoggedDeath):
         sys.excepthook = _LoggedDeath(sys.excepthook)
+    # Whoever has set one of these already, as a test runner, listens to it.
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _logged_end_of_thread
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _logged_unraisable
 
 
 def dress_dagster(environment: Mapping[str, str], redact: Redact) -> None:
@@ -165,6 +171,19 @@ class _LoggedDeath:
             self._before(kind, error, trace)
             return
         logging.getLogger("scizor").critical("The process ended with %s.", kind.__name__, exc_info=(kind, error, trace))
+
+
+def _logged_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if not issubclass(ended.exc_type, SystemExit):
+        error = ended.exc_value or ended.exc_type()
+        name = ended.thread.name if ended.thread else "unknown"
+        logging.getLogger("scizor").critical("Thread %s ended with %s.", name, ended.exc_type.__name__, exc_info=error)
+
+
+def _logged_unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    error = ignored.exc_value or ignored.exc_type()
+    what = ignored.err_msg or "Exception ignored"
+    logging.getLogger("scizor").error("%s in %r: %s.", what, ignored.object, type(error).__name__, exc_info=error)
 
 
 def _interrupted(error: BaseException) -> bool:

@@ -163,6 +163,23 @@ if logs.wants_json(os.environ):
     warnings.warn("about CANARYx9f3e7a1b5c8d2")
 raise ValueError("died of CANARYx9f3e7a1b5c8d2")
 """
+DIES_ELSEWHERE = """
+import os, sys, threading
+from scizor_dagster import logs
+from scizor_dagster.flow.secrets import redaction_of_environment
+logs.begin(os.environ, redaction_of_environment(os.environ))
+def fail(word="CANARYx9f3e7a1b5c8d2"):
+    raise ValueError(f"died of {word}")
+class Failing:
+    def __del__(self):
+        fail()
+for work in (fail, sys.exit):
+    thread = threading.Thread(target=work, name="worker")
+    thread.start()
+    thread.join()
+Failing()
+sys.exit(1)
+"""
 INTERRUPTED = """
 import os, sys
 from scizor_dagster import logs
@@ -201,6 +218,16 @@ def test_a_process_that_dies_tells_people_why_without_its_secrets(project_root: 
     assert "CRITICAL scizor: The process ended with ValueError.\nTraceback" in said
     assert said.endswith("ValueError: died of ***\n")
     assert said.count("ValueError: died") == 1
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_thread_that_dies_and_an_error_nobody_can_catch_are_told_without_secrets(
+    project_root: Path, form: str
+) -> None:
+    said = died(project_root, form, DIES_ELSEWHERE)
+    assert "CANARY" not in said
+    assert (said.count("Thread worker ended with ValueError."), said.count("Failing.__del__")) == (1, 1)
+    assert said.count("ValueError: died of ***") == 2
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
