@@ -1,6 +1,8 @@
 """Clean-up of the lake: fewer files, the same rows, nobody disturbed, and old states only where they are needed."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -100,6 +102,32 @@ def test_a_reader_keeps_the_state_that_it_began_with(lake: Lake) -> None:
         report = maintain(lake, datetime.now(UTC), keep_after=later(days=1), needed=())
         assert report.merged > 0
         assert rows_of(view) == expected
+
+
+def test_a_writer_between_any_two_turns_of_a_clean_up_is_no_trouble(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        commit(lake, number)
+    with lake.write() as cursor:
+        cursor.execute("DELETE FROM fx_rates WHERE base >= 'A3'")
+    other, before = Lake(lake.location), lake.snapshot()
+    then, turn, turns = rows_of(lake), lake.maintenance, []
+
+    @contextmanager
+    def disturbed() -> Iterator[duckdb.DuckDBPyConnection]:
+        with turn() as cursor:
+            yield cursor
+        turns.append(1)
+        commit(other, 100 + len(turns), rows=1)
+
+    monkeypatch.setattr(lake, "maintenance", disturbed)
+    report = maintain(lake, later(), keep_after=later(days=-30), needed=())
+    assert report.rewritten > 0
+    assert len(rows_of(lake)) == len(then) + len(turns)
+    lake.close()
+    assert rows_of(lake, before) == then
+    other.close()
 
 
 def test_writers_and_readers_go_on_beside_a_clean_up(lake: Lake, tmp_path: Path) -> None:
