@@ -10,6 +10,7 @@ come from pip packages and are loaded by path: nothing is downloaded at run time
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _SETTINGS = {
 # A procedure over several tables ends each of them in a thread of its own, and DuckLake's transaction is not guarded
 # against two at once: the process dies, or the commit fails with a garbled text (seen in DuckDB 1.5.5).
 _ONE_THREAD = {**_SETTINGS, "threads": "1"}
+_DROPPED = re.compile(r"ducklake_inlined_\w+\W+does not exist")
 
 
 class Lake:
@@ -56,14 +58,9 @@ class Lake:
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor on one consistent state of the lake: a read transaction that sees no later commit."""
-        with self._renewed_after_a_defect():
-            cursor = self._cursor()
-            try:
-                with self._catalog.translated():
-                    cursor.execute("BEGIN TRANSACTION")
-                    yield cursor
-            finally:
-                self._give_back(cursor)
+        with self._lent() as cursor, self._catalog.translated():
+            cursor.execute("BEGIN TRANSACTION")
+            yield cursor
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -73,21 +70,16 @@ class Lake:
             DataError: another process writes for too long; or a catalog on a server was lost, which says whether
                 anything may have been stored.
         """
-        with self._renewed_after_a_defect():
-            # The cursor comes before the lock: opening the catalog takes the same lock for itself.
-            cursor = self._cursor()
+        # The cursor comes before the lock: opening the catalog takes the same lock for itself.
+        with self._lent() as cursor, self._catalog.writing(LOCK_TIMEOUT_SECONDS) as still_held:
             try:
-                with self._catalog.writing(LOCK_TIMEOUT_SECONDS) as still_held:
-                    try:
-                        with self._catalog.translated():
-                            cursor.execute("BEGIN TRANSACTION")
-                            yield cursor
-                        self._commit(cursor, still_held)
-                    except BaseException:
-                        _rollback(cursor)
-                        raise
-            finally:
-                self._give_back(cursor)
+                with self._catalog.translated():
+                    cursor.execute("BEGIN TRANSACTION")
+                    yield cursor
+                self._commit(cursor, still_held)
+            except BaseException:
+                _rollback(cursor)
+                raise
 
     def _commit(self, cursor: duckdb.DuckDBPyConnection, still_held: StillHeld) -> None:
         still_held()
@@ -102,13 +94,9 @@ class Lake:
         """
         with self._guard:
             lake = self._maintained = self._maintained or _MaintainedLake(self.location)
-        with lake._renewed_after_a_defect():
-            cursor = lake._cursor()
-            try:
-                with self._catalog.writing(LOCK_TIMEOUT_SECONDS), self._catalog.translated(committing=True):
-                    yield cursor
-            finally:
-                lake._give_back(cursor)
+        turn, told = self._catalog.writing(LOCK_TIMEOUT_SECONDS), self._catalog.translated(committing=True)
+        with lake._lent() as cursor, turn, told:
+            yield cursor
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -171,16 +159,36 @@ class Lake:
         self._catalog.close()
 
     @contextmanager
-    def _renewed_after_a_defect(self) -> Iterator[None]:
-        """A DuckDB that has found a defect in itself answers nothing any more: the next caller has a new one."""
-        try:
-            yield
-        except (duckdb.FatalException, duckdb.InternalException):
-            with self._guard:
-                self._connection, self._idle = None, []
-            raise
+    def _lent(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for the block. After an error that its connection does not get over, the next caller has a new one.
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        A DuckDB that has found a defect in itself answers nothing any more. And one that has read the catalog while
+        it had tables for rows of an earlier shape asks for them for ever, also once another process has dropped them.
+        """
+        connection, cursor, is_new = self._cursor()
+        try:
+            try:
+                if is_new:
+                    with self._catalog.translated():
+                        cursor.execute("USE lake")
+                yield cursor
+            finally:
+                self._give_back(cursor, connection)
+        except (duckdb.FatalException, duckdb.InternalException):
+            self._forget(connection)
+            raise
+        except duckdb.Error as error:
+            if not _DROPPED.search(str(error)):
+                raise
+            self._forget(connection)
+            raise DataError(
+                "Another process has moved rows of the lake into files in the middle of this.",
+                remedy="Nothing of this was stored. Run again.",
+                where=self.location.place,
+            ) from error
+
+    def _cursor(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection, bool]:
+        """The connection, a cursor of it, and whether that was never used."""
         with self._guard:
             if self._connection is None or self._owner != os.getpid():
                 if self._connection is not None:
@@ -189,14 +197,11 @@ class Lake:
                 self._owner = os.getpid()
                 self._idle = []
             if self._idle:
-                return self._idle.pop()
-            cursor = self._connection.cursor()
-        with self._catalog.translated():
-            cursor.execute("USE lake")
-        return cursor
+                return self._connection, self._idle.pop(), False
+            return self._connection, self._connection.cursor(), True
 
-    def _give_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Keep the cursor for the next caller, unless its lake was closed in the meantime.
+    def _give_back(self, cursor: duckdb.DuckDBPyConnection, connection: duckdb.DuckDBPyConnection) -> None:
+        """Keep the cursor for the next caller, unless its connection was given up in the meantime.
 
         `USE lake` is a question to the catalog: a cursor that has asked it is worth keeping.
         """
@@ -204,10 +209,16 @@ class Lake:
             cursor.close()
             return
         with self._guard:
-            if self._connection is not None and self._owner == os.getpid() and len(self._idle) < _MAX_IDLE:
+            kept = self._connection is connection and self._owner == os.getpid()
+            if kept and len(self._idle) < _MAX_IDLE:
                 self._idle.append(cursor)
                 return
         cursor.close()
+
+    def _forget(self, connection: duckdb.DuckDBPyConnection) -> None:
+        with self._guard:
+            if self._connection is connection:
+                self._connection, self._idle = None, []
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(config=dict(self._settings))

@@ -16,6 +16,7 @@ import duckdb
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.inlined import flush
 from scizor_dagster.lake.migrations import columns_of, existing_columns, upgrade
 
 if TYPE_CHECKING:
@@ -239,10 +240,14 @@ def tables_due(lake: Lake) -> tuple[list[str], bool]:
 def upgrade_tables(lake: Lake) -> None:
     """Bring every table to this version's shape, in one transaction.
 
+    What DuckLake keeps in the catalog in an earlier shape is written into files at once: it drops the tables for that
+    with the next flush, and every process that has seen them by then would go on asking for them.
+
     Raises:
         DataError: a table has columns that no known version gave it.
     """
     with lake.write() as cursor:
+        before = existing_columns(cursor)
         upgrade(cursor, TABLES)
         existing = existing_columns(cursor)
         for name, columns in TABLES.items():
@@ -251,6 +256,8 @@ def upgrade_tables(lake: Lake) -> None:
             cursor.execute(f"CREATE TABLE {name} ({columns})")
             if name in PARTITIONING:
                 cursor.execute(f"ALTER TABLE {name} SET PARTITIONED BY ({PARTITIONING[name]})")
+    if existing != before:
+        flush(lake)
 
 
 def replace_rows(

@@ -10,6 +10,7 @@ import pytest
 from scizor_dagster.errors import DataError, InputError
 from scizor_dagster.lake import connection
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.inlined import flush
 from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.tables import TABLES, append_rows, initialise, replace_rows
 
@@ -141,6 +142,34 @@ def test_after_a_defect_of_duckdb_the_next_caller_has_a_new_one(lake, door, defe
     with door(lake) as cursor:
         assert cursor.execute("SELECT current_setting('memory_limit')").fetchone() != ("123.0 MiB",)
         assert cursor.execute("SELECT count(*) FROM fx_rates").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("door", [Lake.read, Lake.write])
+def test_whoever_asks_for_rows_that_were_moved_is_told_so_once(lake, door):
+    """An earlier shape's table for rows is dropped by the flush; who read the catalog before goes on asking for it."""
+    other = Lake(lake.location)
+    for change in ("INSERT INTO fx_rates SELECT * FROM fx_rates", "ALTER TABLE fx_rates ADD COLUMN more INTEGER"):
+        with other.write() as cursor:
+            append_rows(cursor, "fx_rates", _rates(1.0))
+            cursor.execute(change)
+    stored = _stored(lake)
+    flush(other)
+    other.close()
+    with pytest.raises(DataError, match="has moved rows") as caught, door(lake) as cursor:
+        cursor.execute("SELECT * FROM fx_rates")
+    assert (caught.value.where, "Run again" in caught.value.remedy) == (lake.location.place, True)
+    with door(lake) as cursor:
+        assert sorted(rate for (rate,) in cursor.execute("SELECT rate FROM fx_rates").fetchall()) == stored
+
+
+def test_a_cursor_of_a_connection_that_was_given_up_is_not_lent_again(lake):
+    with lake.read() as cursor:
+        with pytest.raises(duckdb.FatalException):
+            _mark_and_break(lake.read(), duckdb.FatalException("invalidated"))
+        assert _stored(lake) == []
+    with lake.read() as first, lake.read() as second:
+        assert cursor is not first
+        assert cursor is not second
 
 
 def test_a_lake_that_is_closed_keeps_no_connection_of_its_maintenance(lake):

@@ -4,6 +4,7 @@ import pytest
 
 from scizor_dagster.errors import DataError
 from scizor_dagster.lake.connection import Lake
+from scizor_dagster.lake.inlined import flush
 from scizor_dagster.lake.location import LakeLocation
 from scizor_dagster.lake.migrations import columns_of, existing_columns
 from scizor_dagster.lake.tables import TABLES, initialise, tables_due, upgrade_tables
@@ -81,6 +82,28 @@ def test_an_upgraded_lake_has_the_tables_of_a_new_one(lake: Lake, new_lake: NewL
     bring_up(lake)
     assert lake.snapshot() == before
     new.close()
+
+
+def test_after_an_upgrade_a_flush_takes_nothing_away_from_who_has_the_lake_open(lake: Lake) -> None:
+    with lake.write() as cursor:
+        cursor.execute(f"CREATE TABLE plan_inputs ({TABLES['plan_inputs']})")
+        earlier = TABLES["corporate_actions"].replace(" ex_until DATE,", "")
+        cursor.execute(f"CREATE TABLE corporate_actions ({earlier})")
+    with lake.write() as cursor:
+        cursor.execute(
+            "INSERT INTO corporate_actions (market, symbol, ex_session, kind, source, fetched_at) "
+            "VALUES ('us', 'AAPL', DATE '2024-01-02', 'split', 'x', now())"
+        )
+    bring_up(lake)
+    others = [Lake(lake.location) for _ in range(2)]
+    for number, other in enumerate(others):
+        with other.write() as cursor:
+            cursor.execute("UPDATE corporate_actions SET ratio = ?", [number])
+        flush(lake)
+    for other in [*others, lake]:
+        with other.read() as cursor:
+            assert cursor.execute("SELECT symbol, ratio FROM corporate_actions").fetchall() == [("AAPL", 1.0)]
+        other.close()
 
 
 @pytest.mark.parametrize(
