@@ -147,6 +147,8 @@ def test_after_a_defect_of_duckdb_the_next_caller_has_a_new_one(lake, door, defe
 @pytest.mark.parametrize("door", [Lake.read, Lake.write])
 def test_whoever_asks_for_rows_that_were_moved_is_told_so_once(lake, door):
     """An earlier shape's table for rows is dropped by the flush; who read the catalog before goes on asking for it."""
+    if lake.location.server:
+        pytest.skip("there, DuckLake may end the whole process when it rolls such a question back")
     other = Lake(lake.location)
     for change in ("INSERT INTO fx_rates SELECT * FROM fx_rates", "ALTER TABLE fx_rates ADD COLUMN more INTEGER"):
         with other.write() as cursor:
