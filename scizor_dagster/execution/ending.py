@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from scizor_dagster.brokers.protocol import Broker, VenuePhase
 from scizor_dagster.errors import BrokerUnavailable, LedgerError
-from scizor_dagster.execution import gates
+from scizor_dagster.execution import evidence, gates
 from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.drive import settle
 from scizor_dagster.execution.run import Run
@@ -42,6 +42,8 @@ def end_order(
     siblings: Mapping[str, ExecutionSettings] | None = None,
 ) -> IntentRow:
     """End an order of a session that is over and that the broker shows neither by its id nor as open.
+
+    One that it shows as ended, and in terms that keep it from being taken for ours, ends by a person's word as well.
 
     Should it show later after all, it is taken back as any order that was given up. The rest is as for
     `executor.execute`.
@@ -94,7 +96,8 @@ def _check_may_end(run: Run, intent: IntentRow) -> None:
     except BrokerUnavailable:
         # It cannot be looked up any more, which is why a person is asked; what is open can be listed all the same.
         found = None
-    if found is not None or name in {order.client_order_id for order in run.broker.open_orders()}:
+    is_another = found is not None and found.status.terminal and evidence.mismatch(intent, found) is not None
+    if (found is not None and not is_another) or name in {order.client_order_id for order in run.broker.open_orders()}:
         said = f" as '{found.status}'" if found is not None else " as open"
         raise LedgerError(
             f"The broker shows order {name}{said}.",

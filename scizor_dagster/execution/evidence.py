@@ -93,7 +93,9 @@ def after_reversal(order: BrokerOrder | None, filled: Decimal) -> IntentState:
     return IntentState.PARTIALLY_FILLED if filled > 0 else IntentState.WORKING
 
 
-def mismatch(intent: IntentRow, order: BrokerOrder, *, but_quantity: bool = False) -> str | None:
+def mismatch(
+    intent: IntentRow, order: BrokerOrder, *, but_quantity: bool = False, but_symbol: bool = False
+) -> str | None:
     """What the broker's order has otherwise than the intent; None when they are the same order."""
     for name, ours, theirs in (
         ("id", intent.client_order_id, order.client_order_id),
@@ -102,7 +104,7 @@ def mismatch(intent: IntentRow, order: BrokerOrder, *, but_quantity: bool = Fals
         ("quantity", intent.final_qty, order.qty),
     ):
         less_is_fine = order.shows_no_more_than_filled and order.qty < intent.qty
-        if name == "quantity" and (but_quantity or less_is_fine):
+        if (name == "quantity" and (but_quantity or less_is_fine)) or (name == "symbol" and but_symbol):
             continue
         if ours != theirs:
             return f"the broker's order {order.client_order_id} has {name} {theirs}, not {ours}"

@@ -298,6 +298,7 @@ def _admitted(run: Run, plan: Plan, ask: Ask | None) -> BatchRow | None:
             armed = permissions.require_armed(connection, run, plan)
             approved = permissions.require_approved(connection, run, plan, ask)
             gates.check_other_ledgers(connection, plan, at_broker)
+            gates.check_lost_fills(connection, plan, positions)
             gates.check_positions(connection, run.account, positions)
             gates.check_holdings(connection, plan)
             gates.check_breaks(connection, plan, run.settings.breaks)

@@ -17,8 +17,9 @@ from scizor_dagster.errors import BrokerUnavailable, LedgerError, RiskLimitBreac
 from scizor_dagster.execution.answers import Answers
 from scizor_dagster.execution.run import Run
 from scizor_dagster.execution.settings import PAPER, ExecutionSettings
+from scizor_dagster.ledger.adoptions import last_adopted
 from scizor_dagster.ledger.holdings import NOISE, foreign, owned
-from scizor_dagster.ledger.rows import IntentRow, intents_by_id, intents_in
+from scizor_dagster.ledger.rows import IntentRow, fills_of, intents_by_id, intents_in
 from scizor_dagster.ledger.states import IntentState
 from scizor_dagster.planning.client_order_ids import parse_id
 from scizor_dagster.planning.model import SYNTHETIC, Plan
@@ -217,9 +218,37 @@ def check_other_ledgers(connection: sa.Connection, plan: Plan, at_broker: Collec
     Raises:
         LedgerError: naming one of them.
     """
+    _refuse_strange(plan.account, plan.session, _not_of_this_ledger(connection, plan, at_broker))
+
+
+def check_lost_fills(connection: sa.Connection, plan: Plan, positions: Sequence[BrokerPosition]) -> None:
+    """Refuse to trade while the account shows what such an order of an earlier session has brought, or taken.
+
+    The ledger has its fills as nobody's, and a plan would order once more what nobody owns. What was handed to a
+    portfolio since is owned.
+
+    Raises:
+        LedgerError: naming one of them.
+    """
+    beside = foreign(connection, plan.account, positions)
+    adopted = last_adopted(connection, plan.account) if beside else {}
+    lost = {
+        fill.client_order_id: fill.session
+        for fill in (fills_of(connection, plan.account, symbols=list(beside)) if beside else ())
+        if fill.portfolio is None
+        and fill.signed_qty * beside[fill.symbol] > 0
+        and not (fill.symbol in adopted and adopted[fill.symbol] >= fill.recorded_at)
+    }
+    strange = _not_of_this_ledger(connection, plan, lost)
+    first = min((lost[name] for name in strange), default=plan.session)
+    _refuse_strange(plan.account, first, {name for name in strange if lost[name] == first})
+
+
+def _not_of_this_ledger(connection: sa.Connection, plan: Plan, names: Collection[str]) -> set[str]:
+    """Those of `names` that the plan's own kind of order has, and that this ledger does not know."""
     prefixes = {parts.prefix for order in plan.orders if (parts := parse_id(order.client_order_id))}
-    ours = sorted(name for name in at_broker if (parts := parse_id(name)) and parts.prefix in prefixes)
-    _refuse_strange(plan.account, plan.session, set(ours) - set(intents_by_id(connection, ours)))
+    ours = sorted(name for name in names if (parts := parse_id(name)) and parts.prefix in prefixes)
+    return set(ours) - set(intents_by_id(connection, ours))
 
 
 def check_unsent(run: Run) -> None:
@@ -246,8 +275,8 @@ def _refuse_strange(account: str, session: date, strange: Collection[str]) -> No
             f"The broker has {len(strange)} order(s) of {session.isoformat()} which this ledger has not sent, "
             f"such as {min(strange)}.",
             remedy="Nothing was sent. If the ledger was lost or restored from a backup, take them in: scizor "
-            f"ledger rebuild --account {account}. If another installation trades the account, give each a "
-            "client_order_id_prefix of its own.",
+            f"ledger rebuild --account {account}; what it cannot place: scizor adopt. If another installation trades "
+            "the account, give each a client_order_id_prefix of its own.",
             where=f"account {account}",
         )
 

@@ -126,7 +126,8 @@ def _takes_two_looks(intent: IntentRow, order: BrokerOrder | None, filled: Decim
 def _order_of(run: Run, intent: IntentRow, order: BrokerOrder | None) -> BrokerOrder | None:
     """The broker's view, unless it is of another order: then the executions alone count.
 
-    One whose quantity alone is another ends all the same, unless ours is known to be another one.
+    One whose quantity alone is another ends all the same, unless ours is known to be another one; so does one that has
+    the broker's own id of ours, and whose instrument is called otherwise by now.
     """
     if order is None or intent.state in _NEVER_SENT or (wrong := evidence.mismatch(intent, order)) is None:
         return order
@@ -138,8 +139,9 @@ def _order_of(run: Run, intent: IntentRow, order: BrokerOrder | None) -> BrokerO
         return order
     run.note(f"{intent.symbol}: {wrong}.")
     not_another = intent.broker_order_id in (None, order.broker_order_id)
-    resized = not_another and evidence.mismatch(intent, order, but_quantity=True) is None
-    return order if resized and order.status.terminal else None
+    known = intent.broker_order_id is not None
+    ours = not_another and evidence.mismatch(intent, order, but_quantity=True, but_symbol=known) is None
+    return order if ours and order.status.terminal else None
 
 
 def _next(run: Run, intent: IntentRow, order: BrokerOrder | None, fills: _Fills) -> Move | None:

@@ -7,14 +7,16 @@ The order of commits is the law: the verdict is committed before the mark, the m
 committed before the send, and the ledger refuses the mark without the verdict. An order that is sent again is
 checked anew, and its second verdict is committed with its mark.
 
-A process that sleeps between the mark and the send, and is overtaken meanwhile, does not send when it wakes. What
-is left is a sleep within the send itself: that order goes out once all the same. Where ids are unique the broker
-takes one of the two; where they are not, nobody else has sent it; and whoever has the account adopts it when it shows.
+A process that sleeps between the mark and the send, and is overtaken meanwhile or stopped by a person, does not send
+when it wakes. What is left is a sleep within the send itself: that order goes out once all the same. Where ids are
+unique the broker takes one of the two; where they are not, nobody else has sent it; and whoever has the account adopts
+it when it shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,9 +34,11 @@ from scizor_dagster.ledger.absences import REFUSED
 from scizor_dagster.ledger.lease import LIVELY
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, intents_of
 from scizor_dagster.ledger.states import IntentState
-from scizor_dagster.risk.pre_trade import OPENING, Decision, check_order
+from scizor_dagster.risk.pre_trade import OPENING, Decision, check_order, check_standing
+from scizor_dagster.risk.trading_state import standing
 
 ZERO = Decimal(0)
+_AT_ONCE = timedelta(0)
 
 
 def clear(run: Run, batch: BatchRow, settings: ExecutionSettings) -> list[IntentRow]:
@@ -129,7 +133,9 @@ def send_again(run: Run, intent: IntentRow) -> IntentRow:
 
 
 def _send_once(run: Run, sending: IntentRow, *, again: bool = False) -> IntentRow:
-    _check_still_held(run, sending)
+    stopped = _stopped_asleep(run, sending)
+    if stopped:
+        return _to_unknown(run, sending, stopped)
     try:
         order = run.broker.sender.submit(intents.request_of(sending))
     except OrderRejected as refusal:
@@ -153,18 +159,23 @@ def _send_once(run: Run, sending: IntentRow, *, again: bool = False) -> IntentRo
     return _acknowledged(run, sending, order)
 
 
-def _check_still_held(run: Run, sending: IntentRow) -> None:
-    """Stop a process that slept after its mark: another one may have the account by now, and its order with it.
+def _stopped_asleep(run: Run, sending: IntentRow) -> str:
+    """Why a process that slept after its mark must not send any more: a person has stopped trading since; else nothing.
 
-    The mark has renewed the lease. It runs out later, but a server may take a host for dead before, that slept or was
-    cut off.
+    Another run may have the account by now, and the order with it. The mark has renewed the lease. It runs out later,
+    but a server may take a host for dead before, that slept or was cut off. A clock that was set back does not tell
+    how long it slept.
 
     Raises:
         LedgerError: the lease was lost; nothing is sent.
     """
-    if run.now() - sending.updated_at >= LIVELY:
-        with run.ledger.transaction() as connection:
-            run.lease.guard(connection)
+    if _AT_ONCE <= run.now() - sending.updated_at < LIVELY:
+        return ""
+    with run.ledger.transaction() as connection:
+        run.lease.guard(connection)
+        current = standing(connection, run.account, sending.portfolio, run.now())
+    verdict = check_standing(sending, current)
+    return "" if verdict.decision is Decision.PASS else f"not sent after a sleep: {verdict.sentence}"
 
 
 def _acknowledged(run: Run, sending: IntentRow, order: BrokerOrder) -> IntentRow:

@@ -22,23 +22,21 @@ import sqlalchemy as sa
 from scizor_dagster.analytics.explain.sizing import Sizing, sizings
 from scizor_dagster.errors import DataError, ScizorError
 from scizor_dagster.flow.desk import Desk
+from scizor_dagster.flow.explain_files import FileNow, content_of, text_line
 from scizor_dagster.lake.connection import Lake
 from scizor_dagster.ledger.batches import admitted_provenance
+from scizor_dagster.ledger.known import known_portfolios
 from scizor_dagster.ledger.manual_orders import ManualOrder, batches_by_hand
 from scizor_dagster.ledger.permission_tables import armed_sends
 from scizor_dagster.ledger.rebuilt import ORIGIN as REBUILT
 from scizor_dagster.ledger.rows import BatchRow, IntentRow, batches_of, intents_of
 from scizor_dagster.ledger.strategy_tables import computed_weights, strategy_versions, weight_deliveries
-from scizor_dagster.ledger.tables import events, risk_events, trades
+from scizor_dagster.ledger.tables import batches, events, risk_events, trades
 from scizor_dagster.planning.archives import PlanArchive
 from scizor_dagster.planning.frames import BY_WEIGHTS, read_inputs, read_plan
-from scizor_dagster.planning.model import Plan, Provenance
+from scizor_dagster.planning.model import MANUAL, Plan, Provenance
 from scizor_dagster.signals.deliveries import content_hash, has_several
-from scizor_dagster.signals.readers import MAX_FILE_BYTES
 from scizor_dagster.signals.targets import Contribution, TargetWeight, read_targets
-
-_TEXT_FILES = (".csv", ".tsv", ".txt")
-_LONGEST_LINE = 160
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,22 @@ class Sources:
             self._of_accounts[key] = [] if self.ledger is None else list(self.ledger.execute(chosen))
         return self._of_accounts[key]
 
-    def facts(self, portfolio: str, session: date) -> SessionFacts:
-        return SessionFacts(self, portfolio, session)
+    def facts(self, portfolio: str, session: date, account: str | None = None) -> SessionFacts:
+        """The portfolio's session: on the account that is named, else on the one that it was traded on."""
+        return SessionFacts(self, portfolio, session, on=account)
+
+    @cached_property
+    def accounts(self) -> dict[str, set[str]]:
+        """The accounts that each portfolio has, or has had: it may have been moved, or taken out of the configuration.
+
+        Those of the configuration come first.
+        """
+        found = {name: {item.account} for name, item in self.desk.config.portfolios.items()}
+        known = {} if self.ledger is None else known_portfolios(self.ledger)
+        for account in sorted(known):
+            for name in sorted(known[account]):
+                found.setdefault(name, set()).add(account)
+        return found
 
 
 @contextmanager
@@ -99,34 +111,34 @@ def opened(desk: Desk) -> Iterator[Sources]:
 
 
 @dataclass(frozen=True)
-class FileNow:
-    """A weight file as it is now.
-
-    Attributes:
-        same: Whether its content is what was accepted; None where there is no such file to read.
-        text: The line as it stands in a file of text; empty where it cannot be shown.
-    """
-
-    same: bool | None
-    text: str
-
-
-@dataclass(frozen=True)
 class SessionFacts:
     """One portfolio's session: its rebalance, or one of its manual orders.
 
     Attributes:
         batch_id: Of the manual order that it is about; None for the session's rebalance.
+        on: The account that is meant; None for the one that the session was traded on.
+        rebalance: Batch of the rebalance that is meant; None for the session's newest.
     """
 
     sources: Sources
     portfolio: str
     session: date
     batch_id: str | None = None
+    on: str | None = None
+    rebalance: str | None = None
 
-    @property
+    @cached_property
     def account(self) -> str:
-        return self.sources.desk.portfolio(self.portfolio).account
+        """Where it was traded, which need not be where the portfolio trades now; else where it would be."""
+        if self.on is not None:
+            return self.on
+        configured = self.sources.desk.config.portfolios.get(self.portfolio)
+        mine = (batches.c.portfolio == self.portfolio, batches.c.session == self.session)
+        chosen = sa.select(batches.c.account).where(*mine).order_by(batches.c.created_at)
+        traded = [row["account"] for row in self.sources.ledger_rows(chosen)]
+        if configured is not None and (not traded or configured.account in traded):
+            return configured.account
+        return traded[-1] if traded else self.sources.desk.portfolio(self.portfolio).account
 
     @cached_property
     def batches(self) -> list[BatchRow]:
@@ -136,9 +148,12 @@ class SessionFacts:
 
     @property
     def batch(self) -> BatchRow | None:
-        if self.batch_id is not None:
-            return next((row for row in self.batches if row.batch_id == self.batch_id), None)
-        return next((row for row in reversed(self.batches) if not row.by_hand), None)
+        named = self.batch_id or self.rebalance
+        if named is not None:
+            return next((row for row in self.batches if row.batch_id == named), None)
+        rebalances = [row for row in reversed(self.batches) if not row.by_hand]
+        # What was taken from the broker's books beside an admitted one was no rebalance, as far as anybody knows.
+        return next((row for row in rebalances if row.origin != REBUILT), rebalances[0] if rebalances else None)
 
     @cached_property
     def by_hand(self) -> ManualOrder | None:
@@ -150,7 +165,14 @@ class SessionFacts:
     def of_order(self, batch_id: str) -> SessionFacts:
         """The facts that an order of this batch belongs to."""
         found = next((row for row in self.batches if row.batch_id == batch_id), None)
-        return replace(self, batch_id=batch_id) if found is not None and found.by_hand else self
+        if found is None or (found is self.batch and not self.is_rebuilt):
+            return self
+        alone = replace(self, rebalance=batch_id)
+        # Taken from the broker's books: who asked for it is lost, and its plan still says that somebody did.
+        lost = alone.is_rebuilt and alone.head is not None and alone.head["origin"] == MANUAL
+        if found.by_hand or lost:
+            return replace(self, batch_id=batch_id)
+        return self if found is self.batch else alone
 
     def each(self) -> list[SessionFacts]:
         """The session's rebalance, where there is one, and each of its manual orders."""
@@ -168,11 +190,29 @@ class SessionFacts:
         where, key = "portfolio = ? AND session = ?", [self.portfolio, self.session]
         if admitted and self.batch is not None:
             where, key = f"{where} AND plan_id = ?", [*key, self.batch.plan_id]
+        elif made := self._made_orders_of:
+            where, key = f"{where} AND plan_id = ?", [*key, made]
         else:
             where = f"{where} AND {BY_WEIGHTS}"
         query = f"SELECT * FROM plans WHERE {where} ORDER BY batch DESC, fetched_at DESC LIMIT 1"
         found = self.sources.lake_rows(query, key)
         return found[0] if found else None
+
+    @cached_property
+    def _made_orders_of(self) -> str:
+        """The stored plan whose orders a rebuilt batch has: ids are of one plan alone. Empty where there is none."""
+        if self.batch is None or not self.is_rebuilt or self.sources.ledger is None:
+            return ""
+        ids = [row.client_order_id for row in intents_of(self.sources.ledger, self.batch.batch_id)]
+        named = self.batch_id or self.rebalance
+        query = "SELECT DISTINCT plan_id FROM planned_orders JOIN plans USING (plan_id) WHERE client_order_id IN "
+        found = self.sources.lake_rows(f"{query} (SELECT unnest(?)) AND {'true' if named else BY_WEIGHTS}", [ids])
+        return found[0]["plan_id"] if len(found) == 1 else ""
+
+    @property
+    def is_its_plan(self) -> bool:
+        """Whether the plan is known to have made the orders: admitted, or named by their ids."""
+        return self.batch is not None and (not self.is_rebuilt or bool(self._made_orders_of))
 
     @cached_property
     def plan(self) -> Plan | None:
@@ -334,27 +374,6 @@ class SessionFacts:
             return has_several(entry) and content_hash(entry) == file_hash
         except ScizorError:
             return False
-
-
-def content_of(path: Path) -> bytes | None:
-    """The bytes of a weight file; None where it is gone, too large or not to be read."""
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-            return None
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def text_line(path: Path, data: bytes, line: int) -> str:
-    """A line of a file of text, counted from 1; empty where the file is none, or shorter."""
-    if path.suffix.lower() not in _TEXT_FILES:
-        return ""
-    lines = data.decode("utf-8", "replace").splitlines()
-    if not 0 < line <= len(lines):
-        return ""
-    found = lines[line - 1]
-    return found if len(found) <= _LONGEST_LINE else f"{found[:_LONGEST_LINE]} ..."
 
 
 def decimal(text: str | None) -> Decimal | None:

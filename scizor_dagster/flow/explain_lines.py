@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from scizor_dagster.analytics.explain.model import Explanation, Link, Step, number
 from scizor_dagster.errors import InputError
 from scizor_dagster.flow.desk import Desk
-from scizor_dagster.flow.explain_facts import SessionFacts, Sources, content_of, opened, text_line
+from scizor_dagster.flow.explain_facts import SessionFacts, Sources, opened
+from scizor_dagster.flow.explain_files import content_of, text_line
 from scizor_dagster.flow.explain_orders import orders_of
 from scizor_dagster.flow.explain_weights import files_of_session, short_path
 from scizor_dagster.planning.rules import exact
@@ -34,9 +35,9 @@ def explain_line(
     Raises:
         InputError: no accepted row is of this line.
     """
-    if portfolio is not None:
-        desk.portfolio(portfolio)
     with opened(desk) as sources:
+        if portfolio is not None and portfolio not in sources.accounts:
+            desk.portfolio(portfolio)
         rows = _rows_of_line(sources, path, line, session)
         links = [_file_row(row) for row in rows]
         for row in rows:
@@ -109,7 +110,7 @@ def _consequences(sources: Sources, row: dict[str, Any], portfolio: str | None) 
         )
         yield Link(Step.CONSEQUENCE, f"Session {row['session']}", "lake: target_attribution", (said,))
     for part in parts:
-        if part["portfolio"] in sources.desk.config.portfolios:
+        if part["portfolio"] in sources.accounts:
             yield _consequence(sources.facts(part["portfolio"], part["session"]), part)
 
 
@@ -167,9 +168,13 @@ def order_origins(desk: Desk, portfolio: str, session: date) -> pd.DataFrame:
         for order, intent in facts.intents.items():
             head = {"order": order, "symbol": intent.symbol, "side": intent.side.value, "qty": number(intent.qty),
                     "state": intent.state.value}  # fmt: skip
-            by_hand = facts.of_order(intent.batch_id).by_hand
-            if by_hand is not None:
-                rows.append(head | {"file": f"manual order of {by_hand.actor}", "line": by_hand.idempotency_key})
+            of_order = facts.of_order(intent.batch_id)
+            if of_order.batch_id is not None:
+                asked = of_order.by_hand
+                said = ("manual order", "its request is lost") if asked is None else (
+                    f"manual order of {asked.actor}", asked.idempotency_key
+                )  # fmt: skip
+                rows.append(head | {"file": said[0], "line": said[1]})
                 continue
             target = facts.target_of(intent.symbol)
             if target is None:

@@ -94,7 +94,8 @@ def _order(facts: SessionFacts, intent: IntentRow) -> Link:
     )}  # fmt: skip
     gone = ""
     if facts.is_rebuilt:
-        gone = "The ledger was built anew from the broker's books: type, intent and plan of this order are not known."
+        of_plan = "; its plan has them." if facts.is_its_plan else ", and its plan is not known."
+        gone = f"The ledger was built anew from the broker's books, which say nothing of its type and intent{of_plan}"
     return Link(Step.ORDER, f"Order {intent.client_order_id}", "ledger: orders, releases", said, body, missing=gone)
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from scizor_dagster.analytics.explain.model import Link, Step, number
+from scizor_dagster.exports.orders import exits_of
 from scizor_dagster.flow.explain_facts import SessionFacts
 from scizor_dagster.flow.explain_orders import books_through
 from scizor_dagster.flow.explain_weights import short_path
 from scizor_dagster.instruments import split_quantity
+from scizor_dagster.ledger.events import events_of_orders
 from scizor_dagster.ledger.holdings import NOISE
 from scizor_dagster.ledger.manual_tables import manual_orders
 from scizor_dagster.ledger.tables import activities, adoptions, orders, positions, trades
@@ -79,13 +82,14 @@ def _history(facts: SessionFacts, symbol: str) -> _Walk:
         *((row["session"], 2, row["adoption_id"], row) for row in _adoptions(facts, symbol)),
     ]
     last = {row["fill_id"]: row["version"] for _, kind, _, row in steps if kind == 1}
-    lines, by_hand = _lines_of_files(facts, symbol), _by_hand(facts, symbol)
+    lines, by_hand, ordered = _lines_of_files(facts, symbol), _by_hand(facts, symbol), _ordered_in(facts, symbol)
     for session, kind, _, row in sorted(steps, key=lambda step: step[:3]):
         if kind == 0:
             walk.held = split_quantity(walk.held, row["qty_factor"])
             walk.add(row, row["kind"], qty=f"x {number(row['qty_factor'])}")
         elif kind == 1:
-            cause = by_hand.get(row["client_order_id"]) or lines.get(session, "")
+            entry, day = ordered.get(row["client_order_id"], (row["client_order_id"], session))
+            cause = by_hand.get(entry) or lines.get(day, "")
             _pass_trade(walk, row, last[row["fill_id"]], cause)
         else:
             walk.held += row["qty"]
@@ -104,6 +108,18 @@ def _by_hand(facts: SessionFacts, symbol: str) -> dict[str, str]:
         row["client_order_id"]: f"manual order {row['idempotency_key']} of {row['actor']}"
         for row in facts.sources.ledger_rows(chosen)
     }
+
+
+def _ordered_in(facts: SessionFacts, symbol: str) -> dict[str, tuple[str, date]]:
+    """By the id that an execution names: the order behind it and that one's session.
+
+    A fill may come in a later session, and so may that of a bracket's exit, behind which is its entry.
+    """
+    mine = (orders.c.account == facts.account, orders.c.portfolio == facts.portfolio, orders.c.symbol == symbol)
+    rows = facts.sources.ledger_rows(sa.select(orders.c.client_order_id, orders.c.session).where(*mine))
+    found = {row["client_order_id"]: (row["client_order_id"], row["session"]) for row in rows}
+    exits = exits_of(events_of_orders(facts.sources.ledger, found)) if facts.sources.ledger is not None else {}
+    return found | {name: found[entry] for entry, names in exits.items() for name in names}
 
 
 def _order_of_trade(row: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ def request_link(facts: SessionFacts) -> Link:
     """Who has asked for a manual order, and for what."""
     asked, title, source = facts.by_hand, "Manual order", "ledger: manual_orders"
     if asked is None:
-        gone = f"The ledger has no request of batch {facts.batch_id}. Restore the ledger from its backup."
+        gone = f"The ledger has no request of batch {facts.batch_id}: it was lost, unless a newer backup has it."
         return Link(Step.REQUEST, title, source, missing=gone)
     terms = json.loads(asked.request)
     wanted = ", ".join(f"{name} {terms[name]}" for name in terms if name not in ("actor", "reason", "portfolio"))

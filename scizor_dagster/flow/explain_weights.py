@@ -210,9 +210,11 @@ def _blend(facts: SessionFacts, target: TargetWeight) -> Link:
         }
         for item in target.contributions
     )
-    mode = facts.sources.desk.portfolio(facts.portfolio).signals.mode
+    known = facts.sources.desk.config.portfolios.get(facts.portfolio)
+    mode = None if known is None else known.signals.mode
     total = " + ".join(number(item.contribution) for item in target.contributions)
-    said = f"Mode '{mode}': the contributions {total} = {number(target.target_weight)} of the portfolio."
+    said = f"The contributions {total} = {number(target.target_weight)} of the portfolio."
+    said = said if mode is None else f"Mode '{mode}': {said[0].lower()}{said[1:]}"
     return Link(Step.BLEND, "Strategies together", "lake: target_attribution", (said,), {"mode": mode}, rows)
 
 
@@ -239,11 +241,12 @@ def _no_plan(facts: SessionFacts) -> Link:
 
 def _plan(facts: SessionFacts, head: dict[str, Any]) -> Link:
     now = code_version()
-    admitted = (
-        f"Admitted {moment(facts.batch.created_at)}."
-        if facts.batch is not None and not facts.is_rebuilt
-        else "The ledger has not admitted it: nothing of it was sent."
-    )
+    admitted = "The ledger has not admitted it: nothing of it was sent."
+    if facts.is_rebuilt:
+        admitted = "The ledger was built anew from the broker's books, which name no plan: "
+        admitted += "the ids of its orders do." if facts.is_its_plan else "no stored one has these orders."
+    elif facts.batch is not None:
+        admitted = f"Admitted {moment(facts.batch.created_at)}."
     version = "as now" if head["code_version"] == now else f"now {now}"
     said = sentences(
         f"Plan {head['plan_id']}.",
@@ -307,11 +310,10 @@ def _price(facts: SessionFacts, line: PlanLine) -> Link:
     priced_on, adjustment = facts.head["priced_on"], facts.head["adjustment"]
     if line.price is None:
         return Link(Step.PRICE, "Price", "lake: plan_lines", ("There was no price.",), {"price": None})
-    desk = facts.sources.desk
-    calendar = desk.calendar(desk.portfolio(facts.portfolio).market)
-    age = None
-    if line.price_session is not None and priced_on is not None:
-        age = calendar.age_in_sessions(line.price_session, priced_on)
+    desk, age = facts.sources.desk, None
+    known = desk.config.portfolios.get(facts.portfolio)
+    if known is not None and line.price_session is not None and priced_on is not None:
+        age = desk.calendar(known.market).age_in_sessions(line.price_session, priced_on)
     old = "" if age is None else f", {age} session(s) old when the plan was made"
     day = f" of {line.price_session}" if line.price_session else ""
     said = f"{number(line.price)} {facts.head['currency']} a share ({adjustment}){day}{old}, from {line.price_source}."

@@ -11,21 +11,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from scizor_dagster.analytics.explain.model import Explanation, Link, Step
+from scizor_dagster.analytics.explain.model import Explanation, Link, Step, moment, number
 from scizor_dagster.errors import InputError
+from scizor_dagster.exports.orders import exits_of
 from scizor_dagster.flow.desk import Desk
 from scizor_dagster.flow.explain_facts import SessionFacts, Sources, opened
 from scizor_dagster.flow.explain_lines import explain_line
 from scizor_dagster.flow.explain_orders import after_links, fills_link, order_links, orders_of
 from scizor_dagster.flow.explain_positions import position_links
 from scizor_dagster.flow.explain_weights import plan_links, weight_links
+from scizor_dagster.ledger.events import events_of_orders
 from scizor_dagster.ledger.manual_tables import manual_orders
-from scizor_dagster.ledger.tables import orders, trades
+from scizor_dagster.ledger.rows import STANDING
+from scizor_dagster.ledger.tables import adoptions, orders, trades
 from scizor_dagster.planning.frames import BY_WEIGHTS
 
 _PLACE = re.compile(r"(?P<path>.+\S):(?P<line>[1-9][0-9]*)")
@@ -66,10 +69,12 @@ def explain(desk: Desk, name: str, *, portfolio: str | None = None, session: dat
         return explain_line(desk, place["path"], int(place["line"]), portfolio=portfolio, session=session)
     with opened(desk) as sources:
         names = [portfolio] if portfolio is not None else list(desk.config.portfolios)
-        for one in names:
-            desk.portfolio(one)
-        found = _orders_named(sources, name, names) or _fills_named(sources, name, names)
-        found = found or _foreign_named(sources, name, names) or _lines_named(sources, name, names, session)
+        if portfolio is not None and portfolio not in sources.accounts:
+            desk.portfolio(portfolio)
+        # What was sent stays explained, also of a portfolio that the configuration has no more.
+        ever = [portfolio] if portfolio is not None else list(sources.accounts)
+        found = _orders_named(sources, name, ever) or _fills_named(sources, name, ever)
+        found = found or _foreign_named(sources, name, ever) or _lines_named(sources, name, names, session)
         return _only(found, name, sources, names, session).explain()
 
 
@@ -108,7 +113,8 @@ def _newest(sources: Sources, portfolio: str) -> date | None:
 
 
 def _orders_named(sources: Sources, name: str, names: Sequence[str]) -> list[Meant]:
-    columns = (orders.c.client_order_id, orders.c.portfolio, orders.c.session, orders.c.symbol, orders.c.batch_id)
+    names_of = ("client_order_id", "account", "portfolio", "session", "symbol", "batch_id")
+    columns = [orders.c[column] for column in names_of]
     mine = sa.select(*columns).where(orders.c.portfolio.in_(names))
     sent = sources.ledger_rows(mine.where(orders.c.client_order_id == name))
     sent = sent or sources.ledger_rows(mine.where(orders.c.broker_order_id == name))
@@ -124,7 +130,7 @@ def _orders_named(sources: Sources, name: str, names: Sequence[str]) -> list[Mea
 
 
 def _order_meant(sources: Sources, row: dict[str, Any]) -> Meant:
-    facts, order = sources.facts(row["portfolio"], row["session"]), row["client_order_id"]
+    facts, order = sources.facts(row["portfolio"], row["session"], row.get("account")), row["client_order_id"]
     facts = facts.of_order(row["batch_id"]) if "batch_id" in row else facts
     words = f"order {order} of {row['symbol']}, portfolio {row['portfolio']}, {row['session']}"
     return Meant("order", facts.portfolio, facts.session, words, lambda: _of_order(facts, row["symbol"], order))
@@ -141,45 +147,72 @@ def _of_order(facts: SessionFacts, symbol: str, order: str) -> Explanation:
 
 
 def _fills_named(sources: Sources, name: str, names: Sequence[str]) -> list[Meant]:
+    """As it stands: an execution that was nobody's at first may have become a portfolio's."""
     columns = (trades.c.account, trades.c.portfolio, trades.c.client_order_id, trades.c.symbol, trades.c.session)
-    accounts = sorted({sources.desk.portfolio(one).account for one in names})
     chosen = sa.select(*columns).where(
-        trades.c.account.in_(accounts),
+        trades.c.account.in_(_accounts(sources, names)),
         trades.c.fill_id == name,
-        trades.c.version == 1,
         trades.c.portfolio.in_(names),
+        STANDING,
     )
     return [_fill_meant(sources, name, row) for row in sources.ledger_rows(chosen)]
 
 
+def _accounts(sources: Sources, names: Sequence[str]) -> list[str]:
+    return sorted({account for one in names for account in sources.accounts[one]})
+
+
 def _fill_meant(sources: Sources, name: str, row: dict[str, Any]) -> Meant:
-    """A fill has the session of its order: one that came late is recorded for another one."""
-    symbol, order = row["symbol"], row["client_order_id"]
-    columns = (orders.c.session, orders.c.batch_id)
-    found = sources.ledger_rows(sa.select(*columns).where(orders.c.client_order_id == order))
-    facts = sources.facts(row["portfolio"], found[0]["session"] if found else row["session"])
+    """A fill has the session of its order: one that came late is recorded for another one.
+
+    That of a bracket's exit, which the broker has placed, is explained by the order that it protects.
+    """
+    symbol, executed, account = row["symbol"], row["client_order_id"], row["account"]
+    columns = (orders.c.client_order_id, orders.c.session, orders.c.batch_id)
+    entry = None
+    found = sources.ledger_rows(sa.select(*columns).where(orders.c.client_order_id == executed))
+    if not found and (entry := _entry_of(sources, row)) is not None:
+        found = sources.ledger_rows(sa.select(*columns).where(orders.c.client_order_id == entry))
+    facts = sources.facts(row["portfolio"], found[0]["session"] if found else row["session"], account)
     facts = facts.of_order(found[0]["batch_id"]) if found else facts
-    words = f"fill {name} of {symbol}, account {row['account']}, portfolio {row['portfolio']}, {row['session']}"
+    words = f"fill {name} of {symbol}, account {account}, portfolio {row['portfolio']}, {row['session']}"
 
     def of_fill() -> Explanation:
-        made = _of_order(facts, symbol, order)
-        versions = [item for item in facts.trades_of(order) if item["fill_id"] == name]
+        made = _of_order(facts, symbol, entry or executed)
+        versions = [item for item in facts.trades_of(executed) if item["fill_id"] == name]
+        exits = () if entry is None else (_exit(executed, entry),)
         return Explanation(
             "fill", name, made.portfolio, made.account, made.session, made.lake_snapshot,
-            (fills_link(versions, f"Fill {name}"), *made.links),
+            (fills_link(versions, f"Fill {name}"), *exits, *made.links),
         )  # fmt: skip
 
     return Meant("fill", facts.portfolio, facts.session, words, of_fill)
 
 
-def _foreign_named(sources: Sources, name: str, names: Sequence[str]) -> list[Meant]:
-    accounts = sorted({sources.desk.portfolio(one).account for one in names})
-    chosen = sa.select(trades).where(
-        trades.c.account.in_(accounts), trades.c.fill_id == name, trades.c.portfolio.is_(None)
+def _entry_of(sources: Sources, row: dict[str, Any]) -> str | None:
+    """The order of ours whose exit has executed; None where the history names none."""
+    mine = [orders.c[column] == row[column] for column in ("account", "portfolio", "symbol")]
+    names = [item["client_order_id"] for item in sources.ledger_rows(sa.select(orders.c.client_order_id).where(*mine))]
+    exits = exits_of(events_of_orders(sources.ledger, names)) if sources.ledger is not None else {}
+    return next((entry for entry, found in exits.items() if row["client_order_id"] in found), None)
+
+
+def _exit(executed: str, entry: str) -> Link:
+    said = (
+        f"It is an exit of the bracket {entry}: it rested at the broker to close what that order had opened, and what "
+        "follows is why that one was placed.",
     )
+    return Link(
+        Step.ORDER, f"Order {executed}", "ledger: events", said, {"client_order_id": executed, "exit_of": entry}
+    )
+
+
+def _foreign_named(sources: Sources, name: str, names: Sequence[str]) -> list[Meant]:
+    accounts = _accounts(sources, names)
+    chosen = sa.select(trades).where(trades.c.account.in_(accounts), trades.c.fill_id == name)
     rows = sources.ledger_rows(chosen.order_by(trades.c.account, trades.c.version))
-    versions = {one: [row for row in rows if row["account"] == one] for one in accounts}
-    return [_foreign_meant(sources, name, found) for found in versions.values() if found]
+    versions = [[row for row in rows if row["account"] == one] for one in accounts]
+    return [_foreign_meant(sources, name, found) for found in versions if found and found[-1]["portfolio"] is None]
 
 
 def _foreign_meant(sources: Sources, name: str, versions: Sequence[dict[str, Any]]) -> Meant:
@@ -187,15 +220,29 @@ def _foreign_meant(sources: Sources, name: str, versions: Sequence[dict[str, Any
     row = versions[-1]
     account, session, order = row["account"], row["session"], row["client_order_id"]
     words = f"foreign fill {name} of {row['symbol']}, account {account}, {session}"
+    since = _adopted_since(sources, account, row["symbol"], versions[0]["recorded_at"])
+    owned = (
+        f"What nobody owned of {row['symbol']} was handed to portfolios since, and this may be of it: {since}."
+        if since
+        else f"What it has moved of {row['symbol']} belongs to no portfolio, and no plan trades it."
+    )
     said = (
         f"It is foreign: somebody else has placed its order {order} on the account, so that no weight, plan or order "
         "of Scizor's is behind it.",
-        f"What it has moved of {row['symbol']} belongs to no portfolio, and no plan trades it.",
+        owned,
     )
     cause = Link(Step.ORDER, f"Order {order}", "ledger: orders, trades", said, {"foreign": True, "order": order})
     links = (fills_link(versions, f"Fill {name}"), cause)
     return Meant(
         "fill", "", session, words, lambda: Explanation("fill", name, "", account, session, sources.snapshot, links)
+    )
+
+
+def _adopted_since(sources: Sources, account: str, symbol: str, at: datetime) -> str:
+    mine = (adoptions.c.account == account, adoptions.c.symbol == symbol, adoptions.c.recorded_at >= at)
+    rows = sources.ledger_rows(sa.select(adoptions).where(*mine).order_by(adoptions.c.recorded_at))
+    return "; ".join(
+        f"{number(row['qty'])} to {row['portfolio']} by {row['actor']} {moment(row['recorded_at'])}" for row in rows
     )
 
 

@@ -138,3 +138,21 @@ def test_nothing_is_ended_while_the_broker_does_not_say_what_is_open(ledger: Led
         _end(ledger, broker)
     with ledger.read() as connection:
         assert load(connection, "b").state.value == "unknown"
+
+
+def test_an_order_that_the_broker_shows_as_another_one_is_ended_by_a_person_once_it_has_ended_there(
+    ledger: Ledger,
+) -> None:
+    """Its reply was lost, and its instrument is called otherwise by now: no look can take it for ours."""
+    broker = model(ledger, steps=5)
+    broker.submit_faults["b"], broker.has_data, broker.hidden = ["timeout_after"], set(), {"b"}
+    assert run(ledger, broker, plan_of([BUY])).counts == {"unknown": 1}
+    broker.hidden = set()
+    broker.book.orders = [replace(row, symbol="NEW") for row in broker.book.orders]
+    broker.book.steps[MONDAY] = broker.steps
+    assert resume(ledger, broker).counts == {"unknown": 1}
+    with pytest.raises(LedgerError, match="The broker shows order b as 'accepted'"):
+        _end(ledger, broker)
+    broker.book.orders = [replace(row, status=OrderStatus.CANCELED) for row in broker.book.orders]
+    assert resume(ledger, broker).counts == {"unknown": 1}
+    assert _end(ledger, broker).state.value == "expired"

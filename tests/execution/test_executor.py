@@ -23,6 +23,8 @@ from scizor_dagster.ledger.store import Ledger
 from scizor_dagster.ledger.tables import leases
 from scizor_dagster.risk.events import limits_of
 from scizor_dagster.risk.limits import NUMBERS
+from scizor_dagster.risk.trading_state import TradingState
+from tests.execution.halting import put
 from tests.execution.kill_switch import Killed, KillSwitch, MortalBroker, MortalLedger, Point
 from tests.execution.scenario import (
     BEFORE,
@@ -327,6 +329,31 @@ def test_a_run_that_slept_between_mark_and_send_and_was_overtaken_does_not_send_
     with pytest.raises(LedgerError, match="lost"):
         run(ledger, broker, plan, clock=sleeper)
     assert broker.book.attempts == []
+    other.close()
+
+
+@pytest.mark.parametrize("slept", [LIVELY, timedelta(hours=-1)], ids=["ten seconds", "a clock that was set back"])
+@pytest.mark.parametrize("state", [TradingState.HALTED, TradingState.REDUCING])
+def test_a_run_that_slept_between_mark_and_send_sends_nothing_that_was_stopped_meanwhile(
+    ledger: Ledger, slept: timedelta, state: TradingState
+) -> None:
+    other, broker, plan = another(ledger), model(ledger), plan_of([BUY])
+    woken: list[datetime] = []
+
+    def sleeper() -> datetime:
+        with other.read() as connection:
+            marked = any(row.state.value == "sending" for row in intents_in(connection, "paper", list(IntentState)))
+        if marked and not woken:
+            woken.append(START + slept)
+            put(other, state, now=START)
+        return woken[0] if woken else START
+
+    stopped = run(ledger, broker, plan, clock=sleeper)
+    assert (stopped.counts, broker.book.attempts) == ({"unknown": 1}, [])
+    assert any("not sent after a sleep: trading_state" in note for note in stopped.notes)
+    put(other, TradingState.ACTIVE)
+    assert run(ledger, broker, plan).counts == {"filled": 1}
+    assert broker.book.attempts == ["b"]
     other.close()
 
 

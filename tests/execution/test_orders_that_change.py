@@ -237,3 +237,24 @@ def test_terms_are_compared_with_those_of_the_very_order_that_the_broker_has_ack
     assert changed_terms(intent, limited) == "quantity 9, limit 19.5"
     assert changed_terms(intent, replace(limited, broker_order_id="b7")) == ""
     assert changed_terms(replace(intent, broker_order_id=None), limited) == ""
+
+
+@pytest.mark.parametrize("filled", [D(0), D(4)], ids=["unfilled", "filled in part"])
+def test_an_order_whose_instrument_was_renamed_at_the_broker_ends_as_it_ends_there(
+    ledger: Ledger, filled: Decimal
+) -> None:
+    """Its own id says that it is ours: the new name would keep it, and all later sessions, open for good."""
+    broker = resting(ledger)
+    broker.prices = broker.prices | {"NEW": D(20)}
+    at_broker(broker, symbol="NEW")
+    if filled:
+        broker.fill("b", filled, session=MONDAY)
+    assert resume(ledger, broker).state is ExecutionState.WORKING
+    at_broker(broker, status=OrderStatus.EXPIRED)
+    ended = resume(ledger, broker)
+    assert (ended.state, ended.counts) == (ExecutionState.DONE, {"expired": 1})
+    assert any("has symbol NEW, not CCC" in note for note in ended.notes)
+    assert holdings(ledger) == ({"NEW": filled} if filled else {})
+    broker.has_data = None
+    later = order("d", "DDD", Side.BUY, "10")
+    assert run(ledger, broker, plan_of([later], session=TUESDAY, plan_id="q")).state is ExecutionState.DONE

@@ -57,6 +57,7 @@ class AlpacaBroker:
 
     Args:
         monotonic: Seconds that only grow; paces requests and ages the broker's clock.
+        wall: Seconds of the machine's clock; they age the broker's too, for a machine that was suspended.
         wait: Called with seconds, returns after them.
     """
 
@@ -66,6 +67,7 @@ class AlpacaBroker:
         calendar: TradingCalendar,
         *,
         monotonic: Seconds = time.monotonic,
+        wall: Seconds = time.time,
         wait: Wait = time.sleep,
     ) -> None:
         self._settings = settings
@@ -77,6 +79,7 @@ class AlpacaBroker:
             self._trading,
             calendar,
             monotonic=monotonic,
+            wall=wall,
             max_age=settings.clock_max_age,
             closing=settings.closing,
         )

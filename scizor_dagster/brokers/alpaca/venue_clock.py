@@ -4,7 +4,9 @@ What belongs here: the broker's time and what follows from it. What does not: sc
 clock), and what is sent when.
 
 A rehearsal may run on another day, and faster: the machine's clock says nothing about the broker's. A
-reading is used for a short while, so that a batch of orders does not cost a second message for each.
+reading is used for a short while, so that a batch of orders does not cost a second message for each. How long ago it
+was is told by two clocks: seconds that only grow stand still while a machine is suspended, and a run that goes on the
+morning after must not take yesterday's session for that of now.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class VenueClock:
     """Safe to ask from several threads.
 
     Args:
-        max_age: How long a reading is used, by `monotonic`.
+        monotonic: Seconds that only grow.
+        wall: Seconds of the machine's clock, which goes on while it is suspended.
+        max_age: How long a reading is used, by both.
         closing: The last part of a session.
     """
 
@@ -36,15 +40,17 @@ class VenueClock:
         calendar: TradingCalendar,
         *,
         monotonic: Seconds,
+        wall: Seconds,
         max_age: timedelta,
         closing: timedelta,
     ) -> None:
         self._transport = transport
         self._calendar = calendar
         self._monotonic = monotonic
+        self._wall = wall
         self._max_age = max_age.total_seconds()
         self._closing = closing
-        self._read: tuple[float, datetime] | None = None
+        self._read: tuple[float, float, datetime] | None = None
         self._lock = Lock()
 
     def now(self) -> datetime:
@@ -64,18 +70,21 @@ class VenueClock:
                 f"Alpaca's clock cannot be read: {error}.", remedy="Nothing was sent. Run again."
             ) from error
         with self._lock:
-            self._read = (self._monotonic(), at)
+            self._read = (self._monotonic(), self._wall(), at)
         return at
 
     def session(self) -> date:
         """The session that trades now, or the next one to open; from a reading that is not too old."""
         with self._lock:
             read = self._read
-        age = self._monotonic() - read[0] if read is not None else self._max_age
-        if read is None or age >= self._max_age:
+        if read is None:
+            return self._calendar.current_session(self.now())
+        # The machine's clock may have been set back as well: then it says nothing of how long ago the reading was.
+        age = max(self._monotonic() - read[0], abs(self._wall() - read[1]))
+        if age >= self._max_age:
             return self._calendar.current_session(self.now())
         # A close between the reading and now would let an order rest for the next session.
-        then, since = (self._calendar.current_session(read[1] + timedelta(seconds=passed)) for passed in (0.0, age))
+        then, since = (self._calendar.current_session(read[2] + timedelta(seconds=passed)) for passed in (0.0, age))
         return then if then == since else self._calendar.current_session(self.now())
 
     def phase(self, session: date) -> VenuePhase:

@@ -14,14 +14,18 @@ from tests.paper_exchange.alpaca.support import KEY, SECRET
 
 
 class Time:
-    """Seconds that pass only by waiting; `waited` are all waits."""
+    """Seconds that pass only by waiting; `waited` are all waits, and `asleep` is how long the machine was suspended."""
 
     def __init__(self) -> None:
         self.at = 0.0
+        self.asleep = 0.0
         self.waited: list[float] = []
 
     def clock(self) -> float:
         return self.at
+
+    def wall(self) -> float:
+        return self.at + self.asleep
 
     def wait(self, seconds: float) -> None:
         self.waited.append(seconds)
@@ -39,7 +43,7 @@ class Brokers:
         base = {"clock_max_age": timedelta(0), "read_timeout": 10.0} | settings
         chosen = AlpacaSettings(base.pop("key_id", KEY), base.pop("secret_key", SECRET), url, **base)
         calendar = TradingCalendar("XNYS")
-        broker = AlpacaBroker(chosen, calendar, monotonic=self.time.clock, wait=self.time.wait)
+        broker = AlpacaBroker(chosen, calendar, monotonic=self.time.clock, wall=self.time.wall, wait=self.time.wait)
         self._made.append(broker)
         return broker
 

@@ -339,3 +339,18 @@ def test_a_close_between_the_clocks_reading_and_an_order_is_noticed(connect, bro
     brokers.time.at += 10
     with pytest.raises(OrderRejected, match="trades in 2024-03-05"):
         broker.submit(request("b"))
+
+
+@pytest.mark.parametrize("set_to", [16 * 3600.0, -3600.0], ids=["slept until the morning", "set back"])
+def test_a_machine_that_was_suspended_does_not_take_the_session_of_before_for_that_of_now(
+    connect, brokers, venue, set_to
+):
+    """Seconds that only grow stand still meanwhile."""
+    venue.at = venue.calendar.close_at(DAY1) - timedelta(minutes=5)
+    broker = connect(clock_max_age=timedelta(seconds=30))
+    broker.submit(resting())
+    venue.at = venue.calendar.open_at(venue.calendar.next_session(DAY1)) - timedelta(minutes=30)
+    brokers.time.asleep = set_to
+    with pytest.raises(OrderRejected, match="trades in 2024-03-05"):
+        broker.submit(request("b"))
+    assert len(sent(venue)) == 1
