@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
+from tempfile import gettempdir
+from uuid import uuid4
 
 import duckdb
 
@@ -221,7 +223,7 @@ class Lake:
                 self._connection, self._idle = None, []
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(config=dict(self._settings))
+        connection = duckdb.connect(config={**self._settings, "temp_directory": str(_spill_folder())})
         for name in self._catalog.extensions:
             connection.execute(f"LOAD '{quoted(str(_extension_path(name)))}'")
         self._attach(connection)
@@ -304,6 +306,15 @@ def _rollback(cursor: duckdb.DuckDBPyConnection) -> bool:
     except duckdb.Error:
         return False
     return True
+
+
+def _spill_folder() -> Path:
+    """Where one DuckDB puts what its memory does not hold: made when that happens, gone when it is closed.
+
+    By itself each takes `.tmp` of the working folder and the same names in it: of two that do so at once, one reads the
+    other's bytes as its own; and where that folder cannot be written, whatever is larger than the memory fails.
+    """
+    return Path(gettempdir()) / f"scizor-spill-{uuid4().hex}"
 
 
 def _extension_path(name: str) -> Path:

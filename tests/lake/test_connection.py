@@ -1,5 +1,6 @@
 """The lake's door: transactions, snapshots, threads, and what it refuses."""
 
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
@@ -209,3 +210,34 @@ def test_creating_the_tables_twice_is_harmless_and_writes_once(location):
         ).fetchall()
     assert {name for (name,) in found} == set(TABLES)
     lake.close()
+
+
+_ROWS = 3_000_000
+
+
+def _fill_more_than_the_memory(cursor: duckdb.DuckDBPyConnection, seed: int) -> None:
+    cursor.execute("SET GLOBAL memory_limit = '40MB'")
+    cursor.execute(f"CREATE TEMP TABLE large AS SELECT i, hash(i + {seed}) AS h FROM range({_ROWS}) r(i)")
+
+
+def _wrong(cursor: duckdb.DuckDBPyConnection, seed: int) -> int:
+    (count,) = cursor.execute(f"SELECT {_ROWS} - count(*) FILTER (h = hash(i + {seed})) FROM large").fetchone()
+    return count
+
+
+def test_two_lakes_that_need_more_than_their_memory_at_once_each_read_their_own(lake, location, tmp_path, monkeypatch):
+    room, here = tmp_path / "room", tmp_path / "here"
+    for folder in (room, here):
+        folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    monkeypatch.chdir(here)
+    lake.close()
+    other = Lake(location)
+    with lake.read() as mine, other.read() as theirs:
+        _fill_more_than_the_memory(mine, 1)
+        _fill_more_than_the_memory(theirs, 2)
+        assert (_wrong(mine, 1), _wrong(theirs, 2)) == (0, 0)
+        assert len([*room.iterdir()]) == 2
+    other.close()
+    lake.close()
+    assert [*room.iterdir(), *here.iterdir()] == []
