@@ -102,3 +102,26 @@ def test_whoever_writes_is_stopped_before_a_copy_is_brought_back(
     }
     assert first[0] == "stop"
     assert writers <= set(first[1:])
+
+
+def test_whoever_writes_is_stopped_before_the_stores_are_brought_to_a_new_version(
+    blocks: list[list[list[str]]], services: dict[str, Any]
+) -> None:
+    (saving,) = (
+        block for block in blocks if [*COMPOSE, "run"] in [line[:5] for line in block] and "backup" in block[1][-2:-1]
+    )
+    stop, backup = (line[len(COMPOSE) :] for line in saving)
+    ours = {name for name, service in services.items() if str(service["image"]).startswith("${SCIZOR_IMAGE")}
+    assert stop == ["stop", *stop[1:]]
+    assert set(stop[1:]) == ours - {"upgrade"}
+    assert backup == ["run", "--rm", "--no-deps", "backup", "scizor", "backup", "/var/backups/scizor"]
+    (raising,) = blocks[blocks.index(saving) + 1]
+    assert raising[len(COMPOSE) :] == ["up", "-d", "--force-recreate"]
+
+
+def test_the_watchdog_runs_in_a_container_of_its_own() -> None:
+    lines = [
+        line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("- **Watch from outside**")
+    ]
+    assert len(lines) == 1
+    assert "run --rm --no-deps -T code scizor watchdog" in lines[0]

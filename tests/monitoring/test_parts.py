@@ -218,6 +218,14 @@ def test_a_portfolio_is_worth_what_was_measured_last(desk: Desk) -> None:
     assert value(money(desk), "scizor_drawdown", *MAIN) == 0.25
 
 
+def test_a_portfolio_that_was_never_measured_where_it_trades_says_so_and_is_worth_nothing_that_is_said(
+    desk: Desk,
+) -> None:
+    with desk.lake.write() as cursor:
+        cursor.execute("UPDATE performance SET account = 'another'")
+    assert money(desk).rows == {"scizor_performance_close_timestamp_seconds": {MAIN: 0.0}}
+
+
 def test_the_machine_says_how_large_the_stores_are_and_when_they_were_backed_up(desk: Desk) -> None:
     leave(desk.settings.home, BACKUP, NOW)
     found = machine(desk)
