@@ -7,6 +7,7 @@ on a server (`server`), transactions and cursors (`connection`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from scizor_dagster.errors import DataError
 from scizor_dagster.lake.location import LakeLocation
 
 LOCK_POLL_SECONDS = 0.01
+DROPPED = re.compile(r"ducklake_inlined_\w+\W+does not exist")
+"""What is said where the catalog has no table any more for rows that were moved into files."""
 StillHeld = Callable[[], None]
 """Raises where the turn to write was lost meanwhile."""
 

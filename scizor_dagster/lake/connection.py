@@ -9,12 +9,13 @@ come from pip packages and are loaded by path: nothing is downloaded at run time
 
 from __future__ import annotations
 
+import ctypes
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import Enum, auto
 from importlib import import_module
 from pathlib import Path
 from tempfile import gettempdir
@@ -23,7 +24,7 @@ from uuid import uuid4
 import duckdb
 
 from scizor_dagster.errors import DataError, InputError, SnapshotGone
-from scizor_dagster.lake.catalogs import Catalog, EmbeddedCatalog, StillHeld, quoted
+from scizor_dagster.lake.catalogs import DROPPED, Catalog, EmbeddedCatalog, StillHeld, quoted
 from scizor_dagster.lake.location import LakeLocation
 
 LOCK_TIMEOUT_SECONDS = 120.0
@@ -38,7 +39,7 @@ _SETTINGS = {
 # A procedure over several tables ends each of them in a thread of its own, and DuckLake's transaction is not guarded
 # against two at once: the process dies, or the commit fails with a garbled text (seen in DuckDB 1.5.5).
 _ONE_THREAD = {**_SETTINGS, "threads": "1"}
-_DROPPED = re.compile(r"ducklake_inlined_\w+\W+does not exist")
+_DEFECTS = (duckdb.FatalException, duckdb.InternalException)
 
 
 class Lake:
@@ -176,11 +177,20 @@ class Lake:
                 yield cursor
             finally:
                 self._give_back(cursor, connection)
-        except (duckdb.FatalException, duckdb.InternalException):
-            self._forget(connection)
+        except _DEFECTS as error:
+            self._forget(connection, defective=True)
+            raise DataError(
+                f"DuckDB has found a defect in itself ({str(error).splitlines()[0]}).",
+                remedy="Run again: it is opened anew. What was being stored is stored whole or not at all, and what is "
+                "written twice stands there once.",
+                where=self.location.place,
+            ) from error
+        except DataError as error:
+            if isinstance(error.__cause__, duckdb.Error):
+                self._forget(connection)
             raise
         except duckdb.Error as error:
-            if not _DROPPED.search(str(error)):
+            if not DROPPED.search(str(error)):
                 raise
             self._forget(connection)
             raise DataError(
@@ -207,7 +217,12 @@ class Lake:
 
         `USE lake` is a question to the catalog: a cursor that has asked it is worth keeping.
         """
-        if not _rollback(cursor):
+        end = _rollback(cursor)
+        if end is _End.DEFECT:
+            _keep_for_ever(cursor)
+            self._forget(connection, defective=True)
+            return
+        if end is _End.LOST:
             cursor.close()
             return
         with self._guard:
@@ -217,9 +232,11 @@ class Lake:
                 return
         cursor.close()
 
-    def _forget(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _forget(self, connection: duckdb.DuckDBPyConnection, *, defective: bool = False) -> None:
         with self._guard:
             if self._connection is connection:
+                if defective:
+                    _keep_for_ever(connection, *self._idle)
                 self._connection, self._idle = None, []
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -296,16 +313,31 @@ def _catalog_of(location: LakeLocation) -> Catalog:
     return ServerCatalog(location)
 
 
-def _rollback(cursor: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the cursor can go on: one whose server was lost in its transaction cannot."""
+class _End(Enum):
+    """What became of a cursor whose transaction was ended: one whose server was lost in it cannot go on."""
+
+    FREE = auto()
+    LOST = auto()
+    DEFECT = auto()
+
+
+def _rollback(cursor: duckdb.DuckDBPyConnection) -> _End:
     try:
         cursor.execute("ROLLBACK")
     except duckdb.TransactionException:
         # The failed statement has already ended the transaction.
-        return True
+        return _End.FREE
+    except _DEFECTS:
+        return _End.DEFECT
     except duckdb.Error:
-        return False
-    return True
+        return _End.LOST
+    return _End.FREE
+
+
+def _keep_for_ever(*connections: duckdb.DuckDBPyConnection) -> None:
+    """Let nothing destroy these: what DuckDB throws as it rolls a defective one back ends the whole process."""
+    for connection in connections:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def _spill_folder() -> Path:

@@ -20,7 +20,7 @@ import psycopg2
 
 from scizor_dagster.databases import lock_key
 from scizor_dagster.errors import DataError
-from scizor_dagster.lake.catalogs import StillHeld, execute_attach, quoted, too_long
+from scizor_dagster.lake.catalogs import DROPPED, StillHeld, execute_attach, quoted, too_long
 from scizor_dagster.lake.data_folder import require_one_folder
 from scizor_dagster.lake.location import SCHEMA, LakeLocation, lake_exists, unreachable
 
@@ -161,7 +161,7 @@ class ServerCatalog:
         try:
             yield
         except duckdb.Error as error:
-            if not any(part in str(error) for part in _LOST):
+            if DROPPED.search(str(error)) or not any(part in str(error) for part in _LOST):
                 raise
             raise (self._in_doubt() if committing else self._lost()) from error
 

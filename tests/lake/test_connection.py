@@ -138,7 +138,7 @@ def test_maintenance_works_with_one_thread_because_ducklake_loses_its_memory_to_
 @pytest.mark.parametrize("door", [Lake.read, Lake.write, Lake.maintenance])
 @pytest.mark.parametrize("defect", [duckdb.FatalException, duckdb.InternalException])
 def test_after_a_defect_of_duckdb_the_next_caller_has_a_new_one(lake, door, defect):
-    with pytest.raises(defect):
+    with pytest.raises(DataError, match=r"defect in itself \(database has been invalidated"):
         _mark_and_break(door(lake), defect("database has been invalidated because of a previous fatal error"))
     with door(lake) as cursor:
         assert cursor.execute("SELECT current_setting('memory_limit')").fetchone() != ("123.0 MiB",)
@@ -148,8 +148,6 @@ def test_after_a_defect_of_duckdb_the_next_caller_has_a_new_one(lake, door, defe
 @pytest.mark.parametrize("door", [Lake.read, Lake.write])
 def test_whoever_asks_for_rows_that_were_moved_is_told_so_once(lake, door):
     """An earlier shape's table for rows is dropped by the flush; who read the catalog before goes on asking for it."""
-    if lake.location.server:
-        pytest.skip("there, DuckLake may end the whole process when it rolls such a question back")
     other = Lake(lake.location)
     for change in ("INSERT INTO fx_rates SELECT * FROM fx_rates", "ALTER TABLE fx_rates ADD COLUMN more INTEGER"):
         with other.write() as cursor:
@@ -158,16 +156,19 @@ def test_whoever_asks_for_rows_that_were_moved_is_told_so_once(lake, door):
     stored = _stored(lake)
     flush(other)
     other.close()
-    with pytest.raises(DataError, match="has moved rows") as caught, door(lake) as cursor:
+    # On a server DuckDB itself is broken by the answer, and would end the process as it is closed. Which of its threads
+    # is heard first is chance.
+    said = "defect in itself|was lost in the middle" if lake.location.server else "has moved rows"
+    with pytest.raises(DataError, match=said) as caught, door(lake) as cursor:
         cursor.execute("SELECT * FROM fx_rates")
-    assert (caught.value.where, "Run again" in caught.value.remedy) == (lake.location.place, True)
+    assert (caught.value.where, "un again" in caught.value.remedy) == (lake.location.place, True)
     with door(lake) as cursor:
         assert sorted(rate for (rate,) in cursor.execute("SELECT rate FROM fx_rates").fetchall()) == stored
 
 
 def test_a_cursor_of_a_connection_that_was_given_up_is_not_lent_again(lake):
     with lake.read() as cursor:
-        with pytest.raises(duckdb.FatalException):
+        with pytest.raises(DataError, match="defect in itself"):
             _mark_and_break(lake.read(), duckdb.FatalException("invalidated"))
         assert _stored(lake) == []
     with lake.read() as first, lake.read() as second:
