@@ -231,7 +231,7 @@ def check_lost_fills(connection: sa.Connection, plan: Plan, positions: Sequence[
         LedgerError: naming one of them.
     """
     beside = foreign(connection, plan.account, positions)
-    adopted = last_adopted(connection, plan.account) if beside else {}
+    adopted = last_adopted(connection, plan.account, beside) if beside else {}
     lost = {
         fill.client_order_id: fill.session
         for fill in (fills_of(connection, plan.account, symbols=list(beside)) if beside else ())

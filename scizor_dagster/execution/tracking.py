@@ -201,8 +201,10 @@ def _fill_news(
     told = {found.fill.fill_id for found in news}
     unowned = [row for name, row in known.items() if row.portfolio is None and name not in told]
     owners = _owners(connection, read, [row.client_order_id for row in unowned])
-    claimed = claimed_fills(unowned, owners, last_adopted(connection, run.account)) if owners else []
-    return dropped, [*news, *claimed]
+    if not owners:
+        return dropped, news
+    adopted = last_adopted(connection, run.account, {row.symbol for row in unowned})
+    return dropped, [*news, *claimed_fills(unowned, owners, adopted)]
 
 
 def _owners(connection: sa.Connection, read: _Read, ids: Sequence[str]) -> dict[str, IntentRow]:

@@ -6,6 +6,7 @@ over, which the caller has asked the broker.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -65,10 +66,11 @@ def _next_id(connection: sa.Connection, first: str) -> str:
     return f"{first}/{count + 1}" if count else first
 
 
-def last_adopted(connection: sa.Connection, account: str) -> dict[str, datetime]:
-    """When anything was adopted on the account last, by symbol."""
+def last_adopted(connection: sa.Connection, account: str, symbols: Collection[str]) -> dict[str, datetime]:
+    """When anything of these was adopted on the account last, by symbol."""
     columns = (adoptions.c.symbol, adoptions.c.recorded_at)
+    of_these = adoptions.c.symbol.in_(sorted(set(symbols)))
     rows = connection.execute(
-        sa.select(*columns).where(adoptions.c.account == account).order_by(adoptions.c.recorded_at)
+        sa.select(*columns).where(adoptions.c.account == account, of_these).order_by(adoptions.c.recorded_at)
     )
     return {row.symbol: row.recorded_at for row in rows}

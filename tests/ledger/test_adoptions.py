@@ -47,5 +47,6 @@ def test_the_last_adoption_of_a_symbol_is_that_of_the_latest_instant_whatever_it
     _adopt(ledger, "5", TUESDAY, later)
     _adopt(ledger, "1", MONDAY, NOW)
     with ledger.read() as connection:
-        assert last_adopted(connection, "paper") == {"AAA": later}
-        assert last_adopted(connection, "real") == {}
+        assert last_adopted(connection, "paper", ["AAA", "BBB"]) == {"AAA": later}
+        assert last_adopted(connection, "real", ["AAA"]) == {}
+        assert last_adopted(connection, "paper", ["BBB"]) == {}
